@@ -1,0 +1,184 @@
+"""Configs: frozen, validated whole before anything runs, and the identity that names an artifact.
+
+A YAML file names its study, may build on one other file (`base:`), and is changed from the command line by dotted
+overrides (`lora.rank=8`). Every error of a config is reported at once, each with its path.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+C = TypeVar("C", bound=BaseModel)
+
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+
+class ConfigError(ValueError):
+    """A config that cannot run. The message lists every error found, one a line."""
+
+
+class Config(BaseModel):
+    """Base of every config: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+Runtime = Field(json_schema_extra={"runtime": True})
+"""Marks a field that does not change a result (a path, a device, a number of workers): left out of the identity.
+
+Use: `device: Annotated[str, Runtime] = "auto"`.
+"""
+
+
+def is_runtime(config: type[BaseModel], field: str) -> bool:
+    """Whether `field` of `config` is marked `Runtime`."""
+    extra = config.model_fields[field].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("runtime"))
+
+
+def identity(value: object) -> Json:
+    """The part of a config that its result depends on: every resolved value, defaults included, less runtime fields.
+
+    Raises:
+        TypeError: a value that has no stable JSON form.
+    """
+    if isinstance(value, BaseModel):
+        kind = type(value)
+        return {name: identity(getattr(value, name)) for name in kind.model_fields if not is_runtime(kind, name)}
+    if isinstance(value, Mapping):
+        return {str(key): identity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [identity(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a config value of type {type(value).__name__} has no stable JSON form: {value!r}")
+
+
+def digest(value: Json) -> str:
+    """SHA-256 of the canonical JSON of `value`, 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, merged over the file its `base:` names (relative to it; one level of `base:` a file).
+
+    Raises:
+        ConfigError: missing file, invalid YAML, something other than a mapping, or a circle of bases.
+    """
+    return _read_yaml(path, ())
+
+
+def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"configs build on each other in a circle: {' -> '.join(p.name for p in (*seen, path))}")
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, this file holds a {type(loaded).__name__}")
+    base = loaded.pop("base", None)
+    if base is None:
+        return loaded
+    return merged(_read_yaml((path.parent / str(base)).resolve(), (*seen, path)), loaded)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`: mappings merge key by key, anything else is replaced.
+
+    A mapping that names another `kind` is another thing, and replaces the old one whole.
+    """
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            other = "kind" in old and value.get("kind", old["kind"]) != old["kind"]
+            result[key] = value if other else merged(old, value)
+        else:
+            result[key] = value
+    return result
+
+
+def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`values` with dotted overrides such as `lora.rank=8` applied; a value is read as YAML.
+
+    Raises:
+        ConfigError: an override without `=` or with an unreadable value (all of them are listed).
+    """
+    laid: dict[str, Any] = {}
+    errors = []
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path.strip():
+            errors.append(f"{override}: an override has the form key.sub=value, for example lora.rank=8")
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            errors.append(f"{override}: the value after '=' is not valid YAML")
+            continue
+        for key in reversed(path.strip().split(".")):
+            value = {key: value}
+        laid = merged(laid, value)
+    if errors:
+        raise ConfigError("\n".join(errors))
+    return merged(values, laid)
+
+
+def validated(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """`values` as a `kind`.
+
+    Args:
+        where: what the values came from, for the message.
+
+    Raises:
+        ConfigError: everything that is wrong, one line each: path, value, what is allowed, the nearest known key.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = [_explained(kind, item) for item in error.errors()]
+        plural = "errors" if len(lines) > 1 else "error"
+        raise ConfigError(f"{where}: {len(lines)} {plural}\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def _explained(kind: type[BaseModel], item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = sorted(_keys_beside(kind, item["loc"]))
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+        return f"{path}: unknown key; {hint}"
+    if item["type"] == "missing":
+        return f"{path}: required, and not given"
+    return f"{path}: {item['msg']} (given: {item['input']!r})"
+
+
+def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
+    """Names of the fields that are allowed where `location` points."""
+    kinds = [kind]
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        found = [m for k in kinds if part in k.model_fields for m in _models_in(k.model_fields[part].annotation)]
+        tagged = [k for k in kinds if "kind" in k.model_fields and k.model_fields["kind"].default == part]
+        kinds = found or tagged or kinds  # a union's tag is part of the location, not a field
+    return {name for k in kinds for name in k.model_fields}
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated, list, tuple, dict):
+        for inner in get_args(annotation):
+            yield from _models_in(inner)

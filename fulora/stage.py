@@ -1,0 +1,149 @@
+"""Artifacts and stages: typed folders, and the typed functions that fill them.
+
+A stage's folder is named by its identity: its name and version, its whole resolved config, and the identities of its
+inputs. `fulora.workspace` decides what has to be made and makes it.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+
+from fulora.config import Json, digest, identity
+
+RECORD = "stage.json"
+
+
+class MissingInputError(FileNotFoundError):
+    """A file or folder that a study needs from outside is not there."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A typed folder (or outside file): where it is, and the identity of what made it."""
+
+    path: Path
+    fingerprint: str
+
+    @property
+    def made(self) -> str:
+        """Which making of the artifact this is: another each time it is made; empty while it is not complete."""
+        record = self.path / RECORD
+        return str(read_record(self.path)["made"]) if record.is_file() else ""
+
+
+@dataclass(frozen=True)
+class Source(Artifact):
+    """Data or weights from outside, known by the digest of their content."""
+
+    @property
+    def made(self) -> str:
+        """The digest of the content: outside data are made elsewhere."""
+        return self.fingerprint
+
+
+P = ParamSpec("P")
+A = TypeVar("A", bound=Artifact)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P, A]):
+    """A function `(out, config, inputs...) -> artifact`, its name and its version."""
+
+    function: Callable[Concatenate[Path, P], A]
+    version: int
+    resumes: bool
+    check: Callable[..., None] | None
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.function.__name__
+
+    @property
+    def returns(self) -> type[A]:
+        """The type of artifact that the stage makes."""
+        kind: type[A] = get_type_hints(self.function)["return"]
+        return kind
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> "Call[A]":
+        """This stage with its config and inputs, to be made by a `Workspace`."""
+        bound = inspect.signature(self.function).bind(Path(), *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        return Call(self, arguments)
+
+    def source_digest(self) -> str:
+        """Digest of the module that the stage stands in, to warn when the code has changed since."""
+        return hashlib.sha256(inspect.getsource(inspect.getmodule(self.function) or self.function).encode()).hexdigest()
+
+
+def stage(
+    *, version: int, resumes: bool = False, check: Callable[..., None] | None = None
+) -> Callable[[Callable[Concatenate[Path, P], A]], Stage[P, A]]:
+    """Make a stage of a function.
+
+    Args:
+        version: raise it when a change of the code changes results.
+        resumes: the function continues from what it finds in its folder; otherwise a killed run's folder is emptied.
+        check: called with the stage's arguments before any stage of the study runs; raises what is wrong with them.
+    """
+    return lambda function: Stage(function, version, resumes, check)
+
+
+@dataclass(frozen=True)
+class Call(Generic[A]):
+    """A stage with its arguments: a config, plain values, and artifacts (alone, or in a list or mapping)."""
+
+    stage: Stage[..., A]
+    arguments: Mapping[str, Any]
+
+    def inputs(self) -> dict[str, Artifact]:
+        """The artifacts among the arguments, by their path such as `images` or `predictions.0`."""
+        return {name: item for key, value in self.arguments.items() for name, item in _artifacts(key, value)}
+
+    def identity(self) -> Json:
+        """What names the artifact: stage, version, resolved config, fingerprints of the inputs."""
+        arguments = {key: _identified(value) for key, value in self.arguments.items()}
+        return {"stage": self.stage.name, "version": self.stage.version, "arguments": arguments}
+
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the identity's digest."""
+        return digest(self.identity())[:16]
+
+
+def _artifacts(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
+    if isinstance(value, Artifact):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _artifacts(f"{name}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _artifacts(f"{name}.{number}", item)
+
+
+def _identified(value: object) -> Json:
+    if isinstance(value, Artifact):
+        return {"artifact": type(value).__name__, "fingerprint": value.fingerprint}
+    if isinstance(value, Mapping):
+        return {str(key): _identified(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identified(item) for item in value]
+    return identity(value)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The `stage.json` of an artifact's folder.
+
+    Raises:
+        MissingInputError: the folder is not a complete artifact.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise MissingInputError(f"{folder} is not a finished artifact: it has no {RECORD}. `fulora status` lists them.")
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record

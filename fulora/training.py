@@ -1,0 +1,137 @@
+"""The few things that all training loops share: device, seeded randomness, schedule, exact checkpoints, metrics log.
+
+Every random draw of a loop comes from `generator(seed, name, step)`, never from a running state, so that a resumed run
+draws what an undisturbed one would have drawn and no random state has to be saved.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from fulora.environment import derive_seed
+
+M = TypeVar("M", bound=torch.nn.Module)
+CHECKPOINT = "checkpoint.pt"
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is not a finite number any more."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is a CUDA GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: a GPU was asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={name}: torch {torch.__version__} sees no GPU; use device=cpu or device=auto")
+    return torch.device(name)
+
+
+def generator(*parts: str | int) -> torch.Generator:
+    """A CPU generator seeded by names and numbers: the same draws on every machine."""
+    return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+def batch_indices(count: int, batch_size: int, step: int, *parts: str | int) -> Tensor:
+    """(batch_size,) indices below `count` of training step `step`: epoch after epoch, each in its own random order.
+
+    Depends on the step alone: epoch e is a permutation drawn from (parts, e), and the step says where in it we are.
+    """
+    places = range(step * batch_size, (step + 1) * batch_size)
+    orders = {e: torch.randperm(count, generator=generator(*parts, "epoch", e)) for e in {p // count for p in places}}
+    return torch.stack([orders[place // count][place % count] for place in places])
+
+
+def cosine_rate(step: int, steps: int, *, warmup: int = 0) -> float:
+    """Factor on the learning rate: linear warm-up over `warmup` steps, then a half cosine to 0 (Loshchilov 2017)."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to its `base_lr` times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write the state after `step` steps: complete or absent, whenever the process dies."""
+    temporary = folder / f"{CHECKPOINT}.new"
+    with temporary.open("wb") as file:
+        torch.save({"step": step, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, folder / CHECKPOINT)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The last checkpoint in `folder`, or None. Only tensors and plain values are read (`weights_only`)."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove what only a resumed run would need; call it when the weights are written."""
+    for name in (CHECKPOINT, f"{CHECKPOINT}.new"):
+        (folder / name).unlink(missing_ok=True)
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one line a logged step. Lines from beyond a resumed step are dropped, so a curve has no loops.
+
+    Args:
+        folder: where the file stands.
+        start: the step that the loop starts from; 0 for a new run.
+    """
+
+    def __init__(self, folder: Path, start: int = 0) -> None:
+        self.path = folder / "metrics.jsonl"
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.is_file() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        self.path.write_text("".join(x for x in whole if json.loads(x)["step"] <= start and start), encoding="utf-8")
+
+    def write(self, step: int, **values: float) -> None:
+        """Append the values after `step` steps.
+
+        Raises:
+            TrainingDivergedError: one of them is NaN or infinite.
+        """
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDivergedError(f"{name} is {value} at step {step}; lower the learning rate")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **{k: float(f"{v:.6g}") for k, v in values.items()}}) + "\n")
+
+
+class Average:
+    """An exponential moving average of a module's parameters ; its decay ramps up as (1 + n) / (10 + n)."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
+        self.decay = decay
+        self.values = [parameter.detach().clone() for parameter in parameters]
+
+    @torch.no_grad()
+    def update(self, parameters: list[torch.nn.Parameter], step: int) -> None:
+        """Move the average towards the parameters after `step` steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, parameter in zip(self.values, parameters, strict=True):
+            average.lerp_(parameter.detach(), 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, parameters: list[torch.nn.Parameter]) -> None:
+        """Put the average in the parameters' place."""
+        for average, parameter in zip(self.values, parameters, strict=True):
+            parameter.copy_(average)

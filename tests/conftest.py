@@ -1,0 +1,25 @@
+"""What every test shares: no network, one thread, checked array shapes, and the folder of real images."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before torch and the hub's library are imported, and for every process that a test starts.
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+# fulora.data.manifest is left out: beartype cannot check its `Self` method by method.
+CHECKED = ["fulora.metrics", "fulora.biometry", "fulora.data.loaders", "fulora.data.results", "fulora.data.splits"]
+install_import_hook(CHECKED, "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real images beside the repository; a test that asks for it is skipped where there is none."""
+    folder = Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real images: ../shared/data is not there")
+    return folder

@@ -1,0 +1,179 @@
+"""What all loops share: orders that depend on the step alone, checkpoints that are whole, curves without loops."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fulora import training
+from fulora.training import (
+    CHECKPOINT,
+    Average,
+    MetricsLog,
+    TrainingDivergedError,
+    batch_indices,
+    cosine_rate,
+    generator,
+    load_checkpoint,
+    pick_device,
+    remove_checkpoint,
+    save_checkpoint,
+    set_rate,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 13), st.integers(1, 30))
+def test_every_image_comes_once_an_epoch_whatever_the_batch(count: int, batch_size: int) -> None:
+    steps = math.ceil(3 * count / batch_size)
+    drawn = torch.cat([batch_indices(count, batch_size, step, "test", 0) for step in range(steps)]).tolist()
+    for epoch in range(3):
+        assert sorted(drawn[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_batches_depend_on_the_step_alone_and_the_batch_size_only_cuts() -> None:
+    straight = torch.cat([batch_indices(7, 3, step, "test", 0) for step in range(14)])
+    resumed = torch.cat([batch_indices(7, 3, step, "test", 0) for step in range(5, 14)])
+    assert torch.equal(straight[15:], resumed)
+    assert torch.equal(straight, torch.cat([batch_indices(7, 21, step, "test", 0) for step in range(2)]))
+
+
+def test_epochs_names_and_seeds_have_their_own_orders() -> None:
+    first = batch_indices(50, 50, 0, "test", 0)
+    assert not torch.equal(first, batch_indices(50, 50, 1, "test", 0))
+    assert not torch.equal(first, batch_indices(50, 50, 0, "test", 1))
+    assert not torch.equal(first, batch_indices(50, 50, 0, "other", 0))
+
+
+def test_a_generator_draws_by_its_names_and_not_by_the_state_of_the_process() -> None:
+    one = torch.rand(3, generator=generator("noise", 0, 4))
+    torch.manual_seed(99)
+    assert torch.equal(one, torch.rand(3, generator=generator("noise", 0, 4)))
+    assert not torch.equal(one, torch.rand(3, generator=generator("noise", 0, 5)))
+
+
+def test_the_schedule_warms_up_and_falls_along_half_a_cosine() -> None:
+    assert [cosine_rate(step, 10, warmup=4) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert cosine_rate(4, 10, warmup=4) == 1.0
+    assert cosine_rate(7, 10, warmup=4) == pytest.approx(0.5)
+    assert cosine_rate(10, 10, warmup=4) == pytest.approx(0.0)
+    assert cosine_rate(0, 10) == 1.0
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer := torch.optim.SGD([parameter], lr=1.0), 20)
+    for step in range(20):
+        assert cosine_rate(step, 20) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_the_rate_of_each_group_is_its_own_times_the_factor() -> None:
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "base_lr": rate} for rate in (1e-3, 1e-4)]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    for _ in range(2):
+        set_rate(optimizer, 0.5)
+        assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-5]
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path) is None
+    save_checkpoint(tmp_path, 3, {"weights": {"w": torch.arange(4)}, "best": 0.5})
+    save_checkpoint(tmp_path, 4, {"weights": {"w": torch.arange(5)}, "best": 0.25})
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert (found["step"], found["best"]) == (4, 0.25)
+    assert torch.equal(found["weights"]["w"], torch.arange(5))
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    remove_checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())
+    remove_checkpoint(tmp_path)
+
+
+def test_dying_while_a_checkpoint_is_written_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, 3, {"w": torch.ones(2)})
+
+    def die(state: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.torch, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, 4, {"w": torch.zeros(2)})
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found["step"] == 3
+    assert torch.equal(found["w"], torch.ones(2))
+    remove_checkpoint(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"step": 1, "bad": Path("x")}, tmp_path / CHECKPOINT)
+    with pytest.raises(Exception, match="weights_only"):
+        load_checkpoint(tmp_path)
+
+
+def steps_of(folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_resumed_log_drops_what_lies_beyond_its_step(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    for step in range(1, 7):
+        log.write(step, loss=1 / step)
+    MetricsLog(tmp_path, start=4).write(5, loss=0.0)
+    assert steps_of(tmp_path) == [1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[2]) == {"step": 3, "loss": 0.333333}
+
+
+def test_a_log_drops_half_a_line(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    log.write(1, loss=1.0)
+    with log.path.open("a") as file:
+        file.write('{"step": 2, "lo')
+    MetricsLog(tmp_path, start=2).write(3, loss=1.0)
+    assert steps_of(tmp_path) == [1, 3]
+
+
+def test_a_new_run_has_a_new_log(tmp_path: Path) -> None:
+    MetricsLog(tmp_path).write(0, loss=1.0)
+    MetricsLog(tmp_path)
+    assert steps_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path, value: float) -> None:
+    log = MetricsLog(tmp_path)
+    with pytest.raises(TrainingDivergedError, match=r"loss is -?(nan|inf) at step 7; lower the learning rate"):
+        log.write(7, rate=1.0, loss=value)
+    assert steps_of(tmp_path) == []
+
+
+def test_an_average_follows_its_parameters() -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(2))]
+    average = Average(parameters, 0.5)
+    with torch.no_grad():
+        parameters[0].fill_(1.0)
+    average.update(parameters, 1)  # decay (1 + 1) / (10 + 1)
+    torch.testing.assert_close(average.values[0], torch.full((2,), 9 / 11))
+    average.update(parameters, 1000)  # decay 0.5
+    torch.testing.assert_close(average.values[0], torch.full((2,), 10 / 11))
+    assert torch.equal(parameters[0], torch.ones(2))
+    average.copy_to(parameters)
+    torch.testing.assert_close(parameters[0].detach(), torch.full((2,), 10 / 11))
+    assert parameters[0].requires_grad
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pick_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(ValueError, match=r"device=cuda:0: torch .* sees no GPU; use device=cpu or device=auto"):
+        pick_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cuda"

@@ -1,0 +1,208 @@
+"""The rules of the repository: budgets, layers, the map of folders, and what must never be committed."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for package in ("fulora", "pipelines") for path in (ROOT / package).rglob("*.py"))
+NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
+TRAINING_LOOPS = [name for name in NAMES if re.fullmatch(r"fulora/\w+/(train|tune)\.py|fulora/clip/pretrain\.py", name)]
+PICTURES = {"docs/planes.png", "fulora/assets/planes.png"}
+"""Where the one picture of the repository may stand: synthetic planes, shown in README."""
+
+
+def tracked() -> list[Path]:
+    """What git holds, or would hold after `git add .`, of what is there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git clone")
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Every function of a file and the lines of its body, without its docstring."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            yield node.name, (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+# --- budgets
+
+
+def test_there_are_sources() -> None:
+    assert len(SOURCES) > 60
+    assert len(TRAINING_LOOPS) >= 4
+    assert "fulora/config.py" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_functions_are_short(name: str) -> None:
+    lines = len((ROOT / name).read_text(encoding="utf-8").splitlines())
+    limit = 120 if name.startswith("pipelines/stages/") else 300
+    assert lines <= limit, f"{name} has {lines} lines; its budget is {limit}"
+    long = {function: length for function, length in functions(ROOT / name) if length > 40}
+    assert not long, f"{name}: longer than 40 lines: {long}"
+
+
+@pytest.mark.parametrize("name", TRAINING_LOOPS)
+def test_training_loops_are_short(name: str) -> None:
+    loop = {
+        function: length for function, length in functions(ROOT / name) if re.search(r"fit|step|evaluate", function)
+    }
+    assert loop, f"{name}: no fit, step or evaluate"
+    assert sum(loop.values()) <= 120, loop
+
+
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "core"}
+    assert not [name for name in NAMES if vague & {*Path(name).with_suffix("").parts}]
+
+
+def test_init_files_hold_a_docstring_and_the_version_only() -> None:
+    for name in NAMES:
+        if name.endswith("__init__.py"):
+            body = ast.parse((ROOT / name).read_text(encoding="utf-8")).body
+            assert body, f"{name} has no docstring"
+            assert isinstance(body[0], ast.Expr), f"{name} has no docstring"
+            assert isinstance(body[0].value, ast.Constant)
+            rest = [ast.unparse(node) for node in body[1:]]
+            assert all(line.startswith("__version__ = ") for line in rest), f"{name}: {rest}"
+            assert len(rest) == (name == "fulora/__init__.py")
+
+
+def test_every_folder_of_sources_is_a_package() -> None:
+    assert not [name for name in NAMES if not (ROOT / name).with_name("__init__.py").is_file()]
+
+
+# --- layers
+
+
+def test_import_contracts_are_kept() -> None:
+    """Every layer imports from below only; a module that no layer names is an error."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Contracts: [5-9] kept, 0 broken", done.stdout)
+
+
+# --- the map of folders
+
+TOP = {"configs", "fulora", "pipelines", "tests", "notebooks", "benchmarks", "docs"}
+DEMANDED = ("README.md", "configs/README.md", "fulora/README.md", "pipelines/README.md")
+
+
+@pytest.mark.parametrize("name", DEMANDED)
+def test_a_folder_explains_itself(name: str) -> None:
+    assert (ROOT / name).is_file(), f"{name} is not there"
+    assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) > 5, f"{name} says nothing"
+
+
+def folders() -> set[str]:
+    """Top-level folders with files in them, dotfiles aside."""
+    return {path.relative_to(ROOT).parts[0] for path in tracked() if len(path.relative_to(ROOT).parts) > 1} - {
+        path.name for path in ROOT.glob(".*")
+    }
+
+
+def test_nothing_else_stands_at_the_top() -> None:
+    assert folders() <= TOP
+
+
+def test_the_readme_maps_exactly_the_folders_there_are() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"^#+ Map of folders\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, "README.md has no section 'Map of folders'"
+    block = re.search(r"^```\w*\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL)
+    assert block, "the section 'Map of folders' has no fenced block"
+    mapped = re.findall(r"^([\w-]+)/\s+\S", block[1], re.MULTILINE)
+    assert len(mapped) == len(set(mapped))
+    assert set(mapped) == folders()
+
+
+@pytest.mark.parametrize("name", DEMANDED)
+def test_links_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / name).read_text(encoding="utf-8"))
+    here = [link for link in links if "://" not in link]
+    assert not [link for link in here if not ((ROOT / name).parent / link).exists()]
+
+
+# --- what must never be committed
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/~-])/(?:work|home|root|tmp|Users|mnt)/\w")
+REGISTRY = re.compile(r"(?i)index-url|find-links|pypi\.org|pythonhosted|files\.pythonhosted|artifactory|/simple\b")
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".ipynb", ".json", ".jinja", ".css", ".cfg", "", ".jsonl"}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Tracked text files other than tests, by name."""
+    for path in tracked():
+        if path.suffix in TEXT and not name_of(path).startswith("tests/"):
+            yield name_of(path), path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("rule", "yes", "no"),
+    [
+        (MACHINE_PATH, ["x = '/work/main'", "(/home/me/x)", "`/tmp/a`"], ["../work/x", "fulora run --work work/a", "https://a.b/home/c"]),
+        (REGISTRY, ["--index-url https://x", "https://pypi.org/simple"], ["a simple thing", "an index"]),
+    ],
+    ids=["machine path", "registry"],
+)  # fmt: skip
+def test_the_rules_find_what_they_should(rule: re.Pattern[str], yes: list[str], no: list[str]) -> None:
+    assert all(rule.search(text) for text in yes)
+    assert not any(rule.search(text) for text in no)
+
+
+@pytest.mark.parametrize("rule", [MACHINE_PATH, REGISTRY], ids=["machine path", "registry"])
+def test_no_text_names_a_machine(rule: re.Pattern[str]) -> None:
+    found = [f"{name}: {match[0]}" for name, text in texts() if (match := rule.search(text))]
+    assert not found
+
+
+def test_there_is_no_patient_image() -> None:
+    endings = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".mha", ".mhd", ".nii", ".gz"}
+    pictures = {name_of(path) for path in tracked() if path.suffix.lower() in endings}
+    assert pictures <= PICTURES
+
+
+def test_notebooks_hold_no_output() -> None:
+    """An output can hold a picture of a patient, and a path."""
+    for name, text in texts():
+        if name.endswith(".ipynb"):
+            assert '"output_type"' not in text, f"{name} was saved with its outputs"
+            assert "image/png" not in text
+
+
+def test_no_file_is_large() -> None:
+    large = {name_of(path): path.stat().st_size for path in tracked() if path.stat().st_size > 20 * 2**20}
+    assert not large
+
+
+def test_pins_name_no_host() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line.strip() and not line.startswith("#")]
+    assert pins
+    assert all(re.fullmatch(r"[\w.\[\]-]+==[\w.+!]+(\s*;.*)?", line.strip()) for line in pins)
+    assert not (ROOT / "uv.lock").exists()
+
+
+# --- tests
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """Without packages under tests/, pytest imports a test file by its bare name."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}
