@@ -1,0 +1,1 @@
+"""The rows and sets that flow between stages."""

@@ -1,0 +1,12 @@
+"""The planes, and the orders and names every table uses."""
+
+from typing import Literal, get_args
+
+Plane = Literal["abdomen", "brain", "femur", "thorax", "other", "intrapartum"]
+Split = Literal["train", "validation", "test"]
+Origin = Literal["real", "synthetic"]
+
+PLANES: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
+"""The five planes of the classification task, in the order of every probability vector and table."""
+
+SPLITS: tuple[Split, ...] = get_args(Split)

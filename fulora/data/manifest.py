@@ -1,0 +1,251 @@
+"""`Image`, the project's only image schema, and `ImageSet`, a folder of images that cannot leak.
+
+An image set on disk is a valid Hugging Face `imagefolder`: one folder a split, each with `metadata.jsonl` whose first
+key is `file_name`. Every split has the same columns of the same types, because `datasets` refuses anything else:
+unknown text is "" and an unknown measure is 0.0 on disk, `None` in Python. (`mask_file` is not called `..._file_name`
+because `datasets` would open it as an image, and fail where there is none.)
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pil
+from PIL.PngImagePlugin import PngInfo
+from pydantic import field_validator, model_validator
+
+from fulora.config import Config
+from fulora.data.labels import SPLITS, Origin, Plane, Split
+from fulora.stage import Artifact
+
+METADATA = "metadata.jsonl"
+TAINT = "tainted_by.json"
+MEASURES = ("pixel_size_mm", "hc_mm", "aop_deg")
+
+
+class ManifestError(ValueError):
+    """An image row or an image set that breaks a rule. The message lists every breach found."""
+
+
+class Image(Config):
+    """One image: what it shows, whom it shows, where it comes from.
+
+    A patient is known by (source, site, patient): patient numbers are unique only within a site. A synthetic image
+    has no patient of its own; `ImageSet.tainted_by` lists the patients whose images its generator was trained on.
+    """
+
+    file_name: str
+    image_id: str
+    plane: Plane
+    split: Split
+    origin: Origin
+    source: str
+    site: str
+    patient: str
+    machine: str = ""
+    mask_file: str = ""
+    pixel_size_mm: float | None = None
+    hc_mm: float | None = None
+    aop_deg: float | None = None
+    caption: str = ""
+    seed: str = ""
+    generator: str = ""
+    width: int
+    height: int
+    sha256: str
+
+    @field_validator(*MEASURES)
+    @classmethod
+    def _positive(cls, value: float | None) -> float | None:
+        if value is not None and value <= 0:
+            raise ValueError("a measure is positive, or None where it is unknown")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.origin == "real" and not self.patient:
+            raise ValueError(f"{self.image_id}: a real image needs a patient")
+        if self.origin == "synthetic" and not (self.generator and self.seed):
+            raise ValueError(f"{self.image_id}: a synthetic image needs its generator's fingerprint and its seed")
+        if self.origin == "synthetic" and self.split != "train":
+            raise ValueError(f"{self.image_id}: a synthetic image may only be trained on, not stand in '{self.split}'")
+        return self
+
+    @property
+    def patient_key(self) -> str:
+        """`source/site/patient`: who is shown, unique over all sources; "" for a synthetic image."""
+        return f"{self.source}/{self.site}/{self.patient}" if self.origin == "real" else ""
+
+    def to_json(self) -> dict[str, str | int | float]:
+        """The row as it stands in `metadata.jsonl`: `file_name` first, no nulls."""
+        return {key: (0.0 if key in MEASURES and value is None else value) for key, value in self.model_dump().items()}
+
+    @classmethod
+    def from_json(cls, row: dict[str, object]) -> Self:
+        """The row back from `metadata.jsonl`."""
+        return cls.model_validate({k: (None if k in MEASURES and v == 0.0 else v) for k, v in row.items()})
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its pixels, on its way into a set.
+
+    Attributes:
+        row: what is known of it; `file_name`, `mask_file`, size and digest are set when the set is written.
+        pixels: (height, width) gray, 0 to 255.
+        mask: (height, width) of small class numbers, 0 background; or None.
+    """
+
+    row: Image
+    pixels: UInt8[np.ndarray, "h w"]
+    mask: UInt8[np.ndarray, "h w"] | None = None
+
+
+def pixel_digest(pixels: UInt8[np.ndarray, "h w"]) -> str:
+    """SHA-256 of the size and the decoded pixels: equal for equal pictures, however they were encoded."""
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageSet(Artifact):
+    """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
+
+    def rows(self, split: Split | None = None) -> list[Image]:
+        """The rows of one split, or of all; in the order they were written. A split without images has no folder."""
+        found = []
+        for name in SPLITS if split is None else (split,):
+            path = self.path / name / METADATA
+            if path.is_file():
+                found += [Image.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return found
+
+    def pixels(self, row: Image) -> UInt8[np.ndarray, "h w"]:
+        """The picture of a row: (height, width) gray, 0 to 255."""
+        with Pil.open(self.path / row.split / row.file_name) as image:
+            return np.asarray(image.convert("L"))
+
+    def mask(self, row: Image) -> UInt8[np.ndarray, "h w"]:
+        """The mask of a row: (height, width) class numbers.
+
+        Raises:
+            ManifestError: the row has none.
+        """
+        if not row.mask_file:
+            raise ManifestError(f"{row.image_id}: has no mask")
+        with Pil.open(self.path / row.split / row.mask_file) as image:
+            return np.asarray(image)
+
+    def pictures(self, split: Split | None = None) -> Iterator[Picture]:
+        """Rows with their pixels and masks, one at a time."""
+        for row in self.rows(split):
+            yield Picture(row, self.pixels(row), self.mask(row) if row.mask_file else None)
+
+    def tainted_by(self) -> list[str]:
+        """Keys of the patients that a generator behind the synthetic images was trained on."""
+        path = self.path / TAINT
+        keys: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return keys
+
+    @classmethod
+    def write(cls, folder: Path, pictures: Iterable[Picture], *, tainted_by: Sequence[str] = ()) -> list[Image]:
+        """Write pictures as an image set, and its manifest last.
+
+        Args:
+            tainted_by: patient keys that a generator behind the synthetic images was trained on.
+
+        Returns:
+            The rows as written.
+
+        Raises:
+            ManifestError: the set would break a rule (`breaches`); its manifest is not written then.
+        """
+        rows = [_write_picture(folder, picture) for picture in pictures]
+        check(rows, tainted_by)
+        write_manifest(folder, rows)
+        if tainted_by:
+            (folder / TAINT).write_text(json.dumps(sorted(set(tainted_by))), encoding="utf-8")
+        return rows
+
+
+def write_manifest(folder: Path, rows: Sequence[Image]) -> None:
+    """Write `metadata.jsonl` of every split that has rows."""
+    for split in SPLITS:
+        lines = [json.dumps(row.to_json()) for row in rows if row.split == split]
+        if lines:
+            (folder / split / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_picture(folder: Path, picture: Picture) -> Image:
+    row, pixels = picture.row, picture.pixels
+    height, width = pixels.shape
+    name = row.image_id.replace("/", "_") + ".png"
+    mask_name = "" if picture.mask is None else f"masks/{name}"
+    update = {"file_name": f"images/{name}", "mask_file": mask_name, "width": width, "height": height}
+    row = row.model_copy(update=update | {"sha256": pixel_digest(pixels)})
+    (folder / row.split / "images").mkdir(parents=True, exist_ok=True)
+    Pil.fromarray(pixels).save(folder / row.split / row.file_name, pnginfo=provenance(row))
+    if picture.mask is not None:
+        (folder / row.split / "masks").mkdir(parents=True, exist_ok=True)
+        Pil.fromarray(picture.mask).save(folder / row.split / row.mask_file)
+    return row
+
+
+def provenance(row: Image) -> PngInfo:
+    """The row as PNG text under `fulora`, so that a synthetic picture that travels alone still says what it is."""
+    info = PngInfo()
+    info.add_text("fulora", json.dumps(row.to_json(), sort_keys=True))
+    info.add_text("origin", row.origin)
+    return info
+
+
+def check(rows: Sequence[Image], tainted_by: Sequence[str] = ()) -> None:
+    """Check the rules of a set.
+
+    Raises:
+        ManifestError: every breach found, one a line (at most ten of a kind).
+    """
+    found = breaches(rows, tainted_by)
+    if found:
+        raise ManifestError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))
+
+
+def breaches(rows: Sequence[Image], tainted_by: Sequence[str] = ()) -> list[str]:
+    """What is wrong with a set: repeated ids, and patients, pixels or a generator's training patients across splits."""
+    ids = [
+        f"{name}: the id stands {n} times; ids are unique"
+        for name, n in Counter(r.image_id for r in rows).items()
+        if n > 1
+    ]
+    splits, pixels = defaultdict(set), defaultdict(set)
+    for row in rows:
+        pixels[row.sha256].add(row.split)
+        if row.patient_key:
+            splits[row.patient_key].add(row.split)
+    patients = [
+        f"{key}: the patient is in {_and(found)}; a patient belongs to one split"
+        for key, found in splits.items()
+        if len(found) > 1
+    ]
+    same = [
+        f"identical pixels are in {_and(found)}: {_ids(rows, sha)}" for sha, found in pixels.items() if len(found) > 1
+    ]
+    held_out = {key for key, found in splits.items() if found & {"validation", "test"}}
+    taints = [
+        f"{key}: a generator was trained on this patient, who is in validation or test"
+        for key in sorted(held_out & set(tainted_by))
+    ]
+    return ids[:10] + patients[:10] + same[:10] + taints[:10]
+
+
+def _and(splits: set[Split]) -> str:
+    return " and ".join(sorted(splits))
+
+
+def _ids(rows: Sequence[Image], sha: str) -> str:
+    return ", ".join(row.image_id for row in rows if row.sha256 == sha)

@@ -1,0 +1,30 @@
+"""Typed folders of weights. Each holds `.safetensors`, the facts to rebuild its model, and `metrics.jsonl`."""
+
+from dataclasses import dataclass
+
+from fulora.stage import Artifact
+
+
+@dataclass(frozen=True)
+class Backbone(Artifact):
+    """A Stable Diffusion in diffusers' layout."""
+
+
+@dataclass(frozen=True)
+class ClipWeights(Artifact):
+    """A CLIP in open_clip's `local-dir` layout."""
+
+
+@dataclass(frozen=True)
+class LoraWeights(Artifact):
+    """`lora.safetensors` (diffusers' key names, alpha kept), `train_patients.json`, `metrics.jsonl`."""
+
+
+@dataclass(frozen=True)
+class ClassifierWeights(Artifact):
+    """`model.safetensors`, `model.json`, `metrics.jsonl`."""
+
+
+@dataclass(frozen=True)
+class UnetWeights(Artifact):
+    """`model.safetensors`, `model.json`, `metrics.jsonl`."""

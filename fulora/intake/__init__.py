@@ -1,0 +1,1 @@
+"""From the outside in: public data sets, hospital folders and phantoms become curated image sets."""

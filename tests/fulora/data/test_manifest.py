@@ -1,0 +1,226 @@
+"""Image rows and sets: what breaks a rule is not written, and what is written opens everywhere."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from pydantic import ValidationError
+
+from fulora.data.labels import Plane, Split
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, breaches, check, pixel_digest
+
+
+def real(image_id: str, split: Split = "train", patient: str = "1", **values: object) -> Image:
+    given = {"plane": "brain", "source": "s", "site": "A", "width": 8, "height": 6, "sha256": image_id, "file_name": ""}
+    about = {"image_id": image_id, "split": split, "origin": "real", "patient": patient}
+    return Image.model_validate(given | about | values)
+
+
+def synthetic(image_id: str, **values: object) -> Image:
+    made = {"origin": "synthetic", "patient": "", "generator": "f00", "seed": "7", "caption": "a photo"}
+    return Image.model_validate(real(image_id).model_dump() | made | values)
+
+
+def picture(row: Image, *, masked: bool = False) -> Picture:
+    """Noise that depends on the image's id."""
+    noise = np.random.default_rng(list(row.image_id.encode())).integers(0, 256, (6, 8)).astype(np.uint8)
+    return Picture(row, noise, (noise > 128).astype(np.uint8) if masked else None)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"patient": ""}, "i: a real image needs a patient"),
+        ({"pixel_size_mm": 0.0}, "a measure is positive, or None"),
+        ({"hc_mm": -1.0}, "a measure is positive, or None"),
+        ({"aop_deg": -0.1}, "a measure is positive, or None"),
+        ({"plane": "cervix"}, "plane"),
+        ({"split": "training"}, "split"),
+        ({"origin": "fake"}, "origin"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"origin": "synthetic", "generator": "f", "seed": ""}, "i: a synthetic image needs its generator"),
+        ({"origin": "synthetic", "generator": "", "seed": "1"}, "i: a synthetic image needs its generator"),
+        (
+            {"origin": "synthetic", "generator": "f", "seed": "1", "split": "test"},
+            "may only be trained on, not.*'test'",
+        ),
+        ({"origin": "synthetic", "generator": "f", "seed": "1", "split": "validation"}, "may only be trained on"),
+    ],
+)
+def test_a_row_that_breaks_a_rule(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Image.model_validate(real("i").model_dump() | values)
+
+
+def test_a_patient_is_known_by_source_site_and_number() -> None:
+    assert real("i", patient="3").patient_key == "s/A/3"
+    assert synthetic("i").patient_key == ""
+
+
+def test_rows_come_back_with_their_unknown_values() -> None:
+    row = real("i", hc_mm=180.5, machine="m")
+    written = row.to_json()
+    assert next(iter(written)) == "file_name"
+    assert None not in written.values()
+    assert (written["hc_mm"], written["aop_deg"]) == (180.5, 0.0)
+    again = Image.from_json(json.loads(json.dumps(written)))
+    assert again == row
+    assert again.aop_deg is None
+
+
+def test_every_row_has_the_same_columns_of_the_same_types() -> None:
+    rows = [real("a").to_json(), real("b", pixel_size_mm=0.1, hc_mm=1, aop_deg=2).to_json(), synthetic("c").to_json()]
+    assert len({tuple((key, type(value)) for key, value in row.items()) for row in rows}) == 1
+
+
+def test_clean_rows_have_no_breaches() -> None:
+    rows = [real("a"), real("b"), real("c", "validation", "2"), real("d", "test", "3"), synthetic("e")]
+    assert breaches(rows, ["s/A/1"]) == []
+    check(rows, ["s/A/1"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "taints", "message"),
+    [
+        ([real("a"), real("a")], [], "a: the id stands 2 times"),
+        ([real("a"), real("b", "test")], [], "s/A/1: the patient is in test and train"),
+        (
+            [real("a", sha256="x"), real("b", "test", "2", sha256="x")],
+            [],
+            "identical pixels are in test and train: a, b",
+        ),
+        (
+            [real("a", "validation", "2", sha256="x"), synthetic("b", sha256="x")],
+            [],
+            "identical pixels are in train and validation: a, b",
+        ),
+        ([real("a", "test", "2"), synthetic("b")], ["s/A/2"], "s/A/2: a generator was trained on this patient"),
+        ([real("a", "validation", "2")], ["s/A/2", "s/A/9"], "s/A/2: a generator was trained on this patient"),
+    ],
+)
+def test_a_breach_is_found_and_named(rows: list[Image], taints: list[str], message: str) -> None:
+    found = breaches(rows, taints)
+    assert len(found) == 1
+    assert message in found[0]
+    with pytest.raises(ManifestError, match=r"cannot be written: 1 breaches"):
+        check(rows, taints)
+
+
+def test_equal_numbers_at_two_sites_are_two_patients() -> None:
+    assert breaches([real("a"), real("b", "test", site="B"), real("c", "validation", source="t")]) == []
+
+
+def test_all_kinds_of_breaches_come_at_once() -> None:
+    rows = [real("a"), real("a", "test", sha256="y"), real("c", "validation", "2", sha256="y")]
+    found = breaches(rows, ["s/A/2"])
+    assert len(found) == 4
+    assert len(breaches([real(str(n), s) for n in range(30) for s in ("train", "test")])) == 10 + 1 + 10
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="the patient is in test and train"):
+        ImageSet.write(tmp_path, [picture(real("a")), picture(real("b", "test"))])
+    assert not list(tmp_path.rglob("metadata.jsonl"))
+    assert ImageSet(tmp_path, "").rows() == []
+
+
+def test_equal_pictures_in_two_splits_are_found_when_a_set_is_written(tmp_path: Path) -> None:
+    train, test = picture(real("a")), picture(real("b", "test", "2"))
+    with pytest.raises(ManifestError, match="identical pixels are in test and train: a, b"):
+        ImageSet.write(tmp_path, [train, replace(test, pixels=train.pixels)])
+
+
+def test_the_digest_is_of_size_and_pixels() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert pixel_digest(pixels) == pixel_digest(np.asfortranarray(pixels))
+    assert pixel_digest(pixels) != pixel_digest(pixels.reshape(4, 3))
+    assert pixel_digest(pixels) != pixel_digest(pixels[::-1])
+
+
+def written(folder: Path, *, masked: bool = False) -> tuple[ImageSet, list[Picture]]:
+    rows = [
+        real("x/a", hc_mm=170.0, pixel_size_mm=0.12),
+        synthetic("b"),
+        real("c", "validation", "2", plane="femur"),
+        real("d", "test", "3"),
+    ]
+    pictures = [picture(row, masked=masked) for row in rows]
+    ImageSet.write(folder, pictures, tainted_by=["s/A/1", "s/A/1", "s/A/0"])
+    return ImageSet(folder, ""), pictures
+
+
+def test_a_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    images, pictures = written(tmp_path, masked=True)
+    assert files(tmp_path) == {
+        "tainted_by.json",
+        *(f"{split}/metadata.jsonl" for split in ("train", "validation", "test")),
+        *(f"train/{kind}/{name}.png" for kind in ("images", "masks") for name in ("x_a", "b")),
+        *(
+            f"{split}/{kind}/{name}.png"
+            for kind in ("images", "masks")
+            for split, name in (("validation", "c"), ("test", "d"))
+        ),
+    }
+    assert images.tainted_by() == ["s/A/0", "s/A/1"]
+    assert [row.image_id for row in images.rows()] == ["x/a", "b", "c", "d"]
+    assert [row.image_id for row in images.rows("test")] == ["d"]
+    for found, given in zip(images.pictures(), pictures, strict=True):
+        np.testing.assert_array_equal(found.pixels, given.pixels)
+        np.testing.assert_array_equal(found.mask, given.mask)
+        assert found.row.sha256 == pixel_digest(given.pixels)
+        assert (found.row.height, found.row.width) == (6, 8)
+        keep = {"file_name", "mask_file", "sha256", "width", "height"}
+        assert found.row.model_dump(exclude=keep) == given.row.model_dump(exclude=keep)
+
+
+def test_a_set_without_masks_or_taints(tmp_path: Path) -> None:
+    ImageSet.write(tmp_path, [picture(real("a"))])
+    images = ImageSet(tmp_path, "")
+    assert images.tainted_by() == []
+    assert images.rows("validation") == []
+    assert next(images.pictures()).mask is None
+    with pytest.raises(ManifestError, match="a: has no mask"):
+        images.mask(images.rows()[0])
+
+
+def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
+    one, two = written(tmp_path / "a")[0].path, written(tmp_path / "b")[0].path
+    assert files(one) == files(two)
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in files(one))
+
+
+def test_a_picture_that_travels_alone_says_what_it_is(tmp_path: Path) -> None:
+    images, _ = written(tmp_path)
+    row = next(row for row in images.rows() if row.origin == "synthetic")
+    with Pil.open(images.path / row.split / row.file_name) as png:
+        assert png.mode == "L"
+        assert png.text["origin"] == "synthetic"  # type: ignore[attr-defined]
+        assert Image.from_json(json.loads(png.text["fulora"])) == row  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["images", "images and masks"])
+def test_hugging_face_opens_a_set_unchanged(tmp_path: Path, masked: bool) -> None:
+    datasets = pytest.importorskip("datasets")
+    images, pictures = written(tmp_path / "set", masked=masked)
+    opened = datasets.load_dataset("imagefolder", data_dir=str(images.path), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in opened.items()} == {"train": 2, "validation": 1, "test": 1}
+    for split, rows in opened.items():
+        for found, row in zip(rows, images.rows(split), strict=True):
+            given = next(p for p in pictures if p.row.image_id == row.image_id)
+            np.testing.assert_array_equal(np.asarray(found.pop("image")), given.pixels)
+            assert {**found, "file_name": row.file_name} == row.to_json()
+
+
+def test_planes_have_an_order_that_tables_rely_on() -> None:
+    from fulora.data.labels import PLANES, SPLITS
+
+    expected: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
+    assert expected == PLANES
+    assert SPLITS == ("train", "validation", "test")

@@ -1,0 +1,108 @@
+"""Results and arrays: tables come back as they were written, and wrong sets are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from pydantic import ValidationError
+
+from fulora.data.labels import PLANES, Plane
+from fulora.data.loaders import load_masks, load_pixels, plane_indices
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.results import (
+    MaskSet,
+    Measurement,
+    Measurements,
+    Predictions,
+    Score,
+    ScoreConfig,
+    Scores,
+    write_predictions,
+    write_table,
+)
+
+
+def row(number: int, plane: Plane = "brain") -> Image:
+    return Image(
+        file_name="", image_id=f"i{number}", plane=plane, split="train", origin="real", source="s", site="A",
+        patient=str(number), width=8, height=6, sha256="",
+    )  # fmt: skip
+
+
+def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:
+    return Picture(row(number), np.full(shape, number, np.uint8), np.full(shape, number % 2, np.uint8))
+
+
+def test_predictions_come_back_in_order(tmp_path: Path) -> None:
+    rows = [row(3, "femur"), row(1)]
+    write_predictions(tmp_path, rows, np.array([[0.1, 0.2, 0.3, 0.4, 0.0], [1 / 3, 1 / 3, 1 / 3, 0, 0]]))
+    first, second = Predictions(tmp_path, "").rows()
+    assert (first.image_id, first.patient_key, first.site, first.plane) == ("i3", "s/A/3", "A", "femur")
+    assert first.probabilities == (0.1, 0.2, 0.3, 0.4, 0.0)
+    assert second.probabilities == (0.333333, 0.333333, 0.333333, 0.0, 0.0)
+
+
+def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        write_predictions(tmp_path, [row(1)], np.zeros((2, 5)))
+
+
+def test_measurements_keep_their_failures(tmp_path: Path) -> None:
+    given = [
+        Measurement(image_id="a", patient_key="p", site="A", quantity="hc", unit="mm", value=None, reference=170.0,
+                    failure="empty_mask"),
+        Measurement(image_id="b", patient_key="p", site="A", quantity="dice", unit="1", value=0.9, reference=None),
+    ]  # fmt: skip
+    write_table(tmp_path, given)
+    assert Measurements(tmp_path, "").rows() == given
+    with pytest.raises(ValidationError, match="unit"):
+        Measurement.model_validate(given[0].model_dump() | {"unit": "cm"})
+
+
+def test_scores_come_back(tmp_path: Path) -> None:
+    given = [Score(name="accuracy", arm="real", value=0.1, protocol="transfer", n_images=3, n_patients=2, note="é")]
+    write_table(tmp_path, given)
+    assert Scores(tmp_path, "").rows() == given
+    with pytest.raises(ValidationError, match="protocol"):
+        Score.model_validate(given[0].model_dump() | {"protocol": "magic"})
+    with pytest.raises(ValidationError, match="finite"):
+        Score.model_validate(given[0].model_dump() | {"value": float("nan")})
+
+
+@pytest.mark.parametrize(("field", "value"), [("draws", 0), ("level", 0.0), ("level", 1.0)])
+def test_intervals_need_draws_and_a_level(field: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=field):
+        ScoreConfig.model_validate({field: value})
+
+
+def test_masks_are_found_by_their_image(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    mask = np.eye(4, dtype=np.uint8)
+    Pil.fromarray(mask).save(tmp_path / "masks" / "i1.png")
+    np.testing.assert_array_equal(MaskSet(tmp_path, "").mask("i1"), mask)
+
+
+def test_a_set_becomes_arrays_in_the_order_of_its_rows(tmp_path: Path) -> None:
+    ImageSet.write(tmp_path, [picture(n) for n in range(4)])
+    images = ImageSet(tmp_path, "")
+    rows = images.rows()[::-1]
+    assert load_pixels(images, rows)[:, 0, 0].tolist() == [3, 2, 1, 0]
+    assert load_pixels(images, rows).shape == (4, 6, 8)
+    assert load_masks(images, rows)[:, 0, 0].tolist() == [1, 0, 1, 0]
+    assert load_pixels(images, rows).dtype == load_masks(images, rows).dtype == np.uint8
+
+
+def test_nothing_and_several_sizes_are_refused(tmp_path: Path) -> None:
+    ImageSet.write(tmp_path, [picture(1), picture(2, (4, 4))])
+    images = ImageSet(tmp_path, "")
+    with pytest.raises(ValueError, match="there are no images to load"):
+        load_pixels(images, [])
+    with pytest.raises(ValueError, match=r"images of several sizes \(\[\(4, 4\), \(6, 8\)\]\)"):
+        load_pixels(images, images.rows())
+
+
+def test_planes_become_their_place_in_the_order() -> None:
+    assert plane_indices([row(n, plane) for n, plane in enumerate(PLANES)]).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="planes intrapartum are not part of the classification task"):
+        plane_indices([row(1), row(2, "intrapartum")])
