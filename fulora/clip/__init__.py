@@ -1,0 +1,1 @@
+"""CLIP: pictures and words in one space. Pre-train a tiny one, load any, classify planes by prompts alone."""

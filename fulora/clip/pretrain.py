@@ -1,0 +1,150 @@
+"""Pre-train a tiny CLIP on images and the captions of their planes.
+
+Every image of a plane fits every caption of that plane, so the target is spread over all pairs of one plane (UniCL,
+Yang et al., CVPR 2022). Plain CLIP would call all of them wrong but one.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+
+from fulora.clip.config import ClipPretrainConfig
+from fulora.clip.model import ClipError, build_clip, build_tokenizer, normalised, save_clip, to_square
+from fulora.clip.prompts import pretraining_captions
+from fulora.data.labels import PLANES, Plane
+from fulora.progress import track
+from fulora.training import (
+    MetricsLog,
+    batch_indices,
+    cosine_rate,
+    generator,
+    load_checkpoint,
+    pick_device,
+    remove_checkpoint,
+    save_checkpoint,
+    set_rate,
+)
+
+
+def fit(out: Path, cfg: ClipPretrainConfig, images: UInt8[np.ndarray, "n h w"], planes: Sequence[Plane]) -> None:
+    """Train from random weights and write the bundle (`load_clip` reads it) and `metrics.jsonl` to `out`.
+
+    A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
+    for bit.
+
+    Args:
+        images: gray, 0 to 255.
+        planes: of every image.
+
+    Raises:
+        ClipError: no images, not one plane an image, or a plane that is not one of the five.
+        TrainingDivergedError: the loss is not finite any more.
+    """
+    labels = _labels(images, planes)
+    out.mkdir(parents=True, exist_ok=True)
+    device = pick_device(cfg.device)
+    model = build_clip(cfg).to(device).train()
+    optimizer = _optimizer(model, cfg)
+    start = _resume(out, model, optimizer)
+    log, tokens = MetricsLog(out, start), _tokens(cfg)
+    for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
+        set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
+        chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
+        pixels = augmented(to_square(images[chosen.numpy()], cfg.image_size_px), cfg, done)
+        captions = _drawn(tokens, labels[chosen], cfg, done)
+        loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), labels[chosen].to(device))
+        if done % cfg.log_every == 0 or done == cfg.steps:
+            log.write(done, loss=loss.item(), accuracy=accuracy.item())
+        if done % cfg.checkpoint_every == 0:
+            save_checkpoint(out, done, {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    save_clip(model, cfg, out)
+    remove_checkpoint(out)
+
+
+def step(
+    model: open_clip.CLIP,
+    optimizer: torch.optim.Optimizer,
+    pixels: Float[Tensor, "b 1 size size"],
+    captions: Int[Tensor, "b context"],
+    labels: Int[Tensor, "b"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """One update. Returns the loss, and how often an image's best caption is of its own plane."""
+    image, text, scale = model(normalised(model, pixels), captions)
+    logits = scale * image @ text.T
+    same = labels[:, None] == labels[None, :]
+    loss = matching_loss(logits, same)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(100))  # as CLIP does
+    return loss.detach(), same.gather(1, logits.argmax(1, keepdim=True)).float().mean()
+
+
+def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Float[Tensor, ""]:
+    """Cross-entropy of images to captions and of captions to images, the target spread evenly over all that match."""
+    target = same / same.sum(1, keepdim=True)  # `same` is symmetric, so the target of both directions is this
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def augmented(pixels: Float[Tensor, "b 1 s s"], cfg: ClipPretrainConfig, done: int) -> Float[Tensor, "b 1 s s"]:
+    """Random crop, flip and gain of every image, drawn for this step alone. Pixels are 0 to 1 before and after."""
+    draw = torch.rand(5, len(pixels), generator=generator(cfg.seed, "clip", "augment", done))
+    side = cfg.crop + (1 - cfg.crop) * draw[0]
+    flip = torch.where(draw[1] < 0.5, -1.0, 1.0)
+    zero, shift = torch.zeros_like(side), (1 - side) * (2 * draw[2:4] - 1)
+    rows = torch.stack([torch.stack([side * flip, zero, shift[0]], 1), torch.stack([zero, side, shift[1]], 1)], 1)
+    grid = F.affine_grid(rows, list(pixels.shape), align_corners=False)
+    cropped = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _labels(images: UInt8[np.ndarray, "n h w"], planes: Sequence[Plane]) -> Int[Tensor, "n"]:
+    if not len(images) or len(images) != len(planes):
+        raise ClipError(f"{len(images)} images and {len(planes)} planes: CLIP is trained on images with one plane each")
+    unknown = sorted(set(planes) - set(PLANES))
+    if unknown:
+        raise ClipError(f"planes {', '.join(unknown)}: CLIP is trained on {', '.join(PLANES)}")
+    return torch.tensor([PLANES.index(plane) for plane in planes])
+
+
+def _tokens(cfg: ClipPretrainConfig) -> list[Int[Tensor, "k context"]]:
+    """The captions of every plane, tokenized."""
+    tokenizer = build_tokenizer(cfg)
+    return [tokenizer(pretraining_captions(plane)) for plane in PLANES]
+
+
+def _drawn(
+    tokens: list[Tensor], labels: Int[Tensor, "b"], cfg: ClipPretrainConfig, done: int
+) -> Int[Tensor, "b context"]:
+    """One caption an image, drawn from those of its plane."""
+    draw = torch.rand(len(labels), generator=generator(cfg.seed, "clip", "caption", done))
+    pairs = zip(labels.tolist(), draw.tolist(), strict=True)
+    return torch.stack([tokens[label][int(share * len(tokens[label]))] for label, share in pairs])
+
+
+def _optimizer(model: open_clip.CLIP, cfg: ClipPretrainConfig) -> torch.optim.Optimizer:
+    """AdamW, with weight decay on matrices only; a token that no caption holds keeps its embedding."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
+    rest = [p for n, p in model.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
+    decays = ((matrices, cfg.weight_decay), (rest, 0.0))
+    groups = [{"params": p, "weight_decay": decay, "base_lr": cfg.learning_rate} for p, decay in decays]
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.98))
+
+
+def _resume(out: Path, model: open_clip.CLIP, optimizer: torch.optim.Optimizer) -> int:
+    """Put the last checkpoint into the model and the optimizer. Returns the steps done, 0 without a checkpoint."""
+    state = load_checkpoint(out)
+    if state is None:
+        return 0
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])

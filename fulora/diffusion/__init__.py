@@ -1,0 +1,1 @@
+"""Latent diffusion: backbones, their pre-training, LoRA fine-tuning, sampling."""

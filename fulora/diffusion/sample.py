@@ -1,0 +1,126 @@
+"""Sampling: one seed an image, one compute shape, so that an image does not depend on what it was made beside."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UniPCMultistepScheduler,
+)
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from fulora.data.labels import Plane
+from fulora.diffusion.backbone import quiet
+from fulora.diffusion.config import GenerateConfig, Sampler
+from fulora.diffusion.objective import embed
+from fulora.environment import derive_seed
+from fulora.training import pick_device
+
+BLANK_SPREAD = 2.0
+"""Standard deviation of the gray values, 0 to 255, below which a picture shows nothing."""
+
+
+class BlankImageError(RuntimeError):
+    """The backbone drew a picture without content."""
+
+
+def image_seed(cfg: GenerateConfig, plane: Plane, index: int) -> int:
+    """The seed of image `index` of a plane: of its set's seed, the plane and the index alone."""
+    return derive_seed("generate", cfg.seed, plane, index)
+
+
+@torch.no_grad()
+def sample(
+    pipe: StableDiffusionPipeline, cfg: GenerateConfig, plane: Plane, indices: Sequence[int]
+) -> Iterator[tuple[int, int, UInt8[np.ndarray, "h w"]]]:
+    """Draw images of one plane.
+
+    Args:
+        pipe: the backbone, with a LoRA fused or without; its scheduler is replaced.
+        indices: which images of the set; any subset, in any order, gives the same pictures.
+
+    Yields:
+        index, seed, gray picture.
+
+    Raises:
+        BlankImageError: a picture is constant or not a number; says which.
+    """
+    pipe.to(pick_device(cfg.device))
+    pipe.scheduler = build_scheduler(pipe, cfg.sampler)
+    texts = embed(pipe, [cfg.prompts[plane], cfg.negative_prompt])
+    for start in range(0, len(indices), cfg.batch_size):
+        numbers = list(indices[start : start + cfg.batch_size])
+        padded = numbers + [numbers[-1]] * (cfg.batch_size - len(numbers))
+        seeds = [image_seed(cfg, plane, number) for number in padded]
+        pictures = _drawn(pipe, cfg, texts, seeds)
+        for number, seed, picture in zip(numbers, seeds, pictures, strict=False):
+            if not np.isfinite(picture).all() or is_blank(to_gray(picture)):
+                raise BlankImageError(
+                    f"{plane} {number} (seed {seed}) is blank: the backbone or the LoRA is broken, or untrained"
+                )
+            yield number, seed, to_gray(picture)
+
+
+def is_blank(pixels: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether a picture shows nothing: all its gray values are nearly the same."""
+    return bool(pixels.std() < BLANK_SPREAD)
+
+
+def to_gray(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
+    """0 to 255 of a picture from 0 to 1: the mean of its channels, so that no tint tells synthetic from real."""
+    gray: UInt8[np.ndarray, "h w"] = np.round(picture.mean(axis=2) * 255).astype(np.uint8)
+    return gray
+
+
+def _drawn(
+    pipe: StableDiffusionPipeline, cfg: GenerateConfig, texts: Float[Tensor, "2 tokens width"], seeds: Sequence[int]
+) -> Float[np.ndarray, "b h w 3"]:
+    """Pictures from 0 to 1; `texts` are the prompt and the negative prompt."""
+    with warnings.catch_warnings():  # diffusers' samplers turn tensors into arrays the way numpy 1 did
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        pictures: Float[np.ndarray, "b h w 3"] = pipe(
+            prompt_embeds=texts[:1].expand(len(seeds), -1, -1),
+            negative_prompt_embeds=texts[1:].expand(len(seeds), -1, -1),
+            latents=_noise(pipe, cfg.image_size_px, seeds),
+            num_inference_steps=cfg.steps,
+            guidance_scale=cfg.guidance_scale,
+            height=cfg.image_size_px,
+            width=cfg.image_size_px,
+            output_type="np",
+        ).images
+    return pictures
+
+
+def _noise(pipe: StableDiffusionPipeline, size_px: int, seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
+    """What every picture starts from: drawn on the CPU, by its own generator."""
+    side = size_px // pipe.vae_scale_factor
+    shape = (pipe.unet.config.in_channels, side, side)
+    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(noise).to(pipe.device)
+
+
+def build_scheduler(pipe: StableDiffusionPipeline, sampler: Sampler) -> object:
+    """A deterministic sampler for the noise schedule of the pipeline.
+
+    Its timesteps end at the noisiest one ("trailing"), where pictures start: other spacings leave it out, and give
+    every picture the same medium brightness (Lin et al. 2024, arXiv 2305.08891).
+    """
+    known, spacing = pipe.scheduler.config, "trailing"
+    with quiet():
+        match sampler:
+            case "dpm++":
+                return DPMSolverMultistepScheduler.from_config(
+                    known, timestep_spacing=spacing, algorithm_type="dpmsolver++"
+                )
+            case "unipc":
+                return UniPCMultistepScheduler.from_config(known, timestep_spacing=spacing)
+            case "euler":
+                return EulerDiscreteScheduler.from_config(known, timestep_spacing=spacing)
+            case "ddim":
+                return DDIMScheduler.from_config(known, timestep_spacing=spacing)

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import UInt8
+
+from fulora.diffusion.backbone import build_backbone, save_backbone
+from fulora.diffusion.config import PretrainConfig
+
+
+@pytest.fixture(scope="session")
+def tiny() -> PretrainConfig:
+    """The smallest backbone there is, trained for a moment."""
+    return PretrainConfig(
+        vae_channels=(8, 8, 8),
+        unet_channels=(16, 32),
+        text_width=16,
+        autoencoder_steps=5,
+        denoiser_steps=6,
+        autoencoder_batch_size=4,
+        denoiser_batch_size=4,
+        warmup_steps=2,
+        log_every=1,
+        checkpoint_every=2,
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory, tiny: PretrainConfig) -> Path:
+    """A folder with a tiny backbone of random weights for pictures of 32 px."""
+    folder = tmp_path_factory.mktemp("backbone")
+    save_backbone(build_backbone(tiny, 32, folder), folder, half=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def images() -> UInt8[np.ndarray, "10 32 32"]:
+    return np.random.default_rng(0).integers(0, 256, (10, 32, 32)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def captions() -> list[str]:
+    return ["a photo of fetal brain", "a photo of fetal femur"] * 5

@@ -1,0 +1,115 @@
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import UInt8
+
+from fulora.diffusion import pretrain
+from fulora.diffusion.backbone import BackboneError, load_backbone
+from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.objective import encode
+
+
+class Killed(Exception):
+    """The process dies here."""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny: PretrainConfig,
+    images: UInt8[np.ndarray, "10 32 32"],
+    captions: Sequence[str],
+) -> Path:
+    out = tmp_path_factory.mktemp("pretrained")
+    pretrain.fit(out, tiny, images, captions)
+    return out
+
+
+@pytest.mark.parametrize("dies_at", [1, 4, 5, 6, 10])
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Path,
+    tiny: PretrainConfig,
+    images: UInt8[np.ndarray, "10 32 32"],
+    captions: Sequence[str],
+    dies_at: int,
+) -> None:
+    left = [dies_at]
+    step = pretrain.step
+
+    def dying(learner: pretrain.Learner, loss: torch.Tensor, done: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        step(learner, loss, done)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "step", dying)
+        with pytest.raises(Killed):
+            pretrain.fit(tmp_path, tiny, images, captions)
+    torch.manual_seed(99)  # whatever the state of the new process
+    pretrain.fit(tmp_path, tiny, images, captions)
+    assert digests(tmp_path) == digests(undisturbed)
+
+
+def test_the_steps_of_both_loops_are_counted_in_one_log(undisturbed: Path) -> None:
+    lines = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 12))
+    assert ["autoencoder_l1" in line for line in lines] == [True] * 5 + [False] * 6
+    assert ["denoiser_loss" in line for line in lines] == [False] * 5 + [True] * 6
+
+
+def test_the_scaling_factor_gives_latents_of_unit_variance(
+    undisturbed: Path, images: UInt8[np.ndarray, "10 32 32"]
+) -> None:
+    assert float(encode(load_backbone(undisturbed).vae, images).mean.std()) == pytest.approx(1, abs=0.01)
+
+
+def test_the_autoencoder_learns(tmp_path: Path, tiny: PretrainConfig) -> None:
+    rows, columns = np.mgrid[:32, :32]
+    discs = [(rows - 16) ** 2 + (columns - 10 - k) ** 2 < 50 for k in range(10)]
+    images = np.stack(discs).astype(np.uint8) * 200
+    cfg = tiny.model_copy(update={"autoencoder_steps": 60, "denoiser_steps": 1, "log_every": 60})
+    pretrain.fit(tmp_path, cfg, images, ["a photo"] * 10)
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert last["autoencoder_l1"] < 0.25
+    pipe = load_backbone(tmp_path)
+    pictures = torch.from_numpy(images).float().div(127.5).sub(1)[:, None].expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        decoded = pipe.vae.decode(pipe.vae.encode(pictures).latent_dist.mode()).sample
+    assert float((decoded - pictures).abs().mean()) < 0.3
+
+
+def test_texture_strength_tells_speckle_from_gray_and_not_speckle_from_other_speckle() -> None:
+    speckle = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    strength = pretrain.texture_strength(speckle)
+    assert strength.shape == (2, 2, 14, 14)
+    assert float((strength[0] - strength[1]).abs().mean()) < 0.2 * float(strength.mean())
+    assert not pretrain.texture_strength(torch.zeros(1, 1, 16, 16)).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "message"),
+    [
+        ((2, 32, 32), 3, "2 images and 3 captions"),
+        ((0, 32, 32), 0, "0 images"),
+        ((2, 32, 24), 2, "images of 32 x 24 px: square ones"),
+        ((2, 36, 36), 2, "a multiple of 8 px"),
+    ],
+)
+def test_images_that_do_not_suit_are_refused(
+    tmp_path: Path, tiny: PretrainConfig, shape: tuple[int, int, int], count: int, message: str
+) -> None:
+    with pytest.raises(BackboneError, match=message):
+        pretrain.fit(tmp_path, tiny, np.zeros(shape, np.uint8), ["a"] * count)
