@@ -1,0 +1,1 @@
+"""Measurements from masks as pure functions: head circumference and angle of progression. No torch."""

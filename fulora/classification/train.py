@@ -1,0 +1,174 @@
+"""Train a plane classifier: a fixed number of steps, the checkpoint chosen on validation patients."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+
+from fulora.classification.augment import augmented
+from fulora.classification.config import ClassifierConfig
+from fulora.classification.model import Classifier, ClassifierError, build_classifier, save_classifier
+from fulora.classification.predict import predict, to_pixels
+from fulora.data.labels import PLANES
+from fulora.environment import derive_seed
+from fulora.progress import track
+from fulora.training import (
+    MetricsLog,
+    batch_indices,
+    cosine_rate,
+    generator,
+    load_checkpoint,
+    pick_device,
+    remove_checkpoint,
+    save_checkpoint,
+    set_rate,
+)
+
+
+@dataclass
+class Best:
+    """The best checkpoint so far; `state` is empty until the first evaluation."""
+
+    score: float = -math.inf
+    step: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, score: float, step: int, model: Classifier) -> None:
+        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
+        if score >= self.score:
+            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            self.score, self.step, self.state = score, step, state
+
+
+def fit(
+    out: Path,
+    cfg: ClassifierConfig,
+    images: UInt8[np.ndarray, "n h w"],
+    labels: Int[np.ndarray, "labels"],
+    is_synthetic: Bool[np.ndarray, "marks"],
+    validation: tuple[UInt8[np.ndarray, "m vh vw"], Int[np.ndarray, "targets"]],
+) -> None:
+    """Train and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
+
+    A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
+    for bit.
+
+    Args:
+        images: gray, 0 to 255.
+        labels: (n,) places in `PLANES`.
+        is_synthetic: (n,) which images weigh `cfg.synthetic_weight` in the loss.
+        validation: images and labels of other patients that choose the checkpoint; without images the last is taken.
+
+    Raises:
+        ClassifierError: no images, not one label an image, or a label that is no place in `PLANES`.
+        TrainingDivergedError: a loss is not finite any more.
+    """
+    for found, classes in ((images, labels), validation):
+        _check(found, classes)
+    if not len(images) or len(images) != len(is_synthetic):
+        raise ClassifierError(f"{len(images)} images, {len(is_synthetic)} marks real or synthetic: one each is needed")
+    out.mkdir(parents=True, exist_ok=True)
+    device = pick_device(cfg.device)
+    model = build_classifier(cfg, len(PLANES)).to(device).train()
+    optimizer = _optimizer(model, cfg)
+    best, start = _resume(out, model, optimizer)
+    log = MetricsLog(out, start)
+    pixels, targets = to_pixels(images), torch.from_numpy(labels).long()
+    weights = torch.where(torch.from_numpy(is_synthetic), cfg.synthetic_weight, 1.0)
+    for done in track(range(start + 1, cfg.steps + 1), "classifier", start=start):
+        set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
+        chosen = batch(targets, cfg, done)
+        shown = augmented(pixels[chosen], generator(cfg.seed, "augment", done)) if cfg.augment else pixels[chosen]
+        seed = derive_seed(cfg.seed, "dropout", done)
+        loss = step(model, optimizer, shown.to(device), targets[chosen].to(device), weights[chosen].to(device), seed)
+        if done % cfg.log_every == 0 or done == cfg.steps:
+            log.write(done, loss=loss.item())
+        if len(validation[0]) and (done % cfg.evaluate_every == 0 or done == cfg.steps):
+            loss_there, f1 = evaluate(model, *validation)
+            log.write(done, validation_loss=loss_there, validation_macro_f1=f1)
+            best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, model)
+        if done % cfg.checkpoint_every == 0:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best)}
+            save_checkpoint(out, done, state)
+    if best.state:
+        model.load_state_dict(best.state)
+    save_classifier(model, out)
+    remove_checkpoint(out)
+
+
+def step(
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    pixels: Float[Tensor, "b 1 h w"],
+    targets: Int[Tensor, "b"],
+    weights: Float[Tensor, "b"],
+    seed: int,
+) -> Float[Tensor, ""]:
+    """One update on the weighted mean of the cross-entropies; `seed` is for dropout. Returns the loss."""
+    with torch.random.fork_rng(devices=[pixels.device] if pixels.is_cuda else []):
+        torch.manual_seed(seed)
+        losses = F.cross_entropy(model(pixels), targets, reduction="none")
+    loss = (losses * weights).sum() / weights.sum()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def evaluate(
+    model: Classifier, images: UInt8[np.ndarray, "m h w"], labels: Int[np.ndarray, "m"]
+) -> tuple[float, float]:
+    """Mean cross-entropy, and the mean F1 of the planes that are among the labels."""
+    probabilities = predict(model, images)
+    guess = probabilities.argmax(1)
+    present = np.unique(labels)
+    hits = [2 * np.sum((guess == c) & (labels == c)) / (np.sum(guess == c) + np.sum(labels == c)) for c in present]
+    own = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(own, 1e-12)).mean()), float(np.mean(hits))
+
+
+def batch(targets: Int[Tensor, "n"], cfg: ClassifierConfig, done: int) -> Int[Tensor, "b"]:
+    """The images of one step. Balanced: the classes take turns, and each goes through its own images in epochs."""
+    if not cfg.balanced:
+        return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
+    members = [torch.nonzero(targets == c).flatten() for c in np.unique(targets)]
+    chosen = []
+    for place in range((done - 1) * cfg.batch_size, done * cfg.batch_size):
+        turn, which = divmod(place, len(members))
+        own = members[which]
+        chosen.append(own[batch_indices(len(own), 1, turn, cfg.seed, "order", which)])
+    return torch.cat(chosen)
+
+
+def _check(images: UInt8[np.ndarray, "k h w"], labels: Int[np.ndarray, "..."]) -> None:
+    if len(images) != len(labels):
+        raise ClassifierError(f"{len(images)} images and {len(labels)} labels: every image needs one")
+    wrong = sorted({int(label) for label in labels if not 0 <= label < len(PLANES)})
+    if wrong:
+        raise ClassifierError(f"labels {wrong}: a label is the place of a plane in PLANES, 0 to {len(PLANES) - 1}")
+
+
+def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD with momentum 0.9; weight decay on matrices and filters only."""
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    pairs = ((decay, cfg.weight_decay), (rest, 0.0))
+    groups = [{"params": p, "weight_decay": amount, "base_lr": cfg.learning_rate} for p, amount in pairs]
+    if cfg.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=cfg.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate)
+
+
+def _resume(out: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
+    """Put the last checkpoint into model and optimizer. Returns the best so far and the steps done."""
+    state = load_checkpoint(out)
+    if state is None:
+        return Best(), 0
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Best(**state["best"]), int(state["step"])

@@ -1,0 +1,172 @@
+"""Scores of plane classification.
+
+`true` and `predicted` hold class indices; column c of `probabilities` belongs to class index c. `labels` is always
+given: the macro-F1 of one set of predictions is 0.54 or 0.97 depending on whether never-true classes are averaged in.
+Scores that are bootstrapped (`accuracy`, `macro_f1`, `macro_auc`) are a few numpy lines, since scikit-learn's input
+checks would take most of the time; tests hold them equal to scikit-learn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sklearn.metrics
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.stats import rankdata
+
+from fulora.metrics.statistics import UndefinedScoreError
+
+Indices = Int[np.ndarray, " n"]
+Probabilities = Float[np.ndarray, "n classes"]
+
+SUM_TOLERANCE = 5e-3  # float16 soft-max rows sum to 1 within about this
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 (0..1) of one class, and the number of images that truly show it."""
+
+    label: int
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion_matrix(true: Indices, predicted: Indices, labels: Sequence[int]) -> Int[np.ndarray, "k k"]:
+    """Counts, row = true class, column = predicted class, both in the order of `labels`.
+
+    Raises ValueError if an image falls outside `labels`: scikit-learn alone would drop it without a word.
+    """
+    _check_pair(true, predicted)
+    _check_labels(labels)
+    outside = sorted(set(np.unique([true, predicted]).tolist()) - set(labels))
+    if outside:
+        raise ValueError(f"class(es) {outside} occur outside labels {list(labels)}: pass every class that occurs")
+    return np.asarray(sklearn.metrics.confusion_matrix(true, predicted, labels=list(labels)))
+
+
+def accuracy(true: Indices, predicted: Indices) -> float:
+    """Share of images whose predicted class is the true one, 0..1."""
+    _check_pair(true, predicted)
+    return float(np.mean(true == predicted))
+
+
+def macro_f1(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
+    """Unweighted mean over `labels` of F1 = 2 TP / (true + predicted), 0..1.
+
+    A prediction outside `labels` ("other" on a test set without it) counts as a miss. A label that no image truly
+    shows raises UndefinedScoreError: averaging its 0 would punish a test set for the classes it lacks.
+    """
+    _check_pair(true, predicted)
+    is_true, is_predicted = _one_hot(true, labels), _one_hot(predicted, labels)
+    _require_support(is_true.sum(axis=0), labels)
+    hits = (is_true & is_predicted).sum(axis=0)
+    return float(np.mean(2 * hits / (is_true.sum(axis=0) + is_predicted.sum(axis=0))))
+
+
+def per_class(true: Indices, predicted: Indices, labels: Sequence[int]) -> list[ClassScore]:
+    """One `ClassScore` per label; the precision of a class that is never predicted is 0. Raises as `macro_f1`."""
+    _check_pair(true, predicted)
+    _require_support(_one_hot(true, labels).sum(axis=0), labels)
+    columns = sklearn.metrics.precision_recall_fscore_support(true, predicted, labels=list(labels), zero_division=0.0)
+    return [
+        ClassScore(int(label), float(precision), float(recall), float(f1), int(support))
+        for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+    ]
+
+
+def macro_auc(true: Indices, probabilities: Probabilities, labels: Sequence[int]) -> float:
+    """Unweighted mean over `labels` of the one-vs-rest area under the ROC curve, 0..1.
+
+    From ranks of the probabilities (Hanley & McNeil 1982), never from hard decisions. `labels` are the classes present;
+    a class without positives, or without negatives, raises UndefinedScoreError.
+    """
+    _check_probabilities(true, probabilities)
+    _check_columns(labels, probabilities)
+    positive = _one_hot(true, labels)
+    n_positive = positive.sum(axis=0).astype(float)
+    _require_support(n_positive, labels)
+    n_negative = len(true) - n_positive
+    if (n_negative == 0).any():
+        raise UndefinedScoreError(f"every image shows class {labels[0]}: AUC needs images of another class as well")
+    ranks = np.asarray(rankdata(probabilities[:, list(labels)], axis=0))
+    wins = (ranks * positive).sum(axis=0) - n_positive * (n_positive + 1) / 2
+    return float(np.mean(wins / (n_positive * n_negative)))
+
+
+def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabilities:
+    """Probabilities given that the class is one of `keep`: the rest set to 0, rows renormalised, same shape.
+
+    Columns keep their meaning, so argmax gives the decision among `keep` (a 5-way classifier scored on 4 planes).
+    """
+    _check_rows(probabilities)
+    _check_columns(keep, probabilities)
+    kept = np.zeros(probabilities.shape)
+    kept[:, list(keep)] = probabilities[:, list(keep)]
+    mass = kept.sum(axis=1, keepdims=True)
+    if (mass == 0).any():
+        raise UndefinedScoreError(
+            f"{int((mass == 0).sum())} image(s) have no probability at all on classes {list(keep)} (first: row "
+            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
+        )
+    return np.asarray(kept / mass)
+
+
+def expected_calibration_error(true: Indices, probabilities: Probabilities, bins: int = 15) -> float:
+    """Mean |accuracy - confidence| over equal-width bins of the top probability, weighted by images (Guo et al. 2017).
+
+    0..1, 0 is calibrated. Noisy below some hundreds of images: show it with a cluster interval.
+    """
+    _check_probabilities(true, probabilities)
+    if bins < 1:
+        raise ValueError(f"bins is {bins}; it must be 1 or more (10 to 15 are usual)")
+    confidence = probabilities.max(axis=1).astype(float)
+    gap = (probabilities.argmax(axis=1) == true) - confidence
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return float(np.abs(np.bincount(which, weights=gap, minlength=bins)).sum() / len(true))
+
+
+def _one_hot(classes: Indices, labels: Sequence[int]) -> Bool[np.ndarray, "n k"]:
+    _check_labels(labels)
+    return np.asarray(classes[:, None] == np.asarray(labels)[None, :])
+
+
+def _require_support(support: Shaped[np.ndarray, " k"], labels: Sequence[int]) -> None:
+    missing = [label for label, count in zip(labels, support, strict=True) if count == 0]
+    if missing:
+        raise UndefinedScoreError(f"no image truly shows class(es) {missing}: give only the labels present, and say so")
+
+
+def _check_labels(labels: Sequence[int]) -> None:
+    if len(labels) == 0 or len(set(labels)) != len(labels):
+        raise ValueError(f"labels is {list(labels)}; it must name at least one class and none twice")
+
+
+def _check_columns(labels: Sequence[int], probabilities: Probabilities) -> None:
+    _check_labels(labels)
+    classes = probabilities.shape[1]
+    if min(labels) < 0 or max(labels) >= classes:
+        raise ValueError(f"classes {list(labels)} do not all lie in 0..{classes - 1}, the columns of probabilities")
+
+
+def _check_pair(true: Indices, predicted: Indices) -> None:
+    if len(true) != len(predicted) or len(true) == 0:
+        raise ValueError(f"got {len(true)} true and {len(predicted)} predicted classes; give one of each per image")
+
+
+def _check_probabilities(true: Indices, probabilities: Probabilities) -> None:
+    if len(true) != len(probabilities) or len(true) == 0:
+        raise ValueError(f"got {len(true)} true and {len(probabilities)} rows of probabilities; give one per image")
+    _check_rows(probabilities)
+
+
+def _check_rows(probabilities: Probabilities) -> None:
+    sums = probabilities.sum(axis=1, dtype=float)
+    bad = ~(np.abs(sums - 1) <= SUM_TOLERANCE) | (probabilities < 0).any(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"row {row} of probabilities is {probabilities[row].tolist()}; a row must be >= 0 and sum to 1: "
+            "pass soft-max outputs, not logits"
+        )

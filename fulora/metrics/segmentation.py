@@ -1,0 +1,125 @@
+"""Scores of a predicted mask against a reference mask, one image at a time.
+
+One definition for the whole project, that of MONAI: the surface of a mask is the mask XOR its 4-connected erosion
+(a pixel on the image border is surface); distances run from surface pixels to the nearest surface pixel of the other
+mask; HD95 is the larger of the two directed 95th percentiles; ASSD is the mean over both lists joined.
+
+A prediction or reference without any pixel (or both) is a miss: Dice and IoU are 0 and every distance is the image
+diagonal, so that a failure never drops out of a mean. `MaskScores.missing` says so; report the count.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+Mask = Bool[np.ndarray, "h w"]
+Distances = Float[np.ndarray, " _"]
+
+
+@dataclass(frozen=True)
+class MaskScores:
+    """Dice and IoU (0..1), distances (mm if the spacing was in mm, else pixels), and whether a mask was empty."""
+
+    dice: float
+    iou: float
+    hausdorff: float
+    hd95: float
+    assd: float
+    missing: bool
+
+
+def score_mask(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> MaskScores:
+    """All scores of one image, with the distances computed once. `spacing_mm` is (row, column) pixel size."""
+    forward, backward = surface_distances(prediction, reference, spacing_mm)
+    return MaskScores(
+        dice=dice(prediction, reference),
+        iou=iou(prediction, reference),
+        hausdorff=_hausdorff(forward, backward),
+        hd95=_hd95(forward, backward),
+        assd=_assd(forward, backward),
+        missing=_is_missing(prediction, reference),
+    )
+
+
+def dice(prediction: Mask, reference: Mask) -> float:
+    """2 |A and B| / (|A| + |B|), 0..1 (Dice 1945), without smoothing; 0 if a mask is empty."""
+    _check_shapes(prediction, reference)
+    total = int(prediction.sum()) + int(reference.sum())
+    return 2 * int((prediction & reference).sum()) / total if total else 0.0
+
+
+def iou(prediction: Mask, reference: Mask) -> float:
+    """|A and B| / |A or B|, 0..1 (Jaccard 1901); 0 if a mask is empty."""
+    _check_shapes(prediction, reference)
+    union = int((prediction | reference).sum())
+    return int((prediction & reference).sum()) / union if union else 0.0
+
+
+def hausdorff(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
+    """Hausdorff distance of the two surfaces (Huttenlocher et al. 1993)."""
+    return _hausdorff(*surface_distances(prediction, reference, spacing_mm))
+
+
+def hd95(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
+    """The larger of the two directed 95th percentiles of the surface distances."""
+    return _hd95(*surface_distances(prediction, reference, spacing_mm))
+
+
+def assd(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
+    """Average symmetric surface distance: the mean over the distances of both directions joined."""
+    return _assd(*surface_distances(prediction, reference, spacing_mm))
+
+
+def surface_distances(
+    prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Distances, Distances]:
+    """Distances of the prediction's surface pixels to the reference's surface, and the other way round.
+
+    `spacing_mm` is (row, column) pixel size. If a mask is empty each list holds one value, the image diagonal.
+    """
+    _check_shapes(prediction, reference)
+    if min(spacing_mm) <= 0 or not all(map(math.isfinite, spacing_mm)):
+        raise ValueError(f"spacing_mm is {spacing_mm}; both values must be positive: (row, column) pixel size in mm")
+    if _is_missing(prediction, reference):
+        diagonal = np.array([math.hypot(prediction.shape[0] * spacing_mm[0], prediction.shape[1] * spacing_mm[1])])
+        return diagonal, diagonal
+    window = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
+    surface_a, surface_b = _surface(prediction[window]), _surface(reference[window])
+    to_a = ndimage.distance_transform_edt(~surface_a, sampling=spacing_mm)
+    to_b = ndimage.distance_transform_edt(~surface_b, sampling=spacing_mm)
+    return np.asarray(to_b[surface_a]), np.asarray(to_a[surface_b])
+
+
+def _surface(mask: Mask) -> Mask:
+    return np.asarray(mask ^ ndimage.binary_erosion(mask))
+
+
+def _hausdorff(forward: Distances, backward: Distances) -> float:
+    return float(max(forward.max(), backward.max()))
+
+
+def _hd95(forward: Distances, backward: Distances) -> float:
+    return float(max(np.percentile(forward, 95), np.percentile(backward, 95)))
+
+
+def _assd(forward: Distances, backward: Distances) -> float:
+    return float(np.concatenate([forward, backward]).mean())
+
+
+def _is_missing(prediction: Mask, reference: Mask) -> bool:
+    return not (prediction.any() and reference.any())
+
+
+def _check_shapes(prediction: Mask, reference: Mask) -> None:
+    if prediction.shape != reference.shape:
+        raise ValueError(
+            f"the prediction has shape {prediction.shape} but the reference {reference.shape}: "
+            "resize the prediction to the reference's grid before scoring"
+        )
+    if prediction.dtype != np.bool_ or reference.dtype != np.bool_:
+        raise ValueError(
+            f"masks have dtypes {prediction.dtype} and {reference.dtype}; give boolean masks, for example `labels == 2`"
+        )

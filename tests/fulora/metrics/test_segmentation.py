@@ -1,0 +1,131 @@
+"""Mask scores against brute force, the reference's measured table, and the challenge organisers' own figures."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cdist, directed_hausdorff
+
+from fulora.metrics import segmentation as seg
+
+FIXTURE = Path(__file__).parents[3].parent / "shared" / "data" / "psfhs_metric_fixture"
+
+
+def _ellipse(centre: tuple[int, int], axes: tuple[int, int], angle_deg: float = 0, size: int = 256) -> np.ndarray:
+    return cv2.ellipse(np.zeros((size, size), np.uint8), centre, axes, angle_deg, 0, 360, 1, -1).astype(bool)
+
+
+def _surface_points(mask: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+    """Set pixels with a 4-neighbour that is not set (outside the image counts as not set), in mm."""
+    points = [
+        (row, column)
+        for row, column in np.argwhere(mask)
+        if not all(
+            0 <= r < mask.shape[0] and 0 <= c < mask.shape[1] and mask[r, c]
+            for r, c in ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
+        )
+    ]
+    return np.array(points) * spacing
+
+
+def _check_against_brute_force(a: np.ndarray, b: np.ndarray, spacing: tuple[float, float]) -> None:
+    points_a, points_b = _surface_points(a, spacing), _surface_points(b, spacing)
+    distances = cdist(points_a, points_b)
+    there, back = distances.min(1), distances.min(0)
+    scores = seg.score_mask(a, b, spacing)
+    expected = max(directed_hausdorff(points_a, points_b)[0], directed_hausdorff(points_b, points_a)[0])
+    assert scores.hausdorff == pytest.approx(expected)
+    assert scores.hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)))
+    assert scores.assd == pytest.approx((there.sum() + back.sum()) / (len(there) + len(back)))
+    assert scores == seg.MaskScores(
+        seg.dice(a, b),
+        seg.iou(a, b),
+        seg.hausdorff(a, b, spacing),
+        seg.hd95(a, b, spacing),
+        seg.assd(a, b, spacing),
+        missing=False,
+    )
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.2, 0.35)])
+def test_two_ellipses_agree_with_brute_force(spacing: tuple[float, float]) -> None:
+    a, b = _ellipse((120, 128), (70, 50), 20), _ellipse((124, 126), (66, 52), 25)
+    _check_against_brute_force(a, b, spacing)
+
+
+def test_holes_islands_and_borders_agree_with_brute_force() -> None:
+    reference = _ellipse((128, 128), (70, 50))
+    hole, island = reference.copy(), reference.copy()
+    hole[120:135, 120:135] = False
+    island[3:10, 3:10] = True
+    for prediction in (hole, island, np.roll(reference, 75, axis=1), _ellipse((230, 128), (70, 50))):
+        _check_against_brute_force(prediction, reference, (1.0, 1.0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(bool, (7, 9)), arrays(bool, (7, 9)))
+def test_random_masks_agree_with_brute_force(a: np.ndarray, b: np.ndarray) -> None:
+    if a.any() and b.any():
+        _check_against_brute_force(a, b, (1.0, 2.0))
+    assert seg.hd95(a, b) == seg.hd95(b, a)
+    assert seg.assd(a, b) == pytest.approx(seg.assd(b, a))
+    assert seg.dice(a, b) == pytest.approx(2 * seg.iou(a, b) / (1 + seg.iou(a, b)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_a_shift_moves_the_surface_by_its_length(down: int, right: int) -> None:
+    square = np.zeros((100, 100), dtype=bool)
+    square[5:30, 5:30] = True
+    moved = np.roll(square, (down, right), axis=(0, 1))
+    assert seg.hausdorff(square, moved) == pytest.approx(np.hypot(down, right), abs=1e-9)
+
+
+def test_perfect_masks() -> None:
+    mask = _ellipse((128, 128), (70, 50))
+    assert seg.score_mask(mask, mask) == seg.MaskScores(1.0, 1.0, 0.0, 0.0, 0.0, missing=False)
+
+
+@pytest.mark.parametrize("empty_reference", [True, False])
+@pytest.mark.parametrize("empty_prediction", [True, False])
+def test_an_empty_mask_scores_worst_and_never_vanishes(empty_prediction: bool, empty_reference: bool) -> None:
+    prediction, reference = np.zeros((30, 40), dtype=bool), np.zeros((30, 40), dtype=bool)
+    prediction[5:9, 5:9], reference[6:10, 6:10] = not empty_prediction, not empty_reference
+    scores = seg.score_mask(prediction, reference, (0.5, 0.5))
+    assert scores.missing == (empty_prediction or empty_reference)
+    if scores.missing:
+        assert scores == seg.MaskScores(0.0, 0.0, 25.0, 25.0, 25.0, missing=True)
+
+
+def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # else the run's shape checks speak first
+    mask = np.ones((4, 4), dtype=bool)
+    with pytest.raises(ValueError, match=r"shape \(4, 4\) but the reference \(4, 3\): resize"):
+        seg.dice(mask, mask[:, :3])
+    with pytest.raises(ValueError, match="dtypes uint8 and bool; give boolean masks"):
+        seg.iou(mask.astype(np.uint8), mask)
+    with pytest.raises(ValueError, match=r"spacing_mm is \(0\.1, 0\)"):
+        seg.assd(mask, mask, (0.1, 0))
+
+
+@pytest.mark.real_data
+def test_real_masks_reproduce_the_challenge_organisers_figures() -> None:
+    """Their Dice adds 1 to both sides; their HD runs over regions, which for solid masks equals the surfaces' HD."""
+    if not FIXTURE.is_dir():
+        pytest.skip("the real masks are not here: ../shared/data/psfhs_metric_fixture is absent")
+    with (FIXTURE / "reference_per_image.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[:60]
+    solid = 0
+    for row in rows:
+        reference, prediction = (cv2.imread(str(FIXTURE / side / row["name"]), 0) == 2 for side in ("gt", "pred"))
+        pixels = int(reference.sum()) + int(prediction.sum())
+        dice = seg.dice(prediction, reference)
+        assert (dice * pixels + 1) / (pixels + 1) == pytest.approx(float(row["dice_fh"]), abs=1e-6)
+        solid += seg.hausdorff(prediction, reference) == pytest.approx(float(row["hd_fh"]), abs=1e-4)
+    assert solid >= 0.9 * len(rows), f"the Hausdorff distance agrees for {solid} of {len(rows)} images"

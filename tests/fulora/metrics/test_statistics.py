@@ -1,0 +1,202 @@
+"""Intervals and tests for clustered images: against known variances, enumeration and scipy."""
+
+import itertools
+import time
+
+import jaxtyping
+import numpy as np
+import pytest
+from scipy import stats
+
+from fulora.metrics import statistics as s
+
+
+@pytest.fixture
+def design() -> tuple[np.ndarray, np.ndarray]:
+    """The African test design: 125 patients of 5 countries, 4 planes each or 3; 450 images."""
+    planes = np.repeat([4, 4, 4, 3, 3], [25, 25, 23, 25, 27])
+    countries = np.repeat(["DZA", "EGY", "MWI", "GHA", "UGA"], [25, 25, 23, 25, 27])
+    patients = np.char.add(countries, np.arange(125).astype(str))
+    return np.repeat(patients, planes), np.repeat(countries, planes)
+
+
+def test_interval_has_the_width_of_the_clustered_standard_error(design: tuple) -> None:
+    patients, _ = design
+    _, codes = np.unique(patients, return_inverse=True)
+    scores = np.random.default_rng(1).normal(size=125)[codes]  # all images of a patient alike
+    interval = s.cluster_bootstrap(lambda i: scores[i].mean(), patients, draws=4000, seed=0)
+    sizes = np.bincount(codes)
+    residuals = np.bincount(codes, weights=scores) - sizes * scores.mean()
+    standard_error = np.sqrt((residuals**2).sum()) / sizes.sum()
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * standard_error, rel=0.06)
+    assert interval.value == pytest.approx(scores.mean())
+    assert (interval.n, interval.clusters, interval.undefined_draws) == (len(patients), 125, 0)
+
+
+def test_with_one_image_a_patient_it_agrees_with_scipy() -> None:
+    scores = np.random.default_rng(5).normal(size=80)
+    ours = s.cluster_bootstrap(lambda i: scores[i].mean(), np.arange(80), draws=5000, seed=0)
+    theirs = stats.bootstrap((scores,), np.mean, n_resamples=5000, method="percentile", rng=1).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_draws_keep_clusters_whole_and_strata_sizes(design: tuple) -> None:
+    patients, countries = design
+    seen = []
+
+    def record(images: np.ndarray) -> float:
+        seen.append(images)
+        return 0.0
+
+    s.cluster_bootstrap(record, patients, strata=countries, draws=100, seed=0)
+    for images in seen:
+        names, counts = np.unique(patients[images], return_counts=True)
+        sizes = np.array([np.sum(patients == name) for name in names])
+        assert (counts % sizes == 0).all()
+        per_country = {c: (counts / sizes)[np.char.startswith(names, c)].sum() for c in np.unique(countries)}
+        assert per_country == {"DZA": 25, "EGY": 25, "MWI": 23, "GHA": 25, "UGA": 27}
+
+
+def test_strata_take_the_difference_between_sites_out_of_the_interval(design: tuple) -> None:
+    patients, countries = design
+    scores = np.unique(countries, return_inverse=True)[1].astype(float)
+    free = s.cluster_bootstrap(lambda i: scores[i].mean(), patients, draws=200, seed=0)
+    within = s.cluster_bootstrap(lambda i: scores[i].mean(), patients, strata=countries, draws=200, seed=0)
+    assert within.high - within.low < 1e-12 < free.high - free.low
+
+
+def test_same_seed_same_interval_in_any_image_order(design: tuple) -> None:
+    patients, countries = design
+    scores = np.random.default_rng(2).normal(size=len(patients))
+    shuffle = np.random.default_rng(3).permutation(len(patients))
+    one = s.cluster_bootstrap(lambda i: scores[i].mean(), patients, strata=countries, draws=100, seed=7)
+    shuffled = scores[shuffle]
+    two = s.cluster_bootstrap(
+        lambda i: shuffled[i].mean(), patients[shuffle], strata=countries[shuffle], draws=100, seed=7
+    )
+    assert (one.low, one.high) == pytest.approx((two.low, two.high))
+    assert one == s.cluster_bootstrap(lambda i: scores[i].mean(), patients, strata=countries, draws=100, seed=7)
+    assert one != s.cluster_bootstrap(lambda i: scores[i].mean(), patients, strata=countries, draws=100, seed=8)
+
+
+def test_2000_draws_of_450_images_are_quick(design: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # else the run's shape checks are timed too
+    patients, countries = design
+    scores = np.ones(len(patients))
+    start = time.process_time()
+    s.cluster_bootstrap(lambda i: scores[i].mean(), patients, strata=countries, draws=2000, seed=0)
+    assert time.process_time() - start < 1.5
+
+
+def test_rare_undefined_draws_are_counted_and_frequent_ones_refused() -> None:
+    scores = np.arange(20.0)
+
+    def undefined_without(images: np.ndarray, needed: int) -> float:
+        if not (images < needed).any():
+            raise s.UndefinedScoreError("nothing there")
+        return float(scores[images].mean())
+
+    rare = s.cluster_bootstrap(lambda i: undefined_without(i, 4), np.arange(20), draws=1000, seed=0)
+    assert 0 < rare.undefined_draws < 50  # (16/20)^20 = 1.2 %
+    assert np.isfinite([rare.low, rare.high]).all()
+    with pytest.raises(s.UndefinedScoreError, match=r"had no value in \d+ of 1000 draws; up to 5%"):
+        s.cluster_bootstrap(lambda i: undefined_without(i, 1), np.arange(20), draws=1000, seed=0)
+    with pytest.raises(s.UndefinedScoreError, match="NaN on the data themselves"):
+        s.cluster_bootstrap(lambda i: float("nan"), np.arange(20), seed=0)
+
+
+def test_paired_difference_is_narrower_than_the_unpaired_spread(design: tuple) -> None:
+    patients, countries = design
+    a = np.random.default_rng(4).normal(size=len(patients))
+    b = a + 0.5
+    difference = s.paired_difference(
+        lambda i: a[i].mean(), lambda i: b[i].mean(), patients, strata=countries, draws=200, seed=0
+    )
+    assert (difference.value, difference.low, difference.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_seed_bootstrap_adds_the_spread_between_seeds(design: tuple) -> None:
+    patients, countries = design
+    rng = np.random.default_rng(5)
+    image_effect = rng.normal(size=len(patients)) * 0.1
+    alike = np.tile(image_effect, (5, 1))
+    differing = alike + np.array([-0.2, -0.1, 0.0, 0.1, 0.2])[:, None]
+    narrow = s.seed_bootstrap(alike, patients, strata=countries, seed=0)
+    wide = s.seed_bootstrap(differing, patients, strata=countries, seed=0)
+    assert narrow.value == pytest.approx(image_effect.mean())
+    plain = s.cluster_bootstrap(lambda i: image_effect[i].mean(), patients, strata=countries, seed=0)
+    assert narrow.high - narrow.low == pytest.approx(plain.high - plain.low, rel=0.15)
+    between_seeds = np.std([-0.2, -0.1, 0.0, 0.1, 0.2]) / np.sqrt(5)
+    expected = 2 * 1.96 * np.hypot(between_seeds, (plain.high - plain.low) / 3.92)
+    assert wide.high - wide.low == pytest.approx(expected, rel=0.15)
+
+
+def test_sign_flip_agrees_with_full_enumeration() -> None:
+    totals = np.array([2, 1, 1, 0, -1, 3, 1, 2])
+    clusters = np.repeat(np.arange(8), 4)
+    difference = np.concatenate([np.r_[np.sign(t) * np.ones(abs(t)), np.zeros(4 - abs(t))] for t in totals])
+    a, b = difference < 0, difference > 0
+    flips = np.array(list(itertools.product([-1, 1], repeat=8)))
+    exact = np.mean(np.abs(flips @ totals) >= abs(totals.sum()))
+    assert s.sign_flip_test(a, b, clusters, draws=20000, seed=0) == pytest.approx(exact, abs=0.008)
+    scipy_p = stats.permutation_test(
+        (totals,), np.sum, permutation_type="samples", alternative="two-sided", n_resamples=np.inf
+    ).pvalue
+    assert exact == pytest.approx(scipy_p, abs=1e-9)
+
+
+def test_tests_of_identical_models_give_one() -> None:
+    correct, clusters = np.array([True, False, True, True]), np.array([0, 0, 1, 1])
+    assert s.sign_flip_test(correct, correct, clusters, seed=0) == 1.0
+    result = s.obuchowski(correct, correct, clusters)
+    assert (result.difference, result.p_null, result.p_wald, result.clusters) == (0.0, 1.0, 1.0, 2)
+
+
+def test_obuchowski_reduces_to_mcnemar_and_the_paired_t_test_for_single_images() -> None:
+    rng = np.random.default_rng(6)
+    a, b = rng.random(300) < 0.7, rng.random(300) < 0.78
+    result = s.obuchowski(a, b, np.arange(300))
+    gained, lost = np.sum(b & ~a), np.sum(a & ~b)
+    assert result.p_null == pytest.approx(stats.chi2.sf((gained - lost) ** 2 / (gained + lost), 1))
+    assert result.p_wald == pytest.approx(stats.ttest_rel(b.astype(float), a.astype(float)).pvalue)
+    assert result.difference == pytest.approx((gained - lost) / 300)
+
+
+def test_obuchowski_of_a_constant_gain_has_no_spread() -> None:
+    result = s.obuchowski(np.zeros(6, dtype=bool), np.ones(6, dtype=bool), np.repeat([0, 1, 2], 2))
+    assert (result.difference, result.p_wald) == (1.0, 0.0)
+
+
+def test_wilson_reproduces_a_published_interval() -> None:
+    """192 of 233 is FU-LoRA's 82.40 %."""
+    interval = s.wilson(192, 233)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((0.8240, 0.770, 0.868), abs=5e-4)
+
+
+def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # else the run's shape checks speak first
+    names, scores = np.array(["p1", "p1", "p2"]), np.array([0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="needs 2 clusters or more, got 1"):
+        s.cluster_bootstrap(lambda i: 0.0, np.array(["p1", "p1"]), seed=0)
+    with pytest.raises(ValueError, match=r"cluster p1 lies in more than one stratum \(1 such\)"):
+        s.cluster_bootstrap(lambda i: 0.0, names, strata=np.array(["A", "B", "A"]), seed=0)
+    with pytest.raises(ValueError, match="every stratum holds a single cluster"):
+        s.cluster_bootstrap(lambda i: 0.0, names, strata=np.array(["A", "A", "B"]), seed=0)
+    with pytest.raises(ValueError, match="strata has 2 images but clusters has 3"):
+        s.cluster_bootstrap(lambda i: 0.0, names, strata=np.array(["A", "A"]), seed=0)
+    with pytest.raises(ValueError, match="draws is 10"):
+        s.cluster_bootstrap(lambda i: 0.0, names, draws=10, seed=0)
+    with pytest.raises(ValueError, match="level is 95"):
+        s.wilson(1, 2, level=95)
+    with pytest.raises(ValueError, match="3 successes of 2"):
+        s.wilson(3, 2)
+    with pytest.raises(ValueError, match=r"got 1 training seed\(s\)"):
+        s.seed_bootstrap(scores[None], names, seed=0)
+    with pytest.raises(ValueError, match="per_image has 2 images but clusters has 3"):
+        s.seed_bootstrap(np.zeros((2, 2)), names, seed=0)
+    with pytest.raises(ValueError, match="not finite"):
+        s.seed_bootstrap(np.full((2, 3), np.nan), names, seed=0)
+    with pytest.raises(ValueError, match="correct_b has 2 images"):
+        s.sign_flip_test(scores, scores[:2], names, seed=0)
+    with pytest.raises(ValueError, match="a clustered test needs 2 clusters"):
+        s.obuchowski(np.ones(2, dtype=bool), np.ones(2, dtype=bool), np.zeros(2))
