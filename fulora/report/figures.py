@@ -1,0 +1,262 @@
+"""Figures of a report as PNG bytes: the same input gives the same bytes."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from PIL import Image as Pil
+
+from fulora.report.drawing import COLOURS, INK, MUTED, PIXELS_PER_INCH, FigureError, drawing
+from fulora.report.tables import rounded
+
+IMAGES_PER_LINE = 10
+GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 8, 20, 84
+TILE_PX = (194, 380)
+
+Images = Sequence[UInt8[np.ndarray, "_ _"]]
+Numbers = Sequence[float] | Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of `n` pairs: the mean difference and the 95 % limits, in the unit of what was measured."""
+
+    bias: float
+    low: float
+    high: float
+    n: int
+
+
+def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
+    """Images in labelled rows, for the eye to compare.
+
+    Args:
+        rows: for each label its images, (height, width) gray, 0 to 255, of any size. They keep their shape and are
+            resized (bicubic) to one tile size; more than `IMAGES_PER_LINE` continue on the next line.
+
+    Raises:
+        FigureError: no rows, or a row without images.
+    """
+    empty = [label for label, images in rows.items() if len(images) == 0]
+    if not rows or empty:
+        raise FigureError(f"an image grid needs images in every row; without images: {empty or 'all'}")
+    lines = [
+        (label if start == 0 else "", images[start : start + IMAGES_PER_LINE])
+        for label, images in rows.items()
+        for start in range(0, len(images), IMAGES_PER_LINE)
+    ]
+    columns = max(len(images) for _, images in lines)
+    tile = int(np.clip((GRID_WIDTH_PX - LABEL_WIDTH_PX) // columns - GAP_PX, *TILE_PX))
+    top = TITLE_HEIGHT_PX if title else 0
+    tops, bottom = _line_tops([label for label, _ in lines], tile, top)
+    paper = np.full((bottom, LABEL_WIDTH_PX + columns * (tile + GAP_PX) - GAP_PX), 255, np.uint8)
+    for y, (_, images) in zip(tops, lines, strict=True):
+        for number, image in enumerate(images):
+            x = LABEL_WIDTH_PX + number * (tile + GAP_PX)
+            paper[y : y + tile, x : x + tile] = _tile(image, tile)
+    return _labelled(paper, {y + tile / 2: label for y, (label, _) in zip(tops, lines, strict=True)}, title)
+
+
+def _line_tops(labels: Sequence[str], tile: int, top: int) -> tuple[list[int], int]:
+    """The upper edge of each line of tiles, and the height of the paper, pixels."""
+    tops, y = [], top
+    for number, label in enumerate(labels):
+        y += 0 if number == 0 else (ROW_GAP_PX if label else GAP_PX)
+        tops.append(y)
+        y += tile
+    return tops, y
+
+
+def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side side"]:
+    """The image as large as a black square of `side` pixels allows, in its middle."""
+    height, width = image.shape
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    square = Pil.new("L", (side, side))
+    resized = Pil.fromarray(image).resize(size, Pil.Resampling.BICUBIC)
+    square.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return np.asarray(square)
+
+
+def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str], title: str) -> bytes:
+    """The paper pixel for pixel, with labels at heights and a title."""
+    height, width = paper.shape
+    with drawing(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH, layout=None, mode="L") as canvas:
+        axes = canvas.axes
+        axes.set_axis_off()
+        colours = np.repeat(paper[..., None], 3, axis=2)  # a colour map would round the grays
+        axes.imshow(colours, interpolation="none", aspect="auto", extent=(0, width, height, 0))
+        for y, label in labels.items():
+            text = "\n".join(textwrap.wrap(label, 15, break_long_words=True)[:6])
+            axes.text(LABEL_WIDTH_PX - 24, y, text, ha="right", va="center", fontsize=10.5, linespacing=1.35)
+        axes.text(0, TITLE_HEIGHT_PX / 2 - 10, title, ha="left", va="center", fontsize=12, fontweight="bold")
+    return canvas.png
+
+
+def plot_losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = "") -> bytes:
+    """Losses over training steps; a curve of 50 points or more also has its running mean, drawn strong.
+
+    Args:
+        curves: for each name its (step, loss) points, in order.
+
+    Raises:
+        FigureError: no curves, or one without points.
+    """
+    empty = [name for name, points in curves.items() if len(points) == 0]
+    if not curves or empty:
+        raise FigureError(f"a loss figure needs points in every curve; without points: {empty or 'all'}")
+    with drawing(9.0, 4.0) as canvas:
+        axes = canvas.axes
+        for number, (name, points) in enumerate(curves.items()):
+            _plot_loss(axes, name, np.asarray(points, dtype=float), number)
+        losses = np.asarray([loss for points in curves.values() for _, loss in points], dtype=float)
+        if losses.min() > 0 and losses.max() > 30 * losses.min():
+            axes.set_yscale("log")
+        axes.set(xlabel="step", ylabel="loss", title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="x", visible=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)
+    return canvas.png
+
+
+def _plot_loss(axes: Axes, name: str, points: Float[np.ndarray, "n 2"], number: int) -> None:
+    colour, dash = COLOURS[number % len(COLOURS)], ("-", "--", ":")[number // len(COLOURS) % 3]
+    steps, losses = points.T
+    if len(points) >= 50:
+        window = len(points) // 25
+        axes.plot(steps, losses, color=colour, alpha=0.22, linewidth=0.8)
+        steps, losses = (np.convolve(values, np.ones(window) / window, mode="valid") for values in (steps, losses))
+        name = f"{name} (running mean, {window})"
+    marker = "o" if len(points) < 8 else ""
+    axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=name, marker=marker)
+
+
+def plot_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str], title: str = "") -> bytes:
+    """A confusion matrix of counts, rows true and columns predicted, coloured and annotated by the share of each row.
+
+    Raises:
+        FigureError: an empty matrix, or one that does not fit its labels.
+    """
+    if matrix.size == 0 or matrix.sum() == 0:
+        raise FigureError("a confusion matrix needs at least one image")
+    if matrix.shape != (len(labels), len(labels)):
+        raise FigureError(f"a confusion matrix of shape {matrix.shape} does not fit {len(labels)} labels")
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(totals, 1)
+    side = 1.5 + 0.85 * len(labels)
+    with drawing(side + 1.1, side + 0.2) as canvas:
+        axes = canvas.axes
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+        for (row, column), count in np.ndenumerate(matrix):
+            share = f"{shares[row, column]:.0%}" if totals[row, 0] else "–"
+            colour = "white" if shares[row, column] > 0.6 else INK if count else "#a3adb8"
+            axes.text(column, row - 0.11, share, ha="center", va="center", color=colour, fontsize=11, fontweight="bold")
+            axes.text(column, row + 0.2, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
+        axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) < 10 else 30)
+        rows = [f"{name}\nn = {n:,}" for name, n in zip(labels, totals[:, 0], strict=True)]
+        axes.set_yticks(range(len(labels)), rows)
+        axes.set(xlabel="predicted", ylabel="true", title=title)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(np.arange(len(labels) - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(len(labels) - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=3)
+        axes.tick_params(which="minor", length=0)
+    return canvas.png
+
+
+def agreement(measured: Numbers, reference: Numbers) -> Agreement:
+    """Bias and 95 % limits of agreement: mean and mean ± 1.96 standard deviations (n - 1) of measured - reference.
+
+    Bland and Altman, Lancet 1986; 327: 307-310. The limits take the pairs as independent.
+
+    Raises:
+        FigureError: sequences of different length, fewer than two pairs, or a number that is not finite.
+    """
+    first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
+    if first.shape != second.shape or first.ndim != 1:
+        raise FigureError(f"{first.size} measured values and {second.size} references: agreement needs pairs")
+    if len(first) < 2:
+        raise FigureError(f"agreement needs at least two pairs, not {len(first)}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise FigureError("agreement needs finite numbers: leave failed measurements out and report how many failed")
+    differences = first - second
+    bias, spread = float(differences.mean()), 1.96 * float(differences.std(ddof=1))
+    return Agreement(bias, bias - spread, bias + spread, len(first))
+
+
+def plot_bland_altman(measured: Numbers, reference: Numbers, unit: str, title: str = "") -> bytes:
+    """Difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
+
+    Raises:
+        FigureError: as `agreement`.
+    """
+    result = agreement(measured, reference)
+    first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
+    lines = (
+        (result.high, "+1.96 SD", "--", "bottom"),
+        (result.bias, "bias", "-", "center"),
+        (result.low, "−1.96 SD", "--", "top"),
+    )
+    with drawing(9.0, 4.6) as canvas:
+        axes = canvas.axes
+        axes.axhspan(result.low, result.high, color=COLOURS[0], alpha=0.06, linewidth=0)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.scatter((first + second) / 2, first - second, s=26, color=COLOURS[0], alpha=0.6, linewidths=0, zorder=3)
+        for value, name, dash, place in lines:
+            axes.axhline(value, color=COLOURS[1], linestyle=dash, linewidth=1.6)
+            text = f" {name}  {rounded(value, unit=unit)[0]} {unit}"
+            side = axes.get_yaxis_transform()
+            axes.text(1.0, value, text, transform=side, va=place, color="#a34700", fontweight="bold")
+        axes.set(xlabel=f"mean of measured and reference ({unit})", title=title)
+        axes.set_ylabel(f"measured − reference ({unit})")
+        axes.margins(y=0.12)
+        axes.annotate(f"n = {result.n:,}", (0.01, 0.97), xycoords="axes fraction", va="top", color=MUTED)
+    return canvas.png
+
+
+def plot_intervals(
+    names: Sequence[str],
+    values: Sequence[float],
+    lows: Sequence[float | None],
+    highs: Sequence[float | None],
+    *,
+    title: str = "",
+    unit: str = "1",
+    quantity: str = "",
+    baseline: float | None = None,
+) -> bytes:
+    """Values with their intervals, one line a name from the top, and their numbers beside.
+
+    Args:
+        unit: of the values; "1" for a number without one.
+        quantity: what the axis shows, such as `macro F1`.
+        baseline: a value to compare with, drawn as a dashed line.
+
+    Raises:
+        FigureError: nothing to show, or sequences of different length.
+    """
+    if not names or not len(names) == len(values) == len(lows) == len(highs):
+        given = f"{len(names)} names, {len(values)} values, {len(lows)} lows, {len(highs)} highs"
+        raise FigureError(f"an interval figure needs a value, low and high for each of at least one name, not {given}")
+    with drawing(9.0, 1.1 + (0.4 if title else 0) + 0.42 * len(names)) as canvas:
+        axes = canvas.axes
+        for line, (value, low, high) in enumerate(zip(values, lows, highs, strict=True)):
+            left, right = value if low is None else low, value if high is None else high
+            axes.hlines(line, left, right, color=COLOURS[0], linewidth=3, alpha=0.5)
+            axes.plot(value, line, "o", color=COLOURS[0], markersize=8, markeredgecolor="white", zorder=4)
+            text = " ".join(rounded(value, low, high, unit=unit))
+            axes.text(1.03, line, text, transform=axes.get_yaxis_transform(), va="center")
+        if baseline is not None:
+            axes.axvline(baseline, color=COLOURS[1], linestyle="--", linewidth=1.4)
+        axes.set_yticks(range(len(names)), [textwrap.fill(name, 34) for name in names])
+        label = quantity + (f" ({unit})" if unit != "1" else "")
+        axes.set(xlabel=label, title=title, ylim=(len(names) - 0.4, -0.6), xmargin=0.08)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+    return canvas.png

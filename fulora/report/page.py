@@ -1,0 +1,204 @@
+"""The page of a report: self-contained HTML, the same in Markdown, tables as CSV and figures as PNG.
+
+The HTML page loads nothing from anywhere and has no time stamps, so that it can be mailed, archived and compared.
+"""
+
+import base64
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image as Pil
+
+from fulora.config import Json
+from fulora.report.tables import Table, escaped_markdown, to_csv, to_markdown
+
+PIXELS_PER_PAGE_PIXEL = 2
+FOOTER = "Research use only; never for diagnosis."
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_INTERVAL = re.compile(r"(?P<value>[^\[\]]+) (?P<interval>\[[^\[\]]*\].*)")
+
+
+class PageError(ValueError):
+    """A report that cannot be written as it was given. The message lists everything that is wrong."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A key number at the top of the page, as text that is already rounded."""
+
+    label: str
+    value: str
+    interval: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture: `name` is its file name (a-z, 0-9, - and _), `alt` what it says to who cannot see it."""
+
+    name: str
+    png: bytes
+    caption: str
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: paragraphs of plain text, then tables, then figures."""
+
+    title: str
+    text: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProvenanceRow:
+    """A stage that the report rests on. `inputs` maps the name of each input to its fingerprint."""
+
+    stage: str
+    label: str
+    fingerprint: str
+    digest: str
+    inputs: Mapping[str, str]
+    version: int
+    config: Json
+
+
+def write_report(
+    out: Path,
+    *,
+    title: str,
+    summary: Sequence[str],
+    sections: Sequence[Section],
+    provenance: Sequence[ProvenanceRow],
+    cards: Sequence[Card] = (),
+) -> None:
+    """Write `report.html`, `report.md`, `tables/*.csv` and `figures/*.png` under `out`. The same input, the same bytes.
+
+    All text is plain and shown as it is.
+
+    Args:
+        summary: what was found, in short sentences; the first is the headline.
+        cards: key numbers, shown under the summary.
+
+    Raises:
+        PageError: something is missing, empty, or stands twice.
+    """
+    errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
+    if errors:
+        raise PageError("this report cannot be written:\n" + "\n".join(errors))
+    for section in sections:
+        for table in section.tables:
+            _write(out / "tables" / f"{slug(table.title)}.csv", to_csv(table).encode())
+        for figure in section.figures:
+            _write(out / "figures" / f"{figure.name}.png", figure.png)
+    environment = _environment()
+    for name in ("report.html", "report.md"):
+        template = environment.get_template(name.replace("report", "page") + ".jinja")
+        text = template.render(
+            title=title,
+            summary=summary,
+            cards=cards,
+            sections=sections,
+            provenance=provenance,
+            footer=FOOTER,
+            known={row.fingerprint for row in provenance},
+        )
+        _write(out / name, text.encode())
+
+
+def slug(title: str) -> str:
+    """A title as a file name or an anchor: `Accuracy by site` becomes `accuracy-by-site`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _missing(
+    title: str, summary: Sequence[str], sections: Sequence[Section], provenance: Sequence[ProvenanceRow]
+) -> list[str]:
+    parts = {"title": title.strip(), "summary": summary, "section": sections, "provenance row": provenance}
+    errors = [f"it has no {name}; a report has at least one" for name, part in parts.items() if not part]
+    bare = [section.title for section in sections if not (section.text or section.tables or section.figures)]
+    return errors + [f"section '{name}' is empty: give it text, a table or a figure" for name in bare]
+
+
+def _repeated(sections: Sequence[Section], provenance: Sequence[ProvenanceRow]) -> list[str]:
+    names = {
+        "section": [slug(section.title) for section in sections],
+        "table": [slug(table.title) for section in sections for table in section.tables],
+        "figure": [figure.name for section in sections for figure in section.figures],
+        "provenance row": [row.fingerprint for row in provenance],
+    }
+    found = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
+    return [f"two {kind}s are named '{name}'; names are unique" for kind, name in found]
+
+
+def _unusable(sections: Sequence[Section]) -> Iterable[str]:
+    for section in sections:
+        for name in (section.title, *(table.title for table in section.tables)):
+            if not slug(name):
+                yield f"the title '{name}' needs a letter a-z or a digit, for its anchor and file name"
+        for figure in section.figures:
+            if not _NAME.fullmatch(figure.name):
+                yield f"figure '{figure.name}': a name is made of a-z, 0-9, - and _"
+            if not figure.png.startswith(b"\x89PNG\r\n\x1a\n"):
+                yield f"figure '{figure.name}': not a PNG"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.jinja",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "slug": slug,
+        "md": escaped_markdown,
+        "markdown_table": to_markdown,
+        "json": _json,
+        "cell": _cell,
+        "png_uri": _png_uri,
+        "csv_uri": _csv_uri,
+        "size": _size,
+    }
+    return environment
+
+
+def _json(config: Json) -> str:
+    return json.dumps(config, indent=2, ensure_ascii=False)
+
+
+def _cell(text: str) -> Markup | str:
+    """A table cell, with the interval of a number set smaller."""
+    found = _INTERVAL.fullmatch(text)
+    return Markup("{} <small>{}</small>").format(found["value"], found["interval"]) if found else text
+
+
+def _png_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _csv_uri(table: Table) -> str:
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(to_csv(table).encode()).decode()
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height of a PNG on the page, in page pixels."""
+    with Pil.open(io.BytesIO(png)) as image:
+        return image.width // PIXELS_PER_PAGE_PIXEL, image.height // PIXELS_PER_PAGE_PIXEL

@@ -1,0 +1,208 @@
+"""The sections of a study's report, each made of artifacts' rows and pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fulora.data.labels import PLANES, Plane
+from fulora.data.manifest import Image, ImageSet
+from fulora.data.results import MaskSet, Measurement, Prediction, Score
+from fulora.report.figures import (
+    plot_bland_altman,
+    plot_confusion,
+    plot_image_grid,
+    plot_intervals,
+    plot_losses,
+)
+from fulora.report.page import Card, Figure, ProvenanceRow, Section
+from fulora.report.tables import rounded, score_table
+from fulora.stage import Artifact, read_record
+
+LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled."
+
+
+def generation_section(
+    real: ImageSet, synthetic: Mapping[str, ImageSet], scores: Sequence[Score], count: int
+) -> Section:
+    """Pictures of every plane, real beside base and LoRA, and how far each set is from unseen patients."""
+    figures = [_overview(real, synthetic)]
+    for plane in PLANES:
+        rows = {
+            "real": _some(real, plane, "train", count),
+            **{f"{name}, synthetic": _some(images, plane, "train", count) for name, images in synthetic.items()},
+            "real, test population": _some(real, plane, "test", count),
+        }
+        shown = {name: pictures for name, pictures in rows.items() if pictures}
+        caption = f"{plane}: the population the LoRA was trained on, the base, the LoRA, and the population tested on."
+        figures.append(Figure(f"planes-{plane}", plot_image_grid(shown), caption, f"image grid of {plane} planes"))
+    distances = [score for score in scores if score.name.startswith("MMD² to")]
+    plot = plot_intervals(
+        [score.arm for score in distances], [score.value for score in distances],
+        [score.low for score in distances], [score.high for score in distances],
+        quantity="MMD² to unseen patients (0 is best)", baseline=0.0,
+    )  # fmt: skip
+    figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
+    table = score_table(scores, "Closeness to the study population", "Intervals of MMD² are 95 % jackknife intervals.")
+    text = "The reference images are of patients that no weight was fitted to. Features are of texture and intensity."
+    return Section("Synthetic images", (text,), (table,), tuple(figures))
+
+
+def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
+    """Two images of each plane: the study population, the base, the LoRA."""
+    sets = {"study population": real, **synthetic}
+    rows = {
+        name: [image for plane in PLANES for image in _some(images, plane, "train", 2)] for name, images in sets.items()
+    }
+    caption = f"Two images each of {', '.join(PLANES)}: the study population, the base backbone, the LoRA."
+    return Figure("overview", plot_image_grid(rows), caption, "planes of the study population, the base and the LoRA")
+
+
+def _some(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.ndarray]:
+    rows = [row for row in images.rows() if row.plane == plane and row.split == split]
+    return [images.pixels(row) for row in rows[:: max(1, len(rows) // count)][:count]]
+
+
+def classification_section(
+    predictions: Mapping[str, Sequence[Sequence[Prediction]]], scores: Sequence[Score]
+) -> Section:
+    """Scores by arm and site, and a confusion matrix an arm (all seeds together)."""
+    overall = [score for score in scores if score.group == "all"]
+    sites = [score for score in scores if score.group != "all"]
+    tables = [score_table(overall, "Classification of the unseen population", LEVEL)]
+    if sites:
+        tables.append(score_table(sites, "Accuracy by site", LEVEL))
+    accuracy = [score for score in overall if score.name == "accuracy"]
+    plot = plot_intervals(
+        [score.arm for score in accuracy], [score.value for score in accuracy],
+        [score.low for score in accuracy], [score.high for score in accuracy], quantity="accuracy",
+    )  # fmt: skip
+    figures = [Figure("accuracy", plot, "Accuracy on the unseen population, by arm.")]
+    for arm, seeds in predictions.items():
+        matrix = np.zeros((len(PLANES), len(PLANES)), dtype=np.int64)
+        for row in (row for rows in seeds for row in rows):
+            matrix[PLANES.index(row.plane), int(np.argmax(row.probabilities))] += 1
+        note = f"{arm}: rows are true planes, columns decisions; counts over {len(seeds)} seeds."
+        figures.append(Figure(f"confusion-{arm}", plot_confusion(matrix, list(PLANES), arm), note))
+    text = (
+        "prompt: a CLIP asked by text alone. real and hybrid: classifiers trained on one population and tested on "
+        "another (transfer), with the same number of steps; hybrid adds synthetic images to the same real ones."
+    )
+    return Section("Does synthetic data help on people never seen?", (text,), tuple(tables), tuple(figures))
+
+
+def segmentation_section(
+    images: ImageSet, masks: MaskSet, rows: Sequence[Measurement], scores: Sequence[Score], count: int
+) -> Section:
+    """Scores of the U-Net, heads with both outlines, and Bland-Altman for HC."""
+    figures = [
+        Figure("heads", plot_image_grid(_outlined(images, masks, count)), "Test heads: reference and prediction.")
+    ]
+    measured = [row for row in rows if row.quantity == "hc" and row.value is not None and row.reference is not None]
+    if len(measured) > 1:
+        values, references = [row.value for row in measured], [row.reference for row in measured]
+        plot = plot_bland_altman(np.array(values, float), np.array(references, float), "mm", "Head circumference")
+        figures.append(Figure("bland-altman", plot, f"Measured minus reference HC, {len(measured)} heads."))
+    table = score_table(scores, "Fetal head segmentation and head circumference", LEVEL)
+    text = "The U-Net was trained on one population and tested on heads of people it never saw."
+    return Section("Fetal heads", (text,), (table,), tuple(figures))
+
+
+def _outlined(images: ImageSet, masks: MaskSet, count: int) -> dict[str, list[np.ndarray]]:
+    rows: list[Image] = images.rows("test")
+    chosen = rows[:: max(1, len(rows) // count)][:count]
+    return {
+        "image": [images.pixels(row) for row in chosen],
+        "reference": [_with_edge(images.pixels(row), images.mask(row)) for row in chosen],
+        "prediction": [_with_edge(images.pixels(row), masks.mask(row.image_id)) for row in chosen],
+    }
+
+
+def _with_edge(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    inside = mask > 0
+    edge = inside.copy()
+    edge[1:-1, 1:-1] &= ~(inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:])
+    return np.where(edge, 255, pixels // 2).astype(np.uint8)
+
+
+def training_section(curves: Mapping[str, Artifact]) -> Section:
+    """The losses of everything that was trained."""
+    figures = []
+    for name, artifact in curves.items():
+        lines = (artifact.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        keys = sorted({key for row in rows for key in row if "loss" in key})
+        points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
+        slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+        figures.append(Figure(f"loss-{slug}", plot_losses(points, name), f"Losses of {name}."))
+    return Section(
+        "Training", ("Losses over steps; validation images are of patients not trained on.",), (), tuple(figures)
+    )
+
+
+def key_numbers(scores: Sequence[Score]) -> list[Card]:
+    """The contrast the study is about, and the accuracies behind it."""
+    wanted = {("accuracy, hybrid minus real", "hybrid - real"), ("accuracy", "real"), ("accuracy", "hybrid")}
+    wanted |= {
+        ("MMD² of base minus MMD² of LoRA", "base - LoRA"),
+        ("dice", "U-Net"),
+        ("HC mean absolute error", "U-Net"),
+    }
+    chosen = [score for score in scores if (score.name, score.arm) in wanted and score.group == "all"]
+    cards = []
+    for score in chosen:
+        value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
+        label = score.name if score.arm in score.name or " minus " in score.name else f"{score.name}, {score.arm}"
+        label = label if score.unit == "1" else f"{label} ({score.unit})"
+        cards.append(Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients"))
+    return cards
+
+
+def headline(scores: Sequence[Score]) -> list[str]:
+    """What the study found, in plain sentences that say no more than the intervals do."""
+    return [_verdict(score) for arm in ("hybrid - real", "base - LoRA") for score in scores if score.arm == arm]
+
+
+def _verdict(score: Score) -> str:
+    value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
+    low, high = score.low or 0.0, score.high or 0.0
+    if score.arm == "hybrid - real":
+        said = {
+            1: "Synthetic images helped",
+            -1: "Synthetic images hurt",
+            0: "No evidence that synthetic images help or hurt",
+        }
+        return f"{said[_sign(low, high)]} on people never seen: accuracy changed by {value} {interval}."
+    said = {
+        1: "The LoRA's images are closer to the study population than the base's",
+        -1: "The LoRA's images are further from the study population than the base's",
+        0: "No evidence that the LoRA moved the images towards the study population",
+    }
+    return f"{said[_sign(low, high)]}: MMD² fell by {value} {interval}."
+
+
+def _sign(low: float, high: float) -> int:
+    return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def provenance(artifacts: Sequence[Artifact]) -> list[ProvenanceRow]:
+    """A row for every stage behind `artifacts`, the first stage first."""
+    found: dict[str, ProvenanceRow] = {}
+    for artifact in artifacts:
+        _collect(artifact, found)
+    return list(found.values())
+
+
+def _collect(artifact: Artifact, found: dict[str, ProvenanceRow]) -> None:
+    if artifact.fingerprint in found or not artifact.made or artifact.made == artifact.fingerprint:
+        return
+    record = read_record(artifact.path)
+    for folder in record["input_folders"].values():
+        path = artifact.path.parent / folder
+        if (path / "stage.json").is_file():
+            _collect(Artifact(path, read_record(path)["fingerprint"]), found)
+    inputs = {name: fingerprint for name, fingerprint in record["input_fingerprints"].items()}
+    found[artifact.fingerprint] = ProvenanceRow(
+        record["stage"], record["label"], artifact.fingerprint, record["digest"][:16], inputs,
+        record["identity"]["version"], record["identity"]["arguments"],
+    )  # fmt: skip

@@ -1,0 +1,201 @@
+"""Tables of a report: scores with their intervals and what they were computed from, as text, CSV and Markdown."""
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fulora.data.results import Protocol, Score
+
+MAX_SCORE_COLUMNS = 5
+MAX_DECIMALS = 6
+MISSING = "–"
+PROTOCOLS: dict[Protocol, str] = {"prompt": "prompt zero-shot", "fewshot": "few-shot"}
+"""Protocols whose name in a table is not their name in a score."""
+
+_ACRONYMS = ("F1", "AUC", "HC", "BPD", "OFD", "AoP", "IoU", "HD95", "ASSD", "FID", "KID", "SSIM", "DINOv2", "CLIP")
+_CAPITALS = {word.lower(): word for word in _ACRONYMS}
+_NUMBER = re.compile(r"[−+]?[\d,]*\.?\d+(e[−+]?\d+)?( \[.*\])?( (mm|deg|px|%))?( [⁰¹²³⁴-⁹]+)?")
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAW_FIELDS = tuple(Score.model_fields)
+
+Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+"""Header and rows."""
+
+
+class TableError(ValueError):
+    """A table that cannot be made of what was given."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as readers see it.
+
+    Attributes:
+        header: one name a column.
+        rows: rounded text, one cell a column; a number may carry its interval and a note, `0.812 [0.790, 0.834] ¹`.
+        notes: what stands below the table.
+        raw: the lines of the CSV file, header first, unrounded; when empty, header and rows stand there.
+    """
+
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    raw: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.header or not self.rows:
+            raise TableError(f"table '{self.title}' is empty: it needs at least one column and one row")
+        for row in self.rows:
+            if len(row) != len(self.header):
+                wrong = f"a row has {len(row)} cells for {len(self.header)} columns"
+                raise TableError(f"table '{self.title}': {wrong}: {row}")
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """For each column, whether its cells are numbers or missing: such columns align right."""
+        columns = zip(*self.rows, strict=True)
+        return tuple(all(cell == MISSING or _NUMBER.fullmatch(cell) for cell in column) for column in columns)
+
+
+def score_table(scores: Sequence[Score], title: str, caption: str) -> Table:
+    """A table of scores: value [low, high], number of images, patients and seeds, protocol, and notes below.
+
+    One line for each arm with up to `MAX_SCORE_COLUMNS` kinds of score in columns; one line for each score where
+    there are more, or one arm only. Scores computed from different images, patients or seeds never share a line.
+    The order is the order of the scores. The CSV holds every field of every score, unrounded.
+
+    Raises:
+        TableError: no scores, or two for the same cell.
+    """
+    if not scores:
+        raise TableError(f"table '{title}' has no scores")
+    repeats = [key for key, n in Counter((*_line(score), *_kind(score)) for score in scores).items() if n > 1]
+    if repeats:
+        raise TableError(f"table '{title}': two scores for one cell: {repeats[0]}")
+    kinds = list(dict.fromkeys(map(_kind, scores)))
+    lines = list(dict.fromkeys(map(_line, scores)))
+    compact = len(kinds) == 1 or (len(kinds) <= MAX_SCORE_COLUMNS and len(lines) > 1 and len(lines) < len(scores))
+    marks, notes = _notes(scores)
+    header, rows = _by_arm(scores, marks) if compact else _by_score(scores, marks)
+    raw = (_RAW_FIELDS, *(tuple(_raw(getattr(score, field)) for field in _RAW_FIELDS) for score in scores))
+    return Table(title, caption, *_without_idle_group(header, rows), notes, raw)
+
+
+def _kind(score: Score) -> tuple[str, str]:
+    return score.name, score.unit
+
+
+def _line(score: Score) -> tuple[str, ...]:
+    """What scores must share to stand on one line, as the cells that say so."""
+    counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
+    return score.arm, score.group, *counts, PROTOCOLS.get(score.protocol, score.protocol)
+
+
+def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The mark of each note, and the notes as they stand below the table; one that all scores share has no mark."""
+    distinct = list(dict.fromkeys(score.note for score in scores))
+    if len(distinct) == 1:
+        return {distinct[0]: ""}, tuple(filter(None, distinct))
+    marks = {note: str(n).translate(_SUPERSCRIPT) for n, note in enumerate(filter(None, distinct), start=1)}
+    return {"": "", **marks}, tuple(f"{mark} {note}" for note, mark in marks.items())
+
+
+def _by_arm(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
+    kinds = list(dict.fromkeys(map(_kind, scores)))
+    cells = {(_line(score), _kind(score)): _cell(score, marks) for score in scores}
+    names = [readable(name) + (f" ({unit})" if unit != "1" else "") for name, unit in kinds]
+    header = ("Arm", "Group", *names, "Images", "Patients", "Seeds", "Protocol")
+    lines = dict.fromkeys(map(_line, scores))
+    rows = tuple((*line[:2], *(cells.get((line, kind), MISSING) for kind in kinds), *line[2:]) for line in lines)
+    return header, rows
+
+
+def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
+    header = ("Arm", "Group", "Score", "Value", "Images", "Patients", "Seeds", "Protocol")
+    rows = []
+    for score in scores:
+        line = _line(score)
+        rows.append((*line[:2], readable(score.name), _cell(score, marks, with_unit=True), *line[2:]))
+    return header, tuple(rows)
+
+
+def _without_idle_group(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Cells:
+    """Without the column of groups where the only group is everything."""
+    if {row[1] for row in rows} != {"all"}:
+        return header, rows
+    return header[:1] + header[2:], tuple(row[:1] + row[2:] for row in rows)
+
+
+def _cell(score: Score, marks: Mapping[str, str], *, with_unit: bool = False) -> str:
+    unit = score.unit if with_unit and score.unit != "1" else ""
+    number = rounded(score.value, score.low, score.high, unit=score.unit)
+    return " ".join(filter(None, (*number, unit, marks[score.note])))
+
+
+def _raw(value: object) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def readable(name: str) -> str:
+    """A score's name for people: `balanced_accuracy` becomes `Balanced accuracy`, `macro_f1` `Macro F1`."""
+    text = " ".join(_CAPITALS.get(word, word) for word in name.replace("_", " ").split())
+    return text[:1].upper() + text[1:]
+
+
+def rounded(value: float, low: float | None = None, high: float | None = None, *, unit: str = "1") -> tuple[str, str]:
+    """A value and its interval `[low, high]` ("" without one), rounded alike.
+
+    Three significant digits of the largest of the three, and at least two of the interval's width, so that an interval
+    never collapses; a number without a unit that is at most 1, such as a proportion, has three decimals.
+    """
+    numbers = [value, *(bound for bound in (low, high) if bound is not None)]
+    largest = max(abs(number) for number in numbers)
+    decimals = 2 - _exponent(largest)
+    if unit == "1" and largest <= 1:
+        decimals = max(decimals, 3)
+    if low is not None and high is not None and high > low:
+        decimals = max(decimals, 1 - _exponent(high - low))
+    texts = [_text(number, max(decimals, 0)) for number in numbers]
+    if low is None and high is None:
+        return texts[0], ""
+    bounds = iter(texts[1:])
+    return texts[0], "[" + ", ".join(MISSING if bound is None else next(bounds) for bound in (low, high)) + "]"
+
+
+def _exponent(number: float) -> int:
+    return math.floor(math.log10(abs(number))) if number else 0
+
+
+def _text(number: float, decimals: int) -> str:
+    text = f"{number:.{decimals}f}" if decimals <= MAX_DECIMALS else f"{number:.2e}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def to_csv(table: Table) -> str:
+    """The table as CSV: unrounded where the table has raw lines."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table.raw or (table.header, *table.rows))
+    return text.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """The table as a GitHub-flavoured Markdown table, without title and caption."""
+    rule = ["---:" if numeric else "---" for numeric in table.numeric]
+    head, *body = ([escaped_markdown(cell) for cell in cells] for cells in (table.header, *table.rows))
+    lines = [head, rule, *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def escaped_markdown(text: str) -> str:
+    """Plain text that Markdown shows as it is, on one line."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*_|~])", r"\\\1", text).replace("](", "]\\(")
+    return re.sub(r"^(\d+)([.)] )", r"\1\\\2", re.sub(r"^([#+-])", r"\\\1", text))

@@ -1,0 +1,1 @@
+"""The top layer: stages, the studies that put them in order, and the command line."""

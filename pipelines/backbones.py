@@ -1,0 +1,86 @@
+"""Where a study's backbone and CLIP come from: embedded, a folder, the hub, or training on site."""
+
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+import fulora
+from fulora.clip.config import ClipPretrainConfig
+from fulora.config import Config, Runtime
+from fulora.data.weights import Backbone, ClipWeights
+from fulora.diffusion.config import PretrainConfig
+from fulora.intake.config import CurateConfig
+from fulora.stage import Source
+from fulora.workspace import Workspace
+from pipelines.sources import read_folders
+from pipelines.stages.curate import curate
+from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
+from pipelines.stages.pretrain import pretrain
+from pipelines.stages.pretrain_clip import pretrain_clip
+
+ASSETS = Path(fulora.__file__).parent / "assets"
+
+
+class Demo(Config):
+    """The tiny models that come with fulora: Stable Diffusion at 64 px and a CLIP, trained on phantoms."""
+
+    kind: Literal["demo"] = "demo"
+
+
+class Folders(Config):
+    """Weights on this machine: `diffusion` in diffusers' layout, `clip` in open_clip's `local-dir` layout."""
+
+    kind: Literal["folder"] = "folder"
+    diffusion: Annotated[Path, Runtime]
+    clip: Annotated[Path, Runtime]
+
+
+class Hub(Config):
+    """Published weights, downloaded once."""
+
+    kind: Literal["hub"] = "hub"
+    diffusion: HubRepository = HubRepository(name="stable-diffusion-v1-5/stable-diffusion-v1-5")
+    clip: HubRepository = HubRepository(name="laion/CLIP-ViT-B-32-laion2B-s34B-b79K")
+
+
+class OnSite(Config):
+    """Small models trained by `pretrain` and `pretrain_clip` on the training split of `images`."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    images: CurateConfig
+    diffusion: PretrainConfig = Field(default_factory=PretrainConfig)
+    clip: ClipPretrainConfig = Field(default_factory=ClipPretrainConfig)
+
+
+BackboneConfig = Annotated[Demo | Folders | Hub | OnSite, Field(discriminator="kind")]
+
+
+class Models(NamedTuple):
+    """The foundation models of a study."""
+
+    backbone: Backbone | Source
+    clip: ClipWeights | Source
+
+
+def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Models:
+    """The study's backbone and CLIP; trained on site where the config says so.
+
+    Raises:
+        MissingInputError: a folder of weights is not there.
+    """
+    match config:
+        case Demo():
+            return Models(work.read(ASSETS / "diffusion"), work.read(ASSETS / "clip"))
+        case Folders():
+            return Models(
+                work.read(config.diffusion, hint="Place a diffusers folder there, or set backbone.diffusion=FOLDER."),
+                work.read(config.clip, hint="Place open_clip_config.json and open_clip_model.safetensors there."),
+            )
+        case Hub():
+            return Models(work.run(fetch_backbone, config.diffusion), work.run(fetch_clip, config.clip))
+        case OnSite():
+            images = work.run(curate, config.images, folders=read_folders(config.images, data_root, work))
+            return Models(
+                work.run(pretrain, config.diffusion, images=images), work.run(pretrain_clip, config.clip, images=images)
+            )

@@ -1,0 +1,1 @@
+"""The command line, a short file a group of commands."""

@@ -1,0 +1,56 @@
+"""`fulora show`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fulora.stage import read_record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(
+    artifact: Annotated[Path, typer.Argument(help="An artifact's folder, as `run` and `status` print it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
+) -> None:
+    """What an artifact is: the stage, config, inputs, versions and commit that made it, and its first rows.
+
+    Example:
+
+      fulora show work/score-0123456789abcdef
+    """
+    import yaml
+    from rich.console import Console
+
+    record = read_record(artifact)
+    if as_json:
+        print(json.dumps(record, indent=1))
+        return
+    console = Console()
+    console.print(f"[bold]{record['label']}[/] ({record['artifact']}, stage {record['stage']})", highlight=False)
+    for key in ("fingerprint", "digest", "finished", "seconds", "commit"):
+        console.print(f"  {key:12s} {record[key]}", highlight=False)
+    for name, folder in record["input_folders"].items():
+        console.print(f"  input        {name}: {folder}", highlight=False, soft_wrap=True)
+    console.print(
+        yaml.safe_dump({"versions": record["versions"], "identity": record["identity"]}, sort_keys=False),
+        highlight=False,
+    )
+    table = artifact / "table.jsonl"
+    if table.is_file():
+        _print_table(console, table)
+
+
+def _print_table(console: "Console", path: Path, limit: int = 30) -> None:
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    console.print(f"{path.name}: {len(rows)} rows" + (f", the first {limit}" if len(rows) > limit else ""))
+    for row in rows[:limit]:
+        known = (f"{key}={_text(value)}" for key, value in row.items() if value not in ("", None))
+        console.print("  " + "  ".join(known), highlight=False, soft_wrap=True, markup=False)
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

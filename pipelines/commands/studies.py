@@ -1,0 +1,117 @@
+"""`fulora run` and `fulora status`."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fulora import progress
+from fulora.engine import InProcess
+from fulora.workspace import Step, Workspace
+
+ConfigName = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, e.g. lora.rank=8.")
+]
+Work = Annotated[Path, typer.Option("--work", help="Folder that artifacts are kept in.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+MARKS = {
+    "ready": "[green]ready[/]",
+    "missing": "[yellow]to do[/]",
+    "partial": "[yellow]continues[/]",
+    "stale": "[yellow]again[/]",
+}
+
+
+def run(
+    config: ConfigName,
+    overrides: Overrides = None,
+    work: Work = Path("work"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the report's path.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study: every stage whose artifact is not there yet. A killed run continues where it stopped.
+
+    Examples:
+
+      fulora run demo
+
+      fulora run real_small data_root=../shared/data --work work
+
+      fulora run my_study.yaml lora.rank=16 generate.per_class=500
+    """
+    from pipelines.configs import load
+
+    study, values = load(config, overrides or [])
+    progress.show(not (quiet or as_json))
+    plan = Workspace(work, InProcess(), plan=True)
+    study.run(values, plan)
+    plan.checked()
+    total, started = len(plan.steps), time.monotonic()
+    done = 0
+
+    def told(step: Step, seconds: float) -> None:
+        nonlocal done
+        done += 1
+        if as_json:
+            print(json.dumps(_told(step, seconds)), flush=True)
+        elif not quiet:
+            time_taken = f"{seconds:8.1f} s" if seconds else "   cached"
+            progress.console.print(
+                f"[dim]{done:3d}/{total}[/] {step.label:32s} {time_taken}  [dim]{step.artifact.path}[/]",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+    report = study.run(values, Workspace(work, InProcess(), report=told))
+    page = report.path / "report.html"
+    result = str(page if page.is_file() else report.path)
+    print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
+
+
+def _told(step: Step, seconds: float) -> dict[str, str | float | bool]:
+    return {
+        "stage": step.call.stage.name,
+        "label": step.label,
+        "state": step.state,
+        "folder": str(step.artifact.path),
+        "cached": step.state == "ready",
+        "seconds": round(seconds, 2),
+    }
+
+
+def status(
+    config: ConfigName,
+    overrides: Overrides = None,
+    work: Work = Path("work"),
+    as_json: AsJson = False,
+) -> None:
+    """What `run` would do: the state and folder of every stage, without running any.
+
+    Example:
+
+      fulora status demo
+    """
+    from rich.console import Console
+
+    from pipelines.configs import load
+
+    study, values = load(config, overrides or [])
+    plan = Workspace(work, InProcess(), plan=True)
+    study.run(values, plan)
+    if as_json:
+        for step in plan.steps:
+            print(json.dumps(_told(step, 0.0) | {"note": step.note}))
+        return
+    console = Console()
+    for number, step in enumerate(plan.steps, 1):
+        note = f"  ({step.note})" if step.note else ""
+        console.print(
+            f"[dim]{number:3d}[/] {MARKS[step.state]:20s} {step.label:32s} [dim]{step.artifact.path}[/]{note}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    ready = sum(step.state == "ready" for step in plan.steps)
+    console.print(f"{ready} of {len(plan.steps)} stages ready", highlight=False)

@@ -1,0 +1,115 @@
+"""The FU-LoRA study, every stage in order: fine-tune, generate, mix, measure if it helps on people never seen."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fulora.classification.config import ClassifierConfig
+from fulora.clip.config import ZeroShotConfig
+from fulora.config import Config, Runtime
+from fulora.data.hybrid import MixConfig
+from fulora.data.manifest import ImageSet
+from fulora.data.results import Predictions, Report, ScoreConfig, Scores
+from fulora.data.weights import ClassifierWeights
+from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.intake.config import CurateConfig
+from fulora.stage import Artifact
+from fulora.workspace import Workspace
+from pipelines import segmentation
+from pipelines.backbones import BackboneConfig, get_models
+from pipelines.segmentation import SegmentationConfig
+from pipelines.sources import read_folders
+from pipelines.stages.assess import AssessConfig, assess
+from pipelines.stages.classify import classify
+from pipelines.stages.curate import curate
+from pipelines.stages.generate import generate
+from pipelines.stages.mix import mix
+from pipelines.stages.report import ReportConfig, report
+from pipelines.stages.score import score
+from pipelines.stages.score_heads import score_heads
+from pipelines.stages.train_classifier import train_classifier
+from pipelines.stages.train_lora import train_lora
+from pipelines.stages.zero_shot import zero_shot
+
+
+class FuLoraConfig(Config):
+    """The whole study. `planes.sources` gives the training population and, in the test split, the unseen one.
+
+    Attributes:
+        data_root: the folder that sources' folders stand in.
+        classifier_seeds: one classifier is trained for each, in each arm.
+    """
+
+    study: Literal["fu_lora"]
+    data_root: Annotated[Path, Runtime] = Path("data")
+    planes: CurateConfig
+    backbone: BackboneConfig
+    lora: LoraConfig = Field(default_factory=LoraConfig)
+    generate: GenerateConfig
+    assess: AssessConfig = Field(default_factory=AssessConfig)
+    mix: MixConfig = Field(default_factory=MixConfig)
+    zero_shot: ZeroShotConfig = Field(default_factory=ZeroShotConfig)
+    classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
+    classifier_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    segmentation: SegmentationConfig | None = None
+    score: ScoreConfig = Field(default_factory=ScoreConfig)
+    report: ReportConfig
+
+
+def run(cfg: FuLoraConfig, work: Workspace) -> Report:
+    """Every stage of the study, in order."""
+    real = work.run(curate, cfg.planes, folders=read_folders(cfg.planes, cfg.data_root, work))
+    backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
+    lora = work.run(train_lora, cfg.lora, backbone=backbone, images=real)
+    synthetic = work.each(
+        {
+            "base": generate.call(cfg.generate, backbone=backbone, lora=None),
+            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=lora),
+        }
+    )
+    fidelity = work.run(assess, cfg.assess, real=real, synthetic=synthetic)
+    hybrid = work.run(mix, cfg.mix, real=real, synthetic=synthetic["LoRA"])
+
+    classifiers, predictions = compare(cfg, work, real, {"real": real, "hybrid": hybrid})
+    predictions["prompt"] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
+
+    scores: dict[str, Scores] = {
+        "generation": fidelity,
+        "classification": work.run(score, cfg.score, predictions=predictions),
+    }
+    curves: dict[str, Artifact] = {"LoRA": lora, **classifiers}
+    heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
+    if heads:
+        scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
+        curves["U-Net"] = heads.unet
+    return work.run(
+        report,
+        cfg.report,
+        real=real,
+        synthetic=synthetic,
+        scores=scores,
+        predictions=predictions,
+        curves=curves,
+        heads=heads.images if heads else None,
+        masks=heads.masks if heads else None,
+        measurements=heads.measurements if heads else None,
+    )
+
+
+def compare(
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, arms: Mapping[str, ImageSet]
+) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
+    """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm."""
+    classifiers = work.each(
+        {
+            f"{arm}, seed {seed}": train_classifier.call(
+                cfg.classifier.model_copy(update={"seed": seed}), images=images
+            )
+            for arm, images in arms.items()
+            for seed in cfg.classifier_seeds
+        }
+    )
+    found = work.each({key: classify.call(images=real, classifier=model) for key, model in classifiers.items()})
+    return classifiers, {arm: [found[f"{arm}, seed {seed}"] for seed in cfg.classifier_seeds] for arm in arms}

@@ -1,0 +1,20 @@
+"""Train a small diffusion backbone from nothing: on phantoms, or on site where no hub can be reached."""
+
+from pathlib import Path
+
+from fulora.data.manifest import ImageSet
+from fulora.data.weights import Backbone
+from fulora.diffusion.config import PretrainConfig
+from fulora.stage import stage
+
+
+@stage(version=1, resumes=True)
+def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
+    """Train on the training split of `images`; every plane is asked for by its caption."""
+    from fulora.data.captions import CAPTIONS
+    from fulora.data.loaders import load_pixels
+    from fulora.diffusion.pretrain import fit
+
+    rows = images.rows("train")
+    fit(out, config, load_pixels(images, rows), [CAPTIONS[row.plane] for row in rows])
+    return Backbone(out, "")

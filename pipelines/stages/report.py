@@ -1,0 +1,64 @@
+"""One self-contained page with every picture, table and number of a study, and where each comes from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import PositiveInt
+
+from fulora.config import Config
+from fulora.data.manifest import ImageSet
+from fulora.data.results import MaskSet, Measurements, Predictions, Report, Scores
+from fulora.stage import Artifact, stage
+
+
+class ReportConfig(Config):
+    """The page's title, what it says of its data, and how many images a row of a grid shows."""
+
+    title: str
+    about: str
+    images_per_row: PositiveInt = 8
+
+
+@stage(version=1)
+def report(
+    out: Path,
+    config: ReportConfig,
+    real: ImageSet,
+    synthetic: Mapping[str, ImageSet],
+    scores: Mapping[str, Scores],
+    predictions: Mapping[str, Sequence[Predictions]],
+    curves: Mapping[str, Artifact],
+    heads: ImageSet | None,
+    masks: MaskSet | None,
+    measurements: Measurements | None,
+) -> Report:
+    """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
+
+    Args:
+        scores: `generation`, `classification` and, with heads, `segmentation`.
+        curves: artifacts with a `metrics.jsonl`, by name.
+    """
+    from fulora.report import sections
+    from fulora.report.page import write_report
+
+    rows = {name: item.rows() for name, item in scores.items()}
+    tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
+    parts = [
+        sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
+        sections.classification_section(tables, rows["classification"]),
+    ]
+    if heads is not None and masks is not None and measurements is not None:
+        found = measurements.rows()
+        parts.append(sections.segmentation_section(heads, masks, found, rows["segmentation"], config.images_per_row))
+    parts.append(sections.training_section(curves))
+    everything = [score for found in rows.values() for score in found]
+    used: list[Artifact] = [real, *synthetic.values(), *scores.values(), *curves.values()]
+    write_report(
+        out,
+        title=config.title,
+        summary=[*sections.headline(everything), config.about],
+        sections=parts,
+        provenance=sections.provenance(used),
+        cards=sections.key_numbers(everything),
+    )
+    return Report(out, "")

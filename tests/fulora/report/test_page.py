@@ -1,0 +1,164 @@
+import base64
+import csv
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.report.figures import plot_image_grid
+from fulora.report.page import Card, Figure, PageError, ProvenanceRow, Section, slug, write_report
+from fulora.report.tables import Table
+
+VOID = {"meta", "img", "input", "br", "link"}
+ATTACK = "<script>alert(1)</script>"
+PNG = plot_image_grid({"real": [np.full((64, 64), 99, np.uint8)]})
+TABLE = Table(f"Scores {ATTACK}", ATTACK, ("Arm", "F1"), ((ATTACK, "0.812 [0.790, 0.834]"), ("b", "–")), ("¹ a note",))
+SECTIONS = (
+    Section(f"Images {ATTACK}", (ATTACK,), (TABLE,), (Figure("grid", PNG, ATTACK, '" onload="alert(1)'),)),
+    Section("Text", ("Plain & simple.",)),
+)
+PROVENANCE = (
+    ProvenanceRow("curate", "curate", "aa11", "d" * 64, {"raw": "ee55"}, 1, {"size_px": 64, "note": ATTACK}),
+    ProvenanceRow("generate", f"generate [{ATTACK}]", "bb22", "e" * 64, {"images": "aa11"}, 2, None),
+)
+CARDS = (Card(ATTACK, "0.812", "[0.790, 0.834]", "a note"), Card("Plain", "7"))
+
+
+class Walk(HTMLParser):
+    """Checks that tags are balanced, and collects what the page holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def written(out: Path, **changed: object) -> Path:
+    given = {
+        "title": f"A report {ATTACK}",
+        "summary": [f"It works. {ATTACK}", "It does."],
+        "sections": SECTIONS,
+        "provenance": PROVENANCE,
+        "cards": CARDS,
+    }
+    write_report(out, **(given | changed))
+    return out
+
+
+def walked(out: Path) -> Walk:
+    walk = Walk()
+    walk.feed((out / "report.html").read_text(encoding="utf-8"))
+    walk.close()
+    return walk
+
+
+def test_the_page_is_well_formed_and_holds_everything(tmp_path):
+    walk = walked(written(tmp_path))
+    assert walk.open == []
+    for text in (
+        "A report",
+        "It works.",
+        "0.790, 0.834",
+        "Plain & simple.",
+        "aa11",
+        "a note",
+        '"size_px": 64',
+        "Research use only; never for diagnosis.",
+    ):
+        assert text in walk.text
+    ids = [attrs["id"] for _, attrs in walk.seen if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    anchors = {attrs["href"][1:] for tag, attrs in walk.seen if tag == "a" and attrs["href"].startswith("#")}
+    assert anchors <= set(ids)
+    assert "p-aa11" in anchors
+
+
+def test_the_page_loads_nothing_from_outside(tmp_path):
+    walk = walked(written(tmp_path))
+    links = [attrs[name] for _, attrs in walk.seen for name in ("src", "href") if name in attrs]
+    assert links
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in walk.seen}
+    assert "url(" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_text_is_escaped(tmp_path):
+    walk = walked(written(tmp_path))
+    assert walk.text.count(ATTACK) >= 9
+    assert not any(name.startswith("on") for _, attrs in walk.seen for name in attrs)
+    assert "<script" not in (tmp_path / "report.md").read_text(encoding="utf-8").replace(f'    "note": "{ATTACK}"', "")
+
+
+def test_the_figure_is_in_the_page_at_half_its_pixels(tmp_path):
+    image = next(attrs for tag, attrs in walked(written(tmp_path)).seen if tag == "img")
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == PNG
+    assert int(image["width"]) == int.from_bytes(PNG[16:20], "big") // 2
+
+
+def test_files_beside_the_page(tmp_path):
+    written(tmp_path)
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    table = f"tables/{slug(TABLE.title)}.csv"
+    assert files == ["figures/grid.png", "report.html", "report.md", table]
+    assert (tmp_path / "figures" / "grid.png").read_bytes() == PNG
+    with (tmp_path / table).open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [list(TABLE.header), *map(list, TABLE.rows)]
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "](figures/grid.png)" in markdown
+    assert f"]({table})" in markdown
+    assert "| b | – |" in markdown
+
+
+def test_the_same_report_has_the_same_bytes(tmp_path):
+    first, second = written(tmp_path / "a"), written(tmp_path / "b")
+    for path in first.rglob("*.*"):
+        assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+
+
+def test_a_report_without_cards(tmp_path):
+    assert not any(attrs.get("class") == "card" for _, attrs in walked(written(tmp_path, cards=())).seen)
+
+
+def one(**parts: object) -> dict[str, object]:
+    return {"sections": (Section("One", **parts),)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"title": " "}, "it has no title"),
+        ({"summary": []}, "it has no summary"),
+        ({"sections": ()}, "it has no section"),
+        ({"provenance": ()}, "it has no provenance row"),
+        ({"sections": (Section("Bare"),)}, "section 'Bare' is empty"),
+        ({"sections": (Section("A b", ("x",)), Section("a B", ("y",)))}, "two sections are named 'a-b'"),
+        (one(tables=(TABLE, TABLE)), "two tables are named"),
+        (one(figures=(Figure("f", PNG, ""), Figure("f", PNG, ""))), "two figures are named 'f'"),
+        (one(figures=(Figure("../f", PNG, ""),)), "figure '../f': a name is made of"),
+        (one(figures=(Figure("f", b"GIF89a", ""),)), "figure 'f': not a PNG"),
+        ({"provenance": PROVENANCE * 2}, "two provenance rows are named 'aa11'"),
+        ({"sections": (Section("…", ("x",)),)}, "needs a letter"),
+    ],
+)
+def test_what_cannot_be_written_is_named(tmp_path, changed, message):
+    with pytest.raises(PageError, match=message):
+        written(tmp_path, **changed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_errors_are_told_at_once(tmp_path):
+    with pytest.raises(PageError, match=r"(?s)no title.*no summary"):
+        written(tmp_path, title="", summary=())

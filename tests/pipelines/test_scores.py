@@ -1,0 +1,226 @@
+"""Scores of made-up predictions and measurements: a perfect arm, a guessing one, and failures that are counted."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.data.labels import PLANES
+from fulora.data.results import (
+    Measurement,
+    Measurements,
+    Prediction,
+    Predictions,
+    Score,
+    ScoreConfig,
+    Scores,
+    write_table,
+)
+from pipelines.stages.score import score
+from pipelines.stages.score_heads import score_heads
+
+CONFIG = ScoreConfig(draws=100)
+PATIENTS, PER_PATIENT = 40, 5
+SHOWN = PLANES[:4]
+
+
+def probabilities(kind: str, seed: int) -> np.ndarray:
+    """(n, 5) of one training seed; image i shows plane i modulo 4."""
+    true = np.arange(PATIENTS * PER_PATIENT) % len(SHOWN)
+    if kind == "guess":
+        return np.random.default_rng(seed).dirichlet(np.ones(5), len(true))
+    found = np.full((len(true), 5), 0.0)
+    found[np.arange(len(true)), true] = 0.4 if kind == "shy" else 1.0
+    if kind == "shy":  # says "other" first and the truth second
+        found[:, 4] = 0.6
+    return found
+
+
+def predictions(folder: Path, kind: str, seeds: int) -> list[Predictions]:
+    made = []
+    for seed in range(seeds):
+        out = folder / f"{kind}{seed}"
+        out.mkdir(parents=True)
+        rows = [
+            Prediction(
+                image_id=f"i{n}",
+                patient_key=f"s/{'AB'[n // PER_PATIENT % 2]}/{n // PER_PATIENT}",
+                site="AB"[n // PER_PATIENT % 2],
+                plane=SHOWN[n % len(SHOWN)],
+                probabilities=tuple(values),
+            )
+            for n, values in enumerate(probabilities(kind, seed).tolist())
+        ]
+        write_table(out, rows)
+        made.append(Predictions(out, f"{kind}{seed}"))
+    return made
+
+
+def scored(folder: Path, kinds: Mapping[str, str], seeds: int = 2) -> list[Score]:
+    given = {arm: predictions(folder / arm, kind, 1 if arm == "prompt" else seeds) for arm, kind in kinds.items()}
+    (folder / "out").mkdir()
+    assert isinstance(score.function(folder / "out", CONFIG, given), Scores)
+    return Scores(folder / "out", "").rows()
+
+
+def one(rows: Sequence[Score], name: str, arm: str, group: str = "all") -> Score:
+    (found,) = [row for row in rows if (row.name, row.arm, row.group) == (name, arm, group)]
+    return found
+
+
+NAMES = ("accuracy", "accuracy among the planes shown", "macro F1", "macro AUC")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
+    return scored(tmp_path_factory.mktemp("scores"), {"prompt": "shy", "real": "guess", "hybrid": "perfect"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_perfect_classifier_scores_1_without_doubt(rows: list[Score], name: str) -> None:
+    found = one(rows, name, "hybrid")
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "chance"), [("accuracy", 0.2), ("accuracy among the planes shown", 0.25), ("macro AUC", 0.5)]
+)
+def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, chance: float) -> None:
+    found = one(rows, name, "real")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < chance < found.high
+    assert 0.02 < found.high - found.low < 0.25
+    assert found.low <= found.value <= found.high
+
+
+def test_what_is_decided_among_all_five_planes_and_what_among_those_shown(rows: list[Score]) -> None:
+    assert one(rows, "accuracy", "prompt").value == 0.0
+    assert one(rows, "accuracy among the planes shown", "prompt").value == 1.0
+    assert one(rows, "macro AUC", "prompt").value == 1.0
+    assert one(rows, "macro F1", "prompt").value == 0.0
+    assert "abdomen, brain, femur, thorax" in one(rows, "macro F1", "prompt").note
+    assert "five planes" in one(rows, "accuracy", "prompt").note
+
+
+def test_every_row_says_what_it_was_computed_from(rows: list[Score]) -> None:
+    for row in rows:
+        assert row.protocol == ("prompt" if row.arm == "prompt" else "transfer")
+        assert row.n_seeds == (1 if row.arm == "prompt" else 2)
+        half = row.group in ("A", "B")
+        assert row.n_patients == (PATIENTS // 2 if half else PATIENTS)
+        assert row.n_images == row.n_patients * PER_PATIENT
+        assert row.unit == "1"
+    assert len(rows) == 3 * (len(NAMES) + 2) + 1
+
+
+def test_sites_add_up_to_the_whole(rows: list[Score]) -> None:
+    sites = [one(rows, "accuracy", "real", site).value for site in "AB"]
+    assert np.mean(sites) == pytest.approx(one(rows, "accuracy", "real").value)
+
+
+def test_the_contrast_is_hybrid_minus_real(rows: list[Score], tmp_path: Path) -> None:
+    name = "accuracy, hybrid minus real"
+    gain = one(rows, name, "hybrid - real")
+    assert gain.value == pytest.approx(1 - one(rows, "accuracy", "real").value)
+    assert gain.low is not None
+    assert gain.low > 0.6
+    assert "p = 0.0001" in gain.note
+    loss = one(scored(tmp_path, {"real": "perfect", "hybrid": "guess"}), name, "hybrid - real")
+    assert loss.value == pytest.approx(-gain.value)
+    assert loss.high is not None
+    assert loss.high < 0
+
+
+def test_equal_arms_have_no_contrast(tmp_path: Path) -> None:
+    same = one(scored(tmp_path, {"real": "guess", "hybrid": "guess"}), "accuracy, hybrid minus real", "hybrid - real")
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    assert "p = 1.0000" in same.note
+
+
+def test_one_training_seed_is_enough(tmp_path: Path) -> None:
+    rows = scored(tmp_path, {"real": "guess", "hybrid": "perfect"}, seeds=1)
+    assert {row.n_seeds for row in rows} == {1}
+    assert one(rows, "accuracy", "hybrid").value == 1.0
+
+
+def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        scored(tmp_path / name, {"real": "guess", "hybrid": "perfect"})
+    assert (tmp_path / "a/out/table.jsonl").read_bytes() == (tmp_path / "b/out/table.jsonl").read_bytes()
+
+
+# --- heads
+
+
+def head(
+    number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = ""
+) -> Measurement:
+    unit = "mm" if quantity in ("hc", "hd95") else "1"
+    about = {"image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
+    values = {"quantity": quantity, "unit": unit, "value": value, "reference": reference, "failure": failure}
+    return Measurement.model_validate(about | values)
+
+
+def heads_scored(folder: Path, measurements: Sequence[Measurement]) -> dict[str, Score]:
+    (folder / "given").mkdir()
+    (folder / "out").mkdir()
+    write_table(folder / "given", measurements)
+    score_heads.function(folder / "out", CONFIG, Measurements(folder / "given", "f"))
+    return {row.name: row for row in Scores(folder / "out", "").rows()}
+
+
+def measured(errors_mm: Sequence[float | None]) -> list[Measurement]:
+    """One image an error; None is a head that could not be measured."""
+    rows = []
+    for number, error in enumerate(errors_mm):
+        failure = "empty_mask" if error is None else ""
+        rows += [
+            head(number, "dice", 0.0 if error is None else 0.9, failure=failure),
+            head(number, "iou", 0.0 if error is None else 0.8, failure=failure),
+            head(number, "hd95", 99.0 if error is None else 2.0, failure=failure),
+            head(number, "hc", None if error is None else 170.0 + error, 170.0, failure),
+        ]
+    return rows
+
+
+def test_failures_are_counted_and_never_dropped(tmp_path: Path) -> None:
+    found = heads_scored(tmp_path, measured([2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]))
+    assert set(found) == {"dice", "iou", "hd95", "HC failures", "HC bias", "HC mean absolute error"}
+    assert found["dice"].value == pytest.approx(0.9 * 6 / 8)
+    assert found["iou"].value == pytest.approx(0.8 * 6 / 8)
+    assert found["hd95"].value == pytest.approx((2 * 6 + 99 * 2) / 8)
+    assert "2 empty predictions count as the worst value" in found["dice"].note
+    assert found["HC failures"].value == 2 / 8
+    assert found["HC bias"].value == pytest.approx(12 / 6)
+    assert found["HC mean absolute error"].value == pytest.approx(16 / 6)
+    assert "6 of 8 heads measured" in found["HC bias"].note
+
+
+def test_head_scores_say_what_they_were_computed_from(tmp_path: Path) -> None:
+    found = heads_scored(tmp_path, measured([2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]))
+    assert {name: row.unit for name, row in found.items()} == {
+        "dice": "1", "iou": "1", "hd95": "mm", "HC failures": "1", "HC bias": "mm", "HC mean absolute error": "mm",
+    }  # fmt: skip
+    assert {row.arm for row in found.values()} == {"U-Net"}
+    assert found["dice"].protocol == "segmentation"
+    assert found["HC bias"].protocol == "biometry"
+    assert (found["dice"].n_images, found["dice"].n_patients) == (8, 4)
+    assert (found["HC bias"].n_images, found["HC bias"].n_patients) == (6, 4)
+    for row in found.values():
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low <= row.value <= row.high
+
+
+def test_when_all_heads_fail_there_is_no_bias(tmp_path: Path) -> None:
+    found = heads_scored(tmp_path, measured([None] * 4))
+    assert set(found) == {"dice", "iou", "hd95", "HC failures"}
+    assert found["HC failures"].value == 1.0
+    assert "4 empty predictions" in found["dice"].note
+
+
+def test_without_reference_circumferences_there_are_only_overlaps(tmp_path: Path) -> None:
+    rows = [row for row in measured([1.0, 2.0, 3.0, 4.0]) if row.quantity != "hc"]
+    assert set(heads_scored(tmp_path, rows)) == {"dice", "iou", "hd95"}
