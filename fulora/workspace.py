@@ -147,6 +147,7 @@ def make(step: Step) -> float:
         _finish(step, work, time.time() - started)
         if folder.exists():
             old = folder.with_name(f".{folder.name}.old")
+            shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed between the two renames
             os.replace(folder, old)
             os.replace(work, folder)
             shutil.rmtree(old)

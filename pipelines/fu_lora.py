@@ -4,21 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.config import Config, Runtime
 from fulora.data.hybrid import MixConfig
+from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Predictions, Report, ScoreConfig, Scores
 from fulora.data.weights import ClassifierWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.intake.config import CurateConfig
+from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
 from fulora.stage import Artifact
 from fulora.workspace import Workspace
 from pipelines import segmentation
-from pipelines.backbones import BackboneConfig, get_models
+from pipelines.backbones import BackboneConfig, OnSite, get_models
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import read_folders
 from pipelines.stages.assess import AssessConfig, assess
@@ -56,6 +57,27 @@ class FuLoraConfig(Config):
     segmentation: SegmentationConfig | None = None
     score: ScoreConfig = Field(default_factory=ScoreConfig)
     report: ReportConfig
+
+    @field_validator("planes")
+    @classmethod
+    def _classification_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
+        for number, source in enumerate(value.sources):
+            shown = source.planes if isinstance(source, PhantomsConfig) else PLANES
+            wrong = ["intrapartum"] if isinstance(source, PsfhsConfig) else [p for p in shown if p not in PLANES]
+            if wrong:
+                raise ValueError(f"source {number} shows {wrong[0]}; a study classifies {', '.join(PLANES)} only")
+        value.check_splits()
+        return value
+
+    @model_validator(mode="after")
+    def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
+        seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()
+        tested = {s.folder for s in self.planes.sources if isinstance(s, FolderSourceConfig) and "test" in s.shares()}
+        if seen & tested:
+            raise ValueError(
+                f"backbone.images reads {', '.join(sorted(seen & tested))}, which planes keeps for the test"
+            )
+        return self
 
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fulora.config import Config, Runtime
 from fulora.data.manifest import ImageSet
 from fulora.data.results import MaskSet, Measurements
 from fulora.data.weights import UnetWeights
-from fulora.intake.config import CurateConfig
+from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig
 from fulora.segmentation.config import UnetConfig
 from fulora.workspace import Workspace
 from pipelines.sources import read_folders
@@ -30,6 +30,20 @@ class SegmentationConfig(Config):
     heads: CurateConfig
     unet: UnetConfig = Field(default_factory=UnetConfig)
     encoder_file: Annotated[Path | None, Runtime] = None
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
+        for number, source in enumerate(value.sources):
+            heads = (
+                source.planes == ("brain",) if isinstance(source, PhantomsConfig) else isinstance(source, Hc18Config)
+            )
+            if not heads:
+                raise ValueError(
+                    f"source {number} ({source.kind}) has no head masks; use hc18, or phantoms of planes: [brain]"
+                )
+        value.check_splits()
+        return value
 
 
 @dataclass(frozen=True)

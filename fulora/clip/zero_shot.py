@@ -49,5 +49,5 @@ def predict(
     for first in range(0, len(images), batch_size):
         pixels = to_square(images[first : first + batch_size], size).to(weights.device)
         features = model.encode_image(normalised(model, pixels), normalize=True)
-        found.append((model.logit_scale.exp() * features @ weights).softmax(-1).cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, weights.shape[1]), np.float32)
+        found.append((model.logit_scale.exp() * features @ weights).double().softmax(-1).cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, weights.shape[1]))

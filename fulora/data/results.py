@@ -31,7 +31,7 @@ class Prediction(Config):
 
 
 def write_predictions(folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"]) -> None:
-    """Write one prediction a row of an image set; probabilities are kept to six digits."""
+    """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them."""
     write_table(folder, [_prediction(row, values) for row, values in zip(rows, probabilities, strict=True)])
 
 
@@ -41,7 +41,7 @@ def _prediction(row: Image, values: Float[np.ndarray, " classes"]) -> Prediction
         patient_key=row.patient_key,
         site=row.site,
         plane=row.plane,
-        probabilities=tuple(round(float(value), 6) for value in values),
+        probabilities=tuple(float(value) for value in values),
     )
 
 

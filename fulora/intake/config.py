@@ -109,6 +109,12 @@ class CurateConfig(Config):
             raise ValueError("must be a multiple of 32, which the networks need")
         return value
 
+    def check_splits(self) -> None:
+        """Raise ValueError where no source fills one of the three splits, which a study needs."""
+        missing = [split for split in SPLITS if not any(split in source.shares() for source in self.sources)]
+        if missing:
+            raise ValueError(f"no source has the role {' or '.join(missing)}; a study needs {', '.join(SPLITS)}")
+
     def folders(self) -> tuple[str, ...]:
         """Folders under `data_root` that the sources read."""
         return tuple(source.folder for source in self.sources if isinstance(source, FolderSourceConfig))

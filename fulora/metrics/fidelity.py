@@ -5,6 +5,7 @@ the real-vs-real value of two halves of the real set beside a real-vs-synthetic 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -214,30 +215,71 @@ def _jackknifed(
     bandwidth: float,
     level: float,
 ) -> Interval:
-    samples = [*sets, reference]
-    rows = np.concatenate([features for features, _ in samples])
-    kernel = np.exp(-_squared_distances(rows, rows) / (2 * bandwidth**2))
-    ends = np.cumsum([len(features) for features, _ in samples])
-    places = [np.arange(end - len(features), end) for end, (features, _) in zip(ends, samples, strict=True)]
-
-    def value(kept: list[Int[np.ndarray, " _"]]) -> float:
-        distances = [_mmd2_of_kernel(kernel, one, kept[-1]) for one in kept[:-1]]
-        return distances[0] - sum(distances[1:])
-
-    variance = 0.0
-    for number, (_, groups) in enumerate(samples):
-        names = np.unique(groups)
-        left = [value([p[groups != name] if k == number else p for k, p in enumerate(places)]) for name in names]
-        variance += (len(names) - 1) / len(names) * float(np.sum((np.array(left) - np.mean(left)) ** 2))
+    """The first set's distance to the reference, minus those of the further sets."""
+    for features, groups in (*sets, reference):
+        _check_groups(features, groups)
+    parts = [_without_each_group(*one, *reference, bandwidth) for one in sets]
+    signs = [1.0] + [-1.0] * (len(sets) - 1)
+    value = sum(sign * part.value for sign, part in zip(signs, parts, strict=True))
+    of_reference = np.sum([sign * part.without_y for sign, part in zip(signs, parts, strict=True)], axis=0)
+    variance = sum((len(v) - 1) * float(np.var(v)) for v in (*(part.without_x for part in parts), of_reference))
     half = float(stats.norm.ppf(0.5 + level / 2)) * variance**0.5
-    middle = value(places)
-    clusters = len(np.unique(reference[1]))
-    return Interval(middle, middle - half, middle + half, n=len(rows), clusters=clusters)
+    rows = len(reference[0]) + sum(len(features) for features, _ in sets)
+    return Interval(value, value - half, value + half, n=rows, clusters=len(np.unique(reference[1])))
 
 
-def _mmd2_of_kernel(kernel: Float[np.ndarray, "n n"], x: Int[np.ndarray, " _"], y: Int[np.ndarray, " _"]) -> float:
-    def within(i: Int[np.ndarray, " _"]) -> float:
-        block = kernel[np.ix_(i, i)]
-        return float((block.sum() - np.trace(block)) / (len(i) * (len(i) - 1)))
+@dataclass(frozen=True)
+class _Distances:
+    """MMD² of x to y, and what it would be without each group of x, and without each group of y."""
 
-    return within(x) + within(y) - 2 * float(kernel[np.ix_(x, y)].mean())
+    value: float
+    without_x: Float[np.ndarray, " _"]
+    without_y: Float[np.ndarray, " _"]
+
+
+def _without_each_group(
+    x: Features,
+    groups_x: Shaped[np.ndarray, " _"],
+    y: Features,
+    groups_y: Shaped[np.ndarray, " _"],
+    bandwidth: float,
+) -> _Distances:
+    """All leave-one-group-out values from sums over each kernel matrix, so the cost is that of one MMD²."""
+
+    def kernel(a: Features, b: Features) -> Float[np.ndarray, "_ _"]:
+        return np.asarray(np.exp(_squared_distances(a, b) / (-2 * bandwidth**2)))
+
+    codes_x, codes_y = (np.unique(groups, return_inverse=True)[1] for groups in (groups_x, groups_y))
+    within_x, without_x = _pairs_within(kernel(x, x), codes_x)
+    within_y, without_y = _pairs_within(kernel(y, y), codes_y)
+    across = kernel(x, y)
+    left_x, left_y = len(x) - np.bincount(codes_x), len(y) - np.bincount(codes_y)
+    across_without_x = (across.sum() - np.bincount(codes_x, across.sum(1))) / (left_x * len(y))
+    across_without_y = (across.sum() - np.bincount(codes_y, across.sum(0))) / (left_y * len(x))
+    return _Distances(
+        within_x + within_y - 2 * float(across.mean()),
+        without_x + within_y - 2 * across_without_x,
+        within_x + without_y - 2 * across_without_y,
+    )
+
+
+def _pairs_within(
+    kernel: Float[np.ndarray, "n n"], codes: Int[np.ndarray, " n"]
+) -> tuple[float, Float[np.ndarray, " _"]]:
+    """Mean of the kernel over pairs of different rows; and the same without the rows of each group."""
+    np.fill_diagonal(kernel, 0)
+    n, left = len(kernel), len(kernel) - np.bincount(codes)
+    of_group = np.bincount(codes, kernel.sum(1))
+    inside_group = np.bincount(codes, (kernel * (codes[:, None] == codes)).sum(1))
+    return float(kernel.sum() / (n * (n - 1))), (kernel.sum() - 2 * of_group + inside_group) / (left * (left - 1))
+
+
+def _check_groups(features: Features, groups: Shaped[np.ndarray, " _"]) -> None:
+    if len(groups) != len(features):
+        raise ValueError(f"got {len(groups)} groups for {len(features)} rows: one a row")
+    sizes = np.unique(groups, return_counts=True)[1]
+    if len(groups) - sizes.max(initial=0) < 2:
+        raise ValueError(
+            f"{len(features)} rows in groups of {sorted(sizes.tolist())}: the jackknife needs two rows or more "
+            "whichever group is left out"
+        )

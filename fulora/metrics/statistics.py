@@ -25,14 +25,19 @@ class UndefinedScoreError(ValueError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval, the images (`n`) and clusters behind it, and the draws that had no value."""
+    """A value with its interval, the images (`n`) and clusters behind it, and the draws that had no value.
+
+    Where resampling can say nothing (a single patient, a class too rare to be drawn) the value stands without bounds:
+    `low` and `high` are None, and `reason` tells why.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     clusters: int
     undefined_draws: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,15 @@ class _Clusters:
     starts: Int[np.ndarray, " k"]
     sizes: Int[np.ndarray, " k"]
     pools: list[Int[np.ndarray, " _"]]
+
+    @property
+    def unresampled(self) -> str:
+        """Why no draw would differ from another; empty if draws do."""
+        if len(self.sizes) < 2:
+            return "no interval: a single patient"
+        if max(map(len, self.pools)) < 2:
+            return "no interval: a single patient a site"
+        return ""
 
     def pick(self, rng: np.random.Generator) -> Int[np.ndarray, " k"]:
         """Cluster numbers drawn with replacement, as many in each stratum as it has."""
@@ -78,14 +92,16 @@ def cluster_bootstrap(
     """Percentile interval of `statistic` from resampling whole clusters within strata (Davison & Hinkley 1997, 3.8).
 
     `statistic` takes image indices (with repeats) and returns a float. A draw on which it returns NaN or raises
-    `UndefinedScoreError` is counted in `undefined_draws` and left out; more than 5 % of them is an error, and so is a
-    statistic without a value on the data themselves. A stratum with a single cluster adds no variance.
+    `UndefinedScoreError` is counted in `undefined_draws` and left out; with more than 5 % of them there is no interval.
+    A statistic without a value on the data themselves is an error. A stratum with a single cluster adds no variance.
     """
     _check_settings(draws, level)
     layout = _layout(clusters, strata)
     value = float(statistic(np.arange(len(clusters))))
     if np.isnan(value):
         raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    if layout.unresampled:
+        return Interval(value, None, None, len(clusters), len(layout.sizes), reason=layout.unresampled)
     rng = np.random.default_rng(seed)
     values = np.array([_value_or_nan(statistic, layout.images(layout.pick(rng))) for _ in range(draws)])
     return _interval(value, values, level, n=len(clusters), clusters=len(layout.sizes))
@@ -131,13 +147,16 @@ def seed_bootstrap(
     _check_length("per_image", per_image.shape[1], len(clusters))
     if not np.isfinite(per_image).all():
         raise ValueError("per_image holds values that are not finite: give failed images their worst score first")
+    value = float(per_image.mean())
+    if layout.unresampled:
+        return Interval(value, None, None, len(clusters), len(layout.sizes), reason=layout.unresampled)
     sums = np.add.reduceat(per_image[:, layout.order], layout.starts, axis=1)
     rng = np.random.default_rng(seed)
     values = np.empty(draws)
     for draw in range(draws):
         rows, picks = rng.integers(0, seeds, seeds), layout.pick(rng)
         values[draw] = sums[np.ix_(rows, picks)].sum() / (seeds * layout.sizes[picks].sum())
-    return _interval(float(per_image.mean()), values, level, n=len(clusters), clusters=len(layout.sizes))
+    return _interval(value, values, level, n=len(clusters), clusters=len(layout.sizes))
 
 
 def sign_flip_test(
@@ -188,8 +207,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
 
 def _layout(clusters: Shaped[np.ndarray, " n"], strata: Shaped[np.ndarray, " n"] | None) -> _Clusters:
     names, first, codes, sizes = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
-    if len(names) < 2:
-        raise ValueError(f"resampling needs 2 clusters or more, got {len(names)}: one patient has no interval")
+    if not len(names):
+        raise UndefinedScoreError("there is no image to compute a score of")
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     if strata is None:
@@ -203,8 +222,6 @@ def _layout(clusters: Shaped[np.ndarray, " n"], strata: Shaped[np.ndarray, " n"]
             "a cluster is one patient of one site, so put the site into the cluster's name"
         )
     pools = [np.flatnonzero(of_cluster == stratum) for stratum in np.unique(of_cluster)]
-    if max(map(len, pools)) < 2:
-        raise ValueError("every stratum holds a single cluster, so no draw differs: merge strata or pass strata=None")
     return _Clusters(order, starts, sizes, pools)
 
 
@@ -218,10 +235,8 @@ def _value_or_nan(statistic: Statistic, images: Int[np.ndarray, " m"]) -> float:
 def _interval(value: float, values: Float[np.ndarray, " draws"], level: float, *, n: int, clusters: int) -> Interval:
     undefined = int(np.isnan(values).sum())
     if undefined > MAX_UNDEFINED_SHARE * len(values):
-        raise UndefinedScoreError(
-            f"the statistic had no value in {undefined} of {len(values)} draws; up to {MAX_UNDEFINED_SHARE:.0%} "
-            "is allowed: a class is too rare for an interval, leave it out of the labels or give no interval"
-        )
+        reason = f"no interval: a class is so rare that {undefined} of {len(values)} draws had no value"
+        return Interval(value, None, None, n, clusters, undefined, reason)
     low, high = np.nanpercentile(values, [50 * (1 - level), 50 * (1 + level)])
     return Interval(value, float(low), float(high), n, clusters, undefined)
 

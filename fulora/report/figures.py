@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
 from fulora.report.drawing import COLOURS, INK, MUTED, PIXELS_PER_INCH, FigureError, drawing
@@ -116,6 +116,8 @@ def plot_losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = 
         losses = np.asarray([loss for points in curves.values() for _, loss in points], dtype=float)
         if losses.min() > 0 and losses.max() > 30 * losses.min():
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="step", ylabel="loss", title=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="x", visible=False)

@@ -32,12 +32,13 @@ def _ask(config: HubRepository, file: str) -> None:
     """
     from urllib.request import Request, urlopen
 
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub import get_token, hf_hub_url
 
+    token = get_token()
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     url = hf_hub_url(config.name, file, revision=config.revision)
     try:
-        with urlopen(Request(url, headers=build_hf_headers(), method="HEAD"), timeout=10):
+        with urlopen(Request(url, headers=headers, method="HEAD"), timeout=10):
             return
     except OSError as error:
         raise ValueError(

@@ -42,13 +42,15 @@ class Arm:
             n_images=interval.n,
             n_patients=interval.clusters,
             n_seeds=len(self.probabilities),
-            note=note,
+            note="; ".join(filter(None, (note, interval.reason))),
         )
 
 
 @stage(version=1)
 def score(out: Path, config: ScoreConfig, predictions: Mapping[str, Sequence[Predictions]]) -> Scores:
     """Accuracy, macro-F1 and AUC of each arm, accuracy of each site, and `hybrid` minus `real`.
+
+    What cannot be resampled (a site with one patient) has no interval, and its note says so; AUC needs two planes.
 
     Args:
         predictions: by arm, one a training seed. All arms predict the same images in the same order.
@@ -76,14 +78,17 @@ def _scores(arm: Arm, config: ScoreConfig) -> list[Score]:
 
     decided = arm.probabilities.argmax(2)
     f1 = interval(lambda s, i: macro_f1(arm.true[i], decided[s, i], arm.labels))
-    auc = interval(lambda s, i: macro_auc(arm.true[i], limited[s][i], arm.labels))
-    among = interval(lambda s, i: accuracy(arm.true[i], limited[s][i].argmax(1)))
     rows = [
         arm.score("accuracy", _accuracy(arm, slice(None), config), "decision among all five planes"),
-        arm.score("accuracy among the planes shown", among, f"decision among {shown}"),
         arm.score("macro F1", f1, f"mean over {shown}; decision among all five planes"),
-        arm.score("macro AUC", auc, f"one-vs-rest from probabilities, mean over {shown}"),
     ]
+    if len(arm.labels) > 1:
+        among = interval(lambda s, i: accuracy(arm.true[i], limited[s][i].argmax(1)))
+        auc = interval(lambda s, i: macro_auc(arm.true[i], limited[s][i], arm.labels))
+        rows += [
+            arm.score("accuracy among the planes shown", among, f"decision among {shown}"),
+            arm.score("macro AUC", auc, f"one-vs-rest from probabilities, mean over {shown}"),
+        ]
     sites = sorted(set(arm.sites.tolist()))
     return rows + [arm.score("accuracy", _accuracy(arm, arm.sites == s, config), "one site", s) for s in sites]
 
@@ -111,6 +116,8 @@ def _contrast(real: Arm, hybrid: Arm, config: ScoreConfig) -> Score:
     from fulora.metrics.statistics import sign_flip_test
 
     gain = _mean(hybrid.correct - real.correct, real.patients, real.sites, config)
-    p = sign_flip_test(real.correct.mean(0), hybrid.correct.mean(0), real.patients, seed=config.seed)
-    row = hybrid.score("accuracy, hybrid minus real", gain, f"patient-level sign-flip permutation p = {p:.4f}")
-    return row.model_copy(update={"arm": "hybrid - real"})
+    note = ""
+    if gain.clusters > 1:
+        p = sign_flip_test(real.correct.mean(0), hybrid.correct.mean(0), real.patients, seed=config.seed)
+        note = f"sign-flip permutation of patients, these training seeds as given: p = {p:.4f}"
+    return hybrid.score("accuracy, hybrid minus real", gain, note).model_copy(update={"arm": "hybrid - real"})

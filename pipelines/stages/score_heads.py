@@ -6,22 +6,32 @@ from pathlib import Path
 from fulora.data.results import Measurement, Measurements, Protocol, Score, ScoreConfig, Scores, write_table
 from fulora.stage import stage
 
+OVERLAPS = ("dice", "iou", "hd95")
+
 
 @stage(version=1)
 def score_heads(out: Path, config: ScoreConfig, measurements: Measurements) -> Scores:
-    """Dice, IoU, HD95; and of head circumference: mean error (bias), mean absolute error, share of failures."""
+    """Dice, IoU, HD95; and of head circumference: mean error (bias), mean absolute error, share of failures.
+
+    Distances of images without a pixel size are in pixels and have a row of their own.
+    """
     rows = measurements.rows()
-    table = [_overlap(name, rows, config) for name in ("dice", "iou", "hd95")]
+    kinds = sorted({(row.quantity, row.unit) for row in rows if row.quantity in OVERLAPS}, key=_order)
+    table = [_overlap([row for row in rows if (row.quantity, row.unit) == kind], config) for kind in kinds]
     heads = [row for row in rows if row.quantity == "hc"]
     write_table(out, [*table, *(_circumference(heads, config) if heads else [])])
     return Scores(out, "")
 
 
-def _overlap(quantity: str, rows: Sequence[Measurement], config: ScoreConfig) -> Score:
-    found = [row for row in rows if row.quantity == quantity]
-    failed = sum(bool(row.failure) for row in found)
+def _order(kind: tuple[str, str]) -> tuple[int, str]:
+    return OVERLAPS.index(kind[0]), kind[1]
+
+
+def _overlap(rows: Sequence[Measurement], config: ScoreConfig) -> Score:
+    values = [row.value for row in rows if row.value is not None]
+    failed = sum(bool(row.failure) for row in rows)
     note = f"mean over images; {failed} empty predictions count as the worst value"
-    return _score(quantity, found, [float(row.value or 0.0) for row in found], config, "segmentation", note)
+    return _score(rows[0].quantity, rows, values, config, "segmentation", note)
 
 
 def _circumference(rows: Sequence[Measurement], config: ScoreConfig) -> list[Score]:
@@ -30,7 +40,7 @@ def _circumference(rows: Sequence[Measurement], config: ScoreConfig) -> list[Sco
     note = f"{len(measured)} of {len(rows)} heads measured"
     failures = [float(row.value is None) for row in rows]
     scores = [_score("HC failures", rows, failures, config, "biometry", "share of heads without a measurement")]
-    if len({row.patient_key for row in measured}) > 1:
+    if measured:
         scores.append(_score("HC bias", measured, errors, config, "biometry", f"measured minus reference; {note}"))
         absolute = [abs(error) for error in errors]
         scores.append(_score("HC mean absolute error", measured, absolute, config, "biometry", note))
@@ -63,5 +73,5 @@ def _score(
         protocol=protocol,
         n_images=interval.n,
         n_patients=interval.clusters,
-        note=note,
+        note="; ".join(filter(None, (note, interval.reason))),
     )

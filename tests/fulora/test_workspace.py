@@ -249,6 +249,20 @@ def test_a_resuming_stage_continues_and_another_starts_clean(tmp_path: Path) -> 
     assert not list(tmp_path.glob(".*.partial"))
 
 
+def test_a_stale_artifact_is_replaced_whole_even_after_a_kill_between_the_renames(tmp_path: Path) -> None:
+    study(workspace(tmp_path))
+    (folder,) = tmp_path.glob("total-*")
+    (folder / "left over").write_text("of the first making")
+    old = folder.with_name(f".{folder.name}.old")
+    old.mkdir()
+    (old / "number").write_text("of a process killed before")
+    shutil.rmtree(next(iter(tmp_path.glob("double-*"))))
+    study(workspace(tmp_path))
+    assert {path.name for path in folder.iterdir()} == {"number", "stage.json"}
+    assert not list(tmp_path.glob(".*.old"))
+    assert set(states(tmp_path).values()) == {"ready"}
+
+
 def test_work_begun_on_an_input_is_not_continued_on_another_making_of_it(tmp_path: Path) -> None:
     """Weights half trained on images that were made again since would belong to neither."""
     for made_again in (False, True):

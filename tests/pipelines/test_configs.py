@@ -52,7 +52,7 @@ def test_overrides_reach_every_depth() -> None:
         "lora.rank=9",
         "classifier_seeds=[7]",
         "segmentation=null",
-        "planes.sources=[{kind: hc18, limit: 3}]",
+        "planes.sources=[{kind: hc18, limit: 3, role: train+validation+test}]",
         "data_root=/elsewhere",
         "backbone={kind: folder, diffusion: sd, clip: c}",
     ]
@@ -85,3 +85,28 @@ def test_all_errors_of_a_study_come_at_once() -> None:
         load("demo", overrides)
     for path in ("lora.rnak", "generate.per_class", "mix.ratio", "classifier_seeds", "backbone"):
         assert f"\n  {path}: " in str(raised.value)
+
+
+HC18 = "{kind: hc18, role: train+validation+test}"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("planes.sources=[{kind: psfhs, role: train+validation+test}]", "source 0 shows intrapartum"),
+        (
+            f"planes.sources=[{HC18}, {{kind: phantoms, sites: [A], per_plane: 1, planes: [intrapartum]}}]",
+            "source 1 sh",
+        ),
+        ("planes.sources=[{kind: lora_planes, role: train+validation}]", "no source has the role test"),
+        ("segmentation.heads.sources=[{kind: lora_planes}]", r"source 0 \(lora_planes\) has no head masks"),
+        ("segmentation.heads.sources=[{kind: hc18}]", "no source has the role validation or test"),
+        (
+            "backbone.images.sources=[{kind: hc18}, {kind: african_planes}]",
+            "backbone.images reads african/african_train, which planes keeps for the test",
+        ),
+    ],
+)
+def test_a_study_that_would_fail_or_leak_later_is_refused_at_once(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load("real_small", [override])

@@ -1,6 +1,6 @@
 """Scores of made-up predictions and measurements: a perfect arm, a guessing one, and failures that are counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,16 @@ def scored(folder: Path, kinds: Mapping[str, str], seeds: int = 2) -> list[Score
     given = {arm: predictions(folder / arm, kind, 1 if arm == "prompt" else seeds) for arm, kind in kinds.items()}
     (folder / "out").mkdir()
     assert isinstance(score.function(folder / "out", CONFIG, given), Scores)
+    return Scores(folder / "out", "").rows()
+
+
+def rescored(folder: Path, change: Callable[[list[Prediction]], list[Prediction]]) -> list[Score]:
+    """Scores of a guessing real arm and a perfect hybrid one, after `change` of their predictions."""
+    given = {arm: predictions(folder / arm, kind, 2) for arm, kind in {"real": "guess", "hybrid": "perfect"}.items()}
+    for made in (item for items in given.values() for item in items):
+        write_table(made.path, change(made.rows()))
+    (folder / "out").mkdir()
+    score.function(folder / "out", CONFIG, given)
     return Scores(folder / "out", "").rows()
 
 
@@ -145,6 +155,43 @@ def test_one_training_seed_is_enough(tmp_path: Path) -> None:
     assert one(rows, "accuracy", "hybrid").value == 1.0
 
 
+def test_a_site_with_one_patient_has_no_interval_and_says_why(tmp_path: Path) -> None:
+    def alone(rows: list[Prediction]) -> list[Prediction]:
+        return [
+            row.model_copy(update={"site": "E", "patient_key": "s/E/0"}) if n < 3 else row for n, row in enumerate(rows)
+        ]
+
+    found = rescored(tmp_path, alone)
+    single = one(found, "accuracy", "real", "E")
+    assert (single.low, single.high, single.n_images, single.n_patients) == (None, None, 3, 1)
+    assert single.note == "one site; no interval: a single patient"
+    assert one(found, "accuracy", "real").low is not None
+    assert one(found, "accuracy", "real", "A").low is not None
+
+
+def test_one_patient_in_all_still_has_scores(tmp_path: Path) -> None:
+    found = rescored(tmp_path, lambda rows: [row.model_copy(update={"site": "A", "patient_key": "x"}) for row in rows])
+    assert {row.low for row in found} == {None}
+    assert all("a single patient" in row.note for row in found)
+    assert one(found, "accuracy, hybrid minus real", "hybrid - real").value > 0.5
+
+
+def test_a_plane_of_one_patient_has_no_interval_of_f1_and_says_why(tmp_path: Path) -> None:
+    def rare(rows: list[Prediction]) -> list[Prediction]:
+        return [row for n, row in enumerate(rows) if row.plane != "femur" or n == 2]
+
+    found = rescored(tmp_path, rare)
+    assert one(found, "macro F1", "hybrid").value == 1.0
+    assert one(found, "macro F1", "hybrid").low is None
+    assert "a class is so rare that" in one(found, "macro F1", "hybrid").note
+    assert one(found, "accuracy", "hybrid").low == 1.0
+
+
+def test_a_single_plane_has_no_auc(tmp_path: Path) -> None:
+    found = rescored(tmp_path, lambda rows: [row for row in rows if row.plane == "brain"])
+    assert {row.name for row in found} == {"accuracy", "macro F1", "accuracy, hybrid minus real"}
+
+
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         scored(tmp_path / name, {"real": "guess", "hybrid": "perfect"})
@@ -224,3 +271,15 @@ def test_when_all_heads_fail_there_is_no_bias(tmp_path: Path) -> None:
 def test_without_reference_circumferences_there_are_only_overlaps(tmp_path: Path) -> None:
     rows = [row for row in measured([1.0, 2.0, 3.0, 4.0]) if row.quantity != "hc"]
     assert set(heads_scored(tmp_path, rows)) == {"dice", "iou", "hd95"}
+
+
+def test_pixels_and_millimetres_are_never_averaged(tmp_path: Path) -> None:
+    rows = measured([1.0, 2.0, 3.0, 4.0])
+    rows = [
+        row.model_copy(update={"unit": "px", "value": 40.0}) if row.quantity == "hd95" and row.image_id == "i0" else row
+        for row in rows
+    ]
+    heads_scored(tmp_path, rows)
+    found = [row for row in Scores(tmp_path / "out", "").rows() if row.name == "hd95"]
+    assert [(row.unit, row.value, row.n_images) for row in found] == [("mm", 2.0, 3), ("px", 40.0, 1)]
+    assert found[1].low is None

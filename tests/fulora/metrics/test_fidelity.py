@@ -68,6 +68,57 @@ def test_domain_auc_does_not_profit_from_recognising_patients() -> None:
     assert f.domain_auc(x, y, singles, singles + 1000, seed=0) > 0.95
 
 
+def _jackknife_by_hand(sets: list[np.ndarray], groups: list[np.ndarray], width: float) -> tuple[float, float]:
+    """Value and half-width at 95 % of the first set's MMD² minus the second's, to the last set."""
+
+    def value(kept: list[np.ndarray]) -> float:
+        distances = [f.mmd2_unbiased(one, kept[-1], bandwidth=width) for one in kept[:-1]]
+        return distances[0] - sum(distances[1:])
+
+    variance = 0.0
+    for number, names in enumerate(groups):
+        left = []
+        for name in np.unique(names):
+            kept = list(sets)
+            kept[number] = sets[number][names != name]
+            left.append(value(kept))
+        variance += (len(left) - 1) / len(left) * float(((np.array(left) - np.mean(left)) ** 2).sum())
+    return value(sets), 1.959964 * variance**0.5
+
+
+def test_the_jackknife_leaves_each_group_out_of_its_own_set() -> None:
+    sets = [_normal(0, 30, 0.4), _normal(1, 24, 0.1), _normal(2, 26)]
+    groups = [np.arange(30), np.arange(24) // 2, np.repeat(["a", "b", "c", "d"], [2, 8, 10, 6])]
+    (a, b, y), (of_a, of_b, of_y) = sets, groups
+    found = f.mmd2_jackknife(a, of_a, y, of_y, bandwidth=2.0)
+    value, half = _jackknife_by_hand([a, y], [of_a, of_y], 2.0)
+    assert (found.value, found.high - found.value) == pytest.approx((value, half), rel=1e-6)
+    assert (found.n, found.clusters) == (56, 4)
+    change = f.mmd2_difference(a, of_a, b, of_b, y, of_y, bandwidth=2.0)
+    value, half = _jackknife_by_hand(sets, groups, 2.0)
+    assert (change.value, change.value - change.low) == pytest.approx((value, half), rel=1e-6)
+    assert (change.n, change.clusters) == (80, 4)
+    wider = f.mmd2_jackknife(a, of_a, y, of_y, bandwidth=2.0, level=0.99)
+    assert (wider.high - wider.value) / (found.high - found.value) == pytest.approx(2.575829 / 1.959964, rel=1e-6)
+
+
+def test_the_jackknife_interval_holds_the_population_value_about_as_often_as_it_says() -> None:
+    """Patients share an offset; the population's MMD² is estimated once from many patients."""
+
+    def patients(seed: int, count: int, shift: float) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        offsets = np.repeat(rng.normal(size=(count, 3)), 3, axis=0)
+        return offsets + 0.5 * rng.normal(size=(3 * count, 3)) + shift
+
+    truth = f.mmd2_unbiased(patients(1, 1500, 0.8)[::3], patients(2, 1500, 0.0)[::3], bandwidth=2.0)
+    names, held = np.repeat(np.arange(20), 3), 0
+    for seed in range(100):
+        x, y = patients(100 + 2 * seed, 20, 0.8), patients(101 + 2 * seed, 20, 0.0)
+        found = f.mmd2_jackknife(x, names, y, names, bandwidth=2.0)
+        held += found.low <= truth <= found.high
+    assert 85 <= held <= 100
+
+
 def test_pixel_features_have_names_and_meaning() -> None:
     flat = np.full((96, 128), 51, dtype=np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, (96, 128)).astype(np.uint8)
@@ -120,5 +171,9 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         f.domain_auc(x, x, names // 5, names, seed=0)
     with pytest.raises(ValueError, match="images of one set only"):
         f.domain_auc(_normal(0, 11), _normal(1, 11), *uneven, seed=0, folds=3)
+    with pytest.raises(ValueError, match="got 3 groups for 10 rows"):
+        f.mmd2_jackknife(x, names[:3], x, names, bandwidth=1.0)
+    with pytest.raises(ValueError, match=r"groups of \[1, 9\]: the jackknife needs two rows or more"):
+        f.mmd2_jackknife(x, names, x, names == 0, bandwidth=1.0)
     with pytest.raises(ValueError, match="images are 16 x 64 px"):
         f.pixel_features(np.zeros((1, 16, 64), dtype=np.uint8))

@@ -1,0 +1,83 @@
+"""What the report says in words follows the intervals, and what it shows is of the sets it names."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from fulora.data.labels import PLANES
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.results import Score
+from fulora.report import sections
+from fulora.stage import Artifact
+
+
+def score(arm: str, value: float, low: float | None, high: float | None) -> Score:
+    return Score(
+        name=f"MMD² to {arm}", arm=arm, value=value, low=low, high=high, protocol="transfer", n_images=9, n_patients=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("arm", "bounds", "said"),
+    [
+        ("hybrid - real", (0.01, 0.2), "Synthetic images helped"),
+        ("hybrid - real", (-0.2, -0.01), "Synthetic images hurt"),
+        ("hybrid - real", (-0.1, 0.1), "No evidence that synthetic images help or hurt"),
+        ("hybrid - real", (None, None), "No evidence that synthetic images help or hurt"),
+        ("base - LoRA", (0.01, 0.2), "The LoRA's images are closer"),
+        ("base - LoRA", (-0.2, -0.01), "The LoRA's images are further"),
+        ("base - LoRA", (0.0, 0.1), "No evidence that the LoRA moved"),
+    ],
+)
+def test_the_headline_says_no_more_than_the_interval(
+    arm: str, bounds: tuple[float | None, float | None], said: str
+) -> None:
+    (sentence,) = sections.headline([score(arm, 0.05, *bounds), score("real", 0.9, 0.8, 1.0)])
+    assert sentence.startswith(said)
+
+
+def images(folder: Path, name: str, gray: int) -> ImageSet:
+    """Three images a plane, for training and for the test, each of one gray."""
+    rows = [
+        Image.model_validate(
+            {
+                "file_name": "", "image_id": f"{name}_{plane}_{split}_{n}", "plane": plane, "split": split,
+                "origin": "real", "source": name, "site": "A", "patient": f"{plane}{split}{n}", "width": 64,
+                "height": 64, "sha256": "",
+            }
+        )
+        for plane in PLANES for split in ("train", "test") for n in range(3)
+    ]  # fmt: skip
+    pictures = []
+    for number, row in enumerate(rows):
+        pixels = np.full((64, 64), gray, np.uint8)
+        pixels[0, 0] = number  # no two images are the same
+        pictures.append(Picture(row, pixels))
+    ImageSet.write(folder / name, pictures)
+    return ImageSet(folder / name, name)
+
+
+def test_the_grids_show_each_set_in_its_own_row(tmp_path: Path) -> None:
+    real, base, lora = (images(tmp_path, name, gray) for name, gray in (("real", 40), ("base", 120), ("lora", 200)))
+    section = sections.generation_section(real, {"base": base, "LoRA": lora}, [score("base", 0.1, 0.0, 0.2)], 2)
+    assert [figure.name for figure in section.figures] == [
+        "overview", *(f"planes-{plane}" for plane in PLANES), "distance"
+    ]  # fmt: skip
+    overview = section.figures[0].png
+    assert all(plane in section.figures[0].caption for plane in PLANES)
+    with Pil.open(BytesIO(overview)) as opened:
+        grays = np.asarray(opened.convert("L"))
+    down = [gray for gray in grays[:, -40].tolist() if gray in (40, 120, 200)]
+    assert [gray for n, gray in enumerate(down) if n == 0 or gray != down[n - 1]] == [40, 120, 200]
+
+
+def test_losses_come_from_the_metrics_of_what_was_trained(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4, "validation_loss": 1}\n'
+    )
+    (figure,) = sections.training_section({"real, seed 0": Artifact(tmp_path, "f")}).figures
+    assert figure.name == "loss-real--seed-0"
+    assert figure.png.startswith(b"\x89PNG")

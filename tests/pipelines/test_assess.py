@@ -1,0 +1,68 @@
+"""Closeness to the study population, on phantoms whose population is known."""
+
+from pathlib import Path
+
+import pytest
+
+from fulora.data.manifest import ImageSet
+from fulora.data.results import Score, Scores
+from fulora.intake.config import CurateConfig, PhantomsConfig
+from fulora.intake.read import curated
+from pipelines.stages.assess import AssessConfig, assess
+
+
+def phantoms(folder: Path, *sources: PhantomsConfig) -> ImageSet:
+    folder.mkdir()
+    ImageSet.write(folder, curated(CurateConfig(sources=sources, image_size_px=64), [None] * len(sources)))
+    return ImageSet(folder, "")
+
+
+def population(site: str, first_patient: int, role: str = "train") -> PhantomsConfig:
+    return PhantomsConfig.model_validate(
+        {"sites": [site], "per_plane": 10, "images_per_patient": 2, "first_patient": first_patient, "role": role}
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
+    """Patients of A stand for the LoRA's images, patients of base1 for the base's."""
+    folder = tmp_path_factory.mktemp("assess")
+    real = phantoms(folder / "real", population("A", 0), population("A", 100, "validation"))
+    sets = {
+        "base": phantoms(folder / "base", population("base1", 0)),
+        "LoRA": phantoms(folder / "lora", population("A", 200)),
+    }
+    (folder / "out").mkdir()
+    assess.function(folder / "out", AssessConfig(), real, sets)
+    return Scores(folder / "out", "").rows()
+
+
+def one(rows: list[Score], arm: str, name: str = "MMD²") -> Score:
+    (found,) = [row for row in rows if row.arm == arm and row.name.startswith(name)]
+    return found
+
+
+def test_unseen_patients_of_the_population_are_at_no_distance(rows: list[Score]) -> None:
+    for arm in ("real training images", "LoRA"):
+        found = one(rows, arm)
+        assert found.low is not None
+        assert found.low < 0.005
+        assert abs(one(rows, arm, "AUC").value - 0.5) < 0.25
+
+
+def test_another_population_is_far_and_the_difference_is_beyond_doubt(rows: list[Score]) -> None:
+    base, change = one(rows, "base"), one(rows, "base - LoRA")
+    assert base.low is not None
+    assert base.low > 0.01
+    assert one(rows, "base", "AUC").value > 0.95
+    assert change.low is not None
+    assert change.low > 0.01
+    assert change.value == pytest.approx(base.value - one(rows, "LoRA").value)
+
+
+def test_rows_say_how_many_images_and_patients_stand_behind_them(rows: list[Score]) -> None:
+    patients = 5 * 5  # five planes, ten images of each, two a patient
+    assert {row.protocol for row in rows} == {"generation"}
+    assert one(rows, "base").n_images == 100
+    assert one(rows, "base - LoRA").n_images == 150
+    assert one(rows, "base").n_patients <= patients
