@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,6 +15,9 @@ from fulora.config import Config
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.stage import Artifact
+
+if TYPE_CHECKING:
+    from fulora.metrics.statistics import Interval
 
 Protocol = Literal["prompt", "transfer", "adapted", "fewshot", "generation", "segmentation", "biometry"]
 TABLE = "table.jsonl"
@@ -73,6 +76,19 @@ class Score(Config):
     n_patients: int
     n_seeds: int = 1
     note: str = ""
+
+    @classmethod
+    def of(cls, interval: "Interval", *, note: str = "", **about: Any) -> "Score":
+        """A score from its interval; `about` is the rest of its fields. Why it has no bounds goes into the note."""
+        return cls(
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n_images=interval.n,
+            n_patients=interval.clusters,
+            note="; ".join(filter(None, (note, interval.reason))),
+            **about,
+        )
 
 
 class ScoreConfig(Config):

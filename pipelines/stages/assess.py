@@ -77,15 +77,11 @@ def _against(name: str, found: Sample, reference: Sample, bandwidth: float, conf
         seed=config.seed,
         folds=min(config.folds, groups),
     )
-    about = Score(
+    about = Score.of(
+        distance,
         name="MMD² to unseen patients of the study population",
         arm=name,
-        value=distance.value,
-        low=distance.low,
-        high=distance.high,
         protocol="generation",
-        n_images=len(found.groups) + len(reference.groups),
-        n_patients=len(set(reference.groups)),
         note="RBF kernel on pixel features, unbiased; jackknife over patients and synthetic images; 0 is best",
     )
     note = "logistic regression on pixel features, folds grouped by patient; 0.5 is best"
@@ -106,14 +102,10 @@ def _closer(base: Sample, lora: Sample, reference: Sample, bandwidth: float, con
         base.features, base.groups, lora.features, lora.groups, reference.features, reference.groups,
         bandwidth=bandwidth, level=config.level,
     )  # fmt: skip
-    return Score(
+    return Score.of(
+        change,
         name="MMD² of base minus MMD² of LoRA",
         arm="base - LoRA",
-        value=change.value,
-        low=change.low,
-        high=change.high,
         protocol="generation",
-        n_images=len(base.groups) + len(lora.groups) + len(reference.groups),
-        n_patients=len(set(reference.groups)),
         note="above 0: the LoRA's images are closer to the study population than the base's",
     )

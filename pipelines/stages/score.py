@@ -31,18 +31,14 @@ class Arm:
     def score(self, name: str, interval: "Interval", note: str, group: str = "all") -> Score:
         """A row of the results table."""
         protocol: Protocol = "prompt" if self.name == "prompt" else "transfer"
-        return Score(
+        return Score.of(
+            interval,
+            note=note,
             name=name,
             arm=self.name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
             protocol=protocol,
             group=group,
-            n_images=interval.n,
-            n_patients=interval.clusters,
             n_seeds=len(self.probabilities),
-            note="; ".join(filter(None, (note, interval.reason))),
         )
 
 

@@ -63,15 +63,5 @@ def _score(
         seed=config.seed,
         level=config.level,
     )
-    return Score(
-        name=name,
-        arm="U-Net",
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        unit="1" if name == "HC failures" else rows[0].unit,
-        protocol=protocol,
-        n_images=interval.n,
-        n_patients=interval.clusters,
-        note="; ".join(filter(None, (note, interval.reason))),
-    )
+    unit = "1" if name == "HC failures" else rows[0].unit
+    return Score.of(interval, note=note, name=name, arm="U-Net", unit=unit, protocol=protocol)

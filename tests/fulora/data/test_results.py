@@ -40,7 +40,7 @@ def test_predictions_come_back_in_order(tmp_path: Path) -> None:
     first, second = Predictions(tmp_path, "").rows()
     assert (first.image_id, first.patient_key, first.site, first.plane) == ("i3", "s/A/3", "A", "femur")
     assert first.probabilities == (0.1, 0.2, 0.3, 0.4, 0.0)
-    assert second.probabilities == (0.333333, 0.333333, 0.333333, 0.0, 0.0)
+    assert second.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0, 0.0)
 
 
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
