@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -78,16 +78,24 @@ class Score(Config):
     note: str = ""
 
     @classmethod
-    def of(cls, interval: "Interval", *, note: str = "", **about: Any) -> "Score":
-        """A score from its interval; `about` is the rest of its fields. Why it has no bounds goes into the note."""
+    def of(
+        cls, interval: "Interval", *, name: str, arm: str, protocol: Protocol, unit: str = "1", group: str = "all",
+        n_seeds: int = 1, note: str = "",
+    ) -> "Score":  # fmt: skip
+        """A score from its interval; why it has no bounds goes into the note."""
         return cls(
+            name=name,
+            arm=arm,
+            protocol=protocol,
+            unit=unit,
+            group=group,
+            n_seeds=n_seeds,
             value=interval.value,
             low=interval.low,
             high=interval.high,
             n_images=interval.n,
             n_patients=interval.clusters,
             note="; ".join(filter(None, (note, interval.reason))),
-            **about,
         )
 
 
