@@ -178,7 +178,7 @@ def _verdict(score: Score) -> str:
         -1: "The LoRA's images are further from the study population than the base's",
         0: "No evidence that the LoRA moved the images towards the study population",
     }
-    return f"{said[_sign(low, high)]}: MMD² fell by {value} {interval}."
+    return f"{said[_sign(low, high)]}: MMD² of the base minus MMD² of the LoRA is {value} {interval}."
 
 
 def _sign(low: float, high: float) -> int:
