@@ -6,14 +6,21 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image as Pil
-from PIL import UnidentifiedImageError
 
-from fulora.data.labels import Plane
+from fulora.data.labels import Plane, Split
 
 
 class SourceError(ValueError):
     """A source that cannot be read as the layout it should have."""
+
+
+Complain = Callable[[str], None]
+"""Told of each row or file that is left out. `refuse` is the strict one."""
+
+
+def refuse(message: str) -> None:
+    """Raise SourceError: nothing is left out."""
+    raise SourceError(message)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,9 @@ class RawImage:
 
     Attributes:
         load: returns the gray picture (height, width) and its mask of class numbers, or None.
+        path, mask_path: the files behind it; None for phantoms.
+        published: the split that the source itself puts it in; None where the source names none.
+        caption: what the source says it shows; "" where it says nothing.
     """
 
     name: str
@@ -34,22 +44,19 @@ class RawImage:
     pixel_size_mm: float | None = None
     hc_mm: float | None = None
     aop_deg: float | None = None
+    path: Path | None = None
+    mask_path: Path | None = None
+    published: Split | None = None
+    caption: str = ""
 
 
-def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """A picture file as (height, width) gray, 0 to 255.
+def within(folder: Path, name: str) -> Path:
+    """The file `name` of a folder.
 
     Raises:
-        SourceError: missing, unreadable or truncated file, or a depth that would be clipped.
+        SourceError: the name, or the link it is, leads out of the folder.
     """
-    try:
-        with Pil.open(path) as image:
-            if image.mode not in ("L", "RGB", "RGBA", "P", "1", "LA"):
-                raise SourceError(
-                    f"{path}: pixel mode {image.mode} is not 8-bit gray or colour; convert it to 8 bit first"
-                )
-            return np.asarray(image.convert("L"))
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: listed, but the file is not there") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise SourceError(f"{path}: cannot be read as an image ({error}); replace or remove it") from error
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise SourceError(f"{name!r} leads out of {folder}; a source reads files of its own folder only")
+    return path

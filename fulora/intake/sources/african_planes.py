@@ -4,7 +4,6 @@ A list `*.csv` with the columns Patient_num, Plane, Center, Image_name beside th
 within a centre.
 """
 
-import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from fulora.data.labels import Plane
-from fulora.intake.raw import RawImage, SourceError, read_gray
+from fulora.intake.decode import read_gray
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
+from fulora.intake.tables import read_table
 
 PLANE_OF: dict[str, Plane] = {
     "Fetal abdomen": "abdomen",
@@ -24,8 +25,8 @@ PLANE_OF: dict[str, Plane] = {
 COLUMNS = ("Patient_num", "Plane", "Center", "Image_name")
 
 
-def read_african_planes(folder: Path) -> Iterator[RawImage]:
-    """Every image in the folder's list.
+def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
+    """Every image in the folder's list; rows that cannot be used are told to `complain`.
 
     Raises:
         SourceError: no list or several, a missing column, an unknown plane.
@@ -33,16 +34,19 @@ def read_african_planes(folder: Path) -> Iterator[RawImage]:
     lists = sorted(folder.glob("*.csv"))
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
-    with lists[0].open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise SourceError(f"{lists[0]}: columns missing: {', '.join(missing)}")
-    for row in rows:
+    for row in read_table(lists[0], COLUMNS):
         if row["Plane"] not in PLANE_OF:
-            raise SourceError(f"{lists[0]}: unknown plane '{row['Plane']}'; known: {', '.join(PLANE_OF)}")
-        plane, load = PLANE_OF[row["Plane"]], partial(_load, folder / f"{row['Image_name']}.png")
-        yield RawImage(row["Image_name"], plane, "african_planes", row["Center"], row["Patient_num"], load)
+            complain(f"{lists[0]}: unknown plane '{row['Plane']}'; known: {', '.join(PLANE_OF)}")
+            continue
+        try:
+            path = within(folder, f"{row['Image_name']}.png")
+        except SourceError as error:
+            complain(f"{lists[0]}: {error}")
+            continue
+        yield RawImage(
+            row["Image_name"], PLANE_OF[row["Plane"]], "african_planes", row["Center"], row["Patient_num"],
+            partial(_load, path), path=path,
+        )  # fmt: skip
 
 
 def _load(path: Path) -> tuple[np.ndarray, None]:

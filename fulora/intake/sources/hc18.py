@@ -1,48 +1,69 @@
 """Heads of HC18 (van den Heuvel et al., PLoS ONE 13:e0200412, 2018; Zenodo 1327317), with masks and references.
 
 `training_set/NNN[_k]HC.png` with a filled mask `..._Mask.png` or the published 1-pixel ring `..._Annotation.png`, and
-`training_set_pixel_size_and_HC.csv`. Exams of one woman share the numeric prefix (`010_HC`, `010_2HC`): that is the
-patient. (551 women, 806 prefixes: a prefix is an exam, so a woman may still have two.)
+`training_set_pixel_size_and_HC.csv`; `test_set/NNN_HC.png` with `test_set_pixel_size.csv`, without masks or references.
+Exams of one woman share the numeric prefix (`010_HC`, `010_2HC`): that is the patient. (551 women, 806 prefixes: a
+prefix is an exam, so a woman may still have two.)
 """
 
-import csv
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from scipy import ndimage
 
-from fulora.intake.raw import RawImage, SourceError, read_gray
+from fulora.intake.decode import read_gray
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
+from fulora.intake.tables import read_table
 
+Part = Literal["training_set", "test_set"]
 LIST = "training_set_pixel_size_and_HC.csv"
-COLUMNS = ("filename", "pixel size(mm)", "head circumference (mm)")
+LISTS: dict[Part, str] = {"training_set": LIST, "test_set": "test_set_pixel_size.csv"}
+SIZE, REFERENCE = "pixel size(mm)", "head circumference (mm)"
 
 
-def read_hc18(folder: Path) -> Iterator[RawImage]:
-    """Every listed head whose image is there.
+def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_set") -> Iterator[RawImage]:
+    """Every listed head whose image is there; those without a mask or a pixel size are told to `complain`.
 
     Raises:
-        SourceError: no list, a missing column, no listed image, or an image without a mask.
+        SourceError: no list, a missing column, or no listed image.
     """
-    path = folder / LIST
+    labelled = part == "training_set"
+    path = folder / LISTS[part]
     if not path.is_file():
         raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise SourceError(f"{path}: columns missing: {', '.join(missing)}")
-    present = [row for row in rows if (folder / "training_set" / row["filename"]).is_file()]
+    rows = read_table(path, ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE))
+    present = [row for row in rows if (folder / part / row["filename"]).is_file()]
     if not present:
-        raise SourceError(f"{folder / 'training_set'}: none of the {len(rows)} listed images is there")
+        raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for row in present:
-        image = folder / "training_set" / row["filename"]
-        pixel_size_mm, hc_mm = float(row[COLUMNS[1]]), float(row[COLUMNS[2]])
-        load = partial(_load, image, _mask_path(image))
-        exam = image.name.split("_")[0]
-        yield RawImage(image.stem, "brain", "hc18", "nijmegen", exam, load, pixel_size_mm=pixel_size_mm, hc_mm=hc_mm)
+        try:
+            yield _head(within(folder / part, row["filename"]), row, labelled)
+        except SourceError as error:
+            complain(str(error))
+
+
+def _head(image: Path, row: dict[str, str], labelled: bool) -> RawImage:
+    mask = _mask_path(image) if labelled else None
+    return RawImage(
+        image.stem, "brain", "hc18", "nijmegen", image.name.split("_")[0], partial(_load, image, mask),
+        pixel_size_mm=_millimetres(image, row, SIZE), hc_mm=_millimetres(image, row, REFERENCE) if labelled else None,
+        path=image, mask_path=mask,
+    )  # fmt: skip
+
+
+def _millimetres(image: Path, row: dict[str, str], column: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise SourceError(f"{image.name}: {column} is '{row[column]}'; it must be a positive number of mm")
+    return value
 
 
 def _mask_path(image: Path) -> Path:
@@ -53,6 +74,8 @@ def _mask_path(image: Path) -> Path:
     raise SourceError(f"{image}: neither {image.stem}_Mask.png nor {image.stem}_Annotation.png is beside it")
 
 
-def _load(image: Path, mask: Path) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+def _load(image: Path, mask: Path | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+    if mask is None:
+        return read_gray(image), None
     filled = ndimage.binary_fill_holes(read_gray(mask) > 127)
     return read_gray(image), np.asarray(filled, dtype=np.uint8)

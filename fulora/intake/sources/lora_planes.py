@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from fulora.data.labels import PLANES
-from fulora.intake.raw import RawImage, SourceError, read_gray
+from fulora.intake.decode import read_gray
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 
 NAME = re.compile(r"Patient(\d+)_Plane\d_\d+_of_\d+")
 
 
-def read_lora_planes(folder: Path) -> Iterator[RawImage]:
-    """Every image of the five plane folders.
+def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
+    """Every image of the five plane folders; names that hold no patient are told to `complain`.
 
     Raises:
         SourceError: a plane folder without images, or a file name without a patient number.
@@ -30,9 +31,10 @@ def read_lora_planes(folder: Path) -> Iterator[RawImage]:
         for path in files:
             match = NAME.fullmatch(path.stem)
             if match is None:
-                raise SourceError(f"{path}: expected a name such as Patient00188_Plane3_3_of_3.png")
+                complain(f"{path}: expected a name such as Patient00188_Plane3_3_of_3.png")
+                continue
             load = partial(_load, path)
-            yield RawImage(path.stem, plane, "fetal_planes_db", "barcelona", match[1], load)
+            yield RawImage(path.stem, plane, "fetal_planes_db", "barcelona", match[1], load, path=path)
 
 
 def _load(path: Path) -> tuple[np.ndarray, None]:
