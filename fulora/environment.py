@@ -1,6 +1,7 @@
 """What surrounds a result: seeds derived from names, versions of the libraries, the commit."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from functools import cache
@@ -16,6 +17,11 @@ def derive_seed(*parts: str | int) -> int:
     """A 63-bit seed from names and numbers: the same on every machine and Python, whatever the order of the work."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from pipelines.commands import artifacts, configs, studies
+from pipelines.commands import artifacts, configs, data, export, studies
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -25,6 +25,8 @@ app.command("run")(studies.run)
 app.command("status")(studies.status)
 app.command("show")(artifacts.show)
 app.command("configs")(configs.configs)
+app.command("export")(export.export)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

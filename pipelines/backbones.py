@@ -13,8 +13,7 @@ from fulora.diffusion.config import PretrainConfig
 from fulora.intake.config import CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.sources import read_folders
-from pipelines.stages.curate import curate
+from pipelines.sources import curated
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
 from pipelines.stages.pretrain import pretrain
 from pipelines.stages.pretrain_clip import pretrain_clip
@@ -80,7 +79,7 @@ def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Mode
         case Hub():
             return Models(work.run(fetch_backbone, config.diffusion), work.run(fetch_clip, config.clip))
         case OnSite():
-            images = work.run(curate, config.images, folders=read_folders(config.images, data_root, work))
+            images = curated(config.images, data_root, work)
             return Models(
                 work.run(pretrain, config.diffusion, images=images), work.run(pretrain_clip, config.clip, images=images)
             )

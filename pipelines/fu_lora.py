@@ -21,10 +21,9 @@ from fulora.workspace import Workspace
 from pipelines import segmentation
 from pipelines.backbones import BackboneConfig, OnSite, get_models
 from pipelines.segmentation import SegmentationConfig
-from pipelines.sources import read_folders
+from pipelines.sources import curated
 from pipelines.stages.assess import AssessConfig, assess
 from pipelines.stages.classify import classify
-from pipelines.stages.curate import curate
 from pipelines.stages.generate import generate
 from pipelines.stages.mix import mix
 from pipelines.stages.report import ReportConfig, report
@@ -82,7 +81,7 @@ class FuLoraConfig(Config):
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
-    real = work.run(curate, cfg.planes, folders=read_folders(cfg.planes, cfg.data_root, work))
+    real = curated(cfg.planes, cfg.data_root, work)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
     lora = work.run(train_lora, cfg.lora, backbone=backbone, images=real)
     synthetic = work.each(

@@ -13,8 +13,7 @@ from fulora.data.weights import UnetWeights
 from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig
 from fulora.segmentation.config import UnetConfig
 from fulora.workspace import Workspace
-from pipelines.sources import read_folders
-from pipelines.stages.curate import curate
+from pipelines.sources import curated
 from pipelines.stages.measure import measure
 from pipelines.stages.segment import segment
 from pipelines.stages.train_unet import train_unet
@@ -58,7 +57,7 @@ class Segmentation:
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
     """Curate, train, segment, measure."""
-    heads = work.run(curate, cfg.heads, folders=read_folders(cfg.heads, data_root, work))
+    heads = curated(cfg.heads, data_root, work)
     encoder = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     unet = work.run(train_unet, cfg.unet, images=heads, encoder=encoder)
     masks = work.run(segment, images=heads, unet=unet)

@@ -2,19 +2,30 @@
 
 from pathlib import Path
 
-from fulora.intake.config import CurateConfig, FolderSourceConfig
+from fulora.data.manifest import ImageSet
+from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
+from pipelines.stages.curate import curate
+
+HINT = "Set data_root=FOLDER to the folder that holds it; each source's own page says where its data are published."
 
 
-def read_folders(config: CurateConfig, data_root: Path, work: Workspace) -> list[Source | None]:
-    """The folder of every source, None for phantoms.
+def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
+    """The image set of a config.
 
     Raises:
-        MissingInputError: a folder is not there.
+        MissingInputError: a folder or file that it reads is not there.
     """
-    hint = "Set data_root=FOLDER to the folder that holds it; each source's own page says where its data are published."
-    return [
-        work.read(data_root / source.folder, hint=hint) if isinstance(source, FolderSourceConfig) else None
-        for source in config.sources
-    ]
+    return work.run(curate, config, inputs=[_read(source, data_root, work) for source in config.sources])
+
+
+def _read(source: AnySource, data_root: Path, work: Workspace) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    if isinstance(source, FolderSourceConfig):
+        found["folder"] = work.read(data_root / source.folder, hint=HINT)
+    if source.split_file is not None:
+        found["split_file"] = work.read(data_root / source.split_file, hint="Or leave out split_file.")
+    if isinstance(source, DicomConfig):
+        found["key_file"] = work.read(data_root / source.key_file, hint="It holds the secret of the pseudonyms.")
+    return found

@@ -14,6 +14,7 @@ from fulora.classification.augment import augmented
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, ClassifierError, build_classifier, save_classifier
 from fulora.classification.predict import predict, to_pixels
+from fulora.data.hybrid import Schedule, synthetic_share
 from fulora.data.labels import PLANES
 from fulora.environment import derive_seed
 from fulora.progress import track
@@ -52,6 +53,7 @@ def fit(
     labels: Int[np.ndarray, "labels"],
     is_synthetic: Bool[np.ndarray, "marks"],
     validation: tuple[UInt8[np.ndarray, "m vh vw"], Int[np.ndarray, "targets"]],
+    schedule: Schedule = "mixed",
 ) -> None:
     """Train and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
@@ -63,6 +65,7 @@ def fit(
         labels: (n,) places in `PLANES`.
         is_synthetic: (n,) which images weigh `cfg.synthetic_weight` in the loss.
         validation: images and labels of other patients that choose the checkpoint; without images the last is taken.
+        schedule: when added images are shown, and when real ones.
 
     Raises:
         ClassifierError: no images, not one label an image, or a label that is no place in `PLANES`.
@@ -79,10 +82,11 @@ def fit(
     best, start = _resume(out, model, optimizer)
     log = MetricsLog(out, start)
     pixels, targets = to_pixels(images), torch.from_numpy(labels).long()
-    weights = torch.where(torch.from_numpy(is_synthetic), cfg.synthetic_weight, 1.0)
+    marks = torch.from_numpy(is_synthetic)
+    weights = torch.where(marks, cfg.synthetic_weight, 1.0)
     for done in track(range(start + 1, cfg.steps + 1), "classifier", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
-        chosen = batch(targets, cfg, done)
+        chosen = batch(targets, marks, cfg, done, synthetic_share(schedule, (done - 1) / cfg.steps))
         shown = augmented(pixels[chosen], generator(cfg.seed, "augment", done)) if cfg.augment else pixels[chosen]
         seed = derive_seed(cfg.seed, "dropout", done)
         loss = step(model, optimizer, shown.to(device), targets[chosen].to(device), weights[chosen].to(device), seed)
@@ -132,16 +136,28 @@ def evaluate(
     return float(-np.log(np.maximum(own, 1e-12)).mean()), float(np.mean(hits))
 
 
-def batch(targets: Int[Tensor, "n"], cfg: ClassifierConfig, done: int) -> Int[Tensor, "b"]:
-    """The images of one step. Balanced: the classes take turns, and each goes through its own images in epochs."""
-    if not cfg.balanced:
-        return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
-    members = [torch.nonzero(targets == c).flatten() for c in np.unique(targets)]
+def batch(
+    targets: Int[Tensor, "n"], synthetic: Bool[Tensor, "n"], cfg: ClassifierConfig, done: int, share: float | None
+) -> Int[Tensor, "b"]:
+    """The images of one step. Balanced: the classes take turns, and each goes through its own images in epochs.
+
+    Args:
+        synthetic: which images are synthetic.
+        share: of the images that are drawn from the synthetic ones of their class, where it has both kinds; None draws
+            from all alike.
+    """
+    classes = np.unique(targets) if cfg.balanced else [-1]
     chosen = []
     for place in range((done - 1) * cfg.batch_size, done * cfg.batch_size):
-        turn, which = divmod(place, len(members))
-        own = members[which]
-        chosen.append(own[batch_indices(len(own), 1, turn, cfg.seed, "order", which)])
+        turn, which = divmod(place, len(classes))
+        own = targets == classes[which] if cfg.balanced else torch.ones_like(synthetic)
+        if share is not None:
+            drawn = torch.rand((), generator=generator(cfg.seed, "share", place)).item() < share
+            asked = own & (synthetic if drawn else ~synthetic)
+            own = asked if asked.any() else own
+        members = torch.nonzero(own).flatten()
+        parts = ("order", which) if cfg.balanced else ("order",)
+        chosen.append(members[batch_indices(len(members), 1, turn, cfg.seed, *parts)])
     return torch.cat(chosen)
 
 

@@ -1,42 +1,212 @@
-"""Hybrid sets: real images and a stated number of synthetic ones per real one."""
+"""Hybrid sets: real images and a stated number of added ones, and the control arms that add no synthetic image.
 
-from collections.abc import Sequence
+What is added is counted plane by plane from the config and the real images alone, so that every arm of a study has the
+same size and the same class prior; only what the added images are differs.
+"""
 
-from pydantic import Field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from pydantic import Field, PositiveInt
 
 from fulora.config import Config
-from fulora.data.labels import PLANES
-from fulora.data.manifest import Image, ManifestError
+from fulora.data.labels import PLANES, Plane
+from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
 from fulora.environment import derive_seed
+
+Arm = Literal["hybrid", "balanced", "duplicated", "augmented"]
+Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
+FilterName = Literal["blank", "duplicate"]
+
+MIX_RECORD = "mix.json"
+BLANK_SPREAD = 2.0
+MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 
 
 class MixConfig(Config):
     """How a hybrid set is mixed.
 
     Attributes:
-        ratio: synthetic images per real training image, in each plane.
-        seed: decides which synthetic images are taken.
+        arm: `hybrid` adds synthetic images; `duplicated` adds copies of the real ones and `augmented` turned, scaled,
+            flipped and brightened copies, in the same numbers; `balanced` adds nothing and keeps as many real images
+            of every plane as the rarest has.
+        ratio: added images per real training image, for all planes or plane by plane.
+        cap: at most so many added images of a plane.
+        prior: `real` keeps the real shares of the planes; `uniform` adds until every plane has as many images as the
+            largest, whatever the cap.
+        schedule: how training meets them: `mixed` all the time, `synthetic_then_real` in two halves, `anneal` with a
+            share of added images that falls from all to none.
+        filters: what a synthetic image must pass: `blank` shows something, `duplicate` is no copy of a real image or
+            of another synthetic one.
+        seed: decides which images are added.
     """
 
-    ratio: float = Field(default=1.0, ge=0)
+    arm: Arm = "hybrid"
+    ratio: float | dict[Plane, float] = Field(default=1.0)
+    cap: PositiveInt | None = None
+    prior: Literal["real", "uniform"] = "real"
+    schedule: Schedule = "mixed"
+    filters: tuple[FilterName, ...] = ("blank", "duplicate")
     seed: int = 0
 
+    def ratio_of(self, plane: Plane) -> float:
+        """Added images per real one of a plane."""
+        ratio = self.ratio.get(plane, 0.0) if isinstance(self.ratio, dict) else self.ratio
+        if not ratio >= 0:
+            raise ManifestError(f"mix.ratio of {plane} is {ratio:g}; it is 0 or more added images per real one")
+        return ratio
 
-def chosen_synthetic(real: Sequence[Image], synthetic: Sequence[Image], config: MixConfig) -> list[Image]:
-    """The synthetic rows to add: `ratio` times as many as real training rows, plane by plane.
+
+class MixRecord(Config):
+    """`mix.json` of a hybrid set: what was added, what the filters rejected, by plane."""
+
+    arm: Arm
+    schedule: Schedule
+    added: dict[Plane, int]
+    rejected: dict[Plane, dict[FilterName, int]]
+
+
+def synthetic_share(schedule: Schedule, progress: float) -> float | None:
+    """Share of added images in a batch at a progress from 0 to 1; None leaves it to their share of the set."""
+    match schedule:
+        case "mixed":
+            return None
+        case "synthetic_then_real":
+            return 1.0 if progress < 0.5 else 0.0
+        case "anneal":
+            return 1.0 - progress
+
+
+def schedule_of(folder: Path) -> Schedule:
+    """How training is to meet the added images of a hybrid set; `mixed` for a set that was not mixed."""
+    path = folder / MIX_RECORD
+    return MixRecord.model_validate_json(path.read_bytes()).schedule if path.is_file() else "mixed"
+
+
+def added_counts(real: Iterable[Image], config: MixConfig) -> dict[Plane, int]:
+    """How many images of each plane are added to the real training images; the same for every arm that adds any."""
+    have = Counter(row.plane for row in real if row.split == "train")
+    added = {plane: round(config.ratio_of(plane) * have[plane]) for plane in PLANES}
+    if config.cap is not None:
+        added = {plane: min(count, config.cap) for plane, count in added.items()}
+    if config.prior == "uniform":
+        most = max(have[plane] + added[plane] for plane in PLANES)
+        added = {plane: most - have[plane] for plane in PLANES}
+    return added
+
+
+Filter = Callable[[Picture], bool]
+"""Whether a synthetic picture may be added. Asked in the order in which pictures are offered."""
+
+
+def shows_something(picture: Picture) -> bool:
+    """Its gray values spread by more than 2 of 255."""
+    return bool(picture.pixels.std() >= BLANK_SPREAD)
+
+
+def never_seen(digests: Iterable[str]) -> Filter:
+    """A filter that passes a picture whose pixels are none of `digests` and were not offered before."""
+    seen = set(digests)
+
+    def passes(picture: Picture) -> bool:
+        digest = pixel_digest(picture.pixels)
+        new = digest not in seen
+        seen.add(digest)
+        return new
+
+    return passes
+
+
+@dataclass
+class Selection:
+    """Chooses synthetic pictures plane by plane, in an order drawn by seed, and counts what its filters reject."""
+
+    config: MixConfig
+    filters: Mapping[FilterName, Filter]
+    rejected: dict[Plane, Counter[FilterName]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def choose(
+        self, wanted: Mapping[Plane, int], offered: Sequence[Image], load: Callable[[Image], Picture]
+    ) -> list[Image]:
+        """The rows of the wanted number of pictures of each plane; pictures are looked at one at a time.
+
+        Raises:
+            ManifestError: too few pass.
+        """
+        chosen: list[Image] = []
+        for plane, count in wanted.items():
+            rows = [row for row in offered if row.plane == plane]
+            ranked = iter(sorted(rows, key=lambda row: derive_seed("mix", self.config.seed, row.image_id)))
+            passed = 0
+            while passed < count:
+                row = next(ranked, None)
+                if row is None:
+                    raise ManifestError(self._too_few(plane, count, len(rows), passed))
+                picture = load(row)
+                cause = next((name for name, passes in self.filters.items() if not passes(picture)), None)
+                if cause is not None:
+                    self.rejected[plane][cause] += 1
+                    continue
+                passed += 1
+                chosen.append(row)
+        return chosen
+
+    def _too_few(self, plane: Plane, wanted: int, offered: int, passed: int) -> str:
+        lost = ", ".join(f"{cause} {n}" for cause, n in self.rejected[plane].items())
+        return (
+            f"{plane}: {wanted} synthetic images are wanted and there are {offered}, of which {passed} pass the "
+            f"filters (rejected: {lost or 'none'}); lower mix.ratio or raise generate.per_class"
+        )
+
+
+def copies(
+    real: Sequence[Image], wanted: Mapping[Plane, int], load: Callable[[Image], Picture], config: MixConfig
+) -> Iterator[Picture]:
+    """The wanted number of copies of real training pictures, each as often as any other of its plane.
 
     Raises:
-        ManifestError: a plane has too few synthetic images.
+        ManifestError: a plane that has nothing to copy.
     """
-    chosen: list[Image] = []
-    for plane in PLANES:
-        wanted = round(config.ratio * sum(row.plane == plane and row.split == "train" for row in real))
-        offered = [row for row in synthetic if row.plane == plane]
-        if wanted > len(offered):
-            raise ManifestError(
-                f"{plane}: ratio {config.ratio:g} wants {wanted} synthetic images and there are {len(offered)}; "
-                "lower mix.ratio or raise generate.per_class"
-            )
-        ranked = sorted(offered, key=lambda row: derive_seed("mix", config.seed, row.image_id))
-        chosen += ranked[:wanted]
-    return chosen
+    for plane, count in wanted.items():
+        those = [row for row in real if row.plane == plane]
+        if count and not those:
+            raise ManifestError(f"{plane}: {count} copies are wanted and there is no real image of it")
+        ranked = sorted(those, key=lambda row: derive_seed("mix", config.seed, row.image_id))
+        for number in range(count):
+            row = ranked[number % len(ranked)]
+            name, pixels = f"{row.image_id}_copy{number // len(ranked) + 1}", load(row).pixels
+            if config.arm == "augmented":
+                pixels = augmented(pixels, derive_seed("augmented", config.seed, name))
+            yield Picture(row.model_copy(update={"image_id": name}), pixels)
+
+
+def augmented(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:
+    """A picture flipped or not, turned by up to 15 degrees, scaled and brightened by up to 10 and 15 %."""
+    random = np.random.default_rng(seed)
+    height, width = pixels.shape
+    turned = pixels[:, ::-1] if random.random() < 0.5 else pixels
+    angle, scale = random.uniform(-MAX_TURN_DEG, MAX_TURN_DEG), 1 + random.uniform(-MAX_SCALE, MAX_SCALE)
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
+    moved = cv2.warpAffine(np.ascontiguousarray(turned), matrix, (width, height), flags=cv2.INTER_LINEAR)
+    gain = 1 + random.uniform(-MAX_GAIN, MAX_GAIN)
+    return np.asarray(np.clip(np.round(moved * gain), 0, 255), dtype=np.uint8)
+
+
+def balanced(real: Sequence[Image], seed: int) -> list[Image]:
+    """As many rows of every plane as the rarest has, chosen by seed, in the order they came."""
+    by: dict[str, list[Image]] = defaultdict(list)
+    for row in real:
+        by[row.plane].append(row)
+    least = min((len(rows) for rows in by.values()), default=0)
+    kept = {
+        row.image_id
+        for rows in by.values()
+        for row in sorted(rows, key=lambda row: derive_seed("balanced", seed, row.image_id))[:least]
+    }
+    return [row for row in real if row.image_id in kept]

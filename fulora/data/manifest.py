@@ -8,25 +8,31 @@ because `datasets` would open it as an image, and fail where there is none.)
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pil
-from PIL.PngImagePlugin import PngInfo
 from pydantic import field_validator, model_validator
 
 from fulora.config import Config
 from fulora.data.labels import SPLITS, Origin, Plane, Split
+from fulora.data.leaks import Ledger
+from fulora.data.marking import png_info
+from fulora.engine import threaded
 from fulora.stage import Artifact
 
 METADATA = "metadata.jsonl"
 TAINT = "tainted_by.json"
 MEASURES = ("pixel_size_mm", "hc_mm", "aop_deg")
+ID = re.compile(r"[^\x00-\x1f\\:*?\"<>|]{1,200}")
+"""What an id may be made of: it becomes a file name, on any system."""
 
 
 class ManifestError(ValueError):
@@ -59,6 +65,16 @@ class Image(Config):
     width: int
     height: int
     sha256: str
+
+    @field_validator("image_id")
+    @classmethod
+    def _file_name_anywhere(cls, value: str) -> str:
+        if not ID.fullmatch(value) or value.strip(" .") != value:
+            raise ValueError(
+                'an id is 1 to 200 characters without control characters or \\ : * ? " < > |, and neither begins nor '
+                "ends with a blank or a dot"
+            )
+        return value
 
     @field_validator(*MEASURES)
     @classmethod
@@ -116,14 +132,17 @@ def pixel_digest(pixels: UInt8[np.ndarray, "h w"]) -> str:
 class ImageSet(Artifact):
     """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
 
-    def rows(self, split: Split | None = None) -> list[Image]:
-        """The rows of one split, or of all; in the order they were written. A split without images has no folder."""
-        found = []
+    def iter_rows(self, split: Split | None = None) -> Iterator[Image]:
+        """The rows of one split, or of all, in the order they were written; read as they are asked for."""
         for name in SPLITS if split is None else (split,):
             path = self.path / name / METADATA
             if path.is_file():
-                found += [Image.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        return found
+                with path.open(encoding="utf-8") as lines:
+                    yield from (Image.from_json(json.loads(line)) for line in lines)
+
+    def rows(self, split: Split | None = None) -> list[Image]:
+        """The rows of one split, or of all. A split without images has no folder."""
+        return list(self.iter_rows(split))
 
     def pixels(self, row: Image) -> UInt8[np.ndarray, "h w"]:
         """The picture of a row: (height, width) gray, 0 to 255."""
@@ -153,32 +172,52 @@ class ImageSet(Artifact):
         return keys
 
     @classmethod
-    def write(cls, folder: Path, pictures: Iterable[Picture], *, tainted_by: Sequence[str] = ()) -> list[Image]:
-        """Write pictures as an image set, and its manifest last.
+    def write(cls, folder: Path, pictures: Iterable[Picture], *, tainted_by: Sequence[str] = ()) -> int:
+        """Write pictures as an image set, on all cores, and its manifest last. No picture is kept in memory.
 
         Args:
             tainted_by: patient keys that a generator behind the synthetic images was trained on.
 
         Returns:
-            The rows as written.
+            How many pictures were written.
 
         Raises:
-            ManifestError: the set would break a rule (`breaches`); its manifest is not written then.
+            ManifestError: the set would break a rule (`fulora.data.leaks`); its manifest is not written then.
         """
-        rows = [_write_picture(folder, picture) for picture in pictures]
-        check(rows, tainted_by)
-        write_manifest(folder, rows)
+        ledger, count = Ledger(tainted_by), 0
+        with _manifest(folder) as add:
+            for row in threaded(partial(_write_picture, folder), pictures):
+                ledger.add(row)
+                add(row)
+                count += 1
+            refuse(ledger)
         if tainted_by:
             (folder / TAINT).write_text(json.dumps(sorted(set(tainted_by))), encoding="utf-8")
-        return rows
+        return count
 
 
-def write_manifest(folder: Path, rows: Sequence[Image]) -> None:
-    """Write `metadata.jsonl` of every split that has rows."""
-    for split in SPLITS:
-        lines = [json.dumps(row.to_json()) for row in rows if row.split == split]
-        if lines:
-            (folder / split / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
+@contextmanager
+def _manifest(folder: Path) -> Iterator[Callable[[Image], None]]:
+    """Add rows to the `metadata.jsonl` of their splits; the files get their names when all went well, else they go."""
+    files: dict[Path, TextIO] = {}
+
+    def add(row: Image) -> None:
+        path = folder / row.split / METADATA
+        if path not in files:
+            files[path] = path.with_suffix(".new").open("w", encoding="utf-8")
+        files[path].write(json.dumps(row.to_json()) + "\n")
+
+    complete = False
+    try:
+        yield add
+        complete = True
+    finally:
+        for path, file in files.items():
+            file.close()
+            if complete:
+                path.with_suffix(".new").replace(path)
+            else:
+                path.with_suffix(".new").unlink()
 
 
 def _write_picture(folder: Path, picture: Picture) -> Image:
@@ -189,63 +228,27 @@ def _write_picture(folder: Path, picture: Picture) -> Image:
     update = {"file_name": f"images/{name}", "mask_file": mask_name, "width": width, "height": height}
     row = row.model_copy(update=update | {"sha256": pixel_digest(pixels)})
     (folder / row.split / "images").mkdir(parents=True, exist_ok=True)
-    Pil.fromarray(pixels).save(folder / row.split / row.file_name, pnginfo=provenance(row))
+    Pil.fromarray(pixels).save(folder / row.split / row.file_name, pnginfo=png_info(row))
     if picture.mask is not None:
         (folder / row.split / "masks").mkdir(parents=True, exist_ok=True)
         Pil.fromarray(picture.mask).save(folder / row.split / row.mask_file)
     return row
 
 
-def provenance(row: Image) -> PngInfo:
-    """The row as PNG text under `fulora`, so that a synthetic picture that travels alone still says what it is."""
-    info = PngInfo()
-    info.add_text("fulora", json.dumps(row.to_json(), sort_keys=True))
-    info.add_text("origin", row.origin)
-    return info
-
-
-def check(rows: Sequence[Image], tainted_by: Sequence[str] = ()) -> None:
-    """Check the rules of a set.
+def check(rows: Iterable[Image], tainted_by: Sequence[str] = ()) -> None:
+    """Check the rules of a set, in one pass.
 
     Raises:
         ManifestError: every breach found, one a line (at most ten of a kind).
     """
-    found = breaches(rows, tainted_by)
+    ledger = Ledger(tainted_by)
+    for row in rows:
+        ledger.add(row)
+    refuse(ledger)
+
+
+def refuse(ledger: Ledger) -> None:
+    """Raise ManifestError with everything that a ledger found, if it found anything."""
+    found = ledger.breaches()
     if found:
         raise ManifestError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))
-
-
-def breaches(rows: Sequence[Image], tainted_by: Sequence[str] = ()) -> list[str]:
-    """What is wrong with a set: repeated ids, and patients, pixels or a generator's training patients across splits."""
-    ids = [
-        f"{name}: the id stands {n} times; ids are unique"
-        for name, n in Counter(r.image_id for r in rows).items()
-        if n > 1
-    ]
-    splits, pixels = defaultdict(set), defaultdict(set)
-    for row in rows:
-        pixels[row.sha256].add(row.split)
-        if row.patient_key:
-            splits[row.patient_key].add(row.split)
-    patients = [
-        f"{key}: the patient is in {_and(found)}; a patient belongs to one split"
-        for key, found in splits.items()
-        if len(found) > 1
-    ]
-    same = [
-        f"identical pixels are in {_and(found)}: {_ids(rows, sha)}" for sha, found in pixels.items() if len(found) > 1
-    ]
-    held_out = {key for key, found in splits.items() if found & {"validation", "test"}}
-    taints = [
-        f"{key}: a generator was trained on this patient, who is in validation or test"
-        for key in sorted(held_out & set(tainted_by))
-    ]
-    return ids[:10] + patients[:10] + same[:10] + taints[:10]
-
-
-def _and(splits: set[Split]) -> str:
-    return " and ".join(sorted(splits))
-
-
-def _ids(rows: Sequence[Image], sha: str) -> str:
-    return ", ".join(row.image_id for row in rows if row.sha256 == sha)

@@ -1,37 +1,240 @@
-"""Splits by patient: who trains, who validates, who is tested on."""
+"""Who trains, who validates, who is tested on: rules that give every patient one split, or choose a few.
 
-from collections import defaultdict
+All rules know an image by what a `Member` says of it. Patients who share a picture (pixel-identical images under two
+numbers happen in published data) are one `cluster` and stay together, whatever the rule.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from fulora.data.labels import Split
+from scipy.cluster.hierarchy import DisjointSet
+
+from fulora.data.labels import SPLITS, Split
 from fulora.environment import derive_seed
 
+Shares = Mapping[Split, float]
 
-def split_patients(keys: Sequence[str], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
-    """The split of every patient: about the given share of each site's patients, chosen by `seed`.
+
+class SplitError(ValueError):
+    """Patients that cannot be split as asked."""
+
+
+class Member(NamedTuple):
+    """One image, as far as a split needs to know it.
+
+    Attributes:
+        patient: `source/site/patient`.
+        pixels: digest of the picture, or "" where it is not known.
+        published: the split that its source puts it in, or None.
+    """
+
+    image_id: str
+    patient: str
+    plane: str = ""
+    site: str = ""
+    pixels: str = ""
+    published: Split | None = None
+
+
+def clusters(members: Sequence[Member]) -> dict[str, str]:
+    """The cluster of every patient: the least key among all patients who share pictures, directly or through others."""
+    joined = DisjointSet(sorted({member.patient for member in members}))
+    first: dict[str, str] = {}
+    for member in members:
+        if member.pixels:
+            joined.merge(first.setdefault(member.pixels, member.patient), member.patient)
+    return {patient: min(joined.subset(patient)) for patient in joined}
+
+
+def by_patient(members: Sequence[Member], shares: Shares, seed: int) -> dict[str, Split]:
+    """About the given share of each site's patients, chosen by `seed`.
 
     A site's patients are ranked by (seed, key) alone, so that adding some moves few others. A held-out split gets at
     least one patient of a site that has enough of them.
 
     Args:
-        keys: patient keys `source/site/patient`; repeats count once.
         shares: of the patients, adding up to 1; the first split gets what rounding leaves.
 
     Raises:
-        ValueError: the shares do not add up to 1.
+        SplitError: the shares do not add up to 1.
     """
-    if abs(sum(shares.values()) - 1) > 1e-9:
-        raise ValueError(f"shares of the patients add up to {sum(shares.values()):g}, not to 1: {dict(shares)}")
-    sites = defaultdict(set)
-    for key in keys:
-        sites[key.rsplit("/", 1)[0]].add(key)
+    _check(shares)
+    of = clusters(members)
     first, *others = shares
     found: dict[str, Split] = {}
-    for members in sites.values():
-        ranked = sorted(members, key=lambda key: derive_seed("split", seed, key))
+    for site in _sites(members, of).values():
+        ranked = sorted(site, key=lambda key: derive_seed("split", seed, key))
         for split in others:
-            count = min(max(1, round(shares[split] * len(members))), max(0, len(ranked) - 1))
+            count = min(max(1, round(shares[split] * len(site))), max(0, len(ranked) - 1))
             found |= dict.fromkeys(ranked[:count], split)
             ranked = ranked[count:]
         found |= dict.fromkeys(ranked, first)
+    return {patient: found[cluster] for patient, cluster in of.items()}
+
+
+def stratified(members: Sequence[Member], shares: Shares, seed: int) -> dict[str, Split]:
+    """About the given share of each site's images *of every plane*, patients whole.
+
+    Iterative stratification (Sechidis et al., ECML PKDD 2011, algorithm 1) over whole patients: planes from the rarest
+    on, each patient goes to the split that lacks most images of the plane, `seed` decides among equals. A held-out
+    split gets at least one patient of a site that has enough of them.
+
+    Raises:
+        SplitError: the shares do not add up to 1.
+    """
+    _check(shares)
+    of = clusters(members)
+    found: dict[str, Split] = {}
+    for site in _sites(members, of).values():
+        found |= _stratified_site(site, shares, seed)
+    return {patient: found[cluster] for patient, cluster in of.items()}
+
+
+def _stratified_site(site: Mapping[str, Counter[str]], shares: Shares, seed: int) -> dict[str, Split]:
+    total = sum(site.values(), Counter[str]())
+    lacks = {split: {plane: share * total[plane] for plane in total} for split, share in shares.items()}
+    found: dict[str, Split] = {}
+    for plane in sorted(total, key=lambda plane: (total[plane], plane)):
+        those = [key for key, planes in site.items() if planes[plane] and key not in found]
+        for key in sorted(those, key=lambda key: (-site[key][plane], derive_seed("split", seed, key))):
+            best = max(shares, key=lambda split: (round(lacks[split][plane], 9), round(sum(lacks[split].values()), 9)))
+            found[key] = best
+            for shown, count in site[key].items():
+                lacks[best][shown] -= count
+    return _with_everyone(found, shares, seed)
+
+
+def _with_everyone(found: dict[str, Split], shares: Shares, seed: int) -> dict[str, Split]:
+    """Held-out splits that got nobody get one of the patients of the largest split, while it has two."""
+    for split in list(shares)[1:]:
+        sizes = Counter(found.values())
+        largest = max(shares, key=lambda name: sizes[name])
+        if not sizes[split] and sizes[largest] > 1:
+            those = [key for key, where in found.items() if where == largest]
+            found[min(those, key=lambda key: derive_seed("split", seed, key))] = split
     return found
+
+
+def in_blocks(members: Sequence[Member], shares: Shares, gap: int = 0) -> dict[str, Split]:
+    """Contiguous stretches of each site's patients in the order of their numbers: neighbours stay together.
+
+    For frames of videos without patient numbers, where a block of frames stands in for a patient.
+
+    Args:
+        gap: how many patients beside a border between two splits are left out (they have no entry in the result).
+
+    Raises:
+        SplitError: the shares do not add up to 1, or a patient's name is no number.
+    """
+    _check(shares)
+    of = clusters(members)
+    wrong = [key for key in of if not key.rsplit("/", 1)[-1].isdecimal()]
+    if wrong:
+        raise SplitError(f"{wrong[0]}: its patient is no number, so it has no neighbours; use another split rule")
+    found: dict[str, Split] = {}
+    for site in _sites(members, of).values():
+        ordered = sorted(site, key=lambda key: int(key.rsplit("/", 1)[-1]))
+        borders, start = [], 0.0
+        for share in shares.values():
+            borders.append((round(start * len(ordered)), round((start + share) * len(ordered))))
+            start += share
+        for (low, high), split in zip(borders, shares, strict=True):
+            first, last = low + gap * (low > 0), high - gap * (high < len(ordered))
+            found |= dict.fromkeys(ordered[first:last], split)
+    return {patient: found[cluster] for patient, cluster in of.items() if cluster in found}
+
+
+def without_site(members: Sequence[Member], site: str, shares: Shares, seed: int) -> dict[str, Split]:
+    """Leave one site out: all its patients are the test split, the others are split by `stratified` as `shares` say.
+
+    Raises:
+        SplitError: there is no such site, it is the only one, or a patient of it shares a picture with another site.
+    """
+    sites = sorted({member.site for member in members})
+    if site not in sites or len(sites) < 2:
+        raise SplitError(f"site '{site}' cannot be left out; the sites are: {', '.join(sites) or 'none'}")
+    of = clusters(members)
+    left = {of[member.patient] for member in members if member.site == site}
+    others = [member for member in members if member.site != site]
+    both = sorted({member.patient for member in others if of[member.patient] in left})
+    if both:
+        raise SplitError(f"{', '.join(both)}: share a picture with a patient of {site}, so it cannot be left out")
+    tested: Split = "test"
+    return stratified(others, shares, seed) | {m.patient: tested for m in members if m.site == site}
+
+
+def as_published(members: Sequence[Member]) -> dict[str, Split]:
+    """The split that the source itself names.
+
+    Raises:
+        SplitError: an image without one, or patients (or a picture) that the source puts into two.
+    """
+    of, found = clusters(members), defaultdict(set)
+    for member in members:
+        if member.published is None:
+            raise SplitError(f"{member.image_id}: its source names no split; use another split rule")
+        found[of[member.patient]].add(member.published)
+    both = sorted(patient for patient, cluster in of.items() if len(found[cluster]) > 1)
+    if both:
+        raise SplitError(
+            f"{len(both)} patients stand in two published splits, or share a picture with one who does: "
+            f"{', '.join(both[:10])}; leave them out, or use another split rule"
+        )
+    return {patient: next(iter(found[cluster])) for patient, cluster in of.items()}
+
+
+def few_images(members: Sequence[Member], count: int, seed: int) -> set[str]:
+    """Ids of `count` images of each plane, from as many patients as there are: one each before anyone gives a second.
+
+    Raises:
+        SplitError: a plane has fewer images.
+    """
+    chosen: set[str] = set()
+    for plane, those in _planes(members).items():
+        if len(those) < count:
+            raise SplitError(f"{plane}: {count} images a plane are wanted and there are {len(those)}")
+        turns: Counter[str] = Counter()
+        ranked = []
+        for member in sorted(those, key=lambda member: derive_seed("few", seed, member.image_id)):
+            ranked.append((turns[member.patient], derive_seed("few", seed, plane, member.patient), member.image_id))
+            turns[member.patient] += 1
+        chosen |= {image_id for *_, image_id in sorted(ranked)[:count]}
+    return chosen
+
+
+def few_patients(members: Sequence[Member], count: int, seed: int) -> set[str]:
+    """Ids of all images, plane by plane, of `count` clusters of patients who show the plane.
+
+    Raises:
+        SplitError: fewer patients show a plane.
+    """
+    of, chosen = clusters(members), set[str]()
+    for plane, those in _planes(members).items():
+        people = sorted({of[m.patient] for m in those}, key=lambda key: derive_seed("few", seed, plane, key))
+        if len(people) < count:
+            raise SplitError(f"{plane}: {count} patients are wanted and {len(people)} show it")
+        kept = set(people[:count])
+        chosen |= {member.image_id for member in those if of[member.patient] in kept}
+    return chosen
+
+
+def _planes(members: Sequence[Member]) -> dict[str, list[Member]]:
+    found: dict[str, list[Member]] = {}
+    for member in sorted(members):
+        found.setdefault(member.plane, []).append(member)
+    return found
+
+
+def _sites(members: Sequence[Member], of: Mapping[str, str]) -> dict[str, dict[str, Counter[str]]]:
+    """By site of its least patient, the clusters, and how many images of each plane each has."""
+    found: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
+    for member in sorted(members, key=lambda member: member.patient):
+        cluster = of[member.patient]
+        found[cluster.rsplit("/", 1)[0]].setdefault(cluster, Counter())[member.plane] += 1
+    return found
+
+
+def _check(shares: Shares) -> None:
+    if abs(sum(shares.values()) - 1) > 1e-9 or not set(shares) <= set(SPLITS):
+        raise SplitError(f"shares of the patients add up to {sum(shares.values()):g}, not to 1: {dict(shares)}")

@@ -1,26 +1,51 @@
 """What may be curated, and how."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from fulora.config import Config
+from fulora.config import Config, Runtime
 from fulora.data.labels import PLANES, SPLITS, Plane, Split
 
-Role = Literal["train", "validation", "test", "train+validation", "train+validation+test"]
+Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
+SplitRule = Literal["stratified", "patients", "blocks", "published"]
 
 
 class SourceConfig(Config):
-    """What all sources share.
+    """What all sources share: which splits its images go to, and by which rule.
 
     Attributes:
         role: the split its images go to, or the splits that its patients are divided among.
         validation_share, test_share: of the patients of each site, where its role names that split beside others.
+        split: `stratified` keeps the shares in every plane and site; `patients` counts patients only, and moves few
+            when some are added; `blocks` keeps neighbouring patient numbers together; `published` is the source's own,
+            and takes validation patients from its training half where it has none.
+        gap: with `blocks`, how many patients beside a border are left out.
+        left_out_site: all of this site is the test split; the others are divided among the rest of the role.
+        split_file: a saved split (JSON under `data_root`) that decides instead of all rules.
+        images_per_plane, patients_per_plane: keep only so many of each plane in the training split (few-shot).
     """
 
     role: Role = "train"
     validation_share: float = Field(default=0.2, gt=0, lt=0.5)
     test_share: float = Field(default=0.3, gt=0, lt=0.5)
+    split: SplitRule = "stratified"
+    gap: int = Field(default=0, ge=0)
+    left_out_site: str = ""
+    split_file: Annotated[Path | None, Runtime] = None
+    images_per_plane: PositiveInt | None = None
+    patients_per_plane: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> "SourceConfig":
+        if self.left_out_site and "+test" not in self.role:
+            raise ValueError(f"left_out_site={self.left_out_site} is tested on: use a role with +test")
+        if self.gap and self.split != "blocks":
+            raise ValueError("gap goes with split=blocks")
+        if self.images_per_plane and self.patients_per_plane:
+            raise ValueError("images_per_plane and patients_per_plane are two ways to keep a few: give one")
+        return self
 
     def shares(self) -> dict[Split, float]:
         """The share of the patients in each split; all of them where the role is one split."""
@@ -54,6 +79,14 @@ class PhantomsConfig(SourceConfig):
     seed: int = 0
 
 
+class FetalPlanesConfig(FolderSourceConfig):
+    """FETAL_PLANES_DB as published (Burgos-Artizzu 2020, Zenodo 3904280). `list_file`: another list of its folder."""
+
+    kind: Literal["fetal_planes"] = "fetal_planes"
+    folder: str = "fetal_planes_db"
+    list_file: str | None = None
+
+
 class LoraPlanesConfig(FolderSourceConfig):
     """FU-LoRA's 100 Spanish training planes: one folder a plane (FETAL_PLANES_DB, Zenodo 3904280)."""
 
@@ -73,6 +106,7 @@ class Hc18Config(FolderSourceConfig):
 
     kind: Literal["hc18"] = "hc18"
     folder: str = "hc18"
+    part: Literal["training_set", "test_set"] = "training_set"
 
 
 class PsfhsConfig(FolderSourceConfig):
@@ -83,23 +117,100 @@ class PsfhsConfig(FolderSourceConfig):
     block: PositiveInt = 20
 
 
+class ClassFoldersConfig(FolderSourceConfig):
+    """Your own images, one folder a plane.
+
+    Attributes:
+        patient_pattern: a regular expression with one group that finds the patient in an image's relative path.
+        patients_unknown: say so where nothing tells patients apart; splits may then leak.
+        site, source: what the images are called by.
+        mask_suffix: `_mask` where `x.png` has its mask in `x_mask.png`; None without masks.
+    """
+
+    kind: Literal["class_folders"] = "class_folders"
+    patient_pattern: str | None = None
+    patients_unknown: bool = False
+    site: str = ""
+    source: str = "own"
+    mask_suffix: str | None = None
+
+
+class ImageFolderConfig(FolderSourceConfig):
+    """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them."""
+
+    kind: Literal["imagefolder"] = "imagefolder"
+    site: str = ""
+    source: str = "imagefolder"
+
+
+class KohyaConfig(FolderSourceConfig):
+    """kohya's training folders (`20_fetal`) with captions.
+
+    Attributes:
+        words: which word of a caption or folder means which plane.
+        patient_pattern, patients_unknown, site, source: as in `class_folders`.
+    """
+
+    kind: Literal["kohya"] = "kohya"
+    words: dict[str, Plane] = Field(default_factory=lambda: dict(zip(map(str, PLANES), PLANES, strict=True)))
+    patient_pattern: str | None = None
+    patients_unknown: bool = False
+    site: str = ""
+    source: str = "own"
+
+
+class DicomConfig(FolderSourceConfig):
+    """DICOM files as a hospital exports them; patients get keyed pseudonyms.
+
+    Attributes:
+        plane: what all of them show; None takes it from the name of their folder.
+        key_file: a file outside the data with the secret that pseudonyms are made with.
+    """
+
+    kind: Literal["dicom"] = "dicom"
+    plane: Plane | None = None
+    key_file: Annotated[Path, Runtime]
+
+
 AnySource = Annotated[
-    PhantomsConfig | LoraPlanesConfig | AfricanPlanesConfig | Hc18Config | PsfhsConfig, Field(discriminator="kind")
+    PhantomsConfig
+    | FetalPlanesConfig
+    | LoraPlanesConfig
+    | AfricanPlanesConfig
+    | Hc18Config
+    | PsfhsConfig
+    | ClassFoldersConfig
+    | ImageFolderConfig
+    | KohyaConfig
+    | DicomConfig,
+    Field(discriminator="kind"),
 ]
+SourceKind = Literal[
+    "phantoms", "fetal_planes", "lora_planes", "african_planes", "hc18", "psfhs", "class_folders", "imagefolder",
+    "kohya", "dicom",
+]  # fmt: skip
+KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 
 class CurateConfig(Config):
-    """Which sources make one image set, and the size its images get.
+    """Which sources make one image set, and what its images become.
 
     Attributes:
-        image_size_px: width and height of every image.
-        fit: `letterbox` keeps the whole picture on a black square, `crop` keeps its central square; neither distorts.
-        split_seed: decides which patients validate.
+        image_size_px: width and height of every image; with fit=native, only the size that phantoms are drawn at.
+        fit: `letterbox` keeps the whole picture on a black square, `crop` keeps its central square, `native` leaves
+            every picture at its own size; none distorts.
+        deidentify: what is done to burned-in text and marks of pictures of people: `outside` blanks what lies outside
+            the insonated sector, `everywhere` also paints over calipers and text inside it, `nothing` leaves pictures
+            as they are.
+        unusable: `stop` at the first image or row that cannot be used, or `leave_out` such ones and list them.
+        split_seed: decides which patients validate and are tested on.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
     image_size_px: PositiveInt = 64
-    fit: Literal["letterbox", "crop"] = "letterbox"
+    fit: Literal["letterbox", "crop", "native"] = "letterbox"
+    deidentify: Literal["outside", "everywhere", "nothing"] = "outside"
+    unusable: Literal["stop", "leave_out"] = "stop"
     split_seed: int = 0
 
     @field_validator("image_size_px")

@@ -14,6 +14,10 @@ class SourceError(ValueError):
     """A source that cannot be read as the layout it should have."""
 
 
+NOT_THERE = "listed, but the file is not there"
+NOT_LISTED = "is not on the list"
+"""What a message says of a row without a file, and of a file without a row."""
+
 Complain = Callable[[str], None]
 """Told of each row or file that is left out. `refuse` is the strict one."""
 

@@ -1,55 +1,103 @@
-"""Which reader a configured source has, and the curated pictures it gives."""
+"""Which reader a configured source has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
 
-from fulora.data.labels import Split
-from fulora.data.manifest import Image, Picture
-from fulora.data.splits import split_patients
 from fulora.intake.config import (
     AfricanPlanesConfig,
     AnySource,
-    CurateConfig,
+    ClassFoldersConfig,
+    DicomConfig,
+    FetalPlanesConfig,
+    FolderSourceConfig,
     Hc18Config,
+    ImageFolderConfig,
+    KohyaConfig,
     LoraPlanesConfig,
     PhantomsConfig,
     PsfhsConfig,
 )
-from fulora.intake.raw import RawImage, SourceError
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.sources.african_planes import read_african_planes
+from fulora.intake.sources.class_folders import read_class_folders
+from fulora.intake.sources.dicom import read_dicom
+from fulora.intake.sources.fetal_planes import read_fetal_planes
 from fulora.intake.sources.hc18 import read_hc18
+from fulora.intake.sources.imagefolder import read_imagefolder
+from fulora.intake.sources.kohya import read_kohya
 from fulora.intake.sources.lora_planes import read_lora_planes
 from fulora.intake.sources.phantoms import SITES, draw
 from fulora.intake.sources.psfhs import read_psfhs
 
 
-def read_source(source: AnySource, folder: Path | None, size_px: int) -> Iterator[RawImage]:
-    """The raw images of one source.
+@dataclass(frozen=True)
+class Inputs:
+    """What a source reads from outside: its folder (None for phantoms), a saved split, the key of pseudonyms."""
+
+    folder: Path | None = None
+    split_file: Path | None = None
+    key_file: Path | None = None
+
+
+def read_source(source: AnySource, inputs: Inputs, size_px: int, complain: Complain = refuse) -> Iterator[RawImage]:
+    """The raw images of one source; what cannot be used is told to `complain`.
 
     Args:
-        folder: where it stands on disk; None for phantoms.
         size_px: width and height that phantoms are drawn at.
+
+    Raises:
+        SourceError: the folder has not the source's layout.
     """
     if isinstance(source, PhantomsConfig):
         return _phantoms(source, size_px)
-    if folder is None:
+    if inputs.folder is None:
         raise SourceError(f"source {source.kind}: needs a folder under data_root")
+    return islice(_read_folder(source, inputs.folder, inputs.key_file, complain), source.limit)
+
+
+def _read_folder(
+    source: FolderSourceConfig, folder: Path, key_file: Path | None, complain: Complain
+) -> Iterator[RawImage]:
     match source:
+        case FetalPlanesConfig():
+            return read_fetal_planes(folder, complain, list_file=source.list_file)
         case LoraPlanesConfig():
-            images = read_lora_planes(folder)
+            return read_lora_planes(folder, complain)
         case AfricanPlanesConfig():
-            images = read_african_planes(folder)
+            return read_african_planes(folder, complain)
         case Hc18Config():
-            images = read_hc18(folder)
+            return read_hc18(folder, complain, source.part)
         case PsfhsConfig():
-            images = read_psfhs(folder, source.block)
-    return islice(images, source.limit)
+            return read_psfhs(folder, source.block, complain)
+        case ClassFoldersConfig(patient_pattern=pattern, patients_unknown=unknown, site=site, source=name):
+            return read_class_folders(folder, pattern, unknown, site, name, source.mask_suffix, complain)
+        case ImageFolderConfig():
+            return read_imagefolder(folder, complain)
+        case KohyaConfig(patient_pattern=pattern, patients_unknown=unknown, site=site, source=name):
+            return read_kohya(folder, source.words, pattern, unknown, site, name, complain)
+        case DicomConfig():
+            return read_dicom(folder, source.plane, complain, key=read_key(key_file))
+    raise SourceError(f"{type(source).__name__}: no source that has a reader")
+
+
+def read_key(path: Path | None) -> str:
+    """The secret that patients' pseudonyms are made with: the first line of a file.
+
+    Raises:
+        SourceError: no file, or fewer than 16 characters in it.
+    """
+    key = path.read_text(encoding="utf-8").strip() if path is not None and path.is_file() else ""
+    if len(key) < 16:
+        raise SourceError(
+            f"{path}: holds {len(key)} characters; the key of the pseudonyms needs 16 or more. Make one with "
+            "`python -c 'import secrets; print(secrets.token_hex(16))' > key.txt`, and keep it apart from the data"
+        )
+    return key
 
 
 def _phantoms(source: PhantomsConfig, size_px: int) -> Iterator[RawImage]:
@@ -80,65 +128,3 @@ def _drawn(pixels: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
-
-
-def curated(config: CurateConfig, folders: Sequence[Path | None]) -> Iterator[Picture]:
-    """The pictures of all sources, at one size, each in its split.
-
-    Args:
-        folders: one a source, None for phantoms.
-    """
-    for source, folder in zip(config.sources, folders, strict=True):
-        images = list(read_source(source, folder, config.image_size_px))
-        keys = [f"{image.source}/{image.site}/{image.patient}" for image in images]
-        splits = split_patients(keys, source.shares(), config.split_seed)
-        for image, key in zip(images, keys, strict=True):
-            yield _picture(image, splits[key], config)
-
-
-def _picture(image: RawImage, split: Split, config: CurateConfig) -> Picture:
-    pixels, mask = image.load()
-    fitted, scale = fit(pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
-    row = Image(
-        file_name="",
-        image_id=f"{image.source}_{image.name}",
-        plane=image.plane,
-        split=split,
-        origin="real",
-        source=image.source,
-        site=image.site,
-        patient=image.patient,
-        machine=image.machine,
-        pixel_size_mm=None if image.pixel_size_mm is None else image.pixel_size_mm / scale,
-        hc_mm=image.hc_mm,
-        aop_deg=image.aop_deg,
-        width=config.image_size_px,
-        height=config.image_size_px,
-        sha256="",
-    )
-    return Picture(
-        row, fitted, None if mask is None else fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)[0]
-    )
-
-
-def fit(
-    pixels: UInt8[np.ndarray, "h w"], size_px: int, how: str, interpolation: int
-) -> tuple[UInt8[np.ndarray, "size_px size_px"], float]:
-    """A picture on a square of `size_px`, without distortion, and its scale (new pixels per old pixel).
-
-    Args:
-        how: `letterbox` keeps all of it, centred on black; `crop` keeps its central square.
-    """
-    height, width = pixels.shape
-    if (height, width) == (size_px, size_px):
-        return pixels, 1.0
-    if how == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square, longest = pixels[top : top + side, left : left + side], side
-    else:
-        longest = max(height, width)
-        square = np.zeros((longest, longest), np.uint8)
-        top, left = (longest - height) // 2, (longest - width) // 2
-        square[top : top + height, left : left + width] = pixels
-    return cv2.resize(square, (size_px, size_px), interpolation=interpolation), size_px / longest

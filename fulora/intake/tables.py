@@ -2,69 +2,179 @@
 
 import csv
 import io
+import re
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw import Complain, SourceError, refuse
 
 MAX_CELL = 100_000
+MAX_BYTES = 64 * 2**20
+"""Of a list, unpacked. FETAL_PLANES_DB's is 1 MB."""
+
+MAX_CELLS = 1_000_000
 SEPARATORS = (",", ";", "\t")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+Line = tuple[int, list[str]]
 
 
-def read_table(path: Path, columns: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    """The rows of a .csv or .xlsx list; names and values lose the blanks around them, empty rows are left out.
+def read_table(path: Path, columns: tuple[str, ...] = (), complain: Complain = refuse) -> list[dict[str, str]]:
+    """The rows of a .csv or .xlsx list, as `read_rows` gives them, without their line numbers."""
+    return [row for _, row in read_rows(path, columns, complain)]
+
+
+def read_rows(
+    path: Path, columns: tuple[str, ...] = (), complain: Complain = refuse, renamed: Mapping[str, str] | None = None
+) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a .csv list, or of the first sheet of an .xlsx, each with the number of the line it ends on.
+
+    Names and values lose the blanks around them, and empty rows are left out. In a sheet 1.0 is "1".
 
     Args:
         columns: names that must be there.
+        complain: told of each row with more or fewer cells than the header.
+        renamed: other names that columns have, and those they get.
 
     Raises:
-        SourceError: no file, text that is not UTF-8, a column that is missing or stands twice, a row with more or fewer
-            cells than the header, or a cell of more than 100,000 characters.
+        SourceError: no file, text that is not UTF-8, a column that is missing or stands twice, no rows, a cell of more
+            than 100,000 characters, a quote that is left open, or a list larger than any real one.
     """
     if not path.is_file():
         raise SourceError(f"{path} is not there")
     lines = _sheet(path) if path.suffix.lower() == ".xlsx" else _csv(path)
-    lines = [[cell.strip() for cell in line] for line in lines]
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if any(line)]
-    header = numbered[0][1] if numbered else []
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    header = [(renamed or {}).get(name, name) for name in filled[0][1]] if filled else []
+    _check_header(path, header, columns)
+    if len(filled) == 1:
+        raise SourceError(f"{path}: a header and no rows; the list must name images")
+    rows = []
+    for number, cells in filled[1:]:
+        if len(cells) == len(header):
+            rows.append((number, dict(zip(header, cells, strict=True))))
+        else:
+            complain(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
+    return rows
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of a list's columns; none where it cannot be read as a list."""
+    try:
+        lines = _sheet(path) if path.suffix.lower() == ".xlsx" else _csv(path)
+    except SourceError:
+        return []
+    return next((cells for _, cells in lines if any(cells)), [])
+
+
+def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
     missing = [name for name in columns if name not in header]
     if missing:
         raise SourceError(f"{path}: columns missing: {', '.join(missing)}; found: {', '.join(header) or 'nothing'}")
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise SourceError(f"{path}: columns that stand twice: {', '.join(twice)}; which one counts cannot be known")
-    for number, line in numbered:
-        if len(line) != len(header):
-            raise SourceError(f"{path}, line {number}: {len(line)} cells for {len(header)} columns")
-    return [dict(zip(header, line, strict=True)) for _, line in numbered[1:]]
 
 
-def _csv(path: Path) -> list[list[str]]:
-    content = path.read_bytes()
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark; its newlines stay as they are.
+
+    Raises:
+        SourceError: unreadable, too large, with a NUL byte, or in another encoding.
+    """
     try:
-        text = content.decode("utf-8-sig")
+        if path.stat().st_size > MAX_BYTES:
+            raise SourceError(f"{path}: {path.stat().st_size:,} bytes; no list is larger than {MAX_BYTES:,}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+    if content[:2] in WIDE:
+        raise SourceError(f"{path}: is UTF-16 text; save it as UTF-8 ('CSV UTF-8' in Excel)")
+    if b"\0" in content:
+        raise SourceError(f"{path}: NUL byte at offset {content.index(0)}; it is no UTF-8 text: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         wrong = f"byte 0x{content[error.start]:02x} at offset {error.start} is not UTF-8"
         raise SourceError(f"{path}: {wrong}; save the list as UTF-8") from error
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(SEPARATORS, key=first.count)
-    csv.field_size_limit(MAX_CELL)
+
+
+def _csv(path: Path) -> list[Line]:
+    text = read_text(path)
+    header = re.search(r"[^\r\n]*[^\s,;][^\r\n]*", text)
+    bare = re.sub(r'"[^"]*"', "", header[0] if header else "")
+    separator = max(SEPARATORS, key=bare.count)
+    before = csv.field_size_limit(MAX_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
-        raise SourceError(f"{path}: cannot be read as a list ({error})") from error
+        raise SourceError(f"{path}, line {reader.line_num}: cannot be read as a list ({error})") from error
+    finally:
+        csv.field_size_limit(before)
 
 
-def _sheet(path: Path) -> list[list[str]]:
-    from zipfile import BadZipFile
+def _sheet(path: Path) -> list[Line]:
+    try:
+        with ZipFile(path) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        if unpacked > MAX_BYTES:
+            raise SourceError(f"{path}: {unpacked:,} bytes unpacked; no list is larger than {MAX_BYTES:,}")
+        lines = [(number, cells) for number, cells in enumerate(_cells(path), 1)]
+    except SourceError:
+        raise
+    except (
+        BadZipFile, KeyError, IndexError, OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError,
+        NotImplementedError, RuntimeError, zlib.error,
+    ) as error:  # fmt: skip
+        raise SourceError(f"{path}: cannot be read as a spreadsheet ({error})") from error
+    width = next((len(cells) for _, cells in lines if any(cells)), 0)
+    return [(number, cells + [""] * (width - len(cells))) for number, cells in lines]
 
+
+def _cells(path: Path) -> Iterator[list[str]]:
+    """The rows of the first sheet, without the empty cells at their ends: a sheet does not say how wide it is."""
     import openpyxl
 
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, OSError, ValueError) as error:
-        raise SourceError(f"{path}: cannot be read as a spreadsheet ({error})") from error
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        return [["" if cell is None else str(cell) for cell in row] for row in rows]
-    finally:
-        book.close()
+    count = 0
+    with path.open("rb") as file:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()
+        for row in sheet.iter_rows(values_only=True):
+            count += len(row) + 1
+            if count > MAX_CELLS:
+                raise SourceError(f"{path}: more than {MAX_CELLS:,} cells; no list is that long")
+            cells = [_written(path, cell) for cell in row]
+            while cells and not cells[-1]:
+                cells.pop()
+            yield cells
+
+
+def _written(path: Path, cell: object) -> str:
+    if cell is None:
+        return ""
+    text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+    if len(text) > MAX_CELL:
+        raise SourceError(f"{path}: a cell of {len(text):,} characters; allowed are {MAX_CELL:,}")
+    return text
+
+
+def number_in(text: str, what: str, smallest: float, largest: float) -> float:
+    """A measure that a list gives, in its unit.
+
+    Args:
+        what: what it is and of which image, for the message.
+        smallest, largest: the range that it can have in life.
+
+    Raises:
+        SourceError: no number (such as "nan", "0,1" or "1_000"), or one out of the range.
+    """
+    if not NUMBER.fullmatch(text.strip()):
+        raise SourceError(f"{what} is '{text}'; it must be a number, such as 0.25")
+    value = float(text)
+    if not smallest <= value <= largest:
+        raise SourceError(f"{what} is {text}; it must be from {smallest:g} to {largest:g}")
+    return value

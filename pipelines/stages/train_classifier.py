@@ -14,11 +14,15 @@ def train_classifier(out: Path, config: ClassifierConfig, images: ImageSet) -> C
     import numpy as np
 
     from fulora.classification.train import fit
+    from fulora.data.hybrid import schedule_of
     from fulora.data.loaders import load_pixels, plane_indices
 
     rows, held_out = images.rows("train"), images.rows("validation")
     synthetic = np.array([row.origin == "synthetic" for row in rows])
     pixels = load_pixels(images, rows)
     seen = load_pixels(images, held_out) if held_out else pixels[:0]
-    fit(out, config, pixels, plane_indices(rows), synthetic, validation=(seen, plane_indices(held_out)))
+    fit(
+        out, config, pixels, plane_indices(rows), synthetic,
+        validation=(seen, plane_indices(held_out)), schedule=schedule_of(images.path),
+    )  # fmt: skip
     return ClassifierWeights(out, "")

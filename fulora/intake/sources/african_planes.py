@@ -1,7 +1,9 @@
 """Planes of women from Algeria, Egypt, Ghana, Malawi and Uganda (Sendra-Balcells et al., Sci Rep 13:2728, 2023).
 
-A list `*.csv` with the columns Patient_num, Plane, Center, Image_name beside the PNGs. Patient numbers are unique only
-within a centre.
+As published (Zenodo 7540448): `African_planes_database.csv` with Filename, Patient_num, Plane, Train, Center, and
+`<Center>/<Filename>.png`. As FU-LoRA has each half: one list with Image_name for Filename, and `<Image_name>.png`
+beside it. Names have no ending. `Train` is 1 in the published training half, 0 in the test half. Patient numbers are
+unique only within a centre.
 """
 
 from collections.abc import Iterator
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fulora.data.labels import Plane
+from fulora.data.labels import Plane, Split
 from fulora.intake.decode import read_gray
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
-from fulora.intake.tables import read_table
+from fulora.intake.folders import listed, pictures_in
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.tables import read_rows
 
 PLANE_OF: dict[str, Plane] = {
     "Fetal abdomen": "abdomen",
@@ -23,30 +26,47 @@ PLANE_OF: dict[str, Plane] = {
     "Other": "other",
 }
 COLUMNS = ("Patient_num", "Plane", "Center", "Image_name")
+PUBLISHED: dict[str, Split | None] = {"1": "train", "0": "test"}
 
 
 def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
-    """Every image in the folder's list; rows that cannot be used are told to `complain`.
+    """Every image in the folder's list; rows that cannot be used and images on no list are told to `complain`.
 
     Raises:
-        SourceError: no list or several, a missing column, an unknown plane.
+        SourceError: no list or several, or a missing column.
     """
-    lists = sorted(folder.glob("*.csv"))
+    lists = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
-    for row in read_table(lists[0], COLUMNS):
-        if row["Plane"] not in PLANE_OF:
-            complain(f"{lists[0]}: unknown plane '{row['Plane']}'; known: {', '.join(PLANE_OF)}")
-            continue
+    rows = read_rows(lists[0], COLUMNS, complain, {"Filename": "Image_name"})
+    seen: set[str] = set()
+    for number, row in rows:
         try:
-            path = within(folder, f"{row['Image_name']}.png")
+            if row["Image_name"] in seen:
+                raise SourceError(f"{row['Image_name']} stands twice; which row counts cannot be known")
+            seen.add(row["Image_name"])
+            yield _image(folder, row)
         except SourceError as error:
-            complain(f"{lists[0]}: {error}")
-            continue
-        yield RawImage(
-            row["Image_name"], PLANE_OF[row["Plane"]], "african_planes", row["Center"], row["Patient_num"],
-            partial(_load, path), path=path,
-        )  # fmt: skip
+            complain(f"{lists[0]}, line {number}: {error}")
+    for path in pictures_in(folder, complain):
+        if path.stem not in seen:
+            complain(f"{path}: is not on the list {lists[0].name}")
+
+
+def _image(folder: Path, row: dict[str, str]) -> RawImage:
+    name, plane, center, patient = (row[column] for column in ("Image_name", "Plane", "Center", "Patient_num"))
+    if plane not in PLANE_OF:
+        raise SourceError(f"{name}: unknown plane '{plane}'; known: {', '.join(PLANE_OF)}")
+    if not patient or not center:
+        raise SourceError(f"{name}: Patient_num is '{patient}' and Center is '{center}'; both tell the patient")
+    if row.get("Train", "") not in ("", *PUBLISHED):
+        raise SourceError(f"{name}: Train is '{row['Train']}'; it is 1 in the training half and 0 in the test half")
+    flat = not (folder / center).is_dir()
+    path = listed(folder, f"{name}.png" if flat else f"{center}/{name}.png")
+    return RawImage(
+        name, PLANE_OF[plane], "african_planes", center, patient, partial(_load, path),
+        path=path, published=PUBLISHED.get(row.get("Train", "")),
+    )  # fmt: skip
 
 
 def _load(path: Path) -> tuple[np.ndarray, None]:

@@ -6,7 +6,7 @@ Exams of one woman share the numeric prefix (`010_HC`, `010_2HC`): that is the p
 prefix is an exam, so a woman may still have two.)
 """
 
-import math
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,25 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from scipy import ndimage
 
+from fulora.data.labels import Split
 from fulora.intake.decode import read_gray
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
-from fulora.intake.tables import read_table
+from fulora.intake.folders import listed, pictures_in
+from fulora.intake.masks import checked_mask, read_head
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.tables import number_in, read_table
 
 Part = Literal["training_set", "test_set"]
 LIST = "training_set_pixel_size_and_HC.csv"
 LISTS: dict[Part, str] = {"training_set": LIST, "test_set": "test_set_pixel_size.csv"}
+PUBLISHED: dict[Part, Split] = {"training_set": "train", "test_set": "test"}
 SIZE, REFERENCE = "pixel size(mm)", "head circumference (mm)"
+NAME = re.compile(r"(\d+)_\d*HC\.png")
+MASKS = ("_Mask", "_Annotation")
 
 
 def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_set") -> Iterator[RawImage]:
-    """Every listed head whose image is there; those without a mask or a pixel size are told to `complain`.
+    """Every listed head; those without an image, a mask or a pixel size, and images on no list, are told to `complain`.
 
     Raises:
         SourceError: no list, a missing column, or no listed image.
@@ -36,46 +41,44 @@ def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_
     path = folder / LISTS[part]
     if not path.is_file():
         raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
-    rows = read_table(path, ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE))
-    present = [row for row in rows if (folder / part / row["filename"]).is_file()]
-    if not present:
+    rows = read_table(path, ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE), complain)
+    there = {file.name: file for file in pictures_in(folder / part, complain)}
+    names = [row["filename"] for row in rows]
+    if there.keys().isdisjoint(names):
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
-    for row in present:
+    for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
+        complain(f"{there[name]}: is not on the list {path.name}")
+    for number, row in enumerate(rows):
         try:
-            yield _head(within(folder / part, row["filename"]), row, labelled)
+            if row["filename"] in names[:number]:
+                raise SourceError(f"{path}: {row['filename']} stands twice; which row counts cannot be known")
+            yield _head(folder / part, row, part)
         except SourceError as error:
             complain(str(error))
 
 
-def _head(image: Path, row: dict[str, str], labelled: bool) -> RawImage:
+def _head(folder: Path, row: dict[str, str], part: Part) -> RawImage:
+    image, labelled = listed(folder, row["filename"]), part == "training_set"
+    match = NAME.fullmatch(row["filename"])
+    if match is None:
+        raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
     mask = _mask_path(image) if labelled else None
     return RawImage(
-        image.stem, "brain", "hc18", "nijmegen", image.name.split("_")[0], partial(_load, image, mask),
-        pixel_size_mm=_millimetres(image, row, SIZE), hc_mm=_millimetres(image, row, REFERENCE) if labelled else None,
-        path=image, mask_path=mask,
+        image.stem, "brain", "hc18", "nijmegen", match[1], partial(_load, image, mask),
+        pixel_size_mm=number_in(row[SIZE], f"{image.name}: {SIZE}", 0.005, 2),
+        hc_mm=number_in(row[REFERENCE], f"{image.name}: {REFERENCE}", 20, 600) if labelled else None,
+        path=image, mask_path=mask, published=PUBLISHED[part],
     )  # fmt: skip
 
 
-def _millimetres(image: Path, row: dict[str, str], column: str) -> float:
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise SourceError(f"{image.name}: {column} is '{row[column]}'; it must be a positive number of mm")
-    return value
-
-
 def _mask_path(image: Path) -> Path:
-    for ending in ("_Mask.png", "_Annotation.png"):
-        path = image.with_name(image.stem + ending)
+    for ending in MASKS:
+        path = image.with_name(f"{image.stem}{ending}.png")
         if path.is_file():
-            return path
+            return listed(image.parent, path.name)
     raise SourceError(f"{image}: neither {image.stem}_Mask.png nor {image.stem}_Annotation.png is beside it")
 
 
 def _load(image: Path, mask: Path | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
-    if mask is None:
-        return read_gray(image), None
-    filled = ndimage.binary_fill_holes(read_gray(mask) > 127)
-    return read_gray(image), np.asarray(filled, dtype=np.uint8)
+    pixels = read_gray(image)
+    return pixels, None if mask is None else checked_mask(pixels, read_head(mask), mask, largest=1)

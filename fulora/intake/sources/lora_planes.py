@@ -1,10 +1,10 @@
 """The 100 Spanish planes that FU-LoRA's LoRA was trained on: `<plane>/PatientNNNNN_PlaneP_i_of_n.png`.
 
-FETAL_PLANES_DB, Burgos-Artizzu et al. 2020, Zenodo 3904280. The list beside them names 20 cervix images that were
-never published there; the folders are what counts.
+FETAL_PLANES_DB, Burgos-Artizzu et al. 2020, Zenodo 3904280. Each folder has one caption for all of its images. The list
+beside them, `lora_train_data.csv`, names 20 cervix images that were never published there: the folders are what counts,
+and `check_lora_list` compares the two.
 """
 
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,28 +13,51 @@ import numpy as np
 
 from fulora.data.labels import PLANES
 from fulora.intake.decode import read_gray
+from fulora.intake.folders import pictures_in
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.sources.fetal_planes import patient_of
+from fulora.intake.sources.fu_lora_lists import read_list
+from fulora.intake.sources.kohya import caption_of
 
-NAME = re.compile(r"Patient(\d+)_Plane\d_\d+_of_\d+")
+LIST = "lora_train_data.csv"
 
 
 def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
     """Every image of the five plane folders; names that hold no patient are told to `complain`.
 
     Raises:
-        SourceError: a plane folder without images, or a file name without a patient number.
+        SourceError: a plane folder without images.
     """
     for plane in PLANES:
-        files = sorted((folder / plane).glob("*.png"))
+        files = pictures_in(folder / plane, complain) if (folder / plane).is_dir() else []
         if not files:
             raise SourceError(f"{folder / plane}: no PNG images; expected one folder a plane: {', '.join(PLANES)}")
         for path in files:
-            match = NAME.fullmatch(path.stem)
-            if match is None:
-                complain(f"{path}: expected a name such as Patient00188_Plane3_3_of_3.png")
+            try:
+                patient, caption = patient_of(path.stem), caption_of(path)
+            except SourceError as error:
+                complain(f"{path}: {error}")
                 continue
-            load = partial(_load, path)
-            yield RawImage(path.stem, plane, "fetal_planes_db", "barcelona", match[1], load, path=path)
+            yield RawImage(
+                path.stem, plane, "fetal_planes_db", "barcelona", patient, partial(_load, path),
+                path=path, published="train", caption=caption,
+            )  # fmt: skip
+
+
+def check_lora_list(folder: Path, complain: Complain = refuse) -> None:
+    """Compare the folders with the list beside them: each row and each image without the other is told to `complain`.
+
+    Rows of the cervix, which is none of our planes, are left out; `fu_lora_lists.missing_images` counts them.
+
+    Raises:
+        SourceError: no list, or a missing column.
+    """
+    rows = {(row.plane, row.name) for row in read_list(folder / LIST, complain) if row.plane}
+    there = {(plane, path.stem) for plane in PLANES for path in pictures_in(folder / plane, complain)}
+    for plane, name in sorted(rows - there, key=str):
+        complain(f"{folder / LIST}: {name} is listed as {plane}, but {plane}/{name}.png is not there")
+    for plane, name in sorted(there - rows):
+        complain(f"{folder / plane / name}.png: is not on the list {LIST} as {plane}")
 
 
 def _load(path: Path) -> tuple[np.ndarray, None]:

@@ -137,12 +137,26 @@ def test_evaluate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_balanced_batches_take_the_classes_in_turn() -> None:
     targets = torch.tensor([0] * 50 + [1] * 5 + [4] * 2)
-    cfg = TINY.model_copy(update={"batch_size": 7})
-    chosen = torch.cat([train.batch(targets, cfg, done) for done in range(1, 7)])
+    cfg, real = TINY.model_copy(update={"batch_size": 7}), torch.zeros(57, dtype=torch.bool)
+    chosen = torch.cat([train.batch(targets, real, cfg, done, None) for done in range(1, 7)])
     assert torch.bincount(targets[chosen]).tolist() == [14, 14, 0, 0, 14]
     assert sorted(chosen[targets[chosen] == 4].tolist()) == [55] * 7 + [56] * 7
-    plain = torch.cat([train.batch(targets, cfg.model_copy(update={"balanced": False}), d) for d in range(1, 10)])
+    anyhow = cfg.model_copy(update={"balanced": False})
+    plain = torch.cat([train.batch(targets, real, anyhow, done, None) for done in range(1, 10)])
     assert sorted(plain[:57].tolist()) == list(range(57))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_a_share_of_synthetic_images_is_kept_within_each_class(balanced: bool) -> None:
+    targets = torch.tensor([0] * 40 + [1] * 20)
+    synthetic = torch.arange(60) % 4 == 0
+    cfg = TINY.model_copy(update={"batch_size": 10, "balanced": balanced})
+    for share, low, high in ((0.0, 0, 0), (1.0, 1, 1), (0.25, 0.15, 0.35)):
+        chosen = torch.cat([train.batch(targets, synthetic, cfg, done, share) for done in range(1, 31)])
+        assert low <= synthetic[chosen].float().mean() <= high
+        assert (targets[chosen] == 1).float().mean() == pytest.approx(0.5 if balanced else 1 / 3, abs=0.11)
+    only_real = torch.cat([train.batch(targets, torch.zeros_like(synthetic), cfg, done, 1.0) for done in range(1, 4)])
+    assert len(only_real) == 30  # a class without synthetic images shows its real ones
 
 
 def test_augmentation() -> None:

@@ -10,7 +10,8 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, breaches, check, pixel_digest
+from fulora.data.leaks import Ledger
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, check, pixel_digest
 
 
 def real(image_id: str, split: Split = "train", patient: str = "1", **values: object) -> Image:
@@ -30,9 +31,21 @@ def picture(row: Image, *, masked: bool = False) -> Picture:
     return Picture(row, noise, (noise > 128).astype(np.uint8) if masked else None)
 
 
+def breaches(rows: list[Image], tainted_by: list[str] | None = None) -> list[str]:
+    ledger = Ledger(tainted_by or [])
+    for row in rows:
+        ledger.add(row)
+    return ledger.breaches()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"image_id": ""}, "an id is 1 to 200 characters"),
+        ({"image_id": "a\nb"}, "an id is 1 to 200 characters"),
+        ({"image_id": "c:a"}, "an id is 1 to 200 characters"),
+        ({"image_id": "."}, "neither begins nor ends with a blank or a dot"),
+        ({"image_id": "a" * 201}, "an id is 1 to 200 characters"),
         ({"patient": ""}, "i: a real image needs a patient"),
         ({"pixel_size_mm": 0.0}, "a measure is positive, or None"),
         ({"hc_mm": -1.0}, "a measure is positive, or None"),
@@ -86,6 +99,7 @@ def test_clean_rows_have_no_breaches() -> None:
     ("rows", "taints", "message"),
     [
         ([real("a"), real("a")], [], "a: the id stands 2 times"),
+        ([real("x/a"), real("X_a", sha256="y")], [], "X_a: the id stands 2 times"),
         ([real("a"), real("b", "test")], [], "s/A/1: the patient is in test and train"),
         (
             [real("a", sha256="x"), real("b", "test", "2", sha256="x")],
@@ -117,7 +131,7 @@ def test_all_kinds_of_breaches_come_at_once() -> None:
     rows = [real("a"), real("a", "test", sha256="y"), real("c", "validation", "2", sha256="y")]
     found = breaches(rows, ["s/A/2"])
     assert len(found) == 4
-    assert len(breaches([real(str(n), s) for n in range(30) for s in ("train", "test")])) == 10 + 1 + 10
+    assert len(breaches([real(str(n), s) for n in range(30) for s in ("train", "test")])) == 11 + 1 + 11
 
 
 def files(folder: Path) -> set[str]:

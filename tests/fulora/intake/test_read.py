@@ -10,7 +10,7 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.labels import PLANES
-from fulora.data.manifest import breaches
+from fulora.data.manifest import Picture, check
 from fulora.intake.config import (
     AfricanPlanesConfig,
     CurateConfig,
@@ -20,8 +20,9 @@ from fulora.intake.config import (
     PsfhsConfig,
     SourceConfig,
 )
+from fulora.intake.curation import Curation, fit
 from fulora.intake.raw import SourceError
-from fulora.intake.read import curated, fit, read_source
+from fulora.intake.read import Inputs, read_source
 from fulora.intake.sources.hc18 import LIST
 
 
@@ -93,7 +94,11 @@ def test_folders_are_those_of_the_sources_on_disk() -> None:
 @pytest.mark.parametrize("source", [LoraPlanesConfig(), AfricanPlanesConfig(), Hc18Config(), PsfhsConfig()])
 def test_a_source_on_disk_needs_its_folder(source: LoraPlanesConfig) -> None:
     with pytest.raises(SourceError, match=rf"source {source.kind}: needs a folder under data_root"):
-        read_source(source, None, 32)
+        read_source(source, Inputs(), 32)
+
+
+def curated(config: CurateConfig, folders: list[Path | None]) -> list[Picture]:
+    return list(Curation(config, [Inputs(folder) for folder in folders]).pictures())
 
 
 def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
@@ -115,15 +120,21 @@ def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
 
 def test_a_limit_keeps_the_first_so_many(tmp_path: Path) -> None:
     folder = heads(tmp_path / "hc18", 2)
-    assert [image.name for image in read_source(Hc18Config(limit=3), folder, 32)] == ["000_HC", "000_2HC", "001_HC"]
-    assert len(list(read_source(Hc18Config(), folder, 32))) == 4
+    assert [image.name for image in read_source(Hc18Config(limit=3), Inputs(folder), 32)] == [
+        "000_HC",
+        "000_2HC",
+        "001_HC",
+    ]
+    assert len(list(read_source(Hc18Config(), Inputs(folder), 32))) == 4
 
 
 @pytest.mark.parametrize(("how", "scale"), [("letterbox", 64 / 128), ("crop", 64 / 96)])
 def test_heads_are_fitted_with_their_masks_and_pixel_sizes(tmp_path: Path, how: str, scale: float) -> None:
     source = Hc18Config(role="train+validation+test")
-    config = CurateConfig.model_validate({"sources": (source,), "image_size_px": 64, "fit": how})
-    pictures = list(curated(config, [heads(tmp_path / "hc18", 6)]))
+    config = CurateConfig.model_validate(
+        {"sources": (source,), "image_size_px": 64, "fit": how, "deidentify": "nothing"}
+    )
+    pictures = curated(config, [heads(tmp_path / "hc18", 6)])
     assert len(pictures) == 12
     splits = defaultdict(set)
     for number, picture in enumerate(pictures):
@@ -141,14 +152,14 @@ def test_heads_are_fitted_with_their_masks_and_pixel_sizes(tmp_path: Path, how: 
         splits[row.patient_key].add(row.split)
     assert all(len(found) == 1 for found in splits.values())
     assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
-    assert breaches([picture.row.model_copy(update={"sha256": picture.row.image_id}) for picture in pictures]) == []
+    check([picture.row.model_copy(update={"sha256": picture.row.image_id}) for picture in pictures])
 
 
 PHANTOMS = PhantomsConfig(role="train", sites=("A", "B"), planes=("brain", "other"), per_plane=3, seed=5)
 
 
 def test_phantoms_bring_their_known_truth() -> None:
-    images = list(read_source(PHANTOMS, None, 32))
+    images = list(read_source(PHANTOMS, Inputs(), 32))
     assert len(images) == 2 * 2 * 3
     assert len({image.name for image in images}) == 12
     for image in images:
@@ -162,10 +173,10 @@ def test_phantoms_bring_their_known_truth() -> None:
 
 def test_later_phantoms_are_other_patients_and_a_longer_set_starts_the_same() -> None:
     later = PHANTOMS.model_copy(update={"first_patient": 100})
-    patients = [{(i.site, i.patient) for i in read_source(source, None, 32)} for source in (PHANTOMS, later)]
+    patients = [{(i.site, i.patient) for i in read_source(source, Inputs(), 32)} for source in (PHANTOMS, later)]
     assert not patients[0] & patients[1]
-    longer = list(read_source(PHANTOMS.model_copy(update={"per_plane": 5}), None, 32))
-    for image in read_source(PHANTOMS, None, 32):
+    longer = list(read_source(PHANTOMS.model_copy(update={"per_plane": 5}), Inputs(), 32))
+    for image in read_source(PHANTOMS, Inputs(), 32):
         same = next(other for other in longer if other.name == image.name)
         np.testing.assert_array_equal(same.load()[0], image.load()[0])
 
@@ -173,9 +184,9 @@ def test_later_phantoms_are_other_patients_and_a_longer_set_starts_the_same() ->
 def test_sources_are_put_together_in_order(tmp_path: Path) -> None:
     test = PhantomsConfig(role="test", sites=("C",), planes=PLANES, per_plane=1)
     config = CurateConfig(sources=(PHANTOMS, Hc18Config(role="validation"), test), image_size_px=32)
-    pictures = list(curated(config, [None, heads(tmp_path / "hc18", 1), None]))
+    pictures = curated(config, [None, heads(tmp_path / "hc18", 1), None])
     assert [p.row.split for p in pictures] == ["train"] * 12 + ["validation"] * 2 + ["test"] * 5
     assert {p.row.source for p in pictures} == {"phantoms", "hc18"}
     assert {p.pixels.shape for p in pictures} == {(32, 32)}
     with pytest.raises(ValueError, match="zip"):
-        list(curated(config, [None]))
+        (curated(config, [None]))

@@ -1,0 +1,139 @@
+"""Exports: an image set in the formats that other tools read, with every picture's file unchanged."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from fulora.data.card import CardConfig, Format, card_text, splits
+from fulora.data.labels import Split
+from fulora.data.manifest import Image, ImageSet, check
+from fulora.data.marking import read_mark
+from fulora.workspace import scratch
+
+
+class ExportError(ValueError):
+    """An image set that cannot be exported as asked."""
+
+
+def export(
+    images: ImageSet,
+    format: Format,
+    out: Path,
+    *,
+    card: CardConfig | None = None,
+    repeats: int = 1,
+    shard_bytes: int = 256 * 2**20,
+) -> Path:
+    """Export an image set. Equal sets give equal bytes; `out` is complete or absent; pictures are read one at a time.
+
+    Args:
+        out: the folder to make. It must not be there.
+        card: title, licence and citations for the card and the metadata.
+        repeats: kohya only: how often its trainer shows each image an epoch.
+        shard_bytes: parquet and webdataset only: a file is closed before its pictures exceed this.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ExportError: `out` is there; no images (kohya: none to train on); a picture's file is missing, named twice or
+            outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
+            `mlcroissant` is not installed (croissant).
+        ManifestError: the set breaks a rule of `fulora.data.leaks`.
+    """
+    card = card or CardConfig()
+    every = images.rows()
+    rows = [row for row in every if format != "kohya" or row.split == "train"]
+    if not rows:
+        wanted = "images to train on" if format == "kohya" else "images"
+        raise ExportError(f"{images.path}: holds no {wanted}; there is nothing to export")
+    if out.exists() or out.is_symlink():
+        raise ExportError(f"{out}: is there already; remove it, or export to another folder")
+    for name, number in (("repeats", repeats), ("shard_bytes", shard_bytes)):
+        if number < 1:
+            raise ExportError(f"{name}: is {number}; it is at least 1")
+    check(every, images.tainted_by())
+    _check_files(images, rows)
+    work = scratch(out)
+    if work.exists():  # an export was killed
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    try:
+        use = _write(images, rows, format, work, card, repeats, shard_bytes)
+        text = card_text(rows, images.tainted_by(), format, card, use)
+        (work / "README.md").write_text(text, encoding="utf-8")
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def shards(images: ImageSet, rows: Sequence[Image], shard_bytes: int) -> dict[Split, list[list[Image]]]:
+    """The rows of each split in their order, cut so that a part's pictures are within `shard_bytes`, or are one."""
+    found: dict[Split, list[list[Image]]] = {}
+    for split in splits(rows):
+        parts: list[list[Image]] = []
+        filled = shard_bytes
+        for row in (row for row in rows if row.split == split):
+            size = sum(path.stat().st_size for path in files(images, row))
+            if filled + size > shard_bytes:
+                parts.append([])
+                filled = 0
+            parts[-1].append(row)
+            filled += size
+        found[split] = parts
+    return found
+
+
+def files(images: ImageSet, row: Image) -> list[Path]:
+    """The files of a row: its picture, and its mask where it has one."""
+    return [images.path / row.split / name for name in (row.file_name, row.mask_file) if name]
+
+
+def _check_files(images: ImageSet, rows: Sequence[Image]) -> None:
+    """Raises ExportError for a file that is outside the set, named twice or missing, and for a missing mark."""
+    for row in rows:
+        for name in (row.file_name, row.mask_file):
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise ExportError(
+                    f"{row.image_id}: its file {name!r} is outside the set; the set's metadata is damaged"
+                )
+    named = Counter((row.split, name) for row in rows for name in (row.file_name, row.mask_file) if name)
+    repeated = [f"{split}/{name}" for (split, name), count in named.items() if count > 1]
+    if repeated:
+        raise ExportError(f"{repeated[0]}: several images name this file; the set's metadata is damaged")
+    for row in rows:
+        missing = [path for path in files(images, row) if not path.is_file()]
+        if missing:
+            raise ExportError(f"{row.image_id}: its file {missing[0]} is not there; make the set anew")
+        if row.origin == "synthetic":
+            mark = read_mark(images.path / row.split / row.file_name)
+            if mark is None or not mark.synthetic:
+                raise ExportError(
+                    f"{row.image_id}: is synthetic, and its file {row.file_name} does not say so; make the set anew: "
+                    "`ImageSet.write` marks every picture"
+                )
+
+
+def _write(
+    images: ImageSet, rows: Sequence[Image], format: Format, out: Path, card: CardConfig, repeats: int, size: int
+) -> str:
+    """Write one format into `out`; returns how it is loaded. Imports only what this format needs."""
+    match format:
+        case "parquet":
+            from fulora.data.export_parquet import write_parquet
+
+            return write_parquet(images, shards(images, rows, size), out)
+        case "webdataset":
+            from fulora.data.export_webdataset import write_webdataset
+
+            return write_webdataset(images, shards(images, rows, size), out)
+        case "croissant":
+            from fulora.data.export_croissant import write_croissant
+
+            return write_croissant(images, rows, out, card)
+        case "kohya":
+            from fulora.data.export_kohya import write_kohya
+
+            return write_kohya(images, rows, out, repeats)

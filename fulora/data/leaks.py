@@ -1,0 +1,79 @@
+"""What a set may not hold: ids that stand twice, and patients, pictures or a generator's patients across splits."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fulora.data.labels import Split
+    from fulora.data.manifest import Image
+
+SHOWN = 10
+"""Breaches of one kind that are named; the rest are counted."""
+
+
+def id_key(image_id: str) -> str:
+    """What makes two ids the same: as file names they would collide where case does not count."""
+    return image_id.replace("/", "_").casefold()
+
+
+class Ledger:
+    """Rows go in one at a time; what was seen of them is kept, some 300 bytes a row, never the rows.
+
+    Args:
+        tainted_by: keys of the patients that a generator behind the synthetic images was trained on.
+    """
+
+    def __init__(self, tainted_by: Iterable[str] = ()) -> None:
+        self._tainted = frozenset(tainted_by)
+        self._ids: set[str] = set()
+        self._repeated: dict[str, int] = {}
+        self._patients: dict[str, set[Split]] = {}
+        self._first: dict[bytes, tuple[Split, str]] = {}
+        self._same: dict[bytes, list[tuple[Split, str]]] = defaultdict(list)
+
+    def add(self, row: "Image") -> None:
+        """Take note of a row."""
+        key = id_key(row.image_id)
+        if key in self._ids:
+            self._repeated[row.image_id] = self._repeated.get(row.image_id, 1) + 1
+        self._ids.add(key)
+        if row.patient_key:
+            self._patients.setdefault(row.patient_key, set()).add(row.split)
+        digest, here = (
+            row.sha256.encode() if len(row.sha256) != 64 else bytes.fromhex(row.sha256),
+            (row.split, row.image_id),
+        )
+        if digest in self._first:
+            self._same[digest].append(here)
+        else:
+            self._first[digest] = here
+
+    def breaches(self) -> list[str]:
+        """What is wrong with the rows so far, at most ten lines of a kind and one that counts the rest."""
+        ids = [f"{name}: the id stands {n} times; ids are unique" for name, n in self._repeated.items()]
+        crossing = {key: found for key, found in self._patients.items() if len(found) > 1}
+        patients = [
+            f"{key}: the patient is in {_and(found)}; a patient belongs to one split" for key, found in crossing.items()
+        ]
+        groups = ([self._first[digest], *others] for digest, others in self._same.items())
+        pictures = [
+            f"identical pixels are in {_and(splits)}: {', '.join(name for _, name in group)}"
+            for group in groups
+            if len(splits := {split for split, _ in group}) > 1
+        ]
+        held_out = {key for key, found in self._patients.items() if found & {"validation", "test"}}
+        taints = [
+            f"{key}: a generator was trained on this patient, who is in validation or test"
+            for key in sorted(held_out & self._tainted)
+        ]
+        return [line for kind in (ids, patients, pictures, taints) for line in _first_of(kind)]
+
+
+def _and(splits: "set[Split]") -> str:
+    return " and ".join(sorted(splits))
+
+
+def _first_of(lines: Sequence[str]) -> list[str]:
+    rest = len(lines) - SHOWN
+    return [*lines[:SHOWN], *([f"... and {rest} more of this kind"] if rest > 0 else [])]

@@ -1,0 +1,256 @@
+"""What would leak or mislead in a folder of images, found before anything is trained on it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Literal, get_args
+
+import numpy as np
+
+from fulora.config import Json
+from fulora.intake.raw import NOT_LISTED, NOT_THERE
+from fulora.intake.survey import Facts, near_pairs
+
+Severity = Literal["leak", "misleading", "note"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+HC_TOLERANCE = 0.05
+PIXEL_SIZES_MM = (0.01, 2.0)
+SHORTCUT = 0.25
+"""How much more often than overall a machine or site must show one plane before it is told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that was found.
+
+    Attributes:
+        severity: a `leak` lets a test see what was trained on; something `misleading` makes numbers wrong; a `note` is
+            worth knowing.
+        count: how many images, rows, groups or pairs, as `text` says.
+        examples: all of them, a line each.
+    """
+
+    severity: Severity
+    kind: str
+    count: int
+    text: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Everything a check has to say of a folder."""
+
+    kind: str
+    counts: dict[str, dict[str, int]]
+    n_images: int
+    n_patients: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing would leak or mislead."""
+        return all(found.severity == "note" for found in self.findings)
+
+    def to_json(self) -> Json:
+        """The same facts for programs."""
+        return {
+            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,
+            "counts": self.counts, "findings": [asdict(found) for found in self.findings],
+        }  # fmt: skip
+
+
+def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence[Finding] = ()) -> Check:
+    """All findings, leaks first.
+
+    Args:
+        kind: the layout the folder was read as.
+        told: what the reader said of rows and files that it left out.
+        more: what else was found.
+    """
+    good = [found for found in facts if not found.error]
+    findings = [
+        *chain.from_iterable(find(good) for find in (_same_pixels, _near, _patients, _masks, _measures, _looks)),
+        *_unusable(facts, told),
+        *more,
+    ]
+    findings.sort(key=lambda found: SEVERITIES.index(found.severity))
+    return Check(kind, _counts(facts), len(facts), len({found.patient for found in facts}), tuple(findings))
+
+
+def _counts(facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
+    by: dict[str, Callable[[Facts], str]] = {
+        "plane": lambda found: found.image.plane,
+        "site": lambda found: found.image.site,
+        "machine": lambda found: found.image.machine or "not said",
+        "published split": lambda found: found.image.published or "not said",
+        "size": lambda found: f"{found.width} x {found.height}" if found.width else "not read",
+        "mode": lambda found: found.mode or "not read",
+        "mask": lambda found: "with" if found.mask else "without",
+        "pixel size": lambda found: "known" if found.image.pixel_size_mm else "unknown",
+    }
+    return {name: dict(Counter(map(of, facts)).most_common()) for name, of in by.items()}
+
+
+def finding(severity: Severity, kind: str, text: str, examples: Sequence[str]) -> list[Finding]:
+    """A finding with a line for each example, or nothing where there are none."""
+    return [Finding(severity, kind, len(examples), text, tuple(examples))] if examples else []
+
+
+def _same_pixels(facts: Sequence[Facts]) -> list[Finding]:
+    groups = defaultdict(list)
+    for found in facts:
+        groups[found.digest].append(found)
+    same = [group for group in groups.values() if len(group) > 1]
+    crossing = [group for group in same if len({found.patient for found in group}) > 1]
+    halves = [group for group in same if len({found.image.published for found in group} - {None}) > 1]
+    labels = [group for group in same if len({found.image.plane for found in group}) > 1]
+    within = [group for group in same if len({found.patient for found in group}) == 1]
+    return [
+        *finding("leak", "identical across splits", "pictures stand pixel for pixel in two published splits",
+                  list(map(_group, halves))),
+        *finding("leak", "identical across patients", "pictures stand under several patients, pixel for pixel: "
+                  "patient-wise splits leak unless those patients stay together", list(map(_group, crossing))),
+        *finding("misleading", "labels disagree", "identical pictures are labelled as different planes",
+                  list(map(_group, labels))),
+        *finding("misleading", "identical within a patient", "a patient's pictures stand twice and count double",
+                  list(map(_group, within))),
+    ]  # fmt: skip
+
+
+def _group(group: Sequence[Facts]) -> str:
+    return " = ".join(
+        f"{found.image.name} ({found.image.site} {found.image.patient}, {found.image.plane})" for found in group
+    )
+
+
+def _near(facts: Sequence[Facts]) -> list[Finding]:
+    pairs = [(facts[a], facts[b], alike) for a, b, alike in near_pairs(facts) if facts[a].digest != facts[b].digest]
+    across = [pair for pair in pairs if pair[0].patient != pair[1].patient]
+    within = [pair for pair in pairs if pair[0].patient == pair[1].patient]
+    return [
+        *finding("leak", "near duplicates across patients", "pairs of two patients show nearly the same picture: keep "
+                  "them in one split", list(map(_pair, across))),
+        *finding("note", "near duplicates within a patient", "pairs of one patient show nearly the same picture",
+                  list(map(_pair, within))),
+    ]  # fmt: skip
+
+
+def _pair(pair: tuple[Facts, Facts, float]) -> str:
+    first, second, alike = pair
+    return f"{_group([first]).strip()} ~ {_group([second])}, correlation {alike:.3f}"
+
+
+def _patients(facts: Sequence[Facts]) -> list[Finding]:
+    images, halves = defaultdict(list), defaultdict(set)
+    for found in facts:
+        images[found.patient].append(found.image.name)
+        halves[found.patient].add(found.image.published)
+    several = [f"{patient}: {', '.join(names)}" for patient, names in images.items() if len(names) > 1]
+    both = [
+        f"{patient}: {' and '.join(sorted(s or '?' for s in found))}"
+        for patient, found in halves.items()
+        if len(found) > 1
+    ]
+    return [
+        *finding("leak", "patients in two splits", "patients stand in two published splits", both),
+        *finding("note", "patients with several images", "patients (or exams) have several images: split by patient, "
+                  "never by image", several),
+        *_shortcuts(facts, "machine", [found.image.machine for found in facts]),
+        *_shortcuts(facts, "site", [found.image.site for found in facts]),
+    ]  # fmt: skip
+
+
+def _shortcuts(facts: Sequence[Facts], what: str, values: Sequence[str]) -> list[Finding]:
+    """Machines or sites that show one plane far more often than the others do."""
+    overall = Counter[str](found.image.plane for found in facts)
+    by: dict[str, Counter[str]] = defaultdict(Counter)
+    for value, found in zip(values, facts, strict=True):
+        by[value][found.image.plane] += 1
+    told = []
+    for value, planes in by.items():
+        plane, count = planes.most_common(1)[0]
+        share, usual = count / planes.total(), overall[plane] / len(facts)
+        if value and planes.total() >= 30 and share - usual >= SHORTCUT:
+            told.append(f"{value}: {plane} is {share:.0%} of its {planes.total()} images, {usual:.0%} of all")
+    missing = [
+        f"{value}: no {', '.join(sorted(set(overall) - set(planes)))}" for value, planes in by.items()
+        if value and set(overall) - set(planes)
+    ]  # fmt: skip
+    return [
+        *finding("note", f"{what} tells the plane", f"a network may read the {what} instead of the anatomy", told),
+        *finding("note", f"planes missing at a {what}", "means over planes do not compare there", missing),
+    ]
+
+
+def _masks(facts: Sequence[Facts]) -> list[Finding]:
+    masked = [(found.image.name, found.mask) for found in facts if found.mask is not None]
+    usual = Counter(mask.classes for _, mask in masked).most_common(1)
+    empty = [name for name, mask in masked if not mask.classes]
+    odd = [f"{name}: classes {mask.classes}" for name, mask in masked if mask.classes not in ((), usual[0][0])]
+    parts = [f"{name}: {max(mask.parts)} parts" for name, mask in masked if max(mask.parts, default=1) > 1]
+    missing = [found.image.name for found in facts if found.mask is None] if masked else []
+    return [
+        *finding("misleading", "empty masks", "masks mark nothing", empty),
+        *finding(
+            "misleading", "odd mask classes", f"masks have other classes than the usual {usual and usual[0][0]}", odd
+        ),
+        *finding("misleading", "masks in several parts", "masks have specks beside the structure", parts),
+        *finding("note", "images without a mask", "images have no mask while others do", missing),
+    ]
+
+
+def _measures(facts: Sequence[Facts]) -> list[Finding]:
+    sizes = {found.image.name: found.image.pixel_size_mm for found in facts}
+    known = [size for size in sizes.values() if size]
+    low, high = PIXEL_SIZES_MM
+    middle = float(np.median(known)) if known else 0.0
+    odd = [
+        f"{name}: {size:g} mm" for name, size in sizes.items()
+        if size and (not low <= size <= high or not middle / 10 <= size <= middle * 10)
+    ]  # fmt: skip
+    unknown = [name for name, size in sizes.items() if size is None] if known else []
+    apart = [
+        f"{found.image.name}: {found.image.hc_mm:.1f} mm listed, {found.mask.hc_mm:.1f} mm on its mask"
+        for found in facts
+        if found.mask and found.mask.hc_mm and found.image.hc_mm
+        and abs(found.mask.hc_mm - found.image.hc_mm) > HC_TOLERANCE * found.image.hc_mm
+    ]  # fmt: skip
+    return [
+        *finding("misleading", "odd pixel sizes", f"pixel sizes lie outside {low:g} to {high:g} mm, or ten times off "
+                  f"the median of {middle:.3g} mm", odd),
+        *finding("misleading", "circumferences that do not fit", "the listed HC and the mask's differ by more than "
+                  "5 %: the pixel size, the reference or the mask is wrong", apart),
+        *finding("note", "unknown pixel sizes", "images have no pixel size while others do: no mm for them", unknown),
+    ]  # fmt: skip
+
+
+def _looks(facts: Sequence[Facts]) -> list[Finding]:
+    constant = [f"{found.image.name}: all {found.lowest}" for found in facts if found.lowest == found.highest]
+    sizes = defaultdict(set)
+    for found in facts:
+        sizes[found.image.site].add((found.width, found.height))
+    fixed = {site: next(iter(found)) for site, found in sizes.items() if len(found) == 1}
+    tell = len(fixed) > 1 and len(fixed) == len(sizes) and len(set(fixed.values())) == len(fixed)
+    shown = [f"{site}: {width} x {height}" for site, (width, height) in fixed.items()] if tell else []
+    return [
+        *finding("misleading", "constant images", "pictures show nothing", constant),
+        *finding("note", "size tells the site", "every site has its own picture size: a resize that distorts tells "
+                  "sites apart", shown),
+    ]  # fmt: skip
+
+
+def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
+    broken = [found.error for found in facts if found.error]
+    gone = [message for message in told if NOT_THERE in message]
+    strays = [message for message in told if NOT_LISTED in message]
+    rest = [message for message in told if message not in {*gone, *strays}]
+    return [
+        *finding("misleading", "unreadable images", "images cannot be used", broken),
+        *finding("misleading", "rows without files", "rows of the list have no image", gone),
+        *finding(
+            "misleading", "files without rows", "picture files are on no list: nobody knows what they show", strays
+        ),
+        *finding("misleading", "rows or files left out", "the reader could not use them", rest),
+    ]

@@ -1,0 +1,254 @@
+"""Take burned-in text and overlays out of ultrasound pictures: names, dates, settings, rulers, bars, calipers.
+
+Outside the insonated area everything becomes black. Inside it, on request, what is drawn is painted over with its
+surroundings: letters and crosses, which are thin, sharp and of one level, and dots that stand in a row. An audit row
+says of every picture what was taken, and a contact sheet shows it. It finds most of it, not all: look at the sheets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from fulora.intake.sector import DARK, MIN_SIDE_PX, locate_sector
+
+Where = Literal["outside", "everywhere"]
+WHERES: tuple[Where, ...] = ("outside", "everywhere")
+
+CONTRAST = 24
+"""Gray levels by which a drawn stroke stands out of its surroundings."""
+
+REACH_PX = 40.0
+"""The widest gap between the dots of one line."""
+
+Flags = Bool[np.ndarray, "h w"]
+Gray = UInt8[np.ndarray, "h w"]
+Values = NDArray[np.float64]
+
+
+class DeidentifyError(ValueError):
+    """A picture or a choice that de-identification cannot take."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A picture without overlays, and what was taken.
+
+    Attributes:
+        pixels: (h, w) the cleaned picture.
+        outside: pixels blanked outside the sector that stood out of the background; all others there are 0 as well.
+        inside: pixels painted over inside the sector.
+        sector: the insonated area; all True where it fills the picture or was not found.
+        confident: False where no sector was found; such a picture is kept whole outside, so it must be looked at.
+    """
+
+    pixels: Gray
+    outside: Flags
+    inside: Flags
+    sector: Flags
+    confident: bool
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was taken from one picture.
+
+    Attributes:
+        outside_px, inside_px: pixels blanked outside and painted over inside.
+        share: both, as a share of the picture, 0 to 1.
+        boxes: (x, y, width, height) of each connected group of them.
+    """
+
+    image_id: str
+    site: str
+    outside_px: int
+    inside_px: int
+    share: float
+    boxes: tuple[tuple[int, int, int, int], ...]
+    confident: bool
+
+
+def find_sector(pixels: Gray) -> Flags:
+    """The insonated area of a picture; all True where the scan fills it or no sector can be told.
+
+    Raises:
+        DeidentifyError: not a gray 8-bit picture.
+    """
+    _check(pixels)
+    return locate_sector(pixels).area
+
+
+def clean(pixels: Gray, where: Where = "outside") -> Cleaned:
+    """Take overlays out of a gray picture (h, w), 0 to 255; the same picture gives the same bytes.
+
+    Args:
+        where: "outside" blanks what lies around the sector; "everywhere" also paints over what is drawn on tissue.
+
+    Raises:
+        DeidentifyError: not a gray 8-bit picture, or an unknown `where`.
+    """
+    _check(pixels)
+    if where not in WHERES:
+        raise DeidentifyError(f"where is {where!r}: allowed are {', '.join(WHERES)}")
+    sector = locate_sector(pixels)
+    out = np.where(sector.area, pixels, np.uint8(0))
+    inside = np.zeros(pixels.shape, dtype=bool)
+    if where == "everywhere" and min(pixels.shape) >= MIN_SIDE_PX:
+        deep = cv2.erode(sector.area.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        inside = _grow(_drawn(out, deep) | _drawn(255 - out, deep, dots_only=True), 3)
+        if inside.any():
+            out = np.asarray(cv2.inpaint(out, inside.astype(np.uint8), 3, cv2.INPAINT_TELEA))
+    stood_out = cv2.absdiff(pixels, np.full_like(pixels, sector.background)) > DARK
+    return Cleaned(out, ~sector.area & stood_out, inside, sector.area, sector.confident)
+
+
+def _check(pixels: Gray) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.size == 0:
+        raise DeidentifyError(f"got {pixels.dtype} {pixels.shape}; a picture is uint8 (h, w): read it with read_gray")
+
+
+def _grow(mask: Flags, width: int) -> Flags:
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((width, width), np.uint8))).astype(bool)
+
+
+@dataclass(frozen=True)
+class _Strokes:
+    """Connected groups of seed pixels; group 0 is the rest.
+
+    Attributes:
+        labels: (h, w), the group of every pixel.
+        centre, level, spread, contrast: of each group; gray levels, and their standard deviation.
+        area, width, height: pixels.
+        long: variance along the group over that across it.
+    """
+
+    labels: Int[np.ndarray, "h w"]
+    centre: Float[np.ndarray, "n 2"]
+    level: Values
+    spread: Values
+    contrast: Values
+    area: Values
+    width: Values
+    height: Values
+    long: Values
+
+
+def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
+    seeds, contrast = _seeds(pixels)
+    count, labels, boxes, centre = cv2.connectedComponentsWithStats((seeds & allowed).astype(np.uint8), connectivity=8)
+    where = np.flatnonzero(labels)
+    owner, gray = labels.ravel()[where], pixels.ravel()[where].astype(np.float64)
+    area = np.maximum(np.bincount(owner, minlength=count), 1).astype(np.float64)
+
+    def mean(values: Values) -> Values:
+        return np.asarray(np.bincount(owner, values, count) / area)
+
+    level = mean(gray)
+    spread = np.sqrt(np.maximum(mean(gray**2) - level**2, 0))
+    y, x = np.divmod(where, pixels.shape[1])
+    y, x = y - centre[owner, 1], x - centre[owner, 0]
+    trace, turn = mean(x * x) + mean(y * y), np.hypot(mean(x * x) - mean(y * y), 2 * mean(x * y))
+    long = (trace + turn) / np.maximum(trace - turn, 1e-9)
+    width, height = (boxes[:, i].astype(np.float64) for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    return _Strokes(
+        labels, centre, level, spread, mean(contrast.ravel()[where].astype(np.float64)), area, width, height, long
+    )
+
+
+def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
+    """Bright strokes of letters, crosses and dotted lines."""
+    groups = _strokes(pixels, allowed)
+    small, large = np.minimum(groups.width, groups.height), np.maximum(groups.width, groups.height)
+    extent = groups.area / np.maximum(small * large, 1)
+    compact = (small >= 5) & (large <= max(pixels.shape) / 6) & ((groups.long <= 6) | (small >= 9))
+    keep = compact & (groups.spread <= 12) & (extent <= 0.6) & (not dots_only)
+    dots = np.flatnonzero((large <= 4) & (extent >= 0.5) & (groups.area > 0))
+    dots = dots[dots > 0]
+    keep[dots[_in_rows(groups.centre[dots], groups.level[dots], 0.05)]] = True
+    clear = dots[groups.contrast[dots] >= 3 * CONTRAST]
+    keep[clear[_in_rows(groups.centre[clear], groups.level[clear], 0.25)]] = True
+    keep[0] = False
+    return np.asarray(keep[groups.labels])
+
+
+def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
+    """Pixels that are thin, bright and sharp, falling by 70 % of their contrast within one pixel; the contrast."""
+    contrast = cv2.subtract(pixels, cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+    step = cv2.subtract(pixels, cv2.erode(pixels, np.ones((3, 3), np.uint8)))
+    usual = cv2.blur(step, (31, 31))
+    strong = (contrast >= CONTRAST) & (contrast > 3.0 * usual.astype(np.float32))
+    return strong & (step >= 0.7 * contrast.astype(np.float32)), contrast
+
+
+def _in_rows(centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], uneven: float) -> Int[np.ndarray, " m"]:
+    """Numbers of the dots that stand four in a row, of like levels.
+
+    Each must stand where the two before it point, to 1.5 pixels and the share `uneven` of their gap.
+    """
+    if len(centres) < 4:
+        return np.zeros(0, dtype=np.int64)
+    tree = cKDTree(centres)
+    pairs = tree.query_pairs(REACH_PX, output_type="ndarray")
+    first, second = np.vstack([pairs, pairs[:, ::-1]]).T
+    step = centres[second] - centres[first]
+    length = np.hypot(step[:, 0], step[:, 1])
+    ok = (length >= 3) & (np.abs(level[first] - level[second]) <= 30)
+    first, second, step, length = first[ok], second[ok], step[ok], length[ok]
+    ends = centres[second] + step
+    gap, third = tree.query(ends)
+    good = (gap <= 1.5 + uneven * length) & (np.abs(level[third] - level[second]) <= 30) & (third != first)
+    first, second, third = first[good], second[good], third[good]
+    follows = {(a, b): c for a, b, c in zip(first.tolist(), second.tolist(), third.tolist(), strict=True)}
+    rows = [(a, b, c, follows[(b, c)]) for (a, b), c in follows.items() if (b, c) in follows]
+    return np.unique(np.array(rows, dtype=np.int64).reshape(-1))
+
+
+def removal(cleaned: Cleaned, image_id: str, site: str) -> Removal:
+    """The audit row of one cleaned picture."""
+    taken = cleaned.outside | cleaned.inside
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=8)
+    found = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h, _ in boxes[1:])
+    outside, inside = int(cleaned.outside.sum()), int(cleaned.inside.sum())
+    return Removal(image_id, site, outside, inside, float(taken.mean()), found, cleaned.confident)
+
+
+def removal_sheet(pictures: Sequence[Gray], cleaned: Sequence[Cleaned], most: int = 8) -> UInt8[np.ndarray, "H W 3"]:
+    """A contact sheet, RGB, of the `most` pictures that lost most: before, what was taken in red, after.
+
+    It is 1,200 pixels wide. A yellow frame marks pictures in which no sector was found; they come first.
+
+    Raises:
+        DeidentifyError: no pictures, or as many pictures as results are not given.
+    """
+    if not pictures or len(pictures) != len(cleaned):
+        raise DeidentifyError(
+            f"got {len(pictures)} pictures and {len(cleaned)} results; one result a picture, at least one"
+        )
+    order = sorted(range(len(pictures)), key=lambda i: (cleaned[i].confident, -_taken(cleaned[i]), i))
+    return np.vstack([_row(pictures[i], cleaned[i]) for i in order[:most]])
+
+
+def _taken(cleaned: Cleaned) -> float:
+    return float((cleaned.outside | cleaned.inside).mean())
+
+
+def _row(before: Gray, cleaned: Cleaned) -> UInt8[np.ndarray, "300 1200 3"]:
+    """One row of the sheet: three tiles of 400 x 300."""
+    marked = cv2.cvtColor(before // 2, cv2.COLOR_GRAY2RGB)
+    marked[cleaned.outside | cleaned.inside] = (255, 0, 0)
+    tiles = [cv2.cvtColor(before, cv2.COLOR_GRAY2RGB), marked, cv2.cvtColor(cleaned.pixels, cv2.COLOR_GRAY2RGB)]
+    out = np.full((300, 1200, 3), 60, dtype=np.uint8)
+    scale = min(392 / before.shape[1], 292 / before.shape[0])
+    size = (max(1, int(before.shape[1] * scale)), max(1, int(before.shape[0] * scale)))
+    for column, tile in enumerate(tiles):
+        out[4 : 4 + size[1], 400 * column + 4 : 400 * column + 4 + size[0]] = cv2.resize(
+            tile, size, interpolation=cv2.INTER_AREA
+        )
+    if not cleaned.confident:
+        cv2.rectangle(out, (0, 0), (1199, 299), (255, 255, 0), 2)
+    return out

@@ -1,0 +1,59 @@
+"""Write a folder of DICOM files back without names: every file clean, or none of it in the new folder."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from fulora.intake.deidentify import Where, clean
+from fulora.intake.dicom_profile import ProfileError, write_deidentified
+from fulora.progress import track
+from fulora.workspace import scratch
+
+AUDIT = "audit.json"
+
+
+def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None) -> Path:
+    """Clean copies `0000001.dcm`, ... of every file below a folder, in the order of their names, and `audit.json`.
+
+    The copies' names say nothing; which was which is told to nobody. A file that cannot be cleaned stops it all, and
+    `to` is not made.
+
+    Args:
+        where: where burned-in text is removed; None passes pixels on unchecked, and marks them so.
+
+    Returns:
+        The audit: for every copy, what was done to it, in numbers.
+
+    Raises:
+        ProfileError: `to` is there, there are no files, or a file that is no DICOM image.
+    """
+    if to.exists():
+        raise ProfileError(f"{to}: is there already; name a folder that is not")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise ProfileError(f"{folder}: no files")
+
+    def overlays(frame: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        found = clean(frame, where or "outside")
+        return np.asarray(~found.sector | found.inside)
+
+    work = scratch(to)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        rows = {}
+        for number, path in enumerate(track(files, "DICOM files"), 1):
+            name = f"{number:07d}.dcm"
+            audit = write_deidentified(
+                path, work / name, key=key, clean=overlays if where else None, pixels_unchecked=where is None
+            )
+            rows[name] = asdict(audit)
+        (work / AUDIT).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        work.rename(to)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return to / AUDIT

@@ -1,0 +1,68 @@
+"""Which split every patient of a configured source gets."""
+
+from collections.abc import Sequence
+
+from fulora.data.labels import Split
+from fulora.data.split_file import SplitFile
+from fulora.data.splits import (
+    Member,
+    as_published,
+    by_patient,
+    few_images,
+    few_patients,
+    in_blocks,
+    stratified,
+    without_site,
+)
+from fulora.intake.config import SourceConfig
+
+
+def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
+    """The split of a source's images, by the rule its config names.
+
+    Raises:
+        SplitError: patients that cannot be split as asked.
+    """
+    found, rule = _divided(members, source, seed)
+    left_out = frozenset(member.patient for member in members) - set(found)
+    return SplitFile(rule, found, left_out, _few(members, found, source, seed))
+
+
+def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
+    shares = source.shares()
+    if source.left_out_site:
+        rest: dict[Split, float] = {
+            split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
+        }
+        return without_site(members, source.left_out_site, rest, seed), f"{source.left_out_site} left out, seed {seed}"
+    match source.split:
+        case "stratified":
+            return stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
+        case "patients":
+            return by_patient(members, shares, seed), f"by patient, seed {seed}"
+        case "blocks":
+            return in_blocks(members, shares, source.gap), f"contiguous blocks, gap {source.gap}"
+        case "published":
+            return _published(members, source, seed), f"published, validation by seed {seed}"
+
+
+def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
+    """The published splits that the role names; validation is taken from training patients where there is none."""
+    named, found = source.shares(), as_published(members)
+    if "validation" in named and "validation" not in found.values():
+        training = [member for member in members if found[member.patient] == "train"]
+        share = source.validation_share
+        found |= stratified(training, {"train": 1 - share, "validation": share}, seed)
+    return {patient: split for patient, split in found.items() if split in named}
+
+
+def _few(members: Sequence[Member], found: dict[str, Split], source: SourceConfig, seed: int) -> frozenset[str] | None:
+    """Ids of the images to use where only a few are kept for training; None for all."""
+    if source.images_per_plane is None and source.patients_per_plane is None:
+        return None
+    training = [member for member in members if found.get(member.patient) == "train"]
+    if source.images_per_plane is not None:
+        kept = few_images(training, source.images_per_plane, seed)
+    else:
+        kept = few_patients(training, source.patients_per_plane or 0, seed)
+    return frozenset(kept | {member.image_id for member in members if found.get(member.patient) not in (None, "train")})

@@ -1,0 +1,180 @@
+"""Folders as people have them: which files are pictures, which plane a word names, whose image a name says it is."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pil
+
+from fulora.data.labels import Plane
+from fulora.data.marking import read_mark
+from fulora.intake.decode import read_gray
+from fulora.intake.raw import Complain, SourceError, refuse, within
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
+"""Files that may lie beside pictures: lists, captions, papers, and what trainers keep of a picture."""
+
+CLUTTER = ("thumbs.db", "desktop.ini", "__macosx", "license", "readme")
+MAX_NAME = 180
+"""Bytes: an image set makes its ids of these, and ids have at most 200 characters."""
+
+PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in get_args(Plane)}
+
+
+def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
+    """Every picture file below a folder, in the order of their names.
+
+    Hidden files and what Windows and macOS leave behind do not count, nor do lists and captions. Everything else that
+    is no such file is told to `complain`: other kinds, links that lead out, links to folders, folders and pipes that
+    are named like pictures, names that differ from one before only in case, ending or `/` for `_`.
+
+    Raises:
+        SourceError: no such folder.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(_files(folder, endings, complain)):
+        try:
+            name = _usable(folder, path, endings)
+        except SourceError as error:
+            complain(str(error))
+            continue
+        key = unicodedata.normalize("NFC", name.removesuffix(path.suffix).replace("/", "_")).casefold()
+        if path.suffix.lower() in BESIDE:
+            continue
+        if key in found:
+            complain(f"{path}: named like {found[key].name} but for case, ending or folder; give it another name")
+        else:
+            found[key] = path
+    return list(found.values())
+
+
+def _files(folder: Path, endings: tuple[str, ...], complain: Complain) -> Iterator[Path]:
+    def shut(error: OSError) -> None:
+        complain(f"{error.filename}: cannot be opened ({error.strerror})")
+
+    for place, folders, files in os.walk(folder, onerror=shut):
+        folders[:] = sorted(name for name in folders if not _clutter(name))
+        for path in [Path(place, name) for name in folders]:
+            if path.is_symlink() or path.suffix.lower() in endings:
+                folders.remove(path.name)
+                complain(f"{path}: {'a link to a folder' if path.is_symlink() else 'a folder'}, and no picture")
+        yield from (Path(place, name) for name in files if not _clutter(name))
+
+
+def _clutter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def _usable(folder: Path, path: Path, endings: tuple[str, ...]) -> str:
+    name = path.relative_to(folder).as_posix()
+    check_name(name)
+    if path.suffix.lower() not in (*endings, *BESIDE):
+        raise SourceError(f"{path}: not a kind of file that is read here; read are {', '.join(endings)}")
+    _inside(folder, name)
+    if not path.is_file():
+        raise SourceError(f"{path}: {'a link to nothing' if path.is_symlink() else 'no regular file'}; remove it")
+    return name
+
+
+def check_name(name: str) -> None:
+    r"""Check the name of a file, relative to its folder.
+
+    Raises:
+        SourceError: empty, longer than 180 bytes, a Windows path, with a line break or another control character, with
+            bytes that are not UTF-8, or no file name on every system.
+    """
+    if not name:
+        raise SourceError("a file name is empty; it must name a picture")
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
+        raise SourceError(f"{name!r}: a file name with a control character or bytes that are not UTF-8; rename it")
+    if re.match(r"[A-Za-z]:|.*\\", name):
+        raise SourceError(f"{name!r}: a Windows path; name files with / and from the folder that they are in")
+    if re.search(r'[:*?"<>|]|[ .]$', name.removesuffix(Path(name).suffix)):
+        raise SourceError(f'{name!r}: no file name on every system; rename it without : * ? " < > | and a last blank')
+    if len(name.encode()) > MAX_NAME:
+        raise SourceError(f"{name[:60]!r}...: a file name of {len(name.encode())} bytes; allowed are {MAX_NAME}")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    try:
+        return within(folder, name)
+    except (OSError, RuntimeError) as error:
+        raise SourceError(f"{folder / name}: a link that leads nowhere ({error}); remove it") from error
+
+
+def listed(folder: Path, name: str) -> Path:
+    """The file `name` of a folder, as a list names it.
+
+    Raises:
+        SourceError: a name that cannot be used (`check_name`), that leads out of the folder, or of no file.
+    """
+    check_name(name)
+    if ".." in Path(name).parts:
+        raise SourceError(f"{name!r} leads out of {folder}; name files without ..")
+    path = _inside(folder, name)
+    if not path.is_file():
+        raise SourceError(f"{path}: listed, but the file is not there")
+    return path
+
+
+def plane_named(text: str) -> Plane | None:
+    """The plane that `brain`, `Fetal brain` or `fetal_brain` names, in any case; None where it names none."""
+    return PLANE_NAMES.get(re.sub(r"^fetal[ _]", "", text.strip().lower()))
+
+
+def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str], str]:
+    r"""What tells the patient from a file name, relative to its source's folder.
+
+    Args:
+        pattern: a regular expression with one group, the patient: `Patient(\d+)`. It may match anywhere.
+        patients_unknown: without a pattern, take every image as a patient of its own. Images of one woman may then
+            stand in training and in test, and scores come out too high: for data of which nothing better is known.
+
+    Raises:
+        SourceError: neither or both are given, or the pattern is none or has not one group. What is returned raises it
+            for a name that does not match.
+    """
+    if (pattern is None) != patients_unknown:
+        raise SourceError(
+            "it must be said whose images these are: give patient_pattern, such as Patient(\\d+), or patients_unknown"
+        )
+    if pattern is None:
+        return lambda name: name
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SourceError(f"patient_pattern {pattern!r} is no regular expression ({error})") from error
+    if compiled.groups != 1:
+        raise SourceError(f"patient_pattern {pattern!r} has {compiled.groups} groups; it needs one, the patient")
+    return lambda name: _group(compiled, name)
+
+
+def _group(pattern: re.Pattern[str], name: str) -> str:
+    match = pattern.search(name)
+    if not match or not match[1]:
+        raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds no patient in the name")
+    return str(match[1])
+
+
+def read_real(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """`read_gray`, for folders in which generated pictures may have been put.
+
+    Raises:
+        SourceError: as `read_gray`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
+            parameters that Stable Diffusion's web interface writes.
+    """
+    pixels = read_gray(path)
+    mark = read_mark(path)
+    with Pil.open(path) as image:
+        web_ui = "Sampler:" in str(image.info.get("parameters", ""))
+    if web_ui or (mark is not None and mark.synthetic):
+        raise SourceError(f"{path}: says that it is synthetic; synthetic images are mixed in, not curated")
+    return pixels

@@ -1,0 +1,106 @@
+"""Which layout a folder has, told by the files that only it has."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fulora.data.labels import PLANES, SPLITS
+from fulora.intake.config import SourceKind
+from fulora.intake.folders import PICTURES, plane_named
+from fulora.intake.raw import SourceError
+from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
+from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
+
+LOOKED_AT = 2000
+"""Files that are looked at for one that is DICOM."""
+
+LONGEST_HEADER = 10_000
+
+
+def recognise(folder: Path) -> tuple[SourceKind, Path]:
+    """The layout of a folder, and the folder that has it: itself, or the only one in it.
+
+    Raises:
+        SourceError: no such folder, or none of the layouts.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder")
+    while True:
+        for kind, shows in SHOWS.items():
+            if shows(folder):
+                return kind, folder
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+            break
+        folder = inside[0]
+    raise SourceError(
+        f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a plane "
+        f"({', '.join(PLANES)}), or say kind=... with what the kind needs"
+    )
+
+
+def _has_list(folder: Path, columns: set[str]) -> bool:
+    return any(columns <= _columns(path) for path in folder.glob("*.csv"))
+
+
+def _columns(path: Path) -> set[str]:
+    with path.open("rb") as file:
+        header = file.readline(LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+    return {name.strip(' "\r\n') for name in re.split("[,;\t]", header)}
+
+
+def _fetal(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FETAL_LISTS)
+
+
+def _lora(folder: Path) -> bool:
+    return (folder / "lora_train_data.csv").is_file() and all((folder / plane).is_dir() for plane in PLANES)
+
+
+def _african(folder: Path) -> bool:
+    return any(_has_list(folder, {"Patient_num", "Plane", "Center", name}) for name in ("Image_name", "Filename"))
+
+
+def _hc18(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in HC18_LISTS.values())
+
+
+def _imagefolder(folder: Path) -> bool:
+    names = ("metadata.jsonl", "metadata.csv")
+    return any((folder / place / name).is_file() for place in ("", *SPLITS, "val", "valid") for name in names)
+
+
+def _kohya(folder: Path) -> bool:
+    return any(
+        path.is_dir() and path.name.partition("_")[0].isdecimal() and "_" in path.name for path in folder.iterdir()
+    )
+
+
+def _class_folders(folder: Path) -> bool:
+    return any(
+        path.is_dir() and plane_named(path.name) and any(p.suffix.lower() in PICTURES for p in path.rglob("*"))
+        for path in folder.iterdir()
+    )
+
+
+def _dicom(folder: Path) -> bool:
+    files = (path for path, _ in zip(folder.rglob("*"), range(LOOKED_AT), strict=False) if path.is_file())
+    return any(_magic(path) for path in files)
+
+
+def _magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+SHOWS: Mapping[SourceKind, Callable[[Path], bool]] = {
+    "imagefolder": _imagefolder,
+    "fetal_planes": _fetal,
+    "lora_planes": _lora,
+    "african_planes": _african,
+    "hc18": _hc18,
+    "psfhs": lambda folder: (folder / "image_mha").is_dir(),
+    "kohya": _kohya,
+    "class_folders": _class_folders,
+    "dicom": _dicom,
+}

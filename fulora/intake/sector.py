@@ -1,0 +1,227 @@
+"""The insonated area of an ultrasound picture: what the beam swept, without the screen around it.
+
+Tissue ends softly, in speckle that fades into the dark; letters, rulers and bars end in one step. So the lit pixels are
+opened until strokes fall off, the groups with soft borders are kept, and the area is their convex hull: shadows and
+fluid inside it are black and still belong to it. If two straight beams bound the hull, it is completed to the fan
+as far as tissue reaches sideways and down.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
+
+MIN_SIDE_PX = 32
+"""A smaller picture is kept whole: nothing can be told from it."""
+
+DIM = 6
+"""Gray levels above the background from which tissue is told from letters."""
+
+DARK = 2
+"""Gray levels about the background's own that still count as background."""
+
+LARGE = 0.008
+"""Share of the picture that no letter covers once strokes have fallen off."""
+
+BRIGHT = 50
+"""Gray levels above the background that weak echoes do not reach, and letters do."""
+
+BLOCK = 17
+"""Compression leaves faint blocks, 8 pixels wide, on either side of what is drawn."""
+
+MIN_AREA = 0.08
+MIN_FILL = 0.35
+"""Less of the picture, or a hull that is emptier, is no sector to be sure of."""
+
+Values = NDArray[np.float64]
+Points = Float[np.ndarray, "n 2"]
+Mask = UInt8[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
+class Sector:
+    """The insonated area, and whether it was found.
+
+    Attributes:
+        area: (h, w), True inside; all True where the scan fills the picture or no sector was found.
+        confident: False where no sector was found.
+        background: gray level of the screen around it.
+    """
+
+    area: Bool[np.ndarray, "h w"]
+    confident: bool
+    background: int = 0
+
+
+def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
+    """Find the insonated area; the whole picture, not confident, where the cues do not suffice."""
+    side = min(pixels.shape)
+    whole = np.ones(pixels.shape, dtype=bool)
+    if side < MIN_SIDE_PX:
+        return Sector(whole, confident=False)
+    background = _background(pixels)
+    above = cv2.absdiff(pixels, np.full_like(pixels, background))
+    lit = (above > DIM).astype(np.uint8)
+    tissue = _soft(_groups(_without_strokes(lit, side), above, lit))
+    if not tissue.any():
+        return Sector(whole, confident=False, background=background)
+    lit = (above > DARK).astype(np.uint8)
+    tissue |= _faint(_groups(lit & ~_grow(tissue, 3), above, lit))
+    area = _area(tissue)
+    confident = area.mean() >= MIN_AREA and np.count_nonzero(tissue) >= MIN_FILL * np.count_nonzero(area)
+    return Sector(area if confident else whole, bool(confident), background)
+
+
+def _background(pixels: Mask) -> int:
+    """The commonest dark level along the border; 0 where no level is common."""
+    border = np.concatenate([pixels[:3].ravel(), pixels[-3:].ravel(), pixels[:, :3].ravel(), pixels[:, -3:].ravel()])
+    counts = np.bincount(border, minlength=256)
+    level = int(counts.argmax())
+    return level if level <= 64 and counts[level] >= 0.12 * border.size else 0
+
+
+def _without_strokes(lit: Mask, side: int) -> Mask:
+    """Lit pixels in lit surroundings: strokes thinner than a 50th of the picture's side fall off."""
+    width = max(7, side // 50) | 1
+    dense = (cv2.blur(lit * np.uint8(255), (width, width)) > 217).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return np.asarray(cv2.dilate(dense, disc) & lit)
+
+
+def _grow(mask: Mask, width: int) -> Mask:
+    return np.asarray(cv2.dilate(mask, np.ones((width, width), np.uint8)))
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Connected groups of pixels; group 0 is the rest.
+
+    Attributes:
+        labels: (h, w), the group of every pixel.
+        area, extent: pixels, and their share of the bounding box.
+        bright: share of the pixels above BRIGHT.
+        sharp: share of the border pixels towards the dark where the gray rises within two pixels to half the group's
+            mean (8 to 30 levels).
+        huge: more than 15 % of the picture; its other attributes are not measured.
+    """
+
+    labels: NDArray[np.int32]
+    area: Values
+    extent: Values
+    bright: Values
+    sharp: Values
+    huge: Bool[np.ndarray, " n"]
+
+    def take(self, chosen: Bool[np.ndarray, " n"]) -> Mask:
+        """The pixels of the chosen groups."""
+        return np.asarray((chosen & (np.arange(len(chosen)) > 0)).astype(np.uint8)[self.labels])
+
+
+def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    area = boxes[:, cv2.CC_STAT_AREA].astype(np.float64)
+    huge = area > 0.15 * mask.size
+    huge[0] = True
+    small = np.flatnonzero((~huge)[labels])
+    owner, gray = labels.ravel()[small], above.ravel()[small]
+    mean = np.bincount(owner, gray, count) / area
+    bright = np.bincount(owner[gray > BRIGHT], minlength=count) / area
+    border = small[_grow(1 - lit, 3).ravel()[small] > 0]
+    owner = labels.ravel()[border]
+    rises = _grow(above, 5).ravel()[border] >= np.clip(0.5 * mean, 8, 30)[owner]
+    sharp = np.bincount(owner[rises], minlength=count) / np.maximum(np.bincount(owner, minlength=count), 1)
+    extent = area / (boxes[:, cv2.CC_STAT_WIDTH] * boxes[:, cv2.CC_STAT_HEIGHT])
+    return _Groups(labels, area, extent, bright, sharp, huge)
+
+
+def _soft(groups: _Groups) -> Mask:
+    """The groups that are tissue: huge, or large, or softly bordered, but no filled rectangle."""
+    size = groups.labels.size
+    open_shape = groups.extent <= 0.85
+    soft = (groups.sharp < 0.75) & (groups.area >= max(30, 3e-4 * size))
+    return groups.take((soft | (groups.area > LARGE * size)) & open_shape | groups.huge)
+
+
+def _faint(groups: _Groups) -> Mask:
+    """The groups that are weak echoes beside the tissue: soft and nowhere bright, away from those that are bright.
+
+    Compression leaves such groups around letters as well; those are told by what they surround.
+    """
+    drawn = (groups.bright > 0.05) & ~groups.huge
+    size = groups.labels.size
+    soft = (groups.sharp < 0.5) & (groups.area >= max(12, 3e-5 * size))
+    wide = (groups.area > LARGE * size) & (groups.extent > 0.2)
+    faint = ~drawn & (soft | wide)
+    return np.asarray(groups.take(faint) & ~_grow(groups.take(drawn), BLOCK))
+
+
+def _area(tissue: Mask) -> Bool[np.ndarray, "h w"]:
+    """The hull of the tissue, completed to a fan and cut off at the transducer's face, one pixel wider."""
+    outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.convexHull(np.vstack(outlines))[:, 0].astype(np.float64)
+    area = np.zeros_like(tissue)
+    cv2.fillConvexPoly(area, hull.astype(np.int32), 1)
+    fan = _fan(hull, tissue)
+    if fan is not None:
+        apex, outline = fan
+        whole = np.zeros_like(tissue)
+        cv2.fillConvexPoly(whole, np.rint(outline).astype(np.int32), 1)
+        left, top, width, height = cv2.boundingRect(hull.astype(np.int32))
+        whole[:top], whole[top + height :], whole[:, :left], whole[:, left + width :] = 0, 0, 0, 0
+        if np.count_nonzero(whole) < 1.6 * np.count_nonzero(area):
+            area |= whole
+        border = np.vstack(outlines)[:, 0].astype(np.float64)
+        face = float(np.hypot(*(border - apex).T).min()) - 2
+        if face >= 1:
+            centre = (round(float(apex[0])), round(float(apex[1])))
+            cv2.circle(area, centre, int(face), 0, cv2.FILLED)
+    return _grow(area, 3).astype(bool)
+
+
+def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] | None:
+    """Apex and outline of the fan between the hull's straight left and right beams; None where it has none."""
+    left, right = _beam(hull, tissue, -1), _beam(hull, tissue, 1)
+    if left is None or right is None:
+        return None
+    (start, along), (other, across) = left, right
+    matrix = np.column_stack([along, -across])
+    if abs(np.linalg.det(matrix)) < 0.1:
+        return None
+    apex = start + along * np.linalg.solve(matrix, other - start)[0]
+    if apex[1] > hull[:, 1].min() + 0.1 * min(tissue.shape):
+        return None
+    radius = np.hypot(*(hull - apex).T)
+    first, last = math.atan2(along[0], along[1]), math.atan2(across[0], across[1])
+    angle = np.linspace(first, last, 64)
+    arc = apex + radius.max() * np.column_stack([np.sin(angle), np.cos(angle)])
+    return apex, np.vstack([apex + radius.min() * along, arc, apex + radius.min() * across])
+
+
+def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Points, Points] | None:
+    """A point and the downward direction of the hull's longest straight edge that tissue runs along.
+
+    Args:
+        side: -1 for the left beam, 1 for the right one.
+    """
+    height, width = tissue.shape
+    near, best, found = _grow(tissue, 5), 0.0, None
+    for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
+        along = (end - start) * (1 if end[1] > start[1] else -1)
+        length = math.hypot(*along)
+        middle = (start + end) / 2
+        outer = min(middle[0], middle[1], width - 1 - middle[0], height - 1 - middle[1]) < 2
+        if (
+            length < 0.2 * min(height, width)
+            or outer
+            or not 3 <= math.degrees(math.atan2(side * along[0], along[1])) <= 75
+            or side * (middle[0] - hull[:, 0].mean()) < 0
+        ):
+            continue
+        points = np.rint(start + np.linspace(0.02, 0.98, int(length))[:, None] * (end - start)).astype(int)
+        support = float(near[points[:, 1], points[:, 0]].mean())
+        if support >= 0.6 and support * length > best:
+            best, found = support * length, (start, along / length)
+    return found

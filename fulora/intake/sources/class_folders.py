@@ -1,0 +1,87 @@
+"""Any folder with one folder a plane: `<plane>/<anything>.png`, as most people have their own images.
+
+The folders are named like the planes, `brain`, `Fetal brain` or `fetal_brain`, in any case; below them anything goes.
+`brain/007_mask.png` is the mask of `brain/007.png` if that is said to be so. Such a folder says nothing of pixel sizes.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fulora.data.labels import PLANES, Plane
+from fulora.intake.folders import patient_finder, pictures_in, plane_named, read_real
+from fulora.intake.masks import checked_mask, read_classes
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+
+
+def read_class_folders(
+    folder: Path,
+    patient_pattern: str | None = None,
+    patients_unknown: bool = False,
+    site: str = "",
+    source: str = "class_folders",
+    mask_suffix: str | None = None,
+    complain: Complain = refuse,
+) -> Iterator[RawImage]:
+    r"""Every picture of the plane folders; other folders and masks without an image are told to `complain`.
+
+    Args:
+        patient_pattern: a regular expression with one group, the patient, found in the path below `folder`:
+            `Patient(\d+)`.
+        patients_unknown: without a pattern, take every image as a patient of its own. Splits may then leak: images of
+            one woman can stand in training and in test, and every score comes out too high.
+        site, source: names that its images get; two folders whose patient numbers may coincide need other names.
+        mask_suffix: what the name of a mask has after that of its image, such as `_mask`; an image without a mask has
+            none. Masks hold class numbers, or are black and white.
+
+    Raises:
+        SourceError: no such folder, no pictures in it, or it is not said how patients are known.
+    """
+    patient_in = patient_finder(patient_pattern, patients_unknown)
+    files = pictures_in(folder, complain)
+    images, masks = _apart(files, mask_suffix)
+    if not images:
+        raise SourceError(f"{folder}: no pictures; expected one folder a plane: {', '.join(PLANES)}")
+    for stem in sorted(masks.keys() - images.keys()):
+        complain(f"{masks[stem]}: a mask without an image beside it")
+    unknown = set()
+    for stem, path in images.items():
+        name = stem.relative_to(folder).as_posix()
+        try:
+            plane = _plane(folder, name)
+            if plane is None:
+                unknown.add(name.split("/")[0])
+                continue
+            patient = patient_in(name)
+        except SourceError as error:
+            complain(str(error))
+            continue
+        mask = masks.get(stem)
+        yield RawImage(name, plane, source, site, patient, partial(_load, path, mask), path=path, mask_path=mask)
+    for top in sorted(unknown):
+        complain(f"{folder / top}: unknown plane; its folder is named like one of {', '.join(PLANES)}, intrapartum")
+
+
+def _apart(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Path], dict[Path, Path]]:
+    """Images and masks, each by the path of the image without its ending."""
+    images, masks = {}, {}
+    for path in files:
+        if mask_suffix and path.stem.endswith(mask_suffix):
+            masks[path.with_name(path.stem.removesuffix(mask_suffix))] = path
+        else:
+            images[path.with_suffix("")] = path
+    return images, masks
+
+
+def _plane(folder: Path, name: str) -> Plane | None:
+    if "/" not in name:
+        raise SourceError(f"{folder / name}: lies in no plane's folder; expected {', '.join(PLANES)}")
+    return plane_named(name.split("/")[0])
+
+
+def _load(path: Path, mask: Path | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+    pixels = read_real(path)
+    return pixels, None if mask is None else checked_mask(pixels, read_classes(mask), mask)

@@ -1,0 +1,219 @@
+"""Hugging Face image folders with `metadata.jsonl` or `metadata.csv`, and so every image set of fulora's own.
+
+The metadata stands in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names
+are relative to where it stands. Of its columns, `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are
+needed; `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file` are read
+where they are there. Synthetic images are refused: they are mixed with real ones, not curated.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from pydantic import ValidationError
+
+from fulora.data.labels import Plane, Split
+from fulora.data.manifest import Image, pixel_digest
+from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
+from fulora.intake.masks import checked_mask, read_classes
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.tables import MAX_CELL, number_in, read_rows, read_text
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+SPLIT_OF: dict[str, Split] = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+RANGES = {"pixel_size_mm": (0.005, 10.0), "hc_mm": (20.0, 600.0), "aop_deg": (1.0, 180.0)}
+"""What a measure can be in life."""
+
+Row = Mapping[str, object]
+
+
+def read_imagefolder(
+    folder: Path, complain: Complain = refuse, site: str = "", source: str = "imagefolder"
+) -> Iterator[RawImage]:
+    """Every image with a row; rows that cannot be used and images without a row are told to `complain`.
+
+    The rows of an image set of fulora's own come back with the facts they were written with.
+
+    Args:
+        site, source: what images get whose row does not say it.
+
+    Raises:
+        SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder")
+    named: set[Path] = set()
+    names: set[tuple[str, str]] = set()
+    for path in _metadata(folder):
+        for number, row in _rows(path, complain):
+            try:
+                image = _image(folder, path, row, {"site": site, "source": source})
+                if image.path in named or (image.source, image.name) in names:
+                    raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
+            except SourceError as error:
+                complain(f"{path}, line {number}: {error}")
+                continue
+            finally:
+                named |= {path.parent / str(row.get(key)) for key in ("file_name", "mask_file")}
+            names.add((image.source, image.name))
+            yield image
+    for picture in pictures_in(folder, complain):
+        if picture not in named:
+            complain(f"{picture}: has no row in {' or '.join(METADATA)}")
+
+
+def _metadata(folder: Path) -> list[Path]:
+    splits = sorted(path for path in folder.iterdir() if path.name.lower() in SPLIT_OF and not path.is_symlink())
+    found = []
+    for place in (folder, *splits):
+        there = [place / name for name in METADATA if (place / name).is_file()]
+        if len(there) > 1:
+            raise SourceError(f"{place}: both {there[0].name} and {there[1].name}; which one counts cannot be known")
+        found += there
+    if not found:
+        raise SourceError(f"{folder}: no {' or '.join(METADATA)}, in itself or in train, validation or test")
+    return found
+
+
+def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
+    if path.suffix == ".csv":
+        yield from read_rows(path, ("file_name",), complain)
+        return
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, _parsed(line)
+            except SourceError as error:
+                complain(f"{path}, line {number}: {error}")
+
+
+def _parsed(line: str) -> Row:
+    if len(line) > MAX_CELL:
+        raise SourceError(f"a row of {len(line):,} characters; allowed are {MAX_CELL:,}")
+    try:
+        row = json.loads(line, object_pairs_hook=_once, parse_constant=_no_number)
+    except SourceError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{line[:60]!r} is no JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise SourceError(f"{line[:60]!r} is no JSON object; a row is {{...}}")
+    return row
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise SourceError(f"a key stands twice among {', '.join(key for key, _ in pairs)}; which one counts is unknown")
+    return row
+
+
+def _no_number(text: str) -> object:
+    raise SourceError(f"{text} is no number; leave out what is unknown")
+
+
+def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -> RawImage:
+    """The image of a row, as the row says or as fulora wrote it."""
+    if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
+        raise SourceError(f"{_text(row, 'file_name')} is synthetic; synthetic images are mixed in, not curated")
+    path = listed(metadata.parent, _text(row, "file_name"))
+    within_folder = path.relative_to(folder)
+    published = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None
+    mask_name = _text(row, "mask_file")
+    mask = listed(metadata.parent, mask_name) if mask_name else None
+    if "sha256" in row and "origin" in row:
+        return _own(path, mask, row, published)
+    patient = _text(row, "patient", "patient_id")
+    if not patient:
+        raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
+    return RawImage(
+        within_folder.with_suffix("").as_posix(),
+        _plane(path, row),
+        _text(row, "source") or default["source"],
+        _text(row, "site") or default["site"],
+        patient,
+        partial(_load, path, mask, ""),
+        machine=_text(row, "machine"),
+        pixel_size_mm=_measure(path, row, "pixel_size_mm"),
+        hc_mm=_measure(path, row, "hc_mm"),
+        aop_deg=_measure(path, row, "aop_deg"),
+        path=path,
+        mask_path=mask,
+        published=published,
+        caption=_text(row, "caption", "text"),
+    )
+
+
+def _own(path: Path, mask: Path | None, row: Row, published: Split | None) -> RawImage:
+    try:
+        image = Image.from_json(dict(row))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SourceError(f"{path.name}: a row of fulora's that breaks its rules: {wrong}") from error
+    if published not in (None, image.split):
+        raise SourceError(f"{path.name}: its row says '{image.split}', its folder '{published}'")
+    return RawImage(
+        image.image_id.removeprefix(f"{image.source}_"),
+        image.plane,
+        image.source,
+        image.site,
+        image.patient,
+        partial(_load, path, mask, image.sha256),
+        machine=image.machine,
+        pixel_size_mm=image.pixel_size_mm,
+        hc_mm=image.hc_mm,
+        aop_deg=image.aop_deg,
+        path=path,
+        mask_path=mask,
+        published=image.split,
+        caption=image.caption,
+    )
+
+
+def _text(row: Row, *columns: str) -> str:
+    """The first of the columns that says something, as text; "" if none does."""
+    for column in columns:
+        value = row.get(column)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+        if isinstance(value, int | float):
+            return str(value)
+        if value is not None and not isinstance(value, str):
+            raise SourceError(f"{column} is {value!r}; it must be text")
+    return ""
+
+
+def _plane(path: Path, row: Row) -> Plane:
+    word = _text(row, "plane", "label")
+    plane = plane_named(word)
+    if word.isdecimal():
+        raise SourceError(f"{path.name}: plane is the number {word}; write its word in a column plane, such as brain")
+    if plane is None:
+        raise SourceError(f"{path.name}: unknown plane '{word}'; known: {', '.join(PLANE_NAMES)}")
+    return plane
+
+
+def _measure(path: Path, row: Row, column: str) -> float | None:
+    value = row.get(column)
+    text = "" if value is None else str(value).strip()
+    return number_in(text, f"{path.name}: {column}", *RANGES[column]) if text else None
+
+
+def _load(
+    path: Path, mask: Path | None, sha256: str
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+    pixels = read_real(path)
+    if sha256 and pixel_digest(pixels) != sha256:
+        raise SourceError(f"{path}: its pixels are no longer those that its row was written for (sha256)")
+    return pixels, None if mask is None else checked_mask(pixels, read_classes(mask), mask)
