@@ -19,6 +19,11 @@ def show(on: bool) -> None:
     _shown = on
 
 
+def shown() -> bool:
+    """Whether bars are drawn: not switched off, and there is a terminal."""
+    return _shown and sys.stderr.isatty()
+
+
 def track(items: Iterable[T], description: str, *, start: int = 0, total: int | None = None) -> Iterator[T]:
     """`items`, with a bar on standard error while they are consumed.
 
@@ -26,7 +31,7 @@ def track(items: Iterable[T], description: str, *, start: int = 0, total: int | 
         start: how many are done already (a resumed run).
         total: how many there are in all; taken from `len(items) + start` where it is not given.
     """
-    if not _shown or not sys.stderr.isatty():
+    if not shown():
         yield from items
         return
     if total is None and isinstance(items, Sized):

@@ -47,7 +47,7 @@ class Audit:
         if cut.cleaned is None:
             return
         row = removal(cut.cleaned, cut.picture.row.image_id, cut.picture.row.site)
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "deidentification.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         site = self.sites[f"{cut.picture.row.source} {row.site}".strip()]
@@ -63,7 +63,7 @@ class Audit:
     def write(self, left_out: Sequence[str]) -> None:
         """Write `summary.json` and a sheet a site, and `left_out.txt` where something was left out."""
         if left_out:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "left_out.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
         if not self.sites:
             return

@@ -2,63 +2,19 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Literal, get_args
 
 import numpy as np
 
-from fulora.config import Json
+from fulora.intake.duplicates import find_duplicates
+from fulora.intake.findings import SEVERITIES, Check, Finding, finding
 from fulora.intake.raw import NOT_LISTED, NOT_THERE
-from fulora.intake.survey import Facts, near_pairs
+from fulora.intake.survey import Facts
 
-Severity = Literal["leak", "misleading", "note"]
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 HC_TOLERANCE = 0.05
 PIXEL_SIZES_MM = (0.01, 2.0)
 SHORTCUT = 0.25
 """How much more often than overall a machine or site must show one plane before it is told."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of thing that was found.
-
-    Attributes:
-        severity: a `leak` lets a test see what was trained on; something `misleading` makes numbers wrong; a `note` is
-            worth knowing.
-        count: how many images, rows, groups or pairs, as `text` says.
-        examples: all of them, a line each.
-    """
-
-    severity: Severity
-    kind: str
-    count: int
-    text: str
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """Everything a check has to say of a folder."""
-
-    kind: str
-    counts: dict[str, dict[str, int]]
-    n_images: int
-    n_patients: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing would leak or mislead."""
-        return all(found.severity == "note" for found in self.findings)
-
-    def to_json(self) -> Json:
-        """The same facts for programs."""
-        return {
-            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,
-            "counts": self.counts, "findings": [asdict(found) for found in self.findings],
-        }  # fmt: skip
 
 
 def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence[Finding] = ()) -> Check:
@@ -71,7 +27,7 @@ def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence
     """
     good = [found for found in facts if not found.error]
     findings = [
-        *chain.from_iterable(find(good) for find in (_same_pixels, _near, _patients, _masks, _measures, _looks)),
+        *chain.from_iterable(find(good) for find in (find_duplicates, _patients, _masks, _measures, _looks)),
         *_unusable(facts, told),
         *more,
     ]
@@ -91,55 +47,6 @@ def _counts(facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
         "pixel size": lambda found: "known" if found.image.pixel_size_mm else "unknown",
     }
     return {name: dict(Counter(map(of, facts)).most_common()) for name, of in by.items()}
-
-
-def finding(severity: Severity, kind: str, text: str, examples: Sequence[str]) -> list[Finding]:
-    """A finding with a line for each example, or nothing where there are none."""
-    return [Finding(severity, kind, len(examples), text, tuple(examples))] if examples else []
-
-
-def _same_pixels(facts: Sequence[Facts]) -> list[Finding]:
-    groups = defaultdict(list)
-    for found in facts:
-        groups[found.digest].append(found)
-    same = [group for group in groups.values() if len(group) > 1]
-    crossing = [group for group in same if len({found.patient for found in group}) > 1]
-    halves = [group for group in same if len({found.image.published for found in group} - {None}) > 1]
-    labels = [group for group in same if len({found.image.plane for found in group}) > 1]
-    within = [group for group in same if len({found.patient for found in group}) == 1]
-    return [
-        *finding("leak", "identical across splits", "pictures stand pixel for pixel in two published splits",
-                  list(map(_group, halves))),
-        *finding("leak", "identical across patients", "pictures stand under several patients, pixel for pixel: "
-                  "patient-wise splits leak unless those patients stay together", list(map(_group, crossing))),
-        *finding("misleading", "labels disagree", "identical pictures are labelled as different planes",
-                  list(map(_group, labels))),
-        *finding("misleading", "identical within a patient", "a patient's pictures stand twice and count double",
-                  list(map(_group, within))),
-    ]  # fmt: skip
-
-
-def _group(group: Sequence[Facts]) -> str:
-    return " = ".join(
-        f"{found.image.name} ({found.image.site} {found.image.patient}, {found.image.plane})" for found in group
-    )
-
-
-def _near(facts: Sequence[Facts]) -> list[Finding]:
-    pairs = [(facts[a], facts[b], alike) for a, b, alike in near_pairs(facts) if facts[a].digest != facts[b].digest]
-    across = [pair for pair in pairs if pair[0].patient != pair[1].patient]
-    within = [pair for pair in pairs if pair[0].patient == pair[1].patient]
-    return [
-        *finding("leak", "near duplicates across patients", "pairs of two patients show nearly the same picture: keep "
-                  "them in one split", list(map(_pair, across))),
-        *finding("note", "near duplicates within a patient", "pairs of one patient show nearly the same picture",
-                  list(map(_pair, within))),
-    ]  # fmt: skip
-
-
-def _pair(pair: tuple[Facts, Facts, float]) -> str:
-    first, second, alike = pair
-    return f"{_group([first]).strip()} ~ {_group([second])}, correlation {alike:.3f}"
 
 
 def _patients(facts: Sequence[Facts]) -> list[Finding]:

@@ -23,6 +23,18 @@ WHERES: tuple[Where, ...] = ("outside", "everywhere")
 CONTRAST = 24
 """Gray levels by which a drawn stroke stands out of its surroundings."""
 
+STRONG = 60
+"""Mean contrast of letters; echoes as thin and compact rarely reach it."""
+
+CLEAR = 40
+"""Mean contrast of a stroke beside a letter that belongs to its word."""
+
+MOST_DOTS = 400
+"""No more dots than these, the clearest, are looked at: more are noise."""
+
+IN_A_ROW = 5
+"""As many dots make a dotted line."""
+
 REACH_PX = 40.0
 """The widest gap between the dots of one line."""
 
@@ -163,17 +175,40 @@ def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
 def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
     """Bright strokes of letters, crosses and dotted lines."""
     groups = _strokes(pixels, allowed)
-    small, large = np.minimum(groups.width, groups.height), np.maximum(groups.width, groups.height)
-    extent = groups.area / np.maximum(small * large, 1)
-    compact = (small >= 5) & (large <= max(pixels.shape) / 6) & ((groups.long <= 6) | (small >= 9))
-    keep = compact & (groups.spread <= 12) & (extent <= 0.6) & (not dots_only)
-    dots = np.flatnonzero((large <= 4) & (extent >= 0.5) & (groups.area > 0))
-    dots = dots[dots > 0]
+    keep = np.zeros(len(groups.area), dtype=bool)
+    if not dots_only:
+        keep = _letters(groups)
+        keep[1:] |= (groups.contrast[1:] >= CLEAR) & _beside(groups, keep)[1:]
+    dots = np.flatnonzero(_dots(groups))
+    dots = np.sort(dots[np.argsort(-groups.contrast[dots], kind="stable")[:MOST_DOTS]])
     keep[dots[_in_rows(groups.centre[dots], groups.level[dots], 0.05)]] = True
     clear = dots[groups.contrast[dots] >= 3 * CONTRAST]
     keep[clear[_in_rows(groups.centre[clear], groups.level[clear], 0.25)]] = True
     keep[0] = False
     return np.asarray(keep[groups.labels])
+
+
+def _letters(groups: _Strokes) -> Bool[np.ndarray, " n"]:
+    """Groups as wide as letters and crosses, not drawn out as echoes are: of high contrast, or of one level."""
+    small, large = np.minimum(groups.width, groups.height), np.maximum(groups.width, groups.height)
+    extent = groups.area / np.maximum(small * large, 1)
+    compact = (large <= max(groups.labels.shape) / 6) & (groups.long <= np.where(small < 9, 5, 12))
+    even = (small >= 5) & (groups.spread <= 12) & (extent <= 0.6)
+    strong = (small >= 4) & (groups.contrast >= STRONG) & (groups.spread <= 0.45 * groups.contrast) & (extent <= 0.75)
+    return np.asarray(compact & (even | strong))
+
+
+def _dots(groups: _Strokes) -> Bool[np.ndarray, " n"]:
+    extent = groups.area / np.maximum(groups.width * groups.height, 1)
+    dots = (np.maximum(groups.width, groups.height) <= 4) & (extent >= 0.5)
+    dots[0] = False
+    return np.asarray(dots)
+
+
+def _beside(groups: _Strokes, chosen: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Groups within 4 pixels of the chosen ones: the rest of a word."""
+    reach = groups.labels[_grow(chosen[groups.labels], 9)]
+    return np.asarray(np.bincount(reach, minlength=len(chosen)) > 0)
 
 
 def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
@@ -186,11 +221,11 @@ def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
 
 
 def _in_rows(centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], uneven: float) -> Int[np.ndarray, " m"]:
-    """Numbers of the dots that stand four in a row, of like levels.
+    """Numbers of the dots that stand IN_A_ROW in a row, of like levels.
 
     Each must stand where the two before it point, to 1.5 pixels and the share `uneven` of their gap.
     """
-    if len(centres) < 4:
+    if len(centres) < IN_A_ROW:
         return np.zeros(0, dtype=np.int64)
     tree = cKDTree(centres)
     pairs = tree.query_pairs(REACH_PX, output_type="ndarray")
@@ -204,8 +239,10 @@ def _in_rows(centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], 
     good = (gap <= 1.5 + uneven * length) & (np.abs(level[third] - level[second]) <= 30) & (third != first)
     first, second, third = first[good], second[good], third[good]
     follows = {(a, b): c for a, b, c in zip(first.tolist(), second.tolist(), third.tolist(), strict=True)}
-    rows = [(a, b, c, follows[(b, c)]) for (a, b), c in follows.items() if (b, c) in follows]
-    return np.unique(np.array(rows, dtype=np.int64).reshape(-1))
+    rows: dict[tuple[int, int], tuple[int, ...]] = {pair: (*pair, third) for pair, third in follows.items()}
+    for _ in range(IN_A_ROW - 3):
+        rows = {pair: (*row, follows[row[-2], row[-1]]) for pair, row in rows.items() if row[-2:] in follows}
+    return np.unique(np.array(list(rows.values()), dtype=np.int64).reshape(-1))
 
 
 def removal(cleaned: Cleaned, image_id: str, site: str) -> Removal:

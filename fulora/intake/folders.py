@@ -14,7 +14,7 @@ from PIL import Image as Pil
 from fulora.data.labels import Plane
 from fulora.data.marking import read_mark
 from fulora.intake.decode import read_gray
-from fulora.intake.raw import Complain, SourceError, refuse, within
+from fulora.intake.raw import NOT_THERE, Complain, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
@@ -121,7 +121,7 @@ def listed(folder: Path, name: str) -> Path:
         raise SourceError(f"{name!r} leads out of {folder}; name files without ..")
     path = _inside(folder, name)
     if not path.is_file():
-        raise SourceError(f"{path}: listed, but the file is not there")
+        raise SourceError(f"{path}: {NOT_THERE}")
     return path
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fulora.config import validated
-from fulora.intake.checks import Check, check
+from fulora.intake.checks import check
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
+from fulora.intake.findings import Check
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs, read_source

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from fulora.intake.checks import Check, Finding, finding
+from fulora.intake.findings import Check, Finding, finding
 from fulora.intake.sources.fetal_planes import LISTS as PUBLISHED
 from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
 

@@ -160,7 +160,7 @@ def _faint(groups: _Groups) -> Mask:
 
 def _area(tissue: Mask) -> Bool[np.ndarray, "h w"]:
     """The hull of the tissue, completed to a fan and cut off at the transducer's face, one pixel wider."""
-    outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.vstack(outlines))[:, 0].astype(np.float64)
     area = np.zeros_like(tissue)
     cv2.fillConvexPoly(area, hull.astype(np.int32), 1)

@@ -1,6 +1,6 @@
 """What every image of a source is like: decoded once, on all cores, and then only these facts are kept."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,32 +105,3 @@ def _mask_facts(image: RawImage, mask: UInt8[np.ndarray, "h w"]) -> MaskFacts:
         except MeasurementError:
             hc_mm = None
     return MaskFacts(classes, parts, hc_mm)
-
-
-def near_pairs(
-    facts: Sequence[Facts], *, radius: int = 10, least: float = 0.95, block: int = 2048
-) -> list[tuple[int, int, float]]:
-    """Pairs of images that show nearly the same: places in `facts`, the first smaller, and their correlation.
-
-    A pair is near when its perceptual hashes differ in at most `radius` of 64 bits *and* its 32 x 32 thumbnails
-    correlate at `least` or more. On the public Spanish, African and HC18 planes the correlations of two patients'
-    images leave a gap from 0.91 to 0.96, so 0.95 splits them: above it are the same pictures under two numbers. All
-    pairs are compared: cost grows with the square of the number of images.
-    """
-    usable = [
-        place for place, found in enumerate(facts) if found.thumbnail is not None and found.highest > found.lowest
-    ]
-    if not usable:
-        return []
-    hashes = np.array([facts[place].phash for place in usable], dtype=np.uint64)
-    shades = np.stack([np.asarray(facts[place].thumbnail, dtype=np.float32).ravel() for place in usable])
-    shades -= shades.mean(1, keepdims=True)
-    shades /= np.linalg.norm(shades, axis=1, keepdims=True) + 1e-6
-    found = []
-    for start in range(0, len(usable), block):
-        apart = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])
-        rows, columns = np.nonzero(apart <= radius)
-        for first, second in zip(rows + start, columns + start, strict=True):
-            if first < second and (alike := float(shades[first] @ shades[second])) >= least:
-                found.append((usable[first], usable[second], round(alike, 4)))
-    return found

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +134,7 @@ def _validator(response: "Response") -> str:
 @contextmanager
 def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar of bytes on standard error, where `fulora.progress` shows any."""
-    if not progress._shown or not sys.stderr.isatty():
+    if not progress.shown():
         yield lambda count: None
         return
     columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

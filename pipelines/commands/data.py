@@ -11,7 +11,7 @@ from fulora.engine import InProcess
 from fulora.workspace import Workspace
 
 if TYPE_CHECKING:
-    from fulora.intake.checks import Check, Finding
+    from fulora.intake.findings import Check, Finding
 
 SHOWN = 5
 COLOURS = {"leak": "bold red", "misleading": "yellow", "note": "dim"}
@@ -106,7 +106,8 @@ def _print(folder: Path, found: "Check") -> None:
 
 
 def _print_finding(say: "typer.models.CommandFunctionType", finding: "Finding") -> None:
-    say(f"[{COLOURS[finding.severity]}]{finding.severity}[/] [bold]{finding.kind}[/]: {finding.count} {finding.text}")
+    colour = COLOURS[finding.severity]
+    say(f"[{colour}]{finding.severity}[/] [bold]{finding.kind}[/]: {finding.count} {finding.text}", soft_wrap=True)
     for line in finding.examples[:SHOWN]:
         say(f"    {line}", markup=False, soft_wrap=True)
     if finding.count > SHOWN:

@@ -15,7 +15,7 @@ import numpy as np
 from fulora.data.labels import Plane, Split
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_rows
 
 PLANE_OF: dict[str, Plane] = {
@@ -50,7 +50,7 @@ def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[R
             complain(f"{lists[0]}, line {number}: {error}")
     for path in pictures_in(folder, complain):
         if path.stem not in seen:
-            complain(f"{path}: is not on the list {lists[0].name}")
+            complain(f"{path}: {NOT_LISTED} {lists[0].name}")
 
 
 def _image(folder: Path, row: dict[str, str]) -> RawImage:

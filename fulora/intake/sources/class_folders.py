@@ -51,7 +51,7 @@ def read_class_folders(
     for stem, path in images.items():
         name = stem.relative_to(folder).as_posix()
         try:
-            plane = _plane(folder, name)
+            plane = _plane(path, name)
             if plane is None:
                 unknown.add(name.split("/")[0])
                 continue
@@ -76,9 +76,9 @@ def _apart(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Path]
     return images, masks
 
 
-def _plane(folder: Path, name: str) -> Plane | None:
+def _plane(path: Path, name: str) -> Plane | None:
     if "/" not in name:
-        raise SourceError(f"{folder / name}: lies in no plane's folder; expected {', '.join(PLANES)}")
+        raise SourceError(f"{path}: lies in no plane's folder; expected {', '.join(PLANES)}")
     return plane_named(name.split("/")[0])
 
 

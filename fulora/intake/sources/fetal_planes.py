@@ -17,7 +17,7 @@ import numpy as np
 from fulora.data.labels import Plane, Split
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_rows
 
 Half = Literal["train", "test"]
@@ -74,7 +74,7 @@ def read_fetal_planes(
             complain(f"{path}, line {number}: {error}")
     for image in () if list_file else pictures_in(folder / "Images", complain):
         if image.stem not in seen:
-            complain(f"{image}: is not on the list {path.name}")
+            complain(f"{image}: {NOT_LISTED} {path.name}")
 
 
 def _published(folder: Path) -> Path:

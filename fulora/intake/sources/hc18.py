@@ -19,7 +19,7 @@ from fulora.data.labels import Split
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.masks import checked_mask, read_head
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import number_in, read_table
 
 Part = Literal["training_set", "test_set"]
@@ -47,7 +47,7 @@ def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_
     if there.keys().isdisjoint(names):
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
-        complain(f"{there[name]}: is not on the list {path.name}")
+        complain(f"{there[name]}: {NOT_LISTED} {path.name}")
     for number, row in enumerate(rows):
         try:
             if row["filename"] in names[:number]:

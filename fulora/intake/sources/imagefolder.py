@@ -72,13 +72,14 @@ def read_imagefolder(
 
 
 def _metadata(folder: Path) -> list[Path]:
-    splits = sorted(path for path in folder.iterdir() if path.name.lower() in SPLIT_OF and not path.is_symlink())
+    there = sorted(path for path in folder.iterdir() if not path.is_symlink())
+    splits = [path for name in SPLIT_OF for path in there if path.name.lower() == name]
     found = []
     for place in (folder, *splits):
-        there = [place / name for name in METADATA if (place / name).is_file()]
-        if len(there) > 1:
-            raise SourceError(f"{place}: both {there[0].name} and {there[1].name}; which one counts cannot be known")
-        found += there
+        rows = [place / name for name in METADATA if (place / name).is_file()]
+        if len(rows) > 1:
+            raise SourceError(f"{place}: both {rows[0].name} and {rows[1].name}; which one counts cannot be known")
+        found += rows
     if not found:
         raise SourceError(f"{folder}: no {' or '.join(METADATA)}, in itself or in train, validation or test")
     return found

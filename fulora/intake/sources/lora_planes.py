@@ -14,7 +14,7 @@ import numpy as np
 from fulora.data.labels import PLANES
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import pictures_in
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
 from fulora.intake.sources.fetal_planes import patient_of
 from fulora.intake.sources.fu_lora_lists import read_list
 from fulora.intake.sources.kohya import caption_of
@@ -55,9 +55,9 @@ def check_lora_list(folder: Path, complain: Complain = refuse) -> None:
     rows = {(row.plane, row.name) for row in read_list(folder / LIST, complain) if row.plane}
     there = {(plane, path.stem) for plane in PLANES for path in pictures_in(folder / plane, complain)}
     for plane, name in sorted(rows - there, key=str):
-        complain(f"{folder / LIST}: {name} is listed as {plane}, but {plane}/{name}.png is not there")
+        complain(f"{folder / plane / name}.png: {NOT_THERE} ({LIST})")
     for plane, name in sorted(there - rows):
-        complain(f"{folder / plane / name}.png: is not on the list {LIST} as {plane}")
+        complain(f"{folder / plane / name}.png: {NOT_LISTED} {LIST} as {plane}")
 
 
 def _load(path: Path) -> tuple[np.ndarray, None]:

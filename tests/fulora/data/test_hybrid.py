@@ -1,12 +1,27 @@
-"""Hybrid sets: the stated number of synthetic images per real one, in each plane."""
+"""Hybrid sets and their control arms: the same numbers in each plane, whatever is added, and counted rejects."""
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fulora.data.hybrid import MixConfig, chosen_synthetic
+from fulora.data.hybrid import (
+    MixConfig,
+    MixRecord,
+    Selection,
+    added_counts,
+    augmented,
+    balanced,
+    copies,
+    never_seen,
+    schedule_of,
+    shows_something,
+    synthetic_share,
+)
 from fulora.data.labels import PLANES, Plane, Split
-from fulora.data.manifest import Image, ManifestError
+from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:
@@ -21,39 +36,138 @@ def synthetic(plane: Plane, number: int) -> Image:
     return Image.model_validate(real(plane, number).model_dump() | made)
 
 
-REAL = [
-    *(real(plane, n) for k, plane in enumerate(PLANES) for n in range(2 + k)),
-    *(real(plane, 50 + n, split) for plane in PLANES for n in range(9) for split in ("validation", "test")),
-]
+def load(row: Image) -> Picture:
+    """Noise that depends on the id."""
+    return Picture(row, np.random.default_rng(list(row.image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8))
+
+
+TRAIN = [real(plane, n) for k, plane in enumerate(PLANES) for n in range(2 + k)]
+REAL = [*TRAIN, *(real(plane, 50 + n, s) for plane in PLANES for n in range(9) for s in ("validation", "test"))]
 OFFERED = [synthetic(plane, n) for plane in PLANES for n in range(12)]
 
 
+def chosen(config: MixConfig, offered: Sequence[Image] = OFFERED) -> list[Image]:
+    filters = {"blank": shows_something, "duplicate": never_seen([])}
+    return Selection(config, filters).choose(added_counts(REAL, config), offered, load)  # type: ignore[arg-type]
+
+
+def by_plane(rows: Sequence[Image]) -> list[int]:
+    counts = Counter(row.plane for row in rows)
+    return [counts[plane] for plane in PLANES]
+
+
 @pytest.mark.parametrize(
-    ("ratio", "counts"), [(1.0, [2, 3, 4, 5, 6]), (2.0, [4, 6, 8, 10, 12]), (0.5, [1, 2, 2, 2, 3])]
+    ("values", "counts"),
+    [
+        ({"ratio": 1.0}, [2, 3, 4, 5, 6]),
+        ({"ratio": 2.0}, [4, 6, 8, 10, 12]),
+        ({"ratio": 0.5}, [1, 2, 2, 2, 3]),
+        ({"ratio": 0}, [0, 0, 0, 0, 0]),
+        ({"ratio": {"brain": 2, "other": 1.5}}, [0, 6, 0, 0, 9]),
+        ({"ratio": 2.0, "cap": 7}, [4, 6, 7, 7, 7]),
+        ({"ratio": 0, "prior": "uniform"}, [4, 3, 2, 1, 0]),
+        ({"ratio": 1.0, "prior": "uniform"}, [10, 9, 8, 7, 6]),
+    ],
 )
-def test_the_ratio_is_per_real_training_image_and_plane(ratio: float, counts: list[int]) -> None:
-    chosen = chosen_synthetic(REAL, OFFERED, MixConfig(ratio=ratio))
-    assert [Counter(row.plane for row in chosen)[plane] for plane in PLANES] == counts
-    assert len({row.image_id for row in chosen}) == len(chosen)
-    assert all(row in OFFERED for row in chosen)
+def test_what_is_added_is_counted_by_plane(values: dict[str, object], counts: list[int]) -> None:
+    config = MixConfig.model_validate(values)
+    assert [added_counts(REAL, config)[plane] for plane in PLANES] == counts
+    rows = chosen(config)
+    assert by_plane(rows) == counts
+    assert len({row.image_id for row in rows}) == len(rows)
+    assert all(row in OFFERED for row in rows)
+    if config.prior == "uniform":
+        assert len(set(by_plane([*TRAIN, *rows]))) == 1
 
 
-def test_a_ratio_of_nothing_adds_nothing() -> None:
-    assert chosen_synthetic(REAL, OFFERED, MixConfig(ratio=0)) == []
-    assert chosen_synthetic(REAL, [], MixConfig(ratio=0)) == []
+@pytest.mark.parametrize("arm", ["duplicated", "augmented"])
+def test_control_arms_add_as_many_and_no_synthetic_ones(arm: str) -> None:
+    config = MixConfig.model_validate({"ratio": 2.5, "arm": arm})
+    made = list(copies(TRAIN, added_counts(REAL, config), load, config))
+    assert by_plane([p.row for p in made]) == [5, 8, 10, 12, 15]
+    assert len({p.row.image_id for p in made}) == len(made)
+    assert {p.row.origin for p in made} == {"real"}
+    times = Counter(p.row.patient for p in made if p.row.plane == "brain")
+    assert max(times.values()) - min(times.values()) <= 1  # each as often as any other
+    originals = {(row.plane, row.patient): load(row).pixels for row in TRAIN}
+    same = [np.array_equal(p.pixels, originals[p.row.plane, p.row.patient]) for p in made]
+    assert all(same) if arm == "duplicated" else not any(same)
+
+
+def test_copies_need_an_original() -> None:
+    with pytest.raises(ManifestError, match="brain: 3 copies are wanted and there is no real image of it"):
+        list(copies([], {"brain": 3}, load, MixConfig()))
+
+
+def test_balanced_keeps_as_many_of_each_plane_as_the_rarest_has() -> None:
+    kept = balanced(TRAIN, 0)
+    assert by_plane(kept) == [2] * 5
+    assert kept == [row for row in TRAIN if row in kept]
+    assert balanced(TRAIN, 1) != kept
+    assert balanced([], 0) == []
 
 
 def test_the_seed_decides_which_and_the_order_of_the_offer_does_not() -> None:
-    chosen = chosen_synthetic(REAL, OFFERED, MixConfig(ratio=1))
-    assert chosen_synthetic(REAL[::-1], OFFERED[::-1], MixConfig(ratio=1)) == chosen
-    assert chosen_synthetic(REAL, OFFERED, MixConfig(ratio=1, seed=1)) != chosen
+    rows = chosen(MixConfig(ratio=1))
+    assert chosen(MixConfig(ratio=1), OFFERED[::-1]) == rows
+    assert chosen(MixConfig(ratio=1, seed=1)) != rows
+    assert {row.image_id for row in rows} < {row.image_id for row in chosen(MixConfig(ratio=2))}
 
 
-def test_a_larger_ratio_keeps_what_a_smaller_one_took() -> None:
-    few = {row.image_id for row in chosen_synthetic(REAL, OFFERED, MixConfig(ratio=1))}
-    assert few < {row.image_id for row in chosen_synthetic(REAL, OFFERED, MixConfig(ratio=2))}
+def test_a_ratio_below_nothing() -> None:
+    with pytest.raises(ManifestError, match=r"mix\.ratio of abdomen is -1; it is 0 or more"):
+        added_counts(REAL, MixConfig(ratio=-1))
 
 
-def test_too_few_synthetic_images_are_an_error() -> None:
-    with pytest.raises(ManifestError, match=r"other: ratio 2\.5 wants 15 synthetic images and there are 12; lower mix"):
-        chosen_synthetic(REAL, OFFERED, MixConfig(ratio=2.5))
+def test_filters_reject_are_counted_and_replaced() -> None:
+    def offer(row: Image) -> Picture:
+        """Every third picture is blank, every other third one is the same as all of its kind."""
+        number = int(row.image_id.removeprefix("fake_brain"))
+        black = np.zeros((8, 8), np.uint8)
+        return Picture(row, black) if number % 3 == 0 else load(row if number % 3 == 1 else OFFERED[0])
+
+    offered = [synthetic("brain", n) for n in range(12)]
+    selection = Selection(MixConfig(), {"blank": shows_something, "duplicate": never_seen([])})
+    rows = selection.choose({"brain": 5}, offered, offer)
+    assert len(rows) == 5
+    passed = [int(row.image_id.removeprefix("fake_brain")) % 3 for row in rows]
+    assert Counter(passed) == {1: 4, 2: 1}
+    assert set(selection.rejected["brain"]) == {"blank", "duplicate"}
+    again = Selection(MixConfig(), {"blank": shows_something, "duplicate": never_seen([])})
+    with pytest.raises(
+        ManifestError,
+        match=r"brain: 6 synthetic images are wanted and there are 12, of which 5 pass.*blank 4.*; lower mix",
+    ):
+        again.choose({"brain": 6}, offered, offer)
+    assert again.rejected["brain"] == {"blank": 4, "duplicate": 3}
+
+
+def test_a_synthetic_copy_of_a_real_picture_is_a_duplicate() -> None:
+    picture = load(TRAIN[0])
+    assert not never_seen([pixel_digest(picture.pixels)])(picture)
+
+
+def test_schedules() -> None:
+    assert synthetic_share("mixed", 0.3) is None
+    assert [synthetic_share("synthetic_then_real", p) for p in (0.0, 0.49, 0.5, 0.99)] == [1, 1, 0, 0]
+    assert [synthetic_share("anneal", p) for p in (0.0, 0.25, 1.0)] == [1, 0.75, 0]
+
+
+def test_a_hybrid_set_says_how_training_is_to_meet_it(tmp_path: Path) -> None:
+    assert schedule_of(tmp_path) == "mixed"
+    record = MixRecord(arm="hybrid", schedule="anneal", added={"brain": 3}, rejected={"brain": {"blank": 1}})
+    (tmp_path / "mix.json").write_text(record.model_dump_json())
+    assert schedule_of(tmp_path) == "anneal"
+
+
+def test_augmented_pictures_are_moved_a_little_and_drawn_by_seed() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    disc = ((rows - 31.5) ** 2 + (columns - 31.5) ** 2 < 15**2).astype(np.uint8) * 200
+    disc[31:33, 5:10] = 200
+    found = [augmented(disc, seed) for seed in range(40)]
+    assert np.array_equal(found[0], augmented(disc, 0))
+    assert len({picture.tobytes() for picture in found}) == 40
+    areas = [(picture > 90).sum() / (disc > 90).sum() for picture in found]
+    assert 0.75 < min(areas) < 0.95 < 1.05 < max(areas) < 1.3  # scaled by up to 10 % either way
+    left = [picture[:, :15].max() > 90 for picture in found]
+    assert 5 < sum(left) < 35  # flipped about half of the time

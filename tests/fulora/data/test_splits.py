@@ -226,7 +226,9 @@ def test_shares_that_are_not_the_whole() -> None:
 
 # --- the file
 
-SPLIT = SplitFile("stratified, seed 3", {"s/A/2": "test", "s/A/1": "train", "s/Ä/3": "train"}, frozenset({"s/A/9"}), frozenset("ab"))
+SPLIT = SplitFile(
+    "stratified, seed 3", {"s/A/2": "test", "s/A/1": "train", "s/Ä/3": "train"}, frozenset({"s/A/9"}), frozenset("ab")
+)
 
 
 def test_a_split_file_comes_back_and_is_the_same_bytes(tmp_path: Path) -> None:

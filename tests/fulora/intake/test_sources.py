@@ -6,16 +6,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 import SimpleITK
 from PIL import Image as Pil
 from scipy import ndimage
 
 from fulora.data.labels import PLANES
+from fulora.intake.masks import enclosed
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.sources.african_planes import read_african_planes
+from fulora.intake.sources.fetal_planes import read_fetal_planes
+from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, read_list, read_lists
 from fulora.intake.sources.hc18 import LIST, read_hc18
-from fulora.intake.sources.lora_planes import read_lora_planes
+from fulora.intake.sources.lora_planes import check_lora_list, read_lora_planes
 from fulora.intake.sources.psfhs import read_mha, read_psfhs
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
@@ -63,6 +67,151 @@ def test_lora_planes_with_a_name_that_has_no_patient(lora_planes: Path) -> None:
     save(lora_planes / "brain" / "Patient_1.png")
     with pytest.raises(SourceError, match=r"Patient_1: expected a name such as Patient00188_Plane3_3_of_3"):
         list(read_lora_planes(lora_planes))
+
+
+def test_what_the_lora_planes_say_of_themselves(lora_planes: Path) -> None:
+    (lora_planes / "brain" / "duplicate_text_for_each_image.txt").write_text("a photo of fetal brain")
+    images = list(read_lora_planes(lora_planes))
+    assert {image.published for image in images} == {"train"}
+    assert {image.caption for image in images if image.plane == "brain"} == {"a photo of fetal brain"}
+    assert {image.caption for image in images if image.plane != "brain"} == {""}
+
+
+def test_the_lora_planes_and_their_list(lora_planes: Path) -> None:
+    rows = [f"Patient0018{number}_Plane3_1_of_2,{plane},1" for number, plane in enumerate(PLANES)]
+    rows += ["Patient00009_Plane3_2_of_2,brain,1", "Patient00007_Plane4_1_of_1,cervix,1"]
+    (lora_planes / "lora_train_data.csv").write_text("\n".join(["Image_name,category,Train", *rows]))
+    check_lora_list(lora_planes)
+    (lora_planes / "brain" / "Patient00009_Plane3_2_of_2.png").unlink()
+    with pytest.raises(SourceError, match=r"brain/Patient00009_Plane3_2_of_2\.png: listed, but the file is not there"):
+        check_lora_list(lora_planes)
+    save(lora_planes / "femur" / "Patient00009_Plane3_2_of_2.png")
+    told: list[str] = []
+    check_lora_list(lora_planes, told.append)
+    assert len(told) == 2
+    assert "femur/Patient00009_Plane3_2_of_2.png: is not on the list lora_train_data.csv as femur" in told[1]
+
+
+# --- FETAL_PLANES_DB and FU-LoRA's lists
+
+FETAL = """Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train
+Patient00001_Plane2_1_of_1;1;Fetal abdomen;Not A Brain;Op. 1;Aloka;1
+Patient00001_Plane4_1_of_1;1;Maternal cervix;Not A Brain;Op. 1;Aloka;1
+Patient01792_Plane3_1_of_2;1792;Fetal brain;Trans-thalamic;Op. 2;Voluson E6;0
+Patient01792_Plane1_2_of_2;1792;Other;Not A Brain;Op. 2;Voluson E6;0
+"""
+
+
+@pytest.fixture
+def fetal(tmp_path: Path) -> Path:
+    for line in FETAL.splitlines()[1:]:
+        save(tmp_path / "Images" / f"{line.split(';')[0]}.png")
+    (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(FETAL.replace("Train\n", "Train \n"))
+    return tmp_path
+
+
+def test_fetal_planes_db(fetal: Path) -> None:
+    images = list(read_fetal_planes(fetal))
+    assert [facts(image) for image in images] == [
+        ("Patient00001_Plane2_1_of_1", "abdomen", "fetal_planes_db", "barcelona", "00001"),
+        ("Patient01792_Plane3_1_of_2", "brain", "fetal_planes_db", "barcelona", "01792"),
+        ("Patient01792_Plane1_2_of_2", "other", "fetal_planes_db", "barcelona", "01792"),
+    ]
+    assert [image.published for image in images] == ["train", "test", "test"]
+    assert [image.machine for image in images] == ["Aloka", "Voluson E6", "Voluson E6"]
+    np.testing.assert_array_equal(images[0].load()[0], NOISE)
+    assert [image.plane for image in read_fetal_planes(fetal, half="train")] == ["abdomen"]
+    assert [image.plane for image in read_fetal_planes(fetal, half="test")] == ["brain", "other"]
+
+
+def test_fetal_planes_db_from_its_spreadsheet(fetal: Path) -> None:
+    book = openpyxl.Workbook()
+    for line in (fetal / "FETAL_PLANES_DB_data.csv").read_text().splitlines():
+        book.worksheets[0].append([int(cell) if cell.isdecimal() else cell for cell in line.split(";")])
+    expected = [(facts(image), image.published) for image in read_fetal_planes(fetal)]
+    book.save(fetal / "FETAL_PLANES_DB_data.xlsx")
+    (fetal / "FETAL_PLANES_DB_data.csv").unlink()
+    assert [(facts(image), image.published) for image in read_fetal_planes(fetal)] == expected
+    (fetal / "FETAL_PLANES_DB_data.xlsx").unlink()
+    with pytest.raises(SourceError, match=r"neither FETAL_PLANES_DB_data\.xlsx nor FETAL_PLANES_DB_data\.csv is there"):
+        list(read_fetal_planes(fetal))
+
+
+def test_fetal_planes_by_a_list_of_fu_loras(fetal: Path) -> None:
+    (fetal / "spain.csv").write_text(",Unnamed: 0,Image_name,Plane,Train \n7,9,Patient01792_Plane3_1_of_2,2,1\n")
+    (image,) = read_fetal_planes(fetal, list_file="spain.csv")
+    assert facts(image)[1:] == ("brain", "fetal_planes_db", "barcelona", "01792")
+    assert image.published == "train"
+    (fetal / "other.csv").write_text("Image_name,Plane\nPatient01792_Plane1_2_of_2,0\n")
+    (image,) = read_fetal_planes(fetal, list_file="other.csv")
+    assert (image.plane, image.published, image.machine) == ("other", None, "")
+    with pytest.raises(SourceError, match="columns missing: Train"):
+        list(read_fetal_planes(fetal, half="train", list_file="other.csv"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("Patient00001_Plane2_1_of_1;2;Fetal abdomen;;;;1", "line 2: .*Patient_num is '2'; it must be .* the name, 1$"),
+        ("Patient00001_Plane2_1_of_1;;Fetal abdomen;;;;1", "line 2: .*Patient_num is ''"),
+        ("Patient00001_Plane2_1_of_1;1;Fetal heart;;;;1", "unknown plane 'Fetal heart'; known: Fetal abdomen"),
+        ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;2", "Train is '2'; it is 1 .training half. or 0 .test half."),
+        ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;", "Train is ''"),
+        ("Patient01792_Plane3_1_of_2;1792;Fetal brain;;;;0", "line 4: .*Patient01792_Plane3_1_of_2 stands twice"),
+        ("p1;1;Fetal brain;;;;0", "p1: expected a name such as Patient00188_Plane3_3_of_3; it tells the patient"),
+    ],
+)
+def test_rows_of_fetal_planes_db_that_cannot_be_used(fetal: Path, wrong: str, message: str) -> None:
+    lines = FETAL.splitlines()
+    (fetal / "FETAL_PLANES_DB_data.csv").write_text("\n".join([lines[0], wrong, *lines[2:]]))
+    (fetal / "Images" / "Patient00001_Plane2_1_of_1.png").unlink()
+    told: list[str] = []
+    assert len(list(read_fetal_planes(fetal, told.append))) == 2
+    assert len(told) == 1
+    with pytest.raises(SourceError, match=message):
+        list(read_fetal_planes(fetal))
+
+
+def test_fu_loras_lists(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none of FU-LoRA's lists is there: all_train_no_cer\.csv"):
+        read_lists(tmp_path)
+    (tmp_path / "lora_train_data.csv").write_text(
+        "Image_name,category,Train\nPatient00305_Plane2_1_of_2,abdomen,1\nPatient00306_Plane4_1_of_2,cervix,0\n"
+    )
+    (tmp_path / "synthetic_train_5000.csv").write_text("Image_name,Plane,Train\n00000-267,Other,1\n")
+    (tmp_path / "spain_other_train.csv").write_text("Image_name,Plane\nPatient01001_Plane1_1_of_1,0\n")
+    assert read_lists(tmp_path) == {
+        "other": [ListedImage("Patient01001_Plane1_1_of_1", "other", "01001", None, 2)],
+        "synthetic": [ListedImage("00000-267", "other", "", "train", 2)],
+        "lora": [
+            ListedImage("Patient00305_Plane2_1_of_2", "abdomen", "00305", "train", 2),
+            ListedImage("Patient00306_Plane4_1_of_2", None, "00306", "test", 3),
+        ],
+    }
+
+
+def test_rows_of_fu_loras_lists_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "all_train_no_cer.csv"
+    rows = ["Patient00001_Plane1_1_of_2,1,Other", "Patient00001_Plane1_2_of_2,2,Other", "p1,1,Other",
+            "Patient00003_Plane1_1_of_1,3,Heart", "Patient00001_Plane1_1_of_2,1,Other"]  # fmt: skip
+    path.write_text("\n".join(["Image_name,Patient_num,Plane", *rows]))
+    told: list[str] = []
+    assert [row.line_number for row in read_list(path, told.append)] == [2]
+    assert [message.removeprefix(f"{path}, ")[:43] for message in told] == [
+        "line 3: Patient00001_Plane1_2_of_2: Patient",
+        "line 4: p1: expected a name such as Patient",
+        "line 5: Patient00003_Plane1_1_of_1: unknown",
+        "line 6: Patient00001_Plane1_1_of_2 stands t",
+    ]
+    with pytest.raises(SourceError, match="line 3"):
+        read_list(path)
+
+
+def test_listed_images_that_are_missing(lora_planes: Path) -> None:
+    save(lora_planes / "Images" / "Patient00001_Plane1_1_of_1.png")
+    names = ["Patient00009_Plane3_2_of_2", "Patient00001_Plane1_1_of_1", "Patient00002_Plane1_1_of_1"]
+    rows = [ListedImage(name, "brain", "", None, 2) for name in names]
+    assert [row.name for row in missing_images(rows, lora_planes)] == ["Patient00002_Plane1_1_of_1"]
 
 
 # --- African planes
@@ -117,6 +266,46 @@ def test_an_african_image_that_is_listed_and_not_there(african: Path) -> None:
         list(read_african_planes(african))
 
 
+def test_african_planes_as_they_are_published(tmp_path: Path) -> None:
+    save(tmp_path / "Ghana" / "patient007_GHA_plane1.png")
+    save(tmp_path / "Malawi" / "patient007_MWI_plane2.png", 255 - NOISE)
+    (tmp_path / "African_planes_database.csv").write_text(
+        "Filename,Patient_num,Plane,Train,Center\npatient007_GHA_plane1,7,Fetal brain,0,Ghana\n"
+        "patient007_MWI_plane2,7,Fetal femur,1,Malawi\n"
+    )
+    first, second = read_african_planes(tmp_path)
+    assert facts(first) == ("patient007_GHA_plane1", "brain", "african_planes", "Ghana", "7")
+    assert (first.published, second.published) == ("test", "train")
+    np.testing.assert_array_equal(second.load()[0], 255 - NOISE)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("8,Fetal brain,1,Ghana,p7_GHA_1", "p7_GHA_1 stands twice; which row counts"),
+        (",Fetal brain,1,Ghana,p8_GHA_1", "Patient_num is '' and Center is 'Ghana'; both tell the patient"),
+        ("8,Fetal brain,1,,p8_GHA_1", "Patient_num is '8' and Center is ''"),
+        ("8,Fetal brain,yes,Ghana,p8_GHA_1", "Train is 'yes'; it is 1 in the training half"),
+    ],
+)
+def test_african_rows_that_cannot_be_used(african: Path, row: str, message: str) -> None:
+    (african / "African_planes.csv").write_text(
+        "Patient_num,Plane,Train,Center,Image_name\n7,Fetal brain,1,Ghana,p7_GHA_1\n"
+        f"7,Fetal femur,0,Malawi,p7_MWI_3\n{row}\n"
+    )
+    told: list[str] = []
+    assert [image.published for image in read_african_planes(african, told.append)] == ["train", "test"]
+    assert len(told) == 1
+    with pytest.raises(SourceError, match=f"line 4: .*{message}"):
+        list(read_african_planes(african))
+
+
+def test_an_african_image_that_is_not_listed(african: Path) -> None:
+    save(african / "p9_GHA_0.png")
+    with pytest.raises(SourceError, match=r"p9_GHA_0\.png: is not on the list African_planes\.csv"):
+        list(read_african_planes(african))
+
+
 # --- HC18
 
 HEADER = "filename,pixel size(mm),head circumference (mm)\n"
@@ -154,6 +343,56 @@ def test_heads_with_a_mask_or_the_published_ring(hc18: Path) -> None:
     np.testing.assert_array_equal(filled, disc(ring=False) > 0)
     np.testing.assert_array_equal(ring, ndimage.binary_fill_holes(disc(ring=True)))
     assert (ring != filled).mean() < 0.01  # OpenCV draws the outline half a pixel off
+
+
+def test_heads_say_their_published_split(hc18: Path) -> None:
+    assert {image.published for image in read_hc18(hc18)} == {"train"}
+    (hc18 / "training_set").rename(hc18 / "test_set")
+    for path in (hc18 / "test_set").glob("*_[AM]*.png"):
+        path.unlink()
+    (hc18 / "test_set_pixel_size.csv").write_text("filename,pixel size(mm)\n010_HC.png,0.1\n010_2HC.png,0.2\n")
+    first, second = read_hc18(hc18, part="test_set")
+    assert (first.published, first.hc_mm, first.mask_path, first.load()[1]) == ("test", None, None, None)
+    assert (first.patient, second.patient) == ("010", "010")
+    assert second.pixel_size_mm == 0.2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("020_HC.png,0.1,170", r"020_HC\.png: listed, but the file is not there"),
+        ("010_HC.png,0.1,170", r"010_HC\.png stands twice; which row counts"),
+        ("../010_HC.png,0.1,170", r"leads out of"),
+    ],
+)
+def test_rows_of_heads_that_cannot_be_used(hc18: Path, row: str, message: str) -> None:
+    with (hc18 / LIST).open("a") as file:
+        file.write(row + "\n")
+    told: list[str] = []
+    assert len(list(read_hc18(hc18, told.append))) == 2
+    assert len(told) == 1
+    with pytest.raises(SourceError, match=message):
+        list(read_hc18(hc18))
+
+
+def test_heads_that_are_not_listed_or_have_another_name(hc18: Path) -> None:
+    save(hc18 / "training_set" / "head.png")
+    with pytest.raises(SourceError, match=r"head\.png: is not on the list training_set_pixel_size_and_HC\.csv"):
+        list(read_hc18(hc18))
+    with (hc18 / LIST).open("a") as file:
+        file.write("head.png,0.1,170\n")
+    with pytest.raises(SourceError, match=r"head\.png: expected a name such as 010_2HC\.png"):
+        list(read_hc18(hc18))
+
+
+@pytest.mark.parametrize("centre", [(0, 30), (79, 30), (40, 0), (40, 59), (5, 5)])
+def test_a_ring_that_the_frame_cuts_is_filled_to_the_frame(centre: tuple[int, int]) -> None:
+    ring, filled = (
+        cv2.ellipse(np.zeros((60, 80), np.uint8), centre, (28, 20), 10, 0, 360, 1, thickness) for thickness in (1, -1)
+    )
+    found = enclosed(ring > 0, Path("ring.png"))
+    assert (found != (filled > 0)).mean() < 0.01  # OpenCV draws the outline half a pixel off
+    np.testing.assert_array_equal(enclosed(filled > 0, Path("mask.png")), filled > 0)
 
 
 def test_a_mask_wins_over_a_ring(hc18: Path) -> None:
@@ -206,6 +445,35 @@ def test_intrapartum_views(psfhs: Path) -> None:
     np.testing.assert_array_equal(pixels, NOISE)
     np.testing.assert_array_equal(mask, NOISE // 100)
     assert images[0].pixel_size_mm is None
+
+
+def test_a_label_without_a_view(psfhs: Path) -> None:
+    (psfhs / "image_mha" / "03740.mha").unlink()
+    told: list[str] = []
+    assert len(list(read_psfhs(psfhs, 20, told.append))) == 3
+    assert [message.rpartition("/label_mha/")[2] for message in told] == [
+        "03740.mha: a label without an image; image_mha/03740.mha is not there"
+    ]
+
+
+def test_a_view_whose_name_is_no_number(psfhs: Path) -> None:
+    for folder in ("image_mha", "label_mha"):
+        save_mha(psfhs / folder / "x1.mha", NOISE // 100)
+    with pytest.raises(SourceError, match=r"x1\.mha: expected a number as its name; neighbours are told by it"):
+        list(read_psfhs(psfhs, 20))
+
+
+def test_views_as_png(psfhs: Path) -> None:
+    for number in (3739, 3740, 3759, 3760):
+        save(psfhs / "image_mha" / f"{number:05d}.png")
+        save(psfhs / "label_mha" / f"{number:05d}.png", NOISE // 100)
+        for folder in ("image_mha", "label_mha"):
+            (psfhs / folder / f"{number:05d}.mha").unlink()
+    images = list(read_psfhs(psfhs, 20))
+    assert [image.patient for image in images] == ["186", "187", "187", "188"]
+    pixels, mask = images[0].load()
+    np.testing.assert_array_equal(pixels, NOISE)
+    np.testing.assert_array_equal(mask, NOISE // 100)
 
 
 def test_an_mha_of_one_channel(psfhs: Path) -> None:
@@ -308,7 +576,54 @@ def loaded(images: list[RawImage], every: int) -> None:
 def test_the_real_spanish_planes(data_root: Path) -> None:
     images = list(read_lora_planes(data_root / "fetal_planes_lora"))
     assert Counter(image.plane for image in images) == dict.fromkeys(PLANES, 20)
+    assert Counter(image.caption for image in images) == {
+        f"a photo of fetal {'ultrasound' if plane == 'other' else plane}": 20 for plane in PLANES
+    }
+    assert len({image.patient for image in images}) == 85
+    check_lora_list(data_root / "fetal_planes_lora")
     loaded(images, 10)
+
+
+@pytest.mark.real_data
+def test_fu_loras_real_lists(data_root: Path) -> None:
+    lists = read_lists(data_root / "fu_lora_lists")
+    counts = {kind: Counter(row.plane for row in rows) for kind, rows in lists.items()}
+    assert counts["real"] == {"abdomen": 353, "brain": 1620, "femur": 516, "thorax": 1058, "other": 2601}
+    assert counts["balanced"] == dict.fromkeys(PLANES, 230)
+    assert counts["other"] == {"other": 230}
+    assert counts["synthetic"] == dict.fromkeys(PLANES, 1000)
+    assert {kind: len({row.patient for row in rows}) for kind, rows in lists.items()} == {
+        "real": 612, "balanced": 486, "other": len({row.patient for row in lists["other"]}), "synthetic": 1,
+    }  # fmt: skip
+    assert {row.name for row in lists["balanced"]} < {row.name for row in lists["real"]}
+    assert [row.name for row in lists["other"]] == [row.name for row in lists["balanced"] if row.plane == "other"]
+    assert {row.half for kind in ("real", "balanced") for row in lists[kind]} == {"train"}
+
+
+@pytest.mark.real_data
+def test_the_real_list_of_the_lora_and_what_is_missing(data_root: Path) -> None:
+    folder = data_root / "fetal_planes_lora"
+    rows = read_lists(folder)["lora"]
+    assert Counter(row.plane for row in rows) == {**dict.fromkeys(PLANES, 20), None: 20}
+    missing = missing_images(rows, folder)
+    assert len(missing) == 20
+    assert {row.plane for row in missing} == {None}
+    real = {row.name for row in read_lists(data_root / "fu_lora_lists")["real"]}
+    balanced = {row.name for row in read_lists(data_root / "fu_lora_lists")["balanced"]}
+    ours = {row.name for row in rows if row.plane}
+    assert ours < real
+    assert len(ours & balanced) == 32
+
+
+@pytest.mark.real_data
+def test_the_real_list_of_fetal_planes_db(data_root: Path) -> None:
+    rows = read_list(data_root / "fetal_planes_db" / "FETAL_PLANES_DB_data.csv")
+    assert Counter((row.half, row.plane) for row in rows) == {
+        ("train", "abdomen"): 353, ("train", "brain"): 1620, ("train", "femur"): 516, ("train", "thorax"): 1058,
+        ("train", "other"): 2601, ("train", None): 981, ("test", "abdomen"): 358, ("test", "brain"): 1472,
+        ("test", "femur"): 524, ("test", "thorax"): 660, ("test", "other"): 1612, ("test", None): 645,
+    }  # fmt: skip
+    assert len({row.patient for row in rows}) == 1792
 
 
 @pytest.mark.real_data
@@ -316,7 +631,10 @@ def test_the_real_african_planes(data_root: Path) -> None:
     images = list(read_african_planes(data_root / "african" / "african_train"))
     assert len(images) == 217
     assert len({(image.site, image.patient) for image in images}) == 61
-    assert len({image.site for image in images}) == 5
+    assert Counter(image.site for image in images) == {
+        "Algeria": 48, "Egypt": 48, "Malawi": 49, "Ghana": 36, "Uganda": 36,
+    }  # fmt: skip
+    assert {image.published for image in images} == {"train"}
     loaded(images, 20)
 
 

@@ -1,0 +1,56 @@
+"""What a check found, for people and for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from fulora.config import Json
+
+Severity = Literal["leak", "misleading", "note"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that was found.
+
+    Attributes:
+        severity: a `leak` lets a test see what was trained on; something `misleading` makes numbers wrong; a `note` is
+            worth knowing.
+        count: how many images, rows, groups or pairs, as `text` says.
+        examples: all of them, a line each.
+    """
+
+    severity: Severity
+    kind: str
+    count: int
+    text: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Everything a check has to say of a folder."""
+
+    kind: str
+    counts: dict[str, dict[str, int]]
+    n_images: int
+    n_patients: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing would leak or mislead."""
+        return all(found.severity == "note" for found in self.findings)
+
+    def to_json(self) -> Json:
+        """The same facts for programs."""
+        return {
+            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,
+            "counts": self.counts, "findings": [asdict(found) for found in self.findings],
+        }  # fmt: skip
+
+
+def finding(severity: Severity, kind: str, text: str, examples: Sequence[str]) -> list[Finding]:
+    """A finding with a line for each example, or nothing where there are none."""
+    return [Finding(severity, kind, len(examples), text, tuple(examples))] if examples else []
