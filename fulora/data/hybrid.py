@@ -13,7 +13,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.labels import PLANES, Plane
@@ -48,19 +48,23 @@ class MixConfig(Config):
     """
 
     arm: Arm = "hybrid"
-    ratio: float | dict[Plane, float] = Field(default=1.0)
+    ratio: float | dict[Plane, float] = 1.0
     cap: PositiveInt | None = None
     prior: Literal["real", "uniform"] = "real"
     schedule: Schedule = "mixed"
     filters: tuple[FilterName, ...] = ("blank", "duplicate")
     seed: int = 0
 
+    @field_validator("ratio")
+    @classmethod
+    def _not_negative(cls, value: float | dict[Plane, float]) -> float | dict[Plane, float]:
+        if min(value.values() if isinstance(value, dict) else [value], default=0.0) < 0:
+            raise ValueError("it is 0 or more added images per real one")
+        return value
+
     def ratio_of(self, plane: Plane) -> float:
         """Added images per real one of a plane."""
-        ratio = self.ratio.get(plane, 0.0) if isinstance(self.ratio, dict) else self.ratio
-        if not ratio >= 0:
-            raise ManifestError(f"mix.ratio of {plane} is {ratio:g}; it is 0 or more added images per real one")
-        return ratio
+        return self.ratio.get(plane, 0.0) if isinstance(self.ratio, dict) else self.ratio
 
 
 class MixRecord(Config):

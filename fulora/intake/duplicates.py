@@ -79,7 +79,8 @@ def near_pairs(
 
     A pair is near when its perceptual hashes differ in at most `radius` of 64 bits *and* its 32 x 32 thumbnails
     correlate at `least` or more. On the public Spanish, African and HC18 planes the correlations of two patients'
-    images leave a gap from 0.91 to 0.96, so 0.95 splits them: above it are the same pictures under two numbers. All
+    images leave a gap from 0.91 to 0.96, so 0.95 splits them: above it are the same pictures under two numbers.
+    Scaled, brightened and compressed copies are found, and copies cropped by up to 1 % of a side, not more. All
     pairs are compared: cost grows with the square of the number of images.
     """
     usable = [

@@ -7,13 +7,16 @@ import pytest
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Score, Scores
 from fulora.intake.config import CurateConfig, PhantomsConfig
-from fulora.intake.read import curated
+from fulora.intake.curation import Curation
+from fulora.intake.read import Inputs
 from pipelines.stages.assess import AssessConfig, assess
 
 
 def phantoms(folder: Path, *sources: PhantomsConfig) -> ImageSet:
     folder.mkdir()
-    ImageSet.write(folder, curated(CurateConfig(sources=sources, image_size_px=64), [None] * len(sources)))
+    ImageSet.write(
+        folder, Curation(CurateConfig(sources=sources, image_size_px=64), [Inputs()] * len(sources)).pictures()
+    )
     return ImageSet(folder, "")
 
 

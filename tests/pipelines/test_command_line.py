@@ -44,13 +44,16 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def test_help_names_the_commands() -> None:
     done = fulora("--help")
     assert done.returncode == 0
-    for word in ("run", "status", "show", "configs", "Research use only", "fulora run demo"):
+    for word in ("run", "status", "show", "configs", "data", "export", "Research use only", "fulora run demo"):
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "status", "show", "configs"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "status", "show", "configs", "export", "data download", "data check", "data curate", "data deidentify"],
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = fulora(command, "--help")
+    done = fulora(*command.split(), "--help")
     assert done.returncode == 0
     assert f"fulora {command} " in done.stdout
 
@@ -185,7 +188,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(CURATE_ONLY)
     config = load(str(folder / "mine.yaml"))[1]
     work = Workspace(folder / "work", InProcess())
-    images = work.run(curate, config.models.images, folders=[None])  # type: ignore[attr-defined]
+    images = work.run(curate, config.models.images, inputs=[{}])  # type: ignore[attr-defined]
     work.run(invent, ScoreConfig(), images=images)
     return folder / "work"
 

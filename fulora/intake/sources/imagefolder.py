@@ -7,6 +7,7 @@ where they are there. Synthetic images are refused: they are mixed with real one
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,7 @@ def _parsed(line: str) -> Row:
     if len(line) > MAX_CELL:
         raise SourceError(f"a row of {len(line):,} characters; allowed are {MAX_CELL:,}")
     try:
-        row = json.loads(line, object_pairs_hook=_once, parse_constant=_no_number)
+        row = json.loads(line, object_pairs_hook=_once)
     except SourceError:
         raise
     except (ValueError, RecursionError) as error:
@@ -118,12 +119,11 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return row
 
 
-def _no_number(text: str) -> object:
-    raise SourceError(f"{text} is no number; leave out what is unknown")
-
-
 def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -> RawImage:
     """The image of a row, as the row says or as fulora wrote it."""
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out what is unknown")
     if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
         raise SourceError(f"{_text(row, 'file_name')} is synthetic; synthetic images are mixed in, not curated")
     path = listed(metadata.parent, _text(row, "file_name"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fulora.data.hybrid import (
     MixConfig,
@@ -115,8 +116,9 @@ def test_the_seed_decides_which_and_the_order_of_the_offer_does_not() -> None:
 
 
 def test_a_ratio_below_nothing() -> None:
-    with pytest.raises(ManifestError, match=r"mix\.ratio of abdomen is -1; it is 0 or more"):
-        added_counts(REAL, MixConfig(ratio=-1))
+    for ratio in (-1, {"brain": 1, "femur": -0.1}):
+        with pytest.raises(ValidationError, match="it is 0 or more added images per real one"):
+            MixConfig.model_validate({"ratio": ratio})
 
 
 def test_filters_reject_are_counted_and_replaced() -> None:

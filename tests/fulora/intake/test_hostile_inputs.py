@@ -120,7 +120,7 @@ def mha(path: Path, pixels: np.ndarray) -> None:
 
 
 def read_classes(folder: Path, complain: Complain) -> Iterator[RawImage]:
-    return read_class_folders(folder, r"(?:^|/)p(\d+)", mask_suffix="_mask", complain=complain)
+    return read_class_folders(folder, r"(?i)(?:^|/)p(\d+)", mask_suffix="_mask", complain=complain)
 
 
 def read_captions(folder: Path, complain: Complain) -> Iterator[RawImage]:
@@ -212,8 +212,8 @@ def link(name: str, to: Callable[[Path], Path | str]) -> Spoil:
 
 
 def same_name_in_capitals(folder: Path) -> None:
-    save(folder / "femur" / "P2.png")
-    if len(list((folder / "femur").iterdir())) == 2:
+    save(folder / "brain" / "P1.png")
+    if len(list((folder / "brain").iterdir())) == 1:
         pytest.skip("this file system does not tell capitals apart")
 
 
@@ -284,15 +284,28 @@ CASES = [
     # files that are no pictures
     Case("truncated png", classes, bad(P3, PNG[: len(PNG) // 2]), r"p3\.png: cannot be read as an image"),
     Case("damaged png", classes, bad(P3, PNG[:60] + b"\xff\xff" + PNG[62:]), r"p3\.png: cannot be read as an image"),
-    Case("truncated jpeg", classes, bad("brain/p3.jpg", JPEG[: len(JPEG) // 2]), r"p3\.jpg: cannot be read as an image"),
+    Case(
+        "truncated jpeg", classes, bad("brain/p3.jpg", JPEG[: len(JPEG) // 2]), r"p3\.jpg: cannot be read as an image"
+    ),
     Case("zero bytes", classes, bad(P3, b""), r"p3\.png: cannot be read as an image"),
     Case("text", classes, bad(P3, b"<html>404 not found</html>"), r"p3\.png: cannot be read as an image"),
     Case("signature only", classes, bad(P3, PNG[:8]), r"p3\.png: cannot be read as an image"),
-    Case("git lfs pointer", classes, bad(P3, b"version https://git-lfs.github.com/spec/v1\n"), r"p3\.png: cannot be read"),
+    Case(
+        "git lfs pointer", classes, bad(P3, b"version https://git-lfs.github.com/spec/v1\n"), r"p3\.png: cannot be read"
+    ),
     Case("bomb", classes, bad(P3, bomb()), r"p3\.png: .*more than 64,000,000 pixels"),
-    Case("float tiff", classes, picture("brain/p3.tif", NOISE / np.float32(255)), r"p3\.tif: pixel mode F has no stated"),
-    Case("dark 16 bit", classes, picture(P3, NOISE.astype(np.uint16) * 16), r"p3\.png: a 16-bit picture .* come out black"),
-    Case("animated gif", classes, bad("brain/p3.gif", animated("gif")), r"p3\.gif: not a kind of file that is read here"),
+    Case(
+        "float tiff", classes, picture("brain/p3.tif", NOISE / np.float32(255)), r"p3\.tif: pixel mode F has no stated"
+    ),
+    Case(
+        "dark 16 bit",
+        classes,
+        picture(P3, NOISE.astype(np.uint16) * 16),
+        r"p3\.png: a 16-bit picture .* come out black",
+    ),
+    Case(
+        "animated gif", classes, bad("brain/p3.gif", animated("gif")), r"p3\.gif: not a kind of file that is read here"
+    ),
     Case("gif as png", classes, bad(P3, animated("gif")), r"p3\.png: holds 2 frames"),
     Case("tiff stack", classes, bad("brain/p3.tif", animated("tiff")), r"p3\.tif: holds 2 frames"),
     Case("dicom", classes, bad("brain/p3.dcm", bytes(128) + b"DICM"), r"p3\.dcm: not a kind of file that is read here"),
@@ -300,7 +313,12 @@ CASES = [
     Case("archive", classes, bad("brain/all.zip", b"PK\x05\x06" + bytes(18)), r"all\.zip: not a kind of file"),
     Case("synthetic", classes, marked, r"p3\.png: says that it is synthetic"),
     # names and places
-    Case("folder named like a picture", classes, lambda folder: (folder / P3).mkdir(), r"p3\.png: a folder, and no picture"),
+    Case(
+        "folder named like a picture",
+        classes,
+        lambda folder: (folder / P3).mkdir(),
+        r"p3\.png: a folder, and no picture",
+    ),
     Case("pipe", classes, lambda folder: os.mkfifo(folder / P3), r"p3\.png: no regular file"),
     Case("link out", classes, link(P3, outside), r"'brain/p3\.png' leads out of"),
     Case("link to system file", classes, link(P3, lambda folder: "/etc/hostname"), "leads out of"),
@@ -313,13 +331,18 @@ CASES = [
     Case("name not utf-8", classes, bad("brain/p3\udcff.png", PNG), r"p3\\udcff\.png': a file name with .* not UTF-8"),
     Case("colon in name", classes, bad("brain/p3:1.png", PNG), r"p3:1\.png': no file name on every system"),
     Case("very long name", classes, bad(f"brain/p3{'x' * 240}.png", PNG), "a file name of 252 bytes"),
-    Case("capitals", classes, same_name_in_capitals, r"p2\.png: named like P2\.png but for case"),
-    Case("two endings", classes, bad("femur/p2.jpg", JPEG), r"p2\.png: named like p2\.jpg but for case, ending"),
+    Case("capitals", classes, same_name_in_capitals, r"p1\.png: named like P1\.png but for case"),
+    Case("two endings", classes, bad("brain/p1.jpg", JPEG), r"p1\.png: named like p1\.jpg but for case, ending"),
     Case("unknown plane", classes, bad("heart/p3.png", PNG), "heart: unknown plane"),
     Case("no plane", classes, bad("p3.png", PNG), r"p3\.png: lies in no plane's folder"),
     Case("no patient", classes, bad("brain/x.png", PNG), "brain/x: patient_pattern .* finds no patient"),
     # masks
-    Case("mask of another size", classes, picture("brain/p1_mask.png", HEAD[:, 1:]), r"p1_mask\.png: .* 31 x 24 and 32 x 24"),
+    Case(
+        "mask of another size",
+        classes,
+        picture("brain/p1_mask.png", HEAD[:, 1:]),
+        r"p1_mask\.png: .* 31 x 24 and 32 x 24",
+    ),
     Case("empty mask", classes, picture("brain/p1_mask.png", HEAD * 0), r"p1_mask\.png: the mask is empty"),
     Case("gray mask", classes, picture("brain/p1_mask.png", NOISE), r"p1_mask\.png: the mask holds the values"),
     Case("colour mask", classes, picture("brain/p1_mask.png", np.dstack([HEAD] * 3)), r"p1_mask\.png: pixel mode RGB"),
@@ -328,17 +351,24 @@ CASES = [
     Case("head's mask of another size", heads, head(mask=HEAD[1:] * 255), r"012_HC_Mask\.png: .* 32 x 23 and 32 x 24"),
     Case("head's mask empty", heads, head(mask=HEAD * 0), r"012_HC_Mask\.png: the mask is empty"),
     Case("head's mask gray", heads, head(mask=NOISE), r"012_HC_Mask\.png: .*must be black and one other"),
-    Case("head twice", heads, head(mask=HEAD * 255 * (np.arange(32) // 3 != 5)), r"012_HC_Mask\.png: .*2 separate regions"),
+    Case(
+        "head twice",
+        heads,
+        head(mask=HEAD * 255 * (np.arange(32) // 3 != 5)),
+        r"012_HC_Mask\.png: .*2 separate regions",
+    ),
     Case("head without mask", heads, head(mask=None), "neither 012_HC_Mask"),
     # measures
     *(
         Case(f"head's pixel size {size}", heads, head(size=size), rf"012_HC\.png: pixel size\(mm\) is '?{size}")
         for size in ("", "nan", "inf", "-0.1", "0", "0.0", "1e9", "0.1mm", "None")
     ),
-    Case("head's circumference", heads, head(hc="17"), r"012_HC\.png: head circumference \(mm\) is 17; it must be from"),
+    Case(
+        "head's circumference", heads, head(hc="17"), r"012_HC\.png: head circumference \(mm\) is 17; it must be from"
+    ),
     Case("decimal comma", heads, head(size='"0,1"'), r"012_HC\.png: pixel size\(mm\) is '0,1'"),
-    Case("json nan", rows, row(**{SIZE: float("nan")}), "line 3: NaN is no number"),
-    Case("json infinity", rows, row(**{SIZE: float("-inf")}), "line 3: -Infinity is no number"),
+    Case("json nan", rows, row(**{SIZE: float("nan")}), r"bad\.png: pixel_size_mm is nan; leave out"),
+    Case("json infinity", rows, row(**{SIZE: float("-inf")}), r"bad\.png: pixel_size_mm is -inf; leave out"),
     Case("json negative", rows, row(**{SIZE: -0.2}), rf"bad\.png: {SIZE} is -0\.2"),
     Case("json zero", rows, row(**{SIZE: 0}), rf"bad\.png: {SIZE} is 0"),
     Case("json text", rows, row(**{SIZE: "small"}), rf"bad\.png: {SIZE} is 'small'"),
@@ -349,11 +379,26 @@ CASES = [
     Case("row with a Windows path", rows, line("metadata.jsonl", r'{"file_name": "C:\\x\\p3.png"}'), "a Windows path"),
     Case("row with a NUL", rows, line("metadata.jsonl", r'{"file_name": "p3\u0000.png"}'), "a control character"),
     Case("row without a name", rows, line("metadata.jsonl", '{"plane": "brain"}'), "line 3: a file name is empty"),
-    Case("row without image", rows, line("metadata.jsonl", '{"file_name": "p3.png"}'), r"p3\.png: listed, but .* not there"),
-    Case("row twice", rows, line("metadata.jsonl", '{"file_name": "p1.png", "plane": "brain", "patient": "1"}'), "p1 stands"),
+    Case(
+        "row without image",
+        rows,
+        line("metadata.jsonl", '{"file_name": "p3.png"}'),
+        r"p3\.png: listed, but .* not there",
+    ),
+    Case(
+        "row twice",
+        rows,
+        line("metadata.jsonl", '{"file_name": "p1.png", "plane": "brain", "patient": "1"}'),
+        "p1 stands",
+    ),
     Case("row cut off", rows, line("metadata.jsonl", '{"file_name": "p3'), "line 3: .* is no JSON"),
-    Case("row nested too deep", rows, line("metadata.jsonl", '{"a":' * 50_000), "line 3: .* is no JSON"),
-    Case("row of a folder", rows, lambda f: ((f / "p3").mkdir(), line("metadata.jsonl", '{"file_name": "p3"}')(f)), "not there"),
+    Case("row nested too deep", rows, line("metadata.jsonl", '{"a":' * 10_000), "line 3: .* is no JSON"),
+    Case(
+        "row of a folder",
+        rows,
+        lambda f: ((f / "p3").mkdir(), line("metadata.jsonl", '{"file_name": "p3"}')(f)),
+        "not there",
+    ),
     Case("empty patient", rows, row(patient=""), r"bad\.png: no patient"),
     Case("plane as number", rows, row(plane=2), r"bad\.png: plane is the number 2"),
     Case("synthetic row", rows, row(origin="synthetic"), r"bad\.png is synthetic"),
@@ -362,14 +407,36 @@ CASES = [
     Case("ragged row", table, line("metadata.csv", "p3.png,brain"), "line 4: 2 cells for 4 columns: p3.png, brain"),
     Case("row too long", table, line("metadata.csv", "p3.png,brain,1,0.2,,"), "line 4: 6 cells for 4 columns"),
     Case("african row without image", african, line("list.csv", "3,Fetal brain,1,Ghana,p3"), r"p3\.png: listed, but"),
-    Case("african row that leads out", african, line("list.csv", "3,Fetal brain,1,Ghana,../outside/p9"), "leads out of"),
-    Case("african centre that leads out", african, line("list.csv", "3,Fetal brain,1,../outside,p9"), "leads out of"),
+    Case(
+        "african row that leads out", african, line("list.csv", "3,Fetal brain,1,Ghana,../outside/p9"), "leads out of"
+    ),
+    Case(
+        "african centre that leads out",
+        african,
+        lambda f: (outside(f), line("list.csv", "3,Fetal brain,1,../outside,p9")(f)),
+        "leads out of",
+    ),
     Case("african row twice", african, line("list.csv", "1,Fetal brain,1,Ghana,p1"), "line 4: p1 stands twice"),
     Case("african plane", african, line("list.csv", "3,Fetal heart,1,Ghana,p3"), "p3: unknown plane 'Fetal heart'"),
     Case("african patient", african, line("list.csv", ",Fetal brain,1,Ghana,p3"), "p3: Patient_num is ''"),
-    Case("fetal row that leads out", fetal, line("FETAL_PLANES_DB_data.csv", "../p9;3;Fetal brain;Aloka;1"), r"\.\./p9: expected"),
-    Case("fetal row without image", fetal, line("FETAL_PLANES_DB_data.csv", "Patient00003_Plane3_1_of_1;3;Fetal brain;;1"), "not there"),
-    Case("fetal patient", fetal, line("FETAL_PLANES_DB_data.csv", "Patient00003_Plane3_1_of_1;4;Fetal brain;;1"), "Patient_num is '4'"),
+    Case(
+        "fetal row that leads out",
+        fetal,
+        line("FETAL_PLANES_DB_data.csv", "../p9;3;Fetal brain;Aloka;1"),
+        r"\.\./p9: expected",
+    ),
+    Case(
+        "fetal row without image",
+        fetal,
+        line("FETAL_PLANES_DB_data.csv", "Patient00003_Plane3_1_of_1;3;Fetal brain;;1"),
+        "not there",
+    ),
+    Case(
+        "fetal patient",
+        fetal,
+        line("FETAL_PLANES_DB_data.csv", "Patient00003_Plane3_1_of_1;4;Fetal brain;;1"),
+        "Patient_num is '4'",
+    ),
     Case("fetal image without row", fetal, bad("Images/Patient00003_Plane3_1_of_1.png", PNG), "is not on the list"),
     Case("lora name", lora, bad("brain/Patient_1.png", PNG), "Patient_1: expected a name such as"),
     Case("lora picture", lora, bad("brain/Patient00009_Plane3_1_of_1.png", PNG[:99]), "Patient00009.*cannot be read"),
@@ -379,7 +446,9 @@ CASES = [
     # MetaImages
     Case("mha truncated", views, view(local(NOISE.tobytes()[:-1])), r"00003\.mha: .*767 bytes for \(24, 32\) pixels"),
     Case("mha 16 bit", views, view(NOISE.astype(np.uint16)), r"00003\.mha: expected 8-bit pixels .*found MET_USHORT"),
-    Case("mha of colours", views, view(np.stack([NOISE, 255 - NOISE, NOISE])), r"00003\.mha: expected one gray picture"),
+    Case(
+        "mha of colours", views, view(np.stack([NOISE, 255 - NOISE, NOISE])), r"00003\.mha: expected one gray picture"
+    ),
     Case("mha bomb", views, view(local(b"", "90000 90000")), r"00003\.mha: .*more than 64,000,000 pixels"),
     Case("mha pointing elsewhere", views, view(local(b"", where="/etc/hostname")), "its pixels are in '/etc/hostname'"),
     Case("png as mha", views, view(PNG), r"00003\.mha: cannot be read as an image \(no MetaImage header\)"),
@@ -387,14 +456,28 @@ CASES = [
     Case("label of other classes", views, view(label=HEAD * 3), r"label_mha/00003\.mha: .*its classes are 0 to 2"),
     Case("label empty", views, view(label=HEAD * 0), r"label_mha/00003\.mha: the mask is empty"),
     Case("label missing", views, view(label=None), r"label_mha/00003\.mha is not there"),
-    Case("view missing", views, lambda f: mha(f / "label_mha" / "00003.mha", HEAD), "00003.mha: a label without an image"),
+    Case(
+        "view missing", views, lambda f: mha(f / "label_mha" / "00003.mha", HEAD), "00003.mha: a label without an image"
+    ),
     Case("view without number", views, view(name="x.mha"), r"x\.mha: expected a number as its name"),
     # captions
-    Case("caption in latin-1", captions, lambda f: (save(f / "20_fetal/p3.png"), bad("20_fetal/p3.txt", b"brain \xe4")(f)), "byte 0xe4"),
-    Case("caption of two planes", captions, lambda f: (save(f / "20_fetal/p3.png"), bad("20_fetal/p3.txt", b"brain femur")(f)), "brain and femur"),
+    Case(
+        "caption in latin-1",
+        captions,
+        lambda f: (save(f / "20_fetal/p3.png"), bad("20_fetal/p3.txt", b"brain \xe4")(f)),
+        "byte 0xe4",
+    ),
+    Case(
+        "caption of two planes",
+        captions,
+        lambda f: (save(f / "20_fetal/p3.png"), bad("20_fetal/p3.txt", b"brain femur")(f)),
+        "brain and femur",
+    ),
     Case("picture without caption", captions, bad("20_fetal/p3.png", PNG), r"p3\.png: none of the words"),
-    Case("caption without picture", captions, bad("20_fetal/p3.txt", b"brain"), r"p3\.txt: a caption without a picture"),
-]  # fmt: skip
+    Case(
+        "caption without picture", captions, bad("20_fetal/p3.txt", b"brain"), r"p3\.txt: a caption without a picture"
+    ),
+]
 
 
 def tree(folder: Path) -> list[tuple[str, int, int]]:
@@ -429,7 +512,7 @@ def test_one_clear_message_and_the_rest_survives(tmp_path: Path, case: Case) -> 
     told: list[str] = []
     survived = usable(read(folder, told.append), told.append)
     assert len(told) == 1
-    spoilt = {"p1"} if "p1_mask" in case.message else {"p2"} if case.name in ("capitals", "two endings") else set()
+    spoilt = {"p1"} if case.message.startswith("p1") else set()
     kept = {name: pixels for name, pixels in survived if Path(name).stem.lower() not in spoilt}
     assert kept == {name: pixels for name, pixels in good if Path(name).stem not in spoilt}
     assert NOISE.tobytes() in kept.values()
@@ -451,24 +534,59 @@ def sheet(path: Path, *lines: list[object]) -> None:
 
 
 LISTS = [
-    ("latin-1", african, instead("list.csv", lambda text: text + b"3,Gef\xe4\xdf,1,Ghana,p3\n"), r"list\.csv: byte 0xe4 at"),
-    ("mixed encodings", table, instead("metadata.csv", lambda text: "Größe,".encode() + text + b"\xfc"), "byte 0xfc at"),
+    (
+        "latin-1",
+        african,
+        instead("list.csv", lambda text: text + b"3,Gef\xe4\xdf,1,Ghana,p3\n"),
+        r"list\.csv: byte 0xe4 at",
+    ),
+    (
+        "mixed encodings",
+        table,
+        instead("metadata.csv", lambda text: "Größe,".encode() + text + b"\xfc"),
+        "byte 0xfc at",
+    ),
     ("utf-16", african, instead("list.csv", lambda text: text.decode().encode("utf-16")), r"list\.csv: is UTF-16 text"),
     ("nul", heads, instead(LIST, lambda text: text + b"\0"), "NUL byte at offset"),
     ("huge field", african, instead("list.csv", lambda text: text + b"x" * 100_001), "field larger than field limit"),
-    ("header only", african, instead("list.csv", lambda text: text.split(b"\n")[0]), r"list\.csv: a header and no rows"),
+    (
+        "header only",
+        african,
+        instead("list.csv", lambda text: text.split(b"\n")[0]),
+        r"list\.csv: a header and no rows",
+    ),
     ("empty", fetal, instead("FETAL_PLANES_DB_data.csv", lambda text: b""), "columns missing: Image_name"),
     ("header twice", african, instead("list.csv", lambda text: text.replace(b"Train", b"Plane")), "stand twice: Plane"),
-    ("column missing", heads, instead(LIST, lambda text: text.replace(b"pixel size", b"size")), "columns missing: pixel"),
-    ("open quote", african, instead("list.csv", lambda text: text.replace(b"Fetal femur", b'"Fetal femur')), "cannot be read"),
-    ("csv as xlsx", fetal, lambda f: (f / "FETAL_PLANES_DB_data.csv").rename(f / "FETAL_PLANES_DB_data.xlsx"), "spreadsheet"),
+    (
+        "column missing",
+        heads,
+        instead(LIST, lambda text: text.replace(b"pixel size", b"size")),
+        "columns missing: pixel",
+    ),
+    (
+        "open quote",
+        african,
+        instead("list.csv", lambda text: text.replace(b"Fetal femur", b'"Fetal femur')),
+        "cannot be read",
+    ),
+    (
+        "csv as xlsx",
+        fetal,
+        lambda f: (f / "FETAL_PLANES_DB_data.csv").rename(f / "FETAL_PLANES_DB_data.xlsx"),
+        "spreadsheet",
+    ),
     ("empty xlsx", fetal, lambda f: sheet(f / "FETAL_PLANES_DB_data.xlsx"), "columns missing: Image_name"),
-    ("jsonl in latin-1", rows, instead("metadata.jsonl", lambda text: text + b"\xe4"), r"metadata\.jsonl: byte 0xe4 at"),
+    (
+        "jsonl in latin-1",
+        rows,
+        instead("metadata.jsonl", lambda text: text + b"\xe4"),
+        r"metadata\.jsonl: byte 0xe4 at",
+    ),
     ("jsonl in utf-16", rows, instead("metadata.jsonl", lambda text: text.decode().encode("utf-16")), "is UTF-16 text"),
     ("two lists", african, bad("copy.csv", b"a"), r"expected exactly one \.csv list, found 2"),
     ("two metadata", rows, bad("metadata.csv", b"file_name\np1.png\n"), r"both metadata\.jsonl and metadata\.csv"),
     ("no list", heads, lambda folder: (folder / LIST).unlink(), "is not there; it belongs to HC18"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("good", "spoil", "message"), [row[1:] for row in LISTS], ids=[row[0] for row in LISTS])

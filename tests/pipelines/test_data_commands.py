@@ -1,0 +1,169 @@
+"""`fulora data` and `fulora export`, as a user meets them: own images in, a set that other tools open out."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image as Pil
+
+from fulora.data.manifest import ImageSet
+from fulora.intake.sources.phantoms import draw
+
+ROOT = Path(__file__).parents[2]
+PATTERN = "patient_pattern=P(\\d+)_"
+
+
+def fulora(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def worked(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Eight patients, a brain and a femur each."""
+    for plane in ("brain", "femur"):
+        (tmp_path / "own" / plane).mkdir(parents=True)
+        for number, picture in enumerate(draw(plane, range(8), site="A", size_px=64, seed=1).images):
+            Pil.fromarray(picture).save(tmp_path / "own" / plane / f"P{number}_{plane}.png")
+    return tmp_path / "own"
+
+
+def test_own_images_become_a_set_and_an_export(own: Path, tmp_path: Path) -> None:
+    """The five lines of the README."""
+    worked(fulora("data", "check", own, PATTERN, cwd=tmp_path))
+    said = worked(fulora("data", "curate", own, PATTERN, "role=train+validation+test", "fit=native", cwd=tmp_path))
+    images = ImageSet(tmp_path / said.strip(), "")
+    assert Counter(row.split for row in images.rows()) == {"train": 8, "validation": 4, "test": 4}
+    assert (images.path / "split-0-class_folders.json").is_file()
+    assert (
+        worked(fulora("data", "curate", own, PATTERN, "role=train+validation+test", "fit=native", cwd=tmp_path)) == said
+    )
+    for format in ("parquet", "webdataset", "kohya"):
+        worked(fulora("export", images.path, "--format", format, "--out", tmp_path / format, "licence=cc-by-4.0"))
+        assert "cc-by-4.0" in (tmp_path / format / "README.md").read_text()
+    again = fulora("export", images.path, "--format", "kohya", "--out", tmp_path / "kohya")
+    assert again.returncode == 2
+    assert "kohya: is there already" in again.stderr
+    wrong = fulora("export", images.path, "--format", "kohya", "--out", tmp_path / "other", "license=x")
+    assert (wrong.returncode, "did you mean 'licence'" in wrong.stderr) == (2, True)
+
+
+def test_a_check_says_what_it_found_in_words_and_json(own: Path, tmp_path: Path) -> None:
+    (own / "brain" / "P7_other.png").write_bytes((own / "brain" / "P1_brain.png").read_bytes())
+    done = fulora("data", "check", own, PATTERN, "--json", tmp_path / "found.json")
+    assert done.returncode == 1
+    assert "leak identical across patients: 1 pictures" in done.stdout
+    assert "brain/P1_brain" in done.stdout
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["clean"], found["n_images"], found["n_patients"]) == (False, 17, 8)
+    assert json.loads(fulora("data", "check", own, PATTERN, "--json", "-").stdout) == found
+
+
+def test_a_folder_whose_patients_are_not_known_is_refused(own: Path) -> None:
+    for command in ("check", "curate"):
+        done = fulora("data", command, own)
+        assert done.returncode == 2
+        assert "patient_pattern" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_what_is_left_out_is_listed(own: Path, tmp_path: Path) -> None:
+    (own / "brain" / "P3_brain.png").write_bytes(b"no picture")
+    done = fulora("data", "curate", own, PATTERN, cwd=tmp_path)
+    assert (done.returncode, "P3_brain.png: cannot be read" in done.stderr) == (2, True)
+    assert not list((tmp_path / "work").glob("curate-*"))
+    done = fulora("data", "curate", own, PATTERN, "unusable=leave_out", cwd=tmp_path)
+    assert len(ImageSet(tmp_path / worked(done).strip(), "").rows()) == 15
+    assert "left out: 1, listed in" in done.stderr
+
+
+def test_a_set_of_sets(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "sets.yaml").write_text(
+        "study: curation\nsets:\n"
+        "  mine: {sources: [{kind: class_folders, folder: own, patient_pattern: 'P(.)_'}]}\n"
+        "  phantoms: {sources: [{kind: phantoms, sites: [A], per_plane: 1}]}\n"
+    )
+    out = worked(fulora("run", "sets.yaml", f"data_root={tmp_path}", "--json", cwd=tmp_path))
+    assert [json.loads(line)["label"] for line in out.splitlines()[:-1]] == ["curate", "curate"]
+
+
+# --- DICOM
+
+
+def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, picture in enumerate(draw("brain", range(2), site="A", size_px=64, seed=1).images):
+        dataset = pydicom.dcmread(pydicom.examples.get_path("ct"))
+        dataset.PatientName, dataset.PatientID, dataset.Modality = "Doe^Jane", f"H{number}", "US"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.set_pixel_data(np.ascontiguousarray(picture), "MONOCHROME2", 8, generate_instance_uid=False)
+        dataset.save_as(tmp_path / "in" / f"Jane_Doe_{number}.dcm")
+    short = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
+    assert (short.returncode, "needs 16 or more" in short.stderr) == (2, True)
+    (tmp_path / "key.txt").write_text("0123456789abcdef\n")
+    said = worked(
+        fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
+    )
+    audit = json.loads(Path(said.strip()).read_text())
+    assert sorted(audit) == ["0000001.dcm", "0000002.dcm"]
+    for name in audit:
+        assert b"Doe" not in (tmp_path / "out" / name).read_bytes()
+        assert pydicom.dcmread(tmp_path / "out" / name).BurnedInAnnotation == "NO"
+    done = fulora(
+        "data",
+        "curate",
+        tmp_path / "out",
+        "kind=dicom",
+        "plane=brain",
+        f"key_file={tmp_path / 'key.txt'}",
+        cwd=tmp_path,
+    )
+    rows = ImageSet(tmp_path / worked(done).strip(), "").rows()
+    assert len({row.patient for row in rows}) == 2
+
+
+# --- download
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[str]:
+    """HC18's lists from a server of our own; its archives are not there."""
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "training_set_pixel_size_and_HC.csv").write_text("something else")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_that_is_not_the_published_file(mirror: str, tmp_path: Path) -> None:
+    done = fulora("data", "download", "hc18", "--to", tmp_path / "hc18", "--from", mirror)
+    assert done.returncode == 2
+    assert "training_set_pixel_size_and_HC.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_download_without_internet_says_what_to_put_where(tmp_path: Path) -> None:
+    done = fulora("data", "download", "psfhs", "--to", tmp_path / "psfhs", "--from", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    for word in ("Zenodo 10969427", "PSFHS.zip", "sha256:3f4a8126", str(tmp_path / "psfhs")):
+        assert word in done.stderr
