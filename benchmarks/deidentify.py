@@ -233,36 +233,27 @@ def phantoms(half: int, per: int) -> dict[str, object]:
 
 
 def outside_real(tally: Tally, item: RawImage, rng: np.random.Generator) -> None:
-    """Text in a black margin of 15 %, and in the black top corners, which the beam does not reach.
+    """Text in a black margin of 15 %, and where the bare picture is black and outside by its own sector.
 
-    `anatomy_lost` is the share of the labelled anatomy that is blanked; `sector_lost` of the sector found without text.
+    `anatomy_lost` is the share of the labelled anatomy that is blanked, `lit_lost` the share of all lit pixels that
+    the text costs; both in the picture with the margin.
     """
     picture, mask = item.load()
     pad = int(0.15 * min(picture.shape))
     frame = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
-    margin = ~grown(np.pad(np.ones(picture.shape, bool), pad), 3)
-    over = around(margin, rng)
-    result, before = clean(compressed(np.maximum(frame, over), rng)), clean(frame)
+    over = around(~grown(np.pad(np.ones(picture.shape, bool), pad), 3), rng)
+    result, before, lit = clean(compressed(np.maximum(frame, over), rng)), clean(frame), frame > 2
     values = {"recall_margin": 1 - float(result.sector[over > 8].mean())}
-    values["sector_lost"] = float((before.sector & ~result.sector & (frame > 2)).sum() / max(1, (frame > 2).sum()))
+    values["lit_lost"] = float((before.sector & ~result.sector & lit).sum() / max(1, lit.sum()))
     if mask is not None and mask.any():
         labelled = np.pad(mask > 0, pad) & (frame > 0)
         values["anatomy_lost"] = float((labelled & ~result.sector).sum() / labelled.sum())
-    corner = black_corners(picture)
-    if corner.mean() >= 0.03:
-        over = around(corner, rng, words=6)
-        if (over > 8).any():
-            result = clean(compressed(np.maximum(picture, over), rng))
-            values["recall_corners"] = 1 - float(result.sector[over > 8].mean())
+    corner = ~grown(clean(picture).sector | (picture > 2), 7)
+    over = around(corner, rng, words=6) if corner.mean() >= 0.03 else np.zeros_like(picture)
+    if (over > 8).any():
+        kept = clean(compressed(np.maximum(picture, over), rng)).sector
+        values["recall_corners"] = 1 - float(kept[over > 8].mean())
     tally.add(item.patient, **values, not_confident=float(not result.confident))
-
-
-def black_corners(picture: np.ndarray) -> np.ndarray:
-    """The black surroundings of the two top corners, in the upper 35 % of the picture."""
-    _, labels = cv2.connectedComponents((picture <= 2).astype(np.uint8), connectivity=4)
-    found = np.isin(labels, [label for label in (labels[0, 0], labels[0, -1]) if label])
-    found[int(0.35 * len(found)) :] = False
-    return ~grown(~found, 7)
 
 
 def real(root: Path, half: int, most: int) -> dict[str, object]:

@@ -23,7 +23,7 @@ WHERES: tuple[Where, ...] = ("outside", "everywhere")
 CONTRAST = 24
 """Gray levels by which a drawn stroke stands out of its surroundings."""
 
-STRONG = 60
+STRONG = 70
 """Mean contrast of letters; echoes as thin and compact rarely reach it."""
 
 CLEAR = 40
@@ -213,10 +213,10 @@ def _beside(groups: _Strokes, chosen: Bool[np.ndarray, " n"]) -> Bool[np.ndarray
 
 def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
     """Pixels that are thin, bright and sharp, falling by 70 % of their contrast within one pixel; the contrast."""
-    contrast = cv2.subtract(pixels, cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+    contrast = cv2.subtract(pixels, cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)))
     step = cv2.subtract(pixels, cv2.erode(pixels, np.ones((3, 3), np.uint8)))
     usual = cv2.blur(step, (31, 31))
-    strong = (contrast >= CONTRAST) & (contrast > 3.0 * usual.astype(np.float32))
+    strong = (contrast >= CONTRAST) & (contrast > 3.25 * usual.astype(np.float32))
     return strong & (step >= 0.7 * contrast.astype(np.float32)), contrast
 
 

@@ -75,10 +75,13 @@ def enclosed(drawn: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h 
     Raises:
         SourceError: a thin line that encloses nothing.
     """
-    solid = ndimage.binary_fill_holes(drawn)
+    pieces, count = ndimage.label(~drawn)
+    inside = np.ones(count + 1, bool)
+    for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        inside[edge[edge > 0]] = False
+    solid = inside[pieces]
     if not drawn.any() or ndimage.binary_erosion(solid).any():
         return np.asarray(solid, bool)
-    pieces, count = ndimage.label(~drawn)
     row, column = (int(np.rint(where.mean())) for where in np.nonzero(drawn))
     if count < 2 or pieces[row, column] == 0:
         raise SourceError(f"{path}: the outline is open and encloses nothing; close it, or give a filled mask")

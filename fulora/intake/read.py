@@ -77,7 +77,7 @@ def _read_folder(
         case ClassFoldersConfig(patient_pattern=pattern, patients_unknown=unknown, site=site, source=name):
             return read_class_folders(folder, pattern, unknown, site, name, source.mask_suffix, complain)
         case ImageFolderConfig():
-            return read_imagefolder(folder, complain)
+            return read_imagefolder(folder, complain, source.site, source.source)
         case KohyaConfig(patient_pattern=pattern, patients_unknown=unknown, site=site, source=name):
             return read_kohya(folder, source.words, pattern, unknown, site, name, complain)
         case DicomConfig():

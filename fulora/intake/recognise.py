@@ -1,6 +1,5 @@
 """Which layout a folder has, told by the files that only it has."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,11 +9,10 @@ from fulora.intake.folders import PICTURES, plane_named
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
+from fulora.intake.tables import read_header
 
 LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""
-
-LONGEST_HEADER = 10_000
 
 
 def recognise(folder: Path) -> tuple[SourceKind, Path]:
@@ -40,13 +38,7 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
 
 
 def _has_list(folder: Path, columns: set[str]) -> bool:
-    return any(columns <= _columns(path) for path in folder.glob("*.csv"))
-
-
-def _columns(path: Path) -> set[str]:
-    with path.open("rb") as file:
-        header = file.readline(LONGEST_HEADER).decode("utf-8-sig", errors="replace")
-    return {name.strip(' "\r\n') for name in re.split("[,;\t]", header)}
+    return any(columns <= set(read_header(path)) for path in folder.glob("*.csv"))
 
 
 def _fetal(folder: Path) -> bool:

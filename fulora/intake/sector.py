@@ -70,7 +70,7 @@ def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
         return Sector(whole, confident=False, background=background)
     lit = (above > DARK).astype(np.uint8)
     tissue |= _faint(_groups(lit & ~_grow(tissue, 3), above, lit))
-    area = _area(tissue)
+    area = _area(tissue, lit)
     confident = area.mean() >= MIN_AREA and np.count_nonzero(tissue) >= MIN_FILL * np.count_nonzero(area)
     return Sector(area if confident else whole, bool(confident), background)
 
@@ -158,7 +158,7 @@ def _faint(groups: _Groups) -> Mask:
     return np.asarray(groups.take(faint) & ~_grow(groups.take(drawn), BLOCK))
 
 
-def _area(tissue: Mask) -> Bool[np.ndarray, "h w"]:
+def _area(tissue: Mask, lit: Mask) -> Bool[np.ndarray, "h w"]:
     """The hull of the tissue, completed to a fan and cut off at the transducer's face, one pixel wider."""
     outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.vstack(outlines))[:, 0].astype(np.float64)
@@ -173,12 +173,19 @@ def _area(tissue: Mask) -> Bool[np.ndarray, "h w"]:
         whole[:top], whole[top + height :], whole[:, :left], whole[:, left + width :] = 0, 0, 0, 0
         if np.count_nonzero(whole) < 1.6 * np.count_nonzero(area):
             area |= whole
-        border = np.vstack(outlines)[:, 0].astype(np.float64)
-        face = float(np.hypot(*(border - apex).T).min()) - 2
+        face = float(np.hypot(*(np.vstack(outlines)[:, 0] - apex).T).min()) - 2
         if face >= 1:
-            centre = (round(float(apex[0])), round(float(apex[1])))
-            cv2.circle(area, centre, int(face), 0, cv2.FILLED)
+            _cut_face(area, lit, apex, int(face))
     return _grow(area, 3).astype(bool)
+
+
+def _cut_face(area: Mask, lit: Mask, apex: Float[np.ndarray, " 2"], radius: int) -> None:
+    """Take out of `area` what lies between the transducer and its skin line, unless half of it is lit as tissue is."""
+    disc = np.zeros_like(area)
+    cv2.circle(disc, (round(float(apex[0])), round(float(apex[1]))), radius, 1, cv2.FILLED)
+    disc &= area
+    if 2 * np.count_nonzero(disc & lit) < np.count_nonzero(disc):
+        area[disc > 0] = 0
 
 
 def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] | None:

@@ -47,9 +47,10 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """
     from fulora.intake.audit import Audit
     from fulora.intake.curation import Curation
+    from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import track
 
-    audit = Audit(out / "audit")
+    audit = Audit(out / AUDIT)
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
     audit.write(curation.left_out)

@@ -375,6 +375,12 @@ CASES = [
     Case("json true", rows, row(**{SIZE: True}), rf"bad\.png: {SIZE} is 'True'"),
     # rows
     Case("row that leads out", rows, line("metadata.jsonl", '{"file_name": "../outside/p9.png"}'), "leads out of"),
+    Case(
+        "row that leads out and back",
+        rows,
+        lambda f: ((f / "a").mkdir(), line("metadata.jsonl", '{"file_name": "a/../p1.png"}')(f)),
+        r"'a/\.\./p1\.png' leads out of",
+    ),
     Case("row with an absolute path", rows, line("metadata.jsonl", '{"file_name": "/etc/hostname"}'), "leads out of"),
     Case("row with a Windows path", rows, line("metadata.jsonl", r'{"file_name": "C:\\x\\p3.png"}'), "a Windows path"),
     Case("row with a NUL", rows, line("metadata.jsonl", r'{"file_name": "p3\u0000.png"}'), "a control character"),

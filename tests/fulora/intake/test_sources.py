@@ -395,6 +395,20 @@ def test_a_ring_that_the_frame_cuts_is_filled_to_the_frame(centre: tuple[int, in
     np.testing.assert_array_equal(enclosed(filled > 0, Path("mask.png")), filled > 0)
 
 
+def test_a_filled_mask_and_its_holes_are_filled_as_scipy_does() -> None:
+    drawn = disc(ring=False) > 0
+    drawn[28:32, 30:50] = False
+    np.testing.assert_array_equal(enclosed(drawn, Path("mask.png")), ndimage.binary_fill_holes(drawn))
+    assert not enclosed(np.zeros((5, 5), bool), Path("mask.png")).any()
+
+
+def test_a_ring_with_a_gap_encloses_nothing() -> None:
+    ring = disc(ring=True) > 0
+    ring[:30, 38:42] = False
+    with pytest.raises(SourceError, match=r"ring\.png: the outline is open and encloses nothing; close it"):
+        enclosed(ring, Path("ring.png"))
+
+
 def test_a_mask_wins_over_a_ring(hc18: Path) -> None:
     save(hc18 / "training_set" / "010_HC_Annotation.png", np.zeros((60, 80), np.uint8))
     _, mask = next(iter(read_hc18(hc18))).load()

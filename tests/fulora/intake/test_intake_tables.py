@@ -127,11 +127,14 @@ def test_no_list_a_folder_and_a_huge_one(tmp_path: Path) -> None:
 
 
 def test_the_limit_of_other_readers_is_left_alone(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
-    read_table(saved(tmp_path, b"a\n1\n"))
-    with pytest.raises(SourceError):
-        read_table(saved(tmp_path, b'a\n"1'))
-    assert csv.field_size_limit() == before
+    before = csv.field_size_limit(54_321)
+    try:
+        read_table(saved(tmp_path, b"a\n1\n"))
+        with pytest.raises(SourceError):
+            read_table(saved(tmp_path, b'a\n"1'))
+        assert csv.field_size_limit() == 54_321
+    finally:
+        csv.field_size_limit(before)
 
 
 # --- spreadsheets
@@ -201,6 +204,11 @@ def many_cells(name: str, content: bytes) -> bytes:
 def long_cell(name: str, content: bytes) -> bytes:
     long = b'<c t="inlineStr"><is><t>' + b"x" * (MAX_CELL + 1) + b"</t></is></c></row></sheetData>"
     return content.replace(b"</row></sheetData>", long) if name.endswith("sheet1.xml") else content
+
+
+def test_a_whole_number_that_a_sheet_holds_as_a_fraction(tmp_path: Path) -> None:
+    path = repacked(tmp_path / "list.xlsx", lambda name, content: content.replace(b"<v>2</v>", b"<v>2.0</v>"))
+    assert read_table(path) == [{"a": "1", "b": "2"}]
 
 
 @pytest.mark.parametrize(
