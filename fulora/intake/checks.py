@@ -8,7 +8,7 @@ import numpy as np
 
 from fulora.intake.duplicates import find_duplicates
 from fulora.intake.findings import SEVERITIES, Check, Finding, finding
-from fulora.intake.raw import NOT_LISTED, NOT_THERE
+from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE
 from fulora.intake.survey import Facts
 
 HC_TOLERANCE = 0.05
@@ -152,7 +152,8 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
     broken = [found.error for found in facts if found.error]
     gone = [message for message in told if NOT_THERE in message]
     strays = [message for message in told if NOT_LISTED in message]
-    rest = [message for message in told if message not in {*gone, *strays}]
+    made = [message for message in told if MARKED_SYNTHETIC in message]
+    rest = [message for message in told if message not in {*gone, *strays, *made}]
     return [
         *finding("misleading", "unreadable images", "images cannot be used", broken),
         *finding("misleading", "rows without files", "rows of the list have no image", gone),
@@ -160,4 +161,5 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
             "misleading", "files without rows", "picture files are on no list: nobody knows what they show", strays
         ),
         *finding("misleading", "rows or files left out", "the reader could not use them", rest),
+        *finding("note", "synthetic images", "rows say that they are synthetic, and were not looked at", made),
     ]

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw import NOT_THERE, SourceError
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: no ultrasound frame comes near, decompression bombs do."""
@@ -31,7 +31,7 @@ def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
             _check(path, image)
             return _to_gray(path, ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: listed, but the file is not there") from error
+        raise SourceError(f"{path}: {NOT_THERE}") from error
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:
         raise SourceError(f"{path}: more than {MAX_PIXELS:,} pixels; that is no ultrasound frame") from error
     except SourceError:

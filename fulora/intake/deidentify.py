@@ -33,7 +33,7 @@ MOST_DOTS = 400
 """No more dots than these, the clearest, are looked at: more are noise."""
 
 IN_A_ROW = 5
-"""As many dots make a dotted line."""
+"""As many dots make a dotted line; one more if they are dark, as the nulls of speckle are, or unevenly set."""
 
 REACH_PX = 40.0
 """The widest gap between the dots of one line."""
@@ -181,9 +181,9 @@ def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
         keep[1:] |= (groups.contrast[1:] >= CLEAR) & _beside(groups, keep)[1:]
     dots = np.flatnonzero(_dots(groups))
     dots = np.sort(dots[np.argsort(-groups.contrast[dots], kind="stable")[:MOST_DOTS]])
-    keep[dots[_in_rows(groups.centre[dots], groups.level[dots], 0.05)]] = True
+    keep[dots[_in_rows(groups.centre[dots], groups.level[dots], 0.05, IN_A_ROW + dots_only)]] = True
     clear = dots[groups.contrast[dots] >= 3 * CONTRAST]
-    keep[clear[_in_rows(groups.centre[clear], groups.level[clear], 0.25)]] = True
+    keep[clear[_in_rows(groups.centre[clear], groups.level[clear], 0.25, IN_A_ROW + 1)]] = True
     keep[0] = False
     return np.asarray(keep[groups.labels])
 
@@ -220,12 +220,14 @@ def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
     return strong & (step >= 0.7 * contrast.astype(np.float32)), contrast
 
 
-def _in_rows(centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], uneven: float) -> Int[np.ndarray, " m"]:
-    """Numbers of the dots that stand IN_A_ROW in a row, of like levels.
+def _in_rows(
+    centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], uneven: float, least: int
+) -> Int[np.ndarray, " m"]:
+    """Numbers of the dots of like levels that stand `least` in a row.
 
     Each must stand where the two before it point, to 1.5 pixels and the share `uneven` of their gap.
     """
-    if len(centres) < IN_A_ROW:
+    if len(centres) < least:
         return np.zeros(0, dtype=np.int64)
     tree = cKDTree(centres)
     pairs = tree.query_pairs(REACH_PX, output_type="ndarray")
@@ -240,7 +242,7 @@ def _in_rows(centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], 
     first, second, third = first[good], second[good], third[good]
     follows = {(a, b): c for a, b, c in zip(first.tolist(), second.tolist(), third.tolist(), strict=True)}
     rows: dict[tuple[int, int], tuple[int, ...]] = {pair: (*pair, third) for pair, third in follows.items()}
-    for _ in range(IN_A_ROW - 3):
+    for _ in range(least - 3):
         rows = {pair: (*row, follows[row[-2], row[-1]]) for pair, row in rows.items() if row[-2:] in follows}
     return np.unique(np.array(list(rows.values()), dtype=np.int64).reshape(-1))
 

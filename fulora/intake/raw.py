@@ -16,7 +16,8 @@ class SourceError(ValueError):
 
 NOT_THERE = "listed, but the file is not there"
 NOT_LISTED = "is not on the list"
-"""What a message says of a row without a file, and of a file without a row."""
+MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
+"""What a message says of a row without a file, of a file without a row, and of a row that says what it is."""
 
 Complain = Callable[[str], None]
 """Told of each row or file that is left out. `refuse` is the strict one."""

@@ -20,7 +20,7 @@ from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, pixel_digest
 from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
 from fulora.intake.masks import checked_mask, read_classes
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import MAX_CELL, number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -72,7 +72,7 @@ def read_imagefolder(
             yield image
     for picture in pictures_in(folder, complain):
         if picture not in named and not picture.is_relative_to(folder / AUDIT):
-            complain(f"{picture}: has no row in {' or '.join(METADATA)}")
+            complain(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
 
 
 def _metadata(folder: Path) -> list[Path]:
@@ -128,7 +128,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -
         if isinstance(value, float) and not math.isfinite(value):
             raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out what is unknown")
     if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
-        raise SourceError(f"{_text(row, 'file_name')} is synthetic; synthetic images are mixed in, not curated")
+        raise SourceError(f"{_text(row, 'file_name')} {MARKED_SYNTHETIC}")
     path = listed(metadata.parent, _text(row, "file_name"))
     within_folder = path.relative_to(folder)
     published = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None

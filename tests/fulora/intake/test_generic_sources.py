@@ -414,7 +414,7 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
     assert [message.replace(f"{tmp_path}/", "") for message in told] == [
         "metadata.jsonl, line 2: x stands twice; which row counts cannot be known",
         "metadata.jsonl, line 3: y.png: listed, but the file is not there",
-        "z.png: has no row in metadata.jsonl or metadata.csv",
+        "z.png: is not on the list metadata.jsonl or metadata.csv",
     ]
 
 

@@ -408,7 +408,7 @@ CASES = [
     Case("empty patient", rows, row(patient=""), r"bad\.png: no patient"),
     Case("plane as number", rows, row(plane=2), r"bad\.png: plane is the number 2"),
     Case("synthetic row", rows, row(origin="synthetic"), r"bad\.png is synthetic"),
-    Case("image without row", rows, bad("p3.png", PNG), r"p3\.png: has no row"),
+    Case("image without row", rows, bad("p3.png", PNG), r"p3\.png: is not on the list"),
     Case("mask that leads out", rows, row(mask_file="../outside/p9.png"), "leads out of"),
     Case("ragged row", table, line("metadata.csv", "p3.png,brain"), "line 4: 2 cells for 4 columns: p3.png, brain"),
     Case("row too long", table, line("metadata.csv", "p3.png,brain,1,0.2,,"), "line 4: 6 cells for 4 columns"),
