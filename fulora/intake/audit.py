@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 
 from fulora.intake.curation import Cut
-from fulora.intake.deidentify import Cleaned, removal, removal_sheet
+from fulora.intake.deidentify import Cleaned, removal_sheet
 
 PER_SITE = 8
 """Pictures of each site that lost most, and are shown: more would let memory grow with the set."""
@@ -44,9 +44,9 @@ class Audit:
 
     def note(self, cut: Cut) -> None:
         """Take note of what was removed from a picture; nothing where nothing was looked for."""
-        if cut.cleaned is None:
+        if cut.cleaned is None or cut.removal is None:
             return
-        row = removal(cut.cleaned, cut.picture.row.image_id, cut.picture.row.site)
+        row = cut.removal
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "deidentification.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")

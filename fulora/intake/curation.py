@@ -15,7 +15,7 @@ from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
-from fulora.intake.deidentify import Cleaned, clean
+from fulora.intake.deidentify import Cleaned, Removal, clean, removal
 from fulora.intake.division import divide
 from fulora.intake.raw import RawImage, SourceError, refuse
 from fulora.intake.read import Inputs, read_source
@@ -24,11 +24,12 @@ from fulora.progress import track
 
 @dataclass(frozen=True)
 class Cut:
-    """One curated picture, and what was removed from it (None where nothing was looked for)."""
+    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for)."""
 
     picture: Picture
     before: UInt8[np.ndarray, "h w"]
     cleaned: Cleaned | None
+    removal: Removal | None
 
 
 @dataclass
@@ -112,7 +113,8 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
         mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
     if row.pixel_size_mm is not None:
         row = row.model_copy(update={"pixel_size_mm": row.pixel_size_mm / scale})
-    return Cut(Picture(row, fitted, mask), pixels, cleaned)
+    removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
+    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed)
 
 
 def _row(image: RawImage, split: Split) -> Image:

@@ -167,3 +167,27 @@ def test_a_download_without_internet_says_what_to_put_where(tmp_path: Path) -> N
     assert done.returncode == 2
     for word in ("Zenodo 10969427", "PSFHS.zip", "sha256:3f4a8126", str(tmp_path / "psfhs")):
         assert word in done.stderr
+
+
+# --- the real folders
+
+
+@pytest.mark.real_data
+def test_all_real_sets_open_in_datasets_with_the_published_counts(data_root: Path, tmp_path: Path) -> None:
+    """As `fulora run real_sets`, but small and as published, which is quicker."""
+    from fulora.engine import InProcess
+    from fulora.workspace import Workspace
+    from pipelines.configs import load
+
+    datasets = pytest.importorskip("datasets")
+    names = ("spanish", "african", "hc18", "psfhs")
+    small = [f"sets.{name}.{what}" for name in names for what in ("fit=letterbox", "deidentify=nothing")]
+    study, config = load("real_sets", [f"data_root={data_root}", *small])
+    work = Workspace(tmp_path / "work", InProcess())
+    study.run(config, work)
+    counts = {}
+    for name, step in zip(names, work.steps, strict=True):
+        folder = str(step.artifact.path)
+        opened = datasets.load_dataset("imagefolder", data_dir=folder, cache_dir=str(tmp_path / "cache"))
+        counts[name] = sum(len(split) for split in opened.values())
+    assert counts == {"spanish": 100, "african": 217, "hc18": 296, "psfhs": 300}

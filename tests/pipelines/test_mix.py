@@ -1,0 +1,86 @@
+"""The stage mix: every arm has the same numbers, nobody who is tested is trained on, and a record says what was done."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.data.hybrid import Arm, MixConfig, MixRecord, schedule_of
+from fulora.data.labels import Plane, Split
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from pipelines.stages.mix import mix
+
+
+def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: str) -> Picture:
+    about = {"source": "s", "site": "A", "width": 0, "height": 0, "sha256": "", "file_name": "", "origin": "real"}
+    row = {"image_id": image_id, "plane": plane, "split": split, "patient": patient}
+    noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
+    return Picture(Image.model_validate(about | row | values), noise)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> ImageSet:
+    """Training: 4 brains and 2 femurs; one of each validates and is tested on."""
+    rows = [picture(f"b{n}", "brain", "train", f"b{n}") for n in range(4)]
+    rows += [picture(f"f{n}", "femur", "train", f"f{n}") for n in range(2)]
+    held_out: tuple[Split, ...] = ("validation", "test")
+    rows += [picture(f"{s}{p}", p, s, f"{s}{p}") for s in held_out for p in ("brain", "femur")]  # type: ignore[arg-type]
+    (tmp_path / "real").mkdir()
+    ImageSet.write(tmp_path / "real", rows)
+    return ImageSet(tmp_path / "real", "r")
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path) -> ImageSet:
+    made = {"origin": "synthetic", "generator": "g", "seed": "1", "caption": "a photo"}
+    planes: tuple[Plane, ...] = ("brain", "femur")
+    rows = [picture(f"s{plane}{n}", plane, "train", "", **made) for plane in planes for n in range(12)]
+    rows[0] = Picture(rows[0].row, np.full((8, 8), 3, np.uint8))
+    (tmp_path / "synthetic").mkdir()
+    ImageSet.write(tmp_path / "synthetic", rows, tainted_by=["s/A/b0"])
+    return ImageSet(tmp_path / "synthetic", "s")
+
+
+def mixed(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> list[Image]:
+    out.mkdir()
+    return mix.function(out, config, real, synthetic).rows()
+
+
+@pytest.mark.parametrize(
+    ("arm", "expected", "tainted"),
+    [
+        ("hybrid", {"brain": 12, "femur": 6}, ["s/A/b0"]),
+        ("duplicated", {"brain": 12, "femur": 6}, []),
+        ("augmented", {"brain": 12, "femur": 6}, []),
+        ("balanced", {"brain": 2, "femur": 2}, []),
+    ],
+)
+def test_arms(
+    tmp_path: Path, real: ImageSet, synthetic: ImageSet, arm: Arm, expected: dict[str, int], tainted: list[str]
+) -> None:
+    config = MixConfig(arm=arm, ratio=2.0, schedule="anneal")
+    rows = mixed(tmp_path / "out", config, real, synthetic)
+    assert Counter(row.plane for row in rows if row.split == "train") == expected
+    assert Counter(row.split for row in rows if row.split != "train") == {"validation": 2}
+    assert ImageSet(tmp_path / "out", "").tainted_by() == tainted
+    assert any(row.origin == "synthetic" for row in rows) == (arm == "hybrid")
+    assert schedule_of(tmp_path / "out") == "anneal"
+    record = MixRecord.model_validate_json((tmp_path / "out" / "mix.json").read_bytes())
+    assert record.arm == arm
+    assert sum(record.added.values()) == (0 if arm == "balanced" else 12)
+
+
+def test_the_blank_picture_is_rejected_and_counted(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
+    rows = mixed(tmp_path / "out", MixConfig(ratio={"brain": 2.75}), real, synthetic)
+    assert sum(row.origin == "synthetic" for row in rows) == 11
+    assert "sbrain0" not in {row.image_id for row in rows}
+    with pytest.raises(ManifestError, match=r"brain: 12 synthetic images are wanted.*11 pass the filters.*blank 1"):
+        mixed(tmp_path / "more", MixConfig(ratio={"brain": 3}), real, synthetic)
+
+
+def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
+    (synthetic.path / "tainted_by.json").write_text('["s/A/testbrain"]')
+    with pytest.raises(ManifestError, match="s/A/testbrain: a generator was trained on this patient"):
+        mixed(tmp_path / "out", MixConfig(ratio=1), real, synthetic)
+    assert mixed(tmp_path / "fine", MixConfig(ratio=1, arm="duplicated"), real, synthetic)
