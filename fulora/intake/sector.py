@@ -69,7 +69,9 @@ def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
     if not tissue.any():
         return Sector(whole, confident=False, background=background)
     lit = (above > DARK).astype(np.uint8)
-    tissue |= _faint(_groups(lit & ~_grow(tissue, 3), above, lit))
+    rest = _groups(lit & ~_grow(tissue, 3), above, lit)
+    tissue |= _faint(rest)
+    tissue |= _skin_lines(rest, tissue)
     area = _area(tissue, lit)
     confident = area.mean() >= MIN_AREA and np.count_nonzero(tissue) >= MIN_FILL * np.count_nonzero(area)
     return Sector(area if confident else whole, bool(confident), background)
@@ -101,7 +103,7 @@ class _Groups:
 
     Attributes:
         labels: (h, w), the group of every pixel.
-        area, extent: pixels, and their share of the bounding box.
+        area, width, extent: pixels, width of the bounding box, and the share of it that they fill.
         bright: share of the pixels above BRIGHT.
         sharp: share of the border pixels towards the dark where the gray rises within two pixels to half the group's
             mean (8 to 30 levels).
@@ -110,6 +112,7 @@ class _Groups:
 
     labels: NDArray[np.int32]
     area: Values
+    width: Values
     extent: Values
     bright: Values
     sharp: Values
@@ -133,8 +136,9 @@ def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
     owner = labels.ravel()[border]
     rises = _grow(above, 5).ravel()[border] >= np.clip(0.5 * mean, 8, 30)[owner]
     sharp = np.bincount(owner[rises], minlength=count) / np.maximum(np.bincount(owner, minlength=count), 1)
-    extent = area / (boxes[:, cv2.CC_STAT_WIDTH] * boxes[:, cv2.CC_STAT_HEIGHT])
-    return _Groups(labels, area, extent, bright, sharp, huge)
+    width = boxes[:, cv2.CC_STAT_WIDTH].astype(np.float64)
+    extent = area / (width * boxes[:, cv2.CC_STAT_HEIGHT])
+    return _Groups(labels, area, width, extent, bright, sharp, huge)
 
 
 def _soft(groups: _Groups) -> Mask:
@@ -158,10 +162,33 @@ def _faint(groups: _Groups) -> Mask:
     return np.asarray(groups.take(faint) & ~_grow(groups.take(drawn), BLOCK))
 
 
+def _skin_lines(groups: _Groups, tissue: Mask) -> Mask:
+    """The groups that are echoes of the transducer's own face: thin arcs about the apex, from beam to beam."""
+    chosen = np.zeros(len(groups.area), dtype=bool)
+    fan = _fan(_hull(tissue), tissue)
+    if fan is None:
+        return groups.take(chosen)
+    apex, outline = fan
+    face, side = float(np.hypot(*(outline[0] - apex))), min(tissue.shape)
+    opening = np.arctan2(*(outline[[0, -1]] - apex).T)
+    chord = float(np.hypot(*(outline[-1] - outline[0])))
+    for number in np.flatnonzero((groups.width >= 0.4 * chord) & (groups.width <= 1.5 * chord) & ~groups.huge):
+        radius, angle = np.hypot(*(at := np.argwhere(groups.labels == number)[:, ::-1] - apex).T), np.arctan2(*at.T)
+        near_face = face - 0.06 * side <= radius.min() and radius.max() <= face + 0.06 * side
+        thin = np.ptp(radius) <= 0.05 * side and near_face
+        across = np.ptp(angle) >= 0.5 * np.ptp(opening)
+        chosen[number] = thin and across and bool(np.abs(angle - opening.mean()).max() <= 0.55 * np.ptp(opening))
+    return groups.take(chosen)
+
+
+def _hull(tissue: Mask) -> Points:
+    outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.convexHull(np.vstack(outlines))[:, 0].astype(np.float64))
+
+
 def _area(tissue: Mask, lit: Mask) -> Bool[np.ndarray, "h w"]:
     """The hull of the tissue, completed to a fan and cut off at the transducer's face, one pixel wider."""
-    outlines, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.convexHull(np.vstack(outlines))[:, 0].astype(np.float64)
+    hull = _hull(tissue)
     area = np.zeros_like(tissue)
     cv2.fillConvexPoly(area, hull.astype(np.int32), 1)
     fan = _fan(hull, tissue)
@@ -173,7 +200,8 @@ def _area(tissue: Mask, lit: Mask) -> Bool[np.ndarray, "h w"]:
         whole[:top], whole[top + height :], whole[:, :left], whole[:, left + width :] = 0, 0, 0, 0
         if np.count_nonzero(whole) < 1.6 * np.count_nonzero(area):
             area |= whole
-        face = float(np.hypot(*(np.vstack(outlines)[:, 0] - apex).T).min()) - 2
+        edge = np.argwhere(tissue & _grow(1 - tissue, 3))[:, ::-1]
+        face = float(np.hypot(*(edge - apex).T).min()) - 2
         if face >= 1:
             _cut_face(area, lit, apex, int(face))
     return _grow(area, 3).astype(bool)

@@ -1,4 +1,4 @@
-"""The stage mix: every arm has the same numbers, nobody who is tested is trained on, and a record says what was done."""
+"""The stage mix: arms of equal numbers, nobody trained on who is tested, and a record of what was done."""
 
 from collections import Counter
 from pathlib import Path
