@@ -67,20 +67,41 @@ def digest(value: Json) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, merged over the file its `base:` names (relative to it; one level of `base:` a file).
+class _OnceEach(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node.
+
+        Raises:
+            yaml.YAMLError: a key stands twice.
+        """
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def read_yaml(path: Path, shipped: Mapping[str, Path] | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file, merged over the file its `base:` names (one `base:` a file).
+
+    Args:
+        shipped: files by name, that a `base:` may name as well as a file beside its own.
 
     Raises:
-        ConfigError: missing file, invalid YAML, something other than a mapping, or a circle of bases.
+        ConfigError: missing file, invalid YAML, a key that stands twice, something other than a mapping, or a circle of
+            bases.
     """
-    return _read_yaml(path, ())
+    return _read_yaml(path, shipped or {}, ())
 
 
-def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read_yaml(path: Path, shipped: Mapping[str, Path], seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"configs build on each other in a circle: {' -> '.join(p.name for p in (*seen, path))}")
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEach)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -90,7 +111,9 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     base = loaded.pop("base", None)
     if base is None:
         return loaded
-    return merged(_read_yaml((path.parent / str(base)).resolve(), (*seen, path)), loaded)
+    beside = (path.parent / str(base)).resolve()
+    found = beside if beside.is_file() else shipped.get(str(base).removesuffix(".yaml"), beside)
+    return merged(_read_yaml(found, shipped, (*seen, path)), loaded)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +148,7 @@ def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
-            errors.append(f"{override}: the value after '=' is not valid YAML")
+            errors.append(f"{override}: the value after '=' is not valid YAML; quote it: {path}=\"'{text}'\"")
             continue
         for key in reversed(path.strip().split(".")):
             value = {key: value}
@@ -147,9 +170,20 @@ def validated(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_explained(kind, item) for item in error.errors()]
+        lines = [_explained(kind, item) for item in _causes(error)]
         plural = "errors" if len(lines) > 1 else "error"
         raise ConfigError(f"{where}: {len(lines)} {plural}\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """The errors, less those about a list or mapping that is too short only because what is in it is wrong."""
+    found = error.errors()
+    return [
+        item
+        for item in found
+        if item["type"] != "too_short"
+        or not any(other is not item and other["loc"][: len(item["loc"])] == item["loc"] for other in found)
+    ]
 
 
 def _explained(kind: type[BaseModel], item: Any) -> str:
@@ -161,7 +195,8 @@ def _explained(kind: type[BaseModel], item: Any) -> str:
         return f"{path}: unknown key; {hint}"
     if item["type"] == "missing":
         return f"{path}: required, and not given"
-    return f"{path}: {item['msg']} (given: {item['input']!r})"
+    quote = "; quote it, so that it stays a text" if item["type"] == "string_type" else ""
+    return f"{path}: {item['msg']} (given: {item['input']!r}){quote}"
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:

@@ -145,5 +145,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     if not path.is_file():
         raise MissingInputError(f"{folder} is not a finished artifact: it has no {RECORD}. `fulora status` lists them.")
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove its folder, and it is made again") from error
     return record

@@ -11,6 +11,7 @@ from pipelines.commands import artifacts, configs, data, export, studies
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DISABLE_TELEMETRY", "1")
 
+INTERRUPTED = 130
 EPILOG = "Examples:  fulora run demo   |   fulora run demo lora.rank=16 --work work   |   fulora status demo"
 
 app = typer.Typer(
@@ -36,9 +37,10 @@ def main() -> None:
     except (ValueError, OSError) as error:
         print(f"fulora: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("fulora: interrupted; the same command continues where this one stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("fulora: interrupted; the same command continues where this one stopped", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

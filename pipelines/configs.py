@@ -60,7 +60,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> tuple[Study, Config]:
         ConfigError: all that is wrong with it.
     """
     path = config_path(name)
-    values = overridden(read_yaml(path), overrides)
+    values = overridden(read_yaml(path, shipped()), overrides)
     study = values.get("study")
     if study not in STUDIES:
         raise ConfigError(f"{path.name}: study: must be one of {', '.join(STUDIES)} (given: {study!r})")

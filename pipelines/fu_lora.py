@@ -68,6 +68,13 @@ class FuLoraConfig(Config):
         value.check_splits()
         return value
 
+    @field_validator("classifier_seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a seed stands twice; the same classifier would be counted as two")
+        return value
+
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
         seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()

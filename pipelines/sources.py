@@ -8,7 +8,7 @@ from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.curate import curate
 
-HINT = "Set data_root=FOLDER to the folder that holds it; each source's own page says where its data are published."
+HINT = "Set data_root=FOLDER to the folder that holds it; published sets can be had by `fulora data download`."
 
 
 def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:

@@ -138,7 +138,13 @@ class ImageSet(Artifact):
             path = self.path / name / METADATA
             if path.is_file():
                 with path.open(encoding="utf-8") as lines:
-                    yield from (Image.from_json(json.loads(line)) for line in lines)
+                    for number, line in enumerate(lines, 1):
+                        try:
+                            yield Image.from_json(json.loads(line))
+                        except ValueError as error:
+                            raise ManifestError(
+                                f"{path}, line {number}: is no row of an image set ({error})"
+                            ) from error
 
     def rows(self, split: Split | None = None) -> list[Image]:
         """The rows of one split, or of all. A split without images has no folder."""

@@ -15,6 +15,9 @@ from PIL import Image as Pil
 from fulora.intake.curation import Cut
 from fulora.intake.deidentify import Cleaned, removal_sheet
 
+WARNING = """The sheets and lines here show what was removed, names among it: look at them, and keep them to yourselves.
+Remove this folder before you pass the image set on. `fulora export` leaves it out.
+"""
 PER_SITE = 8
 """Pictures of each site that lost most, and are shown: more would let memory grow with the set."""
 
@@ -70,6 +73,7 @@ class Audit:
         shown = ("images", "with_removal", "without_sector", "outside_px", "inside_px")
         counts = {name: {key: getattr(site, key) for key in shown} for name, site in sorted(self.sites.items())}
         (self.folder / "summary.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
+        (self.folder / "KEEP-PRIVATE.txt").write_text(WARNING, encoding="utf-8")
         for name, site in self.sites.items():
             sheet = removal_sheet([before for *_, before, _ in site.most], [cleaned for *_, cleaned in site.most])
             Pil.fromarray(sheet).save(self.folder / f"{re.sub(r'[^A-Za-z0-9-]+', '-', name)}.png")

@@ -6,6 +6,7 @@ from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import (
     Member,
+    SplitError,
     as_published,
     by_patient,
     few_images,
@@ -21,9 +22,16 @@ def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitF
     """The split of a source's images, by the rule its config names.
 
     Raises:
-        SplitError: patients that cannot be split as asked.
+        SplitError: patients that cannot be split as asked, or a split that nobody is in.
     """
     found, rule = _divided(members, source, seed)
+    empty = sorted(set(source.shares()) - set(found.values()))
+    if empty:
+        people = len({member.patient for member in members})
+        raise SplitError(
+            f"role={source.role} by {rule}: nobody is in {' or '.join(empty)}, of {people} patients; give more "
+            "patients, other shares, another rule (split, gap), or another role"
+        )
     left_out = frozenset(member.patient for member in members) - set(found)
     return SplitFile(rule, found, left_out, _few(members, found, source, seed))
 

@@ -144,7 +144,8 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
     """
     if (pattern is None) != patients_unknown:
         raise SourceError(
-            "it must be said whose images these are: give patient_pattern, such as Patient(\\d+), or patients_unknown"
+            "it must be said whose images these are: give patient_pattern, such as Patient(\\d+), "
+            "or patients_unknown=true"
         )
     if pattern is None:
         return lambda name: name

@@ -32,8 +32,13 @@ def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateCon
         of_source["kind"], folder = recognise(folder)
     elif not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
+    if "folder" in of_source:
+        raise SourceError(f"folder={of_source['folder']}: the folder is named by the command's first argument")
     folder = folder.resolve()
-    source = {**of_source, "folder": folder.name}
+    source = dict(of_source) | {"folder": folder.name}
+    for name in ("key_file", "split_file"):
+        if name in source:
+            source[name] = str(Path(str(source[name])).resolve())
     return validated(CurateConfig, given | {"sources": [source]}, where=str(folder)), folder.parent
 
 

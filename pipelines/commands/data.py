@@ -135,14 +135,17 @@ def curate(
 
     progress.show(not quiet)
     config, root = curate_config(folder, overridden({}, overrides or []))
-    plan = Workspace(work, InProcess(), plan=True)
-    curated(config, root, plan)
-    plan.checked()
     images = curated(config, root, Workspace(work, InProcess()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():
         lost = left_out.read_text(encoding="utf-8").splitlines()
         progress.console.print(f"left out: {len(lost)}, listed in {left_out}", soft_wrap=True)
+    if (images.path / "audit" / "summary.json").is_file():
+        progress.console.print(
+            f"look at the sheets in {images.path / 'audit'}: they show what was removed, names among it, and what was "
+            "not; remove that folder before you pass the set on",
+            soft_wrap=True,
+        )
     print(images.path)
 
 

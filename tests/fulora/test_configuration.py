@@ -206,3 +206,41 @@ def test_the_digest_is_that_of_the_canonical_json() -> None:
     assert digest([]) != digest({})
     with pytest.raises(ValueError, match="Out of range"):
         digest(float("nan"))
+
+
+def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: 1\nb: {c: 1, c: 2}\n")
+    with pytest.raises(ConfigError, match=r"(?s)x\.yaml: not valid YAML: .*the key 'c' stands twice"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_a_base_may_be_shipped(tmp_path: Path) -> None:
+    (tmp_path / "shipped.yaml").write_text("a: 1\nb: 2\n")
+    mine = tmp_path / "elsewhere" / "mine.yaml"
+    mine.parent.mkdir()
+    for name in ("demo", "demo.yaml"):
+        mine.write_text(f"base: {name}\nb: 3\n")
+        assert read_yaml(mine, {"demo": tmp_path / "shipped.yaml"}) == {"a": 1, "b": 3}
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(mine)
+
+
+def test_a_list_is_not_called_too_short_for_what_is_wrong_in_it() -> None:
+    class Item(Config):
+        name: str
+
+    class Several(Config):
+        items: tuple[Item, ...] = Field(min_length=1)
+
+    with pytest.raises(ConfigError, match=r"x: 1 error\n  items\.0\.nmae: unknown key|x: 2 errors") as raised:
+        validated(Several, {"items": [{"nmae": "a"}]}, where="x")
+    assert "at least 1 item" not in str(raised.value)
+    with pytest.raises(ConfigError, match="at least 1 item"):
+        validated(Several, {"items": []}, where="x")
+    with pytest.raises(ConfigError, match=r"valid string \(given: False\); quote it, so that it stays a text"):
+        validated(Item, {"name": False}, where="x")
+
+
+def test_an_override_that_needs_quotes_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"""pattern=\[a\]b: .*not valid YAML; quote it: pattern="'\[a\]b'\""""):
+        overridden({}, ["pattern=[a]b"])

@@ -93,6 +93,16 @@ def test_what_is_left_out_is_listed(own: Path, tmp_path: Path) -> None:
     assert "left out: 1, listed in" in done.stderr
 
 
+def test_files_are_looked_for_where_the_command_is_run(own: Path, tmp_path: Path) -> None:
+    from fulora.data.split_file import SplitFile
+
+    SplitFile("by hand", {f"own//{n}": "test" for n in range(8)}).save(tmp_path / "split.json")
+    said = worked(fulora("data", "curate", "own", PATTERN, "split_file=split.json", cwd=tmp_path))
+    assert {row.split for row in ImageSet(tmp_path / said.strip(), "").rows()} == {"test"}
+    done = fulora("data", "check", "own", PATTERN, "folder=other", cwd=tmp_path)
+    assert (done.returncode, "named by the command's first argument" in done.stderr) == (2, True)
+
+
 def test_a_set_of_sets(own: Path, tmp_path: Path) -> None:
     (tmp_path / "sets.yaml").write_text(
         "study: curation\nsets:\n"
@@ -107,21 +117,31 @@ def test_a_set_of_sets(own: Path, tmp_path: Path) -> None:
 
 
 def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "brain").mkdir(parents=True)
     for number, picture in enumerate(draw("brain", range(2), site="A", size_px=64, seed=1).images):
         dataset = pydicom.dcmread(pydicom.examples.get_path("ct"))
         dataset.PatientName, dataset.PatientID, dataset.Modality = "Doe^Jane", f"H{number}", "US"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
         dataset.set_pixel_data(np.ascontiguousarray(picture), "MONOCHROME2", 8, generate_instance_uid=False)
-        dataset.save_as(tmp_path / "in" / f"Jane_Doe_{number}.dcm")
+        dataset.save_as(tmp_path / "in" / "brain" / f"Jane_Doe_{number}.dcm")
     short = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
-    assert (short.returncode, "needs 16 or more" in short.stderr) == (2, True)
+    assert (short.returncode, "no such file; it should hold the key" in short.stderr) == (2, True)
+    (tmp_path / "key.txt").write_bytes(b"\xff\xfe" * 20)
+    broken = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
+    assert (broken.returncode, "key.txt: is no text" in broken.stderr) == (2, True)
     (tmp_path / "key.txt").write_text("0123456789abcdef\n")
+    inside = fulora(
+        "data", "deidentify", tmp_path / "in", "--to", tmp_path / "in" / "x", "--key-file", tmp_path / "key.txt"
+    )
+    assert (inside.returncode, "which is not clean" in inside.stderr) == (2, True)
     said = worked(
         fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
     )
     audit = json.loads(Path(said.strip()).read_text())
-    assert sorted(audit) == ["0000001.dcm", "0000002.dcm"]
+    assert sorted(audit) == ["brain/0000001.dcm", "brain/0000002.dcm"]
+    (tmp_path / "in" / "brain" / "bad.dcm").write_bytes(b"no DICOM")
+    bad = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "no", "--key-file", tmp_path / "key.txt")
+    assert (bad.returncode, "bad.dcm" in bad.stderr, (tmp_path / "no").exists()) == (2, True, False)
     for name in audit:
         assert b"Doe" not in (tmp_path / "out" / name).read_bytes()
         assert pydicom.dcmread(tmp_path / "out" / name).BurnedInAnnotation == "NO"
@@ -130,7 +150,6 @@ def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
         "curate",
         tmp_path / "out",
         "kind=dicom",
-        "plane=brain",
         f"key_file={tmp_path / 'key.txt'}",
         cwd=tmp_path,
     )

@@ -4,7 +4,7 @@ The folders are named like the planes, `brain`, `Fetal brain` or `fetal_brain`, 
 `brain/007_mask.png` is the mask of `brain/007.png` if that is said to be so. Such a folder says nothing of pixel sizes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from fulora.data.labels import PLANES, Plane
 from fulora.intake.folders import patient_finder, pictures_in, plane_named, read_real
 from fulora.intake.masks import checked_mask, read_classes
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+
+MASK_ENDINGS = ("_mask", "_seg", "_segmentation", "_label", "_annotation", "_gt")
 
 
 def read_class_folders(
@@ -38,11 +40,13 @@ def read_class_folders(
             none. Masks hold class numbers, or are black and white.
 
     Raises:
-        SourceError: no such folder, no pictures in it, or it is not said how patients are known.
+        SourceError: no such folder, no pictures in it, it is not said how patients are known, masks that are not said
+            to be masks, or a suffix that no file has.
     """
     patient_in = patient_finder(patient_pattern, patients_unknown)
     files = pictures_in(folder, complain)
     images, masks = _apart(files, mask_suffix)
+    _no_masks_among(folder, images, mask_suffix, bool(masks))
     if not images:
         raise SourceError(f"{folder}: no pictures; expected one folder a plane: {', '.join(PLANES)}")
     for stem in sorted(masks.keys() - images.keys()):
@@ -74,6 +78,17 @@ def _apart(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Path]
         else:
             images[path.with_suffix("")] = path
     return images, masks
+
+
+def _no_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str | None, found: bool) -> None:
+    """Refuse pictures that are masks by their name, and a suffix that no file has: either is a slip of the pen."""
+    if mask_suffix and not found:
+        raise SourceError(f"{folder}: no file has the mask_suffix '{mask_suffix}'; correct it, or leave it out")
+    for stem, path in images.items():
+        for ending in MASK_ENDINGS:
+            name, said = stem.name[: -len(ending)], stem.name[-len(ending) :]
+            if said.lower() == ending and name and stem.with_name(name) in images:
+                raise SourceError(f"{path}: looks like the mask of {name}; say mask_suffix={said}, or take masks out")
 
 
 def _plane(path: Path, name: str) -> Plane | None:

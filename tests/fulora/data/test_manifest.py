@@ -238,3 +238,11 @@ def test_planes_have_an_order_that_tables_rely_on() -> None:
     expected: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
     assert expected == PLANES
     assert SPLITS == ("train", "validation", "test")
+
+
+def test_a_damaged_manifest_names_its_line(tmp_path: Path) -> None:
+    images, _ = written(tmp_path)
+    path = images.path / "train" / "metadata.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\nnonsense\n")
+    with pytest.raises(ManifestError, match=r"metadata\.jsonl, line 2: is no row of an image set"):
+        images.rows()

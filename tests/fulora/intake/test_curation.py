@@ -73,11 +73,12 @@ def test_a_saved_split_decides(tmp_path: Path) -> None:
 
 def test_patients_who_share_a_picture_stay_together(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 10)
-    for number in range(1, 10):  # all are chained to each other by copies, under other encodings
+    for number in range(1, 5):  # five are chained to each other by copies, under other encodings
         picture = Pil.open(folder / "brain" / f"P{number}_brain.png").convert("RGB")
         picture.save(folder / "brain" / f"P{number - 1}_copy.bmp")
     images, *_ = written(folder, tmp_path / "out")
-    assert {row.split for row in images.rows()} == {"train"}
+    assert len({row.split for row in images.rows() if int(row.patient) < 5}) == 1
+    assert len({row.split for row in images.rows()}) == 3
 
 
 def test_text_goes_and_an_account_is_given(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_text_goes_and_an_account_is_given(tmp_path: Path) -> None:
 
 def test_nothing_is_removed_where_that_is_said(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 2)
-    images, *_ = written(folder, tmp_path / "out", fit="native", deidentify="nothing")
+    images, *_ = written(folder, tmp_path / "out", fit="native", deidentify="nothing", role="train")
     assert all(images.pixels(row)[:40].any() for row in images.rows())
     assert not (tmp_path / "out" / "audit").exists()
 
@@ -183,6 +184,14 @@ def test_a_few_images_or_patients_of_each_plane_train() -> None:
             ("test", "brain"): 6,
             ("test", "femur"): 6,
         }
+
+
+def test_a_split_that_nobody_is_in() -> None:
+    everyone = SourceConfig.model_validate({"role": "train+validation+test", "split": "blocks", "gap": 9})
+    with pytest.raises(SplitError, match=r"nobody is in test or train or validation|nobody is in .*, of 24 patients"):
+        divide(members(), everyone, 0)
+    with pytest.raises(SplitError, match="nobody is in validation, of 2 patients; give more patients"):
+        divide(members()[:4], SourceConfig(role="train+validation+test"), 0)
 
 
 @pytest.mark.parametrize(

@@ -228,14 +228,10 @@ def test_class_folders(folders: Path) -> None:
     assert images[0].published is images[0].pixel_size_mm is None
 
 
-def test_class_folders_without_masks_take_every_picture(folders: Path) -> None:
-    assert len(list(read_class_folders(folders, PATIENT))) == 4
-
-
 def test_without_patients_every_image_is_its_own(folders: Path) -> None:
     images = list(read_class_folders(folders, patients_unknown=True, mask_suffix="_mask"))
     assert len({image.patient for image in images}) == 3
-    with pytest.raises(SourceError, match="it must be said whose images these are"):
+    with pytest.raises(SourceError, match=r"it must be said whose images these are: .* or patients_unknown=true"):
         list(read_class_folders(folders))
 
 
@@ -278,7 +274,7 @@ def stamped(key: str, text: str) -> PngInfo:
 )
 def test_a_synthetic_picture_among_real_ones_is_found(folders: Path, info: PngInfo) -> None:
     save(folders / "brain" / "Patient9.png", pnginfo=info)
-    images = {image.name: image for image in read_class_folders(folders, PATIENT)}
+    images = {image.name: image for image in read_class_folders(folders, PATIENT, mask_suffix="_mask")}
     with pytest.raises(
         SourceError, match=r"brain/Patient9\.png: says that it is synthetic; synthetic images are mixed"
     ):
@@ -609,3 +605,14 @@ def test_the_lora_planes_are_class_folders_and_kohya_folders(data_root: Path) ->
         (image.name, image.plane, image.patient) for image in by_folder
     ]
     assert by_folder[0].load()[0].std() > 5
+
+
+@pytest.mark.parametrize("suffix", [None, "_msk"])
+def test_masks_are_not_taken_for_images(tmp_path: Path, suffix: str | None) -> None:
+    for name in ("P1.png", "P1_mask.png"):
+        save(tmp_path / "brain" / name)
+    message = (
+        "looks like the mask of P1; say mask_suffix=_mask" if suffix is None else "no file has the mask_suffix '_msk'"
+    )
+    with pytest.raises(SourceError, match=message):
+        list(read_class_folders(tmp_path, r"P(\d+)", mask_suffix=suffix))
