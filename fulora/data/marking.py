@@ -7,6 +7,7 @@ both; saving the picture anew with other software may drop them.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,16 +120,18 @@ def read_mark(path: Path) -> Mark | None:
         OSError: missing, not a picture, or truncated.
     """
     with Pil.open(path) as image:
-        found = _found(image)
+        found = mark_in(image.info)
         if found is None and image.format == "PNG":
             image.load()  # PNG allows text after the pixels
-            found = _found(image)
+            found = mark_in(image.info)
     return found
 
 
-def _found(image: Pil.Image) -> Mark | None:
-    packet, text = image.info.get("xmp", image.info.get(XMP_KEY)), image.info.get("fulora")
-    marked = _from_xmp(packet.encode() if isinstance(packet, str) else packet) if packet else None
+def mark_in(info: Mapping[str | tuple[int, int], object]) -> Mark | None:
+    """The mark in what a picture says beside its pixels (Pillow's `Image.info`); None where there is none."""
+    packet, text = info.get("xmp", info.get(XMP_KEY)), info.get("fulora")
+    packet = packet.encode() if isinstance(packet, str) else packet
+    marked = _from_xmp(packet) if isinstance(packet, bytes) and packet else None
     return marked or (_from_text(text) if isinstance(text, str) else None)
 
 

@@ -26,10 +26,19 @@ def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
         SourceError: missing, unreadable, truncated or huge file, several frames, a depth without a stated range
             (32-bit), or 16-bit values that use only the lowest 12 bits, which would come out black.
     """
+    return read_gray_and_info(path)[0]
+
+
+def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
+    """`read_gray`, and what the file says beside its pixels, wherever in it that stands (Pillow's `Image.info`).
+
+    Raises:
+        SourceError: as `read_gray`.
+    """
     try:
         with Pil.open(path) as image:
             _check(path, image)
-            return _to_gray(path, ImageOps.exif_transpose(image))
+            return _to_gray(path, ImageOps.exif_transpose(image)), dict(image.info)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: {NOT_THERE}") from error
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:

@@ -9,11 +9,10 @@ from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image as Pil
 
 from fulora.data.labels import Plane
-from fulora.data.marking import read_mark
-from fulora.intake.decode import read_gray
+from fulora.data.marking import mark_in
+from fulora.intake.decode import read_gray_and_info
 from fulora.intake.raw import NOT_THERE, Complain, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -172,10 +171,8 @@ def read_real(path: Path) -> UInt8[np.ndarray, "h w"]:
         SourceError: as `read_gray`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
             parameters that Stable Diffusion's web interface writes.
     """
-    pixels = read_gray(path)
-    mark = read_mark(path)
-    with Pil.open(path) as image:
-        web_ui = "Sampler:" in str(image.info.get("parameters", ""))
+    pixels, info = read_gray_and_info(path)
+    mark, web_ui = mark_in(info), "Sampler:" in str(info.get("parameters", ""))
     if web_ui or (mark is not None and mark.synthetic):
         raise SourceError(f"{path}: says that it is synthetic; synthetic images are mixed in, not curated")
     return pixels
