@@ -43,7 +43,7 @@ class Check:
         """Whether nothing would leak or mislead."""
         return all(found.severity == "note" for found in self.findings)
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         """The same facts for programs."""
         return {
             "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,

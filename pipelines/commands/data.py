@@ -11,6 +11,8 @@ from fulora.engine import InProcess
 from fulora.workspace import Workspace
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fulora.intake.findings import Check, Finding
 
 SHOWN = 5
@@ -76,7 +78,7 @@ def check(
 
     progress.show(not quiet)
     found = inspect(folder, overridden({}, overrides or []))
-    text = json.dumps({"folder": str(folder), **dict(found.to_json())}, indent=1, ensure_ascii=False)  # type: ignore[arg-type]
+    text = json.dumps({"folder": str(folder), **found.to_json()}, indent=1, ensure_ascii=False)
     if json_file is not None and str(json_file) != "-":
         json_file.write_text(text + "\n", encoding="utf-8")
     if str(json_file) == "-":
@@ -100,18 +102,18 @@ def _print(folder: Path, found: "Check") -> None:
             table.add_row("", f"... {len(values) - 12} more", "")
     console.print(table)
     for finding in found.findings:
-        _print_finding(console.print, finding)
+        _print_finding(console, finding)
     verdict = "[green]nothing found that would leak or mislead[/]" if found.clean else "[red]see above[/]"
     console.print(f"{len(found.findings)} findings: {verdict}")
 
 
-def _print_finding(say: "typer.models.CommandFunctionType", finding: "Finding") -> None:
-    colour = COLOURS[finding.severity]
-    say(f"[{colour}]{finding.severity}[/] [bold]{finding.kind}[/]: {finding.count} {finding.text}", soft_wrap=True)
+def _print_finding(console: "Console", finding: "Finding") -> None:
+    said = f"[{COLOURS[finding.severity]}]{finding.severity}[/] [bold]{finding.kind}[/]: {finding.count} {finding.text}"
+    console.print(said, soft_wrap=True)
     for line in finding.examples[:SHOWN]:
-        say(f"    {line}", markup=False, soft_wrap=True)
+        console.print(f"    {line}", markup=False, soft_wrap=True)
     if finding.count > SHOWN:
-        say(f"    ... {finding.count - SHOWN} more (--json FILE has all)")
+        console.print(f"    ... {finding.count - SHOWN} more (--json FILE has all)")
 
 
 @app.command()
