@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from fulora.config import Config
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
+from fulora.data.splits import Member, clusters
 from fulora.stage import Artifact
 
 if TYPE_CHECKING:
@@ -34,14 +35,19 @@ class Prediction(Config):
 
 
 def write_predictions(folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"]) -> None:
-    """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them."""
-    write_table(folder, [_prediction(row, values) for row, values in zip(rows, probabilities, strict=True)])
+    """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
+
+    Patients who share a pixel-identical picture get one key, so that intervals resample them together.
+    """
+    of = clusters([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows])
+    keys = [of[row.patient_key] for row in rows]
+    write_table(folder, [_prediction(*given) for given in zip(rows, keys, probabilities, strict=True)])
 
 
-def _prediction(row: Image, values: Float[np.ndarray, " classes"]) -> Prediction:
+def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classes"]) -> Prediction:
     return Prediction(
         image_id=row.image_id,
-        patient_key=row.patient_key,
+        patient_key=patient_key,
         site=row.site,
         plane=row.plane,
         probabilities=tuple(float(value) for value in values),

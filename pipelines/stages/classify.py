@@ -8,7 +8,7 @@ from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
 
-@stage(version=1)
+@stage(version=2)
 def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Predictions:
     """Probabilities of the five planes for the test split of `images`."""
     from fulora.classification.model import load_classifier

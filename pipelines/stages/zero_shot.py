@@ -9,7 +9,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def zero_shot(out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWeights | Source) -> Predictions:
     """Probabilities of the five planes for the test split, from a CLIP."""
     from fulora.clip.model import load_clip

@@ -43,6 +43,12 @@ def test_predictions_come_back_in_order(tmp_path: Path) -> None:
     assert second.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0, 0.0)
 
 
+def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
+    rows = [row(1), row(2).model_copy(update={"sha256": "p"}), row(3).model_copy(update={"sha256": "p"}), row(4)]
+    write_predictions(tmp_path, rows, np.full((4, 5), 0.2))
+    assert [found.patient_key for found in Predictions(tmp_path, "").rows()] == ["s/A/1", "s/A/2", "s/A/2", "s/A/4"]
+
+
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_predictions(tmp_path, [row(1)], np.zeros((2, 5)))
