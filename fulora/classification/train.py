@@ -146,18 +146,20 @@ def batch(
         share: of the images that are drawn from the synthetic ones of their class, where it has both kinds; None draws
             from all alike.
     """
-    classes = np.unique(targets) if cfg.balanced else [-1]
+    if not cfg.balanced and share is None:
+        return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
+    everyone = torch.arange(len(targets))
+    members = [everyone[targets == c] for c in np.unique(targets)] if cfg.balanced else [everyone]
     chosen = []
     for place in range((done - 1) * cfg.batch_size, done * cfg.batch_size):
-        turn, which = divmod(place, len(classes))
-        own = targets == classes[which] if cfg.balanced else torch.ones_like(synthetic)
+        turn, which = divmod(place, len(members))
+        own = members[which]
         if share is not None:
             drawn = torch.rand((), generator=generator(cfg.seed, "share", place)).item() < share
-            asked = own & (synthetic if drawn else ~synthetic)
-            own = asked if asked.any() else own
-        members = torch.nonzero(own).flatten()
+            asked = own[synthetic[own] == drawn]
+            own = asked if len(asked) else own
         parts = ("order", which) if cfg.balanced else ("order",)
-        chosen.append(members[batch_indices(len(members), 1, turn, cfg.seed, *parts)])
+        chosen.append(own[batch_indices(len(own), 1, turn, cfg.seed, *parts)])
     return torch.cat(chosen)
 
 

@@ -17,7 +17,7 @@ from pydantic import PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.labels import PLANES, Plane
-from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
+from fulora.data.manifest import Image, ManifestError, Picture, is_blank, pixel_digest
 from fulora.environment import derive_seed
 
 Arm = Literal["hybrid", "balanced", "duplicated", "augmented"]
@@ -25,7 +25,6 @@ Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
 FilterName = Literal["blank", "duplicate"]
 
 MIX_RECORD = "mix.json"
-BLANK_SPREAD = 2.0
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 
 
@@ -110,8 +109,8 @@ Filter = Callable[[Picture], bool]
 
 
 def shows_something(picture: Picture) -> bool:
-    """Its gray values spread by more than 2 of 255."""
-    return bool(picture.pixels.std() >= BLANK_SPREAD)
+    """It is not blank."""
+    return not is_blank(picture.pixels)
 
 
 def never_seen(digests: Iterable[str]) -> Filter:

@@ -31,6 +31,9 @@ from fulora.stage import Artifact
 METADATA = "metadata.jsonl"
 TAINT = "tainted_by.json"
 MEASURES = ("pixel_size_mm", "hc_mm", "aop_deg")
+BLANK_SPREAD = 2.0
+"""Standard deviation of the gray values, 0 to 255, below which a picture shows nothing."""
+
 ID = re.compile(r"[^\x00-\x1f\\:*?\"<>|]{1,200}")
 """What an id may be made of: it becomes a file name, on any system."""
 
@@ -126,6 +129,11 @@ class Picture:
 def pixel_digest(pixels: UInt8[np.ndarray, "h w"]) -> str:
     """SHA-256 of the size and the decoded pixels: equal for equal pictures, however they were encoded."""
     return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def is_blank(pixels: UInt8[np.ndarray, "h w"]) -> bool:
+    """Whether a picture shows nothing: all its gray values are nearly the same."""
+    return bool(pixels.std() < BLANK_SPREAD)
 
 
 @dataclass(frozen=True)

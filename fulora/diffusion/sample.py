@@ -16,14 +16,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fulora.data.labels import Plane
+from fulora.data.manifest import is_blank
 from fulora.diffusion.backbone import quiet
 from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.objective import embed
 from fulora.environment import derive_seed
 from fulora.training import pick_device
-
-BLANK_SPREAD = 2.0
-"""Standard deviation of the gray values, 0 to 255, below which a picture shows nothing."""
 
 
 class BlankImageError(RuntimeError):
@@ -65,11 +63,6 @@ def sample(
                     f"{plane} {number} (seed {seed}) is blank: the backbone or the LoRA is broken, or untrained"
                 )
             yield number, seed, to_gray(picture)
-
-
-def is_blank(pixels: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether a picture shows nothing: all its gray values are nearly the same."""
-    return bool(pixels.std() < BLANK_SPREAD)
 
 
 def to_gray(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:

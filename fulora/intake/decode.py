@@ -29,6 +29,11 @@ def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
     return read_gray_and_info(path)[0]
 
 
+def load_gray(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:
+    """`read_gray` as `RawImage.load` gives it: a picture that has no mask."""
+    return read_gray(path), None
+
+
 def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
     """`read_gray`, and what the file says beside its pixels, wherever in it that stands (Pillow's `Image.info`).
 

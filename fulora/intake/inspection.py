@@ -61,7 +61,7 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
     facts = list(survey(track(images, "images")))
     path = root / source.folder if isinstance(source, FolderSourceConfig) else root
     beside = path / LISTS["lora"]
-    more = listed_without_images(beside, path) if beside.is_file() else []
+    more = listed_without_images(beside, path, told.append) if beside.is_file() else []
     return check(source.kind, facts, told, more)
 
 

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from fulora.intake.findings import Check, Finding, finding
+from fulora.intake.raw import Complain
 from fulora.intake.sources.fetal_planes import LISTS as PUBLISHED
 from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
 
@@ -59,8 +60,8 @@ def _overlaps(lists: Lists) -> list[Finding]:
     return finding("note", "lists share patients", text, shared)
 
 
-def listed_without_images(path: Path, folder: Path) -> list[Finding]:
-    """The rows of a list whose image is not in a folder."""
-    gone = missing_images(read_list(path, lambda message: None), folder)
+def listed_without_images(path: Path, folder: Path, complain: Complain) -> list[Finding]:
+    """The rows of a list whose image is not in a folder; rows that cannot be understood are told to `complain`."""
+    gone = missing_images(read_list(path, complain), folder)
     names = [f"{row.name} ({row.plane or 'cervix'})" for row in gone]
     return finding("misleading", "rows without files", f"rows of {path.name} have no image", names)

@@ -1,7 +1,6 @@
 """The command line as a user meets it: quick, quiet on what works, one clear message on what does not."""
 
 import json
-import os
 import subprocess
 import sys
 import urllib.error
@@ -10,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import ROOT, fulora
 from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
 from pipelines.stages.fetch import HubRepository, has_backbone, has_clip
 
-ROOT = Path(__file__).parents[2]
 CURATE_ONLY = """
 study: pretraining
 models:
@@ -24,12 +23,6 @@ models:
     sources:
       - {kind: phantoms, sites: [A], planes: [brain], per_plane: 2}
 """
-
-
-def fulora(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

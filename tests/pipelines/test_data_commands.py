@@ -2,9 +2,7 @@
 
 import http.server
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,19 +12,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from command_line import fulora
 from PIL import Image as Pil
 
 from fulora.data.manifest import ImageSet
 from fulora.intake.sources.phantoms import draw
 
-ROOT = Path(__file__).parents[2]
 PATTERN = "patient_pattern=P(\\d+)_"
-
-
-def fulora(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def worked(done: subprocess.CompletedProcess[str]) -> str:

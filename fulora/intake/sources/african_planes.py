@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from fulora.data.labels import Plane, Split
-from fulora.intake.decode import read_gray
+from fulora.intake.decode import load_gray
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_rows
@@ -64,10 +62,6 @@ def _image(folder: Path, row: dict[str, str]) -> RawImage:
     flat = not (folder / center).is_dir()
     path = listed(folder, f"{name}.png" if flat else f"{center}/{name}.png")
     return RawImage(
-        name, PLANE_OF[plane], "african_planes", center, patient, partial(_load, path),
+        name, PLANE_OF[plane], "african_planes", center, patient, partial(load_gray, path),
         path=path, published=PUBLISHED.get(row.get("Train", "")),
     )  # fmt: skip
-
-
-def _load(path: Path) -> tuple[np.ndarray, None]:
-    return read_gray(path), None

@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from fulora.data.labels import Plane, Split
-from fulora.intake.decode import read_gray
+from fulora.intake.decode import load_gray
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_rows
@@ -125,10 +123,6 @@ def patient_of(name: str, number: str | None = None) -> str:
 
 def _image(path: Path, row: dict[str, str], plane: Plane, patient: str, published: Split | None) -> RawImage:
     return RawImage(
-        row["Image_name"], plane, "fetal_planes_db", "barcelona", patient, partial(_load, path),
+        row["Image_name"], plane, "fetal_planes_db", "barcelona", patient, partial(load_gray, path),
         machine=row.get("US_Machine", ""), path=path, published=published,
     )  # fmt: skip
-
-
-def _load(path: Path) -> tuple[np.ndarray, None]:
-    return read_gray(path), None

@@ -48,10 +48,12 @@ def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
         complain(f"{there[name]}: {NOT_LISTED} {path.name}")
-    for number, row in enumerate(rows):
+    seen: set[str] = set()
+    for row in rows:
         try:
-            if row["filename"] in names[:number]:
+            if row["filename"] in seen:
                 raise SourceError(f"{path}: {row['filename']} stands twice; which row counts cannot be known")
+            seen.add(row["filename"])
             yield _head(folder / part, row, part)
         except SourceError as error:
             complain(str(error))

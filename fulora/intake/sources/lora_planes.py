@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from fulora.data.labels import PLANES
-from fulora.intake.decode import read_gray
+from fulora.intake.decode import load_gray
 from fulora.intake.folders import pictures_in
 from fulora.intake.raw import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
 from fulora.intake.sources.fetal_planes import patient_of
-from fulora.intake.sources.fu_lora_lists import read_list
+from fulora.intake.sources.fu_lora_lists import LISTS, read_list
 from fulora.intake.sources.kohya import caption_of
 
-LIST = "lora_train_data.csv"
+LIST = LISTS["lora"]
 
 
 def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
@@ -39,7 +37,7 @@ def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawI
                 complain(f"{path}: {error}")
                 continue
             yield RawImage(
-                path.stem, plane, "fetal_planes_db", "barcelona", patient, partial(_load, path),
+                path.stem, plane, "fetal_planes_db", "barcelona", patient, partial(load_gray, path),
                 path=path, published="train", caption=caption,
             )  # fmt: skip
 
@@ -58,7 +56,3 @@ def check_lora_list(folder: Path, complain: Complain = refuse) -> None:
         complain(f"{folder / plane / name}.png: {NOT_THERE} ({LIST})")
     for plane, name in sorted(there - rows):
         complain(f"{folder / plane / name}.png: {NOT_LISTED} {LIST} as {plane}")
-
-
-def _load(path: Path) -> tuple[np.ndarray, None]:
-    return read_gray(path), None

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from fulora.data.manifest import is_blank
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import GenerateConfig, Sampler
-from fulora.diffusion.sample import BlankImageError, image_seed, is_blank, sample
+from fulora.diffusion.sample import BlankImageError, image_seed, sample
 
 CONFIG = GenerateConfig(per_class=4, image_size_px=32, steps=3, batch_size=3, device="cpu")
 
