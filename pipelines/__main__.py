@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from pipelines.commands import artifacts, configs, data, export, studies
+from pipelines.commands import artifacts, configs, data, export, lora, studies
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,6 +28,7 @@ app.command("show")(artifacts.show)
 app.command("configs")(configs.configs)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
+app.add_typer(lora.app, name="lora")
 
 
 def main() -> None:

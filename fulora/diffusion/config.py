@@ -54,34 +54,113 @@ class PretrainConfig(Config):
         return self
 
 
+class SamplesConfig(Config):
+    """Pictures drawn while a LoRA is trained, with the same seeds each time: a row for each caption trained with.
+
+    Attributes:
+        every: steps between two grids; one is also drawn before the first step.
+        per_caption: pictures a row.
+        steps, guidance_scale: as for `GenerateConfig`.
+    """
+
+    every: PositiveInt = 100
+    per_caption: PositiveInt = 4
+    steps: PositiveInt = 20
+    guidance_scale: float = Field(default=3.0, ge=1)
+
+
 class LoraConfig(Config):
     """LoRA fine-tuning on a few images.
 
     Attributes:
-        rank, alpha: the adapter adds `alpha / rank * B A`.
+        rank, alpha: the adapter adds `alpha / rank * B A` (Hu et al. 2021).
+        rslora: adds `alpha / sqrt(rank) * B A` instead (Kalajdzievski 2023).
+        dora: directions by the adapter, lengths by themselves (Liu et al. 2024).
         target: `kohya` adapts every projection of the UNet's transformers and of the text encoder, kohya's set;
             `attention` only the attention projections.
-        text_encoder_learning_rate: 0 leaves the text encoder as it is.
-        max_grad_norm: gradients are clipped to this norm.
+        initialisation: of A; B starts at 0. `kaiming` is kohya's and peft's, `gaussian` diffusers'.
+        sizes: `fixed` trains on the images as they were curated, all of one size; `buckets` shrinks and crops each,
+            as kohya does, to an area of at most `resolution_px` squared and sides that are multiples of
+            `bucket_step_px`, keeping its shape.
+        bucket_upscale: with buckets, also enlarge images that are smaller than the area.
+        flip: each image is shown mirrored every other time on average; both are encoded.
+        latents: `resampled` draws from the autoencoder's posterior at every step, `once` only once, as kohya does.
+        clip_skip: the text encoder's layer, counted from the end: 1 is the last, 2 the one before it, followed by the
+            final normalisation (kohya's and AUTOMATIC1111's count; diffusers' is one less).
+        caption_dropout: share of captions left empty, which classifier-free guidance needs.
+        timesteps: `stratified` covers the schedule evenly in every 64 draws, `uniform` draws each by itself.
+        min_snr_gamma: weight of easy timesteps, min(SNR, gamma) / SNR for a backbone that predicts noise and
+            min(SNR, gamma) / (SNR + 1) for one that predicts velocity (Hang et al. 2023); None weighs all alike.
+        noise_offset: strength of noise that is the same in a whole channel (Guttenberg 2023).
+        prior_weight: weight of the loss on the prior images, where there are any (Ruiz et al. 2023).
+        batch_size: images an update, over all processes; `accumulation` does them in so many parts.
+        optimizer: `adamw8bit` needs bitsandbytes, `prodigy` needs prodigyopt (its learning rates are near 1).
+        text_encoder_learning_rate: 0 leaves the text encoder as it is, and its embeddings are computed once.
+        schedule, warmup_steps: the learning rate's course: a linear rise, then constant, or a half cosine to 0.
+        max_grad_norm: gradients are clipped to this norm; None does not clip.
+        ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
+        precision: of the frozen base and of the arithmetic; the LoRA, its gradients and the optimizer are fp32 always.
+        spike: stop when the mean loss of the last `log_every` steps is so many times that of all steps before.
         validate_every: steps between validation losses, where there are images for them.
+        keep: the weights after the `last` step, or those with the `best` validation loss.
+        licence: of the images, such as `cc-by-4.0`, written into the file; "" where it is not known.
     """
 
     rank: PositiveInt = 8
     alpha: PositiveFloat = 8.0
+    rslora: bool = False
+    dora: bool = False
     target: Literal["kohya", "attention"] = "kohya"
+    initialisation: Literal["gaussian", "kaiming"] = "gaussian"
+
+    sizes: Literal["fixed", "buckets"] = "fixed"
+    resolution_px: PositiveInt = 512
+    bucket_step_px: int = Field(default=64, ge=8, multiple_of=8)
+    bucket_upscale: bool = False
+    flip: bool = False
+    latents: Literal["resampled", "once"] = "resampled"
+    clip_skip: PositiveInt = 1
+    caption_dropout: float = Field(default=0.1, ge=0, le=1)
+
+    timesteps: Literal["stratified", "uniform"] = "stratified"
+    min_snr_gamma: PositiveFloat | None = None
+    noise_offset: NonNegativeFloat = 0.0
+    prior_weight: PositiveFloat = 1.0
+
     steps: PositiveInt = 400
     batch_size: PositiveInt = 8
+    accumulation: PositiveInt = 1
+    optimizer: Literal["adamw", "adamw8bit", "prodigy"] = "adamw"
     unet_learning_rate: PositiveFloat = 1e-3
     text_encoder_learning_rate: NonNegativeFloat = 5e-4
     weight_decay: NonNegativeFloat = 0.01
-    caption_dropout: float = Field(default=0.1, ge=0, le=1)
-    min_snr_gamma: PositiveFloat | None = None
-    max_grad_norm: PositiveFloat = 1.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: NonNegativeInt = 0
+    max_grad_norm: PositiveFloat | None = 1.0
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     seed: int = 0
-    log_every: PositiveInt = 10
+
+    spike: float | None = Field(default=5.0, gt=1)
     validate_every: PositiveInt = 50
+    keep: Literal["last", "best"] = "last"
+    licence: str = ""
+    samples: SamplesConfig | None = None
+    log_every: PositiveInt = 10
     checkpoint_every: Annotated[PositiveInt, Runtime] = 50
+    gradient_checkpointing: Annotated[bool, Runtime] = False
+    compile: Annotated[Literal["auto", "always", "never"], Runtime] = "auto"
     device: Annotated[str, Runtime] = "auto"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LoraConfig":
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size={self.batch_size} cannot be done in accumulation={self.accumulation} parts")
+        if self.resolution_px < self.bucket_step_px:
+            raise ValueError(f"resolution_px={self.resolution_px} is less than bucket_step_px={self.bucket_step_px}")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
+        return self
 
 
 class GenerateConfig(Config):

@@ -11,7 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import FILE, LoraError, add_lora, lora_parameters, save_lora
+from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
+from fulora.diffusion.lora_files import FILE, save_lora
 from fulora.diffusion.objective import Latents, embed, encode, noise_error, with_dropout
 from fulora.progress import track
 from fulora.training import (

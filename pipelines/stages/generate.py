@@ -14,7 +14,7 @@ from fulora.stage import Source, stage
 def generate(out: Path, config: GenerateConfig, backbone: Backbone | Source, lora: LoraWeights | None) -> ImageSet:
     """Write `per_class` synthetic images of each plane, each with its seed and its generator's fingerprint."""
     from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.lora import load_lora
+    from fulora.diffusion.lora_files import load_lora
 
     pipe = load_backbone(backbone.path)
     generator, patients = backbone.fingerprint, []

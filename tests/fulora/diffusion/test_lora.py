@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from fulora.diffusion.backbone import load_backbone, quiet
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import FILE, LoraError, add_lora, load_lora, lora_parameters, save_lora
+from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
+from fulora.diffusion.lora_files import FILE, load_lora, save_lora
 from fulora.diffusion.objective import embed
 
 CONFIG = LoraConfig(rank=2, alpha=6)
