@@ -21,6 +21,10 @@ class MissingInputError(FileNotFoundError):
     """A file or folder that a study needs from outside is not there."""
 
 
+class PreemptedError(RuntimeError):
+    """A stage was told to stop (SIGTERM) and wrote a checkpoint; the same command continues from it."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A typed folder (or outside file): where it is, and the identity of what made it."""

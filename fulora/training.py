@@ -7,8 +7,14 @@ draws what an undisturbed one would have drawn and no random state has to be sav
 import json
 import math
 import os
+import pickle
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +22,17 @@ from torch import Tensor
 from fulora.environment import derive_seed
 
 M = TypeVar("M", bound=torch.nn.Module)
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINTS = "checkpoints"
+LATEST = "LATEST"
+KEPT = 2
 
 
-class TrainingDivergedError(RuntimeError):
-    """The loss is not a finite number any more."""
+class TrainingDivergedError(ValueError):
+    """The loss is not a finite number any more, or far above what it was."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or is of another training."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -65,28 +77,71 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` steps: complete or absent, whenever the process dies."""
-    temporary = folder / f"{CHECKPOINT}.new"
+    """Write the state after `step` steps to `folder/checkpoints`: complete or absent, whenever the process dies.
+
+    `LATEST` names the file to continue from; the one before it is kept as well.
+    """
+    home = folder / CHECKPOINTS
+    home.mkdir(parents=True, exist_ok=True)
+    name = f"step_{step:08d}.pt"
+    _replace(home / name, lambda file: torch.save({"step": step, **state}, file))
+    _replace(home / LATEST, lambda file: file.write(f"{name}\n".encode()))
+    for old in sorted(home.glob("step_*.pt"))[:-KEPT]:
+        old.unlink()
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    temporary = path.with_name(f"{path.name}.new")
     with temporary.open("wb") as file:
-        torch.save({"step": step, **state}, file)
+        write(file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, folder / CHECKPOINT)
+    os.replace(temporary, path)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The last checkpoint in `folder`, or None. Only tensors and plain values are read (`weights_only`)."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
+    """The checkpoint that `LATEST` names, or None. Only tensors and plain values are read (`weights_only`).
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    latest = folder / CHECKPOINTS / LATEST
+    if not latest.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    path = latest.with_name(latest.read_text(encoding="utf-8").strip())
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        others = sorted(other.name for other in latest.parent.glob("step_*.pt") if other != path)
+        older = f"write {others[-1]} into {LATEST} to continue from there, or " if others else ""
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{path}: the checkpoint cannot be read ({reason}): {older}remove {latest.parent} to begin again"
+        ) from error
     return state
 
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove what only a resumed run would need; call it when the weights are written."""
-    for name in (CHECKPOINT, f"{CHECKPOINT}.new"):
-        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+@contextmanager
+def preemption() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGTERM (a preempted Slurm job, `kill`) ends nothing: the function given says whether it has come.
+
+    A loop asks after each step, writes a checkpoint and raises `fulora.stage.PreemptedError`. No signal reaches a
+    thread, so in one it never has.
+    """
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.set())
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class MetricsLog:
@@ -117,7 +172,7 @@ class MetricsLog:
 
 
 class Average:
-    """An exponential moving average of a module's parameters ; its decay ramps up as (1 + n) / (10 + n)."""
+    """An exponential moving average of a module's parameters; its decay ramps up as (1 + n) / (10 + n)."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
         self.decay = decay

@@ -1,10 +1,12 @@
 """The command line. Each group of commands stands in its own file under `commands/`."""
 
 import os
+import signal
 import sys
 
 import typer
 
+from fulora.stage import PreemptedError
 from pipelines.commands import artifacts, configs, data, export, lora, studies
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
@@ -12,6 +14,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DISABLE_TELEMETRY", "1")
 
 INTERRUPTED = 130
+PREEMPTED = 75
+"""EX_TEMPFAIL of sysexits.h: what a batch system is told so that it starts the job again."""
+
 EPILOG = "Examples:  fulora run demo   |   fulora run demo lora.rank=16 --work work   |   fulora status demo"
 
 app = typer.Typer(
@@ -33,14 +38,19 @@ app.add_typer(lora.app, name="lora")
 
 def main() -> None:
     """Run the command line; what the user can mend is one clear message and exit code 2, without a traceback."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(PREEMPTED))
     try:
         app()
+    except PreemptedError as error:
+        print(f"fulora: {error}", file=sys.stderr)
+        sys.exit(PREEMPTED)
     except (ValueError, OSError) as error:
         print(f"fulora: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            print("fulora: interrupted; the same command continues where this one stopped", file=sys.stderr)
+        if ended.code in (INTERRUPTED, PREEMPTED):
+            said = "interrupted" if ended.code == INTERRUPTED else "stopped by SIGTERM"
+            print(f"fulora: {said}; the same command continues where this one stopped", file=sys.stderr)
         raise
 
 

@@ -1,137 +1,60 @@
-"""Backbones: building a small Stable Diffusion, loading any, saving one as a diffusers folder."""
+"""Backbones: loading any Stable Diffusion, saving one as a diffusers folder, and what its tokenizer reads."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as diffusers_logging
 from jaxtyping import Int
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from fulora.data.captions import CAPTIONS
-from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.architectures import SMALL_UNETS, UNETS, Architecture, Pipeline, build
 
-MORE = "plane standard synthetic image heart skull spine stomach bone shaft low high quality scan of the"
-WORDS = tuple(sorted(set(" ".join((*CAPTIONS.values(), MORE)).split())))
-"""Words that a small backbone knows: those of the captions, and a few more."""
+LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
 
-CAPTION_TOKENS = 32
+ALLOWED = (
+    f"Give a folder in diffusers' layout ({LAYOUT}) or one .safetensors checkpoint under the original names "
+    "(model.diffusion_model., first_stage_model., cond_stage_model. or conditioner.)"
+)
+CHOICE = "architecture='sd2-base' (512 px, noise) or 'sd2-v' (768 px, velocity)"
+
+CLASSES: dict[str, Any] = {
+    "StableDiffusionPipeline": StableDiffusionPipeline,
+    "StableDiffusionXLPipeline": StableDiffusionXLPipeline,
+}
+OMITTED: dict[str, dict[str, Any]] = {
+    "StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+    "StableDiffusionXLPipeline": {"add_watermarker": False},
+}
+"""What a pipeline would do to pictures beside drawing them."""
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "StableDiffusionPipeline": {"text_encoder": CLIPTextModel},
+    "StableDiffusionXLPipeline": {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection},
+}
+
+TOLD_BY: dict[str, tuple[Architecture, ...]] = {
+    "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": ("sd1",),
+    "cond_stage_model.model.positional_embedding": ("sd2-base", "sd2-v"),
+    "conditioner.embedders.1.model.positional_embedding": ("sdxl",),
+}
+"""The weights in a checkpoint file that tell what it may be."""
+
+FIRST_OF_UNET = "model.diffusion_model.input_blocks.0.0.weight"
+FIRST_OF_VAE = "first_stage_model.encoder.conv_in.weight"
 
 
 class BackboneError(ValueError):
     """A backbone that cannot be had, images that do not suit it, or a prompt it cannot read."""
-
-
-def build_tokenizer(folder: Path, words: Iterable[str] = WORDS) -> CLIPTokenizer:
-    """A CLIP byte-pair tokenizer that has `words` as one token each; any other text has smaller pieces.
-
-    Merges of an earlier word come first, so a later word that has its pieces in the middle may stay in several.
-
-    Written to `folder` as `vocab.json` and `merges.txt`.
-    """
-    letters = [chr(code) for code in range(33, 127)]
-    tokens, merges = letters + [f"{letter}</w>" for letter in letters], []
-    for word in words:
-        pieces = [*word[:-1], f"{word[-1]}</w>"]
-        joined = pieces[0]
-        for piece in pieces[1:]:
-            merges.append(f"{joined} {piece}")
-            joined += piece
-            tokens.append(joined)
-    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(dict.fromkeys(merges)) + "\n")
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=CAPTION_TOKENS)
-    return tokenizer
-
-
-def build_backbone(
-    cfg: PretrainConfig, size_px: int, folder: Path, words: Iterable[str] = WORDS
-) -> StableDiffusionPipeline:
-    """A small Stable Diffusion with random weights drawn from `cfg.seed`.
-
-    Args:
-        size_px: width and height of its images.
-        folder: the tokenizer's files are written to `folder/tokenizer`.
-        words: what its tokenizer knows as one token each.
-    """
-    tokenizer = build_tokenizer(folder / "tokenizer", words)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cfg.seed)
-        vae = _autoencoder(cfg, size_px)
-        unet = _denoiser(cfg, size_px)
-        text_encoder = _text_encoder(cfg, tokenizer)
-    scheduler = DDPMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
-    )
-    pipe = StableDiffusionPipeline(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder.eval(),
-        vae=vae.eval(),
-        unet=unet.eval(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def _autoencoder(cfg: PretrainConfig, size_px: int) -> AutoencoderKL:
-    levels = len(cfg.vae_channels)
-    return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        latent_channels=4,
-        block_out_channels=cfg.vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=size_px,
-        mid_block_add_attention=False,
-    )
-
-
-def _denoiser(cfg: PretrainConfig, size_px: int) -> UNet2DConditionModel:
-    """All resolutions but the first attend to the caption."""
-    deeper = len(cfg.unet_channels) - 1
-    return UNet2DConditionModel(
-        sample_size=size_px // cfg.latent_downsampling,
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=cfg.unet_channels,
-        cross_attention_dim=cfg.text_width,
-        attention_head_dim=4,  # the number of heads, in spite of its name
-        down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * deeper),
-        up_block_types=(*("CrossAttnUpBlock2D",) * deeper, "UpBlock2D"),
-        norm_num_groups=16,
-    )
-
-
-def _text_encoder(cfg: PretrainConfig, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=cfg.text_width,
-        intermediate_size=2 * cfg.text_width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=CAPTION_TOKENS,
-        projection_dim=cfg.text_width,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return CLIPTextModel(config)
 
 
 @contextmanager
@@ -152,84 +75,186 @@ def quiet() -> Iterator[None]:
                 library.enable_progress_bar()
 
 
-def load_backbone(source: Path | str, *, revision: str | None = None) -> StableDiffusionPipeline:
+def load_backbone(
+    source: Path | str, *, revision: str | None = None, architecture: Architecture | None = None
+) -> Pipeline:
     """The pipeline, in fp32 on the CPU, whatever precision its weights are stored in.
 
-    The safety checker, made for photographs, is left out: it would black out ultrasound.
+    The safety checker, made for photographs, is left out: it would black out ultrasound. So is SDXL's watermark.
 
     Args:
-        source: a folder in diffusers' layout, one `.safetensors` checkpoint, or a hub id such as `owner/name`.
+        source: a folder in diffusers' layout, one `.safetensors` checkpoint under the original names (where it holds
+            averaged weights beside the plain ones, the plain ones are read), or a hub id such as `owner/name`. Only
+            a hub id needs internet.
         revision: branch, tag or commit on the hub.
+        architecture: of a checkpoint file. It has to be given for SD 2.x, whose files do not say what they predict.
 
     Raises:
         BackboneError: nothing there, not a Stable Diffusion, or a hub id that cannot be had; says what to do.
     """
     path = Path(source)
-    try:
-        with quiet():
-            pipe = _from_file(path) if path.is_file() else _from_folder_or_hub(path, source, revision)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise BackboneError(_advice(path, source, error)) from error
-    for module in (pipe.unet, pipe.vae, pipe.text_encoder):
-        module.eval()
+    if revision is not None and path.exists():
+        raise BackboneError(f"{source}: revision={revision!r} is for hub ids, and this is on the disk; leave it out")
+    if architecture is not None and not path.is_file():
+        raise BackboneError(
+            f"{source}: architecture={architecture!r} is for checkpoint files; a folder or hub id says what it is"
+        )
+    with quiet():
+        if path.is_file():
+            pipe = _from_file(path, architecture)
+        else:
+            pipe = _from_folder(path if path.is_dir() else _downloaded(source, revision), source)
+    for module in networks(pipe):
+        _align(module.eval())
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _from_file(path: Path) -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_single_file(
-        str(path), safety_checker=None, feature_extractor=None, dtype=torch.float32
-    )
+def _align(module: torch.nn.Module) -> None:
+    """Copy weights that lie in a file at odd addresses, where arithmetic on a CPU gives other last digits."""
+    for parameter in module.parameters():
+        if parameter.data_ptr() % 64:
+            parameter.data = parameter.data.clone()
 
 
-def _from_folder_or_hub(path: Path, source: Path | str, revision: str | None) -> StableDiffusionPipeline:
-    if path.is_dir():
-        if not (path / "model_index.json").is_file():
-            raise OSError("the folder has no model_index.json")
-    elif not _is_hub_id(source):
-        raise OSError("there is no such folder or file")
-    return StableDiffusionPipeline.from_pretrained(
-        source,
-        revision=revision,
-        local_files_only=path.is_dir(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-        dtype=torch.float32,
-    )
+def networks(pipe: Pipeline) -> list[torch.nn.Module]:
+    """UNet, autoencoder and the text encoders, of which SDXL has two."""
+    names = ("unet", "vae", "text_encoder", "text_encoder_2")
+    return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
 
-def _is_hub_id(source: Path | str) -> bool:
-    return isinstance(source, str) and source.count("/") == 1 and not source.startswith(("/", "."))
+def _downloaded(source: Path | str, revision: str | None) -> Path:
+    if not isinstance(source, str) or source.count("/") != 1 or source.startswith(("/", ".")):
+        raise BackboneError(f"{source}: there is no such folder or file. {ALLOWED}")
+    try:
+        return Path(DiffusionPipeline.download(source, revision=revision, use_safetensors=True, safety_checker=None))
+    except (OSError, ValueError) as error:
+        pinned = f" --revision {revision}" if revision else ""
+        raise BackboneError(
+            f"{source}: cannot be had from the hub: {_reason(error)}. Without internet, run "
+            f"`hf download {source}{pinned} --local-dir FOLDER` on a machine that has it, copy FOLDER here ({LAYOUT}) and give "
+            "its path instead"
+        ) from error
 
 
-def _advice(path: Path, source: Path | str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0].rstrip(".")
-    if path.exists() or not _is_hub_id(source):
-        return (
-            f"{source}: cannot be loaded as a Stable Diffusion: {reason}. Give a folder in diffusers' layout "
-            "(model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/), or one .safetensors checkpoint "
-            "(whose configs come from the hub: without internet, convert it to a folder where there is)"
+def _from_folder(folder: Path, source: Path | str) -> Pipeline:
+    try:
+        name = _class_name(folder)
+        pipe: Pipeline = CLASSES[name].from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            **_text_encoders(folder, name),
+            **OMITTED[name],
         )
-    return (
-        f"{source}: cannot be had from the hub: {reason}. Without internet, run "
-        f"`hf download {source} --local-dir FOLDER` on a machine that has it, copy FOLDER here (model_index.json, "
-        "unet/, vae/, text_encoder/, tokenizer/, scheduler/) and give its path instead"
-    )
+        _check_complete(pipe)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BackboneError(f"{source}: cannot be loaded as a Stable Diffusion: {_reason(error)}. {ALLOWED}") from error
+    return pipe
 
 
-def save_backbone(pipe: StableDiffusionPipeline, folder: Path, *, half: bool) -> None:
+def _class_name(folder: Path) -> str:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ValueError("the folder has no model_index.json")
+    name = json.loads(index.read_text()).get("_class_name")
+    if name not in CLASSES:
+        raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
+    return str(name)
+
+
+def _text_encoders(folder: Path, name: str) -> dict[str, torch.nn.Module]:
+    """Loaded by themselves: transformers draws weights that are missing at random, and tells only those who ask."""
+    loaded = {}
+    for part, kind in ENCODERS[name].items():
+        loaded[part], report = kind.from_pretrained(
+            folder / part, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        if missing := sorted(report["missing_keys"]):
+            raise ValueError(f"{part} lacks {len(missing)} weights, such as {missing[0]}")
+    return loaded
+
+
+def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
+    """Configs and tokenizers are those of the architecture, so nothing is asked of the hub."""
+    try:
+        architecture, small = _recognised(path, architecture)
+        name = "StableDiffusionXLPipeline" if architecture == "sdxl" else "StableDiffusionPipeline"
+        with TemporaryDirectory() as folder:
+            _write_configs(architecture, Path(folder), small)
+            pipe: Pipeline = CLASSES[name].from_single_file(
+                str(path), config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
+            )
+        _check_complete(pipe)
+    except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
+        raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}. {ALLOWED}") from error
+    return pipe
+
+
+def _recognised(path: Path, architecture: Architecture | None) -> tuple[Architecture, bool]:
+    """What a checkpoint file holds, and whether it is the small one; only its header is read."""
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            "only .safetensors files are read: a pickle, such as a .ckpt, can run any code; convert it to .safetensors"
+        )
+    with safe_open(path, "pt") as file:
+        names = set(file.keys())
+        found = [known for name, known in TOLD_BY.items() if name in names]
+        if len(found) != 1 or not {FIRST_OF_UNET, FIRST_OF_VAE} <= names:
+            raise ValueError("it lacks a UNet, an autoencoder or text encoders under their original names")
+        width, channels = file.get_slice(FIRST_OF_UNET).get_shape()[:2]
+    possible = found[0]
+    if architecture is None and len(possible) > 1:
+        raise ValueError("it is an SD 2.x, whose file does not say what it predicts: give " + CHOICE)
+    architecture = architecture or possible[0]
+    if architecture not in possible:
+        raise ValueError(f"architecture={architecture!r} was given, and it is {' or '.join(possible)}")
+    if channels != 4:
+        raise ValueError(f"its UNet reads {channels} channels instead of 4: made for inpainting or editing")
+    widths = [table[architecture]["block_out_channels"][0] for table in (UNETS, SMALL_UNETS)]
+    if width not in widths:
+        raise ValueError(f"its UNet begins with {width} channels instead of {widths[0]}")
+    return architecture, width == widths[1]
+
+
+def _write_configs(architecture: Architecture, folder: Path, small: bool) -> None:
+    with torch.device("meta"):
+        pipe = build(architecture, folder, small=small, seed=0)
+    pipe.save_config(folder)
+    pipe.scheduler.save_pretrained(folder / "scheduler")
+    pipe.unet.save_config(folder / "unet")
+    pipe.vae.save_config(folder / "vae")
+    for part in ENCODERS[type(pipe).__name__]:
+        getattr(pipe, part).config.save_pretrained(folder / part)
+        tokenizer = part.replace("text_encoder", "tokenizer")
+        getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
+
+
+def _check_complete(pipe: Pipeline) -> None:
+    """diffusers leaves weights that it did not find without content."""
+    for module in networks(pipe):
+        if missing := [name for name, parameter in module.named_parameters() if parameter.is_meta]:
+            raise ValueError(f"{type(module).__name__} lacks {len(missing)} weights, such as {missing[0]}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NotImplementedError):  # torch, of weights without content
+        return "weights are missing"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def save_backbone(pipe: Pipeline, folder: Path, *, half: bool) -> None:
     """Write the pipeline as a diffusers folder of safetensors, the same bytes for the same weights.
 
     Args:
         half: store the weights in fp16; the pipeline in memory is left as it would be loaded back, in fp32.
     """
-    modules = (pipe.unet, pipe.vae, pipe.text_encoder)
     with quiet():
-        for module in modules:
+        for module in networks(pipe):
             module.to(torch.float16 if half else torch.float32)
         pipe.save_pretrained(folder, safe_serialization=True)
-        for module in modules:
+        for module in networks(pipe):
             module.to(torch.float32)
 
 

@@ -100,7 +100,7 @@ class LoraConfig(Config):
         max_grad_norm: gradients are clipped to this norm; None does not clip.
         ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
         precision: of the frozen base and of the arithmetic; the LoRA, its gradients and the optimizer are fp32 always.
-        spike: stop when the mean loss of the last `log_every` steps is so many times that of all steps before.
+        spike: stop when the mean loss of the last 20 steps is so many times that of all steps before.
         validate_every: steps between validation losses, where there are images for them.
         keep: the weights after the `last` step, or those with the `best` validation loss.
         licence: of the images, such as `cc-by-4.0`, written into the file; "" where it is not known.
@@ -160,6 +160,9 @@ class LoraConfig(Config):
             raise ValueError(f"resolution_px={self.resolution_px} is less than bucket_step_px={self.bucket_step_px}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
+        rates = (self.unet_learning_rate, self.text_encoder_learning_rate)
+        if self.optimizer == "prodigy" and rates[1] not in (0, rates[0]):
+            raise ValueError(f"prodigy finds one step size: text_encoder_learning_rate is 0 or {rates[0]:g} with it")
         return self
 
 
@@ -171,6 +174,7 @@ class GenerateConfig(Config):
         batch_size: the compute shape; the last digits of a picture's arithmetic depend on it, nothing else does.
         guidance_scale: how much of the difference to the negative prompt is added (Ho and Salimans 2022); 1 is none.
         lora_strength: 0 is the base, 1 the LoRA as trained.
+        clip_skip: as the LoRA was trained with.
     """
 
     per_class: PositiveInt
@@ -182,6 +186,7 @@ class GenerateConfig(Config):
     guidance_scale: float = Field(default=3.0, ge=1)
     sampler: Sampler = "dpm++"
     lora_strength: float = Field(default=1.0, ge=0)
+    clip_skip: PositiveInt = 1
     batch_size: PositiveInt = 20
     seed: int = 0
     device: Annotated[str, Runtime] = "auto"

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.captions import CAPTIONS
+from fulora.data.manifest import Image, ImageSet
+from fulora.diffusion.lora import LoraError
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -25,7 +29,8 @@ class Facts:
         base_digest: of its content, hexadecimal.
         captions: how many images each caption had.
         patients: how many patients the images show; 0 where it is not known.
-        images_digest: of the pixels of all images, hexadecimal.
+        images_digest: of the pixels and captions of all images, hexadecimal.
+        step: after which step the weights are; 0 where it is not known.
     """
 
     base_model: str = ""
@@ -33,3 +38,20 @@ class Facts:
     captions: Counter[str] = field(default_factory=Counter)
     patients: int = 0
     images_digest: str = ""
+    step: int = 0
+
+
+def load_examples(images: ImageSet, rows: Sequence[Image]) -> Examples:
+    """The pictures of `rows`, in order, each of its own size, with their captions; the planes' where none has one.
+
+    Raises:
+        LoraError: some have a caption and others do not.
+    """
+    without = [row.image_id for row in rows if not row.caption]
+    if without and len(without) < len(rows):
+        raise LoraError(
+            f"{len(without)} of {len(rows)} images have no caption, such as {without[0]}: give all of them one, or none "
+            "(then each gets the words of its plane)"
+        )
+    captions = [CAPTIONS[row.plane] if without else row.caption for row in rows]
+    return Examples([images.pixels(row) for row in rows], captions)

@@ -1,62 +1,65 @@
-"""LoRA files: written, read, converted between diffusers' and kohya's names, fused into a pipeline."""
+"""LoRA files: written from a pipeline, fused into one, converted between diffusers' and kohya's format."""
 
-import json
-import warnings
 from pathlib import Path
 
-import torch
-from diffusers import StableDiffusionPipeline
-from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-
-from fulora.diffusion.backbone import quiet
-from fulora.diffusion.lora import LoraError, lora_parameters
+from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.examples import Facts
+from fulora.diffusion.lora import LoraError
+from fulora.diffusion.lora_metadata import metadata_of
+from fulora.diffusion.lora_read import read_lora
+from fulora.diffusion.lora_weights import Lora, fuse, lora_of
+from fulora.diffusion.lora_write import Format, Precision, write_lora
 
 FILE = "lora.safetensors"
 
 
-def save_lora(pipe: StableDiffusionPipeline, path: Path) -> None:
-    """Write the adapters as diffusers reads them: `pipe.load_lora_weights(path.parent, weight_name=path.name)`.
+def save_lora(
+    pipe: Pipeline,
+    path: Path,
+    *,
+    format: Format = "diffusers",
+    precision: Precision = "fp32",
+    cfg: LoraConfig | None = None,
+    facts: Facts | None = None,
+) -> None:
+    """Write the LoRA that a pipeline holds, for `pipe.load_lora_weights(path.parent, weight_name=path.name)`.
 
-    Equal weights give equal bytes. The keys are peft's: diffusers' own converter renames the attention layers alone,
-    and loses them on loading where other layers are adapted too. The header holds the adapters' settings: without them,
-    alpha would be read as rank.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    settings: dict[str, object] = {}
-    for name, module in (("unet", pipe.unet), ("text_encoder", pipe.text_encoder)):
-        if lora_parameters(module):
-            state = get_peft_model_state_dict(module)
-            weights |= {f"{name}.{key}": value.detach().cpu().contiguous() for key, value in state.items()}
-            settings |= {
-                f"{name}.{key}": value for key, value in _plain(module.peft_config["default"].to_dict()).items()
-            }
-    save_file(weights, path, metadata={"lora_adapter_metadata": json.dumps(settings, sort_keys=True)})
+    Equal weights give equal bytes. `write_lora` tells the formats, `lora_metadata` what the header says.
 
-
-def _plain(settings: dict[str, object]) -> dict[str, object]:
-    """Settings with sets as sorted lists: a set has no stable order, and equal weights are to give equal files."""
-    ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
-    plain: dict[str, object] = json.loads(json.dumps(ordered, default=str))
-    return plain
-
-
-def load_lora(pipe: StableDiffusionPipeline, path: Path, strength: float) -> None:
-    """Fuse a LoRA file, of fulora, diffusers or kohya, into the pipeline's fp32 weights, `strength` times.
+    Args:
+        cfg, facts: how it was trained and on what, for the header.
 
     Raises:
-        LoraError: no such file, not a LoRA, or one for another architecture.
+        LoraError: the pipeline holds no LoRA or several, or a number is too large for fp16.
     """
-    if not path.is_file():
-        raise LoraError(f"{path}: there is no such LoRA file")
+    lora = lora_of(pipe)
+    described = Lora(lora.modules, metadata_of(pipe, lora, cfg, facts))
+    write_lora(described, path, format=format, precision=precision)
+
+
+def load_lora(pipe: Pipeline, path: Path, strength: float) -> None:
+    """Fuse a LoRA file, of fulora, diffusers or kohya, into the pipeline's weights, `strength` times.
+
+    Raises:
+        LoraError: no such file, not a LoRA, or one for another architecture; the pipeline is as it was then.
+    """
+    lora = read_lora(path)
     try:
-        with quiet(), warnings.catch_warnings():
-            warnings.filterwarnings("error", "While injecting the PEFT adapters", RuntimeWarning)  # parts are missing
-            pipe.load_lora_weights(path.parent, weight_name=path.name, local_files_only=True)
-            parts = [name for name in ("unet", "text_encoder") if getattr(getattr(pipe, name), "peft_config", None)]
-            pipe.fuse_lora(components=parts, lora_scale=strength)
-            pipe.unload_lora_weights()
-    except (OSError, ValueError, KeyError, RuntimeError, RuntimeWarning, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {reason}") from error
+        fuse(pipe, lora, strength)
+    except LoraError as error:
+        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}") from error
+
+
+def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:
+    """Write a LoRA file in another format, with its header; returns what was in the source.
+
+    Args:
+        precision: None keeps that of the source.
+
+    Raises:
+        LoraError: the source cannot be read, or not written in that format or precision.
+    """
+    lora = read_lora(source)
+    write_lora(lora, destination, format=format, precision=precision)
+    return lora

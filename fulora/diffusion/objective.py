@@ -1,29 +1,41 @@
-"""What denoisers are trained on: cached latents, noise drawn by step, and the weighted error of the predicted noise."""
+"""What denoisers are trained on: cached latents, noise drawn by step, and the weighted error of what they predict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DDPMScheduler
 from diffusers.training_utils import compute_snr
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fulora.diffusion.backbone import token_ids
+from fulora.training import generator
+
+ENCODED_PIXELS = 2**20
+"""Pixels, and 32 pictures, that the autoencoder reads at once at most: its activations are what memory goes to."""
+
+STRATA = 64
 
 
 @dataclass(frozen=True)
 class Latents:
-    """The autoencoder's posterior of every image: each step draws from it anew. Scaled by `scaling_factor`."""
+    """The autoencoder's posterior of every image, scaled by `scaling_factor`; images may differ in size."""
 
-    mean: Float[Tensor, "n c h w"]
-    std: Float[Tensor, "n c h w"]
+    mean: Sequence[Float[Tensor, "c _ _"]]
+    std: Sequence[Float[Tensor, "c _ _"]]
 
-    def draw(self, places: Int[Tensor, " b"], random: torch.Generator) -> Float[Tensor, "b c h w"]:
-        """One draw of the latents at `places`."""
-        noise = torch.randn(self.mean[places].shape, generator=random).to(self.mean.device)
-        return self.mean[places] + self.std[places] * noise
+    def draw(self, places: Sequence[int], random: torch.Generator) -> Float[Tensor, "b c h w"]:
+        """One draw of the latents at `places`, which are of one size."""
+        mean = torch.stack([self.mean[place] for place in places])
+        std = torch.stack([self.std[place] for place in places])
+        return mean + std * torch.randn(mean.shape, generator=random).to(mean.device)
+
+    def drawn_once(self, seed: int) -> "Latents":
+        """One draw of every image, which is what all later draws will give."""
+        drawn = [self.draw([place], generator(seed, "latents", place))[0] for place in range(len(self.mean))]
+        return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
 
 
 def to_tensor(images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n 3 h w"]:
@@ -33,14 +45,28 @@ def to_tensor(images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n 3 h w"]:
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, images: UInt8[np.ndarray, "n h w"], batch_size: int = 32) -> Latents:
+def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w"]]) -> Latents:
     """The posterior of every image, encoded once, on the autoencoder's device."""
-    found = [
-        vae.encode(to_tensor(images[start : start + batch_size]).to(vae.device)).latent_dist
-        for start in range(0, len(images), batch_size)
-    ]
-    scale = vae.config.scaling_factor
-    return Latents(torch.cat([x.mean for x in found]) * scale, torch.cat([x.std for x in found]) * scale)
+    means: dict[int, Tensor] = {}
+    stds: dict[int, Tensor] = {}
+    for places in _batches([image.shape for image in images]):
+        batch = np.stack([images[place] for place in places])
+        posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
+        means |= dict(zip(places, posterior.mean * vae.config.scaling_factor, strict=True))
+        stds |= dict(zip(places, posterior.std * vae.config.scaling_factor, strict=True))
+    return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
+
+
+def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Places of equal shape, so many that memory holds them."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for place, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(place)
+    found = []
+    for (height, width), places in by_shape.items():
+        size = max(1, min(32, ENCODED_PIXELS // (height * width)))
+        found += [places[start : start + size] for start in range(0, len(places), size)]
+    return found
 
 
 def with_dropout(captions: Sequence[str], rate: float, random: torch.Generator) -> list[str]:
@@ -49,33 +75,50 @@ def with_dropout(captions: Sequence[str], rate: float, random: torch.Generator) 
     return ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
 
 
-def embed(pipe: StableDiffusionPipeline, captions: Sequence[str]) -> Float[Tensor, "n tokens width"]:
-    """Text embeddings; each distinct caption is encoded once."""
-    distinct = sorted(set(captions))
-    states: Tensor = pipe.text_encoder(token_ids(pipe, distinct).to(pipe.text_encoder.device))[0]
-    return states[[distinct.index(caption) for caption in captions]]
+def batch_timesteps(count: int, total: int, random: torch.Generator) -> Int[Tensor, " n"]:
+    """Timesteps below `total`, one in each of `count` equal parts of the schedule, in random order."""
+    places = (torch.randperm(count, generator=random) + torch.rand(count, generator=random)) / count
+    return (places * total).long().clamp(max=total - 1)
+
+
+def stratified_timesteps(count: int, total: int, step: int, seed: int) -> Int[Tensor, " n"]:
+    """Timesteps of training step `step` (from 0): every 64 draws in a row, over steps, cover the schedule evenly."""
+    draws = range(step * count, (step + 1) * count)
+    orders = {
+        cycle: torch.randperm(STRATA, generator=generator(seed, "strata", cycle))
+        for cycle in {draw // STRATA for draw in draws}
+    }
+    strata = torch.stack([orders[draw // STRATA][draw % STRATA] for draw in draws])
+    places = (strata + torch.rand(count, generator=generator(seed, "timesteps", step))) / STRATA
+    return (places * total).long().clamp(max=total - 1)
 
 
 def noise_error(
-    pipe: StableDiffusionPipeline,
+    unet: Callable[..., Any],
+    scheduler: DDPMScheduler,
     latents: Float[Tensor, "b c h w"],
-    embeddings: Float[Tensor, "b tokens width"],
-    random: torch.Generator,
-    min_snr_gamma: float | None,
-) -> Float[Tensor, ""]:
-    """Mean squared error of the predicted noise (Ho et al. 2020), weighted by min(SNR, gamma) / SNR (Hang et al. 2023).
+    noise: Float[Tensor, "b c h w"],
+    timesteps: Int[Tensor, " b"],
+    arguments: dict[str, Any],
+    *,
+    min_snr_gamma: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, " b"]:
+    """Squared error of each image's prediction: of the noise (Ho et al. 2020), or of the velocity where the scheduler
+    says so (Salimans and Ho 2022), weighted after Hang et al. 2023.
 
-    Timesteps are stratified: one in each of b equal parts of the schedule.
+    Args:
+        arguments: of the UNet, beside latents and timesteps.
+        min_snr_gamma: weighs by min(SNR, gamma) / SNR, or min(SNR, gamma) / (SNR + 1) for velocity.
+        dtype: of the UNet's input; the error is fp32.
     """
-    scheduler: DDPMScheduler = pipe.scheduler
-    count, total = len(latents), scheduler.config.num_train_timesteps
-    noise = torch.randn(latents.shape, generator=random).to(latents.device)
-    places = (torch.randperm(count, generator=random) + torch.rand(count, generator=random)) / count
-    timesteps = (places * total).long().clamp(max=total - 1).to(latents.device)
-    predicted = pipe.unet(scheduler.add_noise(latents, noise, timesteps), timesteps, embeddings).sample
-    error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-    if min_snr_gamma is not None:
-        snr = compute_snr(scheduler, timesteps)
-        error = error * snr.clamp(max=min_snr_gamma) / snr
-    mean: Tensor = error.mean()
-    return mean
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
+    noisy = scheduler.add_noise(latents, noise, timesteps).to(dtype)
+    predicted = unet(noisy, timesteps, **arguments).sample
+    error: Tensor = (predicted.float() - target).square().mean(dim=(1, 2, 3))
+    if min_snr_gamma is None:
+        return error
+    snr = compute_snr(scheduler, timesteps)
+    weight: Tensor = snr.clamp(max=min_snr_gamma) / (snr + 1 if velocity else snr)
+    return error * weight

@@ -16,9 +16,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from fulora.diffusion.backbone import BackboneError, build_backbone, save_backbone
+from fulora.diffusion.architectures import build_backbone
+from fulora.diffusion.backbone import BackboneError, save_backbone
+from fulora.diffusion.conditioning import embed, unet_arguments
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.objective import Latents, embed, encode, noise_error, to_tensor, with_dropout
+from fulora.diffusion.objective import Latents, batch_timesteps, encode, noise_error, to_tensor, with_dropout
 from fulora.progress import track
 from fulora.training import (
     Average,
@@ -142,10 +144,10 @@ def texture_strength(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2*c
 def unit_latents(vae: AutoencoderKL, images: UInt8[np.ndarray, "n h w"]) -> Latents:
     """Every image encoded once; sets the autoencoder's `scaling_factor`, which gives latents of unit variance."""
     vae.register_to_config(scaling_factor=1.0)
-    raw = encode(vae, images)
-    scale = round(1 / float(raw.mean.std()), 4)
+    raw = encode(vae, list(images))
+    scale = round(1 / float(torch.stack(list(raw.mean)).std()), 4)
     vae.register_to_config(scaling_factor=scale)
-    return Latents(raw.mean * scale, raw.std * scale)
+    return Latents([mean * scale for mean in raw.mean], [std * scale for std in raw.std])
 
 
 def fit_denoiser(
@@ -169,7 +171,7 @@ def fit_denoiser(
         random = generator(cfg.seed, "denoiser", done)
         places = batch_indices(len(captions), cfg.denoiser_batch_size, done - 1, cfg.seed, "denoiser")
         texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
-        loss = noise_error(pipe, latents.draw(places, random), embed(pipe, texts), random, cfg.min_snr_gamma)
+        loss = denoising_error(pipe, latents.draw(places.tolist(), random), texts, random, cfg.min_snr_gamma)
         step(learner, loss, done)
         if done % cfg.log_every == 0 or done == steps:
             log.write(before + done, denoiser_loss=loss.item())
@@ -177,6 +179,23 @@ def fit_denoiser(
             save_checkpoint(out, before + done, _state(learner) | {"autoencoder": pipe.vae.state_dict()})
     learner.average.copy_to(learner.parameters)
     both.eval()
+
+
+def denoising_error(
+    pipe: StableDiffusionPipeline,
+    latents: Float[Tensor, "b c h w"],
+    captions: Sequence[str],
+    random: torch.Generator,
+    min_snr_gamma: float | None,
+) -> Float[Tensor, ""]:
+    """The denoiser's loss on a batch; its timesteps are one in each of b equal parts of the schedule."""
+    noise = torch.randn(latents.shape, generator=random).to(latents.device)
+    total = pipe.scheduler.config.num_train_timesteps
+    timesteps = batch_timesteps(len(latents), total, random).to(latents.device)
+    side = latents.shape[-1] * pipe.vae_scale_factor
+    arguments = unet_arguments(embed(pipe, captions), (side, side))
+    error = noise_error(pipe.unet, pipe.scheduler, latents, noise, timesteps, arguments, min_snr_gamma=min_snr_gamma)
+    return error.mean()
 
 
 def step(learner: Learner, loss: Float[Tensor, ""], done: int) -> None:

@@ -9,7 +9,6 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
-    StableDiffusionPipeline,
     UniPCMultistepScheduler,
 )
 from jaxtyping import Float, UInt8
@@ -18,8 +17,8 @@ from torch import Tensor
 from fulora.data.labels import Plane
 from fulora.data.manifest import is_blank
 from fulora.diffusion.backbone import quiet
+from fulora.diffusion.conditioning import Conditioning, Pipeline, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
-from fulora.diffusion.objective import embed
 from fulora.environment import derive_seed
 from fulora.training import pick_device
 
@@ -35,7 +34,7 @@ def image_seed(cfg: GenerateConfig, plane: Plane, index: int) -> int:
 
 @torch.no_grad()
 def sample(
-    pipe: StableDiffusionPipeline, cfg: GenerateConfig, plane: Plane, indices: Sequence[int]
+    pipe: Pipeline, cfg: GenerateConfig, plane: Plane, indices: Sequence[int]
 ) -> Iterator[tuple[int, int, UInt8[np.ndarray, "h w"]]]:
     """Draw images of one plane.
 
@@ -51,12 +50,13 @@ def sample(
     """
     pipe.to(pick_device(cfg.device))
     pipe.scheduler = build_scheduler(pipe, cfg.sampler)
-    texts = embed(pipe, [cfg.prompts[plane], cfg.negative_prompt])
+    texts = embed(pipe, [cfg.prompts[plane], cfg.negative_prompt], cfg.clip_skip)
     for start in range(0, len(indices), cfg.batch_size):
         numbers = list(indices[start : start + cfg.batch_size])
         padded = numbers + [numbers[-1]] * (cfg.batch_size - len(numbers))
         seeds = [image_seed(cfg, plane, number) for number in padded]
-        pictures = _drawn(pipe, cfg, texts, seeds)
+        noise = start_noise(pipe, (cfg.image_size_px, cfg.image_size_px), seeds)
+        pictures = draw_pictures(pipe, texts, noise, steps=cfg.steps, guidance_scale=cfg.guidance_scale)
         for number, seed, picture in zip(numbers, seeds, pictures, strict=False):
             if not np.isfinite(picture).all() or is_blank(to_gray(picture)):
                 raise BlankImageError(
@@ -71,34 +71,51 @@ def to_gray(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
     return gray
 
 
-def _drawn(
-    pipe: StableDiffusionPipeline, cfg: GenerateConfig, texts: Float[Tensor, "2 tokens width"], seeds: Sequence[int]
-) -> Float[np.ndarray, "b h w 3"]:
-    """Pictures from 0 to 1; `texts` are the prompt and the negative prompt."""
+@torch.no_grad()
+def draw_pictures(
+    pipe: Pipeline,
+    texts: Conditioning,
+    noise: Float[Tensor, "b c h w"],
+    *,
+    steps: int,
+    guidance_scale: float,
+) -> Float[np.ndarray, "b h2 w2 3"]:
+    """Pictures from 0 to 1, by the pipeline's own sampler; the autoencoder decodes in its own precision.
+
+    Args:
+        texts: of the prompt and of the negative prompt.
+        noise: what every picture starts from.
+    """
+    prompt, negative = (texts.at([place] * len(noise)) for place in (0, 1))
+    pooled = {"pooled_prompt_embeds": prompt.pooled, "negative_pooled_prompt_embeds": negative.pooled}
     with warnings.catch_warnings():  # diffusers' samplers turn tensors into arrays the way numpy 1 did
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        pictures: Float[np.ndarray, "b h w 3"] = pipe(
-            prompt_embeds=texts[:1].expand(len(seeds), -1, -1),
-            negative_prompt_embeds=texts[1:].expand(len(seeds), -1, -1),
-            latents=_noise(pipe, cfg.image_size_px, seeds),
-            num_inference_steps=cfg.steps,
-            guidance_scale=cfg.guidance_scale,
-            height=cfg.image_size_px,
-            width=cfg.image_size_px,
-            output_type="np",
+        latents = pipe(
+            prompt_embeds=prompt.states,
+            negative_prompt_embeds=negative.states,
+            latents=noise.to(prompt.states),
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            height=noise.shape[-2] * pipe.vae_scale_factor,
+            width=noise.shape[-1] * pipe.vae_scale_factor,
+            output_type="latent",
+            **(pooled if prompt.pooled is not None else {}),
         ).images
+    with torch.autocast(noise.device.type, enabled=False):
+        decoded = pipe.vae.decode(latents.to(pipe.vae.dtype) / pipe.vae.config.scaling_factor).sample
+    pictures: Float[np.ndarray, "b h2 w2 3"] = (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy()
     return pictures
 
 
-def _noise(pipe: StableDiffusionPipeline, size_px: int, seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
-    """What every picture starts from: drawn on the CPU, by its own generator."""
-    side = size_px // pipe.vae_scale_factor
-    shape = (pipe.unet.config.in_channels, side, side)
+def start_noise(pipe: Pipeline, size: tuple[int, int], seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
+    """What every picture of `size` (width, height) px starts from: drawn on the CPU, by its own generator."""
+    width, height = (side // pipe.vae_scale_factor for side in size)
+    shape = (pipe.unet.config.in_channels, height, width)
     noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(noise).to(pipe.device)
+    return torch.stack(noise).to(pipe.unet.device)
 
 
-def build_scheduler(pipe: StableDiffusionPipeline, sampler: Sampler) -> object:
+def build_scheduler(pipe: Pipeline, sampler: Sampler) -> object:
     """A deterministic sampler for the noise schedule of the pipeline.
 
     Its timesteps end at the noisiest one ("trailing"), where pictures start: other spacings leave it out, and give

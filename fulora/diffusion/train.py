@@ -1,141 +1,292 @@
 """LoRA fine-tuning: written out, resumed exactly, clipped for real, validated on people it does not train on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
-from jaxtyping import Float, UInt8
+from diffusers import DDPMScheduler
+from jaxtyping import Float
 from torch import Tensor
 
+from fulora.config import digest, identity
+from fulora.data.manifest import pixel_digest
+from fulora.diffusion.batches import Batch, Encoded, draw_batch, encoded, grid
+from fulora.diffusion.compiling import UNet, choose_unet
+from fulora.diffusion.conditioning import Pipeline, unet_arguments
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
+from fulora.diffusion.examples import Examples, Facts
+from fulora.diffusion.learner import Best, Learner, build_learner, cast_and_adapt, put
+from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import FILE, save_lora
-from fulora.diffusion.objective import Latents, embed, encode, noise_error, with_dropout
+from fulora.diffusion.objective import noise_error
+from fulora.diffusion.optimizers import rate
+from fulora.diffusion.preview import draw_samples
+from fulora.processes import Processes, processes
 from fulora.progress import track
+from fulora.stage import PreemptedError
 from fulora.training import (
+    CheckpointError,
     MetricsLog,
-    batch_indices,
-    generator,
+    TrainingDivergedError,
     load_checkpoint,
-    pick_device,
+    preemption,
     remove_checkpoint,
     save_checkpoint,
+    set_rate,
 )
 
-VALIDATION_DRAWS = 4
+LAST_GOOD = "last_good.safetensors"
+ASKED_EVERY = 10
+"""Steps after which several processes agree whether one of them was told to stop."""
 
 
 @dataclass(frozen=True)
-class Captioned:
-    """Images encoded once, and their captions."""
+class Data:
+    """What a training reads.
 
-    latents: Latents
-    captions: Sequence[str]
+    Attributes:
+        losses: what the losses are of: `lora` and, where images are not to be forgotten, `prior`.
+        grids: what is evaluated: `validation_loss` on people not trained on, `seen_loss` on people trained on.
+    """
+
+    losses: Mapping[str, Encoded]
+    grids: Mapping[str, Sequence[Batch]]
+
+    @property
+    def captions(self) -> list[str]:
+        """Every caption that is embedded, once."""
+        found = {caption for part in self.losses.values() for caption in part.captions}
+        found |= {caption for batches in self.grids.values() for batch in batches for caption in batch.captions}
+        return sorted(found)
 
 
 def fit(
     out: Path,
     cfg: LoraConfig,
-    pipe: StableDiffusionPipeline,
-    images: UInt8[np.ndarray, "n h w"],
-    captions: Sequence[str],
+    pipe: Pipeline,
+    images: Examples,
     *,
-    validation: tuple[UInt8[np.ndarray, "m h w"], Sequence[str]] | None = None,
+    validation: Examples | None = None,
+    prior: Examples | None = None,
+    facts: Facts | None = None,
 ) -> None:
-    """Train a LoRA and write `lora.safetensors` and `metrics.jsonl` to `out`.
+    """Train a LoRA and write `lora.safetensors`, `metrics.jsonl` and, where asked for, `samples/` to `out`.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU it ends as an undisturbed one, bit by bit.
+    Launched together (`accelerate launch`), processes share every batch, and the first one writes.
 
     Args:
-        pipe: a backbone without LoRA; it is changed.
-        images, captions: gray, 0 to 255; one caption each.
-        validation: images of other patients and their captions, for the validation loss.
+        pipe: a backbone without LoRA, on the CPU in fp32; it is changed.
+        validation: images of other patients, for the validation loss.
+        prior: images that the LoRA must not unlearn, such as the base's own (Ruiz et al. 2023).
+        facts: for the file's header; what can be counted here is.
 
     Raises:
-        LoraError: no images, not one caption an image, or a backbone that does not predict the noise.
-        TrainingDivergedError: a loss is not finite any more; the last checkpoint stays.
+        LoraError: images, backbone and config that do not go together.
+        CheckpointError: the checkpoint in `out` is damaged, or of another training.
+        TrainingDivergedError: a loss is not finite, or a spike; `last_good.safetensors` holds the last good weights.
+        PreemptedError: SIGTERM came; a checkpoint was written.
     """
-    _check(pipe, images, captions)
-    add_lora(pipe, cfg)
-    pipe.to(pick_device(cfg.device))
+    together = processes(cfg.device)
+    _check(pipe, cfg, images, together)
+    facts = counted(facts or Facts(), images)
+    cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    train = Captioned(encode(pipe.vae, images), captions)
-    held_out = Captioned(encode(pipe.vae, validation[0]), validation[1]) if validation else None
-    optimizer = _optimizer(pipe, cfg)
-    log = MetricsLog(out, start := _resume(out, pipe, optimizer))
-    for done in track(range(start + 1, cfg.steps + 1), "LoRA", start=start):
-        loss, norm = step(pipe, cfg, optimizer, train, done)
-        if done % cfg.log_every == 0 or done == cfg.steps:
-            log.write(done, loss=loss.item(), grad_norm=norm.item())
-        if held_out is not None and (done % cfg.validate_every == 0 or done == cfg.steps):
-            log.write(done, validation_loss=evaluate(pipe, cfg, held_out))
-        if done % cfg.checkpoint_every == 0:
-            save_checkpoint(out, done, {"lora": _parameters(pipe), "optimizer": optimizer.state_dict()})
-    save_lora(pipe, out / FILE)
-    remove_checkpoint(out)
+    data = _read(pipe, cfg, together, images, validation, prior)
+    learner = build_learner(pipe, cfg, data.captions, together)
+    run = digest([identity(cfg), facts.images_digest, facts.base_digest])
+    start = _resume(out, learner, run)
+    log = MetricsLog(out, start) if together.first else None
+    learner.unet = choose_unet(
+        pipe.unet, lambda unet: _probe(learner, cfg, data, unet), cfg.steps - start, cfg.compile, together.device
+    )
+    if start == 0:
+        look(out, cfg, learner, data, log, 0)
+    try:
+        with preemption() as asked:
+            for done in track(range(start + 1, cfg.steps + 1), "LoRA", start=start):
+                norm = step(learner, cfg, data, done)
+                if done % cfg.log_every == 0 or done == cfg.steps:
+                    _write(log, done, loss=learner.watch.mean(done), grad_norm=norm.item())
+                look(out, cfg, learner, data, log, done)
+                stop = (together.count == 1 or done % ASKED_EVERY == 0) and together.any(asked())
+                if done % cfg.checkpoint_every == 0 or stop:
+                    _save(out, learner, done, run)
+                if stop:
+                    raise PreemptedError(f"stopped after step {done} of {cfg.steps}; a checkpoint is in {out}")
+    except TrainingDivergedError as error:
+        raise TrainingDivergedError(f"{error}; {_last_good(out, learner, cfg, facts)}") from error
+    _finish(out, learner, cfg, facts)
 
 
-def _check(pipe: StableDiffusionPipeline, images: UInt8[np.ndarray, "n h w"], captions: Sequence[str]) -> None:
-    if not len(images) or len(images) != len(captions):
-        raise LoraError(f"{len(images)} images and {len(captions)} captions: every image needs one")
-    kind = pipe.scheduler.config.prediction_type
-    if kind != "epsilon":
-        raise LoraError(
-            f"the backbone's prediction_type is '{kind}', and only 'epsilon' is trained: use SD 1.x or 2.x-base"
+def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tensor, ""]:
+    """One update, the `done`th, by all processes. Returns the norm of the gradients before they are clipped."""
+    together, weights = learner.processes, {"lora": 1.0, "prior": cfg.prior_weight}
+    learner.optimizer.zero_grad(set_to_none=True)
+    set_rate(learner.optimizer, rate(cfg, done - 1))
+    total = torch.zeros((), device=together.device)
+    for name, images in data.losses.items():
+        batch = draw_batch(images, cfg, learner.pipe.scheduler, done - 1, name)
+        for part in batch.parts(together.index, together.count, cfg.accumulation):
+            loss = weights[name] / cfg.accumulation * batch_error(learner, cfg, part, learner.unet).mean()
+            learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+    together.mean_gradients(learner.parameters)
+    learner.scaler.unscale_(learner.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(learner.parameters, cfg.max_grad_norm or math.inf)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    learner.watch.add(together.mean(total))
+    if learner.average:
+        learner.average.update(learner.parameters, done)
+    return norm
+
+
+def batch_error(
+    learner: Learner, cfg: LoraConfig, batch: Batch, unet: UNet, *, weighted: bool = True
+) -> Float[Tensor, " b"]:
+    """The error of each image's prediction, weighted by min-SNR where the config says so."""
+    with learner.autocast():
+        texts = learner.conditioning(batch.captions, cfg.clip_skip)
+        return noise_error(
+            unet,
+            learner.pipe.scheduler,
+            batch.latents,
+            batch.noise,
+            batch.timesteps,
+            unet_arguments(texts, batch.size[::-1]),
+            min_snr_gamma=cfg.min_snr_gamma if weighted else None,
+            dtype=learner.dtype,
         )
 
 
-def step(
-    pipe: StableDiffusionPipeline, cfg: LoraConfig, optimizer: torch.optim.Optimizer, train: Captioned, done: int
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """One update, the `done`th. Returns the loss, and the norm of the gradients before they are clipped."""
-    random = generator(cfg.seed, "lora", done)
-    places = batch_indices(len(train.captions), cfg.batch_size, done - 1, cfg.seed, "lora", "order")
-    texts = with_dropout([train.captions[place] for place in places], cfg.caption_dropout, random)
-    latents = train.latents.draw(places, random)
-    loss = noise_error(pipe, latents, embed(pipe, texts), random, cfg.min_snr_gamma)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(_parameters(pipe), cfg.max_grad_norm)
-    optimizer.step()
-    return loss.detach(), norm
-
-
 @torch.no_grad()
-def evaluate(pipe: StableDiffusionPipeline, cfg: LoraConfig, held_out: Captioned) -> float:
-    """Loss on held-out people over timesteps and noise that are the same at every call and for every LoRA."""
-    total, count = 0.0, len(held_out.captions)
-    for draw in range(VALIDATION_DRAWS):
-        for places in torch.split(torch.arange(count), cfg.batch_size):
-            random = generator("validation", draw, int(places[0]))
-            embeddings = embed(pipe, [held_out.captions[place] for place in places])
-            loss = noise_error(pipe, held_out.latents.draw(places, random), embeddings, random, cfg.min_snr_gamma)
-            total += loss.item() * len(places)
-    return total / (count * VALIDATION_DRAWS)
+def evaluate(learner: Learner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
+    """The unweighted error over a fixed grid of images, timesteps and noise, shared among the processes."""
+    together = learner.processes
+    total = torch.zeros((), device=together.device)
+    for batch in batches[together.index :: together.count]:
+        total += batch_error(learner, cfg, batch, learner.pipe.unet, weighted=False).sum()
+    return together.mean(total).item() * together.count / sum(len(batch.captions) for batch in batches)
 
 
-def _parameters(pipe: StableDiffusionPipeline) -> list[torch.nn.Parameter]:
-    return lora_parameters(pipe.unet) + lora_parameters(pipe.text_encoder)
+def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsLog | None, done: int) -> None:
+    """The validation loss and the sample grid, where it is time for them, of the weights that would be kept."""
+    with learner.kept_weights():
+        if data.grids and (done % cfg.validate_every == 0 or done == cfg.steps):
+            found = {name: evaluate(learner, cfg, batches) for name, batches in data.grids.items()}
+            _write(log, done, **found)
+            loss = found["validation_loss"]
+            if cfg.keep == "best" and done and (learner.best is None or loss < learner.best.loss):
+                learner.best = Best(loss, done, [parameter.detach().clone() for parameter in learner.parameters])
+        if cfg.samples and learner.processes.first and (done % cfg.samples.every == 0 or done == cfg.steps):
+            with learner.autocast():
+                draw_samples(out, learner.pipe, cfg, learner.conditioning, data.losses["lora"], step=done)
+    learner.processes.wait()
 
 
-def _optimizer(pipe: StableDiffusionPipeline, cfg: LoraConfig) -> torch.optim.Optimizer:
-    groups = [{"params": lora_parameters(pipe.unet), "lr": cfg.unet_learning_rate}]
-    if lora_parameters(pipe.text_encoder):
-        groups.append({"params": lora_parameters(pipe.text_encoder), "lr": cfg.text_encoder_learning_rate})
-    return torch.optim.AdamW(groups, weight_decay=cfg.weight_decay, fused=True)
+def _check(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes) -> None:
+    if not len(images.pictures) or len(images.pictures) != len(images.captions):
+        raise LoraError(f"{len(images.pictures)} images and {len(images.captions)} captions: every image needs one")
+    kind = pipe.scheduler.config.prediction_type
+    if kind not in ("epsilon", "v_prediction"):
+        raise LoraError(f"the backbone's prediction_type is '{kind}'; 'epsilon' and 'v_prediction' can be trained")
+    parts = together.count * cfg.accumulation
+    if cfg.batch_size % parts:
+        raise LoraError(
+            f"batch_size={cfg.batch_size} cannot be shared by {together.count} processes in {cfg.accumulation} parts: "
+            f"use a multiple of {parts}"
+        )
 
 
-@torch.no_grad()
-def _resume(out: Path, pipe: StableDiffusionPipeline, optimizer: torch.optim.Optimizer) -> int:
-    """Put the last checkpoint into the adapters and the optimizer. Returns the steps done, 0 without a checkpoint."""
+def counted(facts: Facts, images: Examples) -> Facts:
+    """Facts with what the images themselves tell."""
+    pairs = sorted(f"{pixel_digest(x)} {caption}" for x, caption in zip(images.pictures, images.captions, strict=True))
+    return replace(
+        facts,
+        captions=Counter(images.captions),
+        images_digest=hashlib.sha256("\n".join(pairs).encode()).hexdigest(),
+    )
+
+
+def _read(
+    pipe: Pipeline,
+    cfg: LoraConfig,
+    together: Processes,
+    images: Examples,
+    validation: Examples | None,
+    prior: Examples | None,
+) -> Data:
+    """Everything encoded; the autoencoder then makes room for the UNet."""
+    pipe.vae.to(together.device)
+    losses = {name: encoded(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
+    looked_at = {"seen_loss": images, "validation_loss": validation} if validation else {}
+    grids = {name: grid(pipe, item, cfg) for name, item in looked_at.items() if item}
+    pipe.vae.to("cpu")
+    return Data(losses, grids)
+
+
+def _probe(learner: Learner, cfg: LoraConfig, data: Data, unet: UNet) -> None:
+    """Forward and backward of the first step, without an update."""
+    together = learner.processes
+    batch = draw_batch(data.losses["lora"], cfg, learner.pipe.scheduler, 0, "lora")
+    for part in batch.parts(together.index, together.count, cfg.accumulation):
+        batch_error(learner, cfg, part, unet).mean().backward()  # type: ignore[no-untyped-call]
+    learner.optimizer.zero_grad(set_to_none=True)
+
+
+def _resume(out: Path, learner: Learner, run: str) -> int:
+    """Continue from the last checkpoint. Returns the steps done, 0 without a checkpoint."""
     out.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(out)
     if state is None:
         return 0
-    for parameter, saved in zip(_parameters(pipe), state["lora"], strict=True):
-        parameter.copy_(saved)
-    optimizer.load_state_dict(state["optimizer"])
+    if state["run"] != run:
+        raise CheckpointError(
+            f"{out}: its checkpoint is of another training (other images, another backbone or other settings): give "
+            "another folder, or remove this one's checkpoints/"
+        )
+    learner.restore(state)
     return int(state["step"])
+
+
+def _save(out: Path, learner: Learner, done: int, run: str) -> None:
+    """A checkpoint of weights that are known to be good."""
+    learner.watch.read(done)
+    norms = torch.stack([parameter.detach().norm() for parameter in learner.parameters])
+    if not norms.isfinite().all():
+        raise TrainingDivergedError(f"the weights are not finite after step {done}: lower the learning rates")
+    if learner.processes.first:
+        save_checkpoint(out, done, {"run": run, **learner.state()})
+
+
+def _write(log: MetricsLog | None, done: int, **values: float) -> None:
+    if log is not None:
+        log.write(done, **values)
+
+
+def _last_good(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> str:
+    state = load_checkpoint(out)
+    if state is None:
+        return "it came before the first checkpoint"
+    if learner.processes.first:
+        put(learner.parameters, state["lora"])
+        save_lora(learner.pipe, out / LAST_GOOD, cfg=cfg, facts=replace(facts, step=int(state["step"])))
+    return f"the weights after step {state['step']}, the last good ones, are in {out / LAST_GOOD}"
+
+
+def _finish(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> None:
+    """Write the weights that are kept, and remove what only a resumed run would need."""
+    if not learner.processes.first:
+        return
+    done = cfg.steps
+    with learner.kept_weights():
+        if learner.best is not None:
+            put(learner.parameters, learner.best.weights)
+            done = learner.best.step
+        save_lora(learner.pipe, out / FILE, cfg=cfg, facts=replace(facts, step=done))
+    remove_checkpoint(out)

@@ -2,7 +2,12 @@
 
 import typer
 
+from pipelines.commands import lora_files, lora_publish
+
 app = typer.Typer(
     help="Train a LoRA on a few planes; look into, convert and publish LoRA files.",
     no_args_is_help=True,
 )
+app.command("inspect")(lora_files.inspect)
+app.command("convert")(lora_files.convert)
+app.command("publish")(lora_publish.publish)

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,10 @@ from hypothesis import strategies as st
 
 from fulora import training
 from fulora.training import (
-    CHECKPOINT,
+    CHECKPOINTS,
+    LATEST,
     Average,
+    CheckpointError,
     MetricsLog,
     TrainingDivergedError,
     batch_indices,
@@ -20,6 +25,7 @@ from fulora.training import (
     generator,
     load_checkpoint,
     pick_device,
+    preemption,
     remove_checkpoint,
     save_checkpoint,
     set_rate,
@@ -86,7 +92,9 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found is not None
     assert (found["step"], found["best"]) == (4, 0.25)
     assert torch.equal(found["weights"]["w"], torch.arange(5))
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    save_checkpoint(tmp_path, 5, {})
+    files = sorted(path.name for path in (tmp_path / CHECKPOINTS).iterdir())
+    assert files == [LATEST, "step_00000004.pt", "step_00000005.pt"]
     remove_checkpoint(tmp_path)
     assert not list(tmp_path.iterdir())
     remove_checkpoint(tmp_path)
@@ -113,9 +121,42 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_last_one(
 
 
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
-    torch.save({"step": 1, "bad": Path("x")}, tmp_path / CHECKPOINT)
-    with pytest.raises(Exception, match="weights_only"):
+    save_checkpoint(tmp_path, 1, {"bad": Path("x")})
+    with pytest.raises(CheckpointError, match="cannot be read"):
         load_checkpoint(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
+    for step in (3, 4):
+        save_checkpoint(tmp_path, step, {"w": torch.ones(2)})
+    newest = tmp_path / CHECKPOINTS / "step_00000004.pt"
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"write step_00000003\.pt into LATEST to continue from there"):
+        load_checkpoint(tmp_path)
+    (tmp_path / CHECKPOINTS / LATEST).write_text("step_00000003.pt\n")
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found["step"] == 3
+
+
+def test_sigterm_is_told_inside_and_back_to_what_it_was_after() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with preemption() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_a_thread_no_signal_is_caught() -> None:
+    def inside() -> bool:
+        with preemption() as asked:
+            return asked()
+
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(inside).result()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def steps_of(folder: Path) -> list[int]:

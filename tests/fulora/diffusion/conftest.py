@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
-from fulora.diffusion.backbone import build_backbone, save_backbone
+from fulora.diffusion.architectures import build_backbone
+from fulora.diffusion.backbone import save_backbone
 from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.examples import Examples
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,8 @@ def images() -> UInt8[np.ndarray, "10 32 32"]:
 @pytest.fixture(scope="session")
 def captions() -> list[str]:
     return ["a photo of fetal brain", "a photo of fetal femur"] * 5
+
+
+@pytest.fixture(scope="session")
+def examples(images: UInt8[np.ndarray, "10 32 32"], captions: list[str]) -> Examples:
+    return Examples(list(images), captions)

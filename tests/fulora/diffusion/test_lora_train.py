@@ -1,20 +1,29 @@
 import json
-from collections.abc import Sequence
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import UInt8
+from diffusers import DDPMScheduler
+from PIL import Image as Pil
+from safetensors import safe_open
+from safetensors.torch import load_file
 
+from fulora.data.marking import read_mark
 from fulora.diffusion import train
 from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
-from fulora.diffusion.objective import encode
-from fulora.training import TrainingDivergedError
+from fulora.diffusion.batches import encoded, grid
+from fulora.diffusion.config import LoraConfig, SamplesConfig
+from fulora.diffusion.examples import Examples
+from fulora.diffusion.learner import build_learner, cast_and_adapt
+from fulora.diffusion.lora import LoraError
+from fulora.processes import Processes
+from fulora.stage import PreemptedError
+from fulora.training import CheckpointError, TrainingDivergedError
 
-Images = UInt8[np.ndarray, "10 32 32"]
 FILES = ["lora.safetensors", "metrics.jsonl"]
 CONFIG = LoraConfig(
     rank=2,
@@ -28,28 +37,61 @@ CONFIG = LoraConfig(
     checkpoint_every=2,
     device="cpu",
 )
+ALONE = Processes(0, 1, torch.device("cpu"))
+SAMPLED = SamplesConfig(every=3, per_caption=2, steps=2)
 
 
 class Killed(Exception):
     """The process dies here."""
 
 
-def logged(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+def changed(**values: Any) -> LoraConfig:
+    return LoraConfig.model_validate(CONFIG.model_dump() | values)
 
 
-def run(out: Path, backbone: Path, images: Images, captions: Sequence[str], cfg: LoraConfig = CONFIG) -> None:
-    held_out = (images[:4], captions[:4])
-    train.fit(out, cfg, load_backbone(backbone), images[4:], captions[4:], validation=held_out)
+def logged(out: Path, key: str) -> list[tuple[float, float]]:
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row[key]) for row in rows if key in row]
+
+
+def run(out: Path, backbone: Path, examples: Examples, cfg: LoraConfig = CONFIG) -> None:
+    held_out = Examples(examples.pictures[:4], examples.captions[:4])
+    train.fit(
+        out, cfg, load_backbone(backbone), Examples(examples.pictures[4:], examples.captions[4:]), validation=held_out
+    )
+
+
+def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any, train.Data]:
+    pipe = load_backbone(backbone)
+    cast_and_adapt(pipe, cfg)
+    pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
+    data = train.Data({"lora": encoded(pipe.vae, examples, cfg)}, {})
+    return build_learner(pipe, cfg, data.captions, ALONE), data
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, backbone: Path, images: Images, captions: Sequence[str]
-) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, backbone: Path, examples: Examples) -> Path:
     out = tmp_path_factory.mktemp("lora")
-    run(out, backbone, images, captions)
+    run(out, backbone, examples)
     return out
+
+
+# --- resuming
+
+
+def dying_at(monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
+    step = train.step
+
+    def dying(*arguments: object) -> object:
+        if arguments[-1] == dies_at:
+            raise Killed
+        return step(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "step", dying)
 
 
 @pytest.mark.parametrize("dies_at", [2, 3, 6])
@@ -58,104 +100,380 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     monkeypatch: pytest.MonkeyPatch,
     undisturbed: Path,
     backbone: Path,
-    images: Images,
-    captions: Sequence[str],
+    examples: Examples,
     dies_at: int,
 ) -> None:
-    step = train.step
-
-    def dying(*arguments: object) -> object:
-        if arguments[-1] == dies_at:
-            raise Killed
-        return step(*arguments)  # type: ignore[arg-type]
-
     with monkeypatch.context() as patch:
-        patch.setattr(train, "step", dying)
+        dying_at(patch, dies_at)
         with pytest.raises(Killed):
-            run(tmp_path, backbone, images, captions)
+            run(tmp_path, backbone, examples)
     torch.manual_seed(99)  # whatever the state of the new process
-    run(tmp_path, backbone, images, captions)
-    for name in FILES:
-        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    run(tmp_path, backbone, examples)
+    assert contents(tmp_path) == contents(undisturbed)
+    assert sorted(contents(tmp_path)) == FILES
+
+
+EVERYTHING = {
+    "dora": True,
+    "flip": True,
+    "ema_decay": 0.9,
+    "keep": "best",
+    "precision": "bf16",
+    "accumulation": 3,
+    "schedule": "cosine",
+    "warmup_steps": 2,
+    "noise_offset": 0.1,
+    "min_snr_gamma": 5.0,
+    "clip_skip": 2,
+    "log_every": 4,
+    "samples": SAMPLED,
+}
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"optimizer": "prodigy", "unet_learning_rate": 1.0, "text_encoder_learning_rate": 1.0}]
+)
+def test_nothing_that_can_be_switched_on_is_lost_by_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples, extra: dict[str, Any]
+) -> None:
+    cfg = changed(**EVERYTHING, **extra)
+    run(tmp_path / "whole", backbone, examples, cfg)
+    with monkeypatch.context() as patch:
+        dying_at(patch, 6)
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", backbone, examples, cfg)
+    run(tmp_path / "killed", backbone, examples, cfg)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert [step for step, _ in logged(tmp_path / "whole", "loss")] == [4, 6]
+
+
+def test_eight_bit_states_survive_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    cfg = changed(optimizer="adamw8bit", rank=128)  # smaller tensors keep 32 bits
+    run(tmp_path / "whole", backbone, examples, cfg)
+    with monkeypatch.context() as patch:
+        dying_at(patch, 4)
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", backbone, examples, cfg)
+    run(tmp_path / "killed", backbone, examples, cfg)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_checkpoints_do_not_change_the_result(
-    tmp_path: Path, undisturbed: Path, backbone: Path, images: Images, captions: Sequence[str]
+    tmp_path: Path, undisturbed: Path, backbone: Path, examples: Examples
 ) -> None:
-    run(tmp_path, backbone, images, captions, CONFIG.model_copy(update={"checkpoint_every": 100}))
-    for name in FILES:
-        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+    run(tmp_path, backbone, examples, changed(checkpoint_every=100))
+    assert contents(tmp_path) == contents(undisturbed)
 
 
-def test_loss_gradient_norm_and_validation_loss_are_logged(undisturbed: Path) -> None:
-    lines = logged(undisturbed)
-    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
-    assert all(line["grad_norm"] > 0 for line in lines if "loss" in line)
-    assert [line["step"] for line in lines if "validation_loss" in line] == [3, 6]
+def test_a_checkpoint_of_another_training_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
+) -> None:
+    with monkeypatch.context() as patch:
+        dying_at(patch, 4)
+        with pytest.raises(Killed):
+            run(tmp_path, backbone, examples)
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match="is of another training"):
+        run(tmp_path, backbone, examples, changed(unet_learning_rate=1e-3))
+    with pytest.raises(CheckpointError, match="is of another training"):
+        run(tmp_path, backbone, Examples(examples.pictures, ["other words"] * len(examples.captions)))
+    assert contents(tmp_path) == before
 
 
-def test_the_validation_loss_is_the_same_at_every_call(backbone: Path, images: Images, captions: Sequence[str]) -> None:
-    pipe = load_backbone(backbone)
-    held_out = train.Captioned(encode(pipe.vae, images), captions)
-    first = train.evaluate(pipe, CONFIG, held_out)
+def test_preempted_it_leaves_a_checkpoint_and_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Path, backbone: Path, examples: Examples
+) -> None:
+    step = train.step
+
+    def preempting(*arguments: object) -> object:
+        if arguments[-1] == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "step", preempting)
+        with pytest.raises(PreemptedError, match="stopped after step 3 of 6"):
+            run(tmp_path, backbone, examples)
+    run(tmp_path, backbone, examples)
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+# --- what is logged, and when it stops
+
+
+def test_losses_norms_and_what_is_evaluated_are_logged(undisturbed: Path) -> None:
+    assert [step for step, _ in logged(undisturbed, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert all(norm > 0 for _, norm in logged(undisturbed, "grad_norm"))
+    for name in ("validation_loss", "seen_loss"):
+        assert [step for step, _ in logged(undisturbed, name)] == [0, 3, 6]
+
+
+def test_what_is_evaluated_is_the_same_at_every_call(backbone: Path, examples: Examples) -> None:
+    learner, _ = learner_of(backbone, examples, CONFIG)
+    first = train.evaluate(learner, CONFIG, grid(learner.pipe, examples, CONFIG))
     torch.manual_seed(3)
-    assert train.evaluate(pipe, CONFIG, held_out) == first
+    assert train.evaluate(learner, CONFIG, grid(learner.pipe, examples, CONFIG)) == first
+    other = changed(batch_size=5, min_snr_gamma=1.0, flip=True, seed=4)
+    assert train.evaluate(learner, other, grid(learner.pipe, examples, other)) == pytest.approx(first, rel=1e-5)
 
 
-def test_clipping_clips(backbone: Path, images: Images, captions: Sequence[str]) -> None:
+def test_the_evaluated_loss_is_that_of_six_timesteps_of_at_most_32_images(backbone: Path, examples: Examples) -> None:
+    learner, _ = learner_of(backbone, examples, CONFIG)
+    batches = grid(learner.pipe, examples, CONFIG)
+    times = [int(time) for batch in batches for time in batch.timesteps]
+    assert len(times) == 10 * 6
+    assert sorted(set(times)) == [83, 250, 416, 583, 750, 916]
+    many = Examples([*examples.pictures] * 7, [*examples.captions] * 7)
+    assert sum(len(batch.captions) for batch in grid(learner.pipe, many, CONFIG)) == 32 * 6
+
+
+def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(
+    tmp_path: Path, backbone: Path, examples: Examples
+) -> None:
+    with pytest.raises(TrainingDivergedError, match=r"(?s)lower unet_.*came before the first checkpoint"):
+        run(tmp_path / "early", backbone, examples, changed(unet_learning_rate=1e30, max_grad_norm=None))
+    step = train.step
+
+    def breaking(learner: Any, cfg: LoraConfig, data: object, done: int) -> object:
+        found = step(learner, cfg, data, done)  # type: ignore[arg-type]
+        if done == 5:
+            learner.watch.unread[-1] = torch.tensor(float("nan"))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "step", breaking)
+        with pytest.raises(TrainingDivergedError, match=r"the loss is nan at step 5.*weights after step 4.*last_good"):
+            run(tmp_path / "late", backbone, examples)
+    assert (tmp_path / "late" / "last_good.safetensors").is_file()
+    run(tmp_path / "four", backbone, examples, changed(steps=4))
+    kept, straight = (
+        load_file(path) for path in (tmp_path / "late" / "last_good.safetensors", tmp_path / "four" / FILES[0])
+    )
+    assert all(torch.equal(kept[key], straight[key]) for key in straight)
+
+
+def test_weights_that_are_not_finite_are_never_checkpointed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
+) -> None:
+    step = train.step
+
+    def breaking(learner: Any, cfg: LoraConfig, data: object, done: int) -> object:
+        found = step(learner, cfg, data, done)  # type: ignore[arg-type]
+        if done == 4:
+            with torch.no_grad():
+                learner.parameters[0][0, 0] = float("inf")
+        return found
+
+    monkeypatch.setattr(train, "step", breaking)
+    with pytest.raises(TrainingDivergedError, match=r"weights are not finite after step 4.*weights after step 2"):
+        run(tmp_path, backbone, examples)
+
+
+# --- the arithmetic
+
+
+def test_clipping_clips(backbone: Path, examples: Examples) -> None:
     """With plain gradient descent of rate 1 the weights move by exactly the clipped gradient."""
-    pipe = load_backbone(backbone)
-    cfg = CONFIG.model_copy(update={"max_grad_norm": 1e-3})
-    add_lora(pipe, cfg)
-    parameters = lora_parameters(pipe.unet) + lora_parameters(pipe.text_encoder)
-    before = [parameter.detach().clone() for parameter in parameters]
-    captioned = train.Captioned(encode(pipe.vae, images), captions)
-    _, norm = train.step(pipe, cfg, torch.optim.SGD(parameters, lr=1.0), captioned, 1)
-    moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(parameters, before, strict=True)]).norm()
+    cfg = changed(max_grad_norm=1e-3, unet_learning_rate=1.0, text_encoder_learning_rate=1.0)
+    learner, data = learner_of(backbone, examples, cfg)
+    groups = [{"params": learner.parameters, "base_lr": 1.0}]
+    learner.optimizer = torch.optim.SGD(groups, lr=1.0)
+    before = [parameter.detach().clone() for parameter in learner.parameters]
+    norm = train.step(learner, cfg, data, 1)
+    moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(learner.parameters, before, strict=True)]).norm()
     assert float(norm) > 2e-3
     assert float(moved) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_both_parts_learn_or_the_unet_alone(
-    tmp_path: Path, backbone: Path, images: Images, captions: Sequence[str]
+def test_clipping_changes_the_update_and_none_does_not_clip(backbone: Path, examples: Examples) -> None:
+    moved = {}
+    for limit in (1e-3, 1e9, None):
+        cfg = changed(max_grad_norm=limit)
+        learner, data = learner_of(backbone, examples, cfg)
+        learner.optimizer = torch.optim.SGD([{"params": learner.parameters, "base_lr": 1.0}], lr=1.0)
+        train.step(learner, cfg, data, 1)
+        moved[limit] = torch.cat([parameter.detach().flatten() for parameter in learner.parameters])
+    assert torch.equal(moved[None], moved[1e9])
+    assert not torch.equal(moved[None], moved[1e-3])
+
+
+def test_accumulation_changes_memory_and_not_the_update(backbone: Path, examples: Examples) -> None:
+    found = []
+    for parts in (1, 3):
+        learner, data = learner_of(backbone, examples, changed(accumulation=parts))
+        train.step(learner, changed(accumulation=parts), data, 1)
+        found.append(torch.cat([parameter.grad.flatten() for parameter in learner.parameters]))
+    assert torch.allclose(found[0], found[1], rtol=1e-3, atol=1e-6 * float(found[0].abs().max()) + 1e-7)
+
+
+def test_gradient_checkpointing_changes_nothing(
+    tmp_path: Path, backbone: Path, examples: Examples, undisturbed: Path
 ) -> None:
+    run(tmp_path, backbone, examples, changed(gradient_checkpointing=True))
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_lora_its_gradients_and_the_optimizer_are_fp32_under_a_half_base(
+    backbone: Path, examples: Examples, precision: str
+) -> None:
+    cfg = changed(precision=precision)
+    learner, data = learner_of(backbone, examples, cfg)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    frozen = [p for p in learner.pipe.unet.parameters() if not p.requires_grad]
+    assert {p.dtype for p in frozen} == {half}
+    assert {p.dtype for p in learner.pipe.vae.parameters()} == {torch.float32}
+    before = [parameter.detach().clone() for parameter in learner.parameters]
+    for done in (1, 2):
+        train.step(learner, cfg, data, done)
+    assert {p.dtype for p in learner.parameters} == {torch.float32}
+    assert {p.grad.dtype for p in learner.parameters if p.grad is not None} == {torch.float32}
+    states = [value for state in learner.optimizer.state.values() for value in state.values()]
+    assert {value.dtype for value in states} == {torch.float32}
+    assert all(not torch.equal(p, b) for p, b in zip(learner.parameters, before, strict=True))
+
+
+def test_an_update_too_small_for_bf16_is_not_lost(backbone: Path, examples: Examples) -> None:
+    """bf16 cannot hold a step of 1e-4 at 0.046875: it would round to nothing."""
+    start = torch.tensor(0.046875)
+    assert start.bfloat16() == start
+    assert start.bfloat16() - 1e-4 == start
+    cfg = changed(precision="bf16", unet_learning_rate=1e-4, text_encoder_learning_rate=0.0, weight_decay=0.0)
+    learner, data = learner_of(backbone, examples, cfg)
+    with torch.no_grad():
+        for parameter in learner.parameters:
+            parameter.fill_(start)
+    train.step(learner, cfg, data, 1)
+    steps = torch.cat([(start - parameter.detach()).abs().flatten() for parameter in learner.parameters])
+    assert float(steps.median()) == pytest.approx(1e-4, rel=0.01)
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    weights = {}
+    for decay in (None, 0.0, 0.9):
+        run(tmp_path / str(decay), backbone, examples, changed(ema_decay=decay))
+        weights[decay] = load_file(tmp_path / str(decay) / FILES[0])
+    assert all(torch.equal(weights[None][key], weights[0.0][key]) for key in weights[None])
+    assert any(not torch.equal(weights[None][key], weights[0.9][key]) for key in weights[None])
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(
+    tmp_path: Path, backbone: Path, examples: Examples
+) -> None:
+    rates = {"unet_learning_rate": 0.3, "text_encoder_learning_rate": 0.0, "validate_every": 1, "spike": None}
+    run(tmp_path / "best", backbone, examples, changed(keep="best", **rates))
+    losses = [pair for pair in logged(tmp_path / "best", "validation_loss") if pair[0] > 0]
+    best = int(min(losses, key=lambda pair: pair[1])[0])
+    assert best < 6  # so that the last would not do
+    run(tmp_path / "short", backbone, examples, changed(steps=best, **rates))
+    kept, straight = (load_file(tmp_path / name / FILES[0]) for name in ("best", "short"))
+    assert all(torch.equal(kept[key], straight[key]) for key in kept)
+    with safe_open(tmp_path / "best" / FILES[0], "pt") as file:
+        assert file.metadata()["ss_steps"] == str(best)
+
+
+def test_both_parts_learn_or_the_unet_alone(tmp_path: Path, backbone: Path, examples: Examples) -> None:
     for rate in (0.0, 1e-3):
         pipe = load_backbone(backbone)
-        cfg = CONFIG.model_copy(update={"text_encoder_learning_rate": rate, "min_snr_gamma": 5.0})
-        train.fit(tmp_path / str(rate), cfg, pipe, images, captions)
+        cfg = changed(text_encoder_learning_rate=rate, min_snr_gamma=5.0)
+        train.fit(tmp_path / str(rate), cfg, pipe, examples)
         ups = [p for n, p in pipe.unet.named_parameters() if "lora_B" in n]
         text_ups = [p for n, p in pipe.text_encoder.named_parameters() if "lora_B" in n]
         assert all(up.any() for up in ups)
         assert bool(text_ups) == (rate > 0)
         assert all(up.any() for up in text_ups)
-        assert not any("validation_loss" in line for line in logged(tmp_path / str(rate)))
+        assert not logged(tmp_path / str(rate), "validation_loss")
 
 
-def test_a_lora_learns_its_images(tmp_path: Path, backbone: Path, captions: Sequence[str]) -> None:
-    same = np.repeat(np.random.default_rng(1).integers(0, 256, (1, 32, 32)).astype(np.uint8), 10, axis=0)
-    cfg = CONFIG.model_copy(update={"steps": 24, "validate_every": 12, "batch_size": 8, "rank": 8, "alpha": 8.0})
-    train.fit(tmp_path, cfg, load_backbone(backbone), same, captions, validation=(same, captions))
-    losses = [line["validation_loss"] for line in logged(tmp_path) if "validation_loss" in line]
-    assert losses[-1] < losses[0]
-
-
-def test_a_run_that_diverges_stops(tmp_path: Path, backbone: Path, images: Images, captions: Sequence[str]) -> None:
-    with pytest.raises(TrainingDivergedError, match="lower the learning rate"):
-        run(tmp_path, backbone, images, captions, CONFIG.model_copy(update={"unet_learning_rate": 1e30}))
-
-
-def test_images_without_captions_are_refused(
-    tmp_path: Path, backbone: Path, images: Images, captions: Sequence[str]
-) -> None:
-    with pytest.raises(LoraError, match="10 images and 3 captions"):
-        train.fit(tmp_path, CONFIG, load_backbone(backbone), images, captions[:3])
-
-
-def test_a_backbone_that_predicts_velocity_is_refused(
-    tmp_path: Path, backbone: Path, images: Images, captions: Sequence[str]
-) -> None:
+def test_with_clip_skip_2_the_last_text_layer_never_learns(tmp_path: Path, backbone: Path, examples: Examples) -> None:
     pipe = load_backbone(backbone)
-    pipe.scheduler.register_to_config(prediction_type="v_prediction")
-    with pytest.raises(LoraError, match="only 'epsilon' is trained"):
-        train.fit(tmp_path, CONFIG, pipe, images, captions)
+    train.fit(tmp_path, changed(clip_skip=2), pipe, examples)
+    learned = {n: bool(p.any()) for n, p in pipe.text_encoder.named_parameters() if "lora_B" in n}
+    assert all(yes == ("layers.0." in name) for name, yes in learned.items())
+    assert len(set(learned.values())) == 2
+
+
+def test_a_lora_learns_its_images(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    same = np.repeat(np.random.default_rng(1).integers(0, 256, (1, 32, 32)).astype(np.uint8), 10, axis=0)
+    images = Examples(list(same), examples.captions)
+    cfg = changed(steps=24, validate_every=12, batch_size=8, rank=8, alpha=8.0)
+    train.fit(tmp_path, cfg, load_backbone(backbone), images, validation=images)
+    losses = [loss for _, loss in logged(tmp_path, "validation_loss")]
+    assert losses[-1] < losses[0]
+    assert logged(tmp_path, "seen_loss") == logged(tmp_path, "validation_loss")
+
+
+def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> None:
+    """The gradient with prior images is that of the images and `prior_weight` times that of the prior images."""
+    cfg = changed(prior_weight=0.5, caption_dropout=0.0)
+    gradients = {}
+    prior = Examples([255 - picture for picture in examples.pictures], examples.captions)
+    for names in (("lora",), ("prior",), ("lora", "prior")):
+        learner, _ = learner_of(backbone, examples, cfg)
+        parts = {"lora": encoded(learner.pipe.vae, examples, cfg), "prior": encoded(learner.pipe.vae, prior, cfg)}
+        train.step(learner, cfg, train.Data({name: parts[name] for name in names}, {}), 1)
+        gradients[names] = torch.cat([parameter.grad.flatten() for parameter in learner.parameters])
+    both, alone, of_prior = gradients["lora", "prior"], gradients["lora",], gradients["prior",]
+    clipped = [float(g.norm()) for g in (both, alone, of_prior)]
+    assert max(clipped) < cfg.max_grad_norm  # nothing was clipped
+    assert torch.allclose(both, alone + of_prior, atol=1e-7 + 1e-4 * float(both.abs().max()))
+
+
+# --- samples
+
+
+def test_sample_grids_have_a_row_a_caption_and_are_marked(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    run(tmp_path, backbone, examples, changed(samples=SAMPLED))
+    grids = sorted((tmp_path / "samples").iterdir())
+    assert [path.name for path in grids] == ["step_000000.png", "step_000003.png", "step_000006.png"]
+    with Pil.open(grids[0]) as first, Pil.open(grids[2]) as last:
+        assert first.size == (2 * 32 + 4, 2 * 32 + 4)
+        assert np.asarray(first).std() > 5
+        assert not np.array_equal(np.asarray(first), np.asarray(last))
+    mark = read_mark(grids[1])
+    assert mark is not None
+    assert mark.synthetic
+    assert "step 3" in mark.generator
+
+
+def test_looking_does_not_change_what_is_learned(
+    tmp_path: Path, backbone: Path, examples: Examples, undisturbed: Path
+) -> None:
+    run(tmp_path, backbone, examples, changed(samples=SAMPLED, validate_every=1))
+    mine, theirs = load_file(tmp_path / FILES[0]), load_file(undisturbed / FILES[0])
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+# --- what is refused
+
+
+def test_images_without_captions_are_refused(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    with pytest.raises(LoraError, match="10 images and 3 captions"):
+        train.fit(tmp_path, CONFIG, load_backbone(backbone), Examples(examples.pictures, examples.captions[:3]))
+
+
+def test_a_backbone_that_predicts_the_sample_is_refused(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    pipe = load_backbone(backbone)
+    pipe.scheduler.register_to_config(prediction_type="sample")
+    with pytest.raises(LoraError, match="'epsilon' and 'v_prediction' can be trained"):
+        train.fit(tmp_path, CONFIG, pipe, examples)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
+) -> None:
+    monkeypatch.setattr(train, "processes", lambda device: Processes(0, 2, torch.device("cpu")))
+    with pytest.raises(LoraError, match="cannot be shared by 2 processes in 1 parts: use a multiple of 2"):
+        train.fit(tmp_path, CONFIG, load_backbone(backbone), examples)
+
+
+def test_images_of_several_sizes_need_buckets(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    pictures = [*examples.pictures[:9], np.pad(examples.pictures[9], ((0, 0), (0, 9)))]
+    mixed = Examples(pictures, examples.captions)
+    with pytest.raises(LoraError, match=r"images of 2 sizes.*use sizes=buckets"):
+        train.fit(tmp_path, CONFIG, load_backbone(backbone), mixed)
+    train.fit(tmp_path, changed(sizes="buckets", resolution_px=32, bucket_step_px=8), load_backbone(backbone), mixed)
+    assert sorted(contents(tmp_path)) == FILES

@@ -1,0 +1,156 @@
+"""Reading a LoRA file: diffusers' new and old ones, peft's, and kohya's, for SD 1.x, 2.x and SDXL."""
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from fulora.diffusion.lora import LoraError
+from fulora.diffusion.lora_metadata import own
+from fulora.diffusion.lora_names import parse_key
+from fulora.diffusion.lora_weights import Lora, LoraModule
+
+ADAPTER = "lora_adapter_metadata"
+"""The key of the header in which diffusers keeps the settings of peft's adapters."""
+
+_OTHER_KINDS = {
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "oft_": "OFT",
+    "lora_mid": "LoCon with a Tucker core",
+    "lora_B.bias": "LoRA with biases",
+}
+_SHOWN = 3
+
+
+def read_lora(path: Path) -> Lora:
+    """The LoRA in a file, of any of these formats; the tensors keep their precision.
+
+    Raises:
+        LoraError: no such file, not safetensors, no LoRA of a Stable Diffusion in it, another kind of adapter, a
+            tensor that is missing or unknown, shapes that do not belong together, or numbers that are not finite.
+    """
+    if not path.is_file():
+        raise LoraError(f"{path}: there is no such LoRA file")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise LoraError(f"{path}: not a whole safetensors file: {error}") from error
+    try:
+        return _lora(tensors, metadata)
+    except LoraError as error:
+        raise LoraError(f"{path}: {error}") from error
+
+
+def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Lora:
+    layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    unknown = []
+    for key, tensor in tensors.items():
+        if parsed := parse_key(key):
+            layers[parsed[0]][parsed[1]] = tensor
+        else:
+            unknown.append(key)
+    _check_keys(tensors, unknown)
+    settings, ours = _settings(metadata), own(metadata)
+    modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
+    known = bool(settings) or any("alpha" in found for found in layers.values())
+    kept = {key: value for key, value in metadata.items() if key != ADAPTER}
+    return Lora(modules, kept, _layout(tensors), known)
+
+
+def _check_keys(keys: Iterable[str], unknown: list[str]) -> None:
+    for part, kind in _OTHER_KINDS.items():
+        if any(part in key for key in keys):
+            raise LoraError(f"a {kind}, which cannot be used: only LoRA and DoRA can, linear or convolutional")
+    listed = ", ".join(sorted(unknown)[:_SHOWN])
+    if len(unknown) == len(list(keys)):
+        raise LoraError(f"no LoRA of a Stable Diffusion is in it; it holds {listed or 'nothing'}")
+    if unknown:
+        raise LoraError(f"{len(unknown)} tensors are of no SD LoRA known here: {listed}")
+
+
+def _layout(keys: Iterable[str]) -> str:
+    text = " ".join(keys)
+    if "lora_unet_" in text or "lora_te" in text:
+        return "kohya, SDXL block names" if any(s in text for s in ("input_blocks", "output_blocks")) else "kohya"
+    if ".lora_A." in text:
+        return "diffusers"
+    return "diffusers, old names"
+
+
+def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The adapters' settings by `part.setting`, as diffusers writes them; empty where the header has none."""
+    try:
+        found = json.loads(metadata.get(ADAPTER, "{}"))
+    except json.JSONDecodeError as error:
+        raise LoraError(f"the header's {ADAPTER} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise LoraError(f"the header's {ADAPTER} is a {type(found).__name__}, not a mapping")
+    return found
+
+
+def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any], true_alpha: Any) -> LoraModule:
+    for role in ("down", "up"):
+        if role not in found:
+            raise LoraError(f"{name} has {' and '.join(sorted(found))}, and no {role}: the file is not whole")
+    down, up = torch.atleast_1d(found["down"]), torch.atleast_1d(found["up"])
+    expected = (len(up), len(down), *[1] * (down.ndim - 2))
+    if down.ndim not in (2, 4) or up.shape != expected or 0 in (*down.shape, *up.shape):
+        raise LoraError(f"{name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
+    for tensor in found.values():
+        if not torch.isfinite(tensor.float()).all():
+            raise LoraError(f"{name} holds NaN or infinity: the training failed, or the file is damaged")
+    alpha, rslora = _alpha(name, found.get("alpha"), len(down), settings, true_alpha)
+    return LoraModule(down, up, alpha, rslora, _magnitude(name, found, len(up)))
+
+
+def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | None:
+    """DoRA's lengths of the rows, in one dimension."""
+    shapes = {
+        "magnitude": ((rows,), (rows, 1), (1, rows, 1, 1)),  # the last is peft's, of convolutions
+        "dora_scale": ((rows,), (rows, 1), (rows, 1, 1, 1)),
+    }
+    for role in shapes.keys() & found.keys():
+        shape = tuple(found[role].shape)
+        if shape not in shapes[role]:
+            raise LoraError(f"{name}: DoRA of {shape} is not one length for each of {rows} rows; no other can be used")
+        return found[role].flatten()
+    return None
+
+
+def _alpha(
+    name: str, given: Tensor | None, rank: int, settings: Mapping[str, Any], true_alpha: Any
+) -> tuple[float, bool]:
+    """Alpha and whether it is rsLoRA's: of the module itself, else by the header, else the rank."""
+    if given is None:
+        return _alpha_in_header(name, rank, settings)
+    if given.numel() != 1:
+        raise LoraError(f"{name}: alpha is a single number, not {tuple(given.shape)}")
+    alpha = float(given)
+    true = true_alpha.get(name) if isinstance(true_alpha, dict) else true_alpha
+    # The header is believed only as far as it agrees with the tensors: other tools change ranks and keep headers.
+    if isinstance(true, int | float) and math.isclose(true * math.sqrt(rank), alpha, rel_tol=1e-3):
+        return float(true), True
+    return alpha, False
+
+
+def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple[float, bool]:
+    part, _, inside = name.partition(".")
+    try:
+        alpha = settings.get(f"{part}.lora_alpha", rank)
+        patterns = settings.get(f"{part}.alpha_pattern") or {}
+        for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
+            alpha = patterns.get(get_pattern_key(patterns, written), alpha)
+        return float(alpha), bool(settings.get(f"{part}.use_rslora", False))
+    except (AttributeError, TypeError, ValueError, re.error) as error:
+        raise LoraError(f"the header's {ADAPTER} has no alpha of {name} that can be read: {error}") from error

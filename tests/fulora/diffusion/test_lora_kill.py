@@ -1,0 +1,31 @@
+"""kill -9 at many steps: the weights end bit for bit as those of a run that nobody disturbed."""
+
+import multiprocessing
+import random
+from pathlib import Path
+
+import killed_run
+
+PRELOADED = ["fulora.diffusion.train", "fulora.diffusion.backbone", "killed_run"]
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, backbone: Path) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(PRELOADED)
+
+    def start(out: Path, dies_at: int | None, where: str) -> int | None:
+        process = processes.Process(target=killed_run.run, args=(backbone, out, dies_at, where))
+        process.start()
+        process.join(300)
+        return process.exitcode
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole, None, "") == 0
+    draw = random.Random(7)
+    steps = sorted(draw.sample(range(1, killed_run.STEPS + 1), 12))
+    for step in steps:
+        assert start(killed, step, draw.choice(["before", "after", "writing"])) == -9
+    assert start(killed, None, "") == 0
+    for name in ("lora.safetensors", "metrics.jsonl"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert sorted(path.name for path in killed.iterdir()) == ["lora.safetensors", "metrics.jsonl"]
