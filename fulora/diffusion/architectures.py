@@ -5,7 +5,7 @@ Figures: the configs and checkpoints of SD 1.5, 2.1 and SDXL base 1.0 (Rombach e
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import torch
 from diffusers import (
@@ -25,11 +25,11 @@ Architecture = Literal["sd1", "sd2-base", "sd2-v", "sdxl"]
 
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
-Pipeline = StableDiffusionPipeline | StableDiffusionXLPipeline
+Pipeline: TypeAlias = StableDiffusionPipeline | StableDiffusionXLPipeline
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
-Settings = dict[str, Any]
+Settings: TypeAlias = dict[str, Any]
 """Arguments of a class of diffusers or transformers."""
 
 _THREE_ATTEND: Settings = {

@@ -1,7 +1,7 @@
-"""Backbones: loading any Stable Diffusion, saving one as a diffusers folder, and what its tokenizer reads."""
+"""Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +11,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as diffusers_logging
-from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
@@ -132,8 +130,8 @@ def _downloaded(source: Path | str, revision: str | None) -> Path:
         pinned = f" --revision {revision}" if revision else ""
         raise BackboneError(
             f"{source}: cannot be had from the hub: {_reason(error)}. Without internet, run "
-            f"`hf download {source}{pinned} --local-dir FOLDER` on a machine that has it, copy FOLDER here ({LAYOUT}) and give "
-            "its path instead"
+            f"`hf download {source}{pinned} --local-dir FOLDER` on a machine that has it, copy FOLDER here "
+            f"({LAYOUT}) and give its path instead"
         ) from error
 
 
@@ -188,7 +186,7 @@ def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
             )
         _check_complete(pipe)
     except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
-        raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}. {ALLOWED}") from error
+        raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}") from error
     return pipe
 
 
@@ -202,7 +200,7 @@ def _recognised(path: Path, architecture: Architecture | None) -> tuple[Architec
         names = set(file.keys())
         found = [known for name, known in TOLD_BY.items() if name in names]
         if len(found) != 1 or not {FIRST_OF_UNET, FIRST_OF_VAE} <= names:
-            raise ValueError("it lacks a UNet, an autoencoder or text encoders under their original names")
+            raise ValueError(f"it lacks a UNet, an autoencoder or text encoders under their original names. {ALLOWED}")
         width, channels = file.get_slice(FIRST_OF_UNET).get_shape()[:2]
     possible = found[0]
     if architecture is None and len(possible) > 1:
@@ -211,10 +209,12 @@ def _recognised(path: Path, architecture: Architecture | None) -> tuple[Architec
     if architecture not in possible:
         raise ValueError(f"architecture={architecture!r} was given, and it is {' or '.join(possible)}")
     if channels != 4:
-        raise ValueError(f"its UNet reads {channels} channels instead of 4: made for inpainting or editing")
+        raise ValueError(
+            f"its UNet reads {channels} channels instead of 4, for inpainting or editing; give a plain one"
+        )
     widths = [table[architecture]["block_out_channels"][0] for table in (UNETS, SMALL_UNETS)]
     if width not in widths:
-        raise ValueError(f"its UNet begins with {width} channels instead of {widths[0]}")
+        raise ValueError(f"its UNet begins with {width} channels instead of {widths[0]}; give it as a folder")
     return architecture, width == widths[1]
 
 
@@ -240,7 +240,7 @@ def _check_complete(pipe: Pipeline) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, NotImplementedError):  # torch, of weights without content
-        return "weights are missing"
+        return "weights are missing: the file is cut short, or of a smaller UNet, which is read from a folder alone"
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
@@ -256,18 +256,3 @@ def save_backbone(pipe: Pipeline, folder: Path, *, half: bool) -> None:
         pipe.save_pretrained(folder, safe_serialization=True)
         for module in networks(pipe):
             module.to(torch.float32)
-
-
-def token_ids(pipe: StableDiffusionPipeline, texts: Sequence[str]) -> Int[Tensor, "n tokens"]:
-    """Token ids of texts, padded to the backbone's length.
-
-    Raises:
-        BackboneError: a text is too long; nothing is cut off in silence.
-    """
-    limit = pipe.tokenizer.model_max_length
-    for text in texts:
-        length = len(pipe.tokenizer(text).input_ids)
-        if length > limit:
-            raise BackboneError(f"{text!r} has {length} tokens, the backbone reads {limit}; shorten it")
-    ids: Tensor = pipe.tokenizer(list(texts), padding="max_length", max_length=limit, return_tensors="pt").input_ids
-    return ids

@@ -68,9 +68,7 @@ def _print(console: "Console", facts: dict[str, Any]) -> None:
             console.print(f"\n{title}: {listed}")
     for part, found in facts["parts"].items():
         if zero := found["zero_up"]:
-            console.print(
-                f"\n{part}: {len(zero)} of {found['layers']} layers learned nothing, their up is 0: {zero[0]} ..."
-            )
+            console.print(f"\n{part}: {len(zero)} of {found['layers']} layers learned nothing (up is 0): {zero[0]} ...")
 
 
 def _parts(parts: dict[str, Any]) -> "Table":
@@ -125,6 +123,4 @@ def convert(
         f"{facts['bytes']:,} bytes, lora hash {facts['hashes']['lora_hash']}"
     )
     if format == "kohya" and facts["dora"]:
-        print(
-            "DoRA: diffusers ignores it in kohya's format, and ComfyUI applies it another way; keep the other file too"
-        )
+        print("DoRA in kohya's format is ignored by diffusers, and applied another way by ComfyUI: keep the source too")

@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.examples import Facts
@@ -72,7 +73,7 @@ def publish_lora(
 
     Raises:
         PublishError: no valid repository id, no finished LoRA, an unknown licence, no token, a Hub that cannot be
-            reached or refuses, or a public repository where a private one was asked for.
+            reached or refuses, or a repository that is public already where a private one was asked for.
         CardError: a title or a licence that cannot stand in the card.
         LoraError: a LoRA file that is damaged or not finite.
     """
@@ -207,14 +208,16 @@ def send(api: "HfApi", folder: Path, repo_id: str, names: list[str], private: bo
     """Make the repository if it is not there, and send the named files in one commit. Returns the commit's address.
 
     Raises:
-        PublishError: the Hub cannot be reached, refuses, or has the repository open to all though `private`.
+        PublishError: the Hub cannot be reached, refuses, or has the repository already, public and not private or the
+            other way round.
     """
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     try:
         api.create_repo(repo_id, repo_type="model", private=private, exist_ok=True, token=token)
-        if private and not api.model_info(repo_id, token=token).private:
-            raise PublishError(f"{repo_id} is there and public: add --public if that is meant, or name another")
+        if api.model_info(repo_id, token=token).private is not private:
+            found = "public: add --public if that is meant" if private else "private: leave out --public"
+            raise PublishError(f"{repo_id} is there already and {found}, or name another")
         commit = api.upload_folder(
             repo_id=repo_id,
             repo_type="model",
@@ -231,17 +234,16 @@ def send(api: "HfApi", folder: Path, repo_id: str, names: list[str], private: bo
         raise PublishError(
             f"{repo_id} was not sent: the Hub at {api.endpoint} cannot be reached ({error}). Check the connection, "
             "HTTPS_PROXY and HF_ENDPOINT; the same command tries again. Or give --out FOLDER without --push, take "
-            f"FOLDER to a machine with internet, and run `hf upload {repo_id} FOLDER .` there"
+            f"FOLDER to a machine with internet, and run `hf upload {repo_id} FOLDER .{' --private' * private}` there"
         ) from error
     return str(commit.commit_url)
 
 
-def _refusal(repo_id: str, error: "Exception") -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    reason = " ".join(str(error).split())
+def _refusal(repo_id: str, error: "HfHubHTTPError") -> str:
+    status, reason = error.response.status_code, " ".join(str(error).split())
     if status in (401, 403):
-        return f"the Hub does not let this token write to {repo_id} ({reason}): use one that may, by `hf auth login`"
-    return f"the Hub did not take {repo_id}: {reason}"
+        return f"this token may not write to {repo_id} ({status}: {reason}): `hf auth login` with one that may"
+    return f"the Hub did not take {repo_id} ({status}: {reason})"
 
 
 def publish(

@@ -20,7 +20,9 @@ from command_line import fulora
 from huggingface_hub import HfApi, ModelCard, metadata_load
 from huggingface_hub.utils import filter_repo_objects
 from PIL import Image as Pil
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from fulora.diffusion.architectures import build_backbone
 from fulora.diffusion.card import KOHYA_FILE, CardError
@@ -29,6 +31,7 @@ from fulora.diffusion.examples import Examples, Facts
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import FILE, convert_lora
 from fulora.diffusion.train import fit
+from pipelines.__main__ import app
 from pipelines.commands.lora_publish import Publication, PublishError, publish_lora
 
 REPO = "someone/planes"
@@ -107,8 +110,6 @@ def pushed(folder: Path, hub: HfApi, *, private: bool = True, licence: str = "")
 
 def rewritten(folder: Path, **ours: object) -> None:
     """Write the LoRA anew with other words in fulora's part of its header; None removes one."""
-    from safetensors import safe_open
-
     with safe_open(folder / FILE, "pt") as file:
         header = dict(file.metadata())
     said = {key: value for key, value in (json.loads(header["fulora"]) | ours).items() if value is not None}
@@ -203,10 +204,14 @@ def test_public_only_if_asked_for(folder: Path) -> None:
     assert hub.sent
 
 
-def test_a_repository_that_is_public_already_is_not_taken_for_a_private_one(folder: Path) -> None:
-    hub = Hub(private=False)
-    with pytest.raises(PublishError, match="someone/planes is there and public: add --public"):
-        pushed(folder, hub)
+@pytest.mark.parametrize(
+    ("private", "message"),
+    [(True, "already and public: add --public"), (False, "already and private: leave out --public")],
+)
+def test_a_repository_that_is_there_is_taken_as_it_is_or_not(folder: Path, private: bool, message: str) -> None:
+    hub = Hub(private=not private)
+    with pytest.raises(PublishError, match=f"someone/planes is there {message}"):
+        pushed(folder, hub, private=private)
     assert not hub.sent
 
 
@@ -329,7 +334,7 @@ def answering(status: int) -> Iterator[str]:
 def test_a_hub_that_cannot_be_reached_is_given_up_within_seconds(folder: Path) -> None:
     start = time.monotonic()
     with pytest.raises(
-        PublishError, match=r"was not sent: the Hub at http://127\.0\.0\.1.* cannot be reached.*HTTPS_PROXY"
+        PublishError, match=r"not sent: the Hub at http://127.* cannot be reached.*HTTPS_PROXY.*\. --private`"
     ):
         pushed(folder, HfApi(endpoint=f"http://127.0.0.1:{closed_port()}"))
     assert time.monotonic() - start < 10
@@ -339,9 +344,9 @@ def test_a_hub_that_cannot_be_reached_is_given_up_within_seconds(folder: Path) -
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (401, "does not let this token write to someone/planes .*401.*hf auth login"),
-        (403, "does not let this token write to someone/planes .*403"),
-        (400, "the Hub did not take someone/planes: .*400"),
+        (401, "this token may not write to someone/planes .401: .*hf auth login"),
+        (403, "this token may not write to someone/planes .403: "),
+        (400, "the Hub did not take someone/planes .400: "),
     ],
 )
 def test_a_hub_that_refuses(folder: Path, status: int, message: str) -> None:
@@ -366,7 +371,7 @@ def test_an_upload_that_is_cut_off(folder: Path, error: Exception) -> None:
 # --- the command
 
 
-def test_the_command_shows_what_would_go_out(folder: Path, tmp_path: Path) -> None:
+def test_the_command_shows_what_would_go_out(folder: Path) -> None:
     done = fulora("lora", "publish", folder, "--to", REPO)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -376,10 +381,27 @@ def test_the_command_shows_what_would_go_out(folder: Path, tmp_path: Path) -> No
     assert f"  {'stays here':>19}  train_patients.json" in lines
     assert "You must check: whether the licence of the training images (cc-by-4.0)" in done.stdout
     assert "\n---\nbase_model: owner/base\n" in done.stdout
-    done = fulora("lora", "publish", folder, "--to", REPO, "--public", "--out", tmp_path / "look", "--title", "T")
-    assert done.stdout.startswith("someone/planes, public: nothing was sent")
-    assert "base_model" not in done.stdout
-    assert "# T" in (tmp_path / "look" / "README.md").read_text().splitlines()
+
+
+def test_the_command_passes_its_options_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*options: str | Path) -> str:
+        done = CliRunner().invoke(app, ["lora", "publish", str(folder), "--to", REPO, *map(str, options)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    said = asked("--public", "--out", tmp_path / "look", "--title", "T", "--licence", "mit")
+    assert said.startswith("someone/planes, public: nothing was sent")
+    assert f"Gathered in {tmp_path / 'look'}: read {tmp_path / 'look' / 'README.md'}." in said.splitlines()
+    card = ModelCard.load(tmp_path / "look" / "README.md")
+    assert (card.data.license, "# T" in card.text.splitlines()) == ("mit", True)
+    hub = Hub()
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda **values: hub)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: TOKEN)
+    assert asked("--push").startswith("someone/planes, private: sent, https://hub.invalid/someone/planes/commit/1")
+    assert [(call, values["token"]) for call, values in hub.calls] == [
+        ("create_repo", TOKEN), ("model_info", TOKEN), ("upload_folder", TOKEN),
+    ]  # fmt: skip
+    assert hub.calls[0][1]["private"] is True
 
 
 def test_the_command_says_what_is_missing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from fulora.diffusion.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
-from fulora.diffusion.backbone import BackboneError, load_backbone, networks, quiet, save_backbone, token_ids
+from fulora.diffusion.backbone import BackboneError, load_backbone, networks, quiet, save_backbone
+from fulora.diffusion.conditioning import token_ids
 from fulora.diffusion.config import PretrainConfig
 
 
@@ -136,7 +137,8 @@ def test_a_path_that_leads_nowhere_is_refused(source: Path | str) -> None:
 def test_a_hub_id_without_the_hub_says_what_to_place_where() -> None:
     with pytest.raises(
         BackboneError,
-        match=r"cannot be had from the hub: .* Without internet, run `hf download owner/name --revision 0123abc --local",
+        match=r"cannot be had from the hub: .* Without internet, run "
+        "`hf download owner/name --revision 0123abc --local",
     ):
         load_backbone("owner/name", revision="0123abc")
 
@@ -165,7 +167,7 @@ def test_an_architecture_of_a_folder_is_refused(backbone: Path) -> None:
 
 
 def test_a_prompt_that_is_too_long_is_refused(backbone: Path) -> None:
-    pipe = load_backbone(backbone)
-    assert token_ids(pipe, ["a photo", ""]).shape == (2, 32)
+    tokenizer = load_backbone(backbone).tokenizer
+    assert token_ids(tokenizer, ["a photo", ""]).shape == (2, 32)
     with pytest.raises(BackboneError, match="has 42 tokens, the backbone reads 32"):
-        token_ids(pipe, ["a " * 40])
+        token_ids(tokenizer, ["a " * 40])

@@ -3,13 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from fulora.diffusion.backbone import load_backbone, quiet
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
-from fulora.diffusion.lora_files import FILE, load_lora, save_lora
 from fulora.diffusion.objective import embed
 
 CONFIG = LoraConfig(rank=2, alpha=6)
@@ -70,76 +67,3 @@ def test_kohya_adapts_every_projection_and_attention_only_those_of_attention(bac
 def test_a_second_lora_on_a_pipeline_is_refused(backbone: Path) -> None:
     with pytest.raises(LoraError, match="has a LoRA already"):
         add_lora(adapted(backbone), CONFIG)
-
-
-def test_alpha_that_differs_from_rank_survives_the_file(backbone: Path, tmp_path: Path) -> None:
-    pipe = adapted(backbone)
-    save_lora(pipe, tmp_path / FILE)
-    fused = load_backbone(backbone)
-    load_lora(fused, tmp_path / FILE, 1.0)
-    assert not hasattr(fused.unet, "peft_config")
-    assert torch.allclose(answer(fused), answer(pipe), atol=1e-5)
-    assert not torch.allclose(answer(load_backbone(backbone)), answer(pipe), atol=1e-2)
-
-
-def test_diffusers_reads_the_file_by_itself_and_the_picture_is_the_same(backbone: Path, tmp_path: Path) -> None:
-    pipe = adapted(backbone)
-    save_lora(pipe, tmp_path / FILE)
-    theirs = load_backbone(backbone)
-    with quiet():
-        theirs.load_lora_weights(tmp_path, weight_name=FILE)
-    pictures = [
-        p("brain", num_inference_steps=2, generator=torch.Generator().manual_seed(0), output_type="np").images
-        for p in (pipe, theirs)
-    ]
-    assert abs(pictures[0] - pictures[1]).max() < 1e-5
-
-
-def test_a_lora_of_the_unet_alone_survives_too(backbone: Path, tmp_path: Path) -> None:
-    pipe = adapted(backbone, CONFIG.model_copy(update={"text_encoder_learning_rate": 0.0}))
-    save_lora(pipe, tmp_path / FILE)
-    fused = load_backbone(backbone)
-    load_lora(fused, tmp_path / FILE, 1.0)
-    assert torch.allclose(answer(fused), answer(pipe), atol=1e-5)
-
-
-def test_strength_scales_the_lora(backbone: Path, tmp_path: Path) -> None:
-    save_lora(adapted(backbone), tmp_path / FILE)
-    weights = []
-    for strength in (0.0, 0.5, 1.0):
-        pipe = load_backbone(backbone)
-        load_lora(pipe, tmp_path / FILE, strength)
-        weights.append(pipe.unet.mid_block.attentions[0].proj_in.weight.detach())
-    assert torch.allclose(weights[1] - weights[0], (weights[2] - weights[0]) / 2, atol=1e-6)
-    assert torch.equal(weights[0], load_backbone(backbone).unet.mid_block.attentions[0].proj_in.weight)
-
-
-def test_equal_weights_give_equal_files(backbone: Path, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        save_lora(adapted(backbone), tmp_path / name / FILE)
-    assert (tmp_path / "first" / FILE).read_bytes() == (tmp_path / "second" / FILE).read_bytes()
-    with safe_open(tmp_path / "first" / FILE, "pt") as file:
-        keys = list(file.keys())
-    assert all(key.startswith(("unet.", "text_encoder.")) for key in keys)
-
-
-def test_files_that_are_no_lora_of_this_backbone_are_refused(backbone: Path, tmp_path: Path) -> None:
-    pipe = load_backbone(backbone)
-    with pytest.raises(LoraError, match="no such LoRA file"):
-        load_lora(pipe, tmp_path / "missing.safetensors", 1.0)
-    (tmp_path / "noise.safetensors").write_bytes(b"not weights at all, not weights at all")
-    with pytest.raises(LoraError, match="cannot be used as a LoRA of this backbone"):
-        load_lora(pipe, tmp_path / "noise.safetensors", 1.0)
-    save_file({"some.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(LoraError, match="cannot be used as a LoRA of this backbone"):
-        load_lora(pipe, tmp_path / "other.safetensors", 1.0)
-
-
-def test_a_lora_of_another_architecture_is_refused(backbone: Path, tmp_path: Path) -> None:
-    save_lora(adapted(backbone), tmp_path / FILE)
-    with safe_open(tmp_path / FILE, "pt") as file:
-        wider = {key: torch.cat([file.get_tensor(key)] * 2, dim=1) for key in file.keys()}  # noqa: SIM118
-    save_file(wider, tmp_path / "wider.safetensors")
-    with pytest.raises(LoraError, match="cannot be used as a LoRA of this backbone"):
-        load_lora(load_backbone(backbone), tmp_path / "wider.safetensors", 1.0)

@@ -675,7 +675,7 @@ def test_the_norm_is_that_of_what_is_added(backbone: Path, tmp_path: Path) -> No
 
 
 def test_captions_of_all_folders_are_counted_and_broken_headers_are_not_believed(tmp_path: Path) -> None:
-    folders = {"1_a": {"brain ": 2, "femur": 1}, "2_b": {"brain": 3}, "odd": 7}
+    folders = {"1_a": {"brain ": 2, "femur": 1}, "2_b": {"brain": 3, "odd": "many"}, "odd": 7}
     for metadata, expected in (
         ({"ss_tag_frequency": json.dumps(folders)}, {"brain": 5, "femur": 1}),
         ({"ss_tag_frequency": "{"}, {}),
