@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
@@ -13,10 +13,10 @@ from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Predictions, Report, ScoreConfig, Scores
-from fulora.data.weights import ClassifierWeights
+from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
-from fulora.stage import Artifact
+from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import segmentation
 from pipelines.backbones import BackboneConfig, OnSite, get_models
@@ -39,6 +39,9 @@ class FuLoraConfig(Config):
 
     Attributes:
         data_root: the folder that sources' folders stand in.
+        lora_images: what the LoRA is trained on, where that is not the training split of `planes`.
+        other_ranks: LoRAs of these ranks, alpha as high, are trained as well, to be compared.
+        prior: images of the base that the LoRA must not unlearn.
         classifier_seeds: one classifier is trained for each, in each arm.
     """
 
@@ -47,6 +50,9 @@ class FuLoraConfig(Config):
     planes: CurateConfig
     backbone: BackboneConfig
     lora: LoraConfig = Field(default_factory=LoraConfig)
+    lora_images: CurateConfig | None = None
+    other_ranks: tuple[PositiveInt, ...] = ()
+    prior: GenerateConfig | None = None
     generate: GenerateConfig
     assess: AssessConfig = Field(default_factory=AssessConfig)
     mix: MixConfig = Field(default_factory=MixConfig)
@@ -90,7 +96,8 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
     real = curated(cfg.planes, cfg.data_root, work)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    lora = work.run(train_lora, cfg.lora, backbone=backbone, images=real)
+    loras = train_loras(cfg, work, real, backbone)
+    lora = loras["LoRA"]
     synthetic = work.each(
         {
             "base": generate.call(cfg.generate, backbone=backbone, lora=None),
@@ -107,7 +114,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         "generation": fidelity,
         "classification": work.run(score, cfg.score, predictions=predictions),
     }
-    curves: dict[str, Artifact] = {"LoRA": lora, **classifiers}
+    curves: dict[str, Artifact] = {**loras, **classifiers}
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
     if heads:
         scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
@@ -123,6 +130,23 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         heads=heads.images if heads else None,
         masks=heads.masks if heads else None,
         measurements=heads.measurements if heads else None,
+    )
+
+
+def train_loras(
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, backbone: Backbone | Source
+) -> dict[str, LoraWeights]:
+    """The study's LoRA and those of other ranks. Nobody in the validation or test split of `real` is trained on."""
+    images = real if cfg.lora_images is None else curated(cfg.lora_images, cfg.data_root, work)
+    prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None)
+    configs = {"LoRA": cfg.lora}
+    for rank in cfg.other_ranks:
+        configs[f"LoRA of rank {rank}"] = cfg.lora.model_copy(update={"rank": rank, "alpha": float(rank)})
+    return work.each(
+        {
+            name: train_lora.call(config, backbone=backbone, images=images, prior=prior, tested_on=real)
+            for name, config in configs.items()
+        }
     )
 
 

@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL, DDPMScheduler
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.buckets import Size, bucket_of, draw_places, fit_to_bucket
-from fulora.diffusion.conditioning import Pipeline
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError

@@ -50,8 +50,8 @@ def load_examples(images: ImageSet, rows: Sequence[Image]) -> Examples:
     without = [row.image_id for row in rows if not row.caption]
     if without and len(without) < len(rows):
         raise LoraError(
-            f"{len(without)} of {len(rows)} images have no caption, such as {without[0]}: give all of them one, or none "
-            "(then each gets the words of its plane)"
+            f"{len(without)} of {len(rows)} images have no caption, such as {without[0]}: give all of them one, or "
+            "none (then each gets the words of its plane)"
         )
     captions = [CAPTIONS[row.plane] if without else row.caption for row in rows]
     return Examples([images.pixels(row) for row in rows], captions)

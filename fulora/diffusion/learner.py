@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import quiet
-from fulora.diffusion.conditioning import Conditioning, Pipeline, embed, text_encoders
+from fulora.diffusion.conditioning import Conditioning, embed, text_encoders
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora import add_lora, all_lora_parameters
 from fulora.diffusion.optimizers import build_optimizer

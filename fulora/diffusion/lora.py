@@ -4,7 +4,8 @@ import torch
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig as Adapter
 
-from fulora.diffusion.conditioning import Pipeline, text_encoders
+from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.conditioning import text_encoders
 from fulora.diffusion.config import LoraConfig
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")

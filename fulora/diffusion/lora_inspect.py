@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fulora.diffusion.lora_metadata import architecture_in, captions_in, licence_in, own, settings_in
+from fulora.diffusion.lora_metadata import architecture_in, captions_in, facts_in, licence_in, settings_in
 from fulora.diffusion.lora_read import read_lora
 from fulora.diffusion.lora_weights import LoraModule
 
@@ -43,7 +43,7 @@ def inspect_lora(path: Path) -> dict[str, Any]:
         "parts": {part: _part(found) for part, found in lora.parts().items()},
         "captions": captions_in(lora.metadata),
         "licence": licence_in(lora.metadata),
-        "facts": own(lora.metadata).get("facts", {}),
+        "facts": facts_in(lora.metadata),
         "settings": settings_in(lora.metadata),
         "hashes": hashes(path),
         "metadata": dict(sorted(lora.metadata.items())),

@@ -22,7 +22,13 @@ _OPTIMIZERS = {
     "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
     "prodigy": "prodigyopt.prodigy.Prodigy",
 }
-_VERSIONS = {("sd1", "epsilon"): "sd_v1", ("sd2", "epsilon"): "sd_v2", ("sd2", "v_prediction"): "sd_v2_768_v"}
+_VERSIONS = {
+    ("sd1", 768, "epsilon"): "sd_v1",
+    ("sd2", 1024, "epsilon"): "sd_v2",
+    ("sd2", 1024, "v_prediction"): "sd_v2_768_v",
+    ("sdxl", 2048, "epsilon"): "sdxl_base_v1-0",
+}
+"""kohya's names of published models, by architecture, width of the text and what is predicted."""
 
 
 def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Facts | None) -> dict[str, str]:
@@ -34,8 +40,7 @@ def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Facts
     if facts is not None:
         ours["facts"] = {**vars(facts), "captions": dict(facts.captions)}
     theirs = _network(lora) | (_training(cfg) if cfg else {}) | (_data(facts) if facts else {})
-    version = "sdxl_base_v1-0" if kind == "sdxl" else _VERSIONS.get((kind, predicts))
-    if version:
+    if version := _VERSIONS.get((kind, pipe.unet.config.cross_attention_dim, predicts)):
         theirs |= {"ss_base_model_version": version, "ss_v2": str(kind == "sd2")}
     return {**theirs, KEY: json.dumps(ours, sort_keys=True)}
 
@@ -98,6 +103,12 @@ def own(metadata: Mapping[str, str]) -> dict[str, Any]:
     return _json(metadata.get(KEY))
 
 
+def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What fulora says of the images and the base model; empty where it does not."""
+    facts = own(metadata).get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
 def architecture_in(lora: Lora) -> str:
     """sd1, sd2 or sdxl: as fulora's header says, else by the layers and their widths; "" where they are of none."""
     said = own(lora.metadata).get("architecture")
@@ -112,13 +123,14 @@ def architecture_in(lora: Lora) -> str:
 
 def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
     """How many images each caption had: fulora's count, else kohya's over all its folders of images."""
-    facts = own(metadata).get("facts")
-    if isinstance(facts, dict) and isinstance(facts.get("captions"), dict) and facts["captions"]:
-        return dict(sorted(facts["captions"].items()))
+    said = facts_in(metadata).get("captions")
+    if said and isinstance(said, dict):
+        return dict(sorted(said.items()))
     counts: dict[str, int] = {}
     for folder in _json(metadata.get("ss_tag_frequency")).values():
         for caption, count in folder.items() if isinstance(folder, dict) else ():
-            counts[caption.strip()] = counts.get(caption.strip(), 0) + int(count)
+            if isinstance(count, int):
+                counts[caption.strip()] = counts.get(caption.strip(), 0) + count
     return dict(sorted(counts.items()))
 
 

@@ -103,8 +103,8 @@ def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any],
     for role in ("down", "up"):
         if role not in found:
             raise LoraError(f"{name} has {' and '.join(sorted(found))}, and no {role}: the file is not whole")
-    down, up = torch.atleast_1d(found["down"]), torch.atleast_1d(found["up"])
-    expected = (len(up), len(down), *[1] * (down.ndim - 2))
+    down, up = found["down"], found["up"]
+    expected = (*up.shape[:1], *down.shape[:1], *[1] * (down.ndim - 2))
     if down.ndim not in (2, 4) or up.shape != expected or 0 in (*down.shape, *up.shape):
         raise LoraError(f"{name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
     for tensor in found.values():

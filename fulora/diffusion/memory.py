@@ -2,10 +2,6 @@
 
 import os
 import weakref
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +11,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fulora.diffusion.backbone import OMITTED, networks, quiet
+from fulora.diffusion.backbone import OMITTED, quiet
 from fulora.diffusion.batches import Batch
-from fulora.diffusion.buckets import Size
 from fulora.diffusion.conditioning import Pipeline, embed, text_encoders
-from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.learner import Learner, cast_and_adapt
+from fulora.diffusion.learner import Learner
 from fulora.diffusion.lora import all_lora_parameters
 from fulora.diffusion.objective import encode
 from fulora.diffusion.train import batch_error
 from fulora.diffusion.watch import LossWatch
 from fulora.processes import Processes
+
 
 class _Live(TorchDispatchMode):
     """Follows the bytes of all storages that are alive, and their peak."""

@@ -2,7 +2,8 @@
 
 import torch
 
-from fulora.diffusion.conditioning import Pipeline, text_encoders
+from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.conditioning import text_encoders
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora import LoraError, lora_parameters
 from fulora.training import cosine_rate

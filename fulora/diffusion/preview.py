@@ -10,8 +10,9 @@ from PIL import Image as Pil
 
 from fulora.data.manifest import Image, pixel_digest
 from fulora.data.marking import png_info
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import Encoded
-from fulora.diffusion.conditioning import Conditioning, Pipeline
+from fulora.diffusion.conditioning import Conditioning
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.sample import build_scheduler, draw_pictures, start_noise, to_gray
 from fulora.environment import derive_seed

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from fulora.data.labels import Plane
 from fulora.data.manifest import is_blank
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import quiet
-from fulora.diffusion.conditioning import Conditioning, Pipeline, embed
+from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.environment import derive_seed
 from fulora.training import pick_device

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from fulora.config import digest, identity
 from fulora.data.manifest import pixel_digest
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import Batch, Encoded, draw_batch, encoded, grid
 from fulora.diffusion.compiling import UNet, choose_unet
-from fulora.diffusion.conditioning import Pipeline, unet_arguments
+from fulora.diffusion.conditioning import unet_arguments
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples, Facts
 from fulora.diffusion.learner import Best, Learner, build_learner, cast_and_adapt, put

@@ -80,11 +80,17 @@ class PhantomsConfig(SourceConfig):
 
 
 class FetalPlanesConfig(FolderSourceConfig):
-    """FETAL_PLANES_DB as published (Burgos-Artizzu 2020, Zenodo 3904280). `list_file`: another list of its folder."""
+    """FETAL_PLANES_DB as published (Burgos-Artizzu 2020, Zenodo 3904280).
+
+    Attributes:
+        list_file: another list of its folder.
+        half: only the published training or test half.
+    """
 
     kind: Literal["fetal_planes"] = "fetal_planes"
     folder: str = "fetal_planes_db"
     list_file: str | None = None
+    half: Literal["train", "test"] | None = None
 
 
 class LoraPlanesConfig(FolderSourceConfig):

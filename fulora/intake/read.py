@@ -70,7 +70,7 @@ def _read_folder(
 ) -> Iterator[RawImage]:
     match source:
         case FetalPlanesConfig():
-            return read_fetal_planes(folder, complain, list_file=source.list_file)
+            return read_fetal_planes(folder, complain, source.half, source.list_file)
         case LoraPlanesConfig():
             return read_lora_planes(folder, complain)
         case AfricanPlanesConfig():

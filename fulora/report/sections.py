@@ -1,6 +1,5 @@
 """The sections of a study's report, each made of artifacts' rows and pictures."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +12,6 @@ from fulora.report.figures import (
     plot_confusion,
     plot_image_grid,
     plot_intervals,
-    plot_losses,
 )
 from fulora.report.page import Card, Figure, ProvenanceRow, Section
 from fulora.report.tables import rounded, score_table
@@ -123,21 +121,6 @@ def _with_edge(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     edge = inside.copy()
     edge[1:-1, 1:-1] &= ~(inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:])
     return np.where(edge, 255, pixels // 2).astype(np.uint8)
-
-
-def training_section(curves: Mapping[str, Artifact]) -> Section:
-    """The losses of everything that was trained."""
-    figures = []
-    for name, artifact in curves.items():
-        lines = (artifact.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        keys = sorted({key for row in rows for key in row if "loss" in key})
-        points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
-        slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-        figures.append(Figure(f"loss-{slug}", plot_losses(points, name), f"Losses of {name}."))
-    return Section(
-        "Training", ("Losses over steps; validation images are of patients not trained on.",), (), tuple(figures)
-    )
 
 
 def key_numbers(scores: Sequence[Score]) -> list[Card]:

@@ -53,6 +53,8 @@ def _print(console: "Console", facts: dict[str, Any]) -> None:
         ("kind", ("DoRA" if facts["dora"] else "LoRA") + (", scaled as rsLoRA" if facts["rslora"] else "")),
         ("adapts", f"{facts['layers']} layers by {facts['parameters']:,} parameters"),
         ("alpha", "" if facts["alpha_known"] else "the file does not say: taken to be the rank, as all tools do"),
+        ("base", facts["facts"].get("base_model")),
+        ("patients", str(facts["facts"].get("patients") or "")),
         ("licence", facts["licence"]),
         ("lora hash", f"{facts['hashes']['lora_hash']} (AUTOMATIC1111: of the bytes after the header)"),
         ("sha256", facts["hashes"]["sha256"]),

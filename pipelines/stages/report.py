@@ -19,7 +19,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=1)
+@stage(version=2)
 def report(
     out: Path,
     config: ReportConfig,
@@ -36,10 +36,11 @@ def report(
 
     Args:
         scores: `generation`, `classification` and, with heads, `segmentation`.
-        curves: artifacts with a `metrics.jsonl`, by name.
+        curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
     from fulora.report import sections
     from fulora.report.page import write_report
+    from fulora.report.training import training_section
 
     rows = {name: item.rows() for name, item in scores.items()}
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
@@ -50,7 +51,7 @@ def report(
     if heads is not None and masks is not None and measurements is not None:
         found = measurements.rows()
         parts.append(sections.segmentation_section(heads, masks, found, rows["segmentation"], config.images_per_row))
-    parts.append(sections.training_section(curves))
+    parts.append(training_section(curves))
     everything = [score for found in rows.values() for score in found]
     used: list[Artifact] = [real, *synthetic.values(), *scores.values(), *curves.values()]
     write_report(

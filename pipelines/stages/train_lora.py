@@ -11,16 +11,23 @@ from fulora.stage import RECORD, Artifact, Source, read_record, stage
 
 @stage(version=2, resumes=True)
 def train_lora(
-    out: Path, config: LoraConfig, backbone: Backbone | Source, images: ImageSet, prior: ImageSet | None = None
+    out: Path,
+    config: LoraConfig,
+    backbone: Backbone | Source,
+    images: ImageSet,
+    prior: ImageSet | None = None,
+    tested_on: ImageSet | None = None,
 ) -> LoraWeights:
     """Train on the training split; the validation split gives the validation loss.
 
     Args:
         prior: images that the LoRA must not unlearn, such as the base's own.
+        tested_on: a set of whose validation and test patients nothing may be trained on.
     """
+    from fulora.diffusion.plan import check
+
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.examples import Facts, load_examples
-    from fulora.diffusion.plan import check
     from fulora.diffusion.train import fit
 
     rows, held_out = images.rows("train"), images.rows("validation")

@@ -3,8 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import Result
 from command_line import fulora
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from fulora.diffusion.lora import LoraError
+from pipelines.commands.lora import app
 
 K = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
 TENSORS = {
@@ -23,9 +28,14 @@ def kohya(tmp_path: Path) -> Path:
     return path
 
 
+def lora(*arguments: str | Path) -> Result:
+    """`fulora lora ...` in this process."""
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
 def test_inspect_prints_a_table_and_writes_json(kohya: Path, tmp_path: Path) -> None:
-    done = fulora("lora", "inspect", kohya, "--json", tmp_path / "facts.json")
-    assert done.returncode == 0, done.stderr
+    done = lora("inspect", kohya, "--json", tmp_path / "facts.json")
+    assert done.exit_code == 0, done.output
     for text in (
         "Stable Diffusion 1.x",
         "kohya",
@@ -38,41 +48,40 @@ def test_inspect_prints_a_table_and_writes_json(kohya: Path, tmp_path: Path) -> 
     facts = json.loads((tmp_path / "facts.json").read_text(encoding="utf-8"))
     assert facts["hashes"]["lora_hash"] in done.stdout
     assert facts["parts"]["unet"]["zero_up"] == ["unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"]
-    printed = fulora("lora", "inspect", kohya, "--json", "-")
+    printed = lora("inspect", kohya, "--json", "-")
     assert json.loads(printed.stdout) == facts
 
 
 def test_convert_says_what_it_wrote_and_writes_over_nothing(kohya: Path, tmp_path: Path) -> None:
     to = tmp_path / "new" / "ours.safetensors"
-    done = fulora("lora", "convert", kohya, to, "--format", "diffusers", "--precision", "fp16")
-    assert done.returncode == 0, done.stderr
+    done = lora("convert", kohya, to, "--format", "diffusers", "--precision", "fp16")
+    assert done.exit_code == 0, done.output
     assert f"{to}: diffusers, 1 layers (unet), float16" in done.stdout
     assert {tensor.dtype for tensor in load_file(to).values()} == {torch.float16}
     before = to.read_bytes()
-    refused = fulora("lora", "convert", kohya, to, "--format", "kohya")
-    assert refused.returncode == 2
-    assert "is there already: give another name, or --force" in refused.stderr
+    refused = lora("convert", kohya, to, "--format", "kohya")
+    assert isinstance(refused.exception, LoraError)
+    assert "is there already: give another name, or --force" in str(refused.exception)
     assert to.read_bytes() == before
-    forced = fulora("lora", "convert", kohya, to, "--format", "kohya", "--force")
-    assert forced.returncode == 0, forced.stderr
+    forced = lora("convert", kohya, to, "--format", "kohya", "--force")
+    assert forced.exit_code == 0, forced.output
     assert all(torch.equal(tensor, TENSORS[key]) for key, tensor in load_file(to).items())
 
 
 def test_convert_warns_of_dora_in_kohyas_format(kohya: Path, tmp_path: Path) -> None:
     save_file(TENSORS | {f"{K}.dora_scale": torch.ones(32, 1)}, kohya)
-    done = fulora("lora", "convert", kohya, tmp_path / "dora.safetensors", "--format", "kohya")
+    done = lora("convert", kohya, tmp_path / "dora.safetensors", "--format", "kohya")
     assert "DoRA in kohya's format is ignored by diffusers" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("inspect", "missing.safetensors"), "there is no such LoRA file"),
-        (("convert", "theirs.safetensors", "ours.bin", "--format", "kohya"), "ends in .safetensors"),
-    ],
-)
-def test_what_cannot_be_done_is_one_line_and_code_2(kohya: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = fulora("lora", *arguments, cwd=kohya.parent)
+def test_a_file_that_other_tools_would_not_find_is_not_written(kohya: Path) -> None:
+    refused = lora("convert", kohya, kohya.with_name("ours.bin"), "--format", "kohya")
+    assert isinstance(refused.exception, LoraError)
+    assert "a LoRA file ends in .safetensors" in str(refused.exception)
+
+
+def test_what_cannot_be_done_is_one_line_and_code_2(tmp_path: Path) -> None:
+    done = fulora("lora", "inspect", tmp_path / "missing.safetensors")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "there is no such LoRA file" in done.stderr
     assert "Traceback" not in done.stderr

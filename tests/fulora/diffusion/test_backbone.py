@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 
 from fulora.diffusion.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
 from fulora.diffusion.backbone import BackboneError, load_backbone, networks, quiet, save_backbone
-from fulora.diffusion.conditioning import token_ids
 from fulora.diffusion.config import PretrainConfig
 
 
@@ -164,10 +163,3 @@ def test_a_revision_of_a_folder_is_refused(backbone: Path) -> None:
 def test_an_architecture_of_a_folder_is_refused(backbone: Path) -> None:
     with pytest.raises(BackboneError, match=r"architecture='sd1' is for checkpoint files"):
         load_backbone(backbone, architecture="sd1")
-
-
-def test_a_prompt_that_is_too_long_is_refused(backbone: Path) -> None:
-    tokenizer = load_backbone(backbone).tokenizer
-    assert token_ids(tokenizer, ["a photo", ""]).shape == (2, 32)
-    with pytest.raises(BackboneError, match="has 42 tokens, the backbone reads 32"):
-        token_ids(tokenizer, ["a " * 40])

@@ -3,11 +3,20 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from peft import LoraConfig as Adapter
 
+from fulora.diffusion.architectures import build
 from fulora.diffusion.backbone import load_backbone, quiet
+from fulora.diffusion.conditioning import embed
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import LoraError, add_lora, lora_parameters
-from fulora.diffusion.objective import embed
+from fulora.diffusion.lora import (
+    TEXT_TARGETS,
+    UNET_TARGETS,
+    LoraError,
+    add_lora,
+    all_lora_parameters,
+    lora_parameters,
+)
 
 CONFIG = LoraConfig(rank=2, alpha=6)
 
@@ -26,7 +35,8 @@ def adapted(backbone: Path, cfg: LoraConfig = CONFIG) -> StableDiffusionPipeline
 @torch.no_grad()
 def answer(pipe: StableDiffusionPipeline) -> torch.Tensor:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    predicted: torch.Tensor = pipe.unet(latents, torch.tensor([10, 500]), embed(pipe, ["a photo", "brain"])).sample
+    words = embed(pipe, ["a photo", "brain"]).states
+    predicted: torch.Tensor = pipe.unet(latents, torch.tensor([10, 500]), words).sample
     return predicted
 
 
@@ -67,3 +77,47 @@ def test_kohya_adapts_every_projection_and_attention_only_those_of_attention(bac
 def test_a_second_lora_on_a_pipeline_is_refused(backbone: Path) -> None:
     with pytest.raises(LoraError, match="has a LoRA already"):
         add_lora(adapted(backbone), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale"),
+    [({}, 3.0), ({"rslora": True}, 6 / 2**0.5), ({"dora": True}, 3.0)],
+    ids=["plain", "rslora", "dora"],
+)
+def test_what_is_added_is_scaled_as_published(backbone: Path, settings: dict[str, bool], scale: float) -> None:
+    pipe = adapted(backbone, LoraConfig(rank=2, alpha=6, **settings))
+    layer = pipe.unet.mid_block.attentions[0].proj_in
+    assert layer.scaling["default"] == pytest.approx(scale)
+    assert ("default" in layer.lora_magnitude_vector) == ("dora" in settings)
+
+
+def test_kaiming_is_kohyas_start(backbone: Path) -> None:
+    """Uniform within 1 / sqrt(fan in), which is what kaiming_uniform with a = sqrt(5) gives."""
+    for initialisation, uniform in (("kaiming", True), ("gaussian", False)):
+        pipe = load_backbone(backbone)
+        add_lora(pipe, LoraConfig(rank=8, initialisation=initialisation))  # type: ignore[arg-type]
+        down = pipe.unet.mid_block.attentions[0].transformer_blocks[0].ff.net[2].lora_A["default"].weight
+        assert bool((down.abs() <= down.shape[1] ** -0.5 + 1e-7).all()) == uniform
+        up = pipe.unet.mid_block.attentions[0].proj_in.lora_B["default"].weight
+        assert not up.any()
+
+
+def test_both_text_encoders_of_sdxl_are_adapted(tmp_path: Path) -> None:
+    pipe = build("sdxl", tmp_path, small=True, seed=0)
+    add_lora(pipe, CONFIG)
+    counts = [len(lora_parameters(module)) for module in (pipe.unet, pipe.text_encoder, pipe.text_encoder_2)]
+    assert all(counts)
+    assert len(all_lora_parameters(pipe)) == sum(counts)
+
+
+def test_sd_1_has_kohyas_264_modules(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        pipe = build("sd1", tmp_path, small=False, seed=0)
+        for module, targets in ((pipe.unet, UNET_TARGETS), (pipe.text_encoder, TEXT_TARGETS)):
+            module.requires_grad_(False)
+            module.add_adapter(Adapter(r=8, target_modules=list(targets["kohya"])))
+    ups = [
+        name for module in (pipe.unet, pipe.text_encoder) for name, _ in module.named_parameters() if "lora_B" in name
+    ]
+    assert len(ups) == 264
+    assert sum(p.numel() for p in all_lora_parameters(pipe)) == 589_824 * 8

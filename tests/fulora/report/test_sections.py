@@ -9,8 +9,10 @@ from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.marking import png_info
 from fulora.data.results import Score
 from fulora.report import sections
+from fulora.report.training import over_fitting, training_section
 from fulora.stage import Artifact
 
 
@@ -78,6 +80,40 @@ def test_losses_come_from_the_metrics_of_what_was_trained(tmp_path: Path) -> Non
     (tmp_path / "metrics.jsonl").write_text(
         '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4, "validation_loss": 1}\n'
     )
-    (figure,) = sections.training_section({"real, seed 0": Artifact(tmp_path, "f")}).figures
+    (figure,) = training_section({"real, seed 0": Artifact(tmp_path, "f")}).figures
     assert figure.name == "loss-real--seed-0"
     assert figure.png.startswith(b"\x89PNG")
+
+
+def test_over_fitting_is_where_held_out_patients_and_trained_ones_part() -> None:
+    falling = [(0, 0.4), (50, 0.3), (100, 0.2)]
+    assert over_fitting("LoRA", falling, falling) == (
+        "LoRA: the loss on patients not trained on was lowest at the end, 0.2000 after step 100."
+    )
+    unseen = [(0, 0.4), (50, 0.3), (100, 0.35)]
+    assert "lowest after step 50, 0.3000, and 0.3500 after step 100" in over_fitting("LoRA", unseen, falling)
+    assert "fell from 0.3000 to 0.2000: over-fitting starts about there" in over_fitting("LoRA", unseen, falling)
+    assert "rose from 0.3000 to 0.3500: both losses turn about there" in over_fitting("LoRA", unseen, unseen)
+
+
+def test_sample_grids_are_shown_large_with_what_their_rows_are(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(f'{{"step": {n}, "seen_loss": {1 - n / 10}, "validation_loss": {1 - n / 20}}}\n' for n in range(3))
+    )
+    (tmp_path / "samples").mkdir()
+    row = Image(
+        file_name="x.png", image_id="x", plane="other", split="train", origin="synthetic", source="fulora", site="",
+        patient="", caption="a photo; another", seed="1", generator="g", width=40, height=20, sha256="",
+    )  # fmt: skip
+    for step in range(0, 900, 100):
+        path = tmp_path / "samples" / f"step_{step:06d}.png"
+        Pil.fromarray(np.full((20, 40), step // 10, np.uint8)).save(path, pnginfo=png_info(row))
+    section = training_section({"LoRA": Artifact(tmp_path, "f")})
+    assert [figure.name for figure in section.figures] == [
+        "loss-lora", "samples-lora-0", "samples-lora-300", "samples-lora-500", "samples-lora-800",
+    ]  # fmt: skip
+    assert "LoRA after step 300" in section.figures[2].caption
+    assert "Rows: a photo; another." in section.figures[2].caption
+    with Pil.open(BytesIO(section.figures[2].png)) as opened:
+        assert opened.size == (40 * 27, 20 * 27)
+    assert "lowest at the end" in section.text[1]
