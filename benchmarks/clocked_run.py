@@ -84,24 +84,24 @@ def config(given: argparse.Namespace, side: str) -> LoraConfig:
     )
 
 
-def run_fulora(given: argparse.Namespace, side: str) -> float:
-    """Train; the seconds it took once pictures and backbone were loaded."""
+def run_fulora(given: argparse.Namespace, side: str) -> Numbers:
+    """Train; what it took once pictures and backbone were loaded."""
     folder: Path = given.train_data_dir
     rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     pictures = [np.asarray(Image.open(folder / row["file_name"])) for row in rows]
     pipe = load_backbone(given.pretrained_model_name_or_path)
-    started = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     fit(given.output_dir, config(given, side), pipe, Examples(pictures, [row["text"] for row in rows]))
-    return time.perf_counter() - started
+    return {"fit_seconds": time.perf_counter() - wall, "fit_processor_seconds": time.process_time() - processor}
 
 
 def run(side: str, arguments: Sequence[str]) -> Numbers:
     """What a run of fulora's, or of a script that has the options of diffusers', took."""
     given, _ = plain_lora.options().parse_known_args(arguments)
-    clock, fit_seconds = Clock(WARM_UP, given.max_train_steps), 0.0
+    clock, whole = Clock(WARM_UP, given.max_train_steps), {}
     register_optimizer_step_post_hook(clock)
     if side in FULORA:
-        fit_seconds = run_fulora(given, side)
+        whole = run_fulora(given, side)
     else:
         sys.argv = [side, *arguments]
         runpy.run_path(side, run_name="__main__")
@@ -109,9 +109,9 @@ def run(side: str, arguments: Sequence[str]) -> Numbers:
     return {
         "seconds_a_step": wall,
         "processor_seconds_a_step": processor,
-        "fit_seconds": fit_seconds,
         "peak_mb": peak_mb(),
         "parameters": parameters(given.output_dir),
+        **whole,
     }
 
 
@@ -138,6 +138,7 @@ def parameters(folder: Path) -> int:
 class Setting:
     """What is trained, on what."""
 
+    architecture: str
     resolution: int
     precision: str
     batch_size: int
@@ -148,7 +149,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder with the backbone and the pictures, the device, and the script of the user's."""
+    """A folder with backbones (by architecture) and pictures, the device, and the script of the user's."""
 
     folder: Path
     device: str
@@ -191,7 +192,7 @@ class Bench:
 
     def _options(self, setting: Setting, out: Path) -> dict[str, object]:
         return {
-            "pretrained_model_name_or_path": self.folder / "backbone",
+            "pretrained_model_name_or_path": self.folder / setting.architecture,
             "train_data_dir": self.pictures(setting.images, setting.resolution),
             "output_dir": out,
             "resolution": setting.resolution,

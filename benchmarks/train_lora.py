@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 from clocked_run import FULORA, WARM_UP, Bench, Numbers, Setting
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from fulora.diffusion.architectures import build
+from fulora.diffusion.architectures import Pipeline, build
 from fulora.diffusion.backbone import load_backbone, save_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora import add_lora
@@ -37,8 +39,31 @@ RESULT = Path(__file__).parent / "results" / "train_lora.json"
 PEAK_TFLOPS = {"H200": 790.0, "H100 80GB HBM3": 790.0, "A100": 312.0}
 """Dense bf16 of a device with this in its name: what large products reach on Hopper, the data sheet's on A100."""
 
+ARCHITECTURES = ("small", "quarter", "sd15")
 NO_GPU = {"rows": None, "reason": "this machine has no GPU; run it again on one that has"}
+COSTS = ("seconds_a_step", "processor_seconds_a_step", "fit_seconds", "fit_processor_seconds", "peak_mb")
 Table = dict[str, Any]
+
+
+def backbone(architecture: str, folder: Path) -> Pipeline:
+    """SD 1.x with random weights: the tiny one of the tests, one a quarter as wide as SD 1.5, or all of SD 1.5.
+
+    A quarter as wide, the parts stand to each other as in SD 1.5 (the autoencoder's forward is about two thirds of the
+    UNet's forward and backward), which the tiny one, all attention and calls of functions, does not show.
+    """
+    pipe = build("sd1", folder, small=architecture != "sd15", seed=0)
+    if architecture != "quarter":
+        return pipe
+    torch.manual_seed(0)
+    unet = {"block_out_channels": (80, 160, 320, 320), "cross_attention_dim": 192, "norm_num_groups": 16}
+    vae = {"block_out_channels": (32, 64, 128, 128), "norm_num_groups": 8}
+    text = {"hidden_size": 192, "intermediate_size": 768, "projection_dim": 192}
+    pipe.register_modules(
+        unet=UNet2DConditionModel.from_config({**pipe.unet.config, **unet}),
+        vae=AutoencoderKL.from_config({**pipe.vae.config, **vae}),
+        text_encoder=CLIPTextModel(CLIPTextConfig.from_dict(pipe.text_encoder.config.to_dict() | text)).eval(),
+    )
+    return pipe
 
 
 def compare(bench: Bench, sides: Sequence[str], setting: Setting, repeats: int) -> Table:
@@ -49,7 +74,7 @@ def compare(bench: Bench, sides: Sequence[str], setting: Setting, repeats: int) 
             found[side].append(bench.run(side, setting))
     counts = {side: runs[0]["parameters"] for side, runs in found.items() if side != "fulora_text_encoder_trained"}
     assert len(set(counts.values())) == 1, f"not the same work: {counts} parameters"
-    tflop = tflop_a_sample(bench.folder / "backbone", setting)
+    tflop = tflop_a_sample(bench.folder / setting.architecture, setting)
     ratios = {
         f"{ours} / {theirs}": _ratios(found[ours], found[theirs])
         for ours in sides
@@ -108,38 +133,34 @@ def peak_tflops() -> float | None:
 
 def varied(base: Setting) -> dict[str, list[Setting]]:
     """Settings in which one thing alone differs."""
-    per_epoch = base.batch_size
     return {
         "steps": [replace(base, steps=base.steps * n) for n in (1, 2, 4, 8)],
-        "images": [replace(base, images=per_epoch * n) for n in (4, 12, 24, 48)],
+        "images": [replace(base, images=base.images * n) for n in (1, 2, 4, 8)],
         "rank": [replace(base, rank=n) for n in (4, 16, 64, 128)],
         "resolution": [replace(base, resolution=base.resolution * n // 2) for n in (1, 2, 3, 4)],
     }
 
 
 def cost(bench: Bench, base: Setting, repeats: int) -> Table:
-    """Fulora's seconds a step and in all against steps, images, rank and pixels, each varied alone, and the lines.
+    """What fulora's training takes against steps, images, rank and pixels, each varied alone, and the straight lines.
 
-    In all: from the loaded pictures and backbone to the LoRA's file.
+    `fit` is all from the loaded pictures and backbone to the LoRA's file.
     """
-    table = varied(base)
-    points = list(dict.fromkeys(setting for settings in table.values() for setting in settings))
+    settings = varied(base)
+    points = list(dict.fromkeys(setting for some in settings.values() for setting in some))
     found: dict[Setting, list[Numbers]] = {point: [] for point in points}
     for _ in range(repeats):
         for point in points:
             found[point].append(bench.run("fulora", point))
     result: Table = {"base": asdict(base), "repeats": repeats}
-    for name, settings in table.items():
-        values = [getattr(setting, name) for setting in settings]
+    for name, some in settings.items():
+        values = [getattr(setting, name) for setting in some]
         x = [value**2 for value in values] if name == "resolution" else values
-        columns = {
-            key: [statistics.median(run[key] for run in found[setting]) for setting in settings]
-            for key in ("seconds_a_step", "fit_seconds", "peak_mb")
-        }
+        columns = {key: [statistics.median(run[key] for run in found[setting]) for setting in some] for key in COSTS}
         result[name] = {
             "values": values,
             **{key: [float(f"{y:.4g}") for y in column] for key, column in columns.items()},
-            "lines": {key: line(x, columns[key]) for key in ("seconds_a_step", "fit_seconds")},
+            "lines": {key: line(x, column) for key, column in columns.items()},
         }
     return result
 
@@ -152,14 +173,14 @@ def line(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
     return {"slope": float(f"{slope:.3g}"), "intercept": float(f"{intercept:.3g}"), "farthest": round(deviation, 3)}
 
 
-def plot(found: Table, path: Path) -> None:
-    """Seconds a step, and in all, against each thing varied, with the lines."""
+def plot(found: Table, path: Path, device: str) -> None:
+    """Seconds a step, and in all, against each thing varied, with the lines: of the processor where that computes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     axes = figure.subplots(2, 4)
     for column, name in enumerate(("steps", "images", "rank", "resolution")):
-        for row, key in enumerate(("seconds_a_step", "fit_seconds")):
+        for row, key in enumerate(COSTS[1::2] if device == "cpu" else COSTS[0:3:2]):
             axis, part = axes[row][column], found[name]
             x = [value**2 for value in part["values"]] if name == "resolution" else part["values"]
             axis.plot(x, part[key], "o")
@@ -176,21 +197,21 @@ def options() -> argparse.Namespace:
     """What was asked for; what was not said depends on whether there is a GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--architecture", choices=["small", "sd15"], help="small on a CPU, sd15 on a GPU")
+    parser.add_argument("--architecture", nargs="+", choices=ARCHITECTURES, help="small and quarter, or sd15 on a GPU")
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="fp32 on a CPU, bf16 on a GPU")
     parser.add_argument("--resolution", type=int, help="128 px on a CPU, 512 px on a GPU")
     parser.add_argument("--batch-sizes", type=int, nargs="+", help="8 on a CPU; 1, 4 and 16 on a GPU")
-    parser.add_argument("--steps", type=int, default=50, help=f"measured in each run, after {WARM_UP} that are not")
+    parser.add_argument("--steps", type=int, default=20, help=f"measured in each run, after {WARM_UP} that are not")
     parser.add_argument("--images", type=int, default=96, help="a multiple of every batch size")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--cost-repeats", type=int, default=3, help="0 leaves the cost table out")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cost-repeats", type=int, default=2, help="0 leaves the cost table out")
     parser.add_argument("--sides", nargs="+", choices=[*FULORA, "plain", "reference"])
     parser.add_argument("--reference-script", type=Path, help="your copy of diffusers' train_text_to_image_lora.py")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--plot", type=Path, help="a PNG, or a folder for it")
     given = parser.parse_args()
     gpu = given.device == "cuda"
-    given.architecture = given.architecture or ("sd15" if gpu else "small")
+    given.architecture = given.architecture or (["sd15"] if gpu else ["small", "quarter"])
     given.precision = given.precision or ("bf16" if gpu else "fp32")
     given.resolution = given.resolution or (512 if gpu else 128)
     given.batch_sizes = given.batch_sizes or ([1, 4, 16] if gpu else [8])
@@ -206,17 +227,19 @@ def options() -> argparse.Namespace:
 def measure(given: argparse.Namespace) -> Table:
     """All rows of one device, and the cost table."""
     settings = [
-        Setting(given.resolution, given.precision, size, given.steps, given.images) for size in given.batch_sizes
+        Setting(architecture, given.resolution, given.precision, size, given.steps, given.images)
+        for architecture in given.architecture
+        for size in given.batch_sizes
     ]
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), given.device, given.reference_script)
-        pipe = build("sd1", bench.folder, small=given.architecture == "small", seed=0)
-        save_backbone(pipe, bench.folder / "backbone", half=False)
+        for architecture in given.architecture:
+            save_backbone(backbone(architecture, bench.folder / "made"), bench.folder / architecture, half=False)
         rows = [compare(bench, given.sides, setting, given.repeats) for setting in settings]
-        costs = cost(bench, settings[0], given.cost_repeats) if given.cost_repeats else None
+        base = Setting(given.architecture[0], given.resolution, given.precision, batch_size=4, steps=20, images=48)
+        costs = cost(bench, base, given.cost_repeats) if given.cost_repeats else None
     return {
         "machine": machine(),
-        "architecture": given.architecture,
         "reference": reference(given.reference_script),
         "repeats": given.repeats,
         "rows": rows,
@@ -248,7 +271,7 @@ def main() -> None:
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
     if given.plot and found["cost"]:
-        plot(found["cost"], given.plot)
+        plot(found["cost"], given.plot, given.device)
 
 
 if __name__ == "__main__":

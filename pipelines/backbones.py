@@ -68,18 +68,32 @@ def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Mode
     Raises:
         MissingInputError: a folder of weights is not there.
     """
+    return Models(get_backbone(config, data_root, work), get_clip(config, data_root, work))
+
+
+def get_backbone(config: BackboneConfig, data_root: Path, work: Workspace) -> Backbone | Source:
+    """The Stable Diffusion alone, for a study without CLIP."""
     match config:
         case Demo():
-            return Models(work.read(ASSETS / "diffusion"), work.read(ASSETS / "clip"))
+            return work.read(ASSETS / "diffusion")
         case Folders():
-            return Models(
-                work.read(config.diffusion, hint="Place a diffusers folder there, or set backbone.diffusion=FOLDER."),
-                work.read(config.clip, hint="Place open_clip_config.json and open_clip_model.safetensors there."),
-            )
+            hint = "Place a diffusers folder there, or set backbone.diffusion=FOLDER."
+            return work.read(config.diffusion, hint=hint)
         case Hub():
-            return Models(work.run(fetch_backbone, config.diffusion), work.run(fetch_clip, config.clip))
+            return work.run(fetch_backbone, config.diffusion)
         case OnSite():
-            images = curated(config.images, data_root, work)
-            return Models(
-                work.run(pretrain, config.diffusion, images=images), work.run(pretrain_clip, config.clip, images=images)
-            )
+            return work.run(pretrain, config.diffusion, images=curated(config.images, data_root, work))
+
+
+def get_clip(config: BackboneConfig, data_root: Path, work: Workspace) -> ClipWeights | Source:
+    """The CLIP alone."""
+    match config:
+        case Demo():
+            return work.read(ASSETS / "clip")
+        case Folders():
+            hint = "Place open_clip_config.json and open_clip_model.safetensors there."
+            return work.read(config.clip, hint=hint)
+        case Hub():
+            return work.run(fetch_clip, config.clip)
+        case OnSite():
+            return work.run(pretrain_clip, config.clip, images=curated(config.images, data_root, work))

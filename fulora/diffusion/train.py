@@ -112,7 +112,7 @@ def fit(
             for done in track(range(start + 1, cfg.steps + 1), "LoRA", start=start):
                 norm = step(learner, cfg, data, done)
                 if done % cfg.log_every == 0 or done == cfg.steps:
-                    _write(log, done, loss=learner.watch.mean(done), grad_norm=norm.item())
+                    _write(log, done, loss=learner.watch.mean(done), **_norm(learner, norm))
                 look(out, cfg, learner, data, log, done)
                 stop = (together.count == 1 or done % ASKED_EVERY == 0) and together.any(asked())
                 if done % cfg.checkpoint_every == 0 or stop:
@@ -263,6 +263,12 @@ def _save(out: Path, learner: Learner, done: int, run: str) -> None:
         raise TrainingDivergedError(f"the weights are not finite after step {done}: lower the learning rates")
     if learner.processes.first:
         save_checkpoint(out, done, {"run": run, **learner.state()})
+
+
+def _norm(learner: Learner, norm: Float[Tensor, ""]) -> dict[str, float]:
+    """The gradients' norm for the log; not of a step that fp16's scaler skips because they overflowed."""
+    skipped = learner.scaler.is_enabled() and not norm.isfinite()
+    return {} if skipped else {"grad_norm": norm.item()}
 
 
 def _write(log: MetricsLog | None, done: int, **values: float) -> None:

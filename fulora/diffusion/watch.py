@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fulora.training import TrainingDivergedError
@@ -37,7 +38,7 @@ class LossWatch:
         Raises:
             TrainingDivergedError: one is not finite, or the last 20 are a spike.
         """
-        losses = [loss.item() for loss in self.unread]
+        losses = torch.stack(self.unread).tolist() if self.unread else []
         self.unread = []
         for number, loss in enumerate(losses, step - len(losses) + 1):
             if not math.isfinite(loss):

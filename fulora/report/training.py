@@ -4,16 +4,34 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from PIL import Image as Pil
 
+from fulora.data.labels import Plane, Split
+from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
 from fulora.report.figures import plot_losses
 from fulora.report.page import Figure, Section
+from fulora.report.tables import Table
 from fulora.stage import Artifact
 
 SHOWN = 4
+SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
+
+
+def images_section(images: ImageSet) -> Section:
+    """How many images of how many patients each plane has in each split."""
+    rows = {split: images.rows(split) for split in SPLITS_SHOWN}
+    planes = [plane for plane in get_args(Plane) if any(row.plane == plane for found in rows.values() for row in found)]
+    lines = [(plane, *(str(sum(row.plane == plane for row in found)) for found in rows.values())) for plane in planes]
+    lines.append(("all images", *(str(len(found)) for found in rows.values())))
+    lines.append(("patients", *(str(len({row.patient_key for row in found})) for found in rows.values())))
+    table = Table(
+        "Images by plane", "How many images are trained on and validated on.", ("plane", *SPLITS_SHOWN), tuple(lines)
+    )
+    return Section("Images", ("Nobody is in two splits.",), (table,), ())
 
 
 def training_section(curves: Mapping[str, Artifact]) -> Section:

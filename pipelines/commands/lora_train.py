@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from pipelines.backbones import ASSETS
 if TYPE_CHECKING:
     from fulora.data.manifest import ImageSet
     from fulora.diffusion.config import LoraConfig
+    from fulora.diffusion.examples import Examples
 
 DEMO = "demo"
 
@@ -36,10 +37,13 @@ def train(
         str | None, typer.Option("--config", help="Take the `lora:` settings of this config, e.g. paper/fu_lora.")
     ] = None,
     prior: Annotated[Path | None, typer.Option(help="An image set that must not be unlearned.")] = None,
-    test: Annotated[Path | None, typer.Option(help="An image set of the test: no patient or picture may be in it.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="An image set whose validation and test patients must not be trained on.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag or commit.")] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Of a checkpoint file that does not tell: sd1, sd2-base, sd2-v or sdxl.")
+        Literal["sd1", "sd2-base", "sd2-v", "sdxl"] | None,
+        typer.Option(help="Of a checkpoint file that does not tell."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count everything; train nothing.")] = False,
     work: Annotated[Path, typer.Option("--work", help="Folder that curated images are kept in.")] = Path("work"),
@@ -51,29 +55,59 @@ def train(
 
       fulora lora train work/curate-0123456789abcdef --backbone sd15 --out lora --dry-run
 
-      fulora lora train my_images images.patient_pattern='Patient(\\d+)' sizes=buckets rank=32 steps=2000 --backbone sd15
+      fulora lora train my_images images.patient_pattern='Patient(\\d+)' sizes=buckets rank=32 --backbone sd15
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
+    from fulora.data.manifest import ImageSet
     from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.examples import load_examples
     from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.train import fit
+    from fulora.diffusion.material import fit_material, read_material
 
     progress.show(not quiet and os.environ.get("RANK", "0") == "0")
     cfg, of_images = _settings(config, overrides or [])
-    real = _image_set(images, of_images, work)
-    rows, held_out = real.rows("train"), real.rows("validation")
-    source = ASSETS / "diffusion" if backbone == DEMO else backbone
+    pair = [None if folder is None else ImageSet(folder, "") for folder in (prior, test)]
+    material = read_material(_image_set(images, of_images, work), pair[0], pair[1])
+    name, digest, source = _backbone(backbone, revision, work)
     pipe = load_backbone(source, revision=revision, architecture=architecture)
-    fit(
-        out,
-        cfg,
-        pipe,
-        load_examples(real, rows),
-        validation=load_examples(real, held_out) if held_out else None,
-    )
+    if _finished(out, cfg, material.images):
+        print(out / FILE)
+        return
+    fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     print(out / FILE)
+
+
+def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
+    """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
+    from fulora.workspace import content_digest
+
+    source = ASSETS / "diffusion" if named == DEMO else Path(named)
+    if source.exists():
+        return (DEMO if named == DEMO else source.name), content_digest(source, work / ".digests.json")[:16], source
+    return named, revision or "", named
+
+
+def _finished(out: Path, cfg: "LoraConfig", images: "Examples") -> bool:
+    """Whether `out` holds the LoRA that was asked for.
+
+    Raises:
+        LoraError: it holds another one.
+    """
+    from fulora.config import identity
+    from fulora.diffusion.examples import Facts
+    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora_files import FILE
+    from fulora.diffusion.lora_metadata import facts_in, settings_in
+    from fulora.diffusion.lora_read import read_lora
+    from fulora.diffusion.train import counted
+
+    if not (out / FILE).is_file():
+        return False
+    header = read_lora(out / FILE).metadata
+    made = settings_in(header), facts_in(header).get("images_digest")
+    if made != (identity(cfg), counted(Facts(), images).images_digest):
+        raise LoraError(f"{out}: it holds another finished LoRA, of other images or settings: give another --out")
+    return True
 
 
 def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, dict[str, object]]":

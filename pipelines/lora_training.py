@@ -1,0 +1,35 @@
+"""The study that only trains a LoRA: its curve, where over-fitting starts, and what it draws on the way."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fulora.config import Config, Runtime
+from fulora.data.results import Report
+from fulora.diffusion.config import LoraConfig
+from fulora.intake.config import CurateConfig
+from fulora.workspace import Workspace
+from pipelines.backbones import BackboneConfig, get_backbone
+from pipelines.sources import curated
+from pipelines.stages.report_training import ReportTrainingConfig, report_training
+from pipelines.stages.train_lora import train_lora
+
+
+class LoraTrainingConfig(Config):
+    """Images, a backbone, and how to train. The validation split of `images` is of people not trained on."""
+
+    study: Literal["lora_training"]
+    data_root: Annotated[Path, Runtime] = Path("data")
+    images: CurateConfig
+    backbone: BackboneConfig
+    lora: LoraConfig = Field(default_factory=LoraConfig)
+    report: ReportTrainingConfig
+
+
+def run(cfg: LoraTrainingConfig, work: Workspace) -> Report:
+    """Curate, train, report."""
+    images = curated(cfg.images, cfg.data_root, work)
+    backbone = get_backbone(cfg.backbone, cfg.data_root, work)
+    lora = work.run(train_lora, cfg.lora, backbone=backbone, images=images)
+    return work.run(report_training, cfg.report, images=images, curves={"LoRA": lora})
