@@ -4,9 +4,7 @@ What is followed is every storage from its allocation to its release, so weights
 the backward pass needs, casts, gradient checkpointing and accumulation count for what they are.
 """
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,40 +12,26 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]  # accelerate needs it
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import OMITTED, networks, quiet
 from fulora.diffusion.batches import Batch
 from fulora.diffusion.buckets import Size
-from fulora.diffusion.conditioning import Pipeline, embed, text_encoders, unet_arguments
+from fulora.diffusion.conditioning import embed, text_encoders, unet_arguments
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.learner import Learner, cast_and_adapt
 from fulora.diffusion.lora import all_lora_parameters
 from fulora.diffusion.objective import ENCODED_PIXELS, encode
+from fulora.diffusion.storages import allocate, following, normalise_in_fp32, replace
 from fulora.diffusion.train import batch_error
 from fulora.diffusion.watch import LossWatch
 from fulora.processes import Processes
-
-CPU_BLOCK, GPU_BLOCK = 64, 512
-"""Bytes that an allocation is rounded up to."""
 
 CUBLAS = 32 * 2**20
 """What PyTorch gives cuBLAS to work in, on a Hopper GPU."""
 
 KERNELS = 50 * 2**20
 """What oneDNN compiles and keeps on a CPU's first steps, about."""
-
-MMAP = 32 * 2**20
-"""Blocks from this size on go back to the system when they are freed (glibc); smaller ones leave holes."""
-
-HOLES = 0.75
-"""Share of the activations in such smaller blocks that the holes take beside them: measured with SD 1.5 on a CPU."""
-
-CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
-NORMALISATIONS = (torch.nn.functional.group_norm, torch.nn.functional.layer_norm)
 
 
 @dataclass(frozen=True)
@@ -75,15 +59,18 @@ def predict_memory(
         prior: whether there are prior images, which are counted in `sizes` too.
     """
     loaded = sum(tensor.nbytes for module in networks(pipe) for tensor in _tensors(module) if not tensor.is_meta)
-    python = psutil.Process().memory_info().rss - loaded + KERNELS
-    sketch = outline(pipe, cfg)
-    rest = sum(tensor.nbytes for module in networks(sketch) if module is not sketch.vae for tensor in _tensors(module))
-    rounds = 2 if cfg.accumulation > 1 or prior else 1  # the second finds the gradients of the first
-    return Memory(
-        gpu=CUBLAS + max(_encoding(sketch, sizes, True), _training(sketch, cfg, sizes, captions, rounds, True)),
-        cpu=python
-        + max(rest + _encoding(sketch, sizes, False), _training(sketch, cfg, sizes, captions, rounds, False)),
+    python = psutil.Process().memory_info().rss - loaded
+    on_gpu, on_cpu = outline(pipe, cfg), outline(pipe, cfg)
+    others = sum(t.nbytes for module in networks(on_cpu) if module is not on_cpu.vae for t in _tensors(module))
+    gpu = max(
+        encoding_peak(on_gpu, sizes, gpu=True),
+        training_peak(on_gpu, cfg, sizes, captions, gpu=True, prior=prior),
     )
+    cpu = max(
+        encoding_peak(on_cpu, sizes, gpu=False) + others,
+        training_peak(on_cpu, cfg, sizes, captions, gpu=False, prior=prior),
+    )
+    return Memory(gpu=CUBLAS + gpu, cpu=python + KERNELS + cpu)
 
 
 def outline(pipe: Pipeline, cfg: LoraConfig) -> Pipeline:
@@ -110,26 +97,34 @@ def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
     yield from module.buffers()
 
 
-def _encoding(sketch: Pipeline, sizes: Mapping[Size, int], gpu: bool) -> int:
-    """The peak while the autoencoder, which is counted, reads the largest batch of each size."""
-    with _following(gpu) as live:
-        _allocate(sketch.vae)
+def encoding_peak(sketch: Pipeline, sizes: Mapping[Size, int], *, gpu: bool) -> int:
+    """The peak, in bytes, while the autoencoder of an outlined pipeline reads the largest batch there is, with its
+    weights."""
+    batches = [(size, max(1, min(32, count, ENCODED_PIXELS // (size[0] * size[1])))) for size, count in sizes.items()]
+    (width, height), count = max(batches, key=lambda batch: batch[0][0] * batch[0][1] * batch[1])
+    with following(gpu) as live:
+        allocate(sketch.vae)
         live.mark()
-        for (width, height), count in sizes.items():
-            at_once = max(1, min(32, count, ENCODED_PIXELS // (width * height)))
-            encode(sketch.vae, [np.zeros((height, width), np.uint8)] * at_once)
+        encode(sketch.vae, [np.zeros((height, width), np.uint8)] * count)
     return live.resident()
 
 
-def _training(
-    sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: Sequence[str], rounds: int, gpu: bool
+def training_peak(
+    sketch: Pipeline,
+    cfg: LoraConfig,
+    sizes: Mapping[Size, int],
+    captions: Sequence[str],
+    *,
+    gpu: bool,
+    prior: bool = False,
 ) -> int:
-    """The peak of an update, and of a sample grid where there are some, beside all that stays from step to step."""
-    with _following(gpu) as live:
+    """The peak, in bytes, of the updates of an outlined pipeline, of its sample grids, and of writing the file on a CPU,
+    with all that stays from step to step. Arguments are those of `predict_memory`."""
+    with following(gpu) as live:
         learner = _learner(sketch, cfg, captions, gpu)
         kept = _bytes(_state_bytes(learner.parameters, cfg) + _latent_bytes(sketch, cfg, sizes))
         live.mark()
-        for _ in range(rounds):
+        for _ in range(2 if cfg.accumulation > 1 or prior else 1):  # the second finds gradients of the first
             loss = batch_error(learner, cfg, _batch(sketch, cfg, sizes, captions), learner.unet).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             del loss
@@ -143,16 +138,18 @@ def _training(
 
 def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bool) -> Learner:
     """As `build_learner` leaves it: text encoders that do not learn embed every caption, and leave a GPU."""
-    _allocate(sketch.unet, channels_last=gpu)
+    allocate(sketch.unet, channels_last=gpu)
     encoders = list(text_encoders(sketch).values())
     for module in encoders if gpu else [*encoders, sketch.vae]:
-        _allocate(module)
+        allocate(module)
+    for module in [sketch.unet, *encoders] if gpu and cfg.precision != "fp32" else []:
+        normalise_in_fp32(module)
     texts = None
     if cfg.text_encoder_learning_rate == 0:
         with torch.no_grad():
             texts = {text: embed(sketch, [text], cfg.clip_skip).to(sketch.unet.dtype) for text in {*captions, ""}}
         for module in encoders if gpu else []:
-            _replace(module, lambda tensor: tensor.to("meta"))
+            replace(module, lambda tensor: tensor.to("meta"))
     parameters = all_lora_parameters(sketch)
     return Learner(
         pipe=sketch,
@@ -186,7 +183,7 @@ def _sample_grid(learner: Learner, cfg: LoraConfig, size: Size, caption: str, gp
     """One step of the sampler for the pictures of a caption, with and without it, and their decoding."""
     count = cfg.samples.per_caption if cfg.samples else 0
     if gpu:
-        _allocate(learner.pipe.vae)
+        allocate(learner.pipe.vae)
     with learner.autocast():
         arguments = unet_arguments(learner.conditioning([caption] * 2 * count, cfg.clip_skip), size[::-1])
         noise = _latents(learner.pipe, 2 * count, size).to(learner.dtype)
@@ -216,101 +213,3 @@ def _latent_bytes(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int]) 
 
 def _bytes(count: int) -> Tensor:
     return torch.empty(count, dtype=torch.uint8)
-
-
-def _allocate(module: torch.nn.Module, *, channels_last: bool = False) -> None:
-    """Give a module on the meta device weights without numbers."""
-
-    def allocated(tensor: Tensor) -> Tensor:
-        last = channels_last and tensor.dim() == 4
-        form = torch.channels_last if last else torch.contiguous_format
-        return torch.empty(tensor.shape, dtype=tensor.dtype, memory_format=form)
-
-    _replace(module, allocated)
-
-
-@torch.no_grad()
-def _replace(module: torch.nn.Module, make: Callable[[Tensor], Tensor]) -> None:
-    """`Module.to` cannot do it: it swaps tensors, which those without numbers do not allow."""
-    for part in module.modules():
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                part._parameters[name] = torch.nn.Parameter(make(parameter), parameter.requires_grad)
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = make(buffer)
-
-
-class _Live(TorchDispatchMode):
-    """Follows all storages, and the peaks of their bytes.
-
-    Args:
-        block: bytes that an allocation is rounded up to.
-        holes: whether freed small blocks leave holes, and convolutions copy their weights, as on a CPU.
-    """
-
-    def __init__(self, block: int, holes: bool) -> None:
-        super().__init__()
-        self.block, self.holes = block, holes
-        self.now = self.peak = self.small = self.small_peak = self.small_before = 0
-        self.known: dict[int, weakref.ref[Any]] = {}
-
-    def mark(self) -> None:
-        """From here on, what is allocated comes and goes with every step."""
-        self.small_before = self.small_peak = self.small
-
-    def resident(self) -> int:
-        """The peak, with the holes."""
-        return self.peak + self._hollow()
-
-    def settled(self) -> int:
-        """What is there now, small blocks as many as there ever were."""
-        return self.now - self.small + self.small_peak + self._hollow()
-
-    def _hollow(self) -> int:
-        return int(HOLES * (self.small_peak - self.small_before)) if self.holes else 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for item in tree_leaves(result):
-            if isinstance(item, Tensor):
-                self._follow(item.untyped_storage())
-        if self.holes and function in CONVOLUTIONS:
-            weight = args[1] if function is CONVOLUTIONS[0] else args[2]
-            self.peak = max(self.peak, self.now + weight.nbytes)
-        return result
-
-    def _follow(self, storage: Any) -> None:
-        key, size = storage._cdata, -(-storage.nbytes() // self.block) * self.block
-        if key in self.known:
-            return
-
-        def gone(_: object) -> None:
-            del self.known[key]
-            self._add(-size)
-
-        self.known[key] = weakref.ref(storage, gone)
-        self._add(size)
-
-    def _add(self, size: int) -> None:
-        self.now += size
-        self.small += size if abs(size) < MMAP else 0
-        self.peak, self.small_peak = max(self.peak, self.now), max(self.small_peak, self.small)
-
-
-class _NormalisedInFp32(TorchFunctionMode):
-    """Normalisations as CUDA's autocast does them; the CPU's leaves them in the precision of their input."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in NORMALISATIONS and torch.is_autocast_enabled("cpu"):
-            args = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
-            kwargs = {name: arg.float() if isinstance(arg, Tensor) else arg for name, arg in (kwargs or {}).items()}
-        return function(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _following(gpu: bool) -> Iterator[_Live]:
-    """Inside, tensors have no numbers, and the storages are followed as those of a GPU or of the CPU."""
-    live = _Live(GPU_BLOCK if gpu else CPU_BLOCK, holes=not gpu)
-    with FakeTensorMode(allow_non_fake_inputs=True), live, _NormalisedInFp32() if gpu else nullcontext():
-        yield live

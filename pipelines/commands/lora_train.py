@@ -62,7 +62,7 @@ def train(
     from fulora.data.manifest import ImageSet
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.material import fit_material, read_material
+    from fulora.diffusion.material import fit_material, plan_material, read_material
 
     progress.show(not quiet and os.environ.get("RANK", "0") == "0")
     cfg, of_images = _settings(config, overrides or [])
@@ -70,6 +70,9 @@ def train(
     material = read_material(_image_set(images, of_images, work), pair[0], pair[1])
     name, digest, source = _backbone(backbone, revision, work)
     pipe = load_backbone(source, revision=revision, architecture=architecture)
+    if dry_run:
+        print("\n".join(plan_material(cfg, pipe, material).lines()))
+        return
     if _finished(out, cfg, material.images):
         print(out / FILE)
         return

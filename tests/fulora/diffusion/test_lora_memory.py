@@ -1,0 +1,211 @@
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from jaxtyping import UInt8
+
+from fulora.diffusion import train
+from fulora.diffusion.architectures import build
+from fulora.diffusion.backbone import load_backbone, networks
+from fulora.diffusion.config import LoraConfig, SamplesConfig
+from fulora.diffusion.examples import Examples
+from fulora.diffusion.lora import add_lora, all_lora_parameters
+from fulora.diffusion.memory import optimizer_bytes, outline, predict_memory, training_peak
+from fulora.diffusion.optimizers import build_optimizer
+from fulora.diffusion.storages import CPU_BLOCK, MMAP, Live, following
+
+Images = UInt8[np.ndarray, "10 32 32"]
+CONFIG = LoraConfig(rank=2, batch_size=2, steps=2, log_every=1, device="cpu", checkpoint_every=100)
+SIZES = Counter({(64, 64): 4})
+CAPTIONS = ["a photo of fetal brain", "a photo of fetal femur"] * 2
+
+
+def with_settings(**settings: object) -> LoraConfig:
+    return LoraConfig.model_validate(CONFIG.model_dump() | settings)
+
+
+def on_gpu(folder: Path, size_px: int = 32, **settings: object) -> int:
+    cfg = with_settings(**settings)
+    sizes = Counter({(size_px, size_px): 4})
+    return training_peak(outline(load_backbone(folder), cfg), cfg, sizes, CAPTIONS, gpu=True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"text_encoder_learning_rate": 0.0, "rank": 16},
+        {"gradient_checkpointing": True, "accumulation": 2, "batch_size": 4},
+        {"precision": "bf16", "keep": "best", "ema_decay": 0.9},
+    ],
+)
+def test_the_real_steps_use_what_was_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> None:
+    """The same count of storages, over the real trainer with real numbers, from its second step on."""
+    cfg, pipe = with_settings(**settings), build("sd1", tmp_path / "sd1", small=True, seed=0)
+    pictures = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64)).astype(np.uint8))
+    expected = training_peak(outline(pipe, cfg), cfg, SIZES, CAPTIONS, gpu=False)
+    live = Live(CPU_BLOCK, holes=True)
+    real_step = train.step
+
+    def followed(learner: train.Learner, cfg: LoraConfig, data: train.Data, done: int) -> torch.Tensor:
+        if done == 1:
+            return real_step(learner, cfg, data, done)
+        states = [value for state in learner.optimizer.state.values() for value in state.values()]
+        averages = learner.average.values if learner.average else []
+        latents = [*data.losses["lora"].latents.mean, *data.losses["lora"].latents.std]
+        weights = [tensor for module in networks(pipe) for tensor in (*module.parameters(), *module.buffers())]
+        for tensor in [*weights, *states, *averages, *latents]:
+            live.follow(tensor.untyped_storage())
+        learner.optimizer.zero_grad(set_to_none=True)
+        live.mark()
+        with live:
+            return real_step(learner, cfg, data, done)
+
+    monkeypatch.setattr(train, "step", followed)
+    train.fit(tmp_path / "out", cfg, pipe, Examples(pictures, CAPTIONS))
+    written = 2 * sum(parameter.nbytes for parameter in all_lora_parameters(pipe))
+    assert expected == pytest.approx(max(live.resident(), live.settled() + written), rel=0.05)
+
+
+PEAK = """
+import json, sys, tempfile
+from pathlib import Path
+import numpy as np
+from fulora.diffusion.architectures import build_backbone
+from fulora.diffusion.config import LoraConfig, PretrainConfig
+from fulora.diffusion.examples import Examples
+from fulora.diffusion.memory import predict_memory
+from fulora.diffusion.train import fit
+
+cfg = LoraConfig.model_validate(json.loads(sys.argv[1]))
+wide = PretrainConfig(vae_channels=(32, 32, 32), unet_channels=(128, 256, 512), text_width=64)
+with tempfile.TemporaryDirectory() as folder:
+    pipe = build_backbone(wide, 256, Path(folder))
+    captions = ["a photo of fetal brain"] * 4
+    if sys.argv[2] == "predict":
+        print(predict_memory(pipe, cfg, {(256, 256): 4}, captions).cpu)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+        pictures = list(np.random.default_rng(0).integers(0, 256, (4, 256, 256)).astype(np.uint8))
+        fit(Path(folder) / "out", cfg, pipe, Examples(pictures, captions))
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("settings", [{}, {"precision": "bf16", "text_encoder_learning_rate": 0.0}])
+def test_a_process_takes_what_was_predicted_within_15_percent(settings: dict[str, object]) -> None:
+    cfg = with_settings(batch_size=4, **settings).model_dump_json()
+    code = [sys.executable, "-W", "ignore", "-c", PEAK, cfg]
+    expected, measured = (
+        int(subprocess.run([*code, what], check=True, capture_output=True, text=True).stdout.split()[-1])
+        for what in ("predict", "measure")
+    )
+    assert expected == pytest.approx(measured, rel=0.15)
+
+
+def test_settings_move_the_prediction_the_way_they_should(backbone: Path) -> None:
+    plain = on_gpu(backbone)
+    assert on_gpu(backbone, batch_size=4) > plain
+    assert on_gpu(backbone, batch_size=4, accumulation=2) < on_gpu(backbone, batch_size=4)
+    assert on_gpu(backbone, 64, gradient_checkpointing=True) < on_gpu(backbone, 64)
+    assert on_gpu(backbone, precision="bf16") < plain
+    assert on_gpu(backbone, text_encoder_learning_rate=0) < plain
+    assert on_gpu(backbone, samples=SamplesConfig(per_caption=64).model_dump()) > plain
+    assert on_gpu(backbone, dora=True) > plain
+
+
+def test_what_is_kept_between_steps_is_counted_byte_by_byte(backbone: Path) -> None:
+    weights = sum(parameter.numel() for parameter in all_lora_parameters(outline(load_backbone(backbone), CONFIG)))
+    plain = on_gpu(backbone)
+    assert on_gpu(backbone, optimizer="prodigy", text_encoder_learning_rate=1e-3) - plain == pytest.approx(
+        8 * weights, abs=512
+    )
+    assert on_gpu(backbone, ema_decay=0.9, keep="best") - plain == pytest.approx(2 * 4 * weights, abs=512)
+    latents = 4 * 2 * 4 * (32 // 4) ** 2 * 4  # of four images: mean and std, four channels, fp32
+    assert on_gpu(backbone, flip=True) - plain == pytest.approx(latents, abs=512)
+
+
+def test_a_prior_loss_meets_the_gradients_of_the_first(backbone: Path) -> None:
+    cfg = with_settings(rank=64)
+    sketch = outline(load_backbone(backbone), cfg)
+    alone, both = (
+        training_peak(sketch, cfg, {(32, 32): 4}, CAPTIONS, gpu=True, prior=prior) for prior in (False, True)
+    )
+    gradients = sum(parameter.nbytes for parameter in all_lora_parameters(sketch))
+    assert gradients / 2 < both - alone < gradients * 1.05
+
+
+def test_a_loaded_backbone_is_left_as_it_was_and_gives_the_same(backbone: Path, captions: Sequence[str]) -> None:
+    pipe = load_backbone(backbone)
+    before = [parameter.clone() for module in networks(pipe) for parameter in module.parameters()]
+    loaded = predict_memory(pipe, CONFIG, {(32, 32): 10}, captions)
+    after = [parameter for module in networks(pipe) for parameter in module.parameters()]
+    assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
+    assert not getattr(pipe.unet, "peft_config", None)
+    for module in networks(pipe):
+        module.to("meta")
+    assert predict_memory(pipe, CONFIG, {(32, 32): 10}, captions).gpu == loaded.gpu
+    assert loaded.cpu > 2 * 10**8
+    assert abs(loaded.cpu - psutil.Process().memory_info().rss) < 3 * 10**8
+
+
+def test_an_adapter_has_the_authors_number_of_weights(tmp_path: Path) -> None:
+    """589,824 a rank: the sum over the 264 layers that kohya adapts."""
+    with torch.device("meta"):
+        pipe = build("sd1", tmp_path, small=False, seed=0)
+    parameters = all_lora_parameters(outline(pipe, with_settings(rank=8)))
+    assert sum(parameter.numel() for parameter in parameters) == 589_824 * 8
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "prodigy"])
+def test_an_optimizer_keeps_what_is_counted(backbone: Path, optimizer: str) -> None:
+    if optimizer != "adamw":
+        pytest.importorskip({"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt"}[optimizer])
+    cfg, pipe = with_settings(optimizer=optimizer, rank=256, text_encoder_learning_rate=0), load_backbone(backbone)
+    add_lora(pipe, cfg)
+    parameters, made = all_lora_parameters(pipe), build_optimizer(pipe, cfg)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    made.step()
+    states = [value for state in made.state.values() for value in state.values() if isinstance(value, torch.Tensor)]
+    assert optimizer_bytes(parameters, cfg) == pytest.approx(sum(state.nbytes for state in states), rel=0.05)
+
+
+def test_storages_are_counted_from_birth_to_death() -> None:
+    with following(gpu=False) as live:
+        kept = torch.empty(1000, dtype=torch.uint8)
+        live.mark()
+        assert live.now == 1024  # whole blocks of 64
+        view = kept[10:]
+        assert live.now == 1024
+        del kept
+        assert live.now == 1024
+        del view
+        assert live.now == 0
+        first = torch.zeros(MMAP, dtype=torch.uint8)
+        second = first + 1
+        del first, second
+    assert (live.now, live.peak) == (0, 2 * MMAP)
+    assert live.resident() == 2 * MMAP  # large blocks leave no holes
+    with following(gpu=True) as live:
+        assert torch.empty(1000, dtype=torch.uint8).nbytes == 1000
+    assert live.peak == 1024  # whole blocks of 512
+
+
+def test_small_blocks_leave_holes_on_a_cpu() -> None:
+    for gpu, expected in ((False, 1_750_016), (True, 1_000_448)):
+        with following(gpu) as live:
+            live.mark()
+            torch.empty(1_000_000, dtype=torch.uint8)
+        assert live.resident() == pytest.approx(expected, abs=512)

@@ -1,0 +1,163 @@
+"""`fulora lora train` as a user calls it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, fulora
+from PIL import Image as Pil
+from safetensors import safe_open
+
+from fulora.data.labels import PLANES, Split
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.intake.sources.phantoms import draw
+
+SETTINGS = ["rank=2", "steps=2", "batch_size=2", "text_encoder_learning_rate=0", "log_every=1", "device=cpu"]
+
+
+def run(cwd: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = fulora(*arguments, cwd=cwd)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> ImageSet:
+    pictures = []
+    for place, split in enumerate(splits):
+        plane, number = PLANES[place % 5], first_patient + place
+        row = Image(
+            file_name="", image_id=f"{plane}_{number}", plane=plane, split=split, origin="real", source="phantoms",
+            site="A", patient=str(number), width=64, height=64, sha256="",
+        )  # fmt: skip
+        pixels = draw(plane, range(number, number + 1), site="A", size_px=64, seed=0).images[0]
+        pictures.append(Picture(row, pixels))
+    ImageSet.write(folder, pictures)
+    return ImageSet(folder, "")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set") / "planes", ["train"] * 5 + ["validation"] * 2).path
+
+
+def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Path) -> None:
+    command = ["lora", "train", str(images), *SETTINGS, "licence=cc-by-4.0", "--out", "mine"]
+    first = run(tmp_path, *command)
+    assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
+        "lora.safetensors", "metrics.jsonl", "train_patients.json",
+    ]  # fmt: skip
+    with safe_open(tmp_path / "mine" / "lora.safetensors", "pt") as file:
+        header = json.loads(file.metadata()["fulora"])
+    assert header["licence"] == "cc-by-4.0"
+    assert header["facts"]["patients"] == 5
+    assert header["facts"]["base_model"] == "demo"
+    assert header["facts"]["captions"]["a photo of fetal brain"] == 1
+    assert len(json.loads((tmp_path / "mine" / "train_patients.json").read_text())) == 5
+    before = (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns
+    assert run(tmp_path, *command).stdout.splitlines()[-1] == "mine/lora.safetensors"
+    assert (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns == before
+    other = run(tmp_path, *command, "rank=4", expect=2)
+    assert "mine: it holds another finished LoRA" in other.stderr
+
+
+def test_a_dry_run_counts_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    found = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--out", "mine", "--dry-run")
+    lines = found.stdout.splitlines()
+    assert lines[0].split() == ["images", "64x64", "all"]
+    assert ["brain", "1", "1"] in [line.split() for line in lines]
+    assert ["all", "5", "5"] in [line.split() for line in lines]
+    assert "2 images for the validation loss" in found.stdout
+    assert "2 steps of 2 images: 0.8 epochs" in found.stdout
+    assert "parameters are trained (UNet " in found.stdout
+    assert "memory: about " in found.stdout
+    assert "disk: " in found.stdout
+    assert "checked: 5 patients and all pictures: none is in the validation split" in found.stdout
+    assert not (tmp_path / "mine").exists()
+
+
+def test_who_is_tested_on_is_not_trained_on(images: Path, tmp_path: Path) -> None:
+    tested = write_set(tmp_path / "tested", ["test"] * 2, first_patient=4)
+    found = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--test", str(tested.path), expect=2)
+    assert "1 patients are among the training images and in the set it is tested on, phantoms/A/4" in found.stderr
+    assert not (tmp_path / "lora").exists()
+
+
+def kohya(folder: Path, captions: Sequence[str]) -> Path:
+    (folder / "10_brain").mkdir(parents=True)
+    for place, caption in enumerate(captions):
+        pixels = draw("brain", range(place, place + 1), site="A", size_px=64, seed=0).images[0]
+        Pil.fromarray(pixels).save(folder / "10_brain" / f"P{place}.png")
+        if caption:
+            (folder / "10_brain" / f"P{place}.txt").write_text(caption)
+    return folder
+
+
+def test_a_folder_of_kohyas_is_curated_with_its_captions(tmp_path: Path) -> None:
+    kohya(tmp_path / "mine", ["my brain one", "my brain two", "my brain two"])
+    given = ["images.kind=kohya", "images.words={brain: brain}", r"images.patient_pattern=P(\d+)"]
+    run(tmp_path, "lora", "train", "mine", *given, *SETTINGS)
+    with safe_open(tmp_path / "lora" / "lora.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["fulora"])["facts"]["captions"] == {"my brain one": 1, "my brain two": 2}
+
+
+@pytest.mark.parametrize("spoilt", ["image without caption", "caption without image"])
+def test_captions_and_images_that_do_not_match_are_refused(tmp_path: Path, spoilt: str) -> None:
+    without = spoilt == "image without caption"
+    kohya(tmp_path / "mine", ["my brain one", "" if without else "my brain two", "my brain"])
+    if not without:
+        (tmp_path / "mine" / "10_brain" / "P9.txt").write_text("a brain that is not there")
+    given = ["images.kind=kohya", "images.words={brain: brain}", r"images.patient_pattern=P(\d+)"]
+    found = run(tmp_path, "lora", "train", "mine", *given, *SETTINGS, expect=2)
+    said = "1 of 3 images have no caption" if without else "a caption without a picture beside it"
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["rank=0"], "rank: Input should be greater than 0"),
+        (["rnak=4"], "rnak: unknown key; did you mean 'rank'"),
+        (["device=cuda"], "sees no GPU"),
+        (["--backbone", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_one_message(images: Path, tmp_path: Path, settings: list[str], said: str) -> None:
+    found = run(tmp_path, "lora", "train", str(images), *SETTINGS, *settings, expect=2)
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_settings_come_from_a_config(images: Path, tmp_path: Path) -> None:
+    small = [*SETTINGS, "optimizer=adamw", "precision=fp32", "resolution_px=64", "bucket_step_px=8"]
+    run(tmp_path, "lora", "train", str(images), "--config", "paper/fu_lora", *small)
+    with safe_open(tmp_path / "lora" / "lora.safetensors", "pt") as file:
+        config = json.loads(file.metadata()["fulora"])["config"]
+    assert (config["clip_skip"], config["seed"], config["latents"], config["rank"]) == (2, 1234, "once", 2)
+
+
+def test_sigterm_leaves_a_checkpoint_exits_with_75_and_changes_nothing(images: Path, tmp_path: Path) -> None:
+    command = ["lora", "train", str(images), *SETTINGS, "steps=60", "checkpoint_every=1000"]
+    run(tmp_path, *command, "--out", "whole")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *command, "--out", "stopped"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    metrics = tmp_path / "stopped" / "metrics.jsonl"
+    while running.poll() is None and not (metrics.is_file() and '"step": 5,' in metrics.read_text()):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 75, said
+    assert "a checkpoint is in stopped" in said
+    assert (tmp_path / "stopped" / "checkpoints" / "LATEST").is_file()
+    run(tmp_path, *command, "--out", "stopped")
+    for name in ("lora.safetensors", "metrics.jsonl", "train_patients.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
