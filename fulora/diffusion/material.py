@@ -13,6 +13,7 @@ from fulora.diffusion.examples import Examples, Facts, load_examples
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.plan import Excluded, Plan, check, plan
 from fulora.diffusion.train import fit
+from fulora.processes import processes
 
 PATIENTS = "train_patients.json"
 
@@ -100,4 +101,5 @@ def fit_material(
     )  # fmt: skip
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
     fit(out, cfg, pipe, given[0], validation=given[1], prior=given[2], facts=facts)
-    (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")
+    if processes(cfg.device).first:
+        (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")

@@ -64,7 +64,8 @@ def train(
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.material import fit_material, plan_material, read_material
 
-    progress.show(not quiet and os.environ.get("RANK", "0") == "0")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` started
+    progress.show(first and not quiet)
     cfg, of_images = _settings(config, overrides or [])
     pair = [None if folder is None else ImageSet(folder, "") for folder in (prior, test)]
     material = read_material(_image_set(images, of_images, work), pair[0], pair[1])
@@ -77,7 +78,8 @@ def train(
         print(out / FILE)
         return
     fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
-    print(out / FILE)
+    if first:
+        print(out / FILE)
 
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:

@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 
 from fulora.data.marking import read_mark
 from fulora.diffusion import train
+from fulora.diffusion.architectures import build
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.batches import encoded, grid
+from fulora.diffusion.conditioning import text_encoders
 from fulora.diffusion.config import LoraConfig, SamplesConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.learner import build_learner, cast_and_adapt
@@ -425,6 +427,25 @@ def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> Non
     clipped = [float(g.norm()) for g in (both, alone, of_prior)]
     assert max(clipped) < cfg.max_grad_norm  # nothing was clipped
     assert torch.allclose(both, alone + of_prior, atol=1e-7 + 1e-4 * float(both.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", ["sd2-v", "sdxl"])
+def test_other_architectures_learn_in_every_part(tmp_path: Path, architecture: str) -> None:
+    pipe = build(architecture, tmp_path / "words", small=True, seed=0)  # type: ignore[arg-type]
+    side = 64 if architecture == "sdxl" else 128  # at 64, the middle of SD 2.x has one place, and nothing to attend to
+    pictures = [np.random.default_rng(n).integers(0, 256, (side, side)).astype(np.uint8) for n in range(2)]
+    train.fit(tmp_path / "out", changed(steps=1, batch_size=1), pipe, Examples(pictures, ["brain", "femur"]))
+    parts = {"unet": pipe.unet, **text_encoders(pipe)}
+    learned = {
+        name: [bool(p.any()) for n, p in part.named_parameters() if "lora_B" in n] for name, part in parts.items()
+    }
+    assert len(learned) == (3 if architecture == "sdxl" else 2)
+    assert all(learned["unet"])
+    for name, found in learned.items():
+        assert sum(found) >= len(found) - (
+            6 if architecture == "sdxl" and name != "unet" else 0
+        )  # one layer is skipped
+        assert any(found)
 
 
 # --- samples
