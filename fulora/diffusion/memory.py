@@ -118,7 +118,7 @@ def training_peak(
     gpu: bool,
     prior: bool = False,
 ) -> int:
-    """The peak, in bytes, of the updates of an outlined pipeline, of its sample grids, and of writing the file on a CPU,
+    """The peak, in bytes, of the updates of an outlined pipeline, its sample grids, and on a CPU of writing the file,
     with all that stays from step to step. Arguments are those of `predict_memory`."""
     with following(gpu) as live:
         learner = _learner(sketch, cfg, captions, gpu)
@@ -192,8 +192,8 @@ def _sample_grid(learner: Learner, cfg: LoraConfig, size: Size, caption: str, gp
 
 
 def optimizer_bytes(parameters: Sequence[torch.nn.Parameter], cfg: LoraConfig) -> int:
-    """What the optimizer keeps: AdamW two fp32 numbers a weight, in 8 bits for tensors of 4,096 weights or more where
-    it is bitsandbytes', Prodigy four."""
+    """What the optimizer keeps: AdamW two fp32 numbers a weight, bitsandbytes' two bytes in tensors of 4,096 weights or
+    more, Prodigy four fp32 numbers, or three for weights that start at 0."""
     each = {"adamw": 8, "adamw8bit": 2, "prodigy": 16}[cfg.optimizer]
     small = 8 if cfg.optimizer == "adamw8bit" else each
     return sum(p.numel() * (each if p.numel() >= 4096 else small) for p in parameters)

@@ -1,0 +1,81 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.data.labels import Split
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.diffusion.backbone import load_backbone
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.examples import load_examples
+from fulora.diffusion.lora import LoraError
+from fulora.diffusion.material import PATIENTS, fit_material, plan_material, read_material
+
+CONFIG = LoraConfig(rank=2, steps=1, batch_size=1, text_encoder_learning_rate=0, device="cpu")
+
+
+def image_set(
+    folder: Path, splits: Sequence[Split], captions: Sequence[str] = (), first: int = 0, site: str = "A"
+) -> ImageSet:
+    pictures = []
+    for place, split in enumerate(splits):
+        row = Image(
+            file_name="", image_id=f"{site}_{first + place}", plane="brain", split=split, origin="real", source="own",
+            site=site, patient=str(first + place), caption=captions[place] if captions else "", width=32, height=32,
+            sha256="",
+        )  # fmt: skip
+        pixels = np.random.default_rng(first + place).integers(0, 256, (32, 32)).astype(np.uint8)
+        pictures.append(Picture(row, pixels))
+    ImageSet.write(folder, pictures)
+    return ImageSet(folder, "")
+
+
+def test_each_split_has_its_part(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["train", "train", "validation", "test"])
+    prior = image_set(tmp_path / "prior", ["train"], first=50)
+    found = read_material(images, prior)
+    assert (len(found.images.pictures), found.validation and len(found.validation.pictures)) == (2, 1)
+    assert found.prior is not None
+    assert found.planes == ["brain", "brain"]
+    assert found.patients == {"own/A/0", "own/A/1"}
+    assert [(others.name, others.patients) for others in found.excluded] == [
+        ("the validation split", {"own/A/2"}),
+        ("the test split", {"own/A/3"}),
+    ]
+
+
+def test_the_planes_words_are_used_where_no_image_has_its_own(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["train", "train"])
+    assert read_material(images).images.captions == ["a photo of fetal brain"] * 2
+    own = image_set(tmp_path / "own", ["train", "train"], ["one head", "two heads"])
+    assert read_material(own).images.captions == ["one head", "two heads"]
+    some = image_set(tmp_path / "some", ["train", "train"], ["one head", ""])
+    with pytest.raises(LoraError, match="1 of 2 images have no caption, such as A_1: give all of them one, or none"):
+        load_examples(some, some.rows())
+
+
+def test_a_set_without_training_images_is_refused(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["test"])
+    with pytest.raises(LoraError, match=r"mine: it has no training images; curate it with role=train"):
+        read_material(images)
+
+
+@pytest.mark.parametrize("same", ["patient", "picture"])
+def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, backbone: Path, same: str) -> None:
+    images = image_set(tmp_path / "mine", ["train", "train"])
+    tested = image_set(tmp_path / "tested", ["test"], first=1, site="A" if same == "patient" else "B")
+    material = read_material(images, tested_on=tested)
+    said = "1 patients are among" if same == "patient" else "1 training pictures are in the set it is tested on too"
+    pipe = load_backbone(backbone)
+    with pytest.raises(LoraError, match=said):
+        fit_material(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="")
+    with pytest.raises(LoraError, match=said):
+        plan_material(CONFIG, pipe, material)
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Path) -> None:
+    material = read_material(image_set(tmp_path / "mine", ["train", "train"]))
+    fit_material(tmp_path / "out", CONFIG, load_backbone(backbone), material, base_model="tiny", base_digest="0")
+    assert (tmp_path / "out" / PATIENTS).read_text() == '[\n "own/A/0",\n "own/A/1"\n]'
