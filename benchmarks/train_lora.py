@@ -15,6 +15,7 @@ import hashlib
 import json
 import platform
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -154,7 +155,7 @@ def cost(bench: Bench, base: Setting, repeats: int) -> Table:
             found[point].append(bench.run("fulora", point))
     result: Table = {"base": asdict(base), "repeats": repeats}
     for name, some in settings.items():
-        values = [getattr(setting, name) for setting in some]
+        values = [getattr(setting, name) + (WARM_UP if name == "steps" else 0) for setting in some]
         x = [value**2 for value in values] if name == "resolution" else values
         columns = {key: [statistics.median(run[key] for run in found[setting]) for setting in some] for key in COSTS}
         result[name] = {
@@ -185,7 +186,11 @@ def plot(found: Table, path: Path, device: str) -> None:
             x = [value**2 for value in part["values"]] if name == "resolution" else part["values"]
             axis.plot(x, part[key], "o")
             axis.axline((0, part["lines"][key]["intercept"]), slope=part["lines"][key]["slope"], linewidth=1)
-            axis.set(xlabel="pixels" if name == "resolution" else name, xlim=(0, None), ylim=(0, None))
+            axis.set(
+                xlabel="pixels" if name == "resolution" else name,
+                xlim=(0, 1.1 * max(x)),
+                ylim=(0, 1.1 * max(part[key])),
+            )
             axis.set_ylabel(key.replace("_", " ") if column == 0 else "")
     figure.savefig(path / "train_lora.png" if path.is_dir() else path, dpi=150)
 
@@ -239,6 +244,7 @@ def measure(given: argparse.Namespace) -> Table:
         base = Setting(given.architecture[0], given.resolution, given.precision, batch_size=4, steps=20, images=48)
         costs = cost(bench, base, given.cost_repeats) if given.cost_repeats else None
     return {
+        "command": " ".join(["python benchmarks/train_lora.py", *(Path(word).name for word in sys.argv[1:])]),
         "machine": machine(),
         "reference": reference(given.reference_script),
         "repeats": given.repeats,

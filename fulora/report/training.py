@@ -19,6 +19,12 @@ from fulora.stage import Artifact
 SHOWN = 4
 SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
+WORDS = {
+    "loss": "each step",
+    "seen_loss": "patients trained on",
+    "validation_loss": "patients not trained on",
+}
+"""What the losses of a LoRA are called in its figure."""
 
 
 def images_section(images: ImageSet) -> Section:
@@ -48,9 +54,11 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
         keys = sorted({key for row in rows for key in row if "loss" in key})
         points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
         slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-        figures.append(Figure(f"loss-{slug}", plot_losses(points, name), f"Losses of {name}."))
+        shown = points
         if {"validation_loss", "seen_loss"} <= set(points):
             text.append(over_fitting(name, points["validation_loss"], points["seen_loss"]))
+            shown = {WORDS.get(key, key): found for key, found in points.items()}
+        figures.append(Figure(f"loss-{slug}", plot_losses(shown, name), f"Losses of {name}."))
         figures += _samples(name, slug, artifact.path / "samples")
     return Section("Training", tuple(text), (), tuple(figures))
 
