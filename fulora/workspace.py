@@ -40,17 +40,27 @@ class Step:
     note: str = ""
 
 
+class ReachedError(Exception):
+    """The study came to the stage that it was to stop before; `calls` are what would have been made."""
+
+    def __init__(self, calls: Mapping[Any, Call[Any]]) -> None:
+        super().__init__(f"stopped before {', '.join(map(str, calls))}")
+        self.calls = calls
+
+
 @dataclass
 class Workspace:
     """Makes artifacts under one root, each once.
 
-    With `plan=True` nothing runs: every step is recorded with its state, so that `fulora status` predicts a run.
+    With `plan=True` nothing runs: every step is recorded with its state, so that `fulora status` predicts a run. With
+    `until`, what comes before the stage of that name is made, and then `ReachedError` raised.
     """
 
     root: Path
     engine: Engine
     plan: bool = False
     report: Callable[[Step, float], None] = lambda step, seconds: None
+    until: str = ""
     steps: list[Step] = field(default_factory=list)
 
     def run(self, stage: Stage[P, A], *args: P.args, **kwargs: P.kwargs) -> A:
@@ -59,6 +69,8 @@ class Workspace:
 
     def each(self, calls: Mapping[K, Call[A]]) -> dict[K, A]:
         """A fan-out: the artifacts of several calls, by label, on the workspace's engine."""
+        if any(call.stage.name == self.until for call in calls.values()):
+            raise ReachedError(calls)
         steps = {key: self._step(call, _label(key, call)) for key, call in calls.items()}
         self.steps.extend(steps.values())
         if not self.plan:

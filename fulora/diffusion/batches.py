@@ -14,7 +14,7 @@ from fulora.diffusion.buckets import Size, bucket_of, draw_places, fit_to_bucket
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError
-from fulora.diffusion.objective import Latents, encode, stratified_timesteps, with_dropout
+from fulora.diffusion.objective import Latents, encode, sent, stratified_timesteps, with_dropout
 from fulora.environment import derive_seed
 from fulora.training import generator
 
@@ -110,7 +110,7 @@ def draw_batch(data: Encoded, cfg: LoraConfig, scheduler: DDPMScheduler, step: i
     else:
         timesteps = torch.randint(0, total, (len(places),), generator=random)
     device = latents.device
-    return Batch(latents, noise.to(device), timesteps.to(device), captions, size)
+    return Batch(latents, sent(noise, device), sent(timesteps, device), captions, size)
 
 
 @torch.no_grad()

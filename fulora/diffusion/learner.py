@@ -54,8 +54,8 @@ class Learner:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the frozen base."""
-        dtype: torch.dtype = self.pipe.unet.dtype
+        """The precision of the frozen base, asked of one layer: `unet.dtype` walks through all, at every call."""
+        dtype: torch.dtype = self.pipe.unet.conv_in.weight.dtype
         return dtype
 
     def autocast(self) -> torch.autocast:

@@ -30,12 +30,17 @@ class Latents:
         """One draw of the latents at `places`, which are of one size."""
         mean = torch.stack([self.mean[place] for place in places])
         std = torch.stack([self.std[place] for place in places])
-        return mean + std * torch.randn(mean.shape, generator=random).to(mean.device)
+        return mean + std * sent(torch.randn(mean.shape, generator=random), mean.device)
 
     def drawn_once(self, seed: int) -> "Latents":
         """One draw of every image, which is what all later draws will give."""
         drawn = [self.draw([place], generator(seed, "latents", place))[0] for place in range(len(self.mean))]
         return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on a device; a GPU does not wait for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def to_tensor(images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n 3 h w"]:

@@ -3,13 +3,17 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fulora import progress
 from fulora.engine import InProcess
-from fulora.workspace import Step, Workspace
+from fulora.workspace import ReachedError, Step, Workspace
+
+if TYPE_CHECKING:
+    from fulora.config import Config
+    from pipelines.configs import Study
 
 ConfigName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
@@ -33,6 +37,9 @@ def run(
     work: Work = Path("work"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the report's path.")] = False,
     as_json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make what the LoRA is trained on and say what training it will take.")
+    ] = False,
 ) -> None:
     """Run a study: every stage whose artifact is not there yet. A killed run continues where it stopped.
 
@@ -43,6 +50,8 @@ def run(
       fulora run real_small data_root=../shared/data --work work
 
       fulora run my_study.yaml lora.rank=16 generate.per_class=500
+
+      fulora run my_study.yaml --dry-run
     """
     from pipelines.configs import load
 
@@ -51,6 +60,9 @@ def run(
     plan = Workspace(work, InProcess(), plan=True)
     study.run(values, plan)
     plan.checked()
+    if dry_run:
+        _say_what_training_takes(study, values, work)
+        return
     total, started = len(plan.steps), time.monotonic()
     done = 0
 
@@ -70,6 +82,23 @@ def run(
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
+
+
+def _say_what_training_takes(study: "Study", values: "Config", work: Path) -> None:
+    """Make what stands before the study's LoRAs, and print the plan of each."""
+    from fulora.diffusion.backbone import load_backbone
+    from fulora.diffusion.material import plan_material, read_material
+
+    try:
+        study.run(values, Workspace(work, InProcess(), until="train_lora"))
+    except ReachedError as reached:
+        for name, call in reached.calls.items():
+            given = call.arguments
+            material = read_material(given["images"], given["prior"], given["tested_on"])
+            found = plan_material(given["config"], load_backbone(given["backbone"].path), material)
+            print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
+    else:
+        print("this study trains no LoRA; `fulora status` says what it would do")
 
 
 def _told(step: Step, seconds: float) -> dict[str, str | float | bool]:

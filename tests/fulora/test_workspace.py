@@ -17,7 +17,7 @@ import pytest
 from fulora.config import Config, Runtime
 from fulora.engine import InProcess
 from fulora.stage import Artifact, MissingInputError, Stage, read_record, stage
-from fulora.workspace import Step, Workspace, content_digest, scratch
+from fulora.workspace import ReachedError, Step, Workspace, content_digest, scratch
 
 ran: list[str] = []
 
@@ -410,3 +410,13 @@ def test_two_processes_make_one_complete_folder(script: Path, which: str) -> Non
     assert read_record(folder)["made"]
     assert len(makers(folder)) == 1
     assert len({path.name.split(".by.")[1] for path in folder.glob("*.by.*")}) == 1
+
+
+def test_a_study_stops_before_the_stage_it_is_to_stop_before(tmp_path: Path) -> None:
+    work = Workspace(tmp_path, InProcess(), until="double")
+    number = work.run(give, NumberConfig(value=4))
+    with pytest.raises(ReachedError, match="stopped before double") as reached:
+        work.run(double, number)
+    (call,) = reached.value.calls.values()
+    assert call.arguments["number"].read() == 4
+    assert ran == ["give"]

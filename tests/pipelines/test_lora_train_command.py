@@ -82,6 +82,14 @@ def test_a_dry_run_counts_and_leaves_nothing(images: Path, tmp_path: Path) -> No
     assert not (tmp_path / "mine").exists()
 
 
+def test_a_study_says_what_its_loras_will_take(tmp_path: Path) -> None:
+    found = run(tmp_path, "run", "smoke", "other_ranks=[4]", "--dry-run", "--work", "work")
+    names = [line for line in found.stdout.splitlines() if not line.startswith(" ")]
+    assert names == ["LoRA:", "LoRA of rank 4:"]
+    assert "4 steps of 2 images: 0.4 epochs" in found.stdout
+    assert {path.name.rpartition("-")[0] for path in (tmp_path / "work").iterdir() if path.name[0] != "."} == {"curate"}
+
+
 def test_who_is_tested_on_is_not_trained_on(images: Path, tmp_path: Path) -> None:
     tested = write_set(tmp_path / "tested", ["test"] * 2, first_patient=4)
     found = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--test", str(tested.path), expect=2)
