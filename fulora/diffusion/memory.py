@@ -39,8 +39,10 @@ class Memory:
     """Predicted peaks, in bytes, of a training by one process.
 
     Attributes:
-        gpu: allocated on a GPU, if it is trained on one (`torch.cuda.max_memory_allocated`).
-        cpu: resident, with Python and its libraries, if it is trained on the CPU; from the loaded backbone on.
+        gpu: allocated on a GPU, if it is trained on one (`torch.cuda.max_memory_allocated`), without the buffers that
+            cuDNN takes for a moment.
+        cpu: resident, with Python and its libraries, if it is trained on the CPU; from the loaded backbone on (reading
+            its files may have taken as much as the UNet more).
     """
 
     gpu: int

@@ -74,7 +74,8 @@ def test_a_config_names_its_study(tmp_path: Path) -> None:
     for text, given in (("planes: {}\n", "None"), ("study: fu_laro\n", "'fu_laro'")):
         (tmp_path / "x.yaml").write_text(text)
         with pytest.raises(
-            ConfigError, match=rf"x\.yaml: study: must be one of fu_lora, curation, pretraining \(given: {given}\)"
+            ConfigError,
+            match=rf"x\.yaml: study: must be one of fu_lora, lora_training, curation, pretraining \(given: {given}\)",
         ):
             load(str(tmp_path / "x.yaml"))
 

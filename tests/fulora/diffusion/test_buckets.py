@@ -1,10 +1,13 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from PIL import Image as Pil
 
 from fulora.diffusion.buckets import Bucket, bucket_of, draw_places, fit_to_bucket, resolutions
 from fulora.diffusion.lora import LoraError
@@ -37,6 +40,18 @@ def test_the_authors_images_fall_into_kohyas_buckets(image: tuple[int, int], exp
     """Computed from sd-scripts: resolution 512, step 64, bucket_no_upscale."""
     assert size_of(*image) == expected
     assert size_of(*image[::-1]) == expected[::-1]
+
+
+@pytest.mark.real_data
+def test_two_thirds_of_the_spanish_images_are_trained_on_at_576x384(data_root: Path) -> None:
+    sizes = [Image.open(path).size for path in (data_root / "fetal_planes_lora").glob("*/*.png")]
+    assert Counter(size_of(*size) for size in sizes) == {
+        (576, 384): 66,
+        (640, 384): 28,
+        (576, 320): 3,
+        (384, 256): 2,
+        (640, 320): 1,
+    }
 
 
 def test_one_side_is_resized_to_a_multiple_of_the_step_and_the_other_keeps_the_shape() -> None:
@@ -137,3 +152,12 @@ def test_draws_depend_on_the_seed() -> None:
     sizes = [(64, 64)] * 8 + [(128, 64)] * 8
     first, second = ([draw_places(sizes, 2, step, seed).tolist() for step in range(16)] for seed in (0, 1))
     assert first != second
+
+
+@pytest.mark.real_data
+def test_the_100_spanish_images_fill_five_buckets(data_root: Path) -> None:
+    found: Counter[tuple[int, int]] = Counter()
+    for path in (data_root / "fetal_planes_lora").rglob("*.png"):
+        with Pil.open(path) as image:
+            found[size_of(*image.size)] += 1
+    assert found == {(576, 384): 66, (640, 384): 28, (576, 320): 3, (384, 256): 2, (640, 320): 1}
