@@ -80,7 +80,7 @@ class LoraConfig(Config):
             `attention` only the attention projections.
         initialisation: of A; B starts at 0. `kaiming` is kohya's and peft's, `gaussian` diffusers'.
         sizes: `fixed` trains on the images as they were curated, all of one size; `buckets` shrinks and crops each,
-            as kohya does, to an area of at most `resolution_px` squared and sides that are multiples of
+            as kohya does, to an area of about `resolution_px` squared at most and sides that are multiples of
             `bucket_step_px`, keeping its shape.
         bucket_upscale: with buckets, also enlarge images that are smaller than the area.
         flip: each image is shown mirrored every other time on average; both are encoded.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fulora.training import generator
 
-ENCODED_PIXELS = 2**20
+ENCODED_PIXELS = 2**19
 """Pixels, and 32 pictures, that the autoencoder reads at once at most: its activations are what memory goes to."""
 
 STRATA = 64

@@ -83,7 +83,7 @@ class Plan:
         cfg, trained = self.cfg, sum(self.parameters.values())
         parts = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         return [
-            f"{cfg.steps:,} steps, batch size {cfg.batch_size}: {self.epochs:.4g} epochs, each image seen once in each",
+            f"{cfg.steps:,} steps of {cfg.batch_size} images: {self.epochs:.4g} epochs, the times each image is seen",
             f"{trained:,} parameters are trained ({parts})",
             f"{cfg.optimizer} with fp32 weights, the base in {cfg.precision}",
         ]
@@ -201,7 +201,7 @@ def check(
     return [
         f"{len(examples.pictures)} images, each with a caption that the text encoder reads whole, none blank",
         "sides that the autoencoder and the UNet can halve",
-        *(f"of the patients ({len(patients)}) and the pictures, none is in {others.name}" for others in excluded),
+        *(f"{len(patients)} patients and all pictures: none is in {others.name}" for others in excluded),
     ]
 
 

@@ -1,13 +1,12 @@
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
-from PIL import Image as Pil
 
 from fulora.diffusion.buckets import Bucket, bucket_of, draw_places, fit_to_bucket, resolutions
 from fulora.diffusion.lora import LoraError
@@ -44,8 +43,10 @@ def test_the_authors_images_fall_into_kohyas_buckets(image: tuple[int, int], exp
 
 @pytest.mark.real_data
 def test_two_thirds_of_the_spanish_images_are_trained_on_at_576x384(data_root: Path) -> None:
-    sizes = [Image.open(path).size for path in (data_root / "fetal_planes_lora").glob("*/*.png")]
-    assert Counter(size_of(*size) for size in sizes) == {
+    pictures = [
+        cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (data_root / "fetal_planes_lora").glob("*/*.png")
+    ]
+    assert Counter(size_of(*picture.shape[::-1]) for picture in pictures) == {
         (576, 384): 66,
         (640, 384): 28,
         (576, 320): 3,
@@ -95,7 +96,8 @@ def test_buckets_fit_inside_what_is_resized(width: int, height: int, resolution:
         return
     assert all(side % step == 0 and side > 0 for side in bucket.size)
     assert all(kept <= whole for kept, whole in zip(bucket.size, bucket.resized, strict=True))
-    assert bucket.size[0] * bucket.size[1] <= resolution**2 or bucket.resized == (width, height)
+    within = (bucket.size[0] - 1) * (bucket.size[1] - 1) <= resolution**2  # kohya rounds a side up by half a pixel
+    assert within or bucket.resized == (width, height)
     if not upscale:
         assert bucket.resized[0] <= width + 1
         assert bucket.resized[1] <= height + 1
@@ -152,12 +154,3 @@ def test_draws_depend_on_the_seed() -> None:
     sizes = [(64, 64)] * 8 + [(128, 64)] * 8
     first, second = ([draw_places(sizes, 2, step, seed).tolist() for step in range(16)] for seed in (0, 1))
     assert first != second
-
-
-@pytest.mark.real_data
-def test_the_100_spanish_images_fill_five_buckets(data_root: Path) -> None:
-    found: Counter[tuple[int, int]] = Counter()
-    for path in (data_root / "fetal_planes_lora").rglob("*.png"):
-        with Pil.open(path) as image:
-            found[size_of(*image.size)] += 1
-    assert found == {(576, 384): 66, (640, 384): 28, (576, 320): 3, (384, 256): 2, (640, 320): 1}

@@ -125,7 +125,7 @@ def test_lines_tell_all_of_it(pipe: Pipeline, memory: object) -> None:
     ]
     assert lines[4:7] == [
         "3 mirror images are encoded too; 0 images for the validation loss, 0 prior images",
-        "30 steps, batch size 2: 20 epochs, each image seen once in each",
+        "30 steps of 2 images: 20 epochs, the times each image is seen",
         "9,344 parameters are trained (UNet 8,448, text encoder 896)",
     ]
     assert lines[7:9] == [
@@ -133,7 +133,7 @@ def test_lines_tell_all_of_it(pipe: Pipeline, memory: object) -> None:
         "memory: about 3.0 GB on a GPU, or 4.5 MB on the CPU",
     ]
     assert lines[9].startswith("disk: 0.3 MB (the LoRA 0.0 MB, 2 checkpoints while it trains 0.2 MB")
-    assert lines[-1] == "checked: of the patients (1) and the pictures, none is in the test set"
+    assert lines[-1] == "checked: 1 patients and all pictures: none is in the test set"
 
 
 def test_the_library_of_an_optimizer_is_asked_for(
