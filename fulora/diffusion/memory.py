@@ -6,6 +6,7 @@ the backward pass needs, casts, gradient checkpointing and accumulation count fo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,20 @@ def predict_memory(
         encoding_peak(on_gpu, sizes, gpu=True),
         training_peak(on_gpu, cfg, sizes, captions, gpu=True, prior=prior),
     )
+    whole = sum(4 * tensor.numel() for module in networks(pipe) for tensor in _tensors(module))
     cpu = max(
+        whole,  # in fp32, before it is cast
         encoding_peak(on_cpu, sizes, gpu=False) + others,
         training_peak(on_cpu, cfg, sizes, captions, gpu=False, prior=prior),
     )
     return Memory(gpu=CUBLAS + gpu, cpu=python + KERNELS + cpu)
+
+
+def peak_resident() -> int:
+    """Peak resident size of this process so far, bytes; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def outline(pipe: Pipeline, cfg: LoraConfig) -> Pipeline:

@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fulora.data.manifest import is_blank, pixel_digest
@@ -15,7 +15,7 @@ from fulora.diffusion.conditioning import text_encoders, token_ids
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError, all_lora_parameters, lora_parameters
-from fulora.diffusion.memory import Memory, optimizer_bytes, outline, predict_memory
+from fulora.diffusion.memory import Memory, optimizer_bytes, outline, peak_resident, predict_memory
 from fulora.diffusion.optimizers import build_optimizer
 from fulora.training import KEPT
 
@@ -136,13 +136,14 @@ def plan(
     if prior:
         all_sizes.update(picture.shape[::-1] for picture in fitted(prior, cfg).pictures)
     captions = [caption for part in (examples, validation, prior) if part for caption in part.captions]
+    memory = predict_memory(pipe, cfg, all_sizes, captions, prior=prior is not None)
     return Plan(
         cfg=cfg,
         images=dict(sorted(images.items())),
         validation=len(validation.pictures) if validation else 0,
         prior=len(prior.pictures) if prior else 0,
         parameters=_parameters(sketch),
-        memory=predict_memory(pipe, cfg, all_sizes, captions, prior=prior is not None),
+        memory=replace(memory, cpu=max(memory.cpu, peak_resident())),  # loading the backbone can take more
         disk=_disk(sketch, cfg, Counter(sizes), len(set(examples.captions))),
         checked=checked,
     )

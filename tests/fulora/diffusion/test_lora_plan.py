@@ -48,6 +48,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         return Memory(gpu=3 * 10**9, cpu=4_500_000)
 
     monkeypatch.setattr(planning, "predict_memory", predicted)
+    monkeypatch.setattr(planning, "peak_resident", lambda: 0)
     return asked
 
 
@@ -246,3 +247,11 @@ def test_a_picture_of_the_test_is_refused(pipe: Pipeline, examples: Examples) ->
 def test_rank_0_is_refused_by_the_config() -> None:
     with pytest.raises(ValidationError, match=r"rank\n  Input should be greater than 0"):
         LoraConfig(rank=0)
+
+
+def test_memory_is_no_less_than_loading_the_backbone_took(
+    pipe: Pipeline, examples: Examples, memory: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "peak_resident", lambda: 5 * 10**9)
+    found = plan(changed(), pipe, examples).memory
+    assert (found.gpu, found.cpu) == (3 * 10**9, 5 * 10**9)
