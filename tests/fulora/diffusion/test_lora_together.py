@@ -1,6 +1,7 @@
 """Two processes give what one gives, but for the order of sums."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,12 +19,17 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> No
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2"]
+    # `--cpu` starts one process only; this is what accelerate starts on GPUs, told to use the CPU
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]
-    script = Path(together_run.__file__)
-    done = subprocess.run([*command, str(script), str(backbone), str(tmp_path / "two")], capture_output=True, text=True)
+    (roll := tmp_path / "roll").mkdir()
+    done = subprocess.run(
+        [*command, together_run.__file__, str(backbone), str(tmp_path / "two"), str(roll)],
+        env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(path.name for path in roll.iterdir()) == ["0 of 2", "1 of 2"]
     together_run.run(backbone, tmp_path / "one")
     one, two = (load_file(tmp_path / name / "lora.safetensors") for name in ("one", "two"))
     assert set(one) == set(two)

@@ -1,4 +1,4 @@
-"""A LoRA training by several processes, started by `accelerate launch`: backbone folder, output folder."""
+"""A LoRA training by several processes, started by `accelerate launch`: backbone folder, output folder, roll."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from killed_run import CONFIG, examples
 from fulora.diffusion import train
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.examples import Examples
+from fulora.processes import processes
 
 
 def run(backbone: Path, out: Path) -> None:
@@ -20,4 +21,6 @@ def run(backbone: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    mine = processes("cpu")
+    (Path(sys.argv[3]) / f"{mine.index} of {mine.count}").touch()
     run(Path(sys.argv[1]), Path(sys.argv[2]))
