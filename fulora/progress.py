@@ -24,6 +24,12 @@ def shown() -> bool:
     return _shown and sys.stderr.isatty()
 
 
+def note(text: str) -> None:
+    """A line on standard error, where notes are not switched off."""
+    if _shown:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 def track(items: Iterable[T], description: str, *, start: int = 0, total: int | None = None) -> Iterator[T]:
     """`items`, with a bar on standard error while they are consumed.
 

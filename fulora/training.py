@@ -11,6 +11,7 @@ import pickle
 import shutil
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,13 +40,16 @@ def pick_device(name: str) -> torch.device:
     """The device called `name`; `auto` is a CUDA GPU where there is one, else the CPU.
 
     Raises:
-        ValueError: a GPU was asked for and there is none.
+        ValueError: a GPU was asked for and there is none, or a device that torch does not know or cannot use.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={name}: torch {torch.__version__} sees no GPU; use device=cpu or device=auto")
-    return torch.device(name)
+    try:
+        return torch.empty(0, device=name).device
+    except RuntimeError as error:
+        raise ValueError(f"device={name}: torch cannot use it here; use device=auto, cpu or cuda") from error
 
 
 def generator(*parts: str | int) -> torch.Generator:
@@ -108,17 +112,38 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     latest = folder / CHECKPOINTS / LATEST
     if not latest.is_file():
         return None
-    path = latest.with_name(latest.read_text(encoding="utf-8").strip())
+    name = latest.read_text(encoding="utf-8", errors="replace").strip()
+    path = latest.parent / name
     try:
+        _check_sums(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        EOFError,
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+    ) as error:
         others = sorted(other.name for other in latest.parent.glob("step_*.pt") if other != path)
-        older = f"write {others[-1]} into {LATEST} to continue from there, or " if others else ""
-        reason = str(error).strip().splitlines()[0]
+        older = f"write {others[-1]} into {latest} to continue from there, or " if others else ""
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path}: the checkpoint cannot be read ({reason}): {older}remove {latest.parent} to begin again"
+            f"{path if name else latest}: the checkpoint cannot be read ({reason}): {older}remove {latest.parent} to "
+            "begin again"
         ) from error
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """A checkpoint is a zip file, whose checksums torch does not look at."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{LATEST} names no file")
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise ValueError(f"its part {damaged} is damaged")
 
 
 def remove_checkpoint(folder: Path) -> None:

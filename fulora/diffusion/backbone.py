@@ -232,7 +232,11 @@ def _write_configs(architecture: Architecture, folder: Path, small: bool) -> Non
 
 
 def _check_complete(pipe: Pipeline) -> None:
-    """diffusers leaves weights that it did not find without content."""
+    """diffusers leaves weights that it did not find without content, and transformers makes a tokenizer of nothing."""
+    for name in ("tokenizer", "tokenizer_2"):
+        tokenizer = getattr(pipe, name, None)
+        if tokenizer is not None and (len(tokenizer) < 10 or tokenizer.model_max_length > 10**6):
+            raise ValueError(f"{name}/ lacks vocab.json, merges.txt or tokenizer_config.json")
     for module in networks(pipe):
         if missing := [name for name, parameter in module.named_parameters() if parameter.is_meta]:
             raise ValueError(f"{type(module).__name__} lacks {len(missing)} weights, such as {missing[0]}")

@@ -166,8 +166,8 @@ def _memorisation(config: LoraConfig, facts: Facts) -> str:
         "A LoRA fitted to a few images of each plane is where copies of patients' images are most to be expected."
         f"{seen} Its weights may hold recognisable parts of training images, and pictures drawn with it may repeat "
         "them. This card does not claim otherwise, and claims no protection of anybody's privacy.\n\n"
-        "Before the weights or pictures made with them are passed on, compare such pictures with the training images: "
-        "`fulora assess` looks for the nearest ones. Finding no copy in a sample does not prove that there is none."
+        "Before the weights or pictures made with them are passed on, compare such pictures with the training images, "
+        "each with the nearest ones. Finding no copy in a sample does not prove that there is none."
     )
 
 

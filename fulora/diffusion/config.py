@@ -162,7 +162,9 @@ class LoraConfig(Config):
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
         rates = (self.unet_learning_rate, self.text_encoder_learning_rate)
         if self.optimizer == "prodigy" and rates[1] not in (0, rates[0]):
-            raise ValueError(f"prodigy finds one step size: text_encoder_learning_rate is 0 or {rates[0]:g} with it")
+            raise ValueError(
+                "prodigy finds one step size for all: set unet_learning_rate=1 and text_encoder_learning_rate=1 (or 0)"
+            )
         return self
 
 

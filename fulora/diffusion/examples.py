@@ -1,14 +1,15 @@
 """What is trained on: gray pictures with a caption each, and the facts about them that a LoRA file keeps."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.captions import CAPTIONS
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.lora import LoraError
 
 
@@ -29,7 +30,9 @@ class Facts:
         base_digest: of its content, hexadecimal.
         captions: how many images each caption had.
         patients: how many patients the images show; 0 where it is not known.
-        images_digest: of the pixels and captions of all images, hexadecimal.
+        images_digest, validation_digest, prior_digest: of the pixels and captions of the images that were trained on,
+            evaluated on, and not to be unlearned, hexadecimal; "" where there were none.
+        validation_images: how many were evaluated on.
         step: after which step the weights are; 0 where it is not known.
     """
 
@@ -38,7 +41,34 @@ class Facts:
     captions: Counter[str] = field(default_factory=Counter)
     patients: int = 0
     images_digest: str = ""
+    validation_digest: str = ""
+    prior_digest: str = ""
+    validation_images: int = 0
     step: int = 0
+
+
+def counted(facts: Facts, images: Examples, validation: Examples | None = None, prior: Examples | None = None) -> Facts:
+    """Facts with what the images themselves tell."""
+    return replace(
+        facts,
+        captions=Counter(images.captions),
+        images_digest=_digest(images),
+        validation_digest=_digest(validation),
+        prior_digest=_digest(prior),
+        validation_images=len(validation.pictures) if validation else 0,
+    )
+
+
+def made_of(facts: Facts) -> list[str]:
+    """What tells a training from another one with the same settings."""
+    return [facts.base_digest, facts.images_digest, facts.validation_digest, facts.prior_digest]
+
+
+def _digest(images: Examples | None) -> str:
+    if images is None:
+        return ""
+    pairs = sorted(f"{pixel_digest(x)} {caption}" for x, caption in zip(images.pictures, images.captions, strict=True))
+    return hashlib.sha256("\n".join(pairs).encode()).hexdigest()
 
 
 def load_examples(images: ImageSet, rows: Sequence[Image]) -> Examples:

@@ -44,7 +44,7 @@ def read_material(images: ImageSet, prior: ImageSet | None = None, tested_on: Im
         tested_on: another set, of whose validation and test splits nothing may be trained on.
 
     Raises:
-        LoraError: no training images, or some without a caption.
+        LoraError: no training images, some without a caption, or another set without what it is given for.
     """
     rows, held_out = images.rows("train"), images.rows("validation")
     if not rows:
@@ -52,6 +52,10 @@ def read_material(images: ImageSet, prior: ImageSet | None = None, tested_on: Im
     splits = {"the validation split": held_out, "the test split": images.rows("test")}
     if tested_on is not None:
         splits["the set it is tested on"] = [*tested_on.rows("validation"), *tested_on.rows("test")]
+        if not splits["the set it is tested on"]:
+            raise LoraError(f"{tested_on.path}: it has neither validation nor test images that could be kept apart")
+    if prior is not None and not prior.rows("train"):
+        raise LoraError(f"{prior.path}: it has no training images that could be prior images")
     return Material(
         images=load_examples(images, rows),
         planes=[row.plane for row in rows],

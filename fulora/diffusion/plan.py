@@ -17,7 +17,7 @@ from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError, all_lora_parameters, lora_parameters
 from fulora.diffusion.memory import Memory, optimizer_bytes, outline, peak_resident, predict_memory
 from fulora.diffusion.optimizers import build_optimizer
-from fulora.training import KEPT
+from fulora.training import KEPT, pick_device
 
 SHOWN = 3
 """Patients or pictures that a message names; the rest are counted."""
@@ -188,6 +188,7 @@ def check(
             a picture of an excluded set; pictures of several sizes where one is expected, or too small for a bucket;
             sides that the autoencoder and the UNet cannot halve; `clip_skip` beyond the text encoder.
         BackboneError: a caption longer than the text encoder reads.
+        ValueError: a device that is not here.
     """
     for name, part in {"training": examples, "validation": validation, "prior": prior}.items():
         if part is not None:
@@ -196,6 +197,9 @@ def check(
             _check_tokens(pipe, part.captions)
             _check_sides(cfg, pipe, part)
     _check_clip_skip(cfg, pipe)
+    pick_device(cfg.device)
+    if cfg.keep == "best" and validation is None:
+        raise LoraError("keep=best chooses by the loss on held-out patients, and there are none: use keep=last")
     for others in excluded:
         _check_patients(patients, others)
         _check_pictures(examples, others)

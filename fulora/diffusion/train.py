@@ -1,8 +1,6 @@
 """LoRA fine-tuning: written out, resumed exactly, clipped for real, validated on people it does not train on."""
 
-import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +10,14 @@ from diffusers import DDPMScheduler
 from jaxtyping import Float
 from torch import Tensor
 
+from fulora import progress
 from fulora.config import digest, identity
-from fulora.data.manifest import pixel_digest
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import Batch, Encoded, draw_batch, encoded, grid
 from fulora.diffusion.compiling import UNet, choose_unet
 from fulora.diffusion.conditioning import unet_arguments
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples, Facts
+from fulora.diffusion.examples import Examples, Facts, counted, made_of
 from fulora.diffusion.learner import Best, Learner, build_learner, cast_and_adapt, put
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import FILE, save_lora
@@ -93,15 +91,17 @@ def fit(
         PreemptedError: SIGTERM came; a checkpoint was written.
     """
     together = processes(cfg.device)
-    _check(pipe, cfg, images, together)
-    facts = counted(facts or Facts(), images)
+    _check(pipe, cfg, images, together, validated=validation is not None)
+    facts = counted(facts or Facts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     data = _read(pipe, cfg, together, images, validation, prior)
     learner = build_learner(pipe, cfg, data.captions, together)
-    run = digest([identity(cfg), facts.images_digest, facts.base_digest])
+    run = digest([identity(cfg), *made_of(facts)])
     start = _resume(out, learner, run)
     log = MetricsLog(out, start) if together.first else None
+    if together.count > 1 and together.first:
+        progress.note(f"{together.count} processes share every batch")
     learner.unet = choose_unet(
         pipe.unet, lambda unet: _probe(learner, cfg, data, unet), cfg.steps - start, cfg.compile, together.device
     )
@@ -190,28 +190,20 @@ def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsL
     learner.processes.wait()
 
 
-def _check(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes) -> None:
+def _check(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes, *, validated: bool) -> None:
     if not len(images.pictures) or len(images.pictures) != len(images.captions):
         raise LoraError(f"{len(images.pictures)} images and {len(images.captions)} captions: every image needs one")
     kind = pipe.scheduler.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
         raise LoraError(f"the backbone's prediction_type is '{kind}'; 'epsilon' and 'v_prediction' can be trained")
+    if cfg.keep == "best" and not validated:
+        raise LoraError("keep=best chooses by the loss on held-out patients, and there are none: use keep=last")
     parts = together.count * cfg.accumulation
     if cfg.batch_size % parts:
         raise LoraError(
             f"batch_size={cfg.batch_size} cannot be shared by {together.count} processes in {cfg.accumulation} parts: "
             f"use a multiple of {parts}"
         )
-
-
-def counted(facts: Facts, images: Examples) -> Facts:
-    """Facts with what the images themselves tell."""
-    pairs = sorted(f"{pixel_digest(x)} {caption}" for x, caption in zip(images.pictures, images.captions, strict=True))
-    return replace(
-        facts,
-        captions=Counter(images.captions),
-        images_digest=hashlib.sha256("\n".join(pairs).encode()).hexdigest(),
-    )
 
 
 def _read(
@@ -272,8 +264,11 @@ def _norm(learner: Learner, norm: Float[Tensor, ""]) -> dict[str, float]:
 
 
 def _write(log: MetricsLog | None, done: int, **values: float) -> None:
+    """Into the log; where no bar is drawn, such as in a batch job, onto standard error as well."""
     if log is not None:
         log.write(done, **values)
+        if not progress.shown():
+            progress.note(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
 
 def _last_good(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> str:

@@ -115,6 +115,8 @@ def convert(
 
     if destination.suffix != ".safetensors":
         raise LoraError(f"{destination}: a LoRA file ends in .safetensors, or other tools do not find it")
+    if destination.exists() and source.exists() and destination.samefile(source):
+        raise LoraError(f"{destination} is the source: give the destination another name")
     if destination.exists() and not force:
         raise LoraError(f"{destination} is there already: give another name, or --force to write over it")
     convert_lora(source, destination, format=format, precision=precision)

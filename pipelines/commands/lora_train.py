@@ -12,9 +12,14 @@ from pipelines.backbones import ASSETS
 if TYPE_CHECKING:
     from fulora.data.manifest import ImageSet
     from fulora.diffusion.config import LoraConfig
-    from fulora.diffusion.examples import Examples
+    from fulora.diffusion.examples import Facts
 
 DEMO = "demo"
+OURS = {
+    "lora.safetensors", "lora_kohya.safetensors", "last_good.safetensors", "metrics.jsonl", "train_patients.json",
+    "samples", "checkpoints", "README.md",
+}  # fmt: skip
+"""What stands in the folder of a LoRA."""
 
 
 def train(
@@ -59,26 +64,32 @@ def train(
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
-    from fulora.data.manifest import ImageSet
     from fulora.diffusion.backbone import load_backbone
+    from fulora.diffusion.examples import Facts, counted
     from fulora.diffusion.lora_files import FILE
+    from fulora.diffusion.lora_metadata import facts_in
+    from fulora.diffusion.lora_read import read_lora
     from fulora.diffusion.material import fit_material, plan_material, read_material
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` started
     progress.show(first and not quiet)
     cfg, of_images = _settings(config, overrides or [])
-    pair = [None if folder is None else ImageSet(folder, "") for folder in (prior, test)]
-    material = read_material(_image_set(images, of_images, work), pair[0], pair[1])
+    _check_out(out)
+    others = _given(prior, "--prior"), _given(test, "--test")
+    material = read_material(_image_set(images, of_images, work), *others)
     name, digest, source = _backbone(backbone, revision, work)
     pipe = load_backbone(source, revision=revision, architecture=architecture)
     if dry_run:
         print("\n".join(plan_material(cfg, pipe, material).lines()))
         return
-    if _finished(out, cfg, material.images):
+    facts = counted(Facts(base_digest=digest), material.images, material.validation, material.prior)
+    if _finished(out, cfg, facts):
         print(out / FILE)
         return
     fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     if first:
+        step = facts_in(read_lora(out / FILE).metadata)["step"]
+        progress.note(f"the weights after step {step} of {cfg.steps} are kept")
         print(out / FILE)
 
 
@@ -92,36 +103,75 @@ def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, P
     return named, revision or "", named
 
 
-def _finished(out: Path, cfg: "LoraConfig", images: "Examples") -> bool:
+def _check_out(out: Path) -> None:
+    """Refuse a folder that holds anything else: a LoRA would be scattered among it.
+
+    Raises:
+        LoraError: `out` is a file, or holds what no training writes.
+    """
+    from fulora.diffusion.lora import LoraError
+
+    if out.exists() and not out.is_dir():
+        raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
+    strange = sorted(path.name for path in out.glob("*") if path.name not in OURS) if out.is_dir() else []
+    if strange:
+        raise LoraError(f"{out}: it holds something else ({strange[0]}): give --out a new folder")
+
+
+def _given(folder: Path | None, option: str) -> "ImageSet | None":
+    """The image set that an option names.
+
+    Raises:
+        LoraError: it is none.
+    """
+    from fulora.data.labels import SPLITS
+    from fulora.data.manifest import METADATA, ImageSet
+    from fulora.diffusion.lora import LoraError
+
+    if folder is None:
+        return None
+    if not any((folder / split / METADATA).is_file() for split in SPLITS):
+        what = "is not an image set" if folder.exists() else "is not there"
+        raise LoraError(f"{folder}: {what}; {option} takes the folder that `fulora data curate FOLDER` prints")
+    return ImageSet(folder, "")
+
+
+def _finished(out: Path, cfg: "LoraConfig", facts: "Facts") -> bool:
     """Whether `out` holds the LoRA that was asked for.
 
     Raises:
         LoraError: it holds another one.
     """
     from fulora.config import identity
-    from fulora.diffusion.examples import Facts
+    from fulora.diffusion.examples import made_of
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.lora_metadata import facts_in, settings_in
     from fulora.diffusion.lora_read import read_lora
-    from fulora.diffusion.train import counted
 
     if not (out / FILE).is_file():
         return False
     header = read_lora(out / FILE).metadata
-    made = settings_in(header), facts_in(header).get("images_digest")
-    if made != (identity(cfg), counted(Facts(), images).images_digest):
-        raise LoraError(f"{out}: it holds another finished LoRA, of other images or settings: give another --out")
+    theirs = facts_in(header)
+    names = ("base_digest", "images_digest", "validation_digest", "prior_digest")
+    if (settings_in(header), [theirs.get(name, "") for name in names]) != (identity(cfg), made_of(facts)):
+        raise LoraError(
+            f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
+            "--out"
+        )
     return True
 
 
 def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, dict[str, object]]":
     """The LoRA's config, and what `images.KEY=VALUE` said."""
-    from fulora.config import overridden, read_yaml, validated
+    from fulora.config import ConfigError, overridden, read_yaml, validated
     from fulora.diffusion.config import LoraConfig
     from pipelines.configs import config_path, shipped
 
-    base = read_yaml(config_path(config), shipped()).get("lora", {}) if config else {}
+    values = read_yaml(config_path(config), shipped()) if config else {"lora": {}}
+    if "lora" not in values:
+        raise ConfigError(f"{config}: it has no `lora:` part to take settings from")
+    base = values["lora"]
     values = overridden(base, overrides)
     of_images = dict(values.pop("images", {}))
     return validated(LoraConfig, values, where=config or "settings"), of_images
@@ -144,5 +194,5 @@ def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageS
             pass
     curating, root = curate_config(folder, {"fit": "native", **settings})
     found = curated(curating, root, Workspace(work, InProcess()))
-    progress.console.print(f"curated: {found.path}", soft_wrap=True)
+    progress.note(f"curated: {found.path}")
     return found

@@ -131,12 +131,35 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, step, {"w": torch.ones(2)})
     newest = tmp_path / CHECKPOINTS / "step_00000004.pt"
     newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match=r"write step_00000003\.pt into LATEST to continue from there"):
+    with pytest.raises(CheckpointError, match=r"write step_00000003\.pt into .*LATEST to continue from there"):
         load_checkpoint(tmp_path)
     (tmp_path / CHECKPOINTS / LATEST).write_text("step_00000003.pt\n")
     found = load_checkpoint(tmp_path)
     assert found is not None
     assert found["step"] == 3
+
+
+@pytest.mark.parametrize("damage", ["bits", "junk", "empty", "no name"])
+def test_whatever_happens_to_a_checkpoint_it_is_told_and_not_used(tmp_path: Path, damage: str) -> None:
+    save_checkpoint(tmp_path, 4, {"w": torch.zeros(10_000)})
+    newest = tmp_path / CHECKPOINTS / "step_00000004.pt"
+    content = newest.read_bytes()
+    middle = len(content) // 2
+    if damage == "bits":  # inside the tensor, where torch looks at no checksum
+        newest.write_bytes(content[:middle] + b"\x01" * 32 + content[middle + 32 :])
+        assert torch.load(newest, weights_only=True)["w"].any()
+    elif damage == "no name":
+        (tmp_path / CHECKPOINTS / LATEST).write_text("")
+    else:
+        newest.write_bytes(b"junk" if damage == "junk" else b"")
+    with pytest.raises(CheckpointError, match=r"cannot be read .*remove .*checkpoints to begin again"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["foo", "mps"])
+def test_a_device_that_is_not_here_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"device={name}: torch cannot use it here"):
+        pick_device(name)
 
 
 def test_sigterm_is_told_inside_and_back_to_what_it_was_after() -> None:

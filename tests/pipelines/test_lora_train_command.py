@@ -63,8 +63,9 @@ def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Pat
     before = (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns
     assert run(tmp_path, *command).stdout.splitlines()[-1] == "mine/lora.safetensors"
     assert (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns == before
-    other = run(tmp_path, *command, "rank=4", expect=2)
-    assert "mine: it holds another finished LoRA" in other.stderr
+    for other in (["rank=4"], ["--prior", str(images)]):
+        found = run(tmp_path, *command, *other, expect=2)
+        assert "mine: it holds another finished LoRA" in found.stderr
 
 
 def test_a_dry_run_counts_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
@@ -134,10 +135,19 @@ def test_captions_and_images_that_do_not_match_are_refused(tmp_path: Path, spoil
         (["rank=0"], "rank: Input should be greater than 0"),
         (["rnak=4"], "rnak: unknown key; did you mean 'rank'"),
         (["device=cuda"], "sees no GPU"),
+        (["device=foo"], "device=foo: torch cannot use it here"),
+        (["keep=best", "--config", "real_sets"], "real_sets: it has no `lora:` part"),
         (["--backbone", "nowhere"], "nowhere"),
+        (
+            ["--test", "nowhere"],
+            "nowhere: is not there; --test takes the folder that `fulora data curate FOLDER` prints",
+        ),
+        (["--prior", "."], ".: is not an image set; --prior takes the folder"),
+        (["--out", "."], "it holds something else (notes.txt): give --out a new folder"),
     ],
 )
 def test_wrong_input_is_one_message(images: Path, tmp_path: Path, settings: list[str], said: str) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
     found = run(tmp_path, "lora", "train", str(images), *SETTINGS, *settings, expect=2)
     assert said in found.stderr
     assert "Traceback" not in found.stderr

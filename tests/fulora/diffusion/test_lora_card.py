@@ -192,7 +192,7 @@ def test_what_a_reader_must_know() -> None:
     memorisation = section(card, "Memorisation")
     assert "6 images, as few as 2 a caption, each shown about 100.0 times" in memorisation
     assert "Its weights may hold recognisable parts of training images" in memorisation
-    assert "`fulora assess`" in memorisation
+    assert "compare such pictures with the training images, each with the nearest ones" in memorisation
     assert "claims no protection of anybody's privacy" in memorisation
     for words in ("Augmentation of scarce", "Studies of methods"):
         assert words in section(card, "Intended use")

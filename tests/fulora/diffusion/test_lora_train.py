@@ -488,6 +488,11 @@ def test_a_backbone_that_predicts_the_sample_is_refused(tmp_path: Path, backbone
         train.fit(tmp_path, CONFIG, pipe, examples)
 
 
+def test_the_best_of_nothing_is_refused(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+    with pytest.raises(LoraError, match="keep=best chooses by the loss on held-out patients, and there are none"):
+        train.fit(tmp_path, changed(keep="best"), load_backbone(backbone), examples)
+
+
 def test_a_batch_that_processes_cannot_share_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
 ) -> None:

@@ -79,3 +79,12 @@ def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Pat
     material = read_material(image_set(tmp_path / "mine", ["train", "train"]))
     fit_material(tmp_path / "out", CONFIG, load_backbone(backbone), material, base_model="tiny", base_digest="0")
     assert (tmp_path / "out" / PATIENTS).read_text() == '[\n "own/A/0",\n "own/A/1"\n]'
+
+
+def test_a_set_without_what_it_is_given_for_is_refused(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["train"])
+    only_train, only_test = (image_set(tmp_path / split, [split], first=9) for split in ("train", "test"))
+    with pytest.raises(LoraError, match="train: it has neither validation nor test images"):
+        read_material(images, tested_on=only_train)
+    with pytest.raises(LoraError, match="test: it has no training images that could be prior images"):
+        read_material(images, prior=only_test)

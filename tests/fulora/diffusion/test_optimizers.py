@@ -55,7 +55,10 @@ def test_the_rate_rises_then_stays_or_falls() -> None:
         ({"batch_size": 4, "accumulation": 3}, "batch_size=4 cannot be done in accumulation=3 parts"),
         ({"resolution_px": 32}, "resolution_px=32 is less than bucket_step_px=64"),
         ({"warmup_steps": 400}, "warmup_steps=400 leaves nothing of steps=400"),
-        ({"optimizer": "prodigy", "unet_learning_rate": 1}, "text_encoder_learning_rate is 0 or 1 with it"),
+        (
+            {"optimizer": "prodigy", "unet_learning_rate": 1},
+            "set unet_learning_rate=1 and text_encoder_learning_rate=1",
+        ),
         ({"optimiser": "adamw"}, "unknown key; did you mean 'optimizer'"),
     ],
 )
