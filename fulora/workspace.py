@@ -52,8 +52,9 @@ class ReachedError(Exception):
 class Workspace:
     """Makes artifacts under one root, each once.
 
-    With `plan=True` nothing runs: every step is recorded with its state, so that `fulora status` predicts a run. With
-    `until`, what comes before the stage of that name is made, and then `ReachedError` raised.
+    An artifact that a study asks for twice is one step. With `plan=True` nothing runs: every step is recorded with its
+    state, so that `fulora status` predicts a run. With `until`, what comes before the stage of that name is made, and
+    then `ReachedError` raised.
     """
 
     root: Path
@@ -72,10 +73,12 @@ class Workspace:
         if any(call.stage.name == self.until for call in calls.values()):
             raise ReachedError(calls)
         steps = {key: self._step(call, _label(key, call)) for key, call in calls.items()}
-        self.steps.extend(steps.values())
+        known = {step.artifact.path for step in self.steps}
+        new = {step.artifact.path: step for step in steps.values() if step.artifact.path not in known}
+        self.steps.extend(new.values())
         if not self.plan:
-            todo = [step for step in steps.values() if step.state != "ready"]
-            for step in steps.values():
+            todo = [step for step in new.values() if step.state != "ready"]
+            for step in new.values():
                 if step.state == "ready":
                     self.report(step, 0.0)
             for step, seconds in zip(todo, self.engine.map(make, todo), strict=True):

@@ -420,3 +420,16 @@ def test_a_study_stops_before_the_stage_it_is_to_stop_before(tmp_path: Path) -> 
     (call,) = reached.value.calls.values()
     assert call.arguments["number"].read() == 4
     assert ran == ["give"]
+
+
+@pytest.mark.parametrize("plan", [True, False])
+def test_what_is_asked_for_twice_is_one_step(tmp_path: Path, plan: bool) -> None:
+    told: list[Step] = []
+    work = Workspace(tmp_path, InProcess(), plan=plan, report=lambda step, seconds: told.append(step))
+    numbers = [work.run(give, NumberConfig(value=4)) for _ in range(2)]
+    found = work.each({name: give.call(NumberConfig(value=5)) for name in ("first", "second")})
+    assert numbers[0] == numbers[1]
+    assert found["first"] == found["second"]
+    assert [step.label for step in work.steps] == ["give", "give (first)"]
+    assert [step.label for step in told] == ([] if plan else ["give", "give (first)"])
+    assert ran == ([] if plan else ["give", "give"])
