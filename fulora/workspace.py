@@ -74,7 +74,10 @@ class Workspace:
             raise ReachedError(calls)
         steps = {key: self._step(call, _label(key, call)) for key, call in calls.items()}
         known = {step.artifact.path for step in self.steps}
-        new = {step.artifact.path: step for step in steps.values() if step.artifact.path not in known}
+        new: dict[Path, Step] = {}
+        for step in steps.values():
+            if step.artifact.path not in known:
+                new.setdefault(step.artifact.path, step)
         self.steps.extend(new.values())
         if not self.plan:
             todo = [step for step in new.values() if step.state != "ready"]
