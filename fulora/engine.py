@@ -1,4 +1,4 @@
-"""Where work runs: stages in this process (a Ray engine will have the same one method), pictures in threads."""
+"""Where work runs: stages and shards in this process (or on Ray: `ray_engine`), pictures in threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +15,11 @@ R = TypeVar("R")
 class Engine(Protocol):
     """Where a fan-out runs. Only ids, configs and paths travel, never images."""
 
+    @property
+    def here(self) -> bool:
+        """Whether it runs in this process."""
+        ...
+
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items."""
         ...
@@ -22,6 +27,8 @@ class Engine(Protocol):
 
 class InProcess:
     """One item after the other, in this process."""
+
+    here = True
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items."""

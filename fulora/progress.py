@@ -1,7 +1,9 @@
 """Progress bars: one switch for the whole process, so that `--quiet` and `--json` silence every loop."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -48,3 +50,50 @@ def track(items: Iterable[T], description: str, *, start: int = 0, total: int | 
         for item in items:
             yield item
             bar.advance(task)
+
+
+EVERY_S = 30.0
+"""Seconds between two lines of a meter where there is no terminal."""
+
+
+@contextmanager
+def meter(description: str, *, unit: str, total: int, start: int = 0) -> Iterator[Callable[[int], None]]:
+    """Tell how far work is, how fast it goes and how long it takes still: a bar, or lines where there is no terminal.
+
+    Yields a function that is called with how many more are done.
+
+    Args:
+        unit: what is counted, in the plural.
+        start: how many are done already; they do not count for the speed.
+    """
+    done, begun = start, time.monotonic()
+    told = begun
+
+    def pace() -> str:
+        passed = time.monotonic() - begun
+        speed = (done - start) / passed if passed else 0.0
+        left = f", {_duration((total - done) / speed)} left" if speed and done < total else ""
+        return f"{speed:.2f} {unit}/s{left}" if done > start else ""
+
+    def advance(count: int) -> None:
+        nonlocal done, told
+        done += count
+        if task is not None:
+            bar.update(task, completed=done, pace=pace())
+        elif time.monotonic() - told > EVERY_S:
+            told = time.monotonic()
+            note(f"  {description}: {done} of {total} {unit}, {pace()}")
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
+    task = None
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not shown()) as bar:
+        if shown():
+            task = bar.add_task(description, total=total, completed=start, pace="")
+        yield advance
+    if done > start:
+        note(f"  {description}: {done} of {total} {unit}, {pace()}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    return f"{round(seconds)} s" if seconds < 100 else (f"{minutes} min" if minutes < 100 else f"{hours} h")

@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
@@ -62,6 +63,10 @@ class Stage(Generic[P, A]):
     resumes: bool
     check: Callable[..., None] | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to other processes by its name, which in its module is the stage and not the function."""
+        return _stage_of, (self.function.__module__, self.function.__qualname__)
+
     @property
     def name(self) -> str:
         """The name of the function."""
@@ -83,6 +88,11 @@ class Stage(Generic[P, A]):
     def source_digest(self) -> str:
         """Digest of the module that the stage stands in, to warn when the code has changed since."""
         return hashlib.sha256(inspect.getsource(inspect.getmodule(self.function) or self.function).encode()).hexdigest()
+
+
+def _stage_of(module: str, name: str) -> "Stage[..., Any]":
+    found: Stage[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 def stage(

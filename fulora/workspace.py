@@ -220,14 +220,14 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_digest(path: Path, cache: Path) -> str:
+def content_digest(path: Path, cache: Path | None) -> str:
     """Digest of a file, or of every file under a folder by name; hashes are kept in `cache` by size and time."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    known: dict[str, str] = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    known: dict[str, str] = json.loads(cache.read_text(encoding="utf-8")) if cache and cache.is_file() else {}
     keys = {file: f"{file.resolve()}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files}
     fresh = {key: _file_digest(file) for file, key in keys.items() if key not in known}
-    if fresh:
-        known |= fresh
+    known |= fresh
+    if fresh and cache:
         cache.parent.mkdir(parents=True, exist_ok=True)
         temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
         temporary.write_text(json.dumps(known), encoding="utf-8")

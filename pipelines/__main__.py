@@ -7,7 +7,7 @@ import sys
 import typer
 
 from fulora.stage import PreemptedError
-from pipelines.commands import artifacts, configs, data, export, lora, studies
+from pipelines.commands import artifacts, configs, data, export, generate, lora, regenerate, studies
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -31,6 +31,8 @@ app.command("run")(studies.run)
 app.command("status")(studies.status)
 app.command("show")(artifacts.show)
 app.command("configs")(configs.configs)
+app.command("generate")(generate.generate)
+app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")

@@ -46,7 +46,8 @@ class Image(Config):
     """One image: what it shows, whom it shows, where it comes from.
 
     A patient is known by (source, site, patient): patient numbers are unique only within a site. A synthetic image
-    has no patient of its own; `ImageSet.tainted_by` lists the patients whose images its generator was trained on.
+    has no patient of its own; `ImageSet.tainted_by` lists the patients whose images its generator was trained on, and
+    `recipe` says all of how it was drawn, as JSON (`fulora.diffusion.recipe`).
     """
 
     file_name: str
@@ -65,6 +66,7 @@ class Image(Config):
     caption: str = ""
     seed: str = ""
     generator: str = ""
+    recipe: str = ""
     width: int
     height: int
     sha256: str
@@ -126,7 +128,7 @@ class Picture:
     mask: UInt8[np.ndarray, "h w"] | None = None
 
 
-def pixel_digest(pixels: UInt8[np.ndarray, "h w"]) -> str:
+def pixel_digest(pixels: UInt8[np.ndarray, "h w *rgb"]) -> str:
     """SHA-256 of the size and the decoded pixels: equal for equal pictures, however they were encoded."""
     return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
@@ -198,9 +200,14 @@ class ImageSet(Artifact):
         Raises:
             ManifestError: the set would break a rule (`fulora.data.leaks`); its manifest is not written then.
         """
+        return cls.write_rows(folder, threaded(partial(_write_picture, folder), pictures), tainted_by=tainted_by)
+
+    @classmethod
+    def write_rows(cls, folder: Path, rows: Iterable[Image], *, tainted_by: Sequence[str] = ()) -> int:
+        """Write the manifest of pictures that stand in the folder already; else as `write`."""
         ledger, count = Ledger(tainted_by), 0
         with _manifest(folder) as add:
-            for row in threaded(partial(_write_picture, folder), pictures):
+            for row in rows:
                 ledger.add(row)
                 add(row)
                 count += 1

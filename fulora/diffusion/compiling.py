@@ -42,13 +42,13 @@ def choose_unet(
     compiled: UNet = torch.compile(unet, dynamic=False)
     if mode == "always":
         return compiled
-    plain_s = _seconds(probe, unet, device)
+    plain_s = median_seconds(probe, unet, device)
     if steps * plain_s * EXPECTED_SAVING < EXPECTED_SECONDS:
         progress.console.print(f"not compiled: {steps} steps of {plain_s:.2f} s are too few for it to pay")
         return unet
     started = time.perf_counter()
     probe(compiled)
-    taken_s, compiled_s = time.perf_counter() - started, _seconds(probe, compiled, device)
+    taken_s, compiled_s = time.perf_counter() - started, median_seconds(probe, compiled, device)
     pays = compiled_s < plain_s
     said = "compiled" if pays else "not compiled, for it is no faster"
     progress.console.print(
@@ -57,7 +57,7 @@ def choose_unet(
     return compiled if pays else unet
 
 
-def _seconds(probe: Callable[[UNet], None], unet: UNet, device: torch.device) -> float:
+def median_seconds(probe: Callable[[UNet], None], unet: UNet, device: torch.device) -> float:
     """The median time of a step, after one to warm up."""
     taken = []
     for _ in range(TRIES + 1):

@@ -24,6 +24,15 @@ class Conditioning:
         index = torch.tensor(places, device=self.states.device)
         return Conditioning(self.states[index], None if self.pooled is None else self.pooled[index])
 
+    def followed_by(self, other: "Conditioning") -> "Conditioning":
+        """These, then those."""
+        pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
+        return Conditioning(torch.cat([self.states, other.states]), pooled)
+
+    def on(self, device: torch.device) -> "Conditioning":
+        """On a device."""
+        return Conditioning(self.states.to(device), None if self.pooled is None else self.pooled.to(device))
+
     def to(self, dtype: torch.dtype) -> "Conditioning":
         """In another precision."""
         return Conditioning(self.states.to(dtype), None if self.pooled is None else self.pooled.to(dtype))

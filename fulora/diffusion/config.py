@@ -10,6 +10,8 @@ from fulora.data.captions import CAPTIONS
 from fulora.data.labels import PLANES, Plane
 
 Sampler = Literal["dpm++", "unipc", "euler", "ddim"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(gt=0, multiple_of=8)]
 
 
 class PretrainConfig(Config):
@@ -173,25 +175,61 @@ class GenerateConfig(Config):
 
     Attributes:
         per_class: images of each plane.
-        batch_size: the compute shape; the last digits of a picture's arithmetic depend on it, nothing else does.
+        image_size_px: the side of a square, or width and height; multiples of 8.
+        colour: `gray` is the mean of the three channels, so that no tint tells synthetic from real.
         guidance_scale: how much of the difference to the negative prompt is added (Ho and Salimans 2022); 1 is none.
-        lora_strength: 0 is the base, 1 the LoRA as trained.
+        guidance_interval: from which share of the steps to which it is added; steps outside take half the time
+            (Kynkaanniemi et al. 2024).
+        sampler: one, or several in turn: image i is drawn by the i-th of them, counted around.
+        lora_strength: 0 is the base, 1 the LoRA as trained; `lora_text_strength` is that of its text encoder, where
+            it is another.
         clip_skip: as the LoRA was trained with.
+        start_strength: image-to-image, where there are images to start from: the share of the steps that is done, so 1
+            forgets the image.
+        batch_size: the compute shape; the last digits of a picture's arithmetic depend on it, nothing else does.
+        shard_batches: a shard is so many batches of consecutive images.
+        max_attempts: an image that shows nothing, or what another shows, is drawn again with the next seed, so often.
+        max_rejected: more than this share of a shard's images drawn again stops the run.
+        precision: of the denoiser. `auto` is bf16 on a GPU (fp16 on one that lacks it) and fp32 on a CPU; `fastest`
+            lets a CPU time its choices once for each set.
+        layout: of the arithmetic; `auto` is channels_last on a GPU and contiguous on a CPU.
+        compile: `auto` compiles on a GPU, where the steps that are left save more than compiling takes.
     """
 
     per_class: PositiveInt
     planes: tuple[Plane, ...] = Field(default=PLANES, min_length=1)
     prompts: Mapping[Plane, str] = Field(default_factory=lambda: dict(CAPTIONS))
     negative_prompt: str = ""
-    image_size_px: int = Field(default=64, gt=0, multiple_of=8)
+    image_size_px: Side | tuple[Side, Side] = 64
+    colour: Literal["gray", "rgb"] = "gray"
     steps: PositiveInt = 25
     guidance_scale: float = Field(default=3.0, ge=1)
-    sampler: Sampler = "dpm++"
+    guidance_interval: tuple[Share, Share] = (0.0, 1.0)
+    sampler: Sampler | Annotated[tuple[Sampler, ...], Field(min_length=1)] = "dpm++"
     lora_strength: float = Field(default=1.0, ge=0)
+    lora_text_strength: NonNegativeFloat | None = None
     clip_skip: PositiveInt = 1
+    start_strength: float = Field(default=0.75, gt=0, le=1)
     batch_size: PositiveInt = 20
+    shard_batches: PositiveInt = 5
+    max_attempts: PositiveInt = 5
+    max_rejected: Share = 0.2
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fastest"] = "auto"
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    compile: Literal["auto", "always", "never"] = "auto"
     seed: int = 0
     device: Annotated[str, Runtime] = "auto"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        size = self.image_size_px
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def samplers(self) -> tuple[Sampler, ...]:
+        """Those that images take in turn."""
+        return (self.sampler,) if isinstance(self.sampler, str) else self.sampler
 
     @model_validator(mode="after")
     def _complete(self) -> "GenerateConfig":
@@ -200,4 +238,11 @@ class GenerateConfig(Config):
             raise ValueError(f"prompts: no prompt for {', '.join(missing)}")
         if len(set(self.planes)) < len(self.planes):
             raise ValueError(f"planes: {', '.join(self.planes)}: each plane is named once")
+        first, last = self.guidance_interval
+        if first >= last:
+            raise ValueError(
+                f"guidance_interval: from {first:g} to {last:g} is nothing; give two shares such as 0, 0.6"
+            )
+        if self.steps * self.start_strength < 1:
+            raise ValueError(f"start_strength={self.start_strength:g} of steps={self.steps} is less than one step")
         return self

@@ -38,15 +38,18 @@ def save_lora(
     write_lora(described, path, format=format, precision=precision)
 
 
-def load_lora(pipe: Pipeline, path: Path, strength: float) -> None:
+def load_lora(pipe: Pipeline, path: Path, strength: float, text_strength: float | None = None) -> None:
     """Fuse a LoRA file, of fulora, diffusers or kohya, into the pipeline's weights, `strength` times.
+
+    Args:
+        text_strength: of the part in the text encoders, where it is another.
 
     Raises:
         LoraError: no such file, not a LoRA, or one for another architecture; the pipeline is as it was then.
     """
     lora = read_lora(path)
     try:
-        fuse(pipe, lora, strength)
+        fuse(pipe, lora, strength, text_strength)
     except LoraError as error:
         raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}") from error
 

@@ -130,8 +130,11 @@ def _module(layer: Any, adapter: str, rslora: bool) -> LoraModule:
 
 
 @torch.no_grad()
-def fuse(pipe: Pipeline, lora: Lora, strength: float) -> None:
+def fuse(pipe: Pipeline, lora: Lora, strength: float, text_strength: float | None = None) -> None:
     """Put a LoRA, `strength` times, into the pipeline's weights for good. What does not fit changes nothing.
+
+    Args:
+        text_strength: of the part in the text encoders, where it is another.
 
     Raises:
         LoraError: the pipeline holds a LoRA unfused, has not a layer of the LoRA, or has it in another size.
@@ -143,9 +146,10 @@ def fuse(pipe: Pipeline, lora: Lora, strength: float) -> None:
             raise LoraError(f"the backbone has no {part}, which the LoRA adapts: it is for another architecture")
         if getattr(model, "peft_config", None):
             raise LoraError("the pipeline has a LoRA already: load the backbone anew")
-        fused += [(_weight(model, name, module), module) for name, module in modules.items()]
-    for weight, module in fused:
-        weight.copy_(module.applied_to(weight, strength))
+        factor = strength if part == "unet" or text_strength is None else text_strength
+        fused += [(_weight(model, name, module), module, factor) for name, module in modules.items()]
+    for weight, module, factor in fused:
+        weight.copy_(module.applied_to(weight, factor))
 
 
 def _weight(model: torch.nn.Module, name: str, module: LoraModule) -> Any:

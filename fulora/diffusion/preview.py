@@ -4,21 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image as Pil
 
-from fulora.data.manifest import Image, pixel_digest
-from fulora.data.marking import png_info
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import Encoded
 from fulora.diffusion.conditioning import Conditioning
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.sample import build_scheduler, draw_pictures, start_noise, to_gray
+from fulora.diffusion.overview import grid, write_marked
+from fulora.diffusion.sample import Guidance, decode, denoise, start_noise, to_pixels
+from fulora.diffusion.samplers import build_sampler
 from fulora.environment import derive_seed
 
 SAMPLES = "samples"
-GAP_PX = 4
 
 
 @torch.no_grad()
@@ -42,39 +39,30 @@ def draw_samples(
     if cfg.samples is None:
         return
     captions, size = sorted(set(data.captions)), Counter(data.sizes).most_common(1)[0][0]
-    trained_with, vae_device = pipe.scheduler, pipe.vae.device
+    vae_device, dtype = pipe.vae.device, pipe.unet.dtype
+    latent_size = (size[1] // pipe.vae_scale_factor, size[0] // pipe.vae_scale_factor)
+    guidance = Guidance(cfg.samples.guidance_scale)
     rows = []
     try:
         pipe.vae.to(pipe.unet.device)
-        pipe.scheduler = build_scheduler(pipe, "dpm++")
         for caption in captions:
             seeds = [derive_seed("samples", caption, place) for place in range(cfg.samples.per_caption)]
-            pictures = draw_pictures(
-                pipe,
-                embed([caption, ""], cfg.clip_skip),
-                start_noise(pipe, size, seeds),
+            prompt, negative = (embed([text], cfg.clip_skip).at([0] * len(seeds)) for text in (caption, ""))
+            latents = denoise(
+                pipe.unet,
+                build_sampler(pipe.scheduler.config, "dpm++"),
+                (prompt, negative),
+                start_noise(pipe.unet.config.in_channels, latent_size, seeds).to(pipe.unet.device),
+                guidance,
                 steps=cfg.samples.steps,
-                guidance_scale=cfg.samples.guidance_scale,
+                size_px=(size[1], size[0]),
+                dtype=dtype,
             )
-            rows.append([to_gray(picture) for picture in np.nan_to_num(pictures)])
+            rows.append(list(to_pixels(decode(pipe.vae, latents), gray=True)[0].cpu().numpy()))
     finally:
-        pipe.scheduler = trained_with
         pipe.vae.to(vae_device)
     path = folder / SAMPLES / f"step_{step:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, _grid(rows), "; ".join(captions), step)
-
-
-def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    padded = [[np.pad(picture, ((0, GAP_PX), (0, GAP_PX))) for picture in row] for row in rows]
-    return np.vstack([np.hstack(row) for row in padded])[:-GAP_PX, :-GAP_PX]
-
-
-def _write(path: Path, pixels: np.ndarray, captions: str, step: int) -> None:
-    """With the mark of a synthetic picture, like every picture that fulora draws."""
-    row = Image(
-        file_name=path.name, image_id=path.stem, plane="other", split="train", origin="synthetic", source="fulora",
-        site="", patient="", caption=captions, seed="samples", generator=f"LoRA in training, step {step}",
-        width=pixels.shape[1], height=pixels.shape[0], sha256=pixel_digest(pixels),
-    )  # fmt: skip
-    Pil.fromarray(pixels).save(path, pnginfo=png_info(row))
+    write_marked(
+        path, grid(rows), caption="; ".join(captions), seed="samples", generator=f"LoRA in training, step {step}"
+    )

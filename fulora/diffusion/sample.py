@@ -1,137 +1,133 @@
-"""Sampling: one seed an image, one compute shape, so that an image does not depend on what it was made beside."""
+"""Sampling: from each picture's own noise, by the denoiser and a sampler, to pixels.
 
-import warnings
-from collections.abc import Iterator, Sequence
+The loop is our own, because that of diffusers' pipelines has no guidance interval; a test holds that it gives the same
+latents.
+"""
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
-from jaxtyping import Float, UInt8
+from diffusers import AutoencoderKL
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from fulora.data.labels import Plane
-from fulora.data.manifest import is_blank
-from fulora.diffusion.architectures import Pipeline
-from fulora.diffusion.backbone import quiet
-from fulora.diffusion.conditioning import Conditioning, embed
-from fulora.diffusion.config import GenerateConfig, Sampler
+from fulora.diffusion.compiling import UNet
+from fulora.diffusion.conditioning import Conditioning, unet_arguments
+from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.samplers import as_numpy_2
 from fulora.environment import derive_seed
-from fulora.training import pick_device
 
 
-class BlankImageError(RuntimeError):
-    """The backbone drew a picture without content."""
-
-
-def image_seed(cfg: GenerateConfig, plane: Plane, index: int) -> int:
-    """The seed of image `index` of a plane: of its set's seed, the plane and the index alone."""
-    return derive_seed("generate", cfg.seed, plane, index)
-
-
-@torch.no_grad()
-def sample(
-    pipe: Pipeline, cfg: GenerateConfig, plane: Plane, indices: Sequence[int]
-) -> Iterator[tuple[int, int, UInt8[np.ndarray, "h w"]]]:
-    """Draw images of one plane.
+def image_seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int = 0) -> int:
+    """The seed of image `index` of a plane: blake2b of its set's seed, the plane and the index, and nothing else.
 
     Args:
-        pipe: the backbone, with a LoRA fused or without; its scheduler is replaced.
-        indices: which images of the set; any subset, in any order, gives the same pictures.
-
-    Yields:
-        index, seed, gray picture.
-
-    Raises:
-        BlankImageError: a picture is constant or not a number; says which.
+        attempt: how many pictures were drawn for it before, and rejected.
     """
-    pipe.to(pick_device(cfg.device))
-    pipe.scheduler = build_scheduler(pipe, cfg.sampler)
-    texts = embed(pipe, [cfg.prompts[plane], cfg.negative_prompt], cfg.clip_skip)
-    for start in range(0, len(indices), cfg.batch_size):
-        numbers = list(indices[start : start + cfg.batch_size])
-        padded = numbers + [numbers[-1]] * (cfg.batch_size - len(numbers))
-        seeds = [image_seed(cfg, plane, number) for number in padded]
-        noise = start_noise(pipe, (cfg.image_size_px, cfg.image_size_px), seeds)
-        pictures = draw_pictures(pipe, texts, noise, steps=cfg.steps, guidance_scale=cfg.guidance_scale)
-        for number, seed, picture in zip(numbers, seeds, pictures, strict=False):
-            if not np.isfinite(picture).all() or is_blank(to_gray(picture)):
-                raise BlankImageError(
-                    f"{plane} {number} (seed {seed}) is blank: the backbone or the LoRA is broken, or untrained"
-                )
-            yield number, seed, to_gray(picture)
+    return derive_seed("generate", cfg.seed, plane, index, *([attempt] if attempt else []))
 
 
-def to_gray(picture: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
-    """0 to 255 of a picture from 0 to 1: the mean of its channels, so that no tint tells synthetic from real."""
-    gray: UInt8[np.ndarray, "h w"] = np.round(picture.mean(axis=2) * 255).astype(np.uint8)
-    return gray
+def start_noise(channels: int, latent_size: tuple[int, int], seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
+    """What every picture starts from, on the CPU, each drawn by a generator of its own.
+
+    Args:
+        latent_size: height and width in latent pixels.
+    """
+    shape = (channels, *latent_size)
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance: `negative + scale * (prompt - negative)` (Ho and Salimans 2022).
+
+    Attributes:
+        scale: 1 is none.
+        interval: from which share of the steps to which; outside, the prompt alone is asked.
+    """
+
+    scale: float
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    def holds(self, step: int, steps: int) -> bool:
+        """Whether step `step`, counted from 0, of `steps` is guided."""
+        first, last = self.interval
+        return self.scale > 1 and first <= step / steps < last
 
 
 @torch.no_grad()
-def draw_pictures(
-    pipe: Pipeline,
-    texts: Conditioning,
+def denoise(
+    unet: UNet,
+    sampler: Any,
+    texts: tuple[Conditioning, Conditioning],
     noise: Float[Tensor, "b c h w"],
+    guidance: Guidance,
     *,
     steps: int,
-    guidance_scale: float,
-) -> Float[np.ndarray, "b h2 w2 3"]:
-    """Pictures from 0 to 1, by the pipeline's own sampler; the autoencoder decodes in its own precision.
+    size_px: tuple[int, int],
+    dtype: torch.dtype,
+    start: Float[Tensor, "b c h w"] | None = None,
+    start_strength: float = 1.0,
+) -> Float[Tensor, "b c h w"]:
+    """The latents of pictures. They are kept in fp32 between steps, whatever the denoiser's precision.
 
     Args:
-        texts: of the prompt and of the negative prompt.
-        noise: what every picture starts from.
+        sampler: a new one.
+        texts: of the prompt and of the negative prompt, one for each picture.
+        size_px: height and width of the pictures.
+        dtype: of the denoiser.
+        start: latents of pictures to start from; then only the last `start_strength` of the steps are done.
     """
-    prompt, negative = (texts.at([place] * len(noise)) for place in (0, 1))
-    pooled = {"pooled_prompt_embeds": prompt.pooled, "negative_pooled_prompt_embeds": negative.pooled}
-    with warnings.catch_warnings():  # diffusers' samplers turn tensors into arrays the way numpy 1 did
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        latents = pipe(
-            prompt_embeds=prompt.states,
-            negative_prompt_embeds=negative.states,
-            latents=noise.to(prompt.states),
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            height=noise.shape[-2] * pipe.vae_scale_factor,
-            width=noise.shape[-1] * pipe.vae_scale_factor,
-            output_type="latent",
-            **(pooled if prompt.pooled is not None else {}),
-        ).images
-    with torch.autocast(noise.device.type, enabled=False):
-        decoded = pipe.vae.decode(latents.to(pipe.vae.dtype) / pipe.vae.config.scaling_factor).sample
-    pictures: Float[np.ndarray, "b h2 w2 3"] = (decoded / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy()
-    return pictures
+    prompt, both = texts[0].to(dtype), texts[1].followed_by(texts[0]).to(dtype)
+    with as_numpy_2():
+        sampler.set_timesteps(steps, device=noise.device)
+    first = 0 if start is None else steps - min(int(steps * start_strength), steps)
+    sampler.set_begin_index(first) if hasattr(sampler, "set_begin_index") else None
+    times = sampler.timesteps[first:]
+    if start is None:
+        latents = noise * sampler.init_noise_sigma
+    else:
+        latents = sampler.add_noise(start, noise, times[:1].repeat(len(noise)))
+    for step, time in enumerate(times, first):
+        given = sampler.scale_model_input(latents, time).to(dtype)
+        if guidance.holds(step, steps):
+            twice = unet(torch.cat([given, given]), time, **unet_arguments(both, size_px)).sample
+            without, with_prompt = twice.float().chunk(2)
+            predicted = without + guidance.scale * (with_prompt - without)
+        else:
+            predicted = unet(given, time, **unet_arguments(prompt, size_px)).sample.float()
+        latents = sampler.step(predicted, time, latents).prev_sample
+    result: Tensor = latents
+    return result
 
 
-def start_noise(pipe: Pipeline, size: tuple[int, int], seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
-    """What every picture of `size` (width, height) px starts from: drawn on the CPU, by its own generator."""
-    width, height = (side // pipe.vae_scale_factor for side in size)
-    shape = (pipe.unet.config.in_channels, height, width)
-    noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(noise).to(pipe.unet.device)
+@torch.no_grad()
+def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
+    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision."""
+    with torch.autocast(latents.device.type, enabled=False):
+        decoded: Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample
+    return (decoded.float() / 2 + 0.5).clamp(0, 1)
 
 
-def build_scheduler(pipe: Pipeline, sampler: Sampler) -> object:
-    """A deterministic sampler for the noise schedule of the pipeline.
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pictures: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Latents of gray pictures: the mean of what the autoencoder sees in each."""
+    scaled = (pictures.float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
+    latents: Tensor = vae.encode(scaled.to(vae.device, vae.dtype)).latent_dist.mean.float()
+    return latents * float(vae.config.scaling_factor)
 
-    Its timesteps end at the noisiest one ("trailing"), where pictures start: other spacings leave it out, and give
-    every picture the same medium brightness (Lin et al. 2024, arXiv 2305.08891).
+
+def to_pixels(
+    pictures: Float[Tensor, "b 3 h w"], *, gray: bool
+) -> tuple[UInt8[Tensor, "b h w *rgb"], Bool[Tensor, " b"]]:
+    """Pixels of pictures from 0 to 1, and whether all their numbers are numbers; what is none becomes 0.
+
+    Args:
+        gray: the mean of the three channels.
     """
-    known, spacing = pipe.scheduler.config, "trailing"
-    with quiet():
-        match sampler:
-            case "dpm++":
-                return DPMSolverMultistepScheduler.from_config(
-                    known, timestep_spacing=spacing, algorithm_type="dpmsolver++"
-                )
-            case "unipc":
-                return UniPCMultistepScheduler.from_config(known, timestep_spacing=spacing)
-            case "euler":
-                return EulerDiscreteScheduler.from_config(known, timestep_spacing=spacing)
-            case "ddim":
-                return DDIMScheduler.from_config(known, timestep_spacing=spacing)
+    finite = pictures.isfinite().flatten(1).all(dim=1)
+    values = pictures.mean(dim=1) if gray else pictures.permute(0, 2, 3, 1)
+    return (values.nan_to_num() * 255).round().to(torch.uint8), finite

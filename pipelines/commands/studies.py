@@ -10,6 +10,7 @@ import typer
 from fulora import progress
 from fulora.engine import InProcess
 from fulora.workspace import ReachedError, Step, Workspace
+from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 
 if TYPE_CHECKING:
     from fulora.config import Config
@@ -37,6 +38,9 @@ def run(
     work: Work = Path("work"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the report's path.")] = False,
     as_json: AsJson = False,
+    engine: EngineName = "local",
+    cpus: CpusPerTask = 1,
+    gpus: GpusPerTask = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Make what the LoRA is trained on and say what training it will take.")
     ] = False,
@@ -52,6 +56,8 @@ def run(
       fulora run my_study.yaml lora.rank=16 generate.per_class=500
 
       fulora run my_study.yaml --dry-run
+
+      fulora run study data_root=/shared/data --work /shared/work --engine ray --gpus 1
     """
     from pipelines.configs import load
 
@@ -78,7 +84,7 @@ def run(
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
 
-    report = study.run(values, Workspace(work, InProcess(), report=told))
+    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=told))
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)

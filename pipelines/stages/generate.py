@@ -1,52 +1,39 @@
 """Ask a backbone, with or without a LoRA, for synthetic images of every plane."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
-def generate(out: Path, config: GenerateConfig, backbone: Backbone | Source, lora: LoraWeights | None) -> ImageSet:
-    """Write `per_class` synthetic images of each plane, each with its seed and its generator's fingerprint."""
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.lora_files import load_lora
+@stage(version=2, resumes=True)
+def generate(
+    out: Path,
+    config: GenerateConfig,
+    backbone: Backbone | Source,
+    lora: LoraWeights | None,
+    start: ImageSet | None = None,
+) -> ImageSet:
+    """Write `per_class` synthetic images of each plane, each with all of how it was made.
 
-    pipe = load_backbone(backbone.path)
-    generator, patients = backbone.fingerprint, []
-    if lora is not None:
-        load_lora(pipe, lora.path / "lora.safetensors", config.lora_strength)
-        generator = f"{backbone.fingerprint}+{lora.fingerprint}@{config.lora_strength:g}"
-        patients = json.loads((lora.path / "train_patients.json").read_text(encoding="utf-8"))
-    ImageSet.write(out, _pictures(pipe, config, generator), tainted_by=patients)
+    Args:
+        start: draw over its training images (image-to-image).
+    """
+    from fulora.diffusion.generation import Job, generate_set
+    from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
+    from fulora.diffusion.lora_files import FILE
+    from fulora.diffusion.recipe import BackboneUsed
+    from fulora.engine import InProcess
+
+    files = [] if lora is None else [lora.path / FILE]
+    ingredients = Ingredients(
+        backbone=backbone.path,
+        used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
+        loras=tuple(lora_source(file, config.lora_strength, config.lora_text_strength) for file in files),
+        start=None if start is None else start.path,
+        tainted_by=patients_of(files),
+    )
+    generate_set(Job(out, config, ingredients), InProcess())
     return ImageSet(out, "")
-
-
-def _pictures(pipe: object, config: GenerateConfig, generator: str) -> Iterator[Picture]:
-    from fulora.diffusion.sample import sample
-    from fulora.progress import track
-
-    for plane in config.planes:
-        images = sample(pipe, config, plane, range(config.per_class))
-        for index, seed, pixels in track(images, f"synthetic {plane}", total=config.per_class):
-            row = Image(
-                file_name="",
-                image_id=f"synthetic_{plane}_{index:05d}",
-                plane=plane,
-                split="train",
-                origin="synthetic",
-                source="fulora",
-                site="",
-                patient="",
-                caption=config.prompts[plane],
-                seed=str(seed),
-                generator=generator,
-                width=config.image_size_px,
-                height=config.image_size_px,
-                sha256="",
-            )
-            yield Picture(row, pixels)

@@ -1,0 +1,300 @@
+"""A whole synthetic set: begun once, made shard by shard by any number of processes, put together when all are there.
+
+`generation.json` says what the set is made of and how it is computed. It is written first, and every process that
+joins holds to it. `gate.json` is written last: a set that has it is complete.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from fulora import progress
+from fulora.config import Config, digest, identity
+from fulora.data.manifest import TAINT, Image, ImageSet
+from fulora.diffusion.compute import Compute, choose_compute, hardware
+from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.ingredients import Ingredients, start_rows
+from fulora.diffusion.overview import write_overview
+from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
+from fulora.diffusion.recipe import BackboneUsed, LoraUsed
+from fulora.diffusion.shard_writer import REJECTED, make_shard
+from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
+from fulora.engine import Engine
+from fulora.environment import commit, versions
+from fulora.training import pick_device
+
+PLAN = "generation.json"
+SOURCES = ".sources.json"
+GATE = "gate.json"
+OVERVIEW = "overview.png"
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT}
+
+
+class GenerationError(ValueError):
+    """A folder that another set is in, or a machine that cannot go on with a set."""
+
+
+class Plan(Config):
+    """`generation.json`: what a set is made of, and how it is computed."""
+
+    config: Mapping[str, Any]
+    backbone: BackboneUsed
+    loras: tuple[LoraUsed, ...]
+    start: str
+    compute: Compute
+    versions: Mapping[str, str]
+    commit: str
+
+    def made_of(self) -> Any:
+        """What another process must have alike."""
+        return self.model_dump(include={"config", "backbone", "loras", "start"}, mode="json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A set that is to be drawn: where, how, with what."""
+
+    out: Path
+    cfg: GenerateConfig
+    ingredients: Ingredients
+
+    def planned(self, compute: Compute) -> Plan:
+        """The plan, with what was chosen to compute it."""
+        start = self.ingredients.start
+        rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
+        return Plan(
+            config=json.loads(json.dumps(identity(self.cfg))),
+            backbone=self.ingredients.used,
+            loras=tuple(lora.used for lora in self.ingredients.loras),
+            start=digest(rows) if start else "",
+            compute=compute,
+            versions=versions(),
+            commit=commit(),
+        )
+
+
+def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
+    """Draw the shards of a part of a set that are not there, and put the set together if none is missing then.
+
+    May run in any number of processes at once, with the same part or others; each shard is made by one of them.
+
+    Args:
+        part: i of n, counted from 0.
+
+    Returns:
+        The shards that are still missing, of other parts.
+
+    Raises:
+        GenerationError: the folder holds something else, or the set was begun on another kind of device.
+        GateError, DiskFullError: as `make_shard`.
+    """
+    every = shards_of(job.cfg)
+    chosen = part_of(every, part)
+    check_folder(job)
+    if not is_complete(job.out):
+        list(engine.map(begin, [job]))
+        todo = [shard for shard in chosen if not shard.is_complete(job.out)]
+        total, left = sum(map(len, chosen)), sum(map(len, todo))
+        with progress.meter("synthetic", unit="images", total=total, start=total - left) as advance:
+            _work_through(job, todo, engine, advance)
+    missing = [shard for shard in every if not shard.is_complete(job.out)]
+    if not missing:
+        list(engine.map(put_together, [job]))
+    return missing
+
+
+def is_complete(out: Path) -> bool:
+    """Whether a set is put together."""
+    return (out / GATE).is_file()
+
+
+def check_folder(job: Job) -> None:
+    """Refuse a folder with something else in it.
+
+    Raises:
+        GenerationError: it is a file, holds what no generation writes, or a set of another plan.
+    """
+    out = job.out
+    if out.exists() and not out.is_dir():
+        raise GenerationError(f"{out}: is a file; give a folder for the images")
+    strange = sorted(path.name for path in out.glob("*") if path.name not in OURS) if out.is_dir() else []
+    if strange:
+        raise GenerationError(f"{out}: holds something else ({strange[0]}); give a new folder")
+    if (out / PLAN).is_file():
+        plan = read_plan(out)
+        ours, theirs = job.planned(plan.compute).made_of(), plan.made_of()
+        if ours != theirs:
+            raise GenerationError(
+                f"{out}: holds another set, with {_difference(theirs, ours)}; give another folder, or the same settings"
+            )
+
+
+def _difference(theirs: Any, ours: Any) -> str:
+    """The first setting that differs, in words."""
+    for key, value in theirs.items():
+        if isinstance(value, dict) and value != ours[key]:
+            return f"{key}.{_difference(value, ours[key])}"
+        if value != ours.get(key):
+            return f"{key}={json.dumps(value)} instead of {json.dumps(ours.get(key))}"
+    return f"without {', '.join(sorted(set(ours) - set(theirs)))}"
+
+
+def read_plan(out: Path) -> Plan:
+    """The plan of a set.
+
+    Raises:
+        GenerationError: it is damaged, or of another version of fulora.
+    """
+    try:
+        return Plan.model_validate_json((out / PLAN).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GenerationError(f"{out / PLAN}: cannot be read; give a new folder ({error})") from error
+
+
+def begin(job: Job) -> None:
+    """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    with claimed(job.out, "begin", wait=True):
+        if (job.out / PLAN).is_file():
+            return
+        pipe = job.ingredients.load()
+        check_size(pipe, job.cfg)
+        compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
+        _ready.clear()
+        _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
+        _write(job.out / SOURCES, json.dumps(_sources(job), indent=1))
+        _write(job.out / PLAN, json.dumps(job.planned(compute).model_dump(mode="json"), indent=1))
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def _sources(job: Job) -> dict[str, Any]:
+    """Where everything is, from the set's folder: for `regenerate`, never for others, so it is a hidden file."""
+
+    def place(source: Path | str | None) -> str | None:
+        return os.path.relpath(source, job.out) if isinstance(source, Path) else source
+
+    given = job.ingredients
+    return {
+        "backbone": place(given.backbone),
+        "on_disk": isinstance(given.backbone, Path),
+        "revision": given.revision,
+        "architecture": given.architecture,
+        "loras": [place(lora.path) for lora in given.loras],
+        "start": place(given.start),
+    }
+
+
+_ready: dict[str, Painter] = {}
+"""The painter of this process' job: weights are loaded once, however many shards it makes."""
+
+
+def _key(job: Job) -> str:
+    return digest([str(job.out.resolve()), identity(job.cfg), job.ingredients.generator()])
+
+
+def painter_of(job: Job) -> Painter:
+    """What this process draws a begun set with.
+
+    Raises:
+        GenerationError: the set was begun on a device of another kind.
+    """
+    key = _key(job)
+    if key not in _ready:
+        plan, device = read_plan(job.out), pick_device(job.cfg.device)
+        if device.type != plan.compute.device:
+            raise GenerationError(
+                f"{job.out}: was begun on {plan.compute.device}, and this is {device.type}, whose pictures differ in "
+                f"more than the last digits; go on with device={plan.compute.device}, or give a new folder"
+            )
+        here = plan.compute.model_copy(update={"hardware": hardware(device)})
+        if here != plan.compute:
+            progress.note(f"begun on {plan.compute.hardware}, goes on on {here.hardware}: last digits may differ")
+        if (known := versions()) != plan.versions:
+            changed = [f"{name} {old}" for name, old in plan.versions.items() if known.get(name) != old]
+            progress.note(f"begun with {', '.join(changed)}, which is another now: pictures may differ")
+        _ready.clear()
+        _ready[key] = starting_from(prepare(job.ingredients.load(), job.cfg, here), job.ingredients.start)
+    return _ready[key]
+
+
+def _work_through(job: Job, shards: Sequence[Shard], engine: Engine, advance: Callable[[int], None]) -> None:
+    """Shards that another process is at are left to it, and waited for when there are no others."""
+    wait = False
+    while shards:
+        made = engine.map(partial(_made, job, wait, advance if engine.here else _silent), shards)
+        busy = []
+        for shard, done in zip(shards, made, strict=True):
+            if not done:
+                busy.append(shard)
+            elif not engine.here:
+                advance(len(shard))
+        wait = len(busy) == len(shards)
+        shards = busy
+
+
+def _silent(images: int) -> None:
+    pass
+
+
+def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
+    """Whether the shard is there now; if not, another process is at it."""
+    with claimed(job.out, shard.name, wait=wait) as mine:
+        if not mine:
+            return False
+        if shard.is_complete(job.out):
+            advance(len(shard))
+        else:
+            make_shard(shard, job.out, painter_of(job), job.ingredients, drawn=advance)
+        return True
+
+
+def put_together(job: Job) -> None:
+    """The manifest of all shards, once, when no two of them have a picture in common."""
+    with claimed(job.out, "together", wait=True):
+        if not is_complete(job.out):
+            _without_duplicates(job)
+            rejected = {plane: Counter[str]() for plane in job.cfg.planes}
+            for shard in shards_of(job.cfg):
+                rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
+            images = ImageSet.write_rows(job.out, _rows(job), tainted_by=_patients(job))
+            write_overview(job.out / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
+            drawn = images + sum(counts.total() for counts in rejected.values())
+            _write(job.out / GATE, json.dumps({"images": images, "drawn": drawn, "rejected": rejected}, indent=1))
+            for plane, counts in rejected.items():
+                if counts:
+                    said = ", ".join(f"{count} {fault}" for fault, count in counts.items())
+                    progress.note(f"{plane}: {counts.total()} pictures were rejected and drawn again ({said})")
+    rmtree(job.out / WORK, ignore_errors=True)
+    rmtree(job.out / REJECTED, ignore_errors=True)
+
+
+def _rows(job: Job) -> Iterator[Image]:
+    for shard in shards_of(job.cfg):
+        yield from read_shard(shard, job.out).rows
+
+
+def _without_duplicates(job: Job) -> None:
+    """A shard with a picture that one before it has is made anew, and draws that picture with another seed."""
+    taken: set[str] = set()
+    for shard in shards_of(job.cfg):
+        if taken & {row.sha256 for row in read_shard(shard, job.out).rows}:
+            make_shard(shard, job.out, painter_of(job), job.ingredients, taken=taken)
+        taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
+
+
+def _patients(job: Job) -> list[str]:
+    """Of the images that LoRAs were trained on, and that pictures were drawn over."""
+    start = job.ingredients.start
+    over = {row.patient_key for rows in start_rows(start, job.cfg).values() for row in rows} if start else set()
+    return sorted({*job.ingredients.tainted_by, *over} - {""})

@@ -1,0 +1,120 @@
+"""What a set is drawn with: a backbone, LoRAs, images to start from. Where they are, and by digest what they are."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fulora.data.labels import Plane
+from fulora.data.manifest import Image, ImageSet
+from fulora.diffusion.architectures import Architecture, Pipeline
+from fulora.diffusion.backbone import load_backbone
+from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.lora_files import load_lora
+from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+from fulora.stage import RECORD, read_record
+from fulora.workspace import content_digest
+
+PATIENTS = "train_patients.json"
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """A LoRA file, and how strongly it is put in."""
+
+    path: Path
+    used: LoraUsed
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a set is drawn with. Small, so that it travels to other processes; weights are read where they are used.
+
+    Attributes:
+        backbone: a folder, a checkpoint file or a hub id.
+        revision, architecture: of a hub id, and of a checkpoint file that does not tell.
+        start: an image set whose training images of a plane are drawn over, in turn (image-to-image).
+        tainted_by: keys of the patients that a LoRA was trained on.
+    """
+
+    backbone: Path | str
+    used: BackboneUsed
+    revision: str | None = None
+    architecture: Architecture | None = None
+    loras: tuple[LoraSource, ...] = ()
+    start: Path | None = None
+    tainted_by: tuple[str, ...] = field(default=(), repr=False)
+
+    def load(self) -> Pipeline:
+        """The backbone with its LoRAs fused, in fp32 on the CPU.
+
+        Raises:
+            BackboneError, LoraError: one of them cannot be had, or they do not fit together.
+        """
+        pipe = load_backbone(self.backbone, revision=self.revision, architecture=self.architecture)
+        for lora in self.loras:
+            load_lora(pipe, lora.path, lora.used.strength, lora.used.text_strength)
+        return pipe
+
+    def native_size(self) -> int:
+        """The side of the square pictures that the backbone was made for, px."""
+        if isinstance(self.backbone, Path) and self.backbone.is_dir():
+            read = {
+                part: json.loads((self.backbone / part / "config.json").read_text("utf-8")) for part in ("unet", "vae")
+            }
+            return int(read["unet"]["sample_size"] * 2 ** (len(read["vae"]["block_out_channels"]) - 1))
+        pipe = self.load()
+        return int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
+
+    def generator(self) -> str:
+        """The fingerprint of the weights: `backbone+lora@strength`."""
+        loras = (
+            f"+{lora.used.digest}@{lora.used.strength:g}"
+            + ("" if lora.used.text_strength == lora.used.strength else f"/{lora.used.text_strength:g}")
+            for lora in self.loras
+        )
+        return self.used.digest + "".join(loras)
+
+
+def lora_source(path: Path, strength: float, text_strength: float | None = None) -> LoraSource:
+    """A LoRA file, with its digest.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    text_strength = strength if text_strength is None else text_strength
+    return LoraSource(path, LoraUsed(name=path.name, digest=digest, strength=strength, text_strength=text_strength))
+
+
+def weights_digest(path: Path, cache: Path | None = None) -> str:
+    """What a backbone is known by: the fingerprint of a stage's artifact, else the digest of its content.
+
+    Args:
+        cache: a file to keep digests in.
+    """
+    if (path / RECORD).is_file():
+        return str(read_record(path)["fingerprint"])
+    return content_digest(path, cache)[:16]
+
+
+def patients_of(loras: Sequence[Path]) -> tuple[str, ...]:
+    """Keys of the patients that LoRAs of fulora were trained on, which stand beside their files."""
+    files = (path.parent / PATIENTS for path in loras)
+    return tuple(sorted({key for file in files if file.is_file() for key in json.loads(file.read_text("utf-8"))}))
+
+
+def start_rows(folder: Path, cfg: GenerateConfig) -> dict[Plane, list[Image]]:
+    """The training images of each plane that pictures are drawn over, by id.
+
+    Raises:
+        RecipeError: a plane has none.
+    """
+    rows = sorted(ImageSet(folder, "").iter_rows("train"), key=lambda row: row.image_id)
+    found = {plane: [row for row in rows if row.plane == plane] for plane in cfg.planes}
+    empty = [plane for plane, there in found.items() if not there]
+    if empty:
+        raise RecipeError(f"{folder}: has no training image of {', '.join(empty)} to start from; leave that plane out")
+    return found

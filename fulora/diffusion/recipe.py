@@ -1,0 +1,95 @@
+"""What a synthetic picture is made of, whole: it stands in its file and its row, and it can be drawn again from it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image as Pil
+
+from fulora.config import Config
+from fulora.data.labels import Plane
+from fulora.data.manifest import Image
+from fulora.diffusion.compute import Compute
+from fulora.diffusion.config import Sampler
+
+
+class RecipeError(ValueError):
+    """A picture that does not say how it was made, or cannot be made again here."""
+
+
+class BackboneUsed(Config):
+    """A backbone, by name and by the digest of its content (its revision, where it came from the hub)."""
+
+    name: str
+    digest: str
+
+
+class LoraUsed(Config):
+    """A LoRA, by the SHA-256 of its file (the first 16 digits), and how strongly it was put in."""
+
+    name: str
+    digest: str
+    strength: float
+    text_strength: float
+
+
+class StartUsed(Config):
+    """The picture that one was drawn over (image-to-image): its id and pixel digest, and the share of steps done."""
+
+    image_id: str
+    sha256: str
+    strength: float
+
+
+class Recipe(Config):
+    """Everything that the pixels of one synthetic image depend on.
+
+    Attributes:
+        set_seed, index, attempt: `seed` is blake2b of these and the plane.
+    """
+
+    synthetic: Literal[True] = True
+    plane: Plane
+    set_seed: int
+    index: int
+    attempt: int
+    seed: int
+    prompt: str
+    negative_prompt: str
+    clip_skip: int
+    width: int
+    height: int
+    colour: Literal["gray", "rgb"]
+    sampler: Sampler
+    steps: int
+    guidance_scale: float
+    guidance_interval: tuple[float, float]
+    backbone: BackboneUsed
+    loras: tuple[LoraUsed, ...]
+    start: StartUsed | None
+    compute: Compute
+    versions: Mapping[str, str]
+
+
+def read_row(path: Path) -> tuple[Image, Recipe]:
+    """The row and the recipe that a PNG carries.
+
+    Raises:
+        RecipeError: no picture, or one that says nothing of how it was made.
+        OSError: missing, or not a picture.
+    """
+    with Pil.open(path) as image:
+        text = image.info.get("fulora")
+    if not isinstance(text, str):
+        raise RecipeError(
+            f"{path}: does not say how it was made; only a PNG as `fulora generate` wrote it does, and saving it anew "
+            "with other software drops it"
+        )
+    try:
+        row = Image.from_json(json.loads(text))
+        return row, Recipe.model_validate_json(row.recipe)
+    except ValueError as error:
+        raise RecipeError(
+            f"{path}: holds no recipe of this version of fulora; only synthetic images that it wrote are made again"
+        ) from error

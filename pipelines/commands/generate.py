@@ -1,0 +1,270 @@
+"""`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fulora import progress
+from pipelines.backbones import ASSETS
+from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.generate_processes import run_processes
+
+if TYPE_CHECKING:
+    from fulora.diffusion.config import GenerateConfig
+    from fulora.diffusion.generation import Job
+    from fulora.diffusion.ingredients import Ingredients, LoraSource
+
+DEMO = "demo"
+RECORD_BYTES = 5000
+"""What the record of a picture takes, in its file and in the manifest."""
+
+
+def generate(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.brain='...'.",
+        ),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="A diffusers folder, a .safetensors checkpoint, a hub id, or `demo`, the embedded one.")
+    ] = DEMO,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:STRENGTH[:TEXT]]", help="A LoRA file and its strength; may be given several times."
+        ),
+    ] = None,
+    plane: Annotated[list[str] | None, typer.Option(help="May be given several times; all by default.")] = None,
+    count: Annotated[int | None, typer.Option(help="Images of each plane.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the set; each image has a seed of its own from it.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="PX|WxH", help="By default what the backbone was made for.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images; a killed run continues in it.")] = Path(
+        "synthetic"
+    ),
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Draw every N-th shard from the I-th on; I counts from 0.")
+    ] = "0/1",
+    config: Annotated[
+        str | None, typer.Option("--config", help="Take the `generate:` settings of this config, e.g. paper/fu_lora.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Image-to-image: draw over the training images of this image set.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag or commit.")] = None,
+    architecture: Annotated[
+        Literal["sd1", "sd2-base", "sd2-v", "sdxl"] | None,
+        typer.Option(help="Of a checkpoint file that does not tell."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes on this machine that share the work, one a GPU.")
+    ] = 1,
+    engine: EngineName = "local",
+    cpus: CpusPerTask = 1,
+    gpus: GpusPerTask = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it takes.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars, no notes.")] = False,
+) -> None:
+    """Draw synthetic planes: each image by a seed of its own, the same whatever shard, order or process drew it.
+
+    Examples:
+
+      fulora generate --plane brain --count 100 --seed 0 --out brains
+
+      fulora generate --backbone sd15 --lora lora/lora.safetensors:0.8 --count 1000 --out synthetic --processes 4
+
+      fulora generate --backbone sd15 --count 1000 --out synthetic --shard $SLURM_ARRAY_TASK_ID/16
+
+      fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
+    """
+    from fulora.diffusion.generation import Job, generate_set
+    from fulora.diffusion.shards import part_of, shards_of
+
+    if processes > 1 and engine == "ray":
+        raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
+    progress.show(not quiet)
+    out = out.resolve()
+    asked = {"per_class": count, "seed": seed, "planes": _planes(plane), "image_size_px": _size(size)}
+    given = _settings(config, overrides or [], asked)
+    ingredients = _ingredients(given, backbone, lora or [], start, out, revision, architecture)
+    job = Job(out, _config(given, ingredients, config), ingredients)
+    part = _part(shard)
+    if dry_run:
+        print("\n".join(_plan(job, part)))
+        return
+    every = shards_of(job.cfg)
+    if processes > 1:
+        run_processes(out, part_of(every, part), processes)
+        missing = [shard for shard in every if not shard.is_complete(out)]
+    else:
+        missing = generate_set(job, engine_named(engine, cpus, gpus), part=part)
+    print(f"{out}: {len(every) - len(missing)} of {len(every)} shards are there" if missing else out)
+
+
+def _planes(named: list[str] | None) -> list[str] | None:
+    """Each plane once, in the order given."""
+    return list(dict.fromkeys(named)) if named else None
+
+
+def _size(text: str | None) -> int | list[int] | None:
+    """The side of a square, or width and height.
+
+    Raises:
+        ValueError: neither.
+    """
+    sides = [] if text is None else text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise ValueError(f"--size {text}: give the side of a square, such as 512, or width and height, such as 768x512")
+    return None if text is None else ([int(side) for side in sides] if len(sides) == 2 else int(sides[0]))
+
+
+def _part(text: str) -> tuple[int, int]:
+    """I of N.
+
+    Raises:
+        ValueError: not two numbers, or I is not below N.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise ValueError(
+            f"--shard {text}: give two numbers such as 0/4; the first counts from 0 and is below the second"
+        )
+    return int(index), int(count)
+
+
+def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -> dict[str, Any]:
+    """What the config, the options and the overrides say, the later over the earlier."""
+    from fulora.config import ConfigError, merged, overridden, read_yaml
+    from fulora.data.captions import CAPTIONS
+    from pipelines.configs import config_path, shipped
+
+    values = read_yaml(config_path(config), shipped()) if config else {"generate": {}}
+    if "generate" not in values:
+        raise ConfigError(f"{config}: it has no `generate:` part to take settings from")
+    said = {key: value for key, value in asked.items() if value is not None}
+    found = overridden(merged(values["generate"], said), overrides)
+    if isinstance(found.get("prompts"), dict):
+        found["prompts"] = {**CAPTIONS, **found["prompts"]}
+    if "per_class" not in found:
+        raise ConfigError("--count is missing: how many images of each plane?")
+    return found
+
+
+def _ingredients(
+    given: dict[str, Any],
+    backbone: str,
+    loras: list[str],
+    start: Path | None,
+    out: Path,
+    revision: str | None,
+    architecture: Any,
+) -> "Ingredients":
+    from fulora.diffusion.generation import is_complete
+    from fulora.diffusion.ingredients import Ingredients, patients_of, weights_digest
+    from fulora.diffusion.recipe import BackboneUsed
+    from fulora.diffusion.shards import WORK
+
+    source = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
+    sources = [_lora(text, given) for text in loras]
+    cache = None if is_complete(out) else out / WORK / "digests.json"
+    on_disk = source.exists()
+    return Ingredients(
+        backbone=source.resolve() if on_disk else backbone,
+        used=BackboneUsed(
+            name=backbone if backbone == DEMO or not on_disk else source.name,
+            digest=weights_digest(source, cache) if on_disk else revision or "",
+        ),
+        revision=revision,
+        architecture=architecture,
+        loras=tuple(sources),
+        start=None if start is None else _start(start),
+        tainted_by=patients_of([lora.path for lora in sources]),
+    )
+
+
+def _lora(text: str, given: dict[str, Any]) -> "LoraSource":
+    """FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of `fulora lora train` is its file.
+
+    Raises:
+        LoraError: there is no such file.
+    """
+    from fulora.diffusion.ingredients import PATIENTS, lora_source
+    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora_files import FILE
+
+    found = re.fullmatch(r"(?P<file>.+?)(:(?P<unet>\d*\.?\d+))?(:(?P<text>\d*\.?\d+))?", text)
+    named = Path(found["file"] if found else text)
+    path = (named / FILE if named.is_dir() else named).resolve()
+    if not path.is_file():
+        raise LoraError(f"--lora {text}: {path.name} is not there; give FILE, FILE:0.8, or FILE:0.8:0.5")
+    if not (path.parent / PATIENTS).is_file():
+        progress.note(f"{path.name}: nothing beside it says on whom it was trained ({PATIENTS}); leaks cannot be seen")
+    strength = float(found["unet"]) if found and found["unet"] else float(given.get("lora_strength", 1.0))
+    text_strength = found["text"] if found and found["text"] else given.get("lora_text_strength")
+    return lora_source(path, strength, None if text_strength is None else float(text_strength))
+
+
+def _start(folder: Path) -> Path:
+    """The image set to start from.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from fulora.data.manifest import METADATA
+
+    if not (folder / "train" / METADATA).is_file():
+        raise ValueError(
+            f"--start {folder}: is no image set with training images; `fulora data curate FOLDER` makes one"
+        )
+    return folder.resolve()
+
+
+def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | None) -> "GenerateConfig":
+    """With the size that the backbone was made for and the clip skip of the LoRA, where nothing else is said."""
+    from fulora.config import validated
+    from fulora.diffusion.config import GenerateConfig
+    from fulora.diffusion.lora_metadata import settings_in
+    from fulora.diffusion.lora_read import read_lora
+
+    values = dict(given)
+    if "image_size_px" not in values:
+        values["image_size_px"] = ingredients.native_size()
+    trained_with = [settings_in(read_lora(lora.path).metadata).get("clip_skip") for lora in ingredients.loras]
+    if "clip_skip" not in values and any(trained_with):
+        values["clip_skip"] = next(filter(None, trained_with))
+    found = validated(GenerateConfig, values, where=config or "settings")
+    for lora, skip in zip(ingredients.loras, trained_with, strict=True):
+        if skip and skip != found.clip_skip:
+            progress.note(f"{lora.used.name} was trained with clip_skip={skip}, and is used with {found.clip_skip}")
+    return found
+
+
+def _plan(job: "Job", part: tuple[int, int]) -> list[str]:
+    """What a run would do and take."""
+    from fulora.diffusion.generation import check_folder
+    from fulora.diffusion.painter import check_size
+    from fulora.diffusion.shards import part_of, shards_of
+
+    check_folder(job)
+    check_size(job.ingredients.load(), job.cfg)
+    cfg, every = job.cfg, shards_of(job.cfg)
+    chosen = part_of(every, part)
+    there = sum(shard.is_complete(job.out) for shard in chosen)
+    images, (width, height) = sum(map(len, chosen)), cfg.size
+    pixels = width * height * (3 if cfg.colour == "rgb" else 1)
+    calls = sum(-(-len(shard) // cfg.batch_size) for shard in chosen) * cfg.steps
+    disk = shutil.disk_usage(next(folder for folder in (job.out, *job.out.parents) if folder.exists())).free
+    return [
+        f"images      {images}, {cfg.per_class} of each of {', '.join(cfg.planes)}, {width}x{height} px, {cfg.colour}",
+        f"shards      {len(chosen)} of {len(every)}, of {cfg.batch_size * cfg.shard_batches} images; {there} are there",
+        f"weights     {job.ingredients.used.name}" + "".join(f" + {x.used.name}" for x in job.ingredients.loras),
+        f"sampling    {', '.join(cfg.samplers)}, {cfg.steps} steps, guidance {cfg.guidance_scale:g}, seed {cfg.seed}",
+        f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each, and as many without the prompt",
+        f"disk        {images * (pixels * 0.6 + RECORD_BYTES) / 1e9:.2f} GB at most, of {disk / 1e9:.0f} GB free",
+    ]
