@@ -1,82 +1,36 @@
-"""A whole synthetic set: begun once, made shard by shard by any number of processes, put together when all are there.
-
-`generation.json` says what the set is made of and how it is computed. It is written first, and every process that
-joins holds to it. `gate.json` is written last: a set that has it is complete.
-"""
+"""A whole synthetic set: begun once, made shard by shard by any number of processes, and put together."""
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from shutil import rmtree
-from typing import Any
 
 from fulora import progress
-from fulora.config import Config, digest, identity
-from fulora.data.manifest import TAINT, Image, ImageSet
-from fulora.diffusion.compute import Compute, choose_compute, hardware
-from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.ingredients import Ingredients, start_rows
+from fulora.config import digest, identity
+from fulora.data.manifest import Image, ImageSet
+from fulora.diffusion.compute import choose_compute, hardware
+from fulora.diffusion.ingredients import start_rows
+from fulora.diffusion.job import (
+    GATE,
+    OVERVIEW,
+    PLAN,
+    SOURCES,
+    GenerationError,
+    Job,
+    check_folder,
+    is_complete,
+    read_plan,
+    sources_of,
+    write_whole,
+)
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
-from fulora.diffusion.recipe import BackboneUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
 from fulora.engine import Engine
-from fulora.environment import commit, versions
+from fulora.environment import versions
 from fulora.training import pick_device
-
-PLAN = "generation.json"
-SOURCES = ".sources.json"
-GATE = "gate.json"
-OVERVIEW = "overview.png"
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT}
-
-
-class GenerationError(ValueError):
-    """A folder that another set is in, or a machine that cannot go on with a set."""
-
-
-class Plan(Config):
-    """`generation.json`: what a set is made of, and how it is computed."""
-
-    config: Mapping[str, Any]
-    backbone: BackboneUsed
-    loras: tuple[LoraUsed, ...]
-    start: str
-    compute: Compute
-    versions: Mapping[str, str]
-    commit: str
-
-    def made_of(self) -> Any:
-        """What another process must have alike."""
-        return self.model_dump(include={"config", "backbone", "loras", "start"}, mode="json")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A set that is to be drawn: where, how, with what."""
-
-    out: Path
-    cfg: GenerateConfig
-    ingredients: Ingredients
-
-    def planned(self, compute: Compute) -> Plan:
-        """The plan, with what was chosen to compute it."""
-        start = self.ingredients.start
-        rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
-        return Plan(
-            config=json.loads(json.dumps(identity(self.cfg))),
-            backbone=self.ingredients.used,
-            loras=tuple(lora.used for lora in self.ingredients.loras),
-            start=digest(rows) if start else "",
-            compute=compute,
-            versions=versions(),
-            commit=commit(),
-        )
 
 
 def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
@@ -109,54 +63,6 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
     return missing
 
 
-def is_complete(out: Path) -> bool:
-    """Whether a set is put together."""
-    return (out / GATE).is_file()
-
-
-def check_folder(job: Job) -> None:
-    """Refuse a folder with something else in it.
-
-    Raises:
-        GenerationError: it is a file, holds what no generation writes, or a set of another plan.
-    """
-    out = job.out
-    if out.exists() and not out.is_dir():
-        raise GenerationError(f"{out}: is a file; give a folder for the images")
-    strange = sorted(path.name for path in out.glob("*") if path.name not in OURS) if out.is_dir() else []
-    if strange:
-        raise GenerationError(f"{out}: holds something else ({strange[0]}); give a new folder")
-    if (out / PLAN).is_file():
-        plan = read_plan(out)
-        ours, theirs = job.planned(plan.compute).made_of(), plan.made_of()
-        if ours != theirs:
-            raise GenerationError(
-                f"{out}: holds another set, with {_difference(theirs, ours)}; give another folder, or the same settings"
-            )
-
-
-def _difference(theirs: Any, ours: Any) -> str:
-    """The first setting that differs, in words."""
-    for key, value in theirs.items():
-        if isinstance(value, dict) and value != ours[key]:
-            return f"{key}.{_difference(value, ours[key])}"
-        if value != ours.get(key):
-            return f"{key}={json.dumps(value)} instead of {json.dumps(ours.get(key))}"
-    return f"without {', '.join(sorted(set(ours) - set(theirs)))}"
-
-
-def read_plan(out: Path) -> Plan:
-    """The plan of a set.
-
-    Raises:
-        GenerationError: it is damaged, or of another version of fulora.
-    """
-    try:
-        return Plan.model_validate_json((out / PLAN).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise GenerationError(f"{out / PLAN}: cannot be read; give a new folder ({error})") from error
-
-
 def begin(job: Job) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)
@@ -168,31 +74,8 @@ def begin(job: Job) -> None:
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
-        _write(job.out / SOURCES, json.dumps(_sources(job), indent=1))
-        _write(job.out / PLAN, json.dumps(job.planned(compute).model_dump(mode="json"), indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
-
-
-def _sources(job: Job) -> dict[str, Any]:
-    """Where everything is, from the set's folder: for `regenerate`, never for others, so it is a hidden file."""
-
-    def place(source: Path | str | None) -> str | None:
-        return os.path.relpath(source, job.out) if isinstance(source, Path) else source
-
-    given = job.ingredients
-    return {
-        "backbone": place(given.backbone),
-        "on_disk": isinstance(given.backbone, Path),
-        "revision": given.revision,
-        "architecture": given.architecture,
-        "loras": [place(lora.path) for lora in given.loras],
-        "start": place(given.start),
-    }
+        write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
+        write_whole(job.out / PLAN, json.dumps(job.planned(compute).model_dump(mode="json"), indent=1))
 
 
 _ready: dict[str, Painter] = {}
@@ -270,7 +153,7 @@ def put_together(job: Job) -> None:
             images = ImageSet.write_rows(job.out, _rows(job), tainted_by=_patients(job))
             write_overview(job.out / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            _write(job.out / GATE, json.dumps({"images": images, "drawn": drawn, "rejected": rejected}, indent=1))
+            write_whole(job.out / GATE, json.dumps({"images": images, "drawn": drawn, "rejected": rejected}, indent=1))
             for plane, counts in rejected.items():
                 if counts:
                     said = ", ".join(f"{count} {fault}" for fault, count in counts.items())

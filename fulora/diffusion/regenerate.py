@@ -11,8 +11,8 @@ from fulora import progress
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.compute import hardware
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.generation import SOURCES
 from fulora.diffusion.ingredients import Ingredients, LoraSource, lora_source, weights_digest
+from fulora.diffusion.job import SOURCES
 from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.shard_writer import row_of

@@ -14,8 +14,8 @@ from pipelines.commands.generate_processes import run_processes
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.generation import Job
     from fulora.diffusion.ingredients import Ingredients, LoraSource
+    from fulora.diffusion.job import Job
 
 DEMO = "demo"
 RECORD_BYTES = 5000
@@ -83,7 +83,8 @@ def generate(
 
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
-    from fulora.diffusion.generation import Job, generate_set
+    from fulora.diffusion.generation import generate_set
+    from fulora.diffusion.job import Job
     from fulora.diffusion.shards import part_of, shards_of
 
     if processes > 1 and engine == "ray":
@@ -165,8 +166,8 @@ def _ingredients(
     revision: str | None,
     architecture: Any,
 ) -> "Ingredients":
-    from fulora.diffusion.generation import is_complete
     from fulora.diffusion.ingredients import Ingredients, patients_of, weights_digest
+    from fulora.diffusion.job import is_complete
     from fulora.diffusion.recipe import BackboneUsed
     from fulora.diffusion.shards import WORK
 
@@ -247,7 +248,7 @@ def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | Non
 
 def _plan(job: "Job", part: tuple[int, int]) -> list[str]:
     """What a run would do and take."""
-    from fulora.diffusion.generation import check_folder
+    from fulora.diffusion.job import check_folder
     from fulora.diffusion.painter import check_size
     from fulora.diffusion.shards import part_of, shards_of
 

@@ -21,8 +21,9 @@ def generate(
     Args:
         start: draw over its training images (image-to-image).
     """
-    from fulora.diffusion.generation import Job, generate_set
+    from fulora.diffusion.generation import generate_set
     from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
+    from fulora.diffusion.job import Job
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.recipe import BackboneUsed
     from fulora.engine import InProcess
