@@ -7,7 +7,7 @@ inputs. `fulora.workspace` decides what has to be made and makes it.
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +55,19 @@ A = TypeVar("A", bound=Artifact)
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What of a stage can be done by itself, in any order, before its function runs: on a cluster, by many.
+
+    Attributes:
+        names: of all parts, from the stage's arguments.
+        make: fills a part into the stage's folder, from the folder, the part's name and the stage's arguments.
+    """
+
+    names: Callable[..., Sequence[str]]
+    make: Callable[..., None]
+
+
+@dataclass(frozen=True)
 class Stage(Generic[P, A]):
     """A function `(out, config, inputs...) -> artifact`, its name and its version."""
 
@@ -62,6 +75,7 @@ class Stage(Generic[P, A]):
     version: int
     resumes: bool
     check: Callable[..., None] | None
+    parts: Parts | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to other processes by its name, which in its module is the stage and not the function."""
@@ -96,16 +110,17 @@ def _stage_of(module: str, name: str) -> "Stage[..., Any]":
 
 
 def stage(
-    *, version: int, resumes: bool = False, check: Callable[..., None] | None = None
+    *, version: int, resumes: bool = False, check: Callable[..., None] | None = None, parts: Parts | None = None
 ) -> Callable[[Callable[Concatenate[Path, P], A]], Stage[P, A]]:
     """Make a stage of a function.
 
     Args:
         version: raise it when a change of the code changes results.
         resumes: the function continues from what it finds in its folder; otherwise a killed run's folder is emptied.
+        parts: what an engine with many workers does first; the function, which resumes, then finds it done.
         check: called with the stage's arguments before any stage of the study runs; raises what is wrong with them.
     """
-    return lambda function: Stage(function, version, resumes, check)
+    return lambda function: Stage(function, version, resumes, check, parts)
 
 
 @dataclass(frozen=True)

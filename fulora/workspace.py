@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +84,8 @@ class Workspace:
             for step in new.values():
                 if step.state == "ready":
                     self.report(step, 0.0)
+            if not self.engine.here:
+                list(self.engine.map(make_part, [(step, name) for step in todo for name in _part_names(step)]))
             for step, seconds in zip(todo, self.engine.map(make, todo), strict=True):
                 self.report(step, seconds)
         return {
@@ -148,18 +150,10 @@ def make(step: Step) -> float:
     folder, work = step.artifact.path, scratch(step.artifact.path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     made_of = {name: item.made for name, item in step.call.inputs().items()}
-    inputs = json.dumps(made_of)
     with _locked(folder) as begun_with:
         if (folder / RECORD).is_file() and read_record(folder)["inputs"] == made_of:
             return 0.0
-        resumes = step.call.stage.resumes and begun_with.read() == inputs
-        if work.exists() and not resumes:
-            shutil.rmtree(work)
-        begun_with.seek(0)
-        begun_with.truncate()
-        begun_with.write(inputs)
-        begun_with.flush()
-        work.mkdir(exist_ok=True)
+        _begin(step, work, made_of, begun_with)
         started = time.time()
         step.call.stage.function(work, **step.call.arguments)
         _finish(step, work, time.time() - started)
@@ -172,6 +166,38 @@ def make(step: Step) -> float:
         else:
             os.replace(work, folder)
     return time.time() - started
+
+
+def make_part(step_and_name: tuple[Step, str]) -> None:
+    """Make one part of an artifact in its scratch folder; `make` finishes it."""
+    step, name = step_and_name
+    folder, work = step.artifact.path, scratch(step.artifact.path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made_of = {name: item.made for name, item in step.call.inputs().items()}
+    with _locked(folder) as begun_with:
+        if (folder / RECORD).is_file() and read_record(folder)["inputs"] == made_of:
+            return
+        _begin(step, work, made_of, begun_with)
+    if step.call.stage.parts is not None:
+        step.call.stage.parts.make(work, name, **step.call.arguments)
+
+
+def _part_names(step: Step) -> Sequence[str]:
+    parts = step.call.stage.parts
+    return () if parts is None else parts.names(**step.call.arguments)
+
+
+def _begin(step: Step, work: Path, made_of: Mapping[str, str], begun_with: TextIO) -> None:
+    """An empty scratch folder, or the one that was begun with the same inputs if the stage resumes."""
+    inputs = json.dumps(made_of)
+    resumes = step.call.stage.resumes and begun_with.read() == inputs
+    if work.exists() and not resumes:
+        shutil.rmtree(work)
+    begun_with.seek(0)
+    begun_with.truncate()
+    begun_with.write(inputs)
+    begun_with.flush()
+    work.mkdir(exist_ok=True)
 
 
 def _finish(step: Step, work: Path, seconds: float) -> None:

@@ -63,6 +63,12 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
     return missing
 
 
+def generate_shard(job: Job, name: str) -> None:
+    """Draw one shard, by its name, without putting the set together; waits where another process is at it."""
+    begin(job)
+    _made(job, True, _silent, next(shard for shard in shards_of(job.cfg) if shard.name == name))
+
+
 def begin(job: Job) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)

@@ -1,14 +1,39 @@
 """Ask a backbone, with or without a LoRA, for synthetic images of every plane."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig
-from fulora.stage import Source, stage
+from fulora.stage import Parts, Source, stage
+
+if TYPE_CHECKING:
+    from fulora.diffusion.job import Job
 
 
-@stage(version=2, resumes=True)
+def _names(
+    config: GenerateConfig, backbone: Backbone | Source, lora: LoraWeights | None, start: ImageSet | None = None
+) -> list[str]:
+    from fulora.diffusion.shards import shards_of
+
+    return [shard.name for shard in shards_of(config)]
+
+
+def _make(
+    out: Path,
+    name: str,
+    config: GenerateConfig,
+    backbone: Backbone | Source,
+    lora: LoraWeights | None,
+    start: ImageSet | None = None,
+) -> None:
+    from fulora.diffusion.generation import generate_shard
+
+    generate_shard(_job(out, config, backbone, lora, start), name)
+
+
+@stage(version=2, resumes=True, parts=Parts(_names, _make))
 def generate(
     out: Path,
     config: GenerateConfig,
@@ -22,11 +47,23 @@ def generate(
         start: draw over its training images (image-to-image).
     """
     from fulora.diffusion.generation import generate_set
+    from fulora.engine import InProcess
+
+    generate_set(_job(out, config, backbone, lora, start), InProcess())
+    return ImageSet(out, "")
+
+
+def _job(
+    out: Path,
+    config: GenerateConfig,
+    backbone: Backbone | Source,
+    lora: LoraWeights | None,
+    start: ImageSet | None,
+) -> "Job":
     from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
     from fulora.diffusion.job import Job
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.recipe import BackboneUsed
-    from fulora.engine import InProcess
 
     files = [] if lora is None else [lora.path / FILE]
     ingredients = Ingredients(
@@ -36,5 +73,4 @@ def generate(
         start=None if start is None else start.path,
         tainted_by=patients_of(files),
     )
-    generate_set(Job(out, config, ingredients), InProcess())
-    return ImageSet(out, "")
+    return Job(out, config, ingredients)

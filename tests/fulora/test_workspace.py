@@ -7,18 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import pytest
 
 from fulora.config import Config, Runtime
-from fulora.engine import InProcess
-from fulora.stage import Artifact, MissingInputError, Stage, read_record, stage
-from fulora.workspace import ReachedError, Step, Workspace, content_digest, scratch
+from fulora.engine import Engine, InProcess
+from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
+from fulora.workspace import ReachedError, Step, Workspace, content_digest, make_part, scratch
 
+T = TypeVar("T")
+R = TypeVar("R")
 ran: list[str] = []
 
 
@@ -433,3 +435,62 @@ def test_what_is_asked_for_twice_is_one_step(tmp_path: Path, plan: bool) -> None
     assert [step.label for step in work.steps] == ["give", "give (first)"]
     assert [step.label for step in told] == ([] if plan else ["give", "give (first)"])
     assert ran == ([] if plan else ["give", "give"])
+
+
+class Elsewhere:
+    """An engine with other workers, but for the workers."""
+
+    here = False
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        return map(function, items)
+
+
+def _names(config: NumberConfig) -> list[str]:
+    return [str(number) for number in range(config.value)]
+
+
+def _fill(out: Path, name: str, config: NumberConfig) -> None:
+    if not (out / name).exists():
+        ran.append(f"part {name}")
+        (out / name).write_text(str(config.value), encoding="utf-8")
+
+
+@stage(version=1, resumes=True, parts=Parts(_names, _fill))
+def spread(out: Path, config: NumberConfig) -> Number:
+    for name in _names(config):
+        _fill(out, name, config)
+    ran.append("spread")
+    return Number(out, "")
+
+
+@pytest.mark.parametrize("engine", [InProcess(), Elsewhere()])
+def test_parts_are_done_by_other_workers_and_found_by_the_stage(tmp_path: Path, engine: Engine) -> None:
+    work = Workspace(tmp_path, engine)
+    made = work.run(spread, NumberConfig(value=3))
+    assert ran == ["part 0", "part 1", "part 2", "spread"]
+    assert sorted(path.name for path in made.path.iterdir()) == ["0", "1", "2", RECORD]
+    work.run(spread, NumberConfig(value=3))
+    assert ran.count("spread") == 1
+
+
+def test_parts_of_a_run_that_was_killed_are_kept(tmp_path: Path) -> None:
+    (step,) = _planned(tmp_path, spread.call(NumberConfig(value=2)))
+    make_part((step, "1"))
+    Workspace(tmp_path, Elsewhere()).run(spread, NumberConfig(value=2))
+    assert ran == ["part 1", "part 0", "spread"]
+
+
+def test_a_part_of_a_finished_artifact_is_not_made_again(tmp_path: Path) -> None:
+    Workspace(tmp_path, InProcess()).run(spread, NumberConfig(value=2))
+    ran.clear()
+    (step,) = _planned(tmp_path, spread.call(NumberConfig(value=2)))
+    make_part((step, "1"))
+    assert ran == []
+    assert not scratch(step.artifact.path).exists()
+
+
+def _planned(root: Path, call: Call[Number]) -> list[Step]:
+    work = Workspace(root, InProcess(), plan=True)
+    work.each({"spread": call})
+    return work.steps
