@@ -1,11 +1,17 @@
 """The first look at a picture that was drawn: whether it shows anything. What it shows is another question."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.config import Config
+from fulora.data.labels import Plane
 from fulora.data.manifest import is_blank
+
+GATE = "gate.json"
 
 Fault = Literal["nan", "black", "saturated", "constant", "duplicate"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -16,6 +22,14 @@ BLACK_LEVEL = 16
 SATURATED_LEVEL = 250
 SATURATED_SHARE = 0.3
 """A picture is saturated if more than this share of its pixels is at `SATURATED_LEVEL` or above."""
+
+
+class GateCounts(Config):
+    """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane."""
+
+    images: int
+    drawn: int
+    rejected: Mapping[Plane, Mapping[Fault, int]]
 
 
 class GateError(ValueError):
@@ -37,3 +51,9 @@ def fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | None:
     if (pixels >= SATURATED_LEVEL).mean() > SATURATED_SHARE:
         return "saturated"
     return "constant" if is_blank(pixels) else None
+
+
+def read_counts(folder: Path) -> GateCounts | None:
+    """What the gate of a set's folder says; None for a set that was not drawn, or has been mixed."""
+    path = folder / GATE
+    return GateCounts.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -10,9 +10,9 @@ from fulora import progress
 from fulora.config import digest, identity
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
+from fulora.diffusion.gate import GATE, Fault, GateCounts
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.job import (
-    GATE,
     OVERVIEW,
     PLAN,
     SOURCES,
@@ -153,17 +153,18 @@ def put_together(job: Job) -> None:
     with claimed(job.out, "together", wait=True):
         if not is_complete(job.out):
             _without_duplicates(job)
-            rejected = {plane: Counter[str]() for plane in job.cfg.planes}
+            rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
             images = ImageSet.write_rows(job.out, _rows(job), tainted_by=_patients(job))
             write_overview(job.out / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            write_whole(job.out / GATE, json.dumps({"images": images, "drawn": drawn, "rejected": rejected}, indent=1))
+            said = GateCounts(images=images, drawn=drawn, rejected=rejected)
+            write_whole(job.out / GATE, said.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:
-                    said = ", ".join(f"{count} {fault}" for fault, count in counts.items())
-                    progress.note(f"{plane}: {counts.total()} pictures were rejected and drawn again ({said})")
+                    causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())
+                    progress.note(f"{plane}: {counts.total()} pictures were rejected and drawn again ({causes})")
     rmtree(job.out / WORK, ignore_errors=True)
     rmtree(job.out / REJECTED, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from fulora.config import Config, digest, identity
 from fulora.data.manifest import TAINT
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.gate import GATE
 from fulora.diffusion.ingredients import Ingredients, start_rows
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED
@@ -23,7 +24,6 @@ from fulora.environment import commit, versions
 
 PLAN = "generation.json"
 SOURCES = ".sources.json"
-GATE = "gate.json"
 OVERVIEW = "overview.png"
 OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT}
 

@@ -1,5 +1,6 @@
 """The sections of a study's report, each made of artifacts' rows and pictures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from fulora.data.labels import PLANES, Plane
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.results import MaskSet, Measurement, Prediction, Score
+from fulora.diffusion.gate import read_counts
 from fulora.report.figures import (
     plot_bland_altman,
     plot_confusion,
@@ -14,7 +16,7 @@ from fulora.report.figures import (
     plot_intervals,
 )
 from fulora.report.page import Card, Figure, ProvenanceRow, Section
-from fulora.report.tables import rounded, score_table
+from fulora.report.tables import Table, rounded, score_table
 from fulora.stage import Artifact, read_record
 
 LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled."
@@ -43,7 +45,22 @@ def generation_section(
     figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
     table = score_table(scores, "Closeness to the study population", "Intervals of MMD² are 95 % jackknife intervals.")
     text = "The reference images are of patients that no weight was fitted to. Features are of texture and intensity."
-    return Section("Synthetic images", (text,), (table,), tuple(figures))
+    return Section("Synthetic images", (text,), (table, *_gate_table(synthetic)), tuple(figures))
+
+
+def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
+    """How many pictures of each set the first gate rejected, and why."""
+    rows = []
+    for name, images in synthetic.items():
+        if (counts := read_counts(images.path)) is not None:
+            causes = Counter[str]()
+            for faults in counts.rejected.values():
+                causes.update(faults)
+            said = ", ".join(f"{count} {fault}" for fault, count in causes.items()) or "none"
+            rows.append((name, str(counts.images), str(counts.drawn), said))
+    caption = "Pictures that show nothing, or what another shows, were drawn again with the next seed."
+    header = ("set", "images", "drawn", "rejected")
+    return [Table("First look at synthetic pictures", caption, header, tuple(rows))] if rows else []
 
 
 def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:

@@ -80,7 +80,7 @@ def test_images_and_generation_are_the_published_ones(config: FuLoraConfig) -> N
     assert (config.lora_images.fit, config.lora_images.sources[0].role) == ("native", "train")
     made = config.generate
     assert (made.per_class, made.steps, made.guidance_scale, made.image_size_px) == (1000, 20, 7.0, 512)
-    assert (made.sampler, made.negative_prompt, made.clip_skip) == ("euler", "", 2)
+    assert (made.samplers, made.negative_prompt, made.clip_skip) == (("euler", "unipc"), "", 2)
     assert made.planes == ("abdomen", "brain", "femur", "thorax", "other")
 
 
