@@ -101,7 +101,7 @@ def load_backbone(
         if path.is_file():
             pipe = _from_file(path, architecture)
         else:
-            pipe = _from_folder(path if path.is_dir() else _downloaded(source, revision), source)
+            pipe = _from_folder(path if path.is_dir() else downloaded(source, revision), source)
     for module in networks(pipe):
         _align(module.eval())
     pipe.set_progress_bar_config(disable=True)
@@ -121,7 +121,12 @@ def networks(pipe: Pipeline) -> list[torch.nn.Module]:
     return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
 
-def _downloaded(source: Path | str, revision: str | None) -> Path:
+def downloaded(source: Path | str, revision: str | None) -> Path:
+    """The folder that a hub id's files are in, downloaded unless they are there.
+
+    Raises:
+        BackboneError: no hub id, or it cannot be had.
+    """
     if not isinstance(source, str) or source.count("/") != 1 or source.startswith(("/", ".")):
         raise BackboneError(f"{source}: there is no such folder or file. {ALLOWED}")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Architecture, Pipeline
-from fulora.diffusion.backbone import load_backbone
+from fulora.diffusion.backbone import downloaded, load_backbone
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
@@ -89,12 +89,17 @@ def lora_source(path: Path, strength: float, text_strength: float | None = None)
     return LoraSource(path, LoraUsed(name=path.name, digest=digest, strength=strength, text_strength=text_strength))
 
 
-def weights_digest(path: Path, cache: Path | None = None) -> str:
+def weights_digest(source: Path | str, revision: str | None = None, *, cache: Path | None = None) -> str:
     """What a backbone is known by: the fingerprint of a stage's artifact, else the digest of its content.
 
     Args:
+        source, revision: a path, or a hub id, which is downloaded unless it is there.
         cache: a file to keep digests in.
+
+    Raises:
+        BackboneError: a hub id that cannot be had.
     """
+    path = source if isinstance(source, Path) else downloaded(source, revision)
     if (path / RECORD).is_file():
         return str(read_record(path)["fingerprint"])
     return content_digest(path, cache)[:16]

@@ -19,7 +19,7 @@ from fulora.diffusion.gate import GATE
 from fulora.diffusion.ingredients import Ingredients, start_rows
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED
-from fulora.diffusion.shards import WORK
+from fulora.diffusion.shards import WORK, synced
 from fulora.environment import commit, versions
 
 PLAN = "generation.json"
@@ -140,4 +140,5 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file that is whole or absent."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8")
+    synced(new)
     os.replace(new, path)

@@ -27,6 +27,10 @@ from fulora.diffusion.sample import Guidance, decode, denoise, encode, image_see
 from fulora.diffusion.samplers import build_sampler
 
 
+class BatchTooLargeError(ValueError):
+    """More pictures at once than a GPU has memory for."""
+
+
 @dataclass(frozen=True)
 class Draft:
     """A picture that is to be drawn: image `index` of a plane, for the `attempt`-th time, counted from 0."""
@@ -75,9 +79,22 @@ class Painter:
     start_set: ImageSet | None = None
     start_of: Callable[[Draft], Image | None] = lambda draft: None
 
-    @torch.no_grad()
     def draw(self, drafts: Sequence[Draft]) -> list[Drawn]:
-        """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture."""
+        """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture.
+
+        Raises:
+            BatchTooLargeError: the GPU has no memory for a batch.
+        """
+        try:
+            return self._draw(drafts)
+        except torch.OutOfMemoryError as error:
+            raise BatchTooLargeError(
+                f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} pictures of "
+                f"{self.cfg.size[0]}x{self.cfg.size[1]} px; give a smaller batch_size and a new folder"
+            ) from error
+
+    @torch.no_grad()
+    def _draw(self, drafts: Sequence[Draft]) -> list[Drawn]:
         cfg = self.cfg
         filled = [*drafts, *[drafts[-1]] * (self.compute.batch_size - len(drafts))]
         seeds = [image_seed(cfg, draft.plane, draft.index, draft.attempt) for draft in filled]

@@ -135,11 +135,12 @@ def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingred
     start = given.start or ((home or path) / said["start"] if said.get("start") else None)
     if recipe.start is not None and start is None:
         raise RecipeError(f"{path}: was drawn over an image of a set that is not known here; give it with --start SET")
+    backbone = _backbone(recipe.backbone, path, given, demo, home, said)
     return Ingredients(
-        backbone=_backbone(recipe.backbone, path, given, demo, home, said),
+        backbone=backbone,
         used=recipe.backbone,
-        revision=said.get("revision"),
-        architecture=said.get("architecture"),
+        revision=said.get("revision") if isinstance(backbone, str) else None,
+        architecture=said.get("architecture") if isinstance(backbone, Path) and backbone.is_file() else None,
         loras=tuple(_lora(file, used) for file, used in zip(loras, recipe.loras, strict=True)),
         start=start if recipe.start is not None else None,
     )
@@ -156,13 +157,10 @@ def _backbone(
         found = home / said["backbone"] if said["on_disk"] else str(said["backbone"])
     else:
         raise RecipeError(f"{path}: made with the backbone {used.name} ({used.digest}); give it with --backbone")
-    if isinstance(found, Path):
-        if not found.exists():
-            raise RecipeError(
-                f"{found}: the backbone {used.name} ({used.digest}) is not there; give it with --backbone"
-            )
-        if (digest := weights_digest(found)) != used.digest:
-            raise RecipeError(f"{found}: is another backbone ({digest}) than {path} was made with ({used.digest})")
+    if isinstance(found, Path) and not found.exists():
+        raise RecipeError(f"{found}: the backbone {used.name} ({used.digest}) is not there; give it with --backbone")
+    if (digest := weights_digest(found, said.get("revision"))) != used.digest:
+        raise RecipeError(f"{found}: is another backbone ({digest}) than {path} was made with ({used.digest})")
     return found
 
 

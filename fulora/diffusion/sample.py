@@ -20,6 +20,9 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.samplers import as_numpy_2
 from fulora.environment import derive_seed
 
+DECODED_LATENTS = 8 * 64 * 64
+"""Latent pixels decoded at once, eight pictures of 512 px: the autoencoder needs more memory than the denoiser."""
+
 
 def image_seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int = 0) -> int:
     """The seed of image `index` of a plane: blake2b of its set's seed, the plane and the index, and nothing else.
@@ -106,10 +109,12 @@ def denoise(
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision."""
+    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision, on a few large pictures at once."""
+    scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
+    at_once = max(1, DECODED_LATENTS // (latents.shape[-2] * latents.shape[-1]))
     with torch.autocast(latents.device.type, enabled=False):
-        decoded: Tensor = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample
-    return (decoded.float() / 2 + 0.5).clamp(0, 1)
+        decoded = torch.cat([vae.decode(part).sample.float() for part in scaled.split(at_once)])
+    return (decoded / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()

@@ -167,19 +167,21 @@ def _ingredients(
     architecture: Any,
 ) -> "Ingredients":
     from fulora.diffusion.ingredients import Ingredients, patients_of, weights_digest
-    from fulora.diffusion.job import is_complete
+    from fulora.diffusion.job import PLAN, is_complete
     from fulora.diffusion.recipe import BackboneUsed
     from fulora.diffusion.shards import WORK
 
-    source = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
+    named = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
+    source = named.resolve() if named.exists() else backbone
     sources = [_lora(text, given) for text in loras]
-    cache = None if is_complete(out) else out / WORK / "digests.json"
-    on_disk = source.exists()
+    begun = (out / PLAN).is_file() and not is_complete(out)
+    if isinstance(source, str) and revision is None:
+        progress.note(f"{backbone}: no --revision is given; what the hub has under this name may change")
     return Ingredients(
-        backbone=source.resolve() if on_disk else backbone,
+        backbone=source,
         used=BackboneUsed(
-            name=backbone if backbone == DEMO or not on_disk else source.name,
-            digest=weights_digest(source, cache) if on_disk else revision or "",
+            name=source.name if isinstance(source, Path) and backbone != DEMO else backbone,
+            digest=weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None),
         ),
         revision=revision,
         architecture=architecture,
