@@ -13,14 +13,14 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import PositiveInt, field_validator
+from pydantic import PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
 from fulora.data.labels import PLANES, Plane
 from fulora.data.manifest import Image, ManifestError, Picture, is_blank, pixel_digest
 from fulora.environment import derive_seed
 
-Arm = Literal["hybrid", "balanced", "duplicated", "augmented"]
+Arm = Literal["none", "hybrid", "duplicated", "augmented"]
 Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
 FilterName = Literal["blank", "duplicate"]
 
@@ -32,10 +32,11 @@ class MixConfig(Config):
     """How a hybrid set is mixed.
 
     Attributes:
-        arm: `hybrid` adds synthetic images; `duplicated` adds copies of the real ones and `augmented` turned, scaled,
-            flipped and brightened copies, in the same numbers; `balanced` adds nothing and keeps as many real images
-            of every plane as the rarest has.
-        ratio: added images per real training image, for all planes or plane by plane.
+        real: which real training images are kept: `all`, as many of every plane (`balanced`: as the rarest has, or
+            `real_per_plane`), or `none`, with as many more added.
+        arm: what is added: `hybrid` adds synthetic images; `duplicated` adds copies of the real ones and `augmented`
+            turned, scaled, flipped and brightened copies, in the same numbers; `none` adds nothing.
+        ratio: added images per real training image that is kept, for all planes or plane by plane.
         cap: at most so many added images of a plane.
         prior: `real` keeps the real shares of the planes; `uniform` adds until every plane has as many images as the
             largest, whatever the cap.
@@ -46,6 +47,8 @@ class MixConfig(Config):
         seed: decides which images are added.
     """
 
+    real: Literal["all", "balanced", "none"] = "all"
+    real_per_plane: PositiveInt | None = None
     arm: Arm = "hybrid"
     ratio: float | dict[Plane, float] = 1.0
     cap: PositiveInt | None = None
@@ -60,6 +63,14 @@ class MixConfig(Config):
         if min(value.values() if isinstance(value, dict) else [value], default=0.0) < 0:
             raise ValueError("it is 0 or more added images per real one")
         return value
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "MixConfig":
+        if self.real == "none" and self.arm != "hybrid":
+            raise ValueError(f"real=none leaves nothing to train on with arm={self.arm}; set arm=hybrid")
+        if self.real_per_plane is not None and self.real != "balanced":
+            raise ValueError(f"real_per_plane={self.real_per_plane} is for real=balanced, and it is {self.real}")
+        return self
 
     def ratio_of(self, plane: Plane) -> float:
         """Added images per real one of a plane."""
@@ -93,14 +104,20 @@ def schedule_of(folder: Path) -> Schedule:
 
 
 def added_counts(real: Iterable[Image], config: MixConfig) -> dict[Plane, int]:
-    """How many images of each plane are added to the real training images; the same for every arm that adds any."""
+    """How many images of each plane are added to the real training images; the same for every arm that adds any.
+
+    Without real images as many are added as there would be in all with them.
+    """
+    if config.arm == "none":
+        return {}
     have = Counter(row.plane for row in real if row.split == "train")
-    added = {plane: round(config.ratio_of(plane) * have[plane]) for plane in PLANES}
+    instead = int(config.real == "none")
+    added = {plane: round((config.ratio_of(plane) + instead) * have[plane]) for plane in PLANES}
     if config.cap is not None:
         added = {plane: min(count, config.cap) for plane, count in added.items()}
     if config.prior == "uniform":
-        most = max(have[plane] + added[plane] for plane in PLANES)
-        added = {plane: most - have[plane] for plane in PLANES}
+        most = max((0 if instead else have[plane]) + added[plane] for plane in PLANES)
+        added = {plane: most - (0 if instead else have[plane]) for plane in PLANES}
     return added
 
 
@@ -201,15 +218,37 @@ def augmented(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, 
     return np.asarray(np.clip(np.round(moved * gain), 0, 255), dtype=np.uint8)
 
 
-def balanced(real: Sequence[Image], seed: int) -> list[Image]:
-    """As many rows of every plane as the rarest has, chosen by seed, in the order they came."""
+def kept(real: Sequence[Image], config: MixConfig) -> list[Image]:
+    """The real training rows that the config keeps."""
+    match config.real:
+        case "all":
+            return list(real)
+        case "balanced":
+            return balanced(real, config.seed, config.real_per_plane)
+        case "none":
+            return []
+
+
+def balanced(real: Sequence[Image], seed: int, per_plane: int | None = None) -> list[Image]:
+    """As many rows of every plane as the rarest has, chosen by seed, in the order they came.
+
+    Args:
+        per_plane: how many instead.
+
+    Raises:
+        ManifestError: a plane has fewer.
+    """
     by: dict[str, list[Image]] = defaultdict(list)
     for row in real:
         by[row.plane].append(row)
     least = min((len(rows) for rows in by.values()), default=0)
-    kept = {
+    if per_plane is not None and per_plane > least:
+        few = ", ".join(f"{plane} {len(rows)}" for plane, rows in by.items() if len(rows) < per_plane)
+        raise ManifestError(f"mix.real_per_plane={per_plane}: there are fewer real training images of {few}")
+    least = least if per_plane is None else per_plane
+    chosen = {
         row.image_id
         for rows in by.values()
         for row in sorted(rows, key=lambda row: derive_seed("balanced", seed, row.image_id))[:least]
     }
-    return [row for row in real if row.image_id in kept]
+    return [row for row in real if row.image_id in chosen]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fulora.data.hybrid import Arm, MixConfig, MixRecord, schedule_of
+from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from pipelines.stages.mix import mix
@@ -48,27 +48,40 @@ def mixed(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> 
 
 
 @pytest.mark.parametrize(
-    ("arm", "expected", "tainted"),
+    ("arm", "left", "added", "tainted"),
     [
-        ("hybrid", {"brain": 12, "femur": 6}, ["s/A/b0"]),
-        ("duplicated", {"brain": 12, "femur": 6}, []),
-        ("augmented", {"brain": 12, "femur": 6}, []),
-        ("balanced", {"brain": 2, "femur": 2}, []),
+        ({"arm": "hybrid"}, {"brain": 4, "femur": 2}, {"brain": 8, "femur": 4}, ["s/A/b0"]),
+        ({"arm": "duplicated"}, {"brain": 4, "femur": 2}, {"brain": 8, "femur": 4}, []),
+        ({"arm": "augmented"}, {"brain": 4, "femur": 2}, {"brain": 8, "femur": 4}, []),
+        ({"arm": "none"}, {"brain": 4, "femur": 2}, {}, []),
+        ({"arm": "none", "real": "balanced"}, {"brain": 2, "femur": 2}, {}, []),
+        ({"arm": "none", "real": "balanced", "real_per_plane": 1}, {"brain": 1, "femur": 1}, {}, []),
+        ({"arm": "hybrid", "real": "balanced"}, {"brain": 2, "femur": 2}, {"brain": 4, "femur": 4}, ["s/A/b0"]),
+        ({"arm": "duplicated", "real": "balanced"}, {"brain": 2, "femur": 2}, {"brain": 4, "femur": 4}, []),
+        ({"arm": "hybrid", "real": "none", "ratio": 1.0}, {}, {"brain": 8, "femur": 4}, ["s/A/b0"]),
     ],
 )
 def test_arms(
-    tmp_path: Path, real: ImageSet, synthetic: ImageSet, arm: Arm, expected: dict[str, int], tainted: list[str]
+    tmp_path: Path,
+    real: ImageSet,
+    synthetic: ImageSet,
+    arm: dict[str, object],
+    left: dict[str, int],
+    added: dict[str, int],
+    tainted: list[str],
 ) -> None:
-    config = MixConfig(arm=arm, ratio=2.0, schedule="anneal")
+    config = MixConfig.model_validate({"ratio": 2.0, "schedule": "anneal", **arm})
     rows = mixed(tmp_path / "out", config, real, synthetic)
-    assert Counter(row.plane for row in rows if row.split == "train") == expected
+    training = [row for row in rows if row.split == "train"]
+    assert Counter(row.plane for row in training) == Counter(left) + Counter(added)
     assert Counter(row.split for row in rows if row.split != "train") == {"validation": 2}
     assert ImageSet(tmp_path / "out", "").tainted_by() == tainted
-    assert any(row.origin == "synthetic" for row in rows) == (arm == "hybrid")
+    synthetic_rows = [row for row in training if row.origin == "synthetic"]
+    assert Counter(row.plane for row in synthetic_rows) == (Counter(added) if config.arm == "hybrid" else {})
     assert schedule_of(tmp_path / "out") == "anneal"
     record = MixRecord.model_validate_json((tmp_path / "out" / "mix.json").read_bytes())
-    assert record.arm == arm
-    assert sum(record.added.values()) == (0 if arm == "balanced" else 12)
+    assert record.arm == config.arm
+    assert {plane: count for plane, count in record.added.items() if count} == added
 
 
 def test_the_blank_picture_is_rejected_and_counted(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:

@@ -16,6 +16,7 @@ from fulora.data.hybrid import (
     augmented,
     balanced,
     copies,
+    kept,
     never_seen,
     schedule_of,
     shows_something,
@@ -101,10 +102,10 @@ def test_copies_need_an_original() -> None:
 
 
 def test_balanced_keeps_as_many_of_each_plane_as_the_rarest_has() -> None:
-    kept = balanced(TRAIN, 0)
-    assert by_plane(kept) == [2] * 5
-    assert kept == [row for row in TRAIN if row in kept]
-    assert balanced(TRAIN, 1) != kept
+    chosen = balanced(TRAIN, 0)
+    assert by_plane(chosen) == [2] * 5
+    assert chosen == [row for row in TRAIN if row in chosen]
+    assert balanced(TRAIN, 1) != chosen
     assert balanced([], 0) == []
 
 
@@ -173,3 +174,34 @@ def test_augmented_pictures_are_moved_a_little_and_drawn_by_seed() -> None:
     assert 0.75 < min(areas) < 0.95 < 1.05 < max(areas) < 1.3  # scaled by up to 10 % either way
     left = [picture[:, :15].max() > 90 for picture in found]
     assert 5 < sum(left) < 35  # flipped about half of the time
+
+
+def test_so_many_of_each_plane_are_kept_or_refused() -> None:
+    config = MixConfig(real="balanced", real_per_plane=1)
+    assert by_plane(kept(TRAIN, config)) == [1] * 5
+    assert kept(TRAIN, MixConfig()) == TRAIN
+    assert kept(TRAIN, MixConfig(real="none")) == []
+    with pytest.raises(ManifestError, match=r"real_per_plane=4: there are fewer real training images of abdomen 2, "):
+        kept(TRAIN, MixConfig(real="balanced", real_per_plane=4))
+
+
+def test_synthetic_alone_are_as_many_as_with_real_ones() -> None:
+    both, alone = MixConfig(ratio=2.0), MixConfig(ratio=2.0, real="none")
+    assert [added_counts(REAL, alone)[p] for p in PLANES] == [
+        added_counts(REAL, both)[p] + n for p, n in zip(PLANES, by_plane(TRAIN), strict=True)
+    ]
+    uniform = MixConfig(ratio=1.0, real="none", prior="uniform")
+    assert [added_counts(REAL, uniform)[p] for p in PLANES] == [12] * 5
+    assert added_counts(REAL, MixConfig(arm="none")) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"real": "none", "arm": "duplicated"}, "real=none leaves nothing to train on with arm=duplicated"),
+        ({"real_per_plane": 3}, "real_per_plane=3 is for real=balanced, and it is all"),
+    ],
+)
+def test_what_does_not_add_up_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MixConfig.model_validate(values)
