@@ -7,7 +7,7 @@ import sys
 import typer
 
 from fulora.stage import PreemptedError
-from pipelines.commands import artifacts, configs, data, export, generate, lora, regenerate, studies
+from pipelines.commands import artifacts, configs, data, export, generate, lora, regenerate, score, studies
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -36,6 +36,7 @@ app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
+app.add_typer(score.app, name="score")
 
 
 def main() -> None:

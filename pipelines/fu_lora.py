@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
@@ -19,13 +19,13 @@ from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfi
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import segmentation
+from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed
 from pipelines.backbones import BackboneConfig, OnSite, get_models
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import curated
 from pipelines.stages.assess import AssessConfig, assess
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
-from pipelines.stages.mix import mix
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score import score
 from pipelines.stages.score_heads import score_heads
@@ -42,7 +42,12 @@ class FuLoraConfig(Config):
         lora_images: what the LoRA is trained on, where that is not the training split of `planes`.
         other_ranks: LoRAs of these ranks, alpha as high, are trained as well, to be compared.
         prior: images of the base that the LoRA must not unlearn.
+        mix: what the arm `hybrid` mixes.
+        arms: others than `real` and `hybrid`, by name.
+        ratios: a sweep: an arm for each ratio of added images to real ones.
+        crossed_with_augmentation: each arm once more without augmentation.
         classifier_seeds: one classifier is trained for each, in each arm.
+        score: `contrast` names the arm and its baseline of the comparison that the study is about, before it runs.
     """
 
     study: Literal["fu_lora"]
@@ -59,6 +64,9 @@ class FuLoraConfig(Config):
     zero_shot: ZeroShotConfig = Field(default_factory=ZeroShotConfig)
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
     classifier_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    arms: dict[str, ArmConfig] = Field(default_factory=dict)
+    ratios: tuple[NonNegativeFloat, ...] = ()
+    crossed_with_augmentation: bool = False
     segmentation: SegmentationConfig | None = None
     score: ScoreConfig = Field(default_factory=ScoreConfig)
     report: ReportConfig
@@ -80,6 +88,20 @@ class FuLoraConfig(Config):
         if len(set(value)) < len(value):
             raise ValueError("a seed stands twice; the same classifier would be counted as two")
         return value
+
+    @model_validator(mode="after")
+    def _arms_are_told_apart(self) -> "FuLoraConfig":
+        taken = sorted({REAL, HYBRID, "prompt"} & set(self.arms))
+        if taken:
+            raise ValueError(f"arms: {', '.join(taken)} is there already; give another name")
+        unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
+        if unknown:
+            raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {', '.join(self.all_arms())}")
+        return self
+
+    def all_arms(self) -> dict[str, ArmConfig]:
+        """What classifiers are trained on, by name."""
+        return arms_of(self.mix, self.arms, self.ratios, self.crossed_with_augmentation)
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
@@ -105,9 +127,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         }
     )
     fidelity = work.run(assess, cfg.assess, real=real, synthetic=synthetic)
-    hybrid = work.run(mix, cfg.mix, real=real, synthetic=synthetic["LoRA"])
-
-    classifiers, predictions = compare(cfg, work, real, {"real": real, "hybrid": hybrid})
+    classifiers, predictions = compare(cfg, work, real, synthetic)
     predictions["prompt"] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
 
     scores: dict[str, Scores] = {
@@ -151,15 +171,15 @@ def train_loras(
 
 
 def compare(
-    cfg: FuLoraConfig, work: Workspace, real: ImageSet, arms: Mapping[str, ImageSet]
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, synthetic: Mapping[str, ImageSet]
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
     """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm."""
+    arms = cfg.all_arms()
+    images = mixed(arms, work, real, synthetic)
     classifiers = work.each(
         {
-            f"{arm}, seed {seed}": train_classifier.call(
-                cfg.classifier.model_copy(update={"seed": seed}), images=images
-            )
-            for arm, images in arms.items()
+            f"{name}, seed {seed}": train_classifier.call(arm.classifier(cfg.classifier, seed), images=images[name])
+            for name, arm in arms.items()
             for seed in cfg.classifier_seeds
         }
     )

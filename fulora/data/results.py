@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fulora.metrics.statistics import Interval
 
 Protocol = Literal["prompt", "transfer", "adapted", "fewshot", "generation", "segmentation", "biometry"]
+Role = Literal["", "declared", "exploratory"]
+"""Of a comparison: whether it was declared before the run."""
+
 TABLE = "table.jsonl"
 
 
@@ -82,6 +85,7 @@ class Score(Config):
     n_patients: int
     n_seeds: int = 1
     note: str = ""
+    role: Role = ""
 
     @classmethod
     def of(
@@ -106,11 +110,17 @@ class Score(Config):
 
 
 class ScoreConfig(Config):
-    """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws."""
+    """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws.
+
+    Attributes:
+        contrast: an arm and its baseline: the one comparison of classifiers that was declared before the run. All
+            others are exploratory.
+    """
 
     draws: PositiveInt = 2000
     level: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
+    contrast: tuple[str, str] = ("hybrid", "real")
 
 
 @dataclass(frozen=True)

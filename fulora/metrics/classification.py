@@ -2,8 +2,7 @@
 
 `true` and `predicted` hold class indices; column c of `probabilities` belongs to class index c. `labels` is always
 given: the macro-F1 of one set of predictions is 0.54 or 0.97 depending on whether never-true classes are averaged in.
-Scores that are bootstrapped (`accuracy`, `macro_f1`, `macro_auc`) are a few numpy lines, since scikit-learn's input
-checks would take most of the time; tests hold them equal to scikit-learn.
+For intervals the same scores are computed of many draws at once by `fulora.metrics.weighted_scores`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import sklearn.metrics
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.stats import rankdata
 
+from fulora.metrics import weighted_scores
 from fulora.metrics.statistics import UndefinedScoreError
 
 Indices = Int[np.ndarray, " n"]
@@ -52,17 +51,29 @@ def accuracy(true: Indices, predicted: Indices) -> float:
     return float(np.mean(true == predicted))
 
 
+def balanced_accuracy(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
+    """Unweighted mean over `labels` of the share of a label's images that are found (macro recall). See `averages`."""
+    return averages(true, predicted, labels)["macro recall"]
+
+
 def macro_f1(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
-    """Unweighted mean over `labels` of F1 = 2 TP / (true + predicted), 0..1.
+    """Unweighted mean over `labels` of F1 = 2 TP / (true + predicted), 0..1. See `averages`."""
+    return averages(true, predicted, labels)["macro F1"]
+
+
+def averages(true: Indices, predicted: Indices, labels: Sequence[int]) -> dict[str, float]:
+    """Macro and weighted precision, recall and F1 over `labels`, 0..1; weights are the images that show each label.
 
     A prediction outside `labels` ("other" on a test set without it) counts as a miss. A label that no image truly
     shows raises UndefinedScoreError: averaging its 0 would punish a test set for the classes it lacks.
     """
     _check_pair(true, predicted)
-    is_true, is_predicted = _one_hot(true, labels), _one_hot(predicted, labels)
-    _require_support(is_true.sum(axis=0), labels)
-    hits = (is_true & is_predicted).sum(axis=0)
-    return float(np.mean(2 * hits / (is_true.sum(axis=0) + is_predicted.sum(axis=0))))
+    _check_labels(labels)
+    counts = weighted_scores.tallies(true, predicted, labels, np.ones((1, len(true))))
+    _require_support(counts.true[0], labels)
+    scores = {"precision": counts.precision, "recall": counts.recall, "F1": counts.f1}
+    macro = {f"macro {name}": float(score[0].mean()) for name, score in scores.items()}
+    return macro | {f"weighted {name}": float(counts.weighted(score)[0]) for name, score in scores.items()}
 
 
 def per_class(true: Indices, predicted: Indices, labels: Sequence[int]) -> list[ClassScore]:
@@ -82,17 +93,12 @@ def macro_auc(true: Indices, probabilities: Probabilities, labels: Sequence[int]
     From ranks of the probabilities (Hanley & McNeil 1982), never from hard decisions. `labels` are the classes present;
     a class without positives, or without negatives, raises UndefinedScoreError.
     """
-    _check_probabilities(true, probabilities)
+    check_probabilities(true, probabilities)
     _check_columns(labels, probabilities)
-    positive = _one_hot(true, labels)
-    n_positive = positive.sum(axis=0).astype(float)
-    _require_support(n_positive, labels)
-    n_negative = len(true) - n_positive
-    if (n_negative == 0).any():
+    _require_support(_one_hot(true, labels).sum(axis=0), labels)
+    if (true == labels[0]).all():
         raise UndefinedScoreError(f"every image shows class {labels[0]}: AUC needs images of another class as well")
-    ranks = np.asarray(rankdata(probabilities[:, list(labels)], axis=0))
-    wins = (ranks * positive).sum(axis=0) - n_positive * (n_positive + 1) / 2
-    return float(np.mean(wins / (n_positive * n_negative)))
+    return float(weighted_scores.macro_auc(true, probabilities, labels, np.ones((1, len(true))))[0])
 
 
 def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabilities:
@@ -113,18 +119,35 @@ def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabiliti
     return np.asarray(kept / mass)
 
 
-def expected_calibration_error(true: Indices, probabilities: Probabilities, bins: int = 15) -> float:
-    """Mean |accuracy - confidence| over equal-width bins of the top probability, weighted by images (Guo et al. 2017).
+def prior_adjusted(
+    probabilities: Probabilities,
+    training: Float[np.ndarray, " classes"],
+    target: Float[np.ndarray, " classes"],
+) -> Probabilities:
+    """Probabilities under another class prior: divided by the training prior, multiplied by the target's, renormalised.
 
-    0..1, 0 is calibrated. Noisy below some hundreds of images: show it with a cluster interval.
+    Bayes' rule if only the prior differs (Saerens et al. 2002, eq. 2.4). A class of target prior 0 is never decided.
+
+    Args:
+        training: share of each class in what the classifier was trained on, > 0.
+        target: share of each class where it is used, 0 or more; given beforehand, never counted on the test set.
     """
-    _check_probabilities(true, probabilities)
-    if bins < 1:
-        raise ValueError(f"bins is {bins}; it must be 1 or more (10 to 15 are usual)")
-    confidence = probabilities.max(axis=1).astype(float)
-    gap = (probabilities.argmax(axis=1) == true) - confidence
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(which, weights=gap, minlength=bins)).sum() / len(true))
+    _check_rows(probabilities)
+    classes = probabilities.shape[1]
+    for name, prior, least in (("training", training, np.nextafter(0, 1)), ("target", target, 0.0)):
+        if len(prior) != classes or (prior < least).any() or not abs(prior.sum() - 1) < SUM_TOLERANCE:
+            raise ValueError(
+                f"{name} prior is {prior.tolist()}; it must hold one share for each of {classes} classes, adding up "
+                f"to 1, each {'above 0' if least else '0 or more'}"
+            )
+    joint = probabilities.astype(float) * (target / training)
+    mass = joint.sum(axis=1, keepdims=True)
+    if (mass == 0).any():
+        raise UndefinedScoreError(
+            f"{int((mass == 0).sum())} image(s) have no probability on any class of the target prior (first: row "
+            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
+        )
+    return np.asarray(joint / mass)
 
 
 def _one_hot(classes: Indices, labels: Sequence[int]) -> Bool[np.ndarray, "n k"]:
@@ -155,7 +178,8 @@ def _check_pair(true: Indices, predicted: Indices) -> None:
         raise ValueError(f"got {len(true)} true and {len(predicted)} predicted classes; give one of each per image")
 
 
-def _check_probabilities(true: Indices, probabilities: Probabilities) -> None:
+def check_probabilities(true: Indices, probabilities: Probabilities) -> None:
+    """Raise ValueError unless there is one row of probabilities, 0 or more and adding up to 1, for each true class."""
     if len(true) != len(probabilities) or len(true) == 0:
         raise ValueError(f"got {len(true)} true and {len(probabilities)} rows of probabilities; give one per image")
     _check_rows(probabilities)

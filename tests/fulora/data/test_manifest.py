@@ -1,6 +1,9 @@
 """Image rows and sets: what breaks a rule is not written, and what is written opens everywhere."""
 
+import errno
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,9 +243,77 @@ def test_planes_have_an_order_that_tables_rely_on() -> None:
     assert SPLITS == ("train", "validation", "test")
 
 
-def test_a_damaged_manifest_names_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["nonsense", "[]", "3", '{"image_id": "a"}'])
+def test_a_damaged_manifest_names_its_line(tmp_path: Path, line: str) -> None:
     images, _ = written(tmp_path)
     path = images.path / "train" / "metadata.jsonl"
-    path.write_text(path.read_text().splitlines()[0] + "\nnonsense\n")
+    path.write_text(path.read_text().splitlines()[0] + f"\n{line}\n")
     with pytest.raises(ManifestError, match=r"metadata\.jsonl, line 2: is no row of an image set"):
         images.rows()
+
+
+def test_pictures_that_are_there_get_their_manifest(tmp_path: Path) -> None:
+    """As shards of a generation are put together: the rows alone, and the pictures stay as they are."""
+    images, _ = written(tmp_path / "a")
+    shutil.copytree(images.path, tmp_path / "b")
+    for name in ("tainted_by.json", "train/metadata.jsonl", "validation/metadata.jsonl", "test/metadata.jsonl"):
+        (tmp_path / "b" / name).unlink()
+    before = {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in files(tmp_path / "b")}
+    count = ImageSet.write_rows(tmp_path / "b", iter(images.rows()), tainted_by=images.tainted_by())
+    assert count == 4
+    assert files(tmp_path / "b") == files(images.path)
+    assert all((tmp_path / "b" / name).read_bytes() == (images.path / name).read_bytes() for name in files(images.path))
+    assert {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_a_recipe_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    recipe = json.dumps({"prompt": 'a "photo"\n', "seed": 2**62 + 1, "steps": [1, 2.5, None]})
+    ImageSet.write(tmp_path, [picture(synthetic("a", recipe=recipe)), picture(real("b"))])
+    rows = ImageSet(tmp_path, "").rows()
+    assert [row.recipe for row in rows] == [recipe, ""]
+    with Pil.open(tmp_path / "train" / rows[0].file_name) as png:
+        assert json.loads(png.text["fulora"])["recipe"] == recipe  # type: ignore[attr-defined]
+
+
+def test_rows_of_before_there_were_recipes_are_read(tmp_path: Path) -> None:
+    images, _ = written(tmp_path)
+    path = images.path / "train" / "metadata.jsonl"
+    old = [{k: v for k, v in json.loads(line).items() if k != "recipe"} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in old))
+    assert [row.recipe for row in images.rows("train")] == ["", ""]
+
+
+def test_rows_that_stop_in_the_middle_leave_the_manifest_that_was_there(tmp_path: Path) -> None:
+    images, _ = written(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+
+    def stopped() -> Iterator[Image]:
+        yield synthetic("b")
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        ImageSet.write_rows(images.path, stopped())
+    with pytest.raises(ManifestError, match="b: the id stands 2 times"):
+        ImageSet.write_rows(images.path, [synthetic("b"), synthetic("b")])
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without a device that is always full")
+@pytest.mark.parametrize("count", [1, 1000], ids=["when it is closed", "while it is written"])
+def test_a_full_disk_leaves_no_half_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Short files are written when they are closed, and that is when a full disk says so."""
+    real_open = Path.open
+    (tmp_path / "train").mkdir()
+
+    def opened(path: Path, mode: str = "r", encoding: str | None = None) -> object:
+        if path.suffix == ".new":
+            path.touch()
+            path = Path("/dev/full")
+        return real_open(path, mode, encoding=encoding)
+
+    monkeypatch.setattr(Path, "open", opened)
+    rows = (synthetic(f"i{number}") for number in range(count))
+    with pytest.raises(OSError, match="No space left") as told:
+        ImageSet.write_rows(tmp_path, rows)
+    assert told.value.errno == errno.ENOSPC
+    assert files(tmp_path) == set()

@@ -4,8 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy import stats
 
 from fulora.metrics import classification as c
 from fulora.metrics.statistics import UndefinedScoreError
@@ -106,20 +105,59 @@ def test_restricted_names_images_without_mass() -> None:
         c.restricted(np.array([[0.5, 0.5], [0.0, 1.0]]), [0])
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(0.5, 1), min_size=1, max_size=30), st.integers(1, 20))
-def test_calibration_error_of_certain_hits_is_the_gap(confidences: list[float], bins: int) -> None:
-    """If every decision is right, all gaps have one sign, so the error is the mean of 1 - confidence."""
-    top = np.array(confidences)
-    probabilities = np.stack([top, 1 - top], axis=1)
-    error = c.expected_calibration_error(np.zeros(len(top), dtype=int), probabilities, bins)
-    assert error == pytest.approx(np.mean(1 - top))
+def test_averages_equal_scikit_learn(scored: tuple) -> None:
+    true, predicted, _ = scored
+    found = c.averages(true, predicted, LABELS)
+    for average in ("macro", "weighted"):
+        expected = sklearn.metrics.precision_recall_fscore_support(true, predicted, labels=LABELS, average=average)
+        names = [f"{average} {score}" for score in ("precision", "recall", "F1")]
+        assert [found[name] for name in names] == pytest.approx(expected[:3])
+    assert len(found) == 6
+    among = predicted % 4  # scikit-learn warns of classes that nobody shows
+    expected = sklearn.metrics.balanced_accuracy_score(true, among)
+    assert c.balanced_accuracy(true, among, LABELS) == pytest.approx(expected)
 
 
-def test_calibration_error_by_hand() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    error = c.expected_calibration_error(np.array([0, 0, 0, 1]), probabilities, bins=10)
-    assert error == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+def test_the_prior_is_adjusted_by_bayes_rule() -> None:
+    """Two Gaussian classes: under another prior the posterior is what the likelihoods give."""
+    x = np.linspace(-3, 3, 50)
+    likelihood = np.stack([stats.norm.pdf(x, -1), stats.norm.pdf(x, 1)], axis=1)
+
+    def posterior(prior: np.ndarray) -> np.ndarray:
+        joint = likelihood * prior
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    trained, used = np.array([0.9, 0.1]), np.array([0.3, 0.7])
+    np.testing.assert_allclose(c.prior_adjusted(posterior(trained), trained, used), posterior(used))
+    np.testing.assert_allclose(c.prior_adjusted(posterior(trained), trained, trained), posterior(trained))
+
+
+def test_a_target_prior_of_0_restricts(scored: tuple) -> None:
+    _, _, probabilities = scored
+    flat, four = np.full(5, 0.2), np.array([0.25, 0.25, 0.25, 0.25, 0.0])
+    np.testing.assert_allclose(c.prior_adjusted(probabilities, flat, four), c.restricted(probabilities, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("training", "target", "said"),
+    [
+        ([0.5, 0.5, 0.0], [0.2, 0.4, 0.4], "training prior is .* each above 0"),
+        ([0.5, 0.5], [0.2, 0.8], "training prior is .* one share for each of 3 classes"),
+        ([0.2, 0.4, 0.4], [0.9, 0.9, -0.8], "target prior is .* each 0 or more"),
+        ([0.2, 0.4, 0.4], [0.2, 0.2, 0.2], "target prior is .* adding up to 1"),
+    ],
+)
+def test_a_prior_that_is_none_is_named(
+    training: list[float], target: list[float], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # else the run's shape checks speak first
+    with pytest.raises(ValueError, match=said):
+        c.prior_adjusted(np.full((2, 3), 1 / 3), np.array(training), np.array(target))
+
+
+def test_an_image_without_mass_under_the_target_prior_is_named() -> None:
+    with pytest.raises(UndefinedScoreError, match=r"1 image\(s\) have no probability on any class of .* row 1"):
+        c.prior_adjusted(np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([0.5, 0.5]), np.array([1.0, 0.0]))
 
 
 def test_bad_input_is_named(scored: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,5 +175,3 @@ def test_bad_input_is_named(scored: tuple, monkeypatch: pytest.MonkeyPatch) -> N
         c.macro_auc(true, probabilities * 3, LABELS)
     with pytest.raises(ValueError, match="row 0 of probabilities is"):
         c.restricted(probabilities * np.nan, LABELS)
-    with pytest.raises(ValueError, match="bins is 0"):
-        c.expected_calibration_error(true, probabilities, 0)

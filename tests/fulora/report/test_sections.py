@@ -18,8 +18,9 @@ from fulora.stage import Artifact
 
 def score(arm: str, value: float, low: float | None, high: float | None) -> Score:
     return Score(
-        name=f"MMD² to {arm}", arm=arm, value=value, low=low, high=high, protocol="transfer", n_images=9, n_patients=3
-    )
+        name=f"MMD² to {arm}", arm=arm, value=value, low=low, high=high, protocol="transfer", n_images=9, n_patients=3,
+        role="declared" if arm.startswith(("hybrid -", "subset -")) else "",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ def score(arm: str, value: float, low: float | None, high: float | None) -> Scor
         ("hybrid - real", (-0.2, -0.01), "Synthetic images hurt"),
         ("hybrid - real", (-0.1, 0.1), "No evidence that synthetic images help or hurt"),
         ("hybrid - real", (None, None), "No evidence that synthetic images help or hurt"),
+        ("subset - copies", (0.01, 0.2), "subset beat copies on people never seen"),
+        ("subset - copies", (-0.2, -0.01), "subset lost to copies"),
+        ("subset - copies", (-0.1, 0.1), "No evidence that subset and copies differ"),
         ("base - LoRA", (0.01, 0.2), "The LoRA's images are closer"),
         ("base - LoRA", (-0.2, -0.01), "The LoRA's images are further"),
         ("base - LoRA", (0.0, 0.1), "No evidence that the LoRA moved"),

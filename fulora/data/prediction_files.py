@@ -1,0 +1,253 @@
+"""Anybody's predictions, read from a table: CSV, JSON lines, or a `Predictions` folder of ours.
+
+Columns: `image_id`, `patient`, `site`, `true`, and `predicted` or one probability a class, or both. A probability's
+column is named by its class, one of `PLANES` or of the labels asked for, or `probability_` and any other class name.
+In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of `PLANES`. `machine` and
+`sha256` (of the picture) are read where they are; other columns are listed and left alone.
+
+A patient is a number at a site: the same number at two sites is two patients. Patients who share a picture (equal
+`sha256`) are one cluster in every interval.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from fulora.data.labels import PLANES
+from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Row, read_rows
+from fulora.data.splits import Member, clusters
+from fulora.metrics.answers import Answers
+from fulora.metrics.classification import SUM_TOLERANCE
+
+NEEDED = ("image_id", "patient", "site", "true")
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """The predictions of one file, image by image.
+
+    Attributes:
+        answers: one training seed; its patients are clusters, each named by the first of its patients.
+        patients: `site/patient` of every image, as the file says.
+        machines: one an image, or None where the file names none.
+        shared: images whose picture also stands under another patient; None where the file has no `sha256`.
+        decided_by: what the decision is: the column `predicted`, or the most probable class.
+        unread: columns that were left alone.
+    """
+
+    path: Path
+    image_ids: tuple[str, ...]
+    answers: Answers
+    patients: Shaped[np.ndarray, " n"]
+    machines: Shaped[np.ndarray, " n"] | None
+    shared: Bool[np.ndarray, " n"] | None
+    decided_by: str
+    unread: tuple[str, ...]
+
+
+def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
+    """Read and check a file of predictions.
+
+    Args:
+        labels: further class names that the file may use, beside `PLANES`.
+
+    Raises:
+        PredictionFileError: what cannot be scored: columns or values missing, an image that stands twice, an unknown
+            label, probabilities that are no probabilities.
+    """
+    rows = read_rows(path)
+    if not rows:
+        raise PredictionFileError(f"{path} holds no predictions")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    classes = _probability_columns(columns, labels)
+    _check_columns(path, columns, classes)
+    _check_values(path, rows)
+    names = _class_names(list(classes), labels)
+    probabilities = _probabilities(path, rows, classes, names) if classes else None
+    true = _indices(path, rows, "true", names)
+    predicted = "predicted" in columns
+    if predicted or probabilities is None:
+        decided = _indices(path, rows, "predicted", names)
+    else:
+        decided = probabilities.argmax(axis=1)
+    patients = np.array([f"{row['site']}/{row['patient']}" for row in rows])
+    grouped, shared = _grouped(rows, patients) if "sha256" in columns else (patients, None)
+    known = {*TEXTS, *classes.values()}
+    return PredictionFile(
+        path,
+        tuple(row["image_id"] for row in rows),
+        Answers(
+            names, true, decided[None], None if probabilities is None else probabilities[None],
+            grouped, np.array([row["site"] for row in rows]),
+        ),
+        patients,
+        np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
+        shared,
+        "column predicted" if predicted else "most probable class",
+        tuple(column for column in columns if column not in known),
+    )  # fmt: skip
+
+
+def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answers]:
+    """The answers of two files on the same images, in one order and with the same classes.
+
+    Which patients share pictures is taken from the first.
+
+    Raises:
+        PredictionFileError: the files hold other images, or disagree on the truth, patient or site of one.
+    """
+    _check_images(ours, other)
+    place = {image: number for number, image in enumerate(other.image_ids)}
+    order = np.array([place[image] for image in ours.image_ids])
+    names = tuple(dict.fromkeys((*ours.answers.names, *other.answers.names)))
+    first = _on_classes(ours.answers, names)
+    second = _on_classes(other.answers.of(order), names)
+    for what, one, two in (("true", first.true, second.true), ("site", first.sites, second.sites)):
+        if (one != two).any():
+            number = int(np.argmax(one != two))
+            said = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
+            raise PredictionFileError(
+                f"image {ours.image_ids[number]!r}: {what} is {said[0]!r} in {ours.path} but {said[1]!r} in "
+                f"{other.path} ({int((one != two).sum())} such images)"
+            )
+    theirs_by_mine = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
+    if not len(theirs_by_mine) == len(set(ours.patients)) == len(set(other.patients)):
+        raise PredictionFileError(f"{ours.path} and {other.path} do not agree on which images are of one patient")
+    return first, replace(second, patients=first.patients)
+
+
+def _check_images(ours: PredictionFile, other: PredictionFile) -> None:
+    mine, theirs = set(ours.image_ids), set(other.image_ids)
+    only = [
+        f"{len(images)} only in {path} (such as {min(images)!r})"
+        for images, path in ((mine - theirs, ours.path), (theirs - mine, other.path))
+        if images
+    ]
+    if only:
+        raise PredictionFileError(
+            f"the two files hold other images: {' and '.join(only)}. A paired comparison needs the same images in both"
+        )
+
+
+def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
+    """The same answers, numbered by other classes; what a model has no probability of has 0."""
+    to = np.array([names.index(name) for name in answers.names])
+    probabilities = None
+    if answers.probabilities is not None:
+        probabilities = np.zeros((*answers.probabilities.shape[:2], len(names)))
+        probabilities[..., to] = answers.probabilities
+    return replace(
+        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities
+    )
+
+
+def _probability_columns(columns: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """The column of each class that has one."""
+    found: dict[str, str] = {}
+    for column in columns:
+        name = column.removeprefix(PREFIX)
+        if column.startswith(PREFIX) or column in PLANES or column in labels:
+            if name in found:
+                raise PredictionFileError(f"columns {found[name]!r} and {column!r} are probabilities of one class")
+            found[name] = column
+    return found
+
+
+def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str]) -> None:
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise PredictionFileError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(columns)}")
+    if not classes and "predicted" not in columns:
+        raise PredictionFileError(
+            f"{path} has neither a column predicted nor probabilities, in columns named {', '.join(PLANES)} or "
+            f"{PREFIX}NAME; its columns are {', '.join(columns)}"
+        )
+
+
+def _check_values(path: Path, rows: Sequence[Row]) -> None:
+    for name in NEEDED:
+        empty = [number for number, row in enumerate(rows) if not row.get(name)]
+        if empty:
+            raise PredictionFileError(
+                f"{path}: {name} is missing in {len(empty)} of {len(rows)} rows, such as {_place(rows, empty[0])}"
+            )
+    twice = {image: count for image, count in Counter(row["image_id"] for row in rows).items() if count > 1}
+    if twice:
+        image, count = next(iter(twice.items()))
+        raise PredictionFileError(
+            f"{path}: image_id {image!r} stands {count} times ({len(twice)} such): give one row an image, "
+            "and one file a training seed"
+        )
+
+
+def _class_names(classes: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes of the file in the order of every table: those with a probability, else all that may occur."""
+    if classes:
+        return (*(name for name in PLANES if name in classes), *(name for name in classes if name not in PLANES))
+    return (*PLANES, *(name for name in labels if name not in PLANES))
+
+
+def _indices(path: Path, rows: Sequence[Row], column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
+    unknown = [number for number, row in enumerate(rows) if row.get(column) not in names]
+    if unknown:
+        value = rows[unknown[0]].get(column) or ""
+        near = get_close_matches(value.lower(), names, n=1, cutoff=0.6)
+        raise PredictionFileError(
+            f"{path}, {_place(rows, unknown[0])}: {column} is {value!r} ({len(unknown)} such rows); known are "
+            f"{', '.join(names)}{f'. Did you mean {near[0]!r}?' if near else ''}"
+        )
+    return np.array([names.index(row[column]) for row in rows])
+
+
+def _probabilities(
+    path: Path, rows: Sequence[Row], classes: Mapping[str, str], names: Sequence[str]
+) -> Float[np.ndarray, "n classes"]:
+    columns = [classes[name] for name in names]
+    found = np.array([[_number(path, rows, number, column) for column in columns] for number in range(len(rows))])
+    wrong = (np.abs(found.sum(axis=1) - 1) > SUM_TOLERANCE) | (found < 0).any(axis=1)
+    if wrong.any():
+        number = int(np.argmax(wrong))
+        raise PredictionFileError(
+            f"{path}, {_place(rows, number)}: the probabilities {found[number].tolist()} of {', '.join(names)} add up "
+            f"to {found[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more and add up to 1: "
+            f"write soft-max outputs, no logits and no percent, of every class ({PREFIX}NAME for one of your own), "
+            "with three decimals or more"
+        )
+    return found
+
+
+def _number(path: Path, rows: Sequence[Row], number: int, column: str) -> float:
+    value = rows[number].get(column)
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise PredictionFileError(f"{path}, {_place(rows, number)}: {column} is {value!r}, which is no probability")
+    return found
+
+
+def _grouped(
+    rows: Sequence[Row], patients: Shaped[np.ndarray, " n"]
+) -> tuple[Shaped[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """The cluster of every image's patient, and whether its picture also stands under another patient."""
+    members = [
+        Member(row["image_id"], patient, pixels=row.get("sha256", ""))
+        for row, patient in zip(rows, patients, strict=True)
+    ]
+    of = clusters(members)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for member in members:
+        owners[member.pixels].add(member.patient)
+    shared = [bool(member.pixels) and len(owners[member.pixels]) > 1 for member in members]
+    return np.array([of[patient] for patient in patients]), np.array(shared)
+
+
+def _place(rows: Sequence[Row], number: int) -> str:
+    return f"row {number + 1} (image {rows[number].get('image_id')!r})"

@@ -1,0 +1,79 @@
+"""What classifiers said on the same images, and the rules by which a class is decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from fulora.metrics.classification import prior_adjusted, restricted
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said on n images, one row a training seed.
+
+    Attributes:
+        names: of the classes; `true`, `decided` and the columns of `probabilities` are in this order.
+        decided: the model's own decision among all classes.
+        patients: one name per image; a patient stands at one site only.
+    """
+
+    names: tuple[str, ...]
+    true: Int[np.ndarray, " n"]
+    decided: Int[np.ndarray, "seeds n"]
+    probabilities: Float[np.ndarray, "seeds n classes"] | None
+    patients: Shaped[np.ndarray, " n"]
+    sites: Shaped[np.ndarray, " n"]
+
+    def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Answers":
+        """The answers on some of the images, by a mask or by their numbers in another order."""
+        return Answers(
+            self.names,
+            self.true[chosen],
+            self.decided[:, chosen],
+            None if self.probabilities is None else self.probabilities[:, chosen],
+            self.patients[chosen],
+            self.sites[chosen],
+        )
+
+    def shown(self, labels: Sequence[int]) -> list[int]:
+        """Those of the labels that an image truly shows, in their order."""
+        return [label for label in labels if (self.true == label).any()]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Shares of the classes, each adding up to 1: in training, and where the model is used."""
+
+    training: Float[np.ndarray, " classes"]
+    target: Float[np.ndarray, " classes"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to decide: the class it decides for each image of each seed, and the classes that it can decide for."""
+
+    name: str
+    decided: Int[np.ndarray, "seeds n"]
+    among: tuple[int, ...]
+
+    def of(self, chosen: Bool[np.ndarray, " n"]) -> "Rule":
+        """The rule on some of the images."""
+        return Rule(self.name, self.decided[:, chosen], self.among)
+
+
+def decision_rules(answers: Answers, labels: Sequence[int], prior: Prior | None) -> list[Rule]:
+    """The model's own decision; with probabilities the one among `labels`, and the prior-adjusted one if asked for."""
+    everything = tuple(range(len(answers.names)))
+    rules = [Rule(f"{len(answers.names)}-way, own decision", answers.decided, everything)]
+    if answers.probabilities is None:
+        return rules
+    if len(labels) < len(answers.names):
+        among = np.array([restricted(seed, labels).argmax(axis=1) for seed in answers.probabilities])
+        rules.append(Rule(f"{len(labels)}-way, among the labels", among, tuple(labels)))
+    if prior is not None:
+        adjusted = [prior_adjusted(seed, prior.training, prior.target) for seed in answers.probabilities]
+        possible = tuple(np.flatnonzero(prior.target).tolist())
+        rules.append(Rule("prior-adjusted", np.array([seed.argmax(axis=1) for seed in adjusted]), possible))
+    return rules

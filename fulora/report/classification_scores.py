@@ -1,0 +1,55 @@
+"""One figure of a classifier's scores: its confusion matrix, and its accuracy on all images and on each site."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pil
+
+from fulora.metrics.scorecard import ScoreRow
+from fulora.report.drawing import FigureError
+from fulora.report.figures import plot_confusion, plot_intervals
+
+GAP_PX = 40
+
+
+def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes:
+    """PNG bytes: the confusion matrix on the left, accuracies with intervals on the right.
+
+    Args:
+        confusion: `true` and `decided` class names, and `counts`, a row for each true class. All true classes are
+            among the decided ones.
+        rows: of `fulora.metrics.scorecard`; those of accuracy are drawn, of all images and of sites.
+
+    Raises:
+        FigureError: no accuracy among the rows.
+    """
+    shown = [row for row in rows if row.name == "accuracy" and (row.group == "all" or row.group.startswith("site "))]
+    if not shown:
+        raise FigureError("a figure of scores needs rows of accuracy")
+    names = confusion["decided"]
+    matrix = np.zeros((len(names), len(names)), dtype=int)
+    matrix[[names.index(name) for name in confusion["true"]]] = confusion["counts"]
+    intervals = [row.interval for row in shown]
+    right = plot_intervals(
+        [f"{row.group} (n = {row.interval.n}): {row.rule}" for row in shown],
+        [interval.value for interval in intervals],
+        [interval.low for interval in intervals],
+        [interval.high for interval in intervals],
+        title="Accuracy, with intervals that resample patients",
+        quantity="accuracy",
+    )
+    return _side_by_side(plot_confusion(matrix, names, "Confusion of the own decision"), right)
+
+
+def _side_by_side(*pictures: bytes) -> bytes:
+    panels = [Pil.open(io.BytesIO(picture)) for picture in pictures]
+    size = sum(panel.width for panel in panels) + GAP_PX * (len(panels) - 1), max(panel.height for panel in panels)
+    paper, x = Pil.new("RGB", size, "white"), 0
+    for panel in panels:
+        paper.paste(panel, (x, 0))
+        x += panel.width + GAP_PX
+    stream = io.BytesIO()
+    paper.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,70 @@
+"""The arms of a study: what classifiers are trained on, and how, at equal steps and the same architecture."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import PositiveFloat
+
+from fulora.classification.config import ClassifierConfig
+from fulora.config import Config
+from fulora.data.hybrid import MixConfig
+from fulora.data.manifest import ImageSet
+from fulora.workspace import Workspace
+from pipelines.stages.mix import mix
+
+REAL, HYBRID = "real", "hybrid"
+PLAIN = ", no augmentation"
+
+
+class ArmConfig(Config):
+    """One arm. What is None is as the study says.
+
+    Attributes:
+        mix: what is mixed; None trains on the real images as they are.
+        synthetic: whose images mixing adds: of the LoRA, or of the base backbone without it.
+        balanced, augment, synthetic_weight: of its classifiers.
+    """
+
+    mix: MixConfig | None = None
+    synthetic: Literal["LoRA", "base"] = "LoRA"
+    balanced: bool | None = None
+    augment: bool | None = None
+    synthetic_weight: PositiveFloat | None = None
+
+    def classifier(self, common: ClassifierConfig, seed: int) -> ClassifierConfig:
+        """The config of its classifier with a seed."""
+        own = {"balanced": self.balanced, "augment": self.augment, "synthetic_weight": self.synthetic_weight}
+        return common.model_copy(
+            update={"seed": seed, **{key: value for key, value in own.items() if value is not None}}
+        )
+
+
+def arms_of(
+    hybrid: MixConfig, more: Mapping[str, ArmConfig], ratios: tuple[float, ...], crossed: bool
+) -> dict[str, ArmConfig]:
+    """All arms by name: `real`, `hybrid`, those that the study names, and those of a sweep over ratios.
+
+    Args:
+        hybrid: what the arm `hybrid` mixes.
+        ratios: `hybrid, ratio R` for each.
+        crossed: every arm also without augmentation.
+    """
+    arms = {REAL: ArmConfig(), HYBRID: ArmConfig(mix=hybrid), **more}
+    for ratio in ratios:
+        arms[f"{HYBRID}, ratio {ratio:g}"] = ArmConfig(mix=hybrid.model_copy(update={"ratio": ratio}))
+    if crossed:
+        arms |= {name + PLAIN: arm.model_copy(update={"augment": False}) for name, arm in arms.items()}
+    return arms
+
+
+def mixed(
+    arms: Mapping[str, ArmConfig], work: Workspace, real: ImageSet, synthetic: Mapping[str, ImageSet]
+) -> dict[str, ImageSet]:
+    """The image set of each arm."""
+    calls = {
+        name: mix.call(arm.mix, real=real, synthetic=synthetic[arm.synthetic])
+        for name, arm in arms.items()
+        if arm.mix is not None
+    }
+    sets = work.each(calls)
+    return {name: sets.get(name, real) for name in arms}

@@ -1,0 +1,152 @@
+"""The tables of `fulora score` on a terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fulora.metrics.comparison import ComparisonRow
+    from fulora.metrics.scorecard import ScoreRow
+    from fulora.metrics.statistics import Interval
+
+GROUPS = (
+    ("all", "All images"),
+    ("plane ", "By plane"),
+    ("site ", "By site"),
+    ("machine ", "By machine"),
+    ("without ", "Without pictures that also stand under another patient"),
+)
+
+
+def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
+    """Print what was read, the scores by group, and the confusion matrix."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    for line in _heading(facts):
+        console.print(line, soft_wrap=True)
+    for start, title in GROUPS:
+        if some := [row for row in rows if row.group.startswith(start)]:
+            console.print(f"\n{title}", style="bold")
+            console.print(_score_table(some, facts["level"]))
+    console.print(f"\nConfusion matrix, {facts['decision']}: rows true, columns decided", style="bold")
+    console.print(_confusion_table(facts["confusion"]))
+    _print_reasons([(f"{row.name}, {row.group}", row.interval.reason) for row in rows], console.print)
+
+
+def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) -> None:
+    """Print the paired comparison: differences with interval, tests, and the difference that could be found."""
+    from rich.console import Console
+
+    if not rows:
+        return
+    console = Console(highlight=False, markup=False)
+    console.print(f"\nDifference to {facts['against']}: this file minus that one, on the same images", style="bold")
+    console.print(_difference_table(rows, facts["level"]))
+    console.print("p: permutation of whole patients, two-sided; Holm p: over the sites", soft_wrap=True)
+    if tested := [row for row in rows if row.mcnemar is not None]:
+        console.print("\nThe same accuracies by clustered McNemar tests, and what could have been found", style="bold")
+        console.print(_mcnemar_table(tested))
+        console.print(
+            "found at 80 %: the least true difference that is found with 80 % power, if models differ as much as these",
+            soft_wrap=True,
+        )
+    console.print("what was not declared before the run is exploratory", soft_wrap=True)
+    _print_reasons([(f"{row.name}, {row.group}", row.difference.reason) for row in rows], console.print)
+
+
+def _heading(facts: dict[str, Any]) -> list[str]:
+    shared = facts["shared_pictures"]
+    joined = facts["patients"] - facts["clusters"]
+    unread = facts["columns_not_read"]
+    lines = [
+        f"{facts['file']}: {facts['images']} images of {facts['patients']} patients at {facts['sites']} sites",
+        f"labels: {', '.join(facts['labels'])}; classes: {', '.join(facts['classes'])}",
+        f"own decision: {facts['decision']}",
+        f"intervals: {facts['level']:.0%}, {facts['draws']} bootstrap draws of patients within sites",
+    ]
+    if facts["left_out"]:
+        lines.append(f"left out: {facts['left_out']} images that truly show a class which is none of the labels")
+    if shared:
+        lines.append(f"{shared} images show a picture that also stands under another patient: {joined} clusters fewer")
+    if unread:
+        lines.append(f"columns not read: {', '.join(unread)}")
+    return lines
+
+
+def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
+    single = len({row.group for row in rows}) == 1
+    texts = ["score", *([] if single else ["of"]), "rule", "over"]
+    table = _table(*texts, numbers=("value", f"{level:.0%} interval", "images", "patients"))
+    for row in rows:
+        of = [] if single else [row.group.partition(" ")[2]]
+        found = row.interval
+        numbers = (f"{found.value:.4f}", _bounds(found), str(found.n), str(found.clusters))
+        table.add_row(row.name, *of, row.rule, ", ".join(row.labels), *numbers)
+    return table
+
+
+def _difference_table(rows: Sequence["ComparisonRow"], level: float) -> "Table":
+    table = _table(
+        "score",
+        "of",
+        "rule",
+        "over",
+        numbers=("difference", f"{level:.0%} interval", "p", "Holm p", "images", "patients"),
+    )
+    for row in rows:
+        found = row.difference
+        numbers = (f"{found.value:+.4f}", _bounds(found, signed=True), _p(row.p), _p(row.p_holm), str(found.n))
+        table.add_row(row.name, row.group, row.rule, ", ".join(row.labels), *numbers, str(found.clusters))
+    return table
+
+
+def _mcnemar_table(rows: Sequence["ComparisonRow"]) -> "Table":
+    table = _table("of", "rule", numbers=("Durkalski p", "Obuchowski p", "Yang p", "found at 80 %", "patients"))
+    for row in rows:
+        if test := row.mcnemar:
+            tests = (_p(p) for p in (test.p_durkalski, test.p_obuchowski, test.p_yang))
+            table.add_row(row.group, row.rule, *tests, f"{row.detectable:.3f}", str(test.clusters))
+    return table
+
+
+def _table(*texts: str, numbers: Sequence[str]) -> "Table":
+    """Columns of texts, which may wrap, then of numbers, which may not."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for text in texts:
+        table.add_column(text, min_width=8, overflow="fold")
+    for number in numbers:
+        table.add_column(number, no_wrap=True)
+    return table
+
+
+def _confusion_table(confusion: dict[str, Any]) -> "Table":
+    table = _table("true", numbers=(*confusion["decided"], "images"))
+    for name, counts in zip(confusion["true"], confusion["counts"], strict=True):
+        table.add_row(name, *map(str, counts), str(sum(counts)))
+    return table
+
+
+def _print_reasons(said: Sequence[tuple[str, str]], write: Any) -> None:
+    """Each reason why an interval is none, or not the bootstrap's, once with what it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for what, reason in said:
+        if reason and what not in by_reason.get(reason, []):
+            by_reason.setdefault(reason, []).append(what)
+    for reason, those in by_reason.items():
+        more = f" and {len(those) - 4} more" if len(those) > 4 else ""
+        write(f"{reason}: {'; '.join(those[:4])}{more}", soft_wrap=True)
+
+
+def _bounds(found: "Interval", signed: bool = False) -> str:
+    if found.low is None or found.high is None:
+        return "none"
+    form = "+.3f" if signed else ".3f"
+    return f"{found.low:{form}} to {found.high:{form}}{' *' if found.reason else ''}"
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else "<.0001" if p < 1e-4 else f"{p:.4f}"
