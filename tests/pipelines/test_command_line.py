@@ -37,13 +37,37 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def test_help_names_the_commands() -> None:
     done = fulora("--help")
     assert done.returncode == 0
-    for word in ("run", "status", "show", "configs", "data", "export", "Research use only", "fulora run demo"):
+    for word in (
+        "run",
+        "status",
+        "show",
+        "configs",
+        "data",
+        "generate",
+        "score",
+        "export",
+        "Research use only",
+        "fulora run demo",
+    ):
         assert word in done.stdout
 
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "status", "show", "configs", "export", "data download", "data check", "data curate", "data deidentify"],
+    [
+        "run",
+        "status",
+        "show",
+        "configs",
+        "generate",
+        "regenerate",
+        "score classification",
+        "export",
+        "data download",
+        "data check",
+        "data curate",
+        "data deidentify",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = fulora(*command.split(), "--help")

@@ -1,0 +1,66 @@
+"""The arms of a study: named apart, at equal steps, each with what its name says."""
+
+from pathlib import Path
+
+import pytest
+
+from fulora.classification.config import ClassifierConfig
+from fulora.config import ConfigError
+from fulora.data.hybrid import MixConfig
+from fulora.engine import InProcess
+from fulora.workspace import Workspace
+from pipelines import configs
+from pipelines.arms import ArmConfig, arms_of
+from pipelines.fu_lora import FuLoraConfig
+
+MIX = MixConfig(ratio=2.0)
+
+
+def test_a_sweep_differs_in_its_ratio_alone() -> None:
+    arms = arms_of(MIX, {}, (0.5, 10.0), crossed=False)
+    assert list(arms) == ["real", "hybrid", "hybrid, ratio 0.5", "hybrid, ratio 10"]
+    assert arms["real"].mix is None
+    assert arms["hybrid, ratio 10"].mix == MIX.model_copy(update={"ratio": 10.0})
+
+
+def test_arms_are_crossed_with_augmentation() -> None:
+    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), crossed=True)
+    assert len(arms) == 6
+    assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augment=False)
+
+
+def test_an_arm_changes_what_it_says_and_keeps_the_rest() -> None:
+    common = ClassifierConfig(steps=70, balanced=True)
+    own = ArmConfig(balanced=False, synthetic_weight=0.5).classifier(common, seed=4)
+    assert own == common.model_copy(update={"balanced": False, "synthetic_weight": 0.5, "seed": 4})
+    assert ArmConfig().classifier(common, seed=0) == common
+
+
+def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for folder in ("fetal_planes_lora", "african/african_train", "hc18", "weights", "models"):
+        (data / folder).mkdir(parents=True)
+    (data / "weights" / "mobilenet_v2_imagenet_folded.npz").touch()
+    here = [f"data_root={data}", *(f"backbone.{key}={data}/models" for key in ("diffusion", "clip"))]
+    study, config = configs.load("study", ["backbone={kind: folder}", *here])
+    assert isinstance(config, FuLoraConfig)
+    work = Workspace(tmp_path / "work", InProcess(), plan=True)
+    study.run(config, work)
+    trained = [step.call.arguments["config"] for step in work.steps if step.call.stage.name == "train_classifier"]
+    assert len(trained) == len(config.all_arms()) * len(config.classifier_seeds) >= 13 * 5
+    assert {(cfg.steps, cfg.architecture, cfg.batch_size) for cfg in trained} == {(2000, "resnet18", 24)}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("arms={hybrid: {}}", "arms: hybrid is there already"),
+        ("arms={prompt: {}}", "arms: prompt is there already"),
+        ("score.contrast=[hybrid, copies]", r"score.contrast: no arm 'copies'; there are real, hybrid"),
+        ("arms={half: {synthetic_weight: 0}}", "greater than 0"),
+        ("arms={none: {mix: {real: none, arm: none}}}", "real=none leaves nothing to train on"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configs.load("demo", [override])
