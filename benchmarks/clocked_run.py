@@ -33,6 +33,7 @@ from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.train import fit
+from fulora.environment import peak_resident
 from fulora.intake.sources.phantoms import draw
 
 HERE = Path(__file__).parent
@@ -119,8 +120,7 @@ def peak_mb() -> float:
     """Peak of the GPU's memory, or of this process' resident size where there is no GPU."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
-    return round(int(lines["VmHWM"].split()[0]) / 1024, 1)
+    return round(peak_resident() / 2**20, 1)
 
 
 def parameters(folder: Path) -> int:

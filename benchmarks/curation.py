@@ -26,7 +26,7 @@ from PIL import ImageOps
 from fulora.data.labels import PLANES
 from fulora.data.leaks import Ledger
 from fulora.data.manifest import Image, ImageSet
-from fulora.environment import cores, versions
+from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
@@ -135,9 +135,8 @@ def _row(number: int) -> Image:
 
 
 def peak_mb() -> float:
-    """Peak resident size of this process alone (on Linux a child's `ru_maxrss` begins with its parent's)."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
-    return round(int(lines["VmHWM"].split()[0]) / 1024, 1)
+    """Peak resident size of this process alone."""
+    return round(peak_resident() / 2**20, 1)
 
 
 def main() -> None:

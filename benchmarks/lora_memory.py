@@ -24,9 +24,9 @@ import torch
 from fulora.diffusion.architectures import build
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
-from fulora.diffusion.memory import peak_resident, predict_memory
+from fulora.diffusion.memory import predict_memory
 from fulora.diffusion.train import fit
-from fulora.environment import cores, versions
+from fulora.environment import cores, peak_resident, versions
 from fulora.training import pick_device
 
 RESULT = Path(__file__).parent / "results" / "lora_memory.json"

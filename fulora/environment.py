@@ -24,6 +24,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def peak_resident() -> int:
+    """Peak resident size of this process so far, bytes; 0 where the system does not tell.
+
+    On Linux `ru_maxrss` would not do: a child's begins with its parent's.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
 @cache
 def versions() -> dict[str, str]:
     """Versions of fulora, Python and the libraries a result depends on; `absent` where one is not installed."""

@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -210,8 +210,9 @@ class Average:
         for average, parameter in zip(self.values, parameters, strict=True):
             average.lerp_(parameter.detach(), 1 - decay)
 
-    @torch.no_grad()
-    def copy_to(self, parameters: list[torch.nn.Parameter]) -> None:
-        """Put the average in the parameters' place."""
-        for average, parameter in zip(self.values, parameters, strict=True):
-            parameter.copy_(average)
+
+@torch.no_grad()
+def put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy values into tensors, such as parameters, one into each."""
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)

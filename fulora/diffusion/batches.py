@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fulora.diffusion.architectures import Pipeline
-from fulora.diffusion.buckets import Size, bucket_of, draw_places, fit_to_bucket
+from fulora.diffusion.buckets import Bucket, Size, bucket_of, draw_places, fit_to_bucket
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError
@@ -58,22 +58,34 @@ def fitted(examples: Examples, cfg: LoraConfig) -> Examples:
     """The pictures as they are trained on: as they are, or shrunk and cropped to their buckets.
 
     Raises:
-        LoraError: pictures of several sizes where one is expected.
+        LoraError: pictures of several sizes where one is expected, or one too small for a bucket.
     """
     if cfg.sizes == "buckets":
-        rule = {"resolution_px": cfg.resolution_px, "step_px": cfg.bucket_step_px}
-        pictures = [
-            fit_to_bucket(picture, bucket_of(picture.shape[1], picture.shape[0], **rule, upscale=cfg.bucket_upscale))
-            for picture in examples.pictures
-        ]
+        pictures = [fit_to_bucket(picture, _bucket(picture.shape, cfg)) for picture in examples.pictures]
         return Examples(pictures, examples.captions)
-    found = sorted({picture.shape[::-1] for picture in examples.pictures})
+    fitted_sizes(examples, cfg)
+    return examples
+
+
+def fitted_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
+    """Width and height of every picture as `fitted` gives it, from its shape alone; raises what that raises."""
+    if cfg.sizes == "buckets":
+        return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
+    sizes = [picture.shape[::-1] for picture in examples.pictures]
+    found = sorted(set(sizes))
     if len(found) > 1:
         raise LoraError(
             f"images of {len(found)} sizes, {found[0][0]}x{found[0][1]} among them: use sizes=buckets, or curate them "
             "to one size"
         )
-    return examples
+    return sizes
+
+
+def _bucket(shape: Sequence[int], cfg: LoraConfig) -> Bucket:
+    height, width = shape
+    return bucket_of(
+        width, height, resolution_px=cfg.resolution_px, step_px=cfg.bucket_step_px, upscale=cfg.bucket_upscale
+    )
 
 
 def encoded(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> Encoded:

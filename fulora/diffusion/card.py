@@ -182,9 +182,12 @@ def _data(config: LoraConfig, facts: Facts) -> str:
         "buckets": f"Shown in buckets of their own shape, of an area up to {size} squared, sides in steps of "
         f"{config.bucket_step_px} px.",
     }[config.sizes]
+    patients = f"{facts.patients:,}" if facts.patients else "number not recorded"
+    held_out = f"{facts.validation_images:,}" if facts.validation_images else "none recorded"
     return f"{table}\n\n" + _list(
         (
-            f"Patients: {f'{facts.patients:,}' if facts.patients else 'number not recorded'}.",
+            f"Patients: {patients}.",
+            f"Images of other patients, for the validation loss: {held_out}.",
             f"Licence of the images: {_recorded(config.licence)}.",
             f"SHA-256 of their pixels and captions: {_recorded(facts.images_digest)}.",
             shape,
@@ -195,12 +198,9 @@ def _data(config: LoraConfig, facts: Facts) -> str:
 def _training(config: LoraConfig, facts: Facts) -> str:
     values = identity(config)
     assert isinstance(values, dict)
-    lines: list[tuple[str, str]] = [
-        ("base model", _base(facts)),
-        ("digest of the base model", _recorded(facts.base_digest)),
-    ]
-    lines += [(f"`{name}`", _value(value)) for name, value in values.items() if name not in ("licence", "samples")]
-    return _table(("setting", "value"), lines)
+    base = [("base model", _base(facts)), ("digest of the base model", _recorded(facts.base_digest))]
+    lines = [(f"`{name}`", _value(value)) for name, value in values.items() if name not in ("licence", "samples")]
+    return _table(("setting", "value"), [*base, *lines])
 
 
 def _results(config: LoraConfig, facts: Facts, metrics: Sequence[Mapping[str, float]]) -> str:

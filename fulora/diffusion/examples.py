@@ -1,14 +1,16 @@
-"""What is trained on: gray pictures with a caption each, and the facts about them that a LoRA file keeps."""
+"""What is trained on, and not: gray pictures with a caption each, and the facts about them that a LoRA file keeps."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.captions import CAPTIONS
+from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.lora import LoraError
 
@@ -22,6 +24,42 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """Whom and what nothing may be trained on: those of a validation or test set.
+
+    Attributes:
+        name: of the set, for messages.
+        patients: `Image.patient_key` of each.
+        digests: `Image.sha256`, which is `pixel_digest`, of each picture.
+    """
+
+    name: str
+    patients: AbstractSet[str]
+    digests: AbstractSet[str]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a training is given.
+
+    Attributes:
+        images: what is trained on.
+        planes: of each of them, where they are known.
+        patients: who is shown in them (`Image.patient_key`).
+        validation: images of other patients, for the validation loss.
+        prior: images that must not be unlearned.
+        excluded: whose patients and pictures may not be among `images`.
+    """
+
+    images: Examples
+    planes: Sequence[Plane] = ()
+    patients: AbstractSet[str] = frozenset()
+    validation: Examples | None = None
+    prior: Examples | None = None
+    excluded: Sequence[Excluded] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a LoRA was trained on, for its file and its model card.
 
@@ -32,7 +70,7 @@ class Facts:
         patients: how many patients the images show; 0 where it is not known.
         images_digest, validation_digest, prior_digest: of the pixels and captions of the images that were trained on,
             evaluated on, and not to be unlearned, hexadecimal; "" where there were none.
-        validation_images: how many were evaluated on.
+        validation_images: how many were held out for the validation loss.
         step: after which step the weights are; 0 where it is not known.
     """
 
@@ -59,9 +97,13 @@ def counted(facts: Facts, images: Examples, validation: Examples | None = None, 
     )
 
 
+MADE_OF = ("base_digest", "images_digest", "validation_digest", "prior_digest")
+"""The facts that tell a training from another one with the same settings."""
+
+
 def made_of(facts: Facts) -> list[str]:
-    """What tells a training from another one with the same settings."""
-    return [facts.base_digest, facts.images_digest, facts.validation_digest, facts.prior_digest]
+    """The values of `MADE_OF`."""
+    return [getattr(facts, name) for name in MADE_OF]
 
 
 def _digest(images: Examples | None) -> str:

@@ -16,7 +16,7 @@ from fulora.diffusion.lora import add_lora, all_lora_parameters
 from fulora.diffusion.optimizers import build_optimizer
 from fulora.diffusion.watch import LossWatch
 from fulora.processes import Processes
-from fulora.training import Average
+from fulora.training import Average, put
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -81,7 +81,6 @@ class Learner:
             "best": (self.best.loss, self.best.step, self.best.weights) if self.best else None,
         }
 
-    @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         put(self.parameters, state["lora"])
@@ -89,8 +88,7 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
         self.watch.restore(state["watch"])
         if self.average:
-            for mine, saved in zip(self.average.values, state["average"], strict=True):
-                mine.copy_(saved)
+            put(self.average.values, state["average"])
         self.best = Best(*state["best"]) if state["best"] else None
 
     @contextmanager
@@ -100,18 +98,11 @@ class Learner:
             yield
             return
         mine = [parameter.detach().clone() for parameter in self.parameters]
-        self.average.copy_to(self.parameters)
+        put(self.parameters, self.average.values)
         try:
             yield
         finally:
             put(self.parameters, mine)
-
-
-@torch.no_grad()
-def put(parameters: Sequence[torch.nn.Parameter], values: Sequence[Tensor]) -> None:
-    """Copy values into parameters."""
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.copy_(value)
 
 
 def cast_and_adapt(pipe: Pipeline, cfg: LoraConfig) -> None:

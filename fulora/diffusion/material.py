@@ -2,39 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples, Facts, load_examples
+from fulora.diffusion.examples import Excluded, Facts, Material, load_examples
 from fulora.diffusion.lora import LoraError
-from fulora.diffusion.plan import Excluded, Plan, check, plan
+from fulora.diffusion.plan import check
 from fulora.diffusion.train import fit
 from fulora.processes import processes
 
 PATIENTS = "train_patients.json"
-
-
-@dataclass(frozen=True)
-class Material:
-    """Examples from image sets.
-
-    Attributes:
-        images: of the training split, and their `planes` and `patients`.
-        validation: of the validation split, where there is one.
-        prior: images that must not be unlearned.
-        excluded: whom and what nothing may be trained on.
-    """
-
-    images: Examples
-    planes: Sequence[Plane]
-    patients: frozenset[str]
-    validation: Examples | None
-    prior: Examples | None
-    excluded: Sequence[Excluded]
 
 
 def read_material(images: ImageSet, prior: ImageSet | None = None, tested_on: ImageSet | None = None) -> Material:
@@ -72,38 +51,20 @@ def _patients(rows: Sequence[Image]) -> frozenset[str]:
     return frozenset(row.patient_key for row in rows if row.patient_key)
 
 
-def plan_material(cfg: LoraConfig, pipe: Pipeline, material: Material) -> Plan:
-    """What training on it will do, take and leave behind; nothing is trained.
-
-    Raises:
-        LoraError, BackboneError: what cannot work.
-    """
-    return plan(
-        cfg,
-        pipe,
-        material.images,
-        validation=material.validation,
-        prior=material.prior,
-        planes=material.planes,
-        patients=material.patients,
-        excluded=material.excluded,
-    )
-
-
 def fit_material(
     out: Path, cfg: LoraConfig, pipe: Pipeline, material: Material, *, base_model: str, base_digest: str
-) -> None:
+) -> int:
     """Check, train, and write `train_patients.json` beside the LoRA: whom its images may not be tested on.
+
+    Returns:
+        After which step the weights are that are kept.
 
     Raises:
         LoraError, BackboneError: what cannot work.
     """
-    given = material.images, material.validation, material.prior
-    check(
-        cfg, pipe, given[0], validation=given[1], prior=given[2],
-        patients=material.patients, excluded=material.excluded,
-    )  # fmt: skip
+    check(cfg, pipe, material)
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
-    fit(out, cfg, pipe, given[0], validation=given[1], prior=given[2], facts=facts)
+    step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
     if processes(cfg.device).first:
         (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")
+    return step

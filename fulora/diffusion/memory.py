@@ -6,11 +6,10 @@ the backward pass needs, casts, gradient checkpointing and accumulation count fo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]  # accelerate needs it
+import psutil
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from fulora.diffusion.conditioning import embed, text_encoders, unet_arguments
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.learner import Learner, cast_and_adapt
 from fulora.diffusion.lora import all_lora_parameters
-from fulora.diffusion.objective import ENCODED_PIXELS, encode
+from fulora.diffusion.objective import encode, encoded_at_once
 from fulora.diffusion.storages import allocate, following, normalise_in_fp32, replace
 from fulora.diffusion.train import batch_error
 from fulora.diffusion.watch import LossWatch
@@ -78,13 +77,6 @@ def predict_memory(
     return Memory(gpu=CUBLAS + gpu, cpu=python + KERNELS + cpu)
 
 
-def peak_resident() -> int:
-    """Peak resident size of this process so far, bytes; 0 where the system does not tell."""
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
-
-
 def outline(pipe: Pipeline, cfg: LoraConfig) -> Pipeline:
     """The pipeline as it is trained, cast and with adapters, its weights on the meta device."""
     parts = {
@@ -112,7 +104,7 @@ def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
 def encoding_peak(sketch: Pipeline, sizes: Mapping[Size, int], *, gpu: bool) -> int:
     """The peak, in bytes, while the autoencoder of an outlined pipeline reads the largest batch there is, with its
     weights."""
-    batches = [(size, max(1, min(32, count, ENCODED_PIXELS // (size[0] * size[1])))) for size, count in sizes.items()]
+    batches = [(size, min(count, encoded_at_once(size[0] * size[1]))) for size, count in sizes.items()]
     (width, height), count = max(batches, key=lambda batch: batch[0][0] * batch[0][1] * batch[1])
     with following(gpu) as live:
         allocate(sketch.vae)

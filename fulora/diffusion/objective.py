@@ -62,6 +62,11 @@ def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w"]]) -> La
     return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
 
 
+def encoded_at_once(pixels: int) -> int:
+    """How many pictures of so many pixels the autoencoder reads at once."""
+    return max(1, min(32, ENCODED_PIXELS // pixels))
+
+
 def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     """Places of equal shape, so many that memory holds them."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
@@ -69,7 +74,7 @@ def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
         by_shape.setdefault(shape, []).append(place)
     found = []
     for (height, width), places in by_shape.items():
-        size = max(1, min(32, ENCODED_PIXELS // (height * width)))
+        size = encoded_at_once(height * width)
         found += [places[start : start + size] for start in range(0, len(places), size)]
     return found
 

@@ -9,33 +9,21 @@ from typing import Any
 
 from fulora.data.manifest import is_blank, pixel_digest
 from fulora.diffusion.architectures import Pipeline
-from fulora.diffusion.batches import fitted
+from fulora.diffusion.batches import fitted_sizes
 from fulora.diffusion.buckets import Size
 from fulora.diffusion.conditioning import text_encoders, token_ids
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
+from fulora.diffusion.examples import Examples, Excluded, Material
 from fulora.diffusion.lora import LoraError, all_lora_parameters, lora_parameters
-from fulora.diffusion.memory import Memory, optimizer_bytes, outline, peak_resident, predict_memory
+from fulora.diffusion.memory import Memory, optimizer_bytes, outline, predict_memory
 from fulora.diffusion.optimizers import build_optimizer
-from fulora.training import KEPT, pick_device
+from fulora.diffusion.train import check_training
+from fulora.environment import peak_resident
+from fulora.processes import processes
+from fulora.training import KEPT
 
 SHOWN = 3
 """Patients or pictures that a message names; the rest are counted."""
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """Whom and what nothing may be trained on: those of a validation or test set.
-
-    Attributes:
-        name: of the set, for messages.
-        patients: `Image.patient_key` of each.
-        digests: `Image.sha256`, which is `pixel_digest`, of each picture.
-    """
-
-    name: str
-    patients: AbstractSet[str]
-    digests: AbstractSet[str]
 
 
 @dataclass(frozen=True)
@@ -102,39 +90,27 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def plan(
-    cfg: LoraConfig,
-    pipe: Pipeline,
-    examples: Examples,
-    *,
-    validation: Examples | None = None,
-    prior: Examples | None = None,
-    planes: Sequence[str] | None = None,
-    patients: AbstractSet[str] = frozenset(),
-    excluded: Sequence[Excluded] = (),
-) -> Plan:
-    """Check everything, and count what a training will take.
+def plan(cfg: LoraConfig, pipe: Pipeline, material: Material) -> Plan:
+    """Check everything, and count what a training will take. Images without planes are counted by caption.
 
     Args:
         pipe: the backbone in fp32, without LoRA; it is left as it is.
-        planes: of each image, to count by; without them, images are counted by caption.
-        patients: who is shown in the images (`Image.patient_key`).
-        excluded: sets whose patients and pictures may not be among them.
 
     Raises:
         LoraError, BackboneError: what cannot work; see `check`. Also a library of the optimizer that is missing.
     """
-    checked = check(cfg, pipe, examples, validation=validation, prior=prior, patients=patients, excluded=excluded)
+    checked = check(cfg, pipe, material)
+    examples, validation, prior = material.images, material.validation, material.prior
     sketch = outline(pipe, cfg)
     if cfg.optimizer != "adamw":
         build_optimizer(sketch, cfg)
-    sizes = [picture.shape[::-1] for picture in fitted(examples, cfg).pictures]
+    sizes = fitted_sizes(examples, cfg)
     images: dict[str, Counter[Size]] = defaultdict(Counter)
-    for name, size in zip(planes or examples.captions, sizes, strict=True):
+    for name, size in zip(material.planes or examples.captions, sizes, strict=True):
         images[name][size] += 1
     all_sizes = Counter(sizes)
     if prior:
-        all_sizes.update(picture.shape[::-1] for picture in fitted(prior, cfg).pictures)
+        all_sizes.update(fitted_sizes(prior, cfg))
     captions = [caption for part in (examples, validation, prior) if part for caption in part.captions]
     memory = predict_memory(pipe, cfg, all_sizes, captions, prior=prior is not None)
     return Plan(
@@ -171,42 +147,37 @@ def _disk(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions
     return found
 
 
-def check(
-    cfg: LoraConfig,
-    pipe: Pipeline,
-    examples: Examples,
-    *,
-    validation: Examples | None = None,
-    prior: Examples | None = None,
-    patients: AbstractSet[str] = frozenset(),
-    excluded: Sequence[Excluded] = (),
-) -> list[str]:
+def check(cfg: LoraConfig, pipe: Pipeline, material: Material) -> list[str]:
     """Refuse what cannot work. Returns what was found right, a line each. Arguments are those of `plan`.
 
     Raises:
         LoraError: no images; images and captions that differ in number; an empty caption; a blank picture; a patient or
             a picture of an excluded set; pictures of several sizes where one is expected, or too small for a bucket;
-            sides that the autoencoder and the UNet cannot halve; `clip_skip` beyond the text encoder.
+            sides that the autoencoder and the UNet cannot halve; `clip_skip` beyond the text encoder; and what
+            `check_training` refuses.
         BackboneError: a caption longer than the text encoder reads.
         ValueError: a device that is not here.
     """
-    for name, part in {"training": examples, "validation": validation, "prior": prior}.items():
+    examples, validation = material.images, material.validation
+    for name, part in {"training": examples, "validation": validation, "prior": material.prior}.items():
         if part is not None:
             _check_captions(name, part)
             _check_blank(name, part)
             _check_tokens(pipe, part.captions)
             _check_sides(cfg, pipe, part)
     _check_clip_skip(cfg, pipe)
-    pick_device(cfg.device)
-    if cfg.keep == "best" and validation is None:
-        raise LoraError("keep=best chooses by the loss on held-out patients, and there are none: use keep=last")
-    for others in excluded:
-        _check_patients(patients, others)
-        _check_pictures(examples, others)
+    check_training(pipe, cfg, examples, processes(cfg.device), validated=validation is not None)
+    digests = [pixel_digest(picture) for picture in examples.pictures] if material.excluded else []
+    for others in material.excluded:
+        _check_patients(material.patients, others)
+        _check_pictures(digests, others)
     return [
         f"{len(examples.pictures)} images, each with a caption that the text encoder reads whole, none blank",
         "sides that the autoencoder and the UNet can halve",
-        *(f"{len(patients)} patients and all pictures: none is in {others.name}" for others in excluded),
+        *(
+            f"{len(material.patients)} patients and all pictures: none is in {others.name}"
+            for others in material.excluded
+        ),
     ]
 
 
@@ -240,8 +211,7 @@ def _check_tokens(pipe: Pipeline, captions: Sequence[str]) -> None:
 
 def _check_sides(cfg: LoraConfig, pipe: Pipeline, part: Examples) -> None:
     halved = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-    sizes = {picture.shape[::-1] for picture in fitted(part, cfg).pictures}
-    wrong = sorted(size for size in sizes if any(side % halved for side in size))
+    wrong = sorted(size for size in fitted_sizes(part, cfg) if any(side % halved for side in size))
     if not wrong:
         return
     width, height = wrong[0]
@@ -275,8 +245,8 @@ def _check_patients(patients: AbstractSet[str], others: Excluded) -> None:
         )
 
 
-def _check_pictures(examples: Examples, others: Excluded) -> None:
-    shared = [place for place, picture in enumerate(examples.pictures) if pixel_digest(picture) in others.digests]
+def _check_pictures(digests: Sequence[str], others: Excluded) -> None:
+    shared = [place for place, digest in enumerate(digests) if digest in others.digests]
     if shared:
         raise LoraError(
             f"{len(shared)} training pictures are in {others.name} too, pixel for pixel, {_named(shared)}: take them "

@@ -30,6 +30,7 @@ from fulora.training import (
     generator,
     load_checkpoint,
     pick_device,
+    put,
     remove_checkpoint,
     save_checkpoint,
     set_rate,
@@ -114,7 +115,7 @@ def fit_autoencoder(
             log.write(done, autoencoder_loss=loss.item(), autoencoder_l1=error.item())
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, done, _state(learner))
-    learner.average.copy_to(learner.parameters)
+    put(learner.parameters, learner.average.values)
     vae.eval()
 
 
@@ -177,7 +178,7 @@ def fit_denoiser(
             log.write(before + done, denoiser_loss=loss.item())
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, before + done, _state(learner) | {"autoencoder": pipe.vae.state_dict()})
-    learner.average.copy_to(learner.parameters)
+    put(learner.parameters, learner.average.values)
     both.eval()
 
 
@@ -226,5 +227,4 @@ def _state(learner: Learner) -> dict[str, Any]:
 def _restore(learner: Learner, state: dict[str, Any]) -> None:
     learner.module.load_state_dict(state["module"])
     learner.optimizer.load_state_dict(state["optimizer"])
-    for mine, saved in zip(learner.average.values, state["average"], strict=True):
-        mine.copy_(saved)
+    put(learner.average.values, state["average"])

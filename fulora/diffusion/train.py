@@ -18,7 +18,7 @@ from fulora.diffusion.compiling import UNet, choose_unet
 from fulora.diffusion.conditioning import unet_arguments
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples, Facts, counted, made_of
-from fulora.diffusion.learner import Best, Learner, build_learner, cast_and_adapt, put
+from fulora.diffusion.learner import Best, Learner, build_learner, cast_and_adapt
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import FILE, save_lora
 from fulora.diffusion.objective import noise_error
@@ -33,6 +33,7 @@ from fulora.training import (
     TrainingDivergedError,
     load_checkpoint,
     preemption,
+    put,
     remove_checkpoint,
     save_checkpoint,
     set_rate,
@@ -72,8 +73,8 @@ def fit(
     validation: Examples | None = None,
     prior: Examples | None = None,
     facts: Facts | None = None,
-) -> None:
-    """Train a LoRA and write `lora.safetensors`, `metrics.jsonl` and, where asked for, `samples/` to `out`.
+) -> int:
+    """Train a LoRA into `out`: `lora.safetensors`, `metrics.jsonl`, `samples/` if asked for. Returns its weights' step.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU it ends as an undisturbed one, bit by bit.
     Launched together (`accelerate launch`), processes share every batch, and the first one writes.
@@ -91,7 +92,7 @@ def fit(
         PreemptedError: SIGTERM came; a checkpoint was written.
     """
     together = processes(cfg.device)
-    _check(pipe, cfg, images, together, validated=validation is not None)
+    check_training(pipe, cfg, images, together, validated=validation is not None)
     facts = counted(facts or Facts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
@@ -121,7 +122,7 @@ def fit(
                     raise PreemptedError(f"stopped after step {done} of {cfg.steps}; a checkpoint is in {out}")
     except TrainingDivergedError as error:
         raise TrainingDivergedError(f"{error}; {_last_good(out, learner, cfg, facts)}") from error
-    _finish(out, learner, cfg, facts)
+    return _finish(out, learner, cfg, facts)
 
 
 def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tensor, ""]:
@@ -190,7 +191,13 @@ def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsL
     learner.processes.wait()
 
 
-def _check(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes, *, validated: bool) -> None:
+def check_training(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes, *, validated: bool) -> None:
+    """Refuse what no loop could train.
+
+    Raises:
+        LoraError: not a caption for every image; a backbone that predicts neither noise nor velocity; keep=best without
+            validation images; a batch that the processes cannot share evenly.
+    """
     if not len(images.pictures) or len(images.pictures) != len(images.captions):
         raise LoraError(f"{len(images.pictures)} images and {len(images.captions)} captions: every image needs one")
     kind = pipe.scheduler.config.prediction_type
@@ -281,14 +288,13 @@ def _last_good(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> st
     return f"the weights after step {state['step']}, the last good ones, are in {out / LAST_GOOD}"
 
 
-def _finish(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> None:
-    """Write the weights that are kept, and remove what only a resumed run would need."""
-    if not learner.processes.first:
-        return
-    done = cfg.steps
-    with learner.kept_weights():
-        if learner.best is not None:
-            put(learner.parameters, learner.best.weights)
-            done = learner.best.step
-        save_lora(learner.pipe, out / FILE, cfg=cfg, facts=replace(facts, step=done))
-    remove_checkpoint(out)
+def _finish(out: Path, learner: Learner, cfg: LoraConfig, facts: Facts) -> int:
+    """Write the weights that are kept, and remove what only a resumed run would need. Returns the weights' step."""
+    done = learner.best.step if learner.best else cfg.steps
+    if learner.processes.first:
+        with learner.kept_weights():
+            if learner.best:
+                put(learner.parameters, learner.best.weights)
+            save_lora(learner.pipe, out / FILE, cfg=cfg, facts=replace(facts, step=done))
+        remove_checkpoint(out)
+    return done

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 TITLE = "Fetal ultrasound LoRA"
 CARD = "README.md"
 METRICS = "metrics.jsonl"
-SAMPLES = "samples"
 GRID = re.compile(r"step_\d+\.png")
 UNKNOWN = ("", "unknown")
 
@@ -145,11 +144,13 @@ def outgoing(folder: Path) -> dict[str, Path]:
     from fulora.data.marking import read_mark
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora_files import FILE
+    from fulora.diffusion.preview import SAMPLES
 
     files = {name: folder / name for name in (FILE, KOHYA_FILE, METRICS) if _plain(folder / name)}
-    told = [[_said(path).get(key) for key in ("config", "facts")] for name, path in files.items() if name != METRICS]
-    if told[-1] != told[0]:
-        del files[KOHYA_FILE]  # it is of another training
+    if KOHYA_FILE in files:
+        ours, kohyas = _said(folder / FILE), _said(folder / KOHYA_FILE)
+        if any(ours.get(key) != kohyas.get(key) for key in ("config", "facts")):
+            del files[KOHYA_FILE]  # it is of another training
     samples = folder / SAMPLES
     for path in sorted(samples.iterdir()) if samples.is_dir() and not samples.is_symlink() else ():
         if _plain(path) and GRID.fullmatch(path.name):

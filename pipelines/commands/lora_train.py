@@ -1,6 +1,5 @@
 """`fulora lora train`: a LoRA from a folder of images and a backbone, without a study around it."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,18 +7,14 @@ import typer
 
 from fulora import progress
 from pipelines.backbones import ASSETS
+from pipelines.commands.lora_publish import CARD, METRICS
 
 if TYPE_CHECKING:
     from fulora.data.manifest import ImageSet
     from fulora.diffusion.config import LoraConfig
-    from fulora.diffusion.examples import Facts
+    from fulora.diffusion.examples import Material
 
 DEMO = "demo"
-OURS = {
-    "lora.safetensors", "lora_kohya.safetensors", "last_good.safetensors", "metrics.jsonl", "train_patients.json",
-    "samples", "checkpoints", "README.md",
-}  # fmt: skip
-"""What stands in the folder of a LoRA."""
 
 
 def train(
@@ -65,30 +60,27 @@ def train(
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
     from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.examples import Facts, counted
     from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.lora_metadata import facts_in
-    from fulora.diffusion.lora_read import read_lora
-    from fulora.diffusion.material import fit_material, plan_material, read_material
+    from fulora.diffusion.material import fit_material, read_material
+    from fulora.diffusion.plan import plan
+    from fulora.processes import processes
 
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that `accelerate launch` started
-    progress.show(first and not quiet)
     cfg, of_images = _settings(config, overrides or [])
+    first = processes(cfg.device).first
+    progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")
     material = read_material(_image_set(images, of_images, work), *others)
     name, digest, source = _backbone(backbone, revision, work)
-    pipe = load_backbone(source, revision=revision, architecture=architecture)
-    if dry_run:
-        print("\n".join(plan_material(cfg, pipe, material).lines()))
-        return
-    facts = counted(Facts(base_digest=digest), material.images, material.validation, material.prior)
-    if _finished(out, cfg, facts):
+    if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
-    fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
+    pipe = load_backbone(source, revision=revision, architecture=architecture)
+    if dry_run:
+        print("\n".join(plan(cfg, pipe, material).lines()))
+        return
+    step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     if first:
-        step = facts_in(read_lora(out / FILE).metadata)["step"]
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
         print(out / FILE)
 
@@ -109,11 +101,18 @@ def _check_out(out: Path) -> None:
     Raises:
         LoraError: `out` is a file, or holds what no training writes.
     """
+    from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora_files import FILE
+    from fulora.diffusion.material import PATIENTS
+    from fulora.diffusion.preview import SAMPLES
+    from fulora.diffusion.train import LAST_GOOD
+    from fulora.training import CHECKPOINTS
 
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
-    strange = sorted(path.name for path in out.glob("*") if path.name not in OURS) if out.is_dir() else []
+    strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []
     if strange:
         raise LoraError(f"{out}: it holds something else ({strange[0]}): give --out a new folder")
 
@@ -136,14 +135,14 @@ def _given(folder: Path | None, option: str) -> "ImageSet | None":
     return ImageSet(folder, "")
 
 
-def _finished(out: Path, cfg: "LoraConfig", facts: "Facts") -> bool:
+def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Material") -> bool:
     """Whether `out` holds the LoRA that was asked for.
 
     Raises:
         LoraError: it holds another one.
     """
     from fulora.config import identity
-    from fulora.diffusion.examples import made_of
+    from fulora.diffusion.examples import MADE_OF, Facts, counted, made_of
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.lora_metadata import facts_in, settings_in
@@ -153,8 +152,8 @@ def _finished(out: Path, cfg: "LoraConfig", facts: "Facts") -> bool:
         return False
     header = read_lora(out / FILE).metadata
     theirs = facts_in(header)
-    names = ("base_digest", "images_digest", "validation_digest", "prior_digest")
-    if (settings_in(header), [theirs.get(name, "") for name in names]) != (identity(cfg), made_of(facts)):
+    ours = counted(Facts(base_digest=base_digest), material.images, material.validation, material.prior)
+    if (settings_in(header), [theirs.get(name, "") for name in MADE_OF]) != (identity(cfg), made_of(ours)):
         raise LoraError(
             f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
             "--out"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,15 +94,17 @@ def run(
 def _say_what_training_takes(study: "Study", values: "Config", work: Path) -> None:
     """Make what stands before the study's LoRAs, and print the plan of each."""
     from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.material import plan_material, read_material
+    from fulora.diffusion.material import read_material
+    from fulora.diffusion.plan import plan
 
+    load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_material)  # mostly, all LoRAs have the same
     try:
         study.run(values, Workspace(work, InProcess(), until="train_lora"))
     except ReachedError as reached:
         for name, call in reached.calls.items():
             given = call.arguments
-            material = read_material(given["images"], given["prior"], given["tested_on"])
-            found = plan_material(given["config"], load_backbone(given["backbone"].path), material)
+            material = read(given["images"], given["prior"], given["tested_on"])
+            found = plan(given["config"], load(given["backbone"].path), material)
             print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
     else:
         print("this study trains no LoRA; `fulora status` says what it would do")

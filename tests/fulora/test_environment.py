@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import psutil
+import pytest
+
 import fulora
-from fulora.environment import RECORDED, commit, derive_seed, versions
+from fulora.environment import RECORDED, commit, derive_seed, peak_resident, versions
 
 
 def test_seeds_are_the_same_everywhere() -> None:
@@ -29,6 +33,15 @@ def test_every_part_of_a_seed_matters() -> None:
     }
     assert len(seeds) == 6
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+def test_the_peak_is_that_of_this_process() -> None:
+    """Memory that was given back is in it, and none that was never taken."""
+    before, now = peak_resident(), psutil.Process().memory_info().rss
+    taken = before - now + 2**26
+    np.ones(taken, np.uint8)
+    assert 2**25 < peak_resident() - before < 2**27
 
 
 def test_versions_name_what_a_result_depends_on() -> None:

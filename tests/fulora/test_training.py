@@ -26,6 +26,7 @@ from fulora.training import (
     load_checkpoint,
     pick_device,
     preemption,
+    put,
     remove_checkpoint,
     save_checkpoint,
     set_rate,
@@ -228,7 +229,7 @@ def test_an_average_follows_its_parameters() -> None:
     average.update(parameters, 1000)  # decay 0.5
     torch.testing.assert_close(average.values[0], torch.full((2,), 10 / 11))
     assert torch.equal(parameters[0], torch.ones(2))
-    average.copy_to(parameters)
+    put(parameters, average.values)
     torch.testing.assert_close(parameters[0].detach(), torch.full((2,), 10 / 11))
     assert parameters[0].requires_grad
 

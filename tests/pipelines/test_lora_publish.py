@@ -170,7 +170,7 @@ def test_the_card_tells_what_the_header_and_the_log_say(folder: Path, tmp_path: 
     evaluated = [row for row in losses if "validation_loss" in row]
     assert len(evaluated) == 3
     for words in (
-        *("# Two planes", "| `a photo of fetal brain` | 1 |", "Patients: 2.", "| `rank` | 2 |"),
+        *("# Two planes", "| `a photo of fetal brain` | 1 |", "Patients: 2.", "validation loss: 2.", "| `rank` | 2 |"),
         *("![Synthetic pictures](samples/step_000002.png)", "The weights are those after step 2."),
         f"| last | 2 | {evaluated[-1]['validation_loss']:.4g} | {evaluated[-1]['seen_loss']:.4g} |",
     ):

@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, fulora
 from PIL import Image as Pil
 from safetensors import safe_open
+from typer.testing import CliRunner, Result
 
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.sources.phantoms import draw
+from pipelines.__main__ import app
 
 SETTINGS = ["rank=2", "steps=2", "batch_size=2", "text_encoder_learning_rate=0", "log_every=1", "device=cpu"]
 
@@ -83,8 +86,43 @@ def test_a_dry_run_counts_and_leaves_nothing(images: Path, tmp_path: Path) -> No
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_study_says_what_its_loras_will_take(tmp_path: Path) -> None:
-    found = run(tmp_path, "run", "smoke", "other_ranks=[4]", "--dry-run", "--work", "work")
+def counting(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """The first argument of every call of a function, which is called all the same."""
+    module, _, function = name.rpartition(".")
+    real, seen = getattr(import_module(module), function), []
+
+    def counted(first: object, *more: object, **options: object) -> object:
+        seen.append(first)
+        return real(first, *more, **options)
+
+    monkeypatch.setattr(name, counted)
+    return seen
+
+
+def here(*arguments: str) -> Result:
+    """The command in this process, so that its calls can be counted."""
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_a_finished_lora_is_told_without_its_backbone(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = counting(monkeypatch, "fulora.diffusion.backbone.load_backbone")
+    for _ in range(2):
+        command = ["lora", "train", str(images), *SETTINGS, "--out", f"{tmp_path}/mine", "--work", f"{tmp_path}/work"]
+        assert here(*command).stdout.splitlines()[-1] == f"{tmp_path}/mine/lora.safetensors"
+    assert len(loaded) == 1
+
+
+def test_a_study_says_what_its_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [
+        counting(monkeypatch, f"fulora.diffusion.{name}")
+        for name in ("backbone.load_backbone", "material.read_material", "plan.plan")
+    ]
+    found = here("run", "smoke", "other_ranks=[4]", "--dry-run", "--work", f"{tmp_path}/work")
+    assert [len(calls) for calls in parts] == [1, 1, 2]
     names = [line for line in found.stdout.splitlines() if not line.startswith(" ")]
     assert names == ["LoRA:", "LoRA of rank 4:"]
     assert "4 steps of 2 images: 0.4 epochs" in found.stdout

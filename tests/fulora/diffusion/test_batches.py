@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.batches import Encoded, draw_batch, encoded, fitted
+from fulora.diffusion.batches import Encoded, draw_batch, encoded, fitted, fitted_sizes
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.lora import LoraError
@@ -126,5 +126,10 @@ def test_buckets_give_batches_of_one_size_and_every_image_its_turn(backbone: Pat
 def test_images_are_fitted_to_their_buckets_or_must_be_of_one_size() -> None:
     mixed = Examples([np.zeros((32, 32), np.uint8), np.zeros((32, 41), np.uint8)], ["x", "x"])
     assert [picture.shape for picture in fitted(mixed, BUCKETS).pictures] == [(32, 32), (24, 32)]
-    with pytest.raises(LoraError, match=r"images of 2 sizes, 32x32 among them: use sizes=buckets"):
-        fitted(mixed, CONFIG)
+    assert fitted_sizes(mixed, BUCKETS) == [(32, 32), (32, 24)]
+    alike = Examples(mixed.pictures[1:], ["x"])
+    assert fitted(alike, CONFIG) is alike
+    assert fitted_sizes(alike, CONFIG) == [(41, 32)]
+    for of in (fitted, fitted_sizes):
+        with pytest.raises(LoraError, match=r"images of 2 sizes, 32x32 among them: use sizes=buckets"):
+            of(mixed, CONFIG)

@@ -28,6 +28,7 @@ FACTS = Facts(
     captions=Counter({"a photo of fetal femur": 4, "a photo of fetal brain": 2}),
     patients=5,
     images_digest="f00d" * 16,
+    validation_images=1234,
     step=300,
 )
 METRICS = [
@@ -143,6 +144,8 @@ def test_images_are_counted() -> None:
         "| all | 6 |",
     ]
     assert "Patients: 5." in data
+    assert "Images of other patients, for the validation loss: 1,234." in data
+    assert "Images of other patients, for the validation loss: none recorded." in section(text(facts=Facts()), "Data")
     assert "Licence of the images: `cc-by-4.0`." in data
     assert f"SHA-256 of their pixels and captions: `{FACTS.images_digest}`." in data
     assert "512 px by 512 px" in data

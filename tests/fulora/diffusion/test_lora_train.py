@@ -56,9 +56,9 @@ def logged(out: Path, key: str) -> list[tuple[float, float]]:
     return [(row["step"], row[key]) for row in rows if key in row]
 
 
-def run(out: Path, backbone: Path, examples: Examples, cfg: LoraConfig = CONFIG) -> None:
+def run(out: Path, backbone: Path, examples: Examples, cfg: LoraConfig = CONFIG) -> int:
     held_out = Examples(examples.pictures[:4], examples.captions[:4])
-    train.fit(
+    return train.fit(
         out, cfg, load_backbone(backbone), Examples(examples.pictures[4:], examples.captions[4:]), validation=held_out
     )
 
@@ -373,7 +373,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
     cfg = changed(keep="best", validate_every=1)
     with monkeypatch.context() as patch:
         patch.setattr(train, "evaluate", lowest_at_four)
-        run(tmp_path / "best", backbone, examples, cfg)
+        assert run(tmp_path / "best", backbone, examples, cfg) == 4
     assert [loss for _, loss in logged(tmp_path / "best", "validation_loss")] == [4, 3, 2, 1, 0, 1, 2]
     run(tmp_path / "short", backbone, examples, changed(steps=4))
     kept, straight = (load_file(tmp_path / name / FILES[0]) for name in ("best", "short"))

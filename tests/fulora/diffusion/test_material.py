@@ -10,7 +10,8 @@ from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import load_examples
 from fulora.diffusion.lora import LoraError
-from fulora.diffusion.material import PATIENTS, fit_material, plan_material, read_material
+from fulora.diffusion.material import PATIENTS, fit_material, read_material
+from fulora.diffusion.plan import plan
 
 CONFIG = LoraConfig(rank=2, steps=1, batch_size=1, text_encoder_learning_rate=0, device="cpu")
 
@@ -71,7 +72,7 @@ def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, back
     with pytest.raises(LoraError, match=said):
         fit_material(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="")
     with pytest.raises(LoraError, match=said):
-        plan_material(CONFIG, pipe, material)
+        plan(CONFIG, pipe, material)
     assert not (tmp_path / "out").exists()
 
 
