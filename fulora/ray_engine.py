@@ -5,7 +5,12 @@ again on another one: what it had finished is there, and what it had half done i
 """
 
 import os
+import platform
+import signal
+import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,9 +19,16 @@ R = TypeVar("R")
 RETRIES = 3
 """How often a task is run again whose worker or node died."""
 
+ANSWERS_S = 5
+"""Seconds that a cluster has to answer. Ray itself would try for twelve minutes."""
+
 
 class RayMissingError(ValueError):
     """Ray is not installed."""
+
+
+class RayTaskLostError(ValueError):
+    """A task that Ray could not bring to its end."""
 
 
 class Ray:
@@ -33,35 +45,47 @@ class Ray:
     here = False
 
     def __init__(self, *, cpus: float = 1, gpus: float = 0) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # what it says of dead workers is said at once, not at the end
         try:
             import ray
         except ImportError as error:
             raise RayMissingError("--engine ray needs Ray: pip install 'fulora[ray]'") from error
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
         if not ray.is_initialized():
+            _answering(os.environ.get("RAY_ADDRESS", ""))
+            on_sigterm = signal.getsignal(signal.SIGTERM)
             ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place of the command line's
         self.cpus, self.gpus = cpus, gpus
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items. Its errors are raised as they were.
 
+        After an error, tasks that were handed out run on until this process ends: `ray.cancel` of a task that ends at
+        that moment aborts the whole process (Ray 2.60).
+
         Raises:
             ValueError: no node has what a task asks for.
+            RayTaskLostError: the worker or node of a task died again and again.
         """
         import ray
-        from ray.exceptions import RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         self._check()
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_run)
         waiting = [task.remote(os.getcwd(), function, item) for item in items]
         try:
             for result in waiting:
-                yield ray.get(result)
+                with redirect_stdout(sys.stderr):  # for what Ray prints of workers that died
+                    found = result.future().result()  # `ray.get` makes exit code 1 of any that a signal asks for
+                yield found
         except RayTaskError as error:
-            raise error.cause from None
-        finally:
-            for result in waiting:
-                ray.cancel(result)
+            raise error.cause from error
+        except RayError as error:
+            raise RayTaskLostError(
+                f"a task was lost on the Ray cluster, and again in {RETRIES} more tries: {str(error).splitlines()[0]} "
+                "What is finished is kept, and the same command continues"
+            ) from error
 
     def _check(self) -> None:
         """A task that no node can run would wait for ever."""
@@ -70,14 +94,36 @@ class Ray:
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(name, 0) >= count for name, count in wanted.items()) for node in nodes):
-            there = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+            there = "; ".join(sorted({f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes}))
             raise ValueError(
                 f"a task asks for {self.cpus:g} CPUs and {self.gpus:g} GPUs, and no node of the Ray cluster has them "
                 f"({there}); lower --cpus or --gpus"
             )
 
 
+def _answering(address: str) -> None:
+    """Whether somebody listens there.
+
+    Raises:
+        ConnectionError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=ANSWERS_S).close()
+        except OSError as error:
+            raise ConnectionError(
+                f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); without RAY_ADDRESS, one is started "
+                "on this machine"
+            ) from error
+
+
 def _run(folder: str, function: Callable[[T], R], item: T) -> R:
     """In the folder that the study was started in, for its paths may be relative."""
-    os.chdir(folder)
+    try:
+        os.chdir(folder)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder} is not there on {platform.node()}: all nodes of the Ray cluster need the same file system"
+        ) from None
     return function(item)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,8 +108,14 @@ class Image(Config):
         return {key: (0.0 if key in MEASURES and value is None else value) for key, value in self.model_dump().items()}
 
     @classmethod
-    def from_json(cls, row: dict[str, object]) -> Self:
-        """The row back from `metadata.jsonl`."""
+    def from_json(cls, row: object) -> Self:
+        """The row back from `metadata.jsonl`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(row, dict):
+            raise ValueError(f"a row is an object of JSON, and this is a {type(row).__name__}")
         return cls.model_validate({k: (None if k in MEASURES and v == 0.0 else v) for k, v in row.items()})
 
 
@@ -228,17 +234,17 @@ def _manifest(folder: Path) -> Iterator[Callable[[Image], None]]:
             files[path] = path.with_suffix(".new").open("w", encoding="utf-8")
         files[path].write(json.dumps(row.to_json()) + "\n")
 
-    complete = False
     try:
         yield add
-        complete = True
+        for file in files.values():
+            file.close()
+        for path in files:
+            path.with_suffix(".new").replace(path)
     finally:
         for path, file in files.items():
-            file.close()
-            if complete:
-                path.with_suffix(".new").replace(path)
-            else:
-                path.with_suffix(".new").unlink()
+            with suppress(OSError):  # of a full disk, told already
+                file.close()
+            path.with_suffix(".new").unlink(missing_ok=True)
 
 
 def _write_picture(folder: Path, picture: Picture) -> Image:

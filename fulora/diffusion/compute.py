@@ -6,7 +6,8 @@ by what the device can do; only `fastest` asks the clock.
 
 import copy
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import product
 from typing import Literal
 
@@ -35,6 +36,7 @@ class Compute(Config):
         precision, layout: of the denoiser. The autoencoder is fp32 on a CPU and fp16 on a GPU, or fp32 where its
             config says that fp16 overflows.
         batch_size: pictures that are computed together, those that fill up a batch included.
+        threads: that a CPU's arithmetic is split over; 0 on a GPU.
     """
 
     device: str
@@ -43,11 +45,14 @@ class Compute(Config):
     layout: Layout
     compiled: bool
     batch_size: int
+    threads: int
 
     def said(self) -> str:
         """In words, for a log."""
         compiled = ", compiled" if self.compiled else ""
-        return f"{self.device} ({self.hardware}): {self.precision}, {self.layout}{compiled}, {self.batch_size} at once"
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        arithmetic = f"{self.precision}, {self.layout}{compiled}, {self.batch_size} at once{threads}"
+        return f"{self.device} ({self.hardware}): {arithmetic}"
 
 
 def hardware(device: torch.device) -> str:
@@ -69,8 +74,6 @@ def choose_compute(pipe: Pipeline, cfg: GenerateConfig, images: int) -> Compute:
     """
     device = pick_device(cfg.device)
     precision, layout = _fitting(cfg, device)
-    if cfg.precision == "fastest" and device.type == "cpu":
-        precision, layout = _fastest(pipe, cfg)
     found = Compute(
         device=device.type,
         hardware=hardware(device),
@@ -78,7 +81,12 @@ def choose_compute(pipe: Pipeline, cfg: GenerateConfig, images: int) -> Compute:
         layout=layout,
         compiled=False,
         batch_size=cfg.batch_size,
+        threads=cfg.threads if device.type == "cpu" else 0,
     )
+    if cfg.precision == "fastest" and device.type == "cpu":
+        with split_as(found):
+            precision, layout = _fastest(pipe, cfg)
+        found = found.model_copy(update={"precision": precision, "layout": layout})
     if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, found, images)):
         found = found.model_copy(update={"compiled": True})
     progress.note(f"computed on {found.said()}")
@@ -103,16 +111,27 @@ def placed(pipe: Pipeline, compute: Compute) -> None:
     cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=form)
 
 
+@contextmanager
+def split_as(compute: Compute) -> Iterator[None]:
+    """Inside, a CPU's arithmetic has the threads of the set, however many torch has here."""
+    here = torch.get_num_threads()
+    torch.set_num_threads(compute.threads or here)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(here)
+
+
 def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     """The module in another precision, without what diffusers' own `to` logs."""
     return torch.nn.Module.to(module, dtype)
 
 
 def _fastest(pipe: Pipeline, cfg: GenerateConfig) -> tuple[Precision, Layout]:
-    """The precision and layout with the shortest median time of a denoiser's step on this CPU."""
+    """The precision and layout, of those allowed, with the shortest median time of a denoiser's step on this CPU."""
     taken: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
-    layouts: tuple[Layout, ...] = ("contiguous", "channels_last")
+    layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if cfg.layout == "auto" else (cfg.layout,)
     for precision, layout in product(precisions, layouts):
         unet = cast(copy.deepcopy(pipe.unet), DTYPES[precision]).to(memory_format=FORMATS[layout])
         probe = _probe(pipe, cfg, torch.device("cpu"), DTYPES[precision])

@@ -187,6 +187,8 @@ class GenerateConfig(Config):
         start_strength: image-to-image, where there are images to start from: the share of the steps that is done, so 1
             forgets the image.
         batch_size: the compute shape; the last digits of a picture's arithmetic depend on it, nothing else does.
+        threads: that a CPU's arithmetic is split over, whatever the environment says, for its last digits depend on it
+            too. Several processes (`fulora generate --processes`) use many cores better than many threads do.
         shard_batches: a shard is so many batches of consecutive images.
         max_attempts: an image that shows nothing, or what another shows, is drawn again with the next seed, so often.
         max_rejected: more than this share of a shard's images drawn again stops the run.
@@ -211,6 +213,7 @@ class GenerateConfig(Config):
     clip_skip: PositiveInt = 1
     start_strength: float = Field(default=0.75, gt=0, le=1)
     batch_size: PositiveInt = 20
+    threads: PositiveInt = 1
     shard_batches: PositiveInt = 5
     max_attempts: PositiveInt = 5
     max_rejected: Share = 0.2

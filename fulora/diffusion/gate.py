@@ -46,11 +46,12 @@ def fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | None:
     """
     if not finite:
         return "nan"
-    if np.percentile(pixels, 99) < BLACK_LEVEL:
+    gray = pixels if pixels.ndim == 2 else pixels.mean(axis=2)  # the levels of its colours differ even if it is blank
+    if np.percentile(gray, 99) < BLACK_LEVEL:
         return "black"
-    if (pixels >= SATURATED_LEVEL).mean() > SATURATED_SHARE:
+    if (gray >= SATURATED_LEVEL).mean() > SATURATED_SHARE:
         return "saturated"
-    return "constant" if is_blank(pixels) else None
+    return "constant" if is_blank(gray) else None
 
 
 def read_counts(folder: Path) -> GateCounts | None:

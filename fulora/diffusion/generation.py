@@ -1,6 +1,7 @@
 """A whole synthetic set: begun once, made shard by shard by any number of processes, and put together."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from fulora.diffusion.job import (
 )
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
-from fulora.diffusion.shard_writer import REJECTED, make_shard
+from fulora.diffusion.shard_writer import REJECTED, make_shard, told_when_full
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
 from fulora.engine import Engine
 from fulora.environment import versions
@@ -51,7 +52,7 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
     every = shards_of(job.cfg)
     chosen = part_of(every, part)
     check_folder(job)
-    if not is_complete(job.out):
+    if not is_complete(job.out) or _lost(job):
         list(engine.map(begin, [job]))
         todo = [shard for shard in chosen if not shard.is_complete(job.out)]
         total, left = sum(map(len, chosen)), sum(map(len, todo))
@@ -72,8 +73,9 @@ def generate_shard(job: Job, name: str) -> None:
 def begin(job: Job) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)
-    with claimed(job.out, "begin", wait=True):
+    with told_when_full(job.out), claimed(job.out, "begin", wait=True):
         if (job.out / PLAN).is_file():
+            check_folder(job)  # another process may have begun another set in it since
             return
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
@@ -138,7 +140,7 @@ def _silent(images: int) -> None:
 
 def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
     """Whether the shard is there now; if not, another process is at it."""
-    with claimed(job.out, shard.name, wait=wait) as mine:
+    with told_when_full(job.out), claimed(job.out, shard.name, wait=wait) as mine:
         if not mine:
             return False
         if shard.is_complete(job.out):
@@ -148,16 +150,26 @@ def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) ->
         return True
 
 
+def _lost(job: Job) -> bool:
+    """Whether shards of a complete set are gone; it is not complete any more then."""
+    with told_when_full(job.out), claimed(job.out, "together", wait=True):
+        lost = not all(shard.is_complete(job.out) for shard in shards_of(job.cfg))
+        if lost:
+            (job.out / GATE).unlink(missing_ok=True)
+    return lost
+
+
 def put_together(job: Job) -> None:
     """The manifest of all shards, once, when no two of them have a picture in common."""
-    with claimed(job.out, "together", wait=True):
+    with told_when_full(job.out), claimed(job.out, "together", wait=True):
         if not is_complete(job.out):
             _without_duplicates(job)
             rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
             images = ImageSet.write_rows(job.out, _rows(job), tainted_by=_patients(job))
-            write_overview(job.out / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
+            write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
+            os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             drawn = images + sum(counts.total() for counts in rejected.values())
             said = GateCounts(images=images, drawn=drawn, rejected=rejected)
             write_whole(job.out / GATE, said.model_dump_json(indent=1))
@@ -179,7 +191,8 @@ def _without_duplicates(job: Job) -> None:
     taken: set[str] = set()
     for shard in shards_of(job.cfg):
         if taken & {row.sha256 for row in read_shard(shard, job.out).rows}:
-            make_shard(shard, job.out, painter_of(job), job.ingredients, taken=taken)
+            with claimed(job.out, shard.name, wait=True):
+                make_shard(shard, job.out, painter_of(job), job.ingredients, taken=taken)
         taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
 
 

@@ -137,8 +137,8 @@ def sources_of(job: Job) -> dict[str, Any]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole or absent."""
-    new = path.with_name(f"{path.name}.new")
+    """Write a file of a set's folder that is whole or absent; hold a lock of the set, which makes its `.work`."""
+    new = path.parent / WORK / path.name
     new.write_text(text, encoding="utf-8")
     synced(new)
     os.replace(new, path)

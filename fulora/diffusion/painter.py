@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import BackboneError
 from fulora.diffusion.compiling import UNet
-from fulora.diffusion.compute import DTYPES, Compute, placed
+from fulora.diffusion.compute import DTYPES, Compute, placed, split_as
 from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.ingredients import start_rows
@@ -63,7 +64,7 @@ class Painter:
     """Draws pictures, a batch at a time. Nothing of one picture depends on the others in its batch.
 
     Attributes:
-        texts: the embeddings of `prompts`, of which the negative one is the last.
+        texts: the embeddings of `prompts`, the negative one among them.
         start_set, start_of: the image set, and the row of it that a picture is drawn over; None from noise alone.
     """
 
@@ -86,7 +87,8 @@ class Painter:
             BatchTooLargeError: the GPU has no memory for a batch.
         """
         try:
-            return self._draw(drafts)
+            with split_as(self.compute):
+                return self._draw(drafts)
         except torch.OutOfMemoryError as error:
             raise BatchTooLargeError(
                 f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} pictures of "
@@ -147,9 +149,9 @@ def prepare(pipe: Pipeline, cfg: GenerateConfig, compute: Compute) -> Painter:
     """
     check_size(pipe, cfg)
     placed(pipe, compute)
-    prompts = [*dict.fromkeys(cfg.prompts[plane] for plane in cfg.planes), cfg.negative_prompt]
-    with torch.no_grad():
-        texts = embed(pipe, prompts, cfg.clip_skip)
+    prompts = [*dict.fromkeys([*(cfg.prompts[plane] for plane in cfg.planes), cfg.negative_prompt])]
+    with torch.no_grad(), split_as(compute):  # each alone: those beside it could change its last digits
+        texts = [embed(pipe, [prompt], cfg.clip_skip) for prompt in prompts]
     return Painter(
         cfg=cfg,
         compute=compute,
@@ -159,7 +161,7 @@ def prepare(pipe: Pipeline, cfg: GenerateConfig, compute: Compute) -> Painter:
         channels=pipe.unet.config.in_channels,
         pixels_a_latent=pipe.vae_scale_factor,
         prompts=prompts,
-        texts=texts,
+        texts=reduce(Conditioning.followed_by, texts),
     )
 
 

@@ -57,10 +57,16 @@ def regenerate(paths: Sequence[Path], given: Given, demo: Path) -> Iterator[Agai
     groups: dict[str, list[tuple[Path, Image, Recipe]]] = defaultdict(list)
     for path in paths:
         row, recipe = read_row(path)
-        alike = recipe.model_dump(mode="json", exclude={"plane", "prompt", "index", "attempt", "seed", "start"})
-        groups[json.dumps([str(_home(path)), alike], sort_keys=True)].append((path, row, recipe))
+        groups[_group(path, recipe)].append((path, row, recipe))
     for group in groups.values():
         yield from _drawn_again(group, given, demo)
+
+
+def _group(path: Path, recipe: Recipe) -> str:
+    """Equal for pictures that can be drawn together: of one set, as far as can be seen, with one sampler."""
+    alike = recipe.model_dump(mode="json", exclude={"plane", "prompt", "index", "attempt", "seed", "start"})
+    home, strength = _home(path), recipe.start and recipe.start.strength
+    return json.dumps([str(home), alike, strength, None if home else recipe.prompt], sort_keys=True)
 
 
 def _drawn_again(group: Sequence[tuple[Path, Image, Recipe]], given: Given, demo: Path) -> Iterator[Again]:

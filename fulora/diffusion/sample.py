@@ -4,6 +4,7 @@ The loop is our own, because that of diffusers' pipelines has no guidance interv
 latents.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,11 +110,17 @@ def denoise(
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision, on a few large pictures at once."""
+    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision, on a few large pictures at once.
+
+    The parts are of equal size, filled up with the last picture: another size would change a picture's last digits.
+    """
     scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
     at_once = max(1, DECODED_LATENTS // (latents.shape[-2] * latents.shape[-1]))
+    parts = math.ceil(len(scaled) / at_once)
+    size = math.ceil(len(scaled) / parts)
+    filled = torch.cat([scaled, scaled[-1:].expand(parts * size - len(scaled), -1, -1, -1)])
     with torch.autocast(latents.device.type, enabled=False):
-        decoded = torch.cat([vae.decode(part).sample.float() for part in scaled.split(at_once)])
+        decoded = torch.cat([vae.decode(part).sample.float() for part in filled.chunk(parts)])[: len(scaled)]
     return (decoded / 2 + 0.5).clamp(0, 1)
 
 

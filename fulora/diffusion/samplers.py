@@ -20,7 +20,8 @@ def build_sampler(schedule: Any, name: Sampler) -> Any:
     """A new sampler for the noise schedule of a pipeline (the `config` of its scheduler).
 
     Its timesteps end at the noisiest one ("trailing"), where pictures start: other spacings leave it out, and give
-    every picture the same medium brightness (Lin et al. 2024, arXiv 2305.08891).
+    every picture the same medium brightness (Lin et al. 2024, arXiv 2305.08891). DDIM must be told not to clip latents
+    as if they were pixels, as it does where a schedule is silent, such as that of another sampler.
     """
     spacing = "trailing"
     with quiet():
@@ -34,7 +35,7 @@ def build_sampler(schedule: Any, name: Sampler) -> Any:
             case "euler":
                 return EulerDiscreteScheduler.from_config(schedule, timestep_spacing=spacing)
             case "ddim":
-                return DDIMScheduler.from_config(schedule, timestep_spacing=spacing)
+                return DDIMScheduler.from_config(schedule, timestep_spacing=spacing, clip_sample=False)
 
 
 @contextmanager

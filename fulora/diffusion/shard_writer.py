@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fulora.diffusion.gate import Fault, GateError, fault
 from fulora.diffusion.ingredients import Ingredients
 from fulora.diffusion.painter import Draft, Drawn, Painter, sampler_of
 from fulora.diffusion.recipe import Recipe, StartUsed
-from fulora.diffusion.shards import Rejected, Shard, ShardRecord, scratch, write_record
+from fulora.diffusion.shards import WORK, Rejected, Shard, ShardRecord, scratch, write_record
 from fulora.engine import threaded
 from fulora.environment import versions
 
@@ -34,7 +35,25 @@ MATTERING = ("fulora", "torch", "diffusers", "transformers")
 
 
 class DiskFullError(OSError):
-    """No room for a shard. What is complete stays, and nothing half made is left."""
+    """No room. What is complete stays, and nothing half made is left."""
+
+
+@contextmanager
+def told_when_full(out: Path) -> Iterator[None]:
+    """Inside, what is written into a set's folder.
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"{out}: the disk is full; all complete shards are kept, and the same command continues when there is "
+                "room"
+            ) from error
+        raise
 
 
 def make_shard(
@@ -54,27 +73,20 @@ def make_shard(
 
     Raises:
         GateError: too many pictures show nothing; they are kept in `rejected/SHARD`, to be looked at.
-        DiskFullError: no room.
     """
+    rejects = out / WORK / f"{shard.name}.rejected"
+    shutil.rmtree(rejects, ignore_errors=True)
     try:
         with scratch(shard, out) as folder:
-            rejects = folder.with_name(f"{shard.name}.rejected")
-            shutil.rmtree(rejects, ignore_errors=True)
             write_record(folder, _filled(folder, rejects, shard, painter, ingredients, set(taken), drawn))
-        shutil.rmtree(rejects, ignore_errors=True)
     except GateError as error:
         shown = out / REJECTED / shard.name
         shutil.rmtree(shown, ignore_errors=True)
         shown.parent.mkdir(exist_ok=True)
         rejects.replace(shown)
         raise GateError(f"{error} The rejected pictures are in {shown}.") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"{out}: the disk is full; all complete shards are kept, and the same command continues with "
-                f"{shard.name} when there is room"
-            ) from error
-        raise
+    finally:
+        shutil.rmtree(rejects, ignore_errors=True)
 
 
 def _filled(

@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from fulora.config import Config
 from fulora.data.labels import Plane
@@ -102,7 +103,7 @@ def read_shard(shard: Shard, out: Path) -> ShardRecord:
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(Image.from_json(row) for row in found["rows"])
         return ShardRecord(rows=rows, rejected=tuple(Rejected.model_validate(each) for each in found["rejected"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: cannot be read ({error}); remove its folder, and the shard is made again") from error
 
 
@@ -133,15 +134,22 @@ def claimed(out: Path, name: str, *, wait: bool) -> Iterator[bool]:
     Args:
         wait: until the other has finished.
     """
-    locks = out / WORK / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / name).open("a") as file:
+    with _lock_file(out / WORK / "locks" / name) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
             return
         yield True
+
+
+def _lock_file(path: Path) -> TextIO:
+    """Opened, and made unless it is there; a process that has put the set together may remove its folder meanwhile."""
+    for _ in range(10):
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a")
+    return path.open("a")
 
 
 @contextmanager

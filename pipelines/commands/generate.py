@@ -26,7 +26,7 @@ def generate(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.brain='...'.",
         ),
     ] = None,
@@ -84,8 +84,9 @@ def generate(
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
     from fulora.diffusion.generation import generate_set
-    from fulora.diffusion.job import Job
+    from fulora.diffusion.job import Job, check_folder
     from fulora.diffusion.shards import part_of, shards_of
+    from fulora.training import pick_device
 
     if processes > 1 and engine == "ray":
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
@@ -96,11 +97,14 @@ def generate(
     ingredients = _ingredients(given, backbone, lora or [], start, out, revision, architecture)
     job = Job(out, _config(given, ingredients, config), ingredients)
     part = _part(shard)
+    if engine == "local":
+        pick_device(job.cfg.device)
     if dry_run:
         print("\n".join(_plan(job, part)))
         return
     every = shards_of(job.cfg)
     if processes > 1:
+        check_folder(job)
         run_processes(out, part_of(every, part), processes)
         missing = [shard for shard in every if not shard.is_complete(out)]
     else:
@@ -117,12 +121,17 @@ def _size(text: str | None) -> int | list[int] | None:
     """The side of a square, or width and height.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or no multiples of 8.
     """
-    sides = [] if text is None else text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise ValueError(f"--size {text}: give the side of a square, such as 512, or width and height, such as 768x512")
-    return None if text is None else ([int(side) for side in sides] if len(sides) == 2 else int(sides[0]))
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 and int(side) % 8 == 0 for side in sides):
+        raise ValueError(
+            f"--size {text}: give the side of a square, such as 512, or width and height, such as 768x512, each a "
+            "multiple of 8 px"
+        )
+    return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -140,9 +149,14 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -> dict[str, Any]:
-    """What the config, the options and the overrides say, the later over the earlier."""
-    from fulora.config import ConfigError, merged, overridden, read_yaml
+    """What the config, the options and the overrides say, the later over the earlier.
+
+    Raises:
+        ConfigError: they do not say what is allowed, or not how many images.
+    """
+    from fulora.config import ConfigError, merged, overridden, read_yaml, validated
     from fulora.data.captions import CAPTIONS
+    from fulora.diffusion.config import GenerateConfig
     from pipelines.configs import config_path, shipped
 
     values = read_yaml(config_path(config), shipped()) if config else {"generate": {}}
@@ -154,6 +168,7 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
         found["prompts"] = {**CAPTIONS, **found["prompts"]}
     if "per_class" not in found:
         raise ConfigError("--count is missing: how many images of each plane?")
+    validated(GenerateConfig, found, where=config or "settings")  # before weights are looked for
     return found
 
 
@@ -175,13 +190,13 @@ def _ingredients(
     source = named.resolve() if named.exists() else backbone
     sources = [_lora(text, given) for text in loras]
     begun = (out / PLAN).is_file() and not is_complete(out)
+    digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
     if isinstance(source, str) and revision is None:
         progress.note(f"{backbone}: no --revision is given; what the hub has under this name may change")
     return Ingredients(
         backbone=source,
         used=BackboneUsed(
-            name=source.name if isinstance(source, Path) and backbone != DEMO else backbone,
-            digest=weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None),
+            name=source.name if isinstance(source, Path) and backbone != DEMO else backbone, digest=digest
         ),
         revision=revision,
         architecture=architecture,
@@ -232,13 +247,11 @@ def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | Non
     """With the size that the backbone was made for and the clip skip of the LoRA, where nothing else is said."""
     from fulora.config import validated
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.lora_metadata import settings_in
-    from fulora.diffusion.lora_read import read_lora
 
     values = dict(given)
     if "image_size_px" not in values:
         values["image_size_px"] = ingredients.native_size()
-    trained_with = [settings_in(read_lora(lora.path).metadata).get("clip_skip") for lora in ingredients.loras]
+    trained_with = [_clip_skip(lora.path) for lora in ingredients.loras]
     if "clip_skip" not in values and any(trained_with):
         values["clip_skip"] = next(filter(None, trained_with))
     found = validated(GenerateConfig, values, where=config or "settings")
@@ -246,6 +259,15 @@ def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | Non
         if skip and skip != found.clip_skip:
             progress.note(f"{lora.used.name} was trained with clip_skip={skip}, and is used with {found.clip_skip}")
     return found
+
+
+def _clip_skip(lora: Path) -> int | None:
+    """What a LoRA was trained with, where its header says so; kohya writes a text, `None` for the last layer."""
+    from fulora.diffusion.lora_metadata import settings_in
+    from fulora.diffusion.lora_read import read_lora
+
+    said = str(settings_in(read_lora(lora).metadata).get("clip_skip"))
+    return int(said) if said.isdecimal() and int(said) > 0 else None
 
 
 def _plan(job: "Job", part: tuple[int, int]) -> list[str]:
@@ -268,6 +290,6 @@ def _plan(job: "Job", part: tuple[int, int]) -> list[str]:
         f"shards      {len(chosen)} of {len(every)}, of {cfg.batch_size * cfg.shard_batches} images; {there} are there",
         f"weights     {job.ingredients.used.name}" + "".join(f" + {x.used.name}" for x in job.ingredients.loras),
         f"sampling    {', '.join(cfg.samplers)}, {cfg.steps} steps, guidance {cfg.guidance_scale:g}, seed {cfg.seed}",
-        f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each, and as many without the prompt",
+        f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each",
         f"disk        {images * (pixels * 0.6 + RECORD_BYTES) / 1e9:.2f} GB at most, of {disk / 1e9:.0f} GB free",
     ]

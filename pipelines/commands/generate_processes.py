@@ -29,7 +29,7 @@ def run_processes(out: Path, shards: "Sequence[Shard]", count: int) -> None:
     When a process dies, the others draw its shards.
 
     Raises:
-        ProcessError: shards are missing, for one or more processes failed.
+        ProcessError: all processes failed.
     """
     start = sum(len(shard) for shard in shards if shard.is_complete(out))
     with (
@@ -42,8 +42,8 @@ def run_processes(out: Path, shards: "Sequence[Shard]", count: int) -> None:
             advance(there - start)
             start = there
         failed = [_said(errors) or f"exit code {child.returncode}" for child, errors in children if child.returncode]
-    if not all(shard.is_complete(out) for shard in shards):
-        raise ProcessError(f"{len(failed)} of {count} processes failed. The first said: {failed[0]}")
+    if len(failed) == count:
+        raise ProcessError(f"all {count} processes failed. The first said: {failed[0]}")
     for message in failed:
         progress.note(f"a process failed, and the others did its work: {message}")
 
@@ -52,15 +52,21 @@ def run_processes(out: Path, shards: "Sequence[Shard]", count: int) -> None:
 def _children(count: int) -> Iterator[list[tuple["subprocess.Popen[bytes]", IO[bytes]]]]:
     """This command, without `--processes`, so many times; none is left running."""
     command = [sys.executable, "-m", "pipelines", *_without_processes(sys.argv[1:]), "--quiet"]
-    with ExitStack() as stack:
-        children: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
-        for number in range(count):
-            errors = stack.enter_context(tempfile.TemporaryFile())
-            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=_environment(number, count))
-            stack.callback(child.wait)
-            stack.callback(child.terminate)
-            children.append((child, errors))
-        yield children
+    children: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+    with ExitStack() as files:
+        try:
+            for number in range(count):
+                errors = files.enter_context(tempfile.TemporaryFile())
+                environment = _environment(number, count)
+                children.append(
+                    (subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment), errors)
+                )
+            yield children
+        finally:
+            for child, _ in children:
+                child.terminate()
+            for child, _ in children:
+                child.wait()
 
 
 def _without_processes(arguments: list[str]) -> list[str]:

@@ -35,22 +35,35 @@ def regenerate(
     from fulora.diffusion.regenerate import Given, regenerate
 
     progress.show(not quiet)
-    several = len(images) > 1 or out.is_dir()
-    names = [path.name for path in images]
-    if several and len(set(names)) < len(names):
-        raise ValueError("several images have the same name and would overwrite each other in --out: give them apart")
+    places = _places(images, out)
     demo = ASSETS / "diffusion"
     source = None if backbone is None else (demo if backbone == DEMO else _place(backbone))
     given = Given(source, None if lora is None else tuple(lora), start, device)
     same = True
-    (out if several else out.parent).mkdir(parents=True, exist_ok=True)
     for again in regenerate(images, given, demo):
-        path = out / again.path.name if several else out
-        said, equal = _written(again, path)
-        print(f"{path}: {said}")
+        said, equal = _written(again, places[again.path])
+        print(f"{places[again.path]}: {said}")
         same = same and equal
     if not same:
         raise typer.Exit(1)
+
+
+def _places(images: list[Path], out: Path) -> dict[Path, Path]:
+    """The file that each image is drawn into.
+
+    Raises:
+        ValueError: no PNG, one file for two images, or an image itself.
+    """
+    several = len(images) > 1 or out.is_dir()
+    places = {image: out / image.name if several else out for image in images}
+    if len(set(places.values())) < len(places):
+        raise ValueError("several images have the same name and would overwrite each other in --out: give them apart")
+    if not several and out.suffix != ".png":
+        raise ValueError(f"--out {out}: give a file that ends in .png, or a folder that is there")
+    for image, place in places.items():
+        if place.resolve() == image.resolve():
+            raise ValueError(f"--out {out}: would overwrite {image}; give another place")
+    return places
 
 
 def _place(backbone: str) -> Path | str:
@@ -67,10 +80,13 @@ def _written(again: "Again", path: Path) -> tuple[str, bool]:
     before = again.path.read_bytes()
     with Pil.open(again.path) as image:
         pixels = np.asarray(image)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, again.new, again.drawn)
     if path.read_bytes() == before:
         return "the same bytes", True
-    if again.new.sha256 == again.row.sha256:
+    if np.array_equal(pixels, again.drawn.pixels):
+        if again.new == again.row:
+            return "the same pixels; the file was saved anew since it was written", True
         return "the same pixels; the record differs, for versions or hardware are others", True
     if pixels.shape != again.drawn.pixels.shape:
         return "another size; the file was changed since it was written", False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fulora.engine import threaded
+from fulora.engine import InProcess, threaded
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -51,3 +51,11 @@ def test_a_failure_reaches_the_caller_and_stops_the_rest() -> None:
     with pytest.raises(ValueError, match="number 3 is broken"):
         list(results)
     assert len(done) < 30
+
+
+def test_in_this_process_each_item_is_done_when_its_result_is_taken() -> None:
+    done: list[int] = []
+    results = InProcess().map(lambda number: done.append(number) or number * 2, [1, 2, 3])  # type: ignore[func-returns-value]
+    assert (InProcess().here, done) == (True, [])
+    assert (next(results), done) == (2, [1])
+    assert (list(results), done) == ([4, 6], [1, 2, 3])

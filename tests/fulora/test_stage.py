@@ -1,6 +1,7 @@
 """Stages and artifacts: what names a folder, and what does not."""
 
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,3 +117,18 @@ def test_data_from_outside_are_known_by_their_content() -> None:
 def test_the_digest_of_the_code_is_that_of_the_whole_module() -> None:
     assert count.source_digest() == add.source_digest()
     assert len(count.source_digest()) == 64
+
+
+def test_a_stage_and_its_call_travel_by_the_stages_name() -> None:
+    call = count.call(CountConfig(to=4), start=2)
+    there = pickle.loads(pickle.dumps(call))
+    assert there.stage is count
+    assert (there.fingerprint(), there.arguments) == (call.fingerprint(), call.arguments)
+
+
+def test_a_stage_that_no_module_has_cannot_travel() -> None:
+    def within(out: Path, config: CountConfig) -> Number:
+        return Number(out, "")
+
+    with pytest.raises(AttributeError, match="within"):
+        pickle.loads(pickle.dumps(stage(version=1)(within)))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from fulora.diffusion.compiling import choose_unet
+from fulora.diffusion.compiling import choose_unet, median_seconds
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -54,3 +54,21 @@ def test_on_a_cpu_only_by_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_unet(clock.unet, clock.probe, 10**6, "never", GPU) is clock.unet
     assert choose_unet(clock.unet, clock.probe, 1, "always", CPU) == clock.compiled
     assert not clock.made
+
+
+@pytest.mark.parametrize(("device", "waits"), [(GPU, 4), (CPU, 0)])
+def test_a_step_takes_the_median_of_three_after_one_to_warm_up(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, waits: int
+) -> None:
+    """A GPU is waited for each time, since it works on while Python goes on."""
+    clock = Clock(monkeypatch, 0.1)
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    seconds = iter([100.0, 3.0, 1.0, 2.0])
+
+    def probe(unet: Callable[..., Any]) -> None:
+        clock.now += next(seconds)
+
+    assert median_seconds(probe, clock.unet, device) == 2.0
+    assert waited == [device] * waits
+    assert next(seconds, None) is None

@@ -29,6 +29,16 @@ def test_downsampling_follows_the_channels() -> None:
     assert PretrainConfig(vae_channels=(8, 8, 16)).latent_downsampling == 4
 
 
+def test_a_size_is_a_square_or_width_and_height() -> None:
+    assert GenerateConfig(per_class=1, image_size_px=48).size == (48, 48)
+    assert GenerateConfig.model_validate({"per_class": 1, "image_size_px": [64, 48]}).size == (64, 48)
+
+
+def test_one_sampler_or_several_in_turn() -> None:
+    assert GenerateConfig(per_class=1).samplers == ("dpm++",)
+    assert GenerateConfig.model_validate({"per_class": 1, "sampler": ["euler", "unipc"]}).samplers == ("euler", "unipc")
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
@@ -40,7 +50,22 @@ def test_downsampling_follows_the_channels() -> None:
         (GenerateConfig, {"per_class": 1, "prompts": {"brain": "x"}}, "no prompt for abdomen, femur, other, thorax"),
         (GenerateConfig, {"per_class": 1, "planes": ("brain", "brain")}, "each plane is named once"),
         (GenerateConfig, {"per_class": 1, "image_size_px": 60}, "multiple of 8"),
+        (GenerateConfig, {"per_class": 1, "image_size_px": (64, 60)}, "multiple of 8"),
+        (GenerateConfig, {"per_class": 1, "image_size_px": 0}, "greater than 0"),
         (GenerateConfig, {"per_class": 1, "guidance_scale": 0.5}, "greater than or equal to 1"),
+        (GenerateConfig, {"per_class": 1, "guidance_interval": (0.6, 0.6)}, "from 0.6 to 0.6 is nothing; give two"),
+        (GenerateConfig, {"per_class": 1, "guidance_interval": (0.5, 0.2)}, "from 0.5 to 0.2 is nothing; give two"),
+        (GenerateConfig, {"per_class": 1, "guidance_interval": (0.0, 1.1)}, "less than or equal to 1"),
+        (GenerateConfig, {"per_class": 1, "start_strength": 0.0}, "greater than 0"),
+        (
+            GenerateConfig,
+            {"per_class": 1, "start_strength": 0.15, "steps": 6},
+            "start_strength=0.15 of steps=6 is less than one step",
+        ),
+        (GenerateConfig, {"per_class": 1, "sampler": ()}, "at least 1 item"),
+        (GenerateConfig, {"per_class": 1, "sampler": ("euler", "heun")}, "'dpm\\+\\+', 'unipc', 'euler' or 'ddim'"),
+        (GenerateConfig, {"per_class": 1, "lora_strength": -0.1}, "greater than or equal to 0"),
+        (GenerateConfig, {"per_class": 1, "max_rejected": 1.5}, "less than or equal to 1"),
     ],
 )
 def test_values_out_of_range_are_refused(

@@ -170,6 +170,45 @@ def test_strength_scales_as_diffusers_does(backbone: Path, tmp_path: Path, dora:
             assert all(torch.equal(weight, base[name]) for name, weight in ours.unet.state_dict().items())
 
 
+@pytest.mark.parametrize("format", ["diffusers", "kohya"])
+def test_unet_and_text_encoder_have_strengths_of_their_own(backbone: Path, tmp_path: Path, format: Any) -> None:
+    save_lora(trained(load_backbone(backbone)), tmp_path / FILE, format=format)
+    base = load_backbone(backbone)
+    for unet, text in ((0.5, 1.5), (0.0, 1.0), (1.0, 0.0)):
+        mine, theirs = load_backbone(backbone), loaded_by_diffusers(load_backbone(backbone), tmp_path / FILE)
+        load_lora(mine, tmp_path / FILE, unet, text)
+        theirs.fuse_lora(components=["unet"], lora_scale=unet)
+        theirs.fuse_lora(components=["text_encoder"], lora_scale=text)
+        theirs.unload_lora_weights()
+        for part, strength in (("unet", unet), ("text_encoder", text)):
+            found, expected = getattr(mine, part).state_dict(), getattr(theirs, part).state_dict()
+            assert all(torch.allclose(found[name], expected[name], atol=2e-6) for name in expected)
+            plain = getattr(base, part).state_dict()
+            assert all(torch.equal(found[name], plain[name]) for name in plain) == (strength == 0)
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
+def test_several_loras_in_turn_are_the_sum_that_peft_makes_of_them(backbone: Path, tmp_path: Path) -> None:
+    """`set_adapters` of diffusers, each LoRA with weights of its own for UNet and text encoder, unfused."""
+    paths = {name: tmp_path / f"{name}.safetensors" for name in ("first", "second", "third")}
+    for rank, path in enumerate(paths.values(), 2):
+        save_lora(trained(load_backbone(backbone), like(rank=rank, alpha=4 + rank)), path)
+    strengths = {"first": (0.7, 0.2), "second": (0.4, 1.3), "third": (1.1, 0.0)}
+    theirs = load_backbone(backbone)
+    with quiet():
+        for name, path in paths.items():
+            theirs.load_lora_weights(tmp_path, weight_name=path.name, adapter_name=name)
+    theirs.set_adapters(list(paths), [{"unet": u, "text_encoder": t} for u, t in strengths.values()])
+    forth, back = load_backbone(backbone), load_backbone(backbone)
+    for pipe, names in ((forth, list(paths)), (back, list(paths)[::-1])):
+        for name in names:
+            load_lora(pipe, paths[name], *strengths[name])
+    assert difference(forth, theirs) < 1e-5
+    assert difference(back, theirs) < 1e-5
+    theirs.set_adapters(["first", "second"], [{"unet": u, "text_encoder": t} for u, t in list(strengths.values())[:2]])
+    assert difference(forth, theirs) > 0.01
+
+
 def test_a_convolution_of_3_by_3_is_fused_as_peft_does(backbone: Path, tmp_path: Path) -> None:
     for dora in (False, True):
         pipe = load_backbone(backbone)

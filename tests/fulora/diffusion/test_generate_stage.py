@@ -1,0 +1,140 @@
+"""The stage generate in a workspace: goes on where it stopped, part by part on a cluster, with its provenance."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from drawn_run import drawn, lora_file, real_set, settings, tree
+
+from fulora.data.manifest import ImageSet
+from fulora.data.weights import LoraWeights
+from fulora.diffusion.gate import GateError
+from fulora.diffusion.ingredients import weights_digest
+from fulora.diffusion.painter import Draft, Drawn, Painter
+from fulora.diffusion.regenerate import Given, regenerate
+from fulora.diffusion.shard_writer import write_picture
+from fulora.diffusion.shards import shards_of
+from fulora.engine import Engine, InProcess
+from fulora.stage import Source
+from fulora.workspace import Workspace
+from pipelines.stages.generate import generate
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Elsewhere:
+    """An engine of many workers, of which one is here, and takes items in the order that suits it."""
+
+    here = False
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        found = {number: function(items[number]) for number in reversed(range(len(items)))}
+        return iter([found[number] for number in range(len(items))])
+
+
+def lora_weights(folder: Path, backbone: Path, patients: Sequence[str]) -> LoraWeights:
+    lora_file(backbone, folder / "lora.safetensors")
+    (folder / "train_patients.json").write_text(json.dumps(patients))
+    return LoraWeights(folder, "f" * 16)
+
+
+@pytest.mark.parametrize("engine", [InProcess(), Elsewhere()], ids=["here", "elsewhere"])
+def test_an_artifact_is_the_set_that_the_command_draws(tmp_path: Path, backbone: Path, engine: Engine) -> None:
+    work = Workspace(tmp_path / "work", engine)
+    images = work.run(generate, settings(), work.read(backbone), None)
+    expected = drawn(backbone, tmp_path / "plain")
+    found = tree(images.path)
+    record = json.loads(found.pop("stage.json"))
+    assert (record["stage"], record["artifact"]) == ("generate", "ImageSet")
+    assert {**found, ".sources.json": b""} == {**tree(expected), ".sources.json": b""}
+    assert [row.plane for row in images.rows()] == ["brain"] * 8 + ["femur"] * 8
+
+
+def test_its_parts_are_its_shards(backbone: Path) -> None:
+    call = generate.call(settings(), Source(backbone, "f"), None)
+    assert generate.parts is not None
+    names = generate.parts.names(**call.arguments)
+    assert names == [shard.name for shard in shards_of(settings())]
+
+
+def test_a_stopped_stage_goes_on_with_the_shards_it_has(
+    tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked, stopped = Painter.draw, [], []
+
+    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+        asked.extend((draft.plane, draft.index) for draft in drafts)
+        if asked[-1] == ("femur", 3) and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return real(self, drafts)
+
+    monkeypatch.setattr(Painter, "draw", draw)
+    work = Workspace(tmp_path / "work", InProcess())
+    with pytest.raises(KeyboardInterrupt):
+        work.run(generate, settings(), work.read(backbone), None)
+    asked.clear()
+    again = Workspace(tmp_path / "work", InProcess())
+    images = again.run(generate, settings(), again.read(backbone), None)
+    assert [step.state for step in again.steps] == ["partial"]
+    assert asked == [("femur", index) for index in range(2, 8)]
+    whole = tree(drawn(backbone, tmp_path / "plain"))
+    assert {name: content for name, content in tree(images.path).items() if name in whole and name[0] != "."} == {
+        name: content for name, content in whole.items() if name[0] != "."
+    }
+
+
+def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_taint_the_set(
+    tmp_path: Path, backbone: Path
+) -> None:
+    work = Workspace(tmp_path / "work", InProcess())
+    lora = lora_weights(tmp_path / "lora", backbone, ["s/A/p9"])
+    start = ImageSet(real_set(tmp_path / "real", ["p1", "p2"]), "r" * 16)
+    config = settings(lora_strength=0.5, lora_text_strength=0.25, steps=4)
+    images = work.run(generate, config, work.read(backbone), lora, start)
+    assert images.tainted_by() == ["s/A/p1", "s/A/p2", "s/A/p9"]
+    for row in images.rows():
+        recipe = json.loads(row.recipe)
+        assert recipe["backbone"] == {"name": backbone.name, "digest": weights_digest(backbone)}
+        (used,) = recipe["loras"]
+        assert (used["name"], used["strength"], used["text_strength"]) == ("lora.safetensors", 0.5, 0.25)
+        assert recipe["start"]["image_id"].startswith("p")
+    paths = sorted(images.path.glob("train/images/*/*.png"))[::5]
+    for again in regenerate(paths, Given(), tmp_path / "lora"):
+        write_picture(tmp_path / "again.png", again.new, again.drawn)
+        assert (tmp_path / "again.png").read_bytes() == again.path.read_bytes()
+
+
+def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -> None:
+    work = Workspace(tmp_path, InProcess(), plan=True)
+    weights = work.read(backbone)
+    lora = LoraWeights(tmp_path / "lora", "a")
+    start = ImageSet(tmp_path / "real", "r")
+    calls = [
+        generate.call(settings(), weights, None),
+        generate.call(settings(seed=1), weights, None),
+        generate.call(settings(colour="rgb"), weights, None),
+        generate.call(settings(), weights, lora),
+        generate.call(settings(), weights, replace(lora, fingerprint="b")),
+        generate.call(settings(), weights, None, start),
+    ]
+    assert len({call.fingerprint() for call in calls}) == len(calls)
+    assert generate.call(settings(device="auto"), weights, None).fingerprint() == calls[0].fingerprint()
+
+
+def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
+    tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Painter.draw
+    monkeypatch.setattr(
+        Painter, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+    )
+    work = Workspace(tmp_path / "work", InProcess())
+    with pytest.raises(GateError, match=r"\(6 nan\)"):
+        work.run(generate, settings(), work.read(backbone), None)
+    assert not list((tmp_path / "work").glob("generate-*"))
+    assert len(list((tmp_path / "work").glob(".generate-*/rejected/brain-00000/*.png"))) == 6

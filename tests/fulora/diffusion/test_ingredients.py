@@ -1,0 +1,149 @@
+"""What a set is drawn with: known by content, loaded where it is used, and whose images are behind it."""
+
+import hashlib
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_run import ingredients, lora_file, settings
+
+from fulora.data.labels import Plane, Split
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.diffusion import ingredients as module
+from fulora.diffusion.architectures import build_backbone
+from fulora.diffusion.backbone import load_backbone, save_backbone
+from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.ingredients import (
+    Ingredients,
+    LoraSource,
+    lora_source,
+    patients_of,
+    start_rows,
+    weights_digest,
+)
+from fulora.diffusion.lora import LoraError
+from fulora.diffusion.lora_files import load_lora
+from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+
+
+def test_a_lora_is_known_by_the_sha256_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()[:16]
+    assert lora_source(tmp_path / "a.safetensors", 0.8) == LoraSource(
+        tmp_path / "a.safetensors", LoraUsed(name="a.safetensors", digest=digest, strength=0.8, text_strength=0.8)
+    )
+    assert lora_source(tmp_path / "a.safetensors", 0.8, 0.0).used.text_strength == 0.0
+    with pytest.raises(FileNotFoundError):
+        lora_source(tmp_path / "b.safetensors", 1.0)
+
+
+def test_the_fingerprint_names_weights_and_strengths(tmp_path: Path) -> None:
+    used = BackboneUsed(name="b", digest="abc")
+    loras = tuple(
+        LoraSource(tmp_path, LoraUsed(name="l", digest=digest, strength=strength, text_strength=text))
+        for digest, strength, text in (("d1", 1.0, 1.0), ("d2", 0.8, 0.5))
+    )
+    assert Ingredients(tmp_path, used).generator() == "abc"
+    assert Ingredients(tmp_path, used, loras=loras).generator() == "abc+d1@1+d2@0.8/0.5"
+
+
+def test_a_backbone_is_known_by_its_content_wherever_it_lies(tmp_path: Path, backbone: Path) -> None:
+    shutil.copytree(backbone, tmp_path / "copy")
+    digest = weights_digest(backbone)
+    assert len(digest) == 16
+    assert weights_digest(tmp_path / "copy") == digest
+    assert weights_digest(tmp_path / "copy", cache=tmp_path / "digests.json") == digest
+    assert (tmp_path / "digests.json").is_file()
+    assert weights_digest(tmp_path / "copy", cache=tmp_path / "digests.json") == digest
+    (tmp_path / "copy" / "more").write_text("")
+    assert weights_digest(tmp_path / "copy", cache=tmp_path / "digests.json") != digest
+
+
+def test_a_backbone_of_a_study_is_known_by_its_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "stage.json").write_text(json.dumps({"fingerprint": "0123456789abcdef"}))
+    assert weights_digest(tmp_path) == "0123456789abcdef"
+
+
+def test_a_hub_id_is_known_by_what_was_downloaded(
+    tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(module, "downloaded", lambda *given: [asked.append(given), backbone][1])
+    assert weights_digest("owner/name", "main") == weights_digest(backbone)
+    assert asked == [("owner/name", "main")]
+
+
+def test_loras_are_fused_one_after_the_other_at_their_strengths(tmp_path: Path, backbone: Path) -> None:
+    files = [lora_file(backbone, tmp_path / f"{seed}.safetensors", seed) for seed in range(2)]
+    sources = (lora_source(files[0], 0.7, 0.2), lora_source(files[1], 0.3))
+    found = ingredients(backbone, loras=sources).load()
+    expected = load_backbone(backbone)
+    load_lora(expected, files[0], 0.7, 0.2)
+    load_lora(expected, files[1], 0.3, 0.3)
+    plain = load_backbone(backbone)
+    for part in ("unet", "text_encoder"):
+        weights = [dict(getattr(pipe, part).named_parameters()) for pipe in (found, expected, plain)]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+        assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[2])
+        assert {weight.dtype for weight in weights[0].values()} == {torch.float32}
+
+
+def test_a_lora_that_does_not_fit_is_told_when_it_is_loaded(tmp_path: Path, backbone: Path) -> None:
+    wide = PretrainConfig(vae_channels=(8, 8, 8), unet_channels=(32, 64), text_width=32)
+    (tmp_path / "wide").mkdir()
+    save_backbone(build_backbone(wide, 32, tmp_path / "wide"), tmp_path / "wide", half=True)
+    file = lora_file(tmp_path / "wide", tmp_path / "lora.safetensors")
+    with pytest.raises(LoraError, match=r"lora\.safetensors: cannot be used as a LoRA of this backbone"):
+        ingredients(backbone, loras=(lora_source(file, 1.0),)).load()
+
+
+def test_the_native_size_is_that_of_the_networks(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = BackboneUsed(name="b", digest="abc")
+    assert Ingredients(backbone, used).native_size() == 32
+    monkeypatch.setattr(module, "load_backbone", lambda source, revision, architecture: load_backbone(backbone))
+    assert Ingredients("owner/name", used).native_size() == 32
+
+
+def test_patients_stand_beside_the_loras_that_were_trained_on_them(tmp_path: Path) -> None:
+    files = []
+    for name, patients in (("a", ["s/A/2", "s/A/1"]), ("b", ["s/A/1", "s/B/1"]), ("c", None)):
+        (tmp_path / name).mkdir()
+        files.append(tmp_path / name / "lora.safetensors")
+        if patients is not None:
+            (tmp_path / name / "train_patients.json").write_text(json.dumps(patients))
+    assert patients_of(files) == ("s/A/1", "s/A/2", "s/B/1")
+    assert patients_of(files[2:]) == ()
+    assert patients_of([]) == ()
+
+
+def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
+    def picture(image_id: str, plane: Plane, split: Split = "train") -> Picture:
+        row = Image(
+            file_name="", image_id=image_id, plane=plane, split=split, origin="real", source="s", site="A",
+            patient=f"{split}", width=0, height=0, sha256="",
+        )  # fmt: skip
+        noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
+        return Picture(row, noise)
+
+    ImageSet.write(
+        tmp_path,
+        [picture("b2", "brain"), picture("b1", "brain"), picture("f1", "femur"), picture("b3", "brain", "test")],
+    )
+    found = start_rows(tmp_path, settings())
+    assert {plane: [row.image_id for row in rows] for plane, rows in found.items()} == {
+        "brain": ["b1", "b2"],
+        "femur": ["f1"],
+    }
+    with pytest.raises(RecipeError, match="has no training image of thorax, other to start from; leave that plane out"):
+        start_rows(tmp_path, settings(planes=("brain", "thorax", "other")))
+
+
+def test_they_travel_without_weights(backbone: Path) -> None:
+    mine = ingredients(backbone, tainted_by=("s/A/1",))
+    assert pickle.loads(pickle.dumps(mine)) == mine
+    assert len(pickle.dumps(mine)) < 2000
+    assert "s/A/1" not in repr(mine)

@@ -1,0 +1,185 @@
+"""`fulora generate --processes`: the bytes of one process, whatever dies, and nobody left behind."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from command_inside import QUICK, called, tree
+from command_line import ROOT
+
+from fulora import progress
+from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.shards import Shard, shards_of
+from fulora.environment import cores
+from pipelines.commands import generate_processes
+from pipelines.commands.generate_processes import ProcessError, run_processes
+
+MANY = ("generate", "--plane", "brain", "--count", "30", "--seed", "1", *QUICK, "steps=6")
+"""Fifteen shards, some six seconds of drawing on one core."""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process draws."""
+    folder = tmp_path_factory.mktemp("alone") / "set"
+    assert called(*MANY, "--out", folder).code == 0
+    return tree(folder)
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    """The command, in a group of its own as a terminal would start it."""
+    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, start_new_session=True, **pipes)
+
+
+def seen(parent: subprocess.Popen[str], happened: Callable[[], bool]) -> list[psutil.Process]:
+    """The processes that a command started, as soon as something has happened."""
+    deadline = time.monotonic() + 100
+    while not happened():
+        assert parent.poll() is None, parent.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return psutil.Process(parent.pid).children(recursive=True)
+
+
+def more_than(out: Path, count: int) -> Callable[[], bool]:
+    return lambda: len(list((out / "train" / "images").glob("brain-*"))) > count
+
+
+def test_stopped_interrupted_and_one_process_killed_it_ends_with_the_same_bytes(
+    tmp_path: Path, alone: dict[str, bytes]
+) -> None:
+    out = tmp_path / "set"
+    command = (*MANY, "--processes", "2", "--out", out)
+
+    stopped = start(*command)
+    children = seen(stopped, more_than(out, 1))
+    assert len(children) == 2
+    stopped.terminate()
+    said = stopped.communicate(timeout=60)
+    assert (stopped.returncode, said[0]) == (75, "")
+    assert said[1].endswith("fulora: stopped by SIGTERM; the same command continues where this one stopped\n")
+    assert not any(child.is_running() for child in children)
+    there = len(list((out / "train" / "images").iterdir()))
+    assert 1 < there < 15
+
+    interrupted = start(*command)
+    children = seen(interrupted, more_than(out, there + 1))
+    os.killpg(interrupted.pid, signal.SIGINT)  # as Ctrl-C does
+    said = interrupted.communicate(timeout=60)
+    assert (interrupted.returncode, said[0]) == (130, "")
+    assert said[1].endswith("fulora: interrupted; the same command continues where this one stopped\n")
+    assert "Traceback" not in said[1]
+    assert not any(child.is_running() for child in children)
+    now = len(list((out / "train" / "images").iterdir()))
+    assert there < now < 15
+
+    robbed = start(*command)
+    children = seen(robbed, more_than(out, now + 1))
+    children[0].kill()
+    said = robbed.communicate(timeout=60)
+    assert (robbed.returncode, said[0]) == (0, f"{out}\n")
+    assert "a process failed, and the others did its work: exit code -9" in said[1]
+    assert tree(out) == alone
+
+
+def test_when_all_fail_the_first_ones_message_is_shown(tmp_path: Path) -> None:
+    long = "prompts.brain=" + "a long prompt about a fetal brain " * 20
+    failed = called(*MANY, long, "--processes=2", "--out", tmp_path / "set")
+    assert (failed.code, failed.stdout) == (2, "")
+    assert failed.stderr.startswith("fulora: all 2 processes failed. The first said: 'a long prompt ")
+    assert failed.stderr.endswith(" has 342 tokens, the backbone reads 32; shorten it\n")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+# --- by hand, without processes
+
+
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, returncode: int) -> None:
+        self.returncode = returncode
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[Shard]:
+    """Two shards, both complete."""
+    found = shards_of(GenerateConfig(per_class=4, planes=("brain",), batch_size=2, shard_batches=1))
+    for shard in found:
+        shard.folder(tmp_path).mkdir(parents=True)
+        (shard.folder(tmp_path) / "shard.json").write_text("{}")
+    return found
+
+
+def ended(*codes: tuple[int, str]) -> Any:
+    @contextmanager
+    def children(count: int) -> Any:
+        assert count == len(codes)
+        yield [(Ended(code), io.BytesIO(said.encode())) for code, said in codes]
+
+    return children
+
+
+def test_all_shards_are_not_yet_a_set(tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+    full = (2, "a note\nfulora: the disk is full\n")  # in the manifest, after the last shard
+    monkeypatch.setattr(generate_processes, "_children", ended(full, (2, "fulora: something else\n")))
+    with pytest.raises(ProcessError, match=r"^all 2 processes failed\. The first said: the disk is full$"):
+        run_processes(tmp_path, shards, 2)
+    monkeypatch.setattr(generate_processes, "_children", ended((-9, ""), (-9, "")))
+    with pytest.raises(ProcessError, match=r"The first said: exit code -9$"):
+        run_processes(tmp_path, shards, 2)
+
+
+def test_one_that_fails_is_a_note_when_another_did_its_work(
+    tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(progress, "note", notes.append)
+    monkeypatch.setattr(generate_processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
+    run_processes(tmp_path, shards, 2)
+    assert notes == ["a process failed, and the others did its work: no memory"]
+
+
+def test_the_command_of_the_processes() -> None:
+    given = ["generate", "--processes", "4", "--out", "x", "--processes=2", "--shard", "0/2", "steps=4"]
+    assert generate_processes._without_processes(given) == ["generate", "--out", "x", "--shard", "0/2", "steps=4"]
+
+
+def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    def gpus(count: int) -> list[str]:
+        return [generate_processes._environment(number, count)["CUDA_VISIBLE_DEVICES"] for number in range(count)]
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus(3) == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert gpus(2) == ["5", "7"]
+
+
+def test_without_gpus_each_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    found = generate_processes._environment(0, 2)
+    assert found["OMP_NUM_THREADS"] == str(max(1, cores() // 2))
+    assert found.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
+    assert generate_processes._environment(0, 1000)["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert generate_processes._environment(0, 2)["OMP_NUM_THREADS"] == "3"
