@@ -128,7 +128,8 @@ def test_empty_and_uneven_tables_are_refused():
 def test_csv_holds_the_unrounded_scores():
     scores = [score(arm='one, "quoted"', value=1 / 3), score(arm="two\nlines")]
     rows = list(csv.DictReader(io.StringIO(to_csv(score_table(scores, "t", "c")))))
-    assert [Score.model_validate({k: v or None for k, v in row.items() if k not in ("note", "role")}) for row in rows] == scores
+    values = [{k: v or None for k, v in row.items() if k not in ("note", "role")} for row in rows]
+    assert [Score.model_validate(value) for value in values] == scores
 
 
 def test_csv_of_a_plain_table():
