@@ -3,277 +3,263 @@
     python benchmarks/generate.py                    # embedded backbone, 64 px; writes benchmarks/results/generate.json
     python benchmarks/generate.py --backbone sd15    # SD 1.5's architecture with random weights, 512 px: for a GPU
 
-All sides draw as many pictures of the same plane from the same backbone and the same LoRA, with the same sampler, steps
-and guidance, and write them as PNGs:
+All sides draw the same pictures, from the same noise, backbone and LoRA, by the same sampler, steps and guidance, and
+write them as PNGs:
 
 - `pipeline`: one picture a call, the LoRA loaded and not fused, as most scripts do it;
-- `pipeline_batched`: as diffusers' documentation advises: batches, the LoRA fused, and on a GPU bf16, channels_last and
-  a compiled denoiser;
+- `pipeline_batched`: batches, the LoRA fused, and on a GPU channels_last, fused projections and a compiled denoiser and
+  decoder, as diffusers' documentation advises;
 - `fulora`: a set in a folder, with records, digests, the first gate and fsync.
 
-Weights are loaded, and compiled, before the clock starts. Sides run in turn, forwards and backwards, and a ratio is of
-two runs of one turn. A run fills the part of the JSON that is its backbone's and device's, and leaves the others.
+Each run is a process of its own under the clock of `clocked_drawing.py`, without loading and compiling. Sides run in
+turn, forwards and backwards, and a ratio is of two runs of one turn. A run fills the parts of the JSON that are asked
+for, of its backbone and device, and leaves the others as they were.
 """
 
 import argparse
 import json
 import os
-import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from clocked_drawing import BACKBONE, DRAWN, HERE, LORA, PICTURES, PLANE, SIDES, Bench, Numbers, Setting, prepare
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+from train_lora import line, machine, peak_tflops
 
-import fulora
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import load_backbone, quiet, save_backbone
-from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.diffusion.generation import begin, generate_set, painter_of
-from fulora.diffusion.ingredients import Ingredients, lora_source, weights_digest
-from fulora.diffusion.job import Job
-from fulora.diffusion.lora import add_lora
-from fulora.diffusion.lora_files import save_lora
-from fulora.diffusion.painter import Draft
-from fulora.diffusion.recipe import BackboneUsed
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
-from fulora.engine import InProcess
-from fulora.environment import cores, versions
+from fulora.diffusion.backbone import load_backbone
 
 RESULT = Path(__file__).parent / "results" / "generate.json"
-EMBEDDED = Path(fulora.__file__).parent / "assets" / "diffusion"
-SIDES = ("pipeline", "pipeline_batched", "fulora")
-PLANE, RANK = "brain", 8
+BATCHED = SIDES[1:]
+STEPS = (10, 25, 50)
+NO_GPU = {"sides": None, "reason": "this machine has no GPU; run it again on one that has"}
+KINDS = {"wall": "seconds_an_image", "processor": "processor_seconds_an_image"}
 Table = dict[str, Any]
 
 
-class Bench:
-    """A backbone, a LoRA for it, and a folder to draw into."""
-
-    def __init__(self, folder: Path, given: argparse.Namespace) -> None:
-        self.folder, self.given, self.runs = folder, given, 0
-        self.backbone = EMBEDDED
-        if given.backbone == "sd15":
-            self.backbone = folder / "sd15"
-            save_backbone(build("sd1", folder / "made", small=False, seed=0), self.backbone, half=False)
-        self.lora = folder / "lora.safetensors"
-        pipe = load_backbone(self.backbone)
-        add_lora(pipe, LoraConfig(rank=RANK, alpha=RANK, target="kohya"))
-        random = torch.Generator().manual_seed(0)
-        for module in (pipe.unet, pipe.text_encoder):
-            for name, parameter in module.named_parameters():
-                if "lora_B" in name:
-                    parameter.data = 1e-3 * torch.randn(parameter.shape, generator=random)
-        save_lora(pipe, self.lora)
-
-    def config(self, *, images: int, batch_size: int, steps: int) -> GenerateConfig:
-        """What fulora draws; the others follow it."""
-        return GenerateConfig(
-            per_class=images,
-            planes=(PLANE,),
-            image_size_px=self.given.size,
-            steps=steps,
-            batch_size=batch_size,
-            device=self.given.device,
-            max_rejected=1.0,
-        )
-
-    def run(self, side: str, cfg: GenerateConfig) -> Table:
-        """Seconds and processor seconds an image, loading aside."""
-        self.runs += 1
-        out = self.folder / f"run{self.runs}"
-        draw = {"pipeline": self._pipeline, "pipeline_batched": self._batched, "fulora": self._fulora}[side](out, cfg)
-        wall, processor = time.perf_counter(), time.process_time()
-        draw()
-        seconds = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
-        assert len(list(out.rglob(f"*{PLANE}_*.png"))) == cfg.per_class, f"{side} drew another number of images"
-        return {key: value / cfg.per_class for key, value in seconds.items()}
-
-    def _pipeline(self, out: Path, cfg: GenerateConfig) -> Callable[[], None]:
-        pipe = self._loaded(fused=False)
-        return lambda: _drawn(pipe, out, cfg, at_once=1)
-
-    def _batched(self, out: Path, cfg: GenerateConfig) -> Callable[[], None]:
-        pipe = self._loaded(fused=True)
-        if self.given.device == "cuda":
-            pipe.unet.to(memory_format=torch.channels_last)
-            pipe.vae.to(memory_format=torch.channels_last)
-            pipe.unet = torch.compile(pipe.unet, mode="max-autotune", fullgraph=True)
-            pipe.vae.decode = torch.compile(pipe.vae.decode, mode="max-autotune", fullgraph=True)
-            _drawn(pipe, self.folder / "warm", cfg.model_copy(update={"per_class": cfg.batch_size}), cfg.batch_size)
-        return lambda: _drawn(pipe, out, cfg, at_once=cfg.batch_size)
-
-    def _loaded(self, *, fused: bool) -> Pipeline:
-        pipe = load_backbone(self.backbone)
-        with quiet():
-            pipe.load_lora_weights(self.folder, weight_name=self.lora.name)
-            if fused:
-                pipe.fuse_lora()
-                pipe.unload_lora_weights()
-        pipe.scheduler = build_sampler(pipe.scheduler.config, "dpm++")
-        dtype = torch.bfloat16 if self.given.device == "cuda" else torch.float32
-        return pipe.to(self.given.device, dtype)
-
-    def _fulora(self, out: Path, cfg: GenerateConfig) -> Callable[[], None]:
-        used = BackboneUsed(name="bench", digest=weights_digest(self.backbone))
-        job = Job(out, cfg, Ingredients(self.backbone, used, loras=(lora_source(self.lora, 1.0),)))
-        begin(job)
-        if self.given.device == "cuda":
-            painter_of(job).draw([Draft(PLANE, 0)])
-        return lambda: _nothing(generate_set(job, InProcess()))
-
-
-def _nothing(missing: Sequence[object]) -> None:
-    assert not missing
-
-
-def _drawn(pipe: Pipeline, out: Path, cfg: GenerateConfig, at_once: int) -> None:
-    """Pictures of the pipeline's own loop, saved as a script would save them."""
-    out.mkdir(exist_ok=True)
-    for first in range(0, cfg.per_class, at_once):
-        numbers = range(first, min(first + at_once, cfg.per_class))
-        width, height = cfg.size
-        with as_numpy_2():
-            images = pipe(
-                [cfg.prompts[PLANE]] * len(numbers),
-                num_inference_steps=cfg.steps,
-                guidance_scale=cfg.guidance_scale,
-                width=width,
-                height=height,
-                generator=[torch.Generator().manual_seed(number) for number in numbers],
-            ).images
-        for number, image in zip(numbers, images, strict=True):
-            image.save(out / f"{PLANE}_{number}.png")
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Iterable[float]) -> dict[str, float]:
     """Median, lowest, highest."""
-    named = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    known = list(values)
+    named = {"median": statistics.median(known), "min": min(known), "max": max(known)}
     return {name: float(f"{value:.4g}") for name, value in named.items()}
 
 
-def compare(bench: Bench, repeats: int) -> Table:
-    """Images a second of every side, and how many times those of the others fulora draws, turn by turn."""
-    given = bench.given
-    cfg = bench.config(images=given.images, batch_size=given.batch_size, steps=given.steps)
-    found: dict[str, list[Table]] = {side: [] for side in SIDES}
-    for turn in range(repeats):
-        for side in SIDES if turn % 2 == 0 else reversed(SIDES):
-            found[side].append(bench.run(side, cfg))
-    kinds = {"wall": "seconds", "processor": "processor_seconds"}
-    return {
-        "images": given.images,
-        "batch_size": given.batch_size,
-        "steps": given.steps,
-        "size": given.size,
-        "images_per_second": {side: spread([1 / run["seconds"] for run in runs]) for side, runs in found.items()},
-        "fulora_is_faster": {
-            side: {
-                kind: spread([theirs[key] / ours[key] for ours, theirs in zip(found["fulora"], runs, strict=True)])
-                for kind, key in kinds.items()
-            }
-            for side, runs in found.items()
-            if side != "fulora"
-        },
-    }
+def hours(images_per_second: float, device: str) -> Table:
+    """What a million images take on this machine; time goes with images, so other numbers follow by proportion."""
+    taken = float(f"{1e6 / images_per_second / 3600:.4g}")
+    return {"hours": taken, "gpu_hours": taken if device == "cuda" else None}
 
 
-def by_batch(bench: Bench, sizes: Sequence[int], repeats: int) -> Table:
-    """Images a second of fulora by batch size: medians."""
-    table = {}
-    for size in sizes:
-        images = max(size, bench.given.images // size * size)
-        cfg = bench.config(images=images, batch_size=size, steps=bench.given.steps)
-        runs = [bench.run("fulora", cfg) for _ in range(repeats)]
-        table[str(size)] = spread([1 / run["seconds"] for run in runs])
+# --- the sides against each other
+
+
+def compare(bench: Bench, given: argparse.Namespace) -> Table:
+    """Images a second of every side, and how many times as fast fulora is, turn by turn."""
+    base, limit = bench.base, peak_tflops()
+    found = {side: [run[0] for run in runs] for side, runs in bench.turns(given.sides, [base]).items()}
+    tflop = tflop_an_image(bench.folder / BACKBONE, base)
+    rows = {}
+    for side, runs in found.items():
+        rates = spread(1 / run["seconds_an_image"] for run in runs)
+        rows[side] = {
+            "images_per_second": rates,
+            "processor_seconds_an_image": spread(run["processor_seconds_an_image"] for run in runs),
+            "share_of_peak_flops": round(rates["median"] * tflop / limit, 4) if limit else None,
+            "peak_mb": max(run["peak_mb"] for run in runs),
+            "drawn": runs[0]["drawn"],
+            "a_million_images": hours(rates["median"], base.device),
+        }
+        if side != "fulora" and "fulora" in found:
+            rows[side]["gray_levels_from_fulora"] = differences(bench.folder / DRAWN, side)
+    others = [side for side in given.sides if side != "fulora" and "fulora" in found]
+    ratios = {f"fulora / {side}": _ratios(found["fulora"], found[side]) for side in others}
+    return {**vars(base), "tflop_an_image": round(tflop, 5), "sides": rows, "ratios": ratios}
+
+
+def _ratios(ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> Table:
+    return {kind: spread(b[key] / a[key] for a, b in zip(ours, theirs, strict=True)) for kind, key in KINDS.items()}
+
+
+def differences(drawn: Path, side: str) -> dict[str, float]:
+    """Between the pictures of a side, as gray ones, and fulora's, of 255 levels: proof that they are the same."""
+    pairs = zip(*(sorted((drawn / name / "0").rglob(PICTURES)) for name in ("fulora", side)), strict=True)
+    found = [np.abs(_gray(ours) - _gray(theirs)) for ours, theirs in pairs]
+    return {"mean": round(float(np.mean(found)), 3), "largest": round(float(np.max(found)), 1)}
+
+
+def _gray(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    pixels = np.asarray(Image.open(path), dtype=float)
+    return pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+
+
+def tflop_an_image(backbone: Path, setting: Setting) -> float:
+    """All guided steps of the UNet, and the decoder, counted by torch, 2 FLOP a multiplication."""
+    pipe = load_backbone(backbone)
+    unet, vae, side = pipe.unet.to("meta"), pipe.vae.to("meta"), setting.size_px // pipe.vae_scale_factor
+    latents = torch.empty(2, unet.config.in_channels, side, side, device="meta")
+    states = torch.empty(2, pipe.tokenizer.model_max_length, unet.config.cross_attention_dim, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as step:
+        unet(latents, torch.zeros(1, device="meta"), states)
+    with torch.no_grad(), FlopCounterMode(display=False) as decoding:
+        vae.decode(latents[:1])
+    return float(setting.steps * step.get_total_flops() + decoding.get_total_flops()) / 1e12
+
+
+# --- what it costs
+
+
+def by_batch_size(bench: Bench, given: argparse.Namespace) -> Table:
+    """Images a second by batch size, of the sides that have one."""
+    largest = max(given.batch_sizes)
+    settings = [replace(bench.base, images=-(-largest // size) * size, batch_size=size) for size in given.batch_sizes]
+    found = bench.turns(BATCHED, settings)
+    table: Table = {}
+    for place, setting in enumerate(settings):
+        runs = {side: [run[place] for run in found[side]] for side in BATCHED}
+        rates = {side: spread(1 / run["seconds_an_image"] for run in some) for side, some in runs.items()}
+        ratios = _ratios(runs["fulora"], runs["pipeline_batched"])
+        table[str(setting.batch_size)] = {"images_per_second": rates, "fulora / pipeline_batched": ratios}
     return table
 
 
-def by_steps(bench: Bench, steps: Sequence[int], repeats: int) -> Table:
-    """Seconds an image against steps, and the straight line through the medians."""
-    given = bench.given
-    medians = []
-    for count in steps:
-        cfg = bench.config(images=given.images, batch_size=given.batch_size, steps=count)
-        medians.append(statistics.median(bench.run("fulora", cfg)["processor_seconds"] for _ in range(repeats)))
-    slope, intercept = np.polyfit(steps, medians, 1)
-    return {
-        "steps": list(steps),
-        "processor_seconds_an_image": [float(f"{value:.4g}") for value in medians],
-        "line": {"a_step": float(f"{slope:.3g}"), "besides": float(f"{intercept:.3g}")},
+def cost(bench: Bench, given: argparse.Namespace) -> Table:
+    """What fulora takes against steps and against images, each varied alone, and the straight lines."""
+    base = bench.base
+    varied = {
+        "steps": [replace(base, steps=count) for count in STEPS],
+        "images": [replace(base, images=base.batch_size * count) for count in (1, 2, 4)],
     }
+    settings = [setting for some in varied.values() for setting in some]
+    runs = bench.turns(["fulora"], settings)["fulora"]
+    taken = {  # by setting, wall and processor
+        key: {setting: statistics.median(run[n][key] for run in runs) for n, setting in enumerate(settings)}
+        for key in KINDS.values()
+    }
+    table: Table = {"base": vars(base)}
+    for name, some in varied.items():
+        values = [getattr(setting, name) for setting in some]
+        table[name] = {"values": values}
+        for kind, key in KINDS.items():
+            y = [taken[key][setting] * (setting.images if name == "images" else 1) for setting in some]
+            what = f"{kind}_seconds" + ("" if name == "images" else "_an_image")
+            table[name] |= {what: [float(f"{value:.4g}") for value in y], f"{what}_line": line(values, y)}
+    seconds = {setting.steps: taken[KINDS["wall"]][setting] for setting in varied["steps"]}
+    return table | {"a_million_images": {steps: hours(1 / value, base.device) for steps, value in seconds.items()}}
 
 
-def by_processes(bench: Bench, counts: Sequence[int]) -> Table:
-    """Wall seconds of whole commands, loading included, by the number of processes."""
-    given, table = bench.given, {}
-    for count in counts:
-        out = bench.folder / f"processes{count}"
-        command = [
-            sys.executable, "-m", "pipelines", "generate", "--backbone", str(bench.backbone), "--lora", str(bench.lora),
-            "--plane", PLANE, "--count", str(4 * given.images), "--size", str(given.size), "--out", str(out), "--quiet",
-            "--processes", str(count), f"batch_size={given.batch_size}", f"steps={given.steps}", "shard_batches=1",
-            f"device={given.device}", "max_rejected=1",
-        ]  # fmt: skip
-        threads = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // count))}
-        started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | threads)
-        table[str(count)] = {"images": 4 * given.images, "seconds": round(time.perf_counter() - started, 1)}
-    return table
+def by_processes(bench: Bench, given: argparse.Namespace) -> Table:
+    """Whole commands by the number of processes, each for one batch a process and for many, which tells drawing apart.
+
+    What the pictures in between took is drawing; what is left of the time is start-up, loading, and putting together.
+    """
+    size = bench.base.batch_size
+    many = 2 * max(given.processes) * size
+    found: dict[int, list[Numbers]] = {count: [] for count in given.processes}
+    for turn in range(bench.repeats):
+        for count in given.processes if turn % 2 == 0 else reversed(given.processes):
+            few = count * size
+            short, whole = _command_seconds(bench, count, few), _command_seconds(bench, count, many)
+            rate = (many - few) / (whole - short)
+            found[count].append({"seconds": whole, "drawing": rate, "besides": whole - many / rate})
+    first = found[given.processes[0]]
+    table = {
+        str(count): {
+            "threads_a_process": _threads(count),
+            "seconds": spread(run["seconds"] for run in runs),
+            "images_per_second_drawing": spread(run["drawing"] for run in runs),
+            "seconds_besides_drawing": spread(run["besides"] for run in runs),
+            "times_as_fast_drawing": spread(b["drawing"] / a["drawing"] for a, b in zip(first, runs, strict=True)),
+        }
+        for count, runs in found.items()
+    }
+    return {"images": many, "batch_size": size, "processes": table}
 
 
-def machine() -> Table:
-    """What it was measured on, and with."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "cores": cores(), "threads": torch.get_num_threads(), "system": platform.machine(), "gpu": gpu, **versions()
-    }  # fmt: skip
+def _threads(processes: int) -> int:
+    return max(1, torch.get_num_threads() // processes)
+
+
+def _command_seconds(bench: Bench, processes: int, images: int) -> float:
+    base, out = bench.base, bench.folder / "commanded"
+    shutil.rmtree(out, ignore_errors=True)
+    values = {"steps": base.steps, "batch_size": base.batch_size, "shard_batches": 1, "device": base.device}
+    values |= {"max_rejected": 1, "compile": base.config().compile, "threads": _threads(processes)}
+    command = [sys.executable, "-m", "pipelines", "generate", "--backbone", str(bench.folder / BACKBONE), "--quiet"]
+    command += ["--lora", str(bench.folder / LORA), "--plane", PLANE, "--count", str(images), "--out", str(out)]
+    command += ["--size", str(base.size_px), "--processes", str(processes)]
+    command += [f"{key}={value}" for key, value in values.items()]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": str(_threads(processes))}
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    seconds = time.perf_counter() - started
+    print(f"  {processes} processes: {seconds:.1f} s for {images} images", file=sys.stderr, flush=True)
+    return seconds
+
+
+# --- all of it
+
+PARTS: dict[str, Callable[[Bench, argparse.Namespace], Table]] = {
+    "sides": compare,
+    "batch_sizes": by_batch_size,
+    "cost": cost,
+    "processes": by_processes,
+}
 
 
 def options() -> argparse.Namespace:
-    """What was asked for."""
+    """What was asked for; what was not said depends on the backbone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", choices=["embedded", "sd15"], default="embedded")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--size", type=int, help="64 px, or 512 px for sd15")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=20)
+    parser.add_argument("--images", type=int, help="40, or 128 for sd15; a multiple of the batch size")
+    parser.add_argument("--batch-size", type=int, help="20, or 32 for sd15")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch-sizes", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32])
-    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--compiling", choices=["documented", "quick"], default="documented")
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    given.size = given.size or (512 if given.backbone == "sd15" else 64)
+    full = given.backbone == "sd15"
+    given.size = given.size or (512 if full else 64)
+    given.images = given.images or (128 if full else 40)
+    given.batch_size = given.batch_size or (32 if full else 20)
+    if given.images % given.batch_size:
+        parser.error(f"--images {given.images} is no multiple of --batch-size {given.batch_size}: one would be in part")
     return given
 
 
 def main() -> None:
-    """Measure, print, and write this part of the result."""
+    """Measure, print, and write these parts of the result."""
     given = options()
-    with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), given)
-        sides = compare(bench, given.repeats)
-        found = {
-            "command": " ".join(["python benchmarks/generate.py", *(Path(word).name for word in sys.argv[1:])]),
-            "machine": machine(),
-            "sides": sides,
-            "hours_a_million_images": round(1e6 / sides["images_per_second"]["fulora"]["median"] / 3600, 1),
-            "images_per_second_by_batch_size": by_batch(bench, given.batch_sizes, given.repeats),
-            "cost_by_steps": by_steps(bench, [10, 25, 50], given.repeats),
-            "processes": by_processes(bench, given.processes),
-        }
-    before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {"sd15, cuda": None}
+    key = f"{given.backbone}, {given.device}"
+    base = Setting(given.images, given.batch_size, given.steps, given.size, given.device, given.compiling)
+    command = " ".join(["python benchmarks/generate.py", *(Path(word).name for word in sys.argv[1:])])
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {**before, f"{given.backbone}, {given.device}": found}
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), base, given.repeats)
+        prepare(bench.folder, given.backbone)
+        for part in given.parts:
+            found = {"command": command, "machine": machine(), "repeats": given.repeats, **PARTS[part](bench, given)}
+            print(json.dumps({part: found}, indent=1), flush=True)
+            before = json.loads(given.out.read_text(encoding="utf-8")) if given.out.is_file() else {}
+            result = {"sd15, cuda": NO_GPU, **before}
+            kept = {known: value for known, value in result.get(key, {}).items() if known in PARTS}
+            result[key] = {**kept, part: found}
+            given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
