@@ -32,7 +32,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (done.returncode, done.stdout) == (0, f"{folder}\n")
     said = [line.strip() for line in done.stderr.splitlines()]
     assert said[0].startswith("computed on cpu (")
-    assert said[0].endswith("): fp32, contiguous, 2 at once")
+    assert said[0].endswith("): fp32, contiguous, 2 at once, 1 thread")
     assert said[1].startswith("synthetic: 6 of 6 images, ")
     assert len(said) == 2
     return folder

@@ -41,7 +41,14 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, start_new_session=True, preexec_fn=_hears_ctrl_c, **pipes
+    )
+
+
+def _hears_ctrl_c() -> None:
+    """A shell makes what it starts in the background deaf to it, and what that starts as well."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def seen(parent: subprocess.Popen[str], happened: Callable[[], bool]) -> list[psutil.Process]:

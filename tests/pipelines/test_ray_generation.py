@@ -97,10 +97,7 @@ def test_a_node_dies_while_it_draws(tmp_path: Path, cluster: Any, alone: dict[st
         time.sleep(0.01)
     cluster.remove_node(busy[0], allow_graceful=False)
     assert len(list((out / "train" / "images").glob("*"))) < 14
-    while running.poll() is None:
-        most = max(most, held_bytes())
-        time.sleep(0.1)
-    said = running.communicate(timeout=60)
+    said = running.communicate(timeout=100)
     cluster.add_node(**NODE)
     assert (running.returncode, said[0]) == (0, f"{out}\n"), said[1]
     assert tree(out) == alone  # nothing is lost, nothing is there twice
@@ -165,6 +162,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("FULORA_SLOW" not in os.environ, reason="takes 80 s; FULORA_SLOW=1 runs it")
 def test_the_smoke_study_has_the_artifacts_of_a_run_without_ray(tmp_path: Path, cluster: Any) -> None:
     command = ("run", "smoke", "--json", "--work")
     assert called(*command, tmp_path / "one").code == 0

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from fulora import progress
+from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion import job as jobs
+from fulora.diffusion import painter
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.generation import generate_set
@@ -21,6 +23,7 @@ from fulora.diffusion.job import Job
 from fulora.diffusion.lora import add_lora, all_lora_parameters
 from fulora.diffusion.lora_files import save_lora
 from fulora.diffusion.recipe import BackboneUsed
+from fulora.diffusion.sample import image_seed
 from fulora.engine import InProcess
 
 CALLS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "fcntl.flock"}
@@ -99,11 +102,19 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def run(backbone: Path, out: Path, part: tuple[int, int] = (0, 1), dies_at: int = 0, told: Path | None = None) -> None:
+def run(
+    backbone: Path,
+    out: Path,
+    part: tuple[int, int] = (0, 1),
+    dies_at: int = 0,
+    told: Path | None = None,
+    twins: bool = False,
+) -> None:
     """Draw a part; die before the `dies_at`-th call of the file system on the set's folder, counted from 1.
 
     Args:
         told: a file to write the number of such calls into.
+        twins: the first picture of each shard looks like that of the shard before it, and has to be drawn again.
     """
     torch.set_num_threads(1)
     progress.show(False)
@@ -117,7 +128,13 @@ def run(backbone: Path, out: Path, part: tuple[int, int] = (0, 1), dies_at: int 
             if calls == dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    if twins:
+        painter.image_seed = _twin_seed  # type: ignore[assignment]
     sys.addaudithook(count)
-    generate_set(job(backbone, out), InProcess(), part=part)
+    generate_set(job(backbone, out, max_rejected=1.0 if twins else 0.2), InProcess(), part=part)
     if told is not None:
         told.write_text(str(calls))
+
+
+def _twin_seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int) -> int:
+    return image_seed(cfg, plane, index if index % 2 or attempt else 0, attempt)

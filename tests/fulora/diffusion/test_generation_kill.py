@@ -1,5 +1,6 @@
 """kill -9 at many calls of the file system, and parts by several processes: always the same bytes in the folder."""
 
+import json
 import multiprocessing
 import random
 import shutil
@@ -89,6 +90,19 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, s
         assert ended(start(tmp_path / "set", (0, 1), draw.randrange(5, 60))) in (KILLED, 0)
     assert ended(start(tmp_path / "set")) == 0
     assert tree(tmp_path / "set") == expected
+
+
+def test_a_run_killed_while_it_puts_together_a_set_with_equal_pictures(tmp_path: Path, start: Start) -> None:
+    """Six shards of eight are made anew then: at any of their calls, the set is the same in the end."""
+    assert ended(start(tmp_path / "whole", (0, 1), 0, tmp_path / "calls", True)) == 0
+    expected, calls = tree(tmp_path / "whole"), int((tmp_path / "calls").read_text())
+    assert json.loads(expected["gate.json"])["drawn"] == 16 + 6
+    out = tmp_path / "set"
+    for dies_at in random.Random(3).sample(range(calls // 2, calls - 15), 10):
+        assert ended(start(out, (0, 1), dies_at, None, True)) == KILLED
+        assert ended(start(out, (0, 1), 0, None, True)) == 0
+        assert tree(out) == expected, dies_at
+        shutil.rmtree(out)
 
 
 def test_two_processes_one_of_which_is_killed_are_one_run(tmp_path: Path, start: Start, whole: Whole) -> None:
