@@ -9,7 +9,7 @@ from shutil import rmtree
 
 from fulora import progress
 from fulora.config import digest, identity
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
 from fulora.diffusion.gate import GATE, Fault, GateCounts
 from fulora.diffusion.ingredients import start_rows
@@ -28,7 +28,7 @@ from fulora.diffusion.job import (
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
 from fulora.diffusion.shard_writer import REJECTED, make_shard, told_when_full
-from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
+from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
 from fulora.engine import Engine
 from fulora.environment import versions
 from fulora.training import pick_device
@@ -170,6 +170,9 @@ def put_together(job: Job) -> None:
             images = ImageSet.write_rows(job.out, _rows(job), tainted_by=_patients(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
+            for path in (job.out / "train" / METADATA, job.out / TAINT, job.out / OVERVIEW):
+                if path.is_file():
+                    synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
             said = GateCounts(images=images, drawn=drawn, rejected=rejected)
             write_whole(job.out / GATE, said.model_dump_json(indent=1))

@@ -23,6 +23,7 @@ def may_mount(folder: Path) -> bool:
     return subprocess.run(tried, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_set_goes_on_from_any_place_at_which_the_disk_was_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path
 ) -> None:
