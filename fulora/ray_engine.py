@@ -9,9 +9,10 @@ import platform
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
-from typing import TypeVar
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,6 +22,9 @@ RETRIES = 3
 
 ANSWERS_S = 5
 """Seconds that a cluster has to answer. Ray itself would try for twelve minutes."""
+
+POLL_S = 0.5
+"""Seconds after which a SIGTERM that came during a call of Ray is heard at the latest."""
 
 
 class RayMissingError(ValueError):
@@ -53,9 +57,8 @@ class Ray:
             raise RayMissingError("--engine ray needs Ray: pip install 'fulora[ray]'") from error
         if not ray.is_initialized():
             _answering(os.environ.get("RAY_ADDRESS", ""))
-            on_sigterm = signal.getsignal(signal.SIGTERM)
-            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in the place of the command line's
+            with _sigterm_after():
+                ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
         self.cpus, self.gpus = cpus, gpus
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
@@ -73,11 +76,15 @@ class Ray:
 
         self._check()
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_run)
-        waiting = [task.remote(os.getcwd(), function, item) for item in items]
+        with _sigterm_after():
+            waiting = [task.remote(os.getcwd(), function, item) for item in items]
         try:
             for result in waiting:
                 with redirect_stdout(sys.stderr):  # for what Ray prints of workers that died
-                    found = result.future().result()  # `ray.get` makes exit code 1 of any that a signal asks for
+                    while not _ready(result):
+                        pass
+                    with _sigterm_after():
+                        found = ray.get(result)
                 yield found
         except RayTaskError as error:
             raise error.cause from error
@@ -99,6 +106,34 @@ class Ray:
                 f"a task asks for {self.cpus:g} CPUs and {self.gpus:g} GPUs, and no node of the Ray cluster has them "
                 f"({there}); lower --cpus or --gpus"
             )
+
+
+def _ready(result: Any) -> bool:
+    """Whether a task has ended, or does so in a moment."""
+    import ray
+
+    with _sigterm_after():
+        return bool(ray.wait([result], timeout=POLL_S)[0])
+
+
+@contextmanager
+def _sigterm_after() -> Iterator[None]:
+    """SIGTERM comes after what is inside, and its handler stays.
+
+    Ray puts its own handler in the place of the command line's, and what a handler raises inside a call of Ray ends the
+    process with exit code 1 or a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if came.is_set():
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _answering(address: str) -> None:

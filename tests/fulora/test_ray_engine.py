@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,6 +127,21 @@ def test_what_no_node_has_is_refused_at_once(engine: Ray, cpus: float, gpus: flo
     with pytest.raises(ValueError, match=message):
         next(Ray(cpus=cpus, gpus=gpus).map(abs, [1]))
     assert time.monotonic() - started < 2
+
+
+def test_sigterm_ends_with_the_exit_code_that_its_handler_asks_for(engine: Ray) -> None:
+    """Raised inside `ray.get`, it would be exit code 1."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(75))
+    try:
+        for after in (0.2, 0.5, 0.8):
+            kill = threading.Timer(after, os.kill, (os.getpid(), signal.SIGTERM))
+            kill.start()
+            with pytest.raises(SystemExit) as ended:
+                list(engine.map(time.sleep, [1.5]))
+            assert ended.value.code == 75
+            kill.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # --- a study
