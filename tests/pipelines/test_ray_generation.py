@@ -80,10 +80,18 @@ def drawing(cluster: Any, out: Path) -> list[Any]:
 
     def at_it(node: Any) -> bool:
         workers = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
-        files = (file.path for worker in workers for file in worker.open_files())
+        files = (file for worker in workers for file in opened(worker))
         return any(Path(file).parent == out / ".work" / "locks" and "-0" in file for file in files)
 
     return [node for node in cluster.worker_nodes if at_it(node)]
+
+
+def opened(worker: psutil.Process) -> list[str]:
+    """The files a worker holds open; none if it has ended since it was listed."""
+    try:
+        return [file.path for file in worker.open_files()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def test_a_node_dies_while_it_draws(tmp_path: Path, cluster: Any, alone: dict[str, bytes]) -> None:
