@@ -62,6 +62,17 @@ class Models(NamedTuple):
     clip: ClipWeights | Source
 
 
+def foundations(config: BackboneConfig) -> tuple[str, ...]:
+    """Weights from outside, by name, of which it is not known what they were trained on."""
+    match config:
+        case Folders():
+            return f"Stable Diffusion in {config.diffusion.name}", f"CLIP in {config.clip.name}"
+        case Hub():
+            return config.diffusion.name, config.clip.name
+        case Demo() | OnSite():
+            return ()
+
+
 def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Models:
     """The study's backbone and CLIP; trained on site where the config says so.
 

@@ -12,7 +12,7 @@ from fulora.config import Config, Runtime
 from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Predictions, Report, ScoreConfig, Scores
+from fulora.data.results import PROMPT, LeakTable, Predictions, Report, ScoreConfig, Scores
 from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
@@ -20,10 +20,11 @@ from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import segmentation
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed
-from pipelines.backbones import BackboneConfig, OnSite, get_models
+from pipelines.backbones import BackboneConfig, OnSite, foundations, get_models
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import curated
 from pipelines.stages.assess import AssessConfig, assess
+from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.report import ReportConfig, report
@@ -91,9 +92,12 @@ class FuLoraConfig(Config):
 
     @model_validator(mode="after")
     def _arms_are_told_apart(self) -> "FuLoraConfig":
-        taken = sorted({REAL, HYBRID, "prompt"} & set(self.arms))
+        taken = sorted({REAL, HYBRID, PROMPT} & set(self.arms))
         if taken:
             raise ValueError(f"arms: {', '.join(taken)} is there already; give another name")
+        doubtful = sorted(name for name in self.arms if " - " in name)
+        if doubtful:
+            raise ValueError(f"arms: {doubtful[0]!r} would read as a difference of two arms; write it without ' - '")
         unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
         if unknown:
             raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {', '.join(self.all_arms())}")
@@ -102,6 +106,17 @@ class FuLoraConfig(Config):
     def all_arms(self) -> dict[str, ArmConfig]:
         """What classifiers are trained on, by name."""
         return arms_of(self.mix, self.arms, self.ratios, self.crossed_with_augmentation)
+
+    def swept(self) -> dict[str, float]:
+        """Added images per real one of the arms that differ from `hybrid` in nothing else, and of `real`."""
+        if isinstance(self.mix.ratio, dict):
+            return {}
+        names = {ratio: f"{HYBRID}, ratio {ratio:g}" for ratio in self.ratios}
+        return {
+            REAL: 0.0,
+            **{name: ratio for ratio, name in names.items() if ratio not in (0, self.mix.ratio)},
+            HYBRID: self.mix.ratio,
+        }
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
@@ -117,8 +132,10 @@ class FuLoraConfig(Config):
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
     real = curated(cfg.planes, cfg.data_root, work)
+    shown = real if cfg.lora_images is None else curated(cfg.lora_images, cfg.data_root, work)
+    leaks = check(cfg, work, real, shown)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    loras = train_loras(cfg, work, real, backbone)
+    loras = train_loras(cfg, work, real, shown, backbone)
     lora = loras["LoRA"]
     synthetic = work.each(
         {
@@ -128,13 +145,14 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     )
     fidelity = work.run(assess, cfg.assess, real=real, synthetic=synthetic)
     classifiers, predictions = compare(cfg, work, real, synthetic)
-    predictions["prompt"] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
+    predictions[PROMPT] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
 
     scores: dict[str, Scores] = {
         "generation": fidelity,
         "classification": work.run(score, cfg.score, predictions=predictions),
     }
-    curves: dict[str, Artifact] = {**loras, **classifiers}
+    compared = [f"{arm}, seed {cfg.classifier_seeds[0]}" for arm in cfg.score.contrast]
+    curves: dict[str, Artifact] = {**loras, **{name: classifiers[name] for name in compared}}
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
     if heads:
         scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
@@ -146,6 +164,8 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         synthetic=synthetic,
         scores=scores,
         predictions=predictions,
+        ratios=cfg.swept(),
+        leaks=leaks,
         curves=curves,
         heads=heads.images if heads else None,
         masks=heads.masks if heads else None,
@@ -153,11 +173,22 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     )
 
 
+def check(cfg: FuLoraConfig, work: Workspace, real: ImageSet, shown: ImageSet) -> LeakTable:
+    """The leak gate: every set of real images that something is fitted to, against the test split of `real`.
+
+    Args:
+        shown: what the LoRA is trained on.
+    """
+    trained_on = {"classifiers and tuned CLIPs": real, "LoRA": shown}
+    if isinstance(cfg.backbone, OnSite):
+        trained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
+    return work.run(check_leaks, tested_on=real, trained_on=trained_on, foundations=foundations(cfg.backbone))
+
+
 def train_loras(
-    cfg: FuLoraConfig, work: Workspace, real: ImageSet, backbone: Backbone | Source
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, images: ImageSet, backbone: Backbone | Source
 ) -> dict[str, LoraWeights]:
     """The study's LoRA and those of other ranks. Nobody in the validation or test split of `real` is trained on."""
-    images = real if cfg.lora_images is None else curated(cfg.lora_images, cfg.data_root, work)
     prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None)
     configs = {"LoRA": cfg.lora}
     for rank in cfg.other_ranks:

@@ -1,122 +1,199 @@
-"""Classification scores with patient-clustered intervals: of an arm, of each site, and of one arm against another."""
+"""Classification scores of a study, with patient-clustered intervals: of every arm, and of arms against a baseline."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from fulora.data.labels import PLANES
-from fulora.data.results import Prediction, Protocol, Role, Score, ScoreConfig
-from fulora.metrics.classification import accuracy, macro_auc, macro_f1, restricted
+from fulora.data.results import PROMPT, PredictionFacts, Predictions, Role, Score, ScoreConfig
+from fulora.metrics.answers import Answers, Prior, decision_rules
+from fulora.metrics.comparison import ComparisonRow, compare
 from fulora.metrics.paired_tests import holm
-from fulora.metrics.statistics import (
-    DIFFERENCE,
-    RIGHT_OR_WRONG,
-    Interval,
-    Span,
-    cluster_bootstrap,
-    seed_bootstrap,
-    sign_flip_test,
+from fulora.metrics.scorecard import (
+    Sampling,
+    ScoreRow,
+    decision_scores,
+    group_scores,
+    legacy_scores,
+    scorecard,
 )
 
+COMPARED = ("accuracy", "macro F1", "macro one-vs-rest AUC")
+"""Scores of which arms are compared; the declared contrast is of the first."""
+ONCE = "without pictures that stand twice"
 
+
+@dataclass(frozen=True)
 class Arm:
-    """The predictions of one arm as arrays: `true` (n,), `probabilities` (seeds, n, 5), `patients` and `sites` (n,)."""
+    """The predictions of one arm.
 
-    def __init__(self, name: str, seeds: Sequence[Sequence[Prediction]]) -> None:
-        self.name = name
-        self.true = np.array([PLANES.index(row.plane) for row in seeds[0]])
-        self.probabilities = np.array([[row.probabilities for row in rows] for rows in seeds])
-        self.patients = np.array([row.patient_key for row in seeds[0]])
-        self.sites = np.array([row.site for row in seeds[0]])
-        self.labels = sorted(set(self.true.tolist()))
-        self.correct = (self.probabilities.argmax(2) == self.true).astype(float)
+    Attributes:
+        machines: one an image; "" where it is not known.
+        repeated: images whose very pixels also stand in another row.
+        facts: how the predictions were made, the same for all training seeds.
+    """
 
-    def score(self, name: str, interval: Interval, note: str, group: str = "all") -> Score:
-        """A row of the results table."""
-        protocol: Protocol = "prompt" if self.name == "prompt" else "transfer"
-        return Score.of(
-            interval,
-            note=note,
-            name=name,
-            arm=self.name,
-            protocol=protocol,
-            group=group,
-            n_seeds=len(self.probabilities),
-        )
+    name: str
+    answers: Answers
+    machines: Shaped[np.ndarray, " n"]
+    repeated: Bool[np.ndarray, " n"]
+    facts: PredictionFacts
+
+    @property
+    def labels(self) -> list[int]:
+        """The planes that an image truly shows; scores are averaged over these."""
+        return self.answers.shown(range(len(PLANES)))
+
+    def prior(self, config: ScoreConfig) -> Prior | None:
+        """The priors that decisions are adjusted to; None where the config asks for none, or training's is unknown."""
+        if config.prior is None or self.facts.training_prior is None:
+            return None
+        target = np.array([config.prior.get(plane, 0.0) for plane in PLANES])
+        return Prior(np.array(self.facts.training_prior), target / target.sum())
+
+
+def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
+    """The arm of some training seeds' predictions.
+
+    Raises:
+        ValueError: the seeds predict other images, or were made in different ways.
+    """
+    tables = [item.rows() for item in seeds]
+    facts = [item.facts() for item in seeds]
+    first = tables[0]
+    if any([row.image_id for row in rows] != [row.image_id for row in first] for rows in tables):
+        raise ValueError(f"arm {name!r}: its training seeds predict different images; give predictions of one test set")
+    if len({item.protocol for item in facts}) > 1:
+        raise ValueError(f"arm {name!r}: its training seeds follow several protocols; give them as several arms")
+    probabilities = np.array([[row.probabilities for row in rows] for rows in tables])
+    digests, place, counts = np.unique([row.sha256 for row in first], return_inverse=True, return_counts=True)
+    answers = Answers(
+        names=PLANES,
+        true=np.array([PLANES.index(row.plane) for row in first]),
+        decided=probabilities.argmax(axis=2),
+        probabilities=probabilities,
+        patients=np.array([row.patient_key for row in first]),
+        sites=np.array([row.site for row in first]),
+    )
+    repeated = (counts[place] > 1) & (digests[place] != "")
+    return Arm(name, answers, np.array([row.machine for row in first]), repeated, facts[0])
 
 
 def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
-    """Accuracy, macro F1 and AUC of an arm, and its accuracy on each site."""
-    shown = ", ".join(PLANES[label] for label in arm.labels)
-    limited = [restricted(p, arm.labels) for p in arm.probabilities]
-
-    def interval(of_seed: Callable[[int, np.ndarray], float]) -> Interval:
-        seeds = range(len(arm.probabilities))
-        return cluster_bootstrap(
-            lambda images: sum(of_seed(seed, images) for seed in seeds) / len(seeds),
-            arm.patients, strata=arm.sites, draws=config.draws, seed=config.seed, level=config.level,
-        )  # fmt: skip
-
-    decided = arm.probabilities.argmax(2)
-    f1 = interval(lambda s, i: macro_f1(arm.true[i], decided[s, i], arm.labels))
-    rows = [
-        arm.score("accuracy", _accuracy(arm, slice(None), config), "decision among all five planes"),
-        arm.score("macro F1", f1, f"mean over {shown}; decision among all five planes"),
-    ]
-    if len(arm.labels) > 1:
-        among = interval(lambda s, i: accuracy(arm.true[i], limited[s][i].argmax(1)))
-        auc = interval(lambda s, i: macro_auc(arm.true[i], limited[s][i], arm.labels))
-        rows += [
-            arm.score("accuracy among the planes shown", among, f"decision among {shown}"),
-            arm.score("macro AUC", auc, f"one-vs-rest from probabilities, mean over {shown}"),
-        ]
-    sites = sorted(set(arm.sites.tolist()))
-    return rows + [arm.score("accuracy", _accuracy(arm, arm.sites == s, config), "one site", s) for s in sites]
-
-
-def _accuracy(arm: Arm, chosen: np.ndarray | slice, config: ScoreConfig) -> Interval:
-    return _mean(arm.correct[:, chosen], arm.patients[chosen], arm.sites[chosen], config, RIGHT_OR_WRONG)
-
-
-def _mean(values: np.ndarray, patients: np.ndarray, sites: np.ndarray, config: ScoreConfig, span: Span) -> Interval:
-    """Mean and interval of per-image values (seeds, n): over seeds and patients, or patients for one seed."""
-    draws, seed, level = config.draws, config.seed, config.level
-    if len(values) > 1:
-        return seed_bootstrap(values, patients, strata=sites, draws=draws, seed=seed, level=level, span=span)
-
-    def mean(images: np.ndarray) -> float:
-        return float(values[0, images].mean())
-
-    return cluster_bootstrap(mean, patients, strata=sites, draws=draws, seed=seed, level=level, span=span)
+    """All scores of an arm: over all images by every rule, by plane, site and machine, and with each picture once."""
+    sampling, labels = _sampling(config), arm.labels
+    answers, prior = arm.answers, arm.prior(config)
+    rows = scorecard(answers, labels, prior, sampling)
+    if any(arm.machines):
+        machines = np.where(arm.machines == "", "unknown", arm.machines)
+        rows += group_scores(answers, decision_rules(answers, labels, prior)[:1], labels, machines, "machine", sampling)
+    if arm.repeated.any() and not arm.repeated.all():
+        alone = answers.of(~arm.repeated)
+        rule = decision_rules(alone, labels, None)[0]
+        found = decision_scores(alone, rule, alone.shown(labels), sampling, ONCE)
+        rows += [row for row in found if row.name == "accuracy"]
+    if config.legacy_auc:
+        rows += legacy_scores(answers, labels, sampling)
+    return [_score(arm, row) for row in rows]
 
 
 def contrasts(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
-    """The declared contrast in accuracy, then every other arm minus the baseline, corrected by Holm over these."""
-    declared, baseline = (arms[name] for name in config.contrast)
-    others = [
-        arm
-        for name, arm in arms.items()
-        if name not in (*config.contrast, "prompt") and len(arm.probabilities) == len(baseline.probabilities)
+    """The declared contrast, whole and by site; then others in accuracy (corrected by Holm), macro F1 and AUC.
+
+    Every arm is compared with the contrast's baseline, and an adapted CLIP also with the one it was, by prompts.
+    """
+    compared = {pair: _compared(arms[pair[0]], arms[pair[1]], config) for pair in _pairs(arms, config.contrast)}
+    own = {pair: next(row for row in rows if row.name == COMPARED[0]) for pair, rows in compared.items()}
+    tested = [pair for pair, row in own.items() if pair != config.contrast and row.p is not None]
+    corrected = dict(zip(tested, holm([own[pair].p or 0.0 for pair in tested]), strict=True))
+    return [
+        _difference(arms[pair[0]], arms[pair[1]], row, pair == config.contrast, corrected.get(pair), len(tested))
+        for pair, rows in compared.items()
+        for row in rows
     ]
-    first, *found = (_contrast(arm, baseline, config) for arm in (declared, *others))
-    corrected = iter(holm([p for _, p in found if p is not None]))
-    rows = [_said(*first, "declared", "declared before the run")]
-    for row, p in found:
-        by_holm = "exploratory" if p is None else f"exploratory; by Holm over {len(found)} p = {next(corrected):.4f}"
-        rows.append(_said(row, p, "exploratory", by_holm))
-    return rows
 
 
-def _contrast(arm: Arm, baseline: Arm, config: ScoreConfig) -> tuple[Score, float | None]:
-    """Accuracy of an arm minus that of its baseline on the same images, seed by seed; p of the sign-flip test."""
-    gain = _mean(arm.correct - baseline.correct, baseline.patients, baseline.sites, config, DIFFERENCE)
-    row = arm.score(f"accuracy, {arm.name} minus {baseline.name}", gain, "")
-    row = row.model_copy(update={"arm": f"{arm.name} - {baseline.name}"})
-    if gain.clusters < 2:
-        return row, None
-    return row, sign_flip_test(baseline.correct.mean(0), arm.correct.mean(0), baseline.patients, seed=config.seed)
+def _pairs(arms: Mapping[str, Arm], declared: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    yield declared
+    for name, arm in arms.items():
+        if name not in declared and _pairable(arm, arms[declared[1]]):
+            yield name, declared[1]
+        if arm.facts.protocol == "adapted" and PROMPT in arms and (name, PROMPT) != declared:
+            yield name, PROMPT
 
 
-def _said(row: Score, p: float | None, role: Role, what: str) -> Score:
-    test = "" if p is None else f"sign-flip permutation of patients, these training seeds as given: p = {p:.4f}"
-    return row.model_copy(update={"role": role, "note": "; ".join(filter(None, (what, test, row.note)))})
+def _pairable(one: Arm, other: Arm) -> bool:
+    """As many training seeds, or nothing that was trained on one side."""
+    seeds = len(one.answers.decided), len(other.answers.decided)
+    return seeds[0] == seeds[1] or any(
+        arm.facts.protocol == "prompt" and count == 1 for arm, count in zip((one, other), seeds, strict=True)
+    )
+
+
+def _compared(arm: Arm, baseline: Arm, config: ScoreConfig) -> list[ComparisonRow]:
+    """The rows of a comparison that a study tells: the scores of `COMPARED`, and accuracy of each site."""
+    seeds = max(len(arm.answers.decided), len(baseline.answers.decided))
+    ours, other = (_repeated(item.answers, seeds) for item in (arm, baseline))
+    rows = compare(ours, other, arm.labels, None, _sampling(config))
+    first = rows[0].rule
+    kept = [row for row in rows if row.name in COMPARED and (row.rule == first or row.name == COMPARED[2])]
+    whole = (arm.name, baseline.name) == config.contrast
+    return [row for row in kept if whole or row.group == "all"]
+
+
+def _repeated(answers: Answers, seeds: int) -> Answers:
+    """What has no training seed says the same under every one."""
+    if len(answers.decided) == seeds or answers.probabilities is None:
+        return answers
+    return replace(
+        answers,
+        decided=np.repeat(answers.decided, seeds, axis=0),
+        probabilities=np.repeat(answers.probabilities, seeds, axis=0),
+    )
+
+
+def _difference(
+    arm: Arm, baseline: Arm, row: ComparisonRow, declared: bool, by_holm: float | None, tested: int
+) -> Score:
+    """A score of a comparison; only accuracy over all images is declared, or corrected over the arms."""
+    first = row.name == COMPARED[0] and row.group == "all"
+    role: Role = "declared" if declared and first else "exploratory"
+    p_holm = by_holm if first else row.p_holm
+    said = ["declared before the run" if role == "declared" else "exploratory"]
+    if p_holm is not None:
+        over = "sites" if not first else "1 comparison" if tested == 1 else f"{tested} comparisons"
+        said.append(f"p adjusted by Holm over {over}")
+    if row.mcnemar is not None and first:
+        said.append(f"clustered McNemar p = {row.mcnemar.p_obuchowski:.4f}")
+    if row.detectable and first:
+        said.append(f"least difference found with 80 % power: {row.detectable:.3f}")
+    if row.p is not None:
+        said.append(f"{row.test}, these training seeds as given")
+    name = f"{row.name}, {arm.name} minus {baseline.name}"
+    found = _of(arm, row, name, "; ".join(said), len(baseline.answers.decided))
+    return found.model_copy(update={"arm": f"{arm.name} - {baseline.name}", "role": role, "p": row.p, "p_holm": p_holm})
+
+
+def _score(arm: Arm, row: ScoreRow) -> Score:
+    rules = decision_rules(arm.answers, arm.labels, None)
+    plain = row.rule == rules[0].name or row.rule.startswith(("probabilities", "own"))
+    over = "" if row.group.startswith("plane ") else f"; over {', '.join(row.labels)}"
+    return _of(arm, row, row.name if plain else f"{row.name}, {row.rule}", f"{row.rule}{over}")
+
+
+def _of(arm: Arm, row: ScoreRow | ComparisonRow, name: str, note: str, seeds: int = 1) -> Score:
+    return Score.of(
+        row.interval if isinstance(row, ScoreRow) else row.difference,
+        name=name,
+        arm=arm.name,
+        protocol=arm.facts.protocol,
+        group=row.group,
+        n_seeds=max(seeds, len(arm.answers.decided)),
+        note=note,
+    )
+
+
+def _sampling(config: ScoreConfig) -> Sampling:
+    return Sampling(config.draws, config.seed, config.level, config.permutations)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image as Pil
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
+from fulora.data.overlap import Overlap
 from fulora.data.splits import Member, clusters
 from fulora.stage import Artifact
 
@@ -24,7 +25,10 @@ Protocol = Literal["prompt", "transfer", "adapted", "fewshot", "generation", "se
 Role = Literal["", "declared", "exploratory"]
 """Of a comparison: whether it was declared before the run."""
 
-TABLE = "table.jsonl"
+PROMPT = "prompt"
+"""The arm of the CLIP that is asked by prompts alone."""
+
+TABLE, FACTS = "table.jsonl", "facts.json"
 
 
 class Prediction(Config):
@@ -33,11 +37,30 @@ class Prediction(Config):
     image_id: str
     patient_key: str
     site: str
+    machine: str = ""
+    sha256: str = ""
     plane: Plane
     probabilities: tuple[float, ...]
 
 
-def write_predictions(folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"]) -> None:
+class PredictionFacts(Config):
+    """How predictions were made.
+
+    Attributes:
+        protocol: by prompts, transferred, adapted, or with a few patients of the population tested on.
+        training_prior: shares of the planes, in the order of `PLANES`, as training drew them; None where nothing was
+            trained, or where it is not known.
+        about: what else a reader must know, such as the set of prompts and the rule for "other".
+    """
+
+    protocol: Protocol
+    training_prior: tuple[float, ...] | None = None
+    about: str = ""
+
+
+def write_predictions(
+    folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"], facts: PredictionFacts
+) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
@@ -45,6 +68,7 @@ def write_predictions(folder: Path, rows: Sequence[Image], probabilities: Float[
     of = clusters([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows])
     keys = [of[row.patient_key] for row in rows]
     write_table(folder, [_prediction(*given) for given in zip(rows, keys, probabilities, strict=True)])
+    (folder / FACTS).write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classes"]) -> Prediction:
@@ -52,6 +76,8 @@ def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classe
         image_id=row.image_id,
         patient_key=patient_key,
         site=row.site,
+        machine=row.machine,
+        sha256=row.sha256,
         plane=row.plane,
         probabilities=tuple(float(value) for value in values),
     )
@@ -71,7 +97,13 @@ class Measurement(Config):
 
 
 class Score(Config):
-    """A number a table may show: with its interval, what it was computed from, and under which protocol."""
+    """A number a table may show: with its interval, what it was computed from, and under which protocol.
+
+    Attributes:
+        role: of a comparison: declared before the run, or exploratory.
+        p: two-sided, of the comparison's test; the note names it.
+        p_holm: adjusted by Holm over the comparisons that the note names.
+    """
 
     name: str
     arm: str
@@ -86,6 +118,8 @@ class Score(Config):
     n_seeds: int = 1
     note: str = ""
     role: Role = ""
+    p: float | None = None
+    p_holm: float | None = None
 
     @classmethod
     def of(
@@ -113,14 +147,28 @@ class ScoreConfig(Config):
     """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws.
 
     Attributes:
+        permutations: of patients in each test; the least p is 1 over one more.
         contrast: an arm and its baseline: the one comparison of classifiers that was declared before the run. All
             others are exploratory.
+        prior: shares of the planes where the classifiers are to be used, to which a decision is adjusted as well.
+            Declared here, never read from the images tested on. A plane that is not named has none.
+        legacy_auc: also FU-LoRA's published AUC, which is wrong, to compare with their table.
     """
 
     draws: PositiveInt = 2000
     level: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
+    permutations: PositiveInt = 9999
     contrast: tuple[str, str] = ("hybrid", "real")
+    prior: dict[Plane, NonNegativeFloat] | None = None
+    legacy_auc: bool = False
+
+    @field_validator("prior")
+    @classmethod
+    def _shares(cls, value: dict[Plane, float] | None) -> dict[Plane, float] | None:
+        if value is not None and not sum(value.values()) > 0:
+            raise ValueError("the shares of the planes are numbers of 0 or more, one of them above 0")
+        return value
 
 
 @dataclass(frozen=True)
@@ -130,6 +178,10 @@ class Predictions(Artifact):
     def rows(self) -> list[Prediction]:
         """All predictions, in the order of the image set."""
         return [Prediction.model_validate_json(line) for line in _lines(self.path)]
+
+    def facts(self) -> PredictionFacts:
+        """How they were made."""
+        return PredictionFacts.model_validate_json((self.path / FACTS).read_bytes())
 
 
 @dataclass(frozen=True)
@@ -158,6 +210,15 @@ class Scores(Artifact):
     def rows(self) -> list[Score]:
         """All scores."""
         return [Score.model_validate_json(line) for line in _lines(self.path)]
+
+
+@dataclass(frozen=True)
+class LeakTable(Artifact):
+    """What every training input shares with the test set."""
+
+    def rows(self) -> list[Overlap]:
+        """One row a training input."""
+        return [Overlap.model_validate_json(line) for line in _lines(self.path)]
 
 
 @dataclass(frozen=True)

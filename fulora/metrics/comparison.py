@@ -17,7 +17,6 @@ from fulora.metrics.scorecard import Sampling, averaged, interval_of
 from fulora.metrics.statistics import DIFFERENCE, Interval, Span, WeightedStatistic, sign_flip_test
 from fulora.metrics.weighted_scores import Values, Weights
 
-PERMUTATIONS = 9999
 SIGN_FLIP, SWAP = "sign flip of patients", "swap of patients"
 
 
@@ -101,7 +100,7 @@ def _of_means(
     p = None
     if len(np.unique(answers.patients)) > 1:
         pair = theirs.mean(axis=0), mine.mean(axis=0)
-        p = sign_flip_test(*pair, answers.patients, draws=PERMUTATIONS, seed=sampling.seed)
+        p = sign_flip_test(*pair, answers.patients, draws=sampling.permutations, seed=sampling.seed)
     difference = interval_of(answers, gains, sampling, span)
     return ComparisonRow(name, rule, _names(answers, labels), "all", difference, p, SIGN_FLIP)
 
@@ -146,7 +145,7 @@ def _of_any_score(
     gains = [partial(_gain, statistic) for statistic in stacked]
     p = None
     if len(np.unique(answers.patients)) > 1:
-        p = swap_test(stacked, answers.patients, draws=PERMUTATIONS, seed=sampling.seed)
+        p = swap_test(stacked, answers.patients, draws=sampling.permutations, seed=sampling.seed)
     difference = interval_of(answers, gains, sampling)
     return ComparisonRow(name, rule, _names(answers, labels), "all", difference, p, SWAP)
 

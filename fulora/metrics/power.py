@@ -70,7 +70,7 @@ def paired_power(
 def detectable_difference(
     variation: PairedVariation, sizes: Int[np.ndarray, " k"], *, power: float = 0.8, alpha: float = 0.05
 ) -> float:
-    """Least true difference of accuracy that is found with `power`; 1 or less.
+    """Least true difference of accuracy that is found with `power`, 0..1; 0 where the pilot's patients do not vary.
 
     The models are taken to differ on as many images as in `variation`, or on as many as the difference demands.
 
@@ -84,4 +84,5 @@ def detectable_difference(
         needed = PairedVariation(max(variation.discordant, difference), variation.correlation)
         return paired_power(difference, needed, sizes, alpha=alpha) - power
 
-    return float(brentq(excess, 1e-9, 1.0))
+    least = 1e-9
+    return 0.0 if excess(least) > 0 else float(brentq(excess, least, 1.0))

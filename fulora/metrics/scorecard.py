@@ -31,11 +31,12 @@ AS_GIVEN = "probabilities as given"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How intervals are drawn."""
+    """Bootstrap draws of an interval, their seed, its level; and how often a test permutes patients."""
 
     draws: int = 2000
     seed: int = 0
     level: float = 0.95
+    permutations: int = 9999
 
 
 @dataclass(frozen=True)

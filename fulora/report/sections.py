@@ -7,11 +7,10 @@ import numpy as np
 
 from fulora.data.labels import PLANES, Plane
 from fulora.data.manifest import Image, ImageSet
-from fulora.data.results import MaskSet, Measurement, Prediction, Score
+from fulora.data.results import MaskSet, Measurement, Score
 from fulora.diffusion.gate import read_counts
 from fulora.report.figures import (
     plot_bland_altman,
-    plot_confusion,
     plot_image_grid,
     plot_intervals,
 )
@@ -76,35 +75,6 @@ def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
 def _some(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.ndarray]:
     rows = [row for row in images.rows() if row.plane == plane and row.split == split]
     return [images.pixels(row) for row in rows[:: max(1, len(rows) // count)][:count]]
-
-
-def classification_section(
-    predictions: Mapping[str, Sequence[Sequence[Prediction]]], scores: Sequence[Score]
-) -> Section:
-    """Scores by arm and site, and a confusion matrix an arm (all seeds together)."""
-    overall = [score for score in scores if score.group == "all"]
-    sites = [score for score in scores if score.group != "all"]
-    tables = [score_table(overall, "Classification of the unseen population", LEVEL)]
-    if sites:
-        tables.append(score_table(sites, "Accuracy by site", LEVEL))
-    accuracy = [score for score in overall if score.name == "accuracy"]
-    plot = plot_intervals(
-        [score.arm for score in accuracy], [score.value for score in accuracy],
-        [score.low for score in accuracy], [score.high for score in accuracy], quantity="accuracy",
-    )  # fmt: skip
-    figures = [Figure("accuracy", plot, "Accuracy on the unseen population, by arm.")]
-    for arm, seeds in predictions.items():
-        matrix = np.zeros((len(PLANES), len(PLANES)), dtype=np.int64)
-        for row in (row for rows in seeds for row in rows):
-            matrix[PLANES.index(row.plane), int(np.argmax(row.probabilities))] += 1
-        note = f"{arm}: rows are true planes, columns decisions; counts over {len(seeds)} seeds."
-        figures.append(Figure(f"confusion-{arm}", plot_confusion(matrix, list(PLANES), arm), note))
-    text = (
-        "prompt: a CLIP asked by text alone. All others: classifiers trained on one population and tested on another "
-        "(transfer), with the same architecture and number of steps; hybrid adds synthetic images to the same real "
-        "ones. One contrast was declared before the run; the others are exploratory."
-    )
-    return Section("Does synthetic data help on people never seen?", (text,), tuple(tables), tuple(figures))
 
 
 def segmentation_section(

@@ -83,8 +83,12 @@ def score_table(scores: Sequence[Score], title: str, caption: str) -> Table:
     compact = len(kinds) == 1 or (len(kinds) <= MAX_SCORE_COLUMNS and len(lines) > 1 and len(lines) < len(scores))
     marks, notes = _notes(scores)
     header, rows = _by_arm(scores, marks) if compact else _by_score(scores, marks)
-    raw = (_RAW_FIELDS, *(tuple(_raw(getattr(score, field)) for field in _RAW_FIELDS) for score in scores))
-    return Table(title, caption, *_without_idle_group(header, rows), notes, raw)
+    return Table(title, caption, *_without_idle_group(header, rows), notes, raw_lines(scores))
+
+
+def raw_lines(scores: Sequence[Score]) -> tuple[tuple[str, ...], ...]:
+    """Every field of every score, unrounded, header first: what the CSV of a table holds."""
+    return (_RAW_FIELDS, *(tuple(_raw(getattr(score, field)) for field in _RAW_FIELDS) for score in scores))
 
 
 def _kind(score: Score) -> tuple[str, str]:

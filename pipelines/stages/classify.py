@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Predictions, write_predictions
+from fulora.data.results import PredictionFacts, Predictions, write_predictions
 from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
@@ -16,5 +16,6 @@ def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Pred
     from fulora.data.loaders import load_pixels
 
     rows = images.rows("test")
-    write_predictions(out, rows, predict(load_classifier(classifier.path), load_pixels(images, rows)))
+    found = predict(load_classifier(classifier.path), load_pixels(images, rows))
+    write_predictions(out, rows, found, PredictionFacts(protocol="transfer"))
     return Predictions(out, "")

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
-from fulora.data.results import MaskSet, Measurements, Predictions, Report, Scores
+from fulora.data.results import LeakTable, MaskSet, Measurements, Predictions, Report, Scores
 from fulora.stage import Artifact, stage
 
 
@@ -19,7 +19,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=2)
+@stage(version=3)
 def report(
     out: Path,
     config: ReportConfig,
@@ -27,6 +27,8 @@ def report(
     synthetic: Mapping[str, ImageSet],
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
+    ratios: Mapping[str, float],
+    leaks: LeakTable,
     curves: Mapping[str, Artifact],
     heads: ImageSet | None,
     masks: MaskSet | None,
@@ -36,9 +38,11 @@ def report(
 
     Args:
         scores: `generation`, `classification` and, with heads, `segmentation`.
+        ratios: added images per real one of the arms that differ in nothing else.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
     from fulora.report import sections
+    from fulora.report.classification import classification_section
     from fulora.report.page import write_report
     from fulora.report.training import training_section
 
@@ -46,7 +50,7 @@ def report(
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
-        sections.classification_section(tables, rows["classification"]),
+        classification_section(tables, rows["classification"], ratios, leaks.rows()),
     ]
     if heads is not None and masks is not None and measurements is not None:
         found = measurements.rows()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.clip.config import ZeroShotConfig
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Predictions, write_predictions
+from fulora.data.results import PredictionFacts, Predictions, write_predictions
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
@@ -20,5 +20,6 @@ def zero_shot(out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWei
     rows = images.rows("test")
     model, _, tokenizer = load_clip(clip.path)
     weights = classifier(model, tokenizer, {plane: config.prompts[plane] for plane in PLANES})
-    write_predictions(out, rows, predict(model, weights, load_pixels(images, rows), config.batch_size))
+    found = predict(model, weights, load_pixels(images, rows), config.batch_size)
+    write_predictions(out, rows, found, PredictionFacts(protocol="prompt"))
     return Predictions(out, "")

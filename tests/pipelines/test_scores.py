@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fulora.classification.scores import read_arm
 from fulora.data.labels import PLANES
 from fulora.data.results import (
+    FACTS,
     Measurement,
     Measurements,
     Prediction,
+    PredictionFacts,
     Predictions,
     Score,
     ScoreConfig,
@@ -20,7 +23,7 @@ from fulora.data.results import (
 from pipelines.stages.score import score
 from pipelines.stages.score_heads import score_heads
 
-CONFIG = ScoreConfig(draws=100)
+CONFIG = ScoreConfig(draws=100, permutations=999)
 PATIENTS, PER_PATIENT = 40, 5
 SHOWN = PLANES[:4]
 
@@ -53,6 +56,8 @@ def predictions(folder: Path, kind: str, seeds: int) -> list[Predictions]:
             for n, values in enumerate(probabilities(kind, seed).tolist())
         ]
         write_table(out, rows)
+        facts = PredictionFacts(protocol="prompt" if kind == "shy" else "transfer", training_prior=(0.2,) * 5)
+        (out / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")
         made.append(Predictions(out, f"{kind}{seed}"))
     return made
 
@@ -79,7 +84,8 @@ def one(rows: Sequence[Score], name: str, arm: str, group: str = "all") -> Score
     return found
 
 
-NAMES = ("accuracy", "accuracy among the planes shown", "macro F1", "macro AUC")
+AMONG, AUC = "accuracy, 4-way, among the labels", "macro one-vs-rest AUC"
+NAMES = ("accuracy", AMONG, "macro F1", AUC)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +95,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_perfect_classifier_scores_1(rows: list[Score], name: str) -> None:
-    """With no error to resample, Clopper and Pearson's bound of 40 of 40 patients."""
+    """With no error to resample, Clopper and Pearson's bound of 40 of 40 patients; none of other scores."""
     found = one(rows, name, "hybrid")
-    low = pytest.approx(0.025 ** (1 / PATIENTS)) if name == "accuracy" else 1.0
-    assert (found.value, found.low, found.high) == (1.0, low, 1.0)
+    low = pytest.approx(0.025 ** (1 / PATIENTS))
+    assert (found.value, found.low, found.high) == (1.0, *((low, 1.0) if "accuracy" in name else (None, None)))
 
 
-@pytest.mark.parametrize(
-    ("name", "chance"), [("accuracy", 0.2), ("accuracy among the planes shown", 0.25), ("macro AUC", 0.5)]
-)
+@pytest.mark.parametrize(("name", "chance"), [("accuracy", 0.2), (AMONG, 0.25), (AUC, 0.5)])
 def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, chance: float) -> None:
     found = one(rows, name, "real")
     assert found.low is not None
@@ -109,26 +113,27 @@ def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, chanc
 
 def test_what_is_decided_among_all_five_planes_and_what_among_those_shown(rows: list[Score]) -> None:
     assert one(rows, "accuracy", "prompt").value == 0.0
-    assert one(rows, "accuracy among the planes shown", "prompt").value == 1.0
-    assert one(rows, "macro AUC", "prompt").value == 1.0
+    assert one(rows, AMONG, "prompt").value == 1.0
+    assert one(rows, AUC, "prompt").value == 1.0
     assert one(rows, "macro F1", "prompt").value == 0.0
-    assert "abdomen, brain, femur, thorax" in one(rows, "macro F1", "prompt").note
-    assert "five planes" in one(rows, "accuracy", "prompt").note
+    assert one(rows, "rate of deciding other", "prompt").value == 1.0
+    assert one(rows, "macro F1", "prompt").note.startswith("5-way, own decision; over abdomen, brain, femur, thorax; ")
 
 
 def test_every_row_says_what_it_was_computed_from(rows: list[Score]) -> None:
     for row in rows:
-        assert row.protocol == ("prompt" if row.arm == "prompt" else "transfer")
+        assert row.protocol == ("prompt" if row.arm.startswith("prompt") else "transfer")
         assert row.n_seeds == (1 if row.arm == "prompt" else 2)
-        half = row.group in ("A", "B")
-        assert row.n_patients == (PATIENTS // 2 if half else PATIENTS)
-        assert row.n_images == row.n_patients * PER_PATIENT
+        assert row.n_patients == (PATIENTS // 2 if row.group.startswith("site") else PATIENTS)
+        if not row.group.startswith("plane"):
+            assert row.n_images == row.n_patients * PER_PATIENT
         assert row.unit == "1"
-    assert len(rows) == 3 * (len(NAMES) + 2) + 1
+    keys = [(row.name, row.arm, row.group) for row in rows]
+    assert len(keys) == len(set(keys))
 
 
 def test_sites_add_up_to_the_whole(rows: list[Score]) -> None:
-    sites = [one(rows, "accuracy", "real", site).value for site in "AB"]
+    sites = [one(rows, "accuracy", "real", f"site {site}").value for site in "AB"]
     assert np.mean(sites) == pytest.approx(one(rows, "accuracy", "real").value)
 
 
@@ -138,7 +143,8 @@ def test_the_contrast_is_hybrid_minus_real(rows: list[Score], tmp_path: Path) ->
     assert gain.value == pytest.approx(1 - one(rows, "accuracy", "real").value)
     assert gain.low is not None
     assert gain.low > 0.6
-    assert "p = 0.0001" in gain.note
+    assert (gain.p, gain.p_holm, gain.role) == (0.001, None, "declared")
+    assert "clustered McNemar p = 0.0000; least difference found with 80 % power: 0." in gain.note
     loss = one(scored(tmp_path, {"real": "perfect", "hybrid": "guess"}), name, "hybrid - real")
     assert loss.value == pytest.approx(-gain.value)
     assert loss.high is not None
@@ -149,7 +155,7 @@ def test_equal_arms_have_no_contrast(tmp_path: Path) -> None:
     same = one(scored(tmp_path, {"real": "guess", "hybrid": "guess"}), "accuracy, hybrid minus real", "hybrid - real")
     bound = pytest.approx(1 - 0.025 ** (1 / PATIENTS))
     assert (same.value, -(same.low or 0), same.high) == (0.0, bound, bound)
-    assert "p = 1.0000" in same.note
+    assert same.p == 1.0
 
 
 def test_one_training_seed_is_enough(tmp_path: Path) -> None:
@@ -165,11 +171,11 @@ def test_a_site_with_one_patient_has_no_interval_and_says_why(tmp_path: Path) ->
         ]
 
     found = rescored(tmp_path, alone)
-    single = one(found, "accuracy", "real", "E")
+    single = one(found, "accuracy", "real", "site E")
     assert (single.low, single.high, single.n_images, single.n_patients) == (None, None, 3, 1)
-    assert single.note == "one site; no interval: a single patient"
+    assert single.note == "5-way, own decision; over abdomen, brain, femur; no interval: a single patient"
     assert one(found, "accuracy", "real").low is not None
-    assert one(found, "accuracy", "real", "A").low is not None
+    assert one(found, "accuracy", "real", "site A").low is not None
 
 
 def test_one_patient_in_all_still_has_scores(tmp_path: Path) -> None:
@@ -186,13 +192,14 @@ def test_a_plane_of_one_patient_has_no_interval_of_f1_and_says_why(tmp_path: Pat
     found = rescored(tmp_path, rare)
     assert one(found, "macro F1", "hybrid").value == 1.0
     assert one(found, "macro F1", "hybrid").low is None
-    assert "a class is so rare that" in one(found, "macro F1", "hybrid").note
+    assert "no interval: " in one(found, "macro F1", "hybrid").note
     assert (one(found, "accuracy", "hybrid").low or 0) > 0.9
 
 
 def test_a_single_plane_has_no_auc(tmp_path: Path) -> None:
     found = rescored(tmp_path, lambda rows: [row for row in rows if row.plane == "brain"])
-    assert {row.name for row in found} == {"accuracy", "macro F1", "accuracy, hybrid minus real"}
+    assert not [row for row in found if "AUC" in row.name]
+    assert one(found, "accuracy, hybrid minus real", "hybrid - real").p == 0.001
 
 
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
@@ -294,8 +301,64 @@ def test_the_declared_contrast_is_the_configs_and_others_are_exploratory(tmp_pat
     (tmp_path / "out").mkdir()
     config = CONFIG.model_copy(update={"contrast": ("copies", "real")})
     score.function(tmp_path / "out", config, given)
-    declared, exploratory = [row for row in Scores(tmp_path / "out", "").rows() if row.role]
+    found = [row for row in Scores(tmp_path / "out", "").rows() if row.role and row.group == "all"]
+    declared, *others = found
     assert (declared.arm, declared.role, declared.value) == ("copies - real", "declared", 0.0)
-    assert declared.note.startswith("declared before the run; sign-flip")
-    assert (exploratory.arm, exploratory.role) == ("hybrid - real", "exploratory")
-    assert exploratory.note.startswith("exploratory; by Holm over 1 p = 0.0001; sign-flip")
+    assert declared.note.startswith("declared before the run; clustered McNemar p = 1.0000; least difference")
+    assert {row.role for row in others} == {"exploratory"}
+    gain = one(others, "accuracy, hybrid minus real", "hybrid - real")
+    assert (gain.p, gain.p_holm) == (0.001, 0.001)
+    assert gain.note.startswith("exploratory; p adjusted by Holm over 1 comparison; ")
+    assert {row.name.split(",")[0] for row in others} == {"accuracy", "macro F1", AUC}
+
+
+def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_path: Path) -> None:
+    (made,) = predictions(tmp_path, "guess", 1)
+    rows = [
+        row.model_copy(update={"machine": "old" if n % 2 else "", "sha256": "x" if n < 10 else f"{n}"})
+        for n, row in enumerate(made.rows())
+    ]
+    write_table(made.path, rows)
+    prior = {"brain": 3.0, "abdomen": 1.0}
+    (tmp_path / "out").mkdir()
+    config = CONFIG.model_copy(update={"contrast": ("one", "other"), "prior": prior, "legacy_auc": True})
+    score.function(tmp_path / "out", config, {"one": [made], "other": [made]})
+    found = Scores(tmp_path / "out", "").rows()
+    whole = one(found, "accuracy", "one")
+    machines = [one(found, "accuracy", "one", f"machine {name}") for name in ("old", "unknown")]
+    assert sum(row.n_images for row in machines) == whole.n_images == 200
+    assert one(found, "accuracy", "one", "without pictures that stand twice").n_images == 190
+    values = np.array([row.probabilities for row in rows]) * [1, 3, 0, 0, 0]
+    right = np.mean([PLANES[v] == row.plane for v, row in zip(values.argmax(1), rows, strict=True)])
+    assert one(found, "accuracy, prior-adjusted", "one").value == pytest.approx(right)
+    assert "wrong" in one(found, "legacy FU-LoRA AUC (wrong, of hard decisions)", "one").name
+
+
+def test_an_adapted_clip_is_compared_with_the_one_it_was(tmp_path: Path) -> None:
+    given = {arm: predictions(tmp_path / arm, kind, n) for arm, kind, n in ARMS_OF_ALL_PROTOCOLS}
+    for made in given["tuned"]:
+        facts = made.facts().model_copy(update={"protocol": "adapted"})
+        (made.path / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    score.function(tmp_path / "out", CONFIG, given)
+    pairs = {row.arm for row in Scores(tmp_path / "out", "").rows() if row.role}
+    assert pairs == {"hybrid - real", "prompt - real", "tuned - real", "tuned - prompt"}
+
+
+ARMS_OF_ALL_PROTOCOLS = (("real", "guess", 2), ("hybrid", "perfect", 2), ("prompt", "shy", 1), ("tuned", "guess", 2))
+
+
+def test_an_arm_whose_seeds_differ_in_images_or_protocol_is_refused(tmp_path: Path) -> None:
+    first, second = predictions(tmp_path, "guess", 2)
+    write_table(second.path, second.rows()[::-1])
+    with pytest.raises(ValueError, match="arm 'real': its training seeds predict different images"):
+        read_arm("real", [first, second])
+    write_table(second.path, first.rows())
+    (second.path / FACTS).write_text('{"protocol": "fewshot"}', encoding="utf-8")
+    with pytest.raises(ValueError, match="arm 'real': its training seeds follow several protocols"):
+        read_arm("real", [first, second])
+
+
+def test_priors_add_up_to_something() -> None:
+    with pytest.raises(ValueError, match="one of them above 0"):
+        ScoreConfig(prior={"brain": 0.0})

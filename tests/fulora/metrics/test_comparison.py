@@ -85,10 +85,9 @@ def test_without_probabilities_own_decisions_are_compared() -> None:
     assert {row.name for row in rows} == {"accuracy", "macro F1"}
 
 
-def test_seeds_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "PERMUTATIONS", 199)
+def test_seeds_are_paired() -> None:
     ours, other = answers(2.0, 1, seeds=2), answers(1.4, 2, seeds=2)
-    rows = compare(ours, other, range(5), None, DRAWN)
+    rows = compare(ours, other, range(5), None, Sampling(draws=100, permutations=199))
     expected = np.mean(ours.decided == TRUE) - np.mean(other.decided == TRUE)
     assert rows[0].difference.value == pytest.approx(expected)
 

@@ -83,3 +83,11 @@ def test_bad_input_is_named() -> None:
         p.detectable_difference(variation, SIZES, power=0.01)
     with pytest.raises(ValueError, match="needs 2 clusters or more, got 1"):
         p.paired_variation(np.ones(2), np.ones(2), np.zeros(2))
+
+
+def test_patients_whose_differences_cancel_leave_nothing_to_detect() -> None:
+    """Each patient has one image that only a gets right and one that only b does: the sum never varies."""
+    first, second = np.tile([1.0, 0.0], 10), np.tile([0.0, 1.0], 10)
+    variation = p.paired_variation(first, second, np.repeat(np.arange(10), 2))
+    assert variation == p.PairedVariation(1.0, -1.0)
+    assert p.detectable_difference(variation, np.full(10, 2)) == 0.0

@@ -1,0 +1,76 @@
+"""The leak gate: who and what a test set shares with everything that a study's models were trained on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fulora.config import Config
+from fulora.data.manifest import Image
+
+SHOWN = 5
+
+
+class OverlapError(ValueError):
+    """Something that a test set holds was trained on. The message lists every training input that shares with it."""
+
+
+class Overlap(Config):
+    """What one training input shares with a test set.
+
+    Attributes:
+        images, patients: of the training input; None for weights from outside, whose data are not known.
+        shared_images: ids of test images whose very pixels, or whose id at the same source, were trained on.
+        shared_patients: keys of test patients who were trained on.
+    """
+
+    trained_on: str
+    images: int | None
+    patients: int | None
+    shared_images: tuple[str, ...] = ()
+    shared_patients: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what was trained on."""
+        return self.images is not None
+
+
+def overlap(name: str, training: Sequence[Image], test: Sequence[Image]) -> Overlap:
+    """What a training input shares with the test images; pictures of another size are told by source and id."""
+    patients = {row.patient_key for row in training if row.patient_key}
+    pixels, ids = {row.sha256 for row in training}, {(row.source, row.image_id) for row in training}
+    return Overlap(
+        trained_on=name,
+        images=len(training),
+        patients=len(patients),
+        shared_images=tuple(row.image_id for row in test if row.sha256 in pixels or (row.source, row.image_id) in ids),
+        shared_patients=tuple(sorted({row.patient_key for row in test} & patients)),
+    )
+
+
+def unknown(name: str) -> Overlap:
+    """Weights from outside: what they were trained on is not known."""
+    return Overlap(trained_on=name, images=None, patients=None)
+
+
+def overlaps(
+    trained_on: Mapping[str, Sequence[Image]], foundations: Iterable[str], test: Sequence[Image]
+) -> list[Overlap]:
+    """One row a training input, those that are not known last.
+
+    Raises:
+        OverlapError: a test image or patient was trained on.
+    """
+    rows = [overlap(name, training, test) for name, training in trained_on.items()]
+    wrong = [row for row in rows if row.shared_images or row.shared_patients]
+    if wrong:
+        lines = [_line(row) for row in wrong]
+        what = "Leave these patients out of training (role, limit or a split_file), or out of the test."
+        raise OverlapError("\n".join([*lines, what]))
+    return [*rows, *map(unknown, foundations)]
+
+
+def _line(row: Overlap) -> str:
+    images, patients = row.shared_images, row.shared_patients
+    return (
+        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were trained on, such as "
+        f"{', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
+    )
