@@ -31,6 +31,21 @@ class ArmConfig(Config):
     augment: bool | None = None
     synthetic_weight: PositiveFloat | None = None
 
+    @property
+    def said(self) -> str:
+        """What its classifiers are trained on, in a few words."""
+        if self.mix is None:
+            return "all real"
+        kept = {"all": "all real", "balanced": "real, as many of each plane", "none": "no real"}[self.mix.real]
+        ratio = self.mix.ratio if isinstance(self.mix.ratio, dict) else f"{self.mix.ratio:g}"
+        added = {
+            "none": "",
+            "hybrid": f" + {ratio} synthetic ({self.synthetic}) each",
+            "duplicated": f" + {ratio} copies each",
+            "augmented": f" + {ratio} augmented copies each",
+        }[self.mix.arm]
+        return kept + added
+
     def classifier(self, common: ClassifierConfig, seed: int) -> ClassifierConfig:
         """The config of its classifier with a seed."""
         own = {"balanced": self.balanced, "augment": self.augment, "synthetic_weight": self.synthetic_weight}

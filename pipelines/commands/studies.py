@@ -2,20 +2,15 @@
 
 import json
 import time
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fulora import progress
 from fulora.engine import InProcess
-from fulora.workspace import ReachedError, Step, Workspace
+from fulora.workspace import Step, Workspace
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
-
-if TYPE_CHECKING:
-    from fulora.config import Config
-    from pipelines.configs import Study
 
 ConfigName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
@@ -43,7 +38,8 @@ def run(
     cpus: CpusPerTask = 1,
     gpus: GpusPerTask = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make what the LoRA is trained on and say what training it will take.")
+        bool,
+        typer.Option("--dry-run", help="Say what every arm takes and what is cached, and what the LoRA will take."),
     ] = False,
 ) -> None:
     """Run a study: every stage whose artifact is not there yet. A killed run continues where it stopped.
@@ -68,7 +64,9 @@ def run(
     study.run(values, plan)
     plan.checked()
     if dry_run:
-        _say_what_training_takes(study, values, work)
+        from pipelines.commands.dry_run import say_what_it_takes
+
+        say_what_it_takes(study, values, plan)
         return
     total, started = len(plan.steps), time.monotonic()
     done = 0
@@ -89,25 +87,6 @@ def run(
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
-
-
-def _say_what_training_takes(study: "Study", values: "Config", work: Path) -> None:
-    """Make what stands before the study's LoRAs, and print the plan of each."""
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.material import read_material
-    from fulora.diffusion.plan import plan
-
-    load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_material)  # mostly, all LoRAs have the same
-    try:
-        study.run(values, Workspace(work, InProcess(), until="train_lora"))
-    except ReachedError as reached:
-        for name, call in reached.calls.items():
-            given = call.arguments
-            material = read(given["images"], given["prior"], given["tested_on"])
-            found = plan(given["config"], load(given["backbone"].path), material)
-            print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
-    else:
-        print("this study trains no LoRA; `fulora status` says what it would do")
 
 
 def _told(step: Step, seconds: float) -> dict[str, str | float | bool]:

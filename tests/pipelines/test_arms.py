@@ -36,6 +36,14 @@ def test_an_arm_changes_what_it_says_and_keeps_the_rest() -> None:
     assert ArmConfig().classifier(common, seed=0) == common
 
 
+def test_an_arm_says_what_it_is_trained_on() -> None:
+    assert ArmConfig().said == "all real"
+    assert ArmConfig(mix=MIX, synthetic="base").said == "all real + 2 synthetic (base) each"
+    assert ArmConfig(mix=MIX.model_copy(update={"real": "none"})).said == "no real + 2 synthetic (LoRA) each"
+    assert ArmConfig(mix=MixConfig(arm="none", real="balanced")).said == "real, as many of each plane"
+    assert ArmConfig(mix=MixConfig(arm="duplicated")).said == "all real + 1 copies each"
+
+
 def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for folder in ("fetal_planes_lora", "african/african_train", "hc18", "weights", "models"):
@@ -56,6 +64,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
     [
         ("arms={hybrid: {}}", "arms: hybrid is there already"),
         ("arms={prompt: {}}", "arms: prompt is there already"),
+        ("arms={a - b: {}}", "arms: 'a - b' would read as a difference of two arms"),
         ("score.contrast=[hybrid, copies]", r"score.contrast: no arm 'copies'; there are real, hybrid"),
         ("arms={half: {synthetic_weight: 0}}", "greater than 0"),
         ("arms={none: {mix: {real: none, arm: none}}}", "real=none leaves nothing to train on"),

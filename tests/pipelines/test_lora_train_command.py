@@ -116,7 +116,10 @@ def test_a_finished_lora_is_told_without_its_backbone(
     assert len(loaded) == 1
 
 
-def test_a_study_says_what_its_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+MADE = {"curate", "check_leaks"}
+
+
+def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [
         counting(monkeypatch, f"fulora.diffusion.{name}")
         for name in ("backbone.load_backbone", "material.read_material", "plan.plan")
@@ -124,9 +127,12 @@ def test_a_study_says_what_its_loras_will_take(tmp_path: Path, monkeypatch: pyte
     found = here("run", "smoke", "other_ranks=[4]", "--dry-run", "--work", f"{tmp_path}/work")
     assert [len(calls) for calls in parts] == [1, 1, 2]
     names = [line for line in found.stdout.splitlines() if not line.startswith(" ")]
-    assert names == ["LoRA:", "LoRA of rank 4:"]
+    assert names == ["4 trainings, 0 cached, 4 to do", "LoRA:", "LoRA of rank 4:"]
+    arms = [" ".join(line.split()) for line in found.stdout.splitlines()[1:3]]
+    assert arms[0] == "real all real 2 4 32 0 of 2 not known before one is done"
+    assert arms[1] == "hybrid all real + 1 synthetic (LoRA) each 2 4 32 0 of 2 not known before one is done"
     assert "4 steps of 2 images: 0.4 epochs" in found.stdout
-    assert {path.name.rpartition("-")[0] for path in (tmp_path / "work").iterdir() if path.name[0] != "."} == {"curate"}
+    assert {path.name.rpartition("-")[0] for path in (tmp_path / "work").glob("[!.]*")} == MADE
 
 
 def test_who_is_tested_on_is_not_trained_on(images: Path, tmp_path: Path) -> None:

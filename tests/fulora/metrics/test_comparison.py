@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from clustered_cohort import COUNTRIES, PATIENTS, SIZES
 
-from fulora.metrics import comparison
 from fulora.metrics.answers import Answers, Prior
 from fulora.metrics.comparison import ComparisonRow, compare
 from fulora.metrics.paired_tests import clustered_mcnemar, holm

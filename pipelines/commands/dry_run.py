@@ -1,0 +1,91 @@
+"""`fulora run --dry-run`: every arm with its steps, cost and what is cached, and what training the LoRAs takes."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING
+
+from fulora.engine import InProcess
+from fulora.stage import read_record
+from fulora.workspace import ReachedError, Step, Workspace
+
+if TYPE_CHECKING:
+    from fulora.config import Config
+    from pipelines.configs import Study
+
+ARM_STAGES = ("train_classifier", "tune_clip")
+"""The stages whose trainings are an arm's, one a seed."""
+
+
+def say_what_it_takes(study: "Study", values: "Config", plan: Workspace) -> None:
+    """Print the arms of a planned study, then make what stands before its LoRAs and print the plan of each."""
+    arms = [step for step in plan.steps if step.call.stage.name in ARM_STAGES]
+    if arms:
+        described = {name: arm.said for name, arm in values.all_arms().items()} if hasattr(values, "all_arms") else {}
+        _print_arms(arms, described)
+    _say_what_loras_take(study, values, plan.root)
+
+
+def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("arm", "trained on", "trainings", "steps each", "images shown", "cached", "still to do", box=None)
+    took = _seconds(steps)
+    for name, own in _by_arm(steps).items():
+        config = own[0].call.arguments["config"]
+        each = str(config.steps) if config.steps else f"{config.epochs} epochs"
+        shown = f"{len(own) * config.steps * config.batch_size:,}" if config.steps else "all, each epoch"
+        ready = sum(step.state == "ready" for step in own)
+        table.add_row(
+            name, described.get(name, ""), str(len(own)), each, shown, f"{ready} of {len(own)}", _cost(own, took)
+        )
+    Console(width=max(140, get_terminal_size().columns)).print(table)
+    total = sum(1 for step in steps if step.state != "ready")
+    print(f"{len(steps)} trainings, {len(steps) - total} cached, {total} to do")
+
+
+def _by_arm(steps: Sequence[Step]) -> dict[str, list[Step]]:
+    """The steps of each arm; labels are `stage (arm, seed N)`."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        label = step.label.removeprefix(f"{step.call.stage.name} (").removesuffix(")")
+        found.setdefault(label.rpartition(", seed ")[0] or label, []).append(step)
+    return found
+
+
+def _seconds(steps: Sequence[Step]) -> dict[str, float]:
+    """What a finished training of each stage took on average: all arms of a study cost alike."""
+    found: dict[str, list[float]] = {}
+    for step in steps:
+        if step.state == "ready":
+            found.setdefault(step.call.stage.name, []).append(float(read_record(step.artifact.path)["seconds"]))
+    return {stage: sum(took) / len(took) for stage, took in found.items()}
+
+
+def _cost(steps: Sequence[Step], took: Mapping[str, float]) -> str:
+    """Time of what is still to do, one after another; "" where there is nothing to do."""
+    missing = sum(step.state != "ready" for step in steps)
+    if not missing:
+        return ""
+    each = took.get(steps[0].call.stage.name)
+    return "not known before one is done" if each is None else f"about {missing * each / 60:.1f} min"
+
+
+def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
+    from fulora.diffusion.backbone import load_backbone
+    from fulora.diffusion.material import read_material
+    from fulora.diffusion.plan import plan
+
+    load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_material)  # mostly, all LoRAs have the same
+    try:
+        study.run(values, Workspace(work, InProcess(), until="train_lora"))
+    except ReachedError as reached:
+        for name, call in reached.calls.items():
+            given = call.arguments
+            material = read(given["images"], given["prior"], given["tested_on"])
+            found = plan(given["config"], load(given["backbone"].path), material)
+            print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
+    else:
+        print("this study trains no LoRA; `fulora status` says what it would do")

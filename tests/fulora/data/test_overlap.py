@@ -1,0 +1,53 @@
+"""The leak gate: a training input that shares a patient or a picture with the test set is found and refused."""
+
+import pytest
+
+from fulora.data.manifest import Image
+from fulora.data.overlap import Overlap, OverlapError, overlap, overlaps
+
+
+def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
+    return Image.model_validate(
+        {"file_name": f"{name}.png", "image_id": name, "plane": "brain", "split": "train", "origin": "real"}
+        | {"source": source, "site": "A", "patient": patient, "width": 8, "height": 8, "sha256": pixels}
+    )
+
+
+TEST = [image("t1", "p1", "x1"), image("t2", "p2", "x2")]
+
+
+def test_others_share_nothing() -> None:
+    found = overlap("real", [image("a", "p8", "y1"), image("b", "p8", "y2"), image("c", "p9", "y3")], TEST)
+    assert found == Overlap(trained_on="real", images=3, patients=2)
+    assert found.known
+
+
+@pytest.mark.parametrize(
+    ("trained", "images", "patients"),
+    [
+        (image("a", "p1", "y"), (), ("s/A/p1",)),
+        (image("a", "p9", "x2"), ("t2",), ()),
+        (image("t1", "p9", "of another size"), ("t1",), ()),
+        (image("t1", "p1", "y", source="another"), (), ()),
+    ],
+)
+def test_patients_pixels_and_ids_at_one_source_are_told(
+    trained: Image, images: tuple[str, ...], patients: tuple[str, ...]
+) -> None:
+    found = overlap("LoRA", [image("b", "p8", "y2"), trained], TEST)
+    assert (found.shared_images, found.shared_patients) == (images, patients)
+
+
+def test_all_that_leaks_is_refused_with_examples() -> None:
+    leaks = {"LoRA": [image("a", "p1", "y")], "classifiers": [image("b", "p8", "z")], "CLIP": [image("c", "p7", "x2")]}
+    with pytest.raises(OverlapError) as caught:
+        overlaps(leaks, ["SD"], TEST)
+    first, second, advice = str(caught.value).splitlines()
+    assert first == "LoRA: 0 images and 1 patients of the test set were trained on, such as s/A/p1"
+    assert second == "CLIP: 1 images and 0 patients of the test set were trained on, such as t2"
+    assert advice.startswith("Leave these patients out of training")
+
+
+def test_what_weights_from_outside_have_seen_is_not_known() -> None:
+    known, foundation = overlaps({"LoRA": [image("a", "p8", "y")]}, ["Stable Diffusion"], TEST)
+    assert (known.known, foundation.known, foundation.images) == (True, False, None)
