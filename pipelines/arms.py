@@ -55,21 +55,55 @@ class ArmConfig(Config):
 
 
 def arms_of(
-    hybrid: MixConfig, more: Mapping[str, ArmConfig], ratios: tuple[float, ...], crossed: bool
+    hybrid: MixConfig,
+    more: Mapping[str, ArmConfig],
+    ratios: tuple[float, ...],
+    counts: tuple[int, ...],
+    crossed: bool,
 ) -> dict[str, ArmConfig]:
-    """All arms by name: `real`, `hybrid`, those that the study names, and those of a sweep over ratios.
+    """All arms by name: `real`, `hybrid`, those that the study names, and those of sweeps.
 
     Args:
         hybrid: what the arm `hybrid` mixes.
         ratios: `hybrid, ratio R` for each.
+        counts: `real, N a plane` and `hybrid, N a plane` for each: of fewer real images.
         crossed: every arm also without augmentation.
     """
     arms = {REAL: ArmConfig(), HYBRID: ArmConfig(mix=hybrid), **more}
     for ratio in ratios:
-        arms[f"{HYBRID}, ratio {ratio:g}"] = ArmConfig(mix=hybrid.model_copy(update={"ratio": ratio}))
+        arms[with_ratio(ratio)] = ArmConfig(mix=hybrid.model_copy(update={"ratio": ratio}))
+    for count in counts:
+        few = {"real": "balanced", "real_per_plane": count}
+        arms[few_of(REAL, count)] = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
+        arms[few_of(HYBRID, count)] = ArmConfig(mix=hybrid.model_copy(update=few))
     if crossed:
         arms |= {name + PLAIN: arm.model_copy(update={"augment": False}) for name, arm in arms.items()}
     return arms
+
+
+def with_ratio(ratio: float) -> str:
+    """The name of the arm `hybrid` with another ratio."""
+    return f"{HYBRID}, ratio {ratio:g}"
+
+
+def few_of(arm: str, count: int) -> str:
+    """The name of `real` or `hybrid` with so many real images of each plane."""
+    return f"{arm}, {count} a plane"
+
+
+def sweeps_of(
+    hybrid: MixConfig, ratios: tuple[float, ...], counts: tuple[int, ...]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """What is varied, by curve, and where each arm stands on it."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    if ratios and not isinstance(hybrid.ratio, dict):
+        places = {with_ratio(ratio): ratio for ratio in ratios if ratio not in (0, hybrid.ratio)}
+        found["synthetic images per real one"] = {HYBRID: {REAL: 0.0, **places, HYBRID: hybrid.ratio}}
+    if counts:
+        found["real images of each plane"] = {
+            arm: {few_of(arm, count): float(count) for count in counts} for arm in (REAL, HYBRID)
+        }
+    return found
 
 
 def mixed(

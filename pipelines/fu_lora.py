@@ -19,7 +19,7 @@ from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfi
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import segmentation
-from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed
+from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed, sweeps_of
 from pipelines.backbones import BackboneConfig, OnSite, foundations, get_models
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import curated
@@ -46,6 +46,7 @@ class FuLoraConfig(Config):
         mix: what the arm `hybrid` mixes.
         arms: others than `real` and `hybrid`, by name.
         ratios: a sweep: an arm for each ratio of added images to real ones.
+        real_per_plane: a learning curve: `real` and `hybrid` with so many real images of each plane.
         crossed_with_augmentation: each arm once more without augmentation.
         classifier_seeds: one classifier is trained for each, in each arm.
         score: `contrast` names the arm and its baseline of the comparison that the study is about, before it runs.
@@ -67,6 +68,7 @@ class FuLoraConfig(Config):
     classifier_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     arms: dict[str, ArmConfig] = Field(default_factory=dict)
     ratios: tuple[NonNegativeFloat, ...] = ()
+    real_per_plane: tuple[PositiveInt, ...] = ()
     crossed_with_augmentation: bool = False
     segmentation: SegmentationConfig | None = None
     score: ScoreConfig = Field(default_factory=ScoreConfig)
@@ -105,18 +107,7 @@ class FuLoraConfig(Config):
 
     def all_arms(self) -> dict[str, ArmConfig]:
         """What classifiers are trained on, by name."""
-        return arms_of(self.mix, self.arms, self.ratios, self.crossed_with_augmentation)
-
-    def swept(self) -> dict[str, float]:
-        """Added images per real one of the arms that differ from `hybrid` in nothing else, and of `real`."""
-        if isinstance(self.mix.ratio, dict):
-            return {}
-        names = {ratio: f"{HYBRID}, ratio {ratio:g}" for ratio in self.ratios}
-        return {
-            REAL: 0.0,
-            **{name: ratio for ratio, name in names.items() if ratio not in (0, self.mix.ratio)},
-            HYBRID: self.mix.ratio,
-        }
+        return arms_of(self.mix, self.arms, self.ratios, self.real_per_plane, self.crossed_with_augmentation)
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
@@ -164,7 +155,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         synthetic=synthetic,
         scores=scores,
         predictions=predictions,
-        ratios=cfg.swept(),
+        sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
         leaks=leaks,
         curves=curves,
         heads=heads.images if heads else None,

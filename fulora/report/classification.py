@@ -7,11 +7,13 @@ import numpy as np
 from fulora.data.labels import PLANES
 from fulora.data.overlap import Overlap
 from fulora.data.results import Prediction, Score
-from fulora.report.curves import plot_ratio_curve
+from fulora.report.curves import plot_sweep
 from fulora.report.figures import plot_confusion, plot_intervals
 from fulora.report.page import Figure, Section
 from fulora.report.tables import MISSING, Table, raw_lines, readable, rounded, score_table
 
+Sweeps = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""What was varied; by curve; the place of each arm."""
 LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled, within sites."
 OVERALL = (
     "accuracy",
@@ -30,14 +32,14 @@ TEXT = (
 def classification_section(
     predictions: Mapping[str, Sequence[Sequence[Prediction]]],
     scores: Sequence[Score],
-    ratios: Mapping[str, float],
+    sweeps: Sweeps,
     leaks: Sequence[Overlap],
 ) -> Section:
     """Scores of every arm, and of arms against their baseline.
 
     Args:
         predictions: by arm, one a training seed.
-        ratios: added images per real one of the arms that differ in nothing else.
+        sweeps: what was varied, by curve, and the place of each arm on it.
         leaks: what every training input shares with the test set.
     """
     arms = [score for score in scores if not score.role]
@@ -55,7 +57,7 @@ def classification_section(
         "Does synthetic data help on people never seen?",
         (TEXT, *_said(compared)),
         tuple(tables),
-        tuple(_figures(arms, compared, predictions, ratios)),
+        tuple(_figures(arms, compared, predictions, sweeps)),
     )
 
 
@@ -163,7 +165,7 @@ def _figures(
     arms: Sequence[Score],
     compared: Sequence[Score],
     predictions: Mapping[str, Sequence[Sequence[Prediction]]],
-    ratios: Mapping[str, float],
+    sweeps: Sweeps,
 ) -> list[Figure]:
     accuracy = [score for score in arms if score.name == "accuracy" and score.group == "all"]
     figures = [Figure("accuracy", _intervals(accuracy, "accuracy"), "Accuracy on the unseen population, by arm.")]
@@ -171,17 +173,26 @@ def _figures(
     if gains:
         plot = _intervals(gains, "difference of accuracy", baseline=0.0)
         figures.append(Figure("gains", plot, "Each arm minus its baseline on the same images; the declared one first."))
-    swept = {score.arm: score for score in accuracy if score.arm in ratios}
-    if len(swept) > 2:
-        points = sorted((ratios[arm], score) for arm, score in swept.items())
-        curve = plot_ratio_curve(
-            [ratio for ratio, _ in points], [s.value for _, s in points],
-            [s.low for _, s in points], [s.high for _, s in points], "accuracy",
-        )  # fmt: skip
-        figures.append(Figure("ratios", curve, "Accuracy over the number of synthetic images per real one."))
+    figures += _swept({score.arm: score for score in accuracy}, sweeps)
     shown = _arms_of_the_contrast(compared) | {s.arm for s in accuracy if s.protocol != "transfer"}
     for arm in [arm for arm in predictions if arm in shown or not compared]:
         figures.append(_confusion(arm, predictions[arm]))
+    return figures
+
+
+def _swept(accuracy: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
+    """A figure for everything that was varied over three arms or more."""
+    figures = []
+    for label, curves in sweeps.items():
+        if max((len(arms) for arms in curves.values()), default=0) > 2:
+            points = {
+                name: sorted(
+                    (at, accuracy[arm].value, accuracy[arm].low, accuracy[arm].high) for arm, at in arms.items()
+                )
+                for name, arms in curves.items()
+            }
+            plot = plot_sweep(points, label, "accuracy")
+            figures.append(Figure(f"sweep-{label.replace(' ', '-')}", plot, f"Accuracy over {label}, with intervals."))
     return figures
 
 

@@ -1,39 +1,43 @@
 """Scores as curves with bands of their intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from fulora.report.drawing import COLOURS, FigureError, drawing
 
+Point = tuple[float, float, float | None, float | None]
+"""A place on the axis, and a score there: its value, low and high."""
 
-def plot_ratio_curve(
-    ratios: Sequence[float],
-    values: Sequence[float],
-    lows: Sequence[float | None],
-    highs: Sequence[float | None],
-    quantity: str,
-) -> bytes:
-    """A score over the ratio of synthetic to real images, with its intervals; ratios are evenly spaced.
+
+def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str) -> bytes:
+    """Scores over what was varied, with their intervals. Places are evenly spaced, whatever lies between them.
 
     Args:
-        ratios: in rising order; 0 is without synthetic images.
+        curves: by name, points in rising order of their places.
+        label: what was varied, such as `synthetic images per real one`.
         quantity: what the score is, such as `accuracy`.
 
     Raises:
-        FigureError: fewer than two ratios, or not in rising order.
+        FigureError: a curve of fewer than two points, or not in rising order.
     """
-    if len(ratios) < 2 or any(one >= other for one, other in pairwise(ratios)):
-        raise FigureError(f"a curve over ratios needs two or more in rising order, not {list(ratios)}")
-    places = np.arange(len(ratios))
-    low = np.array([value if bound is None else bound for bound, value in zip(lows, values, strict=True)])
-    high = np.array([value if bound is None else bound for bound, value in zip(highs, values, strict=True)])
+    wrong = [
+        name for name, points in curves.items() if len(points) < 2 or any(a[0] >= b[0] for a, b in pairwise(points))
+    ]
+    if wrong or not curves:
+        raise FigureError(f"a curve needs two points or more in rising order; these have not: {wrong or 'no curves'}")
+    ticks = sorted({point[0] for points in curves.values() for point in points})
     with drawing(7.0, 3.8) as canvas:
         axes = canvas.axes
-        axes.fill_between(places, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
-        axes.plot(places, values, "o-", color=COLOURS[0], linewidth=2, markersize=7, markeredgecolor="white")
-        axes.axhline(values[0], color=COLOURS[1], linestyle="--", linewidth=1.2)
-        axes.set_xticks(places, [f"{ratio:g}" for ratio in ratios])
-        axes.set(xlabel="synthetic images per real one", ylabel=quantity)
+        for number, (name, points) in enumerate(curves.items()):
+            colour, places = COLOURS[number % len(COLOURS)], [ticks.index(point[0]) for point in points]
+            value = np.array([point[1] for point in points])
+            low, high = (np.array([p[1] if p[side] is None else p[side] for p in points], float) for side in (2, 3))
+            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(places, value, "o-", color=colour, linewidth=2, markersize=7, markeredgecolor="white", label=name)
+        axes.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
+        axes.set(xlabel=label, ylabel=quantity)
+        if len(curves) > 1:
+            axes.legend()
     return canvas.png

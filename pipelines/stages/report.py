@@ -27,7 +27,7 @@ def report(
     synthetic: Mapping[str, ImageSet],
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
-    ratios: Mapping[str, float],
+    sweeps: Mapping[str, Mapping[str, Mapping[str, float]]],
     leaks: LeakTable,
     curves: Mapping[str, Artifact],
     heads: ImageSet | None,
@@ -38,7 +38,7 @@ def report(
 
     Args:
         scores: `generation`, `classification` and, with heads, `segmentation`.
-        ratios: added images per real one of the arms that differ in nothing else.
+        sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
     from fulora.report import sections
@@ -50,7 +50,7 @@ def report(
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
-        classification_section(tables, rows["classification"], ratios, leaks.rows()),
+        classification_section(tables, rows["classification"], sweeps, leaks.rows()),
     ]
     if heads is not None and masks is not None and measurements is not None:
         found = measurements.rows()

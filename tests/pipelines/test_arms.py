@@ -10,21 +10,40 @@ from fulora.data.hybrid import MixConfig
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
 from pipelines import configs
-from pipelines.arms import ArmConfig, arms_of
+from pipelines.arms import ArmConfig, arms_of, sweeps_of
 from pipelines.fu_lora import FuLoraConfig
 
 MIX = MixConfig(ratio=2.0)
 
 
 def test_a_sweep_differs_in_its_ratio_alone() -> None:
-    arms = arms_of(MIX, {}, (0.5, 10.0), crossed=False)
+    arms = arms_of(MIX, {}, (0.5, 10.0), (), crossed=False)
     assert list(arms) == ["real", "hybrid", "hybrid, ratio 0.5", "hybrid, ratio 10"]
     assert arms["real"].mix is None
     assert arms["hybrid, ratio 10"].mix == MIX.model_copy(update={"ratio": 10.0})
 
 
+def test_a_learning_curve_has_real_and_hybrid_at_every_count() -> None:
+    arms = arms_of(MIX, {}, (), (5, 20), crossed=False)
+    assert list(arms)[2:] == ["real, 5 a plane", "hybrid, 5 a plane", "real, 20 a plane", "hybrid, 20 a plane"]
+    assert arms["real, 5 a plane"].mix == MixConfig(arm="none", real="balanced", real_per_plane=5)
+    assert arms["hybrid, 20 a plane"].mix == MIX.model_copy(update={"real": "balanced", "real_per_plane": 20})
+
+
+def test_sweeps_name_arms_that_are_there() -> None:
+    ratios, counts = (0.0, 0.5, 2.0, 10.0), (5, 20)
+    sweeps = sweeps_of(MIX, ratios, counts)
+    swept = {arm for curves in sweeps.values() for places in curves.values() for arm in places}
+    assert swept <= set(arms_of(MIX, {}, ratios, counts, crossed=False))
+    assert sweeps["synthetic images per real one"] == {
+        "hybrid": {"real": 0.0, "hybrid, ratio 0.5": 0.5, "hybrid, ratio 10": 10.0, "hybrid": 2.0}
+    }
+    assert sweeps["real images of each plane"]["real"] == {"real, 5 a plane": 5.0, "real, 20 a plane": 20.0}
+    assert sweeps_of(MIX, (), ()) == {}
+
+
 def test_arms_are_crossed_with_augmentation() -> None:
-    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), crossed=True)
+    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True)
     assert len(arms) == 6
     assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augment=False)
 

@@ -43,7 +43,12 @@ def section() -> Section:
     scores.append(score("accuracy, hybrid minus real", "hybrid - real", 0.2, "site A", role="exploratory", p=0.02))
     row = Prediction(image_id="i", patient_key="p", site="A", plane="brain", probabilities=(0.2,) * len(PLANES))
     predictions = {arm: [[row], [row]] for arm in ARMS}
-    return classification_section(predictions, scores, {"real": 0, "hybrid, ratio 1": 1, "hybrid": 3}, LEAKS)
+    return classification_section(
+        predictions,
+        scores,
+        {"ratio": {"hybrid": {"real": 0, "hybrid, ratio 1": 1, "hybrid": 3}}, "few": {"a": {"real": 1, "hybrid": 2}}},
+        LEAKS,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ def test_figures_show_gains_the_sweep_and_the_arms_of_the_contrast(made: Section
     assert [figure.name for figure in made.figures] == [
         "accuracy",
         "gains",
-        "ratios",
+        "sweep-ratio",
         "confusion-real",
         "confusion-hybrid",
     ]
