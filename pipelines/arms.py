@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import PositiveFloat
 
-from fulora.classification.config import ClassifierConfig
+from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.config import Config
 from fulora.data.hybrid import MixConfig
 from fulora.data.manifest import ImageSet
@@ -20,23 +20,26 @@ class ArmConfig(Config):
     """One arm. What is None is as the study says.
 
     Attributes:
+        images: real images that the study names, instead of those of its `planes`.
         mix: what is mixed; None trains on the real images as they are.
         synthetic: whose images mixing adds: of the LoRA, or of the base backbone without it.
-        balanced, augment, synthetic_weight: of its classifiers.
+        balanced, augmentation, synthetic_weight: of its classifiers.
     """
 
+    images: str = ""
     mix: MixConfig | None = None
     synthetic: Literal["LoRA", "base"] = "LoRA"
     balanced: bool | None = None
-    augment: bool | None = None
+    augmentation: Augmentation | None = None
     synthetic_weight: PositiveFloat | None = None
 
     @property
     def said(self) -> str:
         """What its classifiers are trained on, in a few words."""
+        everything = f"all of {self.images}" if self.images else "all real"
         if self.mix is None:
-            return "all real"
-        kept = {"all": "all real", "balanced": "real, as many of each plane", "none": "no real"}[self.mix.real]
+            return everything
+        kept = {"all": everything, "balanced": "real, as many of each plane", "none": "no real"}[self.mix.real]
         ratio = self.mix.ratio if isinstance(self.mix.ratio, dict) else f"{self.mix.ratio:g}"
         added = {
             "none": "",
@@ -48,7 +51,11 @@ class ArmConfig(Config):
 
     def classifier(self, common: ClassifierConfig, seed: int) -> ClassifierConfig:
         """The config of its classifier with a seed."""
-        own = {"balanced": self.balanced, "augment": self.augment, "synthetic_weight": self.synthetic_weight}
+        own = {
+            "balanced": self.balanced,
+            "augmentation": self.augmentation,
+            "synthetic_weight": self.synthetic_weight,
+        }
         return common.model_copy(
             update={"seed": seed, **{key: value for key, value in own.items() if value is not None}}
         )
@@ -77,7 +84,7 @@ def arms_of(
         arms[few_of(REAL, count)] = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
         arms[few_of(HYBRID, count)] = ArmConfig(mix=hybrid.model_copy(update=few))
     if crossed:
-        arms |= {name + PLAIN: arm.model_copy(update={"augment": False}) for name, arm in arms.items()}
+        arms |= {name + PLAIN: arm.model_copy(update={"augmentation": "none"}) for name, arm in arms.items()}
     return arms
 
 
@@ -107,13 +114,17 @@ def sweeps_of(
 
 
 def mixed(
-    arms: Mapping[str, ArmConfig], work: Workspace, real: ImageSet, synthetic: Mapping[str, ImageSet]
+    arms: Mapping[str, ArmConfig], work: Workspace, real: Mapping[str, ImageSet], synthetic: Mapping[str, ImageSet]
 ) -> dict[str, ImageSet]:
-    """The image set of each arm."""
+    """The image set of each arm.
+
+    Args:
+        real: by the name that arms give; those of the study's `planes` have none.
+    """
     calls = {
-        name: mix.call(arm.mix, real=real, synthetic=synthetic[arm.synthetic])
+        name: mix.call(arm.mix, real=real[arm.images], synthetic=synthetic[arm.synthetic])
         for name, arm in arms.items()
         if arm.mix is not None
     }
     sets = work.each(calls)
-    return {name: sets.get(name, real) for name in arms}
+    return {name: sets.get(name, real[arm.images]) for name, arm in arms.items()}

@@ -40,6 +40,7 @@ class FuLoraConfig(Config):
 
     Attributes:
         data_root: the folder that sources' folders stand in.
+        other_images: further sets of real images that arms may train on, by name.
         lora_images: what the LoRA is trained on, where that is not the training split of `planes`.
         other_ranks: LoRAs of these ranks, alpha as high, are trained as well, to be compared.
         prior: images of the base that the LoRA must not unlearn.
@@ -48,6 +49,7 @@ class FuLoraConfig(Config):
         ratios: a sweep: an arm for each ratio of added images to real ones.
         real_per_plane: a learning curve: `real` and `hybrid` with so many real images of each plane.
         crossed_with_augmentation: each arm once more without augmentation.
+        classifier_file: a file under `data_root` that classifiers start from, where `classifier.weights` reads one.
         classifier_seeds: one classifier is trained for each, in each arm.
         score: `contrast` names the arm and its baseline of the comparison that the study is about, before it runs.
     """
@@ -55,6 +57,7 @@ class FuLoraConfig(Config):
     study: Literal["fu_lora"]
     data_root: Annotated[Path, Runtime] = Path("data")
     planes: CurateConfig
+    other_images: dict[str, CurateConfig] = Field(default_factory=dict)
     backbone: BackboneConfig
     lora: LoraConfig = Field(default_factory=LoraConfig)
     lora_images: CurateConfig | None = None
@@ -65,6 +68,7 @@ class FuLoraConfig(Config):
     mix: MixConfig = Field(default_factory=MixConfig)
     zero_shot: ZeroShotConfig = Field(default_factory=ZeroShotConfig)
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
+    classifier_file: Annotated[Path | None, Runtime] = None
     classifier_seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     arms: dict[str, ArmConfig] = Field(default_factory=dict)
     ratios: tuple[NonNegativeFloat, ...] = ()
@@ -100,6 +104,11 @@ class FuLoraConfig(Config):
         doubtful = sorted(name for name in self.arms if " - " in name)
         if doubtful:
             raise ValueError(f"arms: {doubtful[0]!r} would read as a difference of two arms; write it without ' - '")
+        unnamed = sorted({arm.images for arm in self.arms.values()} - {"", *self.other_images})
+        if unnamed:
+            raise ValueError(
+                f"arms: other_images has no {unnamed[0]!r}; it has {', '.join(self.other_images) or 'none'}"
+            )
         unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
         if unknown:
             raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {', '.join(self.all_arms())}")
@@ -124,7 +133,8 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
     real = curated(cfg.planes, cfg.data_root, work)
     shown = real if cfg.lora_images is None else curated(cfg.lora_images, cfg.data_root, work)
-    leaks = check(cfg, work, real, shown)
+    others = {name: curated(images, cfg.data_root, work) for name, images in cfg.other_images.items()}
+    leaks = check(cfg, work, real, {"LoRA": shown, **others})
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
     loras = train_loras(cfg, work, real, shown, backbone)
     lora = loras["LoRA"]
@@ -135,14 +145,14 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         }
     )
     fidelity = work.run(assess, cfg.assess, real=real, synthetic=synthetic)
-    classifiers, predictions = compare(cfg, work, real, synthetic)
+    classifiers, predictions = compare(cfg, work, {"": real, **others}, synthetic)
     predictions[PROMPT] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
 
     scores: dict[str, Scores] = {
         "generation": fidelity,
         "classification": work.run(score, cfg.score, predictions=predictions),
     }
-    compared = [f"{arm}, seed {cfg.classifier_seeds[0]}" for arm in cfg.score.contrast]
+    compared = [_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.contrast]
     curves: dict[str, Artifact] = {**loras, **{name: classifiers[name] for name in compared}}
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
     if heads:
@@ -164,13 +174,13 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     )
 
 
-def check(cfg: FuLoraConfig, work: Workspace, real: ImageSet, shown: ImageSet) -> LeakTable:
+def check(cfg: FuLoraConfig, work: Workspace, real: ImageSet, others: Mapping[str, ImageSet]) -> LeakTable:
     """The leak gate: every set of real images that something is fitted to, against the test split of `real`.
 
     Args:
-        shown: what the LoRA is trained on.
+        others: what the LoRA and some arms are trained on, by name.
     """
-    trained_on = {"classifiers and tuned CLIPs": real, "LoRA": shown}
+    trained_on = {"classifiers and tuned CLIPs": real, **others}
     if isinstance(cfg.backbone, OnSite):
         trained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
     return work.run(check_leaks, tested_on=real, trained_on=trained_on, foundations=foundations(cfg.backbone))
@@ -193,17 +203,38 @@ def train_loras(
 
 
 def compare(
-    cfg: FuLoraConfig, work: Workspace, real: ImageSet, synthetic: Mapping[str, ImageSet]
+    cfg: FuLoraConfig, work: Workspace, real: Mapping[str, ImageSet], synthetic: Mapping[str, ImageSet]
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
-    """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm."""
+    """A classifier for every arm and seed, and its predictions on the study's test split, by arm.
+
+    Args:
+        real: the study's images, which have no name, and the further ones.
+    """
     arms = cfg.all_arms()
     images = mixed(arms, work, real, synthetic)
+    hint = "Or set classifier.weights=none."
+    start = work.read(cfg.data_root / cfg.classifier_file, hint=hint) if cfg.classifier_file else None
+    configs = {
+        (name, seed): arm.classifier(cfg.classifier, seed)
+        for name, arm in arms.items()
+        for seed in cfg.classifier_seeds
+    }
     classifiers = work.each(
         {
-            f"{name}, seed {seed}": train_classifier.call(arm.classifier(cfg.classifier, seed), images=images[name])
-            for name, arm in arms.items()
-            for seed in cfg.classifier_seeds
+            _named(name, seed): train_classifier.call(config, images=images[name], start=start)
+            for (name, seed), config in configs.items()
         }
     )
-    found = work.each({key: classify.call(images=real, classifier=model) for key, model in classifiers.items()})
-    return classifiers, {arm: [found[f"{arm}, seed {seed}"] for seed in cfg.classifier_seeds] for arm in arms}
+    found = work.each(
+        {
+            _named(name, seed): classify.call(
+                real[""], classifiers[_named(name, seed)], trained_on=images[name], balanced=config.balanced
+            )
+            for (name, seed), config in configs.items()
+        }
+    )
+    return classifiers, {arm: [found[_named(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
+
+
+def _named(arm: str, seed: int) -> str:
+    return f"{arm}, seed {seed}"

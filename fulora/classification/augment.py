@@ -1,4 +1,4 @@
-"""Random changes of gray pictures that keep their plane, on tensors, drawn from a given generator."""
+"""Random changes of gray pictures that keep their plane, on whole batches, drawn from a given generator."""
 
 import math
 
@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
+from fulora.classification.config import Augmentation
+
 ZOOM = 0.75
 """Smallest side of a crop, as a share of the picture."""
 ANGLE_DEG = 15.0
@@ -14,9 +16,26 @@ GAIN, GAMMA = 0.3, 0.4
 """Largest relative change of the gain, and largest change of the logarithm of the gamma."""
 
 
-def augmented(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float[Tensor, "b 1 h w"]:
-    """Every picture cropped, rotated, perhaps mirrored, and changed in gain and contrast. Pixels 0 to 1, on the CPU."""
-    draw = torch.rand(7, len(pixels), generator=generator)
+FU_LORA_AREA, FU_LORA_ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+"""Of FU-LoRA's crops, torchvision's defaults: share of the area, width to height, draws before it gives up."""
+
+
+def augmented(
+    pixels: Float[Tensor, "b 1 h w"], kind: Augmentation, generator: torch.Generator
+) -> Float[Tensor, "b 1 h w"]:
+    """Every picture changed by its own draws. Pixels 0 to 1, on any device; the generator is the CPU's."""
+    match kind:
+        case "none":
+            return pixels
+        case "mild":
+            return _mild(pixels, generator)
+        case "fu_lora":
+            return _fu_lora(pixels, generator)
+
+
+def _mild(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float[Tensor, "b 1 h w"]:
+    """Cropped, rotated, perhaps mirrored, and changed in gain and contrast."""
+    draw = torch.rand(7, len(pixels), generator=generator).to(pixels.device)
     side = ZOOM + (1 - ZOOM) * draw[0]
     angle = math.radians(ANGLE_DEG) * (2 * draw[1] - 1)
     mirror = torch.where(draw[2] < 0.5, -1.0, 1.0)
@@ -28,3 +47,39 @@ def augmented(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> F
     gain = (1 + GAIN * (2 * draw[5] - 1)).view(-1, 1, 1, 1)
     gamma = (GAMMA * (2 * draw[6] - 1)).exp().view(-1, 1, 1, 1)
     return (gain * moved.clamp(0, 1) ** gamma).clamp(0, 1)
+
+
+def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float[Tensor, "b 1 h w"]:
+    """FU-LoRA's (cell 24): RandomRotation(15), RandomResizedCrop(scale=(0.08, 1)), RandomHorizontalFlip.
+
+    The rotation takes the nearest pixel and fills with black, the crop is bilinear, as torchvision does; crops have no
+    whole-pixel borders.
+    """
+    draw = torch.rand(4, len(pixels), generator=generator).to(pixels.device)
+    turned = turned_by(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
+    width, height = (side.to(pixels.device) for side in crops(len(pixels), generator))
+    mirror, none = torch.where(draw[3] < 0.5, -1.0, 1.0), torch.zeros_like(width)
+    across = torch.stack([width * mirror, none, (1 - width) * (2 * draw[1] - 1)], 1)
+    down = torch.stack([none, height, (1 - height) * (2 * draw[2] - 1)], 1)
+    grid = F.affine_grid(torch.stack([across, down], 1), list(pixels.shape), align_corners=False)
+    return F.grid_sample(turned, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def turned_by(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
+    """Square pictures turned clockwise, each by its angle: the nearest pixel, black where there was none."""
+    cos, sin, none = angle_rad.cos(), angle_rad.sin(), torch.zeros_like(angle_rad)
+    rows = torch.stack([torch.stack([cos, sin, none], 1), torch.stack([-sin, cos, none], 1)], 1)
+    grid = F.affine_grid(rows, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """Width and height of each crop of a square picture, as shares of it: the first of ten draws that fits, or all."""
+    area = FU_LORA_AREA[0] + (FU_LORA_AREA[1] - FU_LORA_AREA[0]) * torch.rand(TRIES, count, generator=generator)
+    low, high = (math.log(bound) for bound in FU_LORA_ASPECT)
+    aspect = torch.exp(low + (high - low) * torch.rand(TRIES, count, generator=generator))
+    width, height = (area * aspect).sqrt(), (area / aspect).sqrt()
+    fits = (width <= 1) & (height <= 1)
+    first, which = fits.float().argmax(0), torch.arange(count)
+    found = fits.any(0)
+    return tuple(torch.where(found, side[first, which], 1.0) for side in (width, height))  # type: ignore[return-value]

@@ -1,60 +1,128 @@
 """Config of a plane classifier."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
 
-Architecture = Literal["resnet18", "mobilenet_v2", "efficientnet_b0", "densenet169", "vit_b_16"]
+Torchvision = Literal["resnet18", "mobilenet_v2", "efficientnet_b0", "densenet169", "vit_b_16"]
+TIMM = "timm/"
+Weights = Literal["none", "imagenet", "imagenet_folded", "file"]
 Stem = Literal["imagenet", "small"]
+Fit = Literal["letterbox", "squash"]
+Augmentation = Literal["none", "mild", "fu_lora"]
 
 
 class ClassifierConfig(Config):
     """A classifier and its training. The number of steps is the same for every arm, whatever the size of its set.
 
     Attributes:
-        architecture: torchvision's name.
-        weights: start from random or from ImageNet's weights (downloaded once by torchvision).
+        architecture: torchvision's name of one of five, or `timm/NAME` for any of timm's.
+        weights: start from random; from ImageNet's (downloaded once by torchvision or timm); from the folded ImageNet
+            MobileNetV2 of a local file; or from any local file of the architecture's weights.
         stem: `imagenet` as published; `small` halves the picture once less before the first block (ResNet and DenseNet:
             a 3x3 filter and no pooling), right for pictures of about 64 px trained from random weights. It costs four
             times as much a step.
-        augment: random crop, rotation, flip, gain and contrast.
+        fit: how a picture becomes a square: whole on black, or squashed.
+        statistics: of the pixels that the network sees: those that its weights were trained with, or 0 to 1 as is.
+        steps, epochs: one of the two. An epoch shows every image once, in batches of which the last may be smaller.
+        schedule: of the learning rate, after warm-up.
+        augmentation: `mild` is a random crop, rotation, flip, gain and contrast; `fu_lora` is FU-LoRA's, whose crops go
+            down to 8 % of the picture.
         synthetic_weight: weight of a synthetic image in the loss; a real one weighs 1.
         balanced: every class equally often in a batch, whatever its share of the set.
-        select: what chooses the checkpoint on the validation set; without validation images the last one is taken.
+        select: what chooses the checkpoint on the validation set; `last`, or no validation images, takes the last one.
+        precision: of the network's arithmetic; weights and optimizer stay in fp32.
         checkpoint_every: steps between checkpoints; the result does not depend on it.
     """
 
-    architecture: Architecture = "resnet18"
-    weights: Literal["none", "imagenet"] = "none"
+    architecture: str = "resnet18"
+    weights: Weights = "none"
     stem: Stem = "small"
     image_size_px: Annotated[int, Field(ge=32)] = 64
-    steps: PositiveInt = 300
+    fit: Fit = "letterbox"
+    statistics: Literal["own", "none"] = "own"
+    steps: PositiveInt | None = 300
+    epochs: PositiveInt | None = None
     batch_size: Annotated[int, Field(ge=2)] = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    augment: bool = True
+    augmentation: Augmentation = "mild"
     synthetic_weight: PositiveFloat = 1.0
     balanced: bool = True
-    select: Literal["macro_f1", "loss"] = "macro_f1"
+    select: Literal["macro_f1", "loss", "last"] = "macro_f1"
     evaluate_every: PositiveInt = 50
+    precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     log_every: PositiveInt = 10
     checkpoint_every: Annotated[PositiveInt, Runtime] = 100
     device: Annotated[str, Runtime] = "auto"
 
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in get_args(Torchvision) and not (value.startswith(TIMM) and value != TIMM):
+            raise ValueError(f"{value!r} is not one of {', '.join(get_args(Torchvision))}, nor timm/NAME")
+        return value
+
     @model_validator(mode="after")
-    def _exists(self) -> "ClassifierConfig":
-        if self.weights == "imagenet" and self.stem == "small":
-            raise ValueError("weights=imagenet were trained with stem=imagenet; set stem=imagenet, or weights=none")
+    def _can_be_built(self) -> "ClassifierConfig":
+        if self.stem == "small" and (self.weights != "none" or self.architecture not in get_args(Torchvision)[:4]):
+            raise ValueError(
+                f"stem=small changes a CNN of torchvision's that starts from random weights; set stem=imagenet for "
+                f"architecture={self.architecture} with weights={self.weights}"
+            )
+        if self.weights == "imagenet_folded" and self.architecture != "mobilenet_v2":
+            raise ValueError(f"weights=imagenet_folded are of mobilenet_v2, not of {self.architecture}")
         if self.architecture == "vit_b_16":
-            if self.stem == "small":
-                raise ValueError("architecture=vit_b_16 has no stem to change; set stem=imagenet")
             if self.image_size_px % 16:
                 raise ValueError(f"vit_b_16 wants image_size_px in multiples of 16, not {self.image_size_px}")
             if self.weights == "imagenet" and self.image_size_px != 224:
                 raise ValueError("vit_b_16 with weights=imagenet takes image_size_px=224")
         return self
+
+    @model_validator(mode="after")
+    def _ends(self) -> "ClassifierConfig":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"steps={self.steps}, epochs={self.epochs}: give one, and null for the other")
+        if self.epochs is not None and self.balanced:
+            raise ValueError("an epoch shows every image once, which cannot be balanced; set balanced=false, or steps")
+        return self
+
+    def steps_for(self, images: int) -> int:
+        """How many steps a training on so many images has."""
+        return self.steps if self.steps is not None else (self.epochs or 0) * -(-images // self.batch_size)
+
+
+def fu_lora_classifier(architecture: Torchvision, *, augmented: bool) -> ClassifierConfig:
+    """A classifier as FU-LoRA's notebook trains it (github.com/13204942/FU-LoRA, cells 23 to 52 of the replication).
+
+    ImageNet's weights, all layers trained; 224x224 squashed; values 0 to 1 as they are; 20 epochs of batches of 24,
+    uniformly shuffled; SGD with rate 1e-3 and momentum 0.9, no decay, no schedule; the last epoch. Their blue-green-red
+    order is that of red-green-blue on gray pictures. Their single seed seeds another generator than ours: the protocol
+    is theirs, the drawn numbers are not.
+    """
+    return ClassifierConfig(
+        architecture=architecture,
+        weights="imagenet",
+        stem="imagenet",
+        image_size_px=224,
+        fit="squash",
+        statistics="none",
+        steps=None,
+        epochs=20,
+        batch_size=24,
+        optimizer="sgd",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_steps=0,
+        augmentation="fu_lora" if augmented else "none",
+        balanced=False,
+        select="last",
+        seed=0,
+    )

@@ -26,4 +26,4 @@ def predict(
         logits = model(to_pixels(images[first : first + batch_size]).to(device))
         found.append(logits.double().softmax(-1).cpu().numpy())
     model.train(training)
-    return np.concatenate(found) if found else np.zeros((0, int(model.facts["classes"])))
+    return np.concatenate(found) if found else np.zeros((0, model.facts.classes))

@@ -12,8 +12,10 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.classification.augment import augmented
 from fulora.classification.config import ClassifierConfig
-from fulora.classification.model import Classifier, ClassifierError, build_classifier, save_classifier
+from fulora.classification.model import Classifier, build_classifier, save_classifier
+from fulora.classification.networks import ClassifierError
 from fulora.classification.predict import predict, to_pixels
+from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.data.hybrid import Schedule, synthetic_share
 from fulora.data.labels import PLANES
 from fulora.environment import derive_seed
@@ -29,6 +31,9 @@ from fulora.training import (
     save_checkpoint,
     set_rate,
 )
+
+UNFOLDED_ON = 64
+"""Training images that the batch norms of a folded network get their first statistics from."""
 
 
 @dataclass
@@ -53,7 +58,8 @@ def fit(
     labels: Int[np.ndarray, "labels"],
     is_synthetic: Bool[np.ndarray, "marks"],
     validation: tuple[UInt8[np.ndarray, "m vh vw"], Int[np.ndarray, "targets"]],
-    schedule: Schedule = "mixed",
+    showing: Schedule = "mixed",
+    start: Path | None = None,
 ) -> None:
     """Train and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
@@ -65,37 +71,44 @@ def fit(
         labels: (n,) places in `PLANES`.
         is_synthetic: (n,) which images weigh `cfg.synthetic_weight` in the loss.
         validation: images and labels of other patients that choose the checkpoint; without images the last is taken.
-        schedule: when added images are shown, and when real ones.
+        showing: when added images are shown, and when real ones.
+        start: the weights file that the config's `weights` reads, if it reads one.
 
     Raises:
-        ClassifierError: no images, not one label an image, or a label that is no place in `PLANES`.
+        ClassifierError: no images, not one label an image, a label that is no place in `PLANES`, a start that cannot be
+            used, or a schedule of added images in a training by epochs.
         TrainingDivergedError: a loss is not finite any more.
     """
     for found, classes in ((images, labels), validation):
         _check(found, classes)
     if not len(images) or len(images) != len(is_synthetic):
         raise ClassifierError(f"{len(images)} images, {len(is_synthetic)} marks real or synthetic: one each is needed")
+    if cfg.epochs is not None and showing != "mixed":
+        raise ClassifierError(f"added images are shown {showing}, which epochs cannot do; set classifier.steps")
     out.mkdir(parents=True, exist_ok=True)
-    device = pick_device(cfg.device)
-    model = build_classifier(cfg, len(PLANES)).to(device).train()
+    device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
+    model = _started(cfg, start, images).to(device).train()
     optimizer = _optimizer(model, cfg)
-    best, start = _resume(out, model, optimizer)
-    log = MetricsLog(out, start)
-    pixels, targets = to_pixels(images), torch.from_numpy(labels).long()
-    marks = torch.from_numpy(is_synthetic)
+    best, begun = _resume(out, model, optimizer)
+    log = MetricsLog(out, begun)
+    targets, marks = torch.from_numpy(labels).long(), torch.from_numpy(is_synthetic)
     weights = torch.where(marks, cfg.synthetic_weight, 1.0)
-    for done in track(range(start + 1, cfg.steps + 1), "classifier", start=start):
-        set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
-        chosen = batch(targets, marks, cfg, done, synthetic_share(schedule, (done - 1) / cfg.steps))
-        shown = augmented(pixels[chosen], generator(cfg.seed, "augment", done)) if cfg.augment else pixels[chosen]
+    for done in track(range(begun + 1, steps + 1), "classifier", start=begun):
+        set_rate(optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0)
+        chosen = batch(targets, marks, cfg, done, synthetic_share(showing, (done - 1) / steps))
+        pixels = to_pixels(images[chosen.numpy()]).to(device)
+        shown = augmented(pixels, cfg.augmentation, generator(cfg.seed, "augment", done))
         seed = derive_seed(cfg.seed, "dropout", done)
-        loss = step(model, optimizer, shown.to(device), targets[chosen].to(device), weights[chosen].to(device), seed)
-        if done % cfg.log_every == 0 or done == cfg.steps:
+        loss = step(
+            model, optimizer, shown, targets[chosen].to(device), weights[chosen].to(device), seed, cfg.precision
+        )
+        if done % cfg.log_every == 0 or done == steps:
             log.write(done, loss=loss.item())
-        if len(validation[0]) and (done % cfg.evaluate_every == 0 or done == cfg.steps):
+        if len(validation[0]) and (done % cfg.evaluate_every == 0 or done == steps):
             loss_there, f1 = evaluate(model, *validation)
             log.write(done, validation_loss=loss_there, validation_macro_f1=f1)
-            best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, model)
+            if cfg.select != "last":
+                best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, model)
         if done % cfg.checkpoint_every == 0:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best)}
             save_checkpoint(out, done, state)
@@ -112,11 +125,13 @@ def step(
     targets: Int[Tensor, "b"],
     weights: Float[Tensor, "b"],
     seed: int,
+    precision: str = "fp32",
 ) -> Float[Tensor, ""]:
     """One update on the weighted mean of the cross-entropies; `seed` is for dropout. Returns the loss."""
-    with torch.random.fork_rng(devices=[pixels.device] if pixels.is_cuda else []):
+    half = torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16")
+    with torch.random.fork_rng(devices=[pixels.device] if pixels.is_cuda else []), half:
         torch.manual_seed(seed)
-        losses = F.cross_entropy(model(pixels), targets, reduction="none")
+        losses = F.cross_entropy(model(pixels).float(), targets, reduction="none")
     loss = (losses * weights).sum() / weights.sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -141,11 +156,17 @@ def batch(
 ) -> Int[Tensor, "b"]:
     """The images of one step. Balanced: the classes take turns, and each goes through its own images in epochs.
 
+    In a training by epochs the last batch of each may be smaller.
+
     Args:
         synthetic: which images are synthetic.
         share: of the images that are drawn from the synthetic ones of their class, where it has both kinds; None draws
             from all alike.
     """
+    if cfg.epochs is not None:
+        epoch, place = divmod(done - 1, cfg.steps_for(len(targets)) // cfg.epochs)
+        order = torch.randperm(len(targets), generator=generator(cfg.seed, "order", "epoch", epoch))
+        return order[place * cfg.batch_size : (place + 1) * cfg.batch_size]
     if not cfg.balanced and share is None:
         return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
     everyone = torch.arange(len(targets))
@@ -161,6 +182,16 @@ def batch(
         parts = ("order", which) if cfg.balanced else ("order",)
         chosen.append(own[batch_indices(len(own), 1, turn, cfg.seed, *parts)])
     return torch.cat(chosen)
+
+
+@torch.no_grad()
+def _started(cfg: ClassifierConfig, start: Path | None, images: UInt8[np.ndarray, "n h w"]) -> Classifier:
+    """The classifier before the first step; folded batch norms get the statistics of some training images."""
+    model = build_classifier(cfg, len(PLANES), start)
+    if cfg.weights == "imagenet_folded":
+        some = torch.randperm(len(images), generator=generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
+        unfold_batch_norm(model.network.get_submodule("features"), model.channels(to_pixels(images[some])))
+    return model
 
 
 def _check(images: UInt8[np.ndarray, "k h w"], labels: Int[np.ndarray, "..."]) -> None:

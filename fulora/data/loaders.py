@@ -1,12 +1,19 @@
-"""Rows to arrays. The sets of this field are small: they are held in memory, and loops index them."""
+"""Rows to arrays: pictures are decoded once, held as bytes, and loops index them."""
 
+import tempfile
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet
+from fulora.engine import threaded
+
+IN_MEMORY_BYTES = 4 * 1024**3
+"""Pictures that are more together are mapped from a file that nobody sees."""
 
 
 def load_pixels(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:
@@ -21,6 +28,45 @@ def load_pixels(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n
     if len(sizes) > 1:
         raise ValueError(f"{images.path.name}: images of several sizes ({sorted(sizes)}); curate them to one size")
     return np.stack([images.pixels(row) for row in rows])
+
+
+def load_squares(
+    images: ImageSet, rows: Sequence[Image], size_px: int, fit: Literal["letterbox", "squash"]
+) -> UInt8[np.ndarray, "n size_px size_px"]:
+    """The pictures of `rows` as squares, decoded once, in order; in memory, or on the disk if they are many.
+
+    Args:
+        fit: `letterbox` shrinks or enlarges a picture whole and puts it in the middle of black, `squash` gives both
+            sides their own scale. A picture that is that square already stays as it is.
+    """
+    shape = (len(rows), size_px, size_px)
+    if np.prod(shape) <= IN_MEMORY_BYTES:
+        found = np.empty(shape, np.uint8)
+    else:
+        with tempfile.TemporaryFile() as file:
+            found = np.memmap(file, np.uint8, shape=shape)
+
+    def put(number: int) -> None:
+        found[number] = to_square(images.pixels(rows[number]), size_px, fit)
+
+    for _ in threaded(put, range(len(rows))):
+        pass
+    return found
+
+
+def to_square(
+    pixels: UInt8[np.ndarray, "h w"], size_px: int, fit: Literal["letterbox", "squash"]
+) -> UInt8[np.ndarray, "size_px size_px"]:
+    """One picture as a square, by Pillow's bilinear filter, which averages where it shrinks."""
+    height, width = pixels.shape
+    if (height, width) == (size_px, size_px):
+        return pixels
+    scale = size_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale))) if fit == "letterbox" else (size_px, size_px)
+    resized = Pil.fromarray(pixels).resize(size, Pil.Resampling.BILINEAR)
+    square = Pil.new("L", (size_px, size_px))
+    square.paste(resized, ((size_px - size[0]) // 2, (size_px - size[1]) // 2))
+    return np.asarray(square)
 
 
 def load_masks(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:

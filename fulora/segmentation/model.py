@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fulora.config import identity
+from fulora.data.folded_mobilenet import load_folded, pad_like_tensorflow
 from fulora.environment import derive_seed
 from fulora.segmentation.config import EncoderWeights, UnetConfig
-from fulora.segmentation.encoder_weights import load_folded, pad_like_tensorflow
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"
 

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.progress import track
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.encoder_weights import unfold_batch_norm
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import Unet, build_unet, save_unet
 from fulora.segmentation.predict import predict

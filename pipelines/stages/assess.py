@@ -33,33 +33,36 @@ class Sample:
     groups: "np.ndarray"
 
 
-@stage(version=1)
+@stage(version=2)
 def assess(out: Path, config: AssessConfig, real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Scores:
     """MMD² and domain AUC of each synthetic set, and of the real training images, against held-out real patients.
 
     The reference is the validation split: patients of the training population that no weight was fitted to. Features
     are `pixel_features`, so the figures speak of texture and intensity, not of anatomy. One kernel bandwidth (the
-    median distance of real training and reference images) serves all rows.
+    median distance of real training and reference images) serves all rows. All pictures are seen at the height of the
+    synthetic ones, whole on black.
     """
     from fulora.metrics.fidelity import median_distance
 
-    reference, train = _sample(real, "validation"), _sample(real, "train")
+    side = max(row.height for images in synthetic.values() for row in images.rows("train"))
+    reference, train = _sample(real, "validation", side), _sample(real, "train", side)
     bandwidth = median_distance(train.features, reference.features)
-    sets = {"real training images": train} | {name: _sample(images, "train") for name, images in synthetic.items()}
+    drawn = {name: _sample(images, "train", side) for name, images in synthetic.items()}
+    sets = {"real training images": train} | drawn
     rows = [row for name, found in sets.items() for row in _against(name, found, reference, bandwidth, config)]
     write_table(out, [*rows, _closer(sets["base"], sets["LoRA"], reference, bandwidth, config)])
     return Scores(out, "")
 
 
-def _sample(images: ImageSet, split: Split) -> Sample:
+def _sample(images: ImageSet, split: Split, side_px: int) -> Sample:
     import numpy as np
 
-    from fulora.data.loaders import load_pixels
+    from fulora.data.loaders import load_squares
     from fulora.metrics.fidelity import pixel_features
 
     rows = [row for row in images.rows(split) if row.plane in PLANES]
     groups = np.array([row.patient_key or row.image_id for row in rows])
-    return Sample(pixel_features(load_pixels(images, rows)), groups)
+    return Sample(pixel_features(load_squares(images, rows, side_px, "letterbox")), groups)
 
 
 def _against(name: str, found: Sample, reference: Sample, bandwidth: float, config: AssessConfig) -> list[Score]:

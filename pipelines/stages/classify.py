@@ -1,4 +1,4 @@
-"""Predict the plane of every test image with a trained classifier (protocol: transfer)."""
+"""Predict the plane of every test image with a trained classifier (protocol: transfer, or few-shot)."""
 
 from pathlib import Path
 
@@ -8,14 +8,31 @@ from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
 
-@stage(version=2)
-def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Predictions:
-    """Probabilities of the five planes for the test split of `images`."""
+@stage(version=3)
+def classify(
+    out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
+) -> Predictions:
+    """Probabilities of the five planes for the test split of `images`.
+
+    Args:
+        trained_on: what the classifier was trained on; its planes' shares are the prior it learned.
+        balanced: whether training drew every plane alike instead.
+    """
+    from collections import Counter
+
     from fulora.classification.model import load_classifier
     from fulora.classification.predict import predict
-    from fulora.data.loaders import load_pixels
+    from fulora.data.labels import PLANES
+    from fulora.data.loaders import load_squares
 
-    rows = images.rows("test")
-    found = predict(load_classifier(classifier.path), load_pixels(images, rows))
-    write_predictions(out, rows, found, PredictionFacts(protocol="transfer"))
+    rows, counts = images.rows("test"), Counter(row.plane for row in trained_on.rows("train"))
+    model = load_classifier(classifier.path)
+    found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
+    drawn = {plane: float(counts[plane] > 0) if balanced else float(counts[plane]) for plane in PLANES}
+    sites = {(row.source, row.site) for row in trained_on.rows("train") if row.origin == "real"}
+    facts = PredictionFacts(
+        protocol="fewshot" if sites & {(row.source, row.site) for row in rows} else "transfer",
+        training_prior=tuple(drawn[plane] / sum(drawn.values()) for plane in PLANES),
+    )
+    write_predictions(out, rows, found, facts)
     return Predictions(out, "")

@@ -45,7 +45,7 @@ def test_sweeps_name_arms_that_are_there() -> None:
 def test_arms_are_crossed_with_augmentation() -> None:
     arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True)
     assert len(arms) == 6
-    assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augment=False)
+    assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augmentation="none")
 
 
 def test_an_arm_changes_what_it_says_and_keeps_the_rest() -> None:
@@ -74,7 +74,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
     work = Workspace(tmp_path / "work", InProcess(), plan=True)
     study.run(config, work)
     trained = [step.call.arguments["config"] for step in work.steps if step.call.stage.name == "train_classifier"]
-    assert len(trained) == len(config.all_arms()) * len(config.classifier_seeds) >= 13 * 5
+    assert len(trained) == len(config.all_arms()) * len(config.classifier_seeds) == 30 * 5
     assert {(cfg.steps, cfg.architecture, cfg.batch_size) for cfg in trained} == {(2000, "resnet18", 24)}
 
 
@@ -82,6 +82,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
     ("override", "message"),
     [
         ("arms={hybrid: {}}", "arms: hybrid is there already"),
+        ("arms={a: {images: mine}}", "arms: other_images has no 'mine'; it has none"),
         ("arms={prompt: {}}", "arms: prompt is there already"),
         ("arms={a - b: {}}", "arms: 'a - b' would read as a difference of two arms"),
         ("score.contrast=[hybrid, copies]", r"score.contrast: no arm 'copies'; there are real, hybrid"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fulora.classification.config import fu_lora_classifier
 from fulora.data.captions import CAPTIONS
 from pipelines.configs import load
 from pipelines.fu_lora import FuLoraConfig
@@ -82,6 +83,33 @@ def test_images_and_generation_are_the_published_ones(config: FuLoraConfig) -> N
     assert (made.per_class, made.steps, made.guidance_scale, made.image_size_px) == (1000, 20, 7.0, 512)
     assert (made.samplers, made.negative_prompt, made.clip_skip) == (("euler", "unipc"), "", 2)
     assert made.planes == ("abdomen", "brain", "femur", "thorax", "other")
+
+
+def test_classifiers_are_the_notebooks(config: FuLoraConfig) -> None:
+    assert config.classifier == fu_lora_classifier("resnet18", augmented=True)
+    arms = config.all_arms()
+    plain = arms["HB, no augmentation"].classifier(config.classifier, seed=0)
+    assert plain == fu_lora_classifier("resnet18", augmented=False)
+    assert list(arms) == [*PAPER_ARMS, *(f"{name}, no augmentation" for name in PAPER_ARMS)]
+    assert config.score.contrast == ("HB", "real")
+    assert config.score.legacy_auc
+
+
+PAPER_ARMS = ("real", "hybrid", "HB", "1150")
+
+
+@pytest.mark.real_data
+def test_sets_are_of_the_published_sizes(config: FuLoraConfig, data_root: Path) -> None:
+    """6,148 and 1,150 rows, and 5,000 synthetic images beside either: HB is 6,150."""
+    rows = {}
+    for name, images in {"real": config.planes, **config.other_images}.items():
+        file = images.sources[0].list_file  # type: ignore[union-attr]
+        text = (data_root / "fu_lora_lists" / str(file)).read_text(encoding="utf-8-sig")
+        rows[name] = len(text.splitlines()) - 1
+    assert rows == {"real": 6148, "balanced": 1150}
+    mix, made = config.all_arms()["HB"].mix, config.generate.per_class
+    assert mix is not None
+    assert {min(round(mix.ratio_of(plane) * 230), mix.cap or 0, made) for plane in config.generate.planes} == {1000}
 
 
 @pytest.mark.real_data

@@ -7,14 +7,15 @@ import torch
 import torchvision
 from pydantic import ValidationError
 
-from fulora.classification.config import Architecture, ClassifierConfig
-from fulora.classification.model import ClassifierError, build_classifier, load_classifier, save_classifier
+from fulora.classification.config import ClassifierConfig, Torchvision
+from fulora.classification.model import build_classifier, load_classifier, save_classifier
+from fulora.classification.networks import ClassifierError
 
 RESNET = ClassifierConfig(image_size_px=32)
 
 
-@pytest.mark.parametrize("architecture", get_args(Architecture))
-def test_every_architecture(architecture: Architecture) -> None:
+@pytest.mark.parametrize("architecture", get_args(Torchvision))
+def test_every_architecture(architecture: Torchvision) -> None:
     stem = "imagenet" if architecture == "vit_b_16" else "small"
     model = build_classifier(ClassifierConfig(architecture=architecture, stem=stem, image_size_px=32), classes=3).eval()
     with torch.no_grad():
@@ -56,8 +57,8 @@ def test_loading_errors(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps(facts | {"classes": 3}))
     with pytest.raises(ClassifierError, match=r"model.safetensors does not fit model.json"):
         load_classifier(tmp_path)
-    (tmp_path / "model.json").write_text(json.dumps(facts | {"architecture": "alexnet"}))
-    with pytest.raises(ClassifierError, match=r"architecture 'alexnet' is not one of resnet18, "):
+    (tmp_path / "model.json").write_text(json.dumps(facts | {"colour": "red"}))
+    with pytest.raises(ClassifierError, match=r"not the facts of a classifier"):
         load_classifier(tmp_path)
 
 
@@ -74,12 +75,18 @@ def test_imagenet_weights_without_a_network(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"weights": "imagenet"}, "set stem=imagenet, or weights=none"),
-        ({"architecture": "vit_b_16"}, "vit_b_16 has no stem to change"),
+        ({"weights": "imagenet"}, "set stem=imagenet for architecture=resnet18 with weights=imagenet"),
+        ({"architecture": "vit_b_16"}, "set stem=imagenet for architecture=vit_b_16"),
+        ({"architecture": "timm/resnet10t"}, "set stem=imagenet for architecture=timm/resnet10t"),
+        ({"architecture": "alexnet"}, "'alexnet' is not one of resnet18, .*, nor timm/NAME"),
+        ({"weights": "imagenet_folded", "stem": "imagenet"}, "are of mobilenet_v2, not of resnet18"),
+        ({"epochs": 2}, "steps=300, epochs=2: give one, and null for the other"),
+        ({"steps": None}, "steps=None, epochs=None: give one"),
+        ({"steps": None, "epochs": 2}, "which cannot be balanced; set balanced=false, or steps"),
         ({"architecture": "vit_b_16", "stem": "imagenet", "image_size_px": 40}, "multiples of 16, not 40"),
         ({"architecture": "vit_b_16", "stem": "imagenet", "weights": "imagenet"}, "takes image_size_px=224"),
     ],
 )
-def test_configs_that_cannot_be(values: dict[str, str | int], message: str) -> None:
+def test_configs_that_cannot_be(values: dict[str, str | int | None], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ClassifierConfig(**values)

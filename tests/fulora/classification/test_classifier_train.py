@@ -1,15 +1,21 @@
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from torchvision.models import mobilenet_v2
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.functional import rotate
 
 from fulora.classification import train
-from fulora.classification.augment import augmented
-from fulora.classification.config import ClassifierConfig
-from fulora.classification.model import Classifier, ClassifierError, build_classifier, load_classifier
+from fulora.classification.augment import augmented, crops, turned_by
+from fulora.classification.config import Augmentation, ClassifierConfig
+from fulora.classification.model import Classifier, build_classifier, load_classifier
+from fulora.classification.networks import ClassifierError
 from fulora.classification.predict import predict
 from fulora.training import generator
 
@@ -82,7 +88,7 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(
 
 
 def test_bright_from_dark(tmp_path: Path) -> None:
-    cfg = TINY.model_copy(update={"architecture": "resnet18", "steps": 10, "batch_size": 10, "augment": False})
+    cfg = TINY.model_copy(update={"architecture": "resnet18", "steps": 10, "batch_size": 10, "augmentation": "none"})
     fit(tmp_path, cfg, data(10, seed=1))
     images, labels = data(20, seed=2)
     model = load_classifier(tmp_path)
@@ -95,7 +101,7 @@ def test_bright_from_dark(tmp_path: Path) -> None:
 
 
 def test_seed_and_weight_of_synthetic_images_matter(tmp_path: Path) -> None:
-    changes = {"a": {}, "b": {"seed": 1}, "c": {"synthetic_weight": 0.1}, "d": {"augment": False}}
+    changes = {"a": {}, "b": {"seed": 1}, "c": {"synthetic_weight": 0.1}, "d": {"augmentation": "none"}}
     for name, change in changes.items():
         fit(tmp_path / name, TINY.model_copy(update={"steps": 2, **change}), synthetic=7)
     fit(tmp_path / "e", TINY.model_copy(update={"steps": 2, "synthetic_weight": 0.1}), synthetic=0)
@@ -159,9 +165,10 @@ def test_a_share_of_synthetic_images_is_kept_within_each_class(balanced: bool) -
     assert len(only_real) == 30  # a class without synthetic images shows its real ones
 
 
-def test_augmentation() -> None:
+@pytest.mark.parametrize("kind", ["mild", "fu_lora"])
+def test_augmentation(kind: Augmentation) -> None:
     pixels = torch.rand(6, 1, 32, 32)
-    one, again, other = (augmented(pixels, generator("x", done)) for done in (1, 1, 2))
+    one, again, other = (augmented(pixels, kind, generator("x", done)) for done in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert 0 <= one.min() <= one.max() <= 1
@@ -176,3 +183,80 @@ def test_errors(tmp_path: Path) -> None:
         train.fit(tmp_path, TINY, images, labels, real, (images[:2], np.array([5, 0])))
     with pytest.raises(ClassifierError, match="0 images, 0 marks"):
         train.fit(tmp_path, TINY, images[:0], labels[:0], real[:0], NOTHING)
+
+
+def test_crops_are_drawn_as_torchvisions() -> None:
+    """Kolmogorov and Smirnov's test on shares of the area and on aspects, of 4,000 crops each."""
+    picture = torch.zeros(1, 224, 224)
+    torch.manual_seed(0)
+    drawn = [RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]
+    theirs = np.array([(height / 224, width / 224) for _, _, height, width in drawn])
+    width, height = (side.numpy() for side in crops(4000, generator("crops", 1)))
+    assert stats.ks_2samp(width * height, theirs.prod(1)).pvalue > 0.01
+    assert stats.ks_2samp(np.round(width / height, 2), np.round(theirs[:, 1] / theirs[:, 0], 2)).pvalue > 0.01
+
+
+def test_pictures_turn_as_torchvisions() -> None:
+    picture = torch.rand(1, 1, 33, 33, generator=generator("turn"))
+    ours = turned_by(picture, torch.tensor([math.radians(12.0)]))
+    assert (ours == rotate(picture, -12.0)).float().mean() > 0.99
+
+
+def test_epochs_show_every_image_once_and_then_end(tmp_path: Path) -> None:
+    cfg = TINY.model_copy(update={"steps": None, "epochs": 2, "balanced": False, "select": "last"})
+    targets, real = torch.arange(14) % 5, torch.zeros(14, dtype=torch.bool)
+    batches = [train.batch(targets, real, cfg, done, None) for done in range(1, 7)]
+    assert [len(chosen) for chosen in batches] == [6, 6, 2, 6, 6, 2]
+    assert sorted(torch.cat(batches[:3]).tolist()) == sorted(torch.cat(batches[3:]).tolist()) == list(range(14))
+    fit(tmp_path, cfg, data(5))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["step"] for row in rows) == 6
+    images, labels = data()
+    with pytest.raises(ClassifierError, match="shown synthetic_then_real, which epochs cannot do"):
+        train.fit(tmp_path, cfg, images, labels, labels < 2, NOTHING, "synthetic_then_real")
+
+
+def test_the_last_checkpoint_is_kept_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "evaluate", lambda *_: (1.0, 0.0 if len(list(tmp_path.iterdir())) else 1.0))
+    fit(tmp_path / "last", TINY.model_copy(update={"select": "last"}), data(5))
+    fit(tmp_path / "none", TINY)
+    assert files(tmp_path / "last")["model.safetensors"] == files(tmp_path / "none")["model.safetensors"]
+
+
+def test_bf16_is_of_the_arithmetic_alone(tmp_path: Path) -> None:
+    small = TINY.model_copy(update={"architecture": "timm/mobilenetv3_small_050", "steps": 2, "batch_size": 2})
+    for precision in ("fp32", "bf16"):
+        fit(tmp_path / precision, small.model_copy(update={"precision": precision}))
+    full, half = (load_classifier(tmp_path / name).network.state_dict() for name in ("fp32", "bf16"))
+    assert {value.dtype for value in half.values()} == {torch.float32, torch.int64}
+    assert not torch.equal(full["conv_stem.weight"], half["conv_stem.weight"])
+    assert torch.allclose(full["conv_stem.weight"], half["conv_stem.weight"], atol=0.01)
+
+
+def test_a_constant_rate_does_not_fall(tmp_path: Path) -> None:
+    rates = []
+    change = {"schedule": "constant", "optimizer": "sgd", "steps": 3, "warmup_steps": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "set_rate", lambda optimizer, factor: rates.append(factor))
+        fit(tmp_path, TINY.model_copy(update=change))
+    assert rates == [1.0] * 3
+
+
+def test_a_folded_network_starts_with_the_statistics_of_its_images(tmp_path: Path) -> None:
+    layers = {}
+    for number, (name, value) in enumerate(mobilenet_layers()):
+        layers[f"{number:02}.conv.weight"], layers[f"{number:02}.bias"] = value, np.zeros(len(value), np.float32)
+        assert name
+    np.savez(tmp_path / "folded.npz", **layers)
+    cfg = TINY.model_copy(update={"weights": "imagenet_folded", "steps": 1})
+    images, labels = data()
+    train.fit(tmp_path / "out", cfg, images, labels, labels < 0, NOTHING, start=tmp_path / "folded.npz")
+    model = load_classifier(tmp_path / "out")
+    assert model.facts.padding == "tensorflow"
+    assert model.network.get_submodule("features.0.0").padding == (0, 0)
+
+
+def mobilenet_layers() -> list[tuple[str, np.ndarray]]:
+    network = mobilenet_v2(num_classes=1001)
+    found = [(name, value) for name, value in network.state_dict().items() if value.ndim in (2, 4)]
+    return [(name, value.numpy()) for name, value in found]

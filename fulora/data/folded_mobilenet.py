@@ -1,4 +1,4 @@
-"""ImageNet weights of a MobileNetV2 from one local file, put into the encoder of a U-Net.
+"""ImageNet weights of a MobileNetV2 from one local file, put into a classifier or the encoder of a U-Net.
 
 The file (google-coral/test_data, Apache-2.0) holds the convolutions with batch norm folded into them: weight and bias
 only. Two things differ from PyTorch's MobileNetV2 and are taken care of here:
@@ -68,9 +68,9 @@ def load_folded(encoder: nn.Module, path: Path) -> None:
 
 
 def pad_like_tensorflow(encoder: nn.Module) -> None:
-    """Make the 3x3 convolutions of stride 2 pad one row below and one column on the right, and nothing else."""
+    """Make the 3x3 convolutions of stride 2 pad one row below and one column on the right, and nothing else; once."""
     for conv, _ in _convolutions(encoder):
-        if conv.stride == (2, 2):
+        if conv.stride == (2, 2) and conv.padding != (0, 0):
             conv.padding = (0, 0)
             conv.register_forward_pre_hook(_pad_below_and_right)
 

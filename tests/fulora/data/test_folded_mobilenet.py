@@ -6,14 +6,14 @@ import torch
 from torch.nn import functional
 from torchvision.models import mobilenet_v2
 
-from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.encoder_weights import (
+from fulora.data.folded_mobilenet import (
     EncoderFileError,
     load_folded,
     pad_like_tensorflow,
     read_folded,
     unfold_batch_norm,
 )
+from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.model import build_unet, load_unet, save_unet
 
 WEIGHTS = Path(__file__).parents[3].parent / "shared" / "data" / "weights"

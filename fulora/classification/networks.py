@@ -1,0 +1,141 @@
+"""Networks of torchvision and timm, with a head of our size and weights from the hub or a local file."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import timm
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fulora.classification.config import TIMM, ClassifierConfig, Stem, Torchvision, Weights
+from fulora.data.folded_mobilenet import load_folded
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+"""Mean and spread of x / 127.5 - 1."""
+HEADS = {
+    "resnet18": "fc",
+    "mobilenet_v2": "classifier.1",
+    "efficientnet_b0": "classifier.1",
+    "densenet169": "classifier",
+    "vit_b_16": "heads.head",
+}
+SHOWN = 3
+
+Three = tuple[float, float, float]
+
+
+class ClassifierError(ValueError):
+    """A classifier that cannot be built, trained or loaded as asked."""
+
+
+def build_network(architecture: str, stem: Stem, image_size_px: int, classes: int, pretrained: bool) -> nn.Module:
+    """A network on (b, 3, size, size) with `classes` outputs; random weights come from torch's global generator.
+
+    Raises:
+        ClassifierError: timm has no such network, or its or torchvision's ImageNet weights cannot be had.
+    """
+    try:
+        if architecture.startswith(TIMM):
+            return _timm_network(architecture.removeprefix(TIMM), image_size_px, classes, pretrained)
+        size = {"image_size": image_size_px} if architecture == "vit_b_16" else {}
+        weights = "IMAGENET1K_V1" if pretrained else None
+        network: nn.Module = torchvision.models.get_model(architecture, weights=weights, **size)
+    except OSError as error:
+        raise ClassifierError(
+            f"ImageNet weights of {architecture} could not be downloaded ({error}); use weights=none, or weights=file "
+            "with a local file, or fill the cache of torchvision or timm on a machine that has a network"
+        ) from error
+    head = network.get_submodule(HEADS[architecture])
+    assert isinstance(head, nn.Linear)
+    network.set_submodule(HEADS[architecture], nn.Linear(head.in_features, classes))
+    if stem == "small":
+        _keep_resolution(network, architecture)
+    return network
+
+
+def _timm_network(name: str, image_size_px: int, classes: int, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name[:6]}*")[:SHOWN]
+        raise ClassifierError(f"timm has no network {name!r}; near: {', '.join(near) or 'none'} (timm.list_models())")
+    settings = timm.get_pretrained_cfg(name)
+    size = {"img_size": image_size_px} if settings is not None and settings.fixed_input_size else {}
+    network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=classes, **size)
+    return network
+
+
+def pixel_statistics(network: nn.Module, weights: Weights) -> tuple[Three, Three]:
+    """Mean and spread of the pixels, on a scale from 0 to 1, that a network's weights were trained with."""
+    if weights == "imagenet_folded":
+        return HALF, HALF
+    settings: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    return tuple(settings.get("mean", IMAGENET_MEAN)), tuple(settings.get("std", IMAGENET_STD))
+
+
+def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
+    """Put the weights of a local file into a network. A head of another size is left as it is.
+
+    Raises:
+        ClassifierError: the file cannot be read, or does not fit the architecture.
+        EncoderFileError: of `weights=imagenet_folded`, likewise.
+    """
+    if cfg.weights == "imagenet_folded":
+        load_folded(network.get_submodule("features"), path)
+        return
+    state, head = _read_state(path), _head_name(network, cfg.architecture)
+    own = network.state_dict()
+    left = {f"{head}.{name}" for name in ("weight", "bias")}
+    state = {k: v for k, v in state.items() if k not in left or (k in own and v.shape == own[k].shape)}
+    wrong = [
+        *(f"{name} is missing" for name in own if name not in state and name not in left),
+        *(f"{name} is unknown" for name in state if name not in own),
+        *(
+            f"{name} is {tuple(value.shape)}, not {tuple(own[name].shape)}"
+            for name, value in state.items()
+            if name in own and value.shape != own[name].shape
+        ),
+    ]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise ClassifierError(f"{path}: not weights of {cfg.architecture}: {'; '.join(wrong[:SHOWN])}{more}")
+    network.load_state_dict(state, strict=False)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
+        raise ClassifierError(
+            f"{path}: cannot be read as .safetensors or as a .pth of weights alone: {error}"
+        ) from error
+    except Exception as error:  # the unpickler's own, which it does not share
+        raise ClassifierError(f"{path}: holds more than weights, or is damaged: {error}") from error
+    state = found.get("state_dict", found) if isinstance(found, dict) else {}
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ClassifierError(f"{path}: holds no state dict: a file of names and tensors is needed")
+    return state
+
+
+def _head_name(network: nn.Module, architecture: str) -> str:
+    return HEADS.get(architecture) or str(getattr(network, "pretrained_cfg", {}).get("classifier", "head"))
+
+
+def _keep_resolution(network: nn.Module, architecture: str) -> None:
+    """One halving less before the first block, and no filter wider than 3 px."""
+    if architecture == "resnet18":
+        network.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    elif architecture == "densenet169":
+        features = network.get_submodule("features")
+        features.conv0 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+        features.pool0 = nn.Identity()
+    else:
+        first = network.get_submodule("features.0.0")
+        assert isinstance(first, nn.Conv2d)
+        first.stride = (1, 1)
+
+
+assert set(HEADS) == set(get_args(Torchvision))

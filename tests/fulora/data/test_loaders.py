@@ -1,0 +1,56 @@
+"""Pictures as squares: whole or squashed, decoded once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.functional import resize
+
+from fulora.data import loaders
+from fulora.data.loaders import load_squares, to_square
+from fulora.data.manifest import Image, ImageSet, Picture
+
+WIDE = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (30, 1))
+
+
+def test_a_letterbox_keeps_the_whole_picture_and_its_shape() -> None:
+    square = to_square(WIDE, 40, "letterbox")
+    assert square.shape == (40, 40)
+    assert not square[:10].any()
+    assert not square[30:].any()
+    assert square[10:30].any(axis=1).all()
+
+
+def test_a_squash_is_torchvisions_resize() -> None:
+    theirs = resize(torch.from_numpy(WIDE)[None], [20, 20], antialias=True)[0].numpy()
+    assert np.abs(to_square(WIDE, 20, "squash").astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "squash"])
+def test_a_square_of_that_size_stays_as_it_is(fit: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.uint8)
+    assert to_square(picture, 16, fit) is picture  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bound", [0, 10**9])
+def test_pictures_of_several_sizes_come_in_order_from_memory_or_disk(
+    bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", bound)
+    about = {"plane": "brain", "split": "train", "origin": "real", "source": "s", "site": "A", "width": 0, "height": 0}
+    grays = [40, 80, 120]
+    pictures = [
+        Picture(
+            Image.model_validate(about | {"file_name": "", "image_id": f"i{n}", "patient": f"p{n}", "sha256": ""}),
+            np.full((20 + n, 30), gray, np.uint8),
+        )
+        for n, gray in enumerate(grays)
+    ]
+    ImageSet.write(tmp_path, pictures)
+    images = ImageSet(tmp_path, "")
+    found = load_squares(images, images.rows("train"), 24, "squash")
+    assert found.shape == (3, 24, 24)
+    assert isinstance(found, np.memmap) == (bound == 0)
+    assert [int(square[12, 12]) for square in found] == grays
+    assert load_squares(images, [], 24, "squash").shape == (0, 24, 24)
