@@ -14,6 +14,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -167,6 +168,21 @@ def preemption() -> Iterator[Callable[[], bool]]:
         yield came.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@dataclass
+class Best:
+    """The best checkpoint so far; `state` is empty until the first evaluation."""
+
+    score: float = -math.inf
+    step: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, score: float, step: int, model: torch.nn.Module) -> None:
+        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
+        if score >= self.score:
+            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            self.score, self.step, self.state = score, step, state
 
 
 class MetricsLog:

@@ -1,6 +1,6 @@
 """The FU-LoRA study, every stage in order: fine-tune, generate, mix, measure if it helps on people never seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,11 +16,12 @@ from fulora.data.results import PROMPT, LeakTable, Predictions, Report, ScoreCon
 from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
-from fulora.stage import Artifact, Source
+from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines import segmentation
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed, sweeps_of
 from pipelines.backbones import BackboneConfig, OnSite, foundations, get_models
+from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, Prompted, compare_clips, few_shot
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import curated
 from pipelines.stages.assess import AssessConfig, assess
@@ -32,7 +33,9 @@ from pipelines.stages.score import score
 from pipelines.stages.score_heads import score_heads
 from pipelines.stages.train_classifier import train_classifier
 from pipelines.stages.train_lora import train_lora
-from pipelines.stages.zero_shot import zero_shot
+
+LORA = "LoRA"
+"""The name of the images that LoRAs are trained on, and of the study's LoRA."""
 
 
 class FuLoraConfig(Config):
@@ -48,6 +51,8 @@ class FuLoraConfig(Config):
         arms: others than `real` and `hybrid`, by name.
         ratios: a sweep: an arm for each ratio of added images to real ones.
         real_per_plane: a learning curve: `real` and `hybrid` with so many real images of each plane.
+        clip_arms: CLIPs tuned on an arm's images, and heads on its embeddings, by name.
+        few_shot: a few patients of the population tested on, and the head that learns from them.
         crossed_with_augmentation: each arm once more without augmentation.
         classifier_file: a file under `data_root` that classifiers start from, where `classifier.weights` reads one.
         classifier_seeds: one classifier is trained for each, in each arm.
@@ -74,6 +79,8 @@ class FuLoraConfig(Config):
     ratios: tuple[NonNegativeFloat, ...] = ()
     real_per_plane: tuple[PositiveInt, ...] = ()
     crossed_with_augmentation: bool = False
+    clip_arms: dict[str, ClipArmConfig] = Field(default_factory=dict)
+    few_shot: FewShotConfig | None = None
     segmentation: SegmentationConfig | None = None
     score: ScoreConfig = Field(default_factory=ScoreConfig)
     report: ReportConfig
@@ -98,10 +105,11 @@ class FuLoraConfig(Config):
 
     @model_validator(mode="after")
     def _arms_are_told_apart(self) -> "FuLoraConfig":
-        taken = sorted({REAL, HYBRID, PROMPT} & set(self.arms))
+        names = [*self.arms, *self.clip_arms]
+        taken = sorted({REAL, HYBRID, PROMPT, FEW_SHOT} & set(names) | set(self.arms) & set(self.clip_arms))
         if taken:
             raise ValueError(f"arms: {', '.join(taken)} is there already; give another name")
-        doubtful = sorted(name for name in self.arms if " - " in name)
+        doubtful = sorted(name for name in names if " - " in name)
         if doubtful:
             raise ValueError(f"arms: {doubtful[0]!r} would read as a difference of two arms; write it without ' - '")
         unnamed = sorted({arm.images for arm in self.arms.values()} - {"", *self.other_images})
@@ -109,6 +117,10 @@ class FuLoraConfig(Config):
             raise ValueError(
                 f"arms: other_images has no {unnamed[0]!r}; it has {', '.join(self.other_images) or 'none'}"
             )
+        without = sorted({arm.images for arm in self.clip_arms.values()} - set(self.all_arms()))
+        if without:
+            there = ", ".join(self.all_arms())
+            raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {there}")
         unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
         if unknown:
             raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {', '.join(self.all_arms())}")
@@ -131,87 +143,107 @@ class FuLoraConfig(Config):
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
-    real = curated(cfg.planes, cfg.data_root, work)
-    shown = real if cfg.lora_images is None else curated(cfg.lora_images, cfg.data_root, work)
-    others = {name: curated(images, cfg.data_root, work) for name, images in cfg.other_images.items()}
-    leaks = check(cfg, work, real, {"LoRA": shown, **others})
+    images = curated_sets(cfg, work)
+    real, leaks = images[""], check(cfg, work, images)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    loras = train_loras(cfg, work, real, shown, backbone)
-    lora = loras["LoRA"]
+    loras = train_loras(cfg, work, images, backbone)
     synthetic = work.each(
         {
             "base": generate.call(cfg.generate, backbone=backbone, lora=None),
-            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=lora),
+            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA"]),
         }
     )
-    fidelity = work.run(assess, cfg.assess, real=real, synthetic=synthetic)
-    classifiers, predictions = compare(cfg, work, {"": real, **others}, synthetic)
-    predictions[PROMPT] = [work.run(zero_shot, cfg.zero_shot, images=real, clip=clip)]
-
-    scores: dict[str, Scores] = {
-        "generation": fidelity,
-        "classification": work.run(score, cfg.score, predictions=predictions),
-    }
-    compared = [_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.contrast]
-    curves: dict[str, Artifact] = {**loras, **{name: classifiers[name] for name in compared}}
+    sets = mixed(cfg.all_arms(), work, images, synthetic)
+    classifiers, predictions = compare(cfg, work, real, sets)
+    clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, Prompted(clip, cfg.zero_shot, real), work)
+    predictions |= clips.predictions
+    if cfg.few_shot is not None:
+        predictions[FEW_SHOT] = few_shot(cfg.few_shot, images[FEW_SHOT], Prompted(clip, cfg.zero_shot, real), work)
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
-    if heads:
-        scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
-        curves["U-Net"] = heads.unet
     return work.run(
         report,
         cfg.report,
         real=real,
         synthetic=synthetic,
-        scores=scores,
+        scores=score_all(cfg, work, real, synthetic, predictions, heads),
         predictions=predictions,
-        sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
+        forgetting=clips.forgetting,
         leaks=leaks,
-        curves=curves,
+        sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
+        curves={**loras, **classifiers, **clips.curves, **({"U-Net": heads.unet} if heads else {})},
         heads=heads.images if heads else None,
         masks=heads.masks if heads else None,
         measurements=heads.measurements if heads else None,
     )
 
 
-def check(cfg: FuLoraConfig, work: Workspace, real: ImageSet, others: Mapping[str, ImageSet]) -> LeakTable:
-    """The leak gate: every set of real images that something is fitted to, against the test split of `real`.
+def score_all(
+    cfg: FuLoraConfig,
+    work: Workspace,
+    real: ImageSet,
+    synthetic: Mapping[str, ImageSet],
+    predictions: Mapping[str, Sequence[Predictions]],
+    heads: segmentation.Segmentation | None,
+) -> dict[str, Scores]:
+    """Scores of what was generated, classified and segmented."""
+    scores = {
+        "generation": work.run(assess, cfg.assess, real=real, synthetic=synthetic),
+        "classification": work.run(score, cfg.score, predictions=predictions),
+    }
+    if heads is not None:
+        scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
+    return scores
 
-    Args:
-        others: what the LoRA and some arms are trained on, by name.
+
+def curated_sets(cfg: FuLoraConfig, work: Workspace) -> dict[str, ImageSet]:
+    """The study's images, which have no name, and all further ones that something is fitted to."""
+    named = {"": cfg.planes, **cfg.other_images}
+    if cfg.lora_images is not None:
+        named[LORA] = cfg.lora_images
+    if cfg.few_shot is not None:
+        named[FEW_SHOT] = cfg.few_shot.images
+    return {name: curated(images, cfg.data_root, work) for name, images in named.items()}
+
+
+def check(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) -> LeakTable:
+    """The leak gate: every set of real images that something is fitted to, against the study's test split.
+
+    The few patients of a few-shot head are of that split: it is tested on others, which its stage checks.
     """
-    trained_on = {"classifiers and tuned CLIPs": real, **others}
+    trained_on = {name or "classifiers and tuned CLIPs": found for name, found in images.items() if name != FEW_SHOT}
+    if cfg.lora_images is None:
+        trained_on[LORA] = images[""]
     if isinstance(cfg.backbone, OnSite):
         trained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
-    return work.run(check_leaks, tested_on=real, trained_on=trained_on, foundations=foundations(cfg.backbone))
+    return work.run(check_leaks, images[""], trained_on=trained_on, foundations=foundations(cfg.backbone))
 
 
 def train_loras(
-    cfg: FuLoraConfig, work: Workspace, real: ImageSet, images: ImageSet, backbone: Backbone | Source
+    cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet], backbone: Backbone | Source
 ) -> dict[str, LoraWeights]:
-    """The study's LoRA and those of other ranks. Nobody in the validation or test split of `real` is trained on."""
+    """The study's LoRA and those of other ranks. Nobody in the validation or test split of the study is trained on."""
+    shown, real = images.get(LORA, images[""]), images[""]
     prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None)
     configs = {"LoRA": cfg.lora}
     for rank in cfg.other_ranks:
         configs[f"LoRA of rank {rank}"] = cfg.lora.model_copy(update={"rank": rank, "alpha": float(rank)})
     return work.each(
         {
-            name: train_lora.call(config, backbone=backbone, images=images, prior=prior, tested_on=real)
+            name: train_lora.call(config, backbone=backbone, images=shown, prior=prior, tested_on=real)
             for name, config in configs.items()
         }
     )
 
 
 def compare(
-    cfg: FuLoraConfig, work: Workspace, real: Mapping[str, ImageSet], synthetic: Mapping[str, ImageSet]
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, sets: Mapping[str, ImageSet]
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
-    """A classifier for every arm and seed, and its predictions on the study's test split, by arm.
+    """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm.
 
-    Args:
-        real: the study's images, which have no name, and the further ones.
+    Returns:
+        Of the contrast's arms the first seed's classifiers, whose losses are told; predictions by arm, one a seed.
     """
     arms = cfg.all_arms()
-    images = mixed(arms, work, real, synthetic)
     hint = "Or set classifier.weights=none."
     start = work.read(cfg.data_root / cfg.classifier_file, hint=hint) if cfg.classifier_file else None
     configs = {
@@ -221,19 +253,21 @@ def compare(
     }
     classifiers = work.each(
         {
-            _named(name, seed): train_classifier.call(config, images=images[name], start=start)
+            _named(name, seed): train_classifier.call(config, images=sets[name], start=start)
             for (name, seed), config in configs.items()
         }
     )
     found = work.each(
         {
             _named(name, seed): classify.call(
-                real[""], classifiers[_named(name, seed)], trained_on=images[name], balanced=config.balanced
+                real, classifiers[_named(name, seed)], trained_on=sets[name], balanced=config.balanced
             )
             for (name, seed), config in configs.items()
         }
     )
-    return classifiers, {arm: [found[_named(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
+    told = {_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.contrast}
+    by_arm = {arm: [found[_named(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
+    return {name: model for name, model in classifiers.items() if name in told}, by_arm
 
 
 def _named(arm: str, seed: int) -> str:

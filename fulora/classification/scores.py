@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Shaped
+from scipy import stats
 
 from fulora.data.labels import PLANES
 from fulora.data.results import PROMPT, PredictionFacts, Predictions, Role, Score, ScoreConfig
@@ -22,6 +23,7 @@ from fulora.metrics.scorecard import (
 
 COMPARED = ("accuracy", "macro F1", "macro one-vs-rest AUC")
 """Scores of which arms are compared; the declared contrast is of the first."""
+LEAST_SEEDS = 3
 ONCE = "without pictures that stand twice"
 
 
@@ -30,12 +32,14 @@ class Arm:
     """The predictions of one arm.
 
     Attributes:
+        images: their ids.
         machines: one an image; "" where it is not known.
         repeated: images whose very pixels also stand in another row.
         facts: how the predictions were made, the same for all training seeds.
     """
 
     name: str
+    images: tuple[str, ...]
     answers: Answers
     machines: Shaped[np.ndarray, " n"]
     repeated: Bool[np.ndarray, " n"]
@@ -78,7 +82,8 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
         sites=np.array([row.site for row in first]),
     )
     repeated = (counts[place] > 1) & (digests[place] != "")
-    return Arm(name, answers, np.array([row.machine for row in first]), repeated, facts[0])
+    ids = tuple(row.image_id for row in first)
+    return Arm(name, ids, answers, np.array([row.machine for row in first]), repeated, facts[0])
 
 
 def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
@@ -99,13 +104,29 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
     return [_score(arm, row) for row in rows]
 
 
+@dataclass(frozen=True)
+class Tested:
+    """A comparison and its tests: over patients, and of accuracies with three training seeds or more also over seeds."""
+
+    row: ComparisonRow
+    over_seeds: float | None = None
+
+    @property
+    def p(self) -> float | None:
+        """A difference is one only if it is one both over patients and over training seeds: the larger p."""
+        if self.row.p is None or self.over_seeds is None:
+            return self.row.p
+        return max(self.row.p, self.over_seeds)
+
+
 def contrasts(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
     """The declared contrast, whole and by site; then others in accuracy (corrected by Holm), macro F1 and AUC.
 
-    Every arm is compared with the contrast's baseline, and an adapted CLIP also with the one it was, by prompts.
+    Every arm is compared with the contrast's baseline on the same images; an adapted CLIP, and what cannot be paired
+    with the baseline, with the CLIP by prompts.
     """
     compared = {pair: _compared(arms[pair[0]], arms[pair[1]], config) for pair in _pairs(arms, config.contrast)}
-    own = {pair: next(row for row in rows if row.name == COMPARED[0]) for pair, rows in compared.items()}
+    own = {pair: rows[0] for pair, rows in compared.items()}
     tested = [pair for pair, row in own.items() if pair != config.contrast and row.p is not None]
     corrected = dict(zip(tested, holm([own[pair].p or 0.0 for pair in tested]), strict=True))
     return [
@@ -118,29 +139,40 @@ def contrasts(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
 def _pairs(arms: Mapping[str, Arm], declared: tuple[str, str]) -> Iterator[tuple[str, str]]:
     yield declared
     for name, arm in arms.items():
-        if name not in declared and _pairable(arm, arms[declared[1]]):
+        with_baseline = name not in declared and _pairable(arm, arms[declared[1]])
+        if with_baseline:
             yield name, declared[1]
-        if arm.facts.protocol == "adapted" and PROMPT in arms and (name, PROMPT) != declared:
+        own_clip = arm.facts.protocol == "adapted" or not with_baseline
+        if name not in (*declared, PROMPT) and own_clip and PROMPT in arms and _pairable(arm, arms[PROMPT]):
             yield name, PROMPT
 
 
-def _pairable(one: Arm, other: Arm) -> bool:
-    """As many training seeds, or nothing that was trained on one side."""
-    seeds = len(one.answers.decided), len(other.answers.decided)
-    return seeds[0] == seeds[1] or any(
-        arm.facts.protocol == "prompt" and count == 1 for arm, count in zip((one, other), seeds, strict=True)
-    )
+def _pairable(arm: Arm, baseline: Arm) -> bool:
+    """The baseline has all images of the arm; and as many training seeds, unless one side was not trained."""
+    seeds = len(arm.answers.decided), len(baseline.answers.decided)
+    untrained = any(item.facts.protocol == "prompt" for item in (arm, baseline))
+    return set(arm.images) <= set(baseline.images) and (seeds[0] == seeds[1] or (untrained and 1 in seeds))
 
 
-def _compared(arm: Arm, baseline: Arm, config: ScoreConfig) -> list[ComparisonRow]:
-    """The rows of a comparison that a study tells: the scores of `COMPARED`, and accuracy of each site."""
+def _compared(arm: Arm, baseline: Arm, config: ScoreConfig) -> list[Tested]:
+    """What a study tells of a comparison: the scores of `COMPARED`, accuracy first, and accuracy of each site."""
     seeds = max(len(arm.answers.decided), len(baseline.answers.decided))
-    ours, other = (_repeated(item.answers, seeds) for item in (arm, baseline))
+    place = {image: number for number, image in enumerate(baseline.images)}
+    same = baseline.answers.of(np.array([place[image] for image in arm.images]))
+    ours, other = _repeated(arm.answers, seeds), _repeated(replace(same, patients=arm.answers.patients), seeds)
     rows = compare(ours, other, arm.labels, None, _sampling(config))
     first = rows[0].rule
     kept = [row for row in rows if row.name in COMPARED and (row.rule == first or row.name == COMPARED[2])]
     whole = (arm.name, baseline.name) == config.contrast
-    return [row for row in kept if whole or row.group == "all"]
+    gains = ((ours.decided == ours.true).mean(axis=1) - (other.decided == other.true).mean(axis=1)).tolist()
+    return [Tested(row, _over_seeds(gains) if row is kept[0] else None) for row in kept if whole or row.group == "all"]
+
+
+def _over_seeds(gains: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t test over training seeds; None for fewer than three, or where all gains are equal."""
+    if len(gains) < LEAST_SEEDS or len(set(gains)) == 1:
+        return None
+    return float(stats.ttest_1samp(gains, 0.0).pvalue)
 
 
 def _repeated(answers: Answers, seeds: int) -> Answers:
@@ -154,10 +186,9 @@ def _repeated(answers: Answers, seeds: int) -> Answers:
     )
 
 
-def _difference(
-    arm: Arm, baseline: Arm, row: ComparisonRow, declared: bool, by_holm: float | None, tested: int
-) -> Score:
+def _difference(arm: Arm, baseline: Arm, found: Tested, declared: bool, by_holm: float | None, tested: int) -> Score:
     """A score of a comparison; only accuracy over all images is declared, or corrected over the arms."""
+    row = found.row
     first = row.name == COMPARED[0] and row.group == "all"
     role: Role = "declared" if declared and first else "exploratory"
     p_holm = by_holm if first else row.p_holm
@@ -169,11 +200,23 @@ def _difference(
         said.append(f"clustered McNemar p = {row.mcnemar.p_obuchowski:.4f}")
     if row.detectable and first:
         said.append(f"least difference found with 80 % power: {row.detectable:.3f}")
-    if row.p is not None:
-        said.append(f"{row.test}, these training seeds as given")
     name = f"{row.name}, {arm.name} minus {baseline.name}"
-    found = _of(arm, row, name, "; ".join(said), len(baseline.answers.decided))
-    return found.model_copy(update={"arm": f"{arm.name} - {baseline.name}", "role": role, "p": row.p, "p_holm": p_holm})
+    made = _of(arm, row, name, "; ".join([*said, *_tests(found)]), len(baseline.answers.decided))
+    return made.model_copy(
+        update={"arm": f"{arm.name} - {baseline.name}", "role": role, "p": found.p, "p_holm": p_holm}
+    )
+
+
+def _tests(tested: Tested) -> list[str]:
+    """How the p-value came about."""
+    if tested.row.p is None:
+        return []
+    if tested.over_seeds is None:
+        return [f"p of {tested.row.test}, training seeds as given"]
+    return [
+        f"p is the larger of that over patients ({tested.row.test}: {tested.row.p:.4f}) and that over training seeds "
+        f"(paired t test: {tested.over_seeds:.4f})"
+    ]
 
 
 def _score(arm: Arm, row: ScoreRow) -> Score:

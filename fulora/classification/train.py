@@ -1,7 +1,5 @@
 """Train a plane classifier: a fixed number of steps, the checkpoint chosen on validation patients."""
 
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from fulora.data.labels import PLANES
 from fulora.environment import derive_seed
 from fulora.progress import track
 from fulora.training import (
+    Best,
     MetricsLog,
     batch_indices,
     cosine_rate,
@@ -34,21 +33,6 @@ from fulora.training import (
 
 UNFOLDED_ON = 64
 """Training images that the batch norms of a folded network get their first statistics from."""
-
-
-@dataclass
-class Best:
-    """The best checkpoint so far; `state` is empty until the first evaluation."""
-
-    score: float = -math.inf
-    step: int = 0
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def offer(self, score: float, step: int, model: Classifier) -> None:
-        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
-        if score >= self.score:
-            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-            self.score, self.step, self.state = score, step, state
 
 
 def fit(

@@ -1,13 +1,16 @@
 """Configs of CLIP: pre-training a tiny one, and asking any of them by prompts."""
 
-from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from fulora.clip.prompts import PROMPTS
+from fulora.clip.prompts import PromptSet, prompt_set
 from fulora.config import Config, Runtime
-from fulora.data.labels import PLANES, Plane
+
+
+def _named(value: object) -> object:
+    """A set of prompts by the name of a shipped one, or by the path of its file."""
+    return prompt_set(value) if isinstance(value, str) else value
 
 
 class ClipPretrainConfig(Config):
@@ -56,19 +59,83 @@ class ClipPretrainConfig(Config):
 
 
 class ZeroShotConfig(Config):
-    """Classification by prompts alone.
+    """Classification by prompts.
 
     Attributes:
-        prompts: the prompts of every plane, averaged to one direction a plane; any number of them.
+        prompts: the name of a shipped set, the path of a YAML file, or the set itself.
+        other: how "other" is decided: by its `prompts` and those of distractors; by a `threshold` on the largest
+            probability among the other planes; or by the `energy` of their logits. Thresholds are chosen on the
+            validation split, by balanced accuracy of "other" against the rest.
+        distractors: whether the set's other views are asked for too, and count as "other".
     """
 
-    prompts: Mapping[Plane, tuple[str, ...]] = Field(default_factory=lambda: dict(PROMPTS))
-    batch_size: Annotated[PositiveInt, Runtime] = 64
+    prompts: PromptSet = Field(default_factory=lambda: prompt_set("fulora"))
+    distractors: bool = False
+    other: Literal["prompts", "threshold", "energy"] = "prompts"
+
+    _named = field_validator("prompts", mode="before")(_named)
+
+
+class TuneClipConfig(Config):
+    """Adapting a CLIP to image sets with planes.
+
+    Attributes:
+        method: `ce` is cross-entropy against the text classifier of the prompts, whose text tower stays as it is;
+            `flyp` the contrastive loss with captions drawn anew each step, both towers learning, all captions of an
+            image's plane right (Goyal et al., CVPR 2023; Yang et al., CVPR 2022); `lora` is `ce` with low-rank
+            adapters on the image tower, merged at the end (peft).
+        wise_ft: share of the tuned weights in what is kept, the rest is the CLIP as it was (Wortsman et al. 2022).
+        crop: smallest side of a random crop, as a share of the image.
+        balanced: every plane equally often in a batch.
+        select: what chooses the step on the validation split; `last`, or no validation images, takes the last one.
+    """
+
+    method: Literal["ce", "flyp", "lora"] = "ce"
+    prompts: PromptSet = Field(default_factory=lambda: prompt_set("fulora"))
+    steps: PositiveInt = 200
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: PositiveFloat = 1e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] = 10
+    lora_rank: PositiveInt = 4
+    lora_alpha: PositiveFloat = 4.0
+    wise_ft: Annotated[float, Field(ge=0, le=1)] = 1.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.75
+    synthetic_weight: PositiveFloat = 1.0
+    balanced: bool = True
+    select: Literal["macro_f1", "loss", "last"] = "macro_f1"
+    evaluate_every: PositiveInt = 20
+    seed: int = 0
+    log_every: PositiveInt = 10
+    checkpoint_every: Annotated[PositiveInt, Runtime] = 100
     device: Annotated[str, Runtime] = "auto"
 
-    @field_validator("prompts")
-    @classmethod
-    def _complete(cls, prompts: Mapping[Plane, tuple[str, ...]]) -> Mapping[Plane, tuple[str, ...]]:
-        if set(prompts) != set(PLANES) or not all(prompts.values()):
-            raise ValueError(f"prompts names exactly the planes {', '.join(PLANES)}, each with one prompt or more")
-        return {plane: prompts[plane] for plane in PLANES}
+    _named = field_validator("prompts", mode="before")(_named)
+
+
+class ProbeConfig(Config):
+    """A head on the embeddings of a CLIP that stays as it is. What is chosen is chosen on the validation split.
+
+    Attributes:
+        head: `linear` is logistic regression; `tip` adds a cache of the training embeddings to the prompts' logits
+            (Tip-Adapter, Zhang et al., ECCV 2022, equation 5).
+        strengths: of the regression's inverse regularisation C.
+        alphas, betas: weights and sharpness of the cache.
+    """
+
+    head: Literal["linear", "tip"] = "linear"
+    prompts: PromptSet = Field(default_factory=lambda: prompt_set("fulora"))
+    strengths: tuple[PositiveFloat, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    alphas: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    betas: tuple[PositiveFloat, ...] = (1.0, 3.0, 5.5, 10.0)
+
+    _named = field_validator("prompts", mode="before")(_named)
+
+
+class ForgettingConfig(Config):
+    """`alphas`: shares of the tuned weights between a CLIP and the tuned one."""
+
+    prompts: PromptSet = Field(default_factory=lambda: prompt_set("fulora"))
+    alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+    _named = field_validator("prompts", mode="before")(_named)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.clip.config import ClipPretrainConfig
-from fulora.clip.model import ClipError, build_clip, build_tokenizer, normalised, save_clip, to_square
+from fulora.clip.model import ClipError, build_clip, build_tokenizer, clip_config, normalised, save_clip, to_square
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.labels import PLANES, Plane
 from fulora.progress import track
@@ -57,14 +57,15 @@ def fit(out: Path, cfg: ClipPretrainConfig, images: UInt8[np.ndarray, "n h w"], 
     for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
         chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
-        pixels = augmented(to_square(images[chosen.numpy()], cfg.image_size_px), cfg, done)
+        drawn = generator(cfg.seed, "clip", "augment", done)
+        pixels = augmented(to_square(images[chosen.numpy()], cfg.image_size_px), cfg.crop, drawn)
         captions = _drawn(tokens, labels[chosen], cfg, done)
         loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), labels[chosen].to(device))
         if done % cfg.log_every == 0 or done == cfg.steps:
             log.write(done, loss=loss.item(), accuracy=accuracy.item())
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, done, {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
-    save_clip(model, cfg, out)
+    save_clip(model, clip_config(cfg), out)
     remove_checkpoint(out)
 
 
@@ -95,10 +96,10 @@ def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Fl
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def augmented(pixels: Float[Tensor, "b 1 s s"], cfg: ClipPretrainConfig, done: int) -> Float[Tensor, "b 1 s s"]:
-    """Random crop, flip and gain of every image, drawn for this step alone. Pixels are 0 to 1 before and after."""
-    draw = torch.rand(5, len(pixels), generator=generator(cfg.seed, "clip", "augment", done))
-    side = cfg.crop + (1 - cfg.crop) * draw[0]
+def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Generator) -> Float[Tensor, "b 1 s s"]:
+    """Random crop, flip and gain of every image. Pixels are 0 to 1 before and after; `crop` is the smallest side."""
+    draw = torch.rand(5, len(pixels), generator=drawn)
+    side = crop + (1 - crop) * draw[0]
     flip = torch.where(draw[1] < 0.5, -1.0, 1.0)
     zero, shift = torch.zeros_like(side), (1 - side) * (2 * draw[2:4] - 1)
     rows = torch.stack([torch.stack([side * flip, zero, shift[0]], 1), torch.stack([zero, side, shift[1]], 1)], 1)

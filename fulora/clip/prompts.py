@@ -4,53 +4,68 @@ Both are our own. They share a vocabulary and no sentence: zero-shot then asks i
 """
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
+import yaml
+from pydantic import field_validator
+
+import fulora
+from fulora.config import Config
 from fulora.data.captions import CAPTIONS
 from fulora.data.labels import PLANES, Plane
 
-PROMPTS: Mapping[Plane, tuple[str, ...]] = {
-    "abdomen": (
-        "Ultrasound of the fetal abdomen in cross-section, with the stomach bubble and the umbilical vein.",
-        "A B-mode ultrasound frame of the abdominal circumference plane of a fetus, round, with the stomach.",
-        "Prenatal ultrasound, transverse fetal abdomen: liver, stomach and spine.",
-        "Obstetric sonogram of a fetal belly, a round section with the portal vein inside.",
-        "Standard abdominal plane on a fetal ultrasound scan, showing liver and umbilical vein.",
-        "Greyscale ultrasound picture of the fetal abdomen with a dark stomach.",
-    ),
-    "brain": (
-        "Ultrasound of the fetal brain in cross-section, with the midline falx and the thalami.",
-        "A B-mode ultrasound frame of the head circumference plane of a fetus, an oval bright skull.",
-        "Prenatal ultrasound, axial fetal head: cavum septi pellucidi and lateral ventricles.",
-        "Obstetric sonogram of a fetal head, an oval skull with the midline inside.",
-        "Standard transthalamic plane on a fetal ultrasound scan, showing thalami and midline.",
-        "Greyscale ultrasound picture of the fetal brain inside the skull.",
-    ),
-    "femur": (
-        "Ultrasound of the fetal femur along its length, a bright straight bone.",
-        "A B-mode ultrasound frame of the femur length plane of a fetus, with an acoustic shadow below the bone.",
-        "Prenatal ultrasound, fetal thigh: the femoral shaft and both of its ends.",
-        "Obstetric sonogram of a fetal leg, a long bright shaft with a shadow.",
-        "Standard femur plane on a fetal ultrasound scan, showing one long bone in the thigh.",
-        "Greyscale ultrasound picture of the fetal femur, a bright line in soft tissue.",
-    ),
-    "thorax": (
-        "Ultrasound of the fetal thorax in cross-section, with the four chambers of the heart.",
-        "A B-mode ultrasound frame of the four-chamber plane of a fetus, the heart between the lungs.",
-        "Prenatal ultrasound, transverse fetal chest: heart, lungs and ribs.",
-        "Obstetric sonogram of a fetal chest, a round section with the beating heart inside.",
-        "Standard thoracic plane on a fetal ultrasound scan, showing heart chambers and spine.",
-        "Greyscale ultrasound picture of the fetal thorax with the heart.",
-    ),
-    "other": (
-        "Ultrasound of a pregnancy without a standard plane, with placenta and amniotic fluid.",
-        "A B-mode ultrasound frame of another view of a fetus, such as the face, a hand or the spine.",
-        "Prenatal ultrasound, non-standard view: no head, belly, chest or thigh section.",
-        "Obstetric sonogram of maternal tissue and the uterine wall.",
-        "Non-standard plane on a fetal ultrasound scan, showing umbilical cord and fluid.",
-        "Greyscale ultrasound picture of something else than a biometry plane.",
-    ),
-}
-"""Six prompts a plane; each names modality, plane and visible anatomy."""
+SHIPPED = Path(fulora.__file__).parent / "assets" / "prompts"
+
+
+class PromptSet(Config):
+    """Prompts of every plane, and of views that count as "other".
+
+    Attributes:
+        planes: any number of prompts each; their directions are averaged.
+        distractors: other views by name, each with its prompts.
+    """
+
+    name: str
+    planes: Mapping[Plane, tuple[str, ...]]
+    distractors: Mapping[str, tuple[str, ...]] = {}
+
+    @field_validator("planes")
+    @classmethod
+    def _complete(cls, prompts: Mapping[Plane, tuple[str, ...]]) -> Mapping[Plane, tuple[str, ...]]:
+        if set(prompts) != set(PLANES) or not all(prompts.values()):
+            raise ValueError(f"prompts names exactly the planes {', '.join(PLANES)}, each with one prompt or more")
+        return {plane: prompts[plane] for plane in PLANES}
+
+    @field_validator("distractors")
+    @classmethod
+    def _others(cls, prompts: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        wrong = sorted(name for name, texts in prompts.items() if name in PLANES or not texts)
+        if wrong:
+            raise ValueError(f"distractors {', '.join(wrong)}: each has one prompt or more, and none is a plane")
+        return prompts
+
+    def classes(self, *, distractors: bool = False) -> dict[str, tuple[str, ...]]:
+        """The prompts of the planes, in order, and then of the distractors if asked for."""
+        planes = {str(plane): texts for plane, texts in self.planes.items()}
+        return {**planes, **self.distractors} if distractors else planes
+
+
+@cache
+def prompt_set(name: str) -> PromptSet:
+    """A shipped set by its name, or the set in a YAML file of one's own.
+
+    Raises:
+        ValueError: neither, or a set that is not complete.
+    """
+    shipped = {path.stem: path for path in SHIPPED.glob("*.yaml")}
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        raise ValueError(
+            f"{name}: no set of prompts; shipped: {', '.join(sorted(shipped))}, or the path of a .yaml file"
+        )
+    return PromptSet.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
 
 _MODALITIES = (
     "ultrasound",

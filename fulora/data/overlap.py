@@ -1,11 +1,14 @@
 """The leak gate: who and what a test set shares with everything that a study's models were trained on."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.manifest import Image
 
 SHOWN = 5
+TRAINED_ON = "trained_on.json"
 
 
 class OverlapError(ValueError):
@@ -74,3 +77,35 @@ def _line(row: Overlap) -> str:
         f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were trained on, such as "
         f"{', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
     )
+
+
+def write_trained_on(folder: Path, rows: Sequence[Image], tainted_by: Iterable[str] = ()) -> None:
+    """Write beside weights whom and what they were fitted to: `trained_on.json`.
+
+    Args:
+        tainted_by: patients whose pictures a generator of the synthetic rows was fitted to.
+    """
+    patients = sorted({row.patient_key for row in rows if row.patient_key} | set(tainted_by))
+    record = {"patients": patients, "pixels": sorted({row.sha256 for row in rows})}
+    (folder / TRAINED_ON).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def refuse_trained_on(folder: Path, test: Sequence[Image]) -> None:
+    """Refuse test images that weights were fitted to, as far as their folder tells; others are not known.
+
+    Raises:
+        OverlapError: a test image or patient was trained on.
+    """
+    if not (folder / TRAINED_ON).is_file():
+        return
+    record = json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))
+    patients, pixels = set(record["patients"]), set(record["pixels"])
+    row = Overlap(
+        trained_on=f"{folder.name}/{TRAINED_ON}",
+        images=len(pixels),
+        patients=len(patients),
+        shared_images=tuple(row.image_id for row in test if row.sha256 in pixels),
+        shared_patients=tuple(sorted({row.patient_key for row in test} & patients)),
+    )
+    if row.shared_images or row.shared_patients:
+        raise OverlapError(_line(row))

@@ -212,6 +212,31 @@ class Scores(Artifact):
         return [Score.model_validate_json(line) for line in _lines(self.path)]
 
 
+class AlphaScore(Config):
+    """Accuracy by prompts of a CLIP between its old and its tuned weights, `alpha` of the way.
+
+    Attributes:
+        population: whose images: of the training population, or the one tested on.
+    """
+
+    alpha: float
+    population: str
+    value: float
+    low: float | None
+    high: float | None
+    n_images: int
+    n_patients: int
+
+
+@dataclass(frozen=True)
+class Forgetting(Artifact):
+    """What tuning a CLIP gave and took, over the way from the old to the tuned weights."""
+
+    def rows(self) -> list[AlphaScore]:
+        """One row an alpha and population."""
+        return [AlphaScore.model_validate_json(line) for line in _lines(self.path)]
+
+
 @dataclass(frozen=True)
 class LeakTable(Artifact):
     """What every training input shares with the test set."""

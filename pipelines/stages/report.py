@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
-from fulora.data.results import LeakTable, MaskSet, Measurements, Predictions, Report, Scores
+from fulora.data.results import Forgetting, LeakTable, MaskSet, Measurements, Predictions, Report, Scores
 from fulora.stage import Artifact, stage
 
 
@@ -27,8 +27,9 @@ def report(
     synthetic: Mapping[str, ImageSet],
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
-    sweeps: Mapping[str, Mapping[str, Mapping[str, float]]],
+    forgetting: Mapping[str, Forgetting],
     leaks: LeakTable,
+    sweeps: Mapping[str, Mapping[str, Mapping[str, float]]],
     curves: Mapping[str, Artifact],
     heads: ImageSet | None,
     masks: MaskSet | None,
@@ -43,6 +44,7 @@ def report(
     """
     from fulora.report import sections
     from fulora.report.classification import classification_section
+    from fulora.report.forgetting import forgetting_sections
     from fulora.report.page import write_report
     from fulora.report.training import training_section
 
@@ -51,6 +53,7 @@ def report(
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
         classification_section(tables, rows["classification"], sweeps, leaks.rows()),
+        *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
     if heads is not None and masks is not None and measurements is not None:
         found = measurements.rows()

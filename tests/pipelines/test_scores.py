@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fulora.classification.scores import read_arm
 from fulora.data.labels import PLANES
@@ -310,6 +311,23 @@ def test_the_declared_contrast_is_the_configs_and_others_are_exploratory(tmp_pat
     assert (gain.p, gain.p_holm) == (0.001, 0.001)
     assert gain.note.startswith("exploratory; p adjusted by Holm over 1 comparison; ")
     assert {row.name.split(",")[0] for row in others} == {"accuracy", "macro F1", AUC}
+
+
+def test_p_is_that_of_patients_or_of_training_seeds_whichever_is_larger(tmp_path: Path) -> None:
+    """Three seeds of which one gains nothing: patients agree, seeds do not."""
+    real = predictions(tmp_path / "real", "guess", 3)
+    better = predictions(tmp_path / "better", "perfect", 2)
+    (tmp_path / "out").mkdir()
+    config = CONFIG.model_copy(update={"contrast": ("hybrid", "real")})
+    score.function(tmp_path / "out", config, {"real": real, "hybrid": [*better, real[2]]})
+    gain = one(Scores(tmp_path / "out", "").rows(), "accuracy, hybrid minus real", "hybrid - real")
+    decided = [np.array([np.argmax(row.probabilities) for row in item.rows()]) for item in real]
+    true = np.array([PLANES.index(row.plane) for row in real[0].rows()])
+    gains = [1 - np.mean(decided[0] == true), 1 - np.mean(decided[1] == true), 0.0]
+    assert gain.p == pytest.approx(stats.ttest_1samp(gains, 0.0).pvalue)
+    assert gain.p is not None
+    assert gain.p > 0.05
+    assert "(sign flip of patients: 0.0010) and that over training seeds (paired t test: " in gain.note
 
 
 def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_path: Path) -> None:

@@ -1,16 +1,23 @@
+"""Directions equal open_clip's; "other" by prompts, threshold and energy."""
+
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from scipy.special import softmax
 
 from fulora.clip import pretrain
 from fulora.clip.config import ClipPretrainConfig
-from fulora.clip.model import ClipError, build_clip, build_tokenizer, load_clip
-from fulora.clip.prompts import PROMPTS
-from fulora.clip.zero_shot import classifier, predict
+from fulora.clip.embed import image_directions, text_directions
+from fulora.clip.loading import load_clip
+from fulora.clip.model import ClipError, build_clip, build_tokenizer
+from fulora.clip.prompts import prompt_set
+from fulora.clip.zero_shot import OTHER, by_prompts, by_rule, choose_rule, confidence, prompt_logits
+from fulora.data.labels import PLANES
 
+PROMPTS = prompt_set("fulora").classes()
 TINY = ClipPretrainConfig(
     image_size_px=32,
     width=4,
@@ -27,7 +34,7 @@ TINY = ClipPretrainConfig(
 
 def test_equals_open_clip_for_prompts_of_equal_number() -> None:
     model, tokenizer = build_clip(TINY).eval(), build_tokenizer(TINY)
-    ours = classifier(model, tokenizer, PROMPTS)
+    ours = text_directions(model, tokenizer, PROMPTS)
     assert len({len(texts) for texts in PROMPTS.values()}) == 1
     slots = [lambda plane, i=i: PROMPTS[plane][i] for i in range(6)]
     theirs = open_clip.build_zero_shot_classifier(model, tokenizer, list(PROMPTS), slots)
@@ -36,11 +43,11 @@ def test_equals_open_clip_for_prompts_of_equal_number() -> None:
 
 def test_any_number_of_prompts_and_none_is_an_error() -> None:
     model, tokenizer = build_clip(TINY).eval(), build_tokenizer(TINY)
-    weights = classifier(model, tokenizer, {"one": ["a head"], "two": ["a belly", "an abdomen"]})
+    weights = text_directions(model, tokenizer, {"one": ["a head"], "two": ["a belly", "an abdomen"]})
     assert weights.shape == (TINY.embed_dim, 2)
     assert torch.allclose(weights.norm(dim=0), torch.ones(2))
     with pytest.raises(ClipError, match="no prompt for two: every class needs one or more"):
-        classifier(model, tokenizer, {"one": ["a head"], "two": []})
+        text_directions(model, tokenizer, {"one": ["a head"], "two": []})
 
 
 def test_bright_from_dark_by_prompts_never_trained_on(tmp_path: Path) -> None:
@@ -48,11 +55,57 @@ def test_bright_from_dark_by_prompts_never_trained_on(tmp_path: Path) -> None:
     bright, dark = rng.integers(150, 255, (20, 32, 32)), rng.integers(0, 80, (20, 32, 32))
     images = np.concatenate([bright, dark]).astype(np.uint8)
     pretrain.fit(tmp_path, TINY, images, ["brain"] * 20 + ["femur"] * 20)
-    model, _, tokenizer = load_clip(tmp_path)
-    weights = classifier(model, tokenizer, {plane: PROMPTS[plane] for plane in ("brain", "femur")})
-    probabilities = predict(model, weights, images, batch_size=16)
-    assert probabilities.shape == (40, 2)
-    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
-    assert (probabilities.argmax(1) == np.repeat([0, 1], 20)).mean() > 0.9
-    assert np.allclose(predict(model, weights, images[:3]), probabilities[:3], atol=1e-5)
-    assert predict(model, weights, images[:0]).shape == (0, 2)
+    clip = load_clip(tmp_path)
+    seen = image_directions(clip.model, 40, lambda number: images[number], batch_size=16).numpy()
+    assert np.allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
+    logits = prompt_logits(clip, {plane: PROMPTS[plane] for plane in ("brain", "femur")}, seen)
+    assert (logits.argmax(1) == np.repeat([0, 1], 20)).mean() > 0.9
+    wide = image_directions(clip.model, 1, lambda number: images[number, :16]).numpy()
+    assert wide.shape == (1, 16)
+    assert image_directions(clip.model, 0, lambda number: images[number]).shape == (0, 16)
+
+
+def logits(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of a known plane is sure of it, one of other of nothing."""
+    rng = np.random.default_rng(1)
+    true = rng.integers(0, 5, n)
+    found = rng.normal(0, 1, (n, 5))
+    found[np.arange(n), true] += np.where(true == OTHER, 0, 6)
+    return found, true
+
+
+def test_distractors_count_as_other() -> None:
+    found = by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]))
+    expected = softmax([0.0, 0, 0, 0, 0, 3, 0])
+    assert found[0, OTHER] == pytest.approx(expected[4:].sum())
+    assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["threshold", "energy"])
+def test_a_rule_decides_other_exactly_below_its_threshold(kind: str) -> None:
+    found, true = logits()
+    rule = choose_rule(found, true, kind)
+    assert rule.sensitivity + rule.specificity > 1.6
+    probabilities = by_rule(found, rule)
+    assert np.allclose(probabilities.sum(1), 1)
+    said_other = probabilities.argmax(1) == OTHER
+    assert (said_other == (confidence(found, kind) < rule.threshold)).all()
+    is_other = true == OTHER
+    assert np.mean(said_other[is_other]) == pytest.approx(rule.sensitivity)
+    assert np.mean(~said_other[~is_other]) == pytest.approx(rule.specificity)
+    planes = [place for place in range(5) if place != OTHER]
+    assert (probabilities[:, planes].argmax(1) == found[:, planes].argmax(1)).all()
+    assert f"other by {kind} below" in str(rule)
+
+
+def test_the_threshold_is_the_best_of_all() -> None:
+    found, true = logits(60)
+    rule, scores, is_other = choose_rule(found, true, "energy"), confidence(found, "energy"), true == OTHER
+    best = max(np.mean(scores[is_other] < t) + np.mean(scores[~is_other] >= t) for t in [*scores, np.inf])
+    assert rule.sensitivity + rule.specificity == pytest.approx(best)
+
+
+@pytest.mark.parametrize("shown", [OTHER, 0])
+def test_a_threshold_needs_other_and_known_planes(shown: int) -> None:
+    with pytest.raises(ClipError, match="other=energy chooses its threshold on validation images of other and"):
+        choose_rule(np.zeros((3, len(PLANES))), np.full(3, shown), "energy")

@@ -1,0 +1,63 @@
+"""Before, after and between: what a tuned CLIP still knows, over the share of its tuned weights."""
+
+from functools import partial
+
+import numpy as np
+
+from fulora.clip.config import ForgettingConfig
+from fulora.clip.embed import image_directions
+from fulora.clip.loading import Clip, copied
+from fulora.clip.tune import between
+from fulora.clip.zero_shot import prompt_logits
+from fulora.data.labels import Split
+from fulora.data.loaders import plane_indices
+from fulora.data.manifest import ImageSet
+from fulora.data.results import AlphaScore
+from fulora.metrics.statistics import RIGHT_OR_WRONG, weighted_bootstrap
+from fulora.metrics.weighted_scores import mean
+
+POPULATIONS: dict[Split, str] = {
+    "validation": "own population, patients not trained on",
+    "test": "population never seen",
+}
+DRAWS = 2000
+
+
+def along_the_way(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
+    """Accuracy by prompts at every alpha, on the validation and test split, with patient-clustered intervals.
+
+    Raises:
+        ClipError: the two are not of one architecture.
+    """
+    old, new = copied(before.model), copied(after.model)
+    found = []
+    for alpha in cfg.alphas:
+        before.model.load_state_dict(between(old, new, alpha))
+        found += [row for split in POPULATIONS for row in _score(before, alpha, images, split, cfg)]
+    return found
+
+
+def _score(clip: Clip, alpha: float, images: ImageSet, split: Split, cfg: ForgettingConfig) -> list[AlphaScore]:
+    rows = images.rows(split)
+    if not rows:
+        return []
+    features = image_directions(clip.model, len(rows), lambda number: images.pixels(rows[number])).numpy()
+    logits = prompt_logits(clip, cfg.prompts.classes(), features)
+    right = (logits.argmax(axis=1) == plane_indices(rows)).astype(float)
+    interval = weighted_bootstrap(
+        [partial(mean, right)],
+        np.array([row.patient_key for row in rows]),
+        strata=np.array([row.site for row in rows]),
+        draws=DRAWS, seed=0, span=RIGHT_OR_WRONG,
+    )  # fmt: skip
+    return [
+        AlphaScore(
+            alpha=alpha,
+            population=POPULATIONS[split],
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n_images=interval.n,
+            n_patients=interval.clusters,
+        )
+    ]

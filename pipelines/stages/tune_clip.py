@@ -1,0 +1,33 @@
+"""Adapt a CLIP to one arm's images; what it gives is an ordinary open_clip bundle."""
+
+from pathlib import Path
+
+from fulora.clip.config import TuneClipConfig
+from fulora.data.manifest import ImageSet
+from fulora.data.weights import ClipWeights
+from fulora.stage import Source, stage
+
+
+@stage(version=1, resumes=True)
+def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
+    """Tune on the training split, real and synthetic alike; the validation patients choose the step.
+
+    `trained_on.json` names patients and pictures of it, so that nobody tests on them.
+    """
+    import numpy as np
+
+    from fulora.clip.loading import load_clip
+    from fulora.clip.model import image_size_px
+    from fulora.clip.tune import Shown, fit
+    from fulora.data.loaders import load_squares, plane_indices
+    from fulora.data.overlap import write_trained_on
+
+    start = load_clip(clip.path)
+    size = image_size_px(start.model)
+    rows, held_out = images.rows("train"), images.rows("validation")
+    train, seen = (
+        Shown(load_squares(images, found, size, "letterbox"), plane_indices(found)) for found in (rows, held_out)
+    )
+    fit(out, config, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
+    write_trained_on(out, [*rows, *held_out], images.tainted_by())
+    return ClipWeights(out, "")
