@@ -106,7 +106,7 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
 
 @dataclass(frozen=True)
 class Tested:
-    """A comparison and its tests: over patients, and of accuracies with three training seeds or more also over seeds."""
+    """A comparison and its tests: over patients, and of accuracies with three seeds or more also over seeds."""
 
     row: ComparisonRow
     over_seeds: float | None = None

@@ -91,7 +91,7 @@ def _contrast_tables(compared: Sequence[Score]) -> list[Table]:
         f"{score.arm.replace(' - ', ' minus ')}: {score.note}" for score in everywhere if "accuracy" in score.name
     )
     caption = (
-        f"Differences of scores on the same images. {LEVEL} p of accuracy is the larger of a test over patients and one "
+        f"Differences of scores on the same images. {LEVEL} p of accuracy is the larger of one over patients and one "
         "over training seeds, where there are three or more; those of F1 and AUC take the training seeds as given."
     )
     tables = [Table("Arms compared", caption, header, tuple(rows), notes, raw_lines(compared))]
