@@ -181,5 +181,5 @@ def test_the_smoke_study_has_the_artifacts_of_a_run_without_ray(tmp_path: Path, 
         {path.parent.name: read_record(path.parent)["digest"] for path in (tmp_path / work).glob("*/stage.json")}
         for work in ("one", "many")
     ]
-    assert len(found[0]) == 22
+    assert len(found[0]) == 36
     assert found[0] == found[1]

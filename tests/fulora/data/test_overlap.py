@@ -1,9 +1,11 @@
 """The leak gate: a training input that shares a patient or a picture with the test set is found and refused."""
 
+from pathlib import Path
+
 import pytest
 
 from fulora.data.manifest import Image
-from fulora.data.overlap import Overlap, OverlapError, overlap, overlaps
+from fulora.data.overlap import Overlap, OverlapError, overlap, overlaps, refuse_trained_on, write_trained_on
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
@@ -51,3 +53,12 @@ def test_all_that_leaks_is_refused_with_examples() -> None:
 def test_what_weights_from_outside_have_seen_is_not_known() -> None:
     known, foundation = overlaps({"LoRA": [image("a", "p8", "y")]}, ["Stable Diffusion"], TEST)
     assert (known.known, foundation.known, foundation.images) == (True, False, None)
+
+
+def test_weights_remember_whom_they_were_fitted_to(tmp_path: Path) -> None:
+    refuse_trained_on(tmp_path, TEST)  # weights that say nothing are not known to leak
+    write_trained_on(tmp_path, [image("a", "p8", "y1"), image("b", "p9", "y2")], tainted_by=["s/A/p7"])
+    refuse_trained_on(tmp_path, TEST)
+    for leak in (image("c", "p8", "y3"), image("c", "p7", "y3"), image("c", "p6", "y2")):
+        with pytest.raises(OverlapError, match=r"trained_on.json: \d images and \d patients of the test set were"):
+            refuse_trained_on(tmp_path, [*TEST, leak])

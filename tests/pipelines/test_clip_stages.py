@@ -1,0 +1,143 @@
+"""Stages on a CLIP: nobody is tested on whom it was tuned on, and every prediction says how it was made."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
+from fulora.config import ConfigError
+from fulora.data.embeddings import Embeddings
+from fulora.data.labels import PLANES
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.overlap import OverlapError
+from fulora.data.weights import ClipWeights
+from pipelines import configs
+from pipelines.backbones import ASSETS
+from pipelines.stages.embed_images import embed_images
+from pipelines.stages.forgetting import forgetting
+from pipelines.stages.probe_clip import probe_clip
+from pipelines.stages.tune_clip import tune_clip
+from pipelines.stages.zero_shot import zero_shot
+
+CLIP = ClipWeights(ASSETS / "clip", "c")
+TUNE = TuneClipConfig(steps=2, batch_size=5, evaluate_every=1, device="cpu")
+
+
+def write(folder: Path, name: str, splits: dict[str, list[int]], site: str = "A") -> ImageSet:
+    """One 20x30 picture a plane and patient number of each split."""
+    about = {"file_name": "", "origin": "real", "source": "s", "site": site, "width": 0, "height": 0, "sha256": ""}
+    rng = np.random.default_rng(ord(site))
+    pictures = [
+        Picture(
+            Image.model_validate(
+                about | {"image_id": f"{site}{p}{plane}", "plane": plane, "split": split, "patient": f"{p}"}
+            ),
+            rng.integers(0, 256, (20, 30)).astype(np.uint8),
+        )
+        for split, patients in splits.items()
+        for p in patients
+        for plane in PLANES
+    ]
+    (folder / name).mkdir()
+    ImageSet.write(folder / name, pictures)
+    return ImageSet(folder / name, name)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def images(folder: Path) -> ImageSet:
+    return write(folder, "images", {"train": [1, 2], "validation": [3], "test": [4, 5]})
+
+
+@pytest.fixture(scope="module")
+def embedded(folder: Path, images: ImageSet) -> Embeddings:
+    (folder / "embedded").mkdir()
+    embed_images.function(folder / "embedded", images, CLIP)
+    return Embeddings(folder / "embedded", "e")
+
+
+@pytest.fixture(scope="module")
+def tuned(folder: Path, images: ImageSet) -> ClipWeights:
+    tune_clip.function(folder / "tuned", TUNE, images, CLIP)
+    return ClipWeights(folder / "tuned", "t")
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_every_image_is_embedded_once_in_any_order(images: ImageSet, embedded: Embeddings) -> None:
+    rows = images.rows()
+    assert embedded.of(rows).shape == (25, 64)
+    assert np.array_equal(embedded.of(rows[::-1]), embedded.of(rows)[::-1])
+    with pytest.raises(ValueError, match="1 images were not embedded, such as Z"):
+        embedded.of([rows[0].model_copy(update={"image_id": "Z"})])
+
+
+def test_prompts_and_rules_say_what_they_are(tmp_path: Path, images: ImageSet, embedded: Embeddings) -> None:
+    plain = zero_shot.function(made(tmp_path / "a"), ZeroShotConfig(), images, CLIP, embedded).facts()
+    assert (plain.protocol, plain.training_prior, plain.about) == ("prompt", None, "prompts fulora, 5 classes")
+    asked = ZeroShotConfig(distractors=True, other="energy")
+    found = zero_shot.function(made(tmp_path / "b"), asked, images, CLIP, embedded)
+    assert found.facts().about.startswith("prompts fulora, 11 classes; other by energy below ")
+    assert [row.image_id for row in found.rows()] == [row.image_id for row in images.rows("test")]
+
+
+def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
+    tmp_path: Path, images: ImageSet, embedded: Embeddings, tuned: ClipWeights
+) -> None:
+    found = zero_shot.function(made(tmp_path / "a"), ZeroShotConfig(), images, tuned, embedded)
+    assert found.facts().protocol == "adapted"
+    for number in (1, 3):  # trained on, and chosen by
+        leak = write(tmp_path, f"leak{number}", {"test": [number]})
+        with pytest.raises(OverlapError, match=r"\d images and 1 patients of the test set were trained on"):
+            zero_shot.function(made(tmp_path / f"b{number}"), ZeroShotConfig(), leak, tuned, embedded)
+
+
+@pytest.mark.parametrize("head", ["linear", "tip"])
+def test_a_probe_transfers_or_has_seen_a_few_of_the_population(
+    head: str, tmp_path: Path, images: ImageSet, embedded: Embeddings
+) -> None:
+    config = ProbeConfig.model_validate({"head": head})
+    few = probe_clip.function(made(tmp_path / "a"), config, images, images, CLIP, embedded, embedded).facts()
+    assert few.protocol == "fewshot"
+    away = write(tmp_path, "away", {"test": [1]}, site="B")
+    there = embed_images.function(made(tmp_path / "there"), away, CLIP)
+    found = probe_clip.function(made(tmp_path / "b"), config, images, away, CLIP, embedded, there)
+    assert found.facts().protocol == "transfer"
+    assert np.allclose([sum(row.probabilities) for row in found.rows()], 1)
+    leak = write(tmp_path, "leak", {"test": [2]})
+    with pytest.raises(OverlapError, match=r"the head: \d images and 1 patients of the test set were trained on"):
+        probe_clip.function(made(tmp_path / "c"), config, images, leak, CLIP, embedded, embedded)
+
+
+def test_forgetting_starts_at_the_old_clip(
+    tmp_path: Path, images: ImageSet, embedded: Embeddings, tuned: ClipWeights
+) -> None:
+    config = ForgettingConfig(alphas=(0.0, 1.0))
+    rows = forgetting.function(made(tmp_path / "a"), config, images, CLIP, tuned).rows()
+    assert [(row.alpha, row.n_images, row.n_patients) for row in rows] == [(0, 5, 1), (0, 10, 2), (1, 5, 1), (1, 10, 2)]
+    plain = zero_shot.function(made(tmp_path / "b"), ZeroShotConfig(), images, CLIP, embedded).rows()
+    right = [PLANES[int(np.argmax(row.probabilities))] == row.plane for row in plain]
+    assert rows[1].value == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("clip_arms={a: {}}", "give either tune or probe"),
+        ("clip_arms={a: {probe: {}, tune: {}}}", "give either tune or probe"),
+        ("clip_arms={a: {images: copies, probe: {}}}", "clip_arms: no arm 'copies' whose images to take"),
+        ("clip_arms={hybrid: {probe: {}}}", "arms: hybrid is there already"),
+        ("zero_shot.prompts=mine.yaml", "mine.yaml: no set of prompts; shipped: fulora"),
+    ],
+)
+def test_arms_that_cannot_be(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configs.load("demo", [override])
