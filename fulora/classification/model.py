@@ -61,7 +61,7 @@ class Classifier(nn.Module):
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
         seen: Tensor = (pixels - self.mean) / self.std
-        return seen
+        return seen.contiguous(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b classes"]:
         """Logits of gray pictures, 0 to 1."""
@@ -136,4 +136,4 @@ def load_classifier(folder: Path) -> Classifier:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError as error:
         raise ClassifierError(f"{folder}: {WEIGHTS} does not fit {FACTS}: {error}") from error
-    return Classifier(facts, network).eval()
+    return Classifier(facts, network).eval().to(memory_format=torch.channels_last)

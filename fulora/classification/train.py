@@ -71,7 +71,7 @@ def fit(
         raise ClassifierError(f"added images are shown {showing}, which epochs cannot do; set classifier.steps")
     out.mkdir(parents=True, exist_ok=True)
     device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
-    model = _started(cfg, start, images).to(device).train()
+    model = _started(cfg, start, images).to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(model, cfg)
     best, begun = _resume(out, model, optimizer)
     log = MetricsLog(out, begun)
