@@ -70,7 +70,7 @@ class Canvas:
         canvas.draw()
         pixels = Pil.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).convert(mode)
         stream = io.BytesIO()
-        pixels.save(stream, format="PNG", optimize=True)
+        pixels.save(stream, format="PNG")
         self.png = stream.getvalue()
 
 
