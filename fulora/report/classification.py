@@ -51,6 +51,7 @@ def classification_section(
         _of_groups(arms, "plane ", "recall", "Recall by plane"),
         *_machines(arms),
         *_once(arms),
+        *_seeds(predictions),
         _leak_table(leaks),
     ]
     return Section(
@@ -149,6 +150,28 @@ def _once(arms: Sequence[Score]) -> list[Table]:
     chosen = [score for score in arms if score.group.startswith("without pictures") and score.name == "accuracy"]
     caption = "Accuracy without the images whose very pixels also stand in another row."
     return [score_table(chosen, "Pictures that stand twice", caption)] if chosen else []
+
+
+def _seeds(predictions: Mapping[str, Sequence[Sequence[Prediction]]]) -> list[Table]:
+    """Accuracy of each training seed, where an arm has several."""
+    most = max((len(seeds) for seeds in predictions.values()), default=0)
+    if most < 2:
+        return []
+    right = {
+        arm: [np.mean([PLANES[int(np.argmax(row.probabilities))] == row.plane for row in rows]) for rows in seeds]
+        for arm, seeds in predictions.items()
+    }
+    lines = tuple(
+        (arm, *(f"{value:.3f}" for value in values), *[MISSING] * (most - len(values)), f"{np.std(values, ddof=1):.3f}")
+        for arm, values in right.items()
+        if len(values) > 1
+    )
+    header = ("Arm", *(f"Seed {number}" for number in range(1, most + 1)), "SD")
+    return [
+        Table(
+            "Accuracy by training seed", "The same images, the same arms; what chance in training does.", header, lines
+        )
+    ]
 
 
 def _leak_table(leaks: Sequence[Overlap]) -> Table:

@@ -66,6 +66,7 @@ def test_every_kind_of_score_has_its_table(made: Section) -> None:
         "Recall by plane",
         "Accuracy by machine",
         "Pictures that stand twice",
+        "Accuracy by training seed",
         "Leak gate",
     ]
 
@@ -89,6 +90,12 @@ def test_a_significant_test_without_an_interval_beyond_zero_is_no_evidence() -> 
     recalls = [score("recall", arm, 0.5, "plane brain") for arm in ("real", "hybrid")]
     text = classification_section({}, [*arms, *recalls, *rows], {}, LEAKS).text
     assert text[1] == "hybrid minus real (declared): 0.050 [−0.050, 0.150], p = 0.0010; no evidence of a difference."
+
+
+def test_every_seed_has_its_accuracy(made: Section) -> None:
+    (table,) = [table for table in made.tables if table.title == "Accuracy by training seed"]
+    assert table.header == ("Arm", "Seed 1", "Seed 2", "SD")
+    assert table.rows[0] == ("real", "0.000", "0.000", "0.000")
 
 
 def test_the_leak_gate_says_what_is_not_known(made: Section) -> None:
