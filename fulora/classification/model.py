@@ -106,7 +106,9 @@ def check_start(cfg: ClassifierConfig, start: Path | None) -> None:
     """
     if (start is None) == (cfg.weights in ("imagenet_folded", "file")):
         need = (
-            "needs a file of weights" if start is None else f"has no use for {start}; only imagenet_folded and file do"
+            "needs a file of weights (in a study: classifier_file)"
+            if start is None
+            else f"has no use for {start}; only imagenet_folded and file do"
         )
         raise ClassifierError(f"weights={cfg.weights} {need}")
 

@@ -1,5 +1,6 @@
 """Networks of torchvision and timm, with a head of our size and weights from the hub or a local file."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,7 +60,7 @@ def build_network(architecture: str, stem: Stem, image_size_px: int, classes: in
 
 def _timm_network(name: str, image_size_px: int, classes: int, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:6]}*")[:SHOWN]
+        near = get_close_matches(name, timm.list_models(), SHOWN)
         raise ClassifierError(f"timm has no network {name!r}; near: {', '.join(near) or 'none'} (timm.list_models())")
     settings = timm.get_pretrained_cfg(name)
     size = {"img_size": image_size_px} if settings is not None and settings.fixed_input_size else {}
