@@ -155,9 +155,8 @@ def test_surface_distances_equal_those_of_simpleitk() -> None:
 
 def test_fast_distances_are_exact() -> None:
     mask = np.random.default_rng(1).random((900, 1150)) > 0.9999
-    assert distances.distance_to(mask, (0.3, 0.3)) == pytest.approx(
-        ndimage.distance_transform_edt(~mask, sampling=0.3), abs=1e-9
-    )
+    slow = ndimage.distance_transform_edt(~mask, sampling=0.3)
+    assert np.abs(distances.distance_to(mask, (0.3, 0.3)) - slow).max() < 1e-9
     with pytest.raises(ValueError, match="the 3 x 4 mask is empty; a distance needs"):
         distances.distance_to(np.zeros((3, 4), dtype=bool))
     with pytest.raises(ValueError, match="the 3 x 4 mask is empty; a window needs"):
