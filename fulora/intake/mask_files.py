@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from PIL import Image as Pil
 
+from fulora.intake.decode import read_gray
 from fulora.intake.folders import PICTURES, pictures_in
 from fulora.intake.masks import enclosed, read_classes
 from fulora.intake.nifti import read_nifti
@@ -68,8 +70,26 @@ def read_labels(path: Path) -> UInt8[np.ndarray, "h w"]:
     elif name.endswith((".nii", ".nii.gz")):
         values = read_nifti(path)
     else:
-        return read_classes(path)
-    return np.asarray(values // 255, np.uint8) if set(np.unique(values)) == {0, 255} else values
+        values = _of_picture(path)
+    return np.asarray(values // 255, np.uint8) if _shades(values) == {0, 255} else values
+
+
+def _shades(values: UInt8[np.ndarray, "h w"]) -> set[int]:
+    return {int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256))}
+
+
+def _of_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """Class numbers of a picture file; one in colour must be black and white, or gray in every pixel."""
+    gray = read_gray(path)
+    with Pil.open(path) as image:
+        if image.mode in ("P", "1"):
+            return read_classes(path)
+        values = np.bincount(gray.ravel(), minlength=256)
+        if image.mode != "L" and (values[[0, 255]].sum() < gray.size or not values[255]):
+            channels = np.asarray(image.convert("RGB"))
+            if not (channels == channels[..., :1]).all():
+                raise SourceError(f"{path}: holds colours; the values of a mask are class numbers, so save it as gray")
+    return gray
 
 
 def read_region(path: Path, label: int | None = None) -> Bool[np.ndarray, "h w"]:
@@ -82,7 +102,7 @@ def read_region(path: Path, label: int | None = None) -> Bool[np.ndarray, "h w"]
         SourceError: as `read_labels`, several classes and no label, or a ring that is open.
     """
     labels = read_labels(path)
-    classes = [int(value) for value in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)) if value > 0]
+    classes = sorted(_shades(labels) - {0})
     if label is None and len(classes) > 1:
         some = ", ".join(map(str, classes[:6]))
         raise SourceError(f"{path}: holds the classes {some}; say which one is meant, such as --label {classes[-1]}")

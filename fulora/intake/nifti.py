@@ -6,6 +6,7 @@ The format is that of nifti.nimh.nih.gov/nifti-1; only what stands in one file i
 import struct
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,7 +30,7 @@ def read_nifti(path: Path) -> UInt8[np.ndarray, "h w"]:
         content = _content(path)
     except (OSError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read as NIfTI ({error}); replace or remove it") from error
-    order = "<" if content[:4] == struct.pack("<i", HEADER) else ">"
+    order: Literal["<", ">"] = "<" if content[:4] == struct.pack("<i", HEADER) else ">"
     if len(content) < HEADER or content[:4] != struct.pack(order + "i", HEADER) or content[344:347] != b"n+1":
         raise SourceError(f"{path}: cannot be read as NIfTI (no NIfTI-1 header with its pixels in one file)")
     axes, *lengths = struct.unpack_from(order + "8h", content, 40)

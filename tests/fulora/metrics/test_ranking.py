@@ -89,7 +89,7 @@ def test_a_clear_order_is_stable_and_a_draw_is_not(scheme: r.Scheme) -> None:
 
 def test_whole_patients_are_drawn() -> None:
     """Ten patients with ten equal images each are ten cases, not a hundred: the ranking is looser."""
-    patients = RNG.normal(size=(2, 10)) + np.array([[0.5], [0.0]])
+    patients = np.array([[0.5, -0.4, 0.3, -0.2, 0.1, 0.2, -0.1, 0.3, -0.3, 0.2], [0.0] * 10])
     images, names = np.repeat(patients, 10, axis=1), np.repeat(np.arange(10), 10)
     alone = r.stability(patients, "aggregate_then_rank", higher_is_better=True, draws=500, seed=3)
     grouped = r.stability(images, "aggregate_then_rank", higher_is_better=True, clusters=names, draws=500, seed=3)
