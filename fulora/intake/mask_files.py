@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image as Pil
@@ -75,7 +76,8 @@ def read_labels(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def _shades(values: UInt8[np.ndarray, "h w"]) -> set[int]:
-    return {int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256))}
+    histogram = cv2.calcHist([values], [0], None, [256], [0, 256])
+    return {int(value) for value in np.flatnonzero(histogram)}
 
 
 def _of_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
@@ -84,8 +86,7 @@ def _of_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
     with Pil.open(path) as image:
         if image.mode in ("P", "1"):
             return read_classes(path)
-        values = np.bincount(gray.ravel(), minlength=256)
-        if image.mode != "L" and (values[[0, 255]].sum() < gray.size or not values[255]):
+        if image.mode != "L" and _shades(gray) != {0, 255}:
             channels = np.asarray(image.convert("RGB"))
             if not (channels == channels[..., :1]).all():
                 raise SourceError(f"{path}: holds colours; the values of a mask are class numbers, so save it as gray")

@@ -15,7 +15,7 @@ the pubic symphysis (PS), 2 the fetal head (FH), ALL their union; distances are 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -86,18 +86,24 @@ def score_pair(prediction: LabelMap, reference: LabelMap) -> ChallengeScores:
 def aggregate(rows: Sequence[ChallengeScores]) -> dict[str, float]:
     """The mean of each figure over images, and the challenge's score `S`.
 
-    S = 0.25 mean(DSC) + 0.125 (1 - mean(HD) / 100) + 0.125 (1 - mean(ASD) / 100) + 0.5 (1 - mean(AoP error) / 180),
-    each mean over images and over FH, PS and ALL; the first three means are rounded to 8 digits.
-
     Raises:
         ChallengeError: no images.
     """
     if not rows:
         raise ChallengeError("no images; a score needs one or more")
     means = {name: float(np.mean([getattr(row, name) for row in rows])) for name in METRICS}
+    return means | {"S": score_of(means)}
+
+
+def score_of(means: Mapping[str, float]) -> float:
+    """The challenge's score S of the ten means over images.
+
+    S = 0.25 mean(DSC) + 0.125 (1 - mean(HD) / 100) + 0.125 (1 - mean(ASD) / 100) + 0.5 (1 - mean(AoP error) / 180),
+    each mean over FH, PS and ALL; the first three are rounded to 8 digits.
+    """
     dice, hd, asd = (sum(means[f"{kind}_{name}"] for name in NAMES) / 3 for kind in ("dice", "hd", "asd"))
     boundary = 0.125 * (1 - round(hd / 100, 8)) + 0.125 * (1 - round(asd / 100, 8))
-    return means | {"S": 0.25 * round(dice, 8) + boundary + 0.5 * (1 - means["aop"] / 180)}
+    return 0.25 * round(dice, 8) + boundary + 0.5 * (1 - means["aop"] / 180)
 
 
 def _class_scores(prediction: Mask, reference: Mask, name: str) -> tuple[float, float, float]:

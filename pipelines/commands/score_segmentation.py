@@ -1,0 +1,210 @@
+"""`fulora score segmentation`: masks against references by a protocol, and rankings of several predictions."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.commands.mask_protocols import PROTOCOLS, CaseScores, Protocol, higher_is_better, unit_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Shaped
+
+    from fulora.intake.mask_files import PixelSize
+    from pipelines.commands.mask_protocols import ScoreOne
+
+EXAM = r"^(\d+)_"
+"""Of HC18: images of one exam share the number that their names begin with."""
+
+
+def segmentation(
+    reference: Annotated[Path, typer.Option(help="Folder of reference masks: PNG, MHA or NIfTI.")],
+    prediction: Annotated[
+        list[Path], typer.Option(help="Folder of predicted masks of the same names; give several to rank.")
+    ],
+    protocol: Annotated[str, typer.Option(help="psfhs (the challenge's rules), hc18 (mm, HC) or plain (any classes).")],
+    pixel_sizes: Annotated[
+        Path | None, typer.Option(help="CSV: filename, pixel size(mm). Needed by hc18; gives plain distances in mm.")
+    ] = None,
+    label: Annotated[int | None, typer.Option(help="hc18: class number of the head, where masks hold several.")] = None,
+    patient_pattern: Annotated[
+        str,
+        typer.Option(help="Regular expression with one group, the patient in a name; hc18 takes the exam's number."),
+    ] = "",
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws of patients.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON; - prints them.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write a PNG of the rankings; needs several predictions.")] = None,
+) -> None:
+    """Score predicted masks; every reference counts, and one without a prediction counts as the worst.
+
+    psfhs: labels 1 (pubic symphysis) and 2 (head); Dice, HD, ASD in pixels, angle of progression and the score S as the
+    challenge's organisers compute them. hc18: heads; mm; circumference by ellipses. plain: each class by itself.
+
+    Several predictions are ranked by three schemes: aggregate-then-rank, rank-then-aggregate, test-then-rank (Wilcoxon,
+    Holm), each with a bootstrap of patients.
+
+    Examples:
+
+      fulora score segmentation --reference gt --prediction ours --protocol psfhs
+
+      fulora score segmentation --reference gt --prediction a --prediction b --protocol psfhs --figure ranks.png
+
+      fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
+    """
+    from fulora.intake.mask_files import masks_in, read_pixel_sizes
+
+    if figure is not None and len(prediction) < 2:
+        raise ValueError("--figure shows rankings; give --prediction twice or more")
+    chosen, references = _protocol(protocol), masks_in(reference)
+    sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
+    score = _scorer(chosen, references, sizes, label)
+    names = _names(prediction)
+    predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
+    scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
+    patients = _patients(list(references), patient_pattern or (EXAM if chosen == "hc18" else ""))
+    facts: dict[str, Any] = {
+        "protocol": chosen,
+        "unit": "mm" if chosen == "hc18" or sizes else "px",
+        "reference": str(reference),
+        "cases": len(references),
+        "patients": len(set(patients)),
+        "patients_known": bool(patient_pattern) or chosen == "hc18",
+        "draws": draws,
+        "seed": seed,
+        "predictions": {
+            name: _summary(cases, chosen, patients, draws, seed)
+            | {"not_scored": len(predicted[name].keys() - references)}
+            for name, cases in scored.items()
+        },
+    }
+    if len(names) > 1:
+        from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
+
+        metrics = list(next(iter(scored.values()))[0].values)
+        found = ranked({name: _matrix(scored, name) for name in metrics}, patients, draws, seed)
+        facts["rankings"] = ranking_facts(found)
+        if figure is not None:
+            write_figure(figure, names, found)
+    _show(facts, scored, json_file)
+
+
+def _protocol(text: str) -> Protocol:
+    for name in PROTOCOLS:
+        if text == name:
+            return name
+    raise ValueError(f"--protocol {text}: allowed are {', '.join(PROTOCOLS)}")
+
+
+def _scorer(
+    protocol: Protocol, references: Mapping[str, Path], sizes: "Mapping[str, PixelSize] | None", label: int | None
+) -> "ScoreOne":
+    from pipelines.commands import mask_protocols
+
+    if label is not None and protocol != "hc18":
+        raise ValueError(f"--label belongs to --protocol hc18; {protocol} scores every class")
+    if protocol == "psfhs":
+        if sizes is not None:
+            raise ValueError("--pixel-sizes: the challenge's distances are pixels; leave it out, or take plain or hc18")
+        return mask_protocols.psfhs()
+    if protocol == "plain":
+        return mask_protocols.plain(references, sizes)
+    if sizes is None:
+        raise ValueError("--protocol hc18 needs --pixel-sizes: a CSV with filename and pixel size(mm)")
+    return mask_protocols.hc18(sizes, label)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Short names of the predictions: their folders', or whole paths where those are equal."""
+    short = [folder.resolve().name for folder in folders]
+    names = short if len(set(short)) == len(short) else [str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--prediction: {', '.join(names)}: the same folder twice; give each once")
+    return names
+
+
+def _scored(
+    name: str, score: "ScoreOne", references: Mapping[str, Path], files: Mapping[str, Path], workers: int
+) -> list[CaseScores]:
+    from fulora.intake.mask_files import each
+    from fulora.progress import track
+
+    if not references.keys() & files.keys():
+        first, other = next(iter(references)), next(iter(files))
+        raise ValueError(f"{name}: no mask is named as a reference is; a reference is {first}, a prediction {other}")
+    cases = each(references, lambda case, path: score(case, path, files.get(case)), workers)
+    return list(track(cases, f"{name} scored", total=len(references)))
+
+
+def _patients(cases: Sequence[str], pattern: str) -> list[str]:
+    from fulora.intake.folders import patient_finder
+
+    return list(cases) if not pattern else [patient_finder(pattern, False)(case) for case in cases]
+
+
+def _matrix(scored: Mapping[str, Sequence[CaseScores]], metric: str) -> "Float[np.ndarray, 'methods cases']":
+    import numpy as np
+
+    return np.array([[case.values[metric] for case in cases] for cases in scored.values()], dtype=float)
+
+
+def _summary(
+    cases: Sequence[CaseScores], protocol: Protocol, patients: Sequence[str], draws: int, seed: int
+) -> dict[str, Any]:
+    """Each figure over cases with its interval, failures by kind, and the challenge's S."""
+    import numpy as np
+
+    names = np.array(patients)
+    metrics = {
+        metric: _figure(np.array([case.values[metric] for case in cases]), metric, protocol, names, draws, seed)
+        for metric in cases[0].values
+    }
+    found: dict[str, Any] = {
+        "metrics": metrics,
+        "failed_cases": sum(bool(case.failure) for case in cases),
+        "failures": dict(Counter(word for case in cases for word in case.failure.split())),
+    }
+    if protocol == "psfhs":
+        from fulora.metrics.psfhs_challenge import score_of
+
+        found["S"] = score_of({name: figure["mean"] for name, figure in metrics.items()})
+    return found
+
+
+def _figure(
+    values: "Float[np.ndarray, ' n']", metric: str, protocol: Protocol,
+    patients: "Shaped[np.ndarray, ' n']", draws: int, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    import numpy as np
+
+    from fulora.metrics.statistics import cluster_bootstrap
+
+    interval = cluster_bootstrap(lambda some: float(values[some].mean()), patients, draws=draws, seed=seed)
+    return {
+        "mean": float(values.mean()),
+        "low": interval.low,
+        "high": interval.high,
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "median": float(np.median(values)),
+        "worst_5": float(np.percentile(values, 5 if higher_is_better(metric) else 95)),
+        "unit": unit_of(metric, protocol),
+    }
+
+
+def _show(facts: dict[str, Any], scored: Mapping[str, Sequence[CaseScores]], json_file: Path | None) -> None:
+    from pipelines.commands.mask_tables import print_masks
+
+    each_case = {name: [asdict(case) for case in cases] for name, cases in scored.items()}
+    text = json.dumps(facts | {"per_case": each_case}, indent=1, ensure_ascii=False)
+    if json_file is not None and str(json_file) != "-":
+        json_file.write_text(text + "\n", encoding="utf-8")
+    if str(json_file) == "-":
+        print(text)
+    else:
+        print_masks(facts)
