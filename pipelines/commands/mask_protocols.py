@@ -21,11 +21,16 @@ ScoreOne = Callable[[str, Path, Path | None], "CaseScores"]
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case: its figures, and why a part of it is missing or failed, "" where none is."""
+    """One case: its figures, and why a part of it is missing or failed, "" where none is.
+
+    `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured.
+    """
 
     case: str
     values: dict[str, float]
     failure: str = ""
+    measured: float | None = None
+    measured_reference: float | None = None
 
 
 def higher_is_better(metric: str) -> bool:
@@ -58,7 +63,13 @@ def psfhs() -> ScoreOne:
         failures += [
             name for name, side in (("aop_failed", "pred"), ("reference_aop_failed", "gt")) if not found[f"aop_{side}"]
         ]
-        return CaseScores(case, {name: found[name] for name in METRICS}, _why(prediction, failures))
+        return CaseScores(
+            case,
+            {name: found[name] for name in METRICS},
+            _why(prediction, failures),
+            measured=found["aop_pred"] or None,
+            measured_reference=found["aop_gt"] or None,
+        )
 
     return score
 
@@ -137,7 +148,8 @@ def hc18(pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
         )
         values = {name: getattr(scores, name) for name in ("dice", "hausdorff", "hd95", "assd")}
         values |= {"ellipse-dice": dice(*ellipses), "ellipse-hausdorff": hausdorff(*ellipses, (size, size))}
-        return CaseScores(case, values | {"adf": abs(our_hc - true_hc)}, _why(prediction, failures))
+        values["adf"] = abs(our_hc - true_hc)
+        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc)
 
     return score
 

@@ -21,6 +21,8 @@ def print_masks(facts: dict[str, Any]) -> None:
             f"\n{name}: {found['failed_cases']} of {facts['cases']} cases with a failure{score}", style="bold"
         )
         console.print(_scores(found["metrics"], facts["unit"]))
+        if "agreement" in found:
+            console.print(_agreement(found["agreement"]), soft_wrap=True)
         for kind, count in found["failures"].items():
             console.print(f"failure {kind}: {count}")
         if found["not_scored"]:
@@ -42,6 +44,14 @@ def _scores(metrics: dict[str, dict[str, Any]], unit: str) -> "Table":
         mean, median, worst = shown
         table.add_row(name, mean, bounds, median, worst, unit if row["unit"] in ("mm", "px") else row["unit"])
     return table
+
+
+def _agreement(found: dict[str, Any]) -> str:
+    return (
+        f"{found['of']}, measured minus reference: bias {found['bias']:+.2f} (limits {found['low']:+.2f} to "
+        f"{found['high']:+.2f}), ADF {found['adf']:.2f} +- {found['adf_sd']:.2f} of those measured; "
+        f"{found['failures']} of {found['n']} failed"
+    )
 
 
 def _ranks(found: dict[str, Any], names: Sequence[str]) -> "Table":

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EXAM = r"^(\d+)_"
 """Of HC18: images of one exam share the number that their names begin with."""
 
+MEASURED: dict[Protocol, str] = {"psfhs": "Angle of progression", "hc18": "Head circumference", "plain": ""}
+MEASURED_UNIT: dict[Protocol, str] = {"psfhs": "deg", "hc18": "mm", "plain": ""}
+
 
 def segmentation(
     reference: Annotated[Path, typer.Option(help="Folder of reference masks: PNG, MHA or NIfTI.")],
@@ -40,7 +43,9 @@ def segmentation(
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON; - prints them.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Write a PNG of the rankings; needs several predictions.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write a PNG: the rankings, or of one prediction its Bland-Altman plot.")
+    ] = None,
 ) -> None:
     """Score predicted masks; every reference counts, and one without a prediction counts as the worst.
 
@@ -60,9 +65,10 @@ def segmentation(
     """
     from fulora.intake.mask_files import masks_in, read_pixel_sizes
 
-    if figure is not None and len(prediction) < 2:
-        raise ValueError("--figure shows rankings; give --prediction twice or more")
-    chosen, references = _protocol(protocol), masks_in(reference)
+    chosen = _protocol(protocol)
+    if figure is not None and len(prediction) < 2 and chosen == "plain":
+        raise ValueError("--figure shows rankings, or angles or circumferences; plain needs --prediction twice or more")
+    references = masks_in(reference)
     sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
     score = _scorer(chosen, references, sizes, label)
     names = _names(prediction)
@@ -92,6 +98,8 @@ def segmentation(
         facts["rankings"] = ranking_facts(found)
         if figure is not None:
             write_figure(figure, names, found)
+    elif figure is not None:
+        _write_bland_altman(figure, scored[names[0]], chosen)
     _show(facts, scored, json_file)
 
 
@@ -170,11 +178,28 @@ def _summary(
         "failed_cases": sum(bool(case.failure) for case in cases),
         "failures": dict(Counter(word for case in cases for word in case.failure.split())),
     }
+    if (pairs := _pairs(cases)) and sum(value is not None for value, _ in pairs) >= 2:
+        from fulora.biometry.agreement import agreement
+
+        measured = agreement([value for value, _ in pairs], [truth for _, truth in pairs])
+        found["agreement"] = asdict(measured) | {"of": MEASURED[protocol]}
     if protocol == "psfhs":
         from fulora.metrics.psfhs_challenge import score_of
 
         found["S"] = score_of({name: figure["mean"] for name, figure in metrics.items()})
     return found
+
+
+def _pairs(cases: Sequence[CaseScores]) -> list[tuple[float | None, float]]:
+    return [(case.measured, case.measured_reference) for case in cases if case.measured_reference is not None]
+
+
+def _write_bland_altman(path: Path, cases: Sequence[CaseScores], protocol: Protocol) -> None:
+    from fulora.report.figures import plot_bland_altman
+
+    pairs = [(value, truth) for value, truth in _pairs(cases) if value is not None]
+    unit, title = MEASURED_UNIT[protocol], f"{MEASURED[protocol]}: {len(cases) - len(pairs)} of {len(cases)} failed"
+    path.write_bytes(plot_bland_altman([value for value, _ in pairs], [truth for _, truth in pairs], unit, title))
 
 
 def _figure(
