@@ -42,10 +42,10 @@ def plot_rank_stability(names: Sequence[str], found: Ranking, resampled: Stabili
 
 
 def plot_kendall_tau(taus: Mapping[str, Stability], title: str = "") -> bytes:
-    """Kendall's tau between each draw's ranking and that of all cases, a line a scheme: median, 50 % and 95 % of draws.
+    """Kendall's tau between each draw's ranking and that of all cases, a line a name: median, 50 % and 95 % of draws.
 
     Raises:
-        FigureError: no scheme, or one in which no draw tells the methods apart.
+        FigureError: no names, or one of which no draw tells the methods apart.
     """
     known = {name: found.taus[np.isfinite(found.taus)] for name, found in taus.items()}
     if blank := [name for name, values in known.items() if not values.size] or ([] if known else ["all"]):

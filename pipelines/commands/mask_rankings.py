@@ -70,36 +70,36 @@ def ranking_facts(found: "Ranked") -> dict[str, Any]:
 
 
 def write_figure(path: Path, names: Sequence[str], found: "Ranked") -> None:
-    """A PNG: for each figure the ranks under resampling (aggregate-then-rank), and Kendall's tau of the schemes."""
+    """A PNG: on the left the ranks on each figure (aggregate-then-rank), on the right Kendall's tau by scheme."""
     import numpy as np
 
+    from fulora.metrics.ranking import SCHEMES
     from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
 
-    rows = []
+    title, left = "{}: aggregate then rank", []
     for metric, schemes in found.items():
-        one, drawn = schemes["aggregate_then_rank"]
-        rows.append([plot_rank_stability(names, one, drawn, f"{metric}: aggregate then rank")])
-        ordered: dict[str, Stability] = {
-            scheme: resampled for scheme, (_, resampled) in schemes.items() if np.isfinite(resampled.taus).any()
-        }
-        rows[-1] += [plot_kendall_tau(ordered, f"{metric}: stability of each scheme")] if ordered else []
-    path.write_bytes(_sheet(rows))
+        left.append(plot_rank_stability(names, *schemes["aggregate_then_rank"], title.format(metric)))
+    right = []
+    for scheme in SCHEMES:
+        drawn = {metric: schemes[scheme][1] for metric, schemes in found.items()}
+        ordered = {metric: one for metric, one in drawn.items() if np.isfinite(one.taus).any()}
+        right += [plot_kendall_tau(ordered, f"Stability, {scheme.replace('_', ' ')}")] if ordered else []
+    path.write_bytes(_sheet([left, right]))
 
 
-def _sheet(rows: Sequence[Sequence[bytes]]) -> bytes:
-    """Rows of PNGs on one white sheet."""
+def _sheet(columns: Sequence[Sequence[bytes]]) -> bytes:
+    """Columns of PNGs on one white sheet."""
     from PIL import Image as Pil
 
-    opened = [[Pil.open(io.BytesIO(png)) for png in row] for row in rows]
-    heights = [max(panel.height for panel in row) for row in opened]
-    width = max(sum(panel.width for panel in row) for row in opened)
-    paper, y = Pil.new("RGB", (width, sum(heights)), "white"), 0
-    for row, height in zip(opened, heights, strict=True):
-        x = 0
-        for panel in row:
+    opened = [[Pil.open(io.BytesIO(png)) for png in column] for column in columns if column]
+    width = sum(max(panel.width for panel in column) for column in opened)
+    paper, x = Pil.new("RGB", (width, max(sum(panel.height for panel in column) for column in opened)), "white"), 0
+    for column in opened:
+        y = 0
+        for panel in column:
             paper.paste(panel, (x, y))
-            x += panel.width
-        y += height
+            y += panel.height
+        x += max(panel.width for panel in column)
     stream = io.BytesIO()
-    paper.save(stream, format="PNG", optimize=True)
+    paper.save(stream, format="PNG")
     return stream.getvalue()

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -208,9 +209,10 @@ def _figure(
 ) -> dict[str, Any]:  # fmt: skip
     import numpy as np
 
-    from fulora.metrics.statistics import cluster_bootstrap
+    from fulora.metrics.statistics import weighted_bootstrap
+    from fulora.metrics.weighted_scores import mean
 
-    interval = cluster_bootstrap(lambda some: float(values[some].mean()), patients, draws=draws, seed=seed)
+    interval = weighted_bootstrap([partial(mean, values)], patients, draws=draws, seed=seed)
     return {
         "mean": float(values.mean()),
         "low": interval.low,

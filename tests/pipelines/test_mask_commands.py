@@ -122,7 +122,16 @@ def test_the_challenge_counts_a_missing_prediction(tmp_path: Path) -> None:
         if case != "3":
             _save(tmp_path / "pred" / f"{case}.png", _scene(shift=int(case)))
     _save(tmp_path / "pred" / "4.png", _scene())
-    options = ("--reference", tmp_path / "gt", "--prediction", tmp_path / "pred", "--protocol", "psfhs")
+    options = (
+        "--reference",
+        tmp_path / "gt",
+        "--prediction",
+        tmp_path / "pred",
+        "--protocol",
+        "psfhs",
+        "--draws",
+        "100",
+    )
     figure = tmp_path / "agreement.png"
     facts = json.loads(_worked(called("score", "segmentation", *options, "--json", "-", "--figure", figure)))
     found = facts["predictions"]["pred"]
@@ -169,7 +178,16 @@ def test_plain_scores_every_class(tmp_path: Path) -> None:
     for case, ours in (("1", _scene(2)), ("2", np.where(_scene() == 2, 2, 0)), ("3", _scene())):
         _save(tmp_path / "gt" / f"{case}.png", _scene() if case != "3" else np.where(_scene() == 2, 2, 0))
         _save(tmp_path / "pred" / f"{case}.png", ours)
-    options = ("--reference", tmp_path / "gt", "--prediction", tmp_path / "pred", "--protocol", "plain")
+    options = (
+        "--reference",
+        tmp_path / "gt",
+        "--prediction",
+        tmp_path / "pred",
+        "--protocol",
+        "plain",
+        "--draws",
+        "100",
+    )
     facts = json.loads(_worked(called("score", "segmentation", *options, "--json", "-")))
     cases = facts["per_case"]["pred"]
     assert [case["failure"] for case in cases] == ["", "class_1_missing", "class_1_invented"]
@@ -186,7 +204,16 @@ def test_a_class_that_neither_mask_holds_is_right(tmp_path: Path) -> None:
     for folder in ("gt", "pred"):
         _save(tmp_path / folder / "1.png", _scene())
         _save(tmp_path / folder / "2.png", head)
-    options = ("--reference", tmp_path / "gt", "--prediction", tmp_path / "pred", "--protocol", "plain")
+    options = (
+        "--reference",
+        tmp_path / "gt",
+        "--prediction",
+        tmp_path / "pred",
+        "--protocol",
+        "plain",
+        "--draws",
+        "100",
+    )
     facts = json.loads(_worked(called("score", "segmentation", *options, "--json", "-")))
     assert facts["predictions"]["pred"]["metrics"]["dice 1"]["mean"] == 1
     assert facts["predictions"]["pred"]["failed_cases"] == 0
