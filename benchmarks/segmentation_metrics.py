@@ -7,7 +7,6 @@ sides read the same files; every figure must agree to 1e-6. Rounds alternate, so
 import argparse
 import json
 import math
-import os
 import platform
 import statistics
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import SimpleITK
 
 from fulora.biometry.rows import HeadRow, head_row
+from fulora.environment import cores
 from fulora.intake.mask_files import case_of, each, masks_in, read_labels, read_pixel_sizes, read_region
 from fulora.metrics.psfhs_challenge import METRICS, score_pair
 
@@ -94,8 +94,8 @@ def _faster(plain: Sequence[Clock], ours: Sequence[Clock]) -> dict[str, float]:
 
 
 def _machine() -> dict[str, object]:
-    versions = {"opencv": cv2.__version__, "simpleitk": SimpleITK.Version.VersionString(), "numpy": np.__version__}
-    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), **versions}
+    libraries = {"opencv": cv2.__version__, "simpleitk": SimpleITK.Version.VersionString(), "numpy": np.__version__}
+    return {"cores": cores(), "system": platform.machine(), "python": platform.python_version(), **libraries}
 
 
 def _difference(one: Figures, other: Figures) -> float:

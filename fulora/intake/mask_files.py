@@ -72,7 +72,7 @@ def read_labels(path: Path) -> UInt8[np.ndarray, "h w"]:
         values = read_nifti(path)
     else:
         values = _of_picture(path)
-    return np.asarray(values // 255, np.uint8) if _shades(values) == {0, 255} else values
+    return values & 1 if _shades(values) == {0, 255} else values
 
 
 def _shades(values: UInt8[np.ndarray, "h w"]) -> set[int]:
