@@ -33,8 +33,12 @@ def case_of(path: Path) -> str:
 
     Without folder, endings and `_Mask`, `_Annotation`, `_seg`, `_label`, `_pred`.
     """
-    name = path.name.removesuffix(".gz").removesuffix(".nii") if path.name.lower().endswith(".nii.gz") else path.stem
-    return OF_MASKS.sub("", name)
+    return OF_MASKS.sub("", _stem(path))
+
+
+def _stem(path: Path) -> str:
+    """The file's name without its ending, of which `.nii.gz` is one."""
+    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
 def masks_in(folder: Path) -> dict[str, Path]:
@@ -46,7 +50,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
         SourceError: no such folder, no masks, a file that is no picture, or two masks of one case.
     """
     files = pictures_in(folder, endings=ENDINGS)
-    named = [path for path in files if OF_MASKS.search(path.name.split(".")[0])]
+    named = [path for path in files if OF_MASKS.search(_stem(path))]
     found: dict[str, Path] = {}
     for path in named or files:
         if case_of(path) in found:
@@ -108,7 +112,7 @@ def read_region(path: Path, label: int | None = None) -> Bool[np.ndarray, "h w"]
         some = ", ".join(map(str, classes[:6]))
         raise SourceError(f"{path}: holds the classes {some}; say which one is meant, such as --label {classes[-1]}")
     region = np.asarray(labels > 0 if label is None else labels == label)
-    return enclosed(region, path) if RING.search(path.name.split(".")[0]) and region.any() else region
+    return enclosed(region, path) if RING.search(_stem(path)) and region.any() else region
 
 
 @dataclass(frozen=True)

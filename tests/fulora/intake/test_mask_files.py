@@ -98,6 +98,14 @@ def test_masks_beside_their_images_are_found_by_their_names(tmp_path: Path) -> N
         m.masks_in(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [("a.b_Mask.png", "a.b"), ("a.b.nii.gz", "a.b"), ("A.NII.GZ", "A"), ("a_pred.mha", "a"), ("a_HC.png", "a_HC")],
+)
+def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
+    assert m.case_of(Path("folder", name)) == case
+
+
 def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no masks; read are \.png"):
         m.masks_in(tmp_path)
