@@ -176,7 +176,8 @@ def _ranked_values(scores: Scores, weights: Weights, scheme: Scheme, higher_is_b
 
 def _ranks(values: Ranks, scheme: Scheme, higher_is_better: bool) -> Ranks:
     most_first = scheme == "test_then_rank" or (scheme == "aggregate_then_rank" and higher_is_better)
-    return np.asarray(stats.rankdata(-values if most_first else values, axis=1))
+    rounded = np.round(values, 12)  # so that the order of summing parts no ties
+    return np.asarray(stats.rankdata(-rounded if most_first else rounded, axis=1))
 
 
 def _wilcoxon(differences: Float[np.ndarray, " cases"], weights: Weights) -> Float[np.ndarray, " draws"]:
