@@ -16,6 +16,7 @@ from fulora.intake.decode import read_gray
 from fulora.intake.folders import PICTURES, pictures_in
 from fulora.intake.masks import enclosed, read_classes
 from fulora.intake.nifti import read_nifti
+from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.psfhs import one_channel, read_mha
 from fulora.intake.tables import number_in, read_table
@@ -85,16 +86,20 @@ def _shades(values: UInt8[np.ndarray, "h w"]) -> set[int]:
 
 
 def _of_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Class numbers of a picture file; one in colour must be black and white, or gray in every pixel."""
-    gray = read_gray(path)
-    with Pil.open(path) as image:
-        if image.mode in ("P", "1"):
-            return read_classes(path)
-        if image.mode != "L" and _shades(gray) != {0, 255}:
-            channels = np.asarray(image.convert("RGB"))
-            if not (channels == channels[..., :1]).all():
-                raise SourceError(f"{path}: holds colours; the values of a mask are class numbers, so save it as gray")
-    return gray
+    """Class numbers of a picture file; one in colour must be gray in every pixel."""
+    pixels = read_plain_png(path)
+    if pixels is None:
+        gray = read_gray(path)  # every check of a picture file
+        with Pil.open(path) as image:
+            if image.mode in ("P", "1"):
+                return read_classes(path)
+            pixels = gray if image.mode == "L" else np.asarray(image.convert("RGB"))
+    if pixels.ndim == 2:
+        return pixels
+    first, *others = cv2.split(pixels)
+    if not all(np.array_equal(first, other) for other in others):
+        raise SourceError(f"{path}: holds colours; the values of a mask are class numbers, so save it as gray")
+    return np.asarray(first)
 
 
 def read_region(path: Path, label: int | None = None) -> Bool[np.ndarray, "h w"]:

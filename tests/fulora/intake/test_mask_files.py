@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image as Pil
 
 from fulora.intake import mask_files as m
 from fulora.intake.nifti import read_nifti
+from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)
@@ -125,6 +127,51 @@ def test_colours_are_refused_and_gray_rgb_and_palettes_are_read(tmp_path: Path) 
     palette.convert("RGB").save(tmp_path / "colour.png")
     with pytest.raises(SourceError, match="holds colours; the values of a mask are class numbers"):
         m.read_labels(tmp_path / "colour.png")
+
+
+def _png(tmp_path: Path, mode: str = "RGB", **options: object) -> Path:
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Pil.fromarray(pixels).convert(mode).save(tmp_path / "noise.png", **options)
+    return tmp_path / "noise.png"
+
+
+def test_a_plain_png_is_decoded_as_pillow_does(tmp_path: Path) -> None:
+    for mode in ("L", "RGB"):
+        path = _png(tmp_path, mode)
+        pixels = read_plain_png(path)
+        assert pixels is not None
+        assert (pixels[..., ::-1] if mode == "RGB" else pixels).tolist() == np.asarray(Pil.open(path)).tolist()
+
+
+def test_what_is_no_plain_png_is_left_to_pillow(tmp_path: Path) -> None:
+    """Another depth, transparency, an orientation; damage anywhere; right checksums of wrong pixels."""
+    for mode, options in (
+        ("P", {}),
+        ("RGBA", {}),
+        ("1", {}),
+        ("L", {"transparency": 3}),
+        ("L", {"exif": b"Exif\0\0MM"}),
+    ):
+        assert read_plain_png(_png(tmp_path, mode, **options)) is None
+    whole = _png(tmp_path).read_bytes()
+    path = tmp_path / "bad.png"
+    for place in range(0, len(whole), 29):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_plain_png(path) is None
+        path.write_bytes(whole[:place])
+        assert read_plain_png(path) is None
+    assert read_plain_png(tmp_path / "absent.png") is None
+    start = whole.index(b"IDAT")
+    chunk = b"IDAT" + zlib.compress(b"\0" * 50)
+    path.write_bytes(
+        whole[: start - 4]
+        + struct.pack(">I", len(chunk) - 4)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + whole[-12:]
+    )
+    with pytest.raises(SourceError, match="cannot be read as an image"):
+        m.read_labels(path)
 
 
 def test_several_classes_need_a_label(tmp_path: Path) -> None:
