@@ -10,7 +10,6 @@ diagonal, so that a failure never drops out of a mean. `MaskScores.missing` says
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,9 +20,6 @@ from fulora.metrics.distances import distance_to, window_of
 
 TOLERANCE = 2.0
 """Of NSD, in the unit of the spacing."""
-
-OVERLAPS = ("dice", "iou", "nsd")
-"""Scores of which more is better; of all others less is."""
 
 Mask = Bool[np.ndarray, "h w"]
 Distances = Float[np.ndarray, " _"]
@@ -56,24 +52,22 @@ class Summary:
     n: int
 
 
-def summarise(scores: Sequence[MaskScores], name: str) -> Summary:
+def summarise(values: Float[np.ndarray, " n"], missing: Bool[np.ndarray, " n"], *, higher_is_better: bool) -> Summary:
     """One score over images, missing masks at the worst value included.
 
     Raises:
-        ValueError: no images, or a name that is no score.
+        ValueError: no images, or a value that is not finite: a miss has its worst value, it does not drop out.
     """
-    allowed = [field for field in MaskScores.__dataclass_fields__ if field != "missing"]
-    if not scores or name not in allowed:
+    if not values.size or not np.isfinite(values).all():
         raise ValueError(
-            f"summarise got {len(scores)} images and the score {name!r}; it needs 1 image, one of {allowed}"
+            f"{values.size} images, of which {int(np.isfinite(values).sum())} have a finite score; all must"
         )
-    values = np.array([getattr(score, name) for score in scores])
     return Summary(
         mean=float(values.mean()),
         median=float(np.median(values)),
-        worst_5=float(np.percentile(values, 5 if name in OVERLAPS else 95)),
-        missing=sum(score.missing for score in scores),
-        n=len(scores),
+        worst_5=float(np.percentile(values, 5 if higher_is_better else 95)),
+        missing=int(missing.sum()),
+        n=values.size,
     )
 
 

@@ -14,7 +14,7 @@ from pipelines.commands.mask_protocols import PROTOCOLS, CaseScores, Protocol, h
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Shaped
+    from jaxtyping import Bool, Float, Shaped
 
     from fulora.intake.mask_files import PixelSize
     from pipelines.commands.mask_protocols import ScoreOne
@@ -169,14 +169,15 @@ def _summary(
     """Each figure over cases with its interval, failures by kind, and the challenge's S."""
     import numpy as np
 
-    names = np.array(patients)
+    names, failed = np.array(patients), np.array([bool(case.failure) for case in cases])
     metrics = {
-        metric: _figure(np.array([case.values[metric] for case in cases]), metric, protocol, names, draws, seed)
+        metric: _figure(np.array([case.values[metric] for case in cases]), failed, metric, names, draws, seed)
+        | {"unit": unit_of(metric, protocol)}
         for metric in cases[0].values
     }
     found: dict[str, Any] = {
         "metrics": metrics,
-        "failed_cases": sum(bool(case.failure) for case in cases),
+        "failed_cases": int(failed.sum()),
         "failures": dict(Counter(word for case in cases for word in case.failure.split())),
     }
     if (pairs := _pairs(cases)) and sum(value is not None for value, _ in pairs) >= 2:
@@ -204,24 +205,16 @@ def _write_bland_altman(path: Path, cases: Sequence[CaseScores], protocol: Proto
 
 
 def _figure(
-    values: "Float[np.ndarray, ' n']", metric: str, protocol: Protocol,
+    values: "Float[np.ndarray, ' n']", failed: "Bool[np.ndarray, ' n']", metric: str,
     patients: "Shaped[np.ndarray, ' n']", draws: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    import numpy as np
-
+    from fulora.metrics.segmentation import summarise
     from fulora.metrics.statistics import weighted_bootstrap
     from fulora.metrics.weighted_scores import mean
 
     interval = weighted_bootstrap([partial(mean, values)], patients, draws=draws, seed=seed)
-    return {
-        "mean": float(values.mean()),
-        "low": interval.low,
-        "high": interval.high,
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "median": float(np.median(values)),
-        "worst_5": float(np.percentile(values, 5 if higher_is_better(metric) else 95)),
-        "unit": unit_of(metric, protocol),
-    }
+    summary = summarise(values, failed, higher_is_better=higher_is_better(metric))
+    return asdict(summary) | {"low": interval.low, "high": interval.high}
 
 
 def _show(facts: dict[str, Any], scored: Mapping[str, Sequence[CaseScores]], json_file: Path | None) -> None:

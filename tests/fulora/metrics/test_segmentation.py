@@ -120,17 +120,18 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         seg.assd(mask, mask, (0.1, 0))
     with pytest.raises(ValueError, match=r"tolerance is -1\.0; it must be 0 or more"):
         seg.nsd(mask, mask, tolerance=-1.0)
-    with pytest.raises(ValueError, match="0 images and the score 'dice'"):
-        seg.summarise([], "dice")
-    with pytest.raises(ValueError, match=r"1 images and the score 'missing'; it needs 1 image, one of .*'nsd'"):
-        seg.summarise([seg.score_mask(mask, mask)], "missing")
+    for values in (np.array([]), np.array([0.5, np.nan])):
+        with pytest.raises(ValueError, match=f"{len(values)} images, of which . have a finite score; all must"):
+            seg.summarise(values, values > 0, higher_is_better=True)
 
 
 def test_a_summary_keeps_missing_masks_at_the_worst_value() -> None:
     mask = np.zeros((30, 40), dtype=bool)
     mask[5:15, 5:15] = True
     scores = [seg.score_mask(mask, mask)] * 18 + [seg.score_mask(np.zeros_like(mask), mask)] * 2
-    dice, distance = seg.summarise(scores, "dice"), seg.summarise(scores, "assd")
+    missing = np.array([score.missing for score in scores])
+    dice = seg.summarise(np.array([score.dice for score in scores]), missing, higher_is_better=True)
+    distance = seg.summarise(np.array([score.assd for score in scores]), missing, higher_is_better=False)
     assert dice == seg.Summary(mean=0.9, median=1.0, worst_5=0.0, missing=2, n=20)
     assert (distance.mean, distance.worst_5, distance.missing) == (5.0, 50.0, 2)
 
