@@ -38,11 +38,11 @@ def higher_is_better(metric: str) -> bool:
     return metric.split(" ")[0].split("_")[0] in ("dice", "iou", "nsd", "S", "ellipse-dice")
 
 
-def unit_of(metric: str, protocol: Protocol) -> str:
-    """The unit of a figure, "" for a share."""
+def unit_of(metric: str, length: str) -> str:
+    """The unit of a figure, "" for a share; `length` is that of distances, mm or px."""
     if higher_is_better(metric):
         return ""
-    return "deg" if metric.startswith("aop") else ("mm" if protocol == "hc18" else "px")
+    return "deg" if metric.startswith("aop") else length
 
 
 def psfhs() -> ScoreOne:

@@ -20,7 +20,7 @@ def print_masks(facts: dict[str, Any]) -> None:
         console.print(
             f"\n{name}: {found['failed_cases']} of {facts['cases']} cases with a failure{score}", style="bold"
         )
-        console.print(_scores(found["metrics"], facts["unit"]))
+        console.print(_scores(found["metrics"]))
         if "agreement" in found:
             console.print(_agreement(found["agreement"]), soft_wrap=True)
         for kind, count in found["failures"].items():
@@ -36,13 +36,12 @@ def print_masks(facts: dict[str, Any]) -> None:
         console.print("tau: mean of Kendall's tau between the ranking of a draw and that of all cases", soft_wrap=True)
 
 
-def _scores(metrics: dict[str, dict[str, Any]], unit: str) -> "Table":
+def _scores(metrics: dict[str, dict[str, Any]]) -> "Table":
     table = _table(["score", "mean", "95% interval", "median", "worst 5%", "unit"])
     for name, row in metrics.items():
         bounds = "none" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
-        shown = (f"{row[key]:.4f}" for key in ("mean", "median", "worst_5"))
-        mean, median, worst = shown
-        table.add_row(name, mean, bounds, median, worst, unit if row["unit"] in ("mm", "px") else row["unit"])
+        mean, median, worst = (f"{row[key]:.4f}" for key in ("mean", "median", "worst_5"))
+        table.add_row(name, mean, bounds, median, worst, row["unit"])
     return table
 
 

@@ -1,6 +1,7 @@
 """`fulora score segmentation`: masks against references by a protocol, and rankings of several predictions."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -75,18 +76,19 @@ def segmentation(
     names = _names(prediction)
     predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
     scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
-    patients = _patients(list(references), patient_pattern or (EXAM if chosen == "hc18" else ""))
+    patients, known = _patients(list(references), patient_pattern, chosen)
+    length = "mm" if chosen == "hc18" or sizes else "px"
     facts: dict[str, Any] = {
         "protocol": chosen,
-        "unit": "mm" if chosen == "hc18" or sizes else "px",
+        "unit": length,
         "reference": str(reference),
         "cases": len(references),
         "patients": len(set(patients)),
-        "patients_known": bool(patient_pattern) or chosen == "hc18",
+        "patients_known": known,
         "draws": draws,
         "seed": seed,
         "predictions": {
-            name: _summary(cases, chosen, patients, draws, seed)
+            name: _summary(cases, chosen, length, patients, draws, seed)
             | {"not_scored": len(predicted[name].keys() - references)}
             for name, cases in scored.items()
         },
@@ -151,10 +153,16 @@ def _scored(
     return list(track(cases, f"{name} scored", total=len(references)))
 
 
-def _patients(cases: Sequence[str], pattern: str) -> list[str]:
+def _patients(cases: Sequence[str], pattern: str, protocol: Protocol) -> tuple[list[str], bool]:
+    """The patient of each case, and whether that is known: by the pattern, or by HC18's names where all are such."""
     from fulora.intake.folders import patient_finder
 
-    return list(cases) if not pattern else [patient_finder(pattern, False)(case) for case in cases]
+    if not pattern and protocol == "hc18" and all(re.match(EXAM, case) for case in cases):
+        pattern = EXAM
+    if not pattern:
+        return list(cases), False
+    finder = patient_finder(pattern, False)
+    return [finder(case) for case in cases], True
 
 
 def _matrix(scored: Mapping[str, Sequence[CaseScores]], metric: str) -> "Float[np.ndarray, 'methods cases']":
@@ -164,7 +172,7 @@ def _matrix(scored: Mapping[str, Sequence[CaseScores]], metric: str) -> "Float[n
 
 
 def _summary(
-    cases: Sequence[CaseScores], protocol: Protocol, patients: Sequence[str], draws: int, seed: int
+    cases: Sequence[CaseScores], protocol: Protocol, length: str, patients: Sequence[str], draws: int, seed: int
 ) -> dict[str, Any]:
     """Each figure over cases with its interval, failures by kind, and the challenge's S."""
     import numpy as np
@@ -172,7 +180,7 @@ def _summary(
     names, failed = np.array(patients), np.array([bool(case.failure) for case in cases])
     metrics = {
         metric: _figure(np.array([case.values[metric] for case in cases]), failed, metric, names, draws, seed)
-        | {"unit": unit_of(metric, protocol)}
+        | {"unit": unit_of(metric, length)}
         for metric in cases[0].values
     }
     found: dict[str, Any] = {

@@ -219,6 +219,28 @@ def test_a_class_that_neither_mask_holds_is_right(tmp_path: Path) -> None:
     assert facts["predictions"]["pred"]["failed_cases"] == 0
 
 
+def test_patients_and_units_are_told(heads: Path) -> None:
+    """Of plain masks whose pixel sizes are known, and whose patients a pattern tells or nobody does."""
+    folders = ("--reference", heads / "reference", "--prediction", heads / "theirs", "--draws", "100", "--json", "-")
+    plain = ("score", "segmentation", *folders, "--protocol", "plain")
+    found = json.loads(_worked(called(*plain)))
+    assert (found["patients"], found["patients_known"], found["unit"]) == (3, False, "px")
+    sizes = ("--pixel-sizes", heads / "sizes.csv")
+    in_mm = json.loads(_worked(called(*plain, *sizes, "--patient-pattern", r"^(\d+)_")))
+    assert (in_mm["patients"], in_mm["patients_known"], in_mm["unit"]) == (2, True, "mm")
+    pixels, mm = (facts["predictions"]["theirs"]["metrics"] for facts in (found, in_mm))
+    assert mm["assd"]["mean"] == pytest.approx(pixels["assd"]["mean"] / 2)
+    assert [row["assd"]["unit"] for row in (pixels, mm)] == ["px", "mm"]
+    assert mm["dice"]["unit"] == ""
+    for path in [*(heads / "reference").iterdir(), *(heads / "theirs").iterdir()]:
+        path.rename(path.with_name("head" + path.name))
+    (heads / "sizes.csv").write_text(
+        (heads / "sizes.csv").read_text().replace("\n1", "\nhead1").replace("\n2", "\nhead2")
+    )
+    unknown = json.loads(_worked(called("score", "segmentation", *folders, "--protocol", "hc18", *sizes)))
+    assert (unknown["patients"], unknown["patients_known"], unknown["unit"]) == (3, False, "mm")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
