@@ -6,12 +6,13 @@ Flip a mirrored image back before measuring, or say "left".
 """
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
 
-from fulora.biometry.ellipse import Ellipse, MeasurementError, fit_ellipse
+from fulora.biometry.ellipse import Ellipse, Fit, MeasurementError, fit_mask
 
 Side = Literal["right", "left"]
 Point = Float[np.ndarray, "2"]
@@ -19,19 +20,50 @@ Point = Float[np.ndarray, "2"]
 MIN_AXIS_RATIO = 1.2  # below this a symphysis has no reliable long axis
 
 
-def angle_of_progression(
-    label_map: Integer[np.ndarray, "h w"], *, symphysis: int = 1, head: int = 2, inferior: Side = "right"
-) -> float:
-    """AoP in degrees (0..180) from ellipses fitted to the largest component of each class.
+@dataclass(frozen=True)
+class AngleMeasurement:
+    """AoP (0..180 degrees) and the two fitted ellipses behind it."""
 
-    Raises MeasurementError, whose `reason` names the failure: empty_mask (class missing), too_small, too_few_points,
-    degenerate_fit, axis_undefined (symphysis axis ratio < 1.2), end_inside_head. Nothing scores as 0.
+    aop_deg: float
+    symphysis: Fit
+    head: Fit
+
+    @property
+    def axis_ratio(self) -> float:
+        """Long over short axis of the symphysis: the higher, the surer its direction, which moves AoP one to one."""
+        return self.symphysis.ellipse.a / self.symphysis.ellipse.b
+
+
+def measure_angle(
+    label_map: Integer[np.ndarray, "h w"],
+    *,
+    symphysis: int = 1,
+    head: int = 2,
+    inferior: Side = "right",
+    scale_xy: tuple[float, float] = (1.0, 1.0),
+) -> AngleMeasurement:
+    """AoP from ellipses fitted to the largest component of each class, and how far to trust them.
+
+    Args:
+        symphysis, head: their labels.
+        inferior: the side of the image on which the symphysis' inferior end lies.
+        scale_xy: original size / mask size for x and y: an uneven resize changes angles, and is undone first.
+
+    Raises:
+        MeasurementError: its `reason` names the failure: empty_mask (class missing), too_small, too_few_points,
+            degenerate_fit, axis_undefined (symphysis axis ratio < 1.2), end_inside_head. Nothing scores as 0.
     """
     if symphysis == head:
         raise ValueError(f"symphysis and head are both label {head}; give two different labels")
-    return angle_between(
-        _fit_class(label_map, symphysis, "symphysis"), _fit_class(label_map, head, "head"), inferior=inferior
-    )
+    fits = [_fit_class(label_map, label, name, scale_xy) for label, name in ((symphysis, "symphysis"), (head, "head"))]
+    return AngleMeasurement(angle_between(fits[0].ellipse, fits[1].ellipse, inferior=inferior), *fits)
+
+
+def angle_of_progression(
+    label_map: Integer[np.ndarray, "h w"], *, symphysis: int = 1, head: int = 2, inferior: Side = "right"
+) -> float:
+    """The angle of `measure_angle` alone, degrees."""
+    return measure_angle(label_map, symphysis=symphysis, head=head, inferior=inferior).aop_deg
 
 
 def angle_between(symphysis: Ellipse, head: Ellipse, *, inferior: Side = "right") -> float:
@@ -78,8 +110,8 @@ def tangent_points(ellipse: Ellipse, point: Point) -> tuple[Point, Point]:
     return first, second
 
 
-def _fit_class(label_map: Integer[np.ndarray, "h w"], label: int, name: str) -> Ellipse:
+def _fit_class(label_map: Integer[np.ndarray, "h w"], label: int, name: str, scale_xy: tuple[float, float]) -> Fit:
     try:
-        return fit_ellipse(label_map == label)
+        return fit_mask(label_map == label, scale_xy)
     except MeasurementError as error:
-        raise MeasurementError(error.reason, f"{name} (label {label}): {error}") from error
+        raise MeasurementError(error.reason, f"{name} (label {label}): {error.cause}") from error

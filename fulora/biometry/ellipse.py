@@ -11,23 +11,25 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
 
 Mask = Bool[np.ndarray, "h w"]
 Contour = Float[np.ndarray, "points 2"]
 
 MIN_AREA_PX = 30
 MIN_POINTS = 5  # cv2.fitEllipse needs five
+HC18_INSET_PX = 1.39
+"""Half the width of HC18's drawn ring: (HC of the filled mask - reference HC) / 2 pi, 1.390 +- 0.030 px (296 heads)."""
 
 Failure = Literal["empty_mask", "too_small", "too_few_points", "degenerate_fit", "end_inside_head", "axis_undefined"]
 
 
 class MeasurementError(ValueError):
-    """A mask that cannot be measured; `reason` names the failure, so that failures can be counted by kind."""
+    """A mask that cannot be measured; `reason` names the failure, so that kinds can be counted; `cause` tells of it."""
 
     def __init__(self, reason: Failure, message: str) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason: Failure = reason
+        self.cause = message
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,26 @@ class Ellipse:
 
 
 @dataclass(frozen=True)
-class HeadMeasurement:
-    """Outer-to-outer head size in mm (HC18's convention) and how far to trust it.
+class Fit:
+    """An ellipse in original pixels and how far to trust it.
 
-    `ellipse` is in original pixels. `fit_iou` (0..1) compares the mask with the filled ellipse; `coverage` (0..1) is
-    the share of the contour that does not lie on the image border.
+    `fit_iou` (0..1) compares the component with the filled ellipse; `coverage` (0..1) is the share of the contour that
+    does not lie on the image border; `components` counts those of the mask, of which the largest was fitted.
     """
+
+    ellipse: Ellipse
+    fit_iou: float
+    coverage: float
+    components: int
+
+
+@dataclass(frozen=True)
+class HeadMeasurement(Fit):
+    """Outer-to-outer head size in mm (HC18's convention), the ellipse behind it and how far to trust it."""
 
     hc_mm: float
     bpd_mm: float
     ofd_mm: float
-    ellipse: Ellipse
-    fit_iou: float
-    coverage: float
 
     @property
     def cephalic_index(self) -> float:
@@ -66,25 +75,53 @@ class HeadMeasurement:
         return self.bpd_mm / self.ofd_mm
 
 
-def measure_head(mask: Mask, pixel_size_mm: float, scale_xy: tuple[float, float] = (1.0, 1.0)) -> HeadMeasurement:
+def measure_head(
+    mask: Mask, pixel_size_mm: float, scale_xy: tuple[float, float] = (1.0, 1.0), *, inset_px: float = 0.0
+) -> HeadMeasurement:
     """HC (ellipse perimeter), BPD (2b) and OFD (2a) of the largest component.
 
-    `scale_xy` is original size / mask size per axis, (W0 / w, H0 / h); `pixel_size_mm` belongs to the original image.
-    Raises MeasurementError as `fit_ellipse` does.
+    Args:
+        pixel_size_mm: of the original image.
+        scale_xy: original size / mask size per axis, (W0 / w, H0 / h).
+        inset_px: how far inside the mask's outer edge the measured line runs, original pixels. HC18's masks hold the
+            ring that was drawn along the skull, and its reference HC is the ring's centre line: `HC18_INSET_PX`.
+
+    Raises:
+        MeasurementError: as `fit_ellipse`, and degenerate_fit if the inset leaves nothing of the head.
     """
     if not (math.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise ValueError(f"pixel_size_mm is {pixel_size_mm}; it must be positive: mm per pixel of the original image")
-    _check_scale(scale_xy)
-    component = largest_component(mask)
-    ellipse = _fit_component(component, scale_xy)
-    drawn = ellipse_mask(ellipse, component.shape, scale_xy)
+    if not (math.isfinite(inset_px) and inset_px >= 0):
+        raise ValueError(f"inset_px is {inset_px}; it must be 0 or more pixels of the original image")
+    fit = fit_mask(mask, scale_xy)
+    a, b = fit.ellipse.a - inset_px, fit.ellipse.b - inset_px
+    if b <= 0:
+        raise MeasurementError(
+            "degenerate_fit", f"the inset of {inset_px} px leaves nothing of {2 * fit.ellipse.b:.1f} px"
+        )
     return HeadMeasurement(
-        hc_mm=perimeter(ellipse.a, ellipse.b) * pixel_size_mm,
-        bpd_mm=2 * ellipse.b * pixel_size_mm,
-        ofd_mm=2 * ellipse.a * pixel_size_mm,
+        ellipse=fit.ellipse,
+        fit_iou=fit.fit_iou,
+        coverage=fit.coverage,
+        components=fit.components,
+        hc_mm=perimeter(a, b) * pixel_size_mm,
+        bpd_mm=2 * b * pixel_size_mm,
+        ofd_mm=2 * a * pixel_size_mm,
+    )
+
+
+def fit_mask(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Fit:
+    """`fit_ellipse` with what tells how good it is. Raises MeasurementError as `fit_ellipse` does."""
+    _check_scale(scale_xy)
+    component, contour, components = _outlined(mask)
+    ellipse = _fit_contour(component, contour, scale_xy)
+    drawn = ellipse_mask(ellipse, component.shape, scale_xy)
+    common = np.count_nonzero(component & drawn)
+    return Fit(
         ellipse=ellipse,
-        fit_iou=float((component & drawn).sum() / (component | drawn).sum()),
-        coverage=float(_off_border(_contour(component), component.shape).mean()),
+        fit_iou=common / (np.count_nonzero(component) + np.count_nonzero(drawn) - common),
+        coverage=float(_off_border(contour, component.shape).mean()),
+        components=components,
     )
 
 
@@ -98,7 +135,8 @@ def fit_ellipse(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Ellip
     Raises MeasurementError: empty_mask, too_small (< 30 px), too_few_points (< 5), degenerate_fit.
     """
     _check_scale(scale_xy)
-    return _fit_component(largest_component(mask), scale_xy)
+    component, contour, _ = _outlined(mask)
+    return _fit_contour(component, contour, scale_xy)
 
 
 def perimeter(a: float, b: float) -> float:
@@ -114,40 +152,68 @@ def perimeter(a: float, b: float) -> float:
 
 def ellipse_mask(ellipse: Ellipse, shape: tuple[int, ...], scale_xy: tuple[float, float] = (1.0, 1.0)) -> Mask:
     """Filled ellipse on a (height, width) grid: pixels whose centres lie inside. `scale_xy` as in `fit_ellipse`."""
-    x = (np.arange(shape[1]) + 0.5) * scale_xy[0] - 0.5 - ellipse.x
-    y = ((np.arange(shape[0]) + 0.5) * scale_xy[1] - 0.5 - ellipse.y)[:, None]
     cos, sin = math.cos(math.radians(ellipse.angle_deg)), math.sin(math.radians(ellipse.angle_deg))
-    along, across = (x * cos + y * sin) / ellipse.a, (y * cos - x * sin) / ellipse.b
-    return np.asarray(along**2 + across**2 <= 1)
+    columns = _span(ellipse.x, math.hypot(ellipse.a * cos, ellipse.b * sin), scale_xy[0], shape[1])
+    rows = _span(ellipse.y, math.hypot(ellipse.a * sin, ellipse.b * cos), scale_xy[1], shape[0])
+    y = (np.arange(rows.start, rows.stop) + 0.5) * scale_xy[1] - 0.5 - ellipse.y
+    # Inside, for a row: p x^2 - 2 q x + r <= 0, with x from the centre.
+    p = (cos / ellipse.a) ** 2 + (sin / ellipse.b) ** 2
+    q = y * cos * sin * (1 / ellipse.b**2 - 1 / ellipse.a**2)
+    r = y**2 * ((sin / ellipse.a) ** 2 + (cos / ellipse.b) ** 2) - 1
+    half = np.sqrt(np.maximum(q**2 - p * r, 0)) / p
+    x = (np.arange(columns.start, columns.stop, dtype=np.float64) + 0.5) * scale_xy[0] - 0.5 - ellipse.x
+    first, last = np.searchsorted(x, q / p - half), np.searchsorted(x, q / p + half, side="right")
+    last[q**2 < p * r] = 0
+    drawn = np.zeros(shape, dtype=bool)
+    across = np.arange(columns.stop - columns.start)
+    drawn[rows, columns] = (across >= first[:, None]) & (across < last[:, None])
+    return drawn
+
+
+def _span(centre: float, reach: float, scale: float, length: int) -> slice:
+    """The pixels of one axis of the grid that an ellipse can touch."""
+    first, last = (centre - reach + 0.5) / scale - 1, (centre + reach + 0.5) / scale + 1
+    start = min(length, max(0, math.floor(first)))
+    return slice(start, min(length, max(start, math.ceil(last))))
 
 
 def largest_component(mask: Mask) -> Mask:
-    """The 8-connected component with the most pixels, holes filled. Raises MeasurementError (empty_mask)."""
-    count, labels, table, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count == 1:
+    """The 8-connected component that covers most pixels, its holes included and filled.
+
+    Holes count, so that of a drawn outline and what stands inside it the outline is taken.
+    Raises MeasurementError (empty_mask).
+    """
+    return _outlined(mask)[0]
+
+
+def _outlined(mask: Mask) -> tuple[Mask, Contour, int]:
+    """The largest component with its holes filled, its outer contour, and how many outermost components there are."""
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    outer, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outer:
         raise MeasurementError("empty_mask", f"no pixel of the {mask.shape[0]} x {mask.shape[1]} mask is set")
-    biggest = 1 + int(np.argmax(table[1:, cv2.CC_STAT_AREA]))
-    return np.asarray(ndimage.binary_fill_holes(labels == biggest))
+    biggest = max(outer, key=_pixels_within)
+    filled = cv2.drawContours(np.zeros_like(pixels), [biggest], -1, 1, cv2.FILLED)
+    return filled.view(bool), biggest.reshape(-1, 2).astype(np.float64), len(outer)
 
 
-def _fit_component(component: Mask, scale_xy: tuple[float, float]) -> Ellipse:
-    area = int(component.sum())
+def _pixels_within(contour: np.ndarray) -> float:
+    """How many pixels a contour holds, itself included, by Pick's theorem (1899): area + boundary / 2 + 1."""
+    return float(cv2.contourArea(contour)) + len(contour) / 2 + 1
+
+
+def _fit_contour(component: Mask, contour: Contour, scale_xy: tuple[float, float]) -> Ellipse:
+    area = np.count_nonzero(component)
     if area < MIN_AREA_PX:
         raise MeasurementError("too_small", f"the largest component has {area} px, at least {MIN_AREA_PX} are needed")
-    contour = _contour(component)
-    contour = contour[_off_border(contour, component.shape)]
-    if len(contour) < MIN_POINTS:
+    inner = contour[_off_border(contour, component.shape)]
+    if len(inner) < MIN_POINTS:
         raise MeasurementError(
-            "too_few_points", f"{len(contour)} contour points lie off the image border, {MIN_POINTS} are needed"
+            "too_few_points", f"{len(inner)} contour points lie off the image border, {MIN_POINTS} are needed"
         )
-    scaled = (contour + 0.5) * scale_xy - 0.5
+    scaled = (inner + 0.5) * scale_xy - 0.5
     centre, axes, angle_deg = cv2.fitEllipse(scaled.astype(np.float32))
     return _enlarged(centre, axes, angle_deg, scale_xy)
-
-
-def _contour(component: Mask) -> Contour:
-    contours, _ = cv2.findContours(component.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.concatenate(contours).reshape(-1, 2).astype(np.float64)
 
 
 def _off_border(contour: Contour, shape: tuple[int, ...]) -> Bool[np.ndarray, " points"]:

@@ -2,18 +2,24 @@
 
 One definition for the whole project, that of MONAI: the surface of a mask is the mask XOR its 4-connected erosion
 (a pixel on the image border is surface); distances run from surface pixels to the nearest surface pixel of the other
-mask; HD95 is the larger of the two directed 95th percentiles; ASSD is the mean over both lists joined.
+mask; HD95 is the larger of the two directed 95th percentiles; ASSD is the mean over both lists joined; NSD is the share
+of both lists that is no farther than a tolerance (Nikolov et al. 2021).
 
-A prediction or reference without any pixel (or both) is a miss: Dice and IoU are 0 and every distance is the image
-diagonal, so that a failure never drops out of a mean. `MaskScores.missing` says so; report the count.
+A prediction or reference without any pixel (or both) is a miss: Dice, IoU and NSD are 0 and every distance is the image
+diagonal, so that a failure never drops out of a mean. `MaskScores.missing` says so; `summarise` counts them.
 """
 
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import ndimage
+
+from fulora.metrics.distances import distance_to, window_of
+
+TOLERANCE = 2.0
+"""Of NSD, in the unit of the spacing."""
 
 Mask = Bool[np.ndarray, "h w"]
 Distances = Float[np.ndarray, " _"]
@@ -21,18 +27,59 @@ Distances = Float[np.ndarray, " _"]
 
 @dataclass(frozen=True)
 class MaskScores:
-    """Dice and IoU (0..1), distances (mm if the spacing was in mm, else pixels), and whether a mask was empty."""
+    """Dice, IoU and NSD (0..1), distances (mm if the spacing was in mm, else pixels), and whether a mask was empty."""
 
     dice: float
     iou: float
     hausdorff: float
     hd95: float
     assd: float
+    nsd: float
     missing: bool
 
 
-def score_mask(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> MaskScores:
-    """All scores of one image, with the distances computed once. `spacing_mm` is (row, column) pixel size."""
+@dataclass(frozen=True)
+class Summary:
+    """A score over images: mean, median, the 5th percentile of the worst side, and how many of the n were missing.
+
+    `worst_5` is what 5 % of the images do not reach: the 5th percentile of an overlap, the 95th of a distance.
+    """
+
+    mean: float
+    median: float
+    worst_5: float
+    missing: int
+    n: int
+
+
+def summarise(values: Float[np.ndarray, " n"], missing: Bool[np.ndarray, " n"], *, higher_is_better: bool) -> Summary:
+    """One score over images, missing masks at the worst value included.
+
+    Raises:
+        ValueError: no images, or a value that is not finite: a miss has its worst value, it does not drop out.
+    """
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError(
+            f"{values.size} images, of which {int(np.isfinite(values).sum())} have a finite score; all must"
+        )
+    return Summary(
+        mean=float(values.mean()),
+        median=float(np.median(values)),
+        worst_5=float(np.percentile(values, 5 if higher_is_better else 95)),
+        missing=int(missing.sum()),
+        n=values.size,
+    )
+
+
+def score_mask(
+    prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0), tolerance: float = TOLERANCE
+) -> MaskScores:
+    """All scores of one image, with the distances computed once.
+
+    Args:
+        spacing_mm: (row, column) pixel size.
+        tolerance: of NSD, in the spacing's unit.
+    """
     forward, backward = surface_distances(prediction, reference, spacing_mm)
     return MaskScores(
         dice=dice(prediction, reference),
@@ -40,6 +87,7 @@ def score_mask(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float
         hausdorff=_hausdorff(forward, backward),
         hd95=_hd95(forward, backward),
         assd=_assd(forward, backward),
+        nsd=0.0 if _is_missing(prediction, reference) else _nsd(forward, backward, tolerance),
         missing=_is_missing(prediction, reference),
     )
 
@@ -73,6 +121,20 @@ def assd(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1
     return _assd(*surface_distances(prediction, reference, spacing_mm))
 
 
+def nsd(
+    prediction: Mask,
+    reference: Mask,
+    spacing_mm: tuple[float, float] = (1.0, 1.0),
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Normalised surface Dice, 0..1: the share of surface pixels no farther than `tolerance` from the other surface.
+
+    Surface pixels count alike, as in MONAI; Nikolov et al. weigh them by the length of contour that they stand for.
+    """
+    forward, backward = surface_distances(prediction, reference, spacing_mm)
+    return 0.0 if _is_missing(prediction, reference) else _nsd(forward, backward, tolerance)
+
+
 def surface_distances(
     prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[Distances, Distances]:
@@ -86,15 +148,17 @@ def surface_distances(
     if _is_missing(prediction, reference):
         diagonal = np.array([math.hypot(prediction.shape[0] * spacing_mm[0], prediction.shape[1] * spacing_mm[1])])
         return diagonal, diagonal
-    window = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
+    window = window_of(prediction | reference)
     surface_a, surface_b = _surface(prediction[window]), _surface(reference[window])
-    to_a = ndimage.distance_transform_edt(~surface_a, sampling=spacing_mm)
-    to_b = ndimage.distance_transform_edt(~surface_b, sampling=spacing_mm)
-    return np.asarray(to_b[surface_a]), np.asarray(to_a[surface_b])
+    to_a, to_b = distance_to(surface_a, spacing_mm), distance_to(surface_b, spacing_mm)
+    return to_b[surface_a], to_a[surface_b]
 
 
 def _surface(mask: Mask) -> Mask:
-    return np.asarray(mask ^ ndimage.binary_erosion(mask))
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    inside = cv2.erode(pixels, cross, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(mask & (inside == 0))
 
 
 def _hausdorff(forward: Distances, backward: Distances) -> float:
@@ -107,6 +171,12 @@ def _hd95(forward: Distances, backward: Distances) -> float:
 
 def _assd(forward: Distances, backward: Distances) -> float:
     return float(np.concatenate([forward, backward]).mean())
+
+
+def _nsd(forward: Distances, backward: Distances, tolerance: float) -> float:
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance is {tolerance}; it must be 0 or more, in the unit of the spacing")
+    return float((np.concatenate([forward, backward]) <= tolerance).mean())
 
 
 def _is_missing(prediction: Mask, reference: Mask) -> bool:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.commands.score_segmentation import segmentation
+
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
@@ -22,6 +24,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Scores with 
 @app.callback()
 def group() -> None:
     """Scores with intervals for anybody's predictions."""
+
+
+app.command()(segmentation)
 
 
 @app.command()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@stage(version=1)
+@stage(version=2)
 def measure(out: Path, images: ImageSet, masks: MaskSet) -> Measurements:
     """Dice, IoU, HD95 and HC of every test image; a failure keeps its row and names its cause.
 

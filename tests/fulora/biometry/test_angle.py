@@ -159,6 +159,43 @@ def test_each_failure_has_its_name() -> None:
         assert failure.value.reason == reason
 
 
+def test_a_thousand_random_scenes_are_measured_as_geometry_has_them() -> None:
+    """Of drawn shapes; the same angle however the image is turned or flipped, if the inferior side is told."""
+    rng = np.random.default_rng(5)
+    errors, turned, outside = [], [], 0
+    while len(errors) < 1000:
+        symphysis = Ellipse(*rng.uniform(68, 82, 2), rng.uniform(20, 28), rng.uniform(9, 13), rng.uniform(10, 60))
+        a = rng.uniform(55, 70)
+        head = Ellipse(*rng.uniform(145, 170, 2), a, a * rng.uniform(0.7, 0.9), rng.uniform(0, 180))
+        labels = _label_map(symphysis, head)
+        if math.dist(_end(symphysis), (head.x, head.y)) < head.a + 3 or (labels[[0, -1]] + labels[:, [0, -1]].T).any():
+            outside += 1
+            continue
+        measured = angle.measure_angle(labels)
+        errors.append(measured.aop_deg - angle.angle_between(symphysis, head))
+        if len(errors) % 10 == 0:
+            for image in (labels[:, ::-1], np.rot90(labels, 2)):
+                turned.append(angle.angle_of_progression(image, inferior="left") - measured.aop_deg)
+    print(
+        f"AoP of 1,000 scenes: bias {np.mean(errors):+.3f}, mean |d| {np.mean(np.abs(errors)):.3f}, {outside} left out"
+    )
+    assert abs(np.mean(errors)) < 0.1
+    assert np.mean(np.abs(errors)) < 0.5
+    assert np.percentile(np.abs(errors), 95) < 1.2
+    assert np.max(np.abs(turned)) < 0.01
+
+
+def test_a_squashed_scene_is_measured_in_original_pixels() -> None:
+    scale = (800 / 256, 540 / 256)
+    symphysis, head = Ellipse(220.0, 150.0, 75.0, 32.0, 30.0), Ellipse(480.0, 330.0, 160.0, 120.0, 70.0)
+    labels = np.zeros((256, 256), dtype=np.uint8)
+    labels[ellipse_mask(head, (256, 256), scale)] = 2
+    labels[ellipse_mask(symphysis, (256, 256), scale)] = 1
+    expected = angle.angle_between(symphysis, head)
+    assert angle.measure_angle(labels, scale_xy=scale).aop_deg == pytest.approx(expected, abs=1)
+    assert abs(angle.measure_angle(labels).aop_deg - expected) > 4
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="symphysis and head are both label 2"):
         angle.angle_of_progression(np.zeros((9, 9), dtype=np.uint8), symphysis=2)

@@ -7,11 +7,14 @@ import cv2
 import jaxtyping
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 from scipy.spatial.distance import cdist, directed_hausdorff
 
+from fulora.metrics import distances
 from fulora.metrics import segmentation as seg
 
 FIXTURE = Path(__file__).parents[3].parent / "shared" / "data" / "psfhs_metric_fixture"
@@ -43,12 +46,15 @@ def _check_against_brute_force(a: np.ndarray, b: np.ndarray, spacing: tuple[floa
     assert scores.hausdorff == pytest.approx(expected)
     assert scores.hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)))
     assert scores.assd == pytest.approx((there.sum() + back.sum()) / (len(there) + len(back)))
+    near = (there <= seg.TOLERANCE).sum() + (back <= seg.TOLERANCE).sum()
+    assert scores.nsd == pytest.approx(near / (len(there) + len(back)))
     assert scores == seg.MaskScores(
         seg.dice(a, b),
         seg.iou(a, b),
         seg.hausdorff(a, b, spacing),
         seg.hd95(a, b, spacing),
         seg.assd(a, b, spacing),
+        seg.nsd(a, b, spacing),
         missing=False,
     )
 
@@ -89,7 +95,7 @@ def test_a_shift_moves_the_surface_by_its_length(down: int, right: int) -> None:
 
 def test_perfect_masks() -> None:
     mask = _ellipse((128, 128), (70, 50))
-    assert seg.score_mask(mask, mask) == seg.MaskScores(1.0, 1.0, 0.0, 0.0, 0.0, missing=False)
+    assert seg.score_mask(mask, mask) == seg.MaskScores(1.0, 1.0, 0.0, 0.0, 0.0, 1.0, missing=False)
 
 
 @pytest.mark.parametrize("empty_reference", [True, False])
@@ -100,7 +106,7 @@ def test_an_empty_mask_scores_worst_and_never_vanishes(empty_prediction: bool, e
     scores = seg.score_mask(prediction, reference, (0.5, 0.5))
     assert scores.missing == (empty_prediction or empty_reference)
     if scores.missing:
-        assert scores == seg.MaskScores(0.0, 0.0, 25.0, 25.0, 25.0, missing=True)
+        assert scores == seg.MaskScores(0.0, 0.0, 25.0, 25.0, 25.0, 0.0, missing=True)
 
 
 def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +118,50 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         seg.iou(mask.astype(np.uint8), mask)
     with pytest.raises(ValueError, match=r"spacing_mm is \(0\.1, 0\)"):
         seg.assd(mask, mask, (0.1, 0))
+    with pytest.raises(ValueError, match=r"tolerance is -1\.0; it must be 0 or more"):
+        seg.nsd(mask, mask, tolerance=-1.0)
+    for values in (np.array([]), np.array([0.5, np.nan])):
+        with pytest.raises(ValueError, match=f"{len(values)} images, of which . have a finite score; all must"):
+            seg.summarise(values, values > 0, higher_is_better=True)
+
+
+def test_a_summary_keeps_missing_masks_at_the_worst_value() -> None:
+    mask = np.zeros((30, 40), dtype=bool)
+    mask[5:15, 5:15] = True
+    scores = [seg.score_mask(mask, mask)] * 18 + [seg.score_mask(np.zeros_like(mask), mask)] * 2
+    missing = np.array([score.missing for score in scores])
+    dice = seg.summarise(np.array([score.dice for score in scores]), missing, higher_is_better=True)
+    distance = seg.summarise(np.array([score.assd for score in scores]), missing, higher_is_better=False)
+    assert dice == seg.Summary(mean=0.9, median=1.0, worst_5=0.0, missing=2, n=20)
+    assert (distance.mean, distance.worst_5, distance.missing) == (5.0, 50.0, 2)
+
+
+def test_surface_distances_equal_those_of_simpleitk() -> None:
+    """LabelContour, not fully connected, gives the 4-connected surface; the distance map is Maurer's."""
+    rng = np.random.default_rng(4)
+    for spacing in ((1.0, 1.0), (0.2, 0.35)):
+        a, b = (cv2.blur(rng.random((120, 150)), (31, 31)) > 0.5 for _ in range(2))
+        maps, surfaces = [], []
+        for mask in (a, b):
+            image = SimpleITK.GetImageFromArray(np.pad(mask.astype(np.uint8), 1))
+            image.SetSpacing(spacing[::-1])
+            contour = SimpleITK.LabelContour(image, fullyConnected=False)
+            found = SimpleITK.SignedMaurerDistanceMap(contour, squaredDistance=False, useImageSpacing=True)
+            maps.append(np.abs(SimpleITK.GetArrayFromImage(found))[1:-1, 1:-1])
+            surfaces.append(SimpleITK.GetArrayFromImage(contour)[1:-1, 1:-1] > 0)
+        there, back = seg.surface_distances(a, b, spacing)
+        assert there == pytest.approx(maps[1][surfaces[0]], abs=1e-4)
+        assert back == pytest.approx(maps[0][surfaces[1]], abs=1e-4)
+
+
+def test_fast_distances_are_exact() -> None:
+    mask = np.random.default_rng(1).random((900, 1150)) > 0.9999
+    slow = ndimage.distance_transform_edt(~mask, sampling=0.3)
+    assert np.abs(distances.distance_to(mask, (0.3, 0.3)) - slow).max() < 1e-9
+    with pytest.raises(ValueError, match="the 3 x 4 mask is empty; a distance needs"):
+        distances.distance_to(np.zeros((3, 4), dtype=bool))
+    with pytest.raises(ValueError, match="the 3 x 4 mask is empty; a window needs"):
+        distances.window_of(np.zeros((3, 4), dtype=bool))
 
 
 @pytest.mark.real_data

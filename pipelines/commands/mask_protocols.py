@@ -1,0 +1,172 @@
+"""Protocols of `fulora score segmentation`: which figures one predicted mask has, and which way each is better."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Bool, UInt8
+
+    from fulora.biometry.ellipse import Fit
+    from fulora.intake.mask_files import PixelSize
+
+Protocol = Literal["psfhs", "hc18", "plain"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+ScoreOne = Callable[[str, Path, Path | None], "CaseScores"]
+"""Scores of a case from its name, its reference, and its prediction, None where there is none."""
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One case: its figures, and why a part of it is missing or failed, "" where none is.
+
+    `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured.
+    """
+
+    case: str
+    values: dict[str, float]
+    failure: str = ""
+    measured: float | None = None
+    measured_reference: float | None = None
+
+
+def higher_is_better(metric: str) -> bool:
+    """Of overlaps and the challenge's S; of distances and errors less is better."""
+    return metric.split(" ")[0].split("_")[0] in ("dice", "iou", "nsd", "S", "ellipse-dice")
+
+
+def unit_of(metric: str, length: str) -> str:
+    """The unit of a figure, "" for a share; `length` is that of distances, mm or px."""
+    if higher_is_better(metric):
+        return ""
+    return "deg" if metric.startswith("aop") else length
+
+
+def psfhs() -> ScoreOne:
+    """The challenge's own rules (`fulora.metrics.psfhs_challenge`); a missing file is an empty mask."""
+    import numpy as np
+
+    from fulora.intake.mask_files import read_labels
+    from fulora.metrics.psfhs_challenge import METRICS, ChallengeError, score_pair
+
+    def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
+        truth = read_labels(reference)
+        ours = np.zeros_like(truth) if prediction is None else read_labels(prediction)
+        try:
+            found = asdict(score_pair(ours, truth))
+        except ChallengeError as error:
+            raise ChallengeError(f"{prediction or reference}: {error}") from error
+        failures = [f"class_{number}_missing" for number in (1, 2) if not (ours == number).any()]
+        failures += [
+            name for name, side in (("aop_failed", "pred"), ("reference_aop_failed", "gt")) if not found[f"aop_{side}"]
+        ]
+        return CaseScores(
+            case,
+            {name: found[name] for name in METRICS},
+            _why(prediction, failures),
+            measured=found["aop_pred"] or None,
+            measured_reference=found["aop_gt"] or None,
+        )
+
+    return score
+
+
+def plain(references: Mapping[str, Path], pixel_sizes: "Mapping[str, PixelSize] | None") -> ScoreOne:
+    """Dice, IoU, HD, HD95, ASSD and NSD of every class that any reference holds.
+
+    A class that neither mask of a case holds is right: overlaps 1, distances 0. Held by one of both it is at the worst.
+    """
+    import numpy as np
+
+    from fulora.intake.mask_files import read_labels
+    from fulora.metrics.segmentation import MaskScores, score_mask
+
+    classes = sorted({int(value) for path in references.values() for value in np.unique(read_labels(path))} - {0})
+    if not classes:
+        raise ValueError("no reference mask holds anything; there is nothing to score against")
+
+    def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
+        truth, size = read_labels(reference), 1.0 if pixel_sizes is None else _size(case, pixel_sizes)
+        ours = np.zeros_like(truth) if prediction is None else read_labels(prediction)
+        _same_shape(ours, truth, prediction)
+        values: dict[str, float] = {}
+        failures: list[str] = []
+        for number in classes:
+            pair = ours == number, truth == number
+            if not (pair[0].any() or pair[1].any()):
+                found = MaskScores(1.0, 1.0, 0.0, 0.0, 0.0, 1.0, missing=False)
+            else:
+                found = score_mask(*pair, (size, size))
+            of_class = f" {number}" if len(classes) > 1 else ""
+            values |= {name + of_class: value for name, value in asdict(found).items() if name != "missing"}
+            failures += [f"class_{number}_{'missing' if pair[1].any() else 'invented'}"] if found.missing else []
+        return CaseScores(case, values, _why(prediction, failures))
+
+    return score
+
+
+def hc18(pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
+    """Head circumference and overlap of heads, mm: of the masks as they are, and of the ellipses fitted to both.
+
+    The reference circumference is measured on the reference mask as the prediction's is, so that a ring's width, which
+    both hold, cancels. Where no ellipse can be fitted the error is the whole reference circumference, the ellipses'
+    Dice 0 and their distance the image diagonal.
+    """
+    import numpy as np
+
+    from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask, perimeter
+    from fulora.intake.mask_files import read_region
+    from fulora.metrics.segmentation import dice, hausdorff, score_mask
+
+    def drawn(fit: "Fit | None", shape: tuple[int, ...]) -> "Bool[np.ndarray, 'h w']":
+        return np.zeros(shape, dtype=bool) if fit is None else ellipse_mask(fit.ellipse, shape)
+
+    def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
+        truth, size = read_region(reference, label), _size(case, pixel_sizes)
+        ours = np.zeros_like(truth) if prediction is None else read_region(prediction, label)
+        _same_shape(ours, truth, prediction)
+        try:
+            true_fit = fit_mask(truth)
+        except MeasurementError as error:
+            raise ValueError(
+                f"{reference}: a reference that cannot be measured ({error}); mend or remove it"
+            ) from error
+        failures: list[str] = []
+        fit, our_hc = None, 0.0
+        true_hc = perimeter(true_fit.ellipse.a, true_fit.ellipse.b) * size
+        try:
+            fit = fit_mask(ours)
+            our_hc = perimeter(fit.ellipse.a, fit.ellipse.b) * size
+        except MeasurementError as error:
+            failures.append(error.reason)
+        scores, ellipses = (
+            score_mask(ours, truth, (size, size)),
+            (drawn(fit, truth.shape), drawn(true_fit, truth.shape)),
+        )
+        values = {name: getattr(scores, name) for name in ("dice", "hausdorff", "hd95", "assd")}
+        values |= {"ellipse-dice": dice(*ellipses), "ellipse-hausdorff": hausdorff(*ellipses, (size, size))}
+        values["adf"] = abs(our_hc - true_hc)
+        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc)
+
+    return score
+
+
+def _why(prediction: Path | None, failures: list[str]) -> str:
+    return "no_file" if prediction is None else " ".join(failures)
+
+
+def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]") -> float:
+    if case not in pixel_sizes:
+        raise ValueError(f"{case} is not in the list of pixel sizes; distances in mm need it")
+    return pixel_sizes[case].mm
+
+
+def _same_shape(ours: "UInt8[np.ndarray, 'h w']", truth: "UInt8[np.ndarray, 'h w']", path: Path | None) -> None:
+    if ours.shape != truth.shape:
+        raise ValueError(
+            f"{path}: (height, width) {ours.shape}, but its reference has {truth.shape}; "
+            "resize the prediction to the reference's size before it is scored"
+        )

@@ -1,0 +1,193 @@
+"""`fulora measure`: head circumference and angle of progression of a folder of masks."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from fulora.biometry.rows import AngleRow, HeadRow
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
+
+REFERENCE = "head circumference (mm)"
+
+Masks = Annotated[
+    Path, typer.Argument(help="Folder of masks: PNG, MHA or NIfTI; only *_Mask files where there are any.")
+]
+Out = Annotated[Path, typer.Option(help="CSV to write: one row a mask.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads.")]
+
+
+@app.callback()
+def group() -> None:
+    """Measure masks. For research only, never for the care of a patient."""
+
+
+@app.command()
+def hc(
+    masks: Masks,
+    pixel_sizes: Annotated[
+        Path, typer.Option(help="CSV: filename, pixel size(mm); width, height of the original if masks were resized.")
+    ],
+    out: Out,
+    label: Annotated[int | None, typer.Option(help="Class number of the head, where masks hold several.")] = None,
+    inset_px: Annotated[
+        float, typer.Option(help="Measure a line so far inside the mask's edge; 1.39 is the line of HC18's references.")
+    ] = 0.0,
+    submission: Annotated[Path | None, typer.Option(help="Also write a submission file of the HC18 challenge.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Head circumference, BPD and OFD in mm by an ellipse, outer to outer.
+
+    Columns: file_name, hc_mm, bpd_mm, ofd_mm, cephalic_index, ga_weeks (Hadlock 1984, research only), the ellipse in
+    pixels of the original, fit_iou, coverage, warnings, and failure with detail: empty_mask, too_small,
+    too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row.
+
+    If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
+
+    Examples:
+
+      fulora measure hc masks --pixel-sizes training_set_pixel_size_and_HC.csv --out hc.csv
+
+      fulora measure hc training_set --pixel-sizes training_set_pixel_size_and_HC.csv --inset-px 1.39 --out hc.csv
+
+      fulora measure hc predicted --pixel-sizes test_set_pixel_size.csv --out hc.csv --submission submission.csv
+    """
+    from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row, head_row
+    from fulora.intake.mask_files import case_of, each, masks_in, read_pixel_sizes, read_region
+    from fulora.intake.raw import SourceError
+    from fulora.progress import track
+
+    files, sizes = masks_in(masks), read_pixel_sizes(pixel_sizes)
+    if not files.keys() & sizes.keys():
+        raise ValueError(f"{pixel_sizes}: names none of the {len(files)} masks of {masks}, such as {next(iter(files))}")
+
+    def row(case: str, path: Path) -> HeadRow:
+        if case not in sizes:
+            return HeadRow(path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}")
+        try:
+            region = read_region(path, label)
+        except SourceError as error:
+            return HeadRow(path.name, failure="unreadable", detail=str(error))
+        return head_row(path.name, region, sizes[case].mm, sizes[case].scale_xy(region.shape), inset_px=inset_px)
+
+    rows = list(track(each(files, row, workers), "measured", total=len(files)))
+    _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
+    _tell(rows, out, "hc_mm", "mm")
+    _compare(rows, pixel_sizes)
+    if submission is not None:
+        lines = [hc18_row(one) | {"filename": f"{case_of(Path(one.file_name))}.png"} for one in rows]
+        _write(submission, HC18_COLUMNS, lines)
+
+
+@app.command()
+def aop(
+    masks: Masks,
+    out: Out,
+    symphysis: Annotated[int, typer.Option(help="Class number of the pubic symphysis.")] = 1,
+    head: Annotated[int, typer.Option(help="Class number of the fetal head.")] = 2,
+    inferior: Annotated[
+        str, typer.Option(help="Side of the image where the symphysis' inferior end lies: right (PSFHS) or left.")
+    ] = "right",
+    original_size: Annotated[
+        str, typer.Option(help="WIDTHxHEIGHT of the images, where masks were resized to another shape.")
+    ] = "",
+    workers: Workers = 2,
+) -> None:
+    """Angle of progression in degrees: the symphysis' axis and the tangent to the head's ellipse.
+
+    Columns: file_name, aop_deg, symphysis_axis_ratio and symphysis_length_px, head_axis_ratio, head_fit_iou,
+    head_coverage, warnings, and failure with detail: empty_mask, too_small, too_few_points, degenerate_fit,
+    axis_undefined, end_inside_head, unreadable. A failure keeps its row, and is never an angle of 0.
+
+    Examples:
+
+      fulora measure aop label_mha --out aop.csv
+
+      fulora measure aop predicted --out aop.csv --symphysis 2 --head 1 --inferior left
+
+      fulora measure aop predicted_256 --out aop.csv --original-size 1024x768
+    """
+    from fulora.biometry.rows import AngleRow, angle_row
+    from fulora.intake.mask_files import each, masks_in, read_labels, scale_to
+    from fulora.intake.raw import SourceError
+    from fulora.progress import track
+
+    side, size = _side(inferior), _size(original_size)
+    if symphysis == head or min(symphysis, head) < 1:
+        raise ValueError(f"--symphysis {symphysis} --head {head}: give two different class numbers of 1 or more")
+    files = masks_in(masks)
+
+    def row(case: str, path: Path) -> AngleRow:
+        try:
+            labels = read_labels(path)
+        except SourceError as error:
+            return AngleRow(path.name, failure="unreadable", detail=str(error))
+        scale_xy = scale_to(size, labels.shape)
+        return angle_row(path.name, labels, symphysis=symphysis, head=head, inferior=side, scale_xy=scale_xy)
+
+    rows = list(track(each(files, row, workers), "measured", total=len(files)))
+    _write(out, [field.name for field in fields(AngleRow)], [asdict(one) for one in rows])
+    _tell(rows, out, "aop_deg", "degrees")
+
+
+def _side(text: str) -> Literal["right", "left"]:
+    if text == "right":
+        return "right"
+    if text == "left":
+        return "left"
+    raise ValueError(f"--inferior {text}: allowed are right and left")
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if text and not found:
+        raise ValueError(f"--original-size {text}: give WIDTHxHEIGHT in pixels, such as 1024x768")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            cells = {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in row.items()}
+            writer.writerow(cells)
+
+
+def _tell(rows: "Sequence[HeadRow | AngleRow]", out: Path, column: str, unit: str) -> None:
+    """Print how many were measured, their median, and failures and warnings by kind."""
+    from collections import Counter
+    from statistics import median
+
+    values = [getattr(row, column) for row in rows if not row.failure]
+    middle = f", median {median(values):.1f} {unit}" if values else ""
+    print(f"{len(values)} of {len(rows)} masks measured{middle}; written to {out}")
+    for kind, count in Counter(row.failure for row in rows if row.failure).most_common():
+        print(f"failure {kind}: {count}")
+    for kind, count in Counter(word for row in rows for word in row.warnings.split()).most_common():
+        print(f"warning {kind}: {count}")
+
+
+def _compare(rows: "Sequence[HeadRow]", pixel_sizes: Path) -> None:
+    """Print the agreement with the reference circumferences of the list, if it has any of the measured heads."""
+    from fulora.biometry.agreement import agreement
+    from fulora.intake.mask_files import case_of, references_in
+    from fulora.intake.tables import read_header
+
+    if REFERENCE not in read_header(pixel_sizes):
+        return
+    references = references_in(pixel_sizes, REFERENCE)
+    pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
+    if sum(value is not None for value, _ in pairs) >= 2:
+        found = agreement([value for value, _ in pairs], [truth for _, truth in pairs])
+        print(
+            f"measured minus reference: bias {found.bias:+.2f} mm (limits {found.low:+.2f} to {found.high:+.2f}), "
+            f"ADF {found.adf:.2f} +- {found.adf_sd:.2f} mm ({found.relative_adf:.2%}), "
+            f"{found.failures} of {found.n} failed"
+        )
