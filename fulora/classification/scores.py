@@ -51,8 +51,11 @@ class Arm:
         return self.answers.shown(range(len(PLANES)))
 
     def prior(self, config: ScoreConfig) -> Prior | None:
-        """The priors that decisions are adjusted to; None where the config asks for none, or training's is unknown."""
-        if config.prior is None or self.facts.training_prior is None:
+        """The priors that decisions are adjusted to.
+
+        None where the config asks for none, or training's is not known, or a plane was not trained on.
+        """
+        if config.prior is None or not all(self.facts.training_prior or (0.0,)):
             return None
         target = np.array([config.prior.get(plane, 0.0) for plane in PLANES])
         return Prior(np.array(self.facts.training_prior), target / target.sum())
