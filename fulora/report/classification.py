@@ -129,10 +129,14 @@ def _machines(arms: Sequence[Score]) -> list[Table]:
 
 
 def _pivot(scores: Sequence[Score], title: str, caption: str, *, by: str) -> Table:
-    """One line an arm, one column for each score's name or group."""
+    """One line an arm, one column for each score's name or group; cells of an arm tested on other images say so."""
     columns = list(dict.fromkeys(getattr(score, by) for score in scores))
-    counts = {getattr(score, by): (score.n_images, score.n_patients) for score in scores}
-    cells = {(score.arm, getattr(score, by)): _cell(score) for score in scores}
+    counts = {getattr(score, by): (score.n_images, score.n_patients) for score in reversed(scores)}
+    cells = {}
+    for score in scores:
+        column = getattr(score, by)
+        other = "" if (score.n_images, score.n_patients) == counts[column] else f" (n = {score.n_images})"
+        cells[score.arm, column] = _cell(score) + other
     rows = [
         (arm, *(cells.get((arm, column), MISSING) for column in columns))
         for arm in dict.fromkeys(score.arm for score in scores)
