@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("fulora", "pipelines") for path in (ROOT / package).rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 TRAINING_LOOPS = [name for name in NAMES if re.fullmatch(r"fulora/\w+/(train|tune)\.py|fulora/clip/pretrain\.py", name)]
-PICTURES = {"fulora/assets/planes.png"}
-"""Where the one picture of the repository may stand: synthetic planes, shown in README."""
+PICTURES = {"fulora/assets/planes.png", "fulora/assets/gains.png"}
+"""Where the two pictures of the repository may stand, both shown in README: synthetic planes, and a plot."""
 
 
 def tracked() -> list[Path]:
