@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,32 @@ def batch_indices(count: int, batch_size: int, step: int, *parts: str | int) -> 
     places = range(step * batch_size, (step + 1) * batch_size)
     orders = {e: torch.randperm(count, generator=generator(*parts, "epoch", e)) for e in {p // count for p in places}}
     return torch.stack([orders[place // count][place % count] for place in places])
+
+
+def by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
+    """The places of each class in `targets`, classes in order; `parts` and the number of the class name its draws."""
+    return {(*parts, which): torch.nonzero(targets == c)[:, 0] for which, c in enumerate(torch.unique(targets))}
+
+
+def take_turns(
+    groups: Mapping[tuple[str | int, ...], Tensor],
+    batch_size: int,
+    step: int,
+    narrowed: Callable[[int, Tensor], Tensor] = lambda place, group: group,
+) -> Tensor:
+    """(batch_size,) members of groups that take turns; each group goes through its own in epochs (`batch_indices`).
+
+    Args:
+        groups: their members, by what names a group's draws.
+        narrowed: the members that are asked at a place of the whole training, counted from 0.
+    """
+    named, chosen = list(groups.items()), []
+    for place in range(step * batch_size, (step + 1) * batch_size):
+        turn, which = divmod(place, len(named))
+        parts, group = named[which]
+        own = narrowed(place, group)
+        chosen.append(own[batch_indices(len(own), 1, turn, *parts)])
+    return torch.cat(chosen)
 
 
 def cosine_rate(step: int, steps: int, *, warmup: int = 0) -> float:
@@ -183,6 +209,24 @@ class Best:
         if score >= self.score:
             state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
             self.score, self.step, self.state = score, step, state
+
+
+def save_progress(
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: Best
+) -> None:
+    """Checkpoint a loop that keeps its best model."""
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    save_checkpoint(folder, step, {**states, "best": vars(best)})
+
+
+def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
+    """Put the last checkpoint into model and optimizer. Returns the best so far, if it was kept, and the steps done."""
+    state = load_checkpoint(folder)
+    if state is None:
+        return Best(), 0
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Best(**state.get("best", {})), int(state["step"])
 
 
 class MetricsLog:

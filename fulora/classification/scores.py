@@ -104,7 +104,8 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
         rows += [row for row in found if row.name == "accuracy"]
     if config.legacy_auc:
         rows += legacy_scores(answers, labels, sampling)
-    return [_score(arm, row) for row in rows]
+    own = decision_rules(answers, labels, None)[0].name
+    return [_score(arm, row, own) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,9 @@ def _tests(tested: Tested) -> list[str]:
     ]
 
 
-def _score(arm: Arm, row: ScoreRow) -> Score:
-    rules = decision_rules(arm.answers, arm.labels, None)
-    plain = row.rule == rules[0].name or row.rule.startswith(("probabilities", "own"))
+def _score(arm: Arm, row: ScoreRow, own: str) -> Score:
+    """A row of the results table; its name says by which rule, unless that is the model's own or none."""
+    plain = row.rule == own or row.rule.startswith(("probabilities", "own"))
     over = "" if row.group.startswith("plane ") else f"; over {', '.join(row.labels)}"
     return _of(arm, row, row.name if plain else f"{row.name}, {row.rule}", f"{row.rule}{over}")
 

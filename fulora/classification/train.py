@@ -17,18 +17,20 @@ from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.data.hybrid import Schedule, synthetic_share
 from fulora.data.labels import PLANES
 from fulora.environment import derive_seed
+from fulora.metrics.classification import macro_f1
 from fulora.progress import track
 from fulora.training import (
-    Best,
     MetricsLog,
     batch_indices,
+    by_class,
     cosine_rate,
     generator,
-    load_checkpoint,
     pick_device,
     remove_checkpoint,
-    save_checkpoint,
+    resume,
+    save_progress,
     set_rate,
+    take_turns,
 )
 
 UNFOLDED_ON = 64
@@ -73,7 +75,7 @@ def fit(
     device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
     model = _started(cfg, start, images).to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(model, cfg)
-    best, begun = _resume(out, model, optimizer)
+    best, begun = resume(out, model, optimizer)
     log = MetricsLog(out, begun)
     targets, marks = torch.from_numpy(labels).long(), torch.from_numpy(is_synthetic)
     weights = torch.where(marks, cfg.synthetic_weight, 1.0)
@@ -94,8 +96,7 @@ def fit(
             if cfg.select != "last":
                 best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, model)
         if done % cfg.checkpoint_every == 0:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best)}
-            save_checkpoint(out, done, state)
+            save_progress(out, done, model, optimizer, best)
     if best.state:
         model.load_state_dict(best.state)
     save_classifier(model, out)
@@ -129,10 +130,8 @@ def evaluate(
     """Mean cross-entropy, and the mean F1 of the planes that are among the labels."""
     probabilities = predict(model, images)
     guess = probabilities.argmax(1)
-    present = np.unique(labels)
-    hits = [2 * np.sum((guess == c) & (labels == c)) / (np.sum(guess == c) + np.sum(labels == c)) for c in present]
     own = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(own, 1e-12)).mean()), float(np.mean(hits))
+    return float(-np.log(np.maximum(own, 1e-12)).mean()), macro_f1(labels, guess, np.unique(labels).tolist())
 
 
 def batch(
@@ -153,19 +152,18 @@ def batch(
         return order[place * cfg.batch_size : (place + 1) * cfg.batch_size]
     if not cfg.balanced and share is None:
         return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
-    everyone = torch.arange(len(targets))
-    members = [everyone[targets == c] for c in np.unique(targets)] if cfg.balanced else [everyone]
-    chosen = []
-    for place in range((done - 1) * cfg.batch_size, done * cfg.batch_size):
-        turn, which = divmod(place, len(members))
-        own = members[which]
-        if share is not None:
-            drawn = torch.rand((), generator=generator(cfg.seed, "share", place)).item() < share
-            asked = own[synthetic[own] == drawn]
-            own = asked if len(asked) else own
-        parts = ("order", which) if cfg.balanced else ("order",)
-        chosen.append(own[batch_indices(len(own), 1, turn, cfg.seed, *parts)])
-    return torch.cat(chosen)
+
+    def asked(place: int, group: Tensor) -> Tensor:
+        if share is None:
+            return group
+        drawn = torch.rand((), generator=generator(cfg.seed, "share", place)).item() < share
+        kind = group[synthetic[group] == drawn]
+        return kind if len(kind) else group
+
+    groups = by_class(targets, cfg.seed, "order")
+    if not cfg.balanced:
+        groups = {(cfg.seed, "order"): torch.arange(len(targets))}
+    return take_turns(groups, cfg.batch_size, done - 1, asked)
 
 
 @torch.no_grad()
@@ -195,13 +193,3 @@ def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimize
     if cfg.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=cfg.learning_rate, momentum=0.9)
     return torch.optim.AdamW(groups, lr=cfg.learning_rate)
-
-
-def _resume(out: Path, model: Classifier, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
-    """Put the last checkpoint into model and optimizer. Returns the best so far and the steps done."""
-    state = load_checkpoint(out)
-    if state is None:
-        return Best(), 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Best(**state["best"]), int(state["step"])

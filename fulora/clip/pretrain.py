@@ -4,7 +4,6 @@ Every image of a plane fits every caption of that plane, so the target is spread
 Yang et al., CVPR 2022). Plain CLIP would call all of them wrong but one.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.model import ClipError, build_clip, build_tokenizer, clip_config, normalised, save_clip, to_square
+from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.labels import PLANES, Plane
 from fulora.progress import track
@@ -25,9 +25,9 @@ from fulora.training import (
     batch_indices,
     cosine_rate,
     generator,
-    load_checkpoint,
     pick_device,
     remove_checkpoint,
+    resume,
     save_checkpoint,
     set_rate,
 )
@@ -51,15 +51,15 @@ def fit(out: Path, cfg: ClipPretrainConfig, images: UInt8[np.ndarray, "n h w"], 
     out.mkdir(parents=True, exist_ok=True)
     device = pick_device(cfg.device)
     model = build_clip(cfg).to(device).train()
-    optimizer = _optimizer(model, cfg)
-    start = _resume(out, model, optimizer)
+    optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
+    _, start = resume(out, model, optimizer)
     log, tokens = MetricsLog(out, start), _tokens(cfg)
     for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
         chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
         drawn = generator(cfg.seed, "clip", "augment", done)
         pixels = augmented(to_square(images[chosen.numpy()], cfg.image_size_px), cfg.crop, drawn)
-        captions = _drawn(tokens, labels[chosen], cfg, done)
+        captions = drawn_captions(tokens, labels[chosen], generator(cfg.seed, "clip", "caption", done))
         loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), labels[chosen].to(device))
         if done % cfg.log_every == 0 or done == cfg.steps:
             log.write(done, loss=loss.item(), accuracy=accuracy.item())
@@ -81,13 +81,7 @@ def step(
     logits = scale * image @ text.T
     same = labels[:, None] == labels[None, :]
     loss = matching_loss(logits, same)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    with torch.no_grad():
-        model.logit_scale.clamp_(0, math.log(100))  # as CLIP does
-    return loss.detach(), same.gather(1, logits.argmax(1, keepdim=True)).float().mean()
+    return update(model, optimizer, loss), same.gather(1, logits.argmax(1, keepdim=True)).float().mean()
 
 
 def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Float[Tensor, ""]:
@@ -123,29 +117,10 @@ def _tokens(cfg: ClipPretrainConfig) -> list[Int[Tensor, "k context"]]:
     return [tokenizer(pretraining_captions(plane)) for plane in PLANES]
 
 
-def _drawn(
-    tokens: list[Tensor], labels: Int[Tensor, "b"], cfg: ClipPretrainConfig, done: int
+def drawn_captions(
+    tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], drawn: torch.Generator
 ) -> Int[Tensor, "b context"]:
     """One caption an image, drawn from those of its plane."""
-    draw = torch.rand(len(labels), generator=generator(cfg.seed, "clip", "caption", done))
+    draw = torch.rand(len(labels), generator=drawn)
     pairs = zip(labels.tolist(), draw.tolist(), strict=True)
     return torch.stack([tokens[label][int(share * len(tokens[label]))] for label, share in pairs])
-
-
-def _optimizer(model: open_clip.CLIP, cfg: ClipPretrainConfig) -> torch.optim.Optimizer:
-    """AdamW, with weight decay on matrices only; a token that no caption holds keeps its embedding."""
-    matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
-    rest = [p for n, p in model.named_parameters() if not (p.ndim > 1 and "embedding" not in n)]
-    decays = ((matrices, cfg.weight_decay), (rest, 0.0))
-    groups = [{"params": p, "weight_decay": decay, "base_lr": cfg.learning_rate} for p, decay in decays]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.98))
-
-
-def _resume(out: Path, model: open_clip.CLIP, optimizer: torch.optim.Optimizer) -> int:
-    """Put the last checkpoint into the model and the optimizer. Returns the steps done, 0 without a checkpoint."""
-    state = load_checkpoint(out)
-    if state is None:
-        return 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])

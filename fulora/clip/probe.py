@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from fulora.clip.config import ProbeConfig
 from fulora.clip.model import ClipError
 from fulora.data.labels import PLANES
+from fulora.metrics.classification import macro_f1
 
 T = TypeVar("T")
 Features = Float[np.ndarray, "n embed"]
@@ -75,8 +75,6 @@ def tip_adapter(
 
 def _best(tried: Iterable[tuple[T, Labels]], true: Labels) -> T:
     """What has the highest macro F1 over the planes that validation images show; of equals the first."""
-    shown = np.unique(true)
-    scores = [
-        (float(f1_score(true, said, labels=shown, average="macro", zero_division=0)), item) for item, said in tried
-    ]
+    shown = np.unique(true).tolist()
+    scores = [(macro_f1(true, said, shown), item) for item, said in tried]
     return max(scores, key=lambda pair: pair[0])[1]

@@ -1,6 +1,5 @@
 """Adapt a CLIP to pictures of planes: against the text classifier, with captions, or by LoRA."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from peft import LoraConfig, get_peft_model
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
@@ -16,26 +14,26 @@ from fulora.clip.config import TuneClipConfig
 from fulora.clip.embed import text_directions
 from fulora.clip.loading import Clip, copied
 from fulora.clip.model import ClipError, ClipModel, normalised, save_clip
-from fulora.clip.pretrain import augmented, matching_loss
+from fulora.clip.optimizer import adamw, update
+from fulora.clip.pretrain import augmented, drawn_captions, matching_loss
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.labels import PLANES
 from fulora.environment import derive_seed
+from fulora.metrics.classification import macro_f1
 from fulora.progress import track
 from fulora.training import (
-    Best,
     MetricsLog,
     batch_indices,
+    by_class,
     cosine_rate,
     generator,
-    load_checkpoint,
     pick_device,
     remove_checkpoint,
-    save_checkpoint,
+    resume,
+    save_progress,
     set_rate,
+    take_turns,
 )
-
-MAX_LOG_SCALE = math.log(100)
-"""As CLIP bounds its own."""
 
 Squares = UInt8[np.ndarray, "n s s"]
 
@@ -80,10 +78,8 @@ class Learner:
             starts = range(0, len(shown.labels), self.cfg.batch_size)
             logits = torch.cat([self._logits(shown.pixels[i : i + self.cfg.batch_size], texts) for i in starts])
         labels = torch.from_numpy(shown.labels)
-        guess = logits.argmax(1).numpy()
-        planes = np.unique(shown.labels)
-        f1 = f1_score(shown.labels, guess, labels=planes, average="macro", zero_division=0)
-        return float(F.cross_entropy(logits, labels)), float(f1)
+        f1 = macro_f1(shown.labels, logits.argmax(1).numpy(), np.unique(shown.labels).tolist())
+        return float(F.cross_entropy(logits, labels)), f1
 
     def _logits(self, pixels: Squares, texts: Float[Tensor, "embed planes"]) -> Float[Tensor, "n planes"]:
         shown = torch.from_numpy(pixels)[:, None].float().to(self.device) / 255
@@ -112,13 +108,13 @@ def fit(
         raise ClipError("there are no images to tune on; check the set's training split and its planes")
     out.mkdir(parents=True, exist_ok=True)
     before, learner = copied(clip.model), Learner(clip, cfg)
-    optimizer = _optimizer(learner.model, cfg)
+    optimizer = adamw(learner.model, cfg.learning_rate, cfg.weight_decay)
     weights = torch.from_numpy(np.where(synthetic, cfg.synthetic_weight, 1.0)).float()
-    best, start = _resume(out, learner.model, optimizer)
+    best, start = resume(out, learner.model, optimizer)
     log = MetricsLog(out, start)
     for done in track(range(start + 1, cfg.steps + 1), f"CLIP {cfg.method}", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
-        loss = step(learner.model, optimizer, learner.loss(train, weights, done))
+        loss = update(learner.model, optimizer, learner.loss(train, weights, done))
         if done % cfg.log_every == 0 or done == cfg.steps:
             log.write(done, loss=loss.item())
         if len(validation.labels) and (done % cfg.evaluate_every == 0 or done == cfg.steps):
@@ -127,8 +123,7 @@ def fit(
             if cfg.select != "last":
                 best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, learner.model)
         if done % cfg.checkpoint_every == 0:
-            state = {"model": learner.model.state_dict(), "optimizer": optimizer.state_dict(), "best": vars(best)}
-            save_checkpoint(out, done, state)
+            save_progress(out, done, learner.model, optimizer, best)
     if best.state:
         learner.model.load_state_dict(best.state)
     after = merged(learner.model)
@@ -158,22 +153,9 @@ def caption_loss(
     drawn: torch.Generator,
 ) -> Float[Tensor, ""]:
     """CLIP's contrastive loss with one caption an image, drawn from its plane's; all of the plane's are right."""
-    share = torch.rand(len(labels), generator=drawn).tolist()
-    pairs = zip(labels.tolist(), share, strict=True)
-    tokens = torch.stack([captions[label][int(place * len(captions[label]))] for label, place in pairs])
+    tokens = drawn_captions(captions, labels, drawn)
     images, texts = model.encode_image(seen, normalize=True), model.encode_text(tokens, normalize=True)
     return matching_loss(model.logit_scale.exp() * images @ texts.T, labels[:, None] == labels[None, :])
-
-
-def step(model: ClipModel, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """One update, gradients clipped to norm 1, the scale bounded as CLIP's. Returns the loss."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-    optimizer.step()
-    with torch.no_grad():
-        model.logit_scale.clamp_(0, MAX_LOG_SCALE)
-    return loss.detach()
 
 
 def adapted(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
@@ -224,29 +206,4 @@ def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tenso
     """The pictures of one step; balanced, the planes take turns, and each goes through its own in epochs."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
-    members = [torch.nonzero(labels == plane)[:, 0] for plane in torch.unique(labels)]
-    chosen = []
-    for place in range((done - 1) * cfg.batch_size, done * cfg.batch_size):
-        turn, which = divmod(place, len(members))
-        chosen.append(members[which][batch_indices(len(members[which]), 1, turn, cfg.seed, "order", which)])
-    return torch.cat(chosen)
-
-
-def _optimizer(model: ClipModel, cfg: TuneClipConfig) -> torch.optim.Optimizer:
-    """AdamW, with weight decay on matrices and filters only, and not on embeddings."""
-    learning = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    decay = [p for n, p in learning if p.ndim > 1 and "embedding" not in n]
-    rest = [p for n, p in learning if not (p.ndim > 1 and "embedding" not in n)]
-    pairs = ((decay, cfg.weight_decay), (rest, 0.0))
-    groups = [{"params": p, "weight_decay": amount, "base_lr": cfg.learning_rate} for p, amount in pairs if p]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.98))
-
-
-def _resume(out: Path, model: ClipModel, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
-    """Put the last checkpoint into model and optimizer. Returns the best so far and the steps done."""
-    state = load_checkpoint(out)
-    if state is None:
-        return Best(), 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Best(**state["best"]), int(state["step"])
+    return take_turns(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

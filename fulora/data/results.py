@@ -58,6 +58,12 @@ class PredictionFacts(Config):
     about: str = ""
 
 
+def protocol_of(training: Iterable[Image], test: Iterable[Image]) -> Protocol:
+    """Few-shot where real training images are of a place that is tested on, else transfer."""
+    places = {(row.source, row.site) for row in training if row.origin == "real"}
+    return "fewshot" if places & {(row.source, row.site) for row in test} else "transfer"
+
+
 def write_predictions(
     folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"], facts: PredictionFacts
 ) -> None:

@@ -9,7 +9,7 @@ from fulora.data.overlap import Overlap
 from fulora.data.results import Prediction, Score
 from fulora.report.curves import plot_sweep
 from fulora.report.figures import plot_confusion, plot_intervals
-from fulora.report.page import Figure, Section
+from fulora.report.page import Figure, Section, file_word
 from fulora.report.tables import MISSING, Table, raw_lines, readable, rounded, score_table
 
 Sweeps = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -242,7 +242,7 @@ def _confusion(arm: str, seeds: Sequence[Sequence[Prediction]]) -> Figure:
     for row in (row for rows in seeds for row in rows):
         matrix[PLANES.index(row.plane), int(np.argmax(row.probabilities))] += 1
     note = f"{arm}: rows are true planes, columns decisions; counts over {len(seeds)} seeds."
-    slug = "".join(letter if letter.isalnum() else "-" for letter in arm.lower())
+    slug = file_word(arm)
     return Figure(f"confusion-{slug}", plot_confusion(matrix, list(PLANES), arm), note)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
 from fulora.report.curves import plot_sweep
-from fulora.report.page import Figure, Section
+from fulora.report.page import Figure, Section, file_word
 from fulora.report.tables import Table, rounded
 
 LABEL = "share of the tuned weights"
@@ -33,7 +33,7 @@ def _figure(arm: str, rows: Sequence[AlphaScore]) -> Figure:
         population: [(row.alpha, row.value, row.low, row.high) for row in rows if row.population == population]
         for population in dict.fromkeys(row.population for row in rows)
     }
-    slug = "".join(letter if letter.isalnum() else "-" for letter in arm.lower())
+    slug = file_word(arm)
     return Figure(f"forgetting-{slug}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
 
 

@@ -121,6 +121,11 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
+def file_word(name: str) -> str:
+    """A name as a part of a figure's file name, letter for letter: `CLIP (CE)` becomes `clip--ce-`."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+
+
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

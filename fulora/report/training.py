@@ -12,7 +12,7 @@ from fulora.data.labels import Plane, Split
 from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
 from fulora.report.figures import plot_losses
-from fulora.report.page import Figure, Section
+from fulora.report.page import Figure, Section, file_word
 from fulora.report.tables import Table
 from fulora.stage import Artifact
 
@@ -53,7 +53,7 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
         rows = [json.loads(line) for line in lines]
         keys = sorted({key for row in rows for key in row if "loss" in key})
         points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
-        slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+        slug = file_word(name)
         shown = points
         if {"validation_loss", "seen_loss"} <= set(points):
             text.append(over_fitting(name, points["validation_loss"], points["seen_loss"]))

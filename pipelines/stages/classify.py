@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.data.manifest import ImageSet
-from fulora.data.results import PredictionFacts, Predictions, write_predictions
+from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
@@ -25,13 +25,13 @@ def classify(
     from fulora.data.labels import PLANES
     from fulora.data.loaders import load_squares
 
-    rows, counts = images.rows("test"), Counter(row.plane for row in trained_on.rows("train"))
+    rows, training = images.rows("test"), trained_on.rows("train")
+    counts = Counter(row.plane for row in training)
     model = load_classifier(classifier.path)
     found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
     drawn = {plane: float(counts[plane] > 0) if balanced else float(counts[plane]) for plane in PLANES}
-    sites = {(row.source, row.site) for row in trained_on.rows("train") if row.origin == "real"}
     facts = PredictionFacts(
-        protocol="fewshot" if sites & {(row.source, row.site) for row in rows} else "transfer",
+        protocol=protocol_of(training, rows),
         training_prior=tuple(drawn[plane] / sum(drawn.values()) for plane in PLANES),
     )
     write_predictions(out, rows, found, facts)

@@ -5,7 +5,7 @@ from pathlib import Path
 from fulora.clip.config import ProbeConfig
 from fulora.data.embeddings import Embeddings
 from fulora.data.manifest import ImageSet
-from fulora.data.results import PredictionFacts, Predictions, write_predictions
+from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
@@ -48,7 +48,5 @@ def probe_clip(
         texts = text_directions(model.model, model.tokenizer, config.prompts.classes()).numpy()
         scale = scale_of(model.model)
         found, about = tip_adapter(train, seen, test, texts, scale, config)
-    sites = {(row.source, row.site) for row in training if row.origin == "real"}
-    protocol = "fewshot" if sites & {(row.source, row.site) for row in rows} else "transfer"
-    write_predictions(out, rows, found, PredictionFacts(protocol=protocol, about=about))
+    write_predictions(out, rows, found, PredictionFacts(protocol=protocol_of(training, rows), about=about))
     return Predictions(out, "")

@@ -56,7 +56,7 @@ def files(folder: Path) -> dict[str, str]:
 def test_a_resumed_run_is_the_undisturbed_one_and_gives_an_ordinary_bundle(
     method: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg, real_step, calls = CFG.model_copy(update={"method": method}), tune.step, []
+    cfg, real_step, calls = CFG.model_copy(update={"method": method}), tune.update, []
     fit(tmp_path / "whole", load_clip(bundle), cfg)
 
     def dies(*args):
@@ -65,7 +65,7 @@ def test_a_resumed_run_is_the_undisturbed_one_and_gives_an_ordinary_bundle(
             raise Killed
         return real_step(*args)
 
-    monkeypatch.setattr(tune, "step", dies)
+    monkeypatch.setattr(tune, "update", dies)
     with pytest.raises(Killed):
         fit(tmp_path / "resumed", load_clip(bundle), cfg)
     fit(tmp_path / "resumed", load_clip(bundle), cfg)
