@@ -30,7 +30,6 @@ from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score import score
-from pipelines.stages.score_heads import score_heads
 from pipelines.stages.train_classifier import train_classifier
 from pipelines.stages.train_lora import train_lora
 
@@ -160,6 +159,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     if cfg.few_shot is not None:
         predictions[FEW_SHOT] = few_shot(cfg.few_shot, images[FEW_SHOT], Prompted(clip, cfg.zero_shot, real), work)
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
+    unets = {arm: seeds[0][0] for arm, seeds in heads.compared.unets.items()} if heads else {}
     return work.run(
         report,
         cfg.report,
@@ -170,10 +170,10 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         forgetting=clips.forgetting,
         leaks=leaks,
         sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
-        curves={**loras, **classifiers, **clips.curves, **({"U-Net": heads.unet} if heads else {})},
+        curves={**loras, **classifiers, **clips.curves, **unets},
         heads=heads.images if heads else None,
-        masks=heads.masks if heads else None,
-        measurements=heads.measurements if heads else None,
+        masks={arm: seeds[0] for arm, seeds in heads.compared.masks.items()} if heads else {},
+        measurements=heads.compared.measurements if heads else {},
     )
 
 
@@ -191,7 +191,7 @@ def score_all(
         "classification": work.run(score, cfg.score, predictions=predictions),
     }
     if heads is not None:
-        scores["segmentation"] = work.run(score_heads, cfg.score, measurements=heads.measurements)
+        scores["segmentation"] = heads.scores
     return scores
 
 

@@ -1,64 +1,197 @@
-"""The segmentation study: fine-tune a U-Net on heads, segment people never seen, measure head circumference."""
+"""The segmentation study: train networks on heads, by arm, size and seed; segment people never seen; measure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from fulora.config import Config, Runtime
+from fulora.config import Config, Json, Runtime
 from fulora.data.manifest import ImageSet
-from fulora.data.results import MaskSet, Measurements
-from fulora.data.weights import UnetWeights
-from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig
-from fulora.segmentation.config import UnetConfig
+from fulora.data.results import Report, Scores
+from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig, PsfhsConfig
+from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
+from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
 from pipelines.sources import curated
-from pipelines.stages.measure import measure
-from pipelines.stages.segment import segment
-from pipelines.stages.train_unet import train_unet
+from pipelines.stages.measure import MeasureConfig
+from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
+from pipelines.stages.score_masks import score_masks
+from pipelines.stages.take_few import FewConfig, take_few
+from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
+from pipelines.unet_arms import Compared, Tested, UnetArm, compare_unets
+
+Size = PositiveInt | Literal["all"]
+ALONE = "U-Net"
+"""The name of the only arm of a study that names none."""
 
 
 class SegmentationConfig(Config):
-    """Heads with masks, and the U-Net that learns them.
+    """Heads with masks, and the networks that learn them.
 
     Attributes:
-        encoder_file: a file under `data_root` that the encoder starts from; None starts it at random.
+        unet: what all arms share.
+        arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
+        baseline: the arm that all others are compared with, at the same number of training images.
+        sizes: numbers of training images, one set of arms each; all take as many steps.
+        seeds: each arm is trained with each.
+        folds: each training becomes an ensemble of so many, each of which leaves one fold of the training patients out.
+        encoder_file: a file under `data_root` that arms start from whose `encoder_weights` read one.
+        synthetic: what is generated, and the arms that train on it.
     """
 
     heads: CurateConfig
     unet: UnetConfig = Field(default_factory=UnetConfig)
+    arms: dict[str, UnetConfig] = Field(default_factory=dict)
+    baseline: str = ""
+    sizes: tuple[Size, ...] = Field(default=("all",), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    folds: Annotated[int, Field(ge=2)] | None = None
     encoder_file: Annotated[Path | None, Runtime] = None
+    synthetic: SyntheticHeadsConfig | None = None
+    segment: SegmentConfig = Field(default_factory=SegmentConfig)
+    measure: MeasureConfig = Field(default_factory=MeasureConfig)
+    score: MaskScoreConfig = Field(default_factory=MaskScoreConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arms_are_changes(cls, values: Json) -> Json:
+        """An arm in YAML says only what differs from `unet`."""
+        if not isinstance(values, dict) or not isinstance(values.get("arms"), dict):
+            return values
+        common = values.get("unet", {})
+        common = common.model_dump() if isinstance(common, UnetConfig) else common
+        arms = {name: {**common, **arm} if isinstance(arm, dict) else arm for name, arm in values["arms"].items()}
+        return {**values, "arms": arms}
 
     @field_validator("heads")
     @classmethod
-    def _heads_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
+    def _masks_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
         for number, source in enumerate(value.sources):
-            heads = (
-                source.planes == ("brain",) if isinstance(source, PhantomsConfig) else isinstance(source, Hc18Config)
+            masks = (
+                source.planes == ("brain",)
+                if isinstance(source, PhantomsConfig)
+                else isinstance(source, Hc18Config | PsfhsConfig)
             )
-            if not heads:
+            if not masks:
                 raise ValueError(
-                    f"source {number} ({source.kind}) has no head masks; use hc18, or phantoms of planes: [brain]"
+                    f"source {number} ({source.kind}) has no masks; use hc18, psfhs, or phantoms of planes: [brain]"
                 )
+        if len({isinstance(source, PsfhsConfig) for source in value.sources}) > 1:
+            raise ValueError("psfhs has other classes than hc18 and phantoms; give them to two studies")
         value.check_splits()
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "SegmentationConfig":
+        arms = self.networks()
+        for name, seeds in (("seeds", self.seeds), ("sizes", self.sizes)):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{name}: {list(seeds)}: one stands twice")
+        doubtful = next((name for name in arms if " - " in name or ", " in name), None)
+        if doubtful:
+            raise ValueError(f"arms: {doubtful!r}: write it without ' - ' and ', ', which join names of arms")
+        if self.baseline and self.baseline not in arms:
+            raise ValueError(f"baseline: no arm {self.baseline!r}; there are {', '.join(arms)}")
+        wanted = 3 if any(isinstance(source, PsfhsConfig) for source in self.heads.sources) else 1
+        for name, arm in arms.items():
+            if arm.classes != wanted:
+                raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}")
+            if arm.encoder_weights in FROM_A_FILE and self.encoder_file is None:
+                raise ValueError(f"{name}: encoder_weights={arm.encoder_weights} reads a file: set encoder_file")
+        unknown = sorted(set(self.score.declared or ()) - set(self.arm_names()))
+        if unknown:
+            raise ValueError(f"score.declared: no arm {unknown[0]!r}; there are {', '.join(self.arm_names())}")
+        return self
+
+    def networks(self) -> dict[str, UnetConfig]:
+        """The networks of the arms, by name."""
+        return self.arms or {ALONE: self.unet}
+
+    def named(self, arm: str, size: Size) -> str:
+        """The name of an arm with so many training images."""
+        return arm if len(self.sizes) == 1 else f"{arm}, {size} images"
+
+    def arm_names(self) -> list[str]:
+        """All arms, those of synthetic images last."""
+        return [self.named(arm, size) for size in self.sizes for arm in self.arms_at(size)]
+
+    def arms_at(self, size: Size) -> list[str]:
+        """The arms of so many training images, without their size; those of synthetic images last."""
+        return [*self.networks(), *(self.synthetic.arm_names(size) if self.synthetic else ())]
+
+
+class SegmentationStudyConfig(SegmentationConfig):
+    """A study of segmentation alone, with its report."""
+
+    study: Literal["segmentation"]
+    data_root: Annotated[Path, Runtime] = Path("data")
+    report: ReportSegmentationConfig
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the segmentation part of a study made."""
+    """What the segmentation part of a study made.
+
+    Attributes:
+        sweep: by arm without its size, the arms that differ in nothing else, and their numbers of training images.
+    """
 
     images: ImageSet
-    unet: UnetWeights
-    masks: MaskSet
-    measurements: Measurements
+    compared: Compared
+    scores: Scores
+    sweep: Mapping[str, Mapping[str, float]]
 
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
-    """Curate, train, segment, measure."""
+    """Curate, train, segment, measure, score."""
     heads = curated(cfg.heads, data_root, work)
-    encoder = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
-    unet = work.run(train_unet, cfg.unet, images=heads, encoder=encoder)
-    masks = work.run(segment, images=heads, unet=unet)
-    return Segmentation(heads, unet, masks, work.run(measure, images=heads, masks=masks))
+    start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
+    sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
+    arms = {
+        cfg.named(name, size): UnetArm(unet, images)
+        for size, images in sets.items()
+        for name, unet in cfg.networks().items()
+    }
+    if cfg.synthetic is not None:
+        for size, labelled in sets.items():
+            made = synthetic_arms(cfg.synthetic, cfg.unet, heads, labelled, start, data_root, work)
+            arms |= {cfg.named(name, size): arm for name, arm in made.items()}
+    tested = Tested(heads, start, cfg.segment, cfg.measure)
+    compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
+    pairs = tuple(
+        (cfg.named(name, size), cfg.named(cfg.baseline, size))
+        for size in cfg.sizes
+        for name in cfg.arms_at(size)
+        if cfg.baseline and name != cfg.baseline
+    )
+    scoring = cfg.score.model_copy(update={"pairs": (*cfg.score.pairs, *pairs)})
+    scores = work.run(score_masks, scoring, measurements=compared.measurements)
+    return Segmentation(heads, compared, scores, _sweep(cfg, sets, work))
+
+
+def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet], work: Workspace) -> dict[str, dict[str, float]]:
+    """By arm without its size, its arms and their numbers of labelled training images; nothing before they are made."""
+    if len(cfg.sizes) == 1 or work.plan:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for size, images in sets.items():
+        for name in cfg.arms_at(size):
+            found.setdefault(name, {})[cfg.named(name, size)] = float(len(images.rows("train")))
+    return found
+
+
+def run(cfg: SegmentationStudyConfig, work: Workspace) -> Report:
+    """The whole study."""
+    found = evaluate(cfg, cfg.data_root, work)
+    return work.run(
+        report_segmentation,
+        cfg.report,
+        images=found.images,
+        masks={name: seeds[0] for name, seeds in found.compared.masks.items()},
+        measurements=found.compared.measurements,
+        scores=found.scores,
+        curves={name: seeds[0][0] for name, seeds in found.compared.unets.items()},
+        sweep=found.sweep,
+    )

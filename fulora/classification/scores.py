@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Shaped
-from scipy import stats
 
 from fulora.data.labels import PLANES
 from fulora.data.results import PROMPT, PredictionFacts, Predictions, Role, Score, ScoreConfig
 from fulora.metrics.answers import Answers, Prior, decision_rules
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.paired_tests import holm
+from fulora.metrics.paired_tests import holm, seeds_test
 from fulora.metrics.scorecard import (
     Sampling,
     ScoreRow,
@@ -23,7 +22,6 @@ from fulora.metrics.scorecard import (
 
 COMPARED = ("accuracy", "macro F1", "macro one-vs-rest AUC")
 """Scores of which arms are compared; the declared contrast is of the first."""
-LEAST_SEEDS = 3
 ONCE = "without pictures that stand twice"
 
 
@@ -169,14 +167,7 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig) -> list[Tested]:
     kept = [row for row in rows if row.name in COMPARED and (row.rule == first or row.name == COMPARED[2])]
     whole = (arm.name, baseline.name) == config.contrast
     gains = ((ours.decided == ours.true).mean(axis=1) - (other.decided == other.true).mean(axis=1)).tolist()
-    return [Tested(row, _over_seeds(gains) if row is kept[0] else None) for row in kept if whole or row.group == "all"]
-
-
-def _over_seeds(gains: Sequence[float]) -> float | None:
-    """Two-sided p of a paired t test over training seeds; None for fewer than three, or where all gains are equal."""
-    if len(gains) < LEAST_SEEDS or len(set(gains)) == 1:
-        return None
-    return float(stats.ttest_1samp(gains, 0.0).pvalue)
+    return [Tested(row, seeds_test(gains) if row is kept[0] else None) for row in kept if whole or row.group == "all"]
 
 
 def _repeated(answers: Answers, seeds: int) -> Answers:

@@ -54,11 +54,15 @@ def read_folded(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float3
 def load_folded(encoder: nn.Module, path: Path) -> None:
     """Load the file into a MobileNetV2: batch norms then compute `y + bias`, strides are padded as in TensorFlow.
 
+    An encoder of one gray channel gets the first convolution summed over the three colours, which computes the same.
+
     Raises:
         EncoderFileError: the file or the encoder is not a MobileNetV2 of width 1.0.
     """
     layers = read_folded(path)[:-1]
     pairs = _convolutions(encoder)
+    if pairs and pairs[0][0].in_channels == 1:
+        layers[0] = (layers[0][0].sum(axis=1, keepdims=True), layers[0][1])
     if [weight.shape for weight, _ in layers] != [tuple(conv.weight.shape) for conv, _ in pairs]:
         raise EncoderFileError(f"{path}: its layers do not have the shapes of this encoder's; it fits a mobilenet_v2")
     for (conv, norm), (weight, bias) in zip(pairs, layers, strict=True):

@@ -4,8 +4,9 @@ import tempfile
 from collections.abc import Sequence
 from typing import Literal
 
+import cv2
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
@@ -55,23 +56,53 @@ def load_squares(
 
 
 def to_square(
-    pixels: UInt8[np.ndarray, "h w"], size_px: int, fit: Literal["letterbox", "squash"]
+    pixels: UInt8[np.ndarray, "h w"],
+    size_px: int,
+    fit: Literal["letterbox", "squash"],
+    resampling: Pil.Resampling = Pil.Resampling.BILINEAR,
 ) -> UInt8[np.ndarray, "size_px size_px"]:
-    """One picture as a square, by Pillow's bilinear filter, which averages where it shrinks."""
-    height, width = pixels.shape
-    if (height, width) == (size_px, size_px):
+    """One picture as a square, by Pillow's bilinear filter, which averages where it shrinks; masks by the nearest."""
+    if pixels.shape == (size_px, size_px):
         return pixels
-    scale = size_px / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale))) if fit == "letterbox" else (size_px, size_px)
-    resized = Pil.fromarray(pixels).resize(size, Pil.Resampling.BILINEAR)
+    width, height, left, top = _place(pixels.shape, size_px, fit)
+    resized = Pil.fromarray(pixels).resize((width, height), resampling)
     square = Pil.new("L", (size_px, size_px))
-    square.paste(resized, ((size_px - size[0]) // 2, (size_px - size[1]) // 2))
+    square.paste(resized, (left, top))
     return np.asarray(square)
+
+
+def from_square(
+    values: Float[np.ndarray, "c size size"], shape: tuple[int, ...], fit: Literal["letterbox", "squash"]
+) -> Float[np.ndarray, "c h w"]:
+    """What `to_square` did to a picture of `shape` (h, w), undone: values of a square, at the picture's own size."""
+    size = values.shape[-1]
+    if shape == (size, size):
+        return values
+    width, height, left, top = _place(shape, size, fit)
+    inside = values[:, top : top + height, left : left + width]
+    wanted = (shape[1], shape[0])
+    return np.stack([cv2.resize(np.ascontiguousarray(layer), wanted) for layer in inside])
+
+
+def _place(shape: tuple[int, ...], size_px: int, fit: Literal["letterbox", "squash"]) -> tuple[int, int, int, int]:
+    """Width, height, left and top of a picture of `shape` (h, w) in a square."""
+    if fit == "squash":
+        return size_px, size_px, 0, 0
+    scale = size_px / max(shape)
+    width, height = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+    return width, height, (size_px - width) // 2, (size_px - height) // 2
 
 
 def load_masks(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:
     """The masks of `rows`, in order."""
     return np.stack([images.mask(row) for row in rows])
+
+
+def load_square_masks(
+    images: ImageSet, rows: Sequence[Image], size_px: int, fit: Literal["letterbox", "squash"]
+) -> UInt8[np.ndarray, "n size_px size_px"]:
+    """The masks of `rows` as `load_squares` gives their pictures; every pixel is one of the mask's."""
+    return np.stack([to_square(images.mask(row), size_px, fit, Pil.Resampling.NEAREST) for row in rows])
 
 
 def plane_indices(rows: Sequence[Image]) -> Int[np.ndarray, " n"]:

@@ -12,7 +12,7 @@ from PIL import Image as Pil
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
-from fulora.data.labels import Plane
+from fulora.data.labels import Plane, Structure
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
 from fulora.data.splits import Member, clusters
@@ -89,13 +89,22 @@ def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classe
     )
 
 
+Quantity = Literal["dice", "iou", "hd", "hd95", "assd", "nsd", "hc", "bpd", "ofd", "aop", "psfhs_s"]
+
+
 class Measurement(Config):
-    """One measured quantity of one image: `value` is None where it failed, and `failure` names why."""
+    """One measured quantity of one image: `value` is None where it failed, and `failure` names why.
+
+    Attributes:
+        structure: that is compared or measured; "all" is everything that is no background.
+        reference: what `value` should be, where there is such a thing.
+    """
 
     image_id: str
     patient_key: str
     site: str
-    quantity: Literal["hc", "bpd", "ofd", "aop", "dice", "iou", "hd95", "assd"]
+    structure: Structure = "head"
+    quantity: Quantity
     unit: Literal["mm", "deg", "px", "1"]
     value: float | None
     reference: float | None

@@ -219,6 +219,20 @@ def few_patients(members: Sequence[Member], count: int, seed: int) -> set[str]:
     return chosen
 
 
+def folds(members: Sequence[Member], count: int) -> dict[str, int]:
+    """The fold, from 0, of every image: clusters of patients are dealt out in turn, in an order of their own.
+
+    Raises:
+        SplitError: fewer clusters than folds.
+    """
+    of = clusters(members)
+    ranked = sorted(set(of.values()), key=lambda key: derive_seed("folds", key))
+    if len(ranked) < count:
+        raise SplitError(f"{count} folds are wanted and there are {len(ranked)} patients")
+    fold = {key: place % count for place, key in enumerate(ranked)}
+    return {member.image_id: fold[of[member.patient]] for member in members}
+
+
 def _planes(members: Sequence[Member]) -> dict[str, list[Member]]:
     found: dict[str, list[Member]] = {}
     for member in sorted(members):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fulora.diffusion.architectures import Pipeline
@@ -71,7 +71,7 @@ def fitted_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
     """Width and height of every picture as `fitted` gives it, from its shape alone; raises what that raises."""
     if cfg.sizes == "buckets":
         return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
-    sizes = [picture.shape[::-1] for picture in examples.pictures]
+    sizes = [size_of(picture) for picture in examples.pictures]
     found = sorted(set(sizes))
     if len(found) > 1:
         raise LoraError(
@@ -95,7 +95,12 @@ def encoded(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> Encoded:
     latents = encode(vae, pictures + mirrored)
     if cfg.latents == "once":
         latents = latents.drawn_once(cfg.seed)
-    return Encoded(latents, examples.captions, [picture.shape[::-1] for picture in pictures])
+    return Encoded(latents, examples.captions, [size_of(picture) for picture in pictures])
+
+
+def size_of(picture: UInt8[np.ndarray, "h w *rgb"]) -> Size:
+    """Width and height."""
+    return picture.shape[1], picture.shape[0]
 
 
 def draw_batch(data: Encoded, cfg: LoraConfig, scheduler: DDPMScheduler, step: int, name: str) -> Batch:

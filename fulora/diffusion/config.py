@@ -23,6 +23,8 @@ class PretrainConfig(Config):
         caption_dropout: share of captions left empty, which classifier-free guidance needs.
         min_snr_gamma: weight of easy timesteps, min(SNR, gamma) / SNR (Hang et al. 2023); None weighs all alike.
         ema_decay: decay of the weights' moving average, which is what is kept.
+        mask_channel: the autoencoder also learns pictures with an ellipse in the red channel, drawn at random, so that
+            a LoRA can be trained on pairs of image and mask.
     """
 
     vae_channels: tuple[PositiveInt, ...] = Field(default=(16, 16, 32), min_length=2)
@@ -38,6 +40,7 @@ class PretrainConfig(Config):
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     min_snr_gamma: PositiveFloat | None = 5.0
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    mask_channel: bool = False
     seed: int = 0
     log_every: PositiveInt = 20
     checkpoint_every: Annotated[PositiveInt, Runtime] = 100
@@ -85,6 +88,7 @@ class LoraConfig(Config):
             as kohya does, to an area of about `resolution_px` squared at most and sides that are multiples of
             `bucket_step_px`, keeping its shape.
         bucket_upscale: with buckets, also enlarge images that are smaller than the area.
+        mask_channel: train on pairs: the mask is the red channel, the image green and blue (needs masks, sizes=fixed).
         flip: each image is shown mirrored every other time on average; both are encoded.
         latents: `resampled` draws from the autoencoder's posterior at every step, `once` only once, as kohya does.
         clip_skip: the text encoder's layer, counted from the end: 1 is the last, 2 the one before it, followed by the
@@ -119,6 +123,7 @@ class LoraConfig(Config):
     resolution_px: PositiveInt = 512
     bucket_step_px: int = Field(default=64, ge=8, multiple_of=8)
     bucket_upscale: bool = False
+    mask_channel: bool = False
     flip: bool = False
     latents: Literal["resampled", "once"] = "resampled"
     clip_skip: PositiveInt = 1
@@ -162,6 +167,8 @@ class LoraConfig(Config):
             raise ValueError(f"resolution_px={self.resolution_px} is less than bucket_step_px={self.bucket_step_px}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
+        if self.mask_channel and self.sizes != "fixed":
+            raise ValueError("mask_channel=true needs sizes=fixed: images are resized before they become pairs")
         rates = (self.unet_learning_rate, self.text_encoder_learning_rate)
         if self.optimizer == "prodigy" and rates[1] not in (0, rates[0]):
             raise ValueError(

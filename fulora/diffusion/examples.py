@@ -12,14 +12,15 @@ from jaxtyping import UInt8
 from fulora.data.captions import CAPTIONS
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.pairs import join
 from fulora.diffusion.lora import LoraError
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Gray pictures, 0 to 255, each (height, width) of its own size, and one caption each."""
+    """Gray pictures, 0 to 255, each (height, width) of its own size, or in three colours; and one caption each."""
 
-    pictures: Sequence[UInt8[np.ndarray, "h w"]]
+    pictures: Sequence[UInt8[np.ndarray, "h w *rgb"]]
     captions: Sequence[str]
 
 
@@ -113,12 +114,18 @@ def _digest(images: Examples | None) -> str:
     return hashlib.sha256("\n".join(pairs).encode()).hexdigest()
 
 
-def load_examples(images: ImageSet, rows: Sequence[Image]) -> Examples:
+def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool = False) -> Examples:
     """The pictures of `rows`, in order, each of its own size, with their captions; the planes' where none has one.
 
+    Args:
+        mask_channel: as pairs (`fulora.data.pairs`): the mask is the red channel.
+
     Raises:
-        LoraError: some have a caption and others do not.
+        LoraError: some have a caption and others do not, or a pair is wanted of one without a mask.
     """
+    masked = [row.image_id for row in rows if not row.mask_file] if mask_channel else []
+    if masked:
+        raise LoraError(f"mask_channel=true: {len(masked)} of {len(rows)} images have no mask, such as {masked[0]}")
     without = [row.image_id for row in rows if not row.caption]
     if without and len(without) < len(rows):
         raise LoraError(
@@ -126,4 +133,6 @@ def load_examples(images: ImageSet, rows: Sequence[Image]) -> Examples:
             "none (then each gets the words of its plane)"
         )
     captions = [CAPTIONS[row.plane] if without else row.caption for row in rows]
+    if mask_channel:
+        return Examples([join(images.pixels(row), images.mask(row)) for row in rows], captions)
     return Examples([images.pixels(row) for row in rows], captions)

@@ -16,11 +16,18 @@ from fulora.processes import processes
 PATIENTS = "train_patients.json"
 
 
-def read_material(images: ImageSet, prior: ImageSet | None = None, tested_on: ImageSet | None = None) -> Material:
+def read_material(
+    images: ImageSet,
+    prior: ImageSet | None = None,
+    tested_on: ImageSet | None = None,
+    *,
+    mask_channel: bool = False,
+) -> Material:
     """The training split of `images`, its validation split, and the training split of `prior`.
 
     Args:
         tested_on: another set, of whose validation and test splits nothing may be trained on.
+        mask_channel: images as pairs with their masks.
 
     Raises:
         LoraError: no training images, some without a caption, or another set without what it is given for.
@@ -36,10 +43,10 @@ def read_material(images: ImageSet, prior: ImageSet | None = None, tested_on: Im
     if prior is not None and not prior.rows("train"):
         raise LoraError(f"{prior.path}: it has no training images that could be prior images")
     return Material(
-        images=load_examples(images, rows),
+        images=load_examples(images, rows, mask_channel=mask_channel),
         planes=[row.plane for row in rows],
         patients=_patients(rows),
-        validation=load_examples(images, held_out) if held_out else None,
+        validation=load_examples(images, held_out, mask_channel=mask_channel) if held_out else None,
         prior=load_examples(prior, prior.rows("train")) if prior else None,
         excluded=[
             Excluded(name, _patients(found), {row.sha256 for row in found}) for name, found in splits.items() if found

@@ -43,14 +43,14 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def to_tensor(images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Gray pictures as three equal channels from -1 to 1."""
-    gray = torch.from_numpy(images).float().div(127.5).sub(1)
-    return gray[:, None].expand(-1, 3, -1, -1)
+def to_tensor(images: UInt8[np.ndarray, "n h w *rgb"]) -> Float[Tensor, "n 3 h w"]:
+    """Pictures as three channels from -1 to 1; gray ones as three equal channels."""
+    values = torch.from_numpy(images).float().div(127.5).sub(1)
+    return values.movedim(-1, 1) if values.dim() == 4 else values[:, None].expand(-1, 3, -1, -1)
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w"]]) -> Latents:
+def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) -> Latents:
     """The posterior of every image, encoded once, on the autoencoder's device."""
     means: dict[int, Tensor] = {}
     stds: dict[int, Tensor] = {}
@@ -73,7 +73,7 @@ def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)
     found = []
-    for (height, width), places in by_shape.items():
+    for (height, width, *_), places in by_shape.items():
         size = encoded_at_once(height * width)
         found += [places[start : start + size] for start in range(0, len(places), size)]
     return found

@@ -16,11 +16,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
+from fulora.data.pairs import with_ellipses
 from fulora.diffusion.architectures import build_backbone
 from fulora.diffusion.backbone import BackboneError, save_backbone
 from fulora.diffusion.conditioning import embed, unet_arguments
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.objective import Latents, batch_timesteps, encode, noise_error, to_tensor, with_dropout
+from fulora.environment import derive_seed
 from fulora.progress import track
 from fulora.training import (
     Average,
@@ -108,7 +110,10 @@ def fit_autoencoder(
     for done in track(range(start + 1, steps + 1), "autoencoder", start=start):
         set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
         places = batch_indices(len(images), cfg.autoencoder_batch_size, done - 1, cfg.seed, "autoencoder")
-        batch = to_tensor(images[places.numpy()]).to(vae.device)
+        shown = images[places.numpy()]
+        if cfg.mask_channel:
+            shown = with_ellipses(shown, derive_seed(cfg.seed, "ellipses", done))
+        batch = to_tensor(shown).to(vae.device)
         loss, error = reconstruction_error(vae, batch, generator(cfg.seed, "posterior", done))
         step(learner, loss, done)
         if done % cfg.log_every == 0 or done == steps:

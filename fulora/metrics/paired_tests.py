@@ -11,6 +11,7 @@ from fulora.metrics.clusters import PerImage, grouped, paired_totals
 from fulora.metrics.statistics import WeightedStatistic
 
 BLOCK_DRAWS = 500
+LEAST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ def swap_test(
         swapped = rng.integers(0, 2, size=(min(BLOCK_DRAWS, draws - start), len(found.sizes))).astype(float)
         hits += int((np.abs(gain(swapped[:, found.codes])) >= threshold).sum())
     return (1 + hits) / (draws + 1)
+
+
+def seeds_test(gains: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t test over training seeds; None for fewer than three, or where all gains are equal.
+
+    Args:
+        gains: of each seed, the score of one model minus that of the other.
+    """
+    if len(gains) < LEAST_SEEDS or len(set(gains)) == 1:
+        return None
+    return float(stats.ttest_1samp(gains, 0.0).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,37 +1,57 @@
-"""Random changes of an image together with its mask."""
+"""Random changes of an image together with its mask, by Kornia."""
 
-import math
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int, Shaped
+from kornia import augmentation as kornia
 from torch import Tensor
-from torch.nn import functional
 
-TURN_DEG, SCALE, SHIFT, GAIN, OFFSET = 25.0, 0.2, 0.08, 0.2, 12.0
-"""Largest turn (degrees), change of size, shift (share of the image), change of gain, brightness (gray values)."""
+from fulora.segmentation.config import Augmentation
+
+TURN_DEG = 25.0
+CHANGES: dict[Augmentation, tuple[str, ...]] = {
+    "none": (),
+    "paper": ("turn", "mirror", "upside_down"),
+    "mild": ("mirror", "move", "gain"),
+    "strong": ("mirror", "move", "bend", "gain", "gamma", "blur", "noise"),
+}
+"""`paper` is that of arXiv 2307.09067: turned by up to 25 degrees always, mirrored by 0.5, upside down by 0.1."""
 
 
 def augment(
-    images: Shaped[Tensor, "b h w"], masks: Shaped[Tensor, "b h w"], random: torch.Generator
+    images: Shaped[Tensor, "b h w"], masks: Shaped[Tensor, "b h w"], kind: Augmentation, seed: int
 ) -> tuple[Float[Tensor, "b h w"], Int[Tensor, "b h w"]]:
-    """Turn, scale, shift and mirror (left to right) images and masks alike; change gain and brightness of the images.
-
-    What comes in from outside the image is black, and background.
+    """Every image changed by its own draws, its mask moved alike. What comes in from outside is black, and background.
 
     Args:
         images: gray, 0 to 255.
         masks: class numbers.
-        random: a CPU generator; the draws do not depend on the device.
+        seed: of the draws; torch's own random state is left as it was.
     """
-    count = len(images)
-    turn, scale, x, y, gain, offset = (2 * torch.rand((6, count), generator=random) - 1).unbind()
-    mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
-    angle, zoom = turn * math.radians(TURN_DEG), 1 / (1 + scale * SCALE)
-    rows = (mirror * zoom * angle.cos(), -zoom * angle.sin(), 2 * SHIFT * x)
-    more = (mirror * zoom * angle.sin(), zoom * angle.cos(), 2 * SHIFT * y)
-    affine = torch.stack([*rows, *more], dim=1).view(count, 2, 3).to(images.device)
-    grid = functional.affine_grid(affine, [count, 1, *images.shape[1:]], align_corners=False)
-    moved = functional.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
-    labels = functional.grid_sample(masks[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
-    gain, offset = (value.view(-1, 1, 1).to(images.device) for value in (1 + gain * GAIN, offset * OFFSET))
-    return (moved * gain + offset * (moved > 0)).clamp(0, 255), labels.long()
+    shown, labels = images[:, None].float() / 255, masks[:, None].float()
+    if CHANGES[kind]:
+        with torch.random.fork_rng(devices=[] if images.device.type == "cpu" else [images.device]):
+            torch.manual_seed(seed)
+            shown, labels = _changes(kind)(shown, labels)
+    return shown[:, 0].clamp(0, 1) * 255, labels[:, 0].round().long()
+
+
+@cache
+def _changes(kind: Augmentation) -> kornia.AugmentationSequential:
+    known = {
+        "turn": kornia.RandomRotation(TURN_DEG, p=1.0),
+        "mirror": kornia.RandomHorizontalFlip(p=0.5),
+        "upside_down": kornia.RandomVerticalFlip(p=0.1),
+        "move": kornia.RandomAffine(TURN_DEG, translate=(0.08, 0.08), scale=(0.8, 1.2), p=1.0),
+        "bend": kornia.RandomElasticTransform(kernel_size=(31, 31), sigma=(8.0, 8.0), alpha=(0.5, 0.5), p=0.3),
+        "gain": kornia.ColorJiggle(brightness=0.1, contrast=0.2, p=1.0),
+        "gamma": kornia.RandomGamma((0.6, 1.6), p=0.5),
+        "blur": kornia.RandomGaussianBlur((5, 5), (0.3, 1.5), p=0.3),
+        "noise": kornia.RandomGaussianNoise(std=0.04, p=0.5),
+    }
+    return kornia.AugmentationSequential(
+        *(known[name] for name in CHANGES[kind]),
+        data_keys=["input", "mask"],
+        extra_args={"mask": {"resample": "nearest", "align_corners": False}},
+    )

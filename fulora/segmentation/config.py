@@ -1,4 +1,4 @@
-"""What a U-Net starts from, which of its parts learn, and how it is trained. Torch-free."""
+"""What a segmentation network is, what it starts from, which of its parts learn, and how it is trained. Torch-free."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -7,9 +7,22 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from fulora.config import Config, Runtime
 
+Architecture = Literal[
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+    "segformer", "monai_basic_unet", "monai_attention_unet", "monai_segresnet", "monai_dynunet",
+]  # fmt: skip
 Part = Literal["encoder", "d0", "d1", "d2", "d3", "d4"]
-StrategyName = Literal["all", "scratch", "random_frozen_encoder", "encoder", "d0", "d0-1", "d0-2", "d2-4", "d4", "d0-4"]
-EncoderWeights = Literal["none", "imagenet", "imagenet_folded"]
+StrategyName = Literal[
+    "all", "scratch", "random_frozen_encoder", "encoder", "d0", "d0-1", "d0-2", "d2-4", "d4", "d0-4",
+    "discriminative", "gradual", "norms", "lora",
+]  # fmt: skip
+EncoderWeights = Literal["none", "imagenet", "imagenet_folded", "file", "network"]
+Augmentation = Literal["none", "paper", "mild", "strong"]
+Fit = Literal["letterbox", "squash"]
+
+DECODER: tuple[Part, ...] = ("d0", "d1", "d2", "d3", "d4")
+FROM_A_FILE: tuple[EncoderWeights, ...] = ("imagenet_folded", "file", "network")
+MIN_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -19,56 +32,102 @@ class Strategy:
     Attributes:
         learns: parts whose weights change; d0 is the deepest decoder block, d4 the one before the head.
         random_start: the strategy is *defined* by an encoder that starts from random weights.
+        norms_only: of the encoder, only the affine weights and running statistics of its normalisation layers.
+        lora: of the encoder, only low-rank adapters beside its convolutions (Hu et al. 2021).
+        rates: factor on the learning rate of the first, middle and last third of the encoder's layers.
+        joins_at: at which share of the training each of those thirds begins to learn.
     """
 
     learns: tuple[Part, ...]
     random_start: bool = False
+    norms_only: bool = False
+    lora: bool = False
+    rates: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    joins_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
+EVERYTHING: tuple[Part, ...] = ("encoder", *DECODER)
 STRATEGIES: dict[StrategyName, Strategy] = {
-    "all": Strategy(("encoder", "d0", "d1", "d2", "d3", "d4")),
-    "scratch": Strategy(("encoder", "d0", "d1", "d2", "d3", "d4"), random_start=True),
-    "random_frozen_encoder": Strategy(("d0", "d1", "d2", "d3", "d4"), random_start=True),
+    "all": Strategy(EVERYTHING),
+    "scratch": Strategy(EVERYTHING, random_start=True),
+    "random_frozen_encoder": Strategy(DECODER, random_start=True),
     "encoder": Strategy(("encoder",)),
     "d0": Strategy(("d0",)),
     "d0-1": Strategy(("d0", "d1")),
     "d0-2": Strategy(("d0", "d1", "d2")),
     "d2-4": Strategy(("d2", "d3", "d4")),
     "d4": Strategy(("d4",)),
-    "d0-4": Strategy(("d0", "d1", "d2", "d3", "d4")),
+    "d0-4": Strategy(DECODER),
+    "discriminative": Strategy(EVERYTHING, rates=(2.6**-3, 2.6**-2, 2.6**-1)),
+    "gradual": Strategy(EVERYTHING, joins_at=(0.75, 0.5, 0.25)),
+    "norms": Strategy(EVERYTHING, norms_only=True),
+    "lora": Strategy(EVERYTHING, lora=True),
 }
-"""The nine strategies of arXiv 2307.09067 and 2407.20086, and `all`: full fine-tuning, which those papers left out."""
+"""The nine strategies of arXiv 2307.09067 and 2407.20086, and five that those papers left out: `all` is full
+fine-tuning; `discriminative` (rates that fall by 2.6 a group) and `gradual` (the deepest layers join first) are as in
+ULMFiT (Howard and Ruder 2018); `norms` and `lora` also train the whole decoder."""
+
+BLOCKWISE: tuple[StrategyName, ...] = ("d0", "d0-1", "d0-2", "d2-4", "d4")
 
 
 class UnetConfig(Config):
-    """A U-Net and its training.
+    """A U-Net, or a network with another decoder, and its training.
 
     Attributes:
-        encoder: name of the encoder in segmentation_models_pytorch.
-        encoder_weights: `none` is random; `imagenet` is fetched by segmentation_models_pytorch (needs the network);
-            `imagenet_folded` is read from a local file, which is an input of the stage (mobilenet_v2 only).
-        decoder_channels: channels of d0 to d4; the default is the published network, fewer are faster on a CPU.
+        architecture: a decoder of segmentation_models_pytorch, or a network of MONAI that it lacks.
+        encoder: name of the encoder in segmentation_models_pytorch, `tu-NAME` for timm's; `none` for MONAI's networks.
+        encoder_weights: `none` is random; `imagenet` is fetched by segmentation_models_pytorch (needs the network). The
+            others read a local file, an input of the stage: `imagenet_folded` of a mobilenet_v2 with folded batch norm,
+            `file` of the encoder's state dict, `network` of a whole network's, such as an earlier `model.safetensors`.
+        decoder_channels: channels of d0 to d4 of a U-Net; the default is the published network, fewer are faster.
+        in_channels: 1 gives the encoder one gray channel, 3 the same gray three times, as its weights expect.
         classes: 1 is one structure against the background; 3 is background, pubic symphysis, fetal head.
-        image_size_px: height and width of the images, a multiple of 32.
+        image_size_px: side of the square that images are resized to; None leaves them as they are (then all of a set
+            are of one size). Masks that are predicted always have the size of their image.
+        fit: how an image becomes a square: whole on black (`letterbox`), or with a scale for each side (`squash`).
+        statistics: `own` normalises as the encoder's weights were trained with; `unit` only divides by 255.
         strategy: which parts learn.
         train_head: whether the segmentation head learns too. The papers trained it only where the whole decoder or
             everything learns; a random frozen head hurts the other strategies.
-        augment: turn, scale, shift, mirror and brighten every training image at random.
+        lora_rank: of `strategy: lora`; its alpha is the same.
+        loss: cross-entropy plus soft Dice, or cross-entropy alone (binary for one class).
+        deep_supervision: the loss also of predictions from d1, d2 and d3, each half the weight of the finer (U-Net).
+        ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
+        augmentation: of training images; see `fulora.segmentation.augment`.
+        synthetic_weight: weight of synthetic and pseudo-labelled images in the loss.
+        real_last: share of the steps, the last ones, that see only real images with their own masks.
+        fold: (which, of how many): train without one fold of the training patients, and choose the checkpoint on it.
         evaluate_every: steps between two looks at the validation images; the best of these weights is kept.
     """
 
-    encoder: Literal["mobilenet_v2", "resnet18", "efficientnet-b0", "mit_b0"] = "mobilenet_v2"
+    architecture: Architecture = "unet"
+    encoder: str = "mobilenet_v2"
     encoder_weights: EncoderWeights = "none"
     decoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 32, 16)
+    in_channels: Literal[1, 3] = 3
     classes: Literal[1, 3] = 1
-    image_size_px: PositiveInt = Field(default=256, ge=64, multiple_of=32)
+    image_size_px: Annotated[int, Field(ge=MIN_SIDE)] | None = None
+    fit: Fit = "letterbox"
+    statistics: Literal["own", "unit"] = "own"
+
     strategy: StrategyName = "all"
     train_head: bool = True
+    lora_rank: PositiveInt = 8
+
+    loss: Literal["dice_ce", "ce"] = "dice_ce"
+    deep_supervision: bool = False
     steps: PositiveInt = 1000
     batch_size: int = Field(default=16, ge=2)
     learning_rate: PositiveFloat = 1e-3
     weight_decay: float = Field(default=1e-2, ge=0)
-    augment: bool = True
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = Field(default=0, ge=0)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    augmentation: Augmentation = "mild"
+    synthetic_weight: PositiveFloat = 1.0
+    real_last: float = Field(default=0.0, ge=0, lt=1)
+    fold: tuple[int, int] | None = None
     evaluate_every: PositiveInt = 100
     seed: int = 0
     checkpoint_every: Annotated[PositiveInt, Runtime] = 200
@@ -82,7 +141,8 @@ class UnetConfig(Config):
                 f"strategy={self.strategy} starts from random weights and encoder_weights={self.encoder_weights} "
                 "does not; set encoder_weights=none or choose another strategy"
             )
-        if self.encoder_weights == "none" and not strategy.random_start and "encoder" not in strategy.learns:
+        whole = strategy.learns == EVERYTHING and not (strategy.norms_only or strategy.lora)
+        if self.encoder_weights == "none" and not strategy.random_start and not whole and self.strategy != "encoder":
             raise ValueError(
                 f"strategy={self.strategy} freezes the encoder, which encoder_weights=none would leave random; "
                 "give it weights, or ask for strategy=random_frozen_encoder"
@@ -90,3 +150,46 @@ class UnetConfig(Config):
         if self.encoder_weights == "imagenet_folded" and self.encoder != "mobilenet_v2":
             raise ValueError(f"encoder_weights=imagenet_folded is a mobilenet_v2, not a {self.encoder}")
         return self
+
+    @model_validator(mode="after")
+    def _fits_architecture(self) -> "UnetConfig":
+        if self.architecture.startswith("monai_") != (self.encoder == "none"):
+            raise ValueError(
+                f"architecture={self.architecture} and encoder={self.encoder}: MONAI's networks have no encoder of "
+                "their own (encoder=none), all others need one"
+            )
+        if self.encoder == "none" and (
+            self.strategy not in ("all", "scratch") or self.encoder_weights not in ("none", "network")
+        ):
+            raise ValueError(
+                f"architecture={self.architecture} cannot be divided into parts: use strategy=scratch or all, and "
+                "encoder_weights=none or network"
+            )
+        if self.architecture != "unet" and (self.strategy in BLOCKWISE or self.deep_supervision):
+            raise ValueError(
+                f"architecture={self.architecture}: only a unet has the decoder blocks d0 to d4, which "
+                f"strategy={self.strategy} or deep_supervision needs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_training(self) -> "UnetConfig":
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
+        if self.fold is not None and not (self.fold[1] >= 2 and 0 <= self.fold[0] < self.fold[1]):
+            raise ValueError(f"fold={list(self.fold)}: give which (from 0) and of how many (2 or more)")
+        return self
+
+
+class SegmentConfig(Config):
+    """How masks are predicted.
+
+    Attributes:
+        flip: average over each image and its mirror image (test-time augmentation).
+        clean: keep the largest piece of each structure and fill its holes.
+    """
+
+    flip: bool = False
+    clean: bool = True
+    batch_size: Annotated[PositiveInt, Runtime] = 16
+    device: Annotated[str, Runtime] = "auto"

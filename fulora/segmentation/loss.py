@@ -1,4 +1,6 @@
-"""What a U-Net is trained by, and what its checkpoint is chosen by."""
+"""What a network is trained by, and what its checkpoint is chosen by."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -6,7 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def segmentation_loss(logits: Float[Tensor, "b c h w"], masks: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
+def segmentation_loss(
+    logits: Float[Tensor, "b c h w"],
+    masks: Int[Tensor, "b h w"],
+    weights: Float[Tensor, "b"] | None = None,
+    kind: Literal["dice_ce", "ce"] = "dice_ce",
+) -> Float[Tensor, ""]:
     """Cross-entropy plus soft Dice loss (Milletari 2016), each the mean over images.
 
     The Dice loss of an image is 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), the mean over the structures.
@@ -14,21 +21,25 @@ def segmentation_loss(logits: Float[Tensor, "b c h w"], masks: Int[Tensor, "b h 
     Args:
         logits: one class (binary cross-entropy) or background and structures (cross-entropy).
         masks: class numbers, 0 background.
+        weights: of the images; all alike without.
+        kind: `ce` leaves the Dice loss out.
     """
     if logits.shape[1] == 1:
         truth = masks[:, None].to(logits.dtype)
-        entropy, shares = functional.binary_cross_entropy_with_logits(logits, truth), logits.sigmoid()
+        entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(1, 2, 3))
+        shares = logits.sigmoid()
     else:
         truth = functional.one_hot(masks, logits.shape[1]).movedim(-1, 1)[:, 1:].to(logits.dtype)
-        entropy, shares = functional.cross_entropy(logits, masks), logits.softmax(dim=1)[:, 1:]
+        entropy = functional.cross_entropy(logits, masks, reduction="none").mean(dim=(1, 2))
+        shares = logits.softmax(dim=1)[:, 1:]
+    loss = entropy if kind == "ce" else entropy + 1 - soft_dice(shares, truth)
+    return loss.mean() if weights is None else (loss * weights).sum() / weights.sum()
+
+
+def soft_dice(shares: Float[Tensor, "b s h w"], truth: Float[Tensor, "b s h w"]) -> Float[Tensor, "b"]:
+    """Dice of probabilities with 1 added above and below, the mean over the structures."""
     common = (shares * truth).sum(dim=(2, 3))
-    dice = (2 * common + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)
-    return entropy + 1 - dice.mean()
-
-
-def to_labels(logits: Float[Tensor, "b c h w"]) -> Int[Tensor, "b h w"]:
-    """Class numbers: where the one logit is positive, or the class of the largest."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+    return ((2 * common + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)).mean(dim=1)
 
 
 def mean_dice(predicted: Shaped[Tensor, "n h w"], truth: Shaped[Tensor, "n h w"], structures: int) -> float:

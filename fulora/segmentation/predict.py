@@ -1,32 +1,76 @@
-"""Masks from a U-Net, and the plain facts that a mask of one structure obeys."""
+"""Masks from one network or the mean of several, and the plain facts that a mask of one structure obeys."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from scipy import ndimage
+from torch import Tensor
 
+from fulora.data.loaders import from_square, to_square
 from fulora.progress import track
-from fulora.segmentation.loss import to_labels
+from fulora.segmentation.config import SegmentConfig
 from fulora.segmentation.model import Unet
+
+Pixels = UInt8[np.ndarray, "_ _"]  # each picture of its own size
 
 
 @torch.no_grad()
-def predict(
-    model: Unet, images: UInt8[np.ndarray, "n h w"], batch_size: int, *, clean: bool = True
-) -> UInt8[np.ndarray, "n h w"]:
-    """Masks of class numbers, 0 background.
+def probabilities(
+    models: Sequence[Unet], images: Iterable[Pixels], *, flip: bool = False, batch_size: int = 16
+) -> Iterator[Float[np.ndarray, "classes h w"]]:
+    """Of every image, at its own size: the probability of the structure, or of background, symphysis and head.
 
     Args:
-        images: gray, 0 to 255; height and width are multiples of 32.
-        clean: keep the largest piece of each structure and fill its holes.
+        models: whose probabilities are averaged; each sees the image resized as its own config says.
+        images: gray, 0 to 255, of any sizes.
+        flip: average also over mirror images.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    masks = np.zeros(images.shape, np.uint8)
-    for start in track(range(0, len(images), batch_size), "segment"):
-        batch = torch.tensor(images[start : start + batch_size], device=device)
-        masks[start : start + batch_size] = to_labels(model(batch)).to(torch.uint8).cpu().numpy()
-    return np.stack([largest_filled(mask) for mask in masks]) if clean and len(masks) else masks
+    waiting = iter(images)
+    while batch := list(islice(waiting, batch_size)):
+        found = [_of_one(model.eval(), batch, flip) for model in models]
+        for each in zip(*found, strict=True):
+            yield np.mean(each, axis=0)
+
+
+def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
+    cfg, device = model.cfg, next(model.parameters()).device
+    size = cfg.image_size_px
+    seen = batch if size is None else [to_square(picture, size, cfg.fit) for picture in batch]
+    found: list[Float[np.ndarray, "classes h w"]] = [np.empty(0)] * len(seen)
+    for shape in sorted({picture.shape for picture in seen}):
+        places = [place for place, picture in enumerate(seen) if picture.shape == shape]
+        pixels = torch.tensor(np.stack([seen[place] for place in places]), device=device)
+        shares = _shares(model, pixels)
+        if flip:
+            shares = (shares + _shares(model, pixels.flip(-1)).flip(-1)) / 2
+        for place, share in zip(places, shares.cpu().numpy(), strict=True):
+            found[place] = share
+    if size is None:
+        return found
+    return [from_square(share, picture.shape, cfg.fit) for share, picture in zip(found, batch, strict=True)]
+
+
+def _shares(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
+    logits: Tensor = model(pixels).float()
+    return logits.sigmoid() if model.cfg.classes == 1 else logits.softmax(dim=1)
+
+
+def predict(
+    models: Sequence[Unet], images: Iterable[Pixels], cfg: SegmentConfig, total: int | None = None
+) -> Iterator[UInt8[np.ndarray, "h w"]]:
+    """The mask of every image, at its own size: class numbers, 0 background. `total`, for the progress bar."""
+    shares = probabilities(models, images, flip=cfg.flip, batch_size=cfg.batch_size)
+    for share in track(shares, "segment", total=total):
+        yield largest_filled(to_labels(share)) if cfg.clean else to_labels(share)
+
+
+def to_labels(shares: Float[np.ndarray, "classes h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Class numbers: where the one probability is above a half, or the class of the largest."""
+    found = shares[0] > 0.5 if len(shares) == 1 else shares.argmax(axis=0)
+    return np.asarray(found, np.uint8)
 
 
 def largest_filled(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

@@ -1,33 +1,135 @@
-"""Strategies applied: which parts of a U-Net learn, and batch norm that stays put where they do not."""
+"""Strategies applied: which parts of a network learn, and batch norm that stays put where they do not."""
 
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import segmentation_models_pytorch as smp
 import torch
 from jaxtyping import Float
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from fulora.segmentation.config import STRATEGIES, StrategyName
+from fulora.environment import derive_seed
+from fulora.segmentation.config import DECODER, STRATEGIES, Strategy, UnetConfig
+
+THIRDS = 3
 
 
 def parts(net: nn.Module) -> dict[str, nn.Module]:
-    """The parts of a segmentation_models_pytorch U-Net: `encoder`, `d0` (deepest) to `d4`, `head`."""
-    blocks = {f"d{i}": block for i, block in enumerate(net.get_submodule("decoder.blocks").children())}
-    return {"encoder": net.get_submodule("encoder"), **blocks, "head": net.get_submodule("segmentation_head")}
+    """The parts of a network of segmentation_models_pytorch.
+
+    `encoder`, `d0` (deepest) to `d4`, `head` of a U-Net; `encoder`, `decoder`, `head` of others, `all` of MONAI's.
+    """
+    children = dict(net.named_children())
+    if "encoder" not in children or "segmentation_head" not in children:
+        return {"all": net}
+    decoder: dict[str, nn.Module] = {"decoder": children["decoder"]}
+    if isinstance(net, smp.Unet):
+        decoder = dict(zip(DECODER, net.get_submodule("decoder.blocks").children(), strict=True))
+    return {"encoder": children["encoder"], **decoder, "head": children["segmentation_head"]}
 
 
-def apply_strategy(net: nn.Module, name: StrategyName, train_head: bool) -> list[nn.Parameter]:
-    """Let the strategy's parts learn and freeze all others.
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a learning rate and the moment from which they learn.
 
-    Args:
-        net: a segmentation_models_pytorch U-Net.
-        name: the strategy.
-        train_head: whether the segmentation head learns too.
+    Attributes:
+        rate: factor on the learning rate.
+        joins_at: share of the training that is over when they begin to learn.
+    """
+
+    parameters: list[nn.Parameter]
+    rate: float = 1.0
+    joins_at: float = 0.0
+
+
+def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[Group]:
+    """Let the strategy's parts learn and freeze all others; the low-rank adapters of `lora` are put in here.
 
     Returns:
-        The parameters that learn, in the order of the network.
+        The parameters that learn, those of the encoder first.
     """
-    learning = {*STRATEGIES[name].learns, *(["head"] if train_head else [])}
-    for part, module in parts(net).items():
-        module.requires_grad_(part in learning)
-    return [parameter for parameter in net.parameters() if parameter.requires_grad]
+    strategy, members = STRATEGIES[cfg.strategy], parts(net)
+    net.requires_grad_(False)
+    if "all" in members:
+        net.requires_grad_(True)
+        return [Group(list(net.parameters()))]
+    encoder = _encoder_groups(members["encoder"], strategy, cfg) if "encoder" in strategy.learns else []
+    learns = {*strategy.learns, *(["decoder"] if set(DECODER) <= set(strategy.learns) else [])}
+    learns |= {"head"} if cfg.train_head else set()
+    rest = [p for name, part in members.items() if name != "encoder" and name in learns for p in part.parameters()]
+    groups = [group for group in (*encoder, Group(rest)) if group.parameters]
+    for parameter in learning(groups):
+        parameter.requires_grad_(True)
+    return groups
+
+
+def learning(groups: list[Group]) -> list[nn.Parameter]:
+    """All parameters that learn at some time."""
+    return [parameter for group in groups for parameter in group.parameters]
+
+
+def _encoder_groups(encoder: nn.Module, strategy: Strategy, cfg: UnetConfig) -> list[Group]:
+    if strategy.lora:
+        add_adapters(encoder, cfg)
+        return [Group([p for name, p in encoder.named_parameters() if "lora_" in name])]
+    if strategy.norms_only:
+        return [Group([p for module in encoder.modules() if is_norm(module) for p in module.parameters()])]
+    if len({*strategy.rates, *strategy.joins_at}) == 2 and strategy.rates[0] == 1.0 and strategy.joins_at[0] == 0.0:
+        return [Group(list(encoder.parameters()))]
+    layers = [list(module.parameters(recurse=False)) for module in encoder.modules()]
+    layers = [layer for layer in layers if layer]
+    borders = [len(layers) * third // THIRDS for third in range(THIRDS + 1)]
+    found = [layers[first:last] for first, last in pairwise(borders)]
+    return [
+        Group([p for layer in third for p in layer], rate, joins_at)
+        for third, rate, joins_at in zip(found, strategy.rates, strategy.joins_at, strict=True)
+    ]
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether it is a normalisation layer."""
+    return isinstance(module, _BatchNorm | nn.LayerNorm | nn.GroupNorm)
+
+
+def add_adapters(encoder: nn.Module, cfg: UnetConfig) -> None:
+    """Put peft's low-rank adapters beside the encoder's convolutions and linear layers.
+
+    Depthwise convolutions have none, nor has one whose input a hook pads, which an adapter would not see.
+    """
+    names = [
+        name
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Linear)
+        or (isinstance(module, nn.Conv2d) and module.groups == 1 and not module._forward_pre_hooks)
+    ]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("unet", cfg.seed, "adapters"))
+        config = LoraConfig(r=cfg.lora_rank, lora_alpha=cfg.lora_rank, target_modules=names, init_lora_weights=True)
+        inject_adapter_in_model(config, encoder)
+
+
+def merge_adapters(net: nn.Module) -> None:
+    """Add what the adapters learned to the weights beside them, and take them out again."""
+    for name, module in list(net.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            parent, _, own = name.rpartition(".")
+            setattr(net.get_submodule(parent), own, module.get_base_layer())
+
+
+def set_joined(groups: list[Group], progress: float) -> None:
+    """Let those learn whose time has come.
+
+    Args:
+        progress: the share of the training that is over, 0 to 1.
+    """
+    for group in groups:
+        for parameter in group.parameters:
+            parameter.requires_grad_(progress >= group.joins_at)
 
 
 def frozen_to_eval(net: nn.Module) -> None:
@@ -36,28 +138,27 @@ def frozen_to_eval(net: nn.Module) -> None:
     `requires_grad=False` alone does not freeze a part: the running statistics of its batch norms would still follow
     the training images (measured: 0.05 in one batch), as they do in the papers' code.
     """
-    for module in parts(net).values():
+    for module in (*parts(net).values(), *(module for module in net.modules() if is_norm(module))):
         if not any(parameter.requires_grad for parameter in module.parameters()):
             module.eval()
 
 
 @torch.no_grad()
-def settle_batch_norm(net: nn.Module, inputs: Float[Tensor, "b 3 h w"], *, encoder: bool) -> None:
+def settle_batch_norm(net: nn.Module, inputs: Float[Tensor, "b c h w"], *, encoder: bool) -> None:
     """Set the running statistics of randomly started batch norms to those of `inputs`, once, before training.
 
     A random MobileNetV2 in evaluation mode shrinks its signal at every layer until nothing is left, so that a random
     encoder frozen with the initial statistics (mean 0, variance 1) would tell the decoder nothing.
 
     Args:
-        net: a segmentation_models_pytorch U-Net.
         inputs: normalised training images.
         encoder: whether the encoder too started from random weights; else its statistics stay as they are.
     """
     net.train()
     if not encoder:
         net.get_submodule("encoder").eval()
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
-    usual = [norm.momentum for norm in norms]
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.training]
+    usual: list[Any] = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     net(inputs)

@@ -1,152 +1,220 @@
-"""Training of a U-Net: Dice and cross-entropy, AdamW, cosine schedule, resumed bit for bit."""
+"""Training of a segmentation network, resumed bit for bit; the checkpoint is chosen on validation patients."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import unfold_batch_norm
+from fulora.environment import derive_seed
 from fulora.progress import track
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import Unet, build_unet, save_unet
-from fulora.segmentation.predict import predict
-from fulora.segmentation.strategies import apply_strategy, frozen_to_eval, settle_batch_norm
+from fulora.segmentation.predict import probabilities, to_labels
+from fulora.segmentation.side_outputs import SideOutputs
+from fulora.segmentation.strategies import (
+    Group,
+    apply_strategy,
+    frozen_to_eval,
+    learning,
+    merge_adapters,
+    set_joined,
+    settle_batch_norm,
+)
 from fulora.training import (
+    Average,
+    Best,
     MetricsLog,
     batch_indices,
     cosine_rate,
-    generator,
     load_checkpoint,
     pick_device,
+    put,
     remove_checkpoint,
     save_checkpoint,
     set_rate,
 )
 
 Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w); `check_pairs` says in words what does not fit
-Pairs = tuple[Stack, Stack]
 SETTLE = 32  # images that the first batch norm statistics are taken from
 
 
 class SegmentationDataError(ValueError):
-    """Images and masks that a U-Net cannot be trained on."""
+    """Images and masks that a network cannot be trained on."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images with masks, of one size.
+
+    Attributes:
+        images: (n, h, w) gray, 0 to 255.
+        masks: (n, h, w) class numbers, 0 background.
+        marked: (n,) which are synthetic, or have a mask that a model drew; none without.
+    """
+
+    images: Stack
+    masks: Stack
+    marked: Bool[np.ndarray, "_"] | None = None
 
 
 @dataclass
-class Run:
-    """What changes during training, and hence is in a checkpoint: weights, optimiser, and the best weights so far."""
+class Learner:
+    """A network in training: what a checkpoint holds, and how it is stepped.
 
-    model: Unet
+    Attributes:
+        sides: with deep supervision, the predictions of coarser blocks.
+        module: both.
+        average: of all that learns, where it is kept.
+    """
+
+    cfg: UnetConfig
+    unet: Unet
+    sides: SideOutputs | None
+    module: nn.ModuleList
+    groups: list[Group]
     optimizer: torch.optim.Optimizer
-    best_dice: float = -1.0
-    best: dict[str, Tensor] = field(default_factory=dict)
+    average: Average | None
 
-    def resume(self, folder: Path) -> int:
-        """Take over the checkpoint in `folder`, where there is one; the number of steps that are done."""
+    def resume(self, folder: Path) -> tuple[Best, int]:
+        """Put the last checkpoint in, where there is one. Returns the best so far and the steps done."""
         state = load_checkpoint(folder)
         if state is None:
-            return 0
-        self.model.net.load_state_dict(state["model"])
+            return Best(), 0
+        self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.best_dice, self.best = state["best_dice"], state["best"]
-        done: int = state["step"]
-        return done
+        if self.average:
+            put(self.average.values, state["average"])
+        return Best(**state["best"]), int(state["step"])
 
-    def save(self, folder: Path, done: int) -> None:
+    def save(self, folder: Path, done: int, best: Best) -> None:
         """Write a checkpoint after `done` steps."""
-        states = {"model": self.model.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_checkpoint(folder, done, {**states, "best_dice": self.best_dice, "best": self.best})
+        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "best": vars(best)}
+        save_checkpoint(folder, done, state | {"average": self.average.values if self.average else []})
 
-    def consider(self, dice: float) -> None:
-        """Keep the present weights if their validation Dice is the highest so far; the earlier of two equals stays."""
-        if dice > self.best_dice:
-            self.best_dice = dice
-            self.best = {name: value.detach().cpu().clone() for name, value in self.model.net.state_dict().items()}
+    def kept(self) -> Unet:
+        """The network as it would be kept now: with averaged weights, where there are any. Undo by `put`."""
+        if self.average:
+            put(learning(self.groups), self.average.values)
+        return self.unet
 
 
 def fit(
-    out: Path,
-    cfg: UnetConfig,
-    images: Stack,
-    masks: Stack,
-    validation: Pairs | None = None,
-    encoder_file: Path | None = None,
+    out: Path, cfg: UnetConfig, training: Pairs, validation: Pairs | None = None, start: Path | None = None
 ) -> None:
-    """Train a U-Net and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
+    """Train a network and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
     Run again on a folder where it was interrupted, it goes on from the last checkpoint and ends with the same bytes
     (on a CPU with the same number of threads).
 
     Args:
-        images: (n, h, w) gray, 0 to 255, of `cfg.image_size_px` both ways.
-        masks: (n, h, w) class numbers below `max(2, cfg.classes)`, 0 background.
-        validation: images and masks of other patients. Weights are kept from the evaluation with the highest Dice here;
-            without it, from the last step.
-        encoder_file: the folded MobileNetV2, for `encoder_weights: imagenet_folded`.
+        validation: of other patients. Weights are kept from the evaluation with the highest Dice here; without it,
+            from the last step.
+        start: the file that `cfg.encoder_weights` reads, where it reads one.
 
     Raises:
         SegmentationDataError: images and masks do not fit each other or the config.
         UnetFileError, EncoderFileError: from `build_unet`.
         TrainingDivergedError: the loss is not finite any more.
     """
-    check_pairs(cfg, (images, masks), "training")
+    check_pairs(cfg, training, "training")
     if validation is not None:
         check_pairs(cfg, validation, "validation")
     device = pick_device(cfg.device)
-    pixels, labels = torch.tensor(images, device=device), torch.tensor(masks, device=device)
-    run = start(cfg, pixels[:SETTLE], encoder_file)
-    first = run.resume(out)
+    pixels, labels = torch.tensor(training.images, device=device), torch.tensor(training.masks, device=device)
+    marked = torch.tensor(np.zeros(len(pixels), bool) if training.marked is None else training.marked)
+    learner = prepare(cfg, pixels[:SETTLE], start)
+    best, first = learner.resume(out)
     log = MetricsLog(out, first)
     for number in track(range(first, cfg.steps), "train U-Net", start=first, total=cfg.steps):
-        set_rate(run.optimizer, cosine_rate(number, cfg.steps))
-        chosen = batch_indices(len(pixels), cfg.batch_size, number, "unet", cfg.seed).to(device)
-        batch = pixels[chosen].float(), labels[chosen].long()
-        if cfg.augment:
-            batch = augment(*batch, generator("unet", cfg.seed, "augment", number))
-        done, values = number + 1, {"loss": step(run.model, run.optimizer, *batch)}
+        rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
+        set_rate(learner.optimizer, rate)
+        set_joined(learner.groups, number / cfg.steps)
+        chosen = draw_batch(marked, cfg, number)
+        shown, truth = augment(
+            pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, derive_seed(cfg.seed, "augment", number)
+        )
+        weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
+        done, values = number + 1, {"loss": step(learner, shown, truth, weights)}
+        if learner.average:
+            learner.average.update(learning(learner.groups), done)
         if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            values["validation_dice"] = evaluate(run.model, validation, cfg.batch_size)
-            run.consider(values["validation_dice"])
+            own = [parameter.detach().clone() for parameter in learning(learner.groups)]
+            values["validation_dice"] = evaluate(learner.kept(), validation, cfg.batch_size)
+            best.offer(values["validation_dice"], done, learner.unet)
+            put(learning(learner.groups), own)
         log.write(done, **values)
         if done % cfg.checkpoint_every == 0 or done == cfg.steps:
-            run.save(out, done)
-    save_unet(out, cfg, run.best or run.model.net.state_dict())
+            learner.save(out, done, best)
+    unet = learner.kept()
+    if best.state:
+        unet.load_state_dict(best.state)
+    merge_adapters(unet.net)
+    save_unet(out, cfg, unet.net.state_dict())
     remove_checkpoint(out)
 
 
+def draw_batch(marked: Bool[Tensor, "n"], cfg: UnetConfig, number: int) -> Int[Tensor, "b"]:
+    """Places of the images of step `number`; at the end, of real ones alone where the config says so."""
+    real_only = number >= round(cfg.steps * (1 - cfg.real_last)) and bool((~marked).any())
+    places = torch.nonzero(~marked)[:, 0] if real_only else torch.arange(len(marked))
+    return places[batch_indices(len(places), cfg.batch_size, number, "unet", cfg.seed)]
+
+
 def step(
-    model: Unet, optimizer: torch.optim.Optimizer, images: Float[Tensor, "b h w"], masks: Int[Tensor, "b h w"]
+    learner: Learner,
+    images: Float[Tensor, "b h w"],
+    masks: Int[Tensor, "b h w"],
+    weights: Float[Tensor, "b"] | None = None,
 ) -> float:
     """One step of the optimiser; parts that do not learn stay as they are, batch norm included. Returns the loss."""
-    model.train()
-    frozen_to_eval(model.net)
-    loss = segmentation_loss(model(images), masks)
-    optimizer.zero_grad()
+    cfg = learner.cfg
+    learner.module.train()
+    frozen_to_eval(learner.unet.net)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=cfg.precision == "bf16"):
+        logits = learner.unet(images)
+        sides = learner.sides.logits(*images.shape[1:]) if learner.sides else []
+    loss = segmentation_loss(logits.float(), masks, weights, cfg.loss)
+    for weight, coarse in sides:
+        loss = loss + weight * segmentation_loss(coarse.float(), masks, weights, cfg.loss)
+    loss = loss / (1 + sum(weight for weight, _ in sides))
+    learner.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.item()
+    learner.optimizer.step()
+    return float(loss.item())
 
 
 def evaluate(model: Unet, pairs: Pairs, batch_size: int) -> float:
     """Mean Dice over images and structures, of the masks as the network gives them."""
-    predicted = predict(model, pairs[0], batch_size, clean=False)
-    return mean_dice(torch.tensor(predicted), torch.tensor(pairs[1]), max(1, model.classes - 1))
+    found = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
+    return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.classes - 1))
 
 
-def start(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], encoder_file: Path | None) -> Run:
-    """The U-Net and its optimiser before the first step, with batch norm statistics measured on training images."""
-    model = build_unet(cfg, encoder_file).to(pixels.device)
-    inputs = model.normalise(pixels)
+def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> Learner:
+    """The network and its optimiser before the first step, with batch norm statistics measured on training images."""
+    unet = build_unet(cfg, start).to(pixels.device)
+    inputs = unet.normalise(pixels)
     if cfg.encoder_weights == "imagenet_folded":
-        unfold_batch_norm(model.net.get_submodule("encoder"), inputs)
-    settle_batch_norm(model.net, inputs, encoder=cfg.encoder_weights == "none")
-    group = {"params": apply_strategy(model.net, cfg.strategy, cfg.train_head), "base_lr": cfg.learning_rate}
-    return Run(model, torch.optim.AdamW([group], lr=cfg.learning_rate, weight_decay=cfg.weight_decay))
+        unfold_batch_norm(unet.net.get_submodule("encoder"), inputs)
+    if cfg.encoder_weights != "network":
+        settle_batch_norm(unet.net, inputs, encoder=cfg.encoder_weights == "none")
+    groups = apply_strategy(unet.net, cfg)
+    sides = SideOutputs(cfg, unet.net).to(pixels.device) if cfg.deep_supervision else None
+    module = nn.ModuleList([unet] if sides is None else [unet, sides])
+    if sides is not None:
+        groups.append(Group(list(sides.parameters())))
+    rates = [
+        {"params": group.parameters, "base_lr": cfg.learning_rate * group.rate, "lr": cfg.learning_rate * group.rate}
+        for group in groups
+    ]
+    optimizer = torch.optim.AdamW(rates, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
+    average = None if cfg.ema_decay is None else Average(learning(groups), cfg.ema_decay)
+    return Learner(cfg, unet, sides, module, groups, optimizer, average)
 
 
 def check_pairs(cfg: UnetConfig, pairs: Pairs, name: str) -> None:
@@ -155,13 +223,15 @@ def check_pairs(cfg: UnetConfig, pairs: Pairs, name: str) -> None:
     Raises:
         SegmentationDataError: sizes differ, there is nothing, or a mask holds an unknown class.
     """
-    images, masks = pairs
-    size = cfg.image_size_px
-    if images.shape != masks.shape or images.shape[1:] != (size, size) or len(images) < 2:
+    images, masks, size = pairs.images, pairs.masks, cfg.image_size_px
+    wanted = images.shape[1:] if size is None else (size, size)
+    if images.shape != masks.shape or images.shape[1:] != wanted or len(images) < 2:
         raise SegmentationDataError(
-            f"{name}: images {images.shape} and masks {masks.shape}; both must be (n, {size}, {size}) with n >= 2, "
-            f"as image_size_px={size} says"
+            f"{name}: images {images.shape} and masks {masks.shape}; both must be (n, {wanted[0]}, {wanted[1]}) with "
+            f"n >= 2, where image_size_px={size}"
         )
+    if pairs.marked is not None and len(pairs.marked) != len(images):
+        raise SegmentationDataError(f"{name}: {len(images)} images and {len(pairs.marked)} marks: one each is needed")
     if masks.max() >= max(2, cfg.classes):
         raise SegmentationDataError(
             f"{name}: a mask holds class {masks.max()}; classes={cfg.classes} allows 0 to {max(1, cfg.classes - 1)}"

@@ -19,7 +19,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=3)
+@stage(version=4)
 def report(
     out: Path,
     config: ReportConfig,
@@ -32,13 +32,14 @@ def report(
     sweeps: Mapping[str, Mapping[str, Mapping[str, float]]],
     curves: Mapping[str, Artifact],
     heads: ImageSet | None,
-    masks: MaskSet | None,
-    measurements: Measurements | None,
+    masks: Mapping[str, MaskSet],
+    measurements: Mapping[str, Sequence[Measurements]],
 ) -> Report:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
     Args:
         scores: `generation`, `classification` and, with heads, `segmentation`.
+        masks, measurements: of the heads, by arm; masks of the first seed, measurements one a seed.
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
@@ -46,6 +47,7 @@ def report(
     from fulora.report.classification import classification_section
     from fulora.report.forgetting import forgetting_sections
     from fulora.report.page import write_report
+    from fulora.report.segmentation import segmentation_section
     from fulora.report.training import training_section
 
     rows = {name: item.rows() for name, item in scores.items()}
@@ -55,9 +57,9 @@ def report(
         classification_section(tables, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
-    if heads is not None and masks is not None and measurements is not None:
-        found = measurements.rows()
-        parts.append(sections.segmentation_section(heads, masks, found, rows["segmentation"], config.images_per_row))
+    if heads is not None:
+        found = {arm: [item.rows() for item in seeds] for arm, seeds in measurements.items()}
+        parts.append(segmentation_section(heads, masks, found, rows["segmentation"], {}))
     parts.append(training_section(curves))
     everything = [score for found in rows.values() for score in found]
     used: list[Artifact] = [real, *synthetic.values(), *scores.values(), *curves.values()]

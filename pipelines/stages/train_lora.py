@@ -26,7 +26,7 @@ def train_lora(
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.material import fit_material, read_material
 
-    material = read_material(images, prior, tested_on)
+    material = read_material(images, prior, tested_on, mask_channel=config.mask_channel)
     pipe = load_backbone(backbone.path)
     fit_material(out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint)
     return LoraWeights(out, "")

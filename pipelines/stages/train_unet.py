@@ -1,4 +1,4 @@
-"""Fine-tune a U-Net on heads with masks."""
+"""Train a segmentation network on images with masks."""
 
 from pathlib import Path
 
@@ -8,24 +8,24 @@ from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=1, resumes=True)
-def train_unet(out: Path, config: UnetConfig, images: ImageSet, encoder: Source | None) -> UnetWeights:
-    """Train on the training split; the validation patients choose the checkpoint.
+@stage(version=2, resumes=True)
+def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | None = None) -> UnetWeights:
+    """Train on the training split; the validation patients, or one fold of the training ones, choose the checkpoint.
 
     Args:
-        encoder: a local file that the encoder starts from, or None.
+        start: a local file that the encoder or the network starts from.
     """
-    from fulora.data.loaders import load_masks, load_pixels
+    from fulora.data.splits import Member, folds
+    from fulora.segmentation.material import load_pairs
     from fulora.segmentation.train import fit
 
     rows, held_out = images.rows("train"), images.rows("validation")
-    validation = (load_pixels(images, held_out), load_masks(images, held_out)) if held_out else None
-    fit(
-        out,
-        config,
-        load_pixels(images, rows),
-        load_masks(images, rows),
-        validation=validation,
-        encoder_file=encoder.path if encoder else None,
-    )
+    if config.fold is not None:
+        which, count = config.fold
+        real = [row for row in rows if row.origin == "real"]
+        fold = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in real], count)
+        held_out = [row for row in real if fold[row.image_id] == which]
+        rows = [row for row in rows if fold.get(row.image_id) != which]
+    validation = load_pairs(images, held_out, config) if held_out else None
+    fit(out, config, load_pairs(images, rows, config), validation, start.path if start else None)
     return UnetWeights(out, "")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, fulora
+from command_line import ROOT, fulora, fulora_alone
 from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
@@ -35,7 +35,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_help_names_the_commands() -> None:
-    done = fulora("--help")
+    done = fulora_alone("--help")
     assert done.returncode == 0
     for word in (
         "run",

@@ -1,0 +1,144 @@
+"""Image sets with added images: those that an ensemble drew masks on, and those that were generated with a mask."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pil
+
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from fulora.data.pairs import part
+from fulora.environment import derive_seed
+from fulora.metrics.segmentation import dice
+from fulora.progress import track
+from fulora.segmentation.gates import AdditionConfig, judge, refined
+from fulora.segmentation.material import PSEUDO
+from fulora.segmentation.model import Unet
+from fulora.segmentation.predict import largest_filled
+from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, opinions
+
+Masked = Iterator[tuple[Picture, float]]
+"""Pictures with a mask and how sure of it what drew it is, 0..1."""
+
+
+@dataclass
+class Record:
+    """What was offered, and what became of it; `accepted` are image ids.
+
+    Attributes:
+        wanted: images to add at most.
+        calibration: how `least_confidence` was found; empty where nothing was.
+    """
+
+    wanted: int
+    offered: int
+    least_confidence: float = 0.0
+    looked_at: int = 0
+    accepted: list[str] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    calibration: dict[str, float] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write `pseudo_labels.json`; `accept_rate` is of those looked at."""
+        rate = len(self.accepted) / self.looked_at if self.looked_at else 0.0
+        (folder / PSEUDO).write_text(json.dumps(vars(self) | {"accept_rate": rate}, indent=1) + "\n", encoding="utf-8")
+
+
+def add_pseudo_labelled(
+    out: Path, config: AdditionConfig, labelled: ImageSet, candidates: ImageSet, teachers: Sequence[Unet]
+) -> None:
+    """Write the labelled set with the candidates' training images whose drawn masks are believed.
+
+    Raises:
+        ManifestError: there are no candidates, or no labelled validation images to calibrate on.
+    """
+    known = {row.image_id for row in labelled.rows("train")}
+    offered = _in_order([row for row in candidates.rows("train") if row.image_id not in known])
+    record = _record(config, labelled, offered)
+    held_out = labelled.rows("validation")
+    if not held_out:
+        raise ManifestError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
+    said = list(opinions(teachers, map(labelled.pixels, held_out)))
+    truth = [labelled.mask(row) for row in held_out]
+    temperature = fit_temperature([opinion.share for opinion in said], truth)
+    sure = [opinion.confidence(temperature) for opinion in said]
+    right = [dice(opinion.mask > 0, mask > 0) for opinion, mask in zip(said, truth, strict=True)]
+    record.least_confidence, reached = least_confidence(sure, right, config.target_dice)
+    accepted = np.array(sure) >= record.least_confidence
+    record.calibration = {
+        "temperature": temperature,
+        "target_dice": config.target_dice,
+        "target_reached": float(reached),
+        "validation_images": float(len(held_out)),
+        "validation_accepted": float(accepted.sum()),
+        "validation_dice_accepted": float(np.array(right)[accepted].mean()) if accepted.any() else 0.0,
+        "validation_dice_all": float(np.mean(right)),
+    }
+
+    def drawn() -> Masked:
+        for row, opinion in zip(offered, opinions(teachers, map(candidates.pixels, offered)), strict=True):
+            yield Picture(row, candidates.pixels(row), opinion.mask), opinion.confidence(temperature)
+
+    _write(out, config, labelled, candidates, record, drawn)
+
+
+def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet) -> None:
+    """Write the labelled set with generated pairs.
+
+    Raises:
+        ManifestError: there are no pairs, or pictures that are not in colour.
+    """
+    offered = _in_order(pairs.rows("train"))
+    record = _record(config, labelled, offered)
+
+    def parted() -> Masked:
+        for row in offered:
+            with Pil.open(pairs.path / row.split / row.file_name) as image:
+                if image.mode != "RGB":
+                    raise ManifestError(f"{row.image_id}: is {image.mode}, not RGB: generate pairs with colour=rgb")
+                pixels, mask = part(np.asarray(image))
+            yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0
+
+    _write(out, config, labelled, pairs, record, parted)
+
+
+def _in_order(rows: Sequence[Image]) -> list[Image]:
+    return sorted(rows, key=lambda row: derive_seed("additions", row.image_id))
+
+
+def _record(config: AdditionConfig, labelled: ImageSet, offered: Sequence[Image]) -> Record:
+    if not offered:
+        raise ManifestError("there are no images to add: all candidates are labelled already, or there are none")
+    return Record(round(config.ratio * len(labelled.rows("train"))), len(offered))
+
+
+def _write(
+    out: Path,
+    config: AdditionConfig,
+    labelled: ImageSet,
+    candidates: ImageSet,
+    record: Record,
+    offered: Callable[[], Masked],
+) -> None:
+    def pictures() -> Iterator[Picture]:
+        yield from labelled.pictures()
+        for picture, confidence in track(offered(), "looked at", total=record.offered):
+            if len(record.accepted) == record.wanted:
+                return
+            assert picture.mask is not None
+            record.looked_at += 1
+            cause = judge(picture.mask, config.gates) if config.filtered else None
+            if config.filtered and cause is None and confidence < record.least_confidence:
+                cause = "disagreement"
+            if cause is not None:
+                record.rejected[cause] += 1
+                continue
+            record.accepted.append(picture.row.image_id)
+            mask = refined(picture.mask) if config.refine else picture.mask
+            yield Picture(picture.row, picture.pixels, mask)
+
+    ImageSet.write(out, pictures(), tainted_by=[*labelled.tainted_by(), *candidates.tainted_by()])
+    record.write(out)

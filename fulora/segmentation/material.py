@@ -1,0 +1,35 @@
+"""What a segmentation network is trained on, read from an image set: pictures and masks, decoded and resized once."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from fulora.data.loaders import load_masks, load_pixels, load_square_masks, load_squares
+from fulora.data.manifest import Image, ImageSet
+from fulora.segmentation.config import UnetConfig
+from fulora.segmentation.train import Pairs
+
+PSEUDO = "pseudo_labels.json"
+"""Of an image set with masks that a model drew: their image ids, among much else."""
+
+
+def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig) -> Pairs:
+    """The pictures and masks of `rows`, marked where they are synthetic or their mask was drawn by a model.
+
+    Raises:
+        ValueError: no rows, or, without `image_size_px`, pictures of several sizes.
+        ManifestError: a row without a mask.
+    """
+    drawn = pseudo_labelled(images)
+    marked = np.array([row.origin == "synthetic" or row.image_id in drawn for row in rows], bool)
+    if cfg.image_size_px is None:
+        return Pairs(load_pixels(images, rows), load_masks(images, rows), marked)
+    size, fit = cfg.image_size_px, cfg.fit
+    return Pairs(load_squares(images, rows, size, fit), load_square_masks(images, rows, size, fit), marked)
+
+
+def pseudo_labelled(images: ImageSet) -> frozenset[str]:
+    """Ids of the images whose masks a model drew."""
+    path = images.path / PSEUDO
+    return frozenset(json.loads(path.read_text(encoding="utf-8"))["accepted"]) if path.is_file() else frozenset()

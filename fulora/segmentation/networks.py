@@ -1,0 +1,162 @@
+"""Networks by name, from segmentation_models_pytorch and MONAI, and the weights that they start from."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from monai.networks import nets
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fulora.data.folded_mobilenet import load_folded
+from fulora.environment import derive_seed
+from fulora.segmentation.config import Architecture, UnetConfig
+
+SHOWN = 3
+BLOCKS = ("unet", "unetplusplus", "manet")
+"""Architectures whose five decoder blocks have the channels of `decoder_channels`."""
+
+SMP: dict[Architecture, Callable[..., nn.Module]] = {
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "manet": smp.MAnet,
+    "linknet": smp.Linknet,
+    "fpn": smp.FPN,
+    "pspnet": smp.PSPNet,
+    "deeplabv3": smp.DeepLabV3,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+    "pan": smp.PAN,
+    "upernet": smp.UPerNet,
+    "segformer": smp.Segformer,
+}
+PLAIN = (64, 128, 256, 512, 1024)
+"""Channels of the plain U-Net (Ronneberger et al. 2015) that MONAI's networks have here."""
+
+DIVISOR = 32
+"""Height and width that every network here can halve: five times."""
+
+
+class UnetFileError(ValueError):
+    """A network, or the file it starts from, that cannot be had."""
+
+
+def build_network(cfg: UnetConfig) -> nn.Module:
+    """The network of a config; what is random in it depends on `cfg.seed` alone.
+
+    Raises:
+        UnetFileError: an encoder that segmentation_models_pytorch does not know, or that its decoder cannot use.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("unet", cfg.seed))
+        net: nn.Module = _monai(cfg) if cfg.encoder == "none" else _smp(cfg)
+        return net
+
+
+def _smp(cfg: UnetConfig) -> nn.Module:
+    if not cfg.encoder.startswith("tu-") and cfg.encoder not in (known := smp.encoders.get_encoder_names()):
+        near = ", ".join(get_close_matches(cfg.encoder, known, n=SHOWN, cutoff=0.4)) or "resnet18, efficientnet-b0"
+        raise UnetFileError(
+            f"encoder={cfg.encoder}: segmentation_models_pytorch has no such encoder; near it are {near}, and any of "
+            "timm's as tu-NAME"
+        )
+    blocks: dict[str, Any] = {"decoder_channels": cfg.decoder_channels} if cfg.architecture in BLOCKS else {}
+    try:
+        return SMP[cfg.architecture](
+            cfg.encoder,
+            encoder_weights="imagenet" if cfg.encoder_weights == "imagenet" else None,
+            in_channels=cfg.in_channels,
+            classes=cfg.classes,
+            **blocks,
+        )
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise UnetFileError(f"architecture={cfg.architecture} with encoder={cfg.encoder}: {error}") from error
+
+
+def _monai(cfg: UnetConfig) -> Any:
+    shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.classes}
+    match cfg.architecture:
+        case "monai_basic_unet":
+            return nets.BasicUNet(**shape, features=(*PLAIN, 64), act="relu", norm=("batch", {}))
+        case "monai_attention_unet":
+            return nets.AttentionUnet(**shape, channels=PLAIN, strides=(2, 2, 2, 2))
+        case "monai_segresnet":
+            return nets.SegResNet(**shape, init_filters=16)
+        case _:
+            kernels, strides = (3,) * len(PLAIN), (1, *(2,) * (len(PLAIN) - 1))
+            return nets.DynUNet(**shape, kernel_size=kernels, strides=strides, upsample_kernel_size=strides[1:])
+
+
+def load_start(net: nn.Module, cfg: UnetConfig, path: Path) -> None:
+    """Put the weights of a local file into a network.
+
+    A file for three colours serves a network of one gray channel: its first convolution's weights are summed.
+
+    Raises:
+        UnetFileError: the file cannot be read, or does not fit.
+        EncoderFileError: likewise, of `encoder_weights=imagenet_folded`.
+    """
+    if cfg.encoder_weights == "imagenet_folded":
+        load_folded(net.get_submodule("encoder"), path)
+        return
+    state = _read_state(path)
+    if cfg.encoder_weights == "file":
+        of_encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
+        _load(net.get_submodule("encoder"), of_encoder or state, path, cfg.encoder)
+    else:
+        own = net.state_dict()
+        head = {key for key in own if key.startswith("segmentation_head.")}
+        kept = {key: value for key, value in state.items() if key not in head or value.shape == own[key].shape}
+        _load(net, {**{key: own[key] for key in head - kept.keys()}, **kept}, path, cfg.architecture)
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    own = module.state_dict()
+    state = {key: _as_gray(value, own[key]) if key in own else value for key, value in state.items()}
+    wrong = [
+        *(f"{key} is missing" for key in own if key not in state),
+        *(f"{key} is unknown" for key in state if key not in own),
+        *(
+            f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}"
+            for key, value in state.items()
+            if key in own and value.shape != own[key].shape
+        ),
+    ]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise UnetFileError(f"{path}: not weights of {name}: {'; '.join(wrong[:SHOWN])}{more}")
+    module.load_state_dict(state)
+
+
+def _as_gray(value: Tensor, own: Tensor) -> Tensor:
+    """Weights of a first convolution of three colours, for one channel that stands for all three."""
+    colours = value.dim() == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
+    return value.sum(dim=1, keepdim=True) if colours else value
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
+        raise UnetFileError(f"{path}: cannot be read as .safetensors or as a .pth of weights alone: {error}") from error
+    except Exception as error:  # the unpickler's own, which it does not share
+        raise UnetFileError(f"{path}: holds more than weights, or is damaged: {error}") from error
+    state = found.get("state_dict", found) if isinstance(found, dict) else {}
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UnetFileError(f"{path}: holds no state dict: a file of names and tensors is needed")
+    return state
+
+
+def encoder_statistics(cfg: UnetConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, from 0 to 1, of what the encoder's weights were trained with; one a channel."""
+    if cfg.statistics == "unit":
+        return (0.0,) * cfg.in_channels, (1.0,) * cfg.in_channels
+    if cfg.encoder_weights in ("none", "imagenet_folded"):
+        return (0.5,) * cfg.in_channels, (0.5,) * cfg.in_channels
+    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    if cfg.in_channels == 1:
+        return (sum(means) / 3,), (sum(deviations) / 3,)
+    return means, deviations

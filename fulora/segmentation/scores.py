@@ -1,0 +1,220 @@
+"""Scores of segmentation arms with patient-clustered intervals, and arms against a baseline. Torch-free.
+
+A failure never drops out of a mean: an empty mask has the worst overlap and the image diagonal as its distance. A head
+or an angle that could not be measured has no error; how many those are is a score of its own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from pydantic import Field, PositiveInt
+
+from fulora.config import Config
+from fulora.data.results import Measurement, Protocol, Role, Score
+from fulora.metrics.paired_tests import holm, seeds_test
+from fulora.metrics.statistics import Interval, cluster_bootstrap, sign_flip_test, weighted_bootstrap
+from fulora.metrics.weighted_scores import Values, Weights, mean
+
+OVERLAPS = {"dice": "Dice", "iou": "IoU", "nsd": "NSD"}
+DISTANCES = {"hd": "HD", "hd95": "HD95", "assd": "ASSD"}
+MEASURED = {"hc": "HC", "aop": "AoP"}
+OVER_SEEDS = "over images, then the mean over seeds"
+COMPARED = ("Dice", "Dice, all", "HC ADF", "AoP ADF", "challenge S")
+
+
+class MaskScoreConfig(Config):
+    """How intervals are drawn, and which arms are compared.
+
+    Attributes:
+        draws, level, seed: of the bootstrap over patients and training seeds.
+        permutations: of patients in each test.
+        declared: an arm and its baseline: the one comparison that was declared before the run.
+        pairs: further ones, an arm and its baseline each; their p-values are adjusted by Holm.
+    """
+
+    draws: PositiveInt = 2000
+    level: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = 0
+    permutations: PositiveInt = 9999
+    declared: tuple[str, str] | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity of an arm.
+
+    Attributes:
+        values: of every training seed and image; NaN where it could not be measured.
+        quantiles: names of quantiles that are told beside the mean.
+    """
+
+    name: str
+    unit: str
+    protocol: Protocol
+    values: Float[np.ndarray, "seeds n"]
+    note: str = ""
+    quantiles: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MaskArm:
+    """What was measured of one arm: its columns, and whom the images show, each on its own images."""
+
+    name: str
+    columns: tuple[Column, ...]
+    images: Mapping[str, tuple[str, ...]]
+    patients: Mapping[str, Shaped[np.ndarray, " n"]]
+    sites: Mapping[str, Shaped[np.ndarray, " n"]]
+
+    def column(self, name: str) -> Column | None:
+        """The column of a name, where there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+def read_arm(name: str, seeds: Sequence[Sequence[Measurement]]) -> MaskArm:
+    """The arm of some training seeds' measurements.
+
+    Raises:
+        ValueError: the seeds measure other images.
+    """
+    kinds = list(dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]))
+    columns: list[Column] = []
+    images, patients, sites = {}, {}, {}
+    alone = len({row.structure for row in seeds[0]}) == 1
+    for quantity, structure, unit in kinds:
+        tables = [
+            [row for row in rows if (row.quantity, row.structure, row.unit) == (quantity, structure, unit)]
+            for rows in seeds
+        ]
+        ids = tuple(row.image_id for row in tables[0])
+        if any(tuple(row.image_id for row in rows) != ids for rows in tables):
+            raise ValueError(f"arm {name!r}: its training seeds measure different images; give one test set")
+        suffix = "" if alone or quantity in (*MEASURED, "psfhs_s") else f", {structure}"
+        for column in _columns(quantity, suffix, unit, tables):
+            columns.append(column)
+            images[column.name] = ids
+            patients[column.name] = np.array([row.patient_key for row in tables[0]])
+            sites[column.name] = np.array([row.site for row in tables[0]])
+    return MaskArm(name, tuple(columns), images, patients, sites)
+
+
+def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Measurement]]) -> Iterator[Column]:
+    values = np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables])
+    if quantity in OVERLAPS | DISTANCES:
+        empty = np.array([[bool(row.failure) for row in rows] for rows in tables])
+        note = f"mean over images; {int(empty.sum())} empty predictions over all seeds count as the worst value"
+        worst = {"5th percentile": 5.0} if quantity in OVERLAPS else {"95th percentile": 95.0}
+        told = {"median": 50.0, **worst} if quantity in ("dice", "hd95") else {}
+        in_pixels = " (px)" if unit == "px" and quantity in DISTANCES else ""
+        yield Column((OVERLAPS | DISTANCES)[quantity] + suffix + in_pixels, unit, "segmentation", values, note, told)
+        if quantity == "dice":
+            yield Column(f"failures{suffix}", "1", "segmentation", empty.astype(float), "share of empty predictions")
+    elif quantity in MEASURED:
+        name = MEASURED[quantity]
+        errors = values - np.array([[row.reference or np.nan for row in rows] for rows in tables])
+        lost = np.isnan(errors)
+        note = f"{int((~lost).sum())} of {lost.size} measured, over all seeds"
+        yield Column(f"{name} bias", unit, "biometry", errors, f"measured minus reference; {note}")
+        yield Column(f"{name} ADF", unit, "biometry", np.abs(errors), note, {"95th percentile": 95.0})
+        yield Column(f"{name} failures", "1", "biometry", lost.astype(float), "share without a measurement")
+    elif quantity == "psfhs_s":
+        yield Column("challenge S", "1", "segmentation", values, "the organisers' score, failures as they count them")
+
+
+def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
+    """Mean of every column over images and training seeds, and some quantiles, each with its interval."""
+    found = []
+    for column in arm.columns:
+        if np.isnan(column.values).all(axis=1).any():
+            continue  # a seed that measured nothing: the failures say so
+        patients, sites = arm.patients[column.name], arm.sites[column.name]
+        interval = weighted_bootstrap(
+            [partial(_mean_of_known, values) for values in column.values], patients, strata=sites,
+            draws=config.draws, seed=config.seed, level=config.level,
+        )  # fmt: skip
+        found.append(_score(arm, column, column.name, column.note, interval))
+        for name, level in column.quantiles.items():
+            interval = cluster_bootstrap(
+                partial(_quantile, column.values, level), patients, strata=sites,
+                draws=config.draws, seed=config.seed, level=config.level,
+            )  # fmt: skip
+            found.append(_score(arm, column, f"{column.name}, {name}", OVER_SEEDS, interval))
+    return found
+
+
+def _mean_of_known(values: Float[np.ndarray, " n"], weights: Weights) -> Values:
+    known = ~np.isnan(values)
+    return mean(values[known], weights[:, known])
+
+
+def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np.ndarray, " m"]) -> float:
+    return float(np.nanpercentile(values[:, images], level, axis=1).mean())
+
+
+def _score(arm: MaskArm, column: Column, name: str, note: str, interval: Interval) -> Score:
+    return Score.of(
+        interval,
+        name=name,
+        arm=arm.name,
+        unit=column.unit,
+        protocol=column.protocol,
+        n_seeds=len(column.values),
+        note=note,
+    )
+
+
+def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Score]:
+    """Every pair of the config in each compared column that both arms have; the declared pair first.
+
+    p is the larger of a sign-flip test over patients and, with three training seeds or more, a paired t test over
+    seeds. Of each column, the p-values of the pairs that were not declared are adjusted by Holm.
+    """
+    declared = [config.declared] if config.declared else []
+    pairs = [pair for pair in dict.fromkeys((*declared, *config.pairs)) if set(pair) <= set(arms)]
+    found = []
+    for name in COMPARED:
+        rows = [row for pair in pairs if (row := _difference(arms[pair[0]], arms[pair[1]], name, config)) is not None]
+        tested = [row for row in rows if row.role == "exploratory" and row.p is not None]
+        adjusted = dict(zip([row.arm for row in tested], holm([row.p or 0.0 for row in tested]), strict=True))
+        for row in rows:
+            over = f"; p adjusted by Holm over {len(tested)}" if row.arm in adjusted else ""
+            update = {"p_holm": adjusted.get(row.arm), "note": row.note + over}
+            found.append(row.model_copy(update=update))
+    return found
+
+
+def _difference(ours: MaskArm, other: MaskArm, name: str, config: MaskScoreConfig) -> Score | None:
+    mine, theirs = ours.column(name), other.column(name)
+    if mine is None or theirs is None:
+        return None
+    if ours.images[name] != other.images[name] or mine.values.shape != theirs.values.shape:
+        raise ValueError(
+            f"{ours.name} and {other.name} cannot be paired: they must measure the same images with as many seeds"
+        )
+    known = ~np.isnan(mine.values - theirs.values).any(axis=0)
+    patients, sites = ours.patients[name][known], ours.sites[name][known]
+    if len(np.unique(patients)) < 2:
+        return None
+    gains = (mine.values - theirs.values)[:, known]
+    interval = weighted_bootstrap(
+        [partial(mean, gain) for gain in gains], patients, strata=sites,
+        draws=config.draws, seed=config.seed, level=config.level,
+    )  # fmt: skip
+    over_patients = sign_flip_test(
+        theirs.values[:, known].mean(axis=0), mine.values[:, known].mean(axis=0), patients,
+        draws=config.permutations, seed=config.seed,
+    )  # fmt: skip
+    over_seeds = seeds_test(gains.mean(axis=1).tolist())
+    role: Role = "declared" if (ours.name, other.name) == config.declared else "exploratory"
+    said = [
+        f"{int(known.sum())} of {len(known)} images that all have",
+        f"sign flip of patients {over_patients:.4f}",
+    ]
+    said += [] if over_seeds is None else [f"paired t test over seeds {over_seeds:.4f}: p is the larger"]
+    made = _score(ours, mine, f"{name}, {ours.name} minus {other.name}", "; ".join(said), interval)
+    p = max(over_patients, over_seeds or 0.0)
+    return made.model_copy(update={"arm": f"{ours.name} - {other.name}", "role": role, "p": p})

@@ -1,0 +1,26 @@
+"""Add images without masks to labelled ones, with masks that an ensemble draws on them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fulora.data.manifest import ImageSet
+from fulora.data.weights import UnetWeights
+from fulora.segmentation.gates import AdditionConfig
+from fulora.stage import stage
+
+
+@stage(version=1)
+def pseudo_label(
+    out: Path, config: AdditionConfig, labelled: ImageSet, candidates: ImageSet, teachers: Sequence[UnetWeights]
+) -> ImageSet:
+    """The labelled set and, in its training split, candidates with drawn masks; `pseudo_labels.json` tells of each.
+
+    Args:
+        candidates: whose training images are drawn on, those of `labelled` aside.
+        teachers: trained on the training images of `labelled` and nothing else.
+    """
+    from fulora.segmentation.additions import add_pseudo_labelled
+    from fulora.segmentation.model import load_unet
+
+    add_pseudo_labelled(out, config, labelled, candidates, [load_unet(teacher.path) for teacher in teachers])
+    return ImageSet(out, "")

@@ -1,0 +1,20 @@
+"""Add generated pairs to labelled images: each picture comes with its mask, in its red channel."""
+
+from pathlib import Path
+
+from fulora.data.manifest import ImageSet
+from fulora.segmentation.gates import AdditionConfig
+from fulora.stage import stage
+
+
+@stage(version=1)
+def split_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet) -> ImageSet:
+    """The labelled set and, in its training split, generated images with the masks drawn with them.
+
+    Args:
+        pairs: generated in colour, by a LoRA that was trained with `mask_channel`.
+    """
+    from fulora.segmentation.additions import add_pairs
+
+    add_pairs(out, config, labelled, pairs)
+    return ImageSet(out, "")
