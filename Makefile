@@ -9,8 +9,9 @@ READY := $(VENV)/ready
 demo: $(READY)  ## the whole study on phantoms, on a CPU, offline
 	$(BIN)/fulora run demo
 
-test: $(READY) check  ## everything CI runs
-	$(BIN)/python -m pytest
+test: $(READY) check  ## everything CI runs: on all cores, then what needs the machine for itself
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: $(READY)  ## linter, types, import contracts
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def add_pseudo_labelled(
     """
     known = {row.image_id for row in labelled.rows("train")}
     offered = _in_order([row for row in candidates.rows("train") if row.image_id not in known])
-    record = _record(config, labelled, offered)
+    record = _record(config, offered)
     held_out = labelled.rows("validation")
     if not held_out:
         raise ManifestError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
@@ -92,7 +92,7 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
         ManifestError: there are no pairs, or pictures that are not in colour.
     """
     offered = _in_order(pairs.rows("train"))
-    record = _record(config, labelled, offered)
+    record = _record(config, offered)
 
     def parted() -> Masked:
         for row in offered:
@@ -109,10 +109,10 @@ def _in_order(rows: Sequence[Image]) -> list[Image]:
     return sorted(rows, key=lambda row: derive_seed("additions", row.image_id))
 
 
-def _record(config: AdditionConfig, labelled: ImageSet, offered: Sequence[Image]) -> Record:
+def _record(config: AdditionConfig, offered: Sequence[Image]) -> Record:
     if not offered:
         raise ManifestError("there are no images to add: all candidates are labelled already, or there are none")
-    return Record(round(config.ratio * len(labelled.rows("train"))), len(offered))
+    return Record(config.images, len(offered))
 
 
 def _write(

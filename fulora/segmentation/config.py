@@ -92,6 +92,7 @@ class UnetConfig(Config):
         lora_rank: of `strategy: lora`; its alpha is the same.
         loss: cross-entropy plus soft Dice, or cross-entropy alone (binary for one class).
         deep_supervision: the loss also of predictions from d1, d2 and d3, each half the weight of the finer (U-Net).
+        epochs: passes over the training images instead of `steps`: more images then take more steps.
         ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
         augmentation: of training images; see `fulora.segmentation.augment`.
         synthetic_weight: weight of synthetic and pseudo-labelled images in the loss.
@@ -117,6 +118,7 @@ class UnetConfig(Config):
     loss: Literal["dice_ce", "ce"] = "dice_ce"
     deep_supervision: bool = False
     steps: PositiveInt = 1000
+    epochs: PositiveInt | None = None
     batch_size: int = Field(default=16, ge=2)
     learning_rate: PositiveFloat = 1e-3
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -132,6 +134,12 @@ class UnetConfig(Config):
     seed: int = 0
     checkpoint_every: Annotated[PositiveInt, Runtime] = 200
     device: Annotated[str, Runtime] = "auto"
+
+    def of(self, images: int) -> "UnetConfig":
+        """The config with the steps that so many training images take."""
+        if self.epochs is None:
+            return self
+        return self.model_copy(update={"steps": self.epochs * -(-images // self.batch_size)})
 
     @model_validator(mode="after")
     def _start_fits_strategy(self) -> "UnetConfig":

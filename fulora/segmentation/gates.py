@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveInt
 
 from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask
 from fulora.config import Config
@@ -33,7 +33,7 @@ class AdditionConfig(Config):
     """Which generated or unlabelled images are added to labelled ones.
 
     Attributes:
-        ratio: images added per labelled training image, at most.
+        images: how many are added, at most.
         filtered: only those whose mask passes the gates (and of which, if a model drew it, it is sure enough); else the
             first ones.
         gates: limits of a head's mask.
@@ -42,7 +42,7 @@ class AdditionConfig(Config):
             that are accepted have this mean Dice.
     """
 
-    ratio: PositiveFloat = 2.0
+    images: PositiveInt = 100
     filtered: bool = True
     gates: GateConfig = Field(default_factory=GateConfig)
     refine: bool = True

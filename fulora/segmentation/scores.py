@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from fulora.config import Config
 from fulora.data.results import Measurement, Protocol, Role, Score
@@ -35,10 +35,10 @@ class MaskScoreConfig(Config):
         pairs: further ones, an arm and its baseline each; their p-values are adjusted by Holm.
     """
 
-    draws: PositiveInt = 2000
+    draws: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
-    permutations: PositiveInt = 9999
+    permutations: int = Field(default=9999, ge=100)
     declared: tuple[str, str] | None = None
     pairs: tuple[tuple[str, str], ...] = ()
 

@@ -39,7 +39,5 @@ class SideOutputs(nn.Module):
         return made
 
 
-def _keep(
-    found: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-) -> None:
+def _keep(found: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     found[number] = output

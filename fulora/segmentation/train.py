@@ -125,6 +125,7 @@ def fit(
     check_pairs(cfg, training, "training")
     if validation is not None:
         check_pairs(cfg, validation, "validation")
+    given, cfg = cfg, cfg.of(len(training.images))
     device = pick_device(cfg.device)
     pixels, labels = torch.tensor(training.images, device=device), torch.tensor(training.masks, device=device)
     marked = torch.tensor(np.zeros(len(pixels), bool) if training.marked is None else training.marked)
@@ -155,7 +156,7 @@ def fit(
     if best.state:
         unet.load_state_dict(best.state)
     merge_adapters(unet.net)
-    save_unet(out, cfg, unet.net.state_dict())
+    save_unet(out, given, unet.net.state_dict())
     remove_checkpoint(out)
 
 

@@ -75,7 +75,7 @@ def test_a_config_names_its_study(tmp_path: Path) -> None:
         (tmp_path / "x.yaml").write_text(text)
         with pytest.raises(
             ConfigError,
-            match=rf"x\.yaml: study: must be one of fu_lora, lora_training, curation, pretraining \(given: {given}\)",
+            match=rf"x\.yaml: study: must be one of fu_lora, segmentation, lora_training, curation, pretraining \(given: {given}\)",
         ):
             load(str(tmp_path / "x.yaml"))
 
@@ -100,7 +100,7 @@ HC18 = "{kind: hc18, role: train+validation+test}"
             "source 1 sh",
         ),
         ("planes.sources=[{kind: lora_planes, role: train+validation}]", "no source has the role test"),
-        ("segmentation.heads.sources=[{kind: lora_planes}]", r"source 0 \(lora_planes\) has no head masks"),
+        ("segmentation.heads.sources=[{kind: lora_planes}]", r"source 0 \(lora_planes\) has no masks"),
         ("segmentation.heads.sources=[{kind: hc18}]", "no source has the role validation or test"),
         (
             "backbone.images.sources=[{kind: hc18}, {kind: african_planes}]",

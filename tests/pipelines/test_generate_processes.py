@@ -28,6 +28,9 @@ MANY = ("generate", "--plane", "brain", "--count", "30", "--seed", "1", *QUICK, 
 """Fifteen shards, some six seconds of drawing on one core."""
 
 
+pytestmark = pytest.mark.alone
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process draws."""

@@ -24,7 +24,7 @@ from fulora.diffusion.recipe import BackboneUsed
 from fulora.diffusion.shards import shards_of
 from fulora.stage import read_record
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.alone]
 
 MANY = ("generate", "--plane", "brain", "--plane", "femur", "--count", "14", "--seed", "5", *QUICK, "steps=6")
 """Fourteen shards, some six seconds of drawing on one core."""

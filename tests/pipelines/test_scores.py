@@ -1,4 +1,4 @@
-"""Scores of made-up predictions and measurements: a perfect arm, a guessing one, and failures that are counted."""
+"""Scores of made-up predictions: a perfect arm, a guessing one, and others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +11,6 @@ from fulora.classification.scores import read_arm
 from fulora.data.labels import PLANES
 from fulora.data.results import (
     FACTS,
-    Measurement,
-    Measurements,
     Prediction,
     PredictionFacts,
     Predictions,
@@ -22,7 +20,6 @@ from fulora.data.results import (
     write_table,
 )
 from pipelines.stages.score import score
-from pipelines.stages.score_heads import score_heads
 
 CONFIG = ScoreConfig(draws=100, permutations=999)
 PATIENTS, PER_PATIENT = 40, 5
@@ -207,93 +204,6 @@ def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         scored(tmp_path / name, {"real": "guess", "hybrid": "perfect"})
     assert (tmp_path / "a/out/table.jsonl").read_bytes() == (tmp_path / "b/out/table.jsonl").read_bytes()
-
-
-# --- heads
-
-
-def head(
-    number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = ""
-) -> Measurement:
-    unit = "mm" if quantity in ("hc", "hd95") else "1"
-    about = {"image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
-    values = {"quantity": quantity, "unit": unit, "value": value, "reference": reference, "failure": failure}
-    return Measurement.model_validate(about | values)
-
-
-def heads_scored(folder: Path, measurements: Sequence[Measurement]) -> dict[str, Score]:
-    (folder / "given").mkdir()
-    (folder / "out").mkdir()
-    write_table(folder / "given", measurements)
-    score_heads.function(folder / "out", CONFIG, Measurements(folder / "given", "f"))
-    return {row.name: row for row in Scores(folder / "out", "").rows()}
-
-
-def measured(errors_mm: Sequence[float | None]) -> list[Measurement]:
-    """One image an error; None is a head that could not be measured."""
-    rows = []
-    for number, error in enumerate(errors_mm):
-        failure = "empty_mask" if error is None else ""
-        rows += [
-            head(number, "dice", 0.0 if error is None else 0.9, failure=failure),
-            head(number, "iou", 0.0 if error is None else 0.8, failure=failure),
-            head(number, "hd95", 99.0 if error is None else 2.0, failure=failure),
-            head(number, "hc", None if error is None else 170.0 + error, 170.0, failure),
-        ]
-    return rows
-
-
-def test_failures_are_counted_and_never_dropped(tmp_path: Path) -> None:
-    found = heads_scored(tmp_path, measured([2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]))
-    assert set(found) == {"dice", "iou", "hd95", "HC failures", "HC bias", "HC mean absolute error"}
-    assert found["dice"].value == pytest.approx(0.9 * 6 / 8)
-    assert found["iou"].value == pytest.approx(0.8 * 6 / 8)
-    assert found["hd95"].value == pytest.approx((2 * 6 + 99 * 2) / 8)
-    assert "2 empty predictions count as the worst value" in found["dice"].note
-    assert found["HC failures"].value == 2 / 8
-    assert found["HC bias"].value == pytest.approx(12 / 6)
-    assert found["HC mean absolute error"].value == pytest.approx(16 / 6)
-    assert "6 of 8 heads measured" in found["HC bias"].note
-
-
-def test_head_scores_say_what_they_were_computed_from(tmp_path: Path) -> None:
-    found = heads_scored(tmp_path, measured([2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]))
-    assert {name: row.unit for name, row in found.items()} == {
-        "dice": "1", "iou": "1", "hd95": "mm", "HC failures": "1", "HC bias": "mm", "HC mean absolute error": "mm",
-    }  # fmt: skip
-    assert {row.arm for row in found.values()} == {"U-Net"}
-    assert found["dice"].protocol == "segmentation"
-    assert found["HC bias"].protocol == "biometry"
-    assert (found["dice"].n_images, found["dice"].n_patients) == (8, 4)
-    assert (found["HC bias"].n_images, found["HC bias"].n_patients) == (6, 4)
-    for row in found.values():
-        assert row.low is not None
-        assert row.high is not None
-        assert row.low <= row.value <= row.high
-
-
-def test_when_all_heads_fail_there_is_no_bias(tmp_path: Path) -> None:
-    found = heads_scored(tmp_path, measured([None] * 4))
-    assert set(found) == {"dice", "iou", "hd95", "HC failures"}
-    assert found["HC failures"].value == 1.0
-    assert "4 empty predictions" in found["dice"].note
-
-
-def test_without_reference_circumferences_there_are_only_overlaps(tmp_path: Path) -> None:
-    rows = [row for row in measured([1.0, 2.0, 3.0, 4.0]) if row.quantity != "hc"]
-    assert set(heads_scored(tmp_path, rows)) == {"dice", "iou", "hd95"}
-
-
-def test_pixels_and_millimetres_are_never_averaged(tmp_path: Path) -> None:
-    rows = measured([1.0, 2.0, 3.0, 4.0])
-    rows = [
-        row.model_copy(update={"unit": "px", "value": 40.0}) if row.quantity == "hd95" and row.image_id == "i0" else row
-        for row in rows
-    ]
-    heads_scored(tmp_path, rows)
-    found = [row for row in Scores(tmp_path / "out", "").rows() if row.name == "hd95"]
-    assert [(row.unit, row.value, row.n_images) for row in found] == [("mm", 2.0, 3), ("px", 40.0, 1)]
-    assert found[1].low is None
 
 
 def test_the_declared_contrast_is_the_configs_and_others_are_exploratory(tmp_path: Path) -> None:

@@ -137,6 +137,13 @@ def test_the_last_steps_see_only_real_images() -> None:
     assert everything_drawn <= set(range(6))
 
 
+def test_epochs_take_as_many_steps_as_the_images_need(tmp_path: Path) -> None:
+    cfg = SMALL.model_copy(update={"epochs": 2, "batch_size": 2})
+    train.fit(tmp_path, cfg, train.Pairs(*ellipses(5, seed=6)))
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2 * 3
+    assert load_unet(tmp_path).cfg.epochs == 2
+
+
 def test_synthetic_images_weigh_what_the_config_says(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=6)
     losses = []

@@ -1,0 +1,204 @@
+"""Measurements of masks and their scores: failures are counted, arms are compared, figures equal outside ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from scipy import stats
+
+from fulora.data.manifest import Image
+from fulora.data.results import Measurement, Score
+from fulora.metrics.psfhs_challenge import aggregate, score_pair
+from fulora.segmentation.measurements import measured
+from fulora.segmentation.scores import MaskScoreConfig, arm_scores, comparisons, read_arm
+
+CONFIG = MaskScoreConfig(draws=100, permutations=999)
+FIXTURE = Path(__file__).parents[4] / "shared" / "data" / "psfhs_metric_fixture"
+
+
+def row(number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = "") -> Measurement:  # fmt: skip  # noqa: E501
+    unit = "mm" if quantity in ("hc", "hd95") else "1"
+    about = {"image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
+    values = {"quantity": quantity, "unit": unit, "value": value, "reference": reference, "failure": failure}
+    return Measurement.model_validate(about | values)
+
+
+def heads(errors_mm: Sequence[float | None], dice: float = 0.9) -> list[Measurement]:
+    """One image an error; None is a head that could not be measured."""
+    rows = []
+    for number, error in enumerate(errors_mm):
+        failure = "empty_mask" if error is None else ""
+        rows += [
+            row(number, "dice", 0.0 if error is None else dice, failure=failure),
+            row(number, "iou", 0.0 if error is None else 0.8, failure=failure),
+            row(number, "hd95", 99.0 if error is None else 2.0, failure=failure),
+            row(number, "hc", None if error is None else 170.0 + error, 170.0, failure),
+        ]
+    return rows
+
+
+def scored(*seeds: list[Measurement]) -> dict[str, Score]:
+    return {item.name: item for item in arm_scores(read_arm("U-Net", seeds), CONFIG)}
+
+
+ERRORS = [2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]
+
+
+def test_failures_are_counted_and_never_dropped() -> None:
+    found = scored(heads(ERRORS))
+    assert found["Dice"].value == pytest.approx(0.9 * 6 / 8)
+    assert found["Dice, median"].value == pytest.approx(0.9)
+    assert found["Dice, 5th percentile"].value == 0.0
+    assert found["IoU"].value == pytest.approx(0.8 * 6 / 8)
+    assert found["HD95"].value == pytest.approx((2 * 6 + 99 * 2) / 8)
+    assert found["HD95, 95th percentile"].value == 99.0
+    assert found["failures"].value == found["HC failures"].value == 2 / 8
+    assert "2 empty predictions over all seeds count as the worst value" in found["Dice"].note
+    assert found["HC bias"].value == pytest.approx(12 / 6)
+    assert found["HC ADF"].value == pytest.approx(16 / 6)
+    assert "6 of 8 measured" in found["HC bias"].note
+
+
+def test_scores_say_what_they_were_computed_from() -> None:
+    found = scored(heads(ERRORS), heads([error and error + 1 for error in ERRORS]))
+    assert {found[name].unit for name in ("HC bias", "HC ADF", "HD95")} == {"mm"}
+    assert {found[name].unit for name in ("Dice", "IoU", "failures", "HC failures")} == {"1"}
+    assert found["Dice"].protocol == "segmentation"
+    assert found["HC bias"].protocol == "biometry"
+    assert all(
+        (item.n_images, item.n_patients, item.n_seeds, item.arm) == (8, 4, 2, "U-Net") for item in found.values()
+    )
+    for item in found.values():
+        if item.low is not None and item.high is not None:
+            assert item.low <= item.value <= item.high
+
+
+def test_when_all_heads_fail_there_is_no_error_but_failures() -> None:
+    found = scored(heads([None] * 4))
+    assert "HC bias" not in found
+    assert found["HC failures"].value == 1.0
+
+
+def test_seeds_of_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="its training seeds measure different images"):
+        read_arm("a", [heads([1.0, 2.0]), heads([1.0, 2.0, 3.0])])
+
+
+def test_pixels_and_millimetres_are_never_averaged() -> None:
+    rows = heads([1.0, 2.0, 3.0, 4.0])
+    place = next(i for i, item in enumerate(rows) if (item.quantity, item.image_id) == ("hd95", "i0"))
+    rows[place] = rows[place].model_copy(update={"unit": "px", "value": 40.0})
+    found = scored(rows)
+    assert (found["HD95"].unit, found["HD95"].value, found["HD95"].n_images) == ("mm", 2.0, 3)
+    assert (found["HD95 (px)"].unit, found["HD95 (px)"].value, found["HD95 (px)"].n_images) == ("px", 40.0, 1)
+
+
+def noisy(shift: float, seed: int, count: int = 40) -> list[Measurement]:
+    random = np.random.default_rng(seed)
+    return [row(number, "dice", float(0.8 + shift + 0.02 * random.standard_normal())) for number in range(count)]
+
+
+def test_arms_are_compared_on_patients_and_seeds() -> None:
+    arms = {
+        "better": read_arm("better", [noisy(0.05, seed) for seed in (1, 2, 3)]),
+        "same": read_arm("same", [noisy(0.0, seed) for seed in (4, 5, 6)]),
+        "base": read_arm("base", [noisy(0.0, seed) for seed in (7, 8, 9)]),
+    }
+    config = CONFIG.model_copy(update={"declared": ("better", "base"), "pairs": (("same", "base"), ("gone", "base"))})
+    found = {item.arm: item for item in comparisons(arms, config)}
+    assert set(found) == {"better - base", "same - base"}
+    better, same = found["better - base"], found["same - base"]
+    assert (better.role, same.role) == ("declared", "exploratory")
+    assert better.value == pytest.approx(0.05, abs=0.01)
+    gains = [
+        np.mean([a.value - b.value for a, b in zip(noisy(0.05, s), noisy(0.0, t), strict=True)])  # type: ignore[operator]
+        for s, t in ((1, 7), (2, 8), (3, 9))
+    ]
+    assert better.p == pytest.approx(max(stats.ttest_1samp(gains, 0).pvalue, 0.001))
+    assert better.p_holm is None
+    assert same.p_holm == same.p
+    assert (same.low or 0) < 0 < (same.high or 0)
+
+
+def test_arms_that_cannot_be_paired_are_refused() -> None:
+    arms = {"a": read_arm("a", [noisy(0, 1)]), "b": read_arm("b", [noisy(0, 1), noisy(0, 2)])}
+    with pytest.raises(ValueError, match="a and b cannot be paired"):
+        comparisons(arms, CONFIG.model_copy(update={"pairs": (("a", "b"),)}))
+
+
+# --- what is measured of one mask
+
+
+def image(plane: str, **changes: object) -> Image:
+    about = {
+        "file_name": "x.png", "image_id": "x", "plane": plane, "split": "test", "origin": "real", "source": "s",
+        "site": "A", "patient": "1", "width": 200, "height": 160, "sha256": "",
+    }  # fmt: skip
+    return Image.model_validate(about | changes)
+
+
+def ellipse(shape: tuple[int, int], *axes: float, label: int = 1, angle: float = 0.0, at: tuple[int, int] = (100, 80)) -> np.ndarray:  # fmt: skip  # noqa: E501
+    mask = np.zeros(shape, np.uint8)
+    cv2.ellipse(mask, (at, (2 * axes[0], 2 * axes[1]), angle), label, -1)
+    return mask
+
+
+def test_a_head_is_measured_in_mm() -> None:
+    truth, drawn = ellipse((160, 200), 60, 45), ellipse((160, 200), 58, 45)
+    about = image("brain", pixel_size_mm=0.5, hc_mm=165.8)
+    found = {(item.structure, item.quantity): item for item in measured(about, drawn, truth)}
+    assert {structure for structure, _ in found} == {"head"}
+    dice = 2 * (truth & drawn).sum() / (truth.sum() + drawn.sum())
+    assert found["head", "dice"].value == pytest.approx(dice)
+    assert found["head", "hd"].unit == "mm"
+    assert found["head", "hd"].value == pytest.approx(1.0, abs=0.5)  # two pixels of half a millimetre
+    assert found["head", "hc"].value == pytest.approx(2 * np.pi * np.sqrt((58**2 + 45**2) / 2) * 0.5, rel=0.02)
+    inside = {item.quantity: item for item in measured(about, drawn, truth, inset_px=2.0)}
+    assert (found["head", "hc"].value or 0) - (inside["hc"].value or 0) == pytest.approx(2 * np.pi, rel=0.01)
+
+
+def test_an_empty_mask_keeps_every_row() -> None:
+    truth = ellipse((160, 200), 60, 45)
+    about = image("brain", pixel_size_mm=0.5, hc_mm=165.8)
+    found = {item.quantity: item for item in measured(about, np.zeros_like(truth), truth)}
+    assert found["dice"].value == 0
+    assert found["hd"].value == pytest.approx(0.5 * np.hypot(160, 200))
+    assert found["hc"].value is None
+    assert {item.failure for item in found.values()} == {"empty_mask"}
+
+
+def test_an_angle_and_the_challenge_are_measured() -> None:
+    head = ellipse((256, 256), 60, 45, label=2, at=(150, 160))
+    truth = np.maximum(head, ellipse((256, 256), 25, 10, angle=20, at=(80, 70)))
+    found = {(item.structure, item.quantity): item for item in measured(image("intrapartum"), truth, truth)}
+    assert {structure for structure, _ in found} == {"head", "symphysis", "all"}
+    assert found["all", "aop"].value == found["all", "aop"].reference
+    assert found["all", "psfhs_s"].value == pytest.approx(1.0)
+    assert found["symphysis", "hd"].unit == "px"
+    lost = {
+        (item.structure, item.quantity): item for item in measured(image("intrapartum"), truth * (truth == 2), truth)
+    }
+    assert lost["all", "aop"].value is None
+    assert lost["all", "aop"].failure == "empty_mask"
+    assert lost["symphysis", "dice"].failure == "empty_mask"
+    none = {item.quantity: item for item in measured(image("intrapartum"), truth, head)}
+    assert none["psfhs_s"].value is None
+    assert "no pixel of class" in none["psfhs_s"].failure
+
+
+def test_a_plane_without_masks_is_refused() -> None:
+    with pytest.raises(ValueError, match="planes with masks are brain, intrapartum, and it shows femur"):
+        list(measured(image("femur"), np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)))
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not FIXTURE.is_dir(), reason="the fixture is not there")
+def test_the_mean_of_s_is_the_challenges() -> None:
+    names = sorted(path.name for path in (FIXTURE / "gt").iterdir())[:12]
+    pairs = [tuple(np.asarray(Pil.open(FIXTURE / part / name)) for part in ("pred", "gt")) for name in names]
+    rows = [item for pair in pairs for item in measured(image("intrapartum"), *pair)]
+    ours = np.mean([item.value for item in rows if item.quantity == "psfhs_s"])  # type: ignore[arg-type]
+    assert ours == pytest.approx(aggregate([score_pair(*pair) for pair in pairs])["S"], abs=1e-7)
