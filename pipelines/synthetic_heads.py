@@ -8,21 +8,25 @@ from pydantic import Field, PositiveInt, model_validator
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, UnetWeights
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
+from pipelines.stages.add_drawn import add_drawn
+from pipelines.stages.draw_on_masks import draw_on_masks
 from pipelines.stages.generate import generate
 from pipelines.stages.pseudo_label import pseudo_label
 from pipelines.stages.split_pairs import split_pairs
+from pipelines.stages.train_control import train_control
 from pipelines.stages.train_lora import train_lora
 from pipelines.unet_arms import UnetArm, train_all
 
 PSEUDO, PSEUDO_ALL = "pseudo-labelled synthetic", "pseudo-labelled synthetic unfiltered"
 UNLABELLED = "pseudo-labelled real"
 PAIRS, PAIRS_ALL = "synthetic pairs", "synthetic pairs unfiltered"
+DRAWN = "synthetic on masks"
 
 
 class SyntheticHeadsConfig(Config):
@@ -31,6 +35,7 @@ class SyntheticHeadsConfig(Config):
     Attributes:
         backbone: what both LoRAs are trained on; for pairs its autoencoder must carry colours (`mask_channel`).
         lora: of images alone; `pairs_lora` of pairs, in whose pictures the mask is the red channel.
+        control: a ControlNet, for pictures drawn on masks near those that are known; None draws none.
         generate: of heads; pairs are drawn in colour.
         folds: the teachers are an ensemble of so many, trained as `unet` is.
         additions: how many images are added, and the gates they pass.
@@ -40,6 +45,7 @@ class SyntheticHeadsConfig(Config):
     backbone: BackboneConfig
     lora: LoraConfig = Field(default_factory=LoraConfig)
     pairs_lora: LoraConfig = Field(default_factory=lambda: LoraConfig(mask_channel=True))
+    control: ControlConfig | None = None
     generate: GenerateConfig
     folds: PositiveInt = Field(default=3, ge=2)
     additions: AdditionConfig = Field(default_factory=AdditionConfig)
@@ -58,7 +64,8 @@ class SyntheticHeadsConfig(Config):
 
     def arm_names(self, size: int | Literal["all"]) -> list[str]:
         """The arms; with all images labelled there are no others to draw masks on."""
-        return [PSEUDO, PSEUDO_ALL, *([UNLABELLED] if size != "all" else []), PAIRS, PAIRS_ALL]
+        unlabelled, drawn = [UNLABELLED] * (size != "all"), [DRAWN] * (self.control is not None)
+        return [PSEUDO, PSEUDO_ALL, *unlabelled, PAIRS, PAIRS_ALL, *drawn]
 
 
 def synthetic_arms(
@@ -88,6 +95,10 @@ def synthetic_arms(
     }
     if heads != labelled:
         sets[UNLABELLED] = _pseudo(cfg.additions, labelled, heads, teachers, work)
+    if cfg.control is not None:
+        control = work.run(train_control, cfg.control, backbone=backbone, images=labelled)
+        drawn = work.run(draw_on_masks, cfg.generate, backbone=backbone, control=control, labelled=labelled)
+        sets[DRAWN] = work.run(add_drawn, cfg.additions, labelled=labelled, drawn=drawn, teachers=teachers)
     student = unet.model_copy(update={"synthetic_weight": cfg.synthetic_weight, "real_last": cfg.real_last})
     return {name: UnetArm(student, images) for name, images in sets.items()}
 

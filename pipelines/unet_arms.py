@@ -1,7 +1,7 @@
 """Segmentation arms: what networks are trained on, and how; each with every seed, and with folds as an ensemble."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fulora.data.manifest import ImageSet
 from fulora.data.results import MaskSet, Measurements
@@ -85,8 +85,3 @@ def train_all(
                 calls[label(name, seed, part)] = train_unet.call(own, images=arm.images, start=given)
     trained = work.each(calls)
     return {name: [[trained[label(name, seed, part)] for part in parts] for seed in seeds] for name in arms}
-
-
-def only(arm: UnetArm, **changes: object) -> UnetArm:
-    """The arm with a changed network."""
-    return replace(arm, unet=arm.unet.model_copy(update=changes))

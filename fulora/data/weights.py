@@ -21,6 +21,11 @@ class LoraWeights(Artifact):
 
 
 @dataclass(frozen=True)
+class ControlWeights(Artifact):
+    """A ControlNet in diffusers' layout, `train_patients.json`, `metrics.jsonl`."""
+
+
+@dataclass(frozen=True)
 class ClassifierWeights(Artifact):
     """`model.safetensors`, `model.json`, `metrics.jsonl`."""
 

@@ -177,6 +177,23 @@ class LoraConfig(Config):
         return self
 
 
+class ControlConfig(Config):
+    """A ControlNet (Zhang et al. 2023) that makes a backbone draw a head where a mask says, and leaves it as it is.
+
+    Attributes:
+        caption_dropout: share of captions left empty, which classifier-free guidance needs.
+    """
+
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 8
+    learning_rate: PositiveFloat = 1e-3
+    caption_dropout: Share = 0.1
+    seed: int = 0
+    log_every: PositiveInt = 10
+    checkpoint_every: Annotated[PositiveInt, Runtime] = 100
+    device: Annotated[str, Runtime] = "auto"
+
+
 class GenerateConfig(Config):
     """Synthetic images of every plane.
 

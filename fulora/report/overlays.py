@@ -33,9 +33,7 @@ def plot_overlays(rows: Mapping[str, Sequence[Overlay]]) -> bytes:
     """
     wrong = [name for name, pictures in rows.items() if not 0 < len(pictures) <= MAX_COLUMNS]
     if not rows or wrong:
-        raise FigureError(
-            f"overlays need one to {MAX_COLUMNS} pictures in every row; these have not: {wrong or 'none'}"
-        )
+        raise FigureError(f"overlays need one to {MAX_COLUMNS} pictures a row; these have not: {wrong or 'no rows'}")
     columns = max(map(len, rows.values()))
     width, height = LABEL + columns * (TILE + GAP), TOP + len(rows) * (TILE + CAPTION)
     paper = np.full((height, width, 3), 255, np.uint8)

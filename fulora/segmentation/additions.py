@@ -105,6 +105,26 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
     _write(out, config, labelled, pairs, record, parted)
 
 
+def add_drawn_on_masks(
+    out: Path, config: AdditionConfig, labelled: ImageSet, drawn: ImageSet, teachers: Sequence[Unet]
+) -> None:
+    """Write the labelled set with pictures that were drawn on masks, where the teachers see the mask in the picture.
+
+    Raises:
+        ManifestError: there are no such pictures.
+    """
+    offered = _in_order(drawn.rows("train"))
+    record = _record(config, offered)
+    record.least_confidence = config.agreement
+
+    def seen() -> Masked:
+        for row, opinion in zip(offered, opinions(teachers, map(drawn.pixels, offered)), strict=True):
+            mask = drawn.mask(row)
+            yield Picture(row, drawn.pixels(row), mask), dice(opinion.mask > 0, mask > 0)
+
+    _write(out, config, labelled, drawn, record, seen)
+
+
 def _in_order(rows: Sequence[Image]) -> list[Image]:
     return sorted(rows, key=lambda row: derive_seed("additions", row.image_id))
 

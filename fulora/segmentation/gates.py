@@ -38,6 +38,7 @@ class AdditionConfig(Config):
             first ones.
         gates: limits of a head's mask.
         refine: train on the ellipse that fits a mask instead of the mask.
+        agreement: of pictures drawn on given masks: least Dice of that mask with the one that the teachers see.
         target_dice: of masks that models draw: how sure is calibrated on labelled validation images, of which those
             that are accepted have this mean Dice.
     """
@@ -46,6 +47,7 @@ class AdditionConfig(Config):
     filtered: bool = True
     gates: GateConfig = Field(default_factory=GateConfig)
     refine: bool = True
+    agreement: float = Field(default=0.9, ge=0, le=1)
     target_dice: float = Field(default=0.95, gt=0, lt=1)
 
 

@@ -44,6 +44,21 @@ class MaskScoreConfig(Config):
 
 
 @dataclass(frozen=True)
+class Images:
+    """The images that something was measured on: their ids, whom they show, and where."""
+
+    ids: tuple[str, ...]
+    patients: Shaped[np.ndarray, " n"]
+    sites: Shaped[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, rows: Sequence[Measurement]) -> "Images":
+        """Those of some rows, in order."""
+        patients, sites = ([getattr(row, name) for row in rows] for name in ("patient_key", "site"))
+        return cls(tuple(row.image_id for row in rows), np.array(patients), np.array(sites))
+
+
+@dataclass(frozen=True)
 class Column:
     """One quantity of an arm.
 
@@ -55,6 +70,7 @@ class Column:
     name: str
     unit: str
     protocol: Protocol
+    images: Images
     values: Float[np.ndarray, "seeds n"]
     note: str = ""
     quantiles: Mapping[str, float] = field(default_factory=dict)
@@ -62,17 +78,10 @@ class Column:
 
 @dataclass(frozen=True)
 class MaskArm:
-    """What was measured of one arm: its columns, and whom the images show, each on its own images."""
+    """What was measured of one arm, by the name of the column."""
 
     name: str
-    columns: tuple[Column, ...]
-    images: Mapping[str, tuple[str, ...]]
-    patients: Mapping[str, Shaped[np.ndarray, " n"]]
-    sites: Mapping[str, Shaped[np.ndarray, " n"]]
-
-    def column(self, name: str) -> Column | None:
-        """The column of a name, where there is one."""
-        return next((column for column in self.columns if column.name == name), None)
+    columns: Mapping[str, Column]
 
 
 def read_arm(name: str, seeds: Sequence[Sequence[Measurement]]) -> MaskArm:
@@ -82,27 +91,21 @@ def read_arm(name: str, seeds: Sequence[Sequence[Measurement]]) -> MaskArm:
         ValueError: the seeds measure other images.
     """
     kinds = list(dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]))
-    columns: list[Column] = []
-    images, patients, sites = {}, {}, {}
-    alone = len({row.structure for row in seeds[0]}) == 1
+    alone, columns = len({row.structure for row in seeds[0]}) == 1, dict[str, Column]()
     for quantity, structure, unit in kinds:
         tables = [
             [row for row in rows if (row.quantity, row.structure, row.unit) == (quantity, structure, unit)]
             for rows in seeds
         ]
-        ids = tuple(row.image_id for row in tables[0])
-        if any(tuple(row.image_id for row in rows) != ids for rows in tables):
+        if any(Images.of(rows).ids != Images.of(tables[0]).ids for rows in tables):
             raise ValueError(f"arm {name!r}: its training seeds measure different images; give one test set")
         suffix = "" if alone or quantity in (*MEASURED, "psfhs_s") else f", {structure}"
-        for column in _columns(quantity, suffix, unit, tables):
-            columns.append(column)
-            images[column.name] = ids
-            patients[column.name] = np.array([row.patient_key for row in tables[0]])
-            sites[column.name] = np.array([row.site for row in tables[0]])
-    return MaskArm(name, tuple(columns), images, patients, sites)
+        columns |= {column.name: column for column in _columns(quantity, suffix, unit, tables)}
+    return MaskArm(name, columns)
 
 
 def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Measurement]]) -> Iterator[Column]:
+    images = Images.of(tables[0])
     values = np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables])
     if quantity in OVERLAPS | DISTANCES:
         empty = np.array([[bool(row.failure) for row in rows] for rows in tables])
@@ -110,28 +113,34 @@ def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Me
         worst = {"5th percentile": 5.0} if quantity in OVERLAPS else {"95th percentile": 95.0}
         told = {"median": 50.0, **worst} if quantity in ("dice", "hd95") else {}
         in_pixels = " (px)" if unit == "px" and quantity in DISTANCES else ""
-        yield Column((OVERLAPS | DISTANCES)[quantity] + suffix + in_pixels, unit, "segmentation", values, note, told)
+        yield Column(
+            (OVERLAPS | DISTANCES)[quantity] + suffix + in_pixels, unit, "segmentation", images, values, note, told
+        )
         if quantity == "dice":
-            yield Column(f"failures{suffix}", "1", "segmentation", empty.astype(float), "share of empty predictions")
+            yield Column(
+                f"failures{suffix}", "1", "segmentation", images, empty.astype(float), "share of empty predictions"
+            )
     elif quantity in MEASURED:
         name = MEASURED[quantity]
         errors = values - np.array([[row.reference or np.nan for row in rows] for rows in tables])
         lost = np.isnan(errors)
         note = f"{int((~lost).sum())} of {lost.size} measured, over all seeds"
-        yield Column(f"{name} bias", unit, "biometry", errors, f"measured minus reference; {note}")
-        yield Column(f"{name} ADF", unit, "biometry", np.abs(errors), note, {"95th percentile": 95.0})
-        yield Column(f"{name} failures", "1", "biometry", lost.astype(float), "share without a measurement")
+        yield Column(f"{name} bias", unit, "biometry", images, errors, f"measured minus reference; {note}")
+        yield Column(f"{name} ADF", unit, "biometry", images, np.abs(errors), note, {"95th percentile": 95.0})
+        yield Column(f"{name} failures", "1", "biometry", images, lost.astype(float), "share without a measurement")
     elif quantity == "psfhs_s":
-        yield Column("challenge S", "1", "segmentation", values, "the organisers' score, failures as they count them")
+        yield Column(
+            "challenge S", "1", "segmentation", images, values, "the organisers' score, failures as they count them"
+        )
 
 
 def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
     """Mean of every column over images and training seeds, and some quantiles, each with its interval."""
     found = []
-    for column in arm.columns:
+    for column in arm.columns.values():
         if np.isnan(column.values).all(axis=1).any():
             continue  # a seed that measured nothing: the failures say so
-        patients, sites = arm.patients[column.name], arm.sites[column.name]
+        patients, sites = column.images.patients, column.images.sites
         interval = weighted_bootstrap(
             [partial(_mean_of_known, values) for values in column.values], patients, strata=sites,
             draws=config.draws, seed=config.seed, level=config.level,
@@ -188,15 +197,15 @@ def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Sc
 
 
 def _difference(ours: MaskArm, other: MaskArm, name: str, config: MaskScoreConfig) -> Score | None:
-    mine, theirs = ours.column(name), other.column(name)
+    mine, theirs = ours.columns.get(name), other.columns.get(name)
     if mine is None or theirs is None:
         return None
-    if ours.images[name] != other.images[name] or mine.values.shape != theirs.values.shape:
+    if mine.images.ids != theirs.images.ids or mine.values.shape != theirs.values.shape:
         raise ValueError(
             f"{ours.name} and {other.name} cannot be paired: they must measure the same images with as many seeds"
         )
     known = ~np.isnan(mine.values - theirs.values).any(axis=0)
-    patients, sites = ours.patients[name][known], ours.sites[name][known]
+    patients, sites = mine.images.patients[known], mine.images.sites[known]
     if len(np.unique(patients)) < 2:
         return None
     gains = (mine.values - theirs.values)[:, known]

@@ -32,6 +32,7 @@ SYNTHETIC = {
     "backbone": {"kind": "demo"},
     "lora": {"rank": 2, "steps": 2, "batch_size": 2, "device": "cpu"},
     "pairs_lora": {"rank": 2, "steps": 2, "batch_size": 2, "mask_channel": True, "device": "cpu"},
+    "control": {"steps": 2, "batch_size": 2, "device": "cpu"},
     "generate": {"per_class": 4, "planes": ["brain"], "steps": 2, "batch_size": 4, "device": "cpu"},
     "folds": 2,
     "additions": {"images": 3},
@@ -58,7 +59,7 @@ def test_every_arm_is_scored_and_compared_at_its_size(finished: Path) -> None:
     rows = Scores(made(finished, "score_masks")[0], "").rows()
     arms = {row.arm for row in rows if row.name == "Dice"}
     names = ["real", "strong augmentation", "pseudo-labelled synthetic", "pseudo-labelled synthetic unfiltered"]
-    names += ["synthetic pairs", "synthetic pairs unfiltered"]
+    names += ["synthetic pairs", "synthetic pairs unfiltered", "synthetic on masks"]
     assert arms == {f"{name}, {size} images" for name in names for size in (4, "all")} | {
         "pseudo-labelled real, 4 images"
     }
@@ -71,7 +72,7 @@ def test_arms_at_a_size_know_the_same_masks(finished: Path) -> None:
     few = ImageSet(made(finished, "take_few")[0], "")
     known = {row.image_id for row in few.rows("train")}
     assert len(known) == 4
-    for path in [*made(finished, "pseudo_label"), *made(finished, "split_pairs")]:
+    for path in [*made(finished, "pseudo_label"), *made(finished, "split_pairs"), *made(finished, "add_drawn")]:
         images = ImageSet(path, "")
         added, rows = pseudo_labelled(images), images.rows("train")
         own = {row.image_id for row in rows} - added

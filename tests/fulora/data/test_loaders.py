@@ -54,3 +54,18 @@ def test_pictures_of_several_sizes_come_in_order_from_memory_or_disk(
     assert isinstance(found, np.memmap) == (bound == 0)
     assert [int(square[12, 12]) for square in found] == grays
     assert load_squares(images, [], 24, "squash").shape == (0, 24, 24)
+
+
+def test_masks_keep_their_class_numbers(tmp_path: Path) -> None:
+    mask = np.zeros((30, 60), np.uint8)
+    mask[5:20, 10:40], mask[22:28, 45:58] = 1, 2
+    row = Image(
+        file_name="", image_id="a", plane="intrapartum", split="train", origin="real", source="s", site="A",
+        patient="1", width=60, height=30, sha256="",
+    )  # fmt: skip
+    ImageSet.write(tmp_path, [Picture(row, mask * 90, mask)])
+    images = ImageSet(tmp_path, "")
+    (square,) = loaders.load_square_masks(images, images.rows("train"), 40, "letterbox")
+    assert set(np.unique(square)) == {0, 1, 2}
+    assert not square[:10].any()
+    assert abs((square == 1).mean() * 1600 - 15 * 30 * (40 / 60) ** 2) < 25

@@ -19,6 +19,7 @@ from fulora.data.splits import (
     clusters,
     few_images,
     few_patients,
+    folds,
     in_blocks,
     stratified,
     without_site,
@@ -264,3 +265,26 @@ def test_a_split_file_that_was_changed_or_is_none(tmp_path: Path) -> None:
         SplitFile.load(path)
     with pytest.raises(SplitError, match="not a split file"):
         SplitFile.load(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_folds_hold_whole_patients_in_nearly_equal_numbers(count: int) -> None:
+    members = people(20, images=3)
+    found = folds(members, count)
+    assert set(found) == {member.image_id for member in members}
+    by_patient_: dict[str, set[int]] = defaultdict(set)
+    for member in members:
+        by_patient_[member.patient].add(found[member.image_id])
+    assert all(len(places) == 1 for places in by_patient_.values())
+    sizes = Counter(next(iter(places)) for places in by_patient_.values())
+    assert set(sizes) == set(range(count))
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+
+
+def test_patients_who_share_a_picture_are_in_one_fold() -> None:
+    members = [member._replace(pixels="same" if member.patient in ("s/A/1", "s/A/7") else "") for member in people(12)]
+    for count in (2, 3, 4):
+        found = folds(members, count)
+        assert found["A1.0"] == found["A7.0"]
+    with pytest.raises(SplitError, match="12 folds are wanted and there are 11 patients"):
+        folds(members, 12)

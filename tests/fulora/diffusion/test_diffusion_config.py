@@ -46,6 +46,7 @@ def test_one_sampler_or_several_in_turn() -> None:
         (PretrainConfig, {"unet_channels": (16, 24)}, "unet_channels of 16"),
         (PretrainConfig, {"caption_dropout": 1.5}, "less than or equal to 1"),
         (LoraConfig, {"rank": 0}, "greater than 0"),
+        (LoraConfig, {"mask_channel": True, "sizes": "buckets"}, "mask_channel=true needs sizes=fixed"),
         (LoraConfig, {"text_encoder_learning_rate": -1}, "greater than or equal to 0"),
         (GenerateConfig, {"per_class": 1, "prompts": {"brain": "x"}}, "no prompt for abdomen, femur, other, thorax"),
         (GenerateConfig, {"per_class": 1, "planes": ("brain", "brain")}, "each plane is named once"),

@@ -114,3 +114,23 @@ def test_images_that_do_not_suit_are_refused(
 ) -> None:
     with pytest.raises(BackboneError, match=message):
         pretrain.fit(tmp_path, tiny, np.zeros(shape, np.uint8), ["a"] * count)
+
+
+def test_the_autoencoder_learns_masks_in_the_red_channel(
+    tmp_path: Path, tiny: PretrainConfig, images: UInt8[np.ndarray, "10 32 32"], captions: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    seen = []
+    usual = pretrain.to_tensor
+
+    def noted(shown: np.ndarray) -> torch.Tensor:
+        seen.append(shown)
+        return usual(shown)
+
+    monkeypatch.setattr(pretrain, "to_tensor", noted)
+    pretrain.fit(tmp_path, tiny.model_copy(update={"mask_channel": True}), images, captions)
+    assert len(seen) == tiny.autoencoder_steps
+    for shown in seen:
+        assert shown.shape == (tiny.autoencoder_batch_size, 32, 32, 3)
+        assert set(np.unique(shown[0, ..., 0])) <= {0, 255}
+        assert np.array_equal(shown[1, ..., 0], shown[1, ..., 1])

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fulora
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion.backbone import load_backbone
@@ -89,3 +90,36 @@ def test_a_set_without_what_it_is_given_for_is_refused(tmp_path: Path) -> None:
         read_material(images, tested_on=only_train)
     with pytest.raises(LoraError, match="test: it has no training images that could be prior images"):
         read_material(images, prior=only_test)
+
+
+def test_pairs_are_pictures_whose_red_channel_is_the_mask(tmp_path: Path) -> None:
+    plain = image_set(tmp_path / "plain", ["train", "validation"])
+    with pytest.raises(LoraError, match="mask_channel=true: 1 of 1 images have no mask, such as A_0"):
+        read_material(plain, mask_channel=True)
+    mask = (np.indices((32, 32))[0] < 9).astype(np.uint8)
+    pictures = [Picture(picture.row, picture.pixels, mask) for picture in plain.pictures()]
+    ImageSet.write(tmp_path / "masked", pictures)
+    masked = ImageSet(tmp_path / "masked", "")
+    found = read_material(masked, mask_channel=True)
+    assert found.validation is not None
+    for examples, picture in ((found.images, pictures[0]), (found.validation, pictures[1])):
+        pair = examples.pictures[0]
+        assert pair.shape == (32, 32, 3)
+        assert np.array_equal(pair[..., 0], mask * 255)
+        assert np.array_equal(pair[..., 1], picture.pixels)
+    assert read_material(masked).images.pictures[0].shape == (32, 32)
+
+
+def test_a_lora_of_pairs_is_trained(tmp_path: Path) -> None:
+    plain = image_set(tmp_path / "plain", ["train", "train"])
+    mask = np.ones((32, 32), np.uint8)
+    ImageSet.write(tmp_path / "masked", [Picture(p.row, p.pixels, mask) for p in plain.pictures()])
+    material = read_material(ImageSet(tmp_path / "masked", ""), mask_channel=True)
+    found = []
+    for name, given in (("pairs", material), ("images", read_material(plain))):
+        (tmp_path / name).mkdir()
+        cfg = CONFIG.model_copy(update={"mask_channel": name == "pairs", "batch_size": 2})
+        pipe = load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
+        fit_material(tmp_path / name, cfg, pipe, given, base_model="demo", base_digest="")
+        found.append((tmp_path / name / "metrics.jsonl").read_text())
+    assert found[0] != found[1]

@@ -14,14 +14,18 @@ from fulora.report.figures import (
     plot_intervals,
     plot_losses,
 )
+from fulora.report.overlays import Overlay, plot_overlays
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(12)]
+MASKS = [(np.indices((64, 64))[0] > limit).astype(np.uint8) for limit in (20, 24, 30)]
+CASES = [Overlay(image, mask, MASKS[0], "Dice 0.9") for image, mask in zip(IMAGES, MASKS, strict=False)]
 LABELS = ("abdomen", "brain", "femur")
 CURVES = {"LoRA": [(step, 1.0 / (step + 1)) for step in range(100)], "short": [(0, 1.0), (50, 0.5)]}
 MEASURED, REFERENCE = RNG.normal(180, 60, 40), RNG.normal(180, 60, 40)
 
 DRAWINGS = {
+    "overlays": lambda: plot_overlays({"best": CASES[:2], "worst": CASES[1:]}),
     "grid": lambda: plot_image_grid({"real": IMAGES[:3], "synthetic": IMAGES[3:]}, "Images"),
     "losses": lambda: plot_losses(CURVES),
     "confusion": lambda: plot_confusion(np.array([[8, 1, 1], [0, 0, 0], [2, 0, 9]]), LABELS, "Confusion"),
@@ -116,3 +120,19 @@ def test_perfect_agreement_can_be_drawn():
 def test_what_cannot_be_drawn_is_named(draw, message):
     with pytest.raises(FigureError, match=message):
         draw()
+
+
+def test_overlays_need_one_to_five_pictures_a_row() -> None:
+    for rows in ({}, {"best": []}, {"best": CASES * 2}):
+        with pytest.raises(FigureError, match="overlays need one to 5 pictures a row"):
+            plot_overlays(rows)
+
+
+def test_outlines_have_their_colours() -> None:
+    """Where both agree the prediction is drawn last; the reference shows where it differs."""
+    picture = np.zeros((64, 64), np.uint8)
+    drawn = np.asarray(Pil.open(io.BytesIO(plot_overlays({"one": [Overlay(picture, MASKS[0], MASKS[2], "")]}))))
+    green = (drawn == (0, 158, 115)).all(axis=-1)
+    orange = (drawn == (213, 94, 0)).all(axis=-1)
+    assert green.sum() > 300
+    assert orange.sum() > 300

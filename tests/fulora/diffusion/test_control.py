@@ -1,0 +1,105 @@
+"""A ControlNet on the embedded backbone: it starts as nothing, learns, is resumed, and draws by mask and seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fulora
+from fulora.diffusion import control
+from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.backbone import BackboneError, load_backbone
+from fulora.diffusion.conditioning import embed, unet_arguments
+from fulora.diffusion.config import ControlConfig, GenerateConfig
+from fulora.segmentation.gates import GateConfig, judge
+from fulora.segmentation.proposals import propose
+
+TINY = ControlConfig(steps=3, batch_size=2, log_every=1, checkpoint_every=1, device="cpu")
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+MASKS = (np.hypot(*(np.indices((64, 64)) - 32.0) / np.array([1.0, 1.3])[:, None, None]) < 18).astype(np.uint8)[None]
+MASKS = MASKS.repeat(3, axis=0)
+CAPTIONS = ["a photo of fetal brain"] * 3
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Pipeline:
+    return load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
+
+
+def test_it_starts_as_nothing(pipe: Pipeline) -> None:
+    made = control.build_control(pipe, 0)
+    size = 64 // pipe.vae_scale_factor
+    latents = torch.randn(4, 4, size, size, generator=torch.Generator().manual_seed(0))
+    arguments = unet_arguments(embed(pipe, ["a photo of fetal brain"] * 4), (64, 64))
+    controlled = control.Controlled(pipe.unet, made, control.as_condition(MASKS[:2]))
+    with torch.no_grad():
+        plain = pipe.unet(latents, torch.tensor(5), **arguments).sample
+        assert torch.allclose(controlled(latents, torch.tensor(5), **arguments).sample, plain, atol=1e-5)
+
+
+def test_a_killed_training_ends_with_the_same_bytes(
+    pipe: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: value.clone() for name, value in pipe.unet.state_dict().items()}
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    control.fit(tmp_path / "whole", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+    usual, calls = control.noise_error, []
+
+    def dies(*args: object, **named: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return usual(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(control, "noise_error", dies)
+    with pytest.raises(KeyboardInterrupt):
+        control.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+    control.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+    assert len(calls) == 4
+    files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("whole", "broken")]
+    assert files[0] == files[1]
+    assert set(files[0]) == {"config.json", "diffusion_pytorch_model.safetensors", "metrics.jsonl"}
+    assert all(torch.equal(value, before[name]) for name, value in pipe.unet.state_dict().items())
+    started = control.build_control(pipe, 0).state_dict()
+    learned = control.load_control(tmp_path / "whole").state_dict()
+    assert not torch.equal(learned["controlnet_mid_block.weight"], started["controlnet_mid_block.weight"])
+
+
+def test_a_picture_depends_on_its_mask_and_seed_alone(pipe: Pipeline) -> None:
+    made = control.build_control(pipe, 0).eval()
+    for silent in (made.controlnet_mid_block, made.controlnet_cond_embedding.conv_out):  # both start as 0
+        torch.nn.init.constant_(silent.weight, 0.05)
+    cfg = GenerateConfig(per_class=2, planes=("brain",), steps=2, batch_size=2)
+    other = np.zeros_like(MASKS[:1])
+
+    def drawn(masks: np.ndarray, seeds: list[int], batch_size: int = 2) -> np.ndarray:
+        return control.draw(pipe, made, masks, "a photo of fetal brain", seeds, cfg.model_copy(update={"batch_size": batch_size}))  # fmt: skip  # noqa: E501
+
+    both = drawn(MASKS[:2], [1, 2])
+    assert both.shape == (2, 64, 64)
+    assert np.abs(drawn(MASKS[:1], [1], 1)[0].astype(int) - both[0]).max() <= 1
+    assert not np.array_equal(both[0], both[1])
+    assert not np.array_equal(drawn(other, [1])[0], both[0])
+
+
+def test_what_does_not_belong_together_is_refused(pipe: Pipeline, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"\(3, 64, 64\) images, \(2, 64, 64\) masks, 3 captions"):
+        control.fit(tmp_path, TINY, pipe, IMAGES, MASKS[:2], CAPTIONS)
+    with pytest.raises(BackboneError, match="no ControlNet in diffusers' layout"):
+        control.load_control(tmp_path)
+
+
+def test_proposed_heads_are_near_known_ones_and_pass_the_gates() -> None:
+    found = propose(list(MASKS), 20, 0, GateConfig())
+    assert found.shape == (20, 64, 64)
+    assert all(judge(mask, GateConfig()) is None for mask in found)
+    assert len({mask.tobytes() for mask in found}) == 20
+    assert np.array_equal(found, propose(list(MASKS), 20, 0, GateConfig()))
+    areas = found.sum(axis=(1, 2)) / MASKS[0].sum()
+    assert 0.8 < np.median(areas) < 1.25
+    with pytest.raises(ValueError, match="none of 1 masks has an ellipse"):
+        propose([np.zeros((64, 64), np.uint8)], 1, 0, GateConfig())
+    with pytest.raises(ValueError, match="only 0 of 2 proposed heads pass the gates"):
+        propose(list(MASKS), 2, 0, GateConfig(share=(0.9, 0.99)))
