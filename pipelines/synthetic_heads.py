@@ -84,8 +84,8 @@ def synthetic_arms(
         labelled: the images whose masks the arms may know.
     """
     backbone = get_backbone(cfg.backbone, data_root, work)
-    teachers = train_all({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
     images, pairs = _generated(cfg, heads, labelled, backbone, work)
+    teachers = train_all({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
     unfiltered = cfg.additions.model_copy(update={"filtered": False, "refine": False})
     sets = {
         PSEUDO: _pseudo(cfg.additions, labelled, images, teachers, work),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fulora.config import Config
     from pipelines.configs import Study
 
-ARM_STAGES = ("train_classifier", "tune_clip")
+ARM_STAGES = ("train_classifier", "tune_clip", "train_unet")
 """The stages whose trainings are an arm's, one a seed."""
 
 
@@ -24,7 +24,10 @@ def say_what_it_takes(study: "Study", values: "Config", plan: Workspace) -> None
     if arms:
         described = {name: arm.said for name, arm in values.all_arms().items()} if hasattr(values, "all_arms") else {}
         _print_arms(arms, described)
-    _say_what_loras_take(study, values, plan.root)
+    if any(step.call.stage.name == "train_lora" for step in plan.steps):
+        _say_what_loras_take(study, values, plan.root)
+    else:
+        print("this study trains no LoRA; `fulora status` says what it would do")
 
 
 def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
@@ -35,8 +38,9 @@ def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
     took = _seconds(steps)
     for name, own in _by_arm(steps).items():
         config = own[0].call.arguments["config"]
-        each = str(config.steps) if config.steps else f"{config.epochs} epochs"
-        shown = f"{len(own) * config.steps * config.batch_size:,}" if config.steps else "all, each epoch"
+        epochs = getattr(config, "epochs", None)
+        each = f"{epochs} epochs" if epochs else str(config.steps)
+        shown = "all, each epoch" if epochs else f"{len(own) * config.steps * config.batch_size:,}"
         ready = sum(step.state == "ready" for step in own)
         table.add_row(
             name, described.get(name, ""), str(len(own)), each, shown, f"{ready} of {len(own)}", _cost(own, took)
@@ -87,5 +91,3 @@ def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
             material = read(given["images"], given["prior"], given["tested_on"])
             found = plan(given["config"], load(given["backbone"].path), material)
             print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
-    else:
-        print("this study trains no LoRA; `fulora status` says what it would do")

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from command_inside import called
 from PIL import Image as Pil
 from pydantic import ValidationError
 
@@ -119,6 +121,17 @@ def test_folds_become_one_prediction(tmp_path: Path) -> None:
     run(config(folds=2, arms={}, baseline="", sizes=["all"]), Workspace(tmp_path, InProcess()))
     assert len(made(tmp_path, "train_unet")) == 2
     assert len(made(tmp_path, "segment")) == 1
+
+
+def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"sizes": [4, "all"]}))
+    done = called("run", tmp_path / "tiny.yaml", "--dry-run", "--work", tmp_path / "work")
+    assert done.code == 0
+    for arm in ("real, 4 images", "strong augmentation, all images"):
+        assert arm in done.stdout
+    assert "4 trainings, 0 cached, 4 to do" in done.stdout
+    assert "this study trains no LoRA" in done.stdout
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(
