@@ -1,0 +1,81 @@
+"""Precision, recall, density and coverage of one set of features against another, and the diversity of a set.
+
+A set's manifold is the union of balls around its rows, each reaching to the row's k-th neighbour in the set
+(Kynkaanniemi et al. 2019; Naeem et al. 2020). All four depend on the numbers of rows: compare sets of equal size, and
+show what real images against other real ones give.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from fulora.metrics.neighbours import Features, nearest, squared_distances
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """Shares (0..1; density may exceed 1).
+
+    Attributes:
+        precision: of generated rows inside the real manifold.
+        recall: of real rows inside the generated manifold.
+        density: mean number of real balls that a generated row lies in, over k.
+        coverage: of real balls that hold a generated row.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def manifold(real: Features, generated: Features, k: int = 5) -> Manifold:
+    """The four figures with k neighbours (5 in Naeem et al. 2020).
+
+    Raises:
+        ValueError: k rows or fewer in a set.
+    """
+    if k < 1 or min(len(real), len(generated)) <= k:
+        raise ValueError(
+            f"k is {k} for {len(real)} real and {len(generated)} generated rows: each set needs more than k"
+        )
+    of_real, of_generated = _radii(real, k), _radii(generated, k)
+    inside, balls, covered, recalled = 0, 0, np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for _, squared in squared_distances(generated, real):
+        within = squared < of_real
+        inside += int(within.any(axis=1).sum())
+        balls += int(within.sum())
+        covered |= within.any(axis=0)
+    for rows, squared in squared_distances(real, generated):
+        recalled[rows] = (squared < of_generated).any(axis=1)
+    return Manifold(
+        precision=inside / len(generated),
+        recall=float(recalled.mean()),
+        density=balls / (k * len(generated)),
+        coverage=float(covered.mean()),
+    )
+
+
+def _radii(x: Features, k: int) -> Float[np.ndarray, " n"]:
+    """Squared distance of each row to its k-th neighbour, itself left out."""
+    own = np.arange(len(x))
+    return np.asarray(nearest(x, x, k, groups=(own, own))[0][:, -1] ** 2, np.float32)
+
+
+def vendi_score(features: Features) -> float:
+    """The effective number of different rows, 1 to n (Friedman and Dieng 2023), by cosine similarity.
+
+    exp of the entropy of the eigenvalues of K / n; those of X^T X / n are the same, so the cost grows with n d^2.
+
+    Raises:
+        ValueError: no rows, or one that is 0, which has no direction.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not len(features) or not (lengths > 0).all():
+        raise ValueError(f"{len(features)} rows, {int((lengths == 0).sum())} of them 0: each needs a direction")
+    unit = features.astype(np.float64) / lengths
+    matrix = unit.T @ unit if unit.shape[0] > unit.shape[1] else unit @ unit.T
+    values = np.linalg.eigvalsh(matrix / len(unit))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))

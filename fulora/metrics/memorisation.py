@@ -1,0 +1,186 @@
+"""Whether synthetic images are nearer to those that trained their generator than to real ones of other patients.
+
+Every synthetic image votes for the patient of the real image nearest to it, among those who trained (T) and those held
+out (H). If the generator learned the population and nobody in it, a random division of the same patients into as many
+would give T as many votes: patients, not images, are exchanged, because images of a patient are alike, and few patients
+make a share of votes vary widely. Two tests: of all votes, and of the tail, the votes of synthetic images that are
+nearer to their patient than real images of different patients are to each other.
+
+A test that does not reject is no evidence of memorisation; it is not evidence of privacy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from fulora.metrics.neighbours import Features, nearest
+
+TAIL = 1.0
+"""Percentile of the distances among real images of different patients below which a synthetic image is suspicious."""
+
+
+@dataclass(frozen=True)
+class Votes:
+    """For each synthetic image, its nearest real image.
+
+    Attributes:
+        nearest: place of that image.
+        distance: to it.
+        ratio: that distance over the distance to the nearest image of another patient, 0 to 1: near 0 for a copy.
+    """
+
+    nearest: Int[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
+    ratio: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class VoteTest:
+    """Votes for patients who trained.
+
+    Attributes:
+        share: of the votes; `expected` by chance, with the `low` and `high` between which 95 % of chance lies.
+        p: one-sided, of as many votes for them or more under random divisions of the patients.
+        votes, patients: how many voted, and how many patients could be voted for.
+    """
+
+    share: float
+    expected: float
+    low: float
+    high: float
+    p: float
+    votes: int
+    patients: int
+
+
+def vote(synthetic: Features, real: Features, patients: Shaped[np.ndarray, " _"]) -> Votes:
+    """The nearest real image of each synthetic one.
+
+    Raises:
+        ValueError: as `nearest`, or fewer than two patients.
+    """
+    names, codes = np.unique(patients, return_inverse=True)
+    if len(patients) != len(real) or len(names) < 2:
+        raise ValueError(f"{len(real)} real images, {len(patients)} patients' names of {len(names)}: give 2 or more")
+    distance, places = (found[:, 0] for found in nearest(synthetic, real))
+    others, _ = nearest(synthetic, real, groups=(codes[places], codes))
+    ratio = np.divide(distance, others[:, 0], out=np.ones_like(distance), where=others[:, 0] > 0)
+    return Votes(places, distance, ratio)
+
+
+def suspicious_distance(real: Features, patients: Shaped[np.ndarray, " _"], percentile: float = TAIL) -> float:
+    """The percentile of each real image's distance to the nearest one of another patient."""
+    return float(np.percentile(nearest(real, real, groups=(patients, patients))[0], percentile))
+
+
+def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float | None:
+    """The median distance of an image to the nearest other one of its patient; None where nobody has two."""
+    found = []
+    for name in np.unique(patients):
+        own = real[patients == name]
+        if len(own) > 1:
+            distances, _ = nearest(own, own, groups=(np.arange(len(own)), np.arange(len(own))))
+            found += distances[:, 0].tolist()
+    return float(np.median(found)) if found else None
+
+
+def vote_test(
+    nearest_image: Int[np.ndarray, " n"],
+    patients: Shaped[np.ndarray, " m"],
+    trained: Bool[np.ndarray, " m"],
+    *,
+    draws: int = 9999,
+    seed: int = 0,
+) -> VoteTest:
+    """Whether the nearest images are of patients who trained more often than a random division of patients gives.
+
+    Args:
+        nearest_image: place of the real image that each synthetic one votes for.
+        patients, trained: of each real image; a patient trained with all images or with none.
+
+    Returns:
+        p = (1 + hits) / (draws + 1), so never 0 (Phipson and Smyth 2010); 1 where there are no votes.
+
+    Raises:
+        ValueError: a patient on both sides, or nobody on one of them.
+    """
+    names, first, codes = np.unique(patients, return_index=True, return_inverse=True)
+    side = trained[first]
+    if (trained != side[codes]).any():
+        mixed = names[codes[trained != side[codes]][0]]
+        raise ValueError(f"patient {mixed!s} is among those who trained and those held out: they cannot be compared")
+    if side.all() or not side.any():
+        raise ValueError(f"{int(side.sum())} of {len(side)} patients trained: both sides need one or more")
+    counts = np.bincount(codes[nearest_image], minlength=len(names)).astype(float)
+    total, chosen = counts.sum(), int(side.sum())
+    if not total:
+        return VoteTest(0.0, chosen / len(names), 0.0, 1.0, 1.0, 0, len(names))
+    rng = np.random.default_rng(seed)
+    by_chance = np.array([counts[rng.permutation(len(names))[:chosen]].sum() for _ in range(draws)])
+    seen = counts[side].sum()
+    low, high = np.percentile(by_chance / total, [2.5, 97.5])
+    hits = int((by_chance >= seen - 1e-9).sum())
+    return VoteTest(
+        share=float(seen / total),
+        expected=chosen / len(names),
+        low=float(low),
+        high=float(high),
+        p=(1 + hits) / (draws + 1),
+        votes=int(total),
+        patients=len(names),
+    )
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """Both tests, and how many synthetic images are suspiciously near.
+
+    Attributes:
+        bulk, tail: of all votes, and of those below the suspicious distance.
+        suspicious: that distance.
+        share_suspicious, share_expected: of synthetic images below it; of real ones, by definition the percentile.
+        below_same_patient: share of synthetic images nearer to a training image than most images are to another one of
+            the same patient; None where nobody has two images.
+        p: of either test rejecting, the lesser one doubled (Bonferroni).
+    """
+
+    bulk: VoteTest
+    tail: VoteTest
+    suspicious: float
+    share_suspicious: float
+    share_expected: float
+    below_same_patient: float | None
+    p: float
+
+
+def memorisation(
+    synthetic: Features,
+    real: Features,
+    patients: Shaped[np.ndarray, " _"],
+    trained: Bool[np.ndarray, " _"],
+    *,
+    draws: int = 9999,
+    seed: int = 0,
+) -> Memorisation:
+    """The two vote tests of one encoder's features.
+
+    Args:
+        real, patients, trained: of the images that trained the generator and of held-out ones of other patients, drawn
+            from the same population at random.
+    """
+    votes = vote(synthetic, real, patients)
+    limit, usual = suspicious_distance(real, patients), same_patient_distance(real, patients)
+    near = votes.distance < limit
+    bulk = vote_test(votes.nearest, patients, trained, draws=draws, seed=seed)
+    tail = vote_test(votes.nearest[near], patients, trained, draws=draws, seed=seed)
+    of_training = trained[votes.nearest]
+    return Memorisation(
+        bulk=bulk,
+        tail=tail,
+        suspicious=limit,
+        share_suspicious=float(near.mean()),
+        share_expected=TAIL / 100,
+        below_same_patient=None if usual is None else float((of_training & (votes.distance < usual)).mean()),
+        p=min(1.0, 2 * min(bulk.p, tail.p)),
+    )
