@@ -37,9 +37,7 @@ def manifold(real: Features, generated: Features, k: int = 5) -> Manifold:
         ValueError: k rows or fewer in a set.
     """
     if k < 1 or min(len(real), len(generated)) <= k:
-        raise ValueError(
-            f"k is {k} for {len(real)} real and {len(generated)} generated rows: each set needs more than k"
-        )
+        raise ValueError(f"k is {k}: both sets need more rows, and they have {len(real)} and {len(generated)}")
     of_real, of_generated = _radii(real, k), _radii(generated, k)
     inside, balls, covered, recalled = 0, 0, np.zeros(len(real), bool), np.zeros(len(real), bool)
     for _, squared in squared_distances(generated, real):
