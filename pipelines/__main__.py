@@ -7,7 +7,19 @@ import sys
 import typer
 
 from fulora.stage import PreemptedError
-from pipelines.commands import artifacts, configs, data, export, generate, lora, measure, regenerate, score, studies
+from pipelines.commands import (
+    artifacts,
+    assess,
+    configs,
+    data,
+    export,
+    generate,
+    lora,
+    measure,
+    regenerate,
+    score,
+    studies,
+)
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -34,6 +46,7 @@ app.command("configs")(configs.configs)
 app.command("generate")(generate.generate)
 app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
+app.command("assess")(assess.assess)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")

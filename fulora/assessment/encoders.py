@@ -1,0 +1,152 @@
+"""Named encoders: what turns pictures into features that distances are taken of."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image as Pil
+
+import fulora
+from fulora.data.loaders import to_square
+from fulora.data.manifest import pixel_digest
+from fulora.metrics.fidelity import pixel_features
+from fulora.progress import track
+from fulora.workspace import content_digest
+
+Features = Float[np.ndarray, "n d"]
+Picture = UInt8[np.ndarray, "_ _"]
+SIDE_PX, HASH_SIZE, BATCH = 64, 16, 32
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+EMBEDDED_CLIP = Path(fulora.__file__).parent / "assets" / "clip"
+KNOWN = "pixels, hash, clip, clip:FOLDER, timm:NAME, timm:NAME:FILE, torchscript:FILE"
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be had."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder.
+
+    Attributes:
+        name: as it stands beside every figure.
+        identity: what its features depend on beside the pictures.
+    """
+
+    name: str
+    identity: str
+    encode: Callable[[Sequence[Picture]], Features]
+
+    def features(self, pictures: Sequence[Picture], cache: Path | None = None) -> Features:
+        """Of every picture, computed once where there is a cache."""
+        if cache is None:
+            return self.encode(pictures)
+        key = hashlib.sha256("\n".join([self.identity, *map(pixel_digest, pictures)]).encode()).hexdigest()[:24]
+        path = cache / f"{key}.npy"
+        if path.is_file():
+            return np.asarray(np.load(path, allow_pickle=False))
+        found = self.encode(pictures)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, found, allow_pickle=False)
+        return found
+
+
+def load_encoder(text: str) -> Encoder:
+    """The encoder of a name.
+
+    pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose
+    squared distance is the number of bits that differ. clip: the embedded CLIP's image tower, or of an open_clip folder
+    or `hub:` name. timm: a network of timm's, its weights from the hub or a file. torchscript: a TorchScript file that
+    takes ImageNet-normalised pictures of 288 px, such as SSCD's; its code runs in torch's interpreter, not in Python.
+
+    Raises:
+        EncoderError: no such encoder, or one that cannot be loaded; says what to give.
+    """
+    kind, _, rest = text.partition(":")
+    match kind:
+        case "pixels" if not rest:
+            return Encoder(text, "pixels 1", _pixels)
+        case "hash" if not rest:
+            return Encoder(text, "hash 1", _hashes)
+        case "clip":
+            return _clip(text, rest or str(EMBEDDED_CLIP))
+        case "timm" if rest:
+            return _timm(text, *rest.split(":", 1))
+        case "torchscript" if rest:
+            return _torchscript(text, Path(rest))
+    raise EncoderError(f"{text}: no such encoder; there are {KNOWN}")
+
+
+def _pixels(pictures: Sequence[Picture]) -> Features:
+    return pixel_features(np.stack([to_square(picture, SIDE_PX, "letterbox") for picture in pictures]))
+
+
+def _hashes(pictures: Sequence[Picture]) -> Features:
+    found = [imagehash.phash(Pil.fromarray(picture), HASH_SIZE).hash.ravel() for picture in pictures]
+    return np.array(found, np.float32)
+
+
+def _clip(name: str, source: str) -> Encoder:
+    from fulora.clip.embed import image_directions
+    from fulora.clip.loading import load_clip
+
+    clip = load_clip(source)
+    identity = content_digest(Path(source), None) if Path(source).exists() else source
+
+    def encode(pictures: Sequence[Picture]) -> Features:
+        return image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
+
+    return Encoder(name, f"clip {identity}", encode)
+
+
+def _timm(name: str, architecture: str, file: str = "") -> Encoder:
+    import timm
+    from timm.data import resolve_model_data_config
+
+    try:
+        overlay = {"file": file} if file else None
+        model = timm.create_model(architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise EncoderError(
+            f"{name}: cannot be loaded by timm: {reason}; without internet give timm:NAME:FILE"
+        ) from error
+    data = resolve_model_data_config(model)
+    identity = content_digest(Path(file), None) if file else "hub"
+    side = int(data["input_size"][-1])
+    return Encoder(name, f"timm {architecture} {identity}", _network(model.eval(), side, data["mean"], data["std"]))
+
+
+def _torchscript(name: str, file: Path) -> Encoder:
+    try:
+        with warnings.catch_warnings():  # SSCD, and much else, is published in this format alone
+            warnings.simplefilter("ignore", FutureWarning)
+            model = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, OSError, ValueError) as error:
+        raise EncoderError(f"{name}: no TorchScript file can be read there: {error}") from error
+    return Encoder(name, f"torchscript {content_digest(file, None)}", _network(model, 288, MEAN, STD))
+
+
+def _network(
+    model: Callable[[Any], Any], side: int, mean: Sequence[float], std: Sequence[float]
+) -> Callable[[Sequence[Picture]], Features]:
+    shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (mean, std))
+
+    @torch.no_grad()
+    def encode(pictures: Sequence[Picture]) -> Features:
+        found = []
+        for start in track(range(0, len(pictures), BATCH), "encoded"):
+            squares = [to_square(picture, side, "letterbox") for picture in pictures[start : start + BATCH]]
+            pixels = (np.stack(squares)[:, None].astype(np.float32) / 255 - shift) / scale
+            found.append(model(torch.from_numpy(pixels)).float().flatten(1).numpy())
+        return np.concatenate(found)
+
+    return encode

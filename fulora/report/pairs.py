@@ -1,0 +1,30 @@
+"""The most suspicious synthetic images, each above the real image that it is nearest to."""
+
+from collections.abc import Sequence
+
+from fulora.assessment.assess import EncoderFigures
+from fulora.assessment.pictures import Pictures
+from fulora.report.drawing import FigureError
+from fulora.report.figures import plot_image_grid
+
+A_LINE = 10
+
+
+def plot_pairs(synthetic: Pictures, train: Pictures, held_out: Pictures, found: Sequence[EncoderFigures]) -> bytes:
+    """Lines of ten pairs for each encoder, the most suspicious first.
+
+    Raises:
+        FigureError: no encoder has pairs.
+    """
+    rows = {}
+    for one in found:
+        for start in range(0, len(one.pairs), A_LINE):
+            pairs = one.pairs[start : start + A_LINE]
+            about = f"{one.encoder}, {start + 1} to {start + len(pairs)}"
+            rows[f"{about}: synthetic"] = [synthetic.pixels[made] for made, _ in pairs]
+            rows[f"{about}: nearest real"] = [
+                train.pixels[place] if place < len(train) else held_out.pixels[place - len(train)] for _, place in pairs
+            ]
+    if not rows:
+        raise FigureError("there are no pairs to draw: give the images that the generator was trained on")
+    return plot_image_grid(rows)
