@@ -18,6 +18,7 @@ from pipelines.commands import (
     measure,
     regenerate,
     score,
+    segment,
     studies,
 )
 
@@ -47,6 +48,7 @@ app.command("generate")(generate.generate)
 app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)
+app.command("segment")(segment.segment)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")

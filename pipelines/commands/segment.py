@@ -1,0 +1,99 @@
+"""`fulora segment`: masks of a folder of pictures, by trained networks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mha")
+
+
+def segment(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures: PNG and others, MHA; in any subfolders.")],
+    unet: Annotated[
+        list[Path], typer.Option(help="Folder of a trained network (train_unet-...); several are averaged.")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the masks: NAME.png with class numbers.")],
+    flip: Annotated[bool, typer.Option(help="Average over each picture and its mirror image.")] = False,
+    raw: Annotated[bool, typer.Option(help="Leave masks as they come: keep small pieces and holes.")] = False,
+    overlays: Annotated[Path | None, typer.Option(help="Write a PNG with the outlines on some pictures.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+) -> None:
+    """Segment pictures of any size with one network, or with the mean of several; masks have their pictures' sizes.
+
+    Class 1 is the head of a network of one structure; 1 is the pubic symphysis and 2 the head of one of two. `fulora
+    measure` takes the masks as they are. For research only, never for the care of a patient.
+
+    Examples:
+
+      fulora segment pictures --unet work/train_unet-0123456789abcdef --out masks
+
+      fulora segment pictures --unet fold0 --unet fold1 --unet fold2 --flip --out masks --overlays look.png
+
+      fulora measure hc masks --pixel-sizes pixel_sizes.csv --out hc.csv
+    """
+    import numpy as np
+    from PIL import Image as Pil
+
+    from fulora.segmentation.config import SegmentConfig
+    from fulora.segmentation.model import load_unet
+    from fulora.segmentation.predict import predict
+    from fulora.training import pick_device
+
+    files = _files(pictures)
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: holds something already; give a new folder for the masks")
+    models = [load_unet(folder).to(pick_device(device)) for folder in unet]
+    if len({model.cfg.classes for model in models}) > 1:
+        given = ", ".join(f"{folder} {model.cfg.classes}" for folder, model in zip(unet, models, strict=True))
+        raise ValueError(f"--unet: networks of different classes cannot be averaged ({given})")
+    config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
+    found = predict(models, map(_read, files.values()), config, total=len(files))
+    empty, shown = 0, []
+    places = set(np.linspace(0, len(files) - 1, min(5, len(files))).astype(int).tolist())
+    for place, (name, mask) in enumerate(zip(files, found, strict=True)):
+        target = out / f"{name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Pil.fromarray(mask).save(target)
+        empty += not mask.any()
+        if place in places:
+            shown.append((name, mask))
+    if overlays is not None:
+        overlays.write_bytes(_sheet(files, shown))
+    print(f"{len(files)} masks in {out}" + (f"; {empty} are empty" if empty else ""))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Pictures by the name of their mask, less its ending."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.suffix.lower() in ENDINGS and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise ValueError(f"{path} and {found[name].name} would have the same mask, {name}.png; rename one")
+            found[name] = path
+    if not found:
+        raise ValueError(f"{folder}: holds no pictures ({', '.join(ENDINGS)})")
+    return found
+
+
+def _read(path: Path) -> "UInt8[np.ndarray, 'h w']":
+    from fulora.intake.decode import read_gray
+    from fulora.intake.sources.psfhs import one_channel, read_mha
+
+    return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
+
+
+def _sheet(files: dict[str, Path], shown: "list[tuple[str, UInt8[np.ndarray, 'h w']]]") -> bytes:
+    import numpy as np
+
+    from fulora.report.overlays import Overlay, plot_overlays
+
+    return plot_overlays(
+        {"masks": [Overlay(_read(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown]}
+    )

@@ -1,0 +1,75 @@
+"""`fulora segment` on pictures of several sizes, by one network and by several."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_inside import called
+from PIL import Image as Pil
+
+from fulora.segmentation.config import UnetConfig
+from fulora.segmentation.model import build_unet, save_unet
+
+SIZES = {"a.png": (50, 80), "sub/b.jpg": (64, 64), "c.mha": (40, 30)}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for name, shape in SIZES.items():
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, shape, dtype=np.uint8)
+        if path.suffix == ".mha":
+            header = f"ObjectType = Image\nNDims = 2\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = {shape[1]} {shape[0]}\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"  # noqa: E501
+            path.write_bytes(header.encode() + pixels.tobytes())
+        else:
+            Pil.fromarray(pixels).save(path)
+    (tmp_path / "pictures" / "notes.txt").write_text("not a picture")
+    return tmp_path / "pictures"
+
+
+def network(folder: Path, seed: int = 0, classes: int = 1) -> Path:
+    folder.mkdir()
+    shape = {"encoder": "resnet18", "image_size_px": 64, "decoder_channels": (16, 16, 16, 8, 8)}
+    config = UnetConfig.model_validate(shape | {"seed": seed, "classes": classes})
+    save_unet(folder, config, build_unet(config).net.state_dict())
+    return folder
+
+
+def test_masks_have_the_sizes_and_names_of_their_pictures(pictures: Path, tmp_path: Path) -> None:
+    one, two = network(tmp_path / "one"), network(tmp_path / "two", seed=1)
+    done = called("segment", pictures, "--unet", one, "--unet", two, "--flip", "--out", tmp_path / "masks",
+                  "--overlays", tmp_path / "look.png", "--device", "cpu")  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith(f"3 masks in {tmp_path / 'masks'}")
+    for name, shape in SIZES.items():
+        with Pil.open((tmp_path / "masks" / name).with_suffix(".png")) as mask:
+            assert mask.size == shape[::-1]
+            assert set(np.unique(np.asarray(mask))) <= {0, 1}
+    with Pil.open(tmp_path / "look.png") as sheet:
+        assert sheet.width > 1000
+
+
+def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path) -> None:
+    one, three = network(tmp_path / "one"), network(tmp_path / "three", classes=3)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    Pil.new("L", (8, 8)).save(pictures / "a.bmp")
+    for arguments, said in (
+        ((pictures, "--unet", one), "would have the same mask, a.png; rename one"),
+        ((tmp_path / "full", "--unet", one), "holds no pictures"),
+        ((tmp_path / "gone", "--unet", one), "holds no pictures"),
+    ):
+        done = called("segment", *arguments, "--out", tmp_path / "masks")
+        assert (done.code, done.stdout) == (2, "")
+        assert said in done.stderr
+    (pictures / "a.bmp").unlink()
+    for arguments, said in (
+        (("--unet", one, "--out", tmp_path / "full"), "holds something already"),
+        (("--unet", one, "--unet", three, "--out", tmp_path / "masks"), "networks of different classes"),
+        (("--unet", tmp_path / "full", "--out", tmp_path / "masks"), "no U-Net"),
+    ):
+        done = called("segment", pictures, *arguments)
+        assert (done.code, done.stdout) == (2, "")
+        assert said in done.stderr
