@@ -7,7 +7,6 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-from monai.networks import nets
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -77,6 +76,8 @@ def _smp(cfg: UnetConfig) -> nn.Module:
 
 
 def _monai(cfg: UnetConfig) -> Any:
+    from monai.networks import nets  # takes longer to import than all the rest
+
     shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.classes}
     match cfg.architecture:
         case "monai_basic_unet":

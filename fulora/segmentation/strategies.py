@@ -7,8 +7,6 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 from jaxtyping import Float
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -100,6 +98,8 @@ def add_adapters(encoder: nn.Module, cfg: UnetConfig) -> None:
 
     Depthwise convolutions have none, nor has one whose input a hook pads, which an adapter would not see.
     """
+    from peft import LoraConfig, inject_adapter_in_model  # takes seconds to import, which other strategies save
+
     names = [
         name
         for name, module in encoder.named_modules()
@@ -114,6 +114,8 @@ def add_adapters(encoder: nn.Module, cfg: UnetConfig) -> None:
 
 def merge_adapters(net: nn.Module) -> None:
     """Add what the adapters learned to the weights beside them, and take them out again."""
+    from peft.tuners.lora import LoraLayer
+
     for name, module in list(net.named_modules()):
         if isinstance(module, LoraLayer):
             module.merge()

@@ -155,7 +155,8 @@ def fit(
     unet = learner.kept()
     if best.state:
         unet.load_state_dict(best.state)
-    merge_adapters(unet.net)
+    if cfg.strategy == "lora":
+        merge_adapters(unet.net)
     save_unet(out, given, unet.net.state_dict())
     remove_checkpoint(out)
 
