@@ -1,10 +1,12 @@
 """The section on segmentation: scores by arm, arms compared, overlays, Bland-Altman plots, curves, the ranking."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 
+from fulora.data.labels import Structure
 from fulora.data.manifest import ImageSet
 from fulora.data.results import MaskSet, Measurement, Score
 from fulora.metrics.ranking import ranking, stability
@@ -22,6 +24,8 @@ TEXT = (
     "networks are trained with as many optimiser steps, and chosen on validation patients only."
 )
 DRAWS = 1000
+SHOWN = ("Dice", "Dice, 5th percentile", "HD95", "ASSD", "failures", "challenge S", "HC bias", "HC ADF", "HC failures",
+         "AoP bias", "AoP ADF", "AoP failures")  # fmt: skip
 Sweep = Mapping[str, Mapping[str, float]]
 """By curve, the place of each of its arms."""
 Tables = Mapping[str, Sequence[Sequence[Measurement]]]
@@ -54,20 +58,22 @@ def segmentation_section(
 
 
 def _by_structure(scores: Sequence[Score], title: str) -> list[Table]:
-    """A table for each structure; what has none is told with the first."""
-    of = {score.name: score.name.partition(", ")[2] for score in scores}
-    ends = {name: end if end in ("head", "symphysis", "all") else "" for name, end in of.items()}
+    """A table for each structure; what has none is told with the first. All scores stand in its CSV."""
+    of = {score.name: score.name.rpartition(", ")[2] for score in scores}
+    ends = {name: end if end in get_args(Structure) else "" for name, end in of.items()}
     found = []
     for end in dict.fromkeys(ends.values()):
         rows = [score for score in scores if ends[score.name] == end]
-        found.append(score_table(rows, title + (f" ({end})" if end else ""), LEVEL))
+        shown = [score for score in rows if score.name.removesuffix(f", {end}") in SHOWN]
+        table = score_table(shown, title + (f" ({end})" if end else ""), LEVEL)
+        found.append(Table(table.title, table.caption, table.header, table.rows, table.notes, raw_lines(rows)))
     return found
 
 
 def _comparison_table(compared: Sequence[Score]) -> list[Table]:
     if not compared:
         return []
-    names = list(dict.fromkeys(score.name.rsplit(", ", 1)[0] for score in compared))
+    names = list(dict.fromkeys(_quantity(score) for score in compared))
     header = (
         "Comparison",
         *(cell for name in names for cell in (name, "p", "p (Holm)")),
@@ -77,7 +83,7 @@ def _comparison_table(compared: Sequence[Score]) -> list[Table]:
     )
     rows = []
     for arm in dict.fromkeys(score.arm for score in compared):
-        found = {score.name.rsplit(", ", 1)[0]: score for score in compared if score.arm == arm}
+        found = {_quantity(score): score for score in compared if score.arm == arm}
         first = next(iter(found.values()))
         mark = " (declared)" if first.role == "declared" else ""
         cells = [cell for name in names for cell in _cells(found.get(name))]
@@ -85,6 +91,11 @@ def _comparison_table(compared: Sequence[Score]) -> list[Table]:
         rows.append((arm.replace(" - ", " minus ") + mark, *cells, *counts))
     caption = f"Differences on the same images. {LEVEL} p is the larger of one over patients and one over seeds."
     return [Table("Segmentation arms compared", caption, header, tuple(rows), (), raw_lines(compared))]
+
+
+def _quantity(score: Score) -> str:
+    """What a comparison is of: its name less the arms."""
+    return score.name.removesuffix(", " + score.arm.replace(" - ", " minus "))
 
 
 def _cells(score: Score | None) -> tuple[str, str, str]:
@@ -105,10 +116,10 @@ def _said(compared: Sequence[Score]) -> list[str]:
         if score.role == "declared" and score.low is not None and score.high is not None:
             arm, baseline = score.arm.split(" - ", 1)
             differ = (score.low > 0 or score.high < 0) and (score.p is None or score.p < 0.05)
-            quantity = score.name.rsplit(", ", 1)[0]
+            quantity = _quantity(score)
             value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
-            verb = "differs from" if differ else "shows no evidence of a difference from"
-            found.append(f"{quantity}: {arm} {verb} {baseline} by {value} {interval}.")
+            said = f"{arm} and {baseline} differ" if differ else f"no evidence that {arm} and {baseline} differ"
+            found.append(f"{quantity}: {said}: {value} {interval}, p = {_p(score.p)}.")
     return found
 
 
@@ -116,7 +127,7 @@ def _interval_figures(plain: Sequence[Score], compared: Sequence[Score]) -> list
     figures = []
     for name in ("Dice", "Dice, all", "HC ADF", "AoP ADF", "challenge S"):
         rows = [score for score in plain if score.name == name]
-        gains = [score for score in compared if score.name.rsplit(", ", 1)[0] == name]
+        gains = [score for score in compared if _quantity(score) == name]
         if len(rows) > 1:
             figures.append(Figure(f"arms-{file_word(name)}", _intervals(rows, name), f"{name} of each arm."))
         if gains:

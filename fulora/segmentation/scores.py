@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field
 
 from fulora.config import Config
 from fulora.data.results import Measurement, Protocol, Role, Score
 from fulora.metrics.paired_tests import holm, seeds_test
-from fulora.metrics.statistics import Interval, cluster_bootstrap, sign_flip_test, weighted_bootstrap
+from fulora.metrics.statistics import (
+    RIGHT_OR_WRONG,
+    Interval,
+    Span,
+    cluster_bootstrap,
+    sign_flip_test,
+    weighted_bootstrap,
+)
 from fulora.metrics.weighted_scores import Values, Weights, mean
 
 OVERLAPS = {"dice": "Dice", "iou": "IoU", "nsd": "NSD"}
@@ -65,6 +72,7 @@ class Column:
     Attributes:
         values: of every training seed and image; NaN where it could not be measured.
         quantiles: names of quantiles that are told beside the mean.
+        span: between which values one image's lies, where every draw may give the same (see `statistics`).
     """
 
     name: str
@@ -74,6 +82,7 @@ class Column:
     values: Float[np.ndarray, "seeds n"]
     note: str = ""
     quantiles: Mapping[str, float] = field(default_factory=dict)
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +126,7 @@ def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Me
             (OVERLAPS | DISTANCES)[quantity] + suffix + in_pixels, unit, "segmentation", images, values, note, told
         )
         if quantity == "dice":
-            yield Column(
-                f"failures{suffix}", "1", "segmentation", images, empty.astype(float), "share of empty predictions"
-            )
+            yield _share(f"failures{suffix}", "segmentation", images, empty, "share of empty predictions")
     elif quantity in MEASURED:
         name = MEASURED[quantity]
         errors = values - np.array([[row.reference or np.nan for row in rows] for rows in tables])
@@ -127,11 +134,15 @@ def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Me
         note = f"{int((~lost).sum())} of {lost.size} measured, over all seeds"
         yield Column(f"{name} bias", unit, "biometry", images, errors, f"measured minus reference; {note}")
         yield Column(f"{name} ADF", unit, "biometry", images, np.abs(errors), note, {"95th percentile": 95.0})
-        yield Column(f"{name} failures", "1", "biometry", images, lost.astype(float), "share without a measurement")
+        yield _share(f"{name} failures", "biometry", images, lost, "share without a measurement")
     elif quantity == "psfhs_s":
         yield Column(
             "challenge S", "1", "segmentation", images, values, "the organisers' score, failures as they count them"
         )
+
+
+def _share(name: str, protocol: Protocol, images: Images, failed: Bool[np.ndarray, "seeds n"], note: str) -> Column:
+    return Column(name, "1", protocol, images, failed.astype(float), note, span=RIGHT_OR_WRONG)
 
 
 def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
@@ -143,7 +154,7 @@ def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
         patients, sites = column.images.patients, column.images.sites
         interval = weighted_bootstrap(
             [partial(_mean_of_known, values) for values in column.values], patients, strata=sites,
-            draws=config.draws, seed=config.seed, level=config.level,
+            draws=config.draws, seed=config.seed, level=config.level, span=column.span,
         )  # fmt: skip
         found.append(_score(arm, column, column.name, column.note, interval))
         for name, level in column.quantiles.items():

@@ -8,7 +8,7 @@ from fulora.segmentation.scores import MaskScoreConfig
 from fulora.stage import stage
 
 
-@stage(version=1)
+@stage(version=2)
 def score_masks(out: Path, config: MaskScoreConfig, measurements: Mapping[str, Sequence[Measurements]]) -> Scores:
     """All scores of each arm, and the pairs of arms that the config names.
 
