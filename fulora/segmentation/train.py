@@ -150,7 +150,7 @@ def fit(
             best.offer(values["validation_dice"], done, learner.unet)
             put(learning(learner.groups), own)
         log.write(done, **values)
-        if done % cfg.checkpoint_every == 0 or done == cfg.steps:
+        if done % cfg.checkpoint_every == 0:
             learner.save(out, done, best)
     unet = learner.kept()
     if best.state:
