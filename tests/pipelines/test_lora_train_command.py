@@ -127,7 +127,7 @@ def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypa
     found = here("run", "smoke", "other_ranks=[4]", "--dry-run", "--work", f"{tmp_path}/work")
     assert [len(calls) for calls in parts] == [1, 1, 2]
     names = [line for line in found.stdout.splitlines() if not line.startswith(" ")]
-    assert names == ["6 trainings, 0 cached, 6 to do", "LoRA:", "LoRA of rank 4:"]
+    assert names == ["7 trainings, 0 cached, 7 to do", "LoRA:", "LoRA of rank 4:"]
     arms = [" ".join(line.split()) for line in found.stdout.splitlines()[1:4]]
     assert arms[0] == "real all real 2 4 32 0 of 2 not known before one is done"
     assert arms[1] == "hybrid all real + 1 synthetic (LoRA) each 2 4 32 0 of 2 not known before one is done"

@@ -13,6 +13,7 @@ from pipelines.fu_lora import FuLoraConfig
 READING = Path(__file__).parents[3] / "shared" / "reference" / "fu_lora.md"
 
 PUBLISHED = {
+    "mask_channel": False,
     "rank": 128,
     "alpha": 128.0,
     "target": "kohya",
