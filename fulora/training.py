@@ -271,6 +271,20 @@ class Average:
             average.lerp_(parameter.detach(), 1 - decay)
 
 
+@contextmanager
+def averaged(average: Average | None, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Inside, the parameters are their moving average, where there is one."""
+    if average is None:
+        yield
+        return
+    mine = [parameter.detach().clone() for parameter in parameters]
+    put(parameters, average.values)
+    try:
+        yield
+    finally:
+        put(parameters, mine)
+
+
 @torch.no_grad()
 def put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Copy values into tensors, such as parameters, one into each."""

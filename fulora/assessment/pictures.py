@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
-from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
+from fulora.intake.decode import read_gray
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 UNKNOWN = "unknown"
@@ -66,11 +66,9 @@ def read_pictures(folder: Path) -> Pictures:
     if not files:
         raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(ENDINGS)})")
     names = np.array([path.relative_to(folder).as_posix() for path in files])
-    pixels = []
-    for path in files:
-        with Pil.open(path) as image:
-            pixels.append(np.asarray(image.convert("L")))
-    return Pictures(pixels, names, np.array([_plane(path) for path in files]), names, False)
+    return Pictures(
+        [read_gray(path) for path in files], names, np.array([_plane(path) for path in files]), names, False
+    )
 
 
 def _plane(path: Path) -> str:

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import timm
-import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from fulora.classification.config import TIMM, ClassifierConfig, Stem, Torchvision, Weights
 from fulora.data.folded_mobilenet import load_folded
+from fulora.data.state_dicts import StateDictError, misfits, read_state
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -86,38 +84,17 @@ def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
     if cfg.weights == "imagenet_folded":
         load_folded(network.get_submodule("features"), path)
         return
-    state, head = _read_state(path), _head_name(network, cfg.architecture)
+    try:
+        state = read_state(path)
+    except StateDictError as error:
+        raise ClassifierError(str(error)) from error
+    head = _head_name(network, cfg.architecture)
     own = network.state_dict()
     left = {f"{head}.{name}" for name in ("weight", "bias")}
     state = {k: v for k, v in state.items() if k not in left or (k in own and v.shape == own[k].shape)}
-    wrong = [
-        *(f"{name} is missing" for name in own if name not in state and name not in left),
-        *(f"{name} is unknown" for name in state if name not in own),
-        *(
-            f"{name} is {tuple(value.shape)}, not {tuple(own[name].shape)}"
-            for name, value in state.items()
-            if name in own and value.shape != own[name].shape
-        ),
-    ]
-    if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise ClassifierError(f"{path}: not weights of {cfg.architecture}: {'; '.join(wrong[:SHOWN])}{more}")
+    if wrong := misfits(own, state, left):
+        raise ClassifierError(f"{path}: not weights of {cfg.architecture}: {wrong}")
     network.load_state_dict(state, strict=False)
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        raise ClassifierError(
-            f"{path}: cannot be read as .safetensors or as a .pth of weights alone: {error}"
-        ) from error
-    except Exception as error:  # the unpickler's own, which it does not share
-        raise ClassifierError(f"{path}: holds more than weights, or is damaged: {error}") from error
-    state = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ClassifierError(f"{path}: holds no state dict: a file of names and tensors is needed")
-    return state
 
 
 def _head_name(network: nn.Module, architecture: str) -> str:

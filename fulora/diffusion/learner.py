@@ -16,7 +16,7 @@ from fulora.diffusion.lora import add_lora, all_lora_parameters
 from fulora.diffusion.optimizers import build_optimizer
 from fulora.diffusion.watch import LossWatch
 from fulora.processes import Processes
-from fulora.training import Average, put
+from fulora.training import Average, averaged, put
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -94,15 +94,8 @@ class Learner:
     @contextmanager
     def kept_weights(self) -> Iterator[None]:
         """Inside, the weights are those that would be kept: their moving average, where there is one."""
-        if self.average is None:
+        with averaged(self.average, self.parameters):
             yield
-            return
-        mine = [parameter.detach().clone() for parameter in self.parameters]
-        put(self.parameters, self.average.values)
-        try:
-            yield
-        finally:
-            put(self.parameters, mine)
 
 
 def cast_and_adapt(pipe: Pipeline, cfg: LoraConfig) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import load_folded
+from fulora.data.state_dicts import StateDictError, misfits, read_state
 from fulora.environment import derive_seed
 from fulora.segmentation.config import Architecture, UnetConfig
 
@@ -103,7 +102,10 @@ def load_start(net: nn.Module, cfg: UnetConfig, path: Path) -> None:
     if cfg.encoder_weights == "imagenet_folded":
         load_folded(net.get_submodule("encoder"), path)
         return
-    state = _read_state(path)
+    try:
+        state = read_state(path)
+    except StateDictError as error:
+        raise UnetFileError(str(error)) from error
     if cfg.encoder_weights == "file":
         of_encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
         _load(net.get_submodule("encoder"), of_encoder or state, path, cfg.encoder)
@@ -117,18 +119,8 @@ def load_start(net: nn.Module, cfg: UnetConfig, path: Path) -> None:
 def _load(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
     own = module.state_dict()
     state = {key: _as_gray(value, own[key]) if key in own else value for key, value in state.items()}
-    wrong = [
-        *(f"{key} is missing" for key in own if key not in state),
-        *(f"{key} is unknown" for key in state if key not in own),
-        *(
-            f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}"
-            for key, value in state.items()
-            if key in own and value.shape != own[key].shape
-        ),
-    ]
-    if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise UnetFileError(f"{path}: not weights of {name}: {'; '.join(wrong[:SHOWN])}{more}")
+    if wrong := misfits(own, state):
+        raise UnetFileError(f"{path}: not weights of {name}: {wrong}")
     module.load_state_dict(state)
 
 
@@ -136,19 +128,6 @@ def _as_gray(value: Tensor, own: Tensor) -> Tensor:
     """Weights of a first convolution of three colours, for one channel that stands for all three."""
     colours = value.dim() == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
     return value.sum(dim=1, keepdim=True) if colours else value
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        raise UnetFileError(f"{path}: cannot be read as .safetensors or as a .pth of weights alone: {error}") from error
-    except Exception as error:  # the unpickler's own, which it does not share
-        raise UnetFileError(f"{path}: holds more than weights, or is damaged: {error}") from error
-    state = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UnetFileError(f"{path}: holds no state dict: a file of names and tensors is needed")
-    return state
 
 
 def encoder_statistics(cfg: UnetConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:

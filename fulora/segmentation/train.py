@@ -30,6 +30,7 @@ from fulora.training import (
     Average,
     Best,
     MetricsLog,
+    averaged,
     batch_indices,
     cosine_rate,
     load_checkpoint,
@@ -97,12 +98,6 @@ class Learner:
         state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "best": vars(best)}
         save_checkpoint(folder, done, state | {"average": self.average.values if self.average else []})
 
-    def kept(self) -> Unet:
-        """The network as it would be kept now: with averaged weights, where there are any. Undo by `put`."""
-        if self.average:
-            put(learning(self.groups), self.average.values)
-        return self.unet
-
 
 def fit(
     out: Path, cfg: UnetConfig, training: Pairs, validation: Pairs | None = None, start: Path | None = None
@@ -145,19 +140,18 @@ def fit(
         if learner.average:
             learner.average.update(learning(learner.groups), done)
         if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            own = [parameter.detach().clone() for parameter in learning(learner.groups)]
-            values["validation_dice"] = evaluate(learner.kept(), validation, cfg.batch_size)
-            best.offer(values["validation_dice"], done, learner.unet)
-            put(learning(learner.groups), own)
+            with averaged(learner.average, learning(learner.groups)):
+                values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
+                best.offer(values["validation_dice"], done, learner.unet)
         log.write(done, **values)
         if done % cfg.checkpoint_every == 0:
             learner.save(out, done, best)
-    unet = learner.kept()
-    if best.state:
-        unet.load_state_dict(best.state)
-    if cfg.strategy == "lora":
-        merge_adapters(unet.net)
-    save_unet(out, given, unet.net.state_dict())
+    with averaged(learner.average, learning(learner.groups)):
+        if best.state:
+            learner.unet.load_state_dict(best.state)
+        if cfg.strategy == "lora":
+            merge_adapters(learner.unet.net)
+        save_unet(out, given, learner.unet.net.state_dict())
     remove_checkpoint(out)
 
 
