@@ -9,6 +9,7 @@ from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.config import Config
 from fulora.data.hybrid import MixConfig
 from fulora.data.manifest import ImageSet
+from fulora.data.screened import Assessment
 from fulora.workspace import Workspace
 from pipelines.stages.mix import mix
 
@@ -114,7 +115,11 @@ def sweeps_of(
 
 
 def mixed(
-    arms: Mapping[str, ArmConfig], work: Workspace, real: Mapping[str, ImageSet], synthetic: Mapping[str, ImageSet]
+    arms: Mapping[str, ArmConfig],
+    work: Workspace,
+    real: Mapping[str, ImageSet],
+    synthetic: Mapping[str, ImageSet],
+    assessments: Mapping[str, Assessment],
 ) -> dict[str, ImageSet]:
     """The image set of each arm.
 
@@ -122,7 +127,12 @@ def mixed(
         real: by the name that arms give; those of the study's `planes` have none.
     """
     calls = {
-        name: mix.call(arm.mix, real=real[arm.images], synthetic=synthetic[arm.synthetic])
+        name: mix.call(
+            arm.mix,
+            real=real[arm.images],
+            synthetic=synthetic[arm.synthetic],
+            assessment=assessments[arm.synthetic] if arm.mix.assessed else None,
+        )
         for name, arm in arms.items()
         if arm.mix is not None
     }

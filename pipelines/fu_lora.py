@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
+from fulora.assessment.config import AssessConfig, JudgeConfig
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.config import Config, Runtime
@@ -13,28 +14,30 @@ from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
 from fulora.data.results import PROMPT, LeakTable, Predictions, Report, ScoreConfig, Scores
-from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
+from fulora.data.screened import Assessment
+from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines import segmentation
+from pipelines import assessment, segmentation
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of, mixed, sweeps_of
 from pipelines.backbones import BackboneConfig, OnSite, foundations, get_models
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, Prompted, compare_clips, few_shot
 from pipelines.segmentation import SegmentationConfig
 from pipelines.sources import curated
-from pipelines.stages.assess import AssessConfig, assess
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score import score
+from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
 from pipelines.stages.train_classifier import train_classifier
 from pipelines.stages.train_lora import train_lora
 
 LORA = "LoRA"
 """The name of the images that LoRAs are trained on, and of the study's LoRA."""
+NO_START = "Or set classifier.weights=none."
 
 
 class FuLoraConfig(Config):
@@ -46,6 +49,8 @@ class FuLoraConfig(Config):
         lora_images: what the LoRA is trained on, where that is not the training split of `planes`.
         other_ranks: LoRAs of these ranks, alpha as high, are trained as well, to be compared.
         prior: images of the base that the LoRA must not unlearn.
+        closeness: how far base and LoRA are from the study population.
+        judge: classifiers of real images that say which plane a synthetic one shows; None asks none.
         mix: what the arm `hybrid` mixes.
         arms: others than `real` and `hybrid`, by name.
         ratios: a sweep: an arm for each ratio of added images to real ones.
@@ -68,7 +73,9 @@ class FuLoraConfig(Config):
     other_ranks: tuple[PositiveInt, ...] = ()
     prior: GenerateConfig | None = None
     generate: GenerateConfig
+    closeness: GenerationScoreConfig = Field(default_factory=GenerationScoreConfig)
     assess: AssessConfig = Field(default_factory=AssessConfig)
+    judge: JudgeConfig | None = None
     mix: MixConfig = Field(default_factory=MixConfig)
     zero_shot: ZeroShotConfig = Field(default_factory=ZeroShotConfig)
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
@@ -113,16 +120,17 @@ class FuLoraConfig(Config):
             raise ValueError(f"arms: {doubtful[0]!r} would read as a difference of two arms; write it without ' - '")
         unnamed = sorted({arm.images for arm in self.arms.values()} - {"", *self.other_images})
         if unnamed:
-            raise ValueError(
-                f"arms: other_images has no {unnamed[0]!r}; it has {', '.join(self.other_images) or 'none'}"
-            )
+            known = ", ".join(self.other_images) or "none"
+            raise ValueError(f"arms: other_images has no {unnamed[0]!r}; it has {known}")
+        known_arms = ", ".join(self.all_arms())
         without = sorted({arm.images for arm in self.clip_arms.values()} - set(self.all_arms()))
         if without:
-            there = ", ".join(self.all_arms())
-            raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {there}")
+            raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {known_arms}")
+        if self.judge is None and any(arm.mix and "plane" in arm.mix.filters for arm in self.all_arms().values()):
+            raise ValueError("mix.filters: plane asks judges, and there are none; set judge: {folds: 4}")
         unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
         if unknown:
-            raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {', '.join(self.all_arms())}")
+            raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {known_arms}")
         return self
 
     def all_arms(self) -> dict[str, ArmConfig]:
@@ -152,8 +160,10 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
             "LoRA": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA"]),
         }
     )
-    sets = mixed(cfg.all_arms(), work, images, synthetic)
-    classifiers, predictions = compare(cfg, work, real, sets)
+    start = work.read(cfg.data_root / cfg.classifier_file, hint=NO_START) if cfg.classifier_file else None
+    found = assess_all(cfg, work, images, synthetic, clip, start)
+    sets = mixed(cfg.all_arms(), work, images, synthetic, found)
+    classifiers, predictions = compare(cfg, work, real, sets, start)
     clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, Prompted(clip, cfg.zero_shot, real), work)
     predictions |= clips.predictions
     if cfg.few_shot is not None:
@@ -165,6 +175,8 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         cfg.report,
         real=real,
         synthetic=synthetic,
+        assessments=found,
+        trained_on=images.get(LORA, real),
         scores=score_all(cfg, work, real, synthetic, predictions, heads),
         predictions=predictions,
         forgetting=clips.forgetting,
@@ -186,13 +198,11 @@ def score_all(
     heads: segmentation.Segmentation | None,
 ) -> dict[str, Scores]:
     """Scores of what was generated, classified and segmented."""
-    scores = {
-        "generation": work.run(assess, cfg.assess, real=real, synthetic=synthetic),
+    return {
+        "generation": work.run(score_generation, cfg.closeness, real=real, synthetic=synthetic),
         "classification": work.run(score, cfg.score, predictions=predictions),
+        **({"segmentation": heads.scores} if heads else {}),
     }
-    if heads is not None:
-        scores["segmentation"] = heads.scores
-    return scores
 
 
 def curated_sets(cfg: FuLoraConfig, work: Workspace) -> dict[str, ImageSet]:
@@ -235,8 +245,25 @@ def train_loras(
     )
 
 
+def assess_all(
+    cfg: FuLoraConfig,
+    work: Workspace,
+    images: Mapping[str, ImageSet],
+    synthetic: Mapping[str, ImageSet],
+    clip: ClipWeights | Source,
+    start: Source | None,
+) -> dict[str, Assessment]:
+    """What is found of each synthetic set: against those who trained the LoRA, and the study's validation patients."""
+    real = images[""]
+    judges = assessment.trained_judges(cfg.judge, cfg.classifier, real, start, work)
+    trained_on = images.get(LORA, real)
+    return assessment.assessed(
+        cfg.assess, work, synthetic, trained_on, real, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
+    )
+
+
 def compare(
-    cfg: FuLoraConfig, work: Workspace, real: ImageSet, sets: Mapping[str, ImageSet]
+    cfg: FuLoraConfig, work: Workspace, real: ImageSet, sets: Mapping[str, ImageSet], start: Source | None
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
     """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm.
 
@@ -244,8 +271,6 @@ def compare(
         Of the contrast's arms the first seed's classifiers, whose losses are told; predictions by arm, one a seed.
     """
     arms = cfg.all_arms()
-    hint = "Or set classifier.weights=none."
-    start = work.read(cfg.data_root / cfg.classifier_file, hint=hint) if cfg.classifier_file else None
     configs = {
         (name, seed): arm.classifier(cfg.classifier, seed)
         for name, arm in arms.items()

@@ -1,186 +1,184 @@
-"""The figures of one encoder: fidelity, diversity and memorisation, beside what real images give."""
+"""The whole assessment of one synthetic set: figures, label truth, shortcuts, filters and verdicts."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Shaped
+from pydantic import TypeAdapter
 
-from fulora.assessment.pictures import Pictures, PicturesError
-from fulora.metrics.fidelity import kid
-from fulora.metrics.manifold import Manifold, manifold, vendi_score
-from fulora.metrics.memorisation import Memorisation, memorisation, suspicious_distance, vote
-from fulora.metrics.neighbours import nearest
-
-Features = Float[np.ndarray, "n d"]
-SUBSETS, SUBSET_SIZE, LEAST, NEIGHBOURS = 50, 100, 12, 5
+from fulora.assessment.config import AssessConfig
+from fulora.assessment.encoders import EMBEDDED_CLIP, load_encoder
+from fulora.assessment.figures import Closest, Encoded, EncoderFigures, Sets, closest, figures
+from fulora.assessment.judges import judge, judged
+from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
+from fulora.assessment.pictures import Pictures
+from fulora.assessment.screening import Filter, causes, screen
+from fulora.assessment.shortcuts import Shortcut, shortcuts
+from fulora.assessment.verdicts import Found, Verdict, verdicts
+from fulora.data.labels import PLANES
+from fulora.data.screened import FINDINGS, Screened
 
 
 @dataclass(frozen=True)
-class Closeness:
-    """How near a set is to held-out real images, at equal numbers of images.
+class Count:
+    """How much a set holds."""
 
-    Attributes:
-        kid, kid_sd: mean and standard deviation of the unbiased polynomial MMD² over random subsets of `subset` images.
-        vendi: effective number of different images among `n`.
-        near_duplicates: share of images whose nearest other one of their set is nearer than real images of different
-            patients are (first percentile).
+    images: int
+    patients: int
+    patients_known: bool
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of a synthetic set."""
+
+    synthetic: Count
+    held_out: Count
+    train: Count | None
+    encoders: tuple[EncoderFigures, ...]
+    truths: tuple[Truth, ...]
+    shortcuts: tuple[Shortcut, ...]
+    false_reject: float
+    filters: tuple[Filter, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def assess(
+    sets: Sets,
+    config: AssessConfig,
+    *,
+    prompts: Mapping[str, Sequence[str]],
+    clip: Path | None = None,
+    judges: Path | None = None,
+    cache: Path | None = None,
+) -> tuple[Findings, list[Screened]]:
+    """Everything of a set, and what was found of each of its images.
+
+    Args:
+        prompts: of the planes, in the order of `PLANES`, that the CLIP is asked with.
+        clip: the CLIP that the encoder `clip` means; the embedded one if None.
+        judges: a folder of `train_judges`.
+        cache: a folder that keeps features.
+
+    Raises:
+        EncoderError: an encoder that cannot be had.
     """
-
-    n: int
-    subset: int
-    kid: float
-    kid_sd: float
-    manifold: Manifold
-    vendi: float
-    near_duplicates: float
-
-
-@dataclass(frozen=True)
-class PlaneFigures:
-    """One plane by one encoder: synthetic images, and real ones of other patients, against the held-out ones."""
-
-    plane: str
-    synthetic: Closeness
-    real: Closeness | None
-    vendi_held_out: float
-
-
-@dataclass(frozen=True)
-class EncoderFigures:
-    """All that one encoder says.
-
-    Attributes:
-        memorisation: None without training images.
-        pairs: (synthetic, real) places of the most suspicious pairs, nearest relative to other patients first; real
-            ones are counted through the training images, then the held-out ones.
-        ratios: of those pairs, distance to the nearest patient over that to the next.
-    """
-
-    encoder: str
-    planes: tuple[PlaneFigures, ...]
-    memorisation: Memorisation | None
-    pairs: tuple[tuple[int, int], ...]
-    ratios: tuple[float, ...]
+    encoded = [_encoded(name, sets, clip, cache) for name in config.encoders]
+    near = [known for one in encoded if (known := closest(sets, one)) is not None]
+    opinions = list(_opinions(sets, encoded, near, prompts, clip, judges))
+    said = tuple(
+        figures(sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed)
+        for place, one in enumerate(encoded)
+    )
+    filters, rejected = screen(sets, encoded, near, opinions, config.false_reject)
+    seen, told = truths(known_planes(sets.synthetic.planes), opinions), shortcuts(sets, config.seed)
+    counts = {str(name): int(n) for name, n in zip(*np.unique(sets.synthetic.planes, return_counts=True), strict=True)}
+    found = Findings(
+        synthetic=_count(sets.synthetic),
+        held_out=_count(sets.held_out),
+        train=None if sets.train is None else _count(sets.train),
+        encoders=said,
+        truths=seen,
+        shortcuts=told,
+        false_reject=config.false_reject,
+        filters=tuple(filters),
+        verdicts=verdicts(Found(counts, said, seen, told, filters, config.false_reject)),
+    )
+    return found, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given."""
-
-    synthetic: Pictures
-    held_out: Pictures
-    train: Pictures | None = None
-
-    def __post_init__(self) -> None:
-        if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
-            raise PicturesError(
-                f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
-                "images must be of other patients"
-            )
-        for name, pictures in (("synthetic", self.synthetic), ("real", self.held_out)):
-            if len(pictures) < LEAST:
-                raise PicturesError(f"{len(pictures)} {name} images: at least {LEAST} are needed")
+def write_findings(folder: Path, found: Findings) -> None:
+    """Write `findings.json`."""
+    (folder / FINDINGS).write_bytes(as_json(found))
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """The features of `Sets`."""
-
-    synthetic: Features
-    held_out: Features
-    train: Features | None
+def as_json(found: Findings) -> bytes:
+    """The findings as JSON."""
+    return TypeAdapter(Findings).dump_json(found, indent=1) + b"\n"
 
 
-def figures(
-    sets: Sets, encoded: Encoded, encoder: str, *, pairs: int = 20, draws: int = 9999, seed: int = 0
-) -> EncoderFigures:
-    """Everything that one encoder's features say."""
-    planes = []
-    shown = sorted(set(sets.synthetic.planes))
-    for plane in ("all", *(shown if len(shown) > 1 else ())):
-        found = _plane(plane, sets, encoded, seed)
-        if found is not None:
-            planes.append(found)
-    if sets.train is None or encoded.train is None:
-        return EncoderFigures(encoder, tuple(planes), None, (), ())
-    real = np.concatenate([encoded.train, encoded.held_out])
+def read_findings(folder: Path) -> Findings:
+    """What `write_findings` wrote."""
+    return TypeAdapter(Findings).validate_json((folder / FINDINGS).read_bytes())
+
+
+def _encoded(name: str, sets: Sets, clip: Path | None, cache: Path | None) -> Encoded:
+    encoder = load_encoder(name, clip)
+    made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
+    return Encoded(name, made, held_out, None if sets.train is None else encoder.views(sets.train.pixels, cache))
+
+
+def _count(pictures: Pictures) -> Count:
+    return Count(len(pictures), len(set(pictures.patients)), pictures.patients_known)
+
+
+def _opinions(
+    sets: Sets,
+    encoded: Sequence[Encoded],
+    near: Sequence[Closest],
+    prompts: Mapping[str, Sequence[str]],
+    clip: Path | None,
+    judges: Path | None,
+) -> list[Opinion]:
+    """Of whoever can be asked about the planes: the CLIP, if it is among the encoders, and judges, if there are any."""
+    if not (known_planes(sets.synthetic.planes) >= 0).any():
+        return []
+    found = []
+    if (asked := next((one for one in encoded if one.encoder == "clip"), None)) is not None:
+        found.append(_by_prompts(asked, sets, prompts, clip or EMBEDDED_CLIP))
+    if judges is not None:
+        real = sets.held_out if sets.train is None else sets.train + sets.held_out
+        chosen = real.of(judged(judges, real) & (known_planes(real.planes) >= 0))
+        patients = _nearest_patient(sets, near)
+        found.append(judge(judges, sets.synthetic, patients, chosen, known_planes(chosen.planes)))
+    return found
+
+
+def _by_prompts(encoded: Encoded, sets: Sets, prompts: Mapping[str, Sequence[str]], clip: Path) -> Opinion:
+    from fulora.clip.embed import text_directions
+    from fulora.clip.loading import load_clip
+
+    loaded = load_clip(str(clip))
+    texts = text_directions(loaded.model, loaded.tokenizer, prompts).numpy()
+    known = np.flatnonzero(known_planes(sets.held_out.planes) >= 0)
+    real = encoded.held_out.plain[known] @ texts
+    return Opinion("clip", encoded.synthetic.plain @ texts, real, known_planes(sets.held_out.planes[known]))
+
+
+def _nearest_patient(sets: Sets, near: Sequence[Closest]) -> Shaped[np.ndarray, " n"]:
+    """The patient that each synthetic picture is nearest to, by the encoder that finds it most suspicious."""
+    if sets.train is None or not near:
+        return np.array([""] * len(sets.synthetic))
     patients = np.concatenate([sets.train.patients, sets.held_out.patients])
-    trained = np.arange(len(real)) < len(encoded.train)
-    votes = vote(encoded.synthetic, real, patients)
-    order = np.argsort(votes.ratio, kind="stable")[:pairs]
-    return EncoderFigures(
-        encoder,
-        tuple(planes),
-        memorisation(encoded.synthetic, real, patients, trained, draws=draws, seed=seed),
-        tuple((int(place), int(votes.nearest[place])) for place in order),
-        tuple(float(votes.ratio[place]) for place in order),
-    )
+    most = np.argmin([one.made.ratio for one in near], axis=0)
+    places = np.array([one.made.nearest for one in near])[most, np.arange(len(most))]
+    return np.asarray(patients[places])
 
 
-def _plane(plane: str, sets: Sets, encoded: Encoded, seed: int) -> PlaneFigures | None:
-    """None where a set has too few images of the plane."""
-    synthetic = encoded.synthetic[_is(plane, sets.synthetic)]
-    held_out_places = _is(plane, sets.held_out)
-    held_out, patients = encoded.held_out[held_out_places], sets.held_out.patients[held_out_places]
-    if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:
-        return None
-    limit = suspicious_distance(held_out, patients)
-    real = None
-    if sets.train is not None and encoded.train is not None:
-        train = encoded.train[_is(plane, sets.train)]
-        real = _closeness(train, held_out, limit, seed) if len(train) >= LEAST else None
-    size = min(len(synthetic), len(held_out))
-    vendi = vendi_score(held_out[_some(len(held_out), size, seed)])
-    return PlaneFigures(plane, _closeness(synthetic, held_out, limit, seed), real, vendi)
-
-
-def _is(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
-    return np.flatnonzero((pictures.planes == plane) | (plane == "all"))
-
-
-def _some(count: int, wanted: int, seed: int) -> Int[np.ndarray, " wanted"]:
-    return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
-
-
-def _closeness(features: Features, held_out: Features, limit: float, seed: int) -> Closeness:
-    size = min(len(features), len(held_out))
-    ours, theirs = features[_some(len(features), size, seed)], held_out[_some(len(held_out), size, seed)]
-    subset = min(SUBSET_SIZE, size)
-    value, spread = kid(ours, theirs, subsets=SUBSETS, subset_size=subset, seed=seed)
-    own = np.arange(len(features))
-    alone, _ = nearest(features, features, groups=(own, own))
-    return Closeness(
-        n=size,
-        subset=subset,
-        kid=value,
-        kid_sd=spread,
-        manifold=manifold(theirs, ours, NEIGHBOURS),
-        vendi=vendi_score(ours),
-        near_duplicates=float((alone[:, 0] < limit).mean()),
-    )
-
-
-def as_json(found: EncoderFigures) -> dict[str, object]:
-    """The figures as plain values."""
-    return asdict(found)
-
-
-def verdicts(found: EncoderFigures) -> list[str]:
-    """In words that say no more than the figures do: one line a plane, and one about copies."""
-    lines = []
-    for plane in found.planes:
-        made, real = plane.synthetic, plane.real
-        beside = "" if real is None else f" (real images of other patients: {real.kid:.4f} +- {real.kid_sd:.4f})"
-        line = f"{plane.plane}: KID {made.kid:.4f} +- {made.kid_sd:.4f}{beside}; recall {made.manifold.recall:.2f}"
-        line += "" if real is None else f" ({real.manifold.recall:.2f})"
-        lines.append(f"{line}; {made.vendi:.1f} different images of {made.n} ({plane.vendi_held_out:.1f} of real ones)")
-    if found.memorisation is not None:
-        test = found.memorisation
-        found_any = "evidence" if test.p <= 0.05 else "no evidence"
-        lines.append(
-            f"{found_any} that patients who trained were memorised (p = {test.p:.4f}): {test.bulk.share:.1%} of "
-            f"{test.bulk.votes} synthetic images are nearest to one of them ({test.bulk.expected:.1%} by chance, 95 % "
-            f"of chance {test.bulk.low:.1%} to {test.bulk.high:.1%}), and of the {test.tail.votes} that are "
-            f"suspiciously near {test.tail.share:.1%}"
+def _screened(
+    sets: Sets,
+    encoded: Sequence[Encoded],
+    near: Sequence[Closest],
+    opinions: Sequence[Opinion],
+    fails: Sequence[tuple[str, ...]],
+) -> list[Screened]:
+    made, asked = sets.synthetic, known_planes(sets.synthetic.planes)
+    ids = sets.held_out.ids if sets.train is None else np.concatenate([sets.train.ids, sets.held_out.ids])
+    beside = {one.by: margins(one.made, asked) for one in opinions}
+    by = list(zip(encoded, near, strict=False))
+    return [
+        Screened.model_validate(
+            {
+                "image_id": str(made.ids[n]),
+                "plane": str(made.planes[n]),
+                "fails": fails[n],
+                "seen": {one.by: PLANES[int(one.made[n].argmax())] for one in opinions},
+                "margin": {name: float(values[n]) for name, values in beside.items() if np.isfinite(values[n])},
+                "nearest": {one.encoder: str(ids[found.made.nearest[n]]) for one, found in by},
+                "ratio": {one.encoder: float(found.made.ratio[n]) for one, found in by},
+            }
         )
-    return lines
+        for n in range(len(made))
+    ]

@@ -3,14 +3,14 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import imagehash
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image as Pil
 
 import fulora
@@ -30,6 +30,22 @@ KNOWN = "pixels, hash, clip, clip:FOLDER, timm:NAME, timm:NAME:FILE, torchscript
 
 class EncoderError(ValueError):
     """An encoder that cannot be had."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Features of pictures, and of the same pictures in a mirror: a copy may be turned over."""
+
+    plain: Features
+    mirrored: Features
+
+    def of(self, places: Int[np.ndarray, " m"]) -> "Views":
+        """Some of them."""
+        return Views(self.plain[places], self.mirrored[places])
+
+    def __add__(self, other: "Views") -> "Views":
+        """These, then the others."""
+        return Views(*(np.concatenate(pair) for pair in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -58,14 +74,22 @@ class Encoder:
         np.save(path, found, allow_pickle=False)
         return found
 
+    def views(self, pictures: Sequence[Picture], cache: Path | None = None) -> Views:
+        """Of every picture, as it is and mirrored."""
+        turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
+        return Views(self.features(pictures, cache), self.features(turned, cache))
 
-def load_encoder(text: str) -> Encoder:
+
+def load_encoder(text: str, clip: Path | None = None) -> Encoder:
     """The encoder of a name.
 
     pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose
     squared distance is the number of bits that differ. clip: the embedded CLIP's image tower, or of an open_clip folder
     or `hub:` name. timm: a network of timm's, its weights from the hub or a file. torchscript: a TorchScript file that
     takes ImageNet-normalised pictures of 288 px, such as SSCD's; its code runs in torch's interpreter, not in Python.
+
+    Args:
+        clip: the CLIP that is meant by `clip` alone, where it is not the embedded one.
 
     Raises:
         EncoderError: no such encoder, or one that cannot be loaded; says what to give.
@@ -77,7 +101,7 @@ def load_encoder(text: str) -> Encoder:
         case "hash" if not rest:
             return Encoder(text, "hash 1", _hashes)
         case "clip":
-            return _clip(text, rest or str(EMBEDDED_CLIP))
+            return _clip(text, rest or str(clip or EMBEDDED_CLIP))
         case "timm" if rest:
             return _timm(text, *rest.split(":", 1))
         case "torchscript" if rest:

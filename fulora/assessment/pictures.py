@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
-from fulora.data.manifest import ImageSet
+from fulora.data.manifest import Image, ImageSet
 from fulora.intake.decode import read_gray
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -27,6 +28,8 @@ class Pictures:
         planes: "unknown" where a folder does not say.
         patients: whom each shows; the picture itself where that is not known, and for a synthetic picture.
         patients_known: whether patients were told apart.
+        sites, machines: where and with what each was taken; "" where that is not known.
+        tints: how much redder and bluer than green each file is on average, in gray levels; 0 for a gray file.
     """
 
     pixels: Sequence[UInt8[np.ndarray, "_ _"]]
@@ -34,15 +37,40 @@ class Pictures:
     planes: Shaped[np.ndarray, " n"]
     patients: Shaped[np.ndarray, " n"]
     patients_known: bool
+    sites: Shaped[np.ndarray, " n"]
+    machines: Shaped[np.ndarray, " n"]
+    tints: Float[np.ndarray, "n 2"]
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __add__(self, other: "Pictures") -> "Pictures":
+        """These, then the others."""
+        return Pictures(
+            [*self.pixels, *other.pixels],
+            np.concatenate([self.ids, other.ids]),
+            np.concatenate([self.planes, other.planes]),
+            np.concatenate([self.patients, other.patients]),
+            self.patients_known and other.patients_known,
+            np.concatenate([self.sites, other.sites]),
+            np.concatenate([self.machines, other.machines]),
+            np.concatenate([self.tints, other.tints]),
+        )
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Pictures":
         """Some of them."""
         places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         kept = [self.pixels[place] for place in places.tolist()]
-        return Pictures(kept, self.ids[places], self.planes[places], self.patients[places], self.patients_known)
+        return Pictures(
+            kept,
+            self.ids[places],
+            self.planes[places],
+            self.patients[places],
+            self.patients_known,
+            self.sites[places],
+            self.machines[places],
+            self.tints[places],
+        )
 
 
 def read_pictures(folder: Path) -> Pictures:
@@ -55,21 +83,45 @@ def read_pictures(folder: Path) -> Pictures:
         raise PicturesError(f"{folder}: is no folder; give an image set or a folder of pictures")
     images = ImageSet(folder, "")
     if rows := images.rows():
-        return Pictures(
-            [images.pixels(row) for row in rows],
-            np.array([row.image_id for row in rows]),
-            np.array([row.plane for row in rows]),
-            np.array([row.patient_key or row.image_id for row in rows]),
-            all(row.patient_key for row in rows),
-        )
+        return of_rows(images, rows)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
     if not files:
         raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(ENDINGS)})")
     names = np.array([path.relative_to(folder).as_posix() for path in files])
+    nowhere = np.array([""] * len(files))
     return Pictures(
-        [read_gray(path) for path in files], names, np.array([_plane(path) for path in files]), names, False
+        pixels=[read_gray(path) for path in files],
+        ids=names,
+        planes=np.array([_plane(path) for path in files]),
+        patients=names,
+        patients_known=False,
+        sites=nowhere,
+        machines=nowhere,
+        tints=np.array([_tint(path) for path in files]),
+    )
+
+
+def of_rows(images: ImageSet, rows: Sequence[Image]) -> Pictures:
+    """The pictures of some rows of an image set."""
+    return Pictures(
+        pixels=[images.pixels(row) for row in rows],
+        ids=np.array([row.image_id for row in rows]),
+        planes=np.array([row.plane for row in rows]),
+        patients=np.array([row.patient_key or row.image_id for row in rows]),
+        patients_known=all(row.patient_key for row in rows),
+        sites=np.array([row.site for row in rows]),
+        machines=np.array([row.machine for row in rows]),
+        tints=np.array([_tint(images.path / row.split / row.file_name) for row in rows]),
     )
 
 
 def _plane(path: Path) -> str:
     return next((plane for plane in PLANES if plane in (part.lower() for part in path.parts[:-1])), UNKNOWN)
+
+
+def _tint(path: Path) -> tuple[float, float]:
+    with Pil.open(path) as image:
+        if image.mode not in ("RGB", "RGBA", "P", "YCbCr", "CMYK"):
+            return 0.0, 0.0
+        red, green, blue = np.asarray(image.convert("RGB"), np.float64).reshape(-1, 3).mean(axis=0)
+    return float(red - green), float(blue - green)

@@ -22,7 +22,9 @@ from fulora.environment import derive_seed
 
 Arm = Literal["none", "hybrid", "duplicated", "augmented"]
 Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
-FilterName = Literal["blank", "duplicate"]
+FilterName = Literal["blank", "duplicate", "brightness", "near_duplicate", "memorised", "clip", "plane"]
+ASSESSED: tuple[FilterName, ...] = ("brightness", "near_duplicate", "memorised", "clip", "plane")
+"""Filters whose answers stand in the assessment of a synthetic set."""
 
 MIX_RECORD = "mix.json"
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
@@ -42,8 +44,11 @@ class MixConfig(Config):
             largest, whatever the cap.
         schedule: how training meets them: `mixed` all the time, `synthetic_then_real` in two halves, `anneal` with a
             share of added images that falls from all to none.
-        filters: what a synthetic image must pass: `blank` shows something, `duplicate` is no copy of a real image or
-            of another synthetic one.
+        filters: what a synthetic image must pass. `blank` shows something, `duplicate` is not, pixel for pixel, a
+            real image or another synthetic one. The others are calibrated on real images (`fulora.assessment`):
+            `memorised` is not near one training patient and far from all others, `near_duplicate` not nearer to
+            another synthetic image than patients are to each other, `brightness` within what real images show, `clip`
+            the plane asked for to a CLIP, `plane` to judges trained on real images.
         seed: decides which images are added.
     """
 
@@ -54,8 +59,13 @@ class MixConfig(Config):
     cap: PositiveInt | None = None
     prior: Literal["real", "uniform"] = "real"
     schedule: Schedule = "mixed"
-    filters: tuple[FilterName, ...] = ("blank", "duplicate")
+    filters: tuple[FilterName, ...] = ("blank", "duplicate", "memorised")
     seed: int = 0
+
+    @property
+    def assessed(self) -> bool:
+        """Whether its filters need the assessment of the synthetic images."""
+        return self.arm == "hybrid" and bool(set(self.filters) & set(ASSESSED))
 
     @field_validator("ratio")
     @classmethod
@@ -128,6 +138,19 @@ Filter = Callable[[Picture], bool]
 def shows_something(picture: Picture) -> bool:
     """It is not blank."""
     return not is_blank(picture.pixels)
+
+
+def passing(screened: Mapping[str, Iterable[FilterName]], name: FilterName) -> Filter:
+    """A filter that passes what the assessment did not find to fail it.
+
+    Args:
+        screened: by image id, the filters that it fails.
+    """
+
+    def passes(picture: Picture) -> bool:
+        return name not in screened[picture.row.image_id]
+
+    return passes
 
 
 def never_seen(digests: Iterable[str]) -> Filter:

@@ -192,7 +192,7 @@ class Predictions(Artifact):
 
     def rows(self) -> list[Prediction]:
         """All predictions, in the order of the image set."""
-        return [Prediction.model_validate_json(line) for line in _lines(self.path)]
+        return [Prediction.model_validate_json(line) for line in read_lines(self.path)]
 
     def facts(self) -> PredictionFacts:
         """How they were made."""
@@ -215,7 +215,7 @@ class Measurements(Artifact):
 
     def rows(self) -> list[Measurement]:
         """All measurements."""
-        return [Measurement.model_validate_json(line) for line in _lines(self.path)]
+        return [Measurement.model_validate_json(line) for line in read_lines(self.path)]
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Scores(Artifact):
 
     def rows(self) -> list[Score]:
         """All scores."""
-        return [Score.model_validate_json(line) for line in _lines(self.path)]
+        return [Score.model_validate_json(line) for line in read_lines(self.path)]
 
 
 class AlphaScore(Config):
@@ -249,7 +249,7 @@ class Forgetting(Artifact):
 
     def rows(self) -> list[AlphaScore]:
         """One row an alpha and population."""
-        return [AlphaScore.model_validate_json(line) for line in _lines(self.path)]
+        return [AlphaScore.model_validate_json(line) for line in read_lines(self.path)]
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class LeakTable(Artifact):
 
     def rows(self) -> list[Overlap]:
         """One row a training input."""
-        return [Overlap.model_validate_json(line) for line in _lines(self.path)]
+        return [Overlap.model_validate_json(line) for line in read_lines(self.path)]
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,8 @@ class Report(Artifact):
     """`report.html` (self-contained), `report.md`, `tables/*.csv`, `figures/*.png`."""
 
 
-def _lines(folder: Path) -> Sequence[str]:
+def read_lines(folder: Path) -> Sequence[str]:
+    """The rows of a results folder, each a line of JSON."""
     return (folder / TABLE).read_text(encoding="utf-8").splitlines()
 
 

@@ -33,3 +33,8 @@ class ClassifierWeights(Artifact):
 @dataclass(frozen=True)
 class UnetWeights(Artifact):
     """`model.safetensors`, `model.json`, `metrics.jsonl`."""
+
+
+@dataclass(frozen=True)
+class JudgeWeights(Artifact):
+    """A classifier in each of the folders `0`, `1`, ..., and `folds.json`: which of them has not seen a patient."""

@@ -125,7 +125,7 @@ class _Groups:
 
 def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    area = boxes[:, cv2.CC_STAT_AREA].astype(np.float64)
+    area = np.maximum(boxes[:, cv2.CC_STAT_AREA], 1).astype(np.float64)  # the rest is 0 where a mask fills the picture
     huge = area > 0.15 * mask.size
     huge[0] = True
     small = np.flatnonzero((~huge)[labels])
@@ -137,7 +137,7 @@ def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
     rises = _grow(above, 5).ravel()[border] >= np.clip(0.5 * mean, 8, 30)[owner]
     sharp = np.bincount(owner[rises], minlength=count) / np.maximum(np.bincount(owner, minlength=count), 1)
     width = boxes[:, cv2.CC_STAT_WIDTH].astype(np.float64)
-    extent = area / (width * boxes[:, cv2.CC_STAT_HEIGHT])
+    extent = area / np.maximum(width * boxes[:, cv2.CC_STAT_HEIGHT], 1)
     return _Groups(labels, area, width, extent, bright, sharp, huge)
 
 

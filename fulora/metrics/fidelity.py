@@ -65,6 +65,14 @@ def median_distance(x: Features, y: Features) -> float:
     return median
 
 
+def cmmd(x: Features, y: Features) -> float:
+    """CMMD (Jayasumana et al. 2024): 1000 MMD^2 of unit CLIP directions, Gaussian kernel of bandwidth 10.
+
+    Unbiased, so about 0 for sets that are alike; their code keeps the diagonal, a biased estimate.
+    """
+    return 1000 * mmd2_unbiased(x, y, bandwidth=10.0)
+
+
 def kid(x: Features, y: Features, *, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
     """Kernel distance KID (Binkowski et al. 2018): mean and sd (ddof 0) of the polynomial MMD^2 over random subsets."""
     _check_features(x, y)

@@ -58,7 +58,7 @@ def manifold(real: Features, generated: Features, k: int = 5) -> Manifold:
 def _radii(x: Features, k: int) -> Float[np.ndarray, " n"]:
     """Squared distance of each row to its k-th neighbour, itself left out."""
     own = np.arange(len(x))
-    return np.asarray(nearest(x, x, k, groups=(own, own))[0][:, -1] ** 2, np.float32)
+    return np.asarray(nearest(x, x, k, apart=[(own, own)])[0][:, -1] ** 2, np.float32)
 
 
 def vendi_score(features: Features) -> float:

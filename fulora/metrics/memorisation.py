@@ -22,7 +22,7 @@ TAIL = 1.0
 
 @dataclass(frozen=True)
 class Votes:
-    """For each synthetic image, its nearest real image.
+    """For each picture, its nearest real image.
 
     Attributes:
         nearest: place of that image.
@@ -54,24 +54,59 @@ class VoteTest:
     patients: int
 
 
-def vote(synthetic: Features, real: Features, patients: Shaped[np.ndarray, " _"]) -> Votes:
-    """The nearest real image of each synthetic one.
+def vote(
+    pictures: Features,
+    real: Features,
+    patients: Shaped[np.ndarray, " _"],
+    *,
+    own: Shaped[np.ndarray, " _"] | None = None,
+    mirrored: Features | None = None,
+) -> Votes:
+    """The nearest real image of each picture.
+
+    Args:
+        patients: of the real images.
+        own: whom each picture shows, where it is real itself: images of that patient are not looked at.
+        mirrored: features of the pictures seen in a mirror: whichever of the two is nearer votes.
 
     Raises:
-        ValueError: as `nearest`, or fewer than two patients.
+        ValueError: as `nearest`, or fewer patients than a vote needs: two, or three where pictures are real.
     """
     names, codes = np.unique(patients, return_inverse=True)
-    if len(patients) != len(real) or len(names) < 2:
-        raise ValueError(f"{len(real)} real images, {len(patients)} patients' names of {len(names)}: give 2 or more")
-    distance, places = (found[:, 0] for found in nearest(synthetic, real))
-    others, _ = nearest(synthetic, real, groups=(codes[places], codes))
+    least = 2 if own is None else 3
+    if len(patients) != len(real) or len(names) < least:
+        raise ValueError(
+            f"{len(real)} real images, {len(patients)} patients' names of {len(names)}: {least} are needed"
+        )
+    plain = _vote(pictures, real, codes, own, patients)
+    if mirrored is None:
+        return plain
+    other = _vote(mirrored, real, codes, own, patients)
+    nearer = other.distance < plain.distance
+    return Votes(
+        np.where(nearer, other.nearest, plain.nearest),
+        np.where(nearer, other.distance, plain.distance),
+        np.where(nearer, other.ratio, plain.ratio),
+    )
+
+
+def _vote(
+    pictures: Features,
+    real: Features,
+    codes: Int[np.ndarray, " m"],
+    own: Shaped[np.ndarray, " _"] | None,
+    patients: Shaped[np.ndarray, " m"],
+) -> Votes:
+    not_own = [] if own is None else [(own, patients)]
+    distance, places = (found[:, 0] for found in nearest(pictures, real, apart=not_own))
+    others, _ = nearest(pictures, real, apart=[*not_own, (codes[places], codes)])
     ratio = np.divide(distance, others[:, 0], out=np.ones_like(distance), where=others[:, 0] > 0)
     return Votes(places, distance, ratio)
 
 
-def suspicious_distance(real: Features, patients: Shaped[np.ndarray, " _"], percentile: float = TAIL) -> float:
+def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"], percentile: float = TAIL) -> float:
     """The percentile of each real image's distance to the nearest one of another patient."""
-    return float(np.percentile(nearest(real, real, groups=(patients, patients))[0], percentile))
+    return float(np.percentile(nearest(real, real, apart=[(patients, patients)])[0], percentile))
 
 
 def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float | None:
@@ -80,8 +115,8 @@ def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) ->
     for name in np.unique(patients):
         own = real[patients == name]
         if len(own) > 1:
-            distances, _ = nearest(own, own, groups=(np.arange(len(own)), np.arange(len(own))))
-            found += distances[:, 0].tolist()
+            itself = np.arange(len(own))
+            found += nearest(own, own, apart=[(itself, itself)])[0][:, 0].tolist()
     return float(np.median(found)) if found else None
 
 
@@ -155,32 +190,37 @@ class Memorisation:
 
 
 def memorisation(
-    synthetic: Features,
-    real: Features,
+    made: Votes,
+    among_real: Votes,
     patients: Shaped[np.ndarray, " _"],
     trained: Bool[np.ndarray, " _"],
     *,
+    same_patient: float | None = None,
     draws: int = 9999,
     seed: int = 0,
 ) -> Memorisation:
     """The two vote tests of one encoder's features.
 
     Args:
-        real, patients, trained: of the images that trained the generator and of held-out ones of other patients, drawn
-            from the same population at random.
+        made: votes of synthetic images.
+        among_real: votes of the real images for one another, each for another patient than its own.
+        patients, trained: of the images that trained the generator and of held-out ones of other patients, drawn from
+            the same population at random.
+        same_patient: `same_patient_distance` of the real images.
     """
-    votes = vote(synthetic, real, patients)
-    limit, usual = suspicious_distance(real, patients), same_patient_distance(real, patients)
-    near = votes.distance < limit
-    bulk = vote_test(votes.nearest, patients, trained, draws=draws, seed=seed)
-    tail = vote_test(votes.nearest[near], patients, trained, draws=draws, seed=seed)
-    of_training = trained[votes.nearest]
+    limit = float(np.percentile(among_real.distance, TAIL))
+    near = made.distance < limit
+    bulk = vote_test(made.nearest, patients, trained, draws=draws, seed=seed)
+    tail = vote_test(made.nearest[near], patients, trained, draws=draws, seed=seed)
+    of_training = trained[made.nearest]
     return Memorisation(
         bulk=bulk,
         tail=tail,
         suspicious=limit,
         share_suspicious=float(near.mean()),
         share_expected=TAIL / 100,
-        below_same_patient=None if usual is None else float((of_training & (votes.distance < usual)).mean()),
+        below_same_patient=None
+        if same_patient is None
+        else float((of_training & (made.distance < same_patient)).mean()),
         p=min(1.0, 2 * min(bulk.p, tail.p)),
     )

@@ -4,7 +4,7 @@ Squared distances of a block come from one matrix product in single precision; t
 computed again from the differences in double precision, so that copies have a distance of 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -22,12 +22,12 @@ def nearest(
     y: Features,
     k: int = 1,
     *,
-    groups: tuple[Shaped[np.ndarray, " _"], Shaped[np.ndarray, " _"]] | None = None,
+    apart: Sequence[tuple[Shaped[np.ndarray, " _"], Shaped[np.ndarray, " _"]]] = (),
 ) -> tuple[Float[np.ndarray, "_ k"], Int[np.ndarray, "_ k"]]:
     """Euclidean distances of the k nearest rows of y from each row of x, in rising order, and their places in y.
 
     Args:
-        groups: of the rows of x and y, such as patients; rows of the same group are no neighbours.
+        apart: groups of the rows of x and of y, such as patients; rows of the same group are no neighbours.
 
     Raises:
         ValueError: fewer than k rows of y that may be neighbours of a row of x.
@@ -37,8 +37,8 @@ def nearest(
     distances, places = np.empty((len(x), k)), np.empty((len(x), k), np.int64)
     kept = min(len(y), k + SPARE)
     for rows, squared in squared_distances(x, y):
-        if groups is not None:
-            squared[groups[0][rows, None] == groups[1][None]] = np.inf
+        for of_x, of_y in apart:
+            squared[of_x[rows, None] == of_y[None]] = np.inf
         found = np.argpartition(squared, kept - 1, axis=1)[:, :kept] if kept < len(y) else _all(squared)
         exact = np.linalg.norm(x[rows, None].astype(np.float64) - y[found].astype(np.float64), axis=2)
         exact[~np.isfinite(np.take_along_axis(squared, found, axis=1))] = np.inf

@@ -41,3 +41,27 @@ def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str)
         if len(curves) > 1:
             axes.legend()
     return canvas.png
+
+
+def plot_percentiles(curves: Mapping[str, Mapping[str, Sequence[float]]], quantity: str) -> bytes:
+    """What share of values lies below each, a panel a title and a line a name.
+
+    Args:
+        curves: by title and name, the percentiles 0 to 100 of some values.
+        quantity: what the values are.
+
+    Raises:
+        FigureError: nothing to draw.
+    """
+    if not curves:
+        raise FigureError("there are no percentiles to draw: give one panel or more")
+    with drawing(3.6 * len(curves), 3.2) as canvas:
+        canvas.axes.remove()
+        panels = canvas.figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (title, lines) in zip(panels, curves.items(), strict=True):
+            for number, (name, values) in enumerate(lines.items()):
+                shares = np.linspace(0, 100, len(values))
+                axes.plot(values, shares, color=COLOURS[number % len(COLOURS)], linewidth=2, label=name)
+            axes.set(xlabel=quantity, ylabel="% of images nearer", title=title)
+            axes.legend()
+    return canvas.png

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fulora.assessment.assess import EncoderFigures
+from fulora.assessment.figures import EncoderFigures
 from fulora.assessment.pictures import Pictures
 from fulora.report.drawing import FigureError
 from fulora.report.figures import plot_image_grid

@@ -1,10 +1,11 @@
-"""`fulora assess`: whether synthetic images are near real ones, diverse, and nobody's copies."""
+"""`fulora assess`: whether synthetic images are near real ones, diverse, nobody's copies, and show what they should."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fulora.assessment.config import AssessConfig
 
 if TYPE_CHECKING:
     from fulora.assessment.pictures import Pictures
@@ -22,15 +23,24 @@ def assess(
         list[str] | None,
         typer.Option(help="pixels, hash, clip, clip:FOLDER, timm:NAME[:FILE] or torchscript:FILE; several times."),
     ] = None,
+    clip: Annotated[
+        Path | None,
+        typer.Option(
+            help="open_clip folder that `clip` means and that is asked for the planes; else the embedded one."
+        ),
+    ] = None,
+    prompts: Annotated[str, typer.Option(help="The set of prompts it is asked with, or a YAML file.")] = "fulora",
+    judges: Annotated[
+        Path | None, typer.Option(help="Folder of a study's `train_judges`, asked for the planes.")
+    ] = None,
+    false_reject: Annotated[float, typer.Option(help="Share of real pictures that each filter may reject.")] = 0.05,
     draws: Annotated[int, typer.Option(min=100, help="Random divisions of patients in each test.")] = 9999,
     seed: Annotated[int, typer.Option(help="Of subsets and draws.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps features, so that they are made once.")] = None,
-    figure: Annotated[
-        Path | None, typer.Option(help="Write a PNG of the 20 most suspicious pairs of each encoder (needs --train).")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with pictures, tables and curves there.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON; - prints them.")] = None,
 ) -> None:
-    """Fidelity, diversity and memorisation of synthetic pictures, each beside what real pictures give.
+    """Fidelity, diversity, copies, label truth and shortcuts of synthetic pictures, beside what real pictures give.
 
     Where the real set is an image set, its training split is left out if --train is the same set, so that
     `--real SET --train SET` compares with the validation and test patients of a set.
@@ -43,42 +53,30 @@ def assess(
 
       fulora assess synthetic --real my_real_pictures --encoder pixels --encoder timm:resnet18:weights.safetensors
 
-      fulora assess synthetic --real held_out --train trained_on --figure pairs.png --json figures.json
+      fulora assess synthetic --real held_out --train trained_on --report page --json figures.json
     """
-    from fulora.assessment.assess import Encoded, Sets, as_json, figures, verdicts
-    from fulora.assessment.encoders import load_encoder
+    from fulora.assessment.assess import as_json
+    from fulora.assessment.assess import assess as assessed
+    from fulora.assessment.figures import Sets
     from fulora.assessment.pictures import read_pictures
+    from fulora.assessment.verdicts import about_copies
+    from fulora.clip.prompts import prompt_set
 
     sets = Sets(read_pictures(synthetic), *_real(real, train))
-    if figure is not None and sets.train is None:
-        raise ValueError("--figure shows pairs of synthetic and training pictures: give --train too")
-    found = []
-    for name in encoder or DEFAULT:
-        named = load_encoder(name)
-        features = [
-            None if part is None else named.features(part.pixels, cache)
-            for part in (sets.synthetic, sets.held_out, sets.train)
-        ]
-        assert features[0] is not None
-        assert features[1] is not None
-        found.append(figures(sets, Encoded(features[0], features[1], features[2]), name, draws=draws, seed=seed))
-    facts = {
-        "synthetic": {"images": len(sets.synthetic)},
-        "real": _counts(sets.held_out),
-        "train": None if sets.train is None else _counts(sets.train),
-        "encoders": [as_json(one) for one in found],
-    }
-    if json_file is not None and str(json_file) != "-":
-        json_file.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    if figure is not None and sets.train is not None:
-        from fulora.report.pairs import plot_pairs
+    config = AssessConfig(encoders=tuple(encoder or DEFAULT), false_reject=false_reject, draws=draws, seed=seed)
+    found, rows = assessed(sets, config, prompts=prompt_set(prompts).classes(), clip=clip, judges=judges, cache=cache)
+    if report is not None:
+        from fulora.report.assessment import write_page
 
-        figure.write_bytes(plot_pairs(sets.synthetic, sets.train, sets.held_out, found))
+        write_page(report, sets, found, rows, title=f"Synthetic images: {synthetic.name}")
     if str(json_file) == "-":
-        print(json.dumps(facts, indent=1))
+        print(as_json(found).decode())
         return
-    for one in found:
-        print("\n".join([f"{one.encoder}:", *(f"  {line}" for line in verdicts(one))]))
+    if json_file is not None:
+        json_file.write_bytes(as_json(found))
+    print("\n".join([*map(str, found.verdicts), *about_copies(found.encoders)]))
+    if report is not None:
+        print(report / "report.html")
 
 
 def _real(real: Path, train: Path | None) -> tuple["Pictures", "Pictures | None"]:
@@ -96,11 +94,3 @@ def _real(real: Path, train: Path | None) -> tuple["Pictures", "Pictures | None"
         raise PicturesError(f"{real}: has no training split beside others; give --real and --train as two sets")
     is_trained = np.array([image_id in trained for image_id in everything.ids])
     return everything.of(~is_trained), everything.of(is_trained)
-
-
-def _counts(pictures: "Pictures") -> dict[str, object]:
-    return {
-        "images": len(pictures),
-        "patients": len(set(pictures.patients)),
-        "patients_known": pictures.patients_known,
-    }

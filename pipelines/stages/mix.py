@@ -7,15 +7,24 @@ from pathlib import Path
 
 from fulora.data.hybrid import Filter, FilterName, MixConfig
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.screened import Assessment
 from fulora.stage import stage
 
 
-@stage(version=3)
-def mix(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> ImageSet:
+@stage(version=4)
+def mix(
+    out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet, assessment: Assessment | None = None
+) -> ImageSet:
     """The real images of the training and validation splits, and what the config's arm adds to the training split.
 
     The real set's test split is checked for leaks but not copied: models are tested on the real set itself. `mix.json`
     says how many images of each plane were added, what the filters rejected, and the schedule for training.
+
+    Args:
+        assessment: of `synthetic`, where a filter needs it.
+
+    Raises:
+        ManifestError: too few synthetic images pass, or a filter asks for what the assessment has not looked at.
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
     from fulora.data.manifest import check
@@ -23,7 +32,7 @@ def mix(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> Im
     every, validation = real.rows("train"), real.rows("validation")
     training = kept(every, config)
     wanted = added_counts(every if config.real == "none" else training, config)
-    selection = Selection(config, _filters(config, [*every, *validation]))
+    selection = Selection(config, _filters(config, [*every, *validation], assessment))
     added: Iterable[Picture] = ()
     tainted_by: list[str] = []
     if config.arm == "hybrid":
@@ -41,11 +50,23 @@ def mix(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> Im
     return ImageSet(out, "")
 
 
-def _filters(config: MixConfig, rows: list[Image]) -> dict[FilterName, Filter]:
-    from fulora.data.hybrid import never_seen, shows_something
+def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, Filter]:
+    from fulora.data.hybrid import ASSESSED, never_seen, passing, shows_something
+    from fulora.data.manifest import ManifestError
 
     known: dict[FilterName, Filter] = {"blank": shows_something, "duplicate": never_seen(row.sha256 for row in rows)}
-    return {name: known[name] for name in config.filters}
+    if config.assessed:
+        if assessment is None:
+            raise ManifestError(f"mix.filters: {', '.join(set(config.filters) & set(ASSESSED))} need an assessment")
+        fails = {row.image_id: row.fails for row in assessment.rows()}
+        looked_at = assessment.filters()
+        if missing := [name for name in config.filters if name in ASSESSED and name not in looked_at]:
+            raise ManifestError(
+                f"mix.filters: {', '.join(missing)} was not looked at: plane needs `judge`, clip needs the encoder "
+                "clip, memorised needs images that trained the generator"
+            )
+        known |= {name: passing(fails, name) for name in looked_at}
+    return {name: known[name] for name in config.filters} if config.arm == "hybrid" else {}
 
 
 def _picture(images: ImageSet, row: Image) -> Picture:

@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Forgetting, LeakTable, MaskSet, Measurements, Predictions, Report, Scores
+from fulora.data.screened import Assessment
 from fulora.stage import Artifact, stage
 
 
@@ -19,12 +20,14 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=4)
+@stage(version=5)
 def report(
     out: Path,
     config: ReportConfig,
     real: ImageSet,
     synthetic: Mapping[str, ImageSet],
+    assessments: Mapping[str, Assessment],
+    trained_on: ImageSet,
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
     forgetting: Mapping[str, Forgetting],
@@ -38,12 +41,17 @@ def report(
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
     Args:
+        assessments: of each synthetic set.
+        trained_on: whose training split trained the LoRA.
         scores: `generation`, `classification` and, with heads, `segmentation`.
         masks, measurements: of the heads, by arm; masks of the first seed, measurements one a seed.
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
+    from fulora.assessment.assess import read_findings
+    from fulora.assessment.figures import sets_of
     from fulora.report import sections
+    from fulora.report.assessment import assessment_section
     from fulora.report.classification import classification_section
     from fulora.report.forgetting import forgetting_sections
     from fulora.report.page import write_report
@@ -54,6 +62,10 @@ def report(
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
+        *(
+            assessment_section(name, sets_of(synthetic[name], trained_on, real), read_findings(item.path), item.rows())
+            for name, item in assessments.items()
+        ),
         classification_section(tables, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
@@ -62,7 +74,7 @@ def report(
         parts.append(segmentation_section(heads, masks, found, rows["segmentation"], {}))
     parts.append(training_section(curves))
     everything = [score for found in rows.values() for score in found]
-    used: list[Artifact] = [real, *synthetic.values(), *scores.values(), *curves.values()]
+    used: list[Artifact] = [real, *synthetic.values(), *assessments.values(), *scores.values(), *curves.values()]
     write_report(
         out,
         title=config.title,

@@ -9,6 +9,8 @@ import pytest
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from fulora.data.results import write_table
+from fulora.data.screened import Assessment, Screened
 from pipelines.stages.mix import mix
 
 
@@ -37,14 +39,22 @@ def synthetic(tmp_path: Path) -> ImageSet:
     planes: tuple[Plane, ...] = ("brain", "femur")
     rows = [picture(f"s{plane}{n}", plane, "train", "", **made) for plane in planes for n in range(12)]
     rows[0] = Picture(rows[0].row, np.full((8, 8), 3, np.uint8))
+    (tmp_path / "found").mkdir()
+    write_table(tmp_path / "found", [screened(row.row.image_id, row.row.plane) for row in rows])
+    (tmp_path / "found" / "findings.json").write_text('{"filters": [{"name": "memorised"}, {"name": "brightness"}]}')
     (tmp_path / "synthetic").mkdir()
     ImageSet.write(tmp_path / "synthetic", rows, tainted_by=["s/A/b0"])
     return ImageSet(tmp_path / "synthetic", "s")
 
 
+def screened(image_id: str, plane: Plane) -> Screened:
+    """The last of a plane was memorised."""
+    return Screened(image_id=image_id, plane=plane, fails=("memorised",) if image_id.endswith("11") else ())
+
+
 def mixed(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> list[Image]:
     out.mkdir()
-    return mix.function(out, config, real, synthetic).rows()
+    return mix.function(out, config, real, synthetic, Assessment(synthetic.path.parent / "found", "")).rows()
 
 
 @pytest.mark.parametrize(
@@ -84,12 +94,31 @@ def test_arms(
     assert {plane: count for plane, count in record.added.items() if count} == added
 
 
-def test_the_blank_picture_is_rejected_and_counted(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
-    rows = mixed(tmp_path / "out", MixConfig(ratio={"brain": 2.75}), real, synthetic)
-    assert sum(row.origin == "synthetic" for row in rows) == 11
-    assert "sbrain0" not in {row.image_id for row in rows}
-    with pytest.raises(ManifestError, match=r"brain: 12 synthetic images are wanted.*11 pass the filters.*blank 1"):
-        mixed(tmp_path / "more", MixConfig(ratio={"brain": 3}), real, synthetic)
+def test_pictures_that_fail_a_filter_are_rejected_and_counted(
+    tmp_path: Path, real: ImageSet, synthetic: ImageSet
+) -> None:
+    rows = mixed(tmp_path / "out", MixConfig(ratio={"brain": 2.5}), real, synthetic)
+    assert sum(row.origin == "synthetic" for row in rows) == 10
+    assert not {"sbrain0", "sbrain11"} & {row.image_id for row in rows}
+    record = MixRecord.model_validate_json((tmp_path / "out" / "mix.json").read_bytes())
+    assert record.rejected == {"brain": {"blank": 1, "memorised": 1}}
+    with pytest.raises(
+        ManifestError, match=r"brain: 11 .*10 pass the filters.*blank 1.*memorised 1|memorised 1, blank 1"
+    ):
+        mixed(tmp_path / "more", MixConfig(ratio={"brain": 2.75}), real, synthetic)
+
+
+def test_a_filter_can_be_switched_off(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
+    rows = mixed(tmp_path / "out", MixConfig(ratio={"brain": 2.75}, filters=("blank", "brightness")), real, synthetic)
+    assert "sbrain11" in {row.image_id for row in rows}
+
+
+def test_filters_that_were_not_calibrated_are_named(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
+    with pytest.raises(ManifestError, match="clip, plane was not looked at: plane needs `judge`"):
+        mixed(tmp_path / "out", MixConfig(filters=("clip", "memorised", "plane")), real, synthetic)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ManifestError, match=r"mix\.filters: memorised need an assessment"):
+        mix.function(tmp_path / "none", MixConfig(), real, synthetic)
 
 
 def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:

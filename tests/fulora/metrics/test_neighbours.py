@@ -34,13 +34,13 @@ def test_a_copy_is_at_distance_0_however_far_from_the_origin() -> None:
 def test_rows_of_the_same_group_are_no_neighbours() -> None:
     x = rows(40, 4)
     groups = np.arange(40) // 4
-    distances, places = nearest(x, x, 2, groups=(groups, groups))
+    distances, places = nearest(x, x, 2, apart=[(groups, groups)])
     full = cdist(x, x)
     full[groups[:, None] == groups] = np.inf
     assert np.array_equal(places, np.argsort(full, axis=1)[:, :2])
     assert np.allclose(distances, np.sort(full, axis=1)[:, :2])
     with pytest.raises(ValueError, match="fewer than 37 rows of other groups"):
-        nearest(x, x, 37, groups=(groups, groups))
+        nearest(x, x, 37, apart=[(groups, groups)])
 
 
 def test_what_has_no_neighbours_is_refused() -> None:

@@ -9,7 +9,7 @@ from fulora.data.results import Score, Scores
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
-from pipelines.stages.assess import AssessConfig, assess
+from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
 
 
 def phantoms(folder: Path, *sources: PhantomsConfig) -> ImageSet:
@@ -29,14 +29,14 @@ def population(site: str, first_patient: int, role: str = "train") -> PhantomsCo
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
     """Patients of A stand for the LoRA's images, patients of base1 for the base's."""
-    folder = tmp_path_factory.mktemp("assess")
+    folder = tmp_path_factory.mktemp("generation")
     real = phantoms(folder / "real", population("A", 0), population("A", 100, "validation"))
     sets = {
         "base": phantoms(folder / "base", population("base1", 0)),
         "LoRA": phantoms(folder / "lora", population("A", 200)),
     }
     (folder / "out").mkdir()
-    assess.function(folder / "out", AssessConfig(), real, sets)
+    score_generation.function(folder / "out", GenerationScoreConfig(), real, sets)
     return Scores(folder / "out", "").rows()
 
 

@@ -1,0 +1,277 @@
+"""The figures of one encoder: fidelity, diversity and memorisation, beside what real images give."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial.distance import pdist
+
+from fulora.assessment.encoders import Views
+from fulora.assessment.pictures import Pictures, PicturesError, of_rows
+from fulora.data.manifest import ImageSet
+from fulora.metrics.fidelity import cmmd, kid
+from fulora.metrics.frechet import frechet_distance
+from fulora.metrics.manifold import Manifold, manifold, vendi_score
+from fulora.metrics.memorisation import (
+    Memorisation,
+    Votes,
+    cross_patient_distance,
+    memorisation,
+    same_patient_distance,
+    vote,
+)
+from fulora.metrics.neighbours import nearest
+
+Features = Float[np.ndarray, "n d"]
+SUBSETS, SUBSET_SIZE, LEAST, NEIGHBOURS, PAIRED_ROWS = 50, 100, 12, 5, 1000
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How near a set is to held-out real images, and how diverse, at equal numbers of images.
+
+    Attributes:
+        kid, kid_sd: mean and standard deviation of the unbiased polynomial MMD² over random subsets of `subset` images,
+            half of them at most.
+        cmmd: of the directions of a CLIP; None by another encoder.
+        frechet: mostly a measure of `n`, so only to be read beside the value of real images.
+        vendi: effective number of different images among `n`.
+        spread: median distance between two of the images.
+        near_duplicates: share of images whose nearest other one of their set is nearer than real images of different
+            patients are (first percentile).
+    """
+
+    n: int
+    subset: int
+    kid: float
+    kid_sd: float
+    cmmd: float | None
+    frechet: float
+    manifold: Manifold
+    vendi: float
+    spread: float
+    near_duplicates: float
+
+
+@dataclass(frozen=True)
+class PlaneFigures:
+    """One plane by one encoder: synthetic images, and real ones of other patients, against the held-out ones.
+
+    Attributes:
+        real: the training images; None where they are too few.
+        vendi_held_out, spread_held_out: of as many held-out images as the synthetic ones are compared with.
+    """
+
+    plane: str
+    synthetic: Closeness
+    real: Closeness | None
+    vendi_held_out: float
+    spread_held_out: float
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often a site or machine is among training images, and among those that synthetic images are nearest to."""
+
+    kind: str
+    name: str
+    of_training: float
+    of_nearest: float
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Percentiles, 0 to 100, of the distance to the nearest training image, of synthetic and of held-out images."""
+
+    synthetic: tuple[float, ...]
+    held_out: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EncoderFigures:
+    """All that one encoder says. Without training images nothing is said of copies.
+
+    Attributes:
+        pairs: (synthetic, real) places of the most suspicious pairs, nearest relative to other patients first; real
+            ones are counted through the training images, then the held-out ones.
+        ratios: of those pairs, distance to the nearest patient over that to the next.
+    """
+
+    encoder: str
+    planes: tuple[PlaneFigures, ...]
+    memorisation: Memorisation | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
+    ratios: tuple[float, ...] = ()
+    distances: Distances | None = None
+    shares: tuple[Share, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given."""
+
+    synthetic: Pictures
+    held_out: Pictures
+    train: Pictures | None = None
+
+    def __post_init__(self) -> None:
+        if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
+            raise PicturesError(
+                f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
+                "images must be of other patients"
+            )
+        for name, pictures in (("synthetic", self.synthetic), ("real", self.held_out)):
+            if len(pictures) < LEAST:
+                raise PicturesError(f"{len(pictures)} {name} images: at least {LEAST} are needed")
+
+
+def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
+    """All of a synthetic set, the real training images of one set, and the validation images of one."""
+    return Sets(
+        of_rows(synthetic, synthetic.rows()),
+        held_out=of_rows(held_out, held_out.rows("validation")),
+        train=of_rows(trained_on, [row for row in trained_on.rows("train") if row.origin == "real"]),
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one encoder sees of `Sets`."""
+
+    encoder: str
+    synthetic: Views
+    held_out: Views
+    train: Views | None
+
+
+@dataclass(frozen=True)
+class Closest:
+    """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
+
+    Real images are counted through the training images, then the held-out ones.
+    """
+
+    made: Votes
+    among_real: Votes
+
+
+def closest(sets: Sets, encoded: Encoded) -> Closest | None:
+    """None without training images."""
+    if sets.train is None or encoded.train is None:
+        return None
+    real, patients = encoded.train + encoded.held_out, np.concatenate([sets.train.patients, sets.held_out.patients])
+    return Closest(
+        vote(encoded.synthetic.plain, real.plain, patients, mirrored=encoded.synthetic.mirrored),
+        vote(real.plain, real.plain, patients, own=patients, mirrored=real.mirrored),
+    )
+
+
+def figures(
+    sets: Sets, encoded: Encoded, near: Closest | None, *, pairs: int = 20, draws: int = 9999, seed: int = 0
+) -> EncoderFigures:
+    """Everything that one encoder's features say."""
+    planes = tuple(_planes(sets, encoded, seed))
+    if sets.train is None or encoded.train is None or near is None:
+        return EncoderFigures(encoded.encoder, planes)
+    patients = np.concatenate([sets.train.patients, sets.held_out.patients])
+    real = (encoded.train + encoded.held_out).plain
+    trained = np.arange(len(patients)) < len(sets.train)
+    order = np.argsort(near.made.ratio, kind="stable")[:pairs]
+    return EncoderFigures(
+        encoded.encoder,
+        planes,
+        memorisation(
+            near.made,
+            near.among_real,
+            patients,
+            trained,
+            same_patient=same_patient_distance(real, patients),
+            draws=draws,
+            seed=seed,
+        ),
+        tuple((int(place), int(near.made.nearest[place])) for place in order),
+        tuple(float(near.made.ratio[place]) for place in order),
+        _distances(encoded),
+        tuple(_shares(sets.train, near.made.nearest[near.made.nearest < len(sets.train)])),
+    )
+
+
+def _planes(sets: Sets, encoded: Encoded, seed: int) -> Iterator[PlaneFigures]:
+    """All images, then each plane of which there are enough."""
+    shown = sorted(set(sets.synthetic.planes))
+    for plane in (EVERYTHING, *(shown if len(shown) > 1 else ())):
+        found = _plane(plane, sets, encoded, seed)
+        if found is not None:
+            yield found
+
+
+def _plane(plane: str, sets: Sets, encoded: Encoded, seed: int) -> PlaneFigures | None:
+    """None where a set has too few images of the plane."""
+    synthetic = encoded.synthetic.plain[places_of(plane, sets.synthetic)]
+    held_out_places = places_of(plane, sets.held_out)
+    held_out, patients = encoded.held_out.plain[held_out_places], sets.held_out.patients[held_out_places]
+    if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:
+        return None
+    limit = cross_patient_distance(held_out, patients)
+    of_clip = encoded.encoder.partition(":")[0] == "clip"
+    real = None
+    if sets.train is not None and encoded.train is not None:
+        train = encoded.train.plain[places_of(plane, sets.train)]
+        real = _closeness(train, held_out, limit, seed, of_clip) if len(train) >= LEAST else None
+    some = held_out[_some(len(held_out), min(len(synthetic), len(held_out)), seed)]
+    closeness = _closeness(synthetic, held_out, limit, seed, of_clip)
+    return PlaneFigures(plane, closeness, real, vendi_score(some), _spread(some))
+
+
+def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
+    """Where the pictures of a plane are; of all planes for `EVERYTHING`."""
+    return np.flatnonzero((pictures.planes == plane) | (plane == EVERYTHING))
+
+
+def _some(count: int, wanted: int, seed: int) -> Int[np.ndarray, " wanted"]:
+    return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
+
+
+def _closeness(features: Features, held_out: Features, limit: float, seed: int, of_clip: bool) -> Closeness:
+    size = min(len(features), len(held_out))
+    ours, theirs = features[_some(len(features), size, seed)], held_out[_some(len(held_out), size, seed)]
+    subset = min(SUBSET_SIZE, size // 2)
+    value, spread = kid(ours, theirs, subsets=SUBSETS, subset_size=subset, seed=seed)
+    own = np.arange(len(features))
+    alone, _ = nearest(features, features, apart=[(own, own)])
+    return Closeness(
+        n=size,
+        subset=subset,
+        kid=value,
+        kid_sd=spread,
+        cmmd=cmmd(ours, theirs) if of_clip else None,
+        frechet=frechet_distance(ours, theirs),
+        manifold=manifold(theirs, ours, NEIGHBOURS),
+        vendi=vendi_score(ours),
+        spread=_spread(ours),
+        near_duplicates=float((alone[:, 0] < limit).mean()),
+    )
+
+
+def _spread(features: Features) -> float:
+    return float(np.median(pdist(features[:PAIRED_ROWS].astype(np.float64))))
+
+
+def _distances(encoded: Encoded) -> Distances | None:
+    if encoded.train is None:
+        return None
+    found = [
+        np.percentile(nearest(views.plain, encoded.train.plain)[0], range(101))
+        for views in (encoded.synthetic, encoded.held_out)
+    ]
+    return Distances(*(tuple(map(float, values)) for values in found))
+
+
+def _shares(train: Pictures, nearest_to: Int[np.ndarray, " n"]) -> Iterator[Share]:
+    for kind, names in (("site", train.sites), ("machine", train.machines)):
+        if len(set(names)) > 1:
+            for name in sorted(set(names)):
+                chosen = float((names[nearest_to] == name).mean()) if len(nearest_to) else 0.0
+                yield Share(kind, str(name) or "unknown", float((names == name).mean()), chosen)

@@ -1,0 +1,93 @@
+"""Judges: classifiers trained on real images alone, each without one fold of the patients."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from fulora.assessment.label_truth import Opinion
+from fulora.assessment.pictures import Pictures
+from fulora.classification.config import ClassifierConfig
+from fulora.classification.model import Classifier, load_classifier
+from fulora.classification.predict import predict
+from fulora.classification.train import fit
+from fulora.data.labels import PLANES
+from fulora.data.loaders import load_squares, plane_indices, to_square
+from fulora.data.manifest import Image, ImageSet
+from fulora.data.splits import Member, folds
+
+FOLDS = "folds.json"
+
+
+def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet, start: Path | None) -> None:
+    """Train the judges on the real training and validation images; `folds.json` says in which fold a patient is.
+
+    The last step's weights are kept: there is nobody left to choose a checkpoint on.
+    """
+    rows = judged_images(images)
+    of_image = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows], count)
+    nobody = np.zeros((0, cfg.image_size_px, cfg.image_size_px), np.uint8), np.zeros(0, np.int64)
+    for fold in range(count):
+        own = out / str(fold)
+        if (own / "model.safetensors").is_file():
+            continue
+        shown = [row for row in rows if of_image[row.image_id] != fold]
+        squares = load_squares(images, shown, cfg.image_size_px, cfg.fit)
+        seeded = cfg.model_copy(update={"seed": cfg.seed + fold})
+        fit(own, seeded, squares, plane_indices(shown), np.zeros(len(shown), bool), nobody, start=start)
+    of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
+    (out / FOLDS).write_text(json.dumps(of_patient, indent=0), encoding="utf-8")
+
+
+def judged_images(images: ImageSet) -> list[Image]:
+    """The real images that judges are trained on, each in the fold of its patient."""
+    return [row for split in ("train", "validation") for row in images.rows(split) if row.origin == "real"]
+
+
+def judged(folder: Path, pictures: Pictures) -> Bool[np.ndarray, " n"]:
+    """Which real pictures show a patient whom one of the judges never saw."""
+    return np.isin(pictures.patients, list(_folds(folder)))
+
+
+def judge(
+    folder: Path,
+    made: Pictures,
+    nearest_patient: Shaped[np.ndarray, " n"],
+    real: Pictures,
+    planes: Int[np.ndarray, " m"],
+) -> Opinion:
+    """What the judges see, each picture in the eyes of the one who never saw its patient.
+
+    Args:
+        nearest_patient: the real patient that each synthetic picture is nearest to.
+        real, planes: `judged` real pictures, and what they show.
+    """
+    fold_of = _folds(folder)
+    models = [load_classifier(folder / str(fold)) for fold in range(len(set(fold_of.values())))]
+    return Opinion(
+        "judge",
+        _by_whom(models, made, np.array([fold_of.get(patient, -1) for patient in nearest_patient.tolist()])),
+        _by_whom(models, real, np.array([fold_of[patient] for patient in real.patients.tolist()])),
+        planes,
+    )
+
+
+def _folds(folder: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((folder / FOLDS).read_text(encoding="utf-8"))
+    return found
+
+
+def _by_whom(
+    models: Sequence[Classifier], pictures: Pictures, fold: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n planes"]:
+    """Probabilities by the judge without the picture's fold; by all together where the fold is -1."""
+    facts = models[0].facts
+    squares = np.stack([to_square(picture, facts.image_size_px, facts.fit) for picture in pictures.pixels])
+    found = np.zeros((len(pictures), len(PLANES)))
+    for number, model in enumerate(models):
+        for chosen, share in ((fold == number, 1.0), (fold == -1, 1 / len(models))):
+            if chosen.any():
+                found[chosen] += share * predict(model, squares[chosen])
+    return found

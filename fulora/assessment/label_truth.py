@@ -1,0 +1,90 @@
+"""Whether synthetic images show the plane that was asked for, in the eyes of models that did not make them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from fulora.data.labels import PLANES
+from fulora.metrics.statistics import wilson
+
+Scores = Float[np.ndarray, "_ planes"]
+Places = Int[np.ndarray, "_"]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """How much each picture looks like each plane, in the order of `PLANES`, to one model; the larger the more.
+
+    Attributes:
+        by: who says so: `judge`, a classifier of real images, or `clip`, by prompts.
+        made: of the synthetic pictures.
+        real, real_planes: of real pictures of patients that the model was not fitted to, and what they show.
+    """
+
+    by: str
+    made: Scores
+    real: Scores
+    real_planes: Places
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What one model sees in the images of one plane.
+
+    Attributes:
+        plane: that was asked for.
+        seen: how many images it takes for each plane, in the order of `PLANES`.
+        agreement, low, high: share of the `n` images that it takes for the plane, with a 95 % Wilson interval.
+        real_n, real_agreement: the same of real images of other patients.
+    """
+
+    by: str
+    plane: str
+    n: int
+    seen: tuple[int, ...]
+    agreement: float
+    low: float
+    high: float
+    real_n: int
+    real_agreement: float | None
+
+
+def known_planes(planes: Shaped[np.ndarray, " n"]) -> Places:
+    """Places in `PLANES`; -1 for any other plane."""
+    return np.array([PLANES.index(plane) if plane in PLANES else -1 for plane in planes.tolist()], np.int64)
+
+
+def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
+    """By how much the plane that was asked for beats the best other one; inf where nothing known was asked for."""
+    rows = np.arange(len(scores))
+    others = scores.astype(np.float64, copy=True)
+    others[rows, asked] = -np.inf
+    found = scores[rows, asked] - others.max(axis=1, initial=-np.inf)
+    return np.where(asked < 0, np.inf, found)
+
+
+def truths(asked: Places, opinions: Sequence[Opinion]) -> tuple[Truth, ...]:
+    """A line for each model and plane."""
+    return tuple(line for opinion in opinions for line in _truths(asked, opinion))
+
+
+def _truths(asked: Places, opinion: Opinion) -> Iterator[Truth]:
+    seen, seen_real = opinion.made.argmax(axis=1), opinion.real.argmax(axis=1)
+    for place, plane in enumerate(PLANES):
+        mine, real = seen[asked == place], seen_real[opinion.real_planes == place]
+        if not len(mine):
+            continue
+        share = wilson(int((mine == place).sum()), len(mine))
+        yield Truth(
+            by=opinion.by,
+            plane=plane,
+            n=len(mine),
+            seen=tuple(np.bincount(mine, minlength=len(PLANES)).tolist()),
+            agreement=share.value,
+            low=share.low or 0.0,
+            high=1.0 if share.high is None else share.high,
+            real_n=len(real),
+            real_agreement=float((real == place).mean()) if len(real) else None,
+        )

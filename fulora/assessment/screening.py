@@ -1,0 +1,171 @@
+"""Filters for synthetic images: each a score, and a threshold that few held-out real images fall below.
+
+A filter may reject `false_reject` of real images like those it was calibrated on; its parts (two sides of brightness,
+several encoders) share that. Where too few real images are held out for the rate, it rejects nothing and says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from fulora.assessment.figures import Closest, Encoded, Sets
+from fulora.assessment.label_truth import Opinion, known_planes, margins
+from fulora.assessment.pictures import Pictures
+from fulora.data.hybrid import FilterName
+from fulora.metrics.conformal import lower_threshold
+from fulora.metrics.neighbours import nearest, squared_distances
+
+Values = Float[np.ndarray, "_"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One filter as it was calibrated.
+
+    Attributes:
+        thresholds: a picture is rejected if a score of its is below its threshold; None rejects nothing, for want of
+            real images.
+        scores: what they are of, in words.
+        calibrated_on: held-out real images.
+        rejected: how many of the synthetic images, by plane.
+    """
+
+    name: FilterName
+    scores: tuple[str, ...]
+    thresholds: tuple[float | None, ...]
+    calibrated_on: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One score of a filter: of the synthetic pictures, and of the real ones that it is calibrated on."""
+
+    about: str
+    made: Values
+    real: Values
+
+
+def screen(
+    sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], opinions: Sequence[Opinion], false_reject: float
+) -> tuple[list[Filter], Bool[np.ndarray, "filters n"]]:
+    """Every filter that can be had, and which synthetic pictures each rejects.
+
+    Args:
+        near: of each encoder; empty without training images, and then nothing is said of copies.
+    """
+    asked = known_planes(sets.synthetic.planes)
+    parts: dict[FilterName, list[Part]] = {"brightness": _brightness(sets)}
+    for opinion in opinions:
+        name: FilterName = "plane" if opinion.by == "judge" else "clip"
+        real = margins(opinion.real, opinion.real_planes)
+        parts[name] = [Part(f"margin of the plane by {opinion.by}", margins(opinion.made, asked), real)]
+    if near:
+        parts["memorised"] = [
+            Part(f"distance to the nearest patient over that to the next, {one.encoder}", *_ratios(sets, found))
+            for one, found in zip(encoded, near, strict=True)
+        ]
+    filters, rejected = [], []
+    for name, scores in parts.items():
+        limits = [lower_threshold(part.real, false_reject / len(scores)) for part in scores]
+        fails = np.any([part.made < limit for part, limit in zip(scores, limits, strict=True)], axis=0)
+        filters.append(_filter(name, scores, limits, len(scores[0].real), fails, sets.synthetic))
+        rejected.append(fails)
+    duplicate, fails = _near_duplicates(sets, encoded, false_reject)
+    return [*filters, duplicate], np.array([*rejected, fails])
+
+
+def _filter(
+    name: FilterName,
+    parts: Sequence[Part],
+    limits: Sequence[float],
+    count: int,
+    fails: Bool[np.ndarray, " n"],
+    made: Pictures,
+) -> Filter:
+    thresholds = tuple(None if np.isinf(limit) else limit for limit in limits)
+    rejected = {str(plane): int(fails[made.planes == plane].sum()) for plane in sorted(set(made.planes))}
+    return Filter(name, tuple(part.about for part in parts), thresholds, count, rejected)
+
+
+def _ratios(sets: Sets, found: Closest) -> tuple[Values, Values]:
+    """Of synthetic pictures those whose nearest image trained; others cannot be copies. Of all real pictures."""
+    trained = 0 if sets.train is None else len(sets.train)
+    return np.where(found.made.nearest < trained, found.made.ratio, np.inf), found.among_real.ratio
+
+
+def _brightness(sets: Sets) -> list[Part]:
+    real = [sets.held_out] if sets.train is None else [sets.train, sets.held_out]
+    made, known = _levels(sets.synthetic), np.concatenate([_levels(pictures) for pictures in real])
+    return [
+        Part(f"{what}, {side}", sign * made[:, column], sign * known[:, column])
+        for column, what in enumerate(("mean gray level", "spread of gray levels"))
+        for side, sign in (("not too low", 1), ("not too high", -1))
+    ]
+
+
+def _levels(pictures: Pictures) -> Float[np.ndarray, "n 2"]:
+    return np.array([(picture.mean(), picture.std()) for picture in pictures.pixels])
+
+
+def _near_duplicates(
+    sets: Sets, encoded: Sequence[Encoded], false_reject: float
+) -> tuple[Filter, Bool[np.ndarray, " n"]]:
+    """Synthetic pictures with an earlier one of their plane nearer than real ones of different patients are.
+
+    The more pictures a plane has, the nearer is the nearest: the rate is lowered by the share of how many others a real
+    and a synthetic picture has.
+    """
+    pictures = [sets.held_out] if sets.train is None else [sets.train, sets.held_out]
+    planes, patients = (np.concatenate([getattr(p, name) for p in pictures]) for name in ("planes", "patients"))
+    parts, limits, fails = [], [], np.zeros(len(sets.synthetic), bool)
+    for one in encoded:
+        features = one.held_out.plain if one.train is None else (one.train + one.held_out).plain
+        real, others = _within_planes(features, planes, patients)
+        rate = false_reject / len(encoded) * min(1.0, others / _others(sets.synthetic))
+        limit = lower_threshold(real, rate)
+        parts.append(Part(f"distance to the nearest earlier one of the plane, {one.encoder}", real, real))
+        limits.append(limit)
+        fails |= _has_earlier(one.synthetic.plain, sets.synthetic, limit)
+    return _filter("near_duplicate", parts, limits, len(patients), fails, sets.synthetic), fails
+
+
+def _others(pictures: Pictures) -> float:
+    """How many others of its plane a picture has on average."""
+    counts = np.unique(pictures.planes, return_counts=True)[1]
+    return max(1.0, float((counts * (counts - 1)).sum() / counts.sum()))
+
+
+def _within_planes(
+    features: Float[np.ndarray, "n d"], planes: np.ndarray, patients: np.ndarray
+) -> tuple[Values, float]:
+    """Distances of real images to the nearest of another patient in their plane; how many others each has."""
+    distances, counts = [], []
+    for plane in sorted(set(planes)):
+        own = np.flatnonzero(planes == plane)
+        if len(set(patients[own])) > 1:
+            apart = [(patients[own], patients[own])]
+            distances.append(nearest(features[own], features[own], apart=apart)[0][:, 0])
+            counts.append(len(own) * (len(own) - 1))
+    found = np.concatenate(distances) if distances else np.zeros(0)
+    return found, sum(counts) / max(1, len(found))
+
+
+def _has_earlier(features: Float[np.ndarray, "n d"], pictures: Pictures, limit: float) -> Bool[np.ndarray, " n"]:
+    found = np.zeros(len(features), bool)
+    if limit <= 0:
+        return found
+    for plane in sorted(set(pictures.planes)):
+        own: Int[np.ndarray, " m"] = np.flatnonzero(pictures.planes == plane)
+        for rows, squared in squared_distances(features[own], features[own]):
+            earlier = np.arange(len(own))[None] < np.arange(len(own))[rows, None]
+            found[own[rows]] |= ((squared < limit**2) & earlier).any(axis=1)
+    return found
+
+
+def causes(filters: Sequence[Filter], rejected: Bool[np.ndarray, "filters n"]) -> Iterator[tuple[FilterName, ...]]:
+    """For each picture the filters that it fails."""
+    for fails in rejected.T:
+        yield tuple(one.name for one, fail in zip(filters, fails.tolist(), strict=True) if fail)

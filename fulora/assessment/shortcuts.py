@@ -1,0 +1,122 @@
+"""What gives synthetic images away: how well single cues tell them from real ones.
+
+A classifier that is trained on both can learn the cue instead of the anatomy, and a cue that differs between planes is
+worst of all. Real images of other patients are told from one another by the same probe, for comparison.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from fulora.assessment.figures import EVERYTHING, LEAST, Sets, places_of
+from fulora.assessment.pictures import Pictures
+from fulora.data.loaders import to_square
+from fulora.intake.deidentify import clean
+from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
+
+SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000
+TOGETHER = "all cues"
+Cues = Mapping[str, Float[np.ndarray, "n _"]]
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """AUC of telling synthetic from held-out real images of a plane by one cue, on patients not fitted to.
+
+    Attributes:
+        auc: 0.5 is best; 1 is told without fail.
+        real_auc: of telling the generator's training images from held-out ones; None without enough of them.
+        n: images of both sides.
+    """
+
+    plane: str
+    cue: str
+    auc: float
+    real_auc: float | None
+    n: int
+
+
+def shortcuts(sets: Sets, seed: int = 0) -> tuple[Shortcut, ...]:
+    """Every cue and all together, over all planes and for each of which there are enough images."""
+    parts = [_thinned(pictures, seed) for pictures in (sets.synthetic, sets.held_out)]
+    parts += [] if sets.train is None else [_thinned(sets.train, seed)]
+    seen = [(pictures, cues(pictures)) for pictures in parts]
+    planes = sorted(set(sets.synthetic.planes))
+    return tuple(
+        line for plane in (EVERYTHING, *(planes if len(planes) > 1 else ())) for line in _of_plane(plane, seen, seed)
+    )
+
+
+def cues(pictures: Pictures) -> dict[str, Float[np.ndarray, "n _"]]:
+    """What each cue says of each picture.
+
+    noise spectrum, gray levels, layout: the parts of `pixel_features` at 64 px. border: means of the outer twentieth
+    of each side, their spread, and how much of it is black. text: share of pixels that de-identification takes for
+    drawn. tint: of a colour file. size: height and shape.
+    """
+    squares = np.stack([to_square(picture, SIDE_PX, "letterbox") for picture in pictures.pixels])
+    features = pixel_features(squares)
+    kinds = np.array([name.split("_")[0] for name in PIXEL_FEATURE_NAMES])
+    shapes = np.array([picture.shape for picture in pictures.pixels], np.float64)
+    return {
+        "noise spectrum": features[:, kinds == "spectrum"],
+        "gray levels": features[:, kinds == "histogram"],
+        "layout": features[:, kinds == "intensity"],
+        "border": np.array([_border(square) for square in squares]),
+        "text": np.array([_text(picture) for picture in pictures.pixels]),
+        "tint": pictures.tints,
+        "size": np.log(np.stack([shapes[:, 0], shapes[:, 1] / shapes[:, 0]], axis=1)),
+    }
+
+
+def _border(square: UInt8[np.ndarray, "h w"]) -> tuple[float, ...]:
+    width = max(1, round(len(square) * FRAME))
+    sides = [side / 255.0 for side in (square[:width], square[-width:], square[:, :width], square[:, -width:])]
+    everything = np.concatenate([side.ravel() for side in sides])
+    return *(float(side.mean()) for side in sides), float(everything.std()), float((everything < BLACK).mean())
+
+
+def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
+    found = clean(picture, "everywhere")
+    return float(found.outside.mean()), float(found.inside.mean())
+
+
+def _thinned(pictures: Pictures, seed: int) -> Pictures:
+    """At most `MOST` of them, drawn at random."""
+    chosen: Int[np.ndarray, " m"] = np.sort(np.random.default_rng(seed).permutation(len(pictures))[:MOST])
+    return pictures.of(chosen)
+
+
+def _of_plane(
+    plane: str, seen: list[tuple[Pictures, dict[str, Float[np.ndarray, "n _"]]]], seed: int
+) -> Iterator[Shortcut]:
+    sides = []
+    for pictures, found in seen:
+        places = places_of(plane, pictures)
+        told = {cue: values[places] for cue, values in found.items()}
+        told[TOGETHER] = np.concatenate(list(told.values()), axis=1)
+        sides.append((told, pictures.patients[places]))
+    (made, images), (held_out, patients), *train = sides
+    if min(len(images), len(patients)) < LEAST or len(set(patients)) < 2:
+        return
+    for cue in held_out:
+        auc = _auc(made[cue], images, held_out[cue], patients, seed)
+        real = None
+        if train and len(train[0][1]) >= LEAST and len(set(train[0][1])) > 1:
+            real = _auc(train[0][0][cue], train[0][1], held_out[cue], patients, seed)
+        if auc is not None:
+            yield Shortcut(plane, cue, auc, real, len(images) + len(patients))
+
+
+def _auc(
+    x: Float[np.ndarray, "n d"], of_x: np.ndarray, y: Float[np.ndarray, "m d"], of_y: np.ndarray, seed: int
+) -> float | None:
+    """None where patients are too few or too uneven for folds."""
+    if np.ptp(np.concatenate([x, y]), axis=0).max() == 0:
+        return 0.5
+    try:
+        return domain_auc(x, y, of_x, of_y, seed=seed, folds=min(FOLDS, len(set(of_x)), len(set(of_y))))
+    except ValueError:
+        return None

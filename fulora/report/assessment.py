@@ -1,0 +1,261 @@
+"""The section on whether synthetic images can be trusted, and a page of its own for `fulora assess`."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fulora.assessment.assess import Findings, as_json
+from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures, Sets
+from fulora.assessment.verdicts import about_copies
+from fulora.config import identity
+from fulora.data.labels import PLANES
+from fulora.data.screened import Screened
+from fulora.report.curves import plot_percentiles
+from fulora.report.figures import plot_image_grid
+from fulora.report.page import Figure, ProvenanceRow, Section, file_word, write_report
+from fulora.report.pairs import plot_pairs
+from fulora.report.tables import MISSING, Table
+
+IN_A_GRID = 20
+TEXT = (
+    "An encoder's name stands beside every figure. Real images of other patients than the held-out ones stand beside "
+    "synthetic ones, at equal numbers where numbers matter. A test that finds nothing is no evidence of copies; it is "
+    "no proof of privacy."
+)
+
+
+def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], title: str) -> None:
+    """Write the assessment of one set as a report of its own."""
+    digest = hashlib.sha256(as_json(found)).hexdigest()
+    counts = {"synthetic": found.synthetic, "held_out": found.held_out, "train": found.train}
+    settings = {name: identity(None if count is None else vars(count)) for name, count in counts.items()}
+    write_report(
+        folder,
+        title=title,
+        summary=[f"{verdict}" for verdict in found.verdicts[:1]] + [_sizes(found)],
+        sections=[assessment_section("", sets, found, rows)],
+        provenance=[ProvenanceRow("assess", title, digest[:16], digest[:16], {}, 1, settings)],
+    )
+
+
+def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened]) -> Section:
+    """Verdicts, tables and pictures of one synthetic set.
+
+    Args:
+        name: of the set, where a report tells of several; it stands in every title.
+    """
+    of = f" ({name})" if name else ""
+    word = f"-{file_word(name)}" if name else ""
+    tables = [
+        _verdicts(found, of),
+        _closeness(found, of),
+        *_diversity(found, of),
+        *_labels(found, of),
+        *_shortcuts(found, of),
+        *_filters(found, of),
+        *_shares(found, of),
+    ]
+    return Section(
+        f"Can the synthetic images be trusted?{of}",
+        (TEXT, _sizes(found), *about_copies(found.encoders)),
+        tuple(tables),
+        tuple(_figures(sets, found, rows, of, word)),
+    )
+
+
+def _sizes(found: Findings) -> str:
+    said = f"{found.synthetic.images} synthetic images; {found.held_out.images} real ones of {found.held_out.patients} "
+    said += "patients who trained nothing" if found.held_out.patients_known else "files (patients are not told apart)"
+    if found.train is not None:
+        said += f"; {found.train.images} images of {found.train.patients} patients trained the generator"
+    return f"{said}."
+
+
+def _verdicts(found: Findings, of: str) -> Table:
+    rows = tuple((one.plane, "; ".join(one.objections) or "no objection found", one.evidence) for one in found.verdicts)
+    caption = (
+        "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
+        "half as many different images as real ones are; told from real images with an AUC of 0.9 or more."
+    )
+    return Table(f"Verdicts{of}", caption, ("Plane", "Verdict", "Evidence"), rows)
+
+
+def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str, Closeness]]:
+    for one in found.encoders:
+        for figures in one.planes:
+            yield one, figures, "synthetic", figures.synthetic
+            if figures.real is not None:
+                yield one, figures, "real, trained on", figures.real
+
+
+def _closeness(found: Findings, of: str) -> Table:
+    header = ("Encoder", "Plane", "Images", "n", "KID", "SD", "CMMD", "Frechet", "Precision", "Recall", "Density",
+              "Coverage")  # fmt: skip
+    rows = tuple(
+        (
+            one.encoder,
+            figures.plane,
+            which,
+            str(near.n),
+            f"{near.kid:.4f}",
+            f"{near.kid_sd:.4f}",
+            MISSING if near.cmmd is None else f"{near.cmmd:.3f}",
+            f"{near.frechet:.2f}",
+            *(f"{getattr(near.manifold, key):.2f}" for key in ("precision", "recall", "density", "coverage")),
+        )
+        for one, figures, which, near in _lines(found)
+    )
+    caption = (
+        "Each against as many held-out images. KID: mean and SD over random subsets. The Frechet distance grows as n "
+        "falls, whatever the images: read it only beside the value of real images."
+    )
+    return Table(f"Closeness to held-out patients{of}", caption, header, rows)
+
+
+def _diversity(found: Findings, of: str) -> Iterator[Table]:
+    header = ("Encoder", "Plane", "n", "Vendi, synthetic", "Vendi, held-out", "Median distance, synthetic",
+              "Median distance, held-out", "Near duplicates")  # fmt: skip
+    rows = tuple(
+        (
+            one.encoder,
+            figures.plane,
+            str(figures.synthetic.n),
+            f"{figures.synthetic.vendi:.1f}",
+            f"{figures.vendi_held_out:.1f}",
+            f"{figures.synthetic.spread:.3f}",
+            f"{figures.spread_held_out:.3f}",
+            f"{figures.synthetic.near_duplicates:.1%}",
+        )
+        for one in found.encoders
+        for figures in one.planes
+    )
+    caption = (
+        "Vendi: effective number of different images among n. Near duplicates: nearer to another synthetic image than "
+        "99 % of held-out images are to another patient's."
+    )
+    if rows:
+        yield Table(f"Diversity{of}", caption, header, rows)
+
+
+def _labels(found: Findings, of: str) -> Iterator[Table]:
+    rows = tuple(
+        (
+            truth.by,
+            truth.plane,
+            str(truth.n),
+            f"{truth.agreement:.3f} [{truth.low:.3f}, {truth.high:.3f}]",
+            MISSING if truth.real_agreement is None else f"{truth.real_agreement:.3f}",
+            str(truth.real_n),
+            *map(str, truth.seen),
+        )
+        for truth in found.truths
+    )
+    header = (
+        "Seen by",
+        "Asked for",
+        "n",
+        "Agreement",
+        "Of real images",
+        "n, real",
+        *(f"as {plane}" for plane in PLANES),
+    )
+    caption = (
+        "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of "
+        "real images that never saw the patient the image is nearest to; clip: the CLIP by prompts."
+    )
+    if rows:
+        yield Table(f"Label truth{of}", caption, header, rows)
+
+
+def _shortcuts(found: Findings, of: str) -> Iterator[Table]:
+    planes = list(dict.fromkeys(line.plane for line in found.shortcuts))
+    cells = {(line.cue, line.plane): line for line in found.shortcuts}
+    rows = []
+    for cue in dict.fromkeys(line.cue for line in found.shortcuts):
+        lines = [cells.get((cue, plane)) for plane in planes]
+        rows.append((cue, *(MISSING if line is None else f"{line.auc:.2f}{_beside(line.real_auc)}" for line in lines)))
+    caption = (
+        "AUC of telling synthetic from held-out real images by one cue alone, on patients not fitted to; in brackets "
+        "of telling training images from held-out ones. 0.5 is best."
+    )
+    if rows:
+        yield Table(f"What gives synthetic images away{of}", caption, ("Cue", *planes), tuple(rows))
+
+
+def _beside(real: float | None) -> str:
+    return "" if real is None else f" [real {real:.2f}]"
+
+
+def _filters(found: Findings, of: str) -> Iterator[Table]:
+    planes = sorted({plane for one in found.filters for plane in one.rejected})
+    rows = tuple(
+        (
+            one.name,
+            *(str(one.rejected.get(plane, 0)) for plane in planes),
+            str(sum(one.rejected.values())),
+            str(one.calibrated_on),
+            "too few" if None in one.thresholds else "yes",
+        )
+        for one in found.filters
+    )
+    caption = (
+        f"How many synthetic images each filter would reject. Thresholds are ranks of real images: each filter rejects "
+        f"{found.false_reject:.0%} of real ones at most. `mix.filters` chooses which are used."
+    )
+    header = ("Filter", *planes, "All", "Calibrated on", "Enough for the rate")
+    if rows:
+        yield Table(f"Filters{of}", caption, header, rows, raw=_thresholds(found))
+
+
+def _thresholds(found: Findings) -> tuple[tuple[str, ...], ...]:
+    lines = [("filter", "score", "threshold", "calibrated_on", "rejected")]
+    for one in found.filters:
+        for about, limit in zip(one.scores, one.thresholds, strict=True):
+            total = str(sum(one.rejected.values()))
+            lines.append((one.name, about, "" if limit is None else repr(limit), str(one.calibrated_on), total))
+    return tuple(lines)
+
+
+def _shares(found: Findings, of: str) -> Iterator[Table]:
+    rows = tuple(
+        (one.encoder, share.kind, share.name, f"{share.of_training:.1%}", f"{share.of_nearest:.1%}")
+        for one in found.encoders
+        for share in one.shares
+    )
+    caption = "Share of a site or machine among training images, and among those that synthetic images are nearest to."
+    if rows:
+        yield Table(f"Sites and machines{of}", caption, ("Encoder", "", "Name", "Training", "Nearest"), rows)
+
+
+def _figures(sets: Sets, found: Findings, rows: Sequence[Screened], of: str, word: str) -> Iterator[Figure]:
+    if found.train is None:
+        return
+    yield Figure(f"typical{word}", _grid(sets, rows), (
+        "Synthetic images of each plane from typical to suspicious: by the least ratio of the distance to the nearest "
+        f"patient to that to the next{of}."
+    ))  # fmt: skip
+    curves = {
+        one.encoder: {"synthetic": one.distances.synthetic, "held-out patients": one.distances.held_out}
+        for one in found.encoders
+        if one.distances is not None
+    }
+    yield Figure(f"distances{word}", plot_percentiles(curves, "distance to the nearest training image"), (
+        f"Distance to the nearest training image, of synthetic and of held-out images{of}. Copies lie far to the left."
+    ))  # fmt: skip
+    if sets.train is not None:
+        yield Figure(f"pairs{word}", plot_pairs(sets.synthetic, sets.train, sets.held_out, found.encoders), (
+            f"The most suspicious synthetic images, each above the real image that it is nearest to{of}."
+        ))  # fmt: skip
+
+
+def _grid(sets: Sets, rows: Sequence[Screened]) -> bytes:
+    least = np.array([min(row.ratio.values(), default=1.0) for row in rows])
+    shown = {}
+    for plane in sorted(set(sets.synthetic.planes)):
+        own = np.flatnonzero(sets.synthetic.planes == plane)
+        ranked = own[np.argsort(-least[own], kind="stable")]
+        chosen = ranked[np.linspace(0, len(ranked) - 1, min(IN_A_GRID, len(ranked))).round().astype(int)]
+        shown[str(plane)] = [sets.synthetic.pixels[place] for place in chosen]
+    return plot_image_grid(shown)

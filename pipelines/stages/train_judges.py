@@ -1,0 +1,23 @@
+"""Train judges of planes: classifiers of real images alone, each without one fold of the patients."""
+
+from pathlib import Path
+
+from fulora.classification.config import ClassifierConfig
+from fulora.data.manifest import ImageSet
+from fulora.data.weights import JudgeWeights
+from fulora.stage import Source, stage
+
+
+@stage(version=1, resumes=True)
+def train_judges(
+    out: Path, folds: int, classifier: ClassifierConfig, images: ImageSet, start: Source | None = None
+) -> JudgeWeights:
+    """Train on the real training and validation images.
+
+    Args:
+        start: the weights file that the classifiers' config reads, if it reads one.
+    """
+    from fulora.assessment.judges import train_judges as train
+
+    train(out, folds, classifier, images, None if start is None else start.path)
+    return JudgeWeights(out, "")

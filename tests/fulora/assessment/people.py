@@ -1,0 +1,27 @@
+"""Phantom pictures of numbered people, for tests of assessment."""
+
+import numpy as np
+
+from fulora.assessment.figures import Sets
+from fulora.assessment.pictures import Pictures
+from fulora.intake.sources.phantoms import draw
+
+PEOPLE = 16
+
+
+def of(pixels: list[np.ndarray], ids: np.ndarray, planes: np.ndarray, patients: np.ndarray) -> Pictures:
+    nowhere = np.array([""] * len(ids))
+    return Pictures(pixels, ids, planes, patients, True, nowhere, nowhere, np.zeros((len(ids), 2)))
+
+
+def pictures(first: int, count: int, plane: str = "brain") -> Pictures:
+    """One picture each of `count` people."""
+    numbers = range(first, first + count)
+    drawn = draw(plane, numbers, site="A", size_px=64, seed=0).images  # type: ignore[arg-type]
+    names = np.array([f"i{n}" for n in numbers])
+    return of(list(drawn), names, np.array([plane] * count), np.array([f"p{n}" for n in numbers]))
+
+
+def sets_of(synthetic: Pictures) -> Sets:
+    """With 16 people who trained and 16 who did not."""
+    return Sets(synthetic, held_out=pictures(1000, PEOPLE), train=pictures(0, PEOPLE))

@@ -1,0 +1,28 @@
+"""What models see: counts, intervals, margins."""
+
+import numpy as np
+import pytest
+
+from fulora.assessment.label_truth import Opinion, known_planes, margins, truths
+from fulora.metrics.statistics import wilson
+
+BRAIN, FEMUR = 1, 2
+
+
+def test_agreement_stands_beside_that_of_real_images() -> None:
+    asked = known_planes(np.array(["brain"] * 4 + ["femur"] * 2 + ["intrapartum"]))
+    assert asked.tolist() == [BRAIN] * 4 + [FEMUR] * 2 + [-1]
+    seen = np.eye(5)[[1, 1, 1, 0, 1, 2, 3]]
+    real = Opinion("judge", seen, np.eye(5)[[1, 1, 2]], np.array([1, 1, 1]))
+    brain, femur = truths(asked, [real])
+    assert (brain.plane, brain.n, brain.seen, brain.agreement) == ("brain", 4, (1, 3, 0, 0, 0), 0.75)
+    assert (brain.low, brain.high) == (wilson(3, 4).low, wilson(3, 4).high)
+    assert (brain.real_n, brain.real_agreement) == (3, pytest.approx(2 / 3))
+    assert (femur.seen, femur.real_n, femur.real_agreement) == ((0, 1, 1, 0, 0), 0, None)
+
+
+def test_margins() -> None:
+    scores = np.array([[0.1, 0.6, 0.3, 0, 0], [0.5, 0.2, 0.3, 0, 0], [0.5, 0.2, 0.3, 0, 0]])
+    found = margins(scores, np.array([1, 1, -1]))
+    assert found[:2] == pytest.approx([0.3, -0.3])
+    assert found[2] == np.inf
