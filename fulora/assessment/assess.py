@@ -10,11 +10,12 @@ from pydantic import TypeAdapter
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import EMBEDDED_CLIP, load_encoder
-from fulora.assessment.figures import Closest, Encoded, EncoderFigures, Sets, closest, figures
+from fulora.assessment.figures import EncoderFigures, figures
 from fulora.assessment.judges import judge, judged
 from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.screening import Filter, causes, screen
+from fulora.assessment.sets import Closest, Encoded, Sets, closest
 from fulora.assessment.shortcuts import Shortcut, shortcuts
 from fulora.assessment.verdicts import Found, Verdict, verdicts
 from fulora.data.labels import PLANES

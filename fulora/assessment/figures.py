@@ -4,28 +4,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.spatial.distance import pdist
 
 from fulora.assessment.encoders import Views
-from fulora.assessment.pictures import Pictures, PicturesError, of_rows
-from fulora.data.manifest import ImageSet
+from fulora.assessment.pictures import Pictures
+from fulora.assessment.sets import EVERYTHING, LEAST, Closest, Encoded, Sets, places_of
 from fulora.metrics.fidelity import cmmd, kid
 from fulora.metrics.frechet import frechet_distance
 from fulora.metrics.manifold import Manifold, manifold, vendi_score
 from fulora.metrics.memorisation import (
     Memorisation,
-    Votes,
     cross_patient_distance,
     memorisation,
     same_patient_distance,
-    vote,
 )
+from fulora.metrics.mmd_test import mmd_test
 from fulora.metrics.neighbours import nearest
 
 Features = Float[np.ndarray, "n d"]
-SUBSETS, SUBSET_SIZE, LEAST, NEIGHBOURS, PAIRED_ROWS = 50, 100, 12, 5, 1000
-EVERYTHING = "all"
+SUBSETS, SUBSET_SIZE, NEIGHBOURS, PAIRED_ROWS = 50, 100, 5, 1000
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class Closeness:
     Attributes:
         kid, kid_sd: mean and standard deviation of the unbiased polynomial MMD² over random subsets of `subset` images,
             half of them at most.
+        p: of a permutation test that both are of one distribution, one image a patient (`mmd_test`).
         cmmd: of the directions of a CLIP; None by another encoder.
         frechet: mostly a measure of `n`, so only to be read beside the value of real images.
         vendi: effective number of different images among `n`.
@@ -47,6 +46,7 @@ class Closeness:
     subset: int
     kid: float
     kid_sd: float
+    p: float
     cmmd: float | None
     frechet: float
     manifold: Manifold
@@ -108,66 +108,6 @@ class EncoderFigures:
     shares: tuple[Share, ...] = ()
 
 
-@dataclass(frozen=True)
-class Sets:
-    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given."""
-
-    synthetic: Pictures
-    held_out: Pictures
-    train: Pictures | None = None
-
-    def __post_init__(self) -> None:
-        if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
-            raise PicturesError(
-                f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
-                "images must be of other patients"
-            )
-        for name, pictures in (("synthetic", self.synthetic), ("real", self.held_out)):
-            if len(pictures) < LEAST:
-                raise PicturesError(f"{len(pictures)} {name} images: at least {LEAST} are needed")
-
-
-def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
-    """All of a synthetic set, the real training images of one set, and the validation images of one."""
-    return Sets(
-        of_rows(synthetic, synthetic.rows()),
-        held_out=of_rows(held_out, held_out.rows("validation")),
-        train=of_rows(trained_on, [row for row in trained_on.rows("train") if row.origin == "real"]),
-    )
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What one encoder sees of `Sets`."""
-
-    encoder: str
-    synthetic: Views
-    held_out: Views
-    train: Views | None
-
-
-@dataclass(frozen=True)
-class Closest:
-    """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
-
-    Real images are counted through the training images, then the held-out ones.
-    """
-
-    made: Votes
-    among_real: Votes
-
-
-def closest(sets: Sets, encoded: Encoded) -> Closest | None:
-    """None without training images."""
-    if sets.train is None or encoded.train is None:
-        return None
-    real, patients = encoded.train + encoded.held_out, np.concatenate([sets.train.patients, sets.held_out.patients])
-    return Closest(
-        vote(encoded.synthetic.plain, real.plain, patients, mirrored=encoded.synthetic.mirrored),
-        vote(real.plain, real.plain, patients, own=patients, mirrored=real.mirrored),
-    )
-
-
 def figures(
     sets: Sets, encoded: Encoded, near: Closest | None, *, pairs: int = 20, draws: int = 9999, seed: int = 0
 ) -> EncoderFigures:
@@ -209,34 +149,43 @@ def _planes(sets: Sets, encoded: Encoded, seed: int) -> Iterator[PlaneFigures]:
 
 def _plane(plane: str, sets: Sets, encoded: Encoded, seed: int) -> PlaneFigures | None:
     """None where a set has too few images of the plane."""
-    synthetic = encoded.synthetic.plain[places_of(plane, sets.synthetic)]
-    held_out_places = places_of(plane, sets.held_out)
-    held_out, patients = encoded.held_out.plain[held_out_places], sets.held_out.patients[held_out_places]
+    synthetic, images = _of_plane(plane, encoded.synthetic, sets.synthetic)
+    held_out, patients = _of_plane(plane, encoded.held_out, sets.held_out)
     if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:
         return None
-    limit = cross_patient_distance(held_out, patients)
-    of_clip = encoded.encoder.partition(":")[0] == "clip"
+    against = Against(encoded.encoder, held_out, patients, cross_patient_distance(held_out, patients), seed)
     real = None
     if sets.train is not None and encoded.train is not None:
-        train = encoded.train.plain[places_of(plane, sets.train)]
-        real = _closeness(train, held_out, limit, seed, of_clip) if len(train) >= LEAST else None
+        train, trained = _of_plane(plane, encoded.train, sets.train)
+        real = _closeness(train, trained, against) if len(train) >= LEAST and len(set(trained)) > 1 else None
     some = held_out[_some(len(held_out), min(len(synthetic), len(held_out)), seed)]
-    closeness = _closeness(synthetic, held_out, limit, seed, of_clip)
-    return PlaneFigures(plane, closeness, real, vendi_score(some), _spread(some))
+    return PlaneFigures(plane, _closeness(synthetic, images, against), real, vendi_score(some), _spread(some))
 
 
-def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
-    """Where the pictures of a plane are; of all planes for `EVERYTHING`."""
-    return np.flatnonzero((pictures.planes == plane) | (plane == EVERYTHING))
+@dataclass(frozen=True)
+class Against:
+    """The held-out images of a plane, and the distance below which two images are near duplicates."""
+
+    encoder: str
+    features: Features
+    patients: Shaped[np.ndarray, " n"]
+    limit: float
+    seed: int
+
+
+def _of_plane(plane: str, views: Views, pictures: Pictures) -> tuple[Features, Shaped[np.ndarray, " n"]]:
+    places = places_of(plane, pictures)
+    return views.plain[places], pictures.patients[places]
 
 
 def _some(count: int, wanted: int, seed: int) -> Int[np.ndarray, " wanted"]:
     return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
 
 
-def _closeness(features: Features, held_out: Features, limit: float, seed: int, of_clip: bool) -> Closeness:
-    size = min(len(features), len(held_out))
-    ours, theirs = features[_some(len(features), size, seed)], held_out[_some(len(held_out), size, seed)]
+def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: Against) -> Closeness:
+    seed, size = against.seed, min(len(features), len(against.features))
+    ours = features[_some(len(features), size, seed)]
+    theirs = against.features[_some(len(against.features), size, seed)]
     subset = min(SUBSET_SIZE, size // 2)
     value, spread = kid(ours, theirs, subsets=SUBSETS, subset_size=subset, seed=seed)
     own = np.arange(len(features))
@@ -246,12 +195,13 @@ def _closeness(features: Features, held_out: Features, limit: float, seed: int, 
         subset=subset,
         kid=value,
         kid_sd=spread,
-        cmmd=cmmd(ours, theirs) if of_clip else None,
+        p=mmd_test(features, against.features, groups, against.patients, seed=seed),
+        cmmd=cmmd(ours, theirs) if against.encoder.partition(":")[0] == "clip" else None,
         frechet=frechet_distance(ours, theirs),
         manifold=manifold(theirs, ours, NEIGHBOURS),
         vendi=vendi_score(ours),
         spread=_spread(ours),
-        near_duplicates=float((alone[:, 0] < limit).mean()),
+        near_duplicates=float((alone[:, 0] < against.limit).mean()),
     )
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fulora.assessment.figures import Closest, Encoded, Sets
 from fulora.assessment.label_truth import Opinion, known_planes, margins
 from fulora.assessment.pictures import Pictures
+from fulora.assessment.sets import Closest, Encoded, Sets
 from fulora.data.hybrid import FilterName
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from fulora.assessment.figures import EVERYTHING, LEAST, Sets, places_of
 from fulora.assessment.pictures import Pictures
+from fulora.assessment.sets import EVERYTHING, LEAST, Sets, places_of
 from fulora.data.loaders import to_square
 from fulora.intake.deidentify import clean
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from fulora.assessment.figures import EVERYTHING, EncoderFigures, PlaneFigures
+from fulora.assessment.figures import EncoderFigures, PlaneFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import Filter
+from fulora.assessment.sets import EVERYTHING
 from fulora.assessment.shortcuts import TOGETHER, Shortcut
 
 LEVEL = 0.05

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from fulora.assessment.assess import Findings, as_json
-from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures, Sets
+from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
+from fulora.assessment.sets import Sets
 from fulora.assessment.verdicts import about_copies
 from fulora.config import identity
 from fulora.data.labels import PLANES
@@ -91,7 +92,7 @@ def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str,
 
 
 def _closeness(found: Findings, of: str) -> Table:
-    header = ("Encoder", "Plane", "Images", "n", "KID", "SD", "CMMD", "Frechet", "Precision", "Recall", "Density",
+    header = ("Encoder", "Plane", "Images", "n", "KID", "SD", "p", "CMMD", "Frechet", "Precision", "Recall", "Density",
               "Coverage")  # fmt: skip
     rows = tuple(
         (
@@ -101,6 +102,7 @@ def _closeness(found: Findings, of: str) -> Table:
             str(near.n),
             f"{near.kid:.4f}",
             f"{near.kid_sd:.4f}",
+            f"{near.p:.3f}",
             MISSING if near.cmmd is None else f"{near.cmmd:.3f}",
             f"{near.frechet:.2f}",
             *(f"{getattr(near.manifold, key):.2f}" for key in ("precision", "recall", "density", "coverage")),
@@ -108,7 +110,8 @@ def _closeness(found: Findings, of: str) -> Table:
         for one, figures, which, near in _lines(found)
     )
     caption = (
-        "Each against as many held-out images. KID: mean and SD over random subsets. The Frechet distance grows as n "
+        "Each against as many held-out images. KID: mean and SD over random subsets; p of a permutation test "
+        "that both are of one distribution, one image a patient. The Frechet distance grows as n "
         "falls, whatever the images: read it only beside the value of real images."
     )
     return Table(f"Closeness to held-out patients{of}", caption, header, rows)

@@ -57,8 +57,8 @@ def assess(
     """
     from fulora.assessment.assess import as_json
     from fulora.assessment.assess import assess as assessed
-    from fulora.assessment.figures import Sets
     from fulora.assessment.pictures import read_pictures
+    from fulora.assessment.sets import Sets
     from fulora.assessment.verdicts import about_copies
     from fulora.clip.prompts import prompt_set
 

@@ -30,7 +30,7 @@ def assess(
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
-    from fulora.assessment.figures import sets_of
+    from fulora.assessment.sets import sets_of
     from fulora.data.results import write_table
 
     found, rows = assessed(

@@ -49,7 +49,7 @@ def report(
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
     from fulora.assessment.assess import read_findings
-    from fulora.assessment.figures import sets_of
+    from fulora.assessment.sets import sets_of
     from fulora.report import sections
     from fulora.report.assessment import assessment_section
     from fulora.report.classification import classification_section

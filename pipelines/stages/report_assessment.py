@@ -33,7 +33,7 @@ def report_assessment(
         curves: of the LoRAs, by name.
     """
     from fulora.assessment.assess import read_findings
-    from fulora.assessment.figures import sets_of
+    from fulora.assessment.sets import sets_of
     from fulora.report.assessment import assessment_section
     from fulora.report.page import write_report
     from fulora.report.sections import provenance

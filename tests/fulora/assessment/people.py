@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fulora.assessment.figures import Sets
 from fulora.assessment.pictures import Pictures
+from fulora.assessment.sets import Sets
 from fulora.intake.sources.phantoms import draw
 
 PEOPLE = 16

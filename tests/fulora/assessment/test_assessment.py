@@ -12,8 +12,9 @@ from people import PEOPLE, pictures, sets_of
 from safetensors.torch import save_file
 
 from fulora.assessment.encoders import EncoderError, load_encoder
-from fulora.assessment.figures import Encoded, Sets, closest, figures
+from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
+from fulora.assessment.sets import Encoded, Sets, closest
 from fulora.assessment.verdicts import about_copies
 
 

@@ -5,10 +5,10 @@ import pytest
 from people import PEOPLE, of, pictures
 
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import Encoded, Sets, closest
 from fulora.assessment.label_truth import Opinion, known_planes
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.screening import Filter, causes, screen
+from fulora.assessment.sets import Encoded, Sets, closest
 
 SOME = 40
 

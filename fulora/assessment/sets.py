@@ -1,0 +1,81 @@
+"""The three sets of an assessment, what an encoder sees of them, and which images are nearest to which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from fulora.assessment.encoders import Views
+from fulora.assessment.pictures import Pictures, PicturesError, of_rows
+from fulora.data.manifest import ImageSet
+from fulora.metrics.memorisation import Votes, vote
+
+LEAST = 12
+"""Fewest images of a set, or of a plane, that anything is said of."""
+EVERYTHING = "all"
+"""The name of all planes together."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given."""
+
+    synthetic: Pictures
+    held_out: Pictures
+    train: Pictures | None = None
+
+    def __post_init__(self) -> None:
+        if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
+            raise PicturesError(
+                f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
+                "images must be of other patients"
+            )
+        for name, pictures in (("synthetic", self.synthetic), ("real", self.held_out)):
+            if len(pictures) < LEAST:
+                raise PicturesError(f"{len(pictures)} {name} images: at least {LEAST} are needed")
+
+
+def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
+    """All of a synthetic set, the real training images of one set, and the validation images of one."""
+    return Sets(
+        of_rows(synthetic, synthetic.rows()),
+        held_out=of_rows(held_out, held_out.rows("validation")),
+        train=of_rows(trained_on, [row for row in trained_on.rows("train") if row.origin == "real"]),
+    )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one encoder sees of `Sets`."""
+
+    encoder: str
+    synthetic: Views
+    held_out: Views
+    train: Views | None
+
+
+@dataclass(frozen=True)
+class Closest:
+    """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
+
+    Real images are counted through the training images, then the held-out ones.
+    """
+
+    made: Votes
+    among_real: Votes
+
+
+def closest(sets: Sets, encoded: Encoded) -> Closest | None:
+    """None without training images."""
+    if sets.train is None or encoded.train is None:
+        return None
+    real, patients = encoded.train + encoded.held_out, np.concatenate([sets.train.patients, sets.held_out.patients])
+    return Closest(
+        vote(encoded.synthetic.plain, real.plain, patients, mirrored=encoded.synthetic.mirrored),
+        vote(real.plain, real.plain, patients, own=patients, mirrored=real.mirrored),
+    )
+
+
+def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
+    """Where the pictures of a plane are; of all planes for `EVERYTHING`."""
+    return np.flatnonzero((pictures.planes == plane) | (plane == EVERYTHING))
