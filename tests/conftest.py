@@ -12,7 +12,14 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 # fulora.data.manifest is left out: beartype cannot check its `Self` method by method.
-CHECKED = ["fulora.metrics", "fulora.biometry", "fulora.data.loaders", "fulora.data.results", "fulora.data.splits"]
+CHECKED = [
+    "fulora.metrics",
+    "fulora.biometry",
+    "fulora.assessment",
+    "fulora.data.loaders",
+    "fulora.data.results",
+    "fulora.data.splits",
+]
 install_import_hook(CHECKED, "beartype.beartype")
 
 

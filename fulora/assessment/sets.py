@@ -10,7 +10,7 @@ from fulora.assessment.pictures import Pictures, PicturesError, of_rows
 from fulora.data.manifest import ImageSet
 from fulora.metrics.memorisation import Votes, vote
 
-LEAST = 12
+LEAST = 8
 """Fewest images of a set, or of a plane, that anything is said of."""
 EVERYTHING = "all"
 """The name of all planes together."""

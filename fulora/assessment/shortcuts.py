@@ -18,7 +18,7 @@ from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_featu
 
 SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000
 TOGETHER = "all cues"
-Cues = Mapping[str, Float[np.ndarray, "n _"]]
+Cues = Mapping[str, Float[np.ndarray, "_ _"]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def shortcuts(sets: Sets, seed: int = 0) -> tuple[Shortcut, ...]:
     )
 
 
-def cues(pictures: Pictures) -> dict[str, Float[np.ndarray, "n _"]]:
+def cues(pictures: Pictures) -> Cues:
     """What each cue says of each picture.
 
     noise spectrum, gray levels, layout: the parts of `pixel_features` at 64 px. border: means of the outer twentieth
@@ -89,9 +89,7 @@ def _thinned(pictures: Pictures, seed: int) -> Pictures:
     return pictures.of(chosen)
 
 
-def _of_plane(
-    plane: str, seen: list[tuple[Pictures, dict[str, Float[np.ndarray, "n _"]]]], seed: int
-) -> Iterator[Shortcut]:
+def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Iterator[Shortcut]:
     sides = []
     for pictures, found in seen:
         places = places_of(plane, pictures)

@@ -26,10 +26,13 @@ class Verdict:
     objections: tuple[str, ...]
     evidence: str
 
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return "; ".join(self.objections) or "no objection found"
+
     def __str__(self) -> str:
-        count = len(self.objections)
-        said = f"{count} objection{'s' * (count > 1)}: {'; '.join(self.objections)}" if count else "no objection found"
-        return f"{self.plane}: {said}. {self.evidence}"
+        return f"{self.plane}: {self.said}. {self.evidence}"
 
 
 @dataclass(frozen=True)

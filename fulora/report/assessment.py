@@ -35,7 +35,7 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
     write_report(
         folder,
         title=title,
-        summary=[f"{verdict}" for verdict in found.verdicts[:1]] + [_sizes(found)],
+        summary=[f"{found.verdicts[0].said}.", _sizes(found)],
         sections=[assessment_section("", sets, found, rows)],
         provenance=[ProvenanceRow("assess", title, digest[:16], digest[:16], {}, 1, settings)],
     )
@@ -75,7 +75,7 @@ def _sizes(found: Findings) -> str:
 
 
 def _verdicts(found: Findings, of: str) -> Table:
-    rows = tuple((one.plane, "; ".join(one.objections) or "no objection found", one.evidence) for one in found.verdicts)
+    rows = tuple((one.plane, one.said, one.evidence) for one in found.verdicts)
     caption = (
         "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
         "half as many different images as real ones are; told from real images with an AUC of 0.9 or more."

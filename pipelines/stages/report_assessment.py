@@ -47,7 +47,7 @@ def report_assessment(
     write_report(
         out,
         title=config.title,
-        summary=[*(f"{name}, {one.verdicts[0]}" for name, one in found.items()), config.about],
+        summary=[*(f"{name}: {one.verdicts[0].said}." for name, one in found.items()), config.about],
         sections=[*parts, training_section(curves)],
         provenance=provenance([images, *synthetic.values(), *assessments.values(), *curves.values()]),
     )

@@ -16,6 +16,8 @@ from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
 from fulora.assessment.sets import Encoded, Sets, closest
 from fulora.assessment.verdicts import about_copies
+from fulora.data.loaders import to_square
+from fulora.intake.decode import read_gray
 
 
 def said_by(sets: Sets, name: str = "pixels") -> str:
@@ -78,5 +80,21 @@ def test_an_encoder_that_cannot_be_had_is_named(name: str, message: str) -> None
 def test_sets_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(PicturesError, match="16 patients trained the generator and are among the real images"):
         Sets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
-    with pytest.raises(PicturesError, match="3 synthetic images: at least 12"):
+    with pytest.raises(PicturesError, match="3 synthetic images: at least 8"):
         Sets(pictures(5000, 3), held_out=pictures(0, PEOPLE))
+
+
+@pytest.mark.real_data
+def test_changed_copies_of_real_heads_are_found_and_other_women_are_not(data_root: Path) -> None:
+    """HC18: 40 exams trained, 40 did not, and all others stand for synthetic ones, of which a fifth are made copies."""
+    files = {path.name.split("_")[0]: path for path in sorted((data_root / "hc18").rglob("*_HC.png"))}
+    heads = [to_square(read_gray(path), 64, "letterbox") for path in files.values()]
+    names = np.array([f"e{number}" for number in range(len(heads))])
+    everybody = people.of(heads, names, np.array(["brain"] * len(heads)), names)
+    order = np.random.default_rng(0).permutation(len(heads))
+    train, held_out, others = (everybody.of(places) for places in (order[:40], order[40:80], order[80:]))
+    assert said_by(Sets(others, held_out=held_out, train=train)).startswith("no evidence")
+    count = len(others) // 5
+    turned = [np.ascontiguousarray(picture[:, ::-1] // 4 * 4) for picture in train.pixels[:count]]
+    planted = people.of([*turned, *others.pixels[count:]], others.ids, others.planes, others.patients)
+    assert said_by(Sets(planted, held_out=held_out, train=train)).startswith("evidence that patients")
