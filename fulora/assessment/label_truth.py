@@ -37,7 +37,7 @@ class Truth:
         plane: that was asked for.
         seen: how many images it takes for each plane, in the order of `PLANES`.
         agreement, low, high: share of the `n` images that it takes for the plane, with a 95 % Wilson interval.
-        real_n, real_agreement: the same of real images of other patients.
+        real_n, real_agreement, real_low: the same of real images of other patients, and the lower end of its interval.
     """
 
     by: str
@@ -49,6 +49,7 @@ class Truth:
     high: float
     real_n: int
     real_agreement: float | None
+    real_low: float
 
 
 def known_planes(planes: Shaped[np.ndarray, " n"]) -> Places:
@@ -77,6 +78,7 @@ def _truths(asked: Places, opinion: Opinion) -> Iterator[Truth]:
         if not len(mine):
             continue
         share = wilson(int((mine == place).sum()), len(mine))
+        of_real = wilson(int((real == place).sum()), len(real)) if len(real) else None
         yield Truth(
             by=opinion.by,
             plane=plane,
@@ -86,5 +88,6 @@ def _truths(asked: Places, opinion: Opinion) -> Iterator[Truth]:
             low=share.low or 0.0,
             high=1.0 if share.high is None else share.high,
             real_n=len(real),
-            real_agreement=float((real == place).mean()) if len(real) else None,
+            real_agreement=of_real.value if of_real else None,
+            real_low=(of_real.low or 0.0) if of_real else 0.0,
         )

@@ -115,42 +115,28 @@ def _near_duplicates(
 ) -> tuple[Filter, Bool[np.ndarray, " n"]]:
     """Synthetic pictures with an earlier one of their plane nearer than real ones of different patients are.
 
-    The more pictures a plane has, the nearer is the nearest: the rate is lowered by the share of how many others a real
-    and a synthetic picture has.
+    The rate is that of a set as large as the real one: the more pictures a plane has, the nearer is the nearest.
     """
-    pictures = [sets.held_out] if sets.train is None else [sets.train, sets.held_out]
-    planes, patients = (np.concatenate([getattr(p, name) for p in pictures]) for name in ("planes", "patients"))
+    pictures = sets.held_out if sets.train is None else sets.train + sets.held_out
     parts, limits, fails = [], [], np.zeros(len(sets.synthetic), bool)
     for one in encoded:
         features = one.held_out.plain if one.train is None else (one.train + one.held_out).plain
-        real, others = _within_planes(features, planes, patients)
-        rate = false_reject / len(encoded) * min(1.0, others / _others(sets.synthetic))
-        limit = lower_threshold(real, rate)
+        real = _within_planes(features, pictures)
+        limits.append(lower_threshold(real, false_reject / len(encoded)))
         parts.append(Part(f"distance to the nearest earlier one of the plane, {one.encoder}", real, real))
-        limits.append(limit)
-        fails |= _has_earlier(one.synthetic.plain, sets.synthetic, limit)
-    return _filter("near_duplicate", parts, limits, len(patients), fails, sets.synthetic), fails
+        fails |= _has_earlier(one.synthetic.plain, sets.synthetic, limits[-1])
+    return _filter("near_duplicate", parts, limits, len(pictures), fails, sets.synthetic), fails
 
 
-def _others(pictures: Pictures) -> float:
-    """How many others of its plane a picture has on average."""
-    counts = np.unique(pictures.planes, return_counts=True)[1]
-    return max(1.0, float((counts * (counts - 1)).sum() / counts.sum()))
-
-
-def _within_planes(
-    features: Float[np.ndarray, "n d"], planes: np.ndarray, patients: np.ndarray
-) -> tuple[Values, float]:
-    """Distances of real images to the nearest of another patient in their plane; how many others each has."""
-    distances, counts = [], []
-    for plane in sorted(set(planes)):
-        own = np.flatnonzero(planes == plane)
-        if len(set(patients[own])) > 1:
-            apart = [(patients[own], patients[own])]
-            distances.append(nearest(features[own], features[own], apart=apart)[0][:, 0])
-            counts.append(len(own) * (len(own) - 1))
-    found = np.concatenate(distances) if distances else np.zeros(0)
-    return found, sum(counts) / max(1, len(found))
+def _within_planes(features: Float[np.ndarray, "n d"], pictures: Pictures) -> Values:
+    """Distances of real images to the nearest of another patient in their plane."""
+    distances = [np.zeros(0)]
+    for plane in sorted(set(pictures.planes)):
+        own = np.flatnonzero(pictures.planes == plane)
+        patients = pictures.patients[own]
+        if len(set(patients)) > 1:
+            distances.append(nearest(features[own], features[own], apart=[(patients, patients)])[0][:, 0])
+    return np.concatenate(distances)
 
 
 def _has_earlier(features: Float[np.ndarray, "n d"], pictures: Pictures, limit: float) -> Bool[np.ndarray, " n"]:

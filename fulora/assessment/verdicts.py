@@ -84,7 +84,7 @@ def _failed(plane: str, one: Filter, found: Found) -> tuple[int, int]:
 def _labels(plane: str, found: Found) -> Iterator[str]:
     for truth in found.truths:
         real = truth.real_agreement
-        if truth.plane == plane and real is not None and real >= HEARD and truth.high < real:
+        if truth.plane == plane and real is not None and real >= HEARD and truth.high < truth.real_low:
             yield (
                 f"the {truth.by} sees the plane in {truth.agreement:.0%} of images "
                 f"[{truth.low:.0%}, {truth.high:.0%}] and in {real:.0%} of {truth.real_n} real ones"

@@ -42,8 +42,8 @@ def assess(
 ) -> None:
     """Fidelity, diversity, copies, label truth and shortcuts of synthetic pictures, beside what real pictures give.
 
-    Where the real set is an image set, its training split is left out if --train is the same set, so that
-    `--real SET --train SET` compares with the validation and test patients of a set.
+    `--real SET --train SET` of one image set takes its training split for what trained the generator, and compares with
+    its validation patients (those of the test split where there are none).
 
     A test without a finding is no evidence of copies; it is no proof of privacy.
 
@@ -80,17 +80,15 @@ def assess(
 
 
 def _real(real: Path, train: Path | None) -> tuple["Pictures", "Pictures | None"]:
-    import numpy as np
-
-    from fulora.assessment.pictures import PicturesError, read_pictures
+    from fulora.assessment.pictures import PicturesError, of_rows, read_pictures
     from fulora.data.manifest import ImageSet
 
     if train is None:
         return read_pictures(real), None
     if real.resolve() != train.resolve():
         return read_pictures(real), read_pictures(train)
-    everything, trained = read_pictures(real), {row.image_id for row in ImageSet(real, "").iter_rows("train")}
-    if not trained or len(trained) == len(everything):
+    images = ImageSet(real, "")
+    trained, held_out = images.rows("train"), images.rows("validation") or images.rows("test")
+    if not trained or not held_out:
         raise PicturesError(f"{real}: has no training split beside others; give --real and --train as two sets")
-    is_trained = np.array([image_id in trained for image_id in everything.ids])
-    return everything.of(~is_trained), everything.of(is_trained)
+    return of_rows(images, held_out), of_rows(images, trained)

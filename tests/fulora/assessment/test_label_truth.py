@@ -17,7 +17,7 @@ def test_agreement_stands_beside_that_of_real_images() -> None:
     brain, femur = truths(asked, [real])
     assert (brain.plane, brain.n, brain.seen, brain.agreement) == ("brain", 4, (1, 3, 0, 0, 0), 0.75)
     assert (brain.low, brain.high) == (wilson(3, 4).low, wilson(3, 4).high)
-    assert (brain.real_n, brain.real_agreement) == (3, pytest.approx(2 / 3))
+    assert (brain.real_n, brain.real_agreement, brain.real_low) == (3, pytest.approx(2 / 3), wilson(2, 3).low)
     assert (femur.seen, femur.real_n, femur.real_agreement) == ((0, 1, 1, 0, 0), 0, None)
 
 

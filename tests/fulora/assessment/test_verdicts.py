@@ -1,0 +1,75 @@
+"""Verdicts object where the figures do, and nowhere else."""
+
+from dataclasses import replace
+
+import pytest
+
+from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
+from fulora.assessment.label_truth import Truth
+from fulora.assessment.screening import Filter
+from fulora.assessment.shortcuts import Shortcut
+from fulora.assessment.verdicts import Found, about_copies, verdicts
+from fulora.metrics.manifold import Manifold
+from fulora.metrics.memorisation import Memorisation, VoteTest
+
+NEAR = Closeness(40, 20, 0.01, 0.002, 0.2, None, 1.0, Manifold(0.9, 0.8, 1.0, 0.9), 5.0, 1.0, 0.0)
+BULK = VoteTest(0.5, 0.5, 0.4, 0.6, 0.4, 100, 40)
+TESTED = Memorisation(BULK, BULK, 0.1, 0.01, 0.01, 0.0, 0.8)
+PLANES = tuple(PlaneFigures(plane, NEAR, NEAR, 5.0, 1.0) for plane in ("all", "brain", "femur"))
+FINE = Found(
+    counts={"brain": 50, "femur": 50},
+    encoders=[EncoderFigures("pixels", PLANES, TESTED)],
+    truths=[Truth("judge", plane, 50, (0, 40, 10, 0, 0), 0.8, 0.7, 0.9, 20, 0.9, 0.7) for plane in ("brain", "femur")],
+    shortcuts=[Shortcut("brain", "border", 0.6, 0.5, 70), Shortcut("brain", "all cues", 0.7, 0.5, 70)],
+    filters=[Filter("memorised", ("ratio",), (0.6,), 60, {"brain": 3, "femur": 2})],
+    false_reject=0.05,
+)
+
+
+def test_nothing_is_said_against_what_is_fine() -> None:
+    found = verdicts(FINE)
+    assert [one.plane for one in found] == ["all", "brain", "femur"]
+    assert all(one.said == "no objection found" for one in found)
+    assert "Filters would reject of 50: 3 memorised" in str(found[1])
+    (line,) = about_copies(FINE.encoders)
+    assert line.startswith("no evidence that patients who trained were memorised (pixels, p = 0.8000)")
+
+
+@pytest.mark.parametrize(
+    ("change", "plane", "message"),
+    [
+        (
+            {"filters": [replace(FINE.filters[0], rejected={"brain": 12, "femur": 2})]},
+            "brain",
+            "12 of 50 images are as",
+        ),
+        (
+            {"encoders": [EncoderFigures("pixels", PLANES, replace(TESTED, p=0.01))]},
+            "all",
+            "evidence that patients who",
+        ),
+        (
+            {"truths": [replace(FINE.truths[0], agreement=0.4, low=0.3, high=0.6)]},
+            "brain",
+            "the judge sees the plane in",
+        ),
+        ({"shortcuts": [replace(line, auc=0.99) for line in FINE.shortcuts]}, "brain", "by border alone 0.99"),
+        (
+            {"encoders": [EncoderFigures("pixels", (replace(PLANES[1], synthetic=replace(NEAR, vendi=2.0)),), TESTED)]},
+            "brain",
+            "2.0 different images in 40, of real ones 5.0",
+        ),
+    ],
+    ids=["copies", "test", "labels", "shortcut", "alike"],
+)
+def test_each_objection_has_its_evidence(change: dict[str, object], plane: str, message: str) -> None:
+    found = verdicts(replace(FINE, **change))  # type: ignore[arg-type]
+    (objecting,) = [one for one in found if message in one.said]
+    assert objecting.plane == plane
+
+
+def test_a_model_that_does_not_know_real_images_is_not_heard() -> None:
+    deaf = replace(FINE.truths[0], agreement=0.1, low=0.0, high=0.2, real_agreement=0.4, real_low=0.3)
+    unsure = replace(FINE.truths[0], agreement=0.6, low=0.5, high=0.7, real_n=4, real_agreement=1.0, real_low=0.51)
+    for truth in (deaf, unsure):
+        assert all(one.said == "no objection found" for one in verdicts(replace(FINE, truths=[truth])))
