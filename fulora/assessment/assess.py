@@ -15,9 +15,10 @@ from fulora.assessment.judges import judge, judged
 from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.screening import Filter, causes, screen
-from fulora.assessment.sets import Closest, Encoded, Sets, closest
+from fulora.assessment.sets import EVERYTHING, Closest, Encoded, Sets, closest
 from fulora.assessment.shortcuts import Shortcut, shortcuts
 from fulora.assessment.verdicts import Found, Verdict, verdicts
+from fulora.data.hybrid import FilterName
 from fulora.data.labels import PLANES
 from fulora.data.screened import FINDINGS, Screened
 
@@ -63,9 +64,13 @@ def assess(
         judges: a folder of `train_judges`.
         cache: a folder that keeps features.
 
+    Too few images are no error: then nothing is said of the set, no filter rejects any image, and the verdict says why.
+
     Raises:
         EncoderError: an encoder that cannot be had.
     """
+    if sets.lacking:
+        return _unsaid(sets, config, judged_too=judges is not None)
     encoded = [_encoded(name, sets, clip, cache) for name in config.encoders]
     near = [known for one in encoded if (known := closest(sets, one)) is not None]
     opinions = list(_opinions(sets, encoded, near, prompts, clip, judges))
@@ -88,6 +93,25 @@ def assess(
         verdicts=verdicts(Found(counts, said, seen, told, filters, config.false_reject)),
     )
     return found, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
+
+
+def _unsaid(sets: Sets, config: AssessConfig, *, judged_too: bool) -> tuple[Findings, list[Screened]]:
+    names: list[FilterName] = ["brightness", "near_duplicate", "memorised"]
+    names += ["clip"] if "clip" in config.encoders else []
+    names += ["plane"] if judged_too else []
+    found = Findings(
+        synthetic=_count(sets.synthetic),
+        held_out=_count(sets.held_out),
+        train=None if sets.train is None else _count(sets.train),
+        encoders=(),
+        truths=(),
+        shortcuts=(),
+        false_reject=config.false_reject,
+        filters=tuple(Filter(name, (), (), len(sets.held_out), {}) for name in names),
+        verdicts=(Verdict(EVERYTHING, (f"nothing can be said: {sets.lacking}",), "No filter rejects any image."),),
+    )
+    made = zip(sets.synthetic.ids.tolist(), sets.synthetic.planes.tolist(), strict=True)
+    return found, [Screened(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
 
 
 def write_findings(folder: Path, found: Findings) -> None:

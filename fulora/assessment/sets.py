@@ -30,9 +30,16 @@ class Sets:
                 f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
                 "images must be of other patients"
             )
-        for name, pictures in (("synthetic", self.synthetic), ("real", self.held_out)):
+
+    @property
+    def lacking(self) -> str:
+        """What there is too little of for anything to be said; empty where there is enough."""
+        train = () if self.train is None else (("training", self.train),)
+        for name, pictures in (("synthetic", self.synthetic), ("held-out real", self.held_out), *train):
             if len(pictures) < LEAST:
-                raise PicturesError(f"{len(pictures)} {name} images: at least {LEAST} are needed")
+                return f"{len(pictures)} {name} images, and at least {LEAST} are needed"
+        real = self.held_out if self.train is None else self.train + self.held_out
+        return "" if len(set(real.patients)) > 2 else "real images of fewer than three patients"
 
 
 def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:

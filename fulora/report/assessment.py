@@ -51,7 +51,7 @@ def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Sc
     word = f"-{file_word(name)}" if name else ""
     tables = [
         _verdicts(found, of),
-        _closeness(found, of),
+        *_closeness(found, of),
         *_diversity(found, of),
         *_labels(found, of),
         *_shortcuts(found, of),
@@ -91,7 +91,7 @@ def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str,
                 yield one, figures, "real, trained on", figures.real
 
 
-def _closeness(found: Findings, of: str) -> Table:
+def _closeness(found: Findings, of: str) -> Iterator[Table]:
     header = ("Encoder", "Plane", "Images", "n", "KID", "SD", "p", "CMMD", "Frechet", "Precision", "Recall", "Density",
               "Coverage")  # fmt: skip
     rows = tuple(
@@ -114,7 +114,8 @@ def _closeness(found: Findings, of: str) -> Table:
         "that both are of one distribution, one image a patient. The Frechet distance grows as n "
         "falls, whatever the images: read it only beside the value of real images."
     )
-    return Table(f"Closeness to held-out patients{of}", caption, header, rows)
+    if rows:
+        yield Table(f"Closeness to held-out patients{of}", caption, header, rows)
 
 
 def _diversity(found: Findings, of: str) -> Iterator[Table]:
@@ -199,7 +200,7 @@ def _filters(found: Findings, of: str) -> Iterator[Table]:
             *(str(one.rejected.get(plane, 0)) for plane in planes),
             str(sum(one.rejected.values())),
             str(one.calibrated_on),
-            "too few" if None in one.thresholds else "yes",
+            "yes" if one.thresholds and None not in one.thresholds else "too few",
         )
         for one in found.filters
     )
@@ -233,7 +234,7 @@ def _shares(found: Findings, of: str) -> Iterator[Table]:
 
 
 def _figures(sets: Sets, found: Findings, rows: Sequence[Screened], of: str, word: str) -> Iterator[Figure]:
-    if found.train is None:
+    if found.train is None or not found.encoders:
         return
     yield Figure(f"typical{word}", _grid(sets, rows), (
         "Synthetic images of each plane from typical to suspicious: by the least ratio of the distance to the nearest "

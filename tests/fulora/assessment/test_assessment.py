@@ -11,6 +11,8 @@ import torch
 from people import PEOPLE, pictures, sets_of
 from safetensors.torch import save_file
 
+from fulora.assessment.assess import assess
+from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import EncoderError, load_encoder
 from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
@@ -18,6 +20,7 @@ from fulora.assessment.sets import Encoded, Sets, closest
 from fulora.assessment.verdicts import about_copies
 from fulora.data.loaders import to_square
 from fulora.intake.decode import read_gray
+from fulora.report.assessment import assessment_section
 
 
 def said_by(sets: Sets, name: str = "pixels") -> str:
@@ -80,8 +83,17 @@ def test_an_encoder_that_cannot_be_had_is_named(name: str, message: str) -> None
 def test_sets_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(PicturesError, match="16 patients trained the generator and are among the real images"):
         Sets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
-    with pytest.raises(PicturesError, match="3 synthetic images: at least 8"):
-        Sets(pictures(5000, 3), held_out=pictures(0, PEOPLE))
+
+
+def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
+    sets = Sets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
+    found, rows = assess(sets, AssessConfig(), prompts={})
+    assert found.verdicts[0].said == "nothing can be said: 5 held-out real images, and at least 8 are needed"
+    assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
+    assert len(rows) == 20
+    assert not any(row.fails for row in rows)
+    titles = [table.title for table in assessment_section("x", sets, found, rows).tables]
+    assert titles == ["Verdicts (x)", "Filters (x)"]
 
 
 @pytest.mark.real_data
