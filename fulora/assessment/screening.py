@@ -1,7 +1,8 @@
 """Filters for synthetic images: each a score, and a threshold that few held-out real images fall below.
 
 A filter may reject `false_reject` of real images like those it was calibrated on; its parts (two sides of brightness,
-several encoders) share that. Where too few real images are held out for the rate, it rejects nothing and says so.
+several encoders) share that. Planes have thresholds of their own where enough real images show them. Where too few
+real images are held out for the rate, a filter rejects nothing and says so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fulora.assessment.label_truth import Opinion, known_planes, margins
+from fulora.assessment.label_truth import Opinion, Places, known_planes, margins
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Closest, Encoded, Sets
 from fulora.data.hybrid import FilterName
+from fulora.data.labels import PLANES
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances
 
@@ -41,11 +43,16 @@ class Filter:
 
 @dataclass(frozen=True)
 class Part:
-    """One score of a filter: of the synthetic pictures, and of the real ones that it is calibrated on."""
+    """One score of a filter: of the synthetic pictures, and of the real ones that it is calibrated on.
+
+    Attributes:
+        share: of the filter's rate that this part may spend.
+    """
 
     about: str
     made: Values
     real: Values
+    share: float = 1.0
 
 
 def screen(
@@ -58,20 +65,25 @@ def screen(
     """
     asked = known_planes(sets.synthetic.planes)
     parts: dict[FilterName, list[Part]] = {"brightness": _brightness(sets)}
+    counts: dict[FilterName, int] = {}
     for opinion in opinions:
         name: FilterName = "plane" if opinion.by == "judge" else "clip"
-        real = margins(opinion.real, opinion.real_planes)
-        parts[name] = [Part(f"margin of the plane by {opinion.by}", margins(opinion.made, asked), real)]
+        parts[name] = list(_by_planes(opinion, asked, false_reject))
+        counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
-            Part(f"distance to the nearest patient over that to the next, {one.encoder}", *_ratios(sets, found))
+            Part(
+                f"distance to the nearest patient over that to the next, {one.encoder}",
+                *_ratios(sets, found),
+                share=1 / len(near),
+            )
             for one, found in zip(encoded, near, strict=True)
         ]
     filters, rejected = [], []
     for name, scores in parts.items():
-        limits = [lower_threshold(part.real, false_reject / len(scores)) for part in scores]
+        limits = [lower_threshold(part.real, false_reject * part.share) for part in scores]
         fails = np.any([part.made < limit for part, limit in zip(scores, limits, strict=True)], axis=0)
-        filters.append(_filter(name, scores, limits, len(scores[0].real), fails, sets.synthetic))
+        filters.append(_filter(name, scores, limits, counts.get(name, len(scores[0].real)), fails, sets.synthetic))
         rejected.append(fails)
     duplicate, fails = _near_duplicates(sets, encoded, false_reject)
     return [*filters, duplicate], np.array([*rejected, fails])
@@ -90,6 +102,20 @@ def _filter(
     return Filter(name, tuple(part.about for part in parts), thresholds, count, rejected)
 
 
+def _by_planes(opinion: Opinion, asked: Places, false_reject: float) -> Iterator[Part]:
+    """A threshold for each plane that enough real images show; the others share one."""
+    made, real = margins(opinion.made, asked), margins(opinion.real, opinion.real_planes)
+    counts = np.bincount(opinion.real_planes, minlength=len(PLANES))
+    alone = [place for place in range(len(PLANES)) if counts[place] + 1 >= 1 / false_reject]
+    together = [place for place in range(len(PLANES)) if place not in alone]
+    for places in [*([place] for place in alone), together]:
+        mine = np.isin(asked, places)
+        if mine.any():
+            about = f"margin of {', '.join(PLANES[place] for place in places)} by {opinion.by}"
+            known = np.isin(opinion.real_planes, places)
+            yield Part(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
+
+
 def _ratios(sets: Sets, found: Closest) -> tuple[Values, Values]:
     """Of synthetic pictures those whose nearest image trained; others cannot be copies. Of all real pictures."""
     trained = 0 if sets.train is None else len(sets.train)
@@ -100,7 +126,7 @@ def _brightness(sets: Sets) -> list[Part]:
     real = [sets.held_out] if sets.train is None else [sets.train, sets.held_out]
     made, known = _levels(sets.synthetic), np.concatenate([_levels(pictures) for pictures in real])
     return [
-        Part(f"{what}, {side}", sign * made[:, column], sign * known[:, column])
+        Part(f"{what}, {side}", sign * made[:, column], sign * known[:, column], share=1 / 4)
         for column, what in enumerate(("mean gray level", "spread of gray levels"))
         for side, sign in (("not too low", 1), ("not too high", -1))
     ]

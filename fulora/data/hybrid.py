@@ -7,13 +7,14 @@ same size and the same class prior; only what the added images are differs.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
 from fulora.data.labels import PLANES, Plane
@@ -49,6 +50,8 @@ class MixConfig(Config):
             `memorised` is not near one training patient and far from all others, `near_duplicate` not nearer to
             another synthetic image than patients are to each other, `brightness` within what real images show, `clip`
             the plane asked for to a CLIP, `plane` to judges trained on real images.
+        too_few: where fewer synthetic images of a plane pass than are wanted, `fail`, or `repeat` those that pass, so
+            that arms keep equal numbers and the same prior; `mix.json` says how many were repeated.
         seed: decides which images are added.
     """
 
@@ -60,6 +63,7 @@ class MixConfig(Config):
     prior: Literal["real", "uniform"] = "real"
     schedule: Schedule = "mixed"
     filters: tuple[FilterName, ...] = ("blank", "duplicate", "memorised")
+    too_few: Literal["fail", "repeat"] = "fail"
     seed: int = 0
 
     @property
@@ -88,12 +92,13 @@ class MixConfig(Config):
 
 
 class MixRecord(Config):
-    """`mix.json` of a hybrid set: what was added, what the filters rejected, by plane."""
+    """`mix.json` of a hybrid set: what was added, what filters rejected, how many had to be repeated, by plane."""
 
     arm: Arm
     schedule: Schedule
     added: dict[Plane, int]
     rejected: dict[Plane, dict[FilterName, int]]
+    repeated: dict[Plane, int] = Field(default_factory=dict)
 
 
 def synthetic_share(schedule: Schedule, progress: float) -> float | None:
@@ -173,6 +178,7 @@ class Selection:
     config: MixConfig
     filters: Mapping[FilterName, Filter]
     rejected: dict[Plane, Counter[FilterName]] = field(default_factory=lambda: defaultdict(Counter))
+    repeated: dict[Plane, int] = field(default_factory=dict)
 
     def choose(
         self, wanted: Mapping[Plane, int], offered: Sequence[Image], load: Callable[[Image], Picture]
@@ -180,32 +186,37 @@ class Selection:
         """The rows of the wanted number of pictures of each plane; pictures are looked at one at a time.
 
         Raises:
-            ManifestError: too few pass.
+            ManifestError: too few pass, or none where they may be repeated.
         """
         chosen: list[Image] = []
         for plane, count in wanted.items():
             rows = [row for row in offered if row.plane == plane]
-            ranked = iter(sorted(rows, key=lambda row: derive_seed("mix", self.config.seed, row.image_id)))
-            passed = 0
-            while passed < count:
-                row = next(ranked, None)
-                if row is None:
-                    raise ManifestError(self._too_few(plane, count, len(rows), passed))
-                picture = load(row)
-                cause = next((name for name, passes in self.filters.items() if not passes(picture)), None)
-                if cause is not None:
-                    self.rejected[plane][cause] += 1
-                    continue
-                passed += 1
-                chosen.append(row)
+            ranked = sorted(rows, key=lambda row: derive_seed("mix", self.config.seed, row.image_id))
+            passed = list(islice((row for row in ranked if self._passes(plane, load(row))), count))
+            if len(passed) < count and (self.config.too_few == "fail" or not passed):
+                raise ManifestError(self._too_few(plane, count, len(rows), len(passed)))
+            if len(passed) < count:
+                self.repeated[plane] = count - len(passed)
+            chosen += [_again(passed[n % len(passed)], n // len(passed)) for n in range(count)]
         return chosen
+
+    def _passes(self, plane: Plane, picture: Picture) -> bool:
+        cause = next((name for name, passes in self.filters.items() if not passes(picture)), None)
+        if cause is not None:
+            self.rejected[plane][cause] += 1
+        return cause is None
 
     def _too_few(self, plane: Plane, wanted: int, offered: int, passed: int) -> str:
         lost = ", ".join(f"{cause} {n}" for cause, n in self.rejected[plane].items())
         return (
             f"{plane}: {wanted} synthetic images are wanted and there are {offered}, of which {passed} pass the "
-            f"filters (rejected: {lost or 'none'}); lower mix.ratio or raise generate.per_class"
+            f"filters (rejected: {lost or 'none'}); lower mix.ratio, raise generate.per_class, or set "
+            "mix.too_few: repeat"
         )
+
+
+def _again(row: Image, times: int) -> Image:
+    return row.model_copy(update={"image_id": f"{row.image_id}_copy{times}"}) if times else row
 
 
 def copies(

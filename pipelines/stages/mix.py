@@ -45,7 +45,13 @@ def mix(
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
     ImageSet.write(out, chain(map(partial(_picture, real), [*training, *validation]), added), tainted_by=tainted_by)
-    said = MixRecord(arm=config.arm, schedule=config.schedule, added=wanted, rejected=selection.rejected)
+    said = MixRecord(
+        arm=config.arm,
+        schedule=config.schedule,
+        added=wanted,
+        rejected=selection.rejected,
+        repeated=selection.repeated,
+    )
     (out / MIX_RECORD).write_text(said.model_dump_json(indent=1), encoding="utf-8")
     return ImageSet(out, "")
 

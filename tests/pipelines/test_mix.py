@@ -108,6 +108,16 @@ def test_pictures_that_fail_a_filter_are_rejected_and_counted(
         mixed(tmp_path / "more", MixConfig(ratio={"brain": 2.75}), real, synthetic)
 
 
+def test_where_too_few_pass_they_may_be_repeated(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
+    config = MixConfig(ratio={"brain": 3.0}, too_few="repeat")
+    rows = [row for row in mixed(tmp_path / "out", config, real, synthetic) if row.origin == "synthetic"]
+    assert len(rows) == 12
+    assert len({row.sha256 for row in rows}) == 10
+    assert sum(row.image_id.endswith("_copy1") for row in rows) == 2
+    record = MixRecord.model_validate_json((tmp_path / "out" / "mix.json").read_bytes())
+    assert record.repeated == {"brain": 2}
+
+
 def test_a_filter_can_be_switched_off(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
     rows = mixed(tmp_path / "out", MixConfig(ratio={"brain": 2.75}, filters=("blank", "brightness")), real, synthetic)
     assert "sbrain11" in {row.image_id for row in rows}

@@ -88,6 +88,7 @@ def test_planes_by_opinion(real: tuple[Pictures, Pictures]) -> None:
     filters, fails = screened(pictures(5000, count), real, (Opinion("judge", made, scores, places),))
     assert ["plane" in found for found in fails] == [True] * 10 + [False] * 10
     assert filters["plane"].thresholds == (pytest.approx(np.linspace(0.1, 0.9, SOME)[3]),)
+    assert filters["plane"].scores == ("margin of brain by judge",)
 
 
 def test_without_enough_real_images_nothing_is_rejected_and_it_is_said(real: tuple[Pictures, Pictures]) -> None:
@@ -95,3 +96,19 @@ def test_without_enough_real_images_nothing_is_rejected_and_it_is_said(real: tup
     filters, fails = screened(copies, real, rate=0.005)
     assert filters["memorised"].thresholds == (None,)
     assert not any(fails)
+
+
+def test_a_plane_has_its_own_threshold_where_enough_real_images_show_it(real: tuple[Pictures, Pictures]) -> None:
+    """30 brains with high margins, 10 femurs of all margins: the brains' threshold is theirs, the femurs' all's."""
+    places = np.array([1] * 30 + [2] * 10)
+    scores = np.zeros((SOME, 5))
+    scores[np.arange(SOME), places] = [*np.linspace(0.8, 1.0, 30), *np.linspace(0.1, 1.0, 10)]
+    made = np.zeros((12, 5))
+    made[:, 1] = 0.5
+    filters, fails = screened(pictures(5000, 12), real, (Opinion("judge", made, scores, places),))
+    assert all("plane" in found for found in fails)
+    assert filters["plane"].calibrated_on == SOME
+    _, fails = screened(
+        pictures(5000, 12, "femur"), real, (Opinion("judge", made[:, [0, 2, 1, 3, 4]], scores, places),)
+    )
+    assert not any("plane" in found for found in fails)
