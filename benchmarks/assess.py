@@ -20,7 +20,7 @@ import numpy as np
 from fulora.environment import cores, versions
 from fulora.metrics.fidelity import kid, mmd2_unbiased
 from fulora.metrics.manifold import manifold
-from fulora.metrics.memorisation import memorisation
+from fulora.metrics.memorisation import memorisation, vote
 from fulora.metrics.neighbours import nearest
 
 RESULT = Path(__file__).parent / "results" / "assess.json"
@@ -48,7 +48,8 @@ def work(name: str, count: int) -> None:
             mmd2_unbiased(x, y, kernel="polynomial")
         case "memorisation":
             patients = np.arange(count) // 7
-            memorisation(x, y, patients, patients < patients.max() // 2, draws=999)
+            among_real = vote(y, y, patients, own=patients)
+            memorisation(vote(x, y, patients), among_real, patients, patients < patients.max() // 2, draws=999)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": round(time.perf_counter() - started, 2), "peak_mb": round(peak)}))
 
