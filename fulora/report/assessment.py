@@ -52,6 +52,7 @@ def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Sc
     tables = [
         _verdicts(found, of),
         *_closeness(found, of),
+        *_copies(found, of),
         *_diversity(found, of),
         *_labels(found, of),
         *_shortcuts(found, of),
@@ -116,6 +117,33 @@ def _closeness(found: Findings, of: str) -> Iterator[Table]:
     )
     if rows:
         yield Table(f"Closeness to held-out patients{of}", caption, header, rows)
+
+
+def _copies(found: Findings, of: str) -> Iterator[Table]:
+    rows = tuple(
+        (
+            one.encoder,
+            f"{test.bulk.share:.1%}",
+            f"{test.bulk.expected:.1%} [{test.bulk.low:.1%}, {test.bulk.high:.1%}]",
+            f"{test.p:.4f}",
+            f"{test.share_suspicious:.1%}",
+            f"{test.share_expected:.1%}",
+            MISSING if test.below_same_patient is None else f"{test.below_same_patient:.1%}",
+            f"{min(one.ratios):.2f}",
+        )
+        for one in found.encoders
+        if (test := one.memorisation) is not None
+    )
+    header = ("Encoder", "Nearest to who trained", "By chance", "p", "Suspiciously near", "Of real images",
+              "Nearer than a patient's own images", "Least ratio")  # fmt: skip
+    caption = (
+        "Share of synthetic images nearest to a patient who trained, and 95 % of random divisions of the patients; p of "
+        "that and of the suspiciously near alone, Bonferroni. Nearer than a patient's own images: than half of the real "
+        "ones are to another one of their patient. Least ratio: of the distance to the nearest patient to that to the "
+        "next; near 0 for a copy."
+    )
+    if rows:
+        yield Table(f"Copies of patients{of}", caption, header, rows)
 
 
 def _diversity(found: Findings, of: str) -> Iterator[Table]:
