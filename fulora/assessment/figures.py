@@ -112,22 +112,23 @@ def figures(
     sets: Sets, encoded: Encoded, near: Closest | None, *, pairs: int = 20, draws: int = 9999, seed: int = 0
 ) -> EncoderFigures:
     """Everything that one encoder's features say."""
-    planes = tuple(_planes(sets, encoded, seed))
+    of_planes = tuple(_planes(sets, encoded, seed))
     if sets.train is None or encoded.train is None or near is None:
-        return EncoderFigures(encoded.encoder, planes)
-    patients = np.concatenate([sets.train.patients, sets.held_out.patients])
+        return EncoderFigures(encoded.encoder, of_planes)
+    shown = sets.train + sets.held_out
+    patients, planes = shown.patients, shown.planes
     real = (encoded.train + encoded.held_out).plain
     trained = np.arange(len(patients)) < len(sets.train)
     order = np.argsort(near.made.ratio, kind="stable")[:pairs]
     return EncoderFigures(
         encoded.encoder,
-        planes,
+        of_planes,
         memorisation(
             near.made,
             near.among_real,
             patients,
             trained,
-            same_patient=same_patient_distance(real, patients),
+            same_patient=same_patient_distance(real, np.char.add(patients.astype(str), planes.astype(str))),
             draws=draws,
             seed=seed,
         ),

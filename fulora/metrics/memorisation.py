@@ -176,7 +176,7 @@ class Memorisation:
         suspicious: that distance.
         share_suspicious, share_expected: of synthetic images below it; of real ones, by definition the percentile.
         below_same_patient: share of synthetic images nearer to a training image than most images are to another one of
-            the same patient; None where nobody has two images.
+            the same patient (and plane, where it is given so); None where nobody has two images.
         p: of either test rejecting, the lesser one doubled (Bonferroni).
     """
 

@@ -137,10 +137,10 @@ def _copies(found: Findings, of: str) -> Iterator[Table]:
     header = ("Encoder", "Nearest to who trained", "By chance", "p", "Suspiciously near", "Of real images",
               "Nearer than a patient's own images", "Least ratio")  # fmt: skip
     caption = (
-        "Share of synthetic images nearest to a patient who trained, and 95 % of random divisions of the patients; p of "
-        "that and of the suspiciously near alone, Bonferroni. Nearer than a patient's own images: than half of the real "
-        "ones are to another one of their patient. Least ratio: of the distance to the nearest patient to that to the "
-        "next; near 0 for a copy."
+        "Share of synthetic images nearest to a patient who trained, and 95 % of random divisions of patients; p of "
+        "that and of the suspiciously near, Bonferroni. Nearer than a patient's own images: than half of the real ones "
+        "are to another one of their patient and plane. Least ratio: of the distance to the nearest patient to that to "
+        "the next; near 0 for a copy."
     )
     if rows:
         yield Table(f"Copies of patients{of}", caption, header, rows)
