@@ -95,7 +95,7 @@ def test_what_cannot_be_assessed_is_refused(tmp_path: Path) -> None:
 
 def test_judges_see_planes_of_people_they_never_saw(tmp_path: Path, real: ImageSet) -> None:
     """Brains that were asked for as femurs are found, also where they are copies of training images."""
-    cfg = ClassifierConfig(steps=30, batch_size=16, stem="imagenet", image_size_px=32)
+    cfg = ClassifierConfig(steps=24, batch_size=16, stem="imagenet", image_size_px=32)
     (tmp_path / "judges").mkdir()
     judges = train_judges.function(tmp_path / "judges", 2, cfg, real)
     assert sorted(path.name for path in judges.path.iterdir()) == ["0", "1", "folds.json"]
