@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.assessment.label_truth import Opinion
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.pictures import Pictures, PicturesError
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict
@@ -75,6 +75,8 @@ def judge(
 
 
 def _folds(folder: Path) -> dict[str, int]:
+    if not (folder / FOLDS).is_file():
+        raise PicturesError(f"{folder}: holds no {FOLDS}; judges are the folder that the stage train_judges wrote")
     found: dict[str, int] = json.loads((folder / FOLDS).read_text(encoding="utf-8"))
     return found
 

@@ -64,15 +64,16 @@ def _radii(x: Features, k: int) -> Float[np.ndarray, " n"]:
 def vendi_score(features: Features) -> float:
     """The effective number of different rows, 1 to n (Friedman and Dieng 2023), by cosine similarity.
 
-    exp of the entropy of the eigenvalues of K / n; those of X^T X / n are the same, so the cost grows with n d^2.
+    exp of the entropy of the eigenvalues of K / n; those of X^T X / n are the same, so the cost grows with n d^2. Rows
+    of 0, which have no direction, count as alike, and as unlike all others.
 
     Raises:
-        ValueError: no rows, or one that is 0, which has no direction.
+        ValueError: no rows.
     """
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    if not len(features) or not (lengths > 0).all():
-        raise ValueError(f"{len(features)} rows, {int((lengths == 0).sum())} of them 0: each needs a direction")
-    unit = features.astype(np.float64) / lengths
+    if not len(features):
+        raise ValueError("the diversity of no rows is not known: give one or more")
+    rows = np.column_stack([features.astype(np.float64), ~features.any(axis=1)])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     matrix = unit.T @ unit if unit.shape[0] > unit.shape[1] else unit @ unit.T
     values = np.linalg.eigvalsh(matrix / len(unit))
     values = values[values > 1e-12]

@@ -84,6 +84,7 @@ def test_what_cannot_be_assessed_is_refused(tmp_path: Path) -> None:
         ([made, "--real", made, "--train", made], "has no training split beside others"),
         ([made, "--real", made, "--encoder", "sift"], "no such encoder"),
         ([made, "--real", made, "--false-reject", "2"], "false_reject"),
+        ([made, "--real", made, "--judges", made], "holds no folds.json"),
     ):
         done = fulora("assess", *arguments)
         assert done.returncode != 0

@@ -81,5 +81,6 @@ def test_a_set_is_as_diverse_as_it_has_different_directions() -> None:
         unit = x / np.linalg.norm(x, axis=1, keepdims=True)
         values = np.linalg.eigvalsh(unit @ unit.T / len(x)).clip(1e-300)
         assert vendi_score(x) == pytest.approx(np.exp(-(values * np.log(values)).sum()))
-    with pytest.raises(ValueError, match="1 of them 0"):
-        vendi_score(np.array([[0.0, 0.0], [1.0, 0.0]]))
+    with pytest.raises(ValueError, match="the diversity of no rows"):
+        vendi_score(np.zeros((0, 2)))
+    assert vendi_score(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [2.0, 0.0]])) == pytest.approx(2)
