@@ -92,8 +92,7 @@ def trained_judges(
     if cfg is None:
         return None
     config = cfg.classifier or classifier.model_copy(update={"seed": JUDGE_SEED})
-    start = start if config.weights in ("imagenet_folded", "file") else None
-    return work.run(train_judges, cfg.folds, config, images=images, start=start)
+    return work.run(train_judges, cfg.folds, config, images=images, start=start if config.reads_file else None)
 
 
 def assessed(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from pydantic import TypeAdapter
 
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.encoders import EMBEDDED_CLIP, load_encoder
+from fulora.assessment.encoders import load_encoder
 from fulora.assessment.figures import EncoderFigures, figures
 from fulora.assessment.judges import judge, judged
 from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
@@ -71,9 +71,9 @@ def assess(
     """
     if sets.lacking:
         return _unsaid(sets, config, judged_too=judges is not None)
-    encoded = [_encoded(name, sets, clip, cache) for name in config.encoders]
+    encoded = [_encoded(name, sets, prompts, clip, cache) for name in config.encoders]
     near = [known for one in encoded if (known := closest(sets, one)) is not None]
-    opinions = list(_opinions(sets, encoded, near, prompts, clip, judges))
+    opinions = _opinions(sets, encoded, near, judges)
     said = tuple(
         figures(sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed)
         for place, one in enumerate(encoded)
@@ -129,57 +129,44 @@ def read_findings(folder: Path) -> Findings:
     return TypeAdapter(Findings).validate_json((folder / FINDINGS).read_bytes())
 
 
-def _encoded(name: str, sets: Sets, clip: Path | None, cache: Path | None) -> Encoded:
+def _encoded(
+    name: str, sets: Sets, prompts: Mapping[str, Sequence[str]], clip: Path | None, cache: Path | None
+) -> Encoded:
     encoder = load_encoder(name, clip)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
-    return Encoded(name, made, held_out, None if sets.train is None else encoder.views(sets.train.pixels, cache))
+    train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
+    return Encoded(name, made, held_out, train, encoder.directions(prompts) if encoder.directions else None)
 
 
 def _count(pictures: Pictures) -> Count:
     return Count(len(pictures), len(set(pictures.patients)), pictures.patients_known)
 
 
-def _opinions(
-    sets: Sets,
-    encoded: Sequence[Encoded],
-    near: Sequence[Closest],
-    prompts: Mapping[str, Sequence[str]],
-    clip: Path | None,
-    judges: Path | None,
-) -> list[Opinion]:
+def _opinions(sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], judges: Path | None) -> list[Opinion]:
     """Of whoever can be asked about the planes: the CLIP, if it is among the encoders, and judges, if there are any."""
     if not (known_planes(sets.synthetic.planes) >= 0).any():
         return []
-    found = []
-    if (asked := next((one for one in encoded if one.encoder == "clip"), None)) is not None:
-        found.append(_by_prompts(asked, sets, prompts, clip or EMBEDDED_CLIP))
+    found = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
     if judges is not None:
-        real = sets.held_out if sets.train is None else sets.train + sets.held_out
-        chosen = real.of(judged(judges, real) & (known_planes(real.planes) >= 0))
+        chosen = sets.real.of(judged(judges, sets.real) & (known_planes(sets.real.planes) >= 0))
         patients = _nearest_patient(sets, near)
         found.append(judge(judges, sets.synthetic, patients, chosen, known_planes(chosen.planes)))
     return found
 
 
-def _by_prompts(encoded: Encoded, sets: Sets, prompts: Mapping[str, Sequence[str]], clip: Path) -> Opinion:
-    from fulora.clip.embed import text_directions
-    from fulora.clip.loading import load_clip
-
-    loaded = load_clip(str(clip))
-    texts = text_directions(loaded.model, loaded.tokenizer, prompts).numpy()
-    known = np.flatnonzero(known_planes(sets.held_out.planes) >= 0)
-    real = encoded.held_out.plain[known] @ texts
-    return Opinion("clip", encoded.synthetic.plain @ texts, real, known_planes(sets.held_out.planes[known]))
+def _by_prompts(encoded: Encoded, planes: Float[np.ndarray, "planes d"], sets: Sets) -> Opinion:
+    shown = known_planes(sets.held_out.planes)
+    known = np.flatnonzero(shown >= 0)
+    return Opinion("clip", encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T, shown[known])
 
 
 def _nearest_patient(sets: Sets, near: Sequence[Closest]) -> Shaped[np.ndarray, " n"]:
     """The patient that each synthetic picture is nearest to, by the encoder that finds it most suspicious."""
     if sets.train is None or not near:
         return np.array([""] * len(sets.synthetic))
-    patients = np.concatenate([sets.train.patients, sets.held_out.patients])
     most = np.argmin([one.made.ratio for one in near], axis=0)
     places = np.array([one.made.nearest for one in near])[most, np.arange(len(most))]
-    return np.asarray(patients[places])
+    return np.asarray(sets.real.patients[places])
 
 
 def _screened(
@@ -190,7 +177,7 @@ def _screened(
     fails: Sequence[tuple[str, ...]],
 ) -> list[Screened]:
     made, asked = sets.synthetic, known_planes(sets.synthetic.planes)
-    ids = sets.held_out.ids if sets.train is None else np.concatenate([sets.train.ids, sets.held_out.ids])
+    ids = sets.real.ids
     beside = {one.by: margins(one.made, asked) for one in opinions}
     by = list(zip(encoded, near, strict=False))
     return [

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,13 @@ class Encoder:
     Attributes:
         name: as it stands beside every figure.
         identity: what its features depend on beside the pictures.
+        directions: of classes of prompts, one row each, where it is a CLIP.
     """
 
     name: str
     identity: str
     encode: Callable[[Sequence[Picture]], Features]
+    directions: Callable[[Mapping[str, Sequence[str]]], Features] | None = None
 
     def features(self, pictures: Sequence[Picture], cache: Path | None = None) -> Features:
         """Of every picture, computed once where there is a cache."""
@@ -119,7 +121,7 @@ def _hashes(pictures: Sequence[Picture]) -> Features:
 
 
 def _clip(name: str, source: str) -> Encoder:
-    from fulora.clip.embed import image_directions
+    from fulora.clip.embed import image_directions, text_directions
     from fulora.clip.loading import load_clip
 
     clip = load_clip(source)
@@ -128,7 +130,10 @@ def _clip(name: str, source: str) -> Encoder:
     def encode(pictures: Sequence[Picture]) -> Features:
         return image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
 
-    return Encoder(name, f"clip {identity}", encode)
+    def directions(prompts: Mapping[str, Sequence[str]]) -> Features:
+        return text_directions(clip.model, clip.tokenizer, prompts).numpy().T
+
+    return Encoder(name, f"clip {identity}", encode, directions)
 
 
 def _timm(name: str, architecture: str, file: str = "") -> Encoder:

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 
 from fulora.assessment.encoders import Views
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import EVERYTHING, LEAST, Closest, Encoded, Sets, places_of
+from fulora.assessment.sets import LEAST, Closest, Encoded, Sets, places_of, planes_told_of
 from fulora.metrics.fidelity import cmmd, kid
 from fulora.metrics.frechet import frechet_distance
 from fulora.metrics.manifold import Manifold, manifold, vendi_score
@@ -115,9 +115,7 @@ def figures(
     of_planes = tuple(_planes(sets, encoded, seed))
     if sets.train is None or encoded.train is None or near is None:
         return EncoderFigures(encoded.encoder, of_planes)
-    shown = sets.train + sets.held_out
-    patients, planes = shown.patients, shown.planes
-    real = (encoded.train + encoded.held_out).plain
+    patients, planes, real = sets.real.patients, sets.real.planes, encoded.real.plain
     trained = np.arange(len(patients)) < len(sets.train)
     order = np.argsort(near.made.ratio, kind="stable")[:pairs]
     return EncoderFigures(
@@ -141,8 +139,7 @@ def figures(
 
 def _planes(sets: Sets, encoded: Encoded, seed: int) -> Iterator[PlaneFigures]:
     """All images, then each plane of which there are enough."""
-    shown = sorted(set(sets.synthetic.planes))
-    for plane in (EVERYTHING, *(shown if len(shown) > 1 else ())):
+    for plane in planes_told_of(sets.synthetic.planes.tolist()):
         found = _plane(plane, sets, encoded, seed)
         if found is not None:
             yield found

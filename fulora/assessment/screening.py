@@ -83,7 +83,8 @@ def screen(
     for name, scores in parts.items():
         limits = [lower_threshold(part.real, false_reject * part.share) for part in scores]
         fails = np.any([part.made < limit for part, limit in zip(scores, limits, strict=True)], axis=0)
-        filters.append(_filter(name, scores, limits, counts.get(name, len(scores[0].real)), fails, sets.synthetic))
+        said, count = [part.about for part in scores], counts.get(name, len(scores[0].real))
+        filters.append(_filter(name, said, limits, count, fails, sets.synthetic))
         rejected.append(fails)
     duplicate, fails = _near_duplicates(sets, encoded, false_reject)
     return [*filters, duplicate], np.array([*rejected, fails])
@@ -91,7 +92,7 @@ def screen(
 
 def _filter(
     name: FilterName,
-    parts: Sequence[Part],
+    scores: Sequence[str],
     limits: Sequence[float],
     count: int,
     fails: Bool[np.ndarray, " n"],
@@ -99,7 +100,7 @@ def _filter(
 ) -> Filter:
     thresholds = tuple(None if np.isinf(limit) else limit for limit in limits)
     rejected = {str(plane): int(fails[made.planes == plane].sum()) for plane in sorted(set(made.planes))}
-    return Filter(name, tuple(part.about for part in parts), thresholds, count, rejected)
+    return Filter(name, tuple(scores), thresholds, count, rejected)
 
 
 def _by_planes(opinion: Opinion, asked: Places, false_reject: float) -> Iterator[Part]:
@@ -123,8 +124,7 @@ def _ratios(sets: Sets, found: Closest) -> tuple[Values, Values]:
 
 
 def _brightness(sets: Sets) -> list[Part]:
-    real = [sets.held_out] if sets.train is None else [sets.train, sets.held_out]
-    made, known = _levels(sets.synthetic), np.concatenate([_levels(pictures) for pictures in real])
+    made, known = _levels(sets.synthetic), _levels(sets.real)
     return [
         Part(f"{what}, {side}", sign * made[:, column], sign * known[:, column], share=1 / 4)
         for column, what in enumerate(("mean gray level", "spread of gray levels"))
@@ -143,15 +143,15 @@ def _near_duplicates(
 
     The rate is that of a set as large as the real one: the more pictures a plane has, the nearer is the nearest.
     """
-    pictures = sets.held_out if sets.train is None else sets.train + sets.held_out
-    parts, limits, fails = [], [], np.zeros(len(sets.synthetic), bool)
-    for one in encoded:
-        features = one.held_out.plain if one.train is None else (one.train + one.held_out).plain
-        real = _within_planes(features, pictures)
-        limits.append(lower_threshold(real, false_reject / len(encoded)))
-        parts.append(Part(f"distance to the nearest earlier one of the plane, {one.encoder}", real, real))
-        fails |= _has_earlier(one.synthetic.plain, sets.synthetic, limits[-1])
-    return _filter("near_duplicate", parts, limits, len(pictures), fails, sets.synthetic), fails
+    said = [f"distance to the nearest earlier one of the plane, {one.encoder}" for one in encoded]
+    limits = [
+        lower_threshold(_within_planes(one.real.plain, sets.real), false_reject / len(encoded)) for one in encoded
+    ]
+    fails = np.any(
+        [_has_earlier(one.synthetic.plain, sets.synthetic, limit) for one, limit in zip(encoded, limits, strict=True)],
+        axis=0,
+    )
+    return _filter("near_duplicate", said, limits, len(sets.real), fails, sets.synthetic), fails
 
 
 def _within_planes(features: Float[np.ndarray, "n d"], pictures: Pictures) -> Values:

@@ -1,9 +1,11 @@
 """The three sets of an assessment, what an encoder sees of them, and which images are nearest to which."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from fulora.assessment.encoders import Views
 from fulora.assessment.pictures import Pictures, PicturesError, of_rows
@@ -38,8 +40,12 @@ class Sets:
         for name, pictures in (("synthetic", self.synthetic), ("held-out real", self.held_out), *train):
             if len(pictures) < LEAST:
                 return f"{len(pictures)} {name} images, and at least {LEAST} are needed"
-        real = self.held_out if self.train is None else self.train + self.held_out
-        return "" if len(set(real.patients)) > 2 else "real images of fewer than three patients"
+        return "" if len(set(self.real.patients)) > 2 else "real images of fewer than three patients"
+
+    @cached_property
+    def real(self) -> Pictures:
+        """All real pictures: those that trained the generator, then the held-out ones."""
+        return self.held_out if self.train is None else self.train + self.held_out
 
 
 def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
@@ -53,19 +59,25 @@ def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Se
 
 @dataclass(frozen=True)
 class Encoded:
-    """What one encoder sees of `Sets`."""
+    """What one encoder sees of `Sets`, and of the planes' prompts where it is a CLIP, a row a plane."""
 
     encoder: str
     synthetic: Views
     held_out: Views
     train: Views | None
+    planes: Float[np.ndarray, "planes d"] | None = None
+
+    @cached_property
+    def real(self) -> Views:
+        """All real pictures, as `Sets.real` counts them."""
+        return self.held_out if self.train is None else self.train + self.held_out
 
 
 @dataclass(frozen=True)
 class Closest:
     """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
 
-    Real images are counted through the training images, then the held-out ones.
+    Real images are counted as in `Sets.real`.
     """
 
     made: Votes
@@ -76,11 +88,17 @@ def closest(sets: Sets, encoded: Encoded) -> Closest | None:
     """None without training images."""
     if sets.train is None or encoded.train is None:
         return None
-    real, patients = encoded.train + encoded.held_out, np.concatenate([sets.train.patients, sets.held_out.patients])
+    real, patients = encoded.real, sets.real.patients
     return Closest(
         vote(encoded.synthetic.plain, real.plain, patients, mirrored=encoded.synthetic.mirrored),
         vote(real.plain, real.plain, patients, own=patients, mirrored=real.mirrored),
     )
+
+
+def planes_told_of(shown: Iterable[str]) -> list[str]:
+    """`EVERYTHING`, and each plane where several are shown."""
+    planes = sorted(set(shown))
+    return [EVERYTHING, *(planes if len(planes) > 1 else ())]
 
 
 def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:

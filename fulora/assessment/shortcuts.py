@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import EVERYTHING, LEAST, Sets, places_of
+from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
 from fulora.data.loaders import to_square
 from fulora.intake.deidentify import clean
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
@@ -43,10 +43,8 @@ def shortcuts(sets: Sets, seed: int = 0) -> tuple[Shortcut, ...]:
     parts = [_thinned(pictures, seed) for pictures in (sets.synthetic, sets.held_out)]
     parts += [] if sets.train is None else [_thinned(sets.train, seed)]
     seen = [(pictures, cues(pictures)) for pictures in parts]
-    planes = sorted(set(sets.synthetic.planes))
-    return tuple(
-        line for plane in (EVERYTHING, *(planes if len(planes) > 1 else ())) for line in _of_plane(plane, seen, seed)
-    )
+    planes = planes_told_of(sets.synthetic.planes.tolist())
+    return tuple(line for plane in planes for line in _of_plane(plane, seen, seed))
 
 
 def cues(pictures: Pictures) -> Cues:

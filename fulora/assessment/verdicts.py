@@ -8,7 +8,7 @@ from scipy import stats
 from fulora.assessment.figures import EncoderFigures, PlaneFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import Filter
-from fulora.assessment.sets import EVERYTHING
+from fulora.assessment.sets import EVERYTHING, planes_told_of
 from fulora.assessment.shortcuts import TOGETHER, Shortcut
 
 LEVEL = 0.05
@@ -49,14 +49,13 @@ class Found:
 
 def verdicts(found: Found) -> tuple[Verdict, ...]:
     """Of all images, then of each plane."""
-    planes = [EVERYTHING, *(sorted(found.counts) if len(found.counts) > 1 else ())]
     return tuple(
         Verdict(
             plane,
             tuple([*_copies(plane, found), *_labels(plane, found), *_alike(plane, found), *_told(plane, found)]),
             _evidence(plane, found),
         )
-        for plane in planes
+        for plane in planes_told_of(found.counts)
     )
 
 

@@ -93,6 +93,11 @@ class ClassifierConfig(Config):
             raise ValueError("an epoch shows every image once, which cannot be balanced; set balanced=false, or steps")
         return self
 
+    @property
+    def reads_file(self) -> bool:
+        """Whether its weights start from a local file."""
+        return self.weights in ("imagenet_folded", "file")
+
     def steps_for(self, images: int) -> int:
         """How many steps a training on so many images has."""
         return self.steps if self.steps is not None else (self.epochs or 0) * -(-images // self.batch_size)

@@ -104,7 +104,7 @@ def check_start(cfg: ClassifierConfig, start: Path | None) -> None:
     Raises:
         ClassifierError: it is not.
     """
-    if (start is None) == (cfg.weights in ("imagenet_folded", "file")):
+    if (start is None) == (cfg.reads_file):
         need = (
             "needs a file of weights (in a study: classifier_file)"
             if start is None

@@ -48,7 +48,7 @@ def mmd2_unbiased(
     if kernel == "polynomial":
         if bandwidth is not None:
             raise ValueError(f"bandwidth is {bandwidth} but the polynomial kernel has none: leave it out")
-        return _mmd2(x, y, _polynomial)
+        return _mmd2(x, y, polynomial_kernel)
     width = median_distance(x, y) if bandwidth is None else bandwidth
     if width <= 0:
         raise ValueError(f"bandwidth is {width}; it must be positive (None takes the median distance)")
@@ -87,7 +87,7 @@ def kid(x: Features, y: Features, *, subsets: int, subset_size: int, seed: int) 
         _mmd2(
             x[rng.choice(len(x), subset_size, replace=False)],
             y[rng.choice(len(y), subset_size, replace=False)],
-            _polynomial,
+            polynomial_kernel,
         )
         for _ in range(subsets)
     ]
@@ -169,7 +169,8 @@ def _kernel_sum(x: Features, y: Features, kernel: Kernel) -> float:
     return float(sum(kernel(x[start : start + BLOCK_ROWS], y).sum(dtype=np.float64) for start in starts))
 
 
-def _polynomial(x: Features, y: Features) -> Float[np.ndarray, "_ _"]:
+def polynomial_kernel(x: Features, y: Features) -> Float[np.ndarray, "_ _"]:
+    """(x.y / d + 1)^3 of every row of x and of y, the kernel of KID."""
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from fulora.metrics.fidelity import polynomial_kernel
 from fulora.metrics.neighbours import Features
 
 MOST = 500
@@ -30,7 +31,7 @@ def mmd_test(
     rng = np.random.default_rng(seed)
     first, second = (_one_each(rows, groups, rng) for rows, groups in ((x, groups_x), (y, groups_y)))
     pooled = np.concatenate([first, second]).astype(np.float64)
-    kernel = (pooled @ pooled.T / pooled.shape[1] + 1) ** 3
+    kernel = polynomial_kernel(pooled, pooled)
     np.fill_diagonal(kernel, 0)
     sides = np.arange(len(pooled)) < len(first)
     drawn = np.array([sides, *(rng.permutation(sides) for _ in range(draws))]).astype(np.float64)

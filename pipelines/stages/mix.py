@@ -60,6 +60,8 @@ def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None
     from fulora.data.hybrid import ASSESSED, never_seen, passing, shows_something
     from fulora.data.manifest import ManifestError
 
+    if config.arm != "hybrid":
+        return {}
     known: dict[FilterName, Filter] = {"blank": shows_something, "duplicate": never_seen(row.sha256 for row in rows)}
     if config.assessed:
         if assessment is None:
@@ -72,7 +74,7 @@ def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None
                 "clip, memorised needs images that trained the generator"
             )
         known |= {name: passing(fails, name) for name in looked_at}
-    return {name: known[name] for name in config.filters} if config.arm == "hybrid" else {}
+    return {name: known[name] for name in config.filters}
 
 
 def _picture(images: ImageSet, row: Image) -> Picture:
