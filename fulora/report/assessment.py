@@ -1,18 +1,19 @@
 """The section on whether synthetic images can be trusted, and a page of its own for `fulora assess`."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fulora.assessment.assess import Findings, as_json
+from fulora.assessment.assess import Findings, as_json, read_findings
 from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
-from fulora.assessment.sets import Sets
+from fulora.assessment.sets import Sets, sets_of
 from fulora.assessment.verdicts import about_copies
 from fulora.config import identity
 from fulora.data.labels import PLANES
-from fulora.data.screened import Screened
+from fulora.data.manifest import ImageSet
+from fulora.data.screened import Assessment, Screened
 from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
 from fulora.report.page import Figure, ProvenanceRow, Section, file_word, write_report
@@ -39,6 +40,16 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
         sections=[assessment_section("", sets, found, rows)],
         provenance=[ProvenanceRow("assess", title, digest[:16], digest[:16], {}, 1, settings)],
     )
+
+
+def assessment_sections(
+    synthetic: Mapping[str, ImageSet], assessments: Mapping[str, Assessment], trained_on: ImageSet, held_out: ImageSet
+) -> list[Section]:
+    """A section for each assessed set of a study."""
+    return [
+        assessment_section(name, sets_of(synthetic[name], trained_on, held_out), read_findings(item.path), item.rows())
+        for name, item in assessments.items()
+    ]
 
 
 def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened]) -> Section:
@@ -184,15 +195,8 @@ def _labels(found: Findings, of: str) -> Iterator[Table]:
         )
         for truth in found.truths
     )
-    header = (
-        "Seen by",
-        "Asked for",
-        "n",
-        "Agreement",
-        "Of real images",
-        "n, real",
-        *(f"as {plane}" for plane in PLANES),
-    )
+    seen_as = (f"as {plane}" for plane in PLANES)
+    header = ("Seen by", "Asked for", "n", "Agreement", "Of real images", "n, real", *seen_as)
     caption = (
         "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of "
         "real images that never saw the patient the image is nearest to; clip: the CLIP by prompts."

@@ -48,10 +48,8 @@ def report(
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
-    from fulora.assessment.assess import read_findings
-    from fulora.assessment.sets import sets_of
     from fulora.report import sections
-    from fulora.report.assessment import assessment_section
+    from fulora.report.assessment import assessment_sections
     from fulora.report.classification import classification_section
     from fulora.report.forgetting import forgetting_sections
     from fulora.report.page import write_report
@@ -62,10 +60,7 @@ def report(
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
-        *(
-            assessment_section(name, sets_of(synthetic[name], trained_on, real), read_findings(item.path), item.rows())
-            for name, item in assessments.items()
-        ),
+        *assessment_sections(synthetic, assessments, trained_on, real),
         classification_section(tables, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
