@@ -523,7 +523,7 @@ def test_patients_behind_loras_and_start_images_taint_the_set(tmp_path: Path, ba
 def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, backbone: Path) -> None:
     """The rules of image sets hold for what was drawn, too: by its LoRA, and by what it was drawn over."""
     real = real_set(tmp_path / "real", ["p1"], held_out="p2")
-    config = MixConfig(ratio={"brain": 1.0, "femur": 1.0})
+    config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
     for name, tainted_by, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
         mine = Job(tmp_path / name, settings(), replace(ingredients(backbone), tainted_by=tainted_by))
         assert generate_set(mine, InProcess()) == []
