@@ -1,6 +1,9 @@
 """What every test shares: no network, one thread, checked array shapes, and the folder of real images."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,3 +33,22 @@ def data_root() -> Path:
     if not folder.is_dir():
         pytest.skip("no real images: ../shared/data is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_case() -> Callable[..., None]:
+    """Makes the inputs of a folder of ../shared/cases; a test that asks for it is skipped where there is none.
+
+    `make_case("03-jpeg-colour", out)` runs its `make.py` from the project's root; a third argument names another script.
+    """
+    root = Path(__file__).parents[1]
+    cases = root.parent / "shared" / "cases"
+    if not cases.is_dir():
+        pytest.skip("no faulty inputs: ../shared/cases is not there")
+
+    def make(name: str, out: Path, script: str = "make.py") -> None:
+        command = [sys.executable, str(cases / name / script), str(out)]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+
+    return make
