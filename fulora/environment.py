@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import signal
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -32,6 +33,13 @@ def peak_resident() -> int:
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Signals that ask this process to stop: SIGTERM, and SIGHUP (a closed terminal) unless `nohup` ignores it."""
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return (signal.SIGTERM, hang_up) if heard else (signal.SIGTERM,)
 
 
 @cache

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
+from fulora.environment import stop_signals
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -118,7 +120,7 @@ def _ready(result: Any) -> bool:
 
 @contextmanager
 def _sigterm_after() -> Iterator[None]:
-    """SIGTERM comes after what is inside, and its handler stays.
+    """SIGTERM and SIGHUP come after what is inside, and their handlers stay.
 
     Ray puts its own handler in the place of the command line's, and what a handler raises inside a call of Ray ends the
     process with exit code 1 or a traceback.
@@ -126,14 +128,15 @@ def _sigterm_after() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.set())
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in stop_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-        if came.is_set():
-            signal.raise_signal(signal.SIGTERM)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _answering(address: str) -> None:

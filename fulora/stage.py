@@ -23,7 +23,7 @@ class MissingInputError(FileNotFoundError):
 
 
 class PreemptedError(RuntimeError):
-    """A stage was told to stop (SIGTERM) and wrote a checkpoint; the same command continues from it."""
+    """A stage was told to stop (SIGTERM or SIGHUP) and wrote a checkpoint; the same command continues from it."""
 
 
 @dataclass(frozen=True)

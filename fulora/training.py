@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 import torch
 from torch import Tensor
 
-from fulora.environment import derive_seed
+from fulora.environment import derive_seed, stop_signals
 
 M = TypeVar("M", bound=torch.nn.Module)
 CHECKPOINTS = "checkpoints"
@@ -180,20 +180,21 @@ def remove_checkpoint(folder: Path) -> None:
 
 @contextmanager
 def preemption() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM (a preempted Slurm job, `kill`) ends nothing: the function given says whether it has come.
+    """Inside, SIGTERM (a preempted Slurm job, `kill`) and SIGHUP (a closed terminal) do not end the process.
 
-    A loop asks after each step, writes a checkpoint and raises `fulora.stage.PreemptedError`. No signal reaches a
-    thread, so in one it never has.
+    Yields a function that says whether one of them has come. A loop asks after each step, writes a checkpoint and raises
+    `fulora.stage.PreemptedError`. Signals reach the main thread only: in another thread the answer is always no.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.set())
+    before = {number: signal.signal(number, lambda number, frame: came.set()) for number in stop_signals()}
     try:
         yield came.is_set
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass

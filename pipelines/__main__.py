@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+from types import FrameType
 
 import typer
 
+from fulora.environment import stop_signals
 from fulora.stage import PreemptedError
 from pipelines.commands import (
     artifacts,
@@ -29,6 +31,11 @@ os.environ.setdefault("DISABLE_TELEMETRY", "1")
 INTERRUPTED = 130
 PREEMPTED = 75
 """EX_TEMPFAIL of sysexits.h: what a batch system is told so that it starts the job again."""
+
+OPTIMIZED = (
+    "Python runs with PYTHONOPTIMIZE=2 (or -OO), which removes the docstrings that transformers and the command line's "
+    "help need; unset PYTHONOPTIMIZE, or set it to 1"
+)
 
 EPILOG = "Examples:  fulora run demo   |   fulora run demo lora.rank=16 --work work   |   fulora status demo"
 
@@ -55,9 +62,36 @@ app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
 
 
+class StoppedError(SystemExit):
+    """A signal asked this process to stop."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(PREEMPTED)
+        self.name = name
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise StoppedError(signal.Signals(number).name)
+
+
+def _open_standard_streams() -> None:
+    """Open closed standard streams on the null device, or the next file written would take the place of one.
+
+    What a decoder in C then prints on standard error would land inside that file.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # takes the lowest free number: the closed one
+
+
 def main() -> None:
     """Run the command line; what the user can mend is one clear message and exit code 2, without a traceback."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(PREEMPTED))
+    _open_standard_streams()
+    if sys.flags.optimize > 1:
+        print(f"fulora: {OPTIMIZED}", file=sys.stderr)
+        sys.exit(2)
+    for number in stop_signals():
+        signal.signal(number, _stop)
     try:
         app()
     except PreemptedError as error:
@@ -68,7 +102,7 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in (INTERRUPTED, PREEMPTED):
-            said = "interrupted" if ended.code == INTERRUPTED else "stopped by SIGTERM"
+            said = f"stopped by {ended.name}" if isinstance(ended, StoppedError) else "interrupted"
             print(f"fulora: {said}; the same command continues where this one stopped", file=sys.stderr)
         raise
 

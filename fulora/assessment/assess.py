@@ -1,6 +1,6 @@
 """The whole assessment of one synthetic set: figures, label truth, shortcuts, filters and verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fulora.assessment.pictures import Pictures
 from fulora.assessment.screening import Filter, causes, screen
 from fulora.assessment.sets import EVERYTHING, Closest, Encoded, Sets, closest
 from fulora.assessment.shortcuts import Shortcut, shortcuts
+from fulora.assessment.trust import check_trusted
 from fulora.assessment.verdicts import Found, Verdict, verdicts
 from fulora.data.hybrid import FilterName
 from fulora.data.labels import PLANES
@@ -68,10 +69,12 @@ def assess(
 
     Raises:
         EncoderError: an encoder that cannot be had.
+        UntrustedEncoderError: a TorchScript encoder that `config.trusted_encoders` does not name.
     """
+    check_trusted(config.encoders, config.trusted_encoders)
     if sets.lacking:
         return _unsaid(sets, config, judged_too=judges is not None)
-    encoded = [_encoded(name, sets, prompts, clip, cache) for name in config.encoders]
+    encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
     near = [known for one in encoded if (known := closest(sets, one)) is not None]
     opinions = _opinions(sets, encoded, near, judges)
     said = tuple(
@@ -130,9 +133,14 @@ def read_findings(folder: Path) -> Findings:
 
 
 def _encoded(
-    name: str, sets: Sets, prompts: Mapping[str, Sequence[str]], clip: Path | None, cache: Path | None
+    name: str,
+    sets: Sets,
+    prompts: Mapping[str, Sequence[str]],
+    clip: Path | None,
+    cache: Path | None,
+    trusted: Collection[str],
 ) -> Encoded:
-    encoder = load_encoder(name, clip)
+    encoder = load_encoder(name, clip, trusted)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
     train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
     return Encoded(name, made, held_out, train, encoder.directions(prompts) if encoder.directions else None)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from fulora.classification.config import ClassifierConfig
-from fulora.config import Config
+from fulora.config import Config, Runtime
 
 
 class AssessConfig(Config):
@@ -18,6 +18,7 @@ class AssessConfig(Config):
         pairs: how many of the most suspicious pairs are kept for the report, for each encoder.
         draws: random divisions of the patients in each test of memorisation.
         seed: of subsets, draws and folds.
+        trusted_encoders: SHA-256 digests of the TorchScript files whose code may run (`sha256sum FILE` prints one).
     """
 
     encoders: tuple[str, ...] = Field(default=("pixels", "clip"), min_length=1)
@@ -25,6 +26,7 @@ class AssessConfig(Config):
     pairs: PositiveInt = 20
     draws: Annotated[int, Field(ge=100)] = 9999
     seed: int = 0
+    trusted_encoders: Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...], Runtime] = ()
 
 
 class JudgeConfig(Config):

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image as Pil
 
 import fulora
+from fulora.assessment.trust import check_trusted
 from fulora.data.loaders import to_square
 from fulora.data.manifest import pixel_digest
 from fulora.metrics.fidelity import pixel_features
@@ -82,20 +83,23 @@ class Encoder:
         return Views(self.features(pictures, cache), self.features(turned, cache))
 
 
-def load_encoder(text: str, clip: Path | None = None) -> Encoder:
+def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = ()) -> Encoder:
     """The encoder of a name.
 
     pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose
     squared distance is the number of bits that differ. clip: the embedded CLIP's image tower, or of an open_clip folder
     or `hub:` name. timm: a network of timm's, its weights from the hub or a file. torchscript: a TorchScript file that
-    takes ImageNet-normalised pictures of 288 px, such as SSCD's; its code runs in torch's interpreter, not in Python.
+    takes ImageNet-normalised pictures of 288 px, such as SSCD's. Such a file is a program that can write files.
 
     Args:
         clip: the CLIP that is meant by `clip` alone, where it is not the embedded one.
+        trusted: SHA-256 digests of the TorchScript files that may run.
 
     Raises:
         EncoderError: no such encoder, or one that cannot be loaded; says what to give.
+        UntrustedEncoderError: a TorchScript file that is not trusted.
     """
+    check_trusted([text], trusted)
     kind, _, rest = text.partition(":")
     match kind:
         case "pixels" if not rest:

@@ -89,7 +89,7 @@ def fit(
         LoraError: images, backbone and config that do not go together.
         CheckpointError: the checkpoint in `out` is damaged, or of another training.
         TrainingDivergedError: a loss is not finite, or a spike; `last_good.safetensors` holds the last good weights.
-        PreemptedError: SIGTERM came; a checkpoint was written.
+        PreemptedError: SIGTERM or SIGHUP came; a checkpoint was written.
     """
     together = processes(cfg.device)
     check_training(pipe, cfg, images, together, validated=validation is not None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora.assessment.config import AssessConfig
+from fulora.assessment.trust import check_trusted, sha256_of, torchscript_files
 
 if TYPE_CHECKING:
     from fulora.assessment.pictures import Pictures
@@ -23,6 +24,10 @@ def assess(
         list[str] | None,
         typer.Option(help="pixels, hash, clip, clip:FOLDER, timm:NAME[:FILE] or torchscript:FILE; several times."),
     ] = None,
+    trust_encoder: Annotated[
+        bool,
+        typer.Option("--trust-encoder", help="Run the code of torchscript:FILE, which could write files of yours."),
+    ] = False,
     clip: Annotated[
         Path | None,
         typer.Option(
@@ -53,6 +58,8 @@ def assess(
 
       fulora assess synthetic --real my_real_pictures --encoder pixels --encoder timm:resnet18:weights.safetensors
 
+      fulora assess synthetic --real held_out --encoder torchscript:sscd_disc_mixup.torchscript.pt --trust-encoder
+
       fulora assess synthetic --real held_out --train trained_on --report page --json figures.json
     """
     from fulora.assessment.assess import as_json
@@ -62,8 +69,13 @@ def assess(
     from fulora.assessment.verdicts import about_copies
     from fulora.clip.prompts import prompt_set
 
+    encoders = tuple(encoder or DEFAULT)
+    trusted = tuple(sha256_of(file) for file in torchscript_files(encoders) if file.is_file()) if trust_encoder else ()
+    check_trusted(encoders, trusted)
     sets = Sets(read_pictures(synthetic), *_real(real, train))
-    config = AssessConfig(encoders=tuple(encoder or DEFAULT), false_reject=false_reject, draws=draws, seed=seed)
+    config = AssessConfig(
+        encoders=encoders, false_reject=false_reject, draws=draws, seed=seed, trusted_encoders=trusted
+    )
     found, rows = assessed(sets, config, prompts=prompt_set(prompts).classes(), clip=clip, judges=judges, cache=cache)
     if report is not None:
         from fulora.report.assessment import write_page

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fulora.assessment.config import AssessConfig
+from fulora.assessment.trust import check_trusted
 from fulora.clip.prompts import PromptSet
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
@@ -10,7 +11,11 @@ from fulora.data.weights import ClipWeights, JudgeWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+def _encoders_may_run(config: AssessConfig, **inputs: object) -> None:
+    check_trusted(config.encoders, config.trusted_encoders)
+
+
+@stage(version=1, check=_encoders_may_run)
 def assess(
     out: Path,
     config: AssessConfig,

@@ -24,8 +24,8 @@ from fulora.environment import cores
 from pipelines.commands import generate_processes
 from pipelines.commands.generate_processes import ProcessError, run_processes
 
-MANY = ("generate", "--plane", "brain", "--count", "30", "--seed", "1", *QUICK, "steps=6")
-"""Fifteen shards, some six seconds of drawing on one core."""
+MANY = ("generate", "--plane", "brain", "--count", "40", "--seed", "1", *QUICK, "steps=6")
+"""Twenty shards, some eight seconds of drawing on one core."""
 
 
 pytestmark = pytest.mark.alone
@@ -68,7 +68,7 @@ def more_than(out: Path, count: int) -> Callable[[], bool]:
     return lambda: len(list((out / "train" / "images").glob("brain-*"))) > count
 
 
-def test_stopped_interrupted_and_one_process_killed_it_ends_with_the_same_bytes(
+def test_stopped_interrupted_hung_up_and_one_process_killed_it_ends_with_the_same_bytes(
     tmp_path: Path, alone: dict[str, bytes]
 ) -> None:
     out = tmp_path / "set"
@@ -83,7 +83,7 @@ def test_stopped_interrupted_and_one_process_killed_it_ends_with_the_same_bytes(
     assert said[1].endswith("fulora: stopped by SIGTERM; the same command continues where this one stopped\n")
     assert not any(child.is_running() for child in children)
     there = len(list((out / "train" / "images").iterdir()))
-    assert 1 < there < 15
+    assert 1 < there < 20
 
     interrupted = start(*command)
     children = seen(interrupted, more_than(out, there + 1))
@@ -94,7 +94,16 @@ def test_stopped_interrupted_and_one_process_killed_it_ends_with_the_same_bytes(
     assert "Traceback" not in said[1]
     assert not any(child.is_running() for child in children)
     now = len(list((out / "train" / "images").iterdir()))
-    assert there < now < 15
+    assert there < now < 20
+
+    hung_up = start(*command)
+    children = seen(hung_up, more_than(out, now + 1))
+    hung_up.send_signal(signal.SIGHUP)  # as a closed terminal does
+    said = hung_up.communicate(timeout=60)
+    assert (hung_up.returncode, said[0]) == (75, "")
+    assert said[1].endswith("fulora: stopped by SIGHUP; the same command continues where this one stopped\n")
+    assert not any(child.is_running() for child in children)
+    now = len(list((out / "train" / "images").iterdir()))
 
     robbed = start(*command)
     children = seen(robbed, more_than(out, now + 1))

@@ -17,6 +17,7 @@ from fulora.assessment.encoders import EncoderError, load_encoder
 from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
 from fulora.assessment.sets import Encoded, Sets, closest
+from fulora.assessment.trust import UntrustedEncoderError, sha256_of
 from fulora.assessment.verdicts import about_copies
 from fulora.data.loaders import to_square
 from fulora.intake.decode import read_gray
@@ -63,7 +64,8 @@ def test_encoders_from_files(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.trace(torch.nn.AdaptiveAvgPool2d(2), torch.zeros(1, 3, 288, 288)).save(tmp_path / "copy.pt")
-    assert load_encoder(f"torchscript:{tmp_path / 'copy.pt'}").features(some).shape == (3, 12)
+    trusted = [sha256_of(tmp_path / "copy.pt")]
+    assert load_encoder(f"torchscript:{tmp_path / 'copy.pt'}", trusted=trusted).features(some).shape == (3, 12)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,13 @@ def test_encoders_from_files(tmp_path: Path) -> None:
         ("sift", "no such encoder; there are pixels, hash"),
         ("timm", "no such encoder"),
         ("timm:no_such_network", "cannot be loaded by timm"),
-        ("torchscript:nowhere.pt", "no TorchScript file can be read"),
+        ("torchscript:nowhere.pt", "no such file; give the path of a TorchScript file"),
     ],
 )
 def test_an_encoder_that_cannot_be_had_is_named(name: str, message: str) -> None:
-    with pytest.raises(EncoderError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         load_encoder(name)
+    assert type(raised.value) in (EncoderError, UntrustedEncoderError)
 
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:
