@@ -37,9 +37,10 @@ def peak_resident() -> int:
 
 def stop_signals() -> tuple[signal.Signals, ...]:
     """Signals that ask this process to stop: SIGTERM, and SIGHUP (a closed terminal) unless `nohup` ignores it."""
-    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
-    heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
-    return (signal.SIGTERM, hang_up) if heard else (signal.SIGTERM,)
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return (signal.SIGTERM, hang_up)
 
 
 @cache

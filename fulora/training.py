@@ -182,8 +182,8 @@ def remove_checkpoint(folder: Path) -> None:
 def preemption() -> Iterator[Callable[[], bool]]:
     """Inside, SIGTERM (a preempted Slurm job, `kill`) and SIGHUP (a closed terminal) do not end the process.
 
-    Yields a function that says whether one of them has come. A loop asks after each step, writes a checkpoint and raises
-    `fulora.stage.PreemptedError`. Signals reach the main thread only: in another thread the answer is always no.
+    Yields a function that says whether one of them has come. A loop asks after each step, writes a checkpoint and
+    raises `fulora.stage.PreemptedError`. Signals reach the main thread only: in another thread the answer is always no.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():

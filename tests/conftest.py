@@ -39,7 +39,7 @@ def data_root() -> Path:
 def make_case() -> Callable[..., None]:
     """Makes the inputs of a folder of ../shared/cases; a test that asks for it is skipped where there is none.
 
-    `make_case("03-jpeg-colour", out)` runs its `make.py` from the project's root; a third argument names another script.
+    `make_case("03-jpeg-colour", out)` runs its `make.py` from the project's root; a third argument names another one.
     """
     root = Path(__file__).parents[1]
     cases = root.parent / "shared" / "cases"

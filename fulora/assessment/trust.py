@@ -37,7 +37,7 @@ def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
             raise UntrustedEncoderError(f"{KIND}{file}: no such file; give the path of a TorchScript file")
         if (digest := sha256_of(file)) not in trusted:
             raise UntrustedEncoderError(
-                f"{file}: a TorchScript file is a program, and could write or overwrite any file of yours; fulora has not "
-                "run it. If you trust where it comes from, give --trust-encoder, or in a config "
+                f"{file}: a TorchScript file is a program, and could write or overwrite any file of yours; fulora has "
+                "not run it. If you trust where it comes from, give --trust-encoder, or in a config "
                 f"assess.trusted_encoders: ['{digest}']"
             )
