@@ -18,7 +18,7 @@ from fulora.data.loaders import to_square
 from fulora.data.manifest import pixel_digest
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import track
-from fulora.workspace import content_digest
+from fulora.contents import content_digest
 
 Features = Float[np.ndarray, "n d"]
 Picture = UInt8[np.ndarray, "_ _"]

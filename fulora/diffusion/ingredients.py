@@ -14,7 +14,7 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
 from fulora.stage import RECORD, read_record
-from fulora.workspace import content_digest
+from fulora.contents import content_digest
 
 PATIENTS = "train_patients.json"
 

@@ -87,7 +87,7 @@ def train(
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
     """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
-    from fulora.workspace import content_digest
+    from fulora.contents import content_digest
 
     source = ASSETS / "diffusion" if named == DEMO else Path(named)
     if source.exists():
