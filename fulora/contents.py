@@ -115,7 +115,7 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     """What is not as it was made: listed files that are missing or have other content, and added files of JSON.
 
     Other files that were added do not matter: pictures and weights are read by lists and names, and only files of JSON
-    are read wherever they are found. Hidden files and the sheets for people may be removed, not changed.
+    are read wherever they are found. Hidden files are not listed; the sheets for people may be removed, not changed.
 
     Args:
         thorough: hash every file, not only those whose size or time is another.
@@ -124,7 +124,7 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
         DamagedArtifactError: the list itself is missing or damaged.
     """
     listed, found = read_list(folder), _files(folder)
-    wrong = [Difference(name, "missing") for name in listed if name not in found and not _optional(name)]
+    wrong = [Difference(name, "missing") for name in listed if name not in found and not _for_people(name)]
     wrong += [Difference(name, "added") for name in found if name not in listed and _matters(name)]
     asked = [n for n, entry in listed.items() if n in found and (thorough or not _looks_as(entry, found[n]))]
     same_size = [name for name in asked if found[name].st_size == listed[name].size]
@@ -205,13 +205,15 @@ def content_digest(path: Path, cache: Path | None) -> str:
 
 
 def _files(folder: Path) -> dict[str, os.stat_result]:
-    """Every file under a folder by its path there, in order, less the record and the list."""
+    """Every file under a folder by its path there, in order, less hidden ones, the record and the list."""
     return {name: now for name, now in sorted(_walk(str(folder), "")) if name not in (RECORD, LIST)}
 
 
 def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, f"{prefix}{entry.name}/")
             elif entry.is_file():
@@ -222,11 +224,10 @@ def _looks_as(entry: Entry, now: os.stat_result) -> bool:
     return (entry.size, entry.mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
-def _optional(name: str) -> bool:
-    """Hidden files and sheets for people."""
-    return name.rpartition("/")[2].startswith(".") or name.startswith(".") or name.startswith(f"{FOR_PEOPLE}/")
+def _for_people(name: str) -> bool:
+    return name.startswith(f"{FOR_PEOPLE}/")
 
 
 def _matters(name: str) -> bool:
     """Files of JSON are read where they are found: a `tainted_by.json`, a `metadata.jsonl` of another split."""
-    return name.endswith((".json", ".jsonl")) and not _optional(name)
+    return name.endswith((".json", ".jsonl")) and not _for_people(name)

@@ -1,6 +1,7 @@
 """Files of JSON, read in one way: every error names the file, the line or the field, and what is wrong there."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ def read_json(path: Path, kind: type[T]) -> T:
         DamagedFileError: it cannot be read, is not JSON, or holds something else.
     """
     try:
-        return TypeAdapter(kind).validate_json(_bytes(path))
+        return _adapter(kind).validate_json(_bytes(path))
     except ValidationError as error:
         raise DamagedFileError(f"{path}: {_what(error)}") from error
 
@@ -44,13 +45,18 @@ def read_json_lines(path: Path, kind: type[T]) -> list[T]:
 
 def iter_json_lines(path: Path, kind: type[T]) -> Iterator[T]:
     """As `read_json_lines`, one line at a time."""
-    adapter = TypeAdapter(kind)
+    adapter = _adapter(kind)
     lines = _bytes(path).split(b"\n")
     for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, 1):
         try:
             yield adapter.validate_json(line)
         except ValidationError as error:
             raise DamagedFileError(f"{path}, line {number}: {_what(error)}") from error
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def _bytes(path: Path) -> bytes:
