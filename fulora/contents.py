@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
+from fulora.disk import whole
 from fulora.engine import threaded
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, MissingInputError, read_record
@@ -77,18 +78,27 @@ def write_list(folder: Path) -> str:
         name: Entry(now.st_size, now.st_mtime_ns, hashes[name] if name in hashes else known[name].sha256)
         for name, now in found.items()
     }
-    return _write(folder, files)
+    with whole(folder / LIST) as new:
+        new.write_text(_text(files), encoding="utf-8")
+    return _digest(files)
 
 
-def _write(folder: Path, files: dict[str, Entry]) -> str:
-    whole = digest({name: entry.sha256 for name, entry in files.items()})
+def _digest(files: dict[str, Entry]) -> str:
+    return digest({name: entry.sha256 for name, entry in files.items()})
+
+
+def _text(files: dict[str, Entry]) -> str:
+    return json.dumps({"digest": _digest(files), "files": files})
+
+
+def _remember(folder: Path, files: dict[str, Entry]) -> None:
+    """Replace the list by one with other times; several processes may do so at once."""
     temporary = folder / f".{LIST}.{os.getpid()}"
     try:
-        temporary.write_text(json.dumps({"digest": whole, "files": files}), encoding="utf-8")
+        temporary.write_text(_text(files), encoding="utf-8")
         os.replace(temporary, folder / LIST)
     finally:
         temporary.unlink(missing_ok=True)
-    return whole
 
 
 def read_list(folder: Path) -> dict[str, Entry]:
@@ -106,7 +116,7 @@ def read_list(folder: Path) -> dict[str, Entry]:
         said = read_record(folder)["digest"] if (folder / RECORD).is_file() else found.digest
     except DamagedFileError as error:
         raise DamagedArtifactError(f"{error}. {remedy(folder)}") from error
-    if digest({name: entry.sha256 for name, entry in found.files.items()}) != said:
+    if _digest(found.files) != said:
         raise DamagedArtifactError(f"{folder / LIST}: was changed since it was made. {remedy(folder)}")
     return found.files
 
@@ -135,7 +145,7 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     if moved:
         times = {n: e._replace(mtime_ns=found[n].st_mtime_ns) if n in moved else e for n, e in listed.items()}
         with suppress(OSError):  # a folder that is read only is hashed each time
-            _write(folder, times)
+            _remember(folder, times)
     return sorted(wrong, key=lambda one: one.name)
 
 
@@ -172,15 +182,13 @@ def _has_record(folder: Path) -> bool:
 def _told(folder: Path, wrong: list[Difference]) -> str:
     """The message about files that are not as they were made, and how to make them again."""
     named = ", ".join(map(str, wrong[:SHOWN])) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
-    plural = "file is" if len(wrong) == 1 else "files are"
-    return f"{folder}: {len(wrong)} {plural} not as they were made: {named}. {remedy(folder)}"
+    said = "1 file is not as it was" if len(wrong) == 1 else f"{len(wrong)} files are not as they were"
+    return f"{folder}: {said} made: {named}. {remedy(folder)}"
 
 
 def remedy(folder: Path) -> str:
     """The command that makes a folder again."""
-    note = folder.absolute().parent / COMMANDS / folder.absolute().name
-    command = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
-    remove = f"rm -r {shlex.quote(str(folder))}"
+    remove, command = f"rm -r {shlex.quote(str(folder))}", _noted(folder.absolute())
     if command:
         return f"Put back the original, or make it again: {remove} && {command}"
     return f"Put back the original, or remove it ({remove}) and run the command that made it again"
@@ -189,8 +197,16 @@ def remedy(folder: Path) -> str:
 def note_command(folder: Path, command: str) -> None:
     """Remember which command makes an artifact, for `remedy`."""
     if command:
-        (folder.parent / COMMANDS).mkdir(parents=True, exist_ok=True)
-        (folder.parent / COMMANDS / folder.name).write_text(command + "\n", encoding="utf-8")
+        note = folder.absolute().parent / COMMANDS / folder.name
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{folder.absolute()}\n{command}\n", encoding="utf-8")
+
+
+def _noted(folder: Path) -> str:
+    """The command that made a folder; "" where none was noted, or the workspace was copied or moved since."""
+    note = folder.parent / COMMANDS / folder.name
+    lines = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.is_file() else []
+    return lines[1] if len(lines) == 2 and lines[0] == str(folder) else ""
 
 
 def content_digest(path: Path, cache: Path | None) -> str:

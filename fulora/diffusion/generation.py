@@ -190,11 +190,10 @@ def put_together(job: Job) -> None:
                 if counts:
                     causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())
                     progress.note(f"{plane}: {counts.total()} pictures were rejected and drawn again ({causes})")
-    rmtree(job.out / WORK, ignore_errors=True)
-    rmtree(job.out / REJECTED, ignore_errors=True)
-    if not (job.out / LIST).is_file():
-        with told_when_full(job.out, KEPT):
+        rmtree(job.out / REJECTED, ignore_errors=True)
+        if not (job.out / LIST).is_file():
             write_list(job.out)
+    rmtree(job.out / WORK, ignore_errors=True)
 
 
 def _rows(job: Job) -> Iterator[Image]:
