@@ -6,14 +6,16 @@ inputs. `fulora.workspace` decides what has to be made and makes it.
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
+from typing_extensions import TypedDict
+
 from fulora.config import Json, digest, identity
+from fulora.json_files import DamagedFileError, read_json
 
 RECORD = "stage.json"
 
@@ -165,17 +167,44 @@ def _identified(value: object) -> Json:
     return identity(value)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+class Record(TypedDict):
+    """`stage.json`: what made an artifact, when, and from what.
+
+    Attributes:
+        inputs: which making of each input it was made from (`Artifact.made`).
+        digest: of the names and contents of all its files.
+        code: digest of the stage's module.
+        made: another each time it is made.
+    """
+
+    stage: str
+    label: str
+    fingerprint: str
+    artifact: str
+    identity: dict[str, Any]
+    inputs: dict[str, str]
+    input_folders: dict[str, str]
+    input_fingerprints: dict[str, str]
+    digest: str
+    code: str
+    made: str
+    seconds: float
+    finished: str
+    versions: dict[str, str]
+    commit: str
+
+
+def read_record(folder: Path) -> Record:
     """The `stage.json` of an artifact's folder.
 
     Raises:
         MissingInputError: the folder is not a complete artifact.
+        DamagedFileError: it is not what a stage wrote.
     """
     path = folder / RECORD
     if not path.is_file():
         raise MissingInputError(f"{folder} is not a finished artifact: it has no {RECORD}. `fulora status` lists them.")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove its folder, and it is made again") from error
+    record = read_json(path, Record)
+    if digest(record["identity"])[:16] != record["fingerprint"]:
+        raise DamagedFileError(f"{path}: is damaged: its identity is not that of its fingerprint")
     return record

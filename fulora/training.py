@@ -21,12 +21,15 @@ from typing import Any, BinaryIO, TypeVar
 import torch
 from torch import Tensor
 
+from fulora.disk import whole
 from fulora.environment import derive_seed, stop_signals
 
 M = TypeVar("M", bound=torch.nn.Module)
 CHECKPOINTS = "checkpoints"
 LATEST = "LATEST"
 KEPT = 2
+UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
+"""What torch raises of a checkpoint that is damaged."""
 
 
 class TrainingDivergedError(ValueError):
@@ -122,12 +125,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
+    with whole(path) as new, new.open("wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -144,15 +145,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         _check_sums(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        RuntimeError,
-        EOFError,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-    ) as error:
+    except UNREADABLE as error:
         others = sorted(other.name for other in latest.parent.glob("step_*.pt") if other != path)
         older = f"write {others[-1]} into {latest} to continue from there, or " if others else ""
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -236,13 +229,24 @@ class MetricsLog:
     Args:
         folder: where the file stands.
         start: the step that the loop starts from; 0 for a new run.
+
+    Raises:
+        CheckpointError: a line of the log of the steps before is damaged.
     """
 
     def __init__(self, folder: Path, start: int = 0) -> None:
         self.path = folder / "metrics.jsonl"
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.is_file() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        self.path.write_text("".join(x for x in whole if json.loads(x)["step"] <= start and start), encoding="utf-8")
+        lines = self.path.read_bytes().splitlines(keepends=True) if start and self.path.is_file() else []
+        complete = [line for line in lines if line.endswith(b"\n")]
+        with whole(self.path) as new:
+            new.write_bytes(b"".join(x for n, x in enumerate(complete, 1) if self._step(n, x) <= start))
+
+    def _step(self, number: int, line: bytes) -> int:
+        try:
+            return int(json.loads(line)["step"])
+        except (ValueError, LookupError, TypeError) as error:
+            again = f"remove {self.path.parent / CHECKPOINTS} to begin again"
+            raise CheckpointError(f"{self.path}, line {number}: is damaged ({error}); {again}") from error
 
     def write(self, step: int, **values: float) -> None:
         """Append the values after `step` steps.

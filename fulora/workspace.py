@@ -6,27 +6,28 @@ do; one that is made again makes its dependents stale.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
-from fulora.config import digest
+from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
+from fulora.disk import DiskFullError, told_when_full
 from fulora.engine import Engine
 from fulora.environment import commit, versions
+from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=Artifact)
 K = TypeVar("K")
-State = Literal["ready", "partial", "missing", "stale"]
+State = Literal["ready", "partial", "missing", "stale", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Workspace:
 
     An artifact that a study asks for twice is one step. With `plan=True` nothing runs: every step is recorded with its
     state, so that `fulora status` predicts a run. With `until`, what comes before the stage of that name is made, and
-    then `ReachedError` raised.
+    then `ReachedError` raised. `command` is what a user types to make the same again; messages about damage say it.
     """
 
     root: Path
@@ -62,6 +63,7 @@ class Workspace:
     plan: bool = False
     report: Callable[[Step, float], None] = lambda step, seconds: None
     until: str = ""
+    command: str = ""
     steps: list[Step] = field(default_factory=list)
 
     def run(self, stage: Stage[P, A], *args: P.args, **kwargs: P.kwargs) -> A:
@@ -69,7 +71,11 @@ class Workspace:
         return self.each({stage.name: stage.call(*args, **kwargs)})[stage.name]
 
     def each(self, calls: Mapping[K, Call[A]]) -> dict[K, A]:
-        """A fan-out: the artifacts of several calls, by label, on the workspace's engine."""
+        """A fan-out: the artifacts of several calls, by label, on the workspace's engine.
+
+        Raises:
+            DamagedArtifactError: one that was made before is not as it was made.
+        """
         if any(call.stage.name == self.until for call in calls.values()):
             raise ReachedError(calls)
         steps = {key: self._step(call, _label(key, call)) for key, call in calls.items()}
@@ -80,7 +86,10 @@ class Workspace:
                 new.setdefault(step.artifact.path, step)
         self.steps.extend(new.values())
         if not self.plan:
+            _refuse_damaged(new.values())
             todo = [step for step in new.values() if step.state != "ready"]
+            for step in todo:
+                note_command(step.artifact.path, self.command)
             for step in new.values():
                 if step.state == "ready":
                     self.report(step, 0.0)
@@ -111,11 +120,19 @@ class Workspace:
     def _state(self, call: Call[Any], folder: Path) -> tuple[State, str]:
         if not (folder / RECORD).is_file():
             return ("partial", "was interrupted, will continue") if scratch(folder).is_dir() else ("missing", "")
-        record = read_record(folder)
-        pending = {step.artifact.path for step in self.steps if step.state != "ready"} if self.plan else set()
-        for name, item in call.inputs().items():
-            if item.path in pending or record["inputs"].get(name) != item.made:
-                return "stale", f"its input '{name}' is newer"
+        if not (folder / LIST).is_file():
+            return "stale", f"it has no {LIST}; an earlier version of fulora made it"
+        try:
+            record = read_record(folder)
+            pending = {step.artifact.path for step in self.steps if step.state != "ready"} if self.plan else set()
+            for name, item in call.inputs().items():
+                if item.path in pending or record["inputs"].get(name) != item.made:
+                    return "stale", f"its input '{name}' is newer"
+            check(folder)
+        except DamagedFileError as error:
+            return "damaged", f"{error}. {remedy(folder)}"
+        except DamagedArtifactError as error:
+            return "damaged", str(error)
         changed = record["code"] != call.stage.source_digest()
         return "ready", "the stage's code has changed since; raise its version if results differ" if changed else ""
 
@@ -123,8 +140,10 @@ class Workspace:
         """Run the checks of every planned stage that is not up to date.
 
         Raises:
+            DamagedArtifactError: artifacts that are not as they were made, one a line.
             ValueError: all that they found, one a line.
         """
+        _refuse_damaged(self.steps)
         errors = []
         for step in self.steps:
             if step.state != "ready" and step.call.stage.check is not None:
@@ -134,6 +153,12 @@ class Workspace:
                     errors.append(str(error))
         if errors:
             raise ValueError("\n".join(dict.fromkeys(errors)))
+
+
+def _refuse_damaged(steps: Iterable[Step]) -> None:
+    damaged = [step.note for step in steps if step.state == "damaged"]
+    if damaged:
+        raise DamagedArtifactError("\n".join(damaged))
 
 
 def _label(key: object, call: Call[Any]) -> str:
@@ -146,14 +171,27 @@ def scratch(folder: Path) -> Path:
 
 
 def make(step: Step) -> float:
-    """Make one artifact; returns the seconds it took. Safe against a second process that makes the same one."""
+    """Make one artifact; returns the seconds it took. Safe against a second process that makes the same one.
+
+    Raises:
+        DiskFullError: there is no room. A stage that resumes keeps its scratch folder; that of another one is removed.
+    """
     folder, work = step.artifact.path, scratch(step.artifact.path)
+    try:
+        with told_when_full(folder):
+            return _made(step, folder, work)
+    except DiskFullError:
+        if not step.call.stage.resumes:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _made(step: Step, folder: Path, work: Path) -> float:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made_of = {name: item.made for name, item in step.call.inputs().items()}
     with _locked(folder) as begun_with:
-        if (folder / RECORD).is_file() and read_record(folder)["inputs"] == made_of:
+        if _is_up_to_date(step):
             return 0.0
-        _begin(step, work, made_of, begun_with)
+        _begin(step, work, begun_with)
         started = time.time()
         step.call.stage.function(work, **step.call.arguments)
         _finish(step, work, time.time() - started)
@@ -169,17 +207,33 @@ def make(step: Step) -> float:
 
 
 def make_part(step_and_name: tuple[Step, str]) -> None:
-    """Make one part of an artifact in its scratch folder; `make` finishes it."""
+    """Make one part of an artifact in its scratch folder; `make` finishes it.
+
+    Raises:
+        DiskFullError: there is no room.
+    """
     step, name = step_and_name
     folder, work = step.artifact.path, scratch(step.artifact.path)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made_of = {name: item.made for name, item in step.call.inputs().items()}
-    with _locked(folder) as begun_with:
-        if (folder / RECORD).is_file() and read_record(folder)["inputs"] == made_of:
-            return
-        _begin(step, work, made_of, begun_with)
-    if step.call.stage.parts is not None:
-        step.call.stage.parts.make(work, name, **step.call.arguments)
+    with told_when_full(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder) as begun_with:
+            if _is_up_to_date(step):
+                return
+            _begin(step, work, begun_with)
+        if step.call.stage.parts is not None:
+            step.call.stage.parts.make(work, name, **step.call.arguments)
+
+
+def _made_of(step: Step) -> dict[str, str]:
+    """Which making of each input an artifact is made from."""
+    return {name: item.made for name, item in step.call.inputs().items()}
+
+
+def _is_up_to_date(step: Step) -> bool:
+    """Whether the artifact has been made of the same inputs, by another process perhaps."""
+    folder = step.artifact.path
+    whole = (folder / RECORD).is_file() and (folder / LIST).is_file()
+    return whole and read_record(folder)["inputs"] == _made_of(step)
 
 
 def _part_names(step: Step) -> Sequence[str]:
@@ -187,33 +241,32 @@ def _part_names(step: Step) -> Sequence[str]:
     return () if parts is None else parts.names(**step.call.arguments)
 
 
-def _begin(step: Step, work: Path, made_of: Mapping[str, str], begun_with: TextIO) -> None:
+def _begin(step: Step, work: Path, begun_with: TextIO) -> None:
     """An empty scratch folder, or the one that was begun with the same inputs if the stage resumes."""
-    inputs = json.dumps(made_of)
-    resumes = step.call.stage.resumes and begun_with.read() == inputs
-    if work.exists() and not resumes:
+    inputs = json.dumps(_made_of(step))
+    same = begun_with.read() == inputs
+    if work.exists() and not (step.call.stage.resumes and same):
         shutil.rmtree(work)
-    begun_with.seek(0)
-    begun_with.truncate()
-    begun_with.write(inputs)
-    begun_with.flush()
+    if not same:
+        begun_with.seek(0)
+        begun_with.truncate()
+        begun_with.write(inputs)
+        begun_with.flush()
     work.mkdir(exist_ok=True)
 
 
 def _finish(step: Step, work: Path, seconds: float) -> None:
-    """Write `stage.json` last and force everything to the disk."""
-    files = {str(path.relative_to(work)): path for path in sorted(work.rglob("*")) if path.is_file()}
-    hashes = {name: _file_digest(path) for name, path in files.items() if name != RECORD}
+    """Write the list of files and `stage.json` last, and force everything to the disk."""
     record = {
         "stage": step.call.stage.name,
         "label": step.label,
         "fingerprint": step.artifact.fingerprint,
         "artifact": type(step.artifact).__name__,
         "identity": step.call.identity(),
-        "inputs": {name: item.made for name, item in step.call.inputs().items()},
+        "inputs": _made_of(step),
         "input_folders": {name: item.path.name for name, item in step.call.inputs().items()},
         "input_fingerprints": {name: item.fingerprint for name, item in step.call.inputs().items()},
-        "digest": digest(hashes),
+        "digest": write_list(work),
         "code": step.call.stage.source_digest(),
         "made": uuid.uuid4().hex,
         "seconds": round(seconds, 2),
@@ -221,13 +274,11 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
         "versions": versions(),
         "commit": commit(),
     }
-    with (work / RECORD).open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    for path in files.values():
-        with path.open("rb") as opened:
-            os.fsync(opened.fileno())
+    (work / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    for path in work.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as opened:
+                os.fsync(opened.fileno())
 
 
 @contextmanager
@@ -239,23 +290,3 @@ def _locked(folder: Path) -> Iterator[TextIO]:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         yield file
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def content_digest(path: Path, cache: Path | None) -> str:
-    """Digest of a file, or of every file under a folder by name; hashes are kept in `cache` by size and time."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    known: dict[str, str] = json.loads(cache.read_text(encoding="utf-8")) if cache and cache.is_file() else {}
-    keys = {file: f"{file.resolve()}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files}
-    fresh = {key: _file_digest(file) for file, key in keys.items() if key not in known}
-    known |= fresh
-    if fresh and cache:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(known), encoding="utf-8")
-        os.replace(temporary, cache)
-    return digest({str(file.relative_to(path)): known[key] for file, key in keys.items()})

@@ -6,8 +6,11 @@ import sys
 from types import FrameType
 
 import typer
+from pydantic import ValidationError
 
+from fulora.disk import DiskFullError, is_full
 from fulora.environment import stop_signals
+from fulora.json_files import explained
 from fulora.stage import PreemptedError
 from pipelines.commands import (
     artifacts,
@@ -22,6 +25,7 @@ from pipelines.commands import (
     score,
     segment,
     studies,
+    verify,
 )
 
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
@@ -60,6 +64,8 @@ app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
+app.command("verify")(verify.verify)
+verify.check_all(app)
 
 
 class StoppedError(SystemExit):
@@ -98,14 +104,23 @@ def main() -> None:
     except PreemptedError as error:
         print(f"fulora: {error}", file=sys.stderr)
         sys.exit(PREEMPTED)
-    except (ValueError, OSError) as error:
-        print(f"fulora: {error}", file=sys.stderr)
+    except Exception as error:
+        if not (isinstance(error, ValueError | OSError) or is_full(error)):
+            raise
+        print(f"fulora: {_said(error)}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in (INTERRUPTED, PREEMPTED):
             said = f"stopped by {ended.name}" if isinstance(ended, StoppedError) else "interrupted"
             print(f"fulora: {said}; the same command continues where this one stopped", file=sys.stderr)
         raise
+
+
+def _said(error: Exception) -> str:
+    """The message of an error that the user can mend; of pydantic's, one line."""
+    if is_full(error) and not isinstance(error, DiskFullError):
+        return f"the disk is full ({error}); free some room and run the same command again"
+    return explained(error) if isinstance(error, ValidationError) else str(error)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -15,11 +16,12 @@ from PIL import Image as Pil
 
 import fulora
 from fulora.assessment.trust import check_trusted
+from fulora.contents import content_digest
 from fulora.data.loaders import to_square
 from fulora.data.manifest import pixel_digest
+from fulora.disk import whole
 from fulora.metrics.fidelity import pixel_features
-from fulora.progress import track
-from fulora.workspace import content_digest
+from fulora.progress import note, track
 
 Features = Float[np.ndarray, "n d"]
 Picture = UInt8[np.ndarray, "_ _"]
@@ -69,18 +71,32 @@ class Encoder:
         if cache is None:
             return self.encode(pictures)
         key = hashlib.sha256("\n".join([self.identity, *map(pixel_digest, pictures)]).encode()).hexdigest()[:24]
-        path = cache / f"{key}.npy"
-        if path.is_file():
-            return np.asarray(np.load(path, allow_pickle=False))
+        path = cache / f"{key}.npz"
+        if path.is_file() and (kept := _kept(path, len(pictures))) is not None:
+            return kept
         found = self.encode(pictures)
         cache.mkdir(parents=True, exist_ok=True)
-        np.save(path, found, allow_pickle=False)
+        with whole(path) as new:
+            np.savez(new, features=found)
         return found
 
     def views(self, pictures: Sequence[Picture], cache: Path | None = None) -> Views:
         """Of every picture, as it is and mirrored."""
         turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
         return Views(self.features(pictures, cache), self.features(turned, cache))
+
+
+def _kept(path: Path, count: int) -> Features | None:
+    """The features that a file keeps; None, and a note, where it is damaged: a zip file has a checksum of its parts."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = np.asarray(archive["features"])
+        if found.shape[:1] != (count,):
+            raise ValueError(f"it holds {found.shape} numbers for {count} pictures")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        note(f"{path}: is damaged ({error}); its features are computed again")
+        return None
+    return found
 
 
 def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = ()) -> Encoder:
@@ -128,8 +144,8 @@ def _clip(name: str, source: str) -> Encoder:
     from fulora.clip.embed import image_directions, text_directions
     from fulora.clip.loading import load_clip
 
-    clip = load_clip(source)
     identity = content_digest(Path(source), None) if Path(source).exists() else source
+    clip = load_clip(source)
 
     def encode(pictures: Sequence[Picture]) -> Features:
         return image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()

@@ -17,6 +17,7 @@ from fulora.data.labels import PLANES
 from fulora.data.loaders import load_squares, plane_indices, to_square
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.splits import Member, folds
+from fulora.json_files import read_json
 
 FOLDS = "folds.json"
 
@@ -77,8 +78,7 @@ def judge(
 def _folds(folder: Path) -> dict[str, int]:
     if not (folder / FOLDS).is_file():
         raise PicturesError(f"{folder}: holds no {FOLDS}; judges are the folder that the stage train_judges wrote")
-    found: dict[str, int] = json.loads((folder / FOLDS).read_text(encoding="utf-8"))
-    return found
+    return read_json(folder / FOLDS, dict[str, int])
 
 
 def _by_whom(

@@ -1,11 +1,11 @@
 """Build, save and load classifiers: a network on gray pictures, with what it needs to see them."""
 
-import json
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
@@ -19,7 +19,9 @@ from fulora.classification.networks import (
 )
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
+from fulora.disk import whole
 from fulora.environment import derive_seed
+from fulora.json_files import DamagedFileError, read_json
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"
 
@@ -117,7 +119,9 @@ def save_classifier(model: Classifier, folder: Path) -> None:
     """Write `model.safetensors` and `model.json`; equal models give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FACTS).write_text(model.facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}, folder / WEIGHTS)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
+    with whole(folder / WEIGHTS) as new:
+        save_file(state, new)
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -130,12 +134,14 @@ def load_classifier(folder: Path) -> Classifier:
         if not (folder / name).is_file():
             raise ClassifierError(f"{folder}: holds no {name}; a classifier's folder holds {FACTS} and {WEIGHTS}")
     try:
-        facts = ClassifierFacts.model_validate(json.loads((folder / FACTS).read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise ClassifierError(f"{folder / FACTS}: not the facts of a classifier: {error}") from error
+        facts = read_json(folder / FACTS, ClassifierFacts)
+    except DamagedFileError as error:
+        raise ClassifierError(f"not the facts of a classifier: {error}") from error
     network = build_network(facts.architecture, facts.stem, facts.image_size_px, facts.classes, False)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError) as error:
+        raise ClassifierError(f"{folder / WEIGHTS}: the weights cannot be read ({error})") from error
     except RuntimeError as error:
         raise ClassifierError(f"{folder}: {WEIGHTS} does not fit {FACTS}: {error}") from error
     return Classifier(facts, network).eval().to(memory_format=torch.channels_last)

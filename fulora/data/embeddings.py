@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fulora.data.manifest import Image
+from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import Artifact
 
 VECTORS, IDS = "embeddings.safetensors", "ids.json"
@@ -24,13 +26,24 @@ class Embeddings(Artifact):
 
         Raises:
             ValueError: a row that was not embedded.
+            DamagedFileError: a file is missing, damaged, or does not fit the other.
         """
-        vectors = load_file(self.path / VECTORS)["embeddings"]
-        place = {name: number for number, name in enumerate(json.loads((self.path / IDS).read_text(encoding="utf-8")))}
+        vectors, ids = self._vectors(), read_json(self.path / IDS, list[str])
+        if vectors.ndim != 2 or len(vectors) != len(ids):
+            raise DamagedFileError(f"{self.path / VECTORS}: holds {vectors.shape} numbers for {len(ids)} ids of {IDS}")
+        place = {name: number for number, name in enumerate(ids)}
         unknown = [row.image_id for row in rows if row.image_id not in place]
         if unknown:
             raise ValueError(f"{self.path.name}: {len(unknown)} images were not embedded, such as {unknown[0]}")
         found: Float[np.ndarray, "n embed"] = vectors[[place[row.image_id] for row in rows]]
+        return found
+
+    def _vectors(self) -> Float[np.ndarray, "n embed"]:
+        path = self.path / VECTORS
+        try:
+            found: Float[np.ndarray, "n embed"] = load_file(path)["embeddings"]
+        except (OSError, KeyError, SafetensorError) as error:
+            raise DamagedFileError(f"{path}: the embeddings cannot be read ({error})") from error
         return found
 
 

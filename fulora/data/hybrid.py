@@ -20,6 +20,7 @@ from fulora.config import Config
 from fulora.data.labels import PLANES, Plane
 from fulora.data.manifest import Image, ManifestError, Picture, is_blank, pixel_digest
 from fulora.environment import derive_seed
+from fulora.json_files import read_json
 
 Arm = Literal["none", "hybrid", "duplicated", "augmented"]
 Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
@@ -115,7 +116,7 @@ def synthetic_share(schedule: Schedule, progress: float) -> float | None:
 def schedule_of(folder: Path) -> Schedule:
     """How training is to meet the added images of a hybrid set; `mixed` for a set that was not mixed."""
     path = folder / MIX_RECORD
-    return MixRecord.model_validate_json(path.read_bytes()).schedule if path.is_file() else "mixed"
+    return read_json(path, MixRecord).schedule if path.is_file() else "mixed"
 
 
 def added_counts(real: Iterable[Image], config: MixConfig) -> dict[Plane, int]:

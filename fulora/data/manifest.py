@@ -9,23 +9,25 @@ because `datasets` would open it as an image, and fail where there is none.)
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pil
-from pydantic import field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from fulora.config import Config
+from fulora.data.decoded import decoded
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.leaks import Ledger
 from fulora.data.marking import png_info
+from fulora.data.row_files import rows_written
 from fulora.engine import threaded
+from fulora.json_files import explained, read_json
 from fulora.stage import Artifact
 
 METADATA = "metadata.jsonl"
@@ -149,38 +151,61 @@ class ImageSet(Artifact):
     """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
 
     def iter_rows(self, split: Split | None = None) -> Iterator[Image]:
-        """The rows of one split, or of all, in the order they were written; read as they are asked for."""
+        """The rows of one split, or of all, in the order they were written; read as they are asked for.
+
+        Raises:
+            ManifestError: a line is not a row; the message names the file, the line and the fields.
+        """
         for name in SPLITS if split is None else (split,):
             path = self.path / name / METADATA
             if path.is_file():
-                with path.open(encoding="utf-8") as lines:
+                with path.open("rb") as lines:
                     for number, line in enumerate(lines, 1):
                         try:
                             yield Image.from_json(json.loads(line))
                         except ValueError as error:
-                            raise ManifestError(
-                                f"{path}, line {number}: is no row of an image set ({error})"
-                            ) from error
+                            what = explained(error) if isinstance(error, ValidationError) else error
+                            raise ManifestError(f"{path}, line {number}: is no row of an image set ({what})") from error
 
     def rows(self, split: Split | None = None) -> list[Image]:
         """The rows of one split, or of all. A split without images has no folder."""
         return list(self.iter_rows(split))
 
     def pixels(self, row: Image) -> UInt8[np.ndarray, "h w"]:
-        """The picture of a row: (height, width) gray, 0 to 255."""
-        with Pil.open(self.path / row.split / row.file_name) as image:
-            return np.asarray(image.convert("L"))
+        """The picture of a row: (height, width) gray, 0 to 255. Raises as `stored`."""
+        stored = self.stored(row)
+        return stored if stored.ndim == 2 else np.asarray(Pil.fromarray(stored).convert("L"))
+
+    def stored(self, row: Image) -> UInt8[np.ndarray, "h w *rgb"]:
+        """The picture of a row as it was written: (height, width) gray or (height, width, 3) colour, 0 to 255.
+
+        Raises:
+            PictureFileError: it cannot be read.
+            ManifestError: its pixels are not those that were written.
+        """
+        path = self.path / row.split / row.file_name
+        stored = decoded(path)
+        if pixel_digest(stored) != row.sha256:
+            raise ManifestError(
+                f"{path}: is not the picture of its row in {METADATA}: {_other(stored, row)}; put back the original, "
+                "or make the set again"
+            )
+        return stored
 
     def mask(self, row: Image) -> UInt8[np.ndarray, "h w"]:
         """The mask of a row: (height, width) class numbers.
 
         Raises:
-            ManifestError: the row has none.
+            ManifestError: the row has none, or it is of another size than its picture.
+            PictureFileError: it cannot be read.
         """
         if not row.mask_file:
             raise ManifestError(f"{row.image_id}: has no mask")
-        with Pil.open(self.path / row.split / row.mask_file) as image:
-            return np.asarray(image)
+        path = self.path / row.split / row.mask_file
+        mask = decoded(path)
+        if mask.shape != (row.height, row.width):
+            raise ManifestError(f"{path}: is not the mask of its row in {METADATA}: {_other(mask, row)}")
+        return mask
 
     def pictures(self, split: Split | None = None) -> Iterator[Picture]:
         """Rows with their pixels and masks, one at a time."""
@@ -188,10 +213,13 @@ class ImageSet(Artifact):
             yield Picture(row, self.pixels(row), self.mask(row) if row.mask_file else None)
 
     def tainted_by(self) -> list[str]:
-        """Keys of the patients that a generator behind the synthetic images was trained on."""
+        """Keys of the patients that a generator behind the synthetic images was trained on.
+
+        Raises:
+            DamagedFileError: the file that says so is no list of keys.
+        """
         path = self.path / TAINT
-        keys: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        return keys
+        return read_json(path, list[str]) if path.is_file() else []
 
     @classmethod
     def write(cls, folder: Path, pictures: Iterable[Picture], *, tainted_by: Sequence[str] = ()) -> int:
@@ -212,7 +240,7 @@ class ImageSet(Artifact):
     def write_rows(cls, folder: Path, rows: Iterable[Image], *, tainted_by: Sequence[str] = ()) -> int:
         """Write the manifest of pictures that stand in the folder already; else as `write`."""
         ledger, count = Ledger(tainted_by), 0
-        with _manifest(folder) as add:
+        with rows_written(folder, METADATA) as add:
             for row in rows:
                 ledger.add(row)
                 add(row)
@@ -223,28 +251,10 @@ class ImageSet(Artifact):
         return count
 
 
-@contextmanager
-def _manifest(folder: Path) -> Iterator[Callable[[Image], None]]:
-    """Add rows to the `metadata.jsonl` of their splits; the files get their names when all went well, else they go."""
-    files: dict[Path, TextIO] = {}
-
-    def add(row: Image) -> None:
-        path = folder / row.split / METADATA
-        if path not in files:
-            files[path] = path.with_suffix(".new").open("w", encoding="utf-8")
-        files[path].write(json.dumps(row.to_json()) + "\n")
-
-    try:
-        yield add
-        for file in files.values():
-            file.close()
-        for path in files:
-            path.with_suffix(".new").replace(path)
-    finally:
-        for path, file in files.items():
-            with suppress(OSError):  # of a full disk, told already
-                file.close()
-            path.with_suffix(".new").unlink(missing_ok=True)
+def _other(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> str:
+    if pixels.shape[:2] != (row.height, row.width):
+        return f"it has {pixels.shape[1]}x{pixels.shape[0]} px, not {row.width}x{row.height}"
+    return "its pixels were changed since it was written"
 
 
 def _write_picture(folder: Path, picture: Picture) -> Image:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.manifest import Image
+from fulora.json_files import read_json
 
 SHOWN = 5
 TRAINED_ON = "trained_on.json"
@@ -90,6 +91,11 @@ def write_trained_on(folder: Path, rows: Sequence[Image], tainted_by: Iterable[s
     (folder / TRAINED_ON).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
+class _TrainedOn(Config):
+    patients: list[str]
+    pixels: list[str]
+
+
 def refuse_trained_on(folder: Path, test: Sequence[Image]) -> None:
     """Refuse test images that weights were fitted to, as far as their folder tells; others are not known.
 
@@ -98,8 +104,8 @@ def refuse_trained_on(folder: Path, test: Sequence[Image]) -> None:
     """
     if not (folder / TRAINED_ON).is_file():
         return
-    record = json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))
-    patients, pixels = set(record["patients"]), set(record["pixels"])
+    record = read_json(folder / TRAINED_ON, _TrainedOn)
+    patients, pixels = set(record.patients), set(record.pixels)
     row = Overlap(
         trained_on=f"{folder.name}/{TRAINED_ON}",
         images=len(pixels),

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image as Pil
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
+from fulora.data.decoded import decoded
 from fulora.data.labels import Plane, Structure
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
 from fulora.data.splits import Member, clusters
+from fulora.json_files import read_json, read_json_lines
 from fulora.stage import Artifact
 
 if TYPE_CHECKING:
@@ -192,11 +193,11 @@ class Predictions(Artifact):
 
     def rows(self) -> list[Prediction]:
         """All predictions, in the order of the image set."""
-        return [Prediction.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, Prediction)
 
     def facts(self) -> PredictionFacts:
         """How they were made."""
-        return PredictionFacts.model_validate_json((self.path / FACTS).read_bytes())
+        return read_json(self.path / FACTS, PredictionFacts)
 
 
 @dataclass(frozen=True)
@@ -205,8 +206,7 @@ class MaskSet(Artifact):
 
     def mask(self, image_id: str) -> UInt8[np.ndarray, "h w"]:
         """The predicted class numbers of one image."""
-        with Pil.open(self.path / "masks" / f"{image_id}.png") as image:
-            return np.asarray(image)
+        return decoded(self.path / "masks" / f"{image_id}.png")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Measurements(Artifact):
 
     def rows(self) -> list[Measurement]:
         """All measurements."""
-        return [Measurement.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, Measurement)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Scores(Artifact):
 
     def rows(self) -> list[Score]:
         """All scores."""
-        return [Score.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, Score)
 
 
 class AlphaScore(Config):
@@ -249,7 +249,7 @@ class Forgetting(Artifact):
 
     def rows(self) -> list[AlphaScore]:
         """One row an alpha and population."""
-        return [AlphaScore.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, AlphaScore)
 
 
 @dataclass(frozen=True)
@@ -258,17 +258,12 @@ class LeakTable(Artifact):
 
     def rows(self) -> list[Overlap]:
         """One row a training input."""
-        return [Overlap.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, Overlap)
 
 
 @dataclass(frozen=True)
 class Report(Artifact):
     """`report.html` (self-contained), `report.md`, `tables/*.csv`, `figures/*.png`."""
-
-
-def read_lines(folder: Path) -> Sequence[str]:
-    """The rows of a results folder, each a line of JSON."""
-    return (folder / TABLE).read_text(encoding="utf-8").splitlines()
 
 
 def write_table(folder: Path, rows: Iterable[Config]) -> None:

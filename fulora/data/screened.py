@@ -1,13 +1,13 @@
 """What the assessment of a synthetic set found of each of its images."""
 
-import json
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fulora.config import Config
 from fulora.data.hybrid import FilterName
-from fulora.data.results import read_lines
+from fulora.data.results import TABLE
+from fulora.json_files import read_json, read_json_lines
 from fulora.stage import Artifact
 
 FINDINGS = "findings.json"
@@ -33,15 +33,24 @@ class Screened(Config):
     ratio: dict[str, float] = Field(default_factory=dict)
 
 
+class _Filter(BaseModel):
+    name: FilterName
+
+
+class _Findings(BaseModel):
+    """What of `findings.json` is read here."""
+
+    filters: list[_Filter]
+
+
 @dataclass(frozen=True)
 class Assessment(Artifact):
     """Of a synthetic set: `table.jsonl` about each image, `findings.json` about all (`fulora.assessment`)."""
 
     def filters(self) -> list[FilterName]:
         """The filters that were calibrated."""
-        found = json.loads((self.path / FINDINGS).read_bytes())["filters"]
-        return [one["name"] for one in found]
+        return [one.name for one in read_json(self.path / FINDINGS, _Findings).filters]
 
     def rows(self) -> list[Screened]:
         """One row an image."""
-        return [Screened.model_validate_json(line) for line in read_lines(self.path)]
+        return read_json_lines(self.path / TABLE, Screened)

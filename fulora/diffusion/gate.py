@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from fulora.config import Config
 from fulora.data.labels import Plane
 from fulora.data.manifest import is_blank
+from fulora.json_files import read_json
 
 GATE = "gate.json"
 
@@ -57,4 +58,4 @@ def fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | None:
 def read_counts(folder: Path) -> GateCounts | None:
     """What the gate of a set's folder says; None for a set that was not drawn, or has been mixed."""
     path = folder / GATE
-    return GateCounts.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, GateCounts) if path.is_file() else None

@@ -9,6 +9,7 @@ from shutil import rmtree
 
 from fulora import progress
 from fulora.config import digest, identity
+from fulora.contents import LIST, check, write_list
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
 from fulora.diffusion.gate import GATE, Fault, GateCounts
@@ -27,11 +28,15 @@ from fulora.diffusion.job import (
 )
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
-from fulora.diffusion.shard_writer import REJECTED, make_shard, told_when_full
+from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
+from fulora.disk import told_when_full
 from fulora.engine import Engine
 from fulora.environment import versions
 from fulora.training import pick_device
+
+KEPT = "all complete shards are kept"
+"""What a full disk leaves of a set."""
 
 
 def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
@@ -47,7 +52,9 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
 
     Raises:
         GenerationError: the folder holds something else, or the set was begun on another kind of device.
-        GateError, DiskFullError: as `make_shard`.
+        GateError: as `make_shard`.
+        DiskFullError: there is no room.
+        DamagedArtifactError: the set is complete, and not as it was made.
     """
     every = shards_of(job.cfg)
     chosen = part_of(every, part)
@@ -58,6 +65,8 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
         total, left = sum(map(len, chosen)), sum(map(len, todo))
         with progress.meter("synthetic", unit="images", total=total, start=total - left) as advance:
             _work_through(job, todo, engine, advance)
+    elif (job.out / LIST).is_file():
+        check(job.out)
     missing = [shard for shard in every if not shard.is_complete(job.out)]
     if not missing:
         list(engine.map(put_together, [job]))
@@ -73,7 +82,7 @@ def generate_shard(job: Job, name: str) -> None:
 def begin(job: Job) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)
-    with told_when_full(job.out), claimed(job.out, "begin", wait=True):
+    with told_when_full(job.out, KEPT), claimed(job.out, "begin", wait=True):
         if (job.out / PLAN).is_file():
             check_folder(job)  # another process may have begun another set in it since
             return
@@ -140,7 +149,7 @@ def _silent(images: int) -> None:
 
 def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
     """Whether the shard is there now; if not, another process is at it."""
-    with told_when_full(job.out), claimed(job.out, shard.name, wait=wait) as mine:
+    with told_when_full(job.out, KEPT), claimed(job.out, shard.name, wait=wait) as mine:
         if not mine:
             return False
         if shard.is_complete(job.out):
@@ -152,16 +161,17 @@ def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) ->
 
 def _lost(job: Job) -> bool:
     """Whether shards of a complete set are gone; it is not complete any more then."""
-    with told_when_full(job.out), claimed(job.out, "together", wait=True):
+    with told_when_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         lost = not all(shard.is_complete(job.out) for shard in shards_of(job.cfg))
         if lost:
             (job.out / GATE).unlink(missing_ok=True)
+            (job.out / LIST).unlink(missing_ok=True)
     return lost
 
 
 def put_together(job: Job) -> None:
     """The manifest of all shards, once, when no two of them have a picture in common."""
-    with told_when_full(job.out), claimed(job.out, "together", wait=True):
+    with told_when_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         if not is_complete(job.out):
             _without_duplicates(job)
             rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
@@ -180,8 +190,10 @@ def put_together(job: Job) -> None:
                 if counts:
                     causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())
                     progress.note(f"{plane}: {counts.total()} pictures were rejected and drawn again ({causes})")
+        rmtree(job.out / REJECTED, ignore_errors=True)
+        if not (job.out / LIST).is_file():
+            write_list(job.out)
     rmtree(job.out / WORK, ignore_errors=True)
-    rmtree(job.out / REJECTED, ignore_errors=True)
 
 
 def _rows(job: Job) -> Iterator[Image]:

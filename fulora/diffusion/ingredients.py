@@ -1,11 +1,12 @@
 """What a set is drawn with: a backbone, LoRAs, images to start from. Where they are, and by digest what they are."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from fulora.contents import check, content_digest
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Architecture, Pipeline
@@ -13,8 +14,8 @@ from fulora.diffusion.backbone import downloaded, load_backbone
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
-from fulora.workspace import content_digest
 
 PATIENTS = "train_patients.json"
 
@@ -60,9 +61,7 @@ class Ingredients:
     def native_size(self) -> int:
         """The side of the square pictures that the backbone was made for, px."""
         if isinstance(self.backbone, Path) and self.backbone.is_dir():
-            read = {
-                part: json.loads((self.backbone / part / "config.json").read_text("utf-8")) for part in ("unet", "vae")
-            }
+            read = {part: read_json(self.backbone / part / "config.json", dict[str, Any]) for part in ("unet", "vae")}
             return int(read["unet"]["sample_size"] * 2 ** (len(read["vae"]["block_out_channels"]) - 1))
         pipe = self.load()
         return int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
@@ -82,7 +81,9 @@ def lora_source(path: Path, strength: float, text_strength: float | None = None)
 
     Raises:
         FileNotFoundError: it is not there.
+        DamagedArtifactError: it, or what stands beside it, is not as it was made.
     """
+    check(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     text_strength = strength if text_strength is None else text_strength
@@ -98,8 +99,9 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
 
     Raises:
         BackboneError: a hub id that cannot be had.
+        DamagedArtifactError: an artifact that is not as it was made.
     """
-    path = source if isinstance(source, Path) else downloaded(source, revision)
+    path = check(source if isinstance(source, Path) else downloaded(source, revision))
     if (path / RECORD).is_file():
         return str(read_record(path)["fingerprint"])
     return content_digest(path, cache)[:16]
@@ -108,7 +110,7 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
 def patients_of(loras: Sequence[Path]) -> tuple[str, ...]:
     """Keys of the patients that LoRAs of fulora were trained on, which stand beside their files."""
     files = (path.parent / PATIENTS for path in loras)
-    return tuple(sorted({key for file in files if file.is_file() for key in json.loads(file.read_text("utf-8"))}))
+    return tuple(sorted({key for file in files if file.is_file() for key in read_json(file, list[str])}))
 
 
 def start_rows(folder: Path, cfg: GenerateConfig) -> dict[Plane, list[Image]]:

@@ -16,6 +16,7 @@ from fulora.diffusion.job import SOURCES
 from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.shard_writer import row_of
+from fulora.json_files import read_json
 from fulora.training import pick_device
 
 
@@ -133,7 +134,7 @@ def _start(recipe: Recipe, by_id: Mapping[str, Image], folder: Path) -> Image | 
 def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingredients:
     """Those that were given, or stand where the set says, when they are those of the recipe by their digests."""
     home = _home(path)
-    said: dict[str, Any] = json.loads((home / SOURCES).read_text(encoding="utf-8")) if home else {}
+    said: dict[str, Any] = read_json(home / SOURCES, dict[str, Any]) if home else {}
     loras = given.loras if given.loras is not None else tuple((home or path) / lora for lora in said.get("loras", ()))
     if len(loras) != len(recipe.loras):
         wanted = ", ".join(f"{lora.name} ({lora.digest})" for lora in recipe.loras) or "none"

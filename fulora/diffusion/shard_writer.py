@@ -1,11 +1,9 @@
 """Make one shard: draw, look whether a picture shows anything, write it, and draw again what does not."""
 
-import errno
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -32,28 +30,6 @@ MANY = 5
 
 MATTERING = ("fulora", "torch", "diffusers", "transformers")
 """The libraries on which pixels depend."""
-
-
-class DiskFullError(OSError):
-    """No room. What is complete stays, and nothing half made is left."""
-
-
-@contextmanager
-def told_when_full(out: Path) -> Iterator[None]:
-    """Inside, what is written into a set's folder.
-
-    Raises:
-        DiskFullError: there is no room for it.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"{out}: the disk is full; all complete shards are kept, and the same command continues when there is "
-                "room"
-            ) from error
-        raise
 
 
 def make_shard(

@@ -1,7 +1,6 @@
 """The section on training: losses over steps, where over-fitting starts, and what was drawn on the way."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -11,6 +10,7 @@ from PIL import Image as Pil
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
+from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
 from fulora.report.page import Figure, Section, file_word
 from fulora.report.tables import Table
@@ -49,8 +49,7 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
     text = ["Losses over steps; validation images are of patients not trained on."]
     figures = []
     for name, artifact in curves.items():
-        lines = (artifact.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
+        rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, int | float])
         keys = sorted({key for row in rows for key in row if "loss" in key})
         points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
         slug = file_word(name)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pil
 
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.pairs import part
@@ -96,10 +95,10 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
 
     def parted() -> Masked:
         for row in offered:
-            with Pil.open(pairs.path / row.split / row.file_name) as image:
-                if image.mode != "RGB":
-                    raise ManifestError(f"{row.image_id}: is {image.mode}, not RGB: generate pairs with colour=rgb")
-                pixels, mask = part(np.asarray(image))
+            stored = pairs.stored(row)
+            if stored.ndim != 3 or stored.shape[2] != 3:
+                raise ManifestError(f"{row.image_id}: is gray, not RGB: generate pairs with colour=rgb")
+            pixels, mask = part(stored)
             yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0
 
     _write(out, config, labelled, pairs, record, parted)

@@ -1,12 +1,13 @@
 """What a segmentation network is trained on, read from an image set: pictures and masks, decoded and resized once."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import BaseModel
 
 from fulora.data.loaders import load_masks, load_pixels, load_square_masks, load_squares
 from fulora.data.manifest import Image, ImageSet
+from fulora.json_files import read_json
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.train import Pairs
 
@@ -29,7 +30,13 @@ def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig) -> Pair
     return Pairs(load_squares(images, rows, size, fit), load_square_masks(images, rows, size, fit), marked)
 
 
+class _PseudoLabels(BaseModel):
+    """What of the file is read here."""
+
+    accepted: list[str]
+
+
 def pseudo_labelled(images: ImageSet) -> frozenset[str]:
     """Ids of the images whose masks a model drew."""
     path = images.path / PSEUDO
-    return frozenset(json.loads(path.read_text(encoding="utf-8"))["accepted"]) if path.is_file() else frozenset()
+    return frozenset(read_json(path, _PseudoLabels).accepted) if path.is_file() else frozenset()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Shaped
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -17,6 +16,8 @@ from torch.nn import functional
 
 from fulora.config import identity
 from fulora.data.folded_mobilenet import pad_like_tensorflow
+from fulora.disk import whole
+from fulora.json_files import DamagedFileError, read_json
 from fulora.segmentation.config import FROM_A_FILE, UnetConfig
 from fulora.segmentation.networks import DIVISOR, UnetFileError, build_network, encoder_statistics, load_start
 
@@ -77,7 +78,8 @@ def save_unet(folder: Path, cfg: UnetConfig, state: dict[str, Tensor]) -> None:
     A weight that stands under two names (MONAI's DynUNet) is written twice: safetensors refuses shared memory.
     """
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    save_file(copies, folder / WEIGHTS)
+    with whole(folder / WEIGHTS) as new:
+        save_file(copies, new)
     (folder / FACTS).write_text(json.dumps(identity(cfg), indent=2) + "\n", encoding="utf-8")
 
 
@@ -88,9 +90,9 @@ def load_unet(folder: Path) -> Unet:
         UnetFileError: a file is missing, damaged, or does not fit the other.
     """
     try:
-        cfg = UnetConfig.model_validate_json((folder / FACTS).read_text(encoding="utf-8"))
+        cfg = read_json(folder / FACTS, UnetConfig)
         state = load_file(folder / WEIGHTS)
-    except (OSError, ValidationError, SafetensorError) as error:
+    except (OSError, DamagedFileError, SafetensorError) as error:
         raise UnetFileError(f"{folder}: no U-Net ({WEIGHTS} and {FACTS}) can be read here: {error}") from error
     net = build_network(cfg.model_copy(update={"encoder_weights": "none"}))
     if cfg.encoder_weights == "imagenet_folded":

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fulora.json_files import read_json_lines
 from fulora.stage import read_record
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(
 
 
 def _print_table(console: "Console", path: Path, limit: int = 30) -> None:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read_json_lines(path, dict[str, Any])
     console.print(f"{path.name}: {len(rows)} rows" + (f", the first {limit}" if len(rows) > limit else ""))
     for row in rows[:limit]:
         known = (f"{key}={_text(value)}" for key, value in row.items() if value not in ("", None))

@@ -9,6 +9,7 @@ import typer
 from fulora import progress
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
+from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +138,7 @@ def curate(
 
     progress.show(not quiet)
     config, root = curate_config(folder, overridden({}, overrides or []))
-    images = curated(config, root, Workspace(work, InProcess()))
+    images = curated(config, root, Workspace(work, InProcess(), command=typed()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():
         lost = left_out.read_text(encoding="utf-8").splitlines()

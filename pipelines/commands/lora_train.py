@@ -8,6 +8,7 @@ import typer
 from fulora import progress
 from pipelines.backbones import ASSETS
 from pipelines.commands.lora_publish import CARD, METRICS
+from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
     from fulora.data.manifest import ImageSet
@@ -59,6 +60,7 @@ def train(
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
+    from fulora.contents import write_list
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.material import fit_material, read_material
@@ -81,13 +83,14 @@ def train(
         return
     step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     if first:
+        write_list(out)
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
         print(out / FILE)
 
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
     """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
-    from fulora.workspace import content_digest
+    from fulora.contents import content_digest
 
     source = ASSETS / "diffusion" if named == DEMO else Path(named)
     if source.exists():
@@ -101,6 +104,7 @@ def _check_out(out: Path) -> None:
     Raises:
         LoraError: `out` is a file, or holds what no training writes.
     """
+    from fulora.contents import LIST
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
@@ -109,7 +113,7 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.train import LAST_GOOD
     from fulora.training import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD, LIST}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []
@@ -140,8 +144,10 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
 
     Raises:
         LoraError: it holds another one.
+        DamagedArtifactError: it is not as it was made.
     """
     from fulora.config import identity
+    from fulora.contents import LIST, check
     from fulora.diffusion.examples import MADE_OF, Facts, counted, made_of
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
@@ -150,6 +156,8 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
 
     if not (out / FILE).is_file():
         return False
+    if (out / LIST).is_file():
+        check(out)
     header = read_lora(out / FILE).metadata
     theirs = facts_in(header)
     ours = counted(Facts(base_digest=base_digest), material.images, material.validation, material.prior)
@@ -192,6 +200,6 @@ def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageS
         except ManifestError:  # somebody else's imagefolder
             pass
     curating, root = curate_config(folder, {"fit": "native", **settings})
-    found = curated(curating, root, Workspace(work, InProcess()))
+    found = curated(curating, root, Workspace(work, InProcess(), command=typed()))
     progress.note(f"curated: {found.path}")
     return found

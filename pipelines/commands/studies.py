@@ -11,6 +11,7 @@ from fulora import progress
 from fulora.engine import InProcess
 from fulora.workspace import Step, Workspace
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.verify import typed
 
 ConfigName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
@@ -25,6 +26,7 @@ MARKS = {
     "missing": "[yellow]to do[/]",
     "partial": "[yellow]continues[/]",
     "stale": "[yellow]again[/]",
+    "damaged": "[red]damaged[/]",
 }
 
 
@@ -83,7 +85,7 @@ def run(
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
 
-    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=told))
+    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=told, command=typed()))
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)

@@ -1,6 +1,5 @@
 """Draw a picture on each of many proposed masks of heads."""
 
-import json
 from pathlib import Path
 
 from fulora.data.manifest import ImageSet
@@ -19,6 +18,7 @@ def draw_on_masks(
     from fulora.diffusion.control import draw, load_control
     from fulora.diffusion.material import PATIENTS
     from fulora.diffusion.sample import image_seed
+    from fulora.json_files import read_json
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
@@ -40,5 +40,5 @@ def draw_on_masks(
         )
         for number, picture in enumerate(pixels)
     ]  # fmt: skip
-    ImageSet.write(out, pictures, tainted_by=json.loads((control.path / PATIENTS).read_text(encoding="utf-8")))
+    ImageSet.write(out, pictures, tainted_by=read_json(control.path / PATIENTS, list[str]))
     return ImageSet(out, "")

@@ -10,6 +10,7 @@ from typing import Annotated
 import pytest
 
 from fulora.config import Config, Runtime, digest
+from fulora.json_files import DamagedFileError
 from fulora.stage import Artifact, MissingInputError, Source, Stage, read_record, stage
 
 
@@ -105,9 +106,35 @@ def test_an_artifact_is_made_when_its_record_is_there(tmp_path: Path) -> None:
     assert artifact.made == ""
     with pytest.raises(MissingInputError, match=r"is not a finished artifact: it has no stage\.json"):
         read_record(tmp_path)
-    (tmp_path / "stage.json").write_text(json.dumps({"made": "1234"}))
+    record = a_record()
+    (tmp_path / "stage.json").write_text(json.dumps(record))
     assert artifact.made == "1234"
-    assert read_record(tmp_path) == {"made": "1234"}
+    assert read_record(tmp_path) == record
+
+
+def a_record(**values: object) -> dict[str, object]:
+    identity = {"stage": "count", "version": 1, "arguments": {}}
+    folders: dict[str, dict[str, str]] = {"inputs": {}, "input_folders": {}, "input_fingerprints": {}, "versions": {}}
+    texts = {"stage": "count", "label": "count", "artifact": "Number", "digest": "d", "code": "c", "made": "1234"}
+    record = {**texts, **folders, "identity": identity, "fingerprint": digest(identity)[:16], "commit": ""}
+    return record | {"seconds": 0.5, "finished": "2026-01-01T00:00:00Z"} | values
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{}", r"stage\.json: is damaged.*stage: Field required; .* and 12 more"),
+        (b"[1]", r"stage\.json: is damaged.*Input should be an object"),
+        (b"", r"stage\.json: is damaged.*Invalid JSON"),
+        (b"\xff\xfe{", r"stage\.json: is damaged.*Invalid JSON"),
+        (json.dumps(a_record(inputs=["a"])).encode(), r"stage\.json: is damaged.*inputs: Input should be an object"),
+        (json.dumps(a_record(fingerprint="0" * 16)).encode(), r"stage\.json: is damaged: its identity is not that of"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "stage.json").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=message):
+        read_record(tmp_path)
 
 
 def test_data_from_outside_are_known_by_their_content() -> None:

@@ -15,9 +15,10 @@ from typing import Annotated, TypeVar
 import pytest
 
 from fulora.config import Config, Runtime
+from fulora.contents import LIST, content_digest
 from fulora.engine import Engine, InProcess
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
-from fulora.workspace import ReachedError, Step, Workspace, content_digest, make_part, scratch
+from fulora.workspace import ReachedError, Step, Workspace, make_part, scratch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -247,7 +248,7 @@ def test_a_resuming_stage_continues_and_another_starts_clean(tmp_path: Path) -> 
         ran.clear()
         made = workspace(tmp_path).run(each, NumberConfig())
         assert ran == [f"step {n}" for n in (range(2, 5) if each.resumes else range(5))]
-        assert {path.name for path in made.path.iterdir()} == {*(f"step{n}" for n in range(5)), "number", "stage.json"}
+        assert {path.name for path in made.path.iterdir()} == {*(f"step{n}" for n in range(5)), "number", RECORD, LIST}
     assert not list(tmp_path.glob(".*.partial"))
 
 
@@ -260,7 +261,7 @@ def test_a_stale_artifact_is_replaced_whole_even_after_a_kill_between_the_rename
     (old / "number").write_text("of a process killed before")
     shutil.rmtree(next(iter(tmp_path.glob("double-*"))))
     study(workspace(tmp_path))
-    assert {path.name for path in folder.iterdir()} == {"number", "stage.json"}
+    assert {path.name for path in folder.iterdir()} == {"number", RECORD, LIST}
     assert not list(tmp_path.glob(".*.old"))
     assert set(states(tmp_path).values()) == {"ready"}
 
@@ -469,7 +470,7 @@ def test_parts_are_done_by_other_workers_and_found_by_the_stage(tmp_path: Path, 
     work = Workspace(tmp_path, engine)
     made = work.run(spread, NumberConfig(value=3))
     assert ran == ["part 0", "part 1", "part 2", "spread"]
-    assert sorted(path.name for path in made.path.iterdir()) == ["0", "1", "2", RECORD]
+    assert sorted(path.name for path in made.path.iterdir()) == ["0", "1", "2", LIST, RECORD]
     work.run(spread, NumberConfig(value=3))
     assert ran.count("spread") == 1
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora import progress
+from fulora.contents import LIST
 from pipelines.__main__ import main
 
 QUICK = ("batch_size=2", "shard_batches=1", "steps=2", "device=cpu")
@@ -43,9 +44,11 @@ def called(*arguments: str | Path) -> Ended:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file and folder of a set, hidden ones too, with its bytes; less the commit, which may change meanwhile."""
+    """Every file and folder of a set, hidden ones too, with its bytes; less its times and commit, which may change."""
     found = {}
     for path in sorted(folder.rglob("*")):
+        if path.name == LIST:
+            continue
         content = path.read_bytes() if path.is_file() else b""
         if path.name == "generation.json":
             content = json.dumps(json.loads(content) | {"commit": ""}).encode()

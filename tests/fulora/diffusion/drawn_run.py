@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fulora import progress
+from fulora.contents import LIST
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion import job as jobs
@@ -95,10 +96,11 @@ def real_set(folder: Path, patients: Sequence[str], held_out: str = "") -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, hidden files too: the bytes of each file, and nothing for a folder."""
+    """Everything in a folder, hidden files too, less the list with times: the bytes of each file, "" for a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
         for path in sorted(folder.rglob("*"))
+        if path.name != LIST
     }
 
 

@@ -15,8 +15,8 @@ from PIL import Image as Pil
 from fulora import progress
 from fulora.diffusion import job as jobs
 from fulora.diffusion.generation import generate_set
-from fulora.diffusion.shard_writer import DiskFullError
 from fulora.diffusion.shards import read_shard, shards_of
+from fulora.disk import DiskFullError
 from fulora.engine import InProcess
 
 PAGE_KB = 4

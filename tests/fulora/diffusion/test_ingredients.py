@@ -11,8 +11,10 @@ import pytest
 import torch
 from drawn_run import ingredients, lora_file, settings
 
+from fulora.contents import DamagedArtifactError
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.weights import Backbone
 from fulora.diffusion import ingredients as module
 from fulora.diffusion.architectures import build_backbone
 from fulora.diffusion.backbone import load_backbone, save_backbone
@@ -28,6 +30,9 @@ from fulora.diffusion.ingredients import (
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+from fulora.engine import InProcess
+from fulora.stage import Source, stage
+from fulora.workspace import Workspace
 
 
 def test_a_lora_is_known_by_the_sha256_of_its_file(tmp_path: Path) -> None:
@@ -63,9 +68,18 @@ def test_a_backbone_is_known_by_its_content_wherever_it_lies(tmp_path: Path, bac
     assert weights_digest(tmp_path / "copy", cache=tmp_path / "digests.json") != digest
 
 
-def test_a_backbone_of_a_study_is_known_by_its_fingerprint(tmp_path: Path) -> None:
-    (tmp_path / "stage.json").write_text(json.dumps({"fingerprint": "0123456789abcdef"}))
-    assert weights_digest(tmp_path) == "0123456789abcdef"
+@stage(version=1)
+def copied(out: Path, backbone: Source) -> Backbone:
+    shutil.copytree(backbone.path, out, dirs_exist_ok=True)
+    return Backbone(out, "")
+
+
+def test_a_backbone_of_a_study_is_known_by_its_fingerprint(tmp_path: Path, backbone: Path) -> None:
+    made = Workspace(tmp_path, InProcess()).run(copied, backbone=Source(backbone, "f"))
+    assert weights_digest(made.path) == made.fingerprint
+    (made.path / "model_index.json").write_text("{}")
+    with pytest.raises(DamagedArtifactError, match=r"1 file is not as it was made: model_index\.json \(changed\)"):
+        weights_digest(made.path)
 
 
 def test_a_hub_id_is_known_by_what_was_downloaded(

@@ -18,12 +18,14 @@ from fulora.diffusion import shard_writer
 from fulora.diffusion.compute import choose_compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.gate import Fault, GateError
+from fulora.diffusion.generation import KEPT
 from fulora.diffusion.ingredients import Ingredients
 from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
 from fulora.diffusion.recipe import read_row
 from fulora.diffusion.sample import image_seed
-from fulora.diffusion.shard_writer import DiskFullError, make_shard, told_when_full
+from fulora.diffusion.shard_writer import make_shard
 from fulora.diffusion.shards import Rejected, Shard, read_shard
+from fulora.disk import DiskFullError, told_when_full
 
 EIGHT = Shard("brain", 1, 8, 16)
 Spoil = Callable[[Draft], Fault | None]
@@ -258,7 +260,7 @@ def test_a_full_disk_stops_with_nothing_half_written(
 
 
 def fill(out: Path, painter: Painter, used: Ingredients) -> None:
-    with told_when_full(out):
+    with told_when_full(out, KEPT):
         make_shard(EIGHT, out, painter, used)
 
 

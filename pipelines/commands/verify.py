@@ -1,0 +1,145 @@
+"""`fulora verify`, and the look at artifacts that every other command takes before it reads them."""
+
+import functools
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fulora import progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN = 20
+WRITTEN = ("out",)
+"""Options that name what a command makes, perhaps in a folder that a killed run left."""
+
+
+def typed() -> str:
+    """The command as the user typed it, for messages that say how to make something again."""
+    return shlex.join(["fulora", *sys.argv[1:]]) if Path(sys.argv[0]).name in ("fulora", "__main__.py") else ""
+
+
+def checking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, which first holds every artifact that it is given by path against the list of its files.
+
+    Raises:
+        DamagedArtifactError: one is not as it was made.
+    """
+
+    @functools.wraps(command)
+    def checked(*args: Any, **given: Any) -> Any:
+        from fulora.contents import check
+
+        for name, value in given.items():
+            for path in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(path, Path) and name not in WRITTEN and os.path.exists(path):
+                    check(path)
+        return command(*args, **given)
+
+    return checked
+
+
+def check_all(app: typer.Typer) -> None:
+    """Make every command of an app, and of the apps in it, a `checking` one."""
+    for info in app.registered_commands:
+        if info.callback is not None and info.callback is not verify:
+            info.callback = checking(info.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            check_all(group.typer_instance)
+
+
+def verify(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="WORK|ARTIFACT...", help="Workspaces, artifacts, generated sets, LoRAs.")
+    ],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Hash every file of every artifact and compare it with what was made; exit code 1 when anything differs.
+
+    Other commands compare sizes and times, and hash what differs in those; this one hashes all, and the digests that a
+    workspace keeps of outside data as well. It prints each damaged file and the command that makes its artifact again.
+
+    Examples:
+
+      fulora verify work
+
+      fulora verify work/train_lora-0123456789abcdef synthetic
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    progress.show(not quiet)
+    console = Console(highlight=False)
+    table = Table("artifact", "files", "MB", "", box=None, pad_edge=False, header_style="bold")
+    wrong: list[str] = []
+    for folder in progress.track(_artifacts(folders), "verified"):
+        files, size, found = _verified(folder)
+        table.add_row(folder.name, str(files), f"{size / 1e6:.1f}", "[red]damaged[/]" if found else "[green]as made[/]")
+        wrong += found
+    wrong += [line for folder in folders for line in _outside(folder / ".digests.json")]
+    console.print(table)
+    _tell(console, wrong)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _tell(console: "Console", wrong: list[str]) -> None:
+    for line in wrong:
+        console.print(line, soft_wrap=True, markup=False)
+    console.print("[red]see above[/]" if wrong else "[green]everything is as it was made[/]")
+
+
+def _artifacts(folders: list[Path]) -> list[Path]:
+    """The artifacts among folders, and in them where they are workspaces.
+
+    Raises:
+        ValueError: a folder is neither.
+    """
+    from fulora.contents import LIST
+    from fulora.stage import RECORD
+
+    found: list[Path] = []
+    for folder in folders:
+        if (folder / LIST).is_file() or (folder / RECORD).is_file():
+            found.append(folder)
+            continue
+        inside = sorted({path.parent for name in (RECORD, LIST) for path in folder.glob(f"*/{name}")})
+        inside = [path for path in inside if not path.name.startswith(".")]
+        if not inside and not (folder / ".digests.json").is_file():
+            what = "holds no artifacts" if folder.is_dir() else "is not there"
+            raise ValueError(f"{folder}: {what}; give a workspace (--work) or an artifact's folder")
+        found += inside
+    return found
+
+
+def _verified(folder: Path) -> tuple[int, int, list[str]]:
+    """How many files of how many bytes an artifact has, and what is wrong, each file and then how to make it again."""
+    from fulora.contents import DamagedArtifactError, differences, read_list, remedy
+
+    try:
+        listed, found = read_list(folder), differences(folder, thorough=True)
+    except DamagedArtifactError as error:
+        return 0, 0, [str(error)]
+    size = sum(entry.size for entry in listed.values())
+    lines = [f"{folder / one.name}: {one.what}" for one in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"{folder}: {len(found) - SHOWN} more files")
+    return len(listed), size, [*lines, remedy(folder)] if found else []
+
+
+def _outside(cache: Path) -> list[str]:
+    """What a workspace's digests of outside data say wrongly."""
+    from fulora.digests import wrong_in_cache
+
+    return [
+        f"{path}: its content is not what {cache} says of it, though size and times are; remove {cache}, and outside "
+        "data are read again"
+        for path in wrong_in_cache(cache)
+    ]

@@ -1,0 +1,187 @@
+"""A full disk is one error, whoever writes, and leaves nothing half-written."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pil
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from fulora.disk import DiskFullError, is_full, told_when_full, whole
+from fulora.engine import InProcess
+from fulora.stage import Artifact, Stage, stage
+from fulora.training import CHECKPOINTS, LATEST, MetricsLog, load_checkpoint, save_checkpoint
+from fulora.workspace import Workspace, scratch
+
+SERIALIZED = "Error while serializing: I/O error: No space left on device (os error 28)"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), SafetensorError(SERIALIZED), RuntimeError(SERIALIZED)],
+)
+def test_a_full_disk_is_known_whoever_says_it(tmp_path: Path, error: Exception) -> None:
+    message = r"out: the disk is full; .*the same command continues.* MB are free there"
+    with pytest.raises(DiskFullError, match=message), told_when_full(tmp_path / "out"):
+        raise error
+    with pytest.raises(DiskFullError, match=message), told_when_full(tmp_path / "out"):
+        _as_torch_closes_its_file(error)
+
+
+def _as_torch_closes_its_file(error: Exception) -> None:
+    try:
+        raise error
+    finally:
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    assert not is_full(OSError(errno.EACCES, "x"))
+    assert not is_full(None)
+    with pytest.raises(PermissionError), told_when_full(tmp_path):
+        raise PermissionError(errno.EACCES, "x")
+    with pytest.raises(KeyError), told_when_full(tmp_path):
+        raise KeyError("a mistake of ours")
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(OSError, match="full"):
+        _half_written(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "before"
+    with whole(path) as new:
+        new.write_text("after")
+    assert path.read_text() == "after"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def _half_written(path: Path) -> None:
+    with whole(path) as new:
+        new.write_text("half")
+        raise OSError(errno.ENOSPC, "full")
+
+
+@dataclass(frozen=True)
+class Files(Artifact):
+    """Some files."""
+
+
+room: list[str] = []
+
+
+def _fill(out: Path) -> Files:
+    (out / "first").write_text("done")
+    if not room:
+        raise SafetensorError(SERIALIZED)
+    return Files(out, "")
+
+
+@stage(version=1)
+def fill(out: Path) -> Files:
+    return _fill(out)
+
+
+@stage(version=1, resumes=True)
+def fill_on(out: Path) -> Files:
+    return _fill(out)
+
+
+@pytest.mark.parametrize("which", [fill, fill_on], ids=["anew", "resuming"])
+def test_a_stage_on_a_full_disk_leaves_what_it_can_continue_from_and_no_more(
+    tmp_path: Path, which: "Stage[[], Files]"
+) -> None:
+    room.clear()
+    with pytest.raises(DiskFullError, match="the disk is full; everything that is finished is kept"):
+        Workspace(tmp_path, InProcess()).run(which)
+    (step,) = _planned(tmp_path, which)
+    assert not step.artifact.path.exists()
+    assert scratch(step.artifact.path).exists() == which.resumes
+    room.append("there is some")
+    made = Workspace(tmp_path, InProcess()).run(which)
+    assert (made.path / "first").read_text() == "done"
+
+
+def _planned(root: Path, which: "Stage[[], Files]") -> list:  # type: ignore[type-arg]
+    plan = Workspace(root, InProcess(), plan=True)
+    plan.run(which)
+    return plan.steps
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, 1, {"model": torch.zeros(3)})
+    before = sorted(path.name for path in (tmp_path / CHECKPOINTS).iterdir())
+
+    def full(state: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, 2, {"model": torch.ones(3)})
+    assert sorted(path.name for path in (tmp_path / CHECKPOINTS).iterdir()) == before
+    assert (tmp_path / CHECKPOINTS / LATEST).read_text() == "step_00000001.pt\n"
+    state = load_checkpoint(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+
+
+def test_a_log_that_cannot_be_rewritten_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog(tmp_path)
+    for step in (1, 2, 3):
+        log.write(step, loss=0.5)
+    before = log.path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", _no_room)
+        with pytest.raises(OSError, match="full"):
+            MetricsLog(tmp_path, 2)
+    assert log.path.read_bytes() == before
+    MetricsLog(tmp_path, 2)
+    assert len(log.path.read_text().splitlines()) == 2
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "full")
+
+
+# --- on a disk that is full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _big() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (800, 800), np.uint8)
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "text": lambda path: path.write_text("x" * 400_000),
+    "checkpoint": lambda path: save_checkpoint(path, 1, {"model": torch.zeros(100_000)}),
+    "safetensors": lambda path: save_file({"a": torch.zeros(100_000)}, path),
+    "numpy": lambda path: np.savez(path, a=_big()),
+    "png": lambda path: Pil.fromarray(_big()).save(path, "PNG"),
+    "jpeg": lambda path: Pil.fromarray(_big()).save(path, "JPEG", quality=100),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_writer_of_ours_tells_of_a_full_disk(small_disk: Path, writer: str) -> None:
+    with pytest.raises(DiskFullError, match=r"the disk is full; .*of 0 MB are free there"), told_when_full(small_disk):
+        WRITERS[writer](small_disk / "file")
