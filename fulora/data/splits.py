@@ -182,7 +182,7 @@ def as_published(members: Sequence[Member]) -> dict[str, Split]:
     if both:
         raise SplitError(
             f"{len(both)} patients stand in two published splits, or share a picture with one who does: "
-            f"{', '.join(both[:10])}; leave them out (where pictures are shared, near_duplicates: leave_out does), or use "
+            f"{', '.join(both[:10])}; leave them out (for shared pictures near_duplicates: leave_out does), or use "
             "another split rule"
         )
     return {patient: next(iter(found[cluster])) for patient, cluster in of.items()}

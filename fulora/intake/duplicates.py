@@ -64,13 +64,14 @@ def _splits(group: Sequence[Facts]) -> int:
 
 
 def _lines(groups: Sequence[Sequence[Facts]]) -> list[str]:
-    return [" = ".join(map(_named, group)) for group in groups]
+    return [" = ".join(map(named, group)) for group in groups]
 
 
 def _pair(pair: Pair) -> str:
-    return f"{_named(pair[0])} ~ {_named(pair[1])}, correlation {pair[2]:.3f}"
+    return f"{named(pair[0])} ~ {named(pair[1])}, correlation {pair[2]:.3f}"
 
 
-def _named(found: Facts) -> str:
+def named(found: Facts) -> str:
+    """An image in words: its name with site, patient, plane and published split."""
     said = (found.image.site, found.image.patient, found.image.plane, found.image.published or "")
     return f"{found.image.name} ({' '.join(filter(None, said))})"
