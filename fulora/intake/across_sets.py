@@ -38,7 +38,8 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
         *_pictures(good),
         *_patients(good),
         *_numbers(sets),
-        *finding("note", "folders without a set", "folders have no layout that is known here, and were not looked at",
+        *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
+                 "not looked at",
                  list(map(str, others))),
     )  # fmt: skip
     counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}

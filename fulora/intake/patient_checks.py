@@ -87,8 +87,8 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
     known: dict[Name, set[Split]] = defaultdict(set)
     said: dict[Name, str] = {}
     for number, source, image, splits in _possible(config, rows, saved):
-        by_source[image.patient_key][number] |= splits
         if not getattr(source, "patients_unknown", False):
+            by_source[image.patient_key][number] |= splits
             name = Name(image.source, image.site, image.patient)
             known[name] |= splits
             said.setdefault(name, _said(number, source))

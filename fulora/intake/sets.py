@@ -19,7 +19,7 @@ class Sets:
 
     Attributes:
         folders: those that hold one each.
-        others: folders in which none was found.
+        others: folders in which none was found, and links to folders, which are not followed.
     """
 
     folders: tuple[Path, ...]
@@ -42,11 +42,11 @@ def sets_in(folder: Path) -> Sets:
 
 def _sets(folder: Path, depth: int) -> Sets:
     alone = Sets((folder,))
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     inside = [path for path in inside if not path.name.startswith(".") and path.name.lower() != "__macosx"]
     if any(SHOWS[kind](folder) for kind in LISTED) or (lists_in(folder) and not inside):
         return alone
-    below = {path: _sets(path, depth - 1) for path in inside} if depth else {}
+    below = {path: Sets(()) if path.is_symlink() else _sets(path, depth - 1) for path in inside} if depth else {}
     found = Sets(
         tuple(chain.from_iterable(sets.folders for sets in below.values())),
         tuple(chain.from_iterable(sets.others if sets.folders else (path,) for path, sets in below.items())),
