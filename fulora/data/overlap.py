@@ -1,11 +1,12 @@
 """The leak gate: who and what a test set shares with everything that a study's models were trained on."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.manifest import Image
+from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
 from fulora.json_files import read_json
 
 SHOWN = 5
@@ -56,20 +57,46 @@ def unknown(name: str) -> Overlap:
 
 
 def overlaps(
-    trained_on: Mapping[str, Sequence[Image]], foundations: Iterable[str], test: Sequence[Image]
+    trained_on: Mapping[str, Sequence[Image]],
+    foundations: Iterable[str],
+    test: Sequence[Image],
+    told_apart: Container[str] = (),
 ) -> list[Overlap]:
     """One row a training input, those that are not known last.
 
+    Args:
+        told_apart: the training inputs of which it is said that a patient number that is also in the test, at another
+            site or source, is of another patient.
+
     Raises:
         OverlapError: a test image or patient was trained on.
+        SameNumberError: a test patient may have been trained on under another name.
     """
     rows = [overlap(name, training, test) for name, training in trained_on.items()]
     wrong = [row for row in rows if row.shared_images or row.shared_patients]
     if wrong:
-        lines = [_line(row) for row in wrong]
         what = "Leave these patients out of training (role, limit or a split_file), or out of the test."
-        raise OverlapError("\n".join([*lines, what]))
+        raise OverlapError("\n".join([*map(_line, wrong), what]))
+    for name, training in trained_on.items():
+        if name not in told_apart:
+            refuse_same_numbers(name, names(training), names(test))
     return [*rows, *map(unknown, foundations)]
+
+
+def names(rows: Sequence[Image]) -> set[Name]:
+    """Everybody who is shown in images, as a source names them."""
+    return {Name(row.source, row.site, row.patient) for row in rows if row.patient_key}
+
+
+def refuse_same_numbers(name: str, training: Iterable[Name], test: Iterable[Name]) -> None:
+    """Refuse patient numbers of a training input that are in the test under another site or source.
+
+    Raises:
+        SameNumberError: there are some.
+    """
+    pairs = same_numbers(training, test)
+    if pairs:
+        raise SameNumberError("\n".join([f"{name} and the test:", *lines(pairs), f"{WAYS_OUT}."]))
 
 
 def _line(row: Overlap) -> str:
@@ -96,11 +123,15 @@ class _TrainedOn(Config):
     pixels: list[str]
 
 
-def refuse_trained_on(folder: Path, test: Sequence[Image]) -> None:
+def refuse_trained_on(folder: Path, test: Sequence[Image], *, told_apart: bool = False) -> None:
     """Refuse test images that weights were fitted to, as far as their folder tells; others are not known.
+
+    Args:
+        told_apart: as in `overlaps`.
 
     Raises:
         OverlapError: a test image or patient was trained on.
+        SameNumberError: a test patient may have been trained on under another name.
     """
     if not (folder / TRAINED_ON).is_file():
         return
@@ -115,3 +146,5 @@ def refuse_trained_on(folder: Path, test: Sequence[Image]) -> None:
     )
     if row.shared_images or row.shared_patients:
         raise OverlapError(_line(row))
+    if not told_apart:
+        refuse_same_numbers(row.trained_on, map(Name.of_key, patients), names(test))

@@ -1,7 +1,7 @@
 """Who trains, who validates, who is tested on: rules that give every patient one split, or choose a few.
 
-All rules know an image by what a `Member` says of it. Patients who share a picture (pixel-identical images under two
-numbers happen in published data) are one `cluster` and stay together, whatever the rule.
+All rules know an image by what a `Member` says of it. Patients who share a picture (the same images under two numbers
+happen in published data) are one `cluster` and stay together, whatever the rule.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ class Member(NamedTuple):
 
     Attributes:
         patient: `source/site/patient`.
-        pixels: digest of the picture, or "" where it is not known.
+        pixels: what the images of one picture have in common, such as its digest; "" where nothing is known.
         published: the split that its source puts it in, or None.
     """
 
@@ -159,7 +159,10 @@ def without_site(members: Sequence[Member], site: str, shares: Shares, seed: int
     others = [member for member in members if member.site != site]
     both = sorted({member.patient for member in others if of[member.patient] in left})
     if both:
-        raise SplitError(f"{', '.join(both)}: share a picture with a patient of {site}, so it cannot be left out")
+        raise SplitError(
+            f"{', '.join(both)}: share a picture with a patient of {site}, so it cannot be left out; or say "
+            "near_duplicates: leave_out"
+        )
     tested: Split = "test"
     return stratified(others, shares, seed) | {m.patient: tested for m in members if m.site == site}
 
@@ -179,7 +182,8 @@ def as_published(members: Sequence[Member]) -> dict[str, Split]:
     if both:
         raise SplitError(
             f"{len(both)} patients stand in two published splits, or share a picture with one who does: "
-            f"{', '.join(both[:10])}; leave them out, or use another split rule"
+            f"{', '.join(both[:10])}; leave them out (for shared pictures near_duplicates: leave_out does), or use "
+            "another split rule"
         )
     return {patient: next(iter(found[cluster])) for patient, cluster in of.items()}
 

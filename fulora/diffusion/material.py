@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fulora.data.manifest import Image, ImageSet
+from fulora.data.overlap import names, refuse_same_numbers
+from fulora.data.patient_numbers import different_patients
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Excluded, Facts, Material, load_examples
@@ -31,6 +33,7 @@ def read_material(
 
     Raises:
         LoraError: no training images, some without a caption, or another set without what it is given for.
+        SameNumberError: a patient of `tested_on` may be trained on under another name.
     """
     rows, held_out = images.rows("train"), images.rows("validation")
     if not rows:
@@ -40,6 +43,7 @@ def read_material(
         splits["the set it is tested on"] = [*tested_on.rows("validation"), *tested_on.rows("test")]
         if not splits["the set it is tested on"]:
             raise LoraError(f"{tested_on.path}: it has neither validation nor test images that could be kept apart")
+        _refuse_same_numbers(images, tested_on, rows, splits["the set it is tested on"])
     if prior is not None and not prior.rows("train"):
         raise LoraError(f"{prior.path}: it has no training images that could be prior images")
     return Material(
@@ -52,6 +56,13 @@ def read_material(
             Excluded(name, _patients(found), {row.sha256 for row in found}) for name, found in splits.items() if found
         ],
     )
+
+
+def _refuse_same_numbers(
+    images: ImageSet, tested_on: ImageSet, rows: Sequence[Image], held_out: Sequence[Image]
+) -> None:
+    if not (different_patients(images.path) or different_patients(tested_on.path)):
+        refuse_same_numbers("the training images", names(rows), names(held_out))
 
 
 def _patients(rows: Sequence[Image]) -> frozenset[str]:

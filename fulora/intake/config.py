@@ -210,6 +210,12 @@ class CurateConfig(Config):
             as they are.
         unusable: `stop` at the first image or row that cannot be used, or `leave_out` such ones and list them.
         split_seed: decides which patients validate and are tested on.
+        near_duplicates: what is done with pictures of two patients that are the same, or nearly: `together` keeps such
+            patients in one split, and stops where their splits are fixed (by two roles, a saved or published split);
+            with split=blocks it leaves out images instead. `leave_out` leaves out the patient who is nearer to
+            training where the two are in two splits; test images are never left out. `ignore` keeps all, and says so.
+        same_numbers: `stop` where one patient number is at two sites or sources, in splits that may differ: it may be
+            one woman under two names; or say that they are `different_patients`. Published sets are never asked for.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
@@ -218,6 +224,8 @@ class CurateConfig(Config):
     deidentify: Literal["outside", "everywhere", "nothing"] = "outside"
     unusable: Literal["stop", "leave_out"] = "stop"
     split_seed: int = 0
+    near_duplicates: Literal["together", "leave_out", "ignore"] = "together"
+    same_numbers: Literal["stop", "different_patients"] = "stop"
 
     @field_validator("image_size_px")
     @classmethod

@@ -10,15 +10,16 @@ from jaxtyping import UInt8
 from pydantic import ValidationError
 
 from fulora.data.labels import Split
-from fulora.data.manifest import Image, Picture, pixel_digest
+from fulora.data.manifest import Image, Picture
 from fulora.data.split_file import SplitFile
-from fulora.data.splits import Member
 from fulora.engine import threaded
+from fulora.intake.comparison import Link, Seen, links
 from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import Cleaned, Removal, clean, removal
-from fulora.intake.division import divide
+from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
+from fulora.intake.placement import NearDuplicates, place
 from fulora.intake.raw import RawImage, SourceError, refuse
-from fulora.intake.read import Inputs, read_source
+from fulora.intake.read import Inputs, Rows, read_rows
 from fulora.progress import track
 
 
@@ -39,6 +40,7 @@ class Curation:
     Attributes:
         splits: the split of every source, known when its first picture comes.
         left_out: why an image or row was left out, one line each.
+        near_duplicates: which pictures of two patients are the same or nearly, and what was done about them.
         seen: called with every picture and what was removed from it.
     """
 
@@ -47,19 +49,27 @@ class Curation:
     seen: Callable[[Cut], None] = lambda cut: None
     splits: list[SplitFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures of all sources, in order, each in its split.
 
         Raises:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
+            SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
         """
-        for source, inputs in zip(self.config.sources, self.inputs, strict=True):
-            complain = refuse if self.config.unusable == "stop" else self.left_out.append
-            images = list(read_source(source, inputs, self.config.image_size_px, complain))
-            split = self._split(source, images, inputs)
-            self.splits.append(split)
-            placed = [(image, where) for image in images if (where := split.split_of(_id(image), patient_key(image)))]
+        complain = refuse if self.config.unusable == "stop" else self.left_out.append
+        rows = read_rows(self.config, self.inputs, complain)
+        saved = saved_splits(self.inputs)
+        check_patients(self.config, rows, saved)
+        placement = place(self.config, rows, saved, self._links(rows, saved))
+        self.splits.extend(placement.splits)
+        self.left_out.extend(placement.near_duplicates.left_out)
+        self.near_duplicates = placement.near_duplicates
+        for source, images, split in zip(self.config.sources, rows, placement.splits, strict=True):
+            placed = [
+                (image, where) for image in images if (where := split.split_of(image.image_id, image.patient_key))
+            ]
             for cut in threaded(partial(_cut, self.config, source), placed):
                 if isinstance(cut, str):
                     complain(cut)
@@ -67,35 +77,20 @@ class Curation:
                 self.seen(cut)
                 yield cut.picture
 
-    def _split(self, source: AnySource, images: Sequence[RawImage], inputs: Inputs) -> SplitFile:
-        if inputs.split_file is not None:
-            return SplitFile.load(inputs.split_file)
-        divided = len(source.shares()) > 1 and not isinstance(source, PhantomsConfig)
-        digests = threaded(_digest, track(images, "pictures compared")) if divided else ("" for _ in images)
-        members = [member(image, digest) for image, digest in zip(images, digests, strict=True)]
-        return divide(members, source, self.config.split_seed)
+    def _links(self, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:
+        """Which pictures of people are the same or nearly: as they are, or as they will be written."""
+        if len(splits_of_people(self.config, rows, saved)) < 2:
+            return []
+        people = list(pictures_of_people(self.config, rows))
+        seen = threaded(partial(_both, self.config), track(people, "pictures compared"))
+        return links([image for _, image in people], list(seen))
 
 
-def member(image: RawImage, digest: str) -> Member:
-    """What a split needs to know of a raw image."""
-    return Member(_id(image), patient_key(image), image.plane, image.site, digest, image.published)
-
-
-def patient_key(image: RawImage) -> str:
-    """`source/site/patient`, as in `Image.patient_key`."""
-    return f"{image.source}/{image.site}/{image.patient}"
-
-
-def _id(image: RawImage) -> str:
-    return f"{image.source}_{image.name}"
-
-
-def _digest(image: RawImage) -> str:
-    """Of the raw picture; "" where it cannot be read, which is told when it is curated."""
-    try:
-        return pixel_digest(image.load()[0])
-    except SourceError:
-        return ""
+def _both(config: CurateConfig, item: tuple[AnySource, RawImage]) -> Seen | None:
+    """A picture as it is and as it will be written; None where it cannot be read, which is told when it is written."""
+    source, image = item
+    cut = _cut(config, source, (image, "train"))
+    return None if isinstance(cut, str) else Seen.of(cut.before, cut.picture.pixels)
 
 
 def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> Cut | str:
@@ -120,7 +115,7 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
 def _row(image: RawImage, split: Split) -> Image:
     return Image(
         file_name="",
-        image_id=_id(image),
+        image_id=image.image_id,
         plane=image.plane,
         split=split,
         origin="real",

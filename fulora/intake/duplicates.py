@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
+from fulora.data.likeness import near_pairs
 from fulora.intake.findings import Finding, Severity, finding
 from fulora.intake.survey import Facts
 
@@ -15,9 +14,10 @@ def find_duplicates(facts: Sequence[Facts]) -> list[Finding]:
     """Findings on identical and nearly identical pictures.
 
     Under two patients they are a leak, for any split by patient may put them apart; in a set that is split already,
-    only where they do stand apart.
+    by its publisher or by curation, only where they do stand apart.
     """
-    harm: Severity = "note" if len({found.image.published for found in facts} - {None}) > 1 else "leak"
+    split = _splits(facts) > 1 or (bool(facts) and all(found.image.curated for found in facts))
+    harm: Severity = "note" if split else "leak"
     return [*_identical(facts, harm), *_near(facts, harm)]
 
 
@@ -41,7 +41,11 @@ def _identical(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
 
 
 def _near(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
-    pairs = [(facts[a], facts[b], alike) for a, b, alike in near_pairs(facts) if facts[a].digest != facts[b].digest]
+    pairs = [
+        (facts[a], facts[b], alike)
+        for a, b, alike in near_pairs([found.likeness for found in facts])
+        if facts[a].digest != facts[b].digest
+    ]
     apart = [pair for pair in pairs if _splits(pair[:2]) > 1]
     people = [pair for pair in pairs if pair[0].patient != pair[1].patient and _splits(pair[:2]) <= 1]
     within = [pair for pair in pairs if pair[0].patient == pair[1].patient]
@@ -60,43 +64,14 @@ def _splits(group: Sequence[Facts]) -> int:
 
 
 def _lines(groups: Sequence[Sequence[Facts]]) -> list[str]:
-    return [" = ".join(map(_named, group)) for group in groups]
+    return [" = ".join(map(named, group)) for group in groups]
 
 
 def _pair(pair: Pair) -> str:
-    return f"{_named(pair[0])} ~ {_named(pair[1])}, correlation {pair[2]:.3f}"
+    return f"{named(pair[0])} ~ {named(pair[1])}, correlation {pair[2]:.3f}"
 
 
-def _named(found: Facts) -> str:
+def named(found: Facts) -> str:
+    """An image in words: its name with site, patient, plane and published split."""
     said = (found.image.site, found.image.patient, found.image.plane, found.image.published or "")
     return f"{found.image.name} ({' '.join(filter(None, said))})"
-
-
-def near_pairs(
-    facts: Sequence[Facts], *, radius: int = 10, least: float = 0.95, block: int = 2048
-) -> list[tuple[int, int, float]]:
-    """Pairs of images that show nearly the same: places in `facts`, the first smaller, and their correlation.
-
-    A pair is near when its perceptual hashes differ in at most `radius` of 64 bits *and* its 32 x 32 thumbnails
-    correlate at `least` or more. On the public Spanish, African and HC18 planes the correlations of two patients'
-    images leave a gap from 0.91 to 0.96, so 0.95 splits them: above it are the same pictures under two numbers.
-    Scaled, brightened and compressed copies are found, and copies cropped by up to 1 % of a side, not more. All
-    pairs are compared: cost grows with the square of the number of images.
-    """
-    usable = [
-        place for place, found in enumerate(facts) if found.thumbnail is not None and found.highest > found.lowest
-    ]
-    if not usable:
-        return []
-    hashes = np.array([facts[place].phash for place in usable], dtype=np.uint64)
-    shades = np.stack([np.asarray(facts[place].thumbnail, dtype=np.float32).ravel() for place in usable])
-    shades -= shades.mean(1, keepdims=True)
-    shades /= np.linalg.norm(shades, axis=1, keepdims=True) + 1e-6
-    found = []
-    for start in range(0, len(usable), block):
-        apart = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])
-        rows, columns = np.nonzero(apart <= radius)
-        for first, second in zip(rows + start, columns + start, strict=True):
-            if first < second and (alike := float(shades[first] @ shades[second])) >= least:
-                found.append((usable[first], usable[second], round(alike, 4)))
-    return found

@@ -1,7 +1,7 @@
 """What a check found, for people and for programs."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 from fulora.config import Json
@@ -30,24 +30,32 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """Everything a check has to say of a folder."""
+    """Everything a check has to say of a folder.
+
+    Attributes:
+        sets: the checks of the data sets in the folder, by name, where it holds several; the findings are then of what
+            they share.
+    """
 
     kind: str
     counts: dict[str, dict[str, int]]
     n_images: int
     n_patients: int
     findings: tuple[Finding, ...]
+    sets: Mapping[str, "Check"] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
-        """Whether nothing would leak or mislead."""
-        return all(found.severity == "note" for found in self.findings)
+        """Whether nothing would leak or mislead, in it and in all of its sets."""
+        here = all(found.severity == "note" for found in self.findings)
+        return here and all(check.clean for check in self.sets.values())
 
     def to_json(self) -> dict[str, Json]:
         """The same facts for programs."""
         return {
             "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,
             "counts": self.counts, "findings": [asdict(found) for found in self.findings],
+            **({"sets": {name: check.to_json() for name, check in self.sets.items()}} if self.sets else {}),
         }  # fmt: skip
 
 

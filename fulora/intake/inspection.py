@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
-from fulora.config import validated
+from fulora.config import ConfigError, validated
+from fulora.data.patient_numbers import different_patients
+from fulora.intake.across_sets import Inspected, check_across
 from fulora.intake.checks import check
-from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
+from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig, SourceKind
 from fulora.intake.findings import Check
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
+from fulora.intake.number_checks import number_findings
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs, read_source
 from fulora.intake.recognise import recognise
+from fulora.intake.sets import Sets, sets_in
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.intake.survey import survey
 from fulora.progress import track
@@ -43,26 +48,58 @@ def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateCon
 
 
 def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
-    """Everything that would leak or mislead in a folder.
+    """Everything that would leak or mislead in a folder; of one that holds several data sets, in each and across them.
 
     Args:
-        values: as for `curate_config`.
+        values: as for `curate_config`. Where there are several sets, each gets those that its kind knows.
 
     Raises:
         SourceError: a folder whose layout is not known.
+        ConfigError: a value that cannot be, or that no set knows.
     """
-    lists = lists_in(folder) if folder.is_dir() and not values else []
-    if lists and not any(path.is_dir() for path in folder.iterdir()):
-        return check_lists(lists)
-    config, root = curate_config(folder, values or {})
+    given = values or {}
+    sets = Sets((folder,)) if "kind" in given else sets_in(folder)
+    if sets.folders == (folder,):
+        return _inspected(folder, folder.name, given).check
+    known = [{} if _only_lists(path) else known_values(recognise(path)[0], given) for path in sets.folders]
+    unknown = given.keys() - set().union(*known)
+    if unknown:
+        raise ConfigError(f"{folder}: none of its data sets has a setting {', '.join(sorted(unknown))}")
+    names = [path.relative_to(folder).as_posix() for path in sets.folders]
+    each = [_inspected(*one) for one in zip(sets.folders, names, known, strict=True)]
+    return check_across(each, [path.relative_to(folder) for path in sets.others])
+
+
+def known_values(kind: SourceKind, values: Mapping[str, object]) -> dict[str, object]:
+    """Those of some values that curation or a kind of source has a setting for."""
+    kinds = {get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(get_args(AnySource)[0])}
+    fields = CurateConfig.model_fields.keys() | kinds[kind].model_fields.keys()
+    return {name: value for name, value in values.items() if name in fields}
+
+
+def _only_lists(folder: Path) -> bool:
+    """Whether a folder holds lists whose images are elsewhere."""
+    return folder.is_dir() and bool(lists_in(folder)) and not any(path.is_dir() for path in folder.iterdir())
+
+
+def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspected:
+    if not values and _only_lists(folder):
+        return Inspected(name, check_lists(lists_in(folder)), (), numbered=False)
+    config, root = curate_config(folder, values)
     source = config.sources[0]
+    path = root / source.folder if isinstance(source, FolderSourceConfig) else root
     told: list[str] = []
     images = list(read_source(source, _inputs(source, root), config.image_size_px, told.append))
     facts = list(survey(track(images, "images")))
-    path = root / source.folder if isinstance(source, FolderSourceConfig) else root
     beside = path / LISTS["lora"]
     more = listed_without_images(beside, path, told.append) if beside.is_file() else []
-    return check(source.kind, facts, told, more)
+    numbered = not (
+        config.same_numbers == "different_patients"
+        or getattr(source, "patients_unknown", False)
+        or different_patients(path)
+    )
+    found = number_findings(facts) if numbered else []
+    return Inspected(name, check(source.kind, facts, told, [*more, *found]), facts, numbered)
 
 
 def _inputs(source: AnySource, root: Path) -> Inputs:

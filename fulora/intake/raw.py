@@ -37,6 +37,7 @@ class RawImage:
         path, mask_path: the files behind it; None for phantoms.
         published: the split that the source itself puts it in; None where the source names none.
         caption: what the source says it shows; "" where it says nothing.
+        curated: whether it is of an image set of fulora's own, whose patients are in their splits.
     """
 
     name: str
@@ -53,6 +54,17 @@ class RawImage:
     mask_path: Path | None = None
     published: Split | None = None
     caption: str = ""
+    curated: bool = False
+
+    @property
+    def image_id(self) -> str:
+        """Its id in an image set."""
+        return f"{self.source}_{self.name}"
+
+    @property
+    def patient_key(self) -> str:
+        """`source/site/patient`, as in `Image.patient_key`."""
+        return f"{self.source}/{self.site}/{self.patient}"
 
 
 def within(folder: Path, name: str) -> Path:

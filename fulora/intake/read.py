@@ -1,6 +1,6 @@
 """Which reader a configured source has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,6 +12,7 @@ from fulora.intake.config import (
     AfricanPlanesConfig,
     AnySource,
     ClassFoldersConfig,
+    CurateConfig,
     DicomConfig,
     FetalPlanesConfig,
     FolderSourceConfig,
@@ -47,6 +48,22 @@ class Inputs:
     folder: Path | None = None
     split_file: Path | None = None
     key_file: Path | None = None
+
+
+Rows = Sequence[Sequence[RawImage]]
+"""The raw images of every source of a config, without their pixels."""
+
+
+def read_rows(config: CurateConfig, inputs: Sequence[Inputs], complain: Complain = refuse) -> list[list[RawImage]]:
+    """The raw images of every source; what cannot be used is told to `complain`.
+
+    Raises:
+        SourceError: a folder has not the source's layout.
+    """
+    return [
+        list(read_source(source, given, config.image_size_px, complain))
+        for source, given in zip(config.sources, inputs, strict=True)
+    ]
 
 
 def read_source(source: AnySource, inputs: Inputs, size_px: int, complain: Complain = refuse) -> Iterator[RawImage]:

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import imagehash
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pil
@@ -13,11 +11,10 @@ from PIL import UnidentifiedImageError
 from scipy import ndimage
 
 from fulora.biometry.ellipse import MeasurementError, measure_head
+from fulora.data.likeness import Likeness, likeness
 from fulora.data.manifest import pixel_digest
 from fulora.engine import threaded
 from fulora.intake.raw import RawImage, SourceError
-
-THUMBNAIL_PX = 32
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,7 @@ class Facts:
         error: why it cannot be used; the other facts are empty then.
         mode: pixel mode of the file as Pillow names it, or the file's ending where Pillow does not read it.
         digest: of the decoded pixels: equal for equal pictures, however they were encoded.
-        phash: 64-bit perceptual hash (DCT; ImageHash).
-        thumbnail: 32 x 32 gray.
+        likeness: what it is compared by with other pictures.
         lowest, highest: gray values.
     """
 
@@ -48,8 +44,7 @@ class Facts:
     width: int = 0
     height: int = 0
     digest: str = ""
-    phash: int = 0
-    thumbnail: UInt8[np.ndarray, "32 32"] | None = None
+    likeness: Likeness | None = None
     lowest: int = 0
     highest: int = 0
     mask: MaskFacts | None = None
@@ -57,7 +52,7 @@ class Facts:
     @property
     def patient(self) -> str:
         """`source/site/patient`."""
-        return f"{self.image.source}/{self.image.site}/{self.image.patient}"
+        return self.image.patient_key
 
 
 def survey(images: Iterable[RawImage]) -> Iterator[Facts]:
@@ -77,8 +72,7 @@ def _facts(image: RawImage) -> Facts:
         width=width,
         height=height,
         digest=pixel_digest(pixels),
-        phash=int(str(imagehash.phash(Pil.fromarray(pixels))), 16),
-        thumbnail=np.asarray(cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)),
+        likeness=likeness(pixels),
         lowest=int(pixels.min()),
         highest=int(pixels.max()),
         mask=None if mask is None else _mask_facts(image, mask),

@@ -66,7 +66,8 @@ def check(
 ) -> None:
     """Look for what would leak or mislead: exit code 1 when something is found.
 
-    Patients and pixels across splits, labels that disagree, unreadable and missing files, masks, pixel sizes.
+    Patients and pixels across splits, labels that disagree, unreadable and missing files, masks, pixel sizes. Of a
+    folder that holds several data sets each is checked, and what they share.
 
     Examples:
 
@@ -93,6 +94,8 @@ def _print(folder: Path, found: "Check") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    for name, one in found.sets.items():
+        _print(folder / name, one)
     console = Console(highlight=False)
     console.print(f"[bold]{folder}[/]: {found.kind}, {found.n_images} images of {found.n_patients} patients")
     table = Table("by", "value", "count", box=None, pad_edge=False, header_style="bold")

@@ -16,44 +16,49 @@ Outside = Sequence[Mapping[str, Source]]
 
 
 def readable(config: CurateConfig, inputs: Outside) -> None:
-    """Decode every image and mask of the sources once, before any stage of a study runs.
+    """Check patients by their rows, and decode every image and mask of the sources once, before any stage runs.
 
     Raises:
         SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
             source's.
+        SplitError, SameNumberError: a woman who would be in two splits, under one name or two (`patients_apart`).
     """
     from fulora.engine import threaded
-    from fulora.intake.config import PhantomsConfig
-    from fulora.intake.raw import RawImage, refuse
-    from fulora.intake.read import read_source
+    from fulora.intake.patient_checks import patients_apart
+    from fulora.intake.raw import RawImage
     from fulora.progress import track
 
     def decode(image: RawImage) -> None:
         image.load()
 
-    stop = config.unusable == "stop"
-    for source, given in zip(config.sources, _paths(inputs), strict=True):
-        if not isinstance(source, PhantomsConfig):
-            images = list(read_source(source, given, config.image_size_px, refuse if stop else lambda message: None))
-            for _ in threaded(decode, track(images if stop else [], "images checked")):
-                pass
+    people = patients_apart(config, _paths(inputs))
+    if config.unusable == "stop":
+        for _ in threaded(decode, track(people, "images checked")):
+            pass
 
 
-@stage(version=2, check=readable)
+@stage(version=3, check=readable)
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 
-    Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out.
+    Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out, and
+    which pictures of two patients are nearly the same.
     """
+    from fulora.data.patient_numbers import note_different_patients
     from fulora.intake.audit import Audit
     from fulora.intake.curation import Curation
     from fulora.intake.sources.imagefolder import AUDIT
-    from fulora.progress import track
+    from fulora.progress import note, track
 
     audit = Audit(out / AUDIT)
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
     audit.write(curation.left_out)
+    curation.near_duplicates.write(out / AUDIT)
+    for line in curation.near_duplicates.lines():
+        note(line)
+    if config.same_numbers == "different_patients":
+        note_different_patients(out)
     for number, (source, split) in enumerate(zip(config.sources, curation.splits, strict=True)):
         split.save(out / f"split-{number}-{source.kind}.json")
     return ImageSet(out, "")

@@ -27,6 +27,7 @@ def probe_clip(
 
     Raises:
         OverlapError: the CLIP or the head was fitted to a test image or patient.
+        SameNumberError: a test patient may have been trained on under another name.
     """
     from fulora.clip.embed import text_directions
     from fulora.clip.loading import load_clip
@@ -34,11 +35,13 @@ def probe_clip(
     from fulora.clip.probe import Embedded, linear_probe, tip_adapter
     from fulora.data.loaders import plane_indices
     from fulora.data.overlap import overlaps, refuse_trained_on
+    from fulora.data.patient_numbers import different_patients
 
     rows = tested_on.rows("test")
-    refuse_trained_on(clip.path, rows)
+    told_apart = different_patients(tested_on.path) or different_patients(images.path)
+    refuse_trained_on(clip.path, rows, told_apart=told_apart)
     training, held_out = images.rows("train"), images.rows("validation")
-    overlaps({"the head": [*training, *held_out]}, (), rows)
+    overlaps({"the head": [*training, *held_out]}, (), rows, ("the head",) if told_apart else ())
     train, seen = (Embedded(embeddings.of(found), plane_indices(found)) for found in (training, held_out))
     test = test_embeddings.of(rows)
     if config.head == "linear":

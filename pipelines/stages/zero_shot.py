@@ -21,14 +21,16 @@ def zero_shot(
 
     Raises:
         OverlapError: the CLIP was tuned on a test image or patient.
+        SameNumberError: a test patient may have been trained on under another name.
     """
     from fulora.clip.loading import load_clip
     from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
     from fulora.data.loaders import plane_indices
     from fulora.data.overlap import TRAINED_ON, refuse_trained_on
+    from fulora.data.patient_numbers import different_patients
 
     rows = images.rows("test")
-    refuse_trained_on(clip.path, rows)
+    refuse_trained_on(clip.path, rows, told_apart=different_patients(images.path))
     model, classes = load_clip(clip.path), config.prompts.classes(distractors=config.distractors)
     logits = prompt_logits(model, classes, embeddings.of(rows))
     about = f"prompts {config.prompts.name}, {len(classes)} classes"

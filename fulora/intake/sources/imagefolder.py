@@ -180,6 +180,7 @@ def _own(path: Path, mask: Path | None, row: Row, published: Split | None) -> Ra
         mask_path=mask,
         published=image.split,
         caption=image.caption,
+        curated=True,
     )
 
 

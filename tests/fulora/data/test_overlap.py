@@ -1,11 +1,13 @@
 """The leak gate: a training input that shares a patient or a picture with the test set is found and refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap, OverlapError, overlap, overlaps, refuse_trained_on, write_trained_on
+from fulora.data.patient_numbers import SameNumberError
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
@@ -62,3 +64,17 @@ def test_weights_remember_whom_they_were_fitted_to(tmp_path: Path) -> None:
     for leak in (image("c", "p8", "y3"), image("c", "p7", "y3"), image("c", "p6", "y2")):
         with pytest.raises(OverlapError, match=r"trained_on.json: \d images and \d patients of the test set were"):
             refuse_trained_on(tmp_path, [*TEST, leak])
+
+
+def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient(tmp_path: Path) -> None:
+    renamed = image("a", "p1", "y").model_copy(update={"site": "B"})
+    said = r"LoRA and the test:\n1 patient numbers stand under two names: p1 .*same_numbers: different_patients"
+    with pytest.raises(SameNumberError, match=re.compile(said, re.DOTALL)):
+        overlaps({"LoRA": [renamed]}, [], TEST)
+    assert overlaps({"LoRA": [renamed]}, [], TEST, told_apart=["LoRA"])[0].shared_patients == ()
+    published = [row.model_copy(update={"source": "african_planes"}) for row in (renamed, TEST[0])]
+    assert overlaps({"LoRA": published[:1]}, [], published[1:])[0].shared_patients == ()
+    write_trained_on(tmp_path, [renamed])
+    with pytest.raises(SameNumberError, match="trained_on.json and the test:\n1 patient numbers"):
+        refuse_trained_on(tmp_path, TEST)
+    refuse_trained_on(tmp_path, TEST, told_apart=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.config import ConfigError
-from fulora.intake.duplicates import near_pairs
+from fulora.data.likeness import near_pairs
 from fulora.intake.findings import Check
 from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.raw import SourceError
@@ -257,7 +257,9 @@ def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(data_root: Path)
     from fulora.intake.sources.psfhs import read_psfhs
 
     facts = list(survey(read_psfhs(data_root / "psfhs", 20)))[:60]
-    apart = {abs(int(facts[a].image.name) - int(facts[b].image.name)) for a, b, _ in near_pairs(facts)}
+    likenesses = [found.likeness for found in facts]
+    pairs = near_pairs(likenesses)
+    apart = {abs(int(facts[a].image.name) - int(facts[b].image.name)) for a, b, _ in pairs}
     assert 1 in apart
-    assert all(a < b and alike >= 0.95 for a, b, alike in near_pairs(facts))
-    assert near_pairs(facts) == near_pairs(facts, block=7)
+    assert all(a < b and alike >= 0.95 for a, b, alike in pairs)
+    assert pairs == near_pairs(likenesses, at_once=420)

@@ -1,0 +1,92 @@
+"""What the data sets of one folder share: pictures, patients, and patient numbers under other names."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fulora.data.likeness import near_pairs
+from fulora.data.patient_numbers import Name, lines, same_numbers
+from fulora.intake.duplicates import named
+from fulora.intake.findings import Check, Finding, finding
+from fulora.intake.number_checks import ADVICE, KIND, names_of
+from fulora.intake.survey import Facts
+
+
+class Inspected(NamedTuple):
+    """A set with what was found in it.
+
+    Attributes:
+        facts: of its images; nothing for a list without images.
+        numbered: whether its patients are told by numbers that may be those of another set.
+    """
+
+    name: str
+    check: Check
+    facts: Sequence[Facts]
+    numbered: bool
+
+
+def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
+    """The checks of several sets, and what the sets share.
+
+    Args:
+        others: folders in which no set was found.
+    """
+    good = [(one.name, found) for one in sets for found in one.facts if not found.error]
+    findings = (
+        *_pictures(good),
+        *_patients(good),
+        *_numbers(sets),
+        *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
+                 "not looked at",
+                 list(map(str, others))),
+    )  # fmt: skip
+    counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}
+    return Check(
+        f"{len(sets)} data sets",
+        counts,
+        sum(one.check.n_images for one in sets),
+        len({found.patient for _, found in good}),
+        findings,
+        {one.name: one.check for one in sets},
+    )
+
+
+def _pictures(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
+    by_digest: dict[str, dict[str, Facts]] = defaultdict(dict)
+    for name, found in good:
+        by_digest[found.digest].setdefault(name, found)
+    same = [
+        " = ".join(f"{name}/{named(found)}" for name, found in those.items())
+        for those in by_digest.values()
+        if len(those) > 1
+    ]
+    near = []
+    for one, other, alike in near_pairs([found.likeness for _, found in good]):
+        (name, found), (other_name, other_found) = good[one], good[other]
+        if name != other_name and found.digest != other_found.digest:
+            near.append(f"{name}/{named(found)} ~ {other_name}/{named(other_found)}, correlation {alike:.3f}")
+    return [
+        *finding("leak", "identical across sets", "pictures are in two sets, pixel for pixel: do not train on one and "
+                 "test on the other", same),
+        *finding("leak", "near duplicates across sets", "pairs in two sets show nearly the same picture", near),
+    ]  # fmt: skip
+
+
+def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
+    sets = defaultdict(set)
+    for name, found in good:
+        sets[found.patient].add(name)
+    shared = [f"{patient}: {' and '.join(sorted(names))}" for patient, names in sets.items() if len(names) > 1]
+    text = "patients are in two sets: do not train on one and test on the other"
+    return finding("leak", "patients in two sets", text, shared)
+
+
+def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
+    names = [names_of(one.facts) if one.numbered else {} for one in sets]
+    pairs: set[tuple[Name, Name]] = set()
+    for place, later in enumerate(names):
+        for earlier in names[:place]:
+            pairs |= set(same_numbers(earlier, later))
+    return finding("misleading", KIND, ADVICE, lines(sorted(pairs)))

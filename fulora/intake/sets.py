@@ -1,0 +1,55 @@
+"""Which data sets a folder holds: itself one, or several in its folders."""
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from fulora.intake.config import SourceKind
+from fulora.intake.list_checks import lists_in
+from fulora.intake.recognise import SHOWS, recognise
+
+LISTED: tuple[SourceKind, ...] = ("imagefolder", "fetal_planes", "lora_planes", "african_planes", "hc18", "psfhs")
+"""Layouts that lists or folders of their own tell for certain; the others are told by names or single files."""
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The data sets of a folder.
+
+    Attributes:
+        folders: those that hold one each.
+        others: folders in which none was found, and links to folders, which are not followed.
+    """
+
+    folders: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+
+
+def sets_in(folder: Path) -> Sets:
+    """The data sets of a folder: itself alone, where it has a layout of its own, or those in its folders.
+
+    Raises:
+        SourceError: no such folder, or neither it nor a folder in it has a layout that is known.
+    """
+    found = _sets(folder, DEPTH) if folder.is_dir() else Sets(())
+    if found.folders and (len(found.folders) > 1 or found.others):
+        return found
+    if not found.folders:
+        recognise(folder)
+    return Sets((folder,))
+
+
+def _sets(folder: Path, depth: int) -> Sets:
+    alone = Sets((folder,))
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    inside = [path for path in inside if not path.name.startswith(".") and path.name.lower() != "__macosx"]
+    if any(SHOWS[kind](folder) for kind in LISTED) or (lists_in(folder) and not inside):
+        return alone
+    below = {path: Sets(()) if path.is_symlink() else _sets(path, depth - 1) for path in inside} if depth else {}
+    found = Sets(
+        tuple(chain.from_iterable(sets.folders for sets in below.values())),
+        tuple(chain.from_iterable(sets.others if sets.folders else (path,) for path, sets in below.items())),
+    )
+    listed = any(SHOWS[kind](path) for path in found.folders for kind in LISTED)
+    return alone if not listed and any(shows(folder) for shows in SHOWS.values()) else found
