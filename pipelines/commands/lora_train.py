@@ -1,5 +1,6 @@
 """`fulora lora train`: a LoRA from a folder of images and a backbone, without a study around it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,7 @@ from pipelines.commands.lora_publish import CARD, METRICS
 
 if TYPE_CHECKING:
     from fulora.data.manifest import ImageSet
+    from fulora.diffusion.architectures import Pipeline
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.examples import Material
 
@@ -70,15 +72,23 @@ def train(
     progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")
-    material = read_material(_image_set(images, of_images, work), *others)
     name, digest, source = _backbone(backbone, revision, work)
+
+    def load() -> "Pipeline":
+        return load_backbone(source, revision=revision, architecture=architecture)
+
+    pipe = None if (out / FILE).is_file() and not dry_run else load()  # before curating: it may not be there
+    notes = _checked(images, of_images, cfg, pipe)
+    material = read_material(_image_set(images, of_images, work), *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
-    pipe = load_backbone(source, revision=revision, architecture=architecture)
+    pipe = pipe or load()
     if dry_run:
-        print("\n".join(plan(cfg, pipe, material).lines()))
+        print("\n".join([*plan(cfg, pipe, material).lines(), *notes]))
         return
+    for line in notes if first else ():
+        progress.note(line)
     step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     if first:
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
@@ -176,21 +186,54 @@ def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, di
     return validated(LoraConfig, values, where=config or "settings"), of_images
 
 
+def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
+    """The folder as an image set of fulora's own; None where it has to be curated first."""
+    from fulora.data.manifest import METADATA, ImageSet, ManifestError
+
+    if settings or not (folder / "train" / METADATA).is_file():
+        return None
+    found = ImageSet(folder, "")
+    try:
+        next(found.iter_rows("train"), None)
+    except ManifestError:  # somebody else's imagefolder
+        return None
+    return found
+
+
+def _checked(folder: Path, settings: dict[str, object], cfg: "LoraConfig", pipe: "Pipeline | None") -> list[str]:
+    """What the reader should know of the images and the backbone before anything is curated, a line each.
+
+    Raises:
+        ConfigError: all that would stop the training: names that fit no pattern, unknown classes, sizes.
+    """
+    from fulora.intake.inspection import curate_config
+    from pipelines.checks.backbones import made_of
+    from pipelines.checks.findings import Findings
+    from pipelines.checks.images import Sources
+    from pipelines.checks.sizes import check_lora_sizes
+
+    made = None if pipe is None else made_of(pipe)
+    found, own = Findings(), _own_set(folder, settings)
+    if own is not None:
+        rows = [*own.rows("train"), *own.rows("validation")]
+        sizes = Counter((row.width, row.height) for row in rows)
+    else:
+        curating, root = curate_config(folder, {"fit": "native", **settings})
+        sizes = Sources(found, root).expect("images", curating).sizes("train", "validation")
+    check_lora_sizes(found, "", "images", cfg, sizes, made)
+    found.stop(str(folder))
+    return found.note_lines()
+
+
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
     """The folder, if it is an image set, or else the one that curating it gives."""
-    from fulora.data.manifest import METADATA, ImageSet, ManifestError
     from fulora.engine import InProcess
     from fulora.intake.inspection import curate_config
     from fulora.workspace import Workspace
     from pipelines.sources import curated
 
-    if (folder / "train" / METADATA).is_file() and not settings:
-        found = ImageSet(folder, "")
-        try:
-            next(found.iter_rows("train"), None)
-            return found
-        except ManifestError:  # somebody else's imagefolder
-            pass
+    if (own := _own_set(folder, settings)) is not None:
+        return own
     curating, root = curate_config(folder, {"fit": "native", **settings})
     found = curated(curating, root, Workspace(work, InProcess()))
     progress.note(f"curated: {found.path}")
