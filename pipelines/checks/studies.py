@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.class_counts import ClassCounts
-from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.config import GenerateConfig, LoraConfig
 from pipelines.assessment import AssessmentStudyConfig
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.checks.backbones import Made, check_backbone
@@ -65,7 +65,7 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
     if cfg.prior is not None:
         check_drawn_size(found, "prior", cfg.prior, made)
     _classes(found, sources, cfg, planes, others)
-    _asked_for(found, cfg, lora_at, shown)
+    _asked_for(found, cfg.generate, lora_at, shown)
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training})
     if cfg.segmentation is not None:
@@ -106,10 +106,10 @@ def _counts(planes: ExpectedSet, others: Mapping[str, ExpectedSet]) -> ClassCoun
     return ClassCounts(training, planes.counts("test"))
 
 
-def _asked_for(found: Findings, cfg: FuLoraConfig, lora_at: str, shown: ExpectedSet) -> None:
+def _asked_for(found: Findings, cfg: GenerateConfig, lora_at: str, shown: ExpectedSet) -> None:
     """Classes that a LoRA is asked for and never saw."""
     counts = shown.counts("train")
-    unknown = [plane for plane in cfg.generate.planes if not counts[plane]]
+    unknown = [plane for plane in cfg.planes if not counts[plane]]
     if shown.complete and unknown:
         found.note("generate.planes", f"the LoRA is asked for {', '.join(unknown)}, of which {lora_at} has no training "
                    "image")  # fmt: skip
@@ -141,6 +141,7 @@ def _assessment(found: Findings, sources: Sources, cfg: AssessmentStudyConfig, w
     sources.read("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
     for name, lora in cfg.loras.items():
         _lora(found, f"loras.{name}", "images", lora, images, made)
+    _asked_for(found, cfg.generate, "images", images)
     check_drawn_size(found, "generate", cfg.generate, made)
 
 

@@ -11,12 +11,17 @@ from pipelines.backbones import ASSETS
 from pipelines.commands.lora_publish import CARD, METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fulora.data.labels import Split
     from fulora.data.manifest import ImageSet
     from fulora.diffusion.architectures import Pipeline
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.examples import Material
 
 DEMO = "demo"
+HELD: "tuple[Split, ...]" = ("train", "validation")
+"""The splits whose images are encoded: trained on, and looked at while training."""
 
 
 def train(
@@ -77,8 +82,8 @@ def train(
     def load() -> "Pipeline":
         return load_backbone(source, revision=revision, architecture=architecture)
 
-    pipe = None if (out / FILE).is_file() and not dry_run else load()  # before curating: it may not be there
-    notes = _checked(images, of_images, cfg, pipe)
+    finished = (out / FILE).is_file() and not dry_run
+    pipe, notes = _checked(images, of_images, cfg, None if finished else load)
     material = read_material(_image_set(images, of_images, work), *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
@@ -200,29 +205,37 @@ def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     return found
 
 
-def _checked(folder: Path, settings: dict[str, object], cfg: "LoraConfig", pipe: "Pipeline | None") -> list[str]:
-    """What the reader should know of the images and the backbone before anything is curated, a line each.
+def _checked(
+    folder: Path, settings: dict[str, object], cfg: "LoraConfig", load: "Callable[[], Pipeline] | None"
+) -> "tuple[Pipeline | None, list[str]]":
+    """The backbone, and what the reader should know of it and the images, before anything is curated.
+
+    Args:
+        load: loads the backbone; None where it is not needed yet.
 
     Raises:
-        ConfigError: all that would stop the training: names that fit no pattern, unknown classes, sizes.
+        ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
     """
+    from fulora.diffusion.backbone import BackboneError
     from fulora.intake.inspection import curate_config
     from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
     from pipelines.checks.sizes import check_lora_sizes
 
-    made = None if pipe is None else made_of(pipe)
-    found, own = Findings(), _own_set(folder, settings)
+    found, own, pipe = Findings(), _own_set(folder, settings), None
     if own is not None:
-        rows = [*own.rows("train"), *own.rows("validation")]
-        sizes = Counter((row.width, row.height) for row in rows)
+        sizes = Counter((row.width, row.height) for split in HELD for row in own.rows(split))
     else:
         curating, root = curate_config(folder, {"fit": "native", **settings})
-        sizes = Sources(found, root).expect("images", curating).sizes("train", "validation")
-    check_lora_sizes(found, "", "images", cfg, sizes, made)
+        sizes = Sources(found, root).expect("images", curating).sizes(*HELD)
+    try:
+        pipe = load() if load else None
+    except BackboneError as error:
+        found.problem("--backbone", str(error))
+    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else made_of(pipe))
     found.stop(str(folder))
-    return found.note_lines()
+    return pipe, found.note_lines()
 
 
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
