@@ -28,7 +28,7 @@ def check_lora_sizes(
         way = "curate them to one size" if cfg.mask_channel else f"set {key}sizes=buckets, or curate them to one size"
         found.problem(
             f"{key}sizes",
-            f"the images of {images_at} have {len(sizes)} sizes, {_named(sizes)}, and sizes=fixed trains on one: {way} "
+            f"{images_at} has images of {len(sizes)} sizes, {_named(sizes)}, and sizes=fixed trains on one: {way} "
             f"with {images_at}.fit=letterbox or crop",
         )
         return

@@ -126,6 +126,39 @@ def test_a_study_that_is_run_from_python_stops_after_curating(tmp_path: Path) ->
     assert {folder.name.split("-")[0] for folder in tmp_path.glob("[a-z]*")} == {"curate"}
 
 
+MINIATURE = """
+base: demo
+planes:
+  sources:
+    - {kind: phantoms, role: train, sites: [A], per_plane: 4, seed: 11}
+    - {kind: phantoms, role: validation, sites: [A], per_plane: 4, first_patient: 1000, seed: 11}
+    - {kind: phantoms, role: test, sites: [B, C], planes: [abdomen, brain, femur, other], per_plane: 4, seed: 12}
+lora: {rank: 2, alpha: 2, steps: 2, batch_size: 2}
+generate: {per_class: 5, steps: 2, batch_size: 5}
+mix: {ratio: 1.0, filters: [blank]}
+assess: {pairs: 4, draws: 100}
+classifier: {architecture: mobilenet_v2, image_size_px: 32, steps: 2, batch_size: 4, evaluate_every: 2}
+classifier_seeds: [0]
+score: {draws: 100, permutations: 100}
+segmentation: null
+"""
+
+
+@pytest.mark.slow
+def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(MINIATURE)
+    stopped = fulora("run", tmp_path / "mine.yaml", "--work", tmp_path / "work")
+    assert "no image of the class 'thorax' and training (planes) has 4" in stopped.stderr
+    assert not (tmp_path / "work").exists()
+    done = fulora("run", tmp_path / "mine.yaml", "accept_missing_classes=[thorax]", "--work", tmp_path / "work", "-q")
+    assert done.returncode == 0, done.stderr
+    page = Path(done.stdout.strip()).read_text(encoding="utf-8")
+    warning = page.split('<div class="warning" role="alert">')[1].split("</div>")[0]
+    assert warning.count("<p>") == 1
+    assert "The test set has no image of the class &#39;thorax&#39; and training (planes) has 4: no score" in warning
+    assert page.index('class="warning"') < page.index('class="headline"')
+
+
 def test_the_shipped_studies_of_phantoms_have_nothing_to_say(tmp_path: Path) -> None:
     for name in ("smoke", "demo", "known_shift", "pretrain_demo"):
         found = check_study(configs.load(name)[1], tmp_path)
@@ -169,7 +202,7 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         f"planes.sources.0, planes.sources.1: 1 rows, files or folders cannot be used (correct them, or unusable="
         f"leave_out leaves them out and lists them): {data}/train/torax: unknown plane",
         "planes.sources.1.patient_pattern: 'Pat(\\\\d+)' finds a patient in 0 of 41 names, and none in abdomen/Patient",
-        "lora.sizes: the images of planes have 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
+        "lora.sizes: planes has images of 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
         "lora.sizes=buckets",
         f"backbone.clip: {tmp_path}/clip is not there. Place open_clip_config.json",
         f"backbone.diffusion: {tmp_path}/sd: model_index.json, unet, vae, text_encoder, tokenizer, scheduler is not "
