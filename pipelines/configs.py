@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fulora.config import Config, ConfigError, overridden, read_yaml, validated
 from fulora.stage import Artifact
 from fulora.workspace import Workspace
-from pipelines import assessment, curation, fu_lora, lora_training, pretraining, segmentation
+from pipelines import assessment, curation, fu_lora, fu_lora_config, lora_training, pretraining, segmentation
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,7 @@ class Study(NamedTuple):
 
 
 STUDIES = {
-    "fu_lora": Study(fu_lora.FuLoraConfig, fu_lora.run),
+    "fu_lora": Study(fu_lora_config.FuLoraConfig, fu_lora.run),
     "segmentation": Study(segmentation.SegmentationStudyConfig, segmentation.run),
     "assessment": Study(assessment.AssessmentStudyConfig, assessment.run),
     "lora_training": Study(lora_training.LoraTrainingConfig, lora_training.run),

@@ -124,16 +124,21 @@ def added_counts(real: Iterable[Image], config: MixConfig) -> dict[Plane, int]:
 
     Without real images as many are added as there would be in all with them.
     """
+    return added_to(Counter(row.plane for row in real if row.split == "train"), config)
+
+
+def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
+    """`added_counts` for numbers of real training images of each plane."""
     if config.arm == "none":
         return {}
-    have = Counter(row.plane for row in real if row.split == "train")
     instead = int(config.real == "none")
-    added = {plane: round((config.ratio_of(plane) + instead) * have[plane]) for plane in PLANES}
+    real = {plane: have.get(plane, 0) for plane in PLANES}
+    added = {plane: round((config.ratio_of(plane) + instead) * real[plane]) for plane in PLANES}
     if config.cap is not None:
         added = {plane: min(count, config.cap) for plane, count in added.items()}
     if config.prior == "uniform":
-        most = max((0 if instead else have[plane]) + added[plane] for plane in PLANES)
-        added = {plane: most - (0 if instead else have[plane]) for plane in PLANES}
+        most = max((0 if instead else real[plane]) + added[plane] for plane in PLANES)
+        added = {plane: most - (0 if instead else real[plane]) for plane in PLANES}
     return added
 
 

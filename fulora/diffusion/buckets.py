@@ -3,15 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Int, UInt8
-from torch import Tensor
 
-from fulora.diffusion.lora import LoraError
-from fulora.training import batch_indices, generator
+if TYPE_CHECKING:  # the sizes alone are asked for where torch is not wanted
+    from torch import Tensor
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -43,6 +42,8 @@ def bucket_of(width: int, height: int, *, resolution_px: int, step_px: int, upsc
     else:
         bucket = _cropped((width, height), step_px)
     if min(bucket.size) < step_px:
+        from fulora.diffusion.lora import LoraError
+
         raise LoraError(
             f"an image of {width}x{height} pixels becomes {bucket.resized[0]}x{bucket.resized[1]}, less than one "
             f"bucket_step_px={step_px} on a side: leave it out, lower bucket_step_px, or set bucket_upscale"
@@ -108,7 +109,7 @@ def fit_to_bucket(picture: UInt8[np.ndarray, "_ _"], bucket: Bucket) -> UInt8[np
     return picture[top : top + bucket.size[1], left : left + bucket.size[0]]
 
 
-def draw_places(sizes_by_image: Sequence[Size], batch_size: int, step: int, seed: int) -> Int[Tensor, " b"]:
+def draw_places(sizes_by_image: Sequence[Size], batch_size: int, step: int, seed: int) -> 'Int[Tensor, " b"]':
     """The images of training step `step` (from 0): a full batch of one size.
 
     In every cycle of as many steps as there are images, each image's place in a random order gives one step to the
@@ -119,6 +120,10 @@ def draw_places(sizes_by_image: Sequence[Size], batch_size: int, step: int, seed
     Args:
         sizes_by_image: each image's `Bucket.size`.
     """
+    import torch
+
+    from fulora.training import batch_indices, generator
+
     count = len(sizes_by_image)
     if len(set(sizes_by_image)) == 1:
         return batch_indices(count, batch_size, step, seed, "lora", "order")

@@ -23,6 +23,9 @@ CLUTTER = ("thumbs.db", "desktop.ini", "__macosx", "license", "readme")
 MAX_NAME = 180
 """Bytes: an image set makes its ids of these, and ids have at most 200 characters."""
 
+NO_PATIENT = "finds no patient in the name"
+"""What a message says of a name that a patient pattern does not match."""
+
 PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in get_args(Plane)}
 
 
@@ -160,7 +163,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
 def _group(pattern: re.Pattern[str], name: str) -> str:
     match = pattern.search(name)
     if not match or not match[1]:
-        raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds no patient in the name")
+        raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} {NO_PATIENT}")
     return str(match[1])
 
 

@@ -81,6 +81,7 @@ def write_report(
     sections: Sequence[Section],
     provenance: Sequence[ProvenanceRow],
     cards: Sequence[Card] = (),
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write `report.html`, `report.md`, `tables/*.csv` and `figures/*.png` under `out`. The same input, the same bytes.
 
@@ -89,6 +90,7 @@ def write_report(
     Args:
         summary: what was found, in short sentences; the first is the headline.
         cards: key numbers, shown under the summary.
+        warnings: what limits every number of the page, shown in red above the summary.
 
     Raises:
         PageError: something is missing, empty, or stands twice.
@@ -107,6 +109,7 @@ def write_report(
         text = template.render(
             title=title,
             summary=summary,
+            warnings=warnings,
             cards=cards,
             sections=sections,
             provenance=provenance,

@@ -1,7 +1,6 @@
 """`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,11 +14,8 @@ from pipelines.commands.generate_processes import run_processes
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
     from fulora.diffusion.ingredients import Ingredients, LoraSource
-    from fulora.diffusion.job import Job
 
 DEMO = "demo"
-RECORD_BYTES = 5000
-"""What the record of a picture takes, in its file and in the manifest."""
 
 
 def generate(
@@ -100,7 +96,9 @@ def generate(
     if engine == "local":
         pick_device(job.cfg.device)
     if dry_run:
-        print("\n".join(_plan(job, part)))
+        from pipelines.commands.generate_plan import plan_lines
+
+        print("\n".join(plan_lines(job, part)))
         return
     every = shards_of(job.cfg)
     if processes > 1:
@@ -268,28 +266,3 @@ def _clip_skip(lora: Path) -> int | None:
 
     said = str(settings_in(read_lora(lora).metadata).get("clip_skip"))
     return int(said) if said.isdecimal() and int(said) > 0 else None
-
-
-def _plan(job: "Job", part: tuple[int, int]) -> list[str]:
-    """What a run would do and take."""
-    from fulora.diffusion.job import check_folder
-    from fulora.diffusion.painter import check_size
-    from fulora.diffusion.shards import part_of, shards_of
-
-    check_folder(job)
-    check_size(job.ingredients.load(), job.cfg)
-    cfg, every = job.cfg, shards_of(job.cfg)
-    chosen = part_of(every, part)
-    there = sum(shard.is_complete(job.out) for shard in chosen)
-    images, (width, height) = sum(map(len, chosen)), cfg.size
-    pixels = width * height * (3 if cfg.colour == "rgb" else 1)
-    calls = sum(-(-len(shard) // cfg.batch_size) for shard in chosen) * cfg.steps
-    disk = shutil.disk_usage(next(folder for folder in (job.out, *job.out.parents) if folder.exists())).free
-    return [
-        f"images      {images}, {cfg.per_class} of each of {', '.join(cfg.planes)}, {width}x{height} px, {cfg.colour}",
-        f"shards      {len(chosen)} of {len(every)}, of {cfg.batch_size * cfg.shard_batches} images; {there} are there",
-        f"weights     {job.ingredients.used.name}" + "".join(f" + {x.used.name}" for x in job.ingredients.loras),
-        f"sampling    {', '.join(cfg.samplers)}, {cfg.steps} steps, guidance {cfg.guidance_scale:g}, seed {cfg.seed}",
-        f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each",
-        f"disk        {images * (pixels * 0.6 + RECORD_BYTES) / 1e9:.2f} GB at most, of {disk / 1e9:.0f} GB free",
-    ]

@@ -1,5 +1,6 @@
 """`fulora lora train`: a LoRA from a folder of images and a backbone, without a study around it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,11 +12,17 @@ from pipelines.commands.lora_publish import CARD, METRICS
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fulora.data.labels import Split
     from fulora.data.manifest import ImageSet
+    from fulora.diffusion.architectures import Pipeline
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.examples import Material
 
 DEMO = "demo"
+HELD: "tuple[Split, ...]" = ("train", "validation")
+"""The splits whose images are encoded: trained on, and looked at while training."""
 
 
 def train(
@@ -72,15 +79,23 @@ def train(
     progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")
-    material = read_material(_image_set(images, of_images, work), *others)
     name, digest, source = _backbone(backbone, revision, work)
+
+    def load() -> "Pipeline":
+        return load_backbone(source, revision=revision, architecture=architecture)
+
+    finished = (out / FILE).is_file() and not dry_run
+    pipe, notes = _checked(images, of_images, cfg, None if finished else load)
+    material = read_material(_image_set(images, of_images, work), *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
-    pipe = load_backbone(source, revision=revision, architecture=architecture)
+    pipe = pipe or load()
     if dry_run:
-        print("\n".join(plan(cfg, pipe, material).lines()))
+        print("\n".join([*plan(cfg, pipe, material).lines(), *notes]))
         return
+    for line in notes if first else ():
+        progress.note(line)
     step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
     if first:
         write_list(out)
@@ -184,21 +199,62 @@ def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, di
     return validated(LoraConfig, values, where=config or "settings"), of_images
 
 
+def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
+    """The folder as an image set of fulora's own; None where it has to be curated first."""
+    from fulora.data.manifest import METADATA, ImageSet, ManifestError
+
+    if settings or not (folder / "train" / METADATA).is_file():
+        return None
+    found = ImageSet(folder, "")
+    try:
+        next(found.iter_rows("train"), None)
+    except ManifestError:  # somebody else's imagefolder
+        return None
+    return found
+
+
+def _checked(
+    folder: Path, settings: dict[str, object], cfg: "LoraConfig", load: "Callable[[], Pipeline] | None"
+) -> "tuple[Pipeline | None, list[str]]":
+    """The backbone, and what the reader should know of it and the images, before anything is curated.
+
+    Args:
+        load: loads the backbone; None where it is not needed yet.
+
+    Raises:
+        ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
+    """
+    from fulora.diffusion.backbone import BackboneError
+    from fulora.intake.inspection import curate_config
+    from pipelines.checks.backbones import made_of
+    from pipelines.checks.findings import Findings
+    from pipelines.checks.images import Sources
+    from pipelines.checks.sizes import check_lora_sizes
+
+    found, own, pipe = Findings(), _own_set(folder, settings), None
+    if own is not None:
+        sizes = Counter((row.width, row.height) for split in HELD for row in own.rows(split))
+    else:
+        curating, root = curate_config(folder, {"fit": "native", **settings})
+        sizes = Sources(found, root).expect("images", curating).sizes(*HELD)
+    try:
+        pipe = load() if load else None
+    except BackboneError as error:
+        found.problem("--backbone", str(error))
+    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else made_of(pipe))
+    found.stop(str(folder))
+    return pipe, found.note_lines()
+
+
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
     """The folder, if it is an image set, or else the one that curating it gives."""
-    from fulora.data.manifest import METADATA, ImageSet, ManifestError
     from fulora.engine import InProcess
     from fulora.intake.inspection import curate_config
     from fulora.workspace import Workspace
     from pipelines.sources import curated
 
-    if (folder / "train" / METADATA).is_file() and not settings:
-        found = ImageSet(folder, "")
-        try:
-            next(found.iter_rows("train"), None)
-            return found
-        except ManifestError:  # somebody else's imagefolder
-            pass
+    if (own := _own_set(folder, settings)) is not None:
+        return own
     curating, root = curate_config(folder, {"fit": "native", **settings})
     found = curated(curating, root, Workspace(work, InProcess(), command=typed()))
     progress.note(f"curated: {found.path}")

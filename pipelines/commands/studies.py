@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from fulora.engine import InProcess
 from fulora.workspace import Step, Workspace
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 from pipelines.commands.verify import typed
+
+if TYPE_CHECKING:
+    from fulora.config import Config
 
 ConfigName = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
@@ -62,14 +65,18 @@ def run(
 
     study, values = load(config, overrides or [])
     progress.show(not (quiet or as_json))
+    notes = _checked(config, values, work)
     plan = Workspace(work, InProcess(), plan=True)
     study.run(values, plan)
     plan.checked()
     if dry_run:
         from pipelines.commands.dry_run import say_what_it_takes
 
+        print("\n".join(notes), end="\n" * bool(notes))
         say_what_it_takes(study, values, plan)
         return
+    for note in notes:
+        progress.note(note)
     total, started = len(plan.steps), time.monotonic()
     done = 0
 
@@ -91,6 +98,19 @@ def run(
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
 
 
+def _checked(config: str, values: "Config", work: Path) -> list[str]:
+    """What the reader should know of a study before it runs, a line each.
+
+    Raises:
+        ConfigError: all problems that can be known before anything is curated.
+    """
+    from pipelines.checks.studies import check_study
+
+    found = check_study(values, work)
+    found.stop(config)
+    return found.note_lines()
+
+
 def _told(step: Step, seconds: float) -> dict[str, str | float | bool]:
     return {
         "stage": step.call.stage.name,
@@ -108,7 +128,7 @@ def status(
     work: Work = Path("work"),
     as_json: AsJson = False,
 ) -> None:
-    """What `run` would do: the state and folder of every stage, without running any.
+    """What `run` would do: the state and folder of every stage, without running any; and what would stop it.
 
     Example:
 
@@ -119,9 +139,12 @@ def status(
     from pipelines.configs import load
 
     study, values = load(config, overrides or [])
+    notes = _checked(config, values, work)
     plan = Workspace(work, InProcess(), plan=True)
     study.run(values, plan)
     if as_json:
+        for line in notes:
+            progress.note(line)
         for step in plan.steps:
             print(json.dumps(_told(step, 0.0) | {"note": step.note}))
         return
@@ -134,3 +157,5 @@ def status(
         )  # fmt: skip
     ready = sum(step.state == "ready" for step in plan.steps)
     console.print(f"{ready} of {len(plan.steps)} stages ready", highlight=False)
+    for line in notes:
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

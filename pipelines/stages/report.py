@@ -20,11 +20,12 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=5)
+@stage(version=6)
 def report(
     out: Path,
     config: ReportConfig,
     real: ImageSet,
+    training: Mapping[str, ImageSet],
     synthetic: Mapping[str, ImageSet],
     assessments: Mapping[str, Assessment],
     trained_on: ImageSet,
@@ -41,6 +42,7 @@ def report(
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
     Args:
+        training: the sets of real images that classifiers are trained on, by name.
         assessments: of each synthetic set.
         trained_on: whose training split trained the LoRA.
         scores: `generation`, `classification` and, with heads, `segmentation`.
@@ -48,6 +50,7 @@ def report(
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
+    from fulora.data.class_counts import class_counts
     from fulora.report import sections
     from fulora.report.assessment import assessment_sections
     from fulora.report.classification import classification_section
@@ -73,6 +76,7 @@ def report(
     write_report(
         out,
         title=config.title,
+        warnings=class_counts(training, real).sentences(),
         summary=[*sections.headline(everything), config.about],
         sections=parts,
         provenance=sections.provenance(used),

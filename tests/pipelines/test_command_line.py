@@ -126,11 +126,15 @@ def test_an_override_that_is_none(override: str, message: str, tmp_path: Path) -
     assert not (tmp_path / "work").exists()
 
 
-def test_a_missing_folder_says_how_to_set_it(tmp_path: Path) -> None:
-    for command in ("run", "status"):
-        message = refused(fulora(command, "real_small", "data_root=/nonexistent", "--work", tmp_path / "work"))
-        assert "/nonexistent/fetal_planes_lora is not there. Set data_root=FOLDER" in message
-        assert message.count("\n") == 1
+def test_missing_folders_are_all_named_and_how_to_set_them(tmp_path: Path) -> None:
+    for command in (["run"], ["run", "--dry-run"], ["status"]):
+        message = refused(fulora(*command, "real_small", "data_root=/nonexistent", "--work", tmp_path / "work"))
+        assert (
+            "planes.sources.0.folder, backbone.images.sources.0.folder: /nonexistent/fetal_planes_lora is not there. "
+            "Set data_root=FOLDER"
+        ) in message
+        for name in ("african/african_train", "hc18", "psfhs", "weights/mobilenet_v2_imagenet_folded.npz"):
+            assert message.count(f"/nonexistent/{name} is not there") == 1 + ("weights" in name)
     assert not (tmp_path / "work").exists()
 
 

@@ -133,6 +133,12 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(tmp_path: Path, six: Pat
     assert stamps(six) == before
 
 
+def test_a_dry_run_tells_a_size_that_the_backbone_was_not_made_for(tmp_path: Path, six: Path) -> None:
+    large = called(*SIX, "--out", tmp_path / "large", "--size", "128x64", "--dry-run").stdout
+    assert "note: image_size_px: 128x64 px, and the backbone was made for 64x64 px" in large
+    assert "note:" not in called(*SIX, "--out", six, "--dry-run").stdout
+
+
 def test_a_size_planes_and_prompts(tmp_path: Path) -> None:
     planes = ("--plane", "femur", "--plane", "brain", "--plane", "femur")
     settings = ("--count", "1", "--size", "96x64", *QUICK, "prompts.brain=a head")

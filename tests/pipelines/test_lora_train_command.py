@@ -116,6 +116,34 @@ def test_a_finished_lora_is_told_without_its_backbone(
     assert len(loaded) == 1
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_what_would_stop_a_training_is_told_before_anything_is_curated(dry_run: list[str], tmp_path: Path) -> None:
+    for place, size in enumerate([(64, 64), (64, 64), (64, 48)]):
+        folder = tmp_path / "mine" / ("brain" if place else "brian")
+        folder.mkdir(parents=True, exist_ok=True)
+        Pil.new("L", size, 50 + place).save(folder / f"P{place}.png")
+    Pil.new("L", (64, 64), 9).save(tmp_path / "mine" / "brain" / "nobody.png")
+    names = ["images.kind=class_folders", "images.patient_pattern=P(\\d)"]
+    command = ["lora", "train", "mine", *SETTINGS, *names, "--backbone", "gone", "--out", "lora", *dry_run]
+    message = run(tmp_path, *command, expect=2).stderr
+    assert "mine: 4 problems, found before anything runs" in message
+    assert "images.sources.0.patient_pattern: 'P(\\\\d)' finds a patient in 2 of 3 names" in message
+    assert "mine/brian: unknown plane; its folder is named like one of abdomen" in message
+    assert "--backbone: gone: there is no such folder or file" in message
+    assert "sizes: images has images of 2 sizes, 64x64 (2), 64x48 (1), and sizes=fixed trains on one" in message
+    assert not list((tmp_path / "work").glob("*/"))
+    assert not (tmp_path / "lora").exists()
+
+
+def test_sizes_that_the_backbone_was_not_made_for_are_told(images: Path, tmp_path: Path) -> None:
+    plain = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--dry-run")
+    assert "note:" not in plain.stdout
+    buckets = ["sizes=buckets", "resolution_px=512", "bucket_step_px=16"]
+    found = run(tmp_path, "lora", "train", str(images), *SETTINGS, *buckets, "--dry-run")
+    said = "note: resolution_px: buckets of about 512x512 px, and the backbone was made for 64x64 px"
+    assert found.stdout.splitlines()[-1].startswith(said)
+
+
 MADE = {"curate", "check_leaks"}
 
 

@@ -162,3 +162,30 @@ def test_what_cannot_be_written_is_named(tmp_path, changed, message):
 def test_all_errors_are_told_at_once(tmp_path):
     with pytest.raises(PageError, match=r"(?s)no title.*no summary"):
         written(tmp_path, title="", summary=())
+
+
+WARNINGS = ["No image of the class 'thorax' among 24.", ATTACK]
+
+
+def test_warnings_stand_in_red_above_the_summary(tmp_path):
+    walk = walked(written(tmp_path, warnings=WARNINGS))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert walk.text.count("No image of the class 'thorax' among 24.") == 1
+    assert page.index('<div class="warning" role="alert">') < page.index('<div class="verdict">')
+    assert ("script", {}) not in walk.seen
+    rule = next(line for line in page.splitlines() if line.startswith(".warning {"))
+    assert "color: var(--alarm)" in rule
+    reds = [part.split(":")[1].split(";")[0].strip() for part in page.split("--alarm")[1:] if part.startswith(":")]
+    assert len(reds) == 3
+    for red in reds:  # light, dark and printed
+        channels = [int(red[place : place + 2], 16) for place in (1, 3, 5)]
+        assert channels[0] > max(channels[1:]) + 100
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "> [!CAUTION]\n> **Warning.** No image of the class" in text
+    assert text.index("[!CAUTION]") < text.index("It works.")
+
+
+def test_without_warnings_there_is_no_red(tmp_path):
+    page = (written(tmp_path) / "report.html").read_text(encoding="utf-8")
+    assert '<div class="warning"' not in page
+    assert "CAUTION" not in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -1,0 +1,103 @@
+"""How many images of each class training and test sets have, and which classes only one side has."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from fulora.data.labels import PLANES
+from fulora.data.manifest import Image, ImageSet
+
+
+class MissingClassError(ValueError):
+    """A class that the test set has and training lacks, or the other way round."""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Images of each class (plane).
+
+    Attributes:
+        training: of every set that classifiers are trained on, by the set's name.
+        test: of the test set.
+    """
+
+    training: Mapping[str, Mapping[str, int]]
+    test: Mapping[str, int]
+
+    def classes(self) -> list[str]:
+        """All that have an image anywhere, in the usual order of the planes."""
+        shown = {name for counts in (self.test, *self.training.values()) for name, count in counts.items() if count}
+        return [*(plane for plane in PLANES if plane in shown), *sorted(shown - set(PLANES))]
+
+    def missing(self, accepted: Collection[str] = ()) -> dict[str, list[str]]:
+        """By class that only one side has, what that means, with its number of images.
+
+        Args:
+            accepted: classes that are left out.
+        """
+        found: dict[str, list[str]] = {}
+        for name in self.classes():
+            tested = self.test.get(name, 0)
+            for training, counts in self.training.items():
+                trained = counts.get(name, 0)
+                if name not in accepted and bool(tested) != bool(trained):
+                    found.setdefault(name, []).append(_said(name, training, trained, tested))
+        return found
+
+    def sentences(self) -> list[str]:
+        """All that `missing` finds, as sentences."""
+        return [sentence for sentences in self.missing().values() for sentence in sentences]
+
+    def table(self) -> list[str]:
+        """The counts as lines of text, a row for each set."""
+        names = self.classes()
+        rows = {**{f"training ({name})": counts for name, counts in self.training.items()}, "test": self.test}
+        width = max(map(len, rows))
+        head = " " * width + "".join(name.rjust(len(name) + 3) for name in names)
+        body = (
+            said.ljust(width) + "".join(str(counts.get(name, 0)).rjust(len(name) + 3) for name in names)
+            for said, counts in rows.items()
+        )
+        return [head, *body]
+
+    def explained(self, accepted: Collection[str] = ()) -> str:
+        """What is missing and not accepted, the counts, and what can be done."""
+        missing = self.missing(accepted)
+        names = ", ".join([*accepted, *missing])
+        return "\n".join(
+            [
+                "training and test images do not show the same classes",
+                *self.table(),
+                *(sentence for sentences in missing.values() for sentence in sentences),
+                "Add images of the missing class, or take the class out of the other set; or set "
+                f"accept_missing_classes=[{names}]: the study then runs, and its report says so in red.",
+            ]
+        )
+
+
+def _said(name: str, training: str, trained: int, tested: int) -> str:
+    if tested:
+        return (
+            f"Training ({training}) has no image of the class '{name}' and the test set has {tested}: a classifier "
+            "cannot learn it, and these test images count as wrong."
+        )
+    return (
+        f"The test set has no image of the class '{name}' and training ({training}) has {trained}: no score says how "
+        "well it is recognised, and every test image that is taken for it counts as wrong."
+    )
+
+
+def class_counts(training: Mapping[str, ImageSet], tested_on: ImageSet) -> ClassCounts:
+    """The counts of curated sets: the training split of each, and the test split of `tested_on`."""
+    trained = {name: _counted(images.rows("train")) for name, images in training.items()}
+    return ClassCounts(trained, _counted(tested_on.rows("test")))
+
+
+def _counted(rows: Iterable[Image]) -> Counter[str]:
+    return Counter(str(row.plane) for row in rows)
+
+
+def check_classes(counts: ClassCounts, accepted: Collection[str] = ()) -> None:
+    """Raise MissingClassError where a class that is not accepted has training images only, or test images only."""
+    if counts.missing(accepted):
+        raise MissingClassError(counts.explained(accepted))

@@ -1,0 +1,54 @@
+"""Problems and notes of a study, each with the place in the config that it is about."""
+
+from dataclasses import dataclass, field
+
+from fulora.config import ConfigError
+
+Said = dict[str, list[str]]
+"""Messages, each with all places in the config that it is about."""
+
+
+@dataclass
+class Findings:
+    """Everything that was found: problems stop a study, notes do not."""
+
+    problems: Said = field(default_factory=dict)
+    notes: Said = field(default_factory=dict)
+
+    def problem(self, where: str, message: str) -> None:
+        """Add what stops the study; the same message about several places is said once."""
+        _add(self.problems, where, message)
+
+    def note(self, where: str, message: str) -> None:
+        """Add what the reader should know."""
+        _add(self.notes, where, message)
+
+    def note_lines(self) -> list[str]:
+        """The notes, one a line."""
+        return [f"note: {line}" for line in _lines(self.notes)]
+
+    def stop(self, name: str) -> None:
+        """Raise what was found, if a problem is among it.
+
+        Args:
+            name: of the config.
+
+        Raises:
+            ConfigError: all problems, and the notes after them.
+        """
+        if not self.problems:
+            return
+        lines = [*_lines(self.problems), *self.note_lines()]
+        count = len(self.problems)
+        head = f"{name}: {count} problem{'s' if count > 1 else ''}, found before anything runs"
+        raise ConfigError("\n".join([head, *("  " + line.replace("\n", "\n    ") for line in lines)]))
+
+
+def _add(said: Said, where: str, message: str) -> None:
+    places = said.setdefault(message, [])
+    if where not in places:
+        places.append(where)
+
+
+def _lines(said: Said) -> list[str]:
+    return [f"{', '.join(places)}: {message}" for message, places in said.items()]

@@ -1,0 +1,149 @@
+"""What the sources of a study will give: missing folders, names that fit no pattern, classes, splits, sizes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fulora.data.labels import Split
+from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
+from fulora.intake.folders import NO_PATIENT
+from fulora.intake.forecast import Expected, Size, expected, sizes_in
+from fulora.intake.raw import Complain
+from fulora.intake.read import Inputs
+from pipelines.checks.findings import Findings
+from pipelines.sources import HINT
+
+SHOWN = 3
+"""Messages of a reader that are quoted; the others are counted."""
+
+
+@dataclass(frozen=True)
+class ExpectedSet:
+    """The images that curating a config will give.
+
+    Attributes:
+        complete: whether every source could be listed; counts are only worth something then.
+    """
+
+    config: CurateConfig
+    images: Sequence[Expected]
+    complete: bool
+
+    def counts(self, split: Split) -> Counter[str]:
+        """Images of each class in a split."""
+        return Counter(str(image.plane) for image in self.images if image.split == split)
+
+    def sizes(self, *splits: Split) -> Counter[Size]:
+        """Width and height of the curated images of some splits; where they keep their own, from the files' headers."""
+        chosen = [image for image in self.images if image.split in splits]
+        own = [image.path for image in chosen if image.path and self.config.fit == "native"]
+        side = self.config.image_size_px
+        fitted = Counter({(side, side): len(chosen) - len(own)}) if len(chosen) > len(own) else Counter[Size]()
+        return fitted + sizes_in(own)
+
+
+@dataclass
+class Sources:
+    """Lists the sources of a study, each once, and gathers what is wrong with them.
+
+    Attributes:
+        root: the study's `data_root`.
+    """
+
+    found: Findings
+    root: Path
+    _known: dict[tuple[str, str, int, bool], list[Expected] | None] = field(default_factory=dict)
+
+    def expect(self, where: str, config: CurateConfig, *, compare_pictures: bool = False) -> ExpectedSet:
+        """What a config will give.
+
+        Args:
+            where: the config's path, such as `planes`.
+            compare_pictures: decode all pictures of sources whose split is drawn, for exact counts.
+        """
+        listed = []
+        for number, source in enumerate(config.sources):
+            exact = compare_pictures and len(source.shares()) > 1
+            listed.append(self._list(f"{where}.sources.{number}", source, config, exact))
+        return ExpectedSet(
+            config, [image for images in listed for image in images or ()], all(images is not None for images in listed)
+        )
+
+    def read(self, where: str, file: Path | None, hint: str) -> None:
+        """Check that a file of the study is there."""
+        if file is not None and not (self.root / file).exists():
+            self.found.problem(where, f"{self.root / file} is not there. {hint}")
+
+    def _list(self, where: str, source: AnySource, config: CurateConfig, exact: bool) -> list[Expected] | None:
+        """The images of a source; None where they cannot be told."""
+        if not self._are_there(where, source):
+            return None
+        key = (source.model_dump_json(), config.unusable, config.split_seed, exact)
+        if key not in self._known:
+            told: list[str] = []
+            images = self._expected(where, source, config, told.append, exact)
+            if images is not None and (nameless := [message for message in told if NO_PATIENT in message]):
+                self._say_nameless(where, source, nameless, len(images), config)
+                images = self._without_patients(where, source, config)
+            self._say_unusable(where, [message for message in told if NO_PATIENT not in message], config)
+            if images == [] and not told:
+                self.found.problem(where, "it has no image")
+            self._known[key] = images
+        return self._known[key]
+
+    def _expected(
+        self, where: str, source: AnySource, config: CurateConfig, complain: Complain, exact: bool
+    ) -> list[Expected] | None:
+        try:
+            return expected(source, self._inputs(source), config.split_seed, complain, compare_pictures=exact)
+        except (ValueError, OSError) as error:
+            self.found.problem(where, str(error))
+            return None
+
+    def _without_patients(self, where: str, source: AnySource, config: CurateConfig) -> list[Expected] | None:
+        """The images of a source whose patients are not known, where their split does not depend on patients."""
+        if len(source.shares()) > 1 or config.unusable != "stop":
+            return None
+        unknown = source.model_copy(update={"patient_pattern": None, "patients_unknown": True})
+        return self._expected(where, unknown, config, lambda message: None, False)
+
+    def _say_nameless(
+        self, where: str, source: AnySource, nameless: Sequence[str], count: int, config: CurateConfig
+    ) -> None:
+        say = self.found.note if count and config.unusable == "leave_out" else self.found.problem
+        pattern = getattr(source, "patient_pattern", None)
+        name = nameless[0].split(": patient_pattern")[0]
+        say(
+            f"{where}.patient_pattern",
+            f"{pattern!r} finds a patient in {count} of {count + len(nameless)} names, and none in {name}: correct the "
+            "pattern, a regular expression with one group that is the patient",
+        )
+
+    def _say_unusable(self, where: str, told: Sequence[str], config: CurateConfig) -> None:
+        if not told:
+            return
+        more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+        shown = "; ".join(told[:SHOWN]) + more
+        if config.unusable == "stop":
+            what = "cannot be used (correct them, or unusable=leave_out leaves them out and lists them)"
+            self.found.problem(where, f"{len(told)} rows, files or folders {what}: {shown}")
+        else:
+            self.found.note(where, f"{len(told)} rows, files or folders will be left out: {shown}")
+
+    def _are_there(self, where: str, source: AnySource) -> bool:
+        files = [("split_file", source.split_file, "Or leave out split_file.")]
+        if isinstance(source, FolderSourceConfig):
+            files.append(("folder", Path(source.folder), HINT))
+        if isinstance(source, DicomConfig):
+            files.append(("key_file", source.key_file, "It holds the secret of the pseudonyms."))
+        for name, file, hint in files:
+            self.read(f"{where}.{name}", file, hint)
+        return all(file is None or (self.root / file).exists() for _, file, _ in files)
+
+    def _inputs(self, source: AnySource) -> Inputs:
+        return Inputs(
+            self.root / source.folder if isinstance(source, FolderSourceConfig) else None,
+            self.root / source.split_file if source.split_file else None,
+            self.root / source.key_file if isinstance(source, DicomConfig) else None,
+        )

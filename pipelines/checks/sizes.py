@@ -1,0 +1,130 @@
+"""Whether images can be trained on and drawn at the sizes that configs ask for, and whether the backbone knows them."""
+
+from collections import Counter
+
+from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.intake.config import CurateConfig
+from fulora.intake.forecast import Size
+from pipelines.checks.backbones import Made
+from pipelines.checks.findings import Findings
+
+SHOWN = 3
+"""Sizes that a message names; the rest are counted."""
+
+
+def check_lora_sizes(
+    found: Findings, where: str, images_at: str, cfg: LoraConfig, sizes: Counter[Size], made: Made | None
+) -> None:
+    """Check images that a LoRA is trained on.
+
+    Args:
+        where: the path of the LoRA's config; "" where its fields stand alone.
+        images_at: the path of the images' config.
+        sizes: of the training and validation images as they are curated.
+        made: what the backbone was made for, where that is known.
+    """
+    key = f"{where}." if where else ""
+    if cfg.sizes == "fixed" and len(sizes) > 1:
+        way = "curate them to one size" if cfg.mask_channel else f"set {key}sizes=buckets, or curate them to one size"
+        found.problem(
+            f"{key}sizes",
+            f"{images_at} has images of {len(sizes)} sizes, {_named(sizes)}, and sizes=fixed trains on one: {way} "
+            f"with {images_at}.fit=letterbox or crop",
+        )
+        return
+    trained = sizes if cfg.sizes == "fixed" else _buckets(found, f"{key}bucket_step_px", cfg, sizes)
+    if made is None:
+        return
+    wrong = {size: count for size, count in trained.items() if any(side % made.halved_px for side in size)}
+    if wrong:
+        way = (
+            f"set {key}bucket_step_px={made.halved_px}"
+            if cfg.sizes == "buckets"
+            else f"set {images_at}.image_size_px to a multiple, or {key}sizes=buckets"
+        )
+        found.problem(
+            f"{key}sizes",
+            f"images of {_named(Counter(wrong))} pixels cannot be trained on: this backbone needs sides that are "
+            f"multiples of {made.halved_px}: {way}",
+        )
+    _say_unusual(found, key, cfg, trained, made.side_px)
+
+
+def _buckets(found: Findings, where: str, cfg: LoraConfig, sizes: Counter[Size]) -> Counter[Size]:
+    from fulora.diffusion.buckets import bucket_of
+
+    trained = Counter[Size]()
+    for (width, height), count in sizes.items():
+        try:
+            bucket = bucket_of(
+                width, height, resolution_px=cfg.resolution_px, step_px=cfg.bucket_step_px, upscale=cfg.bucket_upscale
+            )
+            trained[bucket.size] += count
+        except ValueError as error:
+            found.problem(where, str(error))
+    return trained
+
+
+def _say_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Size], side: int | None) -> None:
+    if side is None:
+        return
+    made = f"the backbone was made for {side}x{side} px"
+    if cfg.sizes == "buckets" and cfg.resolution_px != side:
+        found.note(
+            f"{key}resolution_px",
+            f"buckets of about {cfg.resolution_px}x{cfg.resolution_px} px, and {made}: its pictures may fall apart at "
+            f"other sizes; {key}resolution_px={side} is what it knows",
+        )
+        return
+    other = Counter({
+        size: count for size, count in trained.items()
+        if (size != (side, side) if cfg.sizes == "fixed" else size[0] * size[1] * 4 < side * side)
+    })  # fmt: skip
+    if other:
+        what = "" if cfg.sizes == "fixed" else ", less than a quarter of that area"
+        found.note(
+            f"{key}sizes",
+            f"{other.total()} images are trained on at {_named(other)} px{what}, and {made}: its pictures may fall "
+            "apart at other sizes",
+        )
+
+
+def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: Made | None) -> None:
+    """Check the size that pictures are drawn at.
+
+    Args:
+        where: the path of the config; "" where its fields stand alone.
+    """
+    key = f"{where}.image_size_px" if where else "image_size_px"
+    if made is None:
+        return
+    width, height = cfg.size
+    if width % made.latent_px or height % made.latent_px:
+        found.problem(
+            key, f"{width}x{height} px: this backbone draws sides that are multiples of "
+            f"{made.latent_px} px"
+        )  # fmt: skip
+    elif made.side_px is not None and (width, height) != (made.side_px, made.side_px):
+        found.note(
+            key,
+            f"{width}x{height} px, and the backbone was made for {made.side_px}x{made.side_px} px: its pictures may "
+            "fall apart at other sizes",
+        )
+
+
+def check_pretraining_sizes(
+    found: Findings, images_at: str, config: CurateConfig, sizes: Counter[Size], made: Made
+) -> None:
+    """Check images that a small backbone is trained on: squares of one size, which its networks can halve."""
+    wrong = [size for size in sizes if size[0] != size[1] or size[0] % made.halved_px]
+    if len(sizes) > 1 or wrong:
+        found.problem(
+            f"{images_at}.fit",
+            f"images of {_named(sizes)} px (fit={config.fit}): pre-training needs squares of one size, a multiple of "
+            f"{made.halved_px} px: set fit=letterbox or crop, and image_size_px",
+        )
+
+
+def _named(sizes: Counter[Size]) -> str:
+    shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common(SHOWN))
+    return shown + (f" and {len(sizes) - SHOWN} more" if len(sizes) > SHOWN else "")
