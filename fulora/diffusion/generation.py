@@ -27,6 +27,7 @@ from fulora.diffusion.job import (
 )
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
+from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard, told_when_full
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
 from fulora.engine import Engine
@@ -79,6 +80,8 @@ def begin(job: Job) -> None:
             return
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
+        if special := said(pipe.scheduler.config):
+            progress.note(f"sampled as the backbone says: {special}")
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
@@ -174,8 +177,8 @@ def put_together(job: Job) -> None:
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            said = GateCounts(images=images, drawn=drawn, rejected=rejected)
-            write_whole(job.out / GATE, said.model_dump_json(indent=1))
+            counted = GateCounts(images=images, drawn=drawn, rejected=rejected)
+            write_whole(job.out / GATE, counted.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:
                     causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())
