@@ -75,15 +75,11 @@ def wrong_format(path: Path, *, pickles: bool = False) -> str:
         OSError: it cannot be opened.
     """
     kind = kind_of(path)
-    if kind == "safetensors" and path.suffix != ".safetensors":
-        return "it is a safetensors file; let its name end in .safetensors"
-    if kind == "pickle" and pickles and path.suffix != ".safetensors":
-        return ""
-    return _REFUSED.get(kind, "")
+    return "" if kind == "pickle" and pickles else _REFUSED.get(kind, "")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a `.safetensors`, or of a `.pth` that holds weights alone; no code of the file is run.
+    """Names and tensors of a safetensors file, or of a pickle that holds weights alone; no code of the file is run.
 
     Raises:
         StateDictError: it cannot be read, holds more than weights, or no state dict.
@@ -91,7 +87,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         wrong = wrong_format(path, pickles=True)
         if not wrong:
-            found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+            kind = kind_of(path)
+            plain = kind == "safetensors" or (kind == "unknown" and path.suffix == ".safetensors")
+            found = load_file(path) if plain else torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise StateDictError(f"{path}: {more_than_weights(error)}") from error
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, LookupError) as error:

@@ -92,7 +92,7 @@ def recognised(path: Path, architecture: Architecture | None) -> Checkpoint:
     if wrong := wrong_format(path):
         raise ValueError(wrong)
     if path.suffix != ".safetensors":
-        raise ValueError("it is no safetensors file; only .safetensors files are read")
+        raise ValueError(f"only .safetensors files are read, and this is named {path.suffix or 'without an ending'}")
     with safe_open(path, "pt") as file:
         written = list(file.keys())
         names = {published_name(name): name for name in written}

@@ -11,6 +11,7 @@ from fulora import progress
 from fulora.config import digest, identity
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
+from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.gate import GATE, Fault, GateCounts
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.job import (
@@ -82,6 +83,8 @@ def begin(job: Job) -> None:
         check_size(pipe, job.cfg)
         if special := said(pipe.scheduler.config):
             progress.note(f"sampled as the backbone says: {special}")
+        if skipped := said_of_skip(pipe, job.cfg.clip_skip):
+            progress.note(skipped)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)

@@ -44,8 +44,7 @@ def families_said(metadata: Mapping[str, str]) -> dict[str, str]:
 def predictions_said(metadata: Mapping[str, str]) -> dict[str, str]:
     """`epsilon` or `v_prediction`, or what else the header says, by the statement.
 
-    `ss_base_model_version` says it for SD 2.x alone: for the others, the models of velocity prediction go by the same
-    name.
+    kohya's `ss_base_model_version` says it for SD 1.x and 2.x, by a `_v` at the end or none; SDXL's says nothing of it.
     """
     found = {}
     if said := metadata.get("modelspec.prediction_type"):
@@ -53,11 +52,12 @@ def predictions_said(metadata: Mapping[str, str]) -> dict[str, str]:
     if metadata.get("ss_v_parameterization") in ("True", "False"):
         velocity = metadata["ss_v_parameterization"] == "True"
         found[f"ss_v_parameterization={velocity}"] = "v_prediction" if velocity else "epsilon"
+    told = bool(found)
     for key in FAMILY_KEYS:
         name = metadata.get(key, "").lower().partition("/")[0]
-        if re.search(r"_v$|-v$", name):
+        if re.search(r"[_-]v$", name):
             found[f"{key}={metadata[key]}"] = "v_prediction"
-        elif name == "stable-diffusion-v2-512":
+        elif name == "stable-diffusion-v2-512" or (name in ("sd_v1", "sd_v2") and not told):
             found[f"{key}={metadata[key]}"] = "epsilon"
     return found
 

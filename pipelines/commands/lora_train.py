@@ -70,7 +70,7 @@ def train(
     progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")
-    material = read_material(_image_set(images, of_images, work), *others)
+    material = read_material(_image_set(images, of_images, work), *others, mask_channel=cfg.mask_channel)
     name, digest, source = _backbone(backbone, revision, work)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
