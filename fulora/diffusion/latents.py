@@ -45,7 +45,7 @@ def scaled(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "
 
 def scaled_spread(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """A standard deviation of latents, as the denoiser has it."""
-    found = own * float(vae.config.scaling_factor)
+    found: Tensor = own * float(vae.config.scaling_factor)
     std = _channels(vae, "latents_std", own)
     return found if std is None else found / std
 
@@ -53,7 +53,7 @@ def scaled_spread(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Te
 def unscaled(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """The autoencoder's own latents, of those that the denoiser has."""
     std, shift = _channels(vae, "latents_std", latents), _shift(vae, latents)
-    own = latents / vae.config.scaling_factor if std is None else latents * std / vae.config.scaling_factor
+    own: Tensor = (latents if std is None else latents * std) / vae.config.scaling_factor
     return own if shift is None else own + shift
 
 

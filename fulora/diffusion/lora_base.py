@@ -1,5 +1,6 @@
 """Which backbone a LoRA was trained for, as its file says, and whether that is the one it is used with."""
 
+import math
 from collections import Counter
 
 from fulora.diffusion.architectures import Pipeline
@@ -61,22 +62,21 @@ def families(lora: Lora, pipe: Pipeline) -> str:
 
 
 def about_alpha(lora: Lora) -> str:
-    """What is to be known of alpha, beside its value; "" where every layer has its own and the header agrees."""
+    """What else there is to know of alpha; "" where every layer has one and no header says another."""
     counts = Counter(module.alpha_from for module in lora.modules.values())
     header = lora.metadata.get("ss_network_alpha")
     if missing := counts["rank"]:
         unsaid = f"{missing} of {len(lora.modules)} layers have no alpha: it is taken to be the rank, as all tools do"
         return unsaid + (f", though the header says ss_network_alpha={header}" if header else "")
-    alphas = {f"{module.plain_alpha:.9g}" for module in lora.modules.values()}
-    if header and alphas != {_number(header)}:
-        return (
-            f"the tensors' alpha is used ({', '.join(sorted(alphas)[:3])}), not the header's ss_network_alpha={header}"
-        )
+    alphas = sorted({module.plain_alpha for module in lora.modules.values()})
+    if header and not any(math.isclose(alpha, _number(header), rel_tol=0.01) for alpha in alphas):
+        used = ", ".join(f"{alpha:g}" for alpha in alphas[:3])
+        return f"that of the layers is used ({used}), not the header's ss_network_alpha={header}"
     return ""
 
 
-def _number(text: str) -> str:
+def _number(text: str) -> float:
     try:
-        return f"{float(text):.9g}"
+        return float(text)
     except ValueError:
-        return text
+        return math.nan

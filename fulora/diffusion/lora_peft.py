@@ -1,4 +1,4 @@
-"""LoRAs as peft saves them: a folder with `adapter_config.json` and `adapter_model.safetensors`; and where LoRAs lie."""
+"""LoRAs as peft saves them, in a folder with `adapter_config.json`; and which file of a folder is a LoRA."""
 
 import json
 from collections.abc import Mapping

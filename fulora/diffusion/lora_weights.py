@@ -16,7 +16,7 @@ from fulora.diffusion.lora import LoraError
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 AlphaSource = Literal["tensor", "header", "rank"]
-"""Where a layer's alpha is from: a tensor of its own, the settings of peft's adapters, or, for want of both, the rank."""
+"""Where a layer's alpha is from: its own tensor, the settings of peft's adapters, or, for want of both, the rank."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def build_sampler(schedule: Any, name: Sampler) -> Any:
     if asked and asked not in OBEYED[name]:
         able = ", ".join(other for other, known in OBEYED.items() if asked in known)
         raise ScheduleError(
-            f"the backbone's scheduler asks for {asked}=true, which sampler={name} does not have: use {able}, or set it "
-            "to false in scheduler/scheduler_config.json"
+            f"the backbone's scheduler asks for {asked}=true, which sampler={name} does not have: use {able}, or set "
+            "it to false in scheduler/scheduler_config.json"
         )
     with quiet():
         match name:

@@ -1,6 +1,5 @@
 """`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
 
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal

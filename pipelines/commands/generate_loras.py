@@ -81,8 +81,8 @@ def check_lora(name: str, header: TrainedAs, cfg: "GenerateConfig") -> None:
 
     if header.pairs and cfg.colour == "gray":
         raise LoraError(
-            f"{name} was trained on pairs of image and mask (mask_channel=true), and colour=gray would mix the mask into "
-            "the picture: give colour=rgb, which draws the mask in the red channel"
+            f"{name} was trained on pairs of image and mask (mask_channel=true), and colour=gray would mix the mask "
+            "into the picture: give colour=rgb, which draws the mask in the red channel"
         )
     if header.clip_skip and header.clip_skip != cfg.clip_skip:
         progress.note(f"{name} was trained with clip_skip={header.clip_skip}, and is used with {cfg.clip_skip}")

@@ -85,7 +85,7 @@ def _predicts(facts: dict[str, Any]) -> str:
     """What the LoRA was trained to predict, in words."""
     from fulora.diffusion.model_headers import WORDS
 
-    kind = facts["prediction_type"]
+    kind = str(facts["prediction_type"])
     words = {**WORDS, "unknown": "the file does not say", "contradictory": "contradictory, see below"}
     return words.get(kind, kind) + (", with zero terminal SNR" if facts["zero_terminal_snr"] else "")
 
