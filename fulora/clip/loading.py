@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import open_clip
 import torch
 
 from fulora.clip.model import CONFIG, WEIGHTS, ClipError, ClipModel, Tokenizer
+from fulora.data.state_dicts import more_than_weights, wrong_format
 
 HUB = "hub:"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -49,6 +51,8 @@ def load_clip(path: Path | str) -> Clip:
 
 def _from_folder(folder: Path) -> Clip:
     config, weights = _config_of(folder), _weights_of(folder)
+    if wrong := wrong_format(weights, pickles=True):
+        raise ClipError(f"{folder}: {weights.name} is not a CLIP of {config['file']}: {wrong}")
     model_cfg = {**config["model_cfg"], "text_cfg": _with_local_tower(config["model_cfg"]["text_cfg"], folder)}
     name = f"fulora-{hashlib.sha256(json.dumps(model_cfg, sort_keys=True).encode()).hexdigest()[:16]}"
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,8 +63,9 @@ def _from_folder(folder: Path) -> Clip:
         model = open_clip.create_model(name, pretrained=str(weights), pretrained_hf=False, weights_only=True)
         tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:
+        reason = more_than_weights(error) if isinstance(error, pickle.UnpicklingError) else error
         raise ClipError(
-            f"{folder}: {weights.name} is not a CLIP of {config['file']} that open_clip loads: {error}"
+            f"{folder}: {weights.name} is not a CLIP of {config['file']} that open_clip loads: {reason}"
         ) from error
     seen = {"resize_mode": "longest", "fill_color": 0, **config.get("preprocess_cfg", {})}
     known = open_clip.model.get_model_preprocess_cfg(model)

@@ -8,14 +8,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from fulora.diffusion.architectures import SMALL_UNETS, UNETS, Architecture, Pipeline, build
+from fulora.diffusion.architectures import Architecture, Pipeline
+from fulora.diffusion.checkpoint_file import recognised, with_published_names, write_configs
+from fulora.diffusion.latents import check_scaling
+from fulora.diffusion.model_folder import read_config, variant_of
+from fulora.diffusion.schedules import check_schedule
 
 LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
 
@@ -23,7 +33,6 @@ ALLOWED = (
     f"Give a folder in diffusers' layout ({LAYOUT}) or one .safetensors checkpoint under the original names "
     "(model.diffusion_model., first_stage_model., cond_stage_model. or conditioner.)"
 )
-CHOICE = "architecture='sd2-base' (512 px, noise) or 'sd2-v' (768 px, velocity)"
 
 CLASSES: dict[str, Any] = {
     "StableDiffusionPipeline": StableDiffusionPipeline,
@@ -39,16 +48,6 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "StableDiffusionPipeline": {"text_encoder": CLIPTextModel},
     "StableDiffusionXLPipeline": {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection},
 }
-
-TOLD_BY: dict[str, tuple[Architecture, ...]] = {
-    "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": ("sd1",),
-    "cond_stage_model.model.positional_embedding": ("sd2-base", "sd2-v"),
-    "conditioner.embedders.1.model.positional_embedding": ("sdxl",),
-}
-"""The weights in a checkpoint file that tell what it may be."""
-
-FIRST_OF_UNET = "model.diffusion_model.input_blocks.0.0.weight"
-FIRST_OF_VAE = "first_stage_model.encoder.conv_in.weight"
 
 
 class BackboneError(ValueError):
@@ -148,7 +147,7 @@ def _from_folder(folder: Path, source: Path | str) -> Pipeline:
             local_files_only=True,
             use_safetensors=True,
             dtype=torch.float32,
-            **_text_encoders(folder, name),
+            **_networks(folder, name),
             **OMITTED[name],
         )
         _check_complete(pipe)
@@ -158,82 +157,58 @@ def _from_folder(folder: Path, source: Path | str) -> Pipeline:
 
 
 def _class_name(folder: Path) -> str:
+    """The pipeline's class, when its scheduler is one that is known here and its autoencoder of the usual kind."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
-    name = json.loads(index.read_text()).get("_class_name")
+    said = json.loads(index.read_text(encoding="utf-8"))
+    name = said.get("_class_name")
     if name not in CLASSES:
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
+    schedule = read_config(folder / "scheduler" / "scheduler_config.json")
+    classes = [part for part in ((said.get("scheduler") or ["", ""])[1], schedule.get("_class_name")) if part]
+    check_schedule(schedule, *classes)
+    autoencoder = read_config(folder / "vae" / "config.json")
+    if autoencoder.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
+        raise ValueError(f"its autoencoder is {autoencoder['_class_name']}; only AutoencoderKL is read")
+    check_scaling(autoencoder)
     return str(name)
 
 
-def _text_encoders(folder: Path, name: str) -> dict[str, torch.nn.Module]:
-    """Loaded by themselves: transformers draws weights that are missing at random, and tells only those who ask."""
-    loaded = {}
+def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
+    """Each loaded by itself, from weights of full precision where there are any, else from the one variant there is.
+
+    Of text encoders, transformers draws weights that are missing at random, and tells only those who ask.
+    """
+    given: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
+    loaded: dict[str, torch.nn.Module] = {}
     for part, kind in ENCODERS[name].items():
         loaded[part], report = kind.from_pretrained(
-            folder / part, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            folder / part, variant=variant_of(folder / part, "model"), output_loading_info=True, **given
         )
         if missing := sorted(report["missing_keys"]):
             raise ValueError(f"{part} lacks {len(missing)} weights, such as {missing[0]}")
+    for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL}.items():
+        variant = variant_of(folder / part, "diffusion_pytorch_model")
+        loaded[part] = kind.from_pretrained(folder / part, variant=variant, **given)
     return loaded
 
 
 def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
     """Configs and tokenizers are those of the architecture, so nothing is asked of the hub."""
     try:
-        architecture, small = _recognised(path, architecture)
-        name = "StableDiffusionXLPipeline" if architecture == "sdxl" else "StableDiffusionPipeline"
+        found = recognised(path, architecture)
+        name = "StableDiffusionXLPipeline" if found.architecture == "sdxl" else "StableDiffusionPipeline"
         with TemporaryDirectory() as folder:
-            _write_configs(architecture, Path(folder), small)
+            write_configs(found, Path(folder))
+            file = str(with_published_names(path, found, Path(folder)))
             pipe: Pipeline = CLASSES[name].from_single_file(
-                str(path), config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
+                file, config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
             )
         _check_complete(pipe)
     except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
         raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}") from error
     return pipe
-
-
-def _recognised(path: Path, architecture: Architecture | None) -> tuple[Architecture, bool]:
-    """What a checkpoint file holds, and whether it is the small one; only its header is read."""
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            "only .safetensors files are read: a pickle, such as a .ckpt, can run any code; convert it to .safetensors"
-        )
-    with safe_open(path, "pt") as file:
-        names = set(file.keys())
-        found = [known for name, known in TOLD_BY.items() if name in names]
-        if len(found) != 1 or not {FIRST_OF_UNET, FIRST_OF_VAE} <= names:
-            raise ValueError(f"it lacks a UNet, an autoencoder or text encoders under their original names. {ALLOWED}")
-        width, channels = file.get_slice(FIRST_OF_UNET).get_shape()[:2]
-    possible = found[0]
-    if architecture is None and len(possible) > 1:
-        raise ValueError("it is an SD 2.x, whose file does not say what it predicts: give " + CHOICE)
-    architecture = architecture or possible[0]
-    if architecture not in possible:
-        raise ValueError(f"architecture={architecture!r} was given, and it is {' or '.join(possible)}")
-    if channels != 4:
-        raise ValueError(
-            f"its UNet reads {channels} channels instead of 4, for inpainting or editing; give a plain one"
-        )
-    widths = [table[architecture]["block_out_channels"][0] for table in (UNETS, SMALL_UNETS)]
-    if width not in widths:
-        raise ValueError(f"its UNet begins with {width} channels instead of {widths[0]}; give it as a folder")
-    return architecture, width == widths[1]
-
-
-def _write_configs(architecture: Architecture, folder: Path, small: bool) -> None:
-    with torch.device("meta"):
-        pipe = build(architecture, folder, small=small, seed=0)
-    pipe.save_config(folder)
-    pipe.scheduler.save_pretrained(folder / "scheduler")
-    pipe.unet.save_config(folder / "unet")
-    pipe.vae.save_config(folder / "vae")
-    for part in ENCODERS[type(pipe).__name__]:
-        getattr(pipe, part).config.save_pretrained(folder / part)
-        tokenizer = part.replace("text_encoder", "tokenizer")
-        getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
 
 
 def _check_complete(pipe: Pipeline) -> None:

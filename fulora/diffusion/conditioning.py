@@ -74,6 +74,16 @@ def embed(pipe: Pipeline, captions: Sequence[str], clip_skip: int = 1) -> Condit
     return found.at([distinct.index(caption) for caption in captions])
 
 
+def said_of_skip(pipe: Pipeline, clip_skip: int) -> str:
+    """What a clip skip above 1 does with SDXL, where other tools have it do nothing; "" for other backbones."""
+    if clip_skip == 1 or not _is_xl(pipe):
+        return ""
+    return (
+        f"clip_skip={clip_skip}: SDXL reads layer 2 from the end, and with this layer {clip_skip + 1}, as diffusers "
+        f"does with clip_skip={clip_skip - 1}; AUTOMATIC1111 and kohya always read layer 2 (here clip_skip=1)"
+    )
+
+
 def _is_xl(pipe: Pipeline) -> bool:
     return getattr(pipe, "text_encoder_2", None) is not None
 

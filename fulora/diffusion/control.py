@@ -18,6 +18,7 @@ from fulora.diffusion.config import ControlConfig, GenerateConfig
 from fulora.diffusion.objective import batch_timesteps, encode, noise_error, with_dropout
 from fulora.diffusion.sample import Guidance, decode, denoise, start_noise, to_pixels
 from fulora.diffusion.samplers import build_sampler
+from fulora.diffusion.schedules import training_schedule
 from fulora.environment import derive_seed
 from fulora.progress import track
 from fulora.training import (
@@ -95,7 +96,7 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
         control.load_state_dict(state["control"])
         optimizer.load_state_dict(state["optimizer"])
     first = int(state["step"]) if state else 0
-    log, total = MetricsLog(out, first), pipe.scheduler.config.num_train_timesteps
+    log, schedule = MetricsLog(out, first), training_schedule(pipe.scheduler.config)
     for done in track(range(first + 1, cfg.steps + 1), "ControlNet", start=first):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps))
         random = generator(cfg.seed, "control", done)
@@ -103,10 +104,10 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
         texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
         drawn = latents.draw(places, random)
         noise = torch.randn(drawn.shape, generator=random).to(device)
-        times = batch_timesteps(len(drawn), total, random).to(device)
+        times = batch_timesteps(len(drawn), schedule.config.num_train_timesteps, random).to(device)
         unet = Controlled(pipe.unet, control, conditions[places])
         arguments = unet_arguments(embed(pipe, texts), images.shape[1:])
-        loss = noise_error(unet, pipe.scheduler, drawn, noise, times, arguments).mean()
+        loss = noise_error(unet, schedule, drawn, noise, times, arguments).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

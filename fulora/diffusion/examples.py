@@ -125,7 +125,10 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
     """
     masked = [row.image_id for row in rows if not row.mask_file] if mask_channel else []
     if masked:
-        raise LoraError(f"mask_channel=true: {len(masked)} of {len(rows)} images have no mask, such as {masked[0]}")
+        raise LoraError(
+            f"mask_channel=true: {len(masked)} of {len(rows)} images have no mask, such as {masked[0]}; pairs are made "
+            "of images with one mask each, which `fulora data curate` keeps where the folder has them"
+        )
     without = [row.image_id for row in rows if not row.caption]
     if without and len(without) < len(rows):
         raise LoraError(

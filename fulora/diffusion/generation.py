@@ -12,6 +12,7 @@ from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
+from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.gate import GATE, Fault, GateCounts
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.job import (
@@ -28,6 +29,7 @@ from fulora.diffusion.job import (
 )
 from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
+from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
 from fulora.disk import told_when_full
@@ -88,6 +90,10 @@ def begin(job: Job) -> None:
             return
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
+        if special := said(pipe.scheduler.config):
+            progress.note(f"sampled as the backbone says: {special}")
+        if skipped := said_of_skip(pipe, job.cfg.clip_skip):
+            progress.note(skipped)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
@@ -184,8 +190,8 @@ def put_together(job: Job) -> None:
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            said = GateCounts(images=images, drawn=drawn, rejected=rejected)
-            write_whole(job.out / GATE, said.model_dump_json(indent=1))
+            counted = GateCounts(images=images, drawn=drawn, rejected=rejected)
+            write_whole(job.out / GATE, counted.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:
                     causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())

@@ -13,6 +13,7 @@ from fulora.diffusion.architectures import Architecture, Pipeline
 from fulora.diffusion.backbone import downloaded, load_backbone
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
+from fulora.diffusion.lora_peft import files_of
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
@@ -55,7 +56,8 @@ class Ingredients:
         """
         pipe = load_backbone(self.backbone, revision=self.revision, architecture=self.architecture)
         for lora in self.loras:
-            load_lora(pipe, lora.path, lora.used.strength, lora.used.text_strength)
+            used = lora.used
+            load_lora(pipe, lora.path, used.strength, used.text_strength, any_base=used.any_base)
         return pipe
 
     def native_size(self) -> int:
@@ -76,18 +78,30 @@ class Ingredients:
         return self.used.digest + "".join(loras)
 
 
-def lora_source(path: Path, strength: float, text_strength: float | None = None) -> LoraSource:
-    """A LoRA file, with its digest.
+def lora_source(
+    path: Path, strength: float, text_strength: float | None = None, *, any_base: bool = False
+) -> LoraSource:
+    """A LoRA file, with its digest; of peft, whose settings are in a file of their own, that of both.
+
+    Args:
+        any_base: use it also where its file says that it is for another prediction type or family.
 
     Raises:
         FileNotFoundError: it is not there.
         DamagedArtifactError: it, or what stands beside it, is not as it was made.
     """
     check(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    text_strength = strength if text_strength is None else text_strength
-    return LoraSource(path, LoraUsed(name=path.name, digest=digest, strength=strength, text_strength=text_strength))
+    whole = hashlib.sha256()
+    for part in files_of(path):
+        whole.update(part.read_bytes())
+    used = LoraUsed(
+        name=path.name,
+        digest=whole.hexdigest()[:16],
+        strength=strength,
+        text_strength=strength if text_strength is None else text_strength,
+        any_base=any_base,
+    )
+    return LoraSource(path, used)
 
 
 def weights_digest(source: Path | str, revision: str | None = None, *, cache: Path | None = None) -> str:

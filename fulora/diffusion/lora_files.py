@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from fulora import progress
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Facts
 from fulora.diffusion.lora import LoraError
+from fulora.diffusion.lora_base import families, misfit, other_schedule
 from fulora.diffusion.lora_metadata import metadata_of
 from fulora.diffusion.lora_read import read_lora
 from fulora.diffusion.lora_weights import Lora, fuse, lora_of
@@ -38,20 +40,33 @@ def save_lora(
     write_lora(described, path, format=format, precision=precision)
 
 
-def load_lora(pipe: Pipeline, path: Path, strength: float, text_strength: float | None = None) -> None:
-    """Fuse a LoRA file, of fulora, diffusers or kohya, into the pipeline's weights, `strength` times.
+def load_lora(
+    pipe: Pipeline, path: Path, strength: float, text_strength: float | None = None, *, any_base: bool = False
+) -> None:
+    """Fuse a LoRA, of fulora, diffusers, kohya or peft, into the pipeline's weights, `strength` times.
 
     Args:
         text_strength: of the part in the text encoders, where it is another.
+        any_base: also one that says it was trained for another prediction type or family; a note says so.
 
     Raises:
-        LoraError: no such file, not a LoRA, or one for another architecture; the pipeline is as it was then.
+        LoraError: no such file, not a LoRA, or one for another architecture, or, unless `any_base`, for another
+            prediction type or family; the pipeline is as it was then.
     """
     lora = read_lora(path)
+    if wrong := misfit(lora, pipe):
+        if not any_base:
+            raise LoraError(
+                f"{path}: cannot be used as a LoRA of this backbone: {wrong}. Give a backbone that it was trained for; "
+                "`fulora lora inspect` shows what its file says, and --any-base uses it nevertheless"
+            )
+        progress.note(f"{path.name} is used nevertheless (--any-base): {wrong}")
+    if another := other_schedule(lora, pipe):
+        progress.note(f"{path.name}: {another}")
     try:
         fuse(pipe, lora, strength, text_strength)
     except LoraError as error:
-        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}") from error
+        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families(lora, pipe)}") from error
 
 
 def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:

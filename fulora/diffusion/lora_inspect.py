@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fulora.diffusion.lora_metadata import architecture_in, captions_in, facts_in, licence_in, settings_in
+from fulora.diffusion.lora_base import about_alpha, families_of, predictions_of, zero_snr_of
+from fulora.diffusion.lora_metadata import (
+    architecture_in,
+    base_model_in,
+    captions_in,
+    facts_in,
+    licence_in,
+    settings_in,
+)
+from fulora.diffusion.lora_peft import lora_path
 from fulora.diffusion.lora_read import read_lora
 from fulora.diffusion.lora_weights import LoraModule
 
@@ -17,6 +26,9 @@ _SHORT = 12
 
 def inspect_lora(path: Path) -> dict[str, Any]:
     """The facts, as JSON has them.
+
+    `prediction_type` is what the LoRA was trained to predict: `unknown` where the file does not say, `contradictory`
+    where its statements, which are in `trained_for`, disagree.
 
     `parts` has for each part the number of layers and of parameters, how many layers have each rank, alpha and
     precision, the norm of what is added (Frobenius, over all layers, DoRA's magnitudes aside), and the layers whose
@@ -28,6 +40,7 @@ def inspect_lora(path: Path) -> dict[str, Any]:
     Raises:
         LoraError: as `read_lora`.
     """
+    path = lora_path(path)
     lora = read_lora(path)
     modules = lora.modules.values()
     return {
@@ -37,7 +50,13 @@ def inspect_lora(path: Path) -> dict[str, Any]:
         "architecture": architecture_in(lora) or "unknown",
         "layers": len(lora.modules),
         "parameters": sum(_parameters(module) for module in modules),
+        "prediction_type": _one(predictions_of(lora)),
+        "zero_terminal_snr": zero_snr_of(lora),
+        "trained_for": {**families_of(lora), **predictions_of(lora)},
+        "base_model": facts_in(lora.metadata).get("base_model") or base_model_in(lora.metadata),
         "alpha_known": lora.alpha_known,
+        "alpha_from": _counted(module.alpha_from for module in modules),
+        "about_alpha": about_alpha(lora),
         "rslora": any(module.rslora for module in modules),
         "dora": any(module.magnitude is not None for module in modules),
         "parts": {part: _part(found) for part, found in lora.parts().items()},
@@ -61,6 +80,11 @@ def _part(modules: Mapping[str, LoraModule]) -> dict[str, Any]:
         "norm": math.sqrt(sum(module.norm() ** 2 for module in found)),
         "zero_up": [name for name, module in modules.items() if not module.up.any()],
     }
+
+
+def _one(said: Mapping[str, str]) -> str:
+    values = set(said.values())
+    return values.pop() if len(values) == 1 else "contradictory" if values else "unknown"
 
 
 def _parameters(module: LoraModule) -> int:

@@ -13,6 +13,8 @@ from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Facts
 from fulora.diffusion.lora_weights import Lora
+from fulora.diffusion.model_headers import families_said
+from fulora.diffusion.schedules import zero_terminal_snr
 
 KEY = "fulora"
 """The key of the header that holds fulora's own JSON."""
@@ -24,17 +26,22 @@ _OPTIMIZERS = {
 }
 _VERSIONS = {
     ("sd1", 768, "epsilon"): "sd_v1",
+    ("sd1", 768, "v_prediction"): "sd_v1_v",
     ("sd2", 1024, "epsilon"): "sd_v2",
     ("sd2", 1024, "v_prediction"): "sd_v2_768_v",
     ("sdxl", 2048, "epsilon"): "sdxl_base_v1-0",
+    ("sdxl", 2048, "v_prediction"): "sdxl_base_v1-0",
 }
 """kohya's names of published models, by architecture, width of the text and what is predicted."""
 
 
 def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Facts | None) -> dict[str, str]:
     """The header of a LoRA just trained; what is not known is left out."""
-    kind, predicts = _architecture(pipe), str(pipe.scheduler.config.prediction_type)
+    kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
     ours: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
+    zero_snr = zero_terminal_snr(pipe.scheduler.config)
+    if zero_snr:
+        ours["zero_terminal_snr"] = True
     if cfg is not None:
         ours |= {"licence": cfg.licence, "config": identity(cfg)}
     if facts is not None:
@@ -42,10 +49,13 @@ def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Facts
     theirs = _network(lora) | (_training(cfg) if cfg else {}) | (_data(facts) if facts else {})
     if version := _VERSIONS.get((kind, pipe.unet.config.cross_attention_dim, predicts)):
         theirs |= {"ss_base_model_version": version, "ss_v2": str(kind == "sd2")}
+    theirs |= {"ss_v_parameterization": "True"} if predicts == "v_prediction" else {}
+    theirs |= {"ss_zero_terminal_snr": "True"} if zero_snr else {}
     return {**theirs, KEY: json.dumps(ours, sort_keys=True)}
 
 
-def _architecture(pipe: Pipeline) -> str:
+def family_of_pipe(pipe: Pipeline) -> str:
+    """sd1, sd2 or sdxl."""
     if getattr(pipe, "text_encoder_2", None) is not None:
         return "sdxl"
     return "sd2" if pipe.unet.config.use_linear_projection else "sd1"
@@ -110,7 +120,10 @@ def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def architecture_in(lora: Lora) -> str:
-    """sd1, sd2 or sdxl: as fulora's header says, else by the layers and their widths; "" where they are of none."""
+    """sd1, sd2 or sdxl: as fulora's header says, else by the layers and their widths, else as another header says.
+
+    "" where nothing tells.
+    """
     said = own(lora.metadata).get("architecture")
     if said in ("sd1", "sd2", "sdxl"):
         return str(said)
@@ -118,7 +131,13 @@ def architecture_in(lora: Lora) -> str:
     if any(name.startswith("text_encoder_2.") or ".transformer_blocks.1." in name for name in names):
         return "sdxl"
     widths = {lora.modules[name].down.shape[1] for name in names if name.endswith(("attn2.to_k", "self_attn.q_proj"))}
-    return {frozenset({768}): "sd1", frozenset({1024}): "sd2"}.get(frozenset(widths), "")
+    known = {frozenset({768}): "sd1", frozenset({1024}): "sd2"}
+    return known.get(frozenset(widths)) or next(iter(families_said(lora.metadata).values()), "")
+
+
+def base_model_in(metadata: Mapping[str, str]) -> str:
+    """The name of the model that was trained, as kohya or peft writes it; "" where neither does."""
+    return next((metadata[key] for key in ("ss_sd_model_name", "base_model_name_or_path") if metadata.get(key)), "")
 
 
 def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:

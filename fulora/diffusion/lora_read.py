@@ -1,4 +1,4 @@
-"""Reading a LoRA file: diffusers' new and old ones, peft's, and kohya's, for SD 1.x, 2.x and SDXL."""
+"""Reading a LoRA: files of diffusers, new and old, and of kohya, and folders of peft, for SD 1.x, 2.x and SDXL."""
 
 import json
 import math
@@ -13,10 +13,12 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_metadata import own
 from fulora.diffusion.lora_names import parse_key
-from fulora.diffusion.lora_weights import Lora, LoraModule
+from fulora.diffusion.lora_peft import CONFIG, PREFIX, from_peft, is_peft, lora_path
+from fulora.diffusion.lora_weights import AlphaSource, Lora, LoraModule
 
 ADAPTER = "lora_adapter_metadata"
 """The key of the header in which diffusers keeps the settings of peft's adapters."""
@@ -28,18 +30,29 @@ _OTHER_KINDS = {
     "lora_mid": "LoCon with a Tucker core",
     "lora_B.bias": "LoRA with biases",
 }
+_OTHER_MODELS = {
+    "double_blocks": "Flux",
+    "single_transformer_blocks": "Flux",
+    "joint_blocks": "Stable Diffusion 3",
+    "lora_te3_": "Flux or Stable Diffusion 3",
+    "transformer.transformer_blocks": "a transformer, such as Flux or Stable Diffusion 3",
+    "lora_prior_": "Stable Cascade",
+}
 _SHOWN = 3
 
 
 def read_lora(path: Path) -> Lora:
-    """The LoRA in a file, of any of these formats; the tensors keep their precision.
+    """The LoRA in a file, of any of these formats, or in a folder; the tensors keep their precision.
 
     Raises:
         LoraError: no such file, not safetensors, no LoRA of a Stable Diffusion in it, another kind of adapter, a
             tensor that is missing or unknown, shapes that do not belong together, or numbers that are not finite.
     """
+    path = lora_path(path)
     if not path.is_file():
         raise LoraError(f"{path}: there is no such LoRA file")
+    if wrong := wrong_format(path):
+        raise LoraError(f"{path}: not a LoRA file: {wrong}")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -47,12 +60,15 @@ def read_lora(path: Path) -> Lora:
     except SafetensorError as error:
         raise LoraError(f"{path}: not a whole safetensors file: {error}") from error
     try:
-        return _lora(tensors, metadata)
+        if is_peft(path):
+            tensors, settings, more = from_peft(path, tensors)
+            return _lora(tensors, metadata | more, settings, "peft")
+        return _lora(tensors, metadata, _settings(metadata), _layout(tensors))
     except LoraError as error:
         raise LoraError(f"{path}: {error}") from error
 
 
-def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Lora:
+def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], settings: Mapping[str, Any], layout: str) -> Lora:
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     unknown = []
     for key, tensor in tensors.items():
@@ -61,17 +77,20 @@ def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Lora:
         else:
             unknown.append(key)
     _check_keys(tensors, unknown)
-    settings, ours = _settings(metadata), own(metadata)
+    ours = own(metadata)
     modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
-    known = bool(settings) or any("alpha" in found for found in layers.values())
-    kept = {key: value for key, value in metadata.items() if key != ADAPTER}
-    return Lora(modules, kept, _layout(tensors), known)
+    return Lora(modules, {key: value for key, value in metadata.items() if key != ADAPTER}, layout)
 
 
 def _check_keys(keys: Iterable[str], unknown: list[str]) -> None:
     for part, kind in _OTHER_KINDS.items():
         if any(part in key for key in keys):
             raise LoraError(f"a {kind}, which cannot be used: only LoRA and DoRA can, linear or convolutional")
+    for part, model in _OTHER_MODELS.items():
+        if found := next((key for key in keys if part in key), None):
+            raise LoraError(f"no LoRA of a Stable Diffusion with a UNet, but one of {model}, by its tensor {found}")
+    if any(key.startswith(PREFIX) for key in unknown):
+        raise LoraError(f"its tensors have peft's names, and without {CONFIG} beside it alpha is not known: add it")
     listed = ", ".join(sorted(unknown)[:_SHOWN])
     if len(unknown) == len(list(keys)):
         raise LoraError(f"no LoRA of a Stable Diffusion is in it; it holds {listed or 'nothing'}")
@@ -110,8 +129,8 @@ def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any],
     for tensor in found.values():
         if not torch.isfinite(tensor.float()).all():
             raise LoraError(f"{name} holds NaN or infinity: the training failed, or the file is damaged")
-    alpha, rslora = _alpha(name, found.get("alpha"), len(down), settings, true_alpha)
-    return LoraModule(down, up, alpha, rslora, _magnitude(name, found, len(up)))
+    alpha, rslora, source = _alpha(name, found.get("alpha"), len(down), settings, true_alpha)
+    return LoraModule(down, up, alpha, rslora, _magnitude(name, found, len(up)), source)
 
 
 def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | None:
@@ -130,8 +149,8 @@ def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | No
 
 def _alpha(
     name: str, given: Tensor | None, rank: int, settings: Mapping[str, Any], true_alpha: Any
-) -> tuple[float, bool]:
-    """Alpha and whether it is rsLoRA's: of the module itself, else by the header, else the rank."""
+) -> tuple[float, bool, AlphaSource]:
+    """Alpha, whether it is rsLoRA's, and where it is from: the module itself, else the header, else the rank."""
     if given is None:
         return _alpha_in_header(name, rank, settings)
     if given.numel() != 1:
@@ -140,17 +159,18 @@ def _alpha(
     true = true_alpha.get(name) if isinstance(true_alpha, dict) else true_alpha
     # The header is believed only as far as it agrees with the tensors: other tools change ranks and keep headers.
     if isinstance(true, int | float) and math.isclose(true * math.sqrt(rank), alpha, rel_tol=1e-3):
-        return float(true), True
-    return alpha, False
+        return float(true), True, "tensor"
+    return alpha, False, "tensor"
 
 
-def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple[float, bool]:
+def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple[float, bool, AlphaSource]:
     part, _, inside = name.partition(".")
     try:
-        alpha = settings.get(f"{part}.lora_alpha", rank)
+        alpha = settings.get(f"{part}.lora_alpha")
         patterns = settings.get(f"{part}.alpha_pattern") or {}
         for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
             alpha = patterns.get(get_pattern_key(patterns, written), alpha)
-        return float(alpha), bool(settings.get(f"{part}.use_rslora", False))
+        rslora = bool(settings.get(f"{part}.use_rslora", False))
+        return (float(rank), rslora, "rank") if alpha is None else (float(alpha), rslora, "header")
     except (AttributeError, TypeError, ValueError, re.error) as error:
         raise LoraError(f"the header's {ADAPTER} has no alpha of {name} that can be read: {error}") from error

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,9 @@ from fulora.diffusion.conditioning import text_encoders
 from fulora.diffusion.lora import LoraError
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
+
+AlphaSource = Literal["tensor", "header", "rank"]
+"""Where a layer's alpha is from: its own tensor, the settings of peft's adapters, or, for want of both, the rank."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LoraModule:
     alpha: float
     rslora: bool = False
     magnitude: Float[Tensor, " rows"] | None = None
+    alpha_from: AlphaSource = "tensor"
 
     @property
     def rank(self) -> int:
@@ -76,13 +80,16 @@ class Lora:
             `unet.mid_block.attentions.0.proj_in`, `text_encoder.text_model.encoder.layers.0.mlp.fc1`.
         metadata: the header of its file, without what the format itself needs.
         layout: of its file, such as `kohya`.
-        alpha_known: whether the file says what alpha is; if not, it is taken to be the rank, as all tools do.
     """
 
     modules: Mapping[str, LoraModule]
     metadata: Mapping[str, str] = field(default_factory=dict)
     layout: str = "pipeline"
-    alpha_known: bool = True
+
+    @property
+    def alpha_known(self) -> bool:
+        """Whether the file says what alpha is, of every layer; if not, it is taken to be the rank, as all tools do."""
+        return all(module.alpha_from != "rank" for module in self.modules.values())
 
     def parts(self) -> dict[str, dict[str, LoraModule]]:
         """The modules of each part that has any."""

@@ -4,14 +4,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from fulora import progress
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.overlap import names, refuse_same_numbers
 from fulora.data.patient_numbers import different_patients
 from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Excluded, Facts, Material, load_examples
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.plan import check
+from fulora.diffusion.schedules import said
 from fulora.diffusion.train import fit
 from fulora.processes import processes
 
@@ -81,8 +84,13 @@ def fit_material(
         LoraError, BackboneError: what cannot work.
     """
     check(cfg, pipe, material)
+    first = processes(cfg.device).first
+    if first and (special := said(pipe.scheduler.config)):
+        progress.note(f"trained as the backbone says: {special}")
+    if first and (skipped := said_of_skip(pipe, cfg.clip_skip)):
+        progress.note(skipped)
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
     step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
-    if processes(cfg.device).first:
+    if first:
         (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")
     return step

@@ -11,6 +11,7 @@ from diffusers.training_utils import compute_snr
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fulora.diffusion.latents import scaled, scaled_spread
 from fulora.training import generator
 
 ENCODED_PIXELS = 2**19
@@ -21,7 +22,7 @@ STRATA = 64
 
 @dataclass(frozen=True)
 class Latents:
-    """The autoencoder's posterior of every image, scaled by `scaling_factor`; images may differ in size."""
+    """The autoencoder's posterior of every image, scaled as its config says; images may differ in size."""
 
     mean: Sequence[Float[Tensor, "c _ _"]]
     std: Sequence[Float[Tensor, "c _ _"]]
@@ -57,8 +58,8 @@ def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) 
     for places in _batches([image.shape for image in images]):
         batch = np.stack([images[place] for place in places])
         posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
-        means |= dict(zip(places, posterior.mean * vae.config.scaling_factor, strict=True))
-        stds |= dict(zip(places, posterior.std * vae.config.scaling_factor, strict=True))
+        means |= dict(zip(places, scaled(vae, posterior.mean), strict=True))
+        stds |= dict(zip(places, scaled_spread(vae, posterior.std), strict=True))
     return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image as Pil
+from pydantic import Field
 
 from fulora.config import Config
 from fulora.data.labels import Plane
@@ -26,12 +27,18 @@ class BackboneUsed(Config):
 
 
 class LoraUsed(Config):
-    """A LoRA, by the SHA-256 of its file (the first 16 digits), and how strongly it was put in."""
+    """A LoRA, by the SHA-256 of its file (the first 16 digits), and how strongly it was put in.
+
+    Attributes:
+        any_base: whether it was asked for though it may be of another prediction type or family than the backbone;
+            left out of what is written where it was not.
+    """
 
     name: str
     digest: str
     strength: float
     text_strength: float
+    any_base: bool = Field(default=False, exclude_if=lambda asked: not asked)
 
 
 class StartUsed(Config):

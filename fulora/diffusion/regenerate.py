@@ -13,6 +13,7 @@ from fulora.diffusion.compute import hardware
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.ingredients import Ingredients, LoraSource, lora_source, weights_digest
 from fulora.diffusion.job import SOURCES
+from fulora.diffusion.lora_peft import lora_path
 from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.shard_writer import row_of
@@ -172,9 +173,10 @@ def _backbone(
 
 
 def _lora(file: Path, used: LoraUsed) -> LoraSource:
+    file = lora_path(file)
     if not file.is_file():
         raise RecipeError(f"{file}: the LoRA {used.name} ({used.digest}) is not there; give it with --lora FILE")
-    found = lora_source(file, used.strength, used.text_strength)
+    found = lora_source(file, used.strength, used.text_strength, any_base=used.any_base)
     if found.used.digest != used.digest:
         raise RecipeError(
             f"{file}: is another LoRA ({found.used.digest}) than the picture was made with ({used.digest})"

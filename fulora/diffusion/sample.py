@@ -18,6 +18,7 @@ from fulora.data.labels import Plane
 from fulora.diffusion.compiling import UNet
 from fulora.diffusion.conditioning import Conditioning, unet_arguments
 from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.latents import scaled, unscaled
 from fulora.diffusion.samplers import as_numpy_2
 from fulora.environment import derive_seed
 
@@ -114,22 +115,22 @@ def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tenso
 
     The parts are of equal size, filled up with the last picture: another size would change a picture's last digits.
     """
-    scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
+    own = unscaled(vae, latents).to(vae.dtype)
     at_once = max(1, DECODED_LATENTS // (latents.shape[-2] * latents.shape[-1]))
-    parts = math.ceil(len(scaled) / at_once)
-    size = math.ceil(len(scaled) / parts)
-    filled = torch.cat([scaled, scaled[-1:].expand(parts * size - len(scaled), -1, -1, -1)])
+    parts = math.ceil(len(own) / at_once)
+    size = math.ceil(len(own) / parts)
+    filled = torch.cat([own, own[-1:].expand(parts * size - len(own), -1, -1, -1)])
     with torch.autocast(latents.device.type, enabled=False):
-        decoded = torch.cat([vae.decode(part).sample.float() for part in filled.chunk(parts)])[: len(scaled)]
+        decoded = torch.cat([vae.decode(part).sample.float() for part in filled.chunk(parts)])[: len(own)]
     return (decoded / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pictures: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h2 w2"]:
     """Latents of gray pictures: the mean of what the autoencoder sees in each."""
-    scaled = (pictures.float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
-    latents: Tensor = vae.encode(scaled.to(vae.device, vae.dtype)).latent_dist.mean.float()
-    return latents * float(vae.config.scaling_factor)
+    values = (pictures.float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
+    latents: Tensor = vae.encode(values.to(vae.device, vae.dtype)).latent_dist.mean.float()
+    return scaled(vae, latents)
 
 
 def to_pixels(

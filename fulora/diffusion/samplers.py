@@ -14,6 +14,15 @@ from diffusers import (
 
 from fulora.diffusion.backbone import quiet
 from fulora.diffusion.config import Sampler
+from fulora.diffusion.schedules import ScheduleError, asked_spacing
+
+OBEYED = {
+    "dpm++": ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"),
+    "unipc": ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    "euler": ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    "ddim": (),
+}
+"""The noise levels that a backbone's scheduler may ask for and a sampler can use."""
 
 
 def build_sampler(schedule: Any, name: Sampler) -> Any:
@@ -22,8 +31,20 @@ def build_sampler(schedule: Any, name: Sampler) -> Any:
     Its timesteps end at the noisiest one ("trailing"), where pictures start: other spacings leave it out, and give
     every picture the same medium brightness (Lin et al. 2024, arXiv 2305.08891). DDIM must be told not to clip latents
     as if they were pixels, as it does where a schedule is silent, such as that of another sampler.
+
+    With zero terminal SNR the noisiest timestep is pure noise. DDIM starts from it exactly; the others take its SNR to
+    be 2^-24, as diffusers has it, because they divide by its square root.
+
+    Raises:
+        ScheduleError: the schedule asks for noise levels, such as Karras sigmas, that the sampler does not have.
     """
-    spacing = "trailing"
+    spacing, asked = "trailing", asked_spacing(schedule)
+    if asked and asked not in OBEYED[name]:
+        able = ", ".join(other for other, known in OBEYED.items() if asked in known)
+        raise ScheduleError(
+            f"the backbone's scheduler asks for {asked}=true, which sampler={name} does not have: use {able}, or set "
+            "it to false in scheduler/scheduler_config.json"
+        )
     with quiet():
         match name:
             case "dpm++":

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from fulora.diffusion.lora_files import FILE, save_lora
 from fulora.diffusion.objective import noise_error
 from fulora.diffusion.optimizers import rate
 from fulora.diffusion.preview import draw_samples
+from fulora.diffusion.schedules import training_schedule
 from fulora.processes import Processes, processes
 from fulora.progress import track
 from fulora.stage import PreemptedError
@@ -95,7 +95,7 @@ def fit(
     check_training(pipe, cfg, images, together, validated=validation is not None)
     facts = counted(facts or Facts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
-    pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
+    pipe.scheduler = training_schedule(pipe.scheduler.config)
     data = _read(pipe, cfg, together, images, validation, prior)
     learner = build_learner(pipe, cfg, data.captions, together)
     run = digest([identity(cfg), *made_of(facts)])

@@ -1,6 +1,5 @@
 """`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +8,7 @@ import typer
 from fulora import progress
 from pipelines.backbones import ASSETS
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.generate_loras import check_lora, lora_given, trained_as
 from pipelines.commands.generate_processes import run_processes
 
 if TYPE_CHECKING:
@@ -32,9 +32,13 @@ def generate(
     lora: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE[:STRENGTH[:TEXT]]", help="A LoRA file and its strength; may be given several times."
+            metavar="FILE[:STRENGTH[:TEXT]]",
+            help="A LoRA file, or peft's folder, and its strength; may be given several times.",
         ),
     ] = None,
+    any_base: Annotated[
+        bool, typer.Option("--any-base", help="Use LoRAs that say they are for another prediction type or family.")
+    ] = False,
     plane: Annotated[list[str] | None, typer.Option(help="May be given several times; all by default.")] = None,
     count: Annotated[int | None, typer.Option(help="Images of each plane.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the set; each image has a seed of its own from it.")] = None,
@@ -90,7 +94,8 @@ def generate(
     out = out.resolve()
     asked = {"per_class": count, "seed": seed, "planes": _planes(plane), "image_size_px": _size(size)}
     given = _settings(config, overrides or [], asked)
-    ingredients = _ingredients(given, backbone, lora or [], start, out, revision, architecture)
+    loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
+    ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
     job = Job(out, _config(given, ingredients, config), ingredients)
     part = _part(shard)
     if engine == "local":
@@ -171,9 +176,8 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
 
 
 def _ingredients(
-    given: dict[str, Any],
     backbone: str,
-    loras: list[str],
+    loras: "list[LoraSource]",
     start: Path | None,
     out: Path,
     revision: str | None,
@@ -186,7 +190,6 @@ def _ingredients(
 
     named = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
     source = named.resolve() if named.exists() else backbone
-    sources = [_lora(text, given) for text in loras]
     begun = (out / PLAN).is_file() and not is_complete(out)
     digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
     if isinstance(source, str) and revision is None:
@@ -198,32 +201,10 @@ def _ingredients(
         ),
         revision=revision,
         architecture=architecture,
-        loras=tuple(sources),
+        loras=tuple(loras),
         start=None if start is None else _start(start),
-        tainted_by=patients_of([lora.path for lora in sources]),
+        tainted_by=patients_of([lora.path for lora in loras]),
     )
-
-
-def _lora(text: str, given: dict[str, Any]) -> "LoraSource":
-    """FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of `fulora lora train` is its file.
-
-    Raises:
-        LoraError: there is no such file.
-    """
-    from fulora.diffusion.ingredients import PATIENTS, lora_source
-    from fulora.diffusion.lora import LoraError
-    from fulora.diffusion.lora_files import FILE
-
-    found = re.fullmatch(r"(?P<file>.+?)(:(?P<unet>\d*\.?\d+))?(:(?P<text>\d*\.?\d+))?", text)
-    named = Path(found["file"] if found else text)
-    path = (named / FILE if named.is_dir() else named).resolve()
-    if not path.is_file():
-        raise LoraError(f"--lora {text}: {path.name} is not there; give FILE, FILE:0.8, or FILE:0.8:0.5")
-    if not (path.parent / PATIENTS).is_file():
-        progress.note(f"{path.name}: nothing beside it says on whom it was trained ({PATIENTS}); leaks cannot be seen")
-    strength = float(found["unet"]) if found and found["unet"] else float(given.get("lora_strength", 1.0))
-    text_strength = found["text"] if found and found["text"] else given.get("lora_text_strength")
-    return lora_source(path, strength, None if text_strength is None else float(text_strength))
 
 
 def _start(folder: Path) -> Path:
@@ -249,20 +230,12 @@ def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | Non
     values = dict(given)
     if "image_size_px" not in values:
         values["image_size_px"] = ingredients.native_size()
-    trained_with = [_clip_skip(lora.path) for lora in ingredients.loras]
-    if "clip_skip" not in values and any(trained_with):
-        values["clip_skip"] = next(filter(None, trained_with))
+    headers = [trained_as(lora.path) for lora in ingredients.loras]
+    if "clip_skip" not in values and any(header.clip_skip for header in headers):
+        values["clip_skip"] = next(header.clip_skip for header in headers if header.clip_skip)
     found = validated(GenerateConfig, values, where=config or "settings")
-    for lora, skip in zip(ingredients.loras, trained_with, strict=True):
-        if skip and skip != found.clip_skip:
-            progress.note(f"{lora.used.name} was trained with clip_skip={skip}, and is used with {found.clip_skip}")
+    for lora, header in zip(ingredients.loras, headers, strict=True):
+        check_lora(lora.used.name, header, found)
     return found
 
 
-def _clip_skip(lora: Path) -> int | None:
-    """What a LoRA was trained with, where its header says so; kohya writes a text, `None` for the last layer."""
-    from fulora.diffusion.lora_metadata import settings_in
-    from fulora.diffusion.lora_read import read_lora
-
-    said = str(settings_in(read_lora(lora).metadata).get("clip_skip"))
-    return int(said) if said.isdecimal() and int(said) > 0 else None

@@ -10,12 +10,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-ARCHITECTURES = {"sd1": "Stable Diffusion 1.x", "sd2": "Stable Diffusion 2.x", "sdxl": "Stable Diffusion XL"}
+ARCHITECTURES = {
+    "sd1": "Stable Diffusion 1.x",
+    "sd2": "Stable Diffusion 2.x",
+    "sdxl": "Stable Diffusion XL",
+    "sd3": "Stable Diffusion 3",
+    "flux": "Flux",
+}
 WIDEST = 60
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A LoRA file of fulora, diffusers or kohya, .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="A LoRA file of fulora, diffusers or kohya, or a folder of peft.")],
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all facts as JSON, the header too; - prints them.")
     ] = None,
@@ -52,8 +58,10 @@ def _print(console: "Console", facts: dict[str, Any]) -> None:
         ("for", ARCHITECTURES.get(facts["architecture"], "an architecture not known")),
         ("kind", ("DoRA" if facts["dora"] else "LoRA") + (", scaled as rsLoRA" if facts["rslora"] else "")),
         ("adapts", f"{facts['layers']} layers by {facts['parameters']:,} parameters"),
-        ("alpha", "" if facts["alpha_known"] else "the file does not say: taken to be the rank, as all tools do"),
-        ("base", facts["facts"].get("base_model")),
+        ("predicts", _predicts(facts)),
+        ("trained for", ", ".join(facts["trained_for"])),
+        ("alpha", _alpha(facts)),
+        ("base", facts["base_model"]),
         ("patients", str(facts["facts"].get("patients") or "")),
         ("licence", facts["licence"]),
         ("lora hash", f"{facts['hashes']['lora_hash']} (AUTOMATIC1111: of the bytes after the header)"),
@@ -73,6 +81,23 @@ def _print(console: "Console", facts: dict[str, Any]) -> None:
             console.print(f"\n{part}: {len(zero)} of {found['layers']} layers learned nothing (up is 0): {zero[0]} ...")
 
 
+def _predicts(facts: dict[str, Any]) -> str:
+    """What the LoRA was trained to predict, in words."""
+    from fulora.diffusion.model_headers import WORDS
+
+    kind = str(facts["prediction_type"])
+    words = {**WORDS, "unknown": "the file does not say", "contradictory": "contradictory, see below"}
+    return words.get(kind, kind) + (", with zero terminal SNR" if facts["zero_terminal_snr"] else "")
+
+
+def _alpha(facts: dict[str, Any]) -> str:
+    """Where alpha is from."""
+    words = {"tensor": "of each layer, as a tensor", "header": "as the header says", "rank": "the rank"}
+    counts = facts["alpha_from"]
+    sources = ", ".join(words[source] + (f" ({n})" if len(counts) > 1 else "") for source, n in counts.items())
+    return f"{sources}; {facts['about_alpha']}" if facts["about_alpha"] else sources
+
+
 def _parts(parts: dict[str, Any]) -> "Table":
     from rich.table import Table
 
@@ -90,7 +115,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A LoRA file of fulora, diffusers or kohya, .safetensors.")],
+    source: Annotated[Path, typer.Argument(help="A LoRA file of fulora, diffusers or kohya, or a folder of peft.")],
     destination: Annotated[Path, typer.Argument(help="The file to write.")],
     format: Annotated[
         Literal["diffusers", "kohya"],

@@ -86,7 +86,7 @@ def train(
 
     finished = (out / FILE).is_file() and not dry_run
     pipe, notes = _checked(images, of_images, cfg, None if finished else load)
-    material = read_material(_image_set(images, of_images, work), *others)
+    material = read_material(_image_set(images, of_images, work), *others, mask_channel=cfg.mask_channel)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return

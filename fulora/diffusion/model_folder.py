@@ -1,0 +1,63 @@
+"""Parts of a folder in diffusers' layout: their configs, and which of their files of weights is read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fulora import progress
+from fulora.data.state_dicts import wrong_format
+
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON of a part.
+
+    Raises:
+        ValueError: it is not there, or not a JSON object.
+    """
+    where = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        raise ValueError(f"the folder has no {where}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{where} is not a JSON object")
+    return found
+
+
+def variant_of(folder: Path, stem: str) -> str | None:
+    """Which files of weights to read: None for the plain ones, whole or in shards; else the one variant, such as fp16.
+
+    Args:
+        stem: of the plain file: `diffusion_pytorch_model`, or `model` of a text encoder.
+
+    Raises:
+        ValueError: no weights as safetensors; several variants and no plain file; or a file of another kind.
+    """
+    names = sorted(path.name for path in folder.glob(f"{stem}*") if path.is_file())
+    wrong = {name: wrong_format(folder / name) for name in names if name.endswith(".safetensors")}
+    if bad := next((name for name, reason in wrong.items() if reason), None):
+        raise ValueError(f"{folder.name}/{bad}: {wrong[bad]}")
+    if {f"{stem}.safetensors", f"{stem}.safetensors.index.json"} & set(names):
+        return None
+    # A variant's name stands before the ending, or, of shards, before the number: model.fp16-00001-of-00002.safetensors
+    variants = sorted(
+        {
+            name.removeprefix(f"{stem}.").split(".")[0].split("-0")[0]
+            for name in names
+            if name.startswith(f"{stem}.") and name.endswith((".safetensors", ".safetensors.index.json"))
+        }
+    )
+    if len(variants) == 1:
+        progress.note(f"{folder.name}: only weights of the variant {variants[0]} are there; they are read")
+        return variants[0]
+    if variants:
+        raise ValueError(
+            f"{folder.name} holds the variants {', '.join(variants)} and no {stem}.safetensors: leave one of them"
+        )
+    pickles = [name for name in names if name.endswith(PICKLES)]
+    why = f"; it holds {pickles[0]}: {wrong_format(folder / pickles[0]) or 'of an unknown format'}" if pickles else ""
+    raise ValueError(f"no file named {stem}.safetensors found in {folder.name}{why}")

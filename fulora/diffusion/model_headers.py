@@ -1,0 +1,78 @@
+"""What headers of checkpoint and LoRA files say of the backbone: family, prediction, zero terminal SNR.
+
+Read are kohya's `ss_*` keys and Stability's ModelSpec (`modelspec.*`). Statements are kept apart by who makes them, so
+that two that disagree are seen.
+"""
+
+import re
+from collections.abc import Mapping
+
+WORDS = {"epsilon": "noise (epsilon)", "v_prediction": "velocity (v_prediction)"}
+
+_PREDICTIONS = {
+    "epsilon": "epsilon",
+    "eps": "epsilon",
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+    "v-prediction": "v_prediction",
+    "vpred": "v_prediction",
+    "velocity": "v_prediction",
+}
+_FAMILIES = (
+    (re.compile(r"(stable-diffusion|sd)[ _-]?v?1"), "sd1"),
+    (re.compile(r"(stable-diffusion|sd)[ _-]?v?2"), "sd2"),
+    (re.compile(r"(stable-diffusion|sd)[ _-]?xl"), "sdxl"),
+    (re.compile(r"(stable-diffusion|sd)[ _-]?v?3"), "sd3"),
+    (re.compile(r"flux"), "flux"),
+)
+FAMILY_KEYS = ("modelspec.architecture", "ss_base_model_version")
+
+
+def family_of(name: str) -> str:
+    """sd1, sd2, sdxl, sd3 or flux, of a name of a model or an architecture; "" where it is of none of them."""
+    return next((family for pattern, family in _FAMILIES if pattern.match(name.lower())), "")
+
+
+def families_said(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The family of models, by the statement, such as `modelspec.architecture=stable-diffusion-v1`."""
+    found = {f"{key}={metadata[key]}": family_of(metadata[key]) for key in FAMILY_KEYS if key in metadata}
+    if metadata.get("ss_v2") == "True":
+        found["ss_v2=True"] = "sd2"
+    return {by: family for by, family in found.items() if family}
+
+
+def predictions_said(metadata: Mapping[str, str]) -> dict[str, str]:
+    """`epsilon` or `v_prediction`, or what else the header says, by the statement.
+
+    kohya's `ss_base_model_version` says it for SD 1.x and 2.x, by a `_v` at the end or none; SDXL's says nothing of it.
+    """
+    found = {}
+    if said := metadata.get("modelspec.prediction_type"):
+        found[f"modelspec.prediction_type={said}"] = _PREDICTIONS.get(said.lower(), said)
+    if metadata.get("ss_v_parameterization") in ("True", "False"):
+        velocity = metadata["ss_v_parameterization"] == "True"
+        found[f"ss_v_parameterization={velocity}"] = "v_prediction" if velocity else "epsilon"
+    told = bool(found)
+    for key in FAMILY_KEYS:
+        name = metadata.get(key, "").lower().partition("/")[0]
+        if re.search(r"[_-]v$", name):
+            found[f"{key}={metadata[key]}"] = "v_prediction"
+        elif name == "stable-diffusion-v2-512" or (name in ("sd_v1", "sd_v2") and not told):
+            found[f"{key}={metadata[key]}"] = "epsilon"
+    return found
+
+
+def zero_snr_said(metadata: Mapping[str, str]) -> bool:
+    """Whether kohya's header says that the schedule ends in pure noise."""
+    return metadata.get("ss_zero_terminal_snr") == "True"
+
+
+def contradiction(said: Mapping[str, str]) -> str:
+    """That statements of what is predicted disagree, or name what is not known here; "" where all is well."""
+    unknown = [by for by, prediction in said.items() if prediction not in WORDS]
+    if unknown:
+        return f"{unknown[0]} is neither noise prediction (epsilon) nor velocity prediction (v)"
+    if len(set(said.values())) > 1:
+        means = "; ".join(f"{by} means {WORDS[what]}" for by, what in said.items())
+        return f"what it predicts is contradictory: {means}; remove the wrong one"
+    return ""

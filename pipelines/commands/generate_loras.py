@@ -1,0 +1,90 @@
+"""The LoRAs of `fulora generate`: which files they are, and what their headers say about how they are used."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fulora import progress
+
+if TYPE_CHECKING:
+    from fulora.diffusion.config import GenerateConfig
+    from fulora.diffusion.ingredients import LoraSource
+
+
+@dataclass(frozen=True)
+class TrainedAs:
+    """What a LoRA's file says of its training.
+
+    Attributes:
+        clip_skip: None where it does not say, or where it has no meaning.
+        pairs: on pairs of image and mask.
+        notes: what else a user has to know.
+    """
+
+    clip_skip: int | None
+    pairs: bool
+    notes: tuple[str, ...]
+
+
+def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSource":
+    """FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of fulora, diffusers or peft is its file.
+
+    Raises:
+        LoraError: there is no such file.
+    """
+    from fulora.diffusion.ingredients import PATIENTS, lora_source
+    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora_peft import lora_path
+
+    found = re.fullmatch(r"(?P<file>.+?)(:(?P<unet>\d*\.?\d+))?(:(?P<text>\d*\.?\d+))?", text)
+    path = lora_path(Path(found["file"] if found else text)).resolve()
+    if not path.is_file():
+        raise LoraError(f"--lora {text}: {path.name} is not there; give FILE, FILE:0.8, or FILE:0.8:0.5")
+    if not (path.parent / PATIENTS).is_file():
+        progress.note(f"{path.name}: nothing beside it says on whom it was trained ({PATIENTS}); leaks cannot be seen")
+    strength = float(found["unet"]) if found and found["unet"] else float(given.get("lora_strength", 1.0))
+    text_strength = found["text"] if found and found["text"] else given.get("lora_text_strength")
+    text_strength = None if text_strength is None else float(text_strength)
+    return lora_source(path, strength, text_strength, any_base=any_base)
+
+
+def trained_as(path: Path) -> TrainedAs:
+    """What a LoRA's file says of its training; kohya writes a clip skip as a text, `None` for the last layer.
+
+    Raises:
+        LoraError: it cannot be read.
+    """
+    from fulora.diffusion.lora_base import about_alpha, predictions_of
+    from fulora.diffusion.lora_metadata import architecture_in, own, settings_in
+    from fulora.diffusion.lora_read import read_lora
+
+    lora = read_lora(path)
+    settings, notes = settings_in(lora.metadata), [about_alpha(lora)]
+    said = str(settings.get("clip_skip"))
+    clip_skip = int(said) if said.isdecimal() and int(said) > 0 else None
+    if clip_skip and architecture_in(lora) == "sdxl" and "config" not in own(lora.metadata):
+        notes.append(f"its ss_clip_skip={clip_skip} is not used: kohya ignores it for SDXL, whose layer is fixed")
+        clip_skip = None
+    if not predictions_of(lora):
+        notes.append("its file does not say what it was trained to predict; taken to be what the backbone predicts")
+    return TrainedAs(clip_skip, settings.get("mask_channel") is True, tuple(note for note in notes if note))
+
+
+def check_lora(name: str, header: TrainedAs, cfg: "GenerateConfig") -> None:
+    """Refuse or note what does not go with the settings.
+
+    Raises:
+        LoraError: a LoRA of pairs, whose masks would be mixed into gray pictures.
+    """
+    from fulora.diffusion.lora import LoraError
+
+    if header.pairs and cfg.colour == "gray":
+        raise LoraError(
+            f"{name} was trained on pairs of image and mask (mask_channel=true), and colour=gray would mix the mask "
+            "into the picture: give colour=rgb, which draws the mask in the red channel"
+        )
+    if header.clip_skip and header.clip_skip != cfg.clip_skip:
+        progress.note(f"{name} was trained with clip_skip={header.clip_skip}, and is used with {cfg.clip_skip}")
+    for note in header.notes:
+        progress.note(f"{name}: {note}")
