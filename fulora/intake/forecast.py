@@ -14,8 +14,8 @@ from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, PhantomsConfig
-from fulora.intake.curation import member
 from fulora.intake.division import divide
+from fulora.intake.placement import member
 from fulora.intake.raw import Complain, RawImage, SourceError
 from fulora.intake.read import Inputs, read_source
 

@@ -85,7 +85,7 @@ def place(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], f
     identical, near = groups([link for link in found if link.identical]), groups(found)
     for source, images, split in zip(config.sources, rows, saved, strict=True):
         labels = _labels(config, source, identical, near)
-        members = [_member(image, labels.get(image.image_id, "")) for image in images]
+        members = [member(image, labels.get(image.image_id, "")) for image in images]
         splits.append(divide(members, source, config.split_seed) if split is None else split)
         joined += _several(clusters(members)) if labels else []
     where = _places(rows, splits)
@@ -114,7 +114,8 @@ def _labels(
     return {} if config.near_duplicates == "leave_out" and fixed else identical
 
 
-def _member(image: RawImage, label: str) -> Member:
+def member(image: RawImage, label: str) -> Member:
+    """What a split needs to know of a raw image; images of one label stay together."""
     return Member(image.image_id, image.patient_key, image.plane, image.site, label, image.published)
 
 

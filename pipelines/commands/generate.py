@@ -237,5 +237,3 @@ def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | Non
     for lora, header in zip(ingredients.loras, headers, strict=True):
         check_lora(lora.used.name, header, found)
     return found
-
-
