@@ -55,17 +55,21 @@ class Curation:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
         """
         for source, inputs in zip(self.config.sources, self.inputs, strict=True):
-            complain = refuse if self.config.unusable == "stop" else self.left_out.append
-            images = list(read_source(source, inputs, self.config.image_size_px, complain))
+            images = list(read_source(source, inputs, self.config.image_size_px, self._complain))
             split = self._split(source, images, inputs)
             self.splits.append(split)
             placed = [(image, where) for image in images if (where := split.split_of(_id(image), patient_key(image)))]
             for cut in threaded(partial(_cut, self.config, source), placed):
                 if isinstance(cut, str):
-                    complain(cut)
+                    self._complain(cut)
                     continue
                 self.seen(cut)
                 yield cut.picture
+
+    def _complain(self, message: str) -> None:
+        if self.config.unusable == "stop":
+            refuse(message)
+        self.left_out.append(message)
 
     def _split(self, source: AnySource, images: Sequence[RawImage], inputs: Inputs) -> SplitFile:
         if inputs.split_file is not None:
