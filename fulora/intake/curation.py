@@ -17,7 +17,7 @@ from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import Cleaned, Removal, clean, removal
 from fulora.intake.division import divide
-from fulora.intake.raw import RawImage, SourceError, refuse
+from fulora.intake.raw import RawImage, SourceError, refusing
 from fulora.intake.read import Inputs, read_source
 from fulora.progress import track
 
@@ -38,7 +38,7 @@ class Curation:
 
     Attributes:
         splits: the split of every source, known when its first picture comes.
-        left_out: why an image or row was left out, one line each.
+        left_out: why an image, row or file was left out or passed over, one line each.
         seen: called with every picture and what was removed from it.
     """
 
@@ -55,21 +55,17 @@ class Curation:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
         """
         for source, inputs in zip(self.config.sources, self.inputs, strict=True):
-            images = list(read_source(source, inputs, self.config.image_size_px, self._complain))
+            complain = refusing(self.left_out) if self.config.unusable == "stop" else self.left_out.append
+            images = list(read_source(source, inputs, self.config.image_size_px, complain))
             split = self._split(source, images, inputs)
             self.splits.append(split)
             placed = [(image, where) for image in images if (where := split.split_of(_id(image), patient_key(image)))]
             for cut in threaded(partial(_cut, self.config, source), placed):
                 if isinstance(cut, str):
-                    self._complain(cut)
+                    complain(cut)
                     continue
                 self.seen(cut)
                 yield cut.picture
-
-    def _complain(self, message: str) -> None:
-        if self.config.unusable == "stop":
-            refuse(message)
-        self.left_out.append(message)
 
     def _split(self, source: AnySource, images: Sequence[RawImage], inputs: Inputs) -> SplitFile:
         if inputs.split_file is not None:

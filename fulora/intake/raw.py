@@ -34,6 +34,16 @@ def refuse(message: str) -> None:
         raise SourceError(message)
 
 
+def refusing(noted: list[str]) -> Complain:
+    """`refuse`, which keeps what is only `Noted`."""
+
+    def complain(message: str) -> None:
+        refuse(message)
+        noted.append(message)
+
+    return complain
+
+
 @dataclass(frozen=True)
 class RawImage:
     """One picture of a source and what the source says of it.

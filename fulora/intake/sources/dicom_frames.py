@@ -187,13 +187,12 @@ def _compressed(
     table = struct.unpack(f"<{length // 4}L", _read(file, first, length // 4 * 4))
     listed = len(table) or len(header.get("ExtendedOffsetTable") or b"") // 8 or None
     pieces: list[tuple[Span, ...]] = []
+    syntax = header.file_meta.TransferSyntaxUID
     for span in fragments:
-        if _begins(_read(file, span[0], min(12, span[1])), header.file_meta.TransferSyntaxUID):
+        if _begins(_read(file, span[0], min(12, span[1])), syntax):
             pieces.append((span,))
         elif not pieces:
-            raise SourceError(
-                f"its first frame does not begin as {header.file_meta.TransferSyntaxUID.name} does; replace or remove it"
-            )
+            raise SourceError(f"its first frame does not begin as {syntax.name} does; replace or remove it")
         else:
             pieces[-1] = (*pieces[-1], span)
     if len(pieces) != (stated or listed or len(pieces)):

@@ -42,7 +42,9 @@ def _descriptor(header: Dataset) -> tuple[int, int, int]:
         raise SourceError(f"the descriptors of its three palettes differ: {sorted(found)}; they must be the same")
     entries, first, bits = found.pop()
     if bits not in (8, 16) or first < 0:
-        raise SourceError(f"a palette of {bits} bits an entry from number {first}; expected 8 or 16 bits, and 0 or more")
+        raise SourceError(
+            f"a palette of {bits} bits an entry from number {first}; expected 8 or 16 bits, and 0 or more"
+        )
     return entries, first, bits
 
 

@@ -17,7 +17,7 @@ from PIL import Image as Pil
 from PIL.JpegImagePlugin import JpegImageFile
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_modality_lut, apply_voi_lut, as_pixel_options, convert_color_space, get_decoder
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_space, get_decoder
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
 from fulora.intake.raw import SourceError
@@ -25,6 +25,13 @@ from fulora.intake.sources.dicom_codestream import Codestream, Colour, read_code
 from fulora.intake.sources.dicom_frames import COLOUR, Frames
 from fulora.intake.sources.dicom_header import BROKEN
 from fulora.intake.sources.dicom_palette import palette_rgb
+
+OPTIONS = {
+    "rows": "Rows", "columns": "Columns", "samples_per_pixel": "SamplesPerPixel", "bits_allocated": "BitsAllocated",
+    "bits_stored": "BitsStored", "pixel_representation": "PixelRepresentation",
+    "planar_configuration": "PlanarConfiguration", "photometric_interpretation": "PhotometricInterpretation",
+}  # fmt: skip
+"""What pydicom's decoders call the attributes that describe pixels."""
 
 
 def decode(frames: Frames, index: int) -> np.ndarray:
@@ -53,7 +60,8 @@ def decode(frames: Frames, index: int) -> np.ndarray:
     except SourceError as error:
         raise SourceError(f"frame {index}: {error}" if len(frames) > 1 else str(error)) from error
     except BROKEN as error:
-        raise SourceError(f"frame {index} cannot be decoded ({error}); replace or remove it") from error
+        why = " ".join(str(error).split())  # pydicom's has a line for every plugin
+        raise SourceError(f"frame {index} cannot be decoded ({why}); replace or remove it") from error
 
 
 def _check_plugin(header: Dataset) -> None:
@@ -69,11 +77,12 @@ def _check_plugin(header: Dataset) -> None:
 def _samples(data: bytes, header: Dataset) -> np.ndarray:
     """Uncompressed, RLE, JPEG-LS and JPEG 2000 frames through pydicom, in the machine's byte order."""
     syntax = header.file_meta.TransferSyntaxUID
-    options = as_pixel_options(header, number_of_frames=1, extended_offsets=None, pixel_keyword="PixelData")
+    options = {name: header.get(keyword) for name, keyword in OPTIONS.items()}
     if syntax.is_encapsulated:
-        data = encapsulate([data])
-        options.setdefault("planar_configuration", 0)
-    pixels, _ = get_decoder(syntax).as_array(data, index=0, raw=True, correct_unused_bits=False, **options)
+        data, options["planar_configuration"] = encapsulate([data]), 0
+    pixels, _ = get_decoder(syntax).as_array(
+        data, index=0, raw=True, correct_unused_bits=False, number_of_frames=1, pixel_keyword="PixelData", **options
+    )
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
