@@ -21,6 +21,10 @@ MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
 
 
 class Noted(str):
+    """Told of something that is worth knowing, and no reason to leave anything out."""
+
+
+class PassedOver(Noted):
     """Told of a file that holds no image for this source: nothing is missing without it, but it is listed."""
 
 
@@ -34,12 +38,13 @@ def refuse(message: str) -> None:
         raise SourceError(message)
 
 
-def refusing(noted: list[str]) -> Complain:
-    """`refuse`, which keeps what is only `Noted`."""
+def refusing(passed_over: list[str]) -> Complain:
+    """`refuse`, which keeps what is told of files that are passed over."""
 
     def complain(message: str) -> None:
         refuse(message)
-        noted.append(message)
+        if isinstance(message, PassedOver):
+            passed_over.append(message)
 
     return complain
 

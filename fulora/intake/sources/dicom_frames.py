@@ -90,12 +90,14 @@ def _frames(header: Dataset, element: PixelElement) -> Frames:
             pieces = _uncompressed(size, element, stated, header)
         if not 1 <= len(pieces) <= MAX_FRAMES:
             raise SourceError(f"{len(pieces)} frames; expected 1 to {MAX_FRAMES:,}")
-        if syntax.is_little_endian is False and header.BitsAllocated == 8 and _is_words(file, element):
+        if not syntax.is_little_endian and header.BitsAllocated == 8 and element.vr == "OW":
             return _swapped(file, header, element, pieces)
     return Frames(header, element.source, pieces)
 
 
 def _check_header(header: Dataset, element: PixelElement) -> None:
+    if header.file_meta.get("TransferSyntaxUID") is None:
+        raise SourceError("no TransferSyntaxUID; without it the pixels cannot be told")
     if element.keyword != "PixelData" or header.get("BitsStored") is None:
         raise SourceError("no BitsStored (float pixels?): the range of its values is unknown; save it as integers")
     for keyword in NEEDED:
@@ -157,14 +159,6 @@ def _lengths(there: int, expected: int, frame: int, stated: int | None, header: 
     if there > expected and there - there % frame in (there, there - 1):
         return f"{text}: as for {there // frame} frames, or for more samples or bits; correct the wrong attribute"
     return f"{text}; replace it, or correct the wrong attribute"
-
-
-def _is_words(file: BinaryIO, element: PixelElement) -> bool:
-    """Whether the element's kind of value is OW, in a file of explicit ones."""
-    if isinstance(element.source, bytes):
-        return True
-    file.seek(element.offset - 8)
-    return file.read(2) == b"OW"
 
 
 def _swapped(file: BinaryIO, header: Dataset, element: PixelElement, pieces: list[tuple[Span, ...]]) -> Frames:

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -22,11 +23,19 @@ BROKEN = (
 """What pydicom raises on files that are cut short or damaged."""
 
 
+@dataclass(frozen=True)
 class PixelElement:
-    """The element with the pixels: its keyword, its length as written, and where in `source` its value begins."""
+    """The element with the pixels: its length as written, and where in `source` its value begins, in bytes.
 
-    def __init__(self, source: Path | bytes, keyword: str, length: int, offset: int) -> None:
-        self.source, self.keyword, self.length, self.offset = source, keyword, length, offset
+    Attributes:
+        vr: its kind of value (OB or OW); "" where the file does not say it.
+    """
+
+    source: Path | bytes
+    keyword: str
+    vr: str
+    length: int
+    offset: int
 
 
 def read_header(path: Path) -> tuple[Dataset, PixelElement | None]:
@@ -35,11 +44,11 @@ def read_header(path: Path) -> tuple[Dataset, PixelElement | None]:
     Raises:
         SourceError: cannot be read as DICOM.
     """
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, str, int]] = []
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:
         if tag in PIXELS:
-            found.append((PIXELS[tag], length))
+            found.append((PIXELS[tag], vr or "", length))
         return bool(found)
 
     try:
@@ -60,5 +69,5 @@ def pixels_of(dataset: Dataset) -> PixelElement | None:
         if keyword in dataset:
             value = bytes(dataset[keyword].value or b"")
             whole = dataset[keyword].is_undefined_length
-            return PixelElement(value, keyword, UNDEFINED if whole else len(value), 0)
+            return PixelElement(value, keyword, dataset[keyword].VR, UNDEFINED if whole else len(value), 0)
     return None

@@ -55,7 +55,7 @@ def _entries(header: Dataset, entries: int, first: int, bits: int) -> np.ndarray
             raise SourceError(f"a segmented palette of {entries} 8-bit entries is not supported; export it as RGB")
         return np.asarray(apply_color_lut(np.arange(first, first + entries), header)[:, :3])
     little = header.file_meta.TransferSyntaxUID.is_little_endian
-    tables = []
+    tables: list[np.ndarray] = []
     for colour in COLOURS:
         data = bytes(header[f"{colour}PaletteColorLookupTableData"].value)
         if len(data) == 2 * entries and not (entries == 1 and bits == 8):

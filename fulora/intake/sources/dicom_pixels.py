@@ -117,6 +117,23 @@ def _colour(said: Colour | None, header: Dataset) -> Colour:
     )
 
 
+def not_followed(frames: Frames) -> str:
+    """Which attributes are not followed, because the pixels of the first frame say otherwise; "" where none."""
+    header, told = frames.header, []
+    syntax, interpretation = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
+    if len(frames) > 1 and not header.get("NumberOfFrames"):
+        told.append(f"no NumberOfFrames, but {len(frames)} compressed frames")
+    if syntax.is_encapsulated and syntax != RLELossless and interpretation in COLOUR:
+        try:
+            said = read_codestream(frames.read(0)).colour
+        except SourceError:
+            said = None  # told where the frame is decoded
+        rgb = interpretation == "RGB" if said == "YBR" else interpretation in ("YBR_FULL", "YBR_FULL_422")
+        if said and rgb:
+            told.append(f"PhotometricInterpretation {interpretation}, but its compressed data decode to {said}")
+    return " and ".join(told)
+
+
 def _jpeg(data: bytes, said: Colour | None, header: Dataset) -> np.ndarray:
     """JPEG of 8 bits through Pillow, which is always there and decodes it in one way: gray, or RGB."""
     if int(header.PixelRepresentation):

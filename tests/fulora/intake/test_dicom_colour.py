@@ -114,7 +114,7 @@ def test_rle_and_jpeg_ls_are_what_the_attribute_says(
     [
         (
             encoded(COLOURS, RLELossless, "YBR_RCT"),
-            "photometric interpretation YBR_RCT with RLE Lossless: not supported",
+            "interpretation YBR_RCT with RLE Lossless: not supported",
         ),
         (
             compressed([jpeg(space="RGB", ids=b"\0\1\2")], JPEGBaseline8Bit, "YBR_ICT"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dicom_made import KEY, dicom, save
+from dicom_made import KEY, RAMP, compressed, dicom, jpeg, jpeg_2000, save
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
     UID,
@@ -13,6 +13,8 @@ from pydicom.uid import (
     EncapsulatedPDFStorage,
     EnhancedUSVolumeStorage,
     GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
     KeyObjectSelectionDocumentStorage,
     MediaStorageDirectoryStorage,
     SecondaryCaptureImageStorage,
@@ -98,16 +100,18 @@ def test_files_of_other_kinds_may_stand_beside(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"MZ\0\0" if path.suffix else b"a patient's CD")
+    save(tmp_path / ".Trash" / "old.dcm", dicom())
     for name in (".DS_Store", "__MACOSX/._x", ".Trash/x.dcm", "._picture.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"\0\5\x16\7")
     images, noted, wrong = told_of(tmp_path)
     assert (images, wrong) == (["picture.txt"], [])
-    assert [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in noted] == sorted(
+    assert [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in noted[1:]] == sorted(
         ("notes.txt", "list.CSV", "README", "AUTORUN.INF", "index.html", "VIEWER/logo.png", "VIEWER/x.dll")
     )
-    assert all(line.endswith(": passed over: not a DICOM file") for line in noted)
+    assert all(line.endswith(": passed over: not a DICOM file") for line in noted[1:])
+    assert noted[0] == f"{tmp_path / '.Trash' / 'old.dcm'}: passed over: a hidden file"
 
 
 # --- errors
@@ -264,8 +268,45 @@ def test_one_wrong_file_is_refused_by_all(disc: Path, tmp_path: Path) -> None:
 def test_a_disc_without_images_is_said_to_be_one(disc: Path) -> None:
     for number in (0, 1):
         (disc / "IMAGES" / f"IM{number}").unlink()
-    with pytest.raises(ProfileError, match="disc: no ultrasound image among its files"):
+    message = "disc: no ultrasound image among its files; passed over: 4, such as .*DICOMDIR: passed over: a DICOMDIR"
+    with pytest.raises(SourceError, match=message):
         files_to_deidentify(disc)
+    with pytest.raises(SourceError, match=message):
+        list(curation(disc).pictures())
+
+
+def test_where_all_is_wrong_all_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.dcm").write_text("a text")
+    with pytest.raises(ProfileError, match=r"1 files cannot be used; nothing is written:\n.*x\.dcm: not a DICOM file"):
+        files_to_deidentify(tmp_path)
+
+
+def test_attributes_that_are_not_followed_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By check as a note, and by deidentify; curate stops at none of them, and leaves none out."""
+    folder = tmp_path / "in"
+    save(folder / "a", compressed([jpeg(RAMP)] * 5, JPEGBaseline8Bit, "MONOCHROME2", RAMP))
+    save(folder / "b", compressed([jpeg(jfif=True)], JPEGBaseline8Bit, "RGB"))
+    save(folder / "c", compressed([jpeg(space="RGB", adobe=0)], JPEGBaseline8Bit, "YBR_FULL"))
+    save(folder / "d", compressed([jpeg_2000(transform=True)], JPEG2000Lossless, "YBR_FULL_422"))
+    save(folder / "e", compressed([jpeg_2000(transform=True)], JPEG2000Lossless, "YBR_RCT"))
+    save(folder / "f", compressed([jpeg()], JPEGBaseline8Bit, "YBR_FULL_422"))
+    (tmp_path / "key.txt").write_text(KEY)
+    expected = (
+        f"{folder / 'a'}: no NumberOfFrames, but 5 compressed frames",
+        f"{folder / 'b'}: PhotometricInterpretation RGB, but its compressed data decode to YBR",
+        f"{folder / 'c'}: PhotometricInterpretation YBR_FULL, but its compressed data decode to RGB",
+        f"{folder / 'd'}: PhotometricInterpretation YBR_FULL_422, but its compressed data decode to RGB",
+    )
+    check = inspect(folder, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
+    (noted,) = [finding for finding in check.findings if finding.kind == "attributes that are not followed"]
+    assert (noted.severity, noted.examples) == ("note", expected)
+    curated = curation(folder)
+    assert len(list(curated.pictures())) == 10
+    assert curated.left_out == []
+    assert len(files_to_deidentify(folder)) == 6
+    said = capsys.readouterr().err
+    assert "read as their pixels say, not as their attributes do: 4 files" in said
+    assert all(line in said for line in expected)
 
 
 def test_a_folder_without_dicom(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frames are counted from the pixel data; what the header says otherwise is refused, by curate, check and deidentify."""
+"""Frames are counted from the pixel data; curate, check and deidentify refuse a header that says otherwise."""
 
 import struct
 from collections.abc import Callable
@@ -228,7 +228,7 @@ def test_another_number_of_frames_is_refused(tmp_path: Path, make: Callable[[], 
         (
             lambda: rle(None),
             ExplicitVRLittleEndian,
-            "its transfer syntax is uncompressed, but its pixel data are split",
+            "its transfer syntax is uncompressed, but its pixel data",
         ),
     ],
 )
@@ -295,7 +295,18 @@ def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, data: Dataset, 
 
 
 def test_too_many_compressed_frames_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(tmp_path / "x", cine(FIVE, None))
+    save(tmp_path / "x", cine(FIVE, None))
     monkeypatch.setattr("fulora.intake.sources.dicom_frames.MAX_FRAMES", 4)
     with pytest.raises(SourceError, match="x: 5 frames; expected 1 to 4"):
         read(tmp_path)
+
+
+def test_a_file_without_a_transfer_syntax_is_refused(tmp_path: Path) -> None:
+    data = dicom()
+    del data.file_meta.TransferSyntaxUID
+    data.file_meta.MediaStorageSOPClassUID, data.preamble = data.SOPClassUID, bytes(128)
+    path = tmp_path / "in" / "x"
+    path.parent.mkdir()
+    data.save_as(path, implicit_vr=False, little_endian=True)
+    message = "x: no TransferSyntaxUID; without it the pixels cannot be told"
+    assert all(message in text for text in refusals(path.parent, path))

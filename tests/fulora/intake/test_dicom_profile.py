@@ -472,6 +472,16 @@ def test_nothing_is_written_where_something_cannot_be_read(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "text", "unnamed"]
 
 
+def test_a_value_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
+    data = picture()
+    data.ReferencePixelPhysicalValueX = 0.0
+    path = save(tmp_path / "x", data)
+    path.write_bytes(path.read_bytes().replace(b"FD\x08\0" + bytes(8), b"FD\x07\0" + bytes(7)))
+    with pytest.raises(ProfileError, match=r"a value or the pixels cannot be read .*; nothing is passed on"):
+        write_deidentified(path, tmp_path / "y", key=KEY, clean=nothing)
+    assert not (tmp_path / "y").exists()
+
+
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     source = save(tmp_path / "x", picture())
     with pytest.raises(ProfileError, match="x: is there already; choose another name or remove it"):
