@@ -18,9 +18,10 @@ UNDEFINED = 0xFFFFFFFF
 
 BROKEN = (
     InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, AttributeError, KeyError, IndexError,
-    TypeError, NotImplementedError, RuntimeError, OverflowError, AssertionError, struct.error, zlib.error,
+    TypeError, NotImplementedError, RuntimeError, OverflowError, AssertionError, SyntaxError, struct.error,
+    zlib.error,
 )  # fmt: skip
-"""What pydicom raises on files that are cut short or damaged."""
+"""What pydicom and Pillow raise on files that are cut short or damaged."""
 
 
 @dataclass(frozen=True)

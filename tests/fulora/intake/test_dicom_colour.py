@@ -1,5 +1,6 @@
 """The colour space of compressed DICOM frames: the codestream's, whatever the attribute says, or a refusal."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,13 @@ def test_subsampled_jpeg_2000_is_refused() -> None:
     data[42 + 3 + 1] = 2  # XRsiz of the second component
     with pytest.raises(SourceError, match="components of different depths or sizes"):
         read_codestream(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data.replace(b"\xff\xda", b"\0\0"), lambda data: data[:900]])
+def test_a_damaged_jpeg_is_one_clear_error(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """A marker lost behind the frame header, and a stream that ends too early."""
+    path = save(tmp_path / "in" / "x", compressed([damage(jpeg())], JPEGBaseline8Bit, "YBR_FULL_422"))
+    assert all("frame 0 cannot be decoded (" in text for text in refusals(path.parent, path))
 
 
 def test_fill_bytes_before_a_marker_are_allowed() -> None:
