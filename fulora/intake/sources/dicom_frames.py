@@ -61,7 +61,7 @@ def frames_of(source: Path | Dataset) -> Frames:
     Raises:
         SourceError: pixel data that are missing, cut short, floats, or of another length or number of frames than the
             header says; attributes that are missing or contradict each other; more than 10,000 frames or 64 million
-            pixels; or a transfer syntax without single pictures.
+            pixels; or a transfer syntax without single pictures, or without an installed plugin.
     """
     header, element = read_header(source) if isinstance(source, Path) else (source, pixels_of(source))
     try:
@@ -77,10 +77,7 @@ def frames_of(source: Path | Dataset) -> Frames:
 def _frames(header: Dataset, element: PixelElement) -> Frames:
     _check_header(header, element)
     syntax = header.file_meta.TransferSyntaxUID
-    try:
-        get_decoder(syntax)
-    except NotImplementedError as error:
-        raise SourceError(f"transfer syntax {syntax.name} ({syntax}) is not a picture's; export it as JPEG") from error
+    _check_syntax(syntax)
     stated = _stated_frames(header)
     with _opened(element.source) as file:
         size = file.seek(0, io.SEEK_END)
@@ -93,6 +90,18 @@ def _frames(header: Dataset, element: PixelElement) -> Frames:
         if not syntax.is_little_endian and header.BitsAllocated == 8 and element.vr == "OW":
             return _swapped(file, header, element, pieces)
     return Frames(header, element.source, pieces)
+
+
+def _check_syntax(syntax: UID) -> None:
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise SourceError(f"transfer syntax {syntax.name} ({syntax}) is not a picture's; export it as JPEG") from error
+    if not decoder.is_available:
+        raise SourceError(
+            f'transfer syntax {syntax.name} ({syntax}) has no plugin here: pip install "fulora[dicom]"; '
+            f"if that does not bring one, one of: {'; '.join(decoder.missing_dependencies)}"
+        )
 
 
 def _check_header(header: Dataset, element: PixelElement) -> None:
@@ -133,7 +142,7 @@ def _uncompressed(size: int, element: PixelElement, stated: int | None, header: 
     interpretation = str(header.PhotometricInterpretation)
     halved = interpretation == "YBR_FULL_422"
     if halved and (int(header.Columns) % 2 or header.get("PlanarConfiguration")):
-        raise SourceError("YBR_FULL_422 with an odd number of columns, or in planes: no way to store it")
+        raise SourceError("YBR_FULL_422 needs an even number of columns, and PlanarConfiguration 0")
     pixels = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel)
     frame = pixels * int(header.BitsAllocated) // 8 * (2 if halved else 3) // 3
     frames = stated or 1

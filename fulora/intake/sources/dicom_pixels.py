@@ -38,12 +38,11 @@ def decode(frames: Frames, index: int) -> np.ndarray:
     """One frame: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is read.
 
     Raises:
-        SourceError: a transfer syntax that has no plugin installed; a frame that is damaged, or of another size or
-            depth than the header says; or a colour space that is contradictory or not supported.
+        SourceError: a frame that is damaged, or of another size or depth than the header says; or a colour space that
+            is contradictory or not supported.
     """
     header = frames.header
     try:
-        _check_plugin(header)
         data = frames.read(index)
         syntax = header.file_meta.TransferSyntaxUID
         said = None
@@ -62,16 +61,6 @@ def decode(frames: Frames, index: int) -> np.ndarray:
     except BROKEN as error:
         why = " ".join(str(error).split())  # pydicom's has a line for every plugin
         raise SourceError(f"frame {index} cannot be decoded ({why}); replace or remove it") from error
-
-
-def _check_plugin(header: Dataset) -> None:
-    syntax = header.file_meta.TransferSyntaxUID
-    decoder = get_decoder(syntax)
-    if not decoder.is_available:
-        raise SourceError(
-            f'transfer syntax {syntax.name} ({syntax}) has no plugin here: pip install "fulora[dicom]"; '
-            f"if that does not bring one, one of: {'; '.join(decoder.missing_dependencies)}"
-        )
 
 
 def _samples(data: bytes, header: Dataset) -> np.ndarray:
@@ -128,8 +117,8 @@ def not_followed(frames: Frames) -> str:
             said = read_codestream(frames.read(0)).colour
         except SourceError:
             said = None  # told where the frame is decoded
-        rgb = interpretation == "RGB" if said == "YBR" else interpretation in ("YBR_FULL", "YBR_FULL_422")
-        if said and rgb:
+        others = {"YBR": ("RGB",), "RGB": ("YBR_FULL", "YBR_FULL_422")}
+        if said and interpretation in others[said]:
             told.append(f"PhotometricInterpretation {interpretation}, but its compressed data decode to {said}")
     return " and ".join(told)
 
