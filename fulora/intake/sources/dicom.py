@@ -9,7 +9,7 @@ Which files are read is decided in `dicom_files.py`; what becomes of the pixels,
 
 import hashlib
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_args
 
@@ -20,7 +20,7 @@ from pydicom import Dataset
 from fulora.data.labels import Plane
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
-from fulora.intake.sources.dicom_frames import frames_of
+from fulora.intake.sources.dicom_frames import Frames, frames_of
 from fulora.intake.sources.dicom_header import BROKEN
 from fulora.intake.sources.dicom_pixels import decode, gray
 
@@ -132,8 +132,17 @@ def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:
     return float(np.mean(values)), ""
 
 
+@lru_cache(maxsize=4)
+def _frames(path: Path, changed_ns: int) -> Frames:
+    """The frames of a file, found once for all frames of a cine that are loaded one after the other."""
+    return frames_of(path)
+
+
 def _load(path: Path, index: int) -> tuple[UInt8[np.ndarray, "h w"], None]:
-    frames = frames_of(path)
+    try:
+        frames = _frames(path, path.stat().st_mtime_ns)
+    except OSError:
+        frames = frames_of(path)  # which says what is wrong
     try:
         return gray(decode(frames, index), frames.header), None
     except SourceError as error:

@@ -568,11 +568,15 @@ def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless, JPEGBaseline8Bit]
+)
 def test_damage_is_a_source_error_and_nothing_else(tmp_path: Path, syntax: UID) -> None:
     """Cut anywhere, or with any eight bytes turned to noise, a file is read, told, or refused."""
     encapsulated = syntax in (RLELossless, JPEG2000Lossless)
     data = compressed(syntax, NOISE, "MONOCHROME2") if encapsulated else picture(syntax=syntax)
+    if syntax == JPEGBaseline8Bit:
+        data = jpeg(np.dstack([SMOOTH] * 3), "YBR_FULL_422")
     data.SequenceOfUltrasoundRegions = Sequence([region(0.02, 0.02)])
     path = save(tmp_path / "x", data)
     whole, random = path.read_bytes(), np.random.default_rng(5)
