@@ -8,7 +8,7 @@ import numpy as np
 
 from fulora.intake.duplicates import find_duplicates
 from fulora.intake.findings import SEVERITIES, Check, Finding, finding
-from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE
+from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Noted, PassedOver
 from fulora.intake.survey import Facts
 
 HC_TOLERANCE = 0.05
@@ -155,7 +155,9 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
     gone = [message for message in told if NOT_THERE in message]
     strays = [message for message in told if NOT_LISTED in message]
     made = [message for message in told if MARKED_SYNTHETIC in message]
-    rest = [message for message in told if message not in {*gone, *strays, *made}]
+    passed = [message for message in told if isinstance(message, PassedOver)]
+    noted = [message for message in told if isinstance(message, Noted) and message not in passed]
+    rest = [message for message in told if message not in {*gone, *strays, *made, *passed, *noted}]
     return [
         *finding("misleading", "unreadable images", "images cannot be used", broken),
         *finding("misleading", "rows without files", "rows of the list have no image", gone),
@@ -164,4 +166,6 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
         ),
         *finding("misleading", "rows or files left out", "the reader could not use them", rest),
         *finding("note", "synthetic images", "rows say that they are synthetic, and were not looked at", made),
+        *finding("note", "files passed over", "files hold no image for this source", passed),
+        *finding("note", "attributes that are not followed", "files are read as their pixels say", noted),
     ]

@@ -168,6 +168,9 @@ class KohyaConfig(FolderSourceConfig):
 class DicomConfig(FolderSourceConfig):
     """DICOM files as a hospital exports them; patients get keyed pseudonyms.
 
+    Ultrasound images only: files that hold none (DICOMDIR, reports, other modalities, viewers) are passed over and
+    listed.
+
     Attributes:
         plane: what all of them show; None takes it from the name of their folder.
         key_file: a file outside the data with the secret that pseudonyms are made with.

@@ -18,7 +18,7 @@ from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import Cleaned, Removal, clean, removal
 from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
 from fulora.intake.placement import NearDuplicates, place
-from fulora.intake.raw import RawImage, SourceError, refuse
+from fulora.intake.raw import RawImage, SourceError, refusing
 from fulora.intake.read import Inputs, Rows, read_rows
 from fulora.progress import track
 
@@ -39,7 +39,7 @@ class Curation:
 
     Attributes:
         splits: the split of every source, known when its first picture comes.
-        left_out: why an image or row was left out, one line each.
+        left_out: why an image, row or file was left out or passed over, one line each.
         near_duplicates: which pictures of two patients are the same or nearly, and what was done about them.
         seen: called with every picture and what was removed from it.
     """
@@ -58,7 +58,7 @@ class Curation:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
             SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
         """
-        complain = refuse if self.config.unusable == "stop" else self.left_out.append
+        complain = refusing(self.left_out) if self.config.unusable == "stop" else self.left_out.append
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
         check_patients(self.config, rows, saved)

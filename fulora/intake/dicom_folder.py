@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from fulora.intake.deidentify import Where, clean
+from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import Audit, Clean, ProfileError, write_deidentified
 from fulora.intake.folders import plane_named
 from fulora.progress import track
@@ -43,9 +44,7 @@ def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None) -> 
         raise ProfileError(f"{to}: is there already; name a folder that is not")
     if to.resolve().is_relative_to(folder.resolve()):
         raise ProfileError(f"{to}: lies in {folder}, which is not clean; name a folder outside")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise ProfileError(f"{folder}: no files")
+    files = files_to_deidentify(folder)
 
     def overlays(frame: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
         found = clean(frame, where or "outside")

@@ -19,7 +19,7 @@ import numpy as np
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
 from dicomanonymizer.simpledicomanonymizer import replace_element
 from jaxtyping import Bool, UInt8
-from pydicom import DataElement, Dataset, Sequence, dcmread
+from pydicom import DataElement, Dataset, Sequence
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import set_pixel_data
@@ -28,7 +28,10 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 import fulora
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.dicom import keyed, pseudonym
-from fulora.intake.sources.dicom_pixels import BROKEN, decode, gray, palette_rgb, stated_range
+from fulora.intake.sources.dicom_frames import Frames, frames_of
+from fulora.intake.sources.dicom_header import BROKEN
+from fulora.intake.sources.dicom_palette import palette_rgb
+from fulora.intake.sources.dicom_pixels import decode, gray, stated_range
 
 EDITION = "dicomfields_2026c"
 TABLES = {name: frozenset(tags) for name, tags in dicom_anonymization_database_selector(EDITION).items()}
@@ -89,10 +92,10 @@ def write_deidentified(
     if target.exists():
         raise ProfileError(f"{target}: is there already; choose another name or remove it")
     try:
-        dataset = dcmread(source)
-    except BROKEN as error:
-        raise ProfileError(f"{source}: cannot be read as DICOM ({error}); replace or remove it") from error
-    result, audit = _deidentified(dataset, key, clean, pixels_unchecked)
+        frames = frames_of(source)
+    except SourceError as error:
+        raise ProfileError(str(error)) from error
+    result, audit = _deidentified(frames, key, clean, pixels_unchecked)
     scratch = target.with_name(f".{target.name}.part")
     try:
         result.save_as(scratch, enforce_file_format=True)
@@ -114,23 +117,27 @@ def deidentified(dataset: Dataset, *, key: str, clean: Clean | None, pixels_unch
         pixels_unchecked: pass on pictures that nobody has checked; they are marked BurnedInAnnotation YES.
 
     Raises:
-        ProfileError: neither `clean` nor `pixels_unchecked`, or both; big endian; a value that cannot be read; a mask
-            of another shape or type; or pixels that cannot be decoded.
+        ProfileError: neither `clean` nor `pixels_unchecked`, or both; a value that cannot be read; a mask of another
+            shape or type; or pixels that cannot be decoded, or have not the length that the header says.
         SourceError: no key.
     """
-    return _deidentified(dataset, key, clean, pixels_unchecked)[0]
+    try:
+        frames = frames_of(dataset)
+    except SourceError as error:
+        raise ProfileError(str(error)) from error
+    return _deidentified(frames, key, clean, pixels_unchecked)[0]
 
 
-def _deidentified(dataset: Dataset, key: str, clean: Clean | None, pixels_unchecked: bool) -> tuple[Dataset, Audit]:
+def _deidentified(frames: Frames, key: str, clean: Clean | None, pixels_unchecked: bool) -> tuple[Dataset, Audit]:
     keyed("", key)
     if (clean is None) is not pixels_unchecked:
         raise ProfileError("burned-in text: give a function `clean`, or say pixels_unchecked=True, and not both")
-    if dataset.original_encoding[1] is False:
-        raise ProfileError("big endian (retired in 2006); convert it to little endian first")
     count: Counter[str] = Counter()
     try:
-        result = _profiled(dataset, key, count)
-        blanked, frames = _copy_pixels(dataset, result, clean)
+        result = _profiled(frames.header, key, count)
+        if not frames.header.file_meta.TransferSyntaxUID.is_little_endian:
+            result.walk(_swap_words)
+        blanked = _copy_pixels(frames, result, clean)
     except SourceError as error:
         raise ProfileError(str(error)) from error
     except ProfileError:
@@ -139,7 +146,7 @@ def _deidentified(dataset: Dataset, key: str, clean: Clean | None, pixels_unchec
         raise ProfileError(f"a value or the pixels cannot be read ({error}); nothing is passed on") from error
     _sign(result, cleaned=clean is not None)
     return result, Audit(
-        count["removed"], count["replaced"], count["emptied"], count["uids"], frames, clean is not None, blanked
+        count["removed"], count["replaced"], count["emptied"], count["uids"], len(frames), clean is not None, blanked
     )
 
 
@@ -222,13 +229,19 @@ def new_uid(uid: str, key: str) -> str:
     return f"2.25.{int.from_bytes(keyed(uid, key)[:16], 'big')}"
 
 
-def _copy_pixels(source: Dataset, result: Dataset, clean: Clean | None) -> tuple[int, int]:
-    """Decode, blank and store frame by frame; returns the pixels that were blanked, and the number of frames."""
-    interpretation = str(source.PhotometricInterpretation)
-    blanked, frames = 0, int(source.get("NumberOfFrames") or 1)
+def _swap_words(parent: Dataset, element: DataElement) -> None:
+    """Words that pydicom keeps as the bytes of the file (tables), from big to little endian."""
+    if element.VR == "OW":
+        element.value = np.frombuffer(element.value, dtype="<u2").byteswap().tobytes()
+
+
+def _copy_pixels(frames: Frames, result: Dataset, clean: Clean | None) -> int:
+    """Decode, blank and store frame by frame; returns how many pixels were blanked."""
+    source = frames.header
+    interpretation, blanked = str(source.PhotometricInterpretation), 0
     stored: list[np.ndarray] = []
-    for index in range(frames):
-        frame = decode(source, source, index)
+    for index in range(len(frames)):
+        frame = decode(frames, index)
         shown = gray(frame, source)
         if interpretation == "PALETTE COLOR":
             frame = palette_rgb(frame, source)
@@ -239,7 +252,7 @@ def _copy_pixels(source: Dataset, result: Dataset, clean: Clean | None) -> tuple
         stored.append(frame)
     for keyword in [keyword for keyword in result.dir("PaletteColor") if keyword in result]:
         del result[keyword]
-    pixels = np.stack(stored) if "NumberOfFrames" in source else stored[0]
+    pixels = np.stack(stored) if "NumberOfFrames" in source or len(stored) > 1 else stored[0]
     colour = stored[0].ndim == 3
     result.file_meta = FileMetaDataset()
     result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -247,7 +260,7 @@ def _copy_pixels(source: Dataset, result: Dataset, clean: Clean | None) -> tuple
         result, pixels, "RGB" if colour else interpretation, 8 if colour else int(source.BitsStored),
         generate_instance_uid=False,
     )  # fmt: skip
-    return blanked, frames
+    return blanked
 
 
 def _mask(where: np.ndarray, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:

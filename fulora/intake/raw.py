@@ -19,13 +19,34 @@ NOT_LISTED = "is not on the list"
 MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
 """What a message says of a row without a file, of a file without a row, and of a row that says what it is."""
 
+
+class Noted(str):
+    """Told of something that is worth knowing, and no reason to leave anything out."""
+
+
+class PassedOver(Noted):
+    """Told of a file that holds no image for this source: nothing is missing without it, but it is listed."""
+
+
 Complain = Callable[[str], None]
 """Told of each row or file that is left out. `refuse` is the strict one."""
 
 
 def refuse(message: str) -> None:
-    """Raise SourceError: nothing is left out."""
-    raise SourceError(message)
+    """Raise SourceError: nothing is left out. What is only `Noted` is not refused."""
+    if not isinstance(message, Noted):
+        raise SourceError(message)
+
+
+def refusing(passed_over: list[str]) -> Complain:
+    """`refuse`, which keeps what is told of files that are passed over."""
+
+    def complain(message: str) -> None:
+        refuse(message)
+        if isinstance(message, PassedOver):
+            passed_over.append(message)
+
+    return complain
 
 
 @dataclass(frozen=True)

@@ -4,32 +4,29 @@ A patient is a keyed pseudonym, and a picture is named by it and by its own keye
 names often hold a woman's name. The institution stays as it is, because it is the site. Where it is missing the site is
 `unknown`, and equal patient numbers of two such hospitals are taken for one patient.
 
-What becomes of the pixels stands in `dicom_pixels.py`.
+Which files are read is decided in `dicom_files.py`; what becomes of the pixels, in `dicom_pixels.py`.
 """
 
 import hashlib
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
 from pydicom import Dataset
-from pydicom.filereader import read_partial
-from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from fulora.data.labels import Plane
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
-from fulora.intake.sources.dicom_pixels import BROKEN, decode, gray
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
+from fulora.intake.sources.dicom_frames import Frames, frames_of
+from fulora.intake.sources.dicom_header import BROKEN
+from fulora.intake.sources.dicom_pixels import decode, gray
 
 ALL_PLANES: tuple[Plane, ...] = get_args(Plane)
-ULTRASOUND = ("US", "IVUS")
-OTHER_FILES = (".txt", ".json", ".csv", ".md", ".xml")
-PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 CENTIMETRES = 3
 SAME_SPACING = 0.01
-MAX_FRAMES = 10_000
 
 
 def pseudonym(patient_id: str, key: str) -> str:
@@ -56,10 +53,9 @@ def keyed(text: str, key: str) -> bytes:
 def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *, key: str) -> Iterator[RawImage]:
     """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
 
-    Files are known by their content, whatever their endings, and come in the order of their relative paths. Pixels are
-    decoded by `load()`, one frame at a time. Told to `complain` and left out: files that are not DICOM (text, tables
-    and DICOMDIRs are passed over), other modalities, objects without pixels (reports, presentation states), no
-    PatientID, no SOPInstanceUID, a second copy, no plane. Told, but kept without a pixel size: contradictory spacings.
+    Which files they are is decided in `dicom_files.py`, which tells `complain` of all others. Pixels are decoded by
+    `load()`, one frame at a time. Told and left out besides: files whose folder names no plane. Told, but kept without
+    a pixel size: contradictory spacings.
 
     Args:
         plane: what all of them show; None where each file stands in a folder named after its plane.
@@ -69,61 +65,13 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
         SourceError: no key, no folder, or no DICOM file.
     """
     keyed("", key)
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: not a folder; expected one with DICOM files")
-    seen: set[str] = set()
-    found = False
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for found in ultrasound_in(folder, complain):
         try:
-            header = _header(within(folder, str(path.relative_to(folder))))
-            if header is None:
-                continue
-            found = True
-            images = _images(path, header, plane or _plane_of(path), key, complain)
-            name = images[0].name
-            if name in seen:
-                raise SourceError(f"{path}: the same SOPInstanceUID as a file before it; remove the copy")
+            images = _images(found, plane or _plane_of(found.path), key, complain)
         except SourceError as error:
             complain(str(error))
         else:
-            seen.add(name)
             yield from images
-    if not found:
-        raise SourceError(f"{folder}: no DICOM files; they are known by 'DICM' at byte 128, whatever their names")
-
-
-def _header(path: Path) -> Dataset | None:
-    """All elements before the pixels; None for a file that may stand beside DICOM."""
-    passed: list[int] = []
-
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
-        if tag in PIXELS:
-            passed.append(tag)
-        return bool(passed)
-
-    try:
-        with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                if path.suffix.lower() in OTHER_FILES:
-                    return None
-                raise SourceError(f"{path}: not a DICOM file; remove it, or name it .txt, .json or .csv if it is one")
-            file.seek(0)
-            header = read_partial(file, stop_when=at_pixels)
-            kind = str(header.file_meta.get("MediaStorageSOPClassUID", ""))
-    except SourceError:
-        raise
-    except BROKEN as error:
-        raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
-    if kind == MediaStorageDirectoryStorage:
-        return None
-    if not passed:
-        raise SourceError(f"{path}: no pixels (SOP class {UID(kind).name}): not a picture, or cut short")
-    return header
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    value = header.get(keyword)
-    return "" if value is None else str(value).strip()
 
 
 def _plane_of(path: Path) -> Plane:
@@ -133,37 +81,27 @@ def _plane_of(path: Path) -> Plane:
     raise SourceError(f"{path}: its folder is none of {', '.join(ALL_PLANES)}; name the folder so, or give a plane")
 
 
-def _images(path: Path, header: Dataset, plane: Plane, key: str, complain: Complain) -> list[RawImage]:
+def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> list[RawImage]:
     """One image a frame; the pixels stay on disk."""
+    path, header = found.path, found.header
     try:
-        patient, instance, modality, site, maker, model = (
-            _text(header, keyword)
-            for keyword in (
-                "PatientID", "SOPInstanceUID", "Modality", "InstitutionName", "Manufacturer", "ManufacturerModelName",
-            )
-        )  # fmt: skip
-        frames = int(header.get("NumberOfFrames") or 1)
+        patient, instance, site, maker, model = (
+            text(header, keyword)
+            for keyword in ("PatientID", "SOPInstanceUID", "InstitutionName", "Manufacturer", "ManufacturerModelName")
+        )
         size, problem = pixel_size_mm(header)
     except BROKEN as error:
         raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
-    if modality not in ULTRASOUND:
-        raise SourceError(f"{path}: modality '{modality}'; expected ultrasound ({' or '.join(ULTRASOUND)})")
-    if not patient:
-        raise SourceError(f"{path}: no PatientID; patients cannot be told apart, so splits would leak")
-    if not instance:
-        raise SourceError(f"{path}: no SOPInstanceUID; it names the picture")
-    if not 1 <= frames <= MAX_FRAMES:
-        raise SourceError(f"{path}: NumberOfFrames is {frames}; expected 1 to {MAX_FRAMES:,}")
     if problem:
         complain(f"{path}: {problem}; kept without a pixel size")
     who = pseudonym(patient, key)
     name = f"{who}_{keyed(instance, key).hex()[:8]}"
     return [
         RawImage(
-            f"{name}_f{index:04d}" if frames > 1 else name, plane, "dicom", site or "unknown", who,
+            f"{name}_f{index:04d}" if found.frames > 1 else name, plane, "dicom", site or "unknown", who,
             partial(_load, path, index), machine=f"{maker} {model}".strip(), pixel_size_mm=size, path=path,
         )
-        for index in range(frames)
+        for index in range(found.frames)
     ]  # fmt: skip
 
 
@@ -194,11 +132,18 @@ def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:
     return float(np.mean(values)), ""
 
 
+@lru_cache(maxsize=4)
+def _frames(path: Path, changed_ns: int) -> Frames:
+    """The frames of a file, found once for all frames of a cine that are loaded one after the other."""
+    return frames_of(path)
+
+
 def _load(path: Path, index: int) -> tuple[UInt8[np.ndarray, "h w"], None]:
-    header = _header(path)
-    if header is None:
-        raise SourceError(f"{path}: was a DICOM picture before, and is none now")
     try:
-        return gray(decode(path, header, index), header), None
+        frames = _frames(path, path.stat().st_mtime_ns)
+    except OSError:
+        frames = frames_of(path)  # which says what is wrong
+    try:
+        return gray(decode(frames, index), frames.header), None
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from error

@@ -4,70 +4,138 @@
 the file's own modality table (or rescale slope and intercept), then through its first VOI table or window (PS3.3 C.11),
 and their stated range, never the range that one picture happens to use, becomes 0 to 255. What a window cuts off is
 cut off because the file says so; nothing else is clipped. MONOCHROME1 is inverted, colour becomes luma (ITU-R BT.601).
+
+Size, depth and colour space of a compressed frame are its codestream's. A size or depth that the header does not have
+is refused; the colour space is followed, and the header's is used only where the codestream says nothing.
 """
 
-import struct
-import zlib
-from pathlib import Path
+import io
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pil
-from pydicom import Dataset, dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, get_decoder, pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from PIL.JpegImagePlugin import JpegImageFile
+from pydicom import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_space, get_decoder
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
-from fulora.intake.decode import MAX_PIXELS, from_16_bit
 from fulora.intake.raw import SourceError
+from fulora.intake.sources.dicom_codestream import Codestream, Colour, read_codestream
+from fulora.intake.sources.dicom_frames import COLOUR, Frames
+from fulora.intake.sources.dicom_header import BROKEN
+from fulora.intake.sources.dicom_palette import palette_rgb
 
-COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-"""Photometric interpretations that pydicom's decoders return as RGB."""
-
-BROKEN = (
-    InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, AttributeError, KeyError, IndexError,
-    TypeError, NotImplementedError, RuntimeError, OverflowError, AssertionError, struct.error, zlib.error,
-)  # fmt: skip
-"""What pydicom raises on files that are cut short or damaged."""
+OPTIONS = {
+    "rows": "Rows", "columns": "Columns", "samples_per_pixel": "SamplesPerPixel", "bits_allocated": "BitsAllocated",
+    "bits_stored": "BitsStored", "pixel_representation": "PixelRepresentation",
+    "planar_configuration": "PlanarConfiguration", "photometric_interpretation": "PhotometricInterpretation",
+}  # fmt: skip
+"""What pydicom's decoders call the attributes that describe pixels."""
 
 
-def decode(source: Path | Dataset, header: Dataset, index: int) -> np.ndarray:
-    """One frame as stored: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is decoded.
-
-    Args:
-        source: the file, of which only this frame is read, or its whole data set.
+def decode(frames: Frames, index: int) -> np.ndarray:
+    """One frame: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is read.
 
     Raises:
-        SourceError: no stated range (floats), more pixels than any ultrasound, a transfer syntax that pydicom does not
-            know or that has no plugin installed, or a frame that is missing or damaged.
+        SourceError: a frame that is damaged, or of another size or depth than the header says; or a colour space that
+            is contradictory or not supported.
     """
+    header = frames.header
     try:
-        if header.get("BitsStored") is None:
-            raise SourceError("no BitsStored (float pixels?): the range of its values is unknown; save it as integers")
-        size = (int(header.Rows), int(header.Columns))
-        if size[0] * size[1] > MAX_PIXELS:
-            raise SourceError(f"{size[1]} x {size[0]} is more than {MAX_PIXELS:,} pixels")
-        _check_plugin(header)
-        if isinstance(source, Path) and header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
-            source = dcmread(source)  # a frame cannot be found in it without inflating all of it
-        return np.asarray(pixel_array(source, index=index, correct_unused_bits=False))  # else too large values wrap
-    except SourceError:
-        raise
+        data = frames.read(index)
+        syntax = header.file_meta.TransferSyntaxUID
+        said = None
+        if syntax.is_encapsulated and syntax != RLELossless:
+            codestream = read_codestream(data)
+            _check_codestream(codestream, header)
+            said = codestream.colour
+            if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and codestream.bits == 8:
+                return _jpeg(data, said, header)
+        pixels = _samples(data, header)
+        if pixels.ndim == 3 and _colour(said, header) == "YBR":
+            return np.asarray(convert_color_space(pixels, "YBR_FULL", "RGB"))
+        return pixels
+    except SourceError as error:
+        raise SourceError(f"frame {index}: {error}" if len(frames) > 1 else str(error)) from error
     except BROKEN as error:
-        raise SourceError(f"frame {index} cannot be decoded ({error}); replace or remove it") from error
+        why = " ".join(str(error).split())  # pydicom's has a line for every plugin
+        raise SourceError(f"frame {index} cannot be decoded ({why}); replace or remove it") from error
 
 
-def _check_plugin(header: Dataset) -> None:
+def _samples(data: bytes, header: Dataset) -> np.ndarray:
+    """Uncompressed, RLE, JPEG-LS and JPEG 2000 frames through pydicom, in the machine's byte order."""
     syntax = header.file_meta.TransferSyntaxUID
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError as error:
-        raise SourceError(f"transfer syntax {syntax.name} ({syntax}) is not a picture's; export it as JPEG") from error
-    if not decoder.is_available:
+    options = {name: header.get(keyword) for name, keyword in OPTIONS.items()}
+    if syntax.is_encapsulated:
+        data, options["planar_configuration"] = encapsulate([data]), 0
+    pixels, _ = get_decoder(syntax).as_array(
+        data, index=0, raw=True, correct_unused_bits=False, number_of_frames=1, pixel_keyword="PixelData", **options
+    )
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def _check_codestream(codestream: Codestream, header: Dataset) -> None:
+    stated = int(header.Columns), int(header.Rows), int(header.SamplesPerPixel)
+    found = codestream.columns, codestream.rows, codestream.samples
+    if found != stated:
         raise SourceError(
-            f'transfer syntax {syntax.name} ({syntax}) has no plugin here: pip install "fulora[dicom]"; '
-            f"if that does not bring one, one of: {'; '.join(decoder.missing_dependencies)}"
+            f"its compressed data are {found[0]} x {found[1]} pixels of {found[2]} samples, but the header says "
+            f"{stated[0]} x {stated[1]} of {stated[2]}; correct the wrong one"
         )
+    if not int(header.BitsStored) <= codestream.bits <= int(header.BitsAllocated):
+        raise SourceError(
+            f"its compressed data have {codestream.bits} bits, but the header says BitsStored {header.BitsStored} of "
+            f"BitsAllocated {header.BitsAllocated}; correct the wrong one"
+        )
+
+
+def _colour(said: Colour | None, header: Dataset) -> Colour:
+    """The colour space of three samples: the codestream's, else the header's."""
+    interpretation = str(header.PhotometricInterpretation)
+    if interpretation in COLOUR and said is not None:
+        return said
+    if interpretation == "RGB":
+        return "RGB"
+    if interpretation in ("YBR_FULL", "YBR_FULL_422"):
+        return "YBR"
+    if interpretation in COLOUR and header.file_meta.TransferSyntaxUID in JPEG2000TransferSyntaxes:
+        return "RGB"  # it would be a component transform of the codestream, which has none
+    raise SourceError(
+        f"photometric interpretation {interpretation} with {header.file_meta.TransferSyntaxUID.name}: not supported"
+    )
+
+
+def not_followed(frames: Frames) -> str:
+    """Which attributes are not followed, because the pixels of the first frame say otherwise; "" where none."""
+    header, told = frames.header, []
+    syntax, interpretation = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
+    if len(frames) > 1 and not header.get("NumberOfFrames"):
+        told.append(f"no NumberOfFrames, but {len(frames)} compressed frames")
+    if syntax.is_encapsulated and syntax != RLELossless and interpretation in COLOUR:
+        try:
+            said = read_codestream(frames.read(0)).colour
+        except SourceError:
+            said = None  # told where the frame is decoded
+        others = {"YBR": ("RGB",), "RGB": ("YBR_FULL", "YBR_FULL_422")}
+        if said and interpretation in others[said]:
+            told.append(f"PhotometricInterpretation {interpretation}, but its compressed data decode to {said}")
+    return " and ".join(told)
+
+
+def _jpeg(data: bytes, said: Colour | None, header: Dataset) -> np.ndarray:
+    """JPEG of 8 bits through Pillow, which is always there and decodes it in one way: gray, or RGB."""
+    if int(header.PixelRepresentation):
+        raise SourceError("PixelRepresentation says signed, but JPEG is unsigned; correct it")
+    with JpegImageFile(io.BytesIO(data)) as image:
+        if image.mode == "RGB" and _colour(said, header) == "RGB" and not _decoded_as_rgb(image):
+            image.draft("YCbCr", image.size)  # the samples as they are
+        return np.array(image)
+
+
+def _decoded_as_rgb(image: JpegImageFile) -> bool:
+    """Whether libjpeg takes the samples for RGB, and converts nothing."""
+    return "adobe_transform" in image.info or bytes(part[0] for part in image.layer) == b"RGB"
 
 
 def gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
@@ -81,7 +149,7 @@ def gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
         interpretation = str(header.PhotometricInterpretation)
         if interpretation == "PALETTE COLOR" and frame.ndim == 2:
             return _luma(palette_rgb(frame, header))
-        if interpretation in COLOUR and frame.dtype == np.uint8:
+        if interpretation in COLOUR and frame.ndim == 3 and frame.dtype == np.uint8:
             return _luma(frame)
         if interpretation in ("MONOCHROME1", "MONOCHROME2") and frame.ndim == 2:
             levels = _levels(frame, header)
@@ -98,20 +166,6 @@ def gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
 
 def _luma(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(Pil.fromarray(rgb).convert("L"))
-
-
-def palette_rgb(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame of palette numbers as (height, width, 3) RGB, 0 to 255. 16-bit entries are divided by 257.
-
-    Raises:
-        SourceError: a signed frame, or 16-bit entries that use only their lowest 12 bits.
-    """
-    entries, first, depth = header.RedPaletteColorLookupTableDescriptor
-    if frame.dtype.kind != "u":
-        raise SourceError("palette numbers are signed; they count from 0")
-    numbers = np.minimum(np.arange(2 ** (8 * frame.itemsize)), first + (entries or 2**16) - 1)
-    table = apply_color_lut(numbers, header)[:, :3]
-    return np.asarray((from_16_bit(table, "the palette") if depth == 16 else table).astype(np.uint8)[frame])
 
 
 def stated_range(header: Dataset) -> tuple[int, int]:
@@ -131,6 +185,8 @@ def _levels(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
     high: float
     low, high = stated_range(header)
     _check_range(frame, low, high)
+    if int(header.get("HighBit") or 0) >= int(header.BitsStored):
+        raise SourceError(f"HighBit is {header.HighBit}, but BitsStored {header.BitsStored}: it must be one less")
     if high - low == 255:
         return (frame - np.asarray(low, dtype=np.int16)).astype(np.uint8)
     values, low, high = _voi(*_modality(frame.astype(np.float64), low, high, header), header)

@@ -10,22 +10,19 @@ import pydicom
 import pytest
 from PIL import Image as Pil
 from pydicom import DataElement, Dataset, FileMetaDataset, Sequence, examples
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import get_decoder, set_pixel_data
 from pydicom.uid import (
     MPEG2MPML,
     UID,
-    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
-    MediaStorageDirectoryStorage,
     RLELossless,
     UltrasoundImageStorage,
     generate_uid,
@@ -279,12 +276,15 @@ def test_one_frame_needs_the_room_of_one_frame(tmp_path: Path, syntax: UID) -> N
 
 
 def test_a_broken_frame_does_not_spoil_the_others(tmp_path: Path) -> None:
-    path = save(tmp_path / "cine", picture(np.stack([NOISE, NOISE])))
-    path.write_bytes(path.read_bytes()[:-100])
-    first, second = read_dicom(tmp_path, "femur", key=KEY)
-    np.testing.assert_array_equal(first.load()[0], NOISE)
+    data = compressed(RLELossless, np.stack([NOISE, NOISE]), "MONOCHROME2")
+    first, second = generate_frames(data.PixelData, number_of_frames=2)
+    data.PixelData = encapsulate([first, second[:1000]])
+    data["PixelData"].is_undefined_length = True
+    save(tmp_path / "cine", data)
+    good, bad = read_dicom(tmp_path, "femur", key=KEY)
+    np.testing.assert_array_equal(good.load()[0], NOISE)
     with pytest.raises(SourceError, match=r"cine: frame 1 cannot be decoded .*; replace or remove it"):
-        second.load()
+        bad.load()
 
 
 # --- names
@@ -406,26 +406,15 @@ def changed(**others: object) -> Callable[[], Dataset]:
     return make
 
 
-def without_pixels(kind: UID) -> Dataset:
-    data = picture()
-    data.SOPClassUID = kind
-    for keyword in ("PixelData", "Rows", "Columns"):
-        delattr(data, keyword)
-    return data
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (changed(PatientID=""), "no PatientID; patients cannot be told apart"),
         (changed(PatientID="  "), "no PatientID"),
         (changed(PatientID=None), "no PatientID"),
-        (changed(Modality="CT"), r"modality 'CT'; expected ultrasound \(US or IVUS\)"),
-        (changed(Modality=None), "modality ''; expected ultrasound"),
+        (changed(Modality=None), r"no Modality \(Ultrasound Image Storage\); expected ultrasound \(US or IVUS\)"),
         (changed(NumberOfFrames=20_000), "NumberOfFrames is 20000; expected 1 to 10,000"),
         (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not a picture, or cut short"),
-        (lambda: without_pixels(BasicTextSRStorage), r"no pixels \(SOP class Basic Text SR Storage\)"),
-        (lambda: without_pixels(GrayscaleSoftcopyPresentationStateStorage), "no pixels .*Presentation State"),
     ],
 )
 def test_what_cannot_be_used_is_told_and_left_out(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
@@ -452,7 +441,7 @@ def test_a_copy_is_told(tmp_path: Path) -> None:
     data = picture()
     save(tmp_path / "a", data)
     save(tmp_path / "b", data)
-    with pytest.raises(SourceError, match=r"b: the same SOPInstanceUID as a file before it; remove the copy"):
+    with pytest.raises(SourceError, match=r"b: the same SOPInstanceUID as a before it; remove the copy"):
         list(read_dicom(tmp_path, "brain", key=KEY))
 
 
@@ -464,22 +453,6 @@ def test_a_value_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         pytest.raises(SourceError, match=r"x: cannot be read as DICOM \(.*zz.*\); replace or remove it"),
     ):
         only(tmp_path)
-
-
-def test_other_files_may_stand_beside_or_are_told(tmp_path: Path) -> None:
-    for name in ("notes.txt", "list.CSV", "meta.json"):
-        (tmp_path / name).write_text("something")
-    save(tmp_path / "a" / "picture.txt", picture())  # an ending does not make it a text
-    index = Dataset()
-    index.SOPClassUID, index.SOPInstanceUID = MediaStorageDirectoryStorage, generate_uid()
-    index.file_meta = FileMetaDataset()
-    index.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    save(tmp_path / "DICOMDIR", index)
-    images = list(read_dicom(tmp_path, "brain", lambda message: None, key=KEY))
-    assert len(images) == 1
-    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
-    with pytest.raises(SourceError, match=r"photo\.png: not a DICOM file; remove it, or name it"):
-        list(read_dicom(tmp_path, "brain", key=KEY))
 
 
 def test_a_link_out_of_the_folder_is_told(tmp_path: Path) -> None:
@@ -548,14 +521,14 @@ def with_syntax(syntax: UID) -> Dataset:
         (twisted(PhotometricInterpretation="HSV"), "photometric interpretation HSV with uint16 pixels"),
         (twisted(PhotometricInterpretation="PALETTE COLOR"), "its gray levels cannot be told"),
         (twisted(Rows=60_000, Columns=60_000), "60000 x 60000 is more than 64,000,000 pixels"),
-        (twisted(Rows=100), "frame 0 cannot be decoded"),
+        (twisted(Rows=100), "8,192 bytes of pixel data, but the header says 12,800"),
         (lambda: palette(16, shared=True), "the palette: a 16-bit picture whose largest value is 255"),
         (lambda: with_syntax(MPEG2MPML), r"transfer syntax MPEG2 .*1\.2\.840.* is not a picture's; export it as JPEG"),
         (
             lambda: with_syntax(JPEGLosslessSV1),
             r'transfer syntax JPEG Lossless.*has no plugin here: pip install "fulora\[dicom\]"; .*gdcm',
         ),
-        (lambda: with_syntax(JPEGBaseline8Bit), "frame 0 cannot be decoded"),
+        (lambda: with_syntax(JPEGBaseline8Bit), "its compressed data end within their header; replace or remove it"),
     ],
 )
 def test_pixels_that_cannot_be_told_are_one_clear_error(
@@ -571,7 +544,7 @@ def test_signed_palette_numbers_are_refused(tmp_path: Path) -> None:
     data.PixelRepresentation = 1
     data.RedPaletteColorLookupTableDescriptor = [256, 0, 8]
     save(tmp_path / "x", data)
-    with pytest.raises(SourceError, match="palette numbers are signed; they count from 0"):
+    with pytest.raises(SourceError, match="palette numbers are signed, or of 32 bits; they count from 0 to 65535"):
         only(tmp_path).load()
 
 
@@ -587,7 +560,7 @@ def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
     path = save(tmp_path / "x.txt", picture())
     image = only(tmp_path)
     path.write_text("now a text")
-    with pytest.raises(SourceError, match=r"x\.txt: was a DICOM picture before, and is none now"):
+    with pytest.raises(SourceError, match=r"x\.txt: cannot be read as DICOM \(.*prefix is missing"):
         image.load()
     path.unlink()
     with pytest.raises(SourceError, match=r"x\.txt: cannot be read as DICOM \(.*No such file"):
@@ -595,11 +568,15 @@ def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless, JPEGBaseline8Bit]
+)
 def test_damage_is_a_source_error_and_nothing_else(tmp_path: Path, syntax: UID) -> None:
     """Cut anywhere, or with any eight bytes turned to noise, a file is read, told, or refused."""
     encapsulated = syntax in (RLELossless, JPEG2000Lossless)
     data = compressed(syntax, NOISE, "MONOCHROME2") if encapsulated else picture(syntax=syntax)
+    if syntax == JPEGBaseline8Bit:
+        data = jpeg(np.dstack([SMOOTH] * 3), "YBR_FULL_422")
     data.SequenceOfUltrasoundRegions = Sequence([region(0.02, 0.02)])
     path = save(tmp_path / "x", data)
     whole, random = path.read_bytes(), np.random.default_rng(5)

@@ -1,0 +1,35 @@
+"""Which files of a folder are de-identified: the images that check and curate read as well."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fulora import progress
+from fulora.intake.dicom_profile import ProfileError
+from fulora.intake.raw import Noted, PassedOver
+from fulora.intake.sources.dicom_files import ultrasound_in
+
+
+def files_to_deidentify(folder: Path) -> list[Path]:
+    """The ultrasound images below a folder, in the order of their paths.
+
+    What is passed over, and which attributes are not followed, is printed, file by file.
+
+    Raises:
+        ProfileError: files that cannot be used, all of them named.
+        SourceError: no folder, or no ultrasound image in it.
+    """
+    told: list[str] = []
+    images = [found.path for found in ultrasound_in(folder, told.append)]
+    passed = [message for message in told if isinstance(message, PassedOver)]
+    noted = [message for message in told if isinstance(message, Noted) and message not in passed]
+    wrong = [message for message in told if not isinstance(message, Noted)]
+    _print(f"passed over: {len(passed)} files without an ultrasound image", passed)
+    _print(f"read as their pixels say, not as their attributes do: {len(noted)} files", noted)
+    if wrong:
+        raise ProfileError("\n".join([f"{len(wrong)} files cannot be used; nothing is written:", *wrong]))
+    return images
+
+
+def _print(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        progress.console.print("\n  ".join([title, *lines]), soft_wrap=True, highlight=False, markup=False)
