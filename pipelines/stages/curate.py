@@ -21,16 +21,20 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
     Raises:
         SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
             source's.
+        NoDetectorError: a text detector is asked for that is not installed.
     """
     from fulora.engine import threaded
     from fulora.intake.config import PhantomsConfig
     from fulora.intake.raw import RawImage, refuse
     from fulora.intake.read import read_source
+    from fulora.intake.words import need_detector
     from fulora.progress import track
 
     def decode(image: RawImage) -> None:
         image.load()
 
+    if config.text_detector != "none":
+        need_detector()
     stop = config.unusable == "stop"
     for source, given in zip(config.sources, _paths(inputs), strict=True):
         if not isinstance(source, PhantomsConfig):
@@ -39,18 +43,20 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
                 pass
 
 
-@stage(version=2, check=readable)
+@stage(version=3, check=readable)
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 
     Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out.
     """
     from fulora.intake.audit import Audit
-    from fulora.intake.curation import Curation
+    from fulora.intake.curation import Curation, words_of
+    from fulora.intake.deidentify import searched
     from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import track
 
-    audit = Audit(out / AUDIT)
+    where = None if config.deidentify == "nothing" else config.deidentify
+    audit = Audit(out / AUDIT, searched(where, words_of(config)))
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
     audit.write(curation.left_out)
