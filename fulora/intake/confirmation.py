@@ -25,6 +25,9 @@ from fulora.progress import track
 from fulora.stage import RECORD, read_record
 
 LONGEST_NAME = 200
+ABOUT_CONTENT = (RECORD, "fulora_files.json")
+"""Files of an artifact that say what its content is, and do not belong to it."""
+
 
 
 class ConfirmationError(ValueError):
@@ -121,8 +124,9 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 
 def _check_content(images: ImageSet, wanted: str) -> None:
     """Hold every file of an image set against the digest that it was recorded with."""
-    files = sorted(path for path in images.path.rglob("*") if path.is_file() and path.name != RECORD)
-    if digest({str(path.relative_to(images.path)): file_digest(path) for path in track(files, "files")}) == wanted:
+    there = (path.relative_to(images.path).as_posix() for path in images.path.rglob("*") if path.is_file())
+    names = sorted(name for name in there if name not in ABOUT_CONTENT)
+    if digest({name: file_digest(images.path / name) for name in track(names, "files compared")}) == wanted:
         return
     for row in images.iter_rows():
         path = images.path / row.split / row.file_name

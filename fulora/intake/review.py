@@ -49,7 +49,7 @@ class Reviewed:
         state: CLEANED or UNCHANGED.
         sha256: of the file as it was written.
         frames, frames_changed: pictures in it, and those in which something was removed.
-        removed_px: pixels removed, over all frames.
+        removed_px: pixels removed that were not black, over all frames.
         sheets: pages that show it.
     """
 
@@ -97,7 +97,7 @@ class Review:
         sheets = self.pictures if len(frames) == 1 else self.cines
         for number, after in enumerate(frames):
             before = after if seen is None else seen.before[number]
-            removed = np.zeros(after.shape[:2], bool) if seen is None else seen.removed[number]
+            removed = np.zeros(after.shape[:2], bool) if seen is None else seen.removed[number] & (before > 0)
             changed += bool(removed.any())
             removed_px += int(removed.sum())
             note = f"frame {number + 1} of {len(frames)}" if len(frames) > 1 else ""
