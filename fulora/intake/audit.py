@@ -104,3 +104,8 @@ class Audit:
         images = sum(site.images for site in self.sites.values())
         cleaned = sum(site.with_removal for site in self.sites.values())
         return {"images": images, CLEANED: cleaned, UNCHANGED: images - cleaned, "different pictures": len(self.shown)}
+
+    def summary(self) -> str:
+        """The counts in words."""
+        counts = self.counts()
+        return f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"

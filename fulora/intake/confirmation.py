@@ -29,7 +29,6 @@ ABOUT_CONTENT = (RECORD, "fulora_files.json")
 """Files of an artifact that say what its content is, and do not belong to it."""
 
 
-
 class ConfirmationError(ValueError):
     """Something that cannot be confirmed."""
 
@@ -93,7 +92,7 @@ def _checked(path: Path) -> bytes:
 
 
 def _check_names(folder: Path, wanted: set[str]) -> None:
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    there = _names(folder)
     for problem, names in (("is missing", wanted - there), ("is on no sheet", there - wanted)):
         if names:
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
@@ -124,8 +123,7 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 
 def _check_content(images: ImageSet, wanted: str) -> None:
     """Hold every file of an image set against the digest that it was recorded with."""
-    there = (path.relative_to(images.path).as_posix() for path in images.path.rglob("*") if path.is_file())
-    names = sorted(name for name in there if name not in ABOUT_CONTENT)
+    names = sorted(_names(images.path) - set(ABOUT_CONTENT))
     if digest({name: file_digest(images.path / name) for name in track(names, "files compared")}) == wanted:
         return
     for row in images.iter_rows():
@@ -150,7 +148,13 @@ def confirmed(folder: Path) -> str | None:
     return next((_said(line) for line in _records(folder) if line.get("content") == content), None)
 
 
-# --- sheets and records
+# --- files, sheets and records
+
+
+def _names(folder: Path) -> set[str]:
+    """Every file and link below a folder, by its path there; hidden ones, which file browsers leave, do not count."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix() for path in found if not path.name.startswith(".")}
 
 
 def _check_sheets(folder: Path, wanted: Mapping[str, str]) -> None:

@@ -164,12 +164,23 @@ def _print_text_state(images: Path) -> None:
         return
     review = json.loads((audit / REVIEW).read_text(encoding="utf-8"))
     counts = review["counts"]
+    if known == CLEANED:
+        found = f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"
+        _print_review(review["text removed"], found, len(review["sheets"]), audit, images)
+    else:
+        progress.console.print(f"{counts['images']} images, {known}", soft_wrap=True, highlight=False, markup=False)
+    progress.console.print(f"remove {audit} before you pass the set on", soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_review(searched: str, found: str, pages: int, sheets: Path, folder: Path) -> None:
+    """What was removed automatically, and how a person checks and confirms it."""
+    from fulora.intake.words import detector
+
+    hint = "" if detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
     progress.console.print(
-        f"text removed: {review['text removed']}\n{counts['images']} images: {counts[CLEANED]} {CLEANED}; "
-        f"{counts[UNCHANGED]} {UNCHANGED}\nthe set is {known}. Look at all {len(review['sheets'])} sheets in {audit}: "
-        "they show what was removed, names among it, and what was not. If no text is left:\n"
-        f'  fulora data deidentify --confirm {images} --by "YOUR NAME"\n'
-        f"Remove {audit} before you pass the set on.",
+        f"text removed: {searched}{hint}\n{found}\nLook at all {pages} sheets in {sheets}: they show what was removed, "
+        "names among it, and what was not; keep them private. If no text is left, confirm it:\n"
+        f'  fulora data deidentify --confirm {folder} --by "YOUR NAME"',
         soft_wrap=True,
         highlight=False,
         markup=False,
@@ -227,14 +238,10 @@ def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
     review = deidentify_folder(folder, to, read_key(key_file), where, words)
-    counts, sheets = review.counts(), review_folder(to) / SHEETS
-    progress.console.print(
-        f"text removed: {review.searched}\n{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files "
-        f"{CLEANED}; {counts[UNCHANGED]} {UNCHANGED}\nAll say BurnedInAnnotation YES until a person has looked at all "
-        f"{review.pages} sheets in {sheets} (keep them private). If no text is left:\n"
-        f'  fulora data deidentify --confirm {to} --by "YOUR NAME"',
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
+    counts = review.counts()
+    found = (
+        f"{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files {CLEANED}; "
+        f"{counts[UNCHANGED]} {UNCHANGED}; all say BurnedInAnnotation YES until a person has checked them"
     )
+    _print_review(review.searched, found, review.pages, review_folder(to) / SHEETS, to)
     print(to / AUDIT)

@@ -53,13 +53,15 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     from fulora.intake.curation import Curation, words_of
     from fulora.intake.deidentify import searched
     from fulora.intake.sources.imagefolder import AUDIT
-    from fulora.progress import track
+    from fulora.progress import note, track
 
     where = None if config.deidentify == "nothing" else config.deidentify
     audit = Audit(out / AUDIT, searched(where, words_of(config)))
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
     audit.write(curation.left_out)
+    if audit.sites:
+        note(f"  {audit.summary()}; sheets in {AUDIT}/ of the set")
     for number, (source, split) in enumerate(zip(config.sources, curation.splits, strict=True)):
         split.save(out / f"split-{number}-{source.kind}.json")
     return ImageSet(out, "")

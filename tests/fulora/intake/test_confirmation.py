@@ -15,7 +15,7 @@ from pydicom.pixels import pixel_array, set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
 from fulora.config import digest
-from fulora.data.manifest import ImageSet, pixel_digest
+from fulora.data.manifest import ImageSet
 from fulora.intake.audit import Audit
 from fulora.intake.config import CurateConfig
 from fulora.intake.confirmation import ConfirmationError, confirm, state
@@ -112,9 +112,15 @@ def test_confirming_signs_every_file_and_records_who_and_what(export: Path) -> N
     assert (line["confirmed_by"], line["checked"]) == ("A. Person", digests)
     assert line["confirmed"] == {name: file_digest(export / name) for name in digests}
     assert line["at"].endswith("+00:00")
-    with pytest.raises(ConfirmationError, match=r"is already confirmed by A. Person at .*; nothing was changed"):
+    with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person at .*; nothing was changed"):
         confirm(export, "B. Person")
     assert len((review_folder(export) / "confirmations.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_a_file_browser_leaves_does_not_matter(export: Path) -> None:
+    (export / ".DS_Store").write_bytes(b"x")
+    confirm(export, "A. Person")
+    assert said(export) == {CHECKED}
 
 
 def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed(export: Path) -> None:
@@ -172,6 +178,11 @@ def add_file(export: Path) -> str:
     return r"brain/new\.dcm: is on no sheet"
 
 
+def link_folder(export: Path) -> str:
+    (export / "more").symlink_to(export.with_name("in"))
+    return r"more: is on no sheet"
+
+
 def take_sheet(export: Path) -> str:
     (review_folder(export) / "sheets" / "frames-0001.png").unlink()
     return r"frames-0001\.png: this sheet is missing; what nobody can look at cannot be confirmed"
@@ -198,7 +209,8 @@ def damage_record(export: Path) -> str:
 
 
 CHANGES = [
-    change_pixels, change_tags, take_file, add_file, take_sheet, change_sheet, take_review, damage_review, damage_record,
+    change_pixels, change_tags, take_file, add_file, link_folder, take_sheet, change_sheet, take_review, damage_review,
+    damage_record,
 ]  # fmt: skip
 
 
@@ -251,7 +263,7 @@ def test_an_image_set_is_not_checked_until_a_person_confirms_it(images: Path) ->
     assert "4 images confirmed by A. Person" in confirm(images, "A. Person")
     assert str(state(images)).startswith("confirmed by A. Person at 20")
     assert {path: path.read_bytes() for path in images.rglob("*") if path.is_file()} == before
-    with pytest.raises(ConfirmationError, match="is already confirmed by A. Person"):
+    with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person"):
         confirm(images, "A. Person")
     (line,) = map(json.loads, (review_folder(images) / "confirmations.jsonl").read_text().splitlines())
     assert line["content"] == json.loads((images / "stage.json").read_text())["digest"]

@@ -272,7 +272,9 @@ def test_words_go_where_no_sector_is_found() -> None:
 def test_what_was_looked_for_is_said() -> None:
     assert searched(None, None) == "nowhere: no text was looked for"
     assert searched("outside", None) == "around the sector; no text detector was used"
-    assert searched("everywhere", box_of_words).startswith("around the sector, and strokes and dots drawn on tissue; wo")
+    assert searched("everywhere", box_of_words).startswith(
+        "around the sector, and strokes and dots drawn on tissue; wo"
+    )
 
 
 # --- real images
