@@ -123,8 +123,8 @@ class Sheets:
             for number, label in enumerate(self.layout.columns):
                 x = place * self.layout.cell[0] + number * (self.layout.tile[0] + GAP_PX)
                 _write_on(page, (x + 4, 6), label, self.layout.tile[0] - 200 // self.layout.across)
-        number = f"{self.name} {len(self.pages) + 1}"
-        _write_on(page, (PAGE_PX - int(_font().getlength(number)) - 8, 6), number, PAGE_PX)
+        page_name = f"{self.name} {len(self.pages) + 1}"
+        _write_on(page, (PAGE_PX - int(_font().getlength(page_name)) - 8, 6), page_name, PAGE_PX)
         return page
 
 
@@ -140,12 +140,11 @@ def _rgb(tile: Tile) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _fitted(tile: Tile, most: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """A picture as large as a tile allows, without distortion."""
+    """A picture at its own size, or smaller where a tile does not allow it; never distorted."""
     height, width = tile.shape[:2]
-    scale = min(most[0] / width, most[1] / height)
+    scale = min(1.0, most[0] / width, most[1] / height)
     size = (max(1, int(width * scale)), max(1, int(height * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(_rgb(tile), size, interpolation=how))
+    return np.asarray(cv2.resize(_rgb(tile), size, interpolation=cv2.INTER_AREA))
 
 
 def _ascii(text: str) -> str:

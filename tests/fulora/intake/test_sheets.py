@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image as Pil
 
 from fulora.intake.sheets import CHANGES, FRAMES, HEADER_PX, PAGE_PX, Layout, Sheets, marked
@@ -32,16 +33,19 @@ def test_a_page_is_written_as_soon_as_it_is_full(tmp_path: Path) -> None:
     assert second.shape == (HEADER_PX + CHANGES.cell[1], PAGE_PX, 3)
 
 
-def test_pictures_stand_in_their_columns_as_large_as_they_can(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("shape", "shown"), [((30, 40), (30, 40)), ((540, 800), (427, 634)), ((2000, 100), (475, 23))])
+def test_pictures_stand_in_their_columns_undistorted(tmp_path: Path, shape: tuple[int, int], shown: object) -> None:
+    white, black = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
     sheets = Sheets(tmp_path, "pictures", CHANGES)
-    sheets.add("1.dcm", (WHITE, BLACK, np.stack([WHITE, BLACK, BLACK], -1)))
+    sheets.add("1.dcm", (white, black, np.stack([white, black, black], -1)))
     sheets.close()
     found = page(tmp_path, "pictures-0001.png")
-    (width, height), column = CHANGES.tile, PAGE_PX // 3
-    row = found[HEADER_PX + 24 : HEADER_PX + 24 + height]
+    row, column = found[HEADER_PX + 24 :], PAGE_PX // 3
     for number, colour in enumerate([(255, 255, 255), (0, 0, 0), (255, 0, 0)]):
-        tile = row[:, number * column : number * column + width - 20]
-        assert (tile[: height - 10] == colour).all()
+        there = (row[:, number * column : (number + 1) * column] == colour).all(axis=-1)
+        ys, xs = np.nonzero(there)
+        assert (ys.max() + 1, xs.max() + 1) == shown
+        assert there.sum() == (ys.max() + 1) * (xs.max() + 1)
 
 
 def test_every_column_of_every_picture_is_labelled(tmp_path: Path) -> None:
