@@ -52,9 +52,9 @@ def find_words(pixels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     if min(pixels.shape) < 16:
         return found.astype(bool)
     result = _engine()(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
-    for box, score in zip(result.boxes, result.scores, strict=True) if result.boxes is not None else ():
+    for box in result.boxes if result.boxes is not None else ():
         sides = np.hypot(*(np.roll(box, -1, axis=0) - box).T)
-        if score >= LEAST_SCORE and sides.min() <= TALLEST * min(pixels.shape):
+        if sides.min() <= TALLEST * min(pixels.shape):
             cv2.fillPoly(found, [np.rint(box).astype(np.int32)], 1)
     return np.asarray(cv2.dilate(found, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8))).astype(bool)
 
