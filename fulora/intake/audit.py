@@ -1,49 +1,54 @@
-"""What curation did to the pictures of people, for those who answer for it: counts, a line an image, a sheet a site."""
+"""What curation did to the pictures of people, for those who answer for it: counts, a line an image, and sheets.
 
-import heapq
+The sheets show every picture once: those in which something was removed before and after, the others as they are.
+"""
+
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image as Pil
 
+from fulora.data.manifest import pixel_digest
 from fulora.intake.curation import Cut
-from fulora.intake.deidentify import Cleaned, removal_sheet
+from fulora.intake.deidentify import Cleaned, Removal
+from fulora.intake.review import CLEANED, PRIVATE, REVIEW, UNCHANGED
+from fulora.intake.sheets import CHANGES, PLAIN, Sheets, marked
 
 WARNING = """The sheets and lines here show what was removed, names among it: look at them, and keep them to yourselves.
 Remove this folder before you pass the image set on. `fulora export` leaves it out.
 """
-PER_SITE = 8
-"""Pictures of each site that lost most, and are shown: more would let memory grow with the set."""
 
 
 @dataclass
 class SiteAudit:
-    """Counts of one site, and the pictures that lost most: (not found, share, number, before, cleaned)."""
+    """Counts of one site."""
 
     images: int = 0
     with_removal: int = 0
     without_sector: int = 0
     outside_px: int = 0
     inside_px: int = 0
-    most: list[tuple[bool, float, int, UInt8[np.ndarray, "h w"], Cleaned]] = field(default_factory=list)
 
 
 class Audit:
-    """Takes note of one cut after the other; lines are on disk at once.
+    """Takes note of one cut after the other; lines and full pages are on disk at once.
 
     Args:
         folder: made when there is something to write.
+        searched: where text was removed, and by which detector, in words.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, searched: str) -> None:
         self.folder = folder
+        self.searched = searched
         self.sites: dict[str, SiteAudit] = defaultdict(SiteAudit)
+        self.changed = Sheets(folder, "changed", CHANGES)
+        self.unchanged = Sheets(folder, "unchanged", PLAIN)
+        self.shown: dict[str, tuple[str, str]] = {}
 
     def note(self, cut: Cut) -> None:
         """Take note of what was removed from a picture; nothing where nothing was looked for."""
@@ -51,29 +56,56 @@ class Audit:
             return
         row = cut.removal
         self.folder.mkdir(parents=True, exist_ok=True)
+        shown_as, sheet = self._show(cut.before, cut.cleaned, row)
         with (self.folder / "deidentification.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
+            file.write(json.dumps(asdict(row) | {"shown_as": shown_as, "sheet": sheet}) + "\n")
         site = self.sites[f"{cut.picture.row.source} {row.site}".strip()]
         site.images += 1
         site.with_removal += row.share > 0
         site.without_sector += not row.confident
         site.outside_px += row.outside_px
         site.inside_px += row.inside_px
-        heapq.heappush(site.most, (not row.confident, row.share, -site.images, cut.before, cut.cleaned))
-        if len(site.most) > PER_SITE:
-            heapq.heappop(site.most)
+
+    def _show(self, before: UInt8[np.ndarray, "h w"], cleaned: Cleaned, row: Removal) -> tuple[str, str]:
+        """Put a picture on a sheet, unless an identical one is there: the id that it is shown as, and its page."""
+        key = pixel_digest(before)
+        if key not in self.shown:
+            note = "" if row.confident else "no sector found"
+            if row.share > 0:
+                tiles = (before, cleaned.pixels, marked(before, cleaned.outside | cleaned.inside))
+                page = self.changed.add(row.image_id, tiles, f"{row.site}  {row.share:.2%} removed  {note}")
+            else:
+                page = self.unchanged.add(row.image_id, (cleaned.pixels,), note)
+            self.shown[key] = row.image_id, page
+        return self.shown[key]
 
     def write(self, left_out: Sequence[str]) -> None:
-        """Write `summary.json` and a sheet a site, and `left_out.txt` where something was left out."""
+        """Write the last pages, `summary.json` and `review.json`; `left_out.txt` where something was left out."""
         if left_out:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "left_out.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
         if not self.sites:
             return
-        shown = ("images", "with_removal", "without_sector", "outside_px", "inside_px")
-        counts = {name: {key: getattr(site, key) for key in shown} for name, site in sorted(self.sites.items())}
-        (self.folder / "summary.json").write_text(json.dumps(counts, indent=1), encoding="utf-8")
-        (self.folder / "KEEP-PRIVATE.txt").write_text(WARNING, encoding="utf-8")
-        for name, site in self.sites.items():
-            sheet = removal_sheet([before for *_, before, _ in site.most], [cleaned for *_, cleaned in site.most])
-            Pil.fromarray(sheet).save(self.folder / f"{re.sub(r'[^A-Za-z0-9-]+', '-', name)}.png")
+        self.changed.close()
+        self.unchanged.close()
+        sites = {name: asdict(site) for name, site in sorted(self.sites.items())}
+        (self.folder / "summary.json").write_text(json.dumps(sites, indent=1), encoding="utf-8")
+        (self.folder / PRIVATE).write_text(WARNING, encoding="utf-8")
+        review = {
+            "state": CLEANED,
+            "text removed": self.searched,
+            "counts": self.counts(),
+            "sheets": self.changed.pages | self.unchanged.pages,
+        }
+        (self.folder / REVIEW).write_text(json.dumps(review, indent=1), encoding="utf-8")
+
+    def counts(self) -> dict[str, int]:
+        """Images by state, and pages of sheets."""
+        images = sum(site.images for site in self.sites.values())
+        cleaned = sum(site.with_removal for site in self.sites.values())
+        return {"images": images, CLEANED: cleaned, UNCHANGED: images - cleaned, "different pictures": len(self.shown)}
+
+    def summary(self) -> str:
+        """The counts in words."""
+        counts = self.counts()
+        return f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"

@@ -211,6 +211,7 @@ class CurateConfig(Config):
         deidentify: what is done to burned-in text and marks of pictures of people: `outside` blanks what lies outside
             the insonated sector, `everywhere` also paints over calipers and text inside it, `nothing` leaves pictures
             as they are.
+        text_detector: `rapidocr` also removes words wherever they stand, on tissue too (`pip install 'fulora[text]'`).
         unusable: `stop` at the first image or row that cannot be used, or `leave_out` such ones and list them.
         split_seed: decides which patients validate and are tested on.
         near_duplicates: what is done with pictures of two patients that are the same, or nearly: `together` keeps such
@@ -225,6 +226,7 @@ class CurateConfig(Config):
     image_size_px: PositiveInt = 64
     fit: Literal["letterbox", "crop", "native"] = "letterbox"
     deidentify: Literal["outside", "everywhere", "nothing"] = "outside"
+    text_detector: Literal["none", "rapidocr"] = "none"
     unusable: Literal["stop", "leave_out"] = "stop"
     split_seed: int = 0
     near_duplicates: Literal["together", "leave_out", "ignore"] = "together"

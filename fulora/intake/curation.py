@@ -15,11 +15,12 @@ from fulora.data.split_file import SplitFile
 from fulora.engine import threaded
 from fulora.intake.comparison import Link, Seen, links
 from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
-from fulora.intake.deidentify import Cleaned, Removal, clean, removal
+from fulora.intake.deidentify import Cleaned, FindWords, Removal, clean, removal
 from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
 from fulora.intake.placement import NearDuplicates, place
 from fulora.intake.raw import RawImage, SourceError, refusing
 from fulora.intake.read import Inputs, Rows, read_rows
+from fulora.intake.words import find_words
 from fulora.progress import track
 
 
@@ -102,7 +103,8 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     except (SourceError, ValidationError) as error:
         return str(error) if isinstance(error, SourceError) else f"{image.path}: {error.errors()[0]['msg']}"
     where = config.deidentify
-    cleaned = None if where == "nothing" or isinstance(source, PhantomsConfig) else clean(pixels, where)
+    words = words_of(config)
+    cleaned = None if where == "nothing" or isinstance(source, PhantomsConfig) else clean(pixels, where, words)
     fitted, scale = fit(pixels if cleaned is None else cleaned.pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
     if mask is not None:
         mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
@@ -110,6 +112,11 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
         row = row.model_copy(update={"pixel_size_mm": row.pixel_size_mm / scale})
     removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
     return Cut(Picture(row, fitted, mask), pixels, cleaned, removed)
+
+
+def words_of(config: CurateConfig) -> FindWords | None:
+    """The text detector that a config asks for."""
+    return find_words if config.text_detector == "rapidocr" else None
 
 
 def _row(image: RawImage, split: Split) -> Image:

@@ -1,11 +1,11 @@
 """Take burned-in text and overlays out of ultrasound pictures: names, dates, settings, rulers, bars, calipers.
 
-Outside the insonated area everything becomes black. Inside it, on request, what is drawn is painted over with its
-surroundings: letters and crosses, which are thin, sharp and of one level, and dots that stand in a row. An audit row
-says of every picture what was taken, and a contact sheet shows it. It finds most of it, not all: look at the sheets.
+Outside the insonated area everything becomes black. Inside it, words that a text detector finds are painted over with
+their surroundings, and on request what is drawn: letters and crosses, which are thin, sharp and of one level, and dots
+that stand in a row. It finds most of it, not all: a person has to look at the sheets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from fulora.intake.sector import DARK, MIN_SIDE_PX, locate_sector
+from fulora.intake.words import detector
 
 Where = Literal["outside", "everywhere"]
 WHERES: tuple[Where, ...] = ("outside", "everywhere")
@@ -41,6 +42,8 @@ REACH_PX = 40.0
 Flags = Bool[np.ndarray, "h w"]
 Gray = UInt8[np.ndarray, "h w"]
 Values = NDArray[np.float64]
+FindWords = Callable[[Gray], Flags]
+"""From a gray picture (h, w), 0 to 255, to where words stand in it."""
 
 
 class DeidentifyError(ValueError):
@@ -95,11 +98,21 @@ def find_sector(pixels: Gray) -> Flags:
     return locate_sector(pixels).area
 
 
-def clean(pixels: Gray, where: Where = "outside") -> Cleaned:
+def searched(where: Where | None, find_words: FindWords | None) -> str:
+    """Where text is removed, and how it is found, in words."""
+    if where is None:
+        return "nowhere: no text was looked for"
+    places = {"outside": "around the sector", "everywhere": "around the sector, and strokes and dots drawn on tissue"}
+    words = f"words anywhere, found by {detector()}" if find_words else "no text detector was used"
+    return f"{places[where]}; {words}"
+
+
+def clean(pixels: Gray, where: Where = "outside", find_words: FindWords | None = None) -> Cleaned:
     """Take overlays out of a gray picture (h, w), 0 to 255; the same picture gives the same bytes.
 
     Args:
         where: "outside" blanks what lies around the sector; "everywhere" also paints over what is drawn on tissue.
+        find_words: a text detector; the words that it finds are removed wherever they stand.
 
     Raises:
         DeidentifyError: not a gray 8-bit picture, or an unknown `where`.
@@ -113,8 +126,10 @@ def clean(pixels: Gray, where: Where = "outside") -> Cleaned:
     if where == "everywhere" and min(pixels.shape) >= MIN_SIDE_PX:
         deep = cv2.erode(sector.area.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
         inside = _grow(_drawn(out, deep) | _drawn(255 - out, deep, dots_only=True), 3)
-        if inside.any():
-            out = np.asarray(cv2.inpaint(out, inside.astype(np.uint8), 3, cv2.INPAINT_TELEA))
+    if find_words is not None:
+        inside |= find_words(pixels) & sector.area
+    if inside.any():
+        out = np.asarray(cv2.inpaint(out, inside.astype(np.uint8), 3, cv2.INPAINT_TELEA))
     stood_out = cv2.absdiff(pixels, np.full_like(pixels, sector.background)) > DARK
     return Cleaned(out, ~sector.area & stood_out, inside, sector.area, sector.confident)
 
@@ -254,40 +269,3 @@ def removal(cleaned: Cleaned, image_id: str, site: str) -> Removal:
     found = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h, _ in boxes[1:])
     outside, inside = int(cleaned.outside.sum()), int(cleaned.inside.sum())
     return Removal(image_id, site, outside, inside, float(taken.mean()), found, cleaned.confident)
-
-
-def removal_sheet(pictures: Sequence[Gray], cleaned: Sequence[Cleaned], most: int = 8) -> UInt8[np.ndarray, "H W 3"]:
-    """A contact sheet, RGB, of the `most` pictures that lost most: before, what was taken in red, after.
-
-    It is 1,200 pixels wide. A yellow frame marks pictures in which no sector was found; they come first.
-
-    Raises:
-        DeidentifyError: no pictures, or as many pictures as results are not given.
-    """
-    if not pictures or len(pictures) != len(cleaned):
-        raise DeidentifyError(
-            f"got {len(pictures)} pictures and {len(cleaned)} results; one result a picture, at least one"
-        )
-    order = sorted(range(len(pictures)), key=lambda i: (cleaned[i].confident, -_taken(cleaned[i]), i))
-    return np.vstack([_row(pictures[i], cleaned[i]) for i in order[:most]])
-
-
-def _taken(cleaned: Cleaned) -> float:
-    return float((cleaned.outside | cleaned.inside).mean())
-
-
-def _row(before: Gray, cleaned: Cleaned) -> UInt8[np.ndarray, "300 1200 3"]:
-    """One row of the sheet: three tiles of 400 x 300."""
-    marked = cv2.cvtColor(before // 2, cv2.COLOR_GRAY2RGB)
-    marked[cleaned.outside | cleaned.inside] = (255, 0, 0)
-    tiles = [cv2.cvtColor(before, cv2.COLOR_GRAY2RGB), marked, cv2.cvtColor(cleaned.pixels, cv2.COLOR_GRAY2RGB)]
-    out = np.full((300, 1200, 3), 60, dtype=np.uint8)
-    scale = min(392 / before.shape[1], 292 / before.shape[0])
-    size = (max(1, int(before.shape[1] * scale)), max(1, int(before.shape[0] * scale)))
-    for column, tile in enumerate(tiles):
-        out[4 : 4 + size[1], 400 * column + 4 : 400 * column + 4 + size[0]] = cv2.resize(
-            tile, size, interpolation=cv2.INTER_AREA
-        )
-    if not cleaned.confident:
-        cv2.rectangle(out, (0, 0), (1199, 299), (255, 255, 0), 2)
-    return out

@@ -1,17 +1,22 @@
-"""Write a folder of DICOM files back without names: every file clean, or none of it in the new folder."""
+"""Write a folder of DICOM files back without names: every file cleaned, or none of it in the new folder.
+
+Nobody has looked at the pixels then: beside the new folder stands its review, with which a person does.
+"""
 
 import json
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from fulora.intake.deidentify import Where, clean
+from fulora.intake.deidentify import FindWords, Where, clean, searched
 from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import Audit, Clean, ProfileError, write_deidentified
 from fulora.intake.folders import plane_named
+from fulora.intake.review import Review, Seen, review_folder
 from fulora.progress import track
 from fulora.workspace import scratch
 
@@ -25,43 +30,70 @@ def _written(path: Path, target: Path, key: str, overlays: Clean | None) -> Audi
         raise ProfileError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
-def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None) -> Path:
-    """Clean copies `0000001.dcm`, ... of every file below a folder, in the order of their names, and `audit.json`.
+def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None, find_words: FindWords | None) -> Review:
+    """Cleaned copies `0000001.dcm`, ... of every file below a folder, in the order of their names, and `audit.json`.
 
     The copies' names say nothing; which was which is told to nobody. Folders named after a plane are kept, so that the
-    copies can be curated; no other name is. A file that cannot be cleaned stops it all, and `to` is not made.
+    copies can be curated; no other name is. A file that cannot be cleaned stops it all, and `to` is not made. The
+    review of the copies is made beside `to`.
 
     Args:
-        where: where burned-in text is removed; None passes pixels on unchecked, and marks them so.
+        where: where burned-in text is removed; None passes pixels on as they are.
+        find_words: a text detector, whose findings are removed wherever they are.
 
     Returns:
-        The audit: for every copy, what was done to it, in numbers.
+        The review of the export: what was done to every copy, and the sheets that show it.
 
     Raises:
-        ProfileError: `to` is there or lies in the folder, there are no files, or a file that is no DICOM image.
+        ProfileError: `to` or its review is there or lies in the folder, there are no files, or a file that is no DICOM
+            image.
     """
-    if to.exists():
-        raise ProfileError(f"{to}: is there already; name a folder that is not")
+    beside = review_folder(to)
+    for new in (to, beside):
+        if new.exists():
+            raise ProfileError(f"{new}: is there already; name a folder that is not")
     if to.resolve().is_relative_to(folder.resolve()):
         raise ProfileError(f"{to}: lies in {folder}, which is not clean; name a folder outside")
     files = files_to_deidentify(folder)
-
-    def overlays(frame: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-        found = clean(frame, where or "outside")
-        return np.asarray(~found.sector | found.inside)
-
-    work = scratch(to)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        rows = {}
-        for number, path in enumerate(track(files, "DICOM files"), 1):
-            plane = plane_named(path.parent.name)
-            name = f"{plane}/{number:07d}.dcm" if plane else f"{number:07d}.dcm"
-            (work / name).parent.mkdir(exist_ok=True)
-            rows[name] = asdict(_written(path, work / name, key, overlays if where else None))
-        (work / AUDIT).write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        work.rename(to)
-    finally:
+    works = [scratch(to), scratch(beside)]
+    for work in works:
         shutil.rmtree(work, ignore_errors=True)
-    return to / AUDIT
+        work.mkdir(parents=True)
+    try:
+        review = Review(works[1], searched(where, find_words))
+        _write(files, works[0], key, _Search(where, find_words), review)
+        review.write(works[0] / AUDIT)
+        works[1].rename(beside)
+        works[0].rename(to)
+    finally:
+        for work in works:
+            shutil.rmtree(work, ignore_errors=True)
+    return review
+
+
+@dataclass
+class _Search:
+    """Looks for text in one frame after the other, and keeps what it saw of a file for the review."""
+
+    where: Where | None
+    find_words: FindWords | None
+    seen: Seen = field(default_factory=Seen)
+
+    def __call__(self, frame: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        found = clean(frame, self.where or "outside", self.find_words)
+        removed = np.asarray(~found.sector | found.inside)
+        self.seen.before.append(frame)
+        self.seen.removed.append(removed)
+        return removed
+
+
+def _write(files: Sequence[Path], work: Path, key: str, search: _Search, review: Review) -> None:
+    rows = {}
+    for number, path in enumerate(track(files, "DICOM files"), 1):
+        plane = plane_named(path.parent.name)
+        name = f"{plane}/{number:07d}.dcm" if plane else f"{number:07d}.dcm"
+        (work / name).parent.mkdir(exist_ok=True)
+        search.seen = Seen()
+        rows[name] = asdict(_written(path, work / name, key, search if search.where else None))
+        review.add(name, work / name, search.seen if search.where else None)
+    (work / AUDIT).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -5,8 +5,10 @@ the top level only, keeps removed dates as dummies, and draws new UIDs at random
 dates and bytes that the profile does not name are removed too, except for a short list (`KEPT`); so are all overlays,
 curves and private elements, the preamble, the file's own header, and whatever stood inside or behind compressed pixels.
 
-Text that is burned into pixels is only found by the function that is passed in, and coded values (CS, and the codes and
-meanings of code sequences) stay as they are, as the profile has it: a site that writes names into codes leaks them.
+Text that is burned into pixels is only found by the function that is passed in, and not all of it: files say
+BurnedInAnnotation YES until a person has confirmed that none is left (`fulora.intake.confirmation`). Coded values (CS,
+and the codes and meanings of code sequences) stay as they are, as the profile has it: a site that writes names into
+codes leaks them.
 """
 
 import copy
@@ -67,7 +69,7 @@ class Audit:
     Attributes:
         removed, replaced, emptied: elements, those in nested sequences included; `uids` of the replaced ones are UIDs.
         frames: pictures in the file.
-        pixels_cleaned: whether a function looked at every frame for burned-in text.
+        searched_for_text: whether a function looked at every frame for burned-in text. No person did.
         blanked_pixels: pixels that it blanked, over all frames.
     """
 
@@ -76,7 +78,7 @@ class Audit:
     emptied: int
     uids: int
     frames: int
-    pixels_cleaned: bool
+    searched_for_text: bool
     blanked_pixels: int
 
 
@@ -111,10 +113,11 @@ def deidentified(dataset: Dataset, *, key: str, clean: Clean | None, pixels_unch
 
     The patient id becomes the pseudonym that `read_dicom` gives it under the same key, UIDs are replaced so that equal
     ones stay equal, pixels are decoded (YBR and palettes become RGB; MONOCHROME1 stays) and blanked where `clean` says.
+    It is marked BurnedInAnnotation YES until a person has checked it (`sign_checked`).
 
     Args:
         clean: finds burned-in text in a frame; None only together with `pixels_unchecked`.
-        pixels_unchecked: pass on pictures that nobody has checked; they are marked BurnedInAnnotation YES.
+        pixels_unchecked: pass on pictures in which no text was looked for.
 
     Raises:
         ProfileError: neither `clean` nor `pixels_unchecked`, or both; a value that cannot be read; a mask of another
@@ -144,7 +147,7 @@ def _deidentified(frames: Frames, key: str, clean: Clean | None, pixels_unchecke
         raise
     except BROKEN as error:
         raise ProfileError(f"a value or the pixels cannot be read ({error}); nothing is passed on") from error
-    _sign(result, cleaned=clean is not None)
+    _sign(result)
     return result, Audit(
         count["removed"], count["replaced"], count["emptied"], count["uids"], len(frames), clean is not None, blanked
     )
@@ -269,18 +272,22 @@ def _mask(where: np.ndarray, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
     return where
 
 
-def _sign(result: Dataset, *, cleaned: bool) -> None:
-    """Say in the file what was done."""
-    codes = [("113100", "Basic Application Confidentiality Profile")]
-    if cleaned:
-        codes.append(("113101", "Clean Pixel Data Option"))
-    items = Sequence()
-    for value, meaning in codes:
-        item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-        items.append(item)
+def _sign(result: Dataset) -> None:
+    """Say in the file what was done. Nobody has looked at its pixels yet, so that text may be left in them."""
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = [f"fulora {fulora.__version__}", "DICOM PS3.15 E.1 2026c"]
-    result.DeidentificationMethodCodeSequence = items
+    result.DeidentificationMethodCodeSequence = Sequence([_code("113100", "Basic Application Confidentiality Profile")])
     result.LongitudinalTemporalInformationModified = "REMOVED"
-    result.BurnedInAnnotation = "NO" if cleaned else "YES"
+    result.BurnedInAnnotation = "YES"
+
+
+def sign_checked(dataset: Dataset) -> None:
+    """Say in a de-identified file that a person has checked its pixels and found no text left in them."""
+    dataset.BurnedInAnnotation = "NO"
+    dataset.DeidentificationMethodCodeSequence.append(_code("113101", "Clean Pixel Data Option"))
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item

@@ -36,6 +36,10 @@ def show(
         console.print(f"  {key:12s} {record[key]}", highlight=False)
     for name, folder in record["input_folders"].items():
         console.print(f"  input        {name}: {folder}", highlight=False, soft_wrap=True)
+    if (artifact / "audit").is_dir():
+        from fulora.intake.confirmation import state
+
+        console.print(f"  text         {state(artifact) or 'not looked for'}", highlight=False, soft_wrap=True)
     console.print(
         yaml.safe_dump({"versions": record["versions"], "identity": record["identity"]}, sort_keys=False),
         highlight=False,

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -140,41 +140,112 @@ def curate(
     from pipelines.sources import curated
 
     progress.show(not quiet)
-    config, root = curate_config(folder, overridden({}, overrides or []))
+    config, root = curate_config(folder, _with_detector(overridden({}, overrides or [])))
     images = curated(config, root, Workspace(work, InProcess(), command=typed()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():
         lost = left_out.read_text(encoding="utf-8").splitlines()
         progress.console.print(f"left out: {len(lost)}, listed in {left_out}", soft_wrap=True)
-    if (images.path / "audit" / "summary.json").is_file():
-        progress.console.print(
-            f"look at the sheets in {images.path / 'audit'}: they show what was removed, names among it, and what was "
-            "not; remove that folder before you pass the set on",
-            soft_wrap=True,
-        )
+    _print_text_state(images.path)
     print(images.path)
+
+
+def _with_detector(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, and the text detector where it is installed and text is looked for."""
+    from fulora.intake.words import detector
+
+    used = detector() and values.get("deidentify") != "nothing"
+    return ({"text_detector": "rapidocr"} if used else {}) | values
+
+
+def _print_text_state(images: Path) -> None:
+    """What is known of the text in an image set's pictures, and how a person checks it."""
+    from fulora.intake.confirmation import state
+    from fulora.intake.review import CLEANED, REVIEW, UNCHANGED
+
+    known, audit = state(images), images / "audit"
+    if known is None:
+        return
+    review = json.loads((audit / REVIEW).read_text(encoding="utf-8"))
+    counts = review["counts"]
+    if known == CLEANED:
+        found = f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"
+        _print_review(review["text removed"], found, len(review["sheets"]), audit, images)
+    else:
+        progress.console.print(f"{counts['images']} images, {known}", soft_wrap=True, highlight=False, markup=False)
+    progress.console.print(f"remove {audit} before you pass the set on", soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_review(searched: str, found: str, pages: int, sheets: Path, folder: Path) -> None:
+    """What was removed automatically, and how a person checks and confirms it."""
+    from fulora.intake.words import detector
+
+    hint = "" if detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
+    progress.console.print(
+        f"text removed: {searched}{hint}\n{found}\nLook at all {pages} sheets in {sheets}: they show what was removed, "
+        "names among it, and what was not; keep them private. If no text is left, confirm it:\n"
+        f'  fulora data deidentify --confirm {folder} --by "YOUR NAME"',
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command()
 def deidentify(
-    folder: Annotated[Path, typer.Argument(help="DICOM files, in folders or not.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder for the clean copies; must not be there.")],
-    key_file: Annotated[Path, typer.Option("--key-file", help="The secret that pseudonyms are made with, one line.")],
+    folder: Annotated[Path | None, typer.Argument(help="DICOM files, in folders or not.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder for the cleaned copies; must not be there.")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="The secret that pseudonyms are made with, one line.")
+    ] = None,
     pixels: Annotated[
         Literal["outside", "everywhere", "unchecked"],
-        typer.Option(help="Blank text outside the sector, also inside it, or pass pictures on unchecked."),
-    ] = "outside",
+        typer.Option(help="Blank text outside the sector, also what is drawn on tissue, or look for none."),
+    ] = "everywhere",
+    confirm: Annotated[
+        Path | None, typer.Option("--confirm", help="An export or image set whose sheets you have looked at.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="With --confirm: the name of who looked at them.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write DICOM files back without names: the standard's basic profile, and burned-in text blanked.
 
-    Example:
+    Not all text is found: the copies say BurnedInAnnotation YES, and beside them stand sheets of every frame before
+    and after. Look at all sheets; if no text is left, confirm it: the files then say NO, and who confirmed is recorded.
+
+    Examples:
 
       fulora data deidentify export --to clean --key-file key.txt
+
+      fulora data deidentify --confirm clean --by "A. Person"
+
+      fulora data deidentify --confirm work/curate-0123456789abcdef --by "A. Person"
     """
-    from fulora.intake.dicom_folder import deidentify_folder
-    from fulora.intake.read import read_key
+    from fulora.intake.confirmation import confirm as confirm_folder
 
     progress.show(not quiet)
-    audit = deidentify_folder(folder, to, read_key(key_file), None if pixels == "unchecked" else pixels)
-    print(audit)
+    if confirm is not None:
+        if by is None or folder or to or key_file:
+            raise typer.BadParameter('--confirm DIR goes with --by "NAME OF WHO LOOKED", and with nothing else')
+        print(confirm_folder(confirm, by))
+        return
+    if folder is None or to is None or key_file is None or by is not None:
+        raise typer.BadParameter('give FOLDER --to NEW --key-file FILE, or --confirm DIR --by "NAME OF WHO LOOKED"')
+    _deidentify(folder, to, key_file, pixels)
+
+
+def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside", "everywhere", "unchecked"]) -> None:
+    from fulora.intake.dicom_folder import AUDIT, deidentify_folder
+    from fulora.intake.read import read_key
+    from fulora.intake.review import CLEANED, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.words import detector, find_words
+
+    where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
+    review = deidentify_folder(folder, to, read_key(key_file), where, words)
+    counts = review.counts()
+    found = (
+        f"{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files {CLEANED}; "
+        f"{counts[UNCHANGED]} {UNCHANGED}; all say BurnedInAnnotation YES until a person has checked them"
+    )
+    _print_review(review.searched, found, review.pages, review_folder(to) / SHEETS, to)
+    print(to / AUDIT)

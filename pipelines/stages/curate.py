@@ -22,15 +22,19 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
         SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
             source's.
         SplitError, SameNumberError: a woman who would be in two splits, under one name or two (`patients_apart`).
+        NoDetectorError: a text detector is asked for that is not installed.
     """
     from fulora.engine import threaded
     from fulora.intake.patient_checks import patients_apart
     from fulora.intake.raw import RawImage
+    from fulora.intake.words import need_detector
     from fulora.progress import track
 
     def decode(image: RawImage) -> None:
         image.load()
 
+    if config.text_detector != "none":
+        need_detector()
     people = patients_apart(config, _paths(inputs))
     if config.unusable == "stop":
         for _ in threaded(decode, track(people, "images checked")):
@@ -46,11 +50,13 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """
     from fulora.data.patient_numbers import note_different_patients
     from fulora.intake.audit import Audit
-    from fulora.intake.curation import Curation
+    from fulora.intake.curation import Curation, words_of
+    from fulora.intake.deidentify import searched
     from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import note, track
 
-    audit = Audit(out / AUDIT)
+    where = None if config.deidentify == "nothing" else config.deidentify
+    audit = Audit(out / AUDIT, searched(where, words_of(config)))
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
     audit.write(curation.left_out)
@@ -59,6 +65,8 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
         note(line)
     if config.same_numbers == "different_patients":
         note_different_patients(out)
+    if audit.sites:
+        note(f"  {audit.summary()}; sheets in {AUDIT}/ of the set")
     for number, (source, split) in enumerate(zip(config.sources, curation.splits, strict=True)):
         split.save(out / f"split-{number}-{source.kind}.json")
     return ImageSet(out, "")

@@ -130,13 +130,14 @@ def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
         fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
     )
     audit = json.loads(Path(said.strip()).read_text())
+    assert (tmp_path / "out-review" / "sheets" / "pictures-0001.png").is_file()
     assert sorted(audit) == ["brain/0000001.dcm", "brain/0000002.dcm"]
     (tmp_path / "in" / "brain" / "bad.dcm").write_bytes(b"no DICOM")
     bad = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "no", "--key-file", tmp_path / "key.txt")
     assert (bad.returncode, "bad.dcm" in bad.stderr, (tmp_path / "no").exists()) == (2, True, False)
     for name in audit:
         assert b"Doe" not in (tmp_path / "out" / name).read_bytes()
-        assert pydicom.dcmread(tmp_path / "out" / name).BurnedInAnnotation == "NO"
+        assert pydicom.dcmread(tmp_path / "out" / name).BurnedInAnnotation == "YES"
     done = fulora(
         "data",
         "curate",
@@ -202,3 +203,42 @@ def test_all_real_sets_open_in_datasets_with_the_published_counts(data_root: Pat
         opened = datasets.load_dataset("imagefolder", data_dir=folder, cache_dir=str(tmp_path / "cache"))
         counts[name] = sum(len(split) for split in opened.values())
     assert counts == {"spanish": 100, "african": 217, "hc18": 296, "psfhs": 300}
+
+
+def test_an_export_is_confirmed_by_name(tmp_path: Path) -> None:
+    picture = draw("brain", [0], site="A", size_px=64, seed=1).images[0]
+    dataset = pydicom.dcmread(pydicom.examples.get_path("ct"))
+    dataset.set_pixel_data(np.ascontiguousarray(picture), "MONOCHROME2", 8, generate_instance_uid=False)
+    (tmp_path / "in").mkdir()
+    dataset.save_as(tmp_path / "in" / "Jane.dcm")
+    (tmp_path / "key.txt").write_text("0123456789abcdef\n")
+    written = fulora("data", "deidentify", "in", "--to", "out", "--key-file", "key.txt", "--quiet", cwd=tmp_path)
+    assert worked(written).strip() == "out/audit.json"
+    assert "1 files, 1 frames" in written.stderr
+    assert "not checked" in written.stderr
+    assert "all say BurnedInAnnotation YES until a person has checked them" in written.stderr
+    assert "Look at all 1 sheets in" in written.stderr
+    assert "data deidentify --confirm out --by" in written.stderr
+    for wrong in (("--confirm", "out"), ("in", "--to", "x"), ("--confirm", "out", "--by", "A", "--to", "x"), ("in",)):
+        assert fulora("data", "deidentify", *wrong, cwd=tmp_path).returncode == 2
+    done = fulora("data", "deidentify", "--confirm", "out", "--by", "A. Person", cwd=tmp_path)
+    assert "1 files confirmed by A. Person" in worked(done)
+    assert pydicom.dcmread(tmp_path / "out" / "0000001.dcm").BurnedInAnnotation == "NO"
+    again = fulora("data", "deidentify", "--confirm", "out", "--by", "A. Person", cwd=tmp_path)
+    assert (again.returncode, "is already confirmed by A. Person" in again.stderr) == (2, True)
+
+
+def test_an_image_set_is_confirmed_by_name(own: Path, tmp_path: Path) -> None:
+    curated = fulora("data", "curate", own, PATTERN, cwd=tmp_path)
+    images = worked(curated).strip()
+    assert "16 images:" in curated.stderr
+    assert "cleaned automatically, not checked; " in curated.stderr
+    assert "sheets in" in curated.stderr
+    assert "cleaned automatically, not checked" in worked(fulora("show", images, cwd=tmp_path))
+    done = worked(fulora("data", "deidentify", "--confirm", images, "--by", "A. Person", cwd=tmp_path))
+    assert "16 images confirmed by A. Person" in done
+    assert "confirmed by A. Person at" in worked(fulora("show", images, cwd=tmp_path))
+    again = fulora("data", "curate", own, PATTERN, cwd=tmp_path)
+    assert worked(again).strip() == images
+    assert "16 images, confirmed by A. Person at" in again.stderr
+    assert "--confirm" not in again.stderr

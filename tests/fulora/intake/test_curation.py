@@ -41,7 +41,7 @@ def config(**values: object) -> CurateConfig:
 
 
 def written(folder: Path, out: Path, **values: object) -> tuple[ImageSet, Curation, Audit]:
-    audit = Audit(out / "audit")
+    audit = Audit(out / "audit", "around the sector")
     curation = Curation(config(**values), [Inputs(folder)], seen=audit.note)
     ImageSet.write(out, curation.pictures())
     audit.write(curation.left_out)
@@ -91,9 +91,29 @@ def test_text_goes_and_an_account_is_given(tmp_path: Path) -> None:
     assert all(json.loads(line)["outside_px"] > 30 for line in lines)
     summary = json.loads((tmp_path / "out" / "audit" / "summary.json").read_text())
     assert summary["own"]["images"] == summary["own"]["with_removal"] == 6
-    with Pil.open(tmp_path / "out" / "audit" / "own.png") as sheet:
+    review = json.loads((tmp_path / "out" / "audit" / "review.json").read_text())
+    assert review["state"] == "cleaned automatically, not checked"
+    assert review["counts"]["cleaned automatically, not checked"] == 6
+    assert sorted(review["sheets"]) == ["changed-0001.png", "changed-0002.png"]
+    assert [json.loads(line)["sheet"] for line in lines] == ["changed-0001.png"] * 4 + ["changed-0002.png"] * 2
+    with Pil.open(tmp_path / "out" / "audit" / "changed-0001.png") as sheet:
         assert sheet.mode == "RGB"
     assert audit.sites["own"].images == 6
+
+
+def test_no_picture_is_shown_twice_and_the_unchanged_are_shown_too(tmp_path: Path) -> None:
+    folder = folder_of_planes(tmp_path / "in", 3)
+    (folder / "brain" / "P0_again.png").write_bytes((folder / "brain" / "P0_brain.png").read_bytes())
+    Pil.fromarray(np.full((20, 30), 90, np.uint8)).save(folder / "brain" / "P2_tiny.png")
+    written(folder, tmp_path / "out", fit="native")
+    lines = (tmp_path / "out" / "audit" / "deidentification.jsonl").read_text().splitlines()
+    rows = {row["image_id"]: row for row in map(json.loads, lines)}
+    assert {row["shown_as"] for row in rows.values() if "P0" in row["image_id"] and "femur" not in row["image_id"]} == {
+        "own_brain/P0_again"
+    }
+    assert (rows["own_brain/P2_tiny"]["share"], rows["own_brain/P2_tiny"]["sheet"]) == (0.0, "unchanged-0001.png")
+    counts = json.loads((tmp_path / "out" / "audit" / "review.json").read_text())["counts"]
+    assert (counts["images"], counts["nothing removed, not checked"], counts["different pictures"]) == (8, 1, 7)
 
 
 def test_nothing_is_removed_where_that_is_said(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """Drawn text goes, tissue stays: on phantoms, on fans of known geometry, and on the heads of HC18."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from fulora.intake.deidentify import Cleaned, DeidentifyError, clean, find_sector, removal, removal_sheet
+from fulora.intake.deidentify import DeidentifyError, clean, find_sector, removal, searched
 from fulora.intake.sources.hc18 import read_hc18
 from fulora.intake.sources.lora_planes import read_lora_planes
 from fulora.intake.sources.phantoms import PLANES, draw
@@ -240,36 +239,42 @@ def test_nothing_taken_is_an_empty_row() -> None:
     assert (row.outside_px, row.inside_px, row.share, row.boxes, row.confident) == (0, 0, 0.0, (), False)
 
 
-def sheet_pair(text: bool) -> tuple[np.ndarray, Cleaned]:
+# --- words
+
+
+def box_of_words(pixels: np.ndarray) -> np.ndarray:
+    """Stands for a text detector: one box, half on the fan and half beside it."""
+    found = np.zeros(pixels.shape, bool)
+    found[150:170, 60:240] = True
+    return found
+
+
+def test_words_go_wherever_they_stand() -> None:
     pixels = fan_picture()
-    if text:
-        cv2.rectangle(pixels, (20, 300), (59, 319), 200, cv2.FILLED)
-    return pixels, clean(pixels)
+    cv2.rectangle(pixels, (60, 150), (239, 169), 255, cv2.FILLED)
+    kept = clean(pixels)
+    result = clean(pixels, "outside", box_of_words)
+    found = box_of_words(pixels)
+    assert (kept.pixels[found] == 255).mean() > 0.3
+    assert (result.pixels[found] < 255).all()
+    assert np.array_equal(result.inside, found & result.sector)
+    assert np.array_equal(result.pixels[result.sector & ~found], pixels[result.sector & ~found])
 
 
-def test_the_sheet_shows_most_taken_first() -> None:
-    (plain, bare), (marked, taken) = sheet_pair(False), sheet_pair(True)
-    sheet = removal_sheet([plain, marked], [bare, taken])
-    assert sheet.dtype == np.uint8
-    assert sheet.shape == (600, 1200, 3)
-    red = (sheet == (255, 0, 0)).all(axis=-1)
-    assert red[:300].sum() > 5 * red[300:].sum()
-    assert removal_sheet([plain, marked], [bare, taken], most=1).shape == (300, 1200, 3)
+def test_words_go_where_no_sector_is_found() -> None:
+    page = np.zeros((400, 600), np.uint8)
+    cv2.putText(page, "PATIENT REPORT 2019", (60, 166), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1)
+    result = clean(page, "outside", box_of_words)
+    assert not result.confident
+    assert not result.pixels.any()
 
 
-def test_the_sheet_starts_with_what_was_not_told() -> None:
-    (plain, bare), (marked, taken) = sheet_pair(False), sheet_pair(True)
-    sheet = removal_sheet([marked, plain], [taken, replace(bare, confident=False)])
-    assert tuple(sheet[0, 0]) == (255, 255, 0)
-    assert tuple(sheet[300, 0]) != (255, 255, 0)
-
-
-def test_a_sheet_needs_one_result_a_picture() -> None:
-    plain, bare = sheet_pair(False)
-    with pytest.raises(DeidentifyError, match="got 1 pictures and 2 results"):
-        removal_sheet([plain], [bare, bare])
-    with pytest.raises(DeidentifyError, match="got 0 pictures and 0 results"):
-        removal_sheet([], [])
+def test_what_was_looked_for_is_said() -> None:
+    assert searched(None, None) == "nowhere: no text was looked for"
+    assert searched("outside", None) == "around the sector; no text detector was used"
+    assert searched("everywhere", box_of_words).startswith(
+        "around the sector, and strokes and dots drawn on tissue; wo"
+    )
 
 
 # --- real images

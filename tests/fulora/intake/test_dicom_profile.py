@@ -28,7 +28,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from fulora.intake.dicom_profile import Audit, ProfileError, deidentified, new_uid, write_deidentified
+from fulora.intake.dicom_profile import Audit, ProfileError, deidentified, new_uid, sign_checked, write_deidentified
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.dicom import pseudonym, read_dicom
 
@@ -305,21 +305,30 @@ def test_no_patient_id_stays_none() -> None:
     assert deidentified(data, key=KEY, clean=nothing).PatientID == ""
 
 
-def test_the_file_says_what_was_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["NO", "YES", None])
+def test_nothing_is_claimed_of_pixels_that_nobody_looked_at(tmp_path: Path, said: str | None) -> None:
     data = picture()
-    data.BurnedInAnnotation = "NO"
+    data.BurnedInAnnotation = said
     back, audit, _ = written(tmp_path, data)
-    assert (back.PatientIdentityRemoved, back.BurnedInAnnotation) == ("YES", "NO")
+    assert (back.PatientIdentityRemoved, back.BurnedInAnnotation) == ("YES", "YES")
     codes = [(code.CodeValue, code.CodingSchemeDesignator) for code in back.DeidentificationMethodCodeSequence]
-    assert codes == [("113100", "DCM"), ("113101", "DCM")]
+    assert codes == [("113100", "DCM")]
     assert back.LongitudinalTemporalInformationModified == "REMOVED"
     assert back.DeidentificationMethod[0].startswith("fulora ")
     assert back.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert back.file_meta.MediaStorageSOPInstanceUID == back.SOPInstanceUID
-    assert (audit.frames, audit.pixels_cleaned, audit.blanked_pixels) == (1, True, 0)
+    assert (audit.frames, audit.searched_for_text, audit.blanked_pixels) == (1, True, 0)
     unchecked = deidentified(data, key=KEY, clean=None, pixels_unchecked=True)
     assert [code.CodeValue for code in unchecked.DeidentificationMethodCodeSequence] == ["113100"]
     assert unchecked.BurnedInAnnotation == "YES"
+
+
+def test_a_file_that_a_person_has_checked_says_so(tmp_path: Path) -> None:
+    back, _, _ = written(tmp_path, picture())
+    sign_checked(back)
+    assert back.BurnedInAnnotation == "NO"
+    codes = [(code.CodeValue, code.CodeMeaning) for code in back.DeidentificationMethodCodeSequence]
+    assert codes[1:] == [("113101", "Clean Pixel Data Option")]
 
 
 # --- pixels

@@ -1,0 +1,70 @@
+"""Words in pictures, found by the text detector of RapidOCR (PP-OCRv6), whose weights come in its wheel.
+
+It is installed with `fulora[text]`, needs no network, and is asked for boxes only: no text is read.
+"""
+
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+LEAST_SCORE = 0.35
+"""Boxes of which the detector is less sure are left."""
+
+TALLEST = 0.13
+"""No line of text is taller than this share of the picture's shorter side: larger boxes are tissue."""
+
+SIDE_PX = 736
+"""Shorter side that pictures are enlarged to for the detector, so that small text is found."""
+
+MARGIN_PX = 3
+
+
+class NoDetectorError(ValueError):
+    """The text detector was asked for, and it is not installed."""
+
+
+def detector() -> str:
+    """Name and version of the text detector; empty where it is not installed."""
+    there = all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
+    return f"rapidocr {metadata.version('rapidocr')}" if there else ""
+
+
+def need_detector() -> None:
+    """Raise NoDetectorError where the text detector is not installed."""
+    if not detector():
+        raise NoDetectorError(
+            "text_detector=rapidocr: it is not installed; pip install 'fulora[text]', or say text_detector=none"
+        )
+
+
+def find_words(pixels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Where lines of text stand in a gray picture: True in the boxes around them.
+
+    Raises:
+        NoDetectorError: the detector is not installed.
+    """
+    found = np.zeros(pixels.shape, dtype=np.uint8)
+    if min(pixels.shape) < 16:
+        return found.astype(bool)
+    result = _engine()(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
+    for box in result.boxes if result.boxes is not None else ():
+        sides = np.hypot(*(np.roll(box, -1, axis=0) - box).T)
+        if sides.min() <= TALLEST * min(pixels.shape):
+            cv2.fillPoly(found, [np.rint(box).astype(np.int32)], 1)
+    return np.asarray(cv2.dilate(found, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8))).astype(bool)
+
+
+@cache
+def _engine() -> Any:
+    """The detector, on one thread: pictures are cleaned on all cores at once."""
+    need_detector()
+    from rapidocr import RapidOCR
+
+    threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
+    only_boxes = {"Global.use_cls": False, "Global.use_rec": False, "Global.log_level": "error"}
+    return RapidOCR(params=only_boxes | threads | {"Det.limit_side_len": SIDE_PX, "Det.box_thresh": LEAST_SCORE})

@@ -1,0 +1,347 @@
+"""Only what a person could look at is confirmed, once, and only while it is the very content that the sheets show."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image as Pil
+from pydicom import Dataset, FileMetaDataset
+from pydicom.pixels import pixel_array, set_pixel_data
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
+
+from fulora.config import digest
+from fulora.data.manifest import ImageSet
+from fulora.intake.audit import Audit
+from fulora.intake.config import CurateConfig
+from fulora.intake.confirmation import ConfirmationError, confirm, state
+from fulora.intake.curation import Curation
+from fulora.intake.dicom_folder import deidentify_folder
+from fulora.intake.read import Inputs
+from fulora.intake.review import file_digest, review_folder
+from fulora.intake.sheets import FRAMES, HEADER_PX
+from fulora.intake.sources.african_planes import read_african_planes
+from fulora.intake.sources.hc18 import read_hc18
+from fulora.intake.sources.lora_planes import read_lora_planes
+from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.words import detector, find_words
+
+KEY = "0123456789abcdef"
+PHANTOM = draw("brain", [0], site="A", size_px=96, seed=3).images[0]
+NAMED = np.zeros((160, 200), np.uint8)
+NAMED[50:146, 50:146] = PHANTOM
+cv2.putText(NAMED, "SMITH", (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1, cv2.LINE_AA)
+
+
+def dicom(path: Path, pixels: np.ndarray, number: int, interpretation: str = "MONOCHROME2") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = Dataset()
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = UltrasoundImageStorage, f"1.2.3.{number}", "US"
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.PatientID = "1.2.4", "1.2.5", f"H{number}"
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    set_pixel_data(data, pixels, interpretation, 8, generate_instance_uid=False)
+    data.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Three files: a picture with a name, a colour picture, and a cine whose second frame alone has a name."""
+    dicom(tmp_path / "in" / "brain" / "Jane.dcm", NAMED, 1)
+    dicom(tmp_path / "in" / "a_colour.dcm", np.repeat(NAMED[:, :, None], 3, 2), 2, "RGB")
+    bare = np.zeros_like(NAMED)
+    bare[50:146, 50:146] = PHANTOM
+    dicom(tmp_path / "in" / "c_cine.dcm", np.stack([bare, NAMED, bare]), 3)
+    deidentify_folder(tmp_path / "in", tmp_path / "clean", KEY, "outside", None)
+    return tmp_path / "clean"
+
+
+def said(folder: Path) -> set[tuple[str, tuple[str, ...]]]:
+    files = [pydicom.dcmread(path) for path in folder.rglob("*.dcm")]
+    return {(f.BurnedInAnnotation, tuple(c.CodeValue for c in f.DeidentificationMethodCodeSequence)) for f in files}
+
+
+NOT_CHECKED, CHECKED = ("YES", ("113100",)), ("NO", ("113100", "113101"))
+
+
+def test_the_review_shows_every_frame_outside_the_export_and_claims_nothing(export: Path) -> None:
+    assert said(export) == {NOT_CHECKED}
+    review = json.loads((review_folder(export) / "review.json").read_text())
+    assert review["counts"] == {
+        "files": 3,
+        "cleaned automatically, not checked": 3,
+        "nothing removed, not checked": 0,
+        "frames": 5,
+        "frames changed": 3,
+    }
+    names = ["0000001.dcm", "0000003.dcm", "brain/0000002.dcm"]
+    assert sorted(review["files"]) == names == sorted(p.relative_to(export).as_posix() for p in export.rglob("*.dcm"))
+    assert all(review["files"][name]["sha256"] == file_digest(export / name) for name in names)
+    assert review["files"]["0000003.dcm"]["sheets"] == ["frames-0001.png"]
+    sheets = review_folder(export) / "sheets"
+    assert {path.name: file_digest(path) for path in sheets.iterdir()} == review["sheets"]
+    assert not list(export.rglob("*.png"))
+    assert "keep this folder to yourselves" in (review_folder(export) / "KEEP-PRIVATE.txt").read_text()
+    with Pil.open(sheets / "frames-0001.png") as image:
+        page = np.asarray(image.convert("L"))
+    width, height = FRAMES.cell
+    cells = [page[HEADER_PX + r * height :][24:height, c * width :][:, : width // 3] for r, c in ((0, 0), (0, 1))]
+    assert cells[1][:40, :80].max() > 200 > cells[0][:40, 10:80].max()  # "before" of frame 2 has the name
+
+
+def test_the_sheets_show_what_was_written_in_its_colours(tmp_path: Path) -> None:
+    """Blue letters are nearly black in gray: a person has to see them as they are."""
+    blue = np.repeat(NAMED[:, :, None], 3, 2)
+    cv2.putText(blue, "SMITH", (60, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 255), 2)
+    dicom(tmp_path / "in" / "x.dcm", blue, 1, "RGB")
+    deidentify_folder(tmp_path / "in", tmp_path / "clean", KEY, None, None)
+    with Pil.open(tmp_path / "clean-review" / "sheets" / "pictures-0001.png") as image:
+        page = np.asarray(image)
+    after = page[:, 640:1280].astype(int)
+    assert ((after[..., 2] > 200) & (after[..., 0] < 40)).sum() > 100
+
+
+def test_confirming_signs_every_file_and_records_who_and_what(export: Path) -> None:
+    before = {path: pixel_array(path) for path in export.rglob("*.dcm")}
+    digests = {path.relative_to(export).as_posix(): file_digest(path) for path in before}
+    assert "3 files confirmed by A. Person" in confirm(export, " A.  Person ")
+    assert said(export) == {CHECKED}
+    for path, pixels in before.items():
+        np.testing.assert_array_equal(pixel_array(path), pixels)
+    (line,) = map(json.loads, (review_folder(export) / "confirmations.jsonl").read_text().splitlines())
+    assert (line["confirmed_by"], line["checked"]) == ("A. Person", digests)
+    assert line["confirmed"] == {name: file_digest(export / name) for name in digests}
+    assert line["at"].endswith("+00:00")
+    with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person at .*; nothing was changed"):
+        confirm(export, "B. Person")
+    assert len((review_folder(export) / "confirmations.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_a_file_browser_leaves_does_not_matter(export: Path) -> None:
+    (export / ".DS_Store").write_bytes(b"x")
+    confirm(export, "A. Person")
+    assert said(export) == {CHECKED}
+
+
+def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed(export: Path) -> None:
+    shutil.rmtree(export)
+    shutil.rmtree(review_folder(export))
+    review = deidentify_folder(export.with_name("in"), export, KEY, None, None)
+    assert review.searched == "nowhere: no text was looked for"
+    assert review.counts()["nothing removed, not checked"] == 3
+    assert said(export) == {NOT_CHECKED}
+    confirm(export, "A. Person")
+    assert said(export) == {CHECKED}
+
+
+def test_a_confirmation_that_was_cut_off_is_finished(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = Path.replace, []
+
+    def fail_second(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError("no space left")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_second)
+    with pytest.raises(OSError, match="no space left"):
+        confirm(export, "A. Person")
+    monkeypatch.undo()
+    assert said(export) == {NOT_CHECKED, CHECKED}
+    confirm(export, "A. Person")
+    assert said(export) == {CHECKED}
+
+
+def change_pixels(export: Path) -> str:
+    data = pydicom.dcmread(export / "0000001.dcm")
+    pixels = pixel_array(data).copy()
+    pixels[0, 0] = 255
+    set_pixel_data(data, pixels, "RGB", 8, generate_instance_uid=False)
+    data.save_as(export / "0000001.dcm")
+    return r"0000001\.dcm: has changed since its sheets were made"
+
+
+def change_tags(export: Path) -> str:
+    data = pydicom.dcmread(export / "brain" / "0000002.dcm")
+    data.PatientName = "Doe^Jane"
+    data.save_as(export / "brain" / "0000002.dcm")
+    return r"brain/0000002\.dcm: has changed"
+
+
+def take_file(export: Path) -> str:
+    (export / "0000003.dcm").unlink()
+    return r"0000003\.dcm: is missing; restore the export"
+
+
+def add_file(export: Path) -> str:
+    shutil.copy(export / "0000001.dcm", export / "brain" / "new.dcm")
+    return r"brain/new\.dcm: is on no sheet"
+
+
+def link_folder(export: Path) -> str:
+    (export / "more").symlink_to(export.with_name("in"))
+    return r"more: is on no sheet"
+
+
+def take_sheet(export: Path) -> str:
+    (review_folder(export) / "sheets" / "frames-0001.png").unlink()
+    return r"frames-0001\.png: this sheet is missing; what nobody can look at cannot be confirmed"
+
+
+def change_sheet(export: Path) -> str:
+    shutil.copy(*(review_folder(export) / "sheets" / f"{name}-0001.png" for name in ("pictures", "frames")))
+    return r"frames-0001\.png: this sheet has changed"
+
+
+def take_review(export: Path) -> str:
+    shutil.rmtree(review_folder(export))
+    return r"clean: cannot be confirmed: it has no review"
+
+
+def damage_review(export: Path) -> str:
+    (review_folder(export) / "review.json").write_text("{")
+    return r"review\.json: is damaged"
+
+
+def damage_record(export: Path) -> str:
+    (review_folder(export) / "confirmations.jsonl").write_text('{"confirmed_by"\n')
+    return r"confirmations\.jsonl, line 1: is damaged"
+
+
+CHANGES = [
+    change_pixels, change_tags, take_file, add_file, link_folder, take_sheet, change_sheet, take_review, damage_review,
+    damage_record,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Callable[[Path], str]) -> None:
+    message = change(export)
+    with pytest.raises(ConfirmationError, match=message):
+        confirm(export, "A. Person")
+    assert said(export) == {NOT_CHECKED}
+
+
+@pytest.mark.parametrize("by", ["", "  ", "x" * 201, "A\x1b[2J"])
+def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
+    with pytest.raises(ConfirmationError, match="Give the name of the person who looked"):
+        confirm(export, by)
+
+
+def test_an_export_whose_review_is_there_already_is_not_made(export: Path) -> None:
+    shutil.rmtree(export)
+    with pytest.raises(ValueError, match="clean-review: is there already"):
+        deidentify_folder(export.with_name("in"), export, KEY, "outside", None)
+    assert not export.exists()
+
+
+# --- image sets
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A finished image set of four pictures, one of them without text."""
+    (tmp_path / "in" / "brain").mkdir(parents=True)
+    for number in range(3):
+        Pil.fromarray(np.roll(NAMED, number, 1)).save(tmp_path / "in" / "brain" / f"P{number}.png")
+    Pil.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "in" / "brain" / "P4.png")
+    source = {"kind": "class_folders", "folder": "in", "patient_pattern": r"P(\d+)", "role": "train"}
+    config = CurateConfig.model_validate({"sources": [source], "image_size_px": 64})
+    out = tmp_path / "set"
+    audit = Audit(out / "audit", "around the sector")
+    curation = Curation(config, [Inputs(tmp_path / "in")], seen=audit.note)
+    ImageSet.write(out, curation.pictures())
+    audit.write(curation.left_out)
+    hashes = {path.relative_to(out).as_posix(): file_digest(path) for path in out.rglob("*") if path.is_file()}
+    (out / "stage.json").write_text(json.dumps({"digest": digest(hashes)}))
+    return out
+
+
+def test_an_image_set_is_not_checked_until_a_person_confirms_it(images: Path) -> None:
+    before = {path: path.read_bytes() for path in images.rglob("*") if path.is_file()}
+    assert state(images) == "cleaned automatically, not checked"
+    assert "4 images confirmed by A. Person" in confirm(images, "A. Person")
+    assert str(state(images)).startswith("confirmed by A. Person at 20")
+    assert {path: path.read_bytes() for path in images.rglob("*") if path.is_file()} == before
+    with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person"):
+        confirm(images, "A. Person")
+    (line,) = map(json.loads, (review_folder(images) / "confirmations.jsonl").read_text().splitlines())
+    assert line["content"] == json.loads((images / "stage.json").read_text())["digest"]
+
+
+def test_other_content_of_the_same_name_is_not_confirmed(images: Path) -> None:
+    confirm(images, "A. Person")
+    (images / "stage.json").write_text(json.dumps({"digest": "another making"}))
+    assert state(images) == "cleaned automatically, not checked"
+
+
+def change_picture(images: Path) -> str:
+    row = ImageSet(images, "").rows()[0]
+    path = images / row.split / row.file_name
+    Pil.fromarray(255 - np.asarray(Pil.open(path))).save(path)
+    return rf"{path.name}: has changed since its sheets were made"
+
+
+def take_picture(images: Path) -> str:
+    row = ImageSet(images, "").rows()[-1]
+    (images / row.split / row.file_name).unlink()
+    return r"\.png: has changed since"
+
+
+def add_picture(images: Path) -> str:
+    Pil.fromarray(NAMED).save(images / "train" / "images" / "new.png")
+    return "a file was added, removed or changed since its sheets were made"
+
+
+def take_image_sheet(images: Path) -> str:
+    (images / "audit" / "unchanged-0001.png").unlink()
+    return r"unchanged-0001\.png: this sheet is missing"
+
+
+def take_audit(images: Path) -> str:
+    shutil.rmtree(images / "audit")
+    return r"no text was looked for in this set, or its audit/ was removed"
+
+
+@pytest.mark.parametrize("change", [change_picture, take_picture, add_picture, take_image_sheet, take_audit])
+def test_an_image_set_that_is_not_as_it_was_shown_is_refused(images: Path, change: Callable[[Path], str]) -> None:
+    message = change(images)
+    with pytest.raises(ConfirmationError, match=message):
+        confirm(images, "A. Person")
+    assert not review_folder(images).exists()
+
+
+def test_a_set_in_which_no_text_was_looked_for_has_no_state(tmp_path: Path) -> None:
+    assert state(tmp_path) is None
+
+
+# --- real images
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["lora_planes", "african_planes", "hc18", "psfhs"])
+def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: Path, tmp_path: Path, name: str) -> None:
+    read = {
+        "lora_planes": lambda: read_lora_planes(data_root / "fetal_planes_lora"),
+        "african_planes": lambda: read_african_planes(data_root / "african" / "african_train"),
+        "hc18": lambda: read_hc18(data_root / "hc18"),
+        "psfhs": lambda: read_psfhs(data_root / "psfhs", 25),
+    }[name]
+    pixels = next(item for item in read() if int(item.patient) % 2).load()[0].copy()
+    height, width = pixels.shape
+    letters = np.zeros_like(pixels)
+    cv2.putText(letters, "DOE^JANE", (width // 3, height // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 235, 1, cv2.LINE_AA)
+    dicom(tmp_path / "in" / "x.dcm", np.maximum(pixels, letters), 1)
+    deidentify_folder(tmp_path / "in", tmp_path / "clean", KEY, "outside", find_words if detector() else None)
+    assert said(tmp_path / "clean") == {NOT_CHECKED}
+    with Pil.open(tmp_path / "clean-review" / "sheets" / "pictures-0001.png") as image:
+        assert image.size[0] == 1920
+    if detector():
+        assert (pixel_array(tmp_path / "clean" / "0000001.dcm")[letters > 60] == 0).mean() > 0.95
+    confirm(tmp_path / "clean", "A. Person")
+    assert said(tmp_path / "clean") == {CHECKED}
