@@ -78,8 +78,8 @@ def write_list(folder: Path) -> str:
         name: Entry(now.st_size, now.st_mtime_ns, hashes[name] if name in hashes else known[name].sha256)
         for name, now in found.items()
     }
-    with whole(folder / LIST) as new:
-        new.write_text(_text(files), encoding="utf-8")
+    with whole(folder / LIST) as path:
+        path.write_text(_text(files), encoding="utf-8")
     return _digest(files)
 
 

@@ -1,6 +1,5 @@
 """Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from fulora.diffusion.architectures import SMALL_UNETS, UNETS, Architecture, Pipeline, build
+from fulora.json_files import read_json
 
 LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
 
@@ -161,7 +161,7 @@ def _class_name(folder: Path) -> str:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
-    name = json.loads(index.read_text()).get("_class_name")
+    name = read_json(index, dict[str, Any]).get("_class_name")
     if name not in CLASSES:
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
     return str(name)
