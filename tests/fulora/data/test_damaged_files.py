@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.classification.model import ClassifierError, load_classifier
+from fulora.contents import READ_IF_THERE
 from fulora.data.decoded import PictureFileError, decoded
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
@@ -132,6 +133,10 @@ JSON_READERS: dict[str, Callable[[Path], object]] = {
     GATE: read_counts,
     PATIENTS: lambda folder: patients_of([folder / "lora.safetensors"]),
 }
+
+
+def test_what_readers_do_without_is_known_so_that_an_added_file_is_not_believed() -> None:
+    assert {METADATA, TAINT, MIX_RECORD, TRAINED_ON, PSEUDO, GATE, PATIENTS} == set(READ_IF_THERE)
 
 
 @pytest.mark.parametrize("name", JSON_READERS)
