@@ -15,7 +15,7 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, 
 
 
 class PictureFileError(OSError):
-    """A picture file that is missing, damaged, or none."""
+    """A picture file that is damaged, or no picture."""
 
 
 @contextmanager
@@ -23,13 +23,14 @@ def opened(path: Path) -> Iterator[Pil.Image]:
     """A picture file, open; what is wrong with it may show only when its pixels are asked for.
 
     Raises:
-        PictureFileError: it is missing or truncated, or no picture.
+        FileNotFoundError: it is not there.
+        PictureFileError: it is truncated, or no picture.
     """
     try:
         with Pil.open(path) as image:
             yield image
-    except FileNotFoundError as error:
-        raise PictureFileError(f"{path}: the picture is not there (No such file or directory)") from error
+    except FileNotFoundError:
+        raise
     except DAMAGE as error:
         raise PictureFileError(f"{path}: the picture cannot be read ({error})") from error
 

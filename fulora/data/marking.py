@@ -118,7 +118,7 @@ def read_mark(path: Path) -> Mark | None:
     XMP of other software that says `trainedAlgorithmicMedia` counts too. XMP or text that is damaged counts as none.
 
     Raises:
-        PictureFileError: missing, not a picture, or truncated.
+        FileNotFoundError, PictureFileError: missing; not a picture, or truncated.
     """
     with opened(path) as image:
         found = mark_in(image.info)

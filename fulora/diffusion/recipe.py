@@ -76,7 +76,7 @@ def read_row(path: Path) -> tuple[Image, Recipe]:
 
     Raises:
         RecipeError: a picture that says nothing of how it was made.
-        PictureFileError: missing, or not a picture.
+        FileNotFoundError, PictureFileError: missing; not a picture.
     """
     with opened(path) as image:
         text = image.info.get("fulora")

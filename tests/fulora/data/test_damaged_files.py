@@ -64,7 +64,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "16 bit": (saved(lambda pixels: pixels.astype(np.uint16) * 257), r"a\.png: the picture is of u?int\d+ values"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:60]), r"a\.png: the picture cannot be read \(.+\)"),
     "text": (lambda path: path.write_text("no picture"), r"a\.png: the picture cannot be read \(cannot identify"),
-    "missing": (lambda path: path.unlink(), r"a\.png: the picture is not there"),
+    "missing": (lambda path: path.unlink(), r"No such file or directory: .*a\.png"),
 }
 
 
@@ -74,7 +74,7 @@ def test_a_picture_that_is_not_what_was_written(tmp_path: Path, what: str) -> No
     (row,) = made.rows()
     spoil, message = SPOILT[what]
     spoil(picture_of(made))
-    with pytest.raises((ManifestError, PictureFileError), match=message):
+    with pytest.raises((ManifestError, OSError), match=message):
         made.pixels(row)
 
 
@@ -97,7 +97,7 @@ def test_a_mask_of_another_size_or_that_is_truncated(tmp_path: Path) -> None:
     mask.write_bytes(whole[:50])
     with pytest.raises(PictureFileError, match=r"masks/a\.png: the picture cannot be read"):
         made.mask(row)
-    with pytest.raises(PictureFileError, match=r"masks/gone\.png: the picture is not there"):
+    with pytest.raises(FileNotFoundError, match=r"masks/gone\.png"):
         MaskSet(tmp_path, "").mask("gone")
     assert decoded(picture_of(made)).shape == (16, 24)
 
