@@ -31,6 +31,12 @@ COMMANDS = ".commands"
 FOR_PEOPLE = "audit"
 """Folder of sheets that people look at, add to and remove before they pass a set on."""
 
+READ_IF_THERE = (
+    "metadata.jsonl", "tainted_by.json", "mix.json", "pseudo_labels.json", "trained_on.json", "train_patients.json",
+    "gate.json",
+)  # fmt: skip
+"""Names that readers look for and do without: such a file, added later, would be believed."""
+
 SHOWN = 5
 DEEP = 4
 """How many folders above a file its artifact is looked for: `SET/train/images/SHARD/FILE` is the deepest."""
@@ -78,8 +84,8 @@ def write_list(folder: Path) -> str:
         name: Entry(now.st_size, now.st_mtime_ns, hashes[name] if name in hashes else known[name].sha256)
         for name, now in found.items()
     }
-    with whole(folder / LIST) as new:
-        new.write_text(_text(files), encoding="utf-8")
+    with whole(folder / LIST) as path:
+        path.write_text(_text(files), encoding="utf-8")
     return _digest(files)
 
 
@@ -122,10 +128,10 @@ def read_list(folder: Path) -> dict[str, Entry]:
 
 
 def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
-    """What is not as it was made: listed files that are missing or have other content, and added files of JSON.
+    """What is not as it was made: listed files that are missing or changed, and added ones that would be believed.
 
-    Other files that were added do not matter: pictures and weights are read by lists and names, and only files of JSON
-    are read wherever they are found. Hidden files are not listed; the sheets for people may be removed, not changed.
+    Other files that were added do not matter: pictures and weights are read by lists and names. Hidden files are not
+    listed; the sheets for people may be removed, not changed.
 
     Args:
         thorough: hash every file, not only those whose size or time is another.
@@ -245,5 +251,5 @@ def _for_people(name: str) -> bool:
 
 
 def _matters(name: str) -> bool:
-    """Files of JSON are read where they are found: a `tainted_by.json`, a `metadata.jsonl` of another split."""
-    return name.endswith((".json", ".jsonl")) and not _for_people(name)
+    """A file that was added would be read: a `tainted_by.json`, a `metadata.jsonl` of another split."""
+    return name.rpartition("/")[2] in READ_IF_THERE and not _for_people(name)

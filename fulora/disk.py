@@ -54,7 +54,7 @@ def _room(place: Path) -> str:
     if there is None:
         return ""
     free, total = (shutil.disk_usage(there)[part] / 1e6 for part in (2, 0))
-    return f" ({free:.1f} of {total:.0f} MB are free there)"
+    return f" ({free:.1f} of {total:.0f} MB are free there, and more is needed)"
 
 
 @contextmanager

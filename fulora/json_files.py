@@ -1,6 +1,6 @@
 """Files of JSON, read in one way: every error names the file, the line or the field, and what is wrong there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,9 +26,10 @@ def read_json(path: Path, kind: type[T]) -> T:
         DamagedFileError: it cannot be read, is not JSON, or holds something else.
     """
     try:
-        return _adapter(kind).validate_json(_bytes(path))
+        found: T = _adapter(kind).validate_json(_bytes(path))
     except ValidationError as error:
         raise DamagedFileError(f"{path}: {_what(error)}") from error
+    return found
 
 
 def read_json_lines(path: Path, kind: type[T]) -> list[T]:
@@ -40,23 +41,17 @@ def read_json_lines(path: Path, kind: type[T]) -> list[T]:
     Raises:
         DamagedFileError: as `read_json`, with the number of the line.
     """
-    return list(iter_json_lines(path, kind))
-
-
-def iter_json_lines(path: Path, kind: type[T]) -> Iterator[T]:
-    """As `read_json_lines`, one line at a time."""
-    adapter = _adapter(kind)
-    lines = _bytes(path).split(b"\n")
-    for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, 1):
+    lines, found = _bytes(path).removesuffix(b"\n").split(b"\n"), list[T]()
+    for number, line in enumerate(lines if lines != [b""] else [], 1):
         try:
-            yield adapter.validate_json(line)
+            found.append(_adapter(kind).validate_json(line))
         except ValidationError as error:
             raise DamagedFileError(f"{path}, line {number}: {_what(error)}") from error
+    return found
 
 
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+"""Made once a type, for that takes pydantic some milliseconds."""
 
 
 def _bytes(path: Path) -> bytes:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
-from PIL import Image as Pil
 
+from fulora.data.decoded import opened
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet
 from fulora.intake.decode import read_gray
@@ -120,7 +120,7 @@ def _plane(path: Path) -> str:
 
 
 def _tint(path: Path) -> tuple[float, float]:
-    with Pil.open(path) as image:
+    with opened(path) as image:
         if image.mode not in ("RGB", "RGBA", "P", "YCbCr", "CMYK"):
             return 0.0, 0.0
         red, green, blue = np.asarray(image.convert("RGB"), np.float64).reshape(-1, 3).mean(axis=0)

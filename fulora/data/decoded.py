@@ -1,31 +1,48 @@
-"""Pictures that fulora wrote, decoded: whatever is wrong with a file, the error names it."""
+"""Pictures that fulora wrote, opened and decoded: whatever is wrong with a file, the error names it."""
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image as Pil
 
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Pil.DecompressionBombError)
+"""What Pillow raises of a file that is damaged."""
 
-class PictureFileError(ValueError):
-    """A picture file that is missing, damaged, or none."""
+
+class PictureFileError(OSError):
+    """A picture file that is damaged, or no picture."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Pil.Image]:
+    """A picture file, open; what is wrong with it may show only when its pixels are asked for.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        PictureFileError: it is truncated, or no picture.
+    """
+    try:
+        with Pil.open(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        raise PictureFileError(f"{path}: the picture cannot be read ({error})") from error
 
 
 def decoded(path: Path) -> UInt8[np.ndarray, "h w *rgb"]:
     """The pixels of a picture as they are stored: (height, width) gray or (height, width, 3) colour, 0 to 255.
 
     Raises:
-        PictureFileError: it is missing or truncated, no picture, or not of 8 bits a value.
+        PictureFileError: as `opened`, or it is not of 8 bits a value.
     """
-    try:
-        with Pil.open(path) as image:
-            pixels = np.asarray(image)
-    except FileNotFoundError as error:
-        raise PictureFileError(f"{path}: the picture is not there") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Pil.DecompressionBombError) as error:
-        raise PictureFileError(f"{path}: the picture cannot be read ({error})") from error
+    with opened(path) as image:
+        pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise PictureFileError(f"{path}: the picture is of {pixels.dtype} values, and fulora writes 8 bits")
     return pixels

@@ -180,7 +180,7 @@ class ImageSet(Artifact):
         """The picture of a row as it was written: (height, width) gray or (height, width, 3) colour, 0 to 255.
 
         Raises:
-            PictureFileError: it cannot be read.
+            FileNotFoundError, PictureFileError: it is not there; it cannot be read.
             ManifestError: its pixels are not those that were written.
         """
         path = self.path / row.split / row.file_name

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
+
+from fulora.data.decoded import opened
 
 if TYPE_CHECKING:  # manifest imports this module
     from fulora.data.manifest import Image
@@ -117,9 +118,9 @@ def read_mark(path: Path) -> Mark | None:
     XMP of other software that says `trainedAlgorithmicMedia` counts too. XMP or text that is damaged counts as none.
 
     Raises:
-        OSError: missing, not a picture, or truncated.
+        FileNotFoundError, PictureFileError: missing; not a picture, or truncated.
     """
-    with Pil.open(path) as image:
+    with opened(path) as image:
         found = mark_in(image.info)
         if found is None and image.format == "PNG":
             image.load()  # PNG allows text after the pixels

@@ -1,6 +1,5 @@
 """Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from fulora.diffusion.checkpoint_file import recognised, with_published_names, w
 from fulora.diffusion.latents import check_scaling
 from fulora.diffusion.model_folder import read_config, variant_of
 from fulora.diffusion.schedules import check_schedule
+from fulora.json_files import read_json
 
 LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
 
@@ -161,7 +161,7 @@ def _class_name(folder: Path) -> str:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
-    said = json.loads(index.read_text(encoding="utf-8"))
+    said = read_json(index, dict[str, Any])
     name = said.get("_class_name")
     if name not in CLASSES:
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")

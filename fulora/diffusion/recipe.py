@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image as Pil
 from pydantic import Field
 
 from fulora.config import Config
+from fulora.data.decoded import opened
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.diffusion.compute import Compute
@@ -83,10 +83,10 @@ def read_row(path: Path) -> tuple[Image, Recipe]:
     """The row and the recipe that a PNG carries.
 
     Raises:
-        RecipeError: no picture, or one that says nothing of how it was made.
-        OSError: missing, or not a picture.
+        RecipeError: a picture that says nothing of how it was made.
+        FileNotFoundError, PictureFileError: missing; not a picture.
     """
-    with Pil.open(path) as image:
+    with opened(path) as image:
         text = image.info.get("fulora")
     if not isinstance(text, str):
         raise RecipeError(

@@ -7,6 +7,7 @@ from typing import get_args
 
 from PIL import Image as Pil
 
+from fulora.data.decoded import opened
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
@@ -49,9 +50,9 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
     text = ["Losses over steps; validation images are of patients not trained on."]
     figures = []
     for name, artifact in curves.items():
-        rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, int | float])
+        rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, float])
         keys = sorted({key for row in rows for key in row if "loss" in key})
-        points = {key: [(row["step"], row[key]) for row in rows if key in row] for key in keys}
+        points = {key: [(int(row["step"]), row[key]) for row in rows if key in row] for key in keys}
         slug = file_word(name)
         shown = points
         if {"validation_loss", "seen_loss"} <= set(points):
@@ -92,7 +93,7 @@ def _samples(name: str, slug: str, folder: Path) -> list[Figure]:
 
 
 def _enlarged(path: Path) -> bytes:
-    with Pil.open(path) as image:
+    with opened(path) as image:
         factor = max(1, WIDTH_PX // image.width)
         buffer = io.BytesIO()
         image.resize((image.width * factor, image.height * factor), Pil.Resampling.NEAREST).save(buffer, "PNG")

@@ -96,7 +96,7 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
     def parted() -> Masked:
         for row in offered:
             stored = pairs.stored(row)
-            if stored.ndim != 3 or stored.shape[2] != 3:
+            if stored.ndim != 3:
                 raise ManifestError(f"{row.image_id}: is gray, not RGB: generate pairs with colour=rgb")
             pixels, mask = part(stored)
             yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0

@@ -186,7 +186,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     from pydantic import TypeAdapter, ValidationError
 
     row, rows = TypeAdapter(dict[str, float]), []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             rows.append(row.validate_json(line, strict=True))
             rows[-1]["step"]

@@ -73,12 +73,12 @@ def _place(backbone: str) -> Path | str:
 def _written(again: "Again", path: Path) -> tuple[str, bool]:
     """Write a picture, and say how it compares with what it was; whether the pixels are equal."""
     import numpy as np
-    from PIL import Image as Pil
 
+    from fulora.data.decoded import opened
     from fulora.diffusion.shard_writer import write_picture
 
     before = again.path.read_bytes()
-    with Pil.open(again.path) as image:
+    with opened(again.path) as image:
         pixels = np.asarray(image)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, again.new, again.drawn)

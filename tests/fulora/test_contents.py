@@ -120,6 +120,7 @@ def test_damage_stops_a_study_before_anything_runs_and_says_what_to_do(made: Pat
 HARMLESS: dict[str, Callable[[Path], object]] = {
     ".DS_Store": lambda made: (made / "train" / ".DS_Store").write_text("Finder"),
     "notes": lambda made: (made / "notes.txt").write_text("of a user"),
+    "of another program": lambda made: (made / "a.json").write_text("{}"),
     "confirmation": lambda made: (made / "audit" / "confirmed.json").write_text("{}"),
     "sheets removed": lambda made: shutil.rmtree(made / "audit"),
     "touched": lambda made: (made / "a.txt").touch(),

@@ -27,8 +27,8 @@ def invent_images(out: Path) -> ImageSet:
     pictures = [
         Picture(
             Image(
-                file_name="", image_id=f"{split}-{plane}", plane=plane, split=split, origin="real", source="s", site="A",
-                patient=split, width=32, height=32, sha256="",
+                file_name="", image_id=f"{split}-{plane}", plane=plane, split=split, origin="real", source="s",
+                site="A", patient=split, width=32, height=32, sha256="",
             ),
             random.integers(0, 256, (32, 32), np.uint8),
             np.eye(32, dtype=np.uint8),
@@ -143,10 +143,10 @@ def test_no_command_reads_a_damaged_artifact(work: Path, tmp_path: Path, command
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_that_is_not_that_of_its_row_is_found_where_it_is_read(work: Path, tmp_path: Path) -> None:
+def test_a_picture_that_is_not_that_of_its_row_is_found_where_it_is_read(work: Path) -> None:
     folder = images_in(work)
     inverted(folder / "train/images/train-brain.png")
-    done = fulora("export", folder, "--format", "parquet", "--out", tmp_path / "out")
+    done = fulora("assess", folder, "--real", folder, "--encoder", "pixels")
     assert done.returncode == 2
     assert "train-brain.png: is not the picture of its row in metadata.jsonl" in done.stderr
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, pixel_digest
 from fulora.data.pairs import join, part, with_ellipses
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
@@ -121,9 +121,13 @@ def image_set(folder: Path, splits: list[str], *, masks: bool = True, synthetic:
 
 
 def coloured(images: ImageSet) -> ImageSet:
-    for number, row in enumerate(images.rows("train")):
+    rows = images.rows("train")
+    for number, row in enumerate(rows):
         mask = drawn(30, 24, (45 + number, 50)) if number % 2 == 0 else drawn(5, 4)
-        Pil.fromarray(join(images.pixels(row), mask)).save(images.path / row.split / row.file_name)
+        pixels = join(images.pixels(row), mask)
+        Pil.fromarray(pixels).save(images.path / row.split / row.file_name)
+        rows[number] = row.model_copy(update={"sha256": pixel_digest(pixels)})
+    ImageSet.write_rows(images.path, rows)
     return images
 
 
@@ -150,7 +154,7 @@ def test_gray_pictures_are_no_pairs(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "validation"])
     gray = image_set(tmp_path / "made", ["train"], masks=False, synthetic=True)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ManifestError, match=r"made0: is L, not RGB: generate pairs with colour=rgb"):
+    with pytest.raises(ManifestError, match=r"made0: is gray, not RGB: generate pairs with colour=rgb"):
         add_pairs(tmp_path / "out", AdditionConfig(), labelled, gray)
 
 

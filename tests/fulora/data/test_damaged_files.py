@@ -1,0 +1,205 @@
+"""Files of artifacts that are damaged are named, whichever reader comes to them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from fulora.classification.model import ClassifierError, load_classifier
+from fulora.contents import READ_IF_THERE
+from fulora.data.decoded import PictureFileError, decoded
+from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
+from fulora.data.hybrid import MIX_RECORD, schedule_of
+from fulora.data.manifest import METADATA, TAINT, Image, ImageSet, ManifestError, Picture
+from fulora.data.overlap import TRAINED_ON, refuse_trained_on
+from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
+from fulora.data.screened import FINDINGS, Assessment
+from fulora.diffusion.gate import GATE, read_counts
+from fulora.diffusion.ingredients import PATIENTS, patients_of
+from fulora.json_files import DamagedFileError
+from fulora.report.training import training_section
+from fulora.segmentation.material import PSEUDO, pseudo_labelled
+from fulora.segmentation.model import load_unet
+from fulora.segmentation.networks import UnetFileError
+from fulora.stage import Artifact
+from fulora.training import CheckpointError, MetricsLog
+
+
+def images(folder: Path) -> ImageSet:
+    """A training picture of 24x16 px with its mask."""
+    row = Image(
+        file_name="", image_id="a", plane="brain", split="train", origin="real", source="s", site="A", patient="1",
+        width=24, height=16, sha256="",
+    )  # fmt: skip
+    pixels = np.arange(384, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
+    ImageSet.write(folder, [Picture(row, pixels, (pixels > 100).astype(np.uint8))])
+    return ImageSet(folder, "")
+
+
+def picture_of(made: ImageSet) -> Path:
+    return made.path / "train" / "images" / "a.png"
+
+
+def saved(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        with Pil.open(path) as image:
+            pixels = np.asarray(image)
+        Pil.fromarray(change(pixels)).save(path)
+
+    return spoil
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "inverted": (saved(lambda pixels: 255 - pixels), r"a\.png: is not the picture of its row.*its pixels were changed"),
+    "one pixel": (
+        saved(lambda pixels: np.where(np.arange(24) == 3, pixels ^ 1, pixels).astype(np.uint8)),
+        r"a\.png: is not the picture of its row",
+    ),
+    "smaller": (saved(lambda pixels: pixels[::2, ::2]), r"it has 12x8 px, not 24x16"),
+    "turned": (saved(lambda pixels: pixels.T.copy()), r"it has 16x24 px, not 24x16"),
+    "colour": (saved(lambda pixels: np.stack([pixels] * 3, -1)), r"a\.png: is not the picture of its row"),
+    "16 bit": (saved(lambda pixels: pixels.astype(np.uint16) * 257), r"a\.png: the picture is of u?int\d+ values"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:60]), r"a\.png: the picture cannot be read \(.+\)"),
+    "text": (lambda path: path.write_text("no picture"), r"a\.png: the picture cannot be read \(cannot identify"),
+    "missing": (lambda path: path.unlink(), r"No such file or directory: .*a\.png"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_picture_that_is_not_what_was_written(tmp_path: Path, what: str) -> None:
+    made = images(tmp_path)
+    (row,) = made.rows()
+    spoil, message = SPOILT[what]
+    spoil(picture_of(made))
+    with pytest.raises((ManifestError, OSError), match=message):
+        made.pixels(row)
+
+
+def test_a_picture_saved_anew_with_the_same_pixels_is_the_same(tmp_path: Path) -> None:
+    made = images(tmp_path)
+    (row,) = made.rows()
+    before = made.pixels(row)
+    saved(lambda pixels: pixels)(picture_of(made))
+    assert np.array_equal(made.pixels(row), before)
+
+
+def test_a_mask_of_another_size_or_that_is_truncated(tmp_path: Path) -> None:
+    made = images(tmp_path)
+    (row,) = made.rows()
+    mask = made.path / "train" / row.mask_file
+    whole = mask.read_bytes()
+    saved(lambda pixels: pixels[:8])(mask)
+    with pytest.raises(ManifestError, match=r"a\.png: is not the mask of its row in metadata.jsonl: it has 24x8 px"):
+        made.mask(row)
+    mask.write_bytes(whole[:50])
+    with pytest.raises(PictureFileError, match=r"masks/a\.png: the picture cannot be read"):
+        made.mask(row)
+    with pytest.raises(FileNotFoundError, match=r"masks/gone\.png"):
+        MaskSet(tmp_path, "").mask("gone")
+    assert decoded(picture_of(made)).shape == (16, 24)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            b'{"file_name": "a.png"}',
+            r"line 2: is no row of an image set \(image_id: Field required; plane: Field .*more",
+        ),
+        (b'{"file_name": "a', "line 2: is no row of an image set .*Invalid control character"),
+        (b"\xff\xfe", "line 2: is no row of an image set .*can't decode"),
+        (b"[1]", "line 2: is no row of an image set .*this is a list"),
+    ],
+)
+def test_a_damaged_row_is_named_in_one_line(tmp_path: Path, line: bytes, message: str) -> None:
+    made = images(tmp_path)
+    path = made.path / "train" / METADATA
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(ManifestError, match=message) as told:
+        made.rows()
+    assert "\n" not in str(told.value)
+
+
+JSON_READERS: dict[str, Callable[[Path], object]] = {
+    TAINT: lambda folder: ImageSet(folder, "").tainted_by(),
+    FACTS: lambda folder: Predictions(folder, "").facts(),
+    FINDINGS: lambda folder: Assessment(folder, "").filters(),
+    MIX_RECORD: schedule_of,
+    TRAINED_ON: lambda folder: refuse_trained_on(folder, []),
+    PSEUDO: lambda folder: pseudo_labelled(ImageSet(folder, "")),
+    GATE: read_counts,
+    PATIENTS: lambda folder: patients_of([folder / "lora.safetensors"]),
+}
+
+
+def test_what_readers_do_without_is_known_so_that_an_added_file_is_not_believed() -> None:
+    assert {METADATA, TAINT, MIX_RECORD, TRAINED_ON, PSEUDO, GATE, PATIENTS} == set(READ_IF_THERE)
+
+
+@pytest.mark.parametrize("name", JSON_READERS)
+@pytest.mark.parametrize("content", [b"", b"{", b"3", b'{"a": 1}', b"\xff\xfe"])
+def test_a_damaged_file_of_json_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DamagedFileError, match=rf"{name}: is damaged") as told:
+        JSON_READERS[name](tmp_path)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", [Predictions, Measurements, Scores, Assessment])
+@pytest.mark.parametrize("content", [b"{}\n", b"[]\n", b"{\n", b"\xff\n"])
+def test_a_damaged_table_is_named_with_its_line(tmp_path: Path, kind: type[Scores], content: bytes) -> None:
+    (tmp_path / TABLE).write_bytes(content)
+    with pytest.raises(DamagedFileError, match=rf"{TABLE}, line 1: is damaged"):
+        kind(tmp_path, "").rows()
+
+
+def test_damaged_embeddings_are_named(tmp_path: Path) -> None:
+    made = images(tmp_path)
+    rows = made.rows()
+    write_embeddings(tmp_path, rows, np.ones((1, 4), np.float32))
+    whole, embeddings = (tmp_path / VECTORS).read_bytes(), Embeddings(tmp_path, "")
+    assert embeddings.of(rows).shape == (1, 4)
+    for content in (whole[:-3], whole[:20], b"", b"\xff" * 40):
+        (tmp_path / VECTORS).write_bytes(content)
+        with pytest.raises(DamagedFileError, match=rf"{VECTORS}: the embeddings cannot be read"):
+            embeddings.of(rows)
+    (tmp_path / VECTORS).write_bytes(whole)
+    (tmp_path / IDS).write_text('["a", "b"]')
+    with pytest.raises(DamagedFileError, match=r"embeddings\.safetensors: holds \(1, 4\) numbers for 2 ids"):
+        embeddings.of(rows)
+    (tmp_path / IDS).write_text('{"a": 0}')
+    with pytest.raises(DamagedFileError, match=r"ids\.json: is damaged"):
+        embeddings.of(rows)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff"])
+def test_damaged_facts_of_weights_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.json").write_bytes(content)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ClassifierError, match=r"model\.json: is damaged"):
+        load_classifier(tmp_path)
+    with pytest.raises(UnetFileError, match=r"can be read here: .*(model\.json: is damaged|header)"):
+        load_unet(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", '{"step": ', '{"step": "a"}'])
+def test_a_damaged_log_of_losses_is_named(tmp_path: Path, line: str) -> None:
+    log = MetricsLog(tmp_path)
+    log.write(1, loss=0.5)
+    log.path.write_text(f"{log.path.read_text()}{line}\n")
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2: is damaged .*checkpoints to begin again"):
+        MetricsLog(tmp_path, 1)
+    if line != "{}":
+        with pytest.raises(DamagedFileError, match=r"metrics\.jsonl, line 2: is damaged"):
+            training_section({"LoRA": Artifact(tmp_path, "")})
+
+
+def test_steps_of_a_log_stay_whole_numbers(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    for step in (1, 2):
+        log.write(step, validation_loss=0.5, seen_loss=0.4)
+    assert json.loads(log.path.read_text().splitlines()[0])["step"] == 1
+    assert "after step 2, while" in training_section({"LoRA": Artifact(tmp_path, "")}).text[1]
