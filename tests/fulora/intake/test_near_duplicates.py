@@ -108,7 +108,9 @@ def test_fixed_roles_stop_with_the_pair_and_the_ways_out(tmp_path: Path) -> None
         curated(tmp_path / "out", config(*ROLES), *two_folders(tmp_path))
     first, second, *_, advice = str(caught.value).splitlines()
     assert first == "1 pairs of images of two patients show the same picture, or nearly, and are in two splits:"
-    assert second.startswith("own_brain/first_P1_a (own//1, train) ~ own_brain/second_P7_copy (own//7, test), correlation")
+    assert second.startswith(
+        "own_brain/first_P1_a (own//1, train) ~ own_brain/second_P7_copy (own//7, test), correlation"
+    )
     assert "near_duplicates: leave_out" in advice
     assert "near_duplicates: ignore" in advice
     assert not (tmp_path / "out").exists()
@@ -132,12 +134,16 @@ def test_what_is_ignored_is_counted_and_found_by_the_check(tmp_path: Path) -> No
     curation = curated(tmp_path / "out", config(*ROLES, near_duplicates="ignore"), *two_folders(tmp_path))
     assert len(ImageSet(tmp_path / "out", "").rows()) == 14
     assert "1 pairs are in two splits: scores" in curation.near_duplicates.lines()[-1]
-    assert [f.kind for f in inspect(tmp_path / "out").findings if f.severity == "leak"] == ["near duplicates across splits"]
+    assert [f.kind for f in inspect(tmp_path / "out").findings if f.severity == "leak"] == [
+        "near duplicates across splits"
+    ]
 
 
 def test_identical_pictures_cannot_be_ignored(tmp_path: Path) -> None:
     cfg = config(*ROLES, near_duplicates="ignore")
-    with pytest.raises(SplitError, match=r"1 pairs of images of two patients are identical and are in two splits:\n.* = "):
+    with pytest.raises(
+        SplitError, match=r"1 pairs of images of two patients are identical and are in two splits:\n.* = "
+    ):
         curated(tmp_path / "out", cfg, *two_folders(tmp_path, np.copy))
 
 

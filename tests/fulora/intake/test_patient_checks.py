@@ -144,11 +144,11 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
 
 
 def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:
-    from fulora.intake.sources.phantoms import draw
     from PIL import Image as Pil
 
-    from pipelines.stages.curate import curate
+    from fulora.intake.sources.phantoms import draw
     from fulora.stage import Source
+    from pipelines.stages.curate import curate
 
     for name, first in (("here", 0), ("there", 10)):
         (tmp_path / name / "brain").mkdir(parents=True)

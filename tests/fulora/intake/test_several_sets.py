@@ -118,7 +118,10 @@ def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, tog
     found = inspect(tmp_path)
     assert (found.sets == {}) is together
     assert kinds(found)["one number under two names"] == 1
-    assert "1 patient numbers stand under two names: 7 (source 'imagefolder', site 'A'; source" in found.findings[0].examples[0]
+    assert (
+        "1 patient numbers stand under two names: 7 (source 'imagefolder', site 'A'; source"
+        in found.findings[0].examples[0]
+    )
     assert not found.clean
     assert inspect(tmp_path, {"same_numbers": "different_patients"}).clean
     if together:
@@ -128,7 +131,7 @@ def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, tog
 
 def test_what_is_one_set_stays_one(tmp_path: Path) -> None:
     own(tmp_path / "x", {1: DRAWN[1]})
-    Pil.fromarray(DRAWN[2]).save((tmp_path / "x" / "brain" / "P2.png"))
+    Pil.fromarray(DRAWN[2]).save(tmp_path / "x" / "brain" / "P2.png")
     assert sets_in(tmp_path).folders == (tmp_path,)
     assert sets_in(tmp_path / "x").folders == (tmp_path / "x",)
     assert inspect(tmp_path, PATTERN).n_images == 2
