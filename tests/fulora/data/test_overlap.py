@@ -75,6 +75,6 @@ def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_anothe
     published = [row.model_copy(update={"source": "african_planes"}) for row in (renamed, TEST[0])]
     assert overlaps({"LoRA": published[:1]}, [], published[1:])[0].shared_patients == ()
     write_trained_on(tmp_path, [renamed])
-    with pytest.raises(SameNumberError, match="trained_on.json and the test:\n1 patient numbers"):
+    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient numbers"):
         refuse_trained_on(tmp_path, TEST)
     refuse_trained_on(tmp_path, TEST, told_apart=True)

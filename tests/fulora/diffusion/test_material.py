@@ -7,6 +7,7 @@ import pytest
 import fulora
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import load_examples
@@ -67,6 +68,7 @@ def test_a_set_without_training_images_is_refused(tmp_path: Path) -> None:
 def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, backbone: Path, same: str) -> None:
     images = image_set(tmp_path / "mine", ["train", "train"])
     tested = image_set(tmp_path / "tested", ["test"], first=1, site="A" if same == "patient" else "B")
+    note_different_patients(tested.path)
     material = read_material(images, tested_on=tested)
     said = "1 patients are among" if same == "patient" else "1 training pictures are in the set it is tested on too"
     pipe = load_backbone(backbone)
@@ -75,6 +77,17 @@ def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, back
     with pytest.raises(LoraError, match=said):
         plan(CONFIG, pipe, material)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["train", "train"])
+    tested = image_set(tmp_path / "tested", ["validation", "test"], first=1, site="B")
+    with pytest.raises(SameNumberError, match=r"the training images and the test:\n1 patient numbers stand .* 1 "):
+        read_material(images, tested_on=tested)
+    for folder in (images.path, tested.path):
+        note_different_patients(folder)
+        assert read_material(images, tested_on=tested).patients == {"own/A/0", "own/A/1"}
+        (folder / NUMBERING).unlink()
 
 
 def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Path) -> None:

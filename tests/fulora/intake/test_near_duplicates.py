@@ -202,7 +202,7 @@ def test_nothing_is_compared_where_all_is_one_split(tmp_path: Path, monkeypatch:
 def test_what_curation_makes_of_the_african_planes_is_clean(
     data_root: Path, tmp_path: Path, values: dict[str, object]
 ) -> None:
-    """217 planes of 61 numbers, of which five pairs are one woman each: 16 identical pictures and 4 that are nearly so."""
+    """217 planes of 61 numbers; five women have two numbers: 16 of their pictures are identical, 4 are nearly so."""
     source = {"kind": "african_planes", "role": ALL}
     cfg = CurateConfig.model_validate({"sources": [source], **values})
     curation = curated(tmp_path, cfg, Inputs(data_root / "african" / "african_train"))
