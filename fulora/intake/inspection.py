@@ -7,6 +7,7 @@ from fulora.config import validated
 from fulora.intake.checks import check
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
 from fulora.intake.findings import Check
+from fulora.intake.folders import inside
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs, read_source
@@ -52,7 +53,7 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
         SourceError: a folder whose layout is not known.
     """
     lists = lists_in(folder) if folder.is_dir() and not values else []
-    if lists and not any(path.is_dir() for path in folder.iterdir()):
+    if lists and not any(path.is_dir() for path in inside(folder)):
         return check_lists(lists)
     config, root = curate_config(folder, values or {})
     source = config.sources[0]
