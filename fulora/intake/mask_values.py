@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -222,7 +223,7 @@ def _clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.n
 def _crowded(found: set[int]) -> bool:
     """Whether shades are too many or too close together to be classes."""
     shades = sorted(value for value in found if value > MAX_CLASS)
-    return len(found) > MAX_CLASS + 1 or any(b - a < APART for a, b in zip(shades, shades[1:], strict=False))
+    return len(found) > MAX_CLASS + 1 or any(b - a < APART for a, b in pairwise(shades))
 
 
 def _has_area(where: Bool[np.ndarray, "h w"]) -> bool:

@@ -178,7 +178,7 @@ def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, .
             f"{case}: its masks have (width, height) {here}, and the list of pixel sizes says {size.original}; resize "
             "them to the original's size before they are scored"
         )
-    return size.mm, field_of_view_mm(here[0], here[1], size.mm)
+    return size.mm, field_of_view_mm(float(here[0]), float(here[1]), size.mm)
 
 
 def _same_shape(ours: "UInt8[np.ndarray, 'h w']", truth: "UInt8[np.ndarray, 'h w']", path: Path | None) -> None:

@@ -108,7 +108,8 @@ def segmentation(
     if views := [f"{case.case}: {case.view}" for case in next(iter(scored.values())) if case.view]:
         facts["odd_fields_of_view"] = views
         note(
-            f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; are pixel sizes right?"
+            f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; "
+            "are the pixel sizes right?"
         )
     if len(names) > 1:
         from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
