@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from fulora.biometry.quality import field_of_view_mm
 from fulora.intake.duplicates import find_duplicates
 from fulora.intake.findings import SEVERITIES, Check, Finding, finding
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE
@@ -117,6 +118,10 @@ def _measures(facts: Sequence[Facts]) -> list[Finding]:
         f"{name}: {size:g} mm" for name, size in sizes.items()
         if size and (not low <= size <= high or not middle / 10 <= size <= middle * 10)
     ]  # fmt: skip
+    views = [
+        f"{found.image.name}: {view}" for found in facts if found.image.pixel_size_mm
+        and (view := field_of_view_mm(float(found.width), float(found.height), found.image.pixel_size_mm))
+    ]  # fmt: skip
     unknown = [name for name, size in sizes.items() if size is None] if known else []
     apart = [
         f"{found.image.name}: {found.image.hc_mm:.1f} mm listed, {found.mask.hc_mm:.1f} mm on its mask"
@@ -127,6 +132,8 @@ def _measures(facts: Sequence[Facts]) -> list[Finding]:
     return [
         *finding("misleading", "odd pixel sizes", f"pixel sizes lie outside {low:g} to {high:g} mm, or ten times off "
                   f"the median of {middle:.3g} mm", odd),
+        *finding("misleading", "odd fields of view", "pictures show less or more than any fetal scan: the pixel size "
+                  "is wrong, or is not that of these pixels", views),
         *finding("misleading", "circumferences that do not fit", "the listed HC and the mask's differ by more than "
                   "5 %: the pixel size, the reference or the mask is wrong", apart),
         *finding("note", "unknown pixel sizes", "images have no pixel size while others do: no mm for them", unknown),

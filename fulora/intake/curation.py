@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
+from fulora.biometry.quality import field_of_view_mm
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, Picture, pixel_digest
 from fulora.data.split_file import SplitFile
@@ -19,17 +20,21 @@ from fulora.intake.deidentify import Cleaned, Removal, clean, removal
 from fulora.intake.division import divide
 from fulora.intake.raw import RawImage, SourceError, refuse
 from fulora.intake.read import Inputs, read_source
-from fulora.progress import track
+from fulora.progress import note, track
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for)."""
+    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for).
+
+    `odd_view` is its field of view in mm where no fetal scan has such a one, so that its pixel size must be wrong.
+    """
 
     picture: Picture
     before: UInt8[np.ndarray, "h w"]
     cleaned: Cleaned | None
     removal: Removal | None
+    odd_view: str = ""
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Curation:
         Raises:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
         """
+        odd_views: list[str] = []
         for source, inputs in zip(self.config.sources, self.inputs, strict=True):
             complain = refuse if self.config.unusable == "stop" else self.left_out.append
             images = list(read_source(source, inputs, self.config.image_size_px, complain))
@@ -65,7 +71,14 @@ class Curation:
                     complain(cut)
                     continue
                 self.seen(cut)
+                if cut.odd_view:
+                    odd_views.append(f"{cut.picture.row.image_id}: {cut.odd_view}")
                 yield cut.picture
+        if odd_views:
+            note(
+                f"{len(odd_views)} images have a field of view that no fetal scan has, so their pixel size is wrong, "
+                f"such as {odd_views[0]}"
+            )
 
     def _split(self, source: AnySource, images: Sequence[RawImage], inputs: Inputs) -> SplitFile:
         if inputs.split_file is not None:
@@ -111,10 +124,12 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     fitted, scale = fit(pixels if cleaned is None else cleaned.pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
     if mask is not None:
         mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
+    view = ""
     if row.pixel_size_mm is not None:
+        view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
         row = row.model_copy(update={"pixel_size_mm": row.pixel_size_mm / scale})
     removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
-    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed)
+    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed, view)
 
 
 def _row(image: RawImage, split: Split) -> Image:

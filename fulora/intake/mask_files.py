@@ -13,6 +13,7 @@ from fulora.intake.mask_names import RING, apart, case_of, stem_of
 from fulora.intake.mask_values import MaskValues
 from fulora.intake.masks import enclosed
 from fulora.intake.raw import SourceError
+from fulora.progress import note
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ def masks_in(folder: Path) -> dict[str, Path]:
     """
     pictures, masks = apart(folder, pictures_in(folder, endings=ENDINGS))
     found: dict[str, Path] = {}
+    if masks and pictures:
+        note(
+            f"{folder}: {len(masks)} files are named as masks; {len(pictures)} others are images, "
+            f"such as {pictures[0].name}"
+        )
     for path in masks or pictures:
         case = case_of(path)
         if case in found:

@@ -1,6 +1,7 @@
 """Which files of a folder are masks and which are pictures, told by their names: one rule for every command."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,9 +28,10 @@ def stem_of(path: Path) -> str:
 def case_of(path: Path) -> str:
     """The name by which masks, images and lists belong together.
 
-    Without folder and ending, and without what says that it is a mask (`_Mask`, `_Annotation`, `_seg`, `mask_`, ...).
+    Without folder and ending, its accents composed (macOS takes them apart), and without what says that it is a
+    mask (`_Mask`, `_Annotation`, `_seg`, `mask_`, ...).
     """
-    stem = stem_of(path)
+    stem = unicodedata.normalize("NFC", stem_of(path))
     if before := BEFORE.match(stem):
         return stem[before.end() :]
     return OF_MASKS.sub("", stem) or stem
@@ -45,7 +47,8 @@ def named_as_mask(folder: Path, path: Path) -> bool:
 
 def apart(folder: Path, files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """The pictures among files below `folder`, and the masks, each in the given order."""
-    pictures, masks = [], []
+    pictures: list[Path] = []
+    masks: list[Path] = []
     for path in files:
         (masks if named_as_mask(folder, path) else pictures).append(path)
     return pictures, masks

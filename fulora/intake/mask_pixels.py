@@ -1,4 +1,4 @@
-"""The values that a mask's file shows, whatever its kind: gray or palette, with alpha, 1 or 16 bit, JPEG, MHA, NIfTI."""
+"""The values that a mask's file shows, of whatever kind: gray, palette, alpha, 1 or 16 bit, JPEG, MHA, NIfTI."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,38 +1,30 @@
 """Which class each value of a set of masks stands for: one mapping for all files, never one a file.
 
-Class numbers stand for themselves. Shades are classes in their order: 255 alone is class 1, of 127 and 255 the darker is
-1 and the lighter 2, also in files where one of them is absent. What could mean either is refused.
+Class numbers stand for themselves. Shades are classes in their order: 255 alone is class 1, of 127 and 255 the darker
+is 1 and the lighter 2, also in files where one of them is absent. What could mean either is refused.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
-from scipy import ndimage
+from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
+from fulora.intake.mask_noise import APART, ValuesError, clean, distinct, some_of
 from fulora.intake.mask_pixels import MAX_CLASS, Stored, read_stored
 from fulora.intake.raw import SourceError
 from fulora.progress import note, track
 
-APART = 8
-"""Shades of two classes differ by at least this; by 1 they are one class (127 and 128), and between, nobody knows."""
-
-DIM, BRIGHT = 64, 191
-"""Shades up to the one are near black and from the other near white."""
-
 UNKNOWN = 255
-ADVICE = "say which value is which class, such as --values 127=1,255=2, or save the masks as class numbers 0, 1, 2, ..."
-
-
-class ValuesError(SourceError):
-    """Values of masks that could stand for several classes."""
+ADVICE = (
+    "save the masks as class numbers 0, 1, 2, ..., or tell commands for masks which value is which class, such as "
+    "--values 127=1,255=2"
+)
 
 
 @dataclass(frozen=True)
@@ -61,13 +53,15 @@ class MaskValues:
         Raises:
             SourceError: as `read_stored`, noise that is not near black and white, or a value without a class.
         """
-        values, _ = _clean(path, _values(read_stored(path), self.by_index), self.classes)
+        values, _ = clean(path, _values(read_stored(path), self.by_index), self.classes)
         table = np.full(256, UNKNOWN, np.uint8)
         table[list(self.classes)] = list(self.classes.values())
         labels = np.asarray(cv2.LUT(values, table))
         if labels.max(initial=0) == UNKNOWN:
-            found = sorted(_distinct(values) - self.classes.keys())
-            raise ValuesError(f"{path}: holds the values {_some(found)}, of which nobody said what they are; {ADVICE}")
+            found = sorted(distinct(values) - self.classes.keys())
+            raise ValuesError(
+                f"{path}: holds the values {some_of(found)}, of which nobody said what they are; {ADVICE}"
+            )
         return labels
 
     @property
@@ -95,6 +89,7 @@ class MaskValues:
 class _Held:
     """What one file holds: its values, of a palette with colours the indexes and grays, and how it looks."""
 
+    path: Path
     values: frozenset[int]
     grays: Mapping[int, int | None] | None = None
     noisy: bool = False
@@ -129,8 +124,8 @@ def find_values(
     everything = [one for found in held.values() for one in found]
     by_index = _by_index(everything)
     indexed = by_index and any(one.grays is not None for one in everything)
-    values = [one.shown(by_index) for one in everything]
-    classes, origin = _mapped(values, indexed) if given is None else (_said(values, given), "as said")
+    values = {one.path: one.shown(by_index) for one in everything}
+    classes, origin = _mapped(values, indexed) if given is None else (_said(values.values(), given), "as said")
     in_folders = {
         name: frozenset(classes[value] for one in found for value in one.shown(by_index))
         for name, found in held.items()
@@ -185,12 +180,12 @@ def parse_values(text: str) -> dict[int, int] | None:
 def _held(path: Path, known: Iterable[int]) -> _Held | None:
     try:
         stored = read_stored(path)
-        values, noisy = _clean(path, stored, known)
+        values, noisy = clean(path, stored, known)
     except SourceError:
         return None
-    found = frozenset(_distinct(values))
+    found = frozenset(distinct(values))
     grays = None if stored.palette is None else {value: stored.palette[value] for value in found}
-    return _Held(found, grays, noisy, inverted(values))
+    return _Held(path, found, grays, noisy, inverted(values))
 
 
 def inverted(labels: Shaped[np.ndarray, "h w"]) -> bool:
@@ -206,31 +201,6 @@ def _values(stored: Stored, by_index: bool) -> Stored:
     return Stored(np.asarray(table[stored.values]))
 
 
-def _clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.ndarray, "h w"], bool]:
-    """The values, and whether they were noisy: near black and white, and cut at 128."""
-    found = _distinct(stored.values)
-    if stored.palette is not None or (found <= {*known} and known) or found <= {0, 255}:
-        return stored.values, False
-    if not (stored.lossy or _crowded(found)):
-        return stored.values, False
-    largest = max(found)
-    if largest < BRIGHT or _has_area((stored.values > DIM) & (stored.values < BRIGHT)):
-        kind = "a JPEG, whose noise hides class numbers" if stored.lossy else "shades that are not near black or white"
-        raise ValuesError(f"{path}: holds the values {_some(sorted(found))}: {kind}; save it as PNG with class numbers")
-    return np.asarray(np.where(stored.values >= 128, 255, 0), np.uint8), True
-
-
-def _crowded(found: set[int]) -> bool:
-    """Whether shades are too many or too close together to be classes."""
-    shades = sorted(value for value in found if value > MAX_CLASS)
-    return len(found) > MAX_CLASS + 1 or any(b - a < APART for a, b in pairwise(shades))
-
-
-def _has_area(where: Bool[np.ndarray, "h w"]) -> bool:
-    """Whether anything remains of it without its outermost pixels: edges vanish, structures stay."""
-    return bool(ndimage.binary_erosion(where, np.ones((3, 3))).any())
-
-
 def _by_index(held: Sequence[_Held]) -> bool:
     """Whether palettes with colours are read by index: where a colour is used, or grays that may be classes."""
     pairs = {pair for one in held if one.grays is not None for pair in one.grays.items()}
@@ -238,27 +208,27 @@ def _by_index(held: Sequence[_Held]) -> bool:
     return None in grays or (not grays <= {0, 255} and max(index for index, _ in pairs) <= MAX_CLASS)
 
 
-def _said(values: Sequence[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
+def _said(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
     there = set[int]().union(*values)
     if missing := sorted(there - given.keys()):
-        raise ValuesError(f"--values: the masks hold {_some(missing)} too; say which class each value is, 0 for none")
+        raise ValuesError(f"--values: the masks hold {some_of(missing)} too; say which class each value is, 0 for none")
     return dict(given)
 
 
-def _mapped(values: Sequence[frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
+def _mapped(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
     """The class of each value, and how it is known."""
-    numbers = set[int]().union(*[found for found in values if max(found, default=0) <= MAX_CLASS])
-    shades = set[int]().union(*[found for found in values if max(found, default=0) > MAX_CLASS])
+    numbers = set[int]().union(*[found for found in values.values() if max(found) <= MAX_CLASS])
+    shades = set[int]().union(*[found for found in values.values() if max(found) > MAX_CLASS])
     there = sorted(numbers | shades)
     if there and there[0] != 0:
-        raise ValuesError(f"the masks hold the values {_some(there)} and no 0, the background; {ADVICE}")
-    mixed = sorted(value for value in shades if 0 < value <= MAX_CLASS)
-    if mixed or (shades and indexed):
-        raise ValuesError(f"the masks hold the values {_some(there)}: class numbers and shades in one; {ADVICE}")
+        raise ValuesError(f"the masks hold the values {some_of(there)} and no 0, the background; {ADVICE}")
+    if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
+        some = _mixed(values)
+        raise ValuesError(f"{some}: class numbers and shades in one, {some_of(sorted(values[some]))}; {ADVICE}")
     groups = _levels(sorted(shades - {0}))
     if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
         raise ValuesError(
-            f"some masks hold the class numbers {_some(sorted(numbers))} and some the shades {_some(sorted(shades))}; "
+            f"some masks hold the class numbers {some_of(sorted(numbers))}, some the shades {some_of(sorted(shades))}; "
             f"which is which cannot be known: {ADVICE}"
         )
     classes = {0: 0} | {value: value for value in numbers}
@@ -266,6 +236,12 @@ def _mapped(values: Sequence[frozenset[int]], indexed: bool) -> tuple[dict[int, 
     if not shades:
         return classes, "palette entries" if indexed else "class numbers as they stand"
     return classes, "shades in their order, darkest first" if len(groups) > 1 else "black and one other"
+
+
+def _mixed(values: Mapping[Path, frozenset[int]]) -> Path:
+    """A file with shades, if there is one beside class numbers."""
+    shaded = [path for path, found in values.items() if max(found) > MAX_CLASS]
+    return next((path for path in shaded if any(0 < value <= MAX_CLASS for value in values[path])), shaded[0])
 
 
 def _levels(shades: Sequence[int]) -> list[list[int]]:
@@ -281,12 +257,3 @@ def _levels(shades: Sequence[int]) -> list[list[int]]:
     if len(groups) > MAX_CLASS:
         raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}: {ADVICE}")
     return groups
-
-
-def _distinct(values: UInt8[np.ndarray, "h w"]) -> set[int]:
-    histogram = cv2.calcHist([values], [0], None, [256], [0, 256])
-    return {int(value) for value in np.flatnonzero(histogram)}
-
-
-def _some(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")

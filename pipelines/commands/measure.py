@@ -160,7 +160,8 @@ def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) 
     from fulora.progress import note
 
     mapping = find_values({str(folder): files.values()}, parse_values(given), workers)
-    note(mapping.text())
+    if mapping.files:
+        note(mapping.text())
     return mapping
 
 

@@ -83,7 +83,7 @@ def segmentation(
     names = _names(prediction)
     predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
     folders = {f"prediction {name}": _scored_files(references, files) for name, files in predicted.items()}
-    mapping = find_values({REFERENCE: references.values()} | folders, parse_values(values), workers)
+    mapping = find_values({REFERENCE: list(references.values())} | folders, parse_values(values), workers)
     note(mapping.text())
     score = _scorer(chosen, mapping, sizes, label)
     scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
