@@ -20,7 +20,10 @@ import SimpleITK
 
 from fulora.biometry.rows import HeadRow, head_row
 from fulora.environment import cores
-from fulora.intake.mask_files import case_of, each, masks_in, read_labels, read_pixel_sizes, read_region
+from fulora.intake.mask_files import each, masks_in, read_region
+from fulora.intake.mask_names import case_of
+from fulora.intake.mask_values import find_values
+from fulora.intake.pixel_sizes import read_pixel_sizes
 from fulora.metrics.psfhs_challenge import METRICS, score_pair
 
 HEADS = 999
@@ -103,8 +106,10 @@ def _difference(one: Figures, other: Figures) -> float:
 
 
 def _fulora(truths: dict[str, Path], ours: dict[str, Path], workers: int) -> Figures:
+    values = find_values({"truths": truths.values(), "ours": ours.values()}, workers=workers)
+
     def score(case: str, truth: Path) -> dict[str, float]:
-        found = score_pair(read_labels(ours[case]), read_labels(truth))
+        found = score_pair(values.read(ours[case]), values.read(truth))
         return {name: getattr(found, name) for name in METRICS}
 
     return dict(zip(truths, each(truths, score, workers), strict=True))
@@ -116,8 +121,10 @@ def _heads(folder: Path, workers: int) -> list[HeadRow]:
     paths = list(found.values())
     files = {f"{number}": paths[number % len(paths)] for number in range(HEADS)}
 
+    values = find_values({"heads": files.values()}, workers=workers)
+
     def measure(case: str, path: Path) -> HeadRow:
-        return head_row(path.name, read_region(path), sizes[case_of(path)].mm)
+        return head_row(path.name, read_region(path, values), sizes[case_of(path)].mm)
 
     return list(each(files, measure, workers))
 

@@ -11,8 +11,10 @@ from fulora.data.decoded import opened
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet
 from fulora.intake.decode import read_gray
+from fulora.intake.folders import PICTURES
+from fulora.intake.mask_names import pictures_and_masks
+from fulora.progress import note
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 UNKNOWN = "unknown"
 
 
@@ -84,9 +86,11 @@ def read_pictures(folder: Path) -> Pictures:
     images = ImageSet(folder, "")
     if rows := images.rows():
         return of_rows(images, rows)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    files, masks = pictures_and_masks(folder)
     if not files:
-        raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(ENDINGS)})")
+        raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(PICTURES)})")
+    if masks:
+        note(f"{folder}: {len(masks)} files named as masks passed over, such as {masks[0].name}")
     names = np.array([path.relative_to(folder).as_posix() for path in files])
     nowhere = np.array([""] * len(files))
     return Pictures(

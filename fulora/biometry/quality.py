@@ -9,10 +9,24 @@ from typing import Literal
 from fulora.biometry.angle import AngleMeasurement
 from fulora.biometry.ellipse import Fit
 
-Warned = Literal["cut_by_border", "not_an_ellipse", "axis_ratio", "several_components", "symphysis_nearly_round"]
+Warned = Literal[
+    "cut_by_border", "not_an_ellipse", "axis_ratio", "several_components", "symphysis_nearly_round", "field_of_view"
+]  # fmt: skip
 
 SURE_AXIS_RATIO = 1.3
 """Of a symphysis; the least of PSFHS' reference masks is 1.33."""
+
+
+FIELD_OF_VIEW_MM = (35.0, 400.0)
+"""Of a picture's longer side: HC18's are 40 to 279 mm; scanners reach 30 cm deep, where a convex probe sees 40 cm."""
+
+
+def field_of_view_mm(width_px: float, height_px: float, pixel_size_mm: float) -> str:
+    """What a picture shows in mm, `5.5 x 3.7 mm`, where no fetal scan shows so little or so much; "" where one may."""
+    low, high = FIELD_OF_VIEW_MM
+    if low <= max(width_px, height_px) * pixel_size_mm <= high:
+        return ""
+    return f"{width_px * pixel_size_mm:.1f} x {height_px * pixel_size_mm:.1f} mm"
 
 
 @dataclass(frozen=True)

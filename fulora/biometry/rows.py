@@ -9,7 +9,7 @@ from jaxtyping import Bool, Integer
 from fulora.biometry.angle import Side, measure_angle
 from fulora.biometry.ellipse import MeasurementError, measure_head
 from fulora.biometry.gestational_age import gestational_age_weeks
-from fulora.biometry.quality import angle_warnings, head_warnings
+from fulora.biometry.quality import angle_warnings, field_of_view_mm, head_warnings
 
 HC18_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
 """Of a submission to the HC18 challenge."""
@@ -68,6 +68,9 @@ def head_row(
     except MeasurementError as error:
         return HeadRow(file_name, pixel_size_mm=pixel_size_mm, failure=error.reason, detail=error.cause)
     warnings, age = list[str](head_warnings(head)), None
+    view = field_of_view_mm(mask.shape[1] * scale_xy[0], mask.shape[0] * scale_xy[1], pixel_size_mm)
+    if view:
+        warnings.append("field_of_view")
     try:
         age = gestational_age_weeks(head.hc_mm)
     except ValueError:
@@ -88,6 +91,7 @@ def head_row(
         fit_iou=head.fit_iou,
         coverage=head.coverage,
         warnings=" ".join(warnings),
+        detail=view and f"a field of view of {view}",
     )
 
 
@@ -123,8 +127,14 @@ def hc18_row(row: HeadRow) -> dict[str, float | str]:
     Pixel (0, 0) has its centre at 0 mm; the angle is that of the major axis from +x towards +y (down), 0 to pi.
 
     Raises:
-        ValueError: a head that could not be measured; a submission has a line for every head.
+        ValueError: a head that could not be measured, for a submission has a line for every head; or a field of view
+            that no fetal scan has, for then the pixel size is wrong.
     """
+    if "field_of_view" in row.warnings.split():
+        raise ValueError(
+            f"{row.file_name}: {row.detail}, which no fetal scan has, so every mm is wrong: correct the list of pixel "
+            "sizes (mm a pixel of the original), and give its width and height there if masks were resized"
+        )
     size, x, y, angle = row.pixel_size_mm, row.center_x_px, row.center_y_px, row.angle_deg
     if row.ofd_mm is None or row.bpd_mm is None or size is None or x is None or y is None or angle is None:
         raise ValueError(f"{row.file_name}: {row.failure}; a submission to HC18 needs every head: mend its mask")

@@ -22,6 +22,8 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from fulora.intake.folders import is_clutter
+
 RECORD = ".extracted.json"
 CHUNK = 1 << 16
 LARGEST_HEADER = 1 << 20
@@ -88,7 +90,7 @@ def extract(archive: Path, folder: Path, digest: str, limits: Limits = PLAIN) ->
         scratch.mkdir()
         with _one_error(archive):
             _unpack(archive, scratch, limits)
-        tops = [path for path in scratch.iterdir() if path.name != "__MACOSX"]
+        tops = [path for path in scratch.iterdir() if not is_clutter(path.name)]
         if not tops:
             raise ArchiveError(f"{archive}: holds no files")
         root = tops[0] if len(tops) == 1 and tops[0].is_dir() else scratch

@@ -6,14 +6,13 @@ from itertools import chain
 
 import numpy as np
 
+from fulora.biometry.quality import field_of_view_mm
 from fulora.intake.duplicates import find_duplicates
 from fulora.intake.findings import SEVERITIES, Check, Finding, finding
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Noted, PassedOver
 from fulora.intake.survey import Facts
 
 HC_TOLERANCE = 0.05
-FIELD_MM = (10.0, 1000.0)
-"""What the longer side of a picture can be in life: the pixel size times its pixels, whatever it was scaled to."""
 SHORTCUT = 0.25
 """How much more often than overall a machine or site must show one plane before it is told."""
 
@@ -111,13 +110,12 @@ def _masks(facts: Sequence[Facts]) -> list[Finding]:
 
 def _measures(facts: Sequence[Facts]) -> list[Finding]:
     sizes = {found.image.name: found.image.pixel_size_mm for found in facts}
-    sides = {found.image.name: max(found.width, found.height) for found in facts}
     known = [size for size in sizes.values() if size]
-    low, high = FIELD_MM
     middle = float(np.median(known)) if known else 0.0
-    odd = [
-        f"{name}: {size:g} mm" for name, size in sizes.items()
-        if size and (not low <= size * sides[name] <= high or not middle / 10 <= size <= middle * 10)
+    odd = [f"{name}: {size:g} mm" for name, size in sizes.items() if size and not middle / 10 <= size <= middle * 10]
+    views = [
+        f"{found.image.name}: {view}" for found in facts if found.image.pixel_size_mm
+        and (view := field_of_view_mm(float(found.width), float(found.height), found.image.pixel_size_mm))
     ]  # fmt: skip
     unknown = [name for name, size in sizes.items() if size is None] if known else []
     apart = [
@@ -127,8 +125,9 @@ def _measures(facts: Sequence[Facts]) -> list[Finding]:
         and abs(found.mask.hc_mm - found.image.hc_mm) > HC_TOLERANCE * found.image.hc_mm
     ]  # fmt: skip
     return [
-        *finding("misleading", "odd pixel sizes", f"pixel sizes make a picture smaller than {low:g} mm or larger "
-                  f"than {high:g} mm, or are ten times off the median of {middle:.3g} mm", odd),
+        *finding("misleading", "odd pixel sizes", f"pixel sizes are ten times off the median of {middle:.3g} mm", odd),
+        *finding("misleading", "odd fields of view", "pictures show less or more than any fetal scan: the pixel size "
+                  "is wrong, or is not that of these pixels", views),
         *finding("misleading", "circumferences that do not fit", "the listed HC and the mask's differ by more than "
                   "5 %: the pixel size, the reference or the mask is wrong", apart),
         *finding("note", "unknown pixel sizes", "images have no pixel size while others do: no mm for them", unknown),

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
+from fulora.biometry.quality import field_of_view_mm
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, Picture
 from fulora.data.split_file import SplitFile
@@ -21,17 +22,21 @@ from fulora.intake.placement import NearDuplicates, place
 from fulora.intake.raw import RawImage, SourceError, refusing
 from fulora.intake.read import Inputs, Rows, read_rows
 from fulora.intake.words import find_words
-from fulora.progress import track
+from fulora.progress import note, track
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for)."""
+    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for).
+
+    `odd_view` is its field of view in mm where no fetal scan has such a one, so that its pixel size must be wrong.
+    """
 
     picture: Picture
     before: UInt8[np.ndarray, "h w"]
     cleaned: Cleaned | None
     removal: Removal | None
+    odd_view: str = ""
 
 
 @dataclass
@@ -59,6 +64,7 @@ class Curation:
             SourceError: an image or row that cannot be used, where the config says to stop at one.
             SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
         """
+        odd_views: list[str] = []
         complain = refusing(self.left_out) if self.config.unusable == "stop" else self.left_out.append
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
@@ -76,7 +82,14 @@ class Curation:
                     complain(cut)
                     continue
                 self.seen(cut)
+                if cut.odd_view:
+                    odd_views.append(f"{cut.picture.row.image_id}: {cut.odd_view}")
                 yield cut.picture
+        if odd_views:
+            note(
+                f"{len(odd_views)} images have a field of view that no fetal scan has, so their pixel size is wrong, "
+                f"such as {odd_views[0]}"
+            )
 
     def _links(self, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:
         """Which pictures of people are the same or nearly: as they are, or as they will be written."""
@@ -108,10 +121,12 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     fitted, scale = fit(pixels if cleaned is None else cleaned.pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
     if mask is not None:
         mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
+    view = ""
     if row.pixel_size_mm is not None:
+        view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
         row = row.model_copy(update={"pixel_size_mm": row.pixel_size_mm / scale})
     removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
-    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed)
+    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed, view)
 
 
 def words_of(config: CurateConfig) -> FindWords | None:

@@ -1,6 +1,8 @@
 """Picture files as 8-bit gray: nothing is clipped, nothing is guessed, and a hostile file is one clear error."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -8,6 +10,8 @@ from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
 from fulora.intake.raw import NOT_THERE, SourceError
+
+T = TypeVar("T")
 
 MAX_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: no ultrasound frame comes near, decompression bombs do."""
@@ -40,10 +44,22 @@ def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str |
     Raises:
         SourceError: as `read_gray`.
     """
+    return of_picture(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)))
+
+
+def of_picture(path: Path, of: Callable[[Pil.Image], T], modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT) -> T:
+    """What `of` makes of an opened picture file, whose size, frames and pixel mode were checked before.
+
+    Args:
+        modes: pixel modes that are allowed, as Pillow names them.
+
+    Raises:
+        SourceError: as `read_gray`, or as `of` does.
+    """
     try:
         with Pil.open(path) as image:
-            _check(path, image)
-            return _to_gray(path, ImageOps.exif_transpose(image)), dict(image.info)
+            _check(path, image, modes)
+            return of(image)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: {NOT_THERE}") from error
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:
@@ -54,13 +70,18 @@ def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str |
         raise SourceError(f"{path}: cannot be read as an image ({error}); replace or remove it") from error
 
 
-def _check(path: Path, image: Pil.Image) -> None:
+def upright(image: Pil.Image) -> Pil.Image:
+    """The picture turned as its EXIF orientation says."""
+    return ImageOps.exif_transpose(image)
+
+
+def _check(path: Path, image: Pil.Image, modes: tuple[str, ...]) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise SourceError(f"{path}: {image.width} x {image.height} is more than {MAX_PIXELS:,} pixels")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise SourceError(f"{path}: holds {frames} frames; save the ones you want as files of their own")
-    if image.mode not in EIGHT_BIT + SIXTEEN_BIT:
+    if image.mode not in modes:
         raise SourceError(f"{path}: pixel mode {image.mode} has no stated range; convert it to 8 or 16 bit first")
 
 

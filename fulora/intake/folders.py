@@ -19,7 +19,13 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
 """Files that may lie beside pictures: lists, captions, papers, and what trainers keep of a picture."""
 
-CLUTTER = ("thumbs.db", "desktop.ini", "__macosx", "license", "readme")
+CLUTTER = (
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "__macosx", "icon\r",
+    "lost+found", "@eadir", "@recycle", "#recycle", "@tmp",
+)  # fmt: skip
+"""What Windows, macOS, Linux and network drives leave in folders, beside hidden files."""
+
+TEXTS = ("license", "readme")
 MAX_NAME = 180
 """Bytes: an image set makes its ids of these, and ids have at most 200 characters."""
 
@@ -32,7 +38,7 @@ PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in get_args(Plane)}
 def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
     """Every picture file below a folder, in the order of their names.
 
-    Hidden files and what Windows and macOS leave behind do not count, nor do lists and captions. Everything else that
+    Hidden files and what operating systems leave behind do not count, nor do lists and captions. Everything else that
     is no such file is told to `complain`: other kinds, links that lead out, links to folders, folders and pipes that
     are named like pictures, names that differ from one before only in case, ending or `/` for `_`.
 
@@ -63,16 +69,32 @@ def _files(folder: Path, endings: tuple[str, ...], complain: Complain) -> Iterat
         complain(f"{error.filename}: cannot be opened ({error.strerror})")
 
     for place, folders, files in os.walk(folder, onerror=shut):
-        folders[:] = sorted(name for name in folders if not _clutter(name))
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
         for path in [Path(place, name) for name in folders]:
             if path.is_symlink() or path.suffix.lower() in endings:
                 folders.remove(path.name)
                 complain(f"{path}: {'a link to a folder' if path.is_symlink() else 'a folder'}, and no picture")
-        yield from (Path(place, name) for name in files if not _clutter(name))
+        yield from (Path(place, name) for name in files if not is_clutter(name) and name.lower() not in TEXTS)
 
 
-def _clutter(name: str) -> bool:
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or what an operating system left behind."""
     return name.startswith(".") or name.lower() in CLUTTER
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file and link below a folder, in the order of their names; clutter, and what lies in it, is passed over.
+
+    Links to folders are not followed, and folders that cannot be opened hold nothing.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        yield from (Path(place, name) for name in sorted(files) if not is_clutter(name))
+
+
+def inside(folder: Path) -> list[Path]:
+    """The files and folders in a folder, in the order of their names, without clutter."""
+    return sorted(path for path in folder.iterdir() if not is_clutter(path.name))
 
 
 def _usable(folder: Path, path: Path, endings: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from fulora.intake.across_sets import Inspected, check_across
 from fulora.intake.checks import check
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig, SourceKind
 from fulora.intake.findings import Check
+from fulora.intake.folders import inside
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.number_checks import number_findings
 from fulora.intake.raw import SourceError
@@ -79,7 +80,7 @@ def known_values(kind: SourceKind, values: Mapping[str, object]) -> dict[str, ob
 
 def _only_lists(folder: Path) -> bool:
     """Whether a folder holds lists whose images are elsewhere."""
-    return folder.is_dir() and bool(lists_in(folder)) and not any(path.is_dir() for path in folder.iterdir())
+    return folder.is_dir() and bool(lists_in(folder)) and not any(path.is_dir() for path in inside(folder))
 
 
 def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspected:

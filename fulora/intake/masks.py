@@ -1,17 +1,14 @@
-"""Masks as (height, width) class numbers, 0 background: read as they stand, checked against their image."""
+"""Masks as (height, width) class numbers, 0 background, checked: against their image, or as one head."""
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from PIL import Image as Pil
+from jaxtyping import Bool, Shaped, UInt8
 from scipy import ndimage
 
-from fulora.intake.decode import read_gray
+from fulora.intake.mask_pixels import MAX_CLASS
+from fulora.intake.mask_values import inverted
 from fulora.intake.raw import SourceError
-
-MAX_CLASS = 15
-"""The largest class number of a mask whose source names none: larger values are shades of gray, not classes."""
 
 
 def checked_mask(
@@ -25,7 +22,8 @@ def checked_mask(
         largest: the largest class number allowed.
 
     Raises:
-        SourceError: another size than the image's, a value above `largest`, or nothing but background.
+        SourceError: another size than the image's, a value above `largest`, nothing but background, or all four corners
+            marked.
     """
     if mask.shape != image.shape:
         sizes = " and ".join(" x ".join(str(side) for side in reversed(array.shape)) for array in (mask, image))
@@ -35,38 +33,41 @@ def checked_mask(
         raise SourceError(f"{path}: the mask holds the values {_some(values)}; its classes are 0 to {largest}")
     if values[-1] == 0:
         raise SourceError(f"{path}: the mask is empty; remove it, or mark what it should show")
+    check_background(mask, path)
     return mask
 
 
-def read_classes(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """A picture of class numbers as they stand, gray or palette, never scaled; black and white are 0 and 1.
-
-    Raises:
-        SourceError: unreadable file, or colours instead of numbers.
-    """
-    read_gray(path)  # every check of a picture file
-    with Pil.open(path) as image:
-        if image.mode not in ("L", "P", "1"):
-            raise SourceError(f"{path}: pixel mode {image.mode}; a mask is gray or palette, its values are classes")
-        values = np.asarray(image, dtype=np.uint8)
-    return np.asarray(values // 255, np.uint8) if set(np.unique(values)) == {0, 255} else values
-
-
-def read_head(path: Path) -> UInt8[np.ndarray, "h w"]:
+def head_in(labels: UInt8[np.ndarray, "h w"], path: Path) -> UInt8[np.ndarray, "h w"]:
     """A head, 1, and what is around it, 0: from a filled mask, or from an outline that is filled here.
 
+    Args:
+        labels: the mask's class numbers.
+        path: the mask's file, for messages.
+
     Raises:
-        SourceError: unreadable file, shades of gray, an outline that encloses nothing, or several regions.
+        SourceError: several classes, no background, an outline that encloses nothing, or several regions.
     """
-    gray = read_gray(path)
-    values = np.unique(gray)
+    values = np.unique(labels)
     if values[0] != 0 or values.size > 2:
-        raise SourceError(f"{path}: the mask holds the values {_some(values)}; it must be black and one other")
-    head = enclosed(gray > 0, path)
+        raise SourceError(f"{path}: the mask holds the classes {_some(values)}; it must be black and one other")
+    check_background(labels, path)
+    head = enclosed(labels > 0, path)
     regions = ndimage.label(head, np.ones((3, 3)))[1]
     if regions > 1:
         raise SourceError(f"{path}: the mask holds {regions} separate regions; a head is one")
     return np.asarray(head, np.uint8)
+
+
+def check_background(labels: Shaped[np.ndarray, "h w"], path: Path) -> None:
+    """Refuse a mask that somebody drew where background and structure seem to be swapped.
+
+    Raises:
+        SourceError: all four corners are marked, but not all of the picture.
+    """
+    if inverted(labels):
+        raise SourceError(
+            f"{path}: the mask marks all four corners of its picture; black is the background: invert the mask"
+        )
 
 
 def enclosed(drawn: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:

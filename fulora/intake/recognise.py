@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fulora.data.labels import PLANES, SPLITS
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import PICTURES, plane_named
+from fulora.intake.folders import PICTURES, files_below, inside, plane_named
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
@@ -27,10 +27,10 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
         for kind, shows in SHOWS.items():
             if shows(folder):
                 return kind, folder
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+        there = inside(folder)
+        if len(there) != 1 or not there[0].is_dir() or there[0].is_symlink():
             break
-        folder = inside[0]
+        folder = there[0]
     raise SourceError(
         f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a plane "
         f"({', '.join(PLANES)}), or say kind=... with what the kind needs"
@@ -38,7 +38,8 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
 
 
 def _has_list(folder: Path, columns: set[str]) -> bool:
-    return any(columns <= set(read_header(path)) for path in folder.glob("*.csv"))
+    lists = (path for path in inside(folder) if path.suffix == ".csv")
+    return any(columns <= set(read_header(path)) for path in lists)
 
 
 def _fetal(folder: Path) -> bool:
@@ -64,19 +65,19 @@ def _imagefolder(folder: Path) -> bool:
 
 def _kohya(folder: Path) -> bool:
     return any(
-        path.is_dir() and path.name.partition("_")[0].isdecimal() and "_" in path.name for path in folder.iterdir()
+        path.is_dir() and path.name.partition("_")[0].isdecimal() and "_" in path.name for path in inside(folder)
     )
 
 
 def _class_folders(folder: Path) -> bool:
     return any(
-        path.is_dir() and plane_named(path.name) and any(p.suffix.lower() in PICTURES for p in path.rglob("*"))
-        for path in folder.iterdir()
+        path.is_dir() and plane_named(path.name) and any(p.suffix.lower() in PICTURES for p in files_below(path))
+        for path in inside(folder)
     )
 
 
 def _dicom(folder: Path) -> bool:
-    files = (path for path, _ in zip(folder.rglob("*"), range(LOOKED_AT), strict=False) if path.is_file())
+    files = (path for path, _ in zip(files_below(folder), range(LOOKED_AT), strict=False) if path.is_file())
     return any(_magic(path) for path in files)
 
 

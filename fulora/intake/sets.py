@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 from fulora.intake.config import SourceKind
+from fulora.intake.folders import inside
 from fulora.intake.list_checks import lists_in
 from fulora.intake.recognise import SHOWS, recognise
 
@@ -42,11 +43,10 @@ def sets_in(folder: Path) -> Sets:
 
 def _sets(folder: Path, depth: int) -> Sets:
     alone = Sets((folder,))
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    inside = [path for path in inside if not path.name.startswith(".") and path.name.lower() != "__macosx"]
-    if any(SHOWS[kind](folder) for kind in LISTED) or (lists_in(folder) and not inside):
+    folders = [path for path in inside(folder) if path.is_dir()]
+    if any(SHOWS[kind](folder) for kind in LISTED) or (lists_in(folder) and not folders):
         return alone
-    below = {path: Sets(()) if path.is_symlink() else _sets(path, depth - 1) for path in inside} if depth else {}
+    below = {path: Sets(()) if path.is_symlink() else _sets(path, depth - 1) for path in folders} if depth else {}
     found = Sets(
         tuple(chain.from_iterable(sets.folders for sets in below.values())),
         tuple(chain.from_iterable(sets.others if sets.folders else (path,) for path, sets in below.items())),

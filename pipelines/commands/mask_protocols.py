@@ -1,6 +1,6 @@
 """Protocols of `fulora score segmentation`: which figures one predicted mask has, and which way each is better."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, UInt8
 
     from fulora.biometry.ellipse import Fit
-    from fulora.intake.mask_files import PixelSize
+    from fulora.intake.mask_values import MaskValues
+    from fulora.intake.pixel_sizes import PixelSize
 
 Protocol = Literal["psfhs", "hc18", "plain"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -23,7 +24,8 @@ ScoreOne = Callable[[str, Path, Path | None], "CaseScores"]
 class CaseScores:
     """One case: its figures, and why a part of it is missing or failed, "" where none is.
 
-    `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured.
+    `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured. `view`
+    is the field of view where no fetal scan has such a one, `5.5 x 3.7 mm`, so that every mm is doubtful.
     """
 
     case: str
@@ -31,6 +33,7 @@ class CaseScores:
     failure: str = ""
     measured: float | None = None
     measured_reference: float | None = None
+    view: str = ""
 
 
 def higher_is_better(metric: str) -> bool:
@@ -45,16 +48,17 @@ def unit_of(metric: str, length: str) -> str:
     return "deg" if metric.startswith("aop") else length
 
 
-def psfhs() -> ScoreOne:
+def psfhs(mapping: "MaskValues") -> ScoreOne:
     """The challenge's own rules (`fulora.metrics.psfhs_challenge`); a missing file is an empty mask."""
     import numpy as np
 
-    from fulora.intake.mask_files import read_labels
+    from fulora.intake.masks import check_background
     from fulora.metrics.psfhs_challenge import METRICS, ChallengeError, score_pair
 
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
-        truth = read_labels(reference)
-        ours = np.zeros_like(truth) if prediction is None else read_labels(prediction)
+        truth = mapping.read(reference)
+        check_background(truth, reference)
+        ours = np.zeros_like(truth) if prediction is None else mapping.read(prediction)
         try:
             found = asdict(score_pair(ours, truth))
         except ChallengeError as error:
@@ -74,23 +78,24 @@ def psfhs() -> ScoreOne:
     return score
 
 
-def plain(references: Mapping[str, Path], pixel_sizes: "Mapping[str, PixelSize] | None") -> ScoreOne:
-    """Dice, IoU, HD, HD95, ASSD and NSD of every class that any reference holds.
+def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[str, PixelSize] | None") -> ScoreOne:
+    """Dice, IoU, HD, HD95, ASSD and NSD of each of `classes`, those that any reference holds.
 
     A class that neither mask of a case holds is right: overlaps 1, distances 0. Held by one of both it is at the worst.
     """
     import numpy as np
 
-    from fulora.intake.mask_files import read_labels
+    from fulora.intake.masks import check_background
     from fulora.metrics.segmentation import MaskScores, score_mask
 
-    classes = sorted({int(value) for path in references.values() for value in np.unique(read_labels(path))} - {0})
     if not classes:
         raise ValueError("no reference mask holds anything; there is nothing to score against")
 
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
-        truth, size = read_labels(reference), 1.0 if pixel_sizes is None else _size(case, pixel_sizes)
-        ours = np.zeros_like(truth) if prediction is None else read_labels(prediction)
+        truth = mapping.read(reference)
+        check_background(truth, reference)
+        size, view = (1.0, "") if pixel_sizes is None else _size(case, pixel_sizes, truth.shape)
+        ours = np.zeros_like(truth) if prediction is None else mapping.read(prediction)
         _same_shape(ours, truth, prediction)
         values: dict[str, float] = {}
         failures: list[str] = []
@@ -103,12 +108,12 @@ def plain(references: Mapping[str, Path], pixel_sizes: "Mapping[str, PixelSize] 
             of_class = f" {number}" if len(classes) > 1 else ""
             values |= {name + of_class: value for name, value in asdict(found).items() if name != "missing"}
             failures += [f"class_{number}_{'missing' if pair[1].any() else 'invented'}"] if found.missing else []
-        return CaseScores(case, values, _why(prediction, failures))
+        return CaseScores(case, values, _why(prediction, failures), view=view)
 
     return score
 
 
-def hc18(pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
+def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
     """Head circumference and overlap of heads, mm: of the masks as they are, and of the ellipses fitted to both.
 
     The reference circumference is measured on the reference mask as the prediction's is, so that a ring's width, which
@@ -119,14 +124,17 @@ def hc18(pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
 
     from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask, perimeter
     from fulora.intake.mask_files import read_region
+    from fulora.intake.masks import check_background
     from fulora.metrics.segmentation import dice, hausdorff, score_mask
 
     def drawn(fit: "Fit | None", shape: tuple[int, ...]) -> "Bool[np.ndarray, 'h w']":
         return np.zeros(shape, dtype=bool) if fit is None else ellipse_mask(fit.ellipse, shape)
 
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
-        truth, size = read_region(reference, label), _size(case, pixel_sizes)
-        ours = np.zeros_like(truth) if prediction is None else read_region(prediction, label)
+        truth = read_region(reference, mapping, label)
+        check_background(truth, reference)
+        size, view = _size(case, pixel_sizes, truth.shape)
+        ours = np.zeros_like(truth) if prediction is None else read_region(prediction, mapping, label)
         _same_shape(ours, truth, prediction)
         try:
             true_fit = fit_mask(truth)
@@ -149,7 +157,7 @@ def hc18(pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
         values = {name: getattr(scores, name) for name in ("dice", "hausdorff", "hd95", "assd")}
         values |= {"ellipse-dice": dice(*ellipses), "ellipse-hausdorff": hausdorff(*ellipses, (size, size))}
         values["adf"] = abs(our_hc - true_hc)
-        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc)
+        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc, view)
 
     return score
 
@@ -158,10 +166,19 @@ def _why(prediction: Path | None, failures: list[str]) -> str:
     return "no_file" if prediction is None else " ".join(failures)
 
 
-def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]") -> float:
+def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, ...]) -> tuple[float, str]:
+    """mm a pixel, and the field of view where no fetal scan has such a one."""
+    from fulora.biometry.quality import field_of_view_mm
+
     if case not in pixel_sizes:
         raise ValueError(f"{case} is not in the list of pixel sizes; distances in mm need it")
-    return pixel_sizes[case].mm
+    size, here = pixel_sizes[case], shape[::-1]
+    if size.original not in (None, here):
+        raise ValueError(
+            f"{case}: its masks have (width, height) {here}, and the list of pixel sizes says {size.original}; resize "
+            "them to the original's size before they are scored"
+        )
+    return size.mm, field_of_view_mm(float(here[0]), float(here[1]), size.mm)
 
 
 def _same_shape(ours: "UInt8[np.ndarray, 'h w']", truth: "UInt8[np.ndarray, 'h w']", path: Path | None) -> None:

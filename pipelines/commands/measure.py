@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from fulora.biometry.rows import AngleRow, HeadRow
+    from fulora.intake.mask_values import MaskValues
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 
@@ -18,6 +19,9 @@ REFERENCE = "head circumference (mm)"
 
 Masks = Annotated[
     Path, typer.Argument(help="Folder of masks: PNG, MHA or NIfTI; only *_Mask files where there are any.")
+]
+Values = Annotated[
+    str, typer.Option(help="Which value of the masks is which class, such as 127=1,255=2, where it cannot be told.")
 ]
 Out = Annotated[Path, typer.Option(help="CSV to write: one row a mask.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads.")]
@@ -40,13 +44,15 @@ def hc(
         float, typer.Option(help="Measure a line so far inside the mask's edge; 1.39 is the line of HC18's references.")
     ] = 0.0,
     submission: Annotated[Path | None, typer.Option(help="Also write a submission file of the HC18 challenge.")] = None,
+    values: Values = "",
     workers: Workers = 2,
 ) -> None:
     """Head circumference, BPD and OFD in mm by an ellipse, outer to outer.
 
     Columns: file_name, hc_mm, bpd_mm, ofd_mm, cephalic_index, ga_weeks (Hadlock 1984, research only), the ellipse in
     pixels of the original, fit_iou, coverage, warnings, and failure with detail: empty_mask, too_small,
-    too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row.
+    too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row. The warning field_of_view means
+    that pixel size x width is none of a fetal scan; no submission is written then.
 
     If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
 
@@ -59,19 +65,25 @@ def hc(
       fulora measure hc predicted --pixel-sizes test_set_pixel_size.csv --out hc.csv --submission submission.csv
     """
     from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row, head_row
-    from fulora.intake.mask_files import case_of, each, masks_in, read_pixel_sizes, read_region
+    from fulora.intake.mask_files import checked_label, each, masks_in, read_region
+    from fulora.intake.mask_names import case_of
+    from fulora.intake.masks import check_background
+    from fulora.intake.pixel_sizes import read_pixel_sizes
     from fulora.intake.raw import SourceError
     from fulora.progress import track
 
     files, sizes = masks_in(masks), read_pixel_sizes(pixel_sizes)
     if not files.keys() & sizes.keys():
         raise ValueError(f"{pixel_sizes}: names none of the {len(files)} masks of {masks}, such as {next(iter(files))}")
+    mapping = _mapping(masks, files, values, workers)
+    label = checked_label(mapping, label)
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
             return HeadRow(path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}")
         try:
-            region = read_region(path, label)
+            region = read_region(path, mapping, label)
+            check_background(region, path)
         except SourceError as error:
             return HeadRow(path.name, failure="unreadable", detail=str(error))
         return head_row(path.name, region, sizes[case].mm, sizes[case].scale_xy(region.shape), inset_px=inset_px)
@@ -79,6 +91,7 @@ def hc(
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
     _tell(rows, out, "hc_mm", "mm")
+    _tell_views(rows)
     _compare(rows, pixel_sizes)
     if submission is not None:
         lines = [hc18_row(one) | {"filename": f"{case_of(Path(one.file_name))}.png"} for one in rows]
@@ -97,6 +110,7 @@ def aop(
     original_size: Annotated[
         str, typer.Option(help="WIDTHxHEIGHT of the images, where masks were resized to another shape.")
     ] = "",
+    values: Values = "",
     workers: Workers = 2,
 ) -> None:
     """Angle of progression in degrees: the symphysis' axis and the tangent to the head's ellipse.
@@ -114,7 +128,9 @@ def aop(
       fulora measure aop predicted_256 --out aop.csv --original-size 1024x768
     """
     from fulora.biometry.rows import AngleRow, angle_row
-    from fulora.intake.mask_files import each, masks_in, read_labels, scale_to
+    from fulora.intake.mask_files import each, masks_in
+    from fulora.intake.masks import check_background
+    from fulora.intake.pixel_sizes import scale_to
     from fulora.intake.raw import SourceError
     from fulora.progress import track
 
@@ -122,10 +138,12 @@ def aop(
     if symphysis == head or min(symphysis, head) < 1:
         raise ValueError(f"--symphysis {symphysis} --head {head}: give two different class numbers of 1 or more")
     files = masks_in(masks)
+    mapping = _mapping(masks, files, values, workers)
 
     def row(case: str, path: Path) -> AngleRow:
         try:
-            labels = read_labels(path)
+            labels = mapping.read(path)
+            check_background(labels, path)
         except SourceError as error:
             return AngleRow(path.name, failure="unreadable", detail=str(error))
         scale_xy = scale_to(size, labels.shape)
@@ -134,6 +152,17 @@ def aop(
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(AngleRow)], [asdict(one) for one in rows])
     _tell(rows, out, "aop_deg", "degrees")
+
+
+def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) -> "MaskValues":
+    """The mapping of the masks' values to classes, printed on standard error."""
+    from fulora.intake.mask_values import find_values, parse_values
+    from fulora.progress import note
+
+    mapping = find_values({str(folder): files.values()}, parse_values(given), workers)
+    if mapping.files:
+        note(mapping.text())
+    return mapping
 
 
 def _side(text: str) -> Literal["right", "left"]:
@@ -174,10 +203,23 @@ def _tell(rows: "Sequence[HeadRow | AngleRow]", out: Path, column: str, unit: st
         print(f"warning {kind}: {count}")
 
 
+def _tell_views(rows: "Sequence[HeadRow]") -> None:
+    """Print on standard error what fields of view no fetal scan has."""
+    from fulora.progress import note
+
+    odd = [row for row in rows if "field_of_view" in row.warnings.split()]
+    if odd:
+        note(
+            f"{len(odd)} of {len(rows)} masks have a field of view that no fetal scan has, such as {odd[0].file_name}: "
+            f"{odd[0].detail}; is the pixel size that of the original in mm, and were masks resized?"
+        )
+
+
 def _compare(rows: "Sequence[HeadRow]", pixel_sizes: Path) -> None:
     """Print the agreement with the reference circumferences of the list, if it has any of the measured heads."""
     from fulora.biometry.agreement import agreement
-    from fulora.intake.mask_files import case_of, references_in
+    from fulora.intake.mask_names import case_of
+    from fulora.intake.pixel_sizes import references_in
     from fulora.intake.tables import read_header
 
     if REFERENCE not in read_header(pixel_sizes):

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float, Shaped
 
-    from fulora.intake.mask_files import PixelSize
+    from fulora.intake.mask_values import MaskValues
+    from fulora.intake.pixel_sizes import PixelSize
     from pipelines.commands.mask_protocols import ScoreOne
 
 EXAM = r"^(\d+)_"
 """Of HC18: images of one exam share the number that their names begin with."""
 
+REFERENCE = "reference"
 MEASURED: dict[Protocol, str] = {"psfhs": "Angle of progression", "hc18": "Head circumference", "plain": ""}
 MEASURED_UNIT: dict[Protocol, str] = {"psfhs": "deg", "hc18": "mm", "plain": ""}
 
@@ -42,6 +44,9 @@ def segmentation(
         typer.Option(help="Regular expression with one group, the patient in a name; hc18 takes the exam's number."),
     ] = "",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws of patients.")] = 1000,
+    values: Annotated[
+        str, typer.Option(help="Which value of the masks is which class, such as 127=1,255=2, where it cannot be told.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures as JSON; - prints them.")] = None,
@@ -65,16 +70,22 @@ def segmentation(
 
       fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
     """
-    from fulora.intake.mask_files import masks_in, read_pixel_sizes
+    from fulora.intake.mask_files import masks_in
+    from fulora.intake.mask_values import find_values, parse_values
+    from fulora.intake.pixel_sizes import read_pixel_sizes
+    from fulora.progress import note
 
     chosen = _protocol(protocol)
     if figure is not None and len(prediction) < 2 and chosen == "plain":
         raise ValueError("--figure shows rankings, or angles or circumferences; plain needs --prediction twice or more")
     references = masks_in(reference)
     sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
-    score = _scorer(chosen, references, sizes, label)
     names = _names(prediction)
     predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
+    folders = {f"prediction {name}": _scored_files(references, files) for name, files in predicted.items()}
+    mapping = find_values({REFERENCE: list(references.values())} | folders, parse_values(values), workers)
+    note(mapping.text())
+    score = _scorer(chosen, mapping, sizes, label)
     scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
     patients, known = _patients(list(references), patient_pattern, chosen)
     length = "mm" if chosen == "hc18" or sizes else "px"
@@ -87,12 +98,19 @@ def segmentation(
         "patients_known": known,
         "draws": draws,
         "seed": seed,
+        "mask_values": mapping.to_json(),
         "predictions": {
             name: _summary(cases, chosen, length, patients, draws, seed)
             | {"not_scored": len(predicted[name].keys() - references)}
             for name, cases in scored.items()
         },
     }
+    if views := [f"{case.case}: {case.view}" for case in next(iter(scored.values())) if case.view]:
+        facts["odd_fields_of_view"] = views
+        note(
+            f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; "
+            "are the pixel sizes right?"
+        )
     if len(names) > 1:
         from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
 
@@ -114,8 +132,9 @@ def _protocol(text: str) -> Protocol:
 
 
 def _scorer(
-    protocol: Protocol, references: Mapping[str, Path], sizes: "Mapping[str, PixelSize] | None", label: int | None
+    protocol: Protocol, mapping: "MaskValues", sizes: "Mapping[str, PixelSize] | None", label: int | None
 ) -> "ScoreOne":
+    from fulora.intake.mask_files import checked_label
     from pipelines.commands import mask_protocols
 
     if label is not None and protocol != "hc18":
@@ -123,12 +142,12 @@ def _scorer(
     if protocol == "psfhs":
         if sizes is not None:
             raise ValueError("--pixel-sizes: the challenge's distances are pixels; leave it out, or take plain or hc18")
-        return mask_protocols.psfhs()
+        return mask_protocols.psfhs(mapping)
     if protocol == "plain":
-        return mask_protocols.plain(references, sizes)
+        return mask_protocols.plain(mapping, sorted(mapping.held[REFERENCE] - {0}), sizes)
     if sizes is None:
         raise ValueError("--protocol hc18 needs --pixel-sizes: a CSV with filename and pixel size(mm)")
-    return mask_protocols.hc18(sizes, label)
+    return mask_protocols.hc18(mapping, sizes, checked_label(mapping, label))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -138,6 +157,10 @@ def _names(folders: Sequence[Path]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError(f"--prediction: {', '.join(names)}: the same folder twice; give each once")
     return names
+
+
+def _scored_files(references: Mapping[str, Path], files: Mapping[str, Path]) -> list[Path]:
+    return [path for case, path in files.items() if case in references]
 
 
 def _scored(

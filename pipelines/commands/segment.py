@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".mha")
-
 
 def segment(
-    pictures: Annotated[Path, typer.Argument(help="Folder of pictures: PNG and others, MHA; in any subfolders.")],
+    pictures: Annotated[
+        Path, typer.Argument(help="Folder of pictures: PNG and others, MHA; in any subfolders; masks are passed over.")
+    ],
     unet: Annotated[
         list[Path], typer.Option(help="Folder of a trained network (train_unet-...); several are averaged.")
     ],
@@ -69,22 +69,29 @@ def segment(
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Pictures by the name of their mask, less its ending."""
+    """Pictures by the name of their mask, less its ending; files named as masks are passed over."""
+    from fulora.intake.folders import PICTURES
+    from fulora.intake.mask_names import pictures_and_masks
+    from fulora.progress import note
+
+    endings = (*PICTURES, ".mha")
+    pictures, masks = pictures_and_masks(folder, endings)
+    if masks:
+        note(f"{folder}: {len(masks)} files named as masks passed over, such as {masks[0].relative_to(folder)}")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.suffix.lower() in ENDINGS and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            if name in found:
-                raise ValueError(f"{path} and {found[name].name} would have the same mask, {name}.png; rename one")
-            found[name] = path
+    for path in pictures:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{path} and {found[name].name} would have the same mask, {name}.png; rename one")
+        found[name] = path
     if not found:
-        raise ValueError(f"{folder}: holds no pictures ({', '.join(ENDINGS)})")
+        raise ValueError(f"{folder}: holds no pictures ({', '.join(endings)})")
     return found
 
 
 def _read(path: Path) -> "UInt8[np.ndarray, 'h w']":
     from fulora.intake.decode import read_gray
-    from fulora.intake.sources.psfhs import one_channel, read_mha
+    from fulora.intake.metaimage import one_channel, read_mha
 
     return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
 

@@ -308,3 +308,93 @@ def test_measures_that_cannot_be_are_one_clear_message(
     ended = called("measure", command, heads / "reference", "--out", heads / "out.csv", *given)
     assert ended.code == 2
     assert said in ended.stderr
+
+
+def test_shades_are_scored_and_measured_as_class_numbers_are(tmp_path: Path) -> None:
+    """A symphysis out of view in one reference and missed in one prediction leaves 255 alone there, still the head."""
+    shades = np.array([0, 127, 255], np.uint8)
+    for case, gone in (("1", False), ("2", True), ("3", False)):
+        truth = np.where(_scene() == 1, 0, _scene()) if gone else _scene()
+        ours = np.where(_scene(2) == 1, 0, _scene(2)) if case != "1" else _scene(2)
+        for name, labels in (("gt", truth), ("pred", ours), ("heads", np.where(ours == 1, 0, ours))):
+            _save(tmp_path / "classes" / name / f"{case}.png", labels)
+            _save(tmp_path / "shades" / name / f"{case}.png", shades[labels])
+
+    def score(reference: str, prediction: str, *options: str) -> Ended:
+        folders = ("--reference", tmp_path / reference, "--prediction", tmp_path / prediction)
+        return called(
+            "score", "segmentation", *folders, "--protocol", "plain", "--draws", "100", "--json", "-", *options
+        )
+
+    for prediction in ("pred", "heads"):
+        expected = json.loads(_worked(score("classes/gt", f"classes/{prediction}")))
+        for kinds in (("shades", "shades"), ("classes", "shades"), ("shades", "classes")):
+            if (*kinds, prediction) == ("classes", "shades", "heads"):
+                continue
+            found = json.loads(_worked(score(f"{kinds[0]}/gt", f"{kinds[1]}/{prediction}")))
+            assert found["predictions"] == expected["predictions"]
+            assert found["mask_values"]["classes"]["255"] == 2
+    unknown = score("classes/gt", "shades/heads")
+    assert unknown.code == 2
+    assert "which is which cannot be known" in unknown.stderr
+    said = score("classes/gt", "shades/heads", "--values", "1=1,2=2,255=2")
+    assert (
+        json.loads(_worked(said))["predictions"]["heads"]["metrics"]["dice 2"]
+        == expected["predictions"]["heads"]["metrics"]["dice 2"]
+    )
+    ended = called("measure", "aop", tmp_path / "shades" / "gt", "--out", tmp_path / "shades.csv")
+    assert "127 = class 1, 255 = class 2" in ended.stderr
+    _worked(called("measure", "aop", tmp_path / "classes" / "gt", "--out", tmp_path / "classes.csv"))
+    assert _table(tmp_path / "shades.csv") == _table(tmp_path / "classes.csv")
+
+
+def test_a_field_of_view_that_no_scan_has_is_told_and_never_submitted(heads: Path) -> None:
+    """Pixel sizes in cm: pictures of 200 x 160 pixels would show 10 x 8 mm."""
+    (heads / "cm.csv").write_text("filename,pixel size(mm)\n1_HC.png,0.05\n1_2HC.png,0.5\n2_HC.png,0.5\n")
+    options = ("--pixel-sizes", heads / "cm.csv", "--out", heads / "out.csv")
+    ended = called("measure", "hc", heads / "reference", *options)
+    assert "1 of 3 masks have a field of view that no fetal scan has, such as 1_HC_Mask.png" in ended.stderr
+    assert "warning field_of_view: 1" in _worked(ended)
+    row = {row["file_name"]: row for row in _table(heads / "out.csv")}["1_HC_Mask.png"]
+    assert "field_of_view" in row["warnings"].split()
+    assert row["detail"] == "a field of view of 10.0 x 8.0 mm"
+    stopped = called("measure", "hc", heads / "reference", *options, "--submission", heads / "sent.csv")
+    assert stopped.code == 2
+    assert "a field of view of 10.0 x 8.0 mm, which no fetal scan has, so every mm is wrong" in stopped.stderr
+    assert not (heads / "sent.csv").exists()
+    (heads / "ours" / "2_HC.png").write_bytes((heads / "ours" / "1_2HC.png").read_bytes())
+    folders = ("--reference", heads / "reference", "--prediction", heads / "ours", "--draws", "100", "--json", "-")
+    scored = called("score", "segmentation", *folders, "--protocol", "hc18", "--pixel-sizes", heads / "cm.csv")
+    assert json.loads(_worked(scored))["odd_fields_of_view"] == ["1_HC: 10.0 x 8.0 mm"]
+    assert "1 cases have a field of view that no fetal scan has" in scored.stderr
+
+
+def test_masks_of_another_size_than_the_list_says_are_not_scored_in_mm(heads: Path) -> None:
+    names = ("1_HC", "1_2HC", "2_HC")
+    (heads / "sizes.csv").write_text(
+        "filename,pixel size(mm),width,height\n" + "".join(f"{name}.png,0.5,400,320\n" for name in names)
+    )
+    folders = ("--reference", heads / "reference", "--prediction", heads / "theirs")
+    ended = called("score", "segmentation", *folders, "--protocol", "hc18", "--pixel-sizes", heads / "sizes.csv")
+    assert ended.code == 2
+    assert "have (width, height) (200, 160), and the list of pixel sizes says (400, 320)" in ended.stderr
+
+
+def test_a_label_that_no_mask_holds_is_refused(heads: Path) -> None:
+    options = ("--pixel-sizes", heads / "sizes.csv", "--out", heads / "out.csv", "--label", "255")
+    ended = called("measure", "hc", heads / "reference", *options)
+    assert ended.code == 2
+    assert "no mask holds class 255; they hold the classes 1" in ended.stderr
+
+
+def test_an_inverted_mask_is_a_failure_and_an_inverted_folder_is_refused(heads: Path) -> None:
+    options = ("--pixel-sizes", heads / "sizes.csv", "--out", heads / "out.csv")
+    _save(heads / "reference" / "1_HC_Mask.png", 255 - _head())
+    _worked(called("measure", "hc", heads / "reference", *options))
+    row = {row["file_name"]: row for row in _table(heads / "out.csv")}["1_HC_Mask.png"]
+    assert (row["failure"], row["hc_mm"]) == ("unreadable", "")
+    assert "marks all four corners of its picture" in row["detail"]
+    _save(heads / "reference" / "1_2HC_Mask.png", 255 - _head())
+    ended = called("measure", "hc", heads / "reference", *options)
+    assert ended.code == 2
+    assert "2 of 3 masks mark all four corners, so black and white seem to be swapped" in ended.stderr

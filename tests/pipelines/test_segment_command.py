@@ -73,3 +73,15 @@ def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path)
         done = called("segment", pictures, *arguments)
         assert (done.code, done.stdout) == (2, "")
         assert said in done.stderr
+
+
+def test_masks_beside_pictures_are_passed_over(pictures: Path, tmp_path: Path) -> None:
+    for name in ("a_Mask.png", "masks/a.png", "label_mha/c.png", "sub/._b.png", "@eaDir/a.png"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        Pil.new("L", (8, 8)).save(pictures / name)
+    one = network(tmp_path / "one")
+    done = called("segment", pictures, "--unet", one, "--out", tmp_path / "out", "--device", "cpu")
+    assert done.code == 0, done.stderr
+    assert "3 files named as masks passed over, such as a_Mask.png" in done.stderr
+    made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert made == ["a.png", "c.png", "sub/b.png"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fulora.data.labels import Plane, Split
 from fulora.intake.decode import load_gray
-from fulora.intake.folders import listed, pictures_in
+from fulora.intake.folders import inside, listed, pictures_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_rows
 
@@ -33,7 +33,7 @@ def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[R
     Raises:
         SourceError: no list or several, or a missing column.
     """
-    lists = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
+    lists = [path for path in inside(folder) if path.suffix == ".csv"]
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
     rows = read_rows(lists[0], COLUMNS, complain, {"Filename": "Image_name"})

@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 
 from fulora.data.labels import PLANES, Plane
 from fulora.intake.folders import patient_finder, pictures_in, plane_named, read_real
-from fulora.intake.masks import checked_mask, read_classes
+from fulora.intake.mask_names import case_of, named_as_mask, stem_of
+from fulora.intake.mask_values import MaskValues, source_values
+from fulora.intake.masks import checked_mask
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-
-MASK_ENDINGS = ("_mask", "_seg", "_segmentation", "_label", "_annotation", "_gt")
 
 
 def read_class_folders(
@@ -51,6 +51,7 @@ def read_class_folders(
         raise SourceError(f"{folder}: no pictures; expected one folder a plane: {', '.join(PLANES)}")
     for stem in sorted(masks.keys() - images.keys()):
         complain(f"{masks[stem]}: a mask without an image beside it")
+    values = source_values(folder, [path for stem, path in masks.items() if stem in images])
     unknown = set()
     for stem, path in images.items():
         name = stem.relative_to(folder).as_posix()
@@ -64,7 +65,8 @@ def read_class_folders(
             complain(str(error))
             continue
         mask = masks.get(stem)
-        yield RawImage(name, plane, source, site, patient, partial(_load, path, mask), path=path, mask_path=mask)
+        load = partial(_load, path, mask, values)
+        yield RawImage(name, plane, source, site, patient, load, path=path, mask_path=mask)
     for top in sorted(unknown):
         complain(f"{folder / top}: unknown plane; its folder is named like one of {', '.join(PLANES)}, intrapartum")
 
@@ -84,11 +86,16 @@ def _no_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str 
     """Refuse pictures that are masks by their name, and a suffix that no file has: either is a slip of the pen."""
     if mask_suffix and not found:
         raise SourceError(f"{folder}: no file has the mask_suffix '{mask_suffix}'; correct it, or leave it out")
-    for stem, path in images.items():
-        for ending in MASK_ENDINGS:
-            name, said = stem.name[: -len(ending)], stem.name[-len(ending) :]
-            if said.lower() == ending and name and stem.with_name(name) in images:
-                raise SourceError(f"{path}: looks like the mask of {name}; say mask_suffix={said}, or take masks out")
+    for path in images.values():
+        name, in_folder = case_of(path), not named_as_mask(path.parent, path)
+        if not named_as_mask(folder, path) or not (in_folder or path.with_name(name) in images):
+            continue
+        advice = (
+            "take it out"
+            if in_folder or not stem_of(path).startswith(name)
+            else (f"say mask_suffix={stem_of(path)[len(name) :]}, or take masks out")
+        )
+        raise SourceError(f"{path}: looks like the mask of {name}; {advice}")
 
 
 def _plane(path: Path, name: str) -> Plane | None:
@@ -97,6 +104,8 @@ def _plane(path: Path, name: str) -> Plane | None:
     return plane_named(name.split("/")[0])
 
 
-def _load(path: Path, mask: Path | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+def _load(
+    path: Path, mask: Path | None, values: MaskValues
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     pixels = read_real(path)
-    return pixels, None if mask is None else checked_mask(pixels, read_classes(mask), mask)
+    return pixels, None if mask is None else checked_mask(pixels, values.read(mask), mask)

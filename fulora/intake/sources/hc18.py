@@ -18,7 +18,8 @@ from jaxtyping import UInt8
 from fulora.data.labels import Split
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.masks import checked_mask, read_head
+from fulora.intake.mask_values import MaskValues, source_values
+from fulora.intake.masks import checked_mask, head_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import number_in, read_table
 
@@ -48,25 +49,27 @@ def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
         complain(f"{there[name]}: {NOT_LISTED} {path.name}")
+    drawn = {f"{Path(name).stem}{end}.png" for name in names for end in MASKS} if labelled else set()
+    values = source_values(folder / part, [there[name] for name in sorted(drawn & there.keys())])
     seen: set[str] = set()
     for row in rows:
         try:
             if row["filename"] in seen:
                 raise SourceError(f"{path}: {row['filename']} stands twice; which row counts cannot be known")
             seen.add(row["filename"])
-            yield _head(folder / part, row, part)
+            yield _head(folder / part, row, part, values)
         except SourceError as error:
             complain(str(error))
 
 
-def _head(folder: Path, row: dict[str, str], part: Part) -> RawImage:
+def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> RawImage:
     image, labelled = listed(folder, row["filename"]), part == "training_set"
     match = NAME.fullmatch(row["filename"])
     if match is None:
         raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
     mask = _mask_path(image) if labelled else None
     return RawImage(
-        image.stem, "brain", "hc18", "nijmegen", match[1], partial(_load, image, mask),
+        image.stem, "brain", "hc18", "nijmegen", match[1], partial(_load, image, mask, values),
         pixel_size_mm=number_in(row[SIZE], f"{image.name}: {SIZE}", 0.005, 2),
         hc_mm=number_in(row[REFERENCE], f"{image.name}: {REFERENCE}", 20, 600) if labelled else None,
         path=image, mask_path=mask, published=PUBLISHED[part],
@@ -81,6 +84,8 @@ def _mask_path(image: Path) -> Path:
     raise SourceError(f"{image}: neither {image.stem}_Mask.png nor {image.stem}_Annotation.png is beside it")
 
 
-def _load(image: Path, mask: Path | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+def _load(
+    image: Path, mask: Path | None, values: MaskValues
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     pixels = read_gray(image)
-    return pixels, None if mask is None else checked_mask(pixels, read_head(mask), mask, largest=1)
+    return pixels, None if mask is None else checked_mask(pixels, head_in(values.read(mask), mask), mask, largest=1)

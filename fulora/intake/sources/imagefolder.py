@@ -8,7 +8,8 @@ where they are there. Synthetic images are refused: they are mixed with real one
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from pydantic import ValidationError
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, pixel_digest
 from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
-from fulora.intake.masks import checked_mask, read_classes
+from fulora.intake.mask_values import MaskValues, source_values
+from fulora.intake.masks import checked_mask
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import MAX_CELL, number_in, read_rows, read_text
 
@@ -57,10 +59,12 @@ def read_imagefolder(
         raise SourceError(f"{folder}: no such folder")
     named: set[Path] = set()
     names: set[tuple[str, str]] = set()
-    for path in _metadata(folder):
-        for number, row in _rows(path, complain):
+    found = {path: list(_rows(path, complain)) for path in _metadata(folder)}
+    values = source_values(folder, _masks(found))
+    for path, rows in found.items():
+        for number, row in rows:
             try:
-                image = _image(folder, path, row, {"site": site, "source": source})
+                image = _image(folder, path, row, {"site": site, "source": source}, values)
                 if image.path in named or (image.source, image.name) in names:
                     raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
             except SourceError as error:
@@ -86,6 +90,17 @@ def _metadata(folder: Path) -> list[Path]:
         found += rows
     if not found:
         raise SourceError(f"{folder}: no {' or '.join(METADATA)}, in itself or in train, validation or test")
+    return found
+
+
+def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
+    """The masks that rows name, as far as they are there; what is wrong with the others is told row by row."""
+    found = []
+    for metadata, named in rows.items():
+        for _, row in named:
+            with suppress(SourceError):
+                if name := _text(row, "mask_file"):
+                    found.append(listed(metadata.parent, name))
     return found
 
 
@@ -122,7 +137,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return row
 
 
-def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -> RawImage:
+def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], values: MaskValues) -> RawImage:
     """The image of a row, as the row says or as fulora wrote it."""
     for key, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -135,7 +150,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -
     mask_name = _text(row, "mask_file")
     mask = listed(metadata.parent, mask_name) if mask_name else None
     if "sha256" in row and "origin" in row:
-        return _own(path, mask, row, published)
+        return _own(path, mask, row, published, values)
     patient = _text(row, "patient", "patient_id")
     if not patient:
         raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
@@ -145,7 +160,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -
         _text(row, "source") or default["source"],
         _text(row, "site") or default["site"],
         patient,
-        partial(_load, path, mask, ""),
+        partial(_load, path, mask, "", values),
         machine=_text(row, "machine"),
         pixel_size_mm=_measure(path, row, "pixel_size_mm"),
         hc_mm=_measure(path, row, "hc_mm"),
@@ -157,7 +172,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str]) -
     )
 
 
-def _own(path: Path, mask: Path | None, row: Row, published: Split | None) -> RawImage:
+def _own(path: Path, mask: Path | None, row: Row, published: Split | None, values: MaskValues) -> RawImage:
     try:
         image = Image.from_json(dict(row))
     except ValidationError as error:
@@ -171,7 +186,7 @@ def _own(path: Path, mask: Path | None, row: Row, published: Split | None) -> Ra
         image.source,
         image.site,
         image.patient,
-        partial(_load, path, mask, image.sha256),
+        partial(_load, path, mask, image.sha256, values),
         machine=image.machine,
         pixel_size_mm=image.pixel_size_mm,
         hc_mm=image.hc_mm,
@@ -216,9 +231,9 @@ def _measure(path: Path, row: Row, column: str) -> float | None:
 
 
 def _load(
-    path: Path, mask: Path | None, sha256: str
+    path: Path, mask: Path | None, sha256: str, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     pixels = read_real(path)
     if sha256 and pixel_digest(pixels) != sha256:
         raise SourceError(f"{path}: its pixels are no longer those that its row was written for (sha256)")
-    return pixels, None if mask is None else checked_mask(pixels, read_classes(mask), mask)
+    return pixels, None if mask is None else checked_mask(pixels, values.read(mask), mask)

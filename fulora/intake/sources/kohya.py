@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.labels import Plane
-from fulora.intake.folders import patient_finder, pictures_in, read_real
+from fulora.intake.folders import files_below, patient_finder, pictures_in, read_real
+from fulora.intake.mask_names import apart
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.tables import read_text
 
@@ -54,7 +55,10 @@ def read_kohya(
     files = pictures_in(folder, complain)
     if not files:
         raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
-    for path in _alone(folder, files):
+    files, masks = apart(folder, files)
+    for path in masks:
+        complain(f"{path}: named as a mask, and kohya's folders hold images only; take it out")
+    for path in _alone(folder, [*files, *masks]):
         complain(f"{path}: a caption without a picture beside it")
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -70,7 +74,7 @@ def read_kohya(
 
 def _alone(folder: Path, files: list[Path]) -> list[Path]:
     stems = {path.with_suffix("") for path in files}
-    texts = [path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith(".")]
+    texts = [path for path in files_below(folder) if path.suffix.lower() in ENDINGS]
     return sorted(path for path in texts if path.name != CAPTION_FOR_ALL and path.with_suffix("") not in stems)
 
 

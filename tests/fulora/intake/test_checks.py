@@ -129,7 +129,7 @@ def test_a_wrong_pixel_size_shows_in_the_circumference(tmp_path: Path) -> None:
     found = kinds(inspect(heads(tmp_path, sizes=(0.5, 0.5, 0.7))))
     assert found == {"circumferences that do not fit": 1}
     far = kinds(inspect(heads(tmp_path / "far", sizes=(0.5, 0.5, 0.04))))
-    assert far == {"circumferences that do not fit": 1, "odd pixel sizes": 1}
+    assert far == {"circumferences that do not fit": 1, "odd pixel sizes": 1, "odd fields of view": 1}
 
 
 def test_masks_with_specks_other_classes_or_nothing(planes: Path) -> None:

@@ -14,7 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from fulora.data.labels import PLANES, Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.folders import check_name, patient_finder, pictures_in, plane_named
-from fulora.intake.masks import checked_mask, read_classes, read_head
+from fulora.intake.mask_values import find_values
+from fulora.intake.masks import checked_mask, head_in
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.sources.class_folders import read_class_folders
 from fulora.intake.sources.imagefolder import read_imagefolder
@@ -144,24 +145,23 @@ def test_names_that_cannot_be_used(name: str, message: str) -> None:
 # --- masks
 
 
+def read(path: Path) -> np.ndarray:
+    return find_values({"masks": [path]}).read(path)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
 def test_masks_are_class_numbers(tmp_path: Path, mode: str) -> None:
     image = Pil.fromarray(BLOB * 255).convert("1") if mode == "1" else Pil.fromarray(BLOB, mode)
     if mode == "P":
         image.putpalette([9, 9, 9, 250, 0, 0])
     image.save(tmp_path / "m.png")
-    np.testing.assert_array_equal(read_classes(tmp_path / "m.png"), BLOB)
+    np.testing.assert_array_equal(read(tmp_path / "m.png"), BLOB)
 
 
-def test_a_black_and_white_mask_is_0_and_1_and_classes_are_never_scaled(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(read_classes(save(tmp_path / "m.png", BLOB * 255)), BLOB)
-    np.testing.assert_array_equal(read_classes(save(tmp_path / "m.png", BLOB * 2)), BLOB * 2)
-    np.testing.assert_array_equal(read_classes(save(tmp_path / "m.png", BLOB * 254)), BLOB * 254)
-
-
-def test_a_mask_of_colours(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"m\.png: pixel mode RGB; a mask is gray or palette"):
-        read_classes(save(tmp_path / "m.png", np.dstack([BLOB] * 3)))
+def test_black_and_one_shade_is_0_and_1_and_class_numbers_stand_for_themselves(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 255)), BLOB)
+    np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 2)), BLOB * 2)
+    np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 254)), BLOB)
 
 
 def test_a_mask_that_fits_is_left_alone() -> None:
@@ -186,19 +186,20 @@ def test_masks_that_do_not_fit(mask: np.ndarray, message: str) -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (NOISE, r"it must be black and one other"),
-        (BLOB * 0 + 255, r"holds the values 255; it must be black"),
-        (np.eye(12, 16, dtype=np.uint8) * 255 * (np.arange(16) > 4), "the outline is open and encloses nothing"),
+        (NOISE % 3, r"it must be black and one other"),
+        (BLOB * 0 + 1, r"holds the classes 1; it must be black"),
+        (1 - BLOB, r"marks all four corners of its picture; black is the background: invert the mask"),
+        (np.eye(12, 16, dtype=np.uint8) * (np.arange(16) > 4), "the outline is open and encloses nothing"),
         (
             BLOB * (np.arange(16) // 3 != 2),
             "2 separate regions; a head is one",
         ),
     ],
-    ids=["gray", "white", "open", "two"],
+    ids=["three", "all", "inverted", "open", "two"],
 )
-def test_heads_that_are_none(tmp_path: Path, mask: np.ndarray, message: str) -> None:
+def test_heads_that_are_none(mask: np.ndarray, message: str) -> None:
     with pytest.raises(SourceError, match=rf"m\.png: .*{message}"):
-        read_head(save(tmp_path / "m.png", mask.astype(np.uint8)))
+        head_in(mask.astype(np.uint8), Path("m.png"))
 
 
 # --- class folders

@@ -11,6 +11,9 @@ import SimpleITK
 from PIL import Image as Pil
 
 from fulora.intake import mask_files as m
+from fulora.intake import pixel_sizes
+from fulora.intake.mask_names import case_of
+from fulora.intake.mask_values import find_values
 from fulora.intake.nifti import read_nifti
 from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
@@ -28,14 +31,23 @@ def _save(path: Path, labels: np.ndarray = LABELS, pixel: type = np.uint8) -> Pa
     return path
 
 
+def read(path: Path) -> np.ndarray:
+    return find_values({"masks": [path]}).read(path)
+
+
+def region(path: Path, label: int | None = None) -> np.ndarray:
+    values = find_values({"masks": [path]})
+    return m.read_region(path, values, m.checked_label(values, label))
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.mha", "a.nii", "a.nii.gz"])
 def test_every_format_gives_the_labels_as_they_were_written(tmp_path: Path, name: str) -> None:
     path = _save(tmp_path / name)
-    assert (m.read_labels(path) == LABELS).all()
-    assert (m.read_region(path, 2) == (LABELS == 2)).all()
+    assert (read(path) == LABELS).all()
+    assert (region(path, 2) == (LABELS == 2)).all()
     white = _save(tmp_path / "white" / name, 255 * (LABELS == 2).astype(np.uint8))
-    assert (m.read_labels(white) == (LABELS == 2)).all()
-    assert m.case_of(path) == "a"
+    assert (read(white) == (LABELS == 2)).all()
+    assert case_of(path) == "a"
 
 
 @pytest.mark.parametrize("pixel", [np.int16, np.int32, np.float32, np.float64, np.uint16, np.int8, np.uint32])
@@ -105,7 +117,7 @@ def test_masks_beside_their_images_are_found_by_their_names(tmp_path: Path) -> N
     [("a.b_Mask.png", "a.b"), ("a.b.nii.gz", "a.b"), ("A.NII.GZ", "A"), ("a_pred.mha", "a"), ("a_HC.png", "a_HC")],
 )
 def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
-    assert m.case_of(Path("folder", name)) == case
+    assert case_of(Path("folder", name)) == case
 
 
 def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
@@ -118,15 +130,15 @@ def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
 def test_colours_are_refused_and_gray_rgb_and_palettes_are_read(tmp_path: Path) -> None:
     gray = Pil.fromarray(LABELS).convert("RGB")
     gray.save(tmp_path / "gray.png")
-    assert (m.read_labels(tmp_path / "gray.png") == LABELS).all()
+    assert (read(tmp_path / "gray.png") == LABELS).all()
     palette = Pil.fromarray(LABELS, "L").convert("P")
     palette.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0] + [0] * 759)
     palette.putdata(LABELS.ravel().tolist())
     palette.save(tmp_path / "palette.png")
-    assert (m.read_labels(tmp_path / "palette.png") == LABELS).all()
+    assert (read(tmp_path / "palette.png") == LABELS).all()
     palette.convert("RGB").save(tmp_path / "colour.png")
     with pytest.raises(SourceError, match="holds colours; the values of a mask are class numbers"):
-        m.read_labels(tmp_path / "colour.png")
+        read(tmp_path / "colour.png")
 
 
 def _png(tmp_path: Path, mode: str = "RGB", **options: object) -> Path:
@@ -171,12 +183,12 @@ def test_what_is_no_plain_png_is_left_to_pillow(tmp_path: Path) -> None:
         + whole[-12:]
     )
     with pytest.raises(SourceError, match="cannot be read as an image"):
-        m.read_labels(path)
+        read(path)
 
 
 def test_several_classes_need_a_label(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds the classes 1, 2; say which one is meant, such as --label 2"):
-        m.read_region(_save(tmp_path / "a.png"))
+    with pytest.raises(SourceError, match="the masks hold the classes 1, 2; say which one is meant, such as --label 2"):
+        region(_save(tmp_path / "a.png"))
 
 
 def test_a_ring_is_filled(tmp_path: Path) -> None:
@@ -184,17 +196,20 @@ def test_a_ring_is_filled(tmp_path: Path) -> None:
     filled[10:30, 10:40] = 255
     ring = filled.copy()
     ring[11:29, 11:39] = 0
-    assert (m.read_region(_save(tmp_path / "1_HC_Annotation.png", ring)) == (filled > 0)).all()
-    assert not m.read_region(_save(tmp_path / "2_HC_Annotation.png", 0 * ring)).any()
+    assert (region(_save(tmp_path / "1_HC_Annotation.png", ring)) == (filled > 0)).all()
+    assert not region(_save(tmp_path / "2_HC_Annotation.png", 0 * ring)).any()
 
 
 def test_a_list_of_pixel_sizes(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("filename,pixel size(mm),head circumference (mm)\n010_HC.png,0.1,44.3\n011_HC.png,0.2,\n")
-    assert m.read_pixel_sizes(path) == {"010_HC": m.PixelSize(0.1), "011_HC": m.PixelSize(0.2)}
-    assert m.references_in(path, "head circumference (mm)") == {"010_HC": 44.3}
+    assert pixel_sizes.read_pixel_sizes(path) == {
+        "010_HC": pixel_sizes.PixelSize(0.1),
+        "011_HC": pixel_sizes.PixelSize(0.2),
+    }
+    assert pixel_sizes.references_in(path, "head circumference (mm)") == {"010_HC": 44.3}
     path.write_text("file_name,pixel_size_mm,width,height\na.png,0.1,800,540\nb.png,0.1,,\n")
-    sizes = m.read_pixel_sizes(path)
+    sizes = pixel_sizes.read_pixel_sizes(path)
     assert sizes["a"].scale_xy((270, 200)) == (4, 2)
     assert sizes["b"].scale_xy((270, 200)) == (1, 1)
 
@@ -213,7 +228,7 @@ def test_a_bad_list_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "list.csv"
     path.write_text(text)
     with pytest.raises(SourceError, match=said):
-        m.read_pixel_sizes(path)
+        pixel_sizes.read_pixel_sizes(path)
 
 
 def test_each_keeps_the_order_and_passes_an_error_on(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from scipy import ndimage
 
 from fulora.data.labels import PLANES
 from fulora.intake.masks import enclosed
+from fulora.intake.metaimage import read_mha
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.sources.african_planes import read_african_planes
 from fulora.intake.sources.fetal_planes import read_fetal_planes
 from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, read_list, read_lists
 from fulora.intake.sources.hc18 import LIST, read_hc18
 from fulora.intake.sources.lora_planes import check_lora_list, read_lora_planes
-from fulora.intake.sources.psfhs import read_mha, read_psfhs
+from fulora.intake.sources.psfhs import read_psfhs
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 

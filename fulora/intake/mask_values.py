@@ -1,0 +1,259 @@
+"""Which class each value of a set of masks stands for: one mapping for all files, never one a file.
+
+Class numbers stand for themselves. Shades are classes in their order: 255 alone is class 1, of 127 and 255 the darker
+is 1 and the lighter 2, also in files where one of them is absent. What could mean either is refused.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from fulora.engine import threaded
+from fulora.intake.mask_noise import APART, ValuesError, clean, distinct, some_of
+from fulora.intake.mask_pixels import MAX_CLASS, Stored, read_stored
+from fulora.intake.raw import SourceError
+from fulora.progress import note, track
+
+UNKNOWN = 255
+ADVICE = (
+    "save the masks as class numbers 0, 1, 2, ..., or tell commands for masks which value is which class, such as "
+    "--values 127=1,255=2"
+)
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """The mapping of values to classes of one or several folders of masks.
+
+    Attributes:
+        classes: the class of each value, 0 background.
+        origin: how it was found, in words.
+        files: how many masks it was found in.
+        by_index: whether palettes with colours are read by their indexes, or by the gray that they show.
+        thresholded: how many of the files are black and white but for noise.
+        held: the classes that the masks of each folder hold, by its name.
+    """
+
+    classes: Mapping[int, int]
+    origin: str
+    files: int = 0
+    by_index: bool = False
+    thresholded: int = 0
+    held: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
+        """A mask as (height, width) class numbers.
+
+        Raises:
+            SourceError: as `read_stored`, noise that is not near black and white, or a value without a class.
+        """
+        values, _ = clean(path, _values(read_stored(path), self.by_index), self.classes)
+        table = np.full(256, UNKNOWN, np.uint8)
+        table[list(self.classes)] = list(self.classes.values())
+        labels = np.asarray(cv2.LUT(values, table))
+        if labels.max(initial=0) == UNKNOWN:
+            found = sorted(distinct(values) - self.classes.keys())
+            raise ValuesError(
+                f"{path}: holds the values {some_of(found)}, of which nobody said what they are; {ADVICE}"
+            )
+        return labels
+
+    @property
+    def numbers(self) -> list[int]:
+        """The classes, without the background."""
+        return sorted(set(self.classes.values()) - {0})
+
+    def text(self) -> str:
+        """The mapping as a line to print."""
+        pairs = ", ".join(f"{value} = class {number}" for value, number in sorted(self.classes.items()) if number)
+        noise = (
+            f"; {self.thresholded} of them hold shades near black and white (JPEG noise): from 128 on they are white"
+            if self.thresholded
+            else ""
+        )
+        return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({self.origin}){noise}"
+
+    def to_json(self) -> dict[str, object]:
+        """The mapping as it is recorded in results."""
+        classes = {str(value): number for value, number in sorted(self.classes.items())}
+        return {"classes": classes, "origin": self.origin, "files": self.files, "thresholded": self.thresholded}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What one file holds: its values, of a palette with colours the indexes and grays, and how it looks."""
+
+    path: Path
+    values: frozenset[int]
+    grays: Mapping[int, int | None] | None = None
+    noisy: bool = False
+    inverted: bool = False
+
+    def shown(self, by_index: bool) -> frozenset[int]:
+        """The values, of a palette with colours as they are read."""
+        return self.values if self.grays is None or by_index else frozenset(gray or 0 for gray in self.grays.values())
+
+
+def find_values(
+    folders: Mapping[str, Iterable[Path]], given: Mapping[int, int] | None = None, workers: int | None = None
+) -> MaskValues:
+    """The mapping of all masks of some folders, read once for it.
+
+    Files that cannot be read do not count: reading them tells why.
+
+    Args:
+        folders: the files of each, by a name for messages.
+        given: the class of each value, said by the user.
+
+    Raises:
+        ValuesError: values that could stand for several classes, no background, or most masks of a folder marking all
+            four corners of their picture, as inverted ones do.
+    """
+    held: dict[str, list[_Held]] = {}
+    for name, files in folders.items():
+        looked = threaded(lambda path: _held(path, given or {}), track([*files], "masks looked at"), workers=workers)
+        held[name] = [one for one in looked if one is not None]
+        if given is None:
+            _check_background(name, held[name])
+    everything = [one for found in held.values() for one in found]
+    by_index = _by_index(everything)
+    indexed = by_index and any(one.grays is not None for one in everything)
+    values = {one.path: one.shown(by_index) for one in everything}
+    classes, origin = _mapped(values, indexed) if given is None else (_said(values.values(), given), "as said")
+    in_folders = {
+        name: frozenset(classes[value] for one in found for value in one.shown(by_index))
+        for name, found in held.items()
+    }
+    return MaskValues(classes, origin, len(everything), by_index, sum(one.noisy for one in everything), in_folders)
+
+
+def _check_background(name: str, held: Sequence[_Held]) -> None:
+    marked = [one for one in held if one.values != {0}]
+    swapped = sum(one.inverted for one in marked)
+    if 2 * swapped > len(marked):
+        raise ValuesError(
+            f"{name}: {swapped} of {len(marked)} masks mark all four corners, so black and white seem to be swapped; "
+            "black is the background: invert the masks, or say what is meant, such as --values 255=1"
+        )
+
+
+def source_values(folder: Path, files: Iterable[Path]) -> MaskValues:
+    """The mapping of the masks of a source's folder, printed once on standard error.
+
+    Raises:
+        ValuesError: as `find_values`.
+    """
+    values = find_values({str(folder): files})
+    if values.files:
+        _tell_once(f"{folder}: {values.text()}")
+    return values
+
+
+@cache
+def _tell_once(text: str) -> None:
+    note(text)
+
+
+def parse_values(text: str) -> dict[int, int] | None:
+    """The mapping that `127=1,255=2` says; None of nothing. 0 is the background unless it is said otherwise.
+
+    Raises:
+        ValueError: other text, a value that stands twice, or numbers out of range.
+    """
+    if not text.strip():
+        return None
+    found: dict[int, int] = {}
+    for pair in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*=\s*(\d{1,3})\s*", pair)
+        if not match or int(match[1]) > 255 or int(match[2]) >= UNKNOWN or int(match[1]) in found:
+            raise ValueError(f"--values {text}: give each value, 0 to 255, once with its class, such as 127=1,255=2")
+        found[int(match[1])] = int(match[2])
+    return {0: 0} | found
+
+
+def _held(path: Path, known: Iterable[int]) -> _Held | None:
+    try:
+        stored = read_stored(path)
+        values, noisy = clean(path, stored, known)
+    except SourceError:
+        return None
+    found = frozenset(distinct(values))
+    grays = None if stored.palette is None else {value: stored.palette[value] for value in found}
+    return _Held(path, found, grays, noisy, inverted(values))
+
+
+def inverted(labels: Shaped[np.ndarray, "h w"]) -> bool:
+    """Whether a mask marks all four corners of its picture, but not all of it."""
+    return bool(labels[[0, 0, -1, -1], [0, -1, 0, -1]].all() and not labels.all())
+
+
+def _values(stored: Stored, by_index: bool) -> Stored:
+    """Of a palette with colours the grays that it shows, unless indexes count."""
+    if stored.palette is None or by_index:
+        return stored
+    table = np.array([gray or 0 for gray in stored.palette], np.uint8)
+    return Stored(np.asarray(table[stored.values]))
+
+
+def _by_index(held: Sequence[_Held]) -> bool:
+    """Whether palettes with colours are read by index: where a colour is used, or grays that may be classes."""
+    pairs = {pair for one in held if one.grays is not None for pair in one.grays.items()}
+    grays = {gray for _, gray in pairs}
+    return None in grays or (not grays <= {0, 255} and max(index for index, _ in pairs) <= MAX_CLASS)
+
+
+def _said(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
+    there = set[int]().union(*values)
+    if missing := sorted(there - given.keys()):
+        raise ValuesError(f"--values: the masks hold {some_of(missing)} too; say which class each value is, 0 for none")
+    return dict(given)
+
+
+def _mapped(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
+    """The class of each value, and how it is known."""
+    numbers = set[int]().union(*[found for found in values.values() if max(found) <= MAX_CLASS])
+    shades = set[int]().union(*[found for found in values.values() if max(found) > MAX_CLASS])
+    there = sorted(numbers | shades)
+    if there and there[0] != 0:
+        raise ValuesError(f"the masks hold the values {some_of(there)} and no 0, the background; {ADVICE}")
+    if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
+        some = _mixed(values)
+        raise ValuesError(f"{some}: class numbers and shades in one, {some_of(sorted(values[some]))}; {ADVICE}")
+    groups = _levels(sorted(shades - {0}))
+    if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
+        raise ValuesError(
+            f"some masks hold the class numbers {some_of(sorted(numbers))}, some the shades {some_of(sorted(shades))}; "
+            f"which is which cannot be known: {ADVICE}"
+        )
+    classes = {0: 0} | {value: value for value in numbers}
+    classes |= {value: number for number, group in enumerate(groups, 1) for value in group}
+    if not shades:
+        return classes, "palette entries" if indexed else "class numbers as they stand"
+    return classes, "shades in their order, darkest first" if len(groups) > 1 else "black and one other"
+
+
+def _mixed(values: Mapping[Path, frozenset[int]]) -> Path:
+    """A file with shades, if there is one beside class numbers."""
+    shaded = [path for path, found in values.items() if max(found) > MAX_CLASS]
+    return next((path for path in shaded if any(0 < value <= MAX_CLASS for value in values[path])), shaded[0])
+
+
+def _levels(shades: Sequence[int]) -> list[list[int]]:
+    """Shades as classes: those that differ by 1 are one."""
+    groups: list[list[int]] = []
+    for value in shades:
+        if groups and value - groups[-1][-1] <= 1:
+            groups[-1].append(value)
+        elif groups and value - groups[-1][-1] < APART:
+            raise ValuesError(f"the masks hold the shades {groups[-1][-1]} and {value}, too close to be told; {ADVICE}")
+        else:
+            groups.append([value])
+    if len(groups) > MAX_CLASS:
+        raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}: {ADVICE}")
+    return groups
