@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.cells import is_missing
 from fulora.data.labels import Plane
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
@@ -159,8 +160,9 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
 
 def _group(pattern: re.Pattern[str], name: str) -> str:
     match = pattern.search(name)
-    if not match or not match[1]:
-        raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds no patient in the name")
+    if not match or is_missing(match[1]):
+        said = f"'{match[1]}', which names nobody" if match and match[1] else "no patient"
+        raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {said} in the name")
     return str(match[1])
 
 

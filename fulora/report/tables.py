@@ -1,13 +1,12 @@
 """Tables of a report: scores with their intervals and what they were computed from, as text, CSV and Markdown."""
 
-import csv
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fulora.data.delimited import csv_text
 from fulora.data.results import Protocol, Score
 
 MAX_SCORE_COLUMNS = 5
@@ -185,9 +184,7 @@ def _text(number: float, decimals: int) -> str:
 
 def to_csv(table: Table) -> str:
     """The table as CSV: unrounded where the table has raw lines."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table.raw or (table.header, *table.rows))
-    return text.getvalue()
+    return csv_text(table.raw or (table.header, *table.rows))
 
 
 def to_markdown(table: Table) -> str:

@@ -19,6 +19,7 @@ from pydicom import Dataset
 from pydicom.filereader import read_partial
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
+from fulora.data.cells import is_missing
 from fulora.data.labels import Plane
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse, within
 from fulora.intake.sources.dicom_pixels import BROKEN, decode, gray
@@ -148,7 +149,7 @@ def _images(path: Path, header: Dataset, plane: Plane, key: str, complain: Compl
         raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
     if modality not in ULTRASOUND:
         raise SourceError(f"{path}: modality '{modality}'; expected ultrasound ({' or '.join(ULTRASOUND)})")
-    if not patient:
+    if is_missing(patient):
         raise SourceError(f"{path}: no PatientID; patients cannot be told apart, so splits would leak")
     if not instance:
         raise SourceError(f"{path}: no SOPInstanceUID; it names the picture")
