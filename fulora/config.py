@@ -126,13 +126,15 @@ def _text(path: Path) -> str:
     if not path.is_file() and path.exists():
         raise ConfigError(f"{path}: cannot be read (not a file)")
     if path.stat().st_size > 4 * MAX_CHARACTERS:
-        raise ConfigError(f"{path}: {path.stat().st_size:,} bytes; no config has more than {MAX_CHARACTERS:,} characters")
+        raise ConfigError(
+            f"{path}: {path.stat().st_size:,} bytes; no config has more than {MAX_CHARACTERS:,} characters"
+        )
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        line, wrong = error.object.count(b"\n", 0, error.start) + 1, f"0x{error.object[error.start]:02x}"
         raise ConfigError(
-            f"{path}: not valid YAML: line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save it as UTF-8"
+            f"{path}: not valid YAML: line {line}: byte {wrong} is not UTF-8; save it as UTF-8"
         ) from error
 
 

@@ -70,7 +70,9 @@ class _Loader(yaml.SafeLoader):
     def _count(self, node: yaml.Node, depth: int) -> None:
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
-            _refuse(f"more than {MAX_VALUES:,} values, or nested deeper than {MAX_DEPTH}: do without &, *", node.start_mark)
+            _refuse(
+                f"more than {MAX_VALUES:,} values, or nested deeper than {MAX_DEPTH}: do without &, *", node.start_mark
+            )
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 self._count(key, depth + 1)

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from fulora.stage import PreemptedError
+from fulora.terminal import printable
 from pipelines.commands import (
     artifacts,
     assess,
@@ -61,10 +62,10 @@ def main() -> None:
     try:
         app()
     except PreemptedError as error:
-        print(f"fulora: {error}", file=sys.stderr)
+        print(printable(f"fulora: {error}"), file=sys.stderr)
         sys.exit(PREEMPTED)
     except (ValueError, OSError) as error:
-        print(f"fulora: {error}", file=sys.stderr)
+        print(printable(f"fulora: {error}"), file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in (INTERRUPTED, PREEMPTED):

@@ -228,9 +228,9 @@ def _probabilities(
     if wrong.any():
         number = int(np.argmax(wrong))
         raise PredictionFileError(
-            f"{path}, {_place(found, number)}: the probabilities {values[number].tolist()} of {', '.join(names)} add up "
-            f"to {values[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more and add up to 1: "
-            f"write soft-max outputs, no logits and no percent, of every class ({PREFIX}NAME for one of your own), "
+            f"{path}, {_place(found, number)}: the probabilities {values[number].tolist()} of {', '.join(names)} "
+            f"add up to {values[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more "
+            f"and add up to 1: write soft-max outputs, no logits and no percent, of every class ({PREFIX}NAME for one of your own), "
             "with three decimals or more"
         )
     return values

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fulora.data.delimited import csv_text
+from fulora.data.markdown import escaped_markdown
 from fulora.data.results import Protocol, Score
 
 MAX_SCORE_COLUMNS = 5
@@ -193,10 +194,3 @@ def to_markdown(table: Table) -> str:
     head, *body = ([escaped_markdown(cell) for cell in cells] for cells in (table.header, *table.rows))
     lines = [head, rule, *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def escaped_markdown(text: str) -> str:
-    """Plain text that Markdown shows as it is, on one line."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_|~])", r"\\\1", text).replace("](", "]\\(")
-    return re.sub(r"^(\d+)([.)] )", r"\1\\\2", re.sub(r"^([#+-])", r"\\\1", text))
