@@ -57,7 +57,7 @@ class _Loader(yaml.SafeLoader):
         """The next node, if it is not nested too deep."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            _refuse(f"nested deeper than {MAX_DEPTH}", self.peek_event().start_mark)
+            _refuse(f"nested deeper than {MAX_DEPTH}", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -230,8 +230,8 @@ def _probabilities(
         raise PredictionFileError(
             f"{path}, {_place(found, number)}: the probabilities {values[number].tolist()} of {', '.join(names)} "
             f"add up to {values[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more "
-            f"and add up to 1: write soft-max outputs, no logits and no percent, of every class ({PREFIX}NAME for one of your own), "
-            "with three decimals or more"
+            "and add up to 1: write soft-max outputs, no logits and no percent, of every class "
+            f"({PREFIX}NAME for one of your own), with three decimals or more"
         )
     return values
 

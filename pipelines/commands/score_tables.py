@@ -72,7 +72,7 @@ def _heading(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{shared} images show a picture that also stands under another patient: {joined} clusters fewer")
     if unread:
         lines.append(f"columns not read: {', '.join(unread)}")
-    return lines + facts["notes"]
+    return [*lines, *facts["notes"]]
 
 
 def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":

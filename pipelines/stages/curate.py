@@ -39,7 +39,7 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
                 pass
 
 
-@stage(version=2, check=readable)
+@stage(version=3, check=readable)
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 

@@ -20,7 +20,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=5)
+@stage(version=6)
 def report(
     out: Path,
     config: ReportConfig,

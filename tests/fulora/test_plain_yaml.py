@@ -27,7 +27,7 @@ def chain(levels: int) -> str:
 HOSTILE = [
     ("bomb", bomb(9), rf"line \d+, column \d+: more than {MAX_VALUES:,} values, or nested deeper than {MAX_DEPTH}"),
     ("bomb of mappings", bomb(9).replace("[x,", "[{a: b},"), "values, or nested deeper"),
-    ("bomb in merge keys", "a: &a {x: 1}\nb: {<<: " + str(["*a"] * 60_000).replace("'", "") + "}\n", "values|characters"),
+    ("bomb in merge keys", "a: &a {x: 1}\nb: {<<: [" + "*a," * 60_000 + "]}\n", "more than 50,000 values"),
     ("alias of itself", "a: &a [*a]\n", r"line 1, column 4: more than .* values, or nested deeper than"),
     ("chain of aliases", chain(60), "nested deeper than 40"),
     ("brackets", "a: " + "[" * 100_000, r"line 1, column 43: nested deeper than 40"),
@@ -41,7 +41,7 @@ HOSTILE = [
     ("huge whole number", f"a: {MAX_WHOLE}\n", "18446744073709551616 is too large; whole numbers have at most 64 bits"),
     ("9,999 digits", "a: " + "9" * 9_999, r"line 1, column 4: '9{40}' cannot be read \(Exceeds the limit"),
     ("duplicate key", "a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key 'c' is given more than once"),
-    ("many keys", "".join(f"k{n}: 0\n" for n in range(15_000)) + "k0: 1\n", "line 15001, column 1: the key 'k0' is given"),
+    ("many keys", "".join(f"k{n}: 0\n" for n in range(9_999)) + "k0: 1\n", "line 10000, column 1: the key 'k0' is"),
     ("number as key", "a: {1: x}\n", "line 1, column 5: the key '1' is no text; keys are texts, so quote it"),
     ("word as key", "on: x\n", "the key 'on' is no text"),
     ("null as key", "~: x\n", "the key '~' is no text"),

@@ -232,7 +232,7 @@ def test_a_missing_label_is_no_class(tmp_path: Path, spelling: str) -> None:
     ):
         read_predictions(written(tmp_path, HARD.replace("brain,femur", f"{spelling},femur")))
     rows = [{"image_id": "a", "patient": 1, "site": "GHA", "true": float("nan"), "predicted": "brain"}]
-    with pytest.raises(PredictionFileError, match="true is 'nan' .*a missing label cannot be scored"):
+    with pytest.raises(PredictionFileError, match=r"true is 'nan' .*a missing label cannot be scored"):
         read_predictions(lines(tmp_path, rows))
 
 
@@ -282,7 +282,8 @@ def test_json_that_is_no_text(tmp_path: Path, changes: Mapping[str, Any], said: 
 
 
 def test_quoted_newlines_and_row_names_of_r(tmp_path: Path) -> None:
-    text = '"","image_id","patient","site","true","predicted"\n"1","a\nb",1,"GHA","brain","femur"\n"2","c",2,"GHA","brain","brain"\n'
+    text = '"","image_id","patient","site","true","predicted"\n"1","a\nb",1,"GHA","brain","femur"\n'
+    text += '"2","c",2,"GHA","brain","brain"\n'
     found = read_predictions(written(tmp_path, text))
     assert found.image_ids == ("a\nb", "c")
     assert found.unread == ()

@@ -275,7 +275,7 @@ def test_a_split_names_every_patient(tmp_path: Path, patient: object) -> None:
     for place in (content["patients"]["train"], content["left_out"]):
         place.append(patient)
         (tmp_path / "split.json").write_text(json.dumps(content))
-        with pytest.raises(SplitError, match="not a split file .* names no patient; a patient is written as a text"):
+        with pytest.raises(SplitError, match=r"not a split file .* names no patient; a patient is written as a text"):
             SplitFile.load(tmp_path / "split.json")
         place.pop()
 

@@ -105,9 +105,8 @@ def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path)
         (b'name,plane\na,"b"c\n', "line 2: cannot be read as a list"),
         (b"name,plane\na," + b"x" * (MAX_CELL + 1), "line 2: cannot be read as a list .*field larger than"),
     ],
-    ids=["empty", "blank", "header only", "column", "twice", "latin-1", "utf-16 cut off", "utf-16 unmarked", "utf-32", "utf-32 marked",
-         "utf-16 with NUL", "nul",
-         "open quote", "quote inside", "huge cell"],
+    ids=["empty", "blank", "header only", "column", "twice", "latin-1", "utf-16 cut off", "utf-16 unmarked", "utf-32",
+         "utf-32 marked", "utf-16 with NUL", "nul", "open quote", "quote inside", "huge cell"],
 )  # fmt: skip
 def test_lists_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
     path = saved(tmp_path, content)
