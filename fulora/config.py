@@ -10,12 +10,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fulora.plain_yaml import MAX_CHARACTERS, MAX_DEPTH, PlainYamlError, load_yaml
 
 C = TypeVar("C", bound=BaseModel)
+
+LONGEST = 200
+"""Characters of a value in a message."""
+
+MOST = 50
+"""Errors that a message lists."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -24,10 +31,23 @@ class ConfigError(ValueError):
     """A config that cannot run. The message lists every error found, one a line."""
 
 
+LARGEST = {"_px": 16_384, "rank": 4_096, "batch_size": 65_536, "seed": 2**64 - 1, "": 10**9}
+"""The largest whole number of a field, by how its name ends: beyond it, memory or life ends before the run does."""
+
+
 class Config(BaseModel):
-    """Base of every config: immutable, no unknown keys, no NaN or infinity."""
+    """Base of every config: immutable, no unknown keys, no NaN or infinity, no number beyond `LARGEST`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for name, value in self.__dict__.items():
+            if type(value) is int and value > LARGEST["rank"]:  # the least of them, as rows of sets are checked too
+                largest = next(number for end, number in LARGEST.items() if name.endswith(end))
+                if value > largest:
+                    raise ValueError(f"{name} is {value}; the largest possible is {largest:,}")
+        return self
 
 
 Runtime = Field(json_schema_extra={"runtime": True})
@@ -67,23 +87,6 @@ def digest(value: Json) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _OnceEach(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, not the last one's victory."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node.
-
-        Raises:
-            yaml.YAMLError: a key stands twice.
-        """
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' stands twice", node.start_mark)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
-
-
 def read_yaml(path: Path, shipped: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """The mapping in a YAML file, merged over the file its `base:` names (one `base:` a file).
 
@@ -91,8 +94,8 @@ def read_yaml(path: Path, shipped: Mapping[str, Path] | None = None) -> dict[str
         shipped: files by name, that a `base:` may name as well as a file beside its own.
 
     Raises:
-        ConfigError: missing file, invalid YAML, a key that stands twice, something other than a mapping, or a circle of
-            bases.
+        ConfigError: missing file, YAML that is invalid, too large or not finite (`fulora.plain_yaml`), a duplicate
+            key, something other than a mapping, or a circle of bases.
     """
     return _read_yaml(path, shipped or {}, ())
 
@@ -101,19 +104,38 @@ def _read_yaml(path: Path, shipped: Mapping[str, Path], seen: tuple[Path, ...]) 
     if path in seen:
         raise ConfigError(f"configs build on each other in a circle: {' -> '.join(p.name for p in (*seen, path))}")
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEach)
+        loaded = load_yaml(_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except PlainYamlError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: a config is a mapping of keys to values, this file holds a {type(loaded).__name__}")
     base = loaded.pop("base", None)
     if base is None:
         return loaded
-    beside = (path.parent / str(base)).resolve()
-    found = beside if beside.is_file() else shipped.get(str(base).removesuffix(".yaml"), beside)
+    if not isinstance(base, str) or not base.isprintable():
+        raise ConfigError(f"{path}: base is {_short(base)}; it must be the name of one config or file")
+    beside = (path.parent / base).resolve()
+    found = beside if beside.is_file() else shipped.get(base.removesuffix(".yaml"), beside)
     return merged(_read_yaml(found, shipped, (*seen, path)), loaded)
+
+
+def _text(path: Path) -> str:
+    """A regular file's text, if it is as short as configs are."""
+    if not path.is_file() and path.exists():
+        raise ConfigError(f"{path}: cannot be read (not a file)")
+    if path.stat().st_size > 4 * MAX_CHARACTERS:
+        raise ConfigError(
+            f"{path}: {path.stat().st_size:,} bytes; no config has more than {MAX_CHARACTERS:,} characters"
+        )
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, wrong = error.object.count(b"\n", 0, error.start) + 1, f"0x{error.object[error.start]:02x}"
+        raise ConfigError(
+            f"{path}: not valid YAML: line {line}: byte {wrong} is not UTF-8; save it as UTF-8"
+        ) from error
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,20 +164,34 @@ def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
     errors = []
     for override in overrides:
         path, equals, text = override.partition("=")
-        if not equals or not path.strip():
-            errors.append(f"{override}: an override has the form key.sub=value, for example lora.rank=8")
+        keys, shown = path.strip().split("."), override if len(override) <= LONGEST else f"{override[:LONGEST]}..."
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+            errors.append(f"{shown}: an override has the form key.sub=value, for example lora.rank=8")
             continue
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            errors.append(f"{override}: the value after '=' is not valid YAML; quote it: {path}=\"'{text}'\"")
+            value = load_yaml(text)
+        except PlainYamlError as error:
+            what = f"quote it: {path}=\"'{text}'\"" if error.quotable and shown == override else str(error)
+            errors.append(f"{shown}: the value after '=' is not valid YAML; {what}")
             continue
-        for key in reversed(path.strip().split(".")):
+        for key in reversed(keys):
             value = {key: value}
         laid = merged(laid, value)
     if errors:
         raise ConfigError("\n".join(errors))
     return merged(values, laid)
+
+
+def part(values: Mapping[str, Any], key: str, *, where: str) -> dict[str, Any]:
+    """The mapping under a key; empty where the key is not there.
+
+    Raises:
+        ConfigError: something else stands there.
+    """
+    found = values.get(key, {})
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where}: {key} is {_short(found)}; it must be a mapping of keys to values")
+    return dict(found)
 
 
 def validated(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
@@ -170,9 +206,11 @@ def validated(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_explained(kind, item) for item in _causes(error)]
-        plural = "errors" if len(lines) > 1 else "error"
-        raise ConfigError(f"{where}: {len(lines)} {plural}\n" + "\n".join(f"  {line}" for line in lines)) from error
+        causes = _causes(error)
+        lines = [_explained(kind, item) for item in causes[:MOST]]
+        lines += [f"... and {len(causes) - MOST} more"] if len(causes) > MOST else []
+        plural = "errors" if len(causes) > 1 else "error"
+        raise ConfigError(f"{where}: {len(causes)} {plural}\n" + "\n".join(f"  {line}" for line in lines)) from error
 
 
 def _causes(error: ValidationError) -> list[Any]:
@@ -196,7 +234,12 @@ def _explained(kind: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"{path}: required, and not given"
     quote = "; quote it, so that it stays a text" if item["type"] == "string_type" else ""
-    return f"{path}: {item['msg']} (given: {item['input']!r}){quote}"
+    return f"{path}: {item['msg']} (given: {_short(item['input'])}){quote}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from fulora.terminal import PlainConsole, printable
 
 T = TypeVar("T")
 
-console = Console(stderr=True)
+console = PlainConsole(stderr=True)
 _shown = True
 
 
@@ -29,7 +30,7 @@ def shown() -> bool:
 def note(text: str) -> None:
     """A line on standard error, where notes are not switched off."""
     if _shown:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        console.print(text, soft_wrap=True)
 
 
 def track(items: Iterable[T], description: str, *, start: int = 0, total: int | None = None) -> Iterator[T]:
@@ -44,9 +45,9 @@ def track(items: Iterable[T], description: str, *, start: int = 0, total: int | 
         return
     if total is None and isinstance(items, Sized):
         total = len(items) + start
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("  {task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(description, total=total, completed=start)
+        task = bar.add_task(printable(description), total=total, completed=start)
         for item in items:
             yield item
             bar.advance(task)
@@ -84,11 +85,16 @@ def meter(description: str, *, unit: str, total: int, start: int = 0) -> Iterato
             told = time.monotonic()
             note(f"  {description}: {done} of {total} {unit}, {pace()}")
 
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}", markup=False),
+    )
     task = None
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not shown()) as bar:
         if shown():
-            task = bar.add_task(description, total=total, completed=start, pace="")
+            task = bar.add_task(printable(description), total=total, completed=start, pace="")
         yield advance
     if done > start:
         note(f"  {description}: {done} of {total} {unit}, {pace()}")

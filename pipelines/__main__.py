@@ -12,6 +12,7 @@ from fulora.disk import DiskFullError, is_full
 from fulora.environment import stop_signals
 from fulora.json_files import explained
 from fulora.stage import PreemptedError
+from fulora.terminal import printable
 from pipelines.commands import (
     artifacts,
     assess,
@@ -102,12 +103,12 @@ def main() -> None:
     try:
         app()
     except PreemptedError as error:
-        print(f"fulora: {error}", file=sys.stderr)
+        print(printable(f"fulora: {error}"), file=sys.stderr)
         sys.exit(PREEMPTED)
     except Exception as error:
         if not (isinstance(error, ValueError | OSError) or is_full(error)):
             raise
-        print(f"fulora: {_said(error)}", file=sys.stderr)
+        print(printable(f"fulora: {_said(error)}"), file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in (INTERRUPTED, PREEMPTED):

@@ -65,7 +65,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> tuple[Study, Config]:
     path = config_path(name)
     values = overridden(read_yaml(path, shipped()), overrides)
     study = values.get("study")
-    if study not in STUDIES:
+    if not isinstance(study, str) or study not in STUDIES:
         raise ConfigError(f"{path.name}: study: must be one of {', '.join(STUDIES)} (given: {study!r})")
     config: Config = validated(STUDIES[study].config, values, where=path.name)
     return STUDIES[study], config

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import field_validator
 
 import fulora
-from fulora.config import Config
+from fulora.config import Config, read_yaml, validated
 from fulora.data.captions import CAPTIONS
 from fulora.data.labels import PLANES, Plane
 
@@ -64,7 +63,7 @@ def prompt_set(name: str) -> PromptSet:
         raise ValueError(
             f"{name}: no set of prompts; shipped: {', '.join(sorted(shipped))}, or the path of a .yaml file"
         )
-    return PromptSet.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return validated(PromptSet, read_yaml(path), where=str(path))
 
 
 _MODALITIES = (

@@ -11,8 +11,10 @@ import yaml
 from pydantic import Field
 
 from fulora.config import Config
+from fulora.data import markdown
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.manifest import Image
+from fulora.data.markdown import escaped_markdown
 
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
 """The formats an image set can be exported to."""
@@ -86,7 +88,7 @@ def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, 
     head = yaml.safe_dump(header(rows, format, config), sort_keys=False, allow_unicode=True, width=1000)
     about = config.description or "Fetal ultrasound planes, in splits by patient."
     parts = [
-        f"---\n{head}---\n\n# {config.title}\n\n{about}",
+        f"---\n{head}---\n\n# {escaped_markdown(config.title)}\n\n{about}",
         f"**{USE[1]}**",
         f"## What is in it\n\n{_counts(rows)}",
         f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, tainted_by)}",
@@ -176,7 +178,7 @@ def _counts(rows: Sequence[Image]) -> str:
     )
     masked = sum(bool(row.mask_file) for row in rows)
     return (
-        f"{_table(('split', 'plane', *ORIGINS), [*lines, total])}\n\n"
+        f"{markdown.table(('split', 'plane', *ORIGINS), [*lines, total])}\n\n"
         f"Patients: {patients}; none is in two splits. Images with a mask: {masked}."
     )
 
@@ -191,17 +193,17 @@ def _sites(rows: Sequence[Image]) -> str:
             patients[place].add(row.patient_key)
     if not images:
         return "There are no real images in it."
-    lines = [(*place, images[place], len(patients[place])) for place in sorted(images)]
-    return _table(("source", "site", "machine", "images", "patients"), lines)
+    lines = [(*map(escaped_markdown, place), images[place], len(patients[place])) for place in sorted(images)]
+    return markdown.table(("source", "site", "machine", "images", "patients"), lines)
 
 
 def _generators(rows: Sequence[Image], tainted_by: Sequence[str]) -> str:
     found = Counter(row.generator for row in made(rows))
     if not found:
         return "There are no synthetic images in it."
-    lines = [(f"`{name}`", count) for name, count in sorted(found.items())]
+    lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
     return (
-        f"{_table(('generator', 'synthetic images'), lines)}\n\n"
+        f"{markdown.table(('generator', 'synthetic images'), lines)}\n\n"
         f"Generators behind them were trained on images of {len(set(tainted_by))} patients, none of whom is in "
         "validation or test of this set. Do not test on those patients what was trained on these images."
     )
@@ -230,8 +232,3 @@ def _licence(config: CardConfig) -> str:
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in rows)

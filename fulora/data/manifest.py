@@ -21,6 +21,7 @@ from PIL import Image as Pil
 from pydantic import ValidationError, field_validator, model_validator
 
 from fulora.config import Config
+from fulora.data.cells import is_missing
 from fulora.data.decoded import decoded
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.leaks import Ledger
@@ -92,8 +93,9 @@ class Image(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.origin == "real" and not self.patient:
-            raise ValueError(f"{self.image_id}: a real image needs a patient")
+        if self.origin == "real" and is_missing(self.patient):
+            written = f"; '{self.patient}' says that it is not known" if self.patient else ""
+            raise ValueError(f"{self.image_id}: a real image needs a patient{written}")
         if self.origin == "synthetic" and not (self.generator and self.seed):
             raise ValueError(f"{self.image_id}: a synthetic image needs its generator's fingerprint and its seed")
         if self.origin == "synthetic" and self.split != "train":
@@ -111,14 +113,16 @@ class Image(Config):
 
     @classmethod
     def from_json(cls, row: object) -> Self:
-        """The row back from `metadata.jsonl`.
+        """The row back from `metadata.jsonl`; a measure that is 0, or missing in any spelling, is None.
 
         Raises:
             ValueError: it is none.
         """
         if not isinstance(row, dict):
             raise ValueError(f"a row is an object of JSON, and this is a {type(row).__name__}")
-        return cls.model_validate({k: (None if k in MEASURES and v == 0.0 else v) for k, v in row.items()})
+        return cls.model_validate(
+            {k: (None if k in MEASURES and (v == 0.0 or is_missing(v)) else v) for k, v in row.items()}
+        )
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from fulora.data.cells import NUMBER, is_missing, spellings
 from fulora.data.labels import PLANES
-from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Row, read_rows
+from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
 from fulora.data.splits import Member, clusters
 from fulora.metrics.answers import Answers
 from fulora.metrics.classification import SUM_TOLERANCE
 
 NEEDED = ("image_id", "patient", "site", "true")
+ADVICE = {
+    "patient": "Images whose patient is not known are no one patient: intervals would be wrong",
+    "site": "A site that is truly called NA needs another name, such as NAM",
+}
+"""What to know of a missing value."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class PredictionFile:
         shared: images whose picture also stands under another patient; None where the file has no `sha256`.
         decided_by: what the decision is: the column `predicted`, or the most probable class.
         unread: columns that were left alone.
+        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas.
     """
 
     path: Path
@@ -49,6 +57,7 @@ class PredictionFile:
     shared: Bool[np.ndarray, " n"] | None
     decided_by: str
     unread: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
@@ -61,19 +70,20 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
         PredictionFileError: what cannot be scored: columns or values missing, an image that stands twice, an unknown
             label, probabilities that are no probabilities.
     """
-    rows = read_rows(path)
+    found = read_rows(path)
+    rows = found.rows
     if not rows:
         raise PredictionFileError(f"{path} holds no predictions")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     classes = _probability_columns(columns, labels)
     _check_columns(path, columns, classes)
-    _check_values(path, rows)
+    _check_values(path, found)
     names = _class_names(list(classes), labels)
-    probabilities = _probabilities(path, rows, classes, names) if classes else None
-    true = _indices(path, rows, "true", names)
+    probabilities = _probabilities(path, found, classes, names) if classes else None
+    true = _indices(path, found, "true", names)
     predicted = "predicted" in columns
     if predicted or probabilities is None:
-        decided = _indices(path, rows, "predicted", names)
+        decided = _indices(path, found, "predicted", names)
     else:
         decided = probabilities.argmax(axis=1)
     patients = np.array([f"{row['site']}/{row['patient']}" for row in rows])
@@ -91,6 +101,7 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
         shared,
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
+        found.notes,
     )  # fmt: skip
 
 
@@ -170,14 +181,16 @@ def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str
         )
 
 
-def _check_values(path: Path, rows: Sequence[Row]) -> None:
+def _check_values(path: Path, found: Rows) -> None:
     for name in NEEDED:
-        empty = [number for number, row in enumerate(rows) if not row.get(name)]
+        empty = [number for number, row in enumerate(found.rows) if not row.get(name)]
         if empty:
+            written = f" ({spellings(found.missing[name])})" if name in found.missing else ""
             raise PredictionFileError(
-                f"{path}: {name} is missing in {len(empty)} of {len(rows)} rows, such as {_place(rows, empty[0])}"
+                f"{path}: {name} is missing in {len(empty)} of {len(found.rows)} rows{written}, such as "
+                f"{_place(found, empty[0])}; give it, or leave those images out. {ADVICE.get(name, '')}".rstrip()
             )
-    twice = {image: count for image, count in Counter(row["image_id"] for row in rows).items() if count > 1}
+    twice = {image: count for image, count in Counter(row["image_id"] for row in found.rows).items() if count > 1}
     if twice:
         image, count = next(iter(twice.items()))
         raise PredictionFileError(
@@ -193,48 +206,54 @@ def _class_names(classes: Sequence[str], labels: Sequence[str]) -> tuple[str, ..
     return (*PLANES, *(name for name in labels if name not in PLANES))
 
 
-def _indices(path: Path, rows: Sequence[Row], column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
-    unknown = [number for number, row in enumerate(rows) if row.get(column) not in names]
+def _indices(path: Path, found: Rows, column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
+    unknown = [number for number, row in enumerate(found.rows) if row.get(column) not in names]
     if unknown:
-        value = rows[unknown[0]].get(column) or ""
+        value = found.rows[unknown[0]].get(column) or ""
         near = get_close_matches(value.lower(), names, n=1, cutoff=0.6)
+        hint = "; a missing label cannot be scored, so leave those images out" if is_missing(value) else ""
         raise PredictionFileError(
-            f"{path}, {_place(rows, unknown[0])}: {column} is {value!r} ({len(unknown)} such rows); known are "
+            f"{path}, {_place(found, unknown[0])}: {column} is {value!r} ({len(unknown)} such rows){hint}; known are "
             f"{', '.join(names)}{f'. Did you mean {near[0]!r}?' if near else ''}"
         )
-    return np.array([names.index(row[column]) for row in rows])
+    return np.array([names.index(row[column]) for row in found.rows])
 
 
 def _probabilities(
-    path: Path, rows: Sequence[Row], classes: Mapping[str, str], names: Sequence[str]
+    path: Path, found: Rows, classes: Mapping[str, str], names: Sequence[str]
 ) -> Float[np.ndarray, "n classes"]:
     columns = [classes[name] for name in names]
-    found = np.array([[_number(path, rows, number, column) for column in columns] for number in range(len(rows))])
-    wrong = (np.abs(found.sum(axis=1) - 1) > SUM_TOLERANCE) | (found < 0).any(axis=1)
+    values = np.array([[_number(path, found, n, column) for column in columns] for n in range(len(found.rows))])
+    wrong = (np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE) | (values < 0).any(axis=1)
     if wrong.any():
         number = int(np.argmax(wrong))
         raise PredictionFileError(
-            f"{path}, {_place(rows, number)}: the probabilities {found[number].tolist()} of {', '.join(names)} add up "
-            f"to {found[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more and add up to 1: "
-            f"write soft-max outputs, no logits and no percent, of every class ({PREFIX}NAME for one of your own), "
-            "with three decimals or more"
+            f"{path}, {_place(found, number)}: the probabilities {values[number].tolist()} of {', '.join(names)} "
+            f"add up to {values[number].sum():.4g} ({int(wrong.sum())} such rows); they must be 0 or more "
+            "and add up to 1: write soft-max outputs, no logits and no percent, of every class "
+            f"({PREFIX}NAME for one of your own), with three decimals or more"
         )
-    return found
+    return values
 
 
-def _number(path: Path, rows: Sequence[Row], number: int, column: str) -> float:
-    value = rows[number].get(column)
+def _number(path: Path, found: Rows, number: int, column: str) -> float:
+    value = found.rows[number].get(column)
+    valid = isinstance(value, int | float) and not isinstance(value, bool)
+    valid = valid or (isinstance(value, str) and bool(NUMBER.fullmatch(value)))
     try:
-        found = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise PredictionFileError(f"{path}, {_place(rows, number)}: {column} is {value!r}, which is no probability")
-    return found
+        probability = float(value) if valid else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        probability = math.inf
+    if not math.isfinite(probability):
+        raise PredictionFileError(
+            f"{path}, {_place(found, number)}: {column} is {repr(value)[:60]}, "
+            "which is no probability; write a number from 0 to 1 with a decimal point and without %"
+        )
+    return probability
 
 
 def _grouped(
-    rows: Sequence[Row], patients: Shaped[np.ndarray, " n"]
+    rows: Sequence[Mapping[str, Any]], patients: Shaped[np.ndarray, " n"]
 ) -> tuple[Shaped[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The cluster of every image's patient, and whether its picture also stands under another patient."""
     members = [
@@ -249,5 +268,5 @@ def _grouped(
     return np.array([of[patient] for patient in patients]), np.array(shared)
 
 
-def _place(rows: Sequence[Row], number: int) -> str:
-    return f"row {number + 1} (image {rows[number].get('image_id')!r})"
+def _place(found: Rows, number: int) -> str:
+    return f"line {found.lines[number]}, row {number + 1} (image {found.rows[number].get('image_id')!r})"

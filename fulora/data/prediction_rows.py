@@ -3,18 +3,23 @@
 What the columns mean, and whether they can be scored, is for `fulora.data.prediction_files`.
 """
 
-import csv
-import json
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from fulora.data.cells import text_of, tidied
+from fulora.data.delimited import DelimitedFileError, named, read_lines, read_text
+from fulora.data.json_rows import JsonRowError, json_rows
 from fulora.data.labels import PLANES
 from fulora.data.results import TABLE
 
 TEXTS = ("image_id", "patient", "site", "true", "predicted", "machine", "sha256")
 OURS = {"patient_key": "patient", "plane": "true"}
 PREFIX = "probability_"
+NAMES = tuple(name for name in TEXTS if name not in ("true", "predicted"))
+"""Columns in which a spelling such as NA means that nothing is known. A class may be called `none`."""
 
 Row = dict[str, Any]
 
@@ -23,55 +28,63 @@ class PredictionFileError(ValueError):
     """A file of predictions that cannot be scored, or two that cannot be compared."""
 
 
-def read_rows(path: Path) -> list[Row]:
+class Rows(NamedTuple):
+    """The rows of a file.
+
+    Attributes:
+        lines: of each row, the number of its line, or its place in a list of JSON.
+        missing: by column, how many cells were taken as missing in which spelling.
+        notes: what was taken otherwise than it is written, for people.
+    """
+
+    rows: list[Row]
+    lines: list[int]
+    missing: Mapping[str, Counter[str]]
+    notes: tuple[str, ...]
+
+
+def read_rows(path: Path) -> Rows:
     """The rows of a file or folder: texts without blanks around them, probabilities in columns of their own.
+
+    A missing patient, site, machine, image or digest is "", however it is spelled; a missing label stays as it is
+    written.
 
     Raises:
         PredictionFileError: no such file, no table, or a row that does not fit.
     """
-    return [_plain(row) for row in _rows(path)]
+    numbered, decimal_commas = _rows(path)
+    found = tidied([_plain(row) for _, row in numbered], NAMES, decimal_commas)
+    return Rows(found.rows, [number for number, _ in numbered], found.missing, found.notes)
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> tuple[list[tuple[int, Row]], bool]:
+    """The numbered rows, and whether commas in them may be decimal."""
     file = path / TABLE if path.is_dir() else path
     if not file.is_file():
         raise PredictionFileError(f"{file} is not there: give a CSV or JSON-lines file, or a folder of predictions")
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PredictionFileError(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}") from error
-    if file.suffix in (".jsonl", ".ndjson", ".json"):
-        yield from _json_rows(file, text)
-    elif file.suffix in (".csv", ".tsv", ".txt"):
-        yield from _csv_rows(file, text)
-    else:
-        raise PredictionFileError(f"{file}: endings that are read are .csv, .tsv, .txt, .jsonl, .ndjson and .json")
+        if file.suffix in (".jsonl", ".ndjson", ".json"):
+            return json_rows(file, read_text(file)), False
+        if file.suffix in (".csv", ".tsv", ".txt"):
+            return _csv_rows(file)
+    except (DelimitedFileError, JsonRowError) as error:
+        raise PredictionFileError(str(error)) from error
+    raise PredictionFileError(f"{file}: endings that are read are .csv, .tsv, .txt, .jsonl, .ndjson and .json")
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[Row]:
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=header.count), skipinitialspace=True)
-    names = reader.fieldnames or []
-    if len(set(names)) < len(names):
-        raise PredictionFileError(f"{file}: a column stands twice in {list(names)}")
-    for number, row in enumerate(reader, 1):
-        if None in row:
-            raise PredictionFileError(f"{file}, row {number}: more cells than the {len(names)} columns")
-        yield {name.strip(): value for name, value in row.items()}
-
-
-def _json_rows(file: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise PredictionFileError(f"{file}, line {number}: {error}; JSON lines hold one object a line") from error
-        if not isinstance(row, dict):
-            raise PredictionFileError(f"{file}, line {number}: no JSON object")
-        yield row
+def _csv_rows(file: Path) -> tuple[list[tuple[int, Row]], bool]:
+    lines, separator = read_lines(file)
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    header = filled[0][1] if filled else []
+    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
+        raise PredictionFileError(f"{file}: duplicate columns: {', '.join(repeated)}; which one counts is not known")
+    for row, (number, cells) in enumerate(filled[1:], 1):
+        if len(cells) != len(header):
+            more = "more" if len(cells) > len(header) else "fewer"
+            raise PredictionFileError(
+                f"{file}, line {number}, row {row}: {more} cells than the {len(header)} columns: {len(cells)}"
+            )
+    return [(number, named(header, cells)) for number, cells in filled[1:]], separator != ","
 
 
 def _plain(row: Row) -> Row:
@@ -85,10 +98,19 @@ def _plain(row: Row) -> Row:
                 "else give an object with names"
             )
         given = dict(zip(PLANES, given, strict=True))
+    if given is not None and not isinstance(given, dict):
+        raise PredictionFileError(
+            f"image {row.get('image_id')!r}: probabilities is {given!r}; give a list, or an object with names"
+        )
     for name, value in (given or {}).items():
         found[PREFIX + name] = value
-    return {name: _text(value) if name in TEXTS else value for name, value in found.items()}
+    return {name: _text(name, value) if name in TEXTS else value for name, value in found.items()}
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+def _text(name: str, value: object) -> str:
+    if isinstance(value, list | dict) or (isinstance(value, float) and math.isinf(value)):
+        raise PredictionFileError(f"{name} is {str(value)[:60]}; it must be text or a number")
+    text = "nan" if isinstance(value, float) and math.isnan(value) else text_of(value)
+    if "\0" in text:
+        raise PredictionFileError(f"{name} is {text[:60]!r}; a text holds no NUL")
+    return text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora.config import digest
+from fulora.data.cells import is_missing
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import SplitError
 
@@ -66,15 +67,15 @@ class SplitFile:
         """Read it back.
 
         Raises:
-            SplitError: no such file, not a split file, a patient in two splits, or content that is not what its digest
-                was taken of.
+            SplitError: no such file, not a split file, a patient who is not named, a patient in two splits, or content
+                that is not what its digest was taken of.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            listed = [(str(p), split) for split in SPLITS for p in content["patients"].get(split, [])]
+            listed = [(_name(p), split) for split in SPLITS for p in content["patients"].get(split, [])]
             images = None if content["images"] is None else frozenset(map(str, content["images"]))
-            rule, known, left_out = str(content["rule"]), content["digest"], frozenset(map(str, content["left_out"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            rule, known, left_out = str(content["rule"]), content["digest"], frozenset(map(_name, content["left_out"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SplitError(
                 f"{path}: not a split file ({error}); `fulora data curate` writes one as splits.json"
             ) from error
@@ -89,3 +90,10 @@ class SplitFile:
                 "or write the new digest into it if the change is meant"
             )
         return found
+
+
+def _name(patient: object) -> str:
+    """A patient's key, `source/site/patient`, whose last part names somebody."""
+    if not isinstance(patient, str) or is_missing(patient.rsplit("/", 1)[-1]):
+        raise ValueError(f"{patient!r} names no patient; a patient is written as a text, source/site/patient")
+    return patient

@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from fulora.config import Json, identity
+from fulora.data import markdown
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Facts
 from fulora.diffusion.lora_files import FILE
@@ -146,7 +147,7 @@ def hub_id(name: str) -> str | None:
 def _base(facts: Facts) -> str:
     """The base model's hub id, or the last part of its path: a path says things about a machine and its user."""
     name = hub_id(facts.base_model) or re.split(r"[/\\]", facts.base_model.rstrip("/\\"))[-1]
-    return _code(name) if name else "a Stable Diffusion that is not named in the file"
+    return markdown.code(name) if name else "a Stable Diffusion that is not named in the file"
 
 
 def _about(config: LoraConfig, facts: Facts) -> str:
@@ -174,8 +175,8 @@ def _memorisation(config: LoraConfig, facts: Facts) -> str:
 def _data(config: LoraConfig, facts: Facts) -> str:
     table = "Captions and their counts are not recorded."
     if facts.captions:
-        lines = [(_code(caption), f"{count:,}") for caption, count in sorted(facts.captions.items())]
-        table = _table(("caption", "images"), [*lines, ("all", f"{facts.captions.total():,}")])
+        lines = [(markdown.code(caption), f"{count:,}") for caption, count in sorted(facts.captions.items())]
+        table = markdown.table(("caption", "images"), [*lines, ("all", f"{facts.captions.total():,}")])
     size = f"{config.resolution_px} px"
     shape = {
         "fixed": f"All are shown at {size} by {size}.",
@@ -200,7 +201,7 @@ def _training(config: LoraConfig, facts: Facts) -> str:
     assert isinstance(values, dict)
     base = [("base model", _base(facts)), ("digest of the base model", _recorded(facts.base_digest))]
     lines = [(f"`{name}`", _value(value)) for name, value in values.items() if name not in ("licence", "samples")]
-    return _table(("setting", "value"), [*base, *lines])
+    return markdown.table(("setting", "value"), [*base, *lines])
 
 
 def _results(config: LoraConfig, facts: Facts, metrics: Sequence[Mapping[str, float]]) -> str:
@@ -220,7 +221,7 @@ def _results(config: LoraConfig, facts: Facts, metrics: Sequence[Mapping[str, fl
         notes.append("At step 0 it is that of the base model.")
     if lowest is not rows[-1]:
         notes.append(f"After step {lowest['step']:.0f} it fell no further, which points to over-fitting from there on.")
-    return f"{_table(('evaluation', 'step', *losses), lines)}\n\n{' '.join([*notes, kept])}"
+    return f"{markdown.table(('evaluation', 'step', *losses), lines)}\n\n{' '.join([*notes, kept])}"
 
 
 def _grid(files: Sequence[str]) -> str:
@@ -278,22 +279,9 @@ def _value(value: Json) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _code(text: str) -> str:
-    """Text from outside as one line of code, whatever marks, tags or line ends stand in it."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    space = " " if "`" in line else ""
-    return f"{fence}{space}{line}{space}{fence}"
-
-
 def _recorded(text: str) -> str:
-    return _code(text) if text else "not recorded"
+    return markdown.code(text) if text else "not recorded"
 
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in rows)

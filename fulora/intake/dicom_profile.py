@@ -28,6 +28,7 @@ from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import fulora
+from fulora.data.cells import is_missing
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.dicom import keyed, pseudonym
 from fulora.intake.sources.dicom_frames import Frames, frames_of
@@ -173,7 +174,7 @@ def _treated(element: DataElement, key: str, count: Counter[str]) -> DataElement
     if _goes(element):
         return None
     if element.keyword == "PatientID":
-        if not str(element.value or "").strip():
+        if is_missing(str(element.value or "")):
             return element  # a dummy would make one patient of all who have no id
         count["replaced"] += 1
         return DataElement(element.tag, "LO", pseudonym(str(element.value).strip(), key))

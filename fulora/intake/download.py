@@ -111,7 +111,7 @@ DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
 
 
 def _say(message: str) -> None:
-    progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
+    progress.console.print(message, soft_wrap=True)
 
 
 def download(

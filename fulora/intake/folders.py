@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.cells import is_missing
 from fulora.data.labels import Plane
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
@@ -184,7 +185,9 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
 
 def _group(pattern: re.Pattern[str], name: str) -> str:
     match = pattern.search(name)
-    if not match or not match[1]:
+    if not match or is_missing(match[1]):
+        if match and match[1]:
+            raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {match[1]!r}, which names nobody")
         raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} {NO_PATIENT}")
     return str(match[1])
 

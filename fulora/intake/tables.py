@@ -1,25 +1,17 @@
 """Lists as they are published: CSV with a byte order mark, Windows newlines, `;` or `,`, blanks in names; or xlsx."""
 
-import csv
-import io
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from fulora import progress
+from fulora.data import delimited
+from fulora.data.cells import NUMBER, tidied
+from fulora.data.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
 from fulora.intake.raw import Complain, SourceError, refuse
 
-MAX_CELL = 100_000
-MAX_BYTES = 64 * 2**20
-"""Of a list, unpacked. FETAL_PLANES_DB's is 1 MB."""
-
 MAX_CELLS = 1_000_000
-SEPARATORS = (",", ";", "\t")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-
-Line = tuple[int, list[str]]
 
 
 def read_table(path: Path, columns: tuple[str, ...] = (), complain: Complain = refuse) -> list[dict[str, str]]:
@@ -32,7 +24,8 @@ def read_rows(
 ) -> list[tuple[int, dict[str, str]]]:
     """The rows of a .csv list, or of the first sheet of an .xlsx, each with the number of the line it ends on.
 
-    Names and values lose the blanks around them, and empty rows are left out. In a sheet 1.0 is "1".
+    Names and values lose the blanks around them, empty rows are left out, and a missing value (`NA`, `nan`, `-`, ...;
+    `fulora.data.cells`) is "". What was taken as missing is noted on standard error. In a sheet 1.0 is "1".
 
     Args:
         columns: names that must be there.
@@ -45,7 +38,7 @@ def read_rows(
     """
     if not path.is_file():
         raise SourceError(f"{path} is not there")
-    lines = _sheet(path) if path.suffix.lower() == ".xlsx" else _csv(path)
+    lines, separator = _lines(path)
     filled = [(number, cells) for number, cells in lines if any(cells)]
     header = [(renamed or {}).get(name, name) for name in filled[0][1]] if filled else []
     _check_header(path, header, columns)
@@ -54,16 +47,19 @@ def read_rows(
     rows = []
     for number, cells in filled[1:]:
         if len(cells) == len(header):
-            rows.append((number, dict(zip(header, cells, strict=True))))
+            rows.append((number, named(header, cells)))
         else:
             complain(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
-    return rows
+    found = tidied([row for _, row in rows], decimal_commas=separator != ",")
+    for note in found.notes:
+        progress.note(f"{path}: {note}")
+    return [(number, row) for (number, _), row in zip(rows, found.rows, strict=True)]
 
 
 def read_header(path: Path) -> list[str]:
     """The names of a list's columns; none where it cannot be read as a list."""
     try:
-        lines = _sheet(path) if path.suffix.lower() == ".xlsx" else _csv(path)
+        lines = _lines(path).lines
     except SourceError:
         return []
     return next((cells for _, cells in lines if any(cells)), [])
@@ -79,41 +75,24 @@ def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> No
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark; its newlines stay as they are.
+    """A text file in UTF-8, or in UTF-16 with a byte order mark; its newlines stay as they are.
 
     Raises:
         SourceError: unreadable, too large, with a NUL byte, or in another encoding.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{path}: {path.stat().st_size:,} bytes; no list is larger than {MAX_BYTES:,}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    if content[:2] in WIDE:
-        raise SourceError(f"{path}: is UTF-16 text; save it as UTF-8 ('CSV UTF-8' in Excel)")
-    if b"\0" in content:
-        raise SourceError(f"{path}: NUL byte at offset {content.index(0)}; it is no UTF-8 text: save it as UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        wrong = f"byte 0x{content[error.start]:02x} at offset {error.start} is not UTF-8"
-        raise SourceError(f"{path}: {wrong}; save the list as UTF-8") from error
+        return delimited.read_text(path)
+    except DelimitedFileError as error:
+        raise SourceError(str(error)) from error
 
 
-def _csv(path: Path) -> list[Line]:
-    text = read_text(path)
-    header = re.search(r"[^\r\n]*[^\s,;][^\r\n]*", text)
-    bare = re.sub(r'"[^"]*"', "", header[0] if header else "")
-    separator = max(SEPARATORS, key=bare.count)
-    before = csv.field_size_limit(MAX_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+def _lines(path: Path) -> Lines:
+    if path.suffix.lower() == ".xlsx":
+        return Lines(_sheet(path), ",")
     try:
-        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise SourceError(f"{path}, line {reader.line_num}: cannot be read as a list ({error})") from error
-    finally:
-        csv.field_size_limit(before)
+        return delimited.read_lines(path)
+    except DelimitedFileError as error:
+        raise SourceError(str(error)) from error
 
 
 def _sheet(path: Path) -> list[Line]:

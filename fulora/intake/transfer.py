@@ -137,7 +137,7 @@ def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], No
     if not progress.shown():
         yield lambda count: None
         return
-    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("  {task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=progress.console, transient=True) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda count: bar.advance(task, count)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fulora.report.drawing import COLOURS, FigureError, drawing
+from fulora.report.drawing import COLOURS, FigureError, drawing, legend_label
 
 Point = tuple[float, float, float | None, float | None]
 """A place on the axis, and a score there: its value, low and high."""
@@ -35,7 +35,16 @@ def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str)
             value = np.array([point[1] for point in points])
             low, high = (np.array([p[1] if p[side] is None else p[side] for p in points], float) for side in (2, 3))
             axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(places, value, "o-", color=colour, linewidth=2, markersize=7, markeredgecolor="white", label=name)
+            axes.plot(
+                places,
+                value,
+                "o-",
+                color=colour,
+                linewidth=2,
+                markersize=7,
+                markeredgecolor="white",
+                label=legend_label(name),
+            )
         axes.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
         axes.set(xlabel=label, ylabel=quantity)
         if len(curves) > 1:
@@ -61,7 +70,8 @@ def plot_percentiles(curves: Mapping[str, Mapping[str, Sequence[float]]], quanti
         for axes, (title, lines) in zip(panels, curves.items(), strict=True):
             for number, (name, values) in enumerate(lines.items()):
                 shares = np.linspace(0, 100, len(values))
-                axes.plot(values, shares, color=COLOURS[number % len(COLOURS)], linewidth=2, label=name)
+                label, colour = legend_label(name), COLOURS[number % len(COLOURS)]
+                axes.plot(values, shares, color=colour, linewidth=2, label=label)
             axes.set(xlabel=quantity, ylabel="% of images nearer", title=title)
             axes.legend()
     return canvas.png

@@ -74,6 +74,11 @@ class Canvas:
         self.png = stream.getvalue()
 
 
+def legend_label(name: str) -> str:
+    """A name as a legend shows it: one that begins with `_` would be left out."""
+    return f" {name}" if name.startswith("_") else name
+
+
 @contextmanager
 def drawing(width: float, height: float, *, layout: Layout = "constrained", mode: Mode = "RGB") -> Iterator[Canvas]:
     """Axes of `width` x `height` inches (100 page pixels each) in the report's style; drawn when the block ends.

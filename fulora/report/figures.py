@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
-from fulora.report.drawing import COLOURS, INK, MUTED, PIXELS_PER_INCH, FigureError, drawing
+from fulora.report.drawing import COLOURS, INK, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
 from fulora.report.tables import rounded
 
 IMAGES_PER_LINE = 10
@@ -134,7 +134,7 @@ def _plot_loss(axes: Axes, name: str, points: Float[np.ndarray, "n 2"], number: 
         steps, losses = (np.convolve(values, np.ones(window) / window, mode="valid") for values in (steps, losses))
         name = f"{name} (running mean, {window})"
     marker = "o" if len(points) < 8 else ""
-    axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=name, marker=marker)
+    axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=legend_label(name), marker=marker)
 
 
 def plot_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str], title: str = "") -> bytes:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -17,7 +18,8 @@ from markupsafe import Markup
 from PIL import Image as Pil
 
 from fulora.config import Json
-from fulora.report.tables import Table, escaped_markdown, to_csv, to_markdown
+from fulora.data.markdown import escaped_markdown
+from fulora.report.tables import Table, to_csv, to_markdown
 
 PIXELS_PER_PAGE_PIXEL = 2
 FOOTER = "Research use only; never for diagnosis."
@@ -178,6 +180,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "slug": slug,
         "md": escaped_markdown,
+        "alt": partial(escaped_markdown, brackets=True),
         "markdown_table": to_markdown,
         "json": _json,
         "cell": _cell,

@@ -1,13 +1,13 @@
 """Tables of a report: scores with their intervals and what they were computed from, as text, CSV and Markdown."""
 
-import csv
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fulora.data.delimited import csv_text
+from fulora.data.markdown import escaped_markdown
 from fulora.data.results import Protocol, Score
 
 MAX_SCORE_COLUMNS = 5
@@ -185,9 +185,7 @@ def _text(number: float, decimals: int) -> str:
 
 def to_csv(table: Table) -> str:
     """The table as CSV: unrounded where the table has raw lines."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table.raw or (table.header, *table.rows))
-    return text.getvalue()
+    return csv_text(table.raw or (table.header, *table.rows))
 
 
 def to_markdown(table: Table) -> str:
@@ -196,10 +194,3 @@ def to_markdown(table: Table) -> str:
     head, *body = ([escaped_markdown(cell) for cell in cells] for cells in (table.header, *table.rows))
     lines = [head, rule, *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def escaped_markdown(text: str) -> str:
-    """Plain text that Markdown shows as it is, on one line."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_|~])", r"\\\1", text).replace("](", "]\\(")
-    return re.sub(r"^(\d+)([.)] )", r"\1\\\2", re.sub(r"^([#+-])", r"\\\1", text))

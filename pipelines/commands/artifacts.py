@@ -24,25 +24,25 @@ def show(
       fulora show work/score-0123456789abcdef
     """
     import yaml
-    from rich.console import Console
+
+    from fulora.terminal import PlainConsole, styled
 
     record = read_record(artifact)
     if as_json:
         print(json.dumps(record, indent=1))
         return
-    console = Console()
-    console.print(f"[bold]{record['label']}[/] ({record['artifact']}, stage {record['stage']})", highlight=False)
+    console = PlainConsole()
+    console.print(styled((str(record["label"]), "bold"), f" ({record['artifact']}, stage {record['stage']})"))
     for key in ("fingerprint", "digest", "finished", "seconds", "commit"):
-        console.print(f"  {key:12s} {record[key]}", highlight=False)
+        console.print(f"  {key:12s} {record[key]}")
     for name, folder in record["input_folders"].items():
-        console.print(f"  input        {name}: {folder}", highlight=False, soft_wrap=True)
+        console.print(f"  input        {name}: {folder}", soft_wrap=True)
     if (artifact / "audit").is_dir():
         from fulora.intake.confirmation import state
 
-        console.print(f"  text         {state(artifact) or 'not looked for'}", highlight=False, soft_wrap=True)
+        console.print(f"  text         {state(artifact) or 'not looked for'}", soft_wrap=True)
     console.print(
         yaml.safe_dump({"versions": record["versions"], "identity": record["identity"]}, sort_keys=False),
-        highlight=False,
     )
     table = artifact / "table.jsonl"
     if table.is_file():
@@ -54,7 +54,7 @@ def _print_table(console: "Console", path: Path, limit: int = 30) -> None:
     console.print(f"{path.name}: {len(rows)} rows" + (f", the first {limit}" if len(rows) > limit else ""))
     for row in rows[:limit]:
         known = (f"{key}={_text(value)}" for key, value in row.items() if value not in ("", None))
-        console.print("  " + "  ".join(known), highlight=False, soft_wrap=True, markup=False)
+        console.print("  " + "  ".join(known), soft_wrap=True)
 
 
 def _text(value: object) -> str:

@@ -91,13 +91,15 @@ def check(
 
 
 def _print(folder: Path, found: "Check") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from fulora.terminal import PlainConsole, styled
 
     for name, one in found.sets.items():
         _print(folder / name, one)
-    console = Console(highlight=False)
-    console.print(f"[bold]{folder}[/]: {found.kind}, {found.n_images} images of {found.n_patients} patients")
+    console = PlainConsole()
+    facts = f": {found.kind}, {found.n_images} images of {found.n_patients} patients"
+    console.print(styled((str(folder), "bold"), facts))
     table = Table("by", "value", "count", box=None, pad_edge=False, header_style="bold")
     for by, values in found.counts.items():
         for number, (value, count) in enumerate(list(values.items())[:12]):
@@ -107,15 +109,17 @@ def _print(folder: Path, found: "Check") -> None:
     console.print(table)
     for finding in found.findings:
         _print_finding(console, finding)
-    verdict = "[green]nothing found that would leak or mislead[/]" if found.clean else "[red]see above[/]"
-    console.print(f"{len(found.findings)} findings: {verdict}")
+    verdict = ("nothing found that would leak or mislead", "green") if found.clean else ("see above", "red")
+    console.print(styled(f"{len(found.findings)} findings: ", verdict))
 
 
 def _print_finding(console: "Console", finding: "Finding") -> None:
-    said = f"[{COLOURS[finding.severity]}]{finding.severity}[/] [bold]{finding.kind}[/]: {finding.count} {finding.text}"
-    console.print(said, soft_wrap=True)
+    from fulora.terminal import styled
+
+    severity, kind = (finding.severity, COLOURS[finding.severity]), (finding.kind, "bold")
+    console.print(styled(severity, " ", kind, f": {finding.count} {finding.text}"), soft_wrap=True)
     for line in finding.examples[:SHOWN]:
-        console.print(f"    {line}", markup=False, soft_wrap=True)
+        console.print(f"    {line}", soft_wrap=True)
     if finding.count > SHOWN:
         console.print(f"    ... {finding.count - SHOWN} more (--json FILE has all)")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fulora.engine import InProcess
 from fulora.stage import read_record
+from fulora.terminal import PlainConsole, printable
 from fulora.workspace import ReachedError, Step, Workspace
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def say_what_it_takes(study: "Study", values: "Config", plan: Workspace) -> None
 
 
 def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("arm", "trained on", "trainings", "steps each", "images shown", "cached", "still to do", box=None)
@@ -45,7 +45,7 @@ def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
         table.add_row(
             name, described.get(name, ""), str(len(own)), each, shown, f"{ready} of {len(own)}", _cost(own, took)
         )
-    Console(width=max(140, get_terminal_size().columns)).print(table)
+    PlainConsole(width=max(140, get_terminal_size().columns)).print(table)
     total = sum(1 for step in steps if step.state != "ready")
     print(f"{len(steps)} trainings, {len(steps) - total} cached, {total} to do")
 
@@ -90,4 +90,4 @@ def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
             given = call.arguments
             material = read(given["images"], given["prior"], given["tested_on"])
             found = plan(given["config"], load(given["backbone"].path), material)
-            print("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())]))
+            print(printable("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())])))

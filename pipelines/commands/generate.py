@@ -157,7 +157,7 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
     Raises:
         ConfigError: they do not say what is allowed, or not how many images.
     """
-    from fulora.config import ConfigError, merged, overridden, read_yaml, validated
+    from fulora.config import ConfigError, merged, overridden, part, read_yaml, validated
     from fulora.data.captions import CAPTIONS
     from fulora.diffusion.config import GenerateConfig
     from pipelines.configs import config_path, shipped
@@ -166,7 +166,7 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
     if "generate" not in values:
         raise ConfigError(f"{config}: it has no `generate:` part to take settings from")
     said = {key: value for key, value in asked.items() if value is not None}
-    found = overridden(merged(values["generate"], said), overrides)
+    found = overridden(merged(part(values, "generate", where=config or "settings"), said), overrides)
     if isinstance(found.get("prompts"), dict):
         found["prompts"] = {**CAPTIONS, **found["prompts"]}
     if "per_class" not in found:

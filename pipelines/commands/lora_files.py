@@ -43,9 +43,9 @@ def inspect(
         return
     if json_file is not None:
         json_file.write_text(text + "\n", encoding="utf-8")
-    from rich.console import Console
+    from fulora.terminal import PlainConsole
 
-    _print(Console(highlight=False, markup=False), facts)
+    _print(PlainConsole(), facts)
 
 
 def _print(console: "Console", facts: dict[str, Any]) -> None:

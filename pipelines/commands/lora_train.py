@@ -186,16 +186,16 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
 
 def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, dict[str, object]]":
     """The LoRA's config, and what `images.KEY=VALUE` said."""
-    from fulora.config import ConfigError, overridden, read_yaml, validated
+    from fulora.config import ConfigError, overridden, part, read_yaml, validated
     from fulora.diffusion.config import LoraConfig
     from pipelines.configs import config_path, shipped
 
     values = read_yaml(config_path(config), shipped()) if config else {"lora": {}}
     if "lora" not in values:
         raise ConfigError(f"{config}: it has no `lora:` part to take settings from")
-    base = values["lora"]
-    values = overridden(base, overrides)
-    of_images = dict(values.pop("images", {}))
+    values = overridden(part(values, "lora", where=config or "settings"), overrides)
+    of_images = part(values, "images", where="settings")
+    values.pop("images", None)
     return validated(LoraConfig, values, where=config or "settings"), of_images
 
 

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 def print_masks(facts: dict[str, Any]) -> None:
     """Print the scores of each prediction with failures, and the rankings if there are several."""
-    from rich.console import Console
+    from fulora.terminal import PlainConsole
 
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     drawn = f"{facts['patients']} patients" if facts["patients_known"] else "cases, taken as independent"
     console.print(f"{facts['reference']}: {facts['cases']} cases, protocol {facts['protocol']}", soft_wrap=True)
     console.print(f"intervals: 95%, {facts['draws']} bootstrap draws of {drawn}", soft_wrap=True)

@@ -1,6 +1,5 @@
 """`fulora measure`: head circumference and angle of progression of a folder of masks."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -181,12 +180,10 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            cells = {name: f"{value:.7g}" if isinstance(value, float) else value for name, value in row.items()}
-            writer.writerow(cells)
+    from fulora.data.delimited import csv_text
+
+    cells = [[f"{row[name]:.7g}" if isinstance(row[name], float) else row[name] for name in columns] for row in rows]
+    path.write_text(csv_text([columns, *cells]), encoding="utf-8", newline="")
 
 
 def _tell(rows: "Sequence[HeadRow | AngleRow]", out: Path, column: str, unit: str) -> None:

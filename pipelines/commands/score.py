@@ -79,11 +79,14 @@ def classification(
     found = read_predictions(file, asked)
     chosen = _labels(found, asked)
     rows = _scores(found, chosen, _prior(found.answers.names, prior, training_prior), sampling, legacy_auc)
-    comparisons = []
+    comparisons, notes = [], list[str]()
     if against is not None:
-        ours, other = paired(found, read_predictions(against, asked))
+        baseline = read_predictions(against, asked)
+        ours, other = paired(found, baseline)
+        notes = [f"{against}: {note}" for note in baseline.notes]
         comparisons = compare(ours, other, chosen, _prior(ours.names, prior, training_prior), sampling)
     facts = _facts(found, chosen, rows, sampling) | {"against": against and str(against)}
+    facts["notes"] += notes
     text = json.dumps(facts | {"comparisons": [asdict(row) for row in comparisons]}, indent=1, ensure_ascii=False)
     if json_file is not None and str(json_file) != "-":
         json_file.write_text(text + "\n", encoding="utf-8")
@@ -196,6 +199,7 @@ def _facts(
         "left_out": len(answers.true) - len(inside.true),
         "shared_pictures": None if found.shared is None else int(found.shared.sum()),
         "columns_not_read": list(found.unread),
+        "notes": [f"{found.path}: {note}" for note in found.notes],
         "level": sampling.level,
         "draws": sampling.draws,
         "seed": sampling.seed,

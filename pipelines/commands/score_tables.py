@@ -21,9 +21,9 @@ GROUPS = (
 
 def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
     """Print what was read, the scores by group, and the confusion matrix."""
-    from rich.console import Console
+    from fulora.terminal import PlainConsole
 
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     for line in _heading(facts):
         console.print(line, soft_wrap=True)
     for start, title in GROUPS:
@@ -37,11 +37,11 @@ def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
 
 def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) -> None:
     """Print the paired comparison: differences with interval, tests, and the difference that could be found."""
-    from rich.console import Console
+    from fulora.terminal import PlainConsole
 
     if not rows:
         return
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     console.print(f"\nDifference to {facts['against']}: this file minus that one, on the same images", style="bold")
     console.print(_difference_table(rows, facts["level"]))
     console.print("p: permutation of whole patients, two-sided; Holm p: over the sites", soft_wrap=True)
@@ -72,7 +72,7 @@ def _heading(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{shared} images show a picture that also stands under another patient: {joined} clusters fewer")
     if unread:
         lines.append(f"columns not read: {', '.join(unread)}")
-    return lines
+    return [*lines, *facts["notes"]]
 
 
 def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":

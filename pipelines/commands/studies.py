@@ -9,6 +9,7 @@ import typer
 
 from fulora import progress
 from fulora.engine import InProcess
+from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Step, Workspace
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 from pipelines.commands.verify import typed
@@ -25,11 +26,11 @@ Overrides = Annotated[
 Work = Annotated[Path, typer.Option("--work", help="Folder that artifacts are kept in.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 MARKS = {
-    "ready": "[green]ready[/]",
-    "missing": "[yellow]to do[/]",
-    "partial": "[yellow]continues[/]",
-    "stale": "[yellow]again[/]",
-    "damaged": "[red]damaged[/]",
+    "ready": ("ready", "green"),
+    "missing": ("to do", "yellow"),
+    "partial": ("continues", "yellow"),
+    "stale": ("again", "yellow"),
+    "damaged": ("damaged", "red"),
 }
 
 
@@ -87,10 +88,8 @@ def run(
             print(json.dumps(_told(step, seconds)), flush=True)
         elif not quiet:
             time_taken = f"{seconds:8.1f} s" if seconds else "   cached"
-            progress.console.print(
-                f"[dim]{done:3d}/{total}[/] {step.label:32s} {time_taken}  [dim]{step.artifact.path}[/]",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            place, path = (f"{done:3d}/{total}", "dim"), (str(step.artifact.path), "dim")
+            progress.console.print(styled(place, f" {step.label:32s} {time_taken}  ", path), soft_wrap=True)
 
     report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=told, command=typed()))
     page = report.path / "report.html"
@@ -134,8 +133,6 @@ def status(
 
       fulora status demo
     """
-    from rich.console import Console
-
     from pipelines.configs import load
 
     study, values = load(config, overrides or [])
@@ -148,14 +145,13 @@ def status(
         for step in plan.steps:
             print(json.dumps(_told(step, 0.0) | {"note": step.note}))
         return
-    console = Console()
+    console = PlainConsole()
     for number, step in enumerate(plan.steps, 1):
         note = f"  ({step.note})" if step.note else ""
-        console.print(
-            f"[dim]{number:3d}[/] {MARKS[step.state]:20s} {step.label:32s} [dim]{step.artifact.path}[/]{note}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        (mark, style), path = MARKS[step.state], (str(step.artifact.path), "dim")
+        line = styled((f"{number:3d}", "dim"), " ", (f"{mark:9s}", style), f" {step.label:32s} ", path, note)
+        console.print(line, soft_wrap=True)
     ready = sum(step.state == "ready" for step in plan.steps)
-    console.print(f"{ready} of {len(plan.steps)} stages ready", highlight=False)
+    console.print(f"{ready} of {len(plan.steps)} stages ready")
     for line in notes:
-        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(line, style="yellow", soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 from fulora import progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from fulora.terminal import PlainConsole
 
 SHOWN = 20
 WRITTEN = ("out",)
@@ -72,16 +72,18 @@ def verify(
 
       fulora verify work/train_lora-0123456789abcdef synthetic
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from fulora.terminal import PlainConsole, styled
+
     progress.show(not quiet)
-    console = Console(highlight=False)
+    console = PlainConsole()
     table = Table("artifact", "files", "MB", "", box=None, pad_edge=False, header_style="bold")
     wrong: list[str] = []
     for folder in progress.track(_artifacts(folders), "verified"):
         files, size, found = _verified(folder)
-        table.add_row(folder.name, str(files), f"{size / 1e6:.1f}", "[red]damaged[/]" if found else "[green]as made[/]")
+        state = styled(("damaged", "red") if found else ("as made", "green"))
+        table.add_row(folder.name, str(files), f"{size / 1e6:.1f}", state)
         wrong += found
     wrong += [line for folder in folders for line in _outside(folder / ".digests.json")]
     console.print(table)
@@ -90,10 +92,12 @@ def verify(
         raise typer.Exit(1)
 
 
-def _tell(console: "Console", wrong: list[str]) -> None:
+def _tell(console: "PlainConsole", wrong: list[str]) -> None:
+    from fulora.terminal import styled
+
     for line in wrong:
-        console.print(line, soft_wrap=True, markup=False)
-    console.print("[red]see above[/]" if wrong else "[green]everything is as it was made[/]")
+        console.print(line, soft_wrap=True)
+    console.print(styled(("see above", "red") if wrong else ("everything is as it was made", "green")))
 
 
 def _artifacts(folders: list[Path]) -> list[Path]:

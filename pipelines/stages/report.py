@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
@@ -15,7 +15,7 @@ from fulora.stage import Artifact, stage
 class ReportConfig(Config):
     """The page's title, what it says of its data, and how many images a row of a grid shows."""
 
-    title: str
+    title: str = Field(pattern=r"\w")
     about: str
     images_per_row: PositiveInt = 8
 

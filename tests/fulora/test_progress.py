@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from fulora import progress
+from fulora.terminal import PlainConsole
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen))
-    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=80))
+    monkeypatch.setattr(progress, "console", PlainConsole(file=screen, force_terminal=True, width=80))
     yield screen
     progress.show(True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
+from fulora.data.cells import is_missing
 from fulora.intake.raw import Complain, Noted, PassedOver, SourceError, within
 from fulora.intake.sources.dicom_frames import frames_of
 from fulora.intake.sources.dicom_header import BROKEN, read_header
@@ -155,7 +156,7 @@ def _ultrasound(path: Path) -> Ultrasound | PassedOver:
     if modality not in ULTRASOUND:
         expected = " or ".join(ULTRASOUND)
         return PassedOver(f"{path}: passed over: modality '{modality}' ({name}), not ultrasound ({expected})")
-    if not text(header, "PatientID"):
+    if is_missing(text(header, "PatientID")):
         raise SourceError(f"{path}: no PatientID; patients cannot be told apart, so splits would leak")
     if not text(header, "SOPInstanceUID"):
         raise SourceError(f"{path}: no SOPInstanceUID; it names the picture")

@@ -6,7 +6,6 @@ needed; `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `capti
 where they are there. Synthetic images are refused: they are mixed with real ones, not curated.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,13 +16,16 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
+from fulora import progress
+from fulora.data.cells import text_of, tidied
+from fulora.data.json_rows import JsonRowError, json_row
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, pixel_digest
 from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.tables import MAX_CELL, number_in, read_rows, read_text
+from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 AUDIT = "audit"
@@ -108,39 +110,29 @@ def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
         yield from read_rows(path, ("file_name",), complain)
         return
+    rows: list[tuple[int, Row]] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
-                yield number, _parsed(line)
-            except SourceError as error:
+                rows.append((number, json_row(line)))
+            except JsonRowError as error:
                 complain(f"{path}, line {number}: {error}")
+    found = tidied([row for _, row in rows if not _is_own(row)])
+    for note in found.notes:
+        progress.note(f"{path}: {note}")
+    tidy = iter(found.rows)
+    yield from ((number, row if _is_own(row) else next(tidy)) for number, row in rows)
 
 
-def _parsed(line: str) -> Row:
-    if len(line) > MAX_CELL:
-        raise SourceError(f"a row of {len(line):,} characters; allowed are {MAX_CELL:,}")
-    try:
-        row = json.loads(line, object_pairs_hook=_once)
-    except SourceError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{line[:60]!r} is no JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise SourceError(f"{line[:60]!r} is no JSON object; a row is {{...}}")
-    return row
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise SourceError(f"a key stands twice among {', '.join(key for key, _ in pairs)}; which one counts is unknown")
-    return row
+def _is_own(row: Row) -> bool:
+    """Whether a row is one that fulora wrote: it comes back as it was written."""
+    return "sha256" in row and "origin" in row
 
 
 def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], values: MaskValues) -> RawImage:
     """The image of a row, as the row says or as fulora wrote it."""
     for key, value in row.items():
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, float) and math.isinf(value):
             raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out what is unknown")
     if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
         raise SourceError(f"{_text(row, 'file_name')} {MARKED_SYNTHETIC}")
@@ -149,7 +141,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], v
     published = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None
     mask_name = _text(row, "mask_file")
     mask = listed(metadata.parent, mask_name) if mask_name else None
-    if "sha256" in row and "origin" in row:
+    if _is_own(row):
         return _own(path, mask, row, published, values)
     patient = _text(row, "patient", "patient_id")
     if not patient:
@@ -203,14 +195,10 @@ def _text(row: Row, *columns: str) -> str:
     """The first of the columns that says something, as text; "" if none does."""
     for column in columns:
         value = row.get(column)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        if isinstance(value, int | float):
-            return str(value)
-        if value is not None and not isinstance(value, str):
+        if value is not None and not isinstance(value, str | int | float):
             raise SourceError(f"{column} is {value!r}; it must be text")
+        if text := text_of(value):
+            return text
     return ""
 
 
@@ -219,6 +207,8 @@ def _plane(path: Path, row: Row) -> Plane:
     plane = plane_named(word)
     if word.isdecimal():
         raise SourceError(f"{path.name}: plane is the number {word}; write its word in a column plane, such as brain")
+    if not word:
+        raise SourceError(f"{path.name}: no plane; give a column plane or label, in words: {', '.join(PLANE_NAMES)}")
     if plane is None:
         raise SourceError(f"{path.name}: unknown plane '{word}'; known: {', '.join(PLANE_NAMES)}")
     return plane
@@ -226,7 +216,7 @@ def _plane(path: Path, row: Row) -> Plane:
 
 def _measure(path: Path, row: Row, column: str) -> float | None:
     value = row.get(column)
-    text = "" if value is None else str(value).strip()
+    text = text_of(value)
     return number_in(text, f"{path.name}: {column}", *RANGES[column]) if text else None
 
 

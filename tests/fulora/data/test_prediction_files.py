@@ -114,19 +114,19 @@ def test_own_labels_may_be_used_with_hard_decisions(tmp_path: Path) -> None:
         ("image_id,patient,site,true,predicted\n", "holds no predictions"),
         (HARD.replace("patient", "woman"), "has no column patient; its columns are image_id, woman"),
         (HARD.replace("predicted", "said"), "neither a column predicted nor probabilities"),
-        (HARD.replace("b,1,", "b, ,"), r"patient is missing in 1 of 3 rows, such as row 2 \(image 'b'\)"),
-        (HARD.replace("UGA", ""), r"site is missing in 1 of 3 rows, such as row 3 \(image 'c'\)"),
+        (HARD.replace("b,1,", "b, ,"), r"patient is missing in 1 of 3 rows, such as line 3, row 2 \(image 'b'\)"),
+        (HARD.replace("UGA", ""), r"site is missing in 1 of 3 rows, such as line 4, row 3 \(image 'c'\)"),
         (HARD.replace("c,1", "a,1"), "image_id 'a' stands 2 times"),
         (HARD.replace("brain,femur", "brain,fenur"), r"predicted is 'fenur' .*Did you mean 'femur'\?"),
         (HARD.replace("brain,femur", "Brain,femur"), r"true is 'Brain' .*Did you mean 'brain'\?"),
         (HARD.replace("brain,femur", "brain,"), r"predicted is '' \(1 such rows\)"),
         (HARD.replace("brain,femur", "brain,femur,1"), "row 3: more cells than the 5 columns"),
-        (HARD.replace("site", "true"), "a column stands twice"),
+        (HARD.replace("site", "true"), "duplicate columns: true"),
         (SOFT.replace("0.7", "0.8"), r"row 1 \(image 'a'\): the probabilities .* add up to 1.1 \(1 such rows\)"),
         (SOFT.replace("0.2;0.3;0.5", "-0.2;0.7;0.5"), r"row 2 .* must be 0 or more and add up to 1"),
         (SOFT.replace("0.5", "n/a"), r"row 2 \(image 'b'\): other is 'n/a', which is no probability"),
         (SOFT.replace("0.5", "nan"), "other is 'nan', which is no probability"),
-        (SOFT.replace(";0.5", ""), "other is None, which is no probability"),
+        (SOFT.replace(";0.5", ""), "line 3, row 2: fewer cells than the 7 columns: 6"),
         (SOFT.replace("GHA;brain", "GHA;femur"), "true is 'femur' .* known are abdomen, brain, other"),
     ],
 )
@@ -139,7 +139,7 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path, text: str, said: str) ->
     ("text", "said"),
     [
         ('{"image_id": 1}\n{"image_id"\n', "line 2: .* JSON lines hold one object a line"),
-        ("[1, 2]\n", "line 1: no JSON object"),
+        ("[1, 2]\n", r"predictions\.jsonl, row 1: '1' is no JSON object"),
         ('\n{"image_id": "a", "probabilities": [0.5, 0.5]}\n', "image 'a': 2 probabilities; a list stands for abdomen"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(PredictionFileError, match=r"endings that are read are \.csv"):
         read_predictions(written(tmp_path, HARD, "predictions.xlsx"))
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PredictionFileError, match="no text in UTF-8: invalid start byte at byte 0"):
+    with pytest.raises(PredictionFileError, match=r"bytes\.csv, line 1: byte 0x00 at offset 2 is not UTF-16"):
         read_predictions(tmp_path / "bytes.csv")
 
 
@@ -198,3 +198,92 @@ def test_files_that_cannot_be_paired_are_named(tmp_path: Path, old: str, new: st
     other = read_predictions(written(tmp_path, HARD.replace(old, new), "other.csv"))
     with pytest.raises(PredictionFileError, match=said):
         paired(ours, other)
+
+
+# --- missing values, in every spelling
+
+
+@pytest.mark.parametrize("spelling", ["NA", "N/A", "nan", "NaN", "NULL", "None", "#N/A", "-", "."])
+def test_a_missing_name_is_as_an_empty_cell(tmp_path: Path, spelling: str) -> None:
+    for column, old, new in (
+        ("patient", "b,1,", f"b,{spelling},"),
+        ("site", "UGA", spelling),
+        ("image_id", "c,", f"{spelling},"),
+    ):
+        said = rf"{column} is missing in 1 of 3 rows \(1 \"{spelling}\"\), such as line [34]"
+        with pytest.raises(PredictionFileError, match=said):
+            read_predictions(written(tmp_path, HARD.replace(old, new)))
+
+
+def test_a_missing_machine_or_digest_is_nobodys(tmp_path: Path) -> None:
+    text = "image_id,patient,site,true,predicted,machine,sha256\n"
+    text += "".join(f"{n},{n},GHA,brain,brain,{machine},NA\n" for n, machine in enumerate(("NA", "E6", "-")))
+    found = read_predictions(written(tmp_path, text))
+    assert found.machines.tolist() == ["unknown", "E6", "unknown"]
+    assert found.answers.patients.tolist() == ["GHA/0", "GHA/1", "GHA/2"]  # not one patient of the digest "NA"
+    assert not found.shared.any()
+    assert found.notes == ('taken as missing: machine 1 "NA", 1 "-"; sha256 3 "NA"',)
+
+
+@pytest.mark.parametrize("spelling", ["NA", "nan", "-"])
+def test_a_missing_label_is_no_class(tmp_path: Path, spelling: str) -> None:
+    with pytest.raises(
+        PredictionFileError, match=rf"true is '{spelling}' \(1 such rows\); a missing label cannot be scored"
+    ):
+        read_predictions(written(tmp_path, HARD.replace("brain,femur", f"{spelling},femur")))
+    rows = [{"image_id": "a", "patient": 1, "site": "GHA", "true": float("nan"), "predicted": "brain"}]
+    with pytest.raises(PredictionFileError, match=r"true is 'nan' .*a missing label cannot be scored"):
+        read_predictions(lines(tmp_path, rows))
+
+
+def test_a_class_may_be_called_none(tmp_path: Path) -> None:
+    text = HARD.replace("brain,femur", "none,none")
+    assert read_predictions(written(tmp_path, text), ["none"]).answers.true.tolist()[2] == len(PLANES)
+
+
+def test_patients_that_became_floats_are_the_same_patients(tmp_path: Path) -> None:
+    ours = read_predictions(written(tmp_path, HARD))
+    as_floats = read_predictions(written(tmp_path, HARD.replace(",1,", ",1.0,"), "floats.csv"))
+    assert as_floats.patients.tolist() == ours.patients.tolist()
+    rows = [{"image_id": n, "patient": 1.0, "site": "GHA", "true": "brain", "predicted": "brain"} for n in (1, 2)]
+    assert read_predictions(lines(tmp_path, rows)).patients.tolist() == ["GHA/1", "GHA/1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (True, "brain is True, which is no probability"),
+        (10**400, "brain is 1000.*, which is no probability"),
+        (float("inf"), "brain is inf, which is no probability"),
+        ("0_1", "brain is '0_1', which is no probability"),
+        ("１", "brain is '１', which is no probability"),
+        ([1], r"brain is \[1\], which is no probability"),
+    ],
+)
+def test_json_that_is_no_probability(tmp_path: Path, value: object, said: str) -> None:
+    row = {"image_id": "a", "patient": 1, "site": "GHA", "true": "brain", "brain": value, "femur": 0}
+    with pytest.raises(PredictionFileError, match=said):
+        read_predictions(lines(tmp_path, [row]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"patient": ["a"]}, r"patient is \['a'\]; it must be text or a number"),
+        ({"patient": float("inf")}, "patient is inf; it must be text or a number"),
+        ({"site": "a\0"}, r"site is 'a\\x00'; a text holds no NUL"),
+        ({"probabilities": 3}, "image 'a': probabilities is 3; give a list, or an object with names"),
+    ],
+)
+def test_json_that_is_no_text(tmp_path: Path, changes: Mapping[str, Any], said: str) -> None:
+    row = {"image_id": "a", "patient": 1, "site": "GHA", "true": "brain", "predicted": "brain", **changes}
+    with pytest.raises(PredictionFileError, match=said):
+        read_predictions(lines(tmp_path, [row]))
+
+
+def test_quoted_newlines_and_row_names_of_r(tmp_path: Path) -> None:
+    text = '"","image_id","patient","site","true","predicted"\n"1","a\nb",1,"GHA","brain","femur"\n'
+    text += '"2","c",2,"GHA","brain","brain"\n'
+    found = read_predictions(written(tmp_path, text))
+    assert found.image_ids == ("a\nb", "c")
+    assert found.unread == ()

@@ -1,5 +1,6 @@
 """Splits: nobody in two of them, the shares that were asked for, and pictures that are the same stay together."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,18 @@ def test_a_split_file_that_was_changed_or_is_none(tmp_path: Path) -> None:
         SplitFile.load(path)
     with pytest.raises(SplitError, match="not a split file"):
         SplitFile.load(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize("patient", ["", "NA", "s/A/NA", "s/A/nan", "s/A/", 3, None, float("nan")])
+def test_a_split_names_every_patient(tmp_path: Path, patient: object) -> None:
+    SPLIT.save(tmp_path / "split.json")
+    content = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
+    for place in (content["patients"]["train"], content["left_out"]):
+        place.append(patient)
+        (tmp_path / "split.json").write_text(json.dumps(content))
+        with pytest.raises(SplitError, match=r"not a split file .* names no patient; a patient is written as a text"):
+            SplitFile.load(tmp_path / "split.json")
+        place.pop()
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

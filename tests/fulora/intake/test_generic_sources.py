@@ -369,7 +369,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
     [
         ({**ROW, "plane": 3}, "plane is the number 3; write its word in a column plane, such as brain"),
         ({**ROW, "plane": "heart"}, "unknown plane 'heart'; known: abdomen, brain"),
-        ({"file_name": "y.png", "patient": "1"}, "unknown plane ''"),
+        ({"file_name": "y.png", "patient": "1"}, "no plane; give a column plane or label"),
         ({**ROW, "patient": ""}, "no patient; give a column patient or patient_id"),
         ({**ROW, "patient": ["7"]}, r"patient is \['7'\]; it must be text"),
         ({**ROW, "pixel_size_mm": -0.1}, r"pixel_size_mm is -0\.1; it must be from 0\.005 to 10"),
@@ -381,7 +381,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
         ({**ROW, "mask_file": "gone.png"}, r"gone\.png: listed, but the file is not there"),
         ({**ROW, "mask_file": "../x.png"}, "leads out of"),
         ('{"file_name": "y.png", "file_name": "y.png"}', "a key stands twice among file_name, file_name"),
-        ('{"file_name": "y.png", "hc_mm": NaN}', r"y\.png: hc_mm is nan; leave out what is unknown"),
+        ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out what is unknown"),
         ('{"file_name": "y.png"', "is no JSON"),
         ('["y.png"]', "is no JSON object"),
         ("[" * 50_000, "is no JSON .*recursion"),
@@ -425,6 +425,53 @@ def picture(name: str, split: Split, patient: str, **changes: Any) -> Picture:
     size = {"file_name": "", "width": 16, "height": 12}
     row = Image.model_validate({"image_id": name, "split": split, "patient": patient, **known, **size, **changes})
     return Picture(row, drawn, mask)
+
+
+@pytest.mark.parametrize("missing", ["NA", "N/A", "nan", "NULL", "None", "#N/A", "-", ".", "", None, float("nan")])
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_unknown_values_of_rows_are_as_empty_cells(
+    tmp_path: Path, missing: object, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("x", "y", "z"):
+        save(tmp_path / f"{name}.png")
+    columns = ("file_name", "plane", "patient", "site", "machine", "pixel_size_mm", "caption")
+    rows = [
+        dict(zip(columns, (f"{name}.png", plane, patient, *[missing] * 4), strict=True))
+        for name, plane, patient in (("x", "brain", 12.0), ("y", "brain", missing), ("z", missing, 13.0))
+    ]
+    if ending == "jsonl":
+        write_rows(tmp_path, *rows)
+    else:
+        lines = [",".join("" if cell is None else str(cell) for cell in row.values()) for row in rows]
+        (tmp_path / "metadata.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
+    told: list[str] = []
+    (image,) = read_imagefolder(tmp_path, told.append, site="Ghana")
+    assert (image.patient, image.site, image.machine, image.pixel_size_mm, image.caption) == (
+        "12",
+        "Ghana",
+        "",
+        None,
+        "",
+    )
+    assert [line.rpartition(f"metadata.{ending}, line ")[2][3:].partition(";")[0] for line in told] == [
+        "y.png: no patient", "z.png: no plane",
+    ]  # fmt: skip
+    said = capsys.readouterr().err
+    assert ("taken as missing: " in said) == (missing not in ("", None))
+    if missing == "NA":
+        assert 'machine 3 "NA"' in said
+
+
+@pytest.mark.parametrize("missing", ["NA", "nan", "-"])
+def test_an_image_set_whose_patient_is_not_known(tmp_path: Path, missing: str) -> None:
+    own_set(tmp_path)
+    change_row(tmp_path, patient=missing, hc_mm=float("nan"))
+    with pytest.raises(SourceError, match=f"a real image needs a patient; '{missing}' says that it is not known"):
+        list(read_imagefolder(tmp_path))
+    change_row(tmp_path, patient="010", hc_mm=missing)
+    assert [image.hc_mm for image in read_imagefolder(tmp_path)] == [None] * 3
+    with pytest.raises(SourceError, match=f"finds '{missing}', which names nobody in the name"):
+        patient_finder(r"P_([^_]+)_", False)(f"P_{missing}_1")
 
 
 def own_set(folder: Path, *more: Picture) -> dict[str, Picture]:
@@ -488,7 +535,7 @@ def change_row(folder: Path, **changes: object) -> None:
         ({"split": "test"}, "its row says 'test', its folder 'train'"),
         ({"hc_mm": -1}, "a row of fulora's that breaks its rules: hc_mm: .*a measure is positive"),
         ({"plane": "heart", "patient": ""}, "breaks its rules: plane: Input should be 'abdomen'"),
-        ({"hc_mm": float("nan")}, r"010_HC\.png: hc_mm is nan; leave out what is unknown"),
+        ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out what is unknown"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
 )

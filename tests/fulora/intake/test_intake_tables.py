@@ -95,16 +95,18 @@ def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path)
         (b"name,Plane\na,b\n", "columns missing: plane; found: name, Plane"),
         (b"name,plane,name\na,b,c\n", "columns that stand twice: name; which one counts"),
         (b"name,plane\na,Gef\xe4\xdf\n", r"byte 0xe4 at offset 16 is not UTF-8; save the list as UTF-8"),
-        ("name,plane\na,b\n".encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        ("name,plane\na,b\n".encode("utf-16")[:-1], "line 2: byte 0x0a at offset 30 is not UTF-16; save the list as"),
         ("name,plane\na,b\n".encode("utf-16-be"), "NUL byte at offset 0"),
         ("name,plane\na,b\n".encode("utf-32-be"), "NUL byte at offset 0"),
+        ("name,plane\na,b\n".encode("utf-32"), "NUL byte at offset 2"),
+        ("name,plane\na,\0\n".encode("utf-16"), "NUL in UTF-16 text"),
         (b"name,plane\na\0,b\n", "NUL byte at offset 12"),
         (b'name,plane\na,"b\nc,d\n', r"line 3: cannot be read as a list \(unexpected end of data\)"),
         (b'name,plane\na,"b"c\n', "line 2: cannot be read as a list"),
         (b"name,plane\na," + b"x" * (MAX_CELL + 1), "line 2: cannot be read as a list .*field larger than"),
     ],
-    ids=["empty", "blank", "header only", "column", "twice", "latin-1", "utf-16", "utf-16 unmarked", "utf-32", "nul",
-         "open quote", "quote inside", "huge cell"],
+    ids=["empty", "blank", "header only", "column", "twice", "latin-1", "utf-16 cut off", "utf-16 unmarked", "utf-32",
+         "utf-32 marked", "utf-16 with NUL", "nul", "open quote", "quote inside", "huge cell"],
 )  # fmt: skip
 def test_lists_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
     path = saved(tmp_path, content)

@@ -3,12 +3,12 @@ import io
 
 import pytest
 
+from fulora.data.markdown import escaped_markdown
 from fulora.data.results import Score
 from fulora.report.tables import (
     MISSING,
     Table,
     TableError,
-    escaped_markdown,
     readable,
     rounded,
     score_table,

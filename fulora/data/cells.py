@@ -1,0 +1,100 @@
+"""Cells of tables and values of JSON rows: which are missing, and columns that are put in order as a whole.
+
+Every list, table and metadata file that fulora reads goes through here, so that `NA` means the same in all of them.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+MISSING = frozenset(
+    {
+        "", "na", "n/a", "n.a.", "n.a", "<na>", "nan", "-nan", "+nan", "null", "<null>", "(null)", "none", "nat", r"\n",
+        "#n/a", "#na", "#n/a n/a", "#nv", "#n/d", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
+        "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!",
+        "-", "--", "---", "–", "—", ".", "..", "?",
+    }
+)  # fmt: skip
+"""Spellings of a missing value, in lower case: R's, pandas', SQL's and spreadsheets', and the marks people type."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"-?\d+(\.0+)?", re.ASCII)
+
+
+class Tidied(NamedTuple):
+    """Rows whose missing values are "", and what was changed.
+
+    Attributes:
+        missing: by column, how many cells were taken as missing in each spelling; those that were empty do not count.
+        notes: the same for people, with every other change; nothing where nothing was changed.
+    """
+
+    rows: list[dict[str, Any]]
+    missing: Mapping[str, Counter[str]]
+    notes: tuple[str, ...]
+
+
+def is_missing(value: object) -> bool:
+    """Whether a cell holds no value: None, NaN, an empty text, or a usual spelling such as `NA`, in any case."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and value.strip().casefold() in MISSING)
+
+
+def text_of(value: object) -> str:
+    """A value as text without blanks around it: None and NaN are "", the float 12.0 is "12"."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def tidied(
+    rows: Sequence[Mapping[str, Any]], columns: Collection[str] | None = None, decimal_commas: bool = False
+) -> Tidied:
+    """Rows in which a missing cell is "", and a column means the same however the file was written.
+
+    A column of whole numbers written as floats ("12.0", because another cell was NaN) gets its whole numbers back.
+
+    Args:
+        columns: those with names rather than numbers, in which missing cells are looked for; None for all.
+        decimal_commas: take a column whose every number is written like "0,25" as numbers with a decimal comma. Only
+            where the comma does not separate cells.
+    """
+    found = [dict(row) for row in rows]
+    missing: dict[str, Counter[str]] = {}
+    commas, floats = [], []
+    for column in dict.fromkeys(name for row in rows for name in row):
+        those = [row for row in found if column in row]
+        filled = [row for row in those if isinstance(row[column], str) and not is_missing(row[column])]
+        texts = [row[column] for row in filled]
+        if decimal_commas and any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
+            commas.append(column)
+            for row in filled:
+                row[column] = row[column].replace(",", ".")
+        if columns is None or column in columns:
+            if any("." in text for text in texts) and all(map(_WHOLE.fullmatch, texts)):
+                floats.append(column)
+                for row in filled:
+                    row[column] = row[column].partition(".")[0]
+            empty = [row for row in those if is_missing(row[column])]
+            spelled = Counter(str(row[column]).strip() for row in empty if row[column] not in ("", None))
+            if spelled:
+                missing[column] = spelled
+            for row in empty:
+                row[column] = ""
+    said = {
+        "taken as missing": "; ".join(f"{column} {spellings(counts)}" for column, counts in missing.items()),
+        "read with decimal commas": ", ".join(commas),
+        "whole numbers written as floats, read without .0": ", ".join(floats),
+    }
+    return Tidied(found, missing, tuple(f"{what}: {where}" for what, where in said.items() if where))
+
+
+def spellings(counts: Counter[str]) -> str:
+    """How many cells were missing in which spelling: `40 "NA", 2 "-"`."""
+    return ", ".join(f'{count} "{spelling}"' for spelling, count in counts.most_common())
