@@ -37,7 +37,7 @@ def read_class_folders(
             one woman can stand in training and in test, and every score comes out too high.
         site, source: names that its images get; two folders whose patient numbers may coincide need other names.
         mask_suffix: what the name of a mask has after that of its image, such as `_mask`; an image without a mask has
-            none. Masks hold class numbers, or are black and white.
+            none. All of them are read with one mapping of values to classes (`mask_values`).
 
     Raises:
         SourceError: no such folder, no pictures in it, it is not said how patients are known, masks that are not said
