@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.class_counts import ClassCounts
+from fulora.data.labels import PLANES
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from pipelines.assessment import AssessmentStudyConfig
 from pipelines.backbones import BackboneConfig, OnSite
@@ -80,6 +81,14 @@ def _classes(
     Before a study is stopped because of a split that was drawn, the pictures are compared as curating does.
     """
     used = {name: others[name] for name in cfg.names_of_images() if name}
+    for where, images in {
+        "planes": planes,
+        **{f"other_images.{name}": images for name, images in used.items()},
+    }.items():
+        strange = sorted({image.plane for image in images.images} - set(PLANES))
+        if strange:
+            found.problem(where, f"it shows {', '.join(strange)}, and this study classifies {', '.join(PLANES)} only: "
+                          "take these images out")  # fmt: skip
     if not all(images.complete for images in (planes, *used.values())):
         return
     accepted = cfg.accept_missing_classes
