@@ -57,6 +57,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         cfg.report,
         real=real,
         training=training,
+        few=images.get(FEW_SHOT),
         synthetic=synthetic,
         assessments=found,
         trained_on=images.get(LORA, real),
@@ -107,6 +108,9 @@ def training_sets(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, Image
     training = {f"other_images.{name}" if name else "planes": images[name] for name in cfg.names_of_images()}
     if not work.plan:
         check_classes(class_counts(training, images[""]), cfg.accept_missing_classes)
+        if FEW_SHOT in images:
+            few = class_counts({"few_shot.images": images[FEW_SHOT]}, images[FEW_SHOT])
+            check_classes(few, cfg.accept_missing_classes)
     return training
 
 

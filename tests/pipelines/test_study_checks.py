@@ -114,6 +114,18 @@ def test_the_images_of_every_arm_are_counted(tmp_path: Path) -> None:
     assert "Training (other_images.more) has no image of the class 'thorax' and the test set has 8" in message
 
 
+def test_the_few_patients_of_a_few_shot_head_show_what_it_is_tested_on(tmp_path: Path) -> None:
+    few = "{kind: phantoms, sites: [B], per_plane: 4, "
+    train = f"{few}role: train, first_patient: 50, planes: [brain, femur]}}"
+    sources = f"[{train}, {few}role: test, first_patient: 90, planes: [brain, thorax]}}]"
+    config = config_of("smoke", f"few_shot.images.sources={sources}")
+    (problem,) = check_study(config, tmp_path).problems
+    assert "Training (few_shot.images) has no image of the class 'thorax' and the test set has 4" in problem
+    assert "no image of the class 'femur' and training (few_shot.images) has 4" in problem
+    with pytest.raises(MissingClassError, match=r"Training \(few_shot.images\) has no image of the class 'thorax'"):
+        configs.STUDIES["fu_lora"].run(config, Workspace(tmp_path, InProcess()))
+
+
 def test_a_study_that_is_run_from_python_stops_after_curating(tmp_path: Path) -> None:
     sources = (
         "[{kind: phantoms, role: train, sites: [A], per_plane: 2, planes: [brain, femur]},"
@@ -151,7 +163,7 @@ def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path, monkeypat
     monkeypatch.setattr("fulora.report.sections.provenance", lambda used: [row])
     names = ("synthetic", "assessments", "predictions", "forgetting", "sweeps", "curves")
     nothing: dict[str, dict[str, object]] = {name: {} for name in names}
-    sets = {"real": real, "training": {"planes": real}, "trained_on": real, "heads": None}
+    sets = {"real": real, "training": {"planes": real}, "few": None, "trained_on": real, "heads": None}
     scores = {name: NoRows() for name in ("generation", "classification")}
     given = sets | nothing | {"scores": scores, "leaks": NoRows(), "masks": {}, "measurements": {}}
     report.function(tmp_path / "report", config.report, **given)
@@ -250,9 +262,7 @@ def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", "train", ALL | {"Intrapartum": 8})
     class_folders(tmp_path / "data", "test", ALL | {"heart": 2, "Fetal_head": 2})
     message = refused(tmp_path)
-    assert (
-        "planes: it shows intrapartum, and this study classifies abdomen, brain, femur, thorax, other only" in message
-    )
+    assert "planes: it shows intrapartum; classified are abdomen, brain, femur, thorax, other only" in message
     assert "planes.sources.1: 2 rows, files or folders cannot be used" in message
     assert "test/Fetal_head: unknown plane" in message
     assert "test/heart: unknown plane" in message
