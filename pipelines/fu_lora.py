@@ -32,9 +32,7 @@ NO_START = "Or set classifier.weights=none."
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
     images = curated_sets(cfg, work)
-    training = {f"other_images.{name}" if name else "planes": images[name] for name in cfg.names_of_images()}
-    if not work.plan:
-        check_classes(class_counts(training, images[""]), cfg.accept_missing_classes)
+    training = training_sets(cfg, work, images)
     real, leaks = images[""], check(cfg, work, images)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
     loras = train_loras(cfg, work, images, backbone)
@@ -59,6 +57,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         cfg.report,
         real=real,
         training=training,
+        few=images.get(FEW_SHOT),
         synthetic=synthetic,
         assessments=found,
         trained_on=images.get(LORA, real),
@@ -98,6 +97,21 @@ def curated_sets(cfg: FuLoraConfig, work: Workspace) -> dict[str, ImageSet]:
     if cfg.few_shot is not None:
         named[FEW_SHOT] = cfg.few_shot.images
     return {name: curated(images, cfg.data_root, work) for name, images in named.items()}
+
+
+def training_sets(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) -> dict[str, ImageSet]:
+    """The real images that classifiers are trained on, by their place in the config.
+
+    Raises:
+        MissingClassError: once they are curated, a class that only they or only the test images show.
+    """
+    training = {f"other_images.{name}" if name else "planes": images[name] for name in cfg.names_of_images()}
+    if not work.plan:
+        check_classes(class_counts(training, images[""]), cfg.accept_missing_classes)
+        if FEW_SHOT in images:
+            few = class_counts({"few_shot.images": images[FEW_SHOT]}, images[FEW_SHOT])
+            check_classes(few, cfg.accept_missing_classes)
+    return training
 
 
 def check(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) -> LeakTable:

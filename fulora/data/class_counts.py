@@ -93,6 +93,16 @@ def class_counts(training: Mapping[str, ImageSet], tested_on: ImageSet) -> Class
     return ClassCounts(trained, _counted(tested_on.rows("test")))
 
 
+def missing_classes(training: Mapping[str, ImageSet], tested_on: ImageSet, few: ImageSet | None) -> list[str]:
+    """What a report must say of classes that only training or only test images show.
+
+    Args:
+        few: the images of a few-shot head, which is trained and tested on patients of its own.
+    """
+    found = class_counts(training, tested_on).sentences()
+    return found + (class_counts({"few_shot.images": few}, few).sentences() if few else [])
+
+
 def _counted(rows: Iterable[Image]) -> Counter[str]:
     return Counter(str(row.plane) for row in rows)
 

@@ -18,6 +18,7 @@ from fulora.intake.division import divide
 from fulora.intake.placement import member
 from fulora.intake.raw import Complain, RawImage, SourceError
 from fulora.intake.read import Inputs, read_source
+from fulora.intake.sources.phantoms import SITES
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -69,7 +70,14 @@ def expected(
 
 
 def phantom_members(source: PhantomsConfig) -> Iterator[Member]:
-    """What a split knows of phantoms, without drawing them."""
+    """What a split knows of phantoms, without drawing them.
+
+    Raises:
+        SourceError: a site that there is none of.
+    """
+    unknown = [site for site in source.sites if site not in SITES]
+    if unknown:
+        raise SourceError(f"sites: there is no population {', '.join(unknown)}; there are {', '.join(SITES)}")
     first = source.first_patient * source.images_per_patient
     for site in source.sites:
         for plane in source.planes:

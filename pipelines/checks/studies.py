@@ -1,11 +1,13 @@
 """All early checks of each kind of study, before anything is planned or curated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.class_counts import ClassCounts
+from fulora.data.labels import PLANES
 from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.intake.config import CurateConfig
 from pipelines.assessment import AssessmentStudyConfig
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.checks.backbones import Made, check_backbone
@@ -56,15 +58,13 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
     lora_at, shown = "planes", planes
     if cfg.lora_images is not None:
         lora_at, shown = "lora_images", sources.expect("lora_images", cfg.lora_images)
-    if cfg.few_shot is not None:
-        sources.expect("few_shot.images", cfg.few_shot.images)
     sources.read("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
     made = _backbone(found, sources, "backbone", cfg.backbone, work)
     _lora(found, "lora", lora_at, cfg.lora, shown, made)
     check_drawn_size(found, "generate", cfg.generate, made)
     if cfg.prior is not None:
         check_drawn_size(found, "prior", cfg.prior, made)
-    _classes(found, sources, cfg, planes, others)
+    _classes(found, sources, cfg)
     _asked_for(found, cfg.generate, lora_at, shown)
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training})
@@ -72,38 +72,58 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
         _segmentation(found, sources, cfg.segmentation, "segmentation.", work)
 
 
-def _classes(
-    found: Findings, sources: Sources, cfg: FuLoraConfig, planes: ExpectedSet, others: Mapping[str, ExpectedSet]
-) -> None:
-    """Whether training and test show the same classes.
-
-    Before a study is stopped because of a split that was drawn, the pictures are compared as curating does.
-    """
-    used = {name: others[name] for name in cfg.names_of_images() if name}
-    if not all(images.complete for images in (planes, *used.values())):
-        return
-    accepted = cfg.accept_missing_classes
-    counts = _counts(planes, used)
-    if counts.missing(accepted):
-        planes = sources.expect("planes", cfg.planes, compare_pictures=True)
-        used = {name: sources.expect(f"other_images.{name}", images.config, compare_pictures=True)
-                for name, images in used.items()}  # fmt: skip
-        counts = _counts(planes, used)
-    if counts.missing(accepted):
-        found.problem("planes", counts.explained(accepted))
-    for name in accepted:
-        for sentence in counts.missing().get(name, ["it is missing nowhere"]):
+def _classes(found: Findings, sources: Sources, cfg: FuLoraConfig) -> None:
+    """Whether training and test show the same classes, all of them known."""
+    used = {f"other_images.{name}": cfg.other_images[name] for name in cfg.names_of_images() if name}
+    compared = [_compared(found, sources, cfg.accept_missing_classes, {"planes": cfg.planes, **used}, "planes")]
+    if cfg.few_shot is not None:
+        few = {"few_shot.images": cfg.few_shot.images}
+        compared.append(_compared(found, sources, cfg.accept_missing_classes, few, "few_shot.images"))
+    missing = [counts.missing() for counts in compared if counts is not None]
+    for name in cfg.accept_missing_classes:
+        said = [sentence for sentences in missing for sentence in sentences.get(name, ())]
+        for sentence in said or ["it is missing nowhere"] * bool(missing):
             found.note("accept_missing_classes", f"{name}: {sentence}")
+    planes = sources.expect("planes", cfg.planes)
     tested, validated = planes.counts("test"), planes.counts("validation")
-    unseen = [name for name in counts.classes() if tested[name] and not validated[name]]
-    if unseen:
+    unseen = [name for name in PLANES if tested[name] and not validated[name]]
+    if planes.complete and unseen:
         found.note("planes", f"no validation image of {', '.join(unseen)}: classifiers are chosen without it")
 
 
-def _counts(planes: ExpectedSet, others: Mapping[str, ExpectedSet]) -> ClassCounts:
-    training = {"planes": planes.counts("train")}
-    training |= {f"other_images.{name}": images.counts("train") for name, images in others.items()}
-    return ClassCounts(training, planes.counts("test"))
+def _compared(
+    found: Findings, sources: Sources, accepted: Sequence[str], sets: Mapping[str, CurateConfig], tested: str
+) -> ClassCounts | None:
+    """The classes of training sets against those of the test split of one of them; None where a set is not known.
+
+    Before a study is stopped because of a split that was drawn, pictures are compared, as curating does.
+
+    Args:
+        sets: by their place in the config.
+        tested: the place of the set that is tested on.
+    """
+
+    def counted(compare_pictures: bool) -> ClassCounts | None:
+        expected = {
+            where: sources.expect(where, images, compare_pictures=compare_pictures) for where, images in sets.items()
+        }
+        if not all(images.complete for images in expected.values()):
+            return None
+        for where, images in expected.items():
+            if strange := sorted({image.plane for image in images.images} - set(PLANES)):
+                known = ", ".join(PLANES)
+                found.problem(
+                    where, f"it shows {', '.join(strange)}; classified are {known} only: take these images out"
+                )
+        training = {where: images.counts("train") for where, images in expected.items()}
+        return ClassCounts(training, expected[tested].counts("test"))
+
+    counts = counted(compare_pictures=False)
+    if counts is not None and counts.missing(accepted):
+        counts = counted(compare_pictures=True)
+        if counts is not None and counts.missing(accepted):
+            found.problem(tested, counts.explained(accepted))
+    return counts
 
 
 def _asked_for(found: Findings, cfg: GenerateConfig, lora_at: str, shown: ExpectedSet) -> None:

@@ -26,6 +26,7 @@ def report(
     config: ReportConfig,
     real: ImageSet,
     training: Mapping[str, ImageSet],
+    few: ImageSet | None,
     synthetic: Mapping[str, ImageSet],
     assessments: Mapping[str, Assessment],
     trained_on: ImageSet,
@@ -43,6 +44,7 @@ def report(
 
     Args:
         training: the sets of real images that classifiers are trained on, by name.
+        few: the few patients that a few-shot head learns from, and those it is tested on.
         assessments: of each synthetic set.
         trained_on: whose training split trained the LoRA.
         scores: `generation`, `classification` and, with heads, `segmentation`.
@@ -50,7 +52,7 @@ def report(
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
-    from fulora.data.class_counts import class_counts
+    from fulora.data.class_counts import missing_classes
     from fulora.report import sections
     from fulora.report.assessment import assessment_sections
     from fulora.report.classification import classification_section
@@ -76,7 +78,7 @@ def report(
     write_report(
         out,
         title=config.title,
-        warnings=class_counts(training, real).sentences(),
+        warnings=missing_classes(training, real, few),
         summary=[*sections.headline(everything), config.about],
         sections=parts,
         provenance=sections.provenance(used),

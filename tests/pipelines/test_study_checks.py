@@ -11,13 +11,15 @@ from PIL import Image as Pil
 from fulora.data.class_counts import MissingClassError
 from fulora.data.labels import PLANES
 from fulora.engine import InProcess
-from fulora.workspace import Workspace
+from fulora.stage import Artifact
+from fulora.workspace import ReachedError, Workspace
 from pipelines import configs
 from pipelines.checks.backbones import Made, check_backbone, made_for
 from pipelines.checks.findings import Findings
 from pipelines.checks.mixing import check_mixing
 from pipelines.checks.studies import check_study
 from pipelines.fu_lora_config import FuLoraConfig
+from pipelines.stages.report import report
 
 COMMANDS = (["run"], ["run", "--dry-run"], ["status"], ["status", "--json"])
 
@@ -112,6 +114,18 @@ def test_the_images_of_every_arm_are_counted(tmp_path: Path) -> None:
     assert "Training (other_images.more) has no image of the class 'thorax' and the test set has 8" in message
 
 
+def test_the_few_patients_of_a_few_shot_head_show_what_it_is_tested_on(tmp_path: Path) -> None:
+    few = "{kind: phantoms, sites: [B], per_plane: 4, "
+    train = f"{few}role: train, first_patient: 50, planes: [brain, femur]}}"
+    sources = f"[{train}, {few}role: test, first_patient: 90, planes: [brain, thorax]}}]"
+    config = config_of("smoke", f"few_shot.images.sources={sources}")
+    (problem,) = check_study(config, tmp_path).problems
+    assert "Training (few_shot.images) has no image of the class 'thorax' and the test set has 4" in problem
+    assert "no image of the class 'femur' and training (few_shot.images) has 4" in problem
+    with pytest.raises(MissingClassError, match=r"Training \(few_shot.images\) has no image of the class 'thorax'"):
+        configs.STUDIES["fu_lora"].run(config, Workspace(tmp_path, InProcess()))
+
+
 def test_a_study_that_is_run_from_python_stops_after_curating(tmp_path: Path) -> None:
     sources = (
         "[{kind: phantoms, role: train, sites: [A], per_plane: 2, planes: [brain, femur]},"
@@ -126,37 +140,48 @@ def test_a_study_that_is_run_from_python_stops_after_curating(tmp_path: Path) ->
     assert {folder.name.split("-")[0] for folder in tmp_path.glob("[a-z]*")} == {"curate"}
 
 
-MINIATURE = """
-base: demo
-planes:
-  sources:
-    - {kind: phantoms, role: train, sites: [A], per_plane: 4, seed: 11}
-    - {kind: phantoms, role: validation, sites: [A], per_plane: 4, first_patient: 1000, seed: 11}
-    - {kind: phantoms, role: test, sites: [B, C], planes: [abdomen, brain, femur, other], per_plane: 4, seed: 12}
-lora: {rank: 2, alpha: 2, steps: 2, batch_size: 2}
-generate: {per_class: 5, steps: 2, batch_size: 5}
-mix: {ratio: 1.0, filters: [blank]}
-assess: {pairs: 4, draws: 100}
-classifier: {architecture: mobilenet_v2, image_size_px: 32, steps: 2, batch_size: 4, evaluate_every: 2}
-classifier_seeds: [0]
-score: {draws: 100, permutations: 100}
-segmentation: null
-"""
+PHANTOMS = (
+    "[{kind: phantoms, role: train, sites: [A], per_plane: 4},"
+    " {kind: phantoms, role: validation, sites: [A], per_plane: 4, first_patient: 9},"
+    " {kind: phantoms, role: test, sites: [B], per_plane: 4, planes: [abdomen, brain, femur, other]}]"
+)
 
 
-@pytest.mark.slow
-def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(MINIATURE)
-    stopped = fulora("run", tmp_path / "mine.yaml", "--work", tmp_path / "work")
-    assert "no image of the class 'thorax' and training (planes) has 4" in stopped.stderr
-    assert not (tmp_path / "work").exists()
-    done = fulora("run", tmp_path / "mine.yaml", "accept_missing_classes=[thorax]", "--work", tmp_path / "work", "-q")
-    assert done.returncode == 0, done.stderr
-    page = Path(done.stdout.strip()).read_text(encoding="utf-8")
+def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is the study's own; of its sections only the one on classification is there, and says nothing."""
+    from fulora.report.page import ProvenanceRow, Section
+
+    config = config_of("smoke", f"planes.sources={PHANTOMS}", "accept_missing_classes=[thorax]")
+    work = Workspace(tmp_path, InProcess(), until="train_lora")
+    with pytest.raises(ReachedError):
+        configs.STUDIES["fu_lora"].run(config, work)
+    real = work.steps[0].artifact
+    for name in ("sections.generation_section", "classification.classification_section", "training.training_section"):
+        monkeypatch.setattr(f"fulora.report.{name}", lambda *given, name=name: Section(name, ("Nothing.",)))
+    monkeypatch.setattr("fulora.report.sections.headline", lambda scores: ["A headline."])
+    row = ProvenanceRow("curate", "curate", "aa11", "d" * 64, {}, 1, None)
+    monkeypatch.setattr("fulora.report.sections.provenance", lambda used: [row])
+    names = ("synthetic", "assessments", "predictions", "forgetting", "sweeps", "curves")
+    nothing: dict[str, dict[str, object]] = {name: {} for name in names}
+    sets = {"real": real, "training": {"planes": real}, "few": None, "trained_on": real, "heads": None}
+    scores = {name: NoRows() for name in ("generation", "classification")}
+    given = sets | nothing | {"scores": scores, "leaks": NoRows(), "masks": {}, "measurements": {}}
+    report.function(tmp_path / "report", config.report, **given)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     warning = page.split('<div class="warning" role="alert">')[1].split("</div>")[0]
     assert warning.count("<p>") == 1
     assert "The test set has no image of the class &#39;thorax&#39; and training (planes) has 4: no score" in warning
     assert page.index('class="warning"') < page.index('class="headline"')
+
+
+class NoRows(Artifact):
+    """An artifact that holds nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"), "")
+
+    def rows(self) -> list[object]:
+        return []
 
 
 def test_the_shipped_studies_of_phantoms_have_nothing_to_say(tmp_path: Path) -> None:
@@ -231,6 +256,32 @@ def test_a_pattern_that_finds_some_patients_says_how_many(tmp_path: Path) -> Non
     as_json = fulora("status", *own(tmp_path, "planes.unusable=leave_out"), "--json")
     assert said in as_json.stderr
     assert all("stage" in json.loads(line) for line in as_json.stdout.splitlines())
+
+
+def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
+    class_folders(tmp_path / "data", "train", ALL | {"Intrapartum": 8})
+    class_folders(tmp_path / "data", "test", ALL | {"heart": 2, "Fetal_head": 2})
+    message = refused(tmp_path)
+    assert "planes: it shows intrapartum; classified are abdomen, brain, femur, thorax, other only" in message
+    assert "planes.sources.1: 2 rows, files or folders cannot be used" in message
+    assert "test/Fetal_head: unknown plane" in message
+    assert "test/heart: unknown plane" in message
+    left_out = refused(tmp_path, "planes.unusable=leave_out")
+    assert "note: planes.sources.1: 2 rows, files or folders will be left out" in left_out
+
+
+def test_phantoms_of_a_population_that_there_is_none_of() -> None:
+    found = check_study(config_of("demo", f"planes.sources={PHANTOMS.replace('[B]', '[Z]')}"), Path("nowhere"))
+    (problem,) = found.problems
+    assert "sites: there is no population Z; there are base1" in problem
+
+
+def test_every_real_set_that_an_arm_is_trained_on_reaches_the_report(tmp_path: Path) -> None:
+    more = "{more: {sources: [{kind: phantoms, sites: [D], per_plane: 2}]}}"
+    config = config_of("demo", f"other_images={more}", "arms={more: {images: more}}")
+    work = Workspace(tmp_path, InProcess(), plan=True)
+    configs.STUDIES["fu_lora"].run(config, work)
+    assert set(work.steps[-1].call.arguments["training"]) == {"planes", "other_images.more"}
 
 
 def test_patients_that_cannot_be_divided_are_told(tmp_path: Path) -> None:
