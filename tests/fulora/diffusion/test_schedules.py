@@ -9,10 +9,10 @@ import torch
 from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from torch import Tensor
 
+from fulora.diffusion.conditioning import Conditioning
 from fulora.diffusion.config import Sampler
 from fulora.diffusion.objective import noise_error
 from fulora.diffusion.sample import Guidance, denoise
-from fulora.diffusion.conditioning import Conditioning
 from fulora.diffusion.samplers import as_numpy_2, build_sampler
 from fulora.diffusion.schedules import ScheduleError, check_schedule, said, training_schedule
 
