@@ -121,7 +121,8 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
         mask_channel: as pairs (`fulora.data.pairs`): the mask is the red channel.
 
     Raises:
-        LoraError: some have a caption and others do not, or a pair is wanted of one without a mask.
+        LoraError: some have a caption and others do not, or a pair is wanted of one without a mask, or with a mask of
+            several structures.
     """
     masked = [row.image_id for row in rows if not row.mask_file] if mask_channel else []
     if masked:
@@ -137,5 +138,16 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
         )
     captions = [CAPTIONS[row.plane] if without else row.caption for row in rows]
     if mask_channel:
-        return Examples([join(images.pixels(row), images.mask(row)) for row in rows], captions)
+        return Examples([join(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
     return Examples([images.pixels(row) for row in rows], captions)
+
+
+def _one_structure(images: ImageSet, row: Image) -> UInt8[np.ndarray, "h w"]:
+    mask = images.mask(row)
+    classes = sorted(set(np.unique(mask).tolist()) - {0})
+    if len(classes) > 1:
+        raise LoraError(
+            f"mask_channel=true: the mask of {row.image_id} has the classes {', '.join(map(str, classes))}, and a pair "
+            "holds one structure: curate masks of one class"
+        )
+    return mask

@@ -18,13 +18,14 @@ HEIGHT_PX = 128
 LABEL_PX = 72
 
 
-def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w"]]]) -> UInt8[np.ndarray, "h w"]:
-    """Rows of as many pictures of one size, with gaps between them."""
-    padded = [[np.pad(picture, ((0, GAP_PX), (0, GAP_PX))) for picture in row] for row in rows]
+def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w *rgb"]]]) -> UInt8[np.ndarray, "h w *rgb"]:
+    """Rows of as many pictures of one size, all gray or all in colour, with gaps between them."""
+    gaps = [(0, GAP_PX), (0, GAP_PX), *[(0, 0)] * (rows[0][0].ndim - 2)]
+    padded = [[np.pad(picture, gaps) for picture in row] for row in rows]
     return np.vstack([np.hstack(row) for row in padded])[:-GAP_PX, :-GAP_PX]
 
 
-def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w"], *, caption: str, seed: str, generator: str) -> None:
+def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w *rgb"], *, caption: str, seed: str, generator: str) -> None:
     """A PNG of several synthetic pictures, with the mark of one."""
     row = Image(
         file_name=path.name, image_id=path.stem, plane="other", split="train", origin="synthetic", source="fulora",

@@ -7,7 +7,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from fulora.data.manifest import is_blank, pixel_digest
+from fulora.data.pairs import part as part_of_pair
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import fitted_sizes
 from fulora.diffusion.buckets import Size
@@ -162,12 +166,12 @@ def check(cfg: LoraConfig, pipe: Pipeline, material: Material) -> list[str]:
     for name, part in {"training": examples, "validation": validation, "prior": material.prior}.items():
         if part is not None:
             _check_captions(name, part)
-            _check_blank(name, part)
+            _check_blank(cfg, name, part)
             _check_tokens(pipe, part.captions)
             _check_sides(cfg, pipe, part)
     _check_clip_skip(cfg, pipe)
     check_training(pipe, cfg, examples, processes(cfg.device), validated=validation is not None)
-    digests = [pixel_digest(picture) for picture in examples.pictures] if material.excluded else []
+    digests = [pixel_digest(_image(cfg, pair)) for pair in examples.pictures] if material.excluded else []
     for others in material.excluded:
         _check_patients(material.patients, others)
         _check_pictures(digests, others)
@@ -197,8 +201,13 @@ def _check_captions(name: str, part: Examples) -> None:
         )
 
 
-def _check_blank(name: str, part: Examples) -> None:
-    blank = [place for place, picture in enumerate(part.pictures) if is_blank(picture)]
+def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w *rgb"]) -> UInt8[np.ndarray, "h w *rgb"]:
+    """The picture itself, or the image of a pair, as the sets that are tested on hold it."""
+    return part_of_pair(picture)[0] if cfg.mask_channel and picture.ndim == 3 else picture
+
+
+def _check_blank(cfg: LoraConfig, name: str, part: Examples) -> None:
+    blank = [place for place, picture in enumerate(part.pictures) if is_blank(_image(cfg, picture))]
     if blank:
         raise LoraError(f"{len(blank)} {name} pictures are blank, {_named(blank)}: remove them")
 

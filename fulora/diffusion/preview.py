@@ -30,7 +30,8 @@ def draw_samples(
 ) -> None:
     """Write `samples/step_000100.png` under `folder`: a row for each caption trained with, in alphabetical order.
 
-    Pictures are of the size that most images have. The pipeline is left as it was found.
+    Pictures are of the size that most images have, and in colour where pairs are trained on, whose mask is red. The
+    pipeline is left as it was found.
 
     Args:
         embed: embeddings of captions, with a clip skip.
@@ -58,7 +59,7 @@ def draw_samples(
                 size_px=(size[1], size[0]),
                 dtype=dtype,
             )
-            rows.append(list(to_pixels(decode(pipe.vae, latents), gray=True)[0].cpu().numpy()))
+            rows.append(list(to_pixels(decode(pipe.vae, latents), gray=not cfg.mask_channel)[0].cpu().numpy()))
     finally:
         pipe.vae.to(vae_device)
     path = folder / SAMPLES / f"step_{step:06d}.png"

@@ -94,7 +94,17 @@ def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     fetal(tmp_path)
     torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "weights.pt")
-    with pytest.raises(ClipError, match=r"is not a CLIP of FetalCLIP_config\.json"):
+    with pytest.raises(ClipError, match=r"is not a CLIP of FetalCLIP_config\.json .*: holds more than weights") as told:
+        load_clip(tmp_path)
+    assert "weights_only" not in str(told.value)
+
+
+def test_a_download_that_failed_is_named_for_what_it_is(tmp_path: Path) -> None:
+    fetal(tmp_path)
+    (tmp_path / "weights.pt").write_text("<!DOCTYPE html><html>log in</html>")
+    with pytest.raises(
+        ClipError, match=r"weights\.pt is not a CLIP of FetalCLIP_config\.json: it is a web page or XML"
+    ):
         load_clip(tmp_path)
 
 
