@@ -69,7 +69,7 @@ class Curation:
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
-        placement = place(self.config, rows, saved, self._links(rows, saved))
+        placement = place(self.config, rows, saved, links_between(self.config, rows, saved))
         self.splits.extend(placement.splits)
         self.left_out.extend(placement.near_duplicates.left_out)
         self.near_duplicates = placement.near_duplicates
@@ -91,13 +91,14 @@ class Curation:
                 f"such as {odd_views[0]}"
             )
 
-    def _links(self, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:
-        """Which pictures of people are the same or nearly: as they are, or as they will be written."""
-        if len(splits_of_people(self.config, rows, saved)) < 2:
-            return []
-        people = list(pictures_of_people(self.config, rows))
-        seen = threaded(partial(_both, self.config), track(people, "pictures compared"))
-        return links([image for _, image in people], list(seen))
+
+def links_between(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:
+    """Which pictures of people are the same or nearly: as they are, or as they will be written."""
+    if len(splits_of_people(config, rows, saved)) < 2:
+        return []
+    people = list(pictures_of_people(config, rows))
+    seen = threaded(partial(_both, config), track(people, "pictures compared"))
+    return links([image for _, image in people], list(seen))
 
 
 def _both(config: CurateConfig, item: tuple[AnySource, RawImage]) -> Seen | None:

@@ -9,14 +9,14 @@ from PIL import Image as Pil
 from PIL import UnidentifiedImageError
 
 from fulora.data.labels import Split
-from fulora.data.manifest import pixel_digest
-from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member
 from fulora.engine import threaded
-from fulora.intake.config import AnySource, PhantomsConfig
+from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
+from fulora.intake.curation import links_between
 from fulora.intake.division import divide
-from fulora.intake.placement import member
-from fulora.intake.raw import Complain, RawImage, SourceError
+from fulora.intake.patient_checks import saved_splits
+from fulora.intake.placement import place
+from fulora.intake.raw import Complain, SourceError
 from fulora.intake.read import Inputs, read_source
 from fulora.intake.sources.phantoms import SITES
 
@@ -36,36 +36,37 @@ class Expected(NamedTuple):
 
 
 def expected(
-    source: AnySource, inputs: Inputs, seed: int, complain: Complain, *, compare_pictures: bool = False
+    source: AnySource, inputs: Inputs, config: CurateConfig, complain: Complain, *, compare_pictures: bool = False
 ) -> list[Expected]:
     """The images of a source and the split of each.
 
     Args:
-        seed: the config's `split_seed`.
+        config: of which the source is one.
         complain: told of what cannot be used.
-        compare_pictures: decode all pictures, so that patients who share one stay together, as curating does. Without,
-            a split that is drawn can differ from the final one where there are such patients.
+        compare_pictures: decode all pictures, so that patients who show the same stay together, as curating does.
+            Without, a split that is drawn can differ from the final one where there are such patients.
 
     Raises:
         SourceError: the folder has not the source's layout.
         SplitError: patients that cannot be split as asked.
     """
-    paths: list[Path | None]
+    saved = saved_splits([inputs])
     if isinstance(source, PhantomsConfig):
         members = list(phantom_members(source))
-        paths = [None] * len(members)
+        split = saved[0] or divide(members, source, config.split_seed)
+        shown = [(one.image_id, one.patient, one.plane, None) for one in members]
     else:
-        images = list(read_source(source, inputs, 0, complain))
-        digests = threaded(_digest, images) if compare_pictures else ("" for _ in images)
-        members = [member(image, digest) for image, digest in zip(images, digests, strict=True)]
-        paths = [image.path for image in images]
-    if not members:
-        return []
-    split = SplitFile.load(inputs.split_file) if inputs.split_file else divide(members, source, seed)
+        images = list(read_source(source, inputs, config.image_size_px, complain))
+        if not images:
+            return []
+        alone = config.model_copy(update={"sources": (source,)})
+        found = links_between(alone, [images], saved) if compare_pictures else []
+        (split,) = place(alone, [images], saved, found).splits
+        shown = [(image.image_id, image.patient_key, image.plane, image.path) for image in images]
     return [
-        Expected(one.plane, where, path)
-        for one, path in zip(members, paths, strict=True)
-        if (where := split.split_of(one.image_id, one.patient))
+        Expected(plane, where, path)
+        for image_id, patient, plane, path in shown
+        if (where := split.split_of(image_id, patient))
     ]
 
 
@@ -84,13 +85,6 @@ def phantom_members(source: PhantomsConfig) -> Iterator[Member]:
             for number in range(first, first + source.per_plane):
                 patient = f"phantoms/{site}/{number // source.images_per_patient}"
                 yield Member(f"phantoms_{site}_{plane}_{number:05d}", patient, plane, site)
-
-
-def _digest(image: RawImage) -> str:
-    try:
-        return pixel_digest(image.load()[0])
-    except SourceError:
-        return ""
 
 
 def sizes_in(paths: Iterable[Path]) -> Counter[Size]:

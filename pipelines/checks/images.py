@@ -53,7 +53,7 @@ class Sources:
 
     found: Findings
     root: Path
-    _known: dict[tuple[str, str, int, bool], list[Expected] | None] = field(default_factory=dict)
+    _known: dict[tuple[str, bool], list[Expected] | None] = field(default_factory=dict)
 
     def expect(self, where: str, config: CurateConfig, *, compare_pictures: bool = False) -> ExpectedSet:
         """What a config will give.
@@ -79,7 +79,7 @@ class Sources:
         """The images of a source; None where they cannot be told."""
         if not self._are_there(where, source):
             return None
-        key = (source.model_dump_json(), config.unusable, config.split_seed, exact)
+        key = (config.model_copy(update={"sources": (source,)}).model_dump_json(), exact)
         if key not in self._known:
             told: list[str] = []
             images = self._expected(where, source, config, told.append, exact)
@@ -96,7 +96,7 @@ class Sources:
         self, where: str, source: AnySource, config: CurateConfig, complain: Complain, exact: bool
     ) -> list[Expected] | None:
         try:
-            return expected(source, self._inputs(source), config.split_seed, complain, compare_pictures=exact)
+            return expected(source, self._inputs(source), config, complain, compare_pictures=exact)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
             return None

@@ -153,5 +153,5 @@ def status(
         console.print(line, soft_wrap=True)
     ready = sum(step.state == "ready" for step in plan.steps)
     console.print(f"{ready} of {len(plan.steps)} stages ready")
-    for line in notes:
-        console.print(line, style="yellow", soft_wrap=True)
+    for told in notes:
+        console.print(told, style="yellow", soft_wrap=True)

@@ -14,13 +14,18 @@ from fulora.intake.raw import refuse
 from fulora.intake.read import Inputs
 
 
+def config_of(source: AnySource) -> CurateConfig:
+    return CurateConfig(sources=(source,), image_size_px=32, split_seed=3)
+
+
 def curated(source: AnySource, inputs: Inputs) -> Counter[tuple[str, str]]:
-    config = CurateConfig(sources=(source,), image_size_px=32, split_seed=3)
-    return Counter((picture.row.plane, picture.row.split) for picture in Curation(config, [inputs]).pictures())
+    pictures = Curation(config_of(source), [inputs]).pictures()
+    return Counter((picture.row.plane, picture.row.split) for picture in pictures)
 
 
 def foreseen(source: AnySource, inputs: Inputs, **options: bool) -> Counter[tuple[str, str]]:
-    return Counter((image.plane, image.split) for image in expected(source, inputs, 3, refuse, **options))
+    found = expected(source, inputs, config_of(source), refuse, **options)
+    return Counter((image.plane, image.split) for image in found)
 
 
 @pytest.mark.parametrize(
