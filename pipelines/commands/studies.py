@@ -149,9 +149,9 @@ def status(
     for number, step in enumerate(plan.steps, 1):
         note = f"  ({step.note})" if step.note else ""
         (mark, style), path = MARKS[step.state], (str(step.artifact.path), "dim")
-        line = styled((f"{number:3d}", "dim"), " ", (f"{mark:9s}", style), f" {step.label:32s} ", path, note)
-        console.print(line, soft_wrap=True)
+        text = styled((f"{number:3d}", "dim"), " ", (f"{mark:9s}", style), f" {step.label:32s} ", path, note)
+        console.print(text, soft_wrap=True)
     ready = sum(step.state == "ready" for step in plan.steps)
     console.print(f"{ready} of {len(plan.steps)} stages ready")
-    for told in notes:
-        console.print(told, style="yellow", soft_wrap=True)
+    for line in notes:
+        console.print(line, style="yellow", soft_wrap=True)
