@@ -50,6 +50,7 @@ def expected(
         SourceError: the folder has not the source's layout.
         SplitError: patients that cannot be split as asked.
     """
+    shown: list[tuple[str, str, str, Path | None]]
     saved = saved_splits([inputs])
     if isinstance(source, PhantomsConfig):
         members = list(phantom_members(source))
