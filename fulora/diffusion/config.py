@@ -92,7 +92,9 @@ class LoraConfig(Config):
         flip: each image is shown mirrored every other time on average; both are encoded.
         latents: `resampled` draws from the autoencoder's posterior at every step, `once` only once, as kohya does.
         clip_skip: the text encoder's layer, counted from the end: 1 is the last, 2 the one before it, followed by the
-            final normalisation (kohya's and AUTOMATIC1111's count; diffusers' is one less).
+            final normalisation (kohya's and AUTOMATIC1111's count; diffusers' is one less). SDXL's text encoders are
+            read one layer further from the end and never normalised, as diffusers does; kohya and AUTOMATIC1111 have
+            no clip skip for it. SD 2.x's last layer is the one before the last of the published encoder.
         caption_dropout: share of captions left empty, which classifier-free guidance needs.
         timesteps: `stratified` covers the schedule evenly in every 64 draws, `uniform` draws each by itself.
         min_snr_gamma: weight of easy timesteps, min(SNR, gamma) / SNR for a backbone that predicts noise and

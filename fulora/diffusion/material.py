@@ -4,21 +4,30 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from diffusers import AutoencoderKL
+from jaxtyping import UInt8
+
 from fulora import progress
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.overlap import names, refuse_same_numbers
+from fulora.data.pairs import part
 from fulora.data.patient_numbers import different_patients
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Excluded, Facts, Material, load_examples
 from fulora.diffusion.lora import LoraError
+from fulora.diffusion.objective import encode
 from fulora.diffusion.plan import check
+from fulora.diffusion.sample import decode, to_pixels
 from fulora.diffusion.schedules import said
 from fulora.diffusion.train import fit
 from fulora.processes import processes
 
 PATIENTS = "train_patients.json"
+LOOKED_AT = 4
+"""Pairs whose masks are sent through the autoencoder before a training."""
 
 
 def read_material(
@@ -72,6 +81,19 @@ def _patients(rows: Sequence[Image]) -> frozenset[str]:
     return frozenset(row.patient_key for row in rows if row.patient_key)
 
 
+def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) -> float:
+    """The mean Dice, 0 to 1, of the masks of pairs and what is left of them after encoding and decoding.
+
+    An autoencoder that never saw colours, unlike one pretrained with `mask_channel`, may lose them.
+    """
+    found = []
+    for pair in pairs:
+        again = decode(vae, encode(vae, [pair]).mean[0][None])
+        before, after = (part(x)[1] > 0 for x in (pair, to_pixels(again, gray=False)[0][0].cpu().numpy()))
+        found.append(2 * (before & after).sum() / max(1, before.sum() + after.sum()))
+    return float(np.mean(found))
+
+
 def fit_material(
     out: Path, cfg: LoraConfig, pipe: Pipeline, material: Material, *, base_model: str, base_digest: str
 ) -> int:
@@ -89,6 +111,11 @@ def fit_material(
         progress.note(f"trained as the backbone says: {special}")
     if first and (skipped := said_of_skip(pipe, cfg.clip_skip)):
         progress.note(skipped)
+    if first and cfg.mask_channel:
+        dice = masks_kept(pipe.vae, material.images.pictures[:LOOKED_AT])
+        progress.note(
+            f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}, and what is drawn can be no better"
+        )
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
     step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
     if first:

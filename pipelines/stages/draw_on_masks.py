@@ -8,7 +8,7 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def draw_on_masks(
     out: Path, config: GenerateConfig, backbone: Backbone | Source, control: ControlWeights, labelled: ImageSet
 ) -> ImageSet:

@@ -33,7 +33,7 @@ def _make(
     generate_shard(_job(out, config, backbone, lora, start), name)
 
 
-@stage(version=2, resumes=True, parts=Parts(_names, _make))
+@stage(version=3, resumes=True, parts=Parts(_names, _make))
 def generate(
     out: Path,
     config: GenerateConfig,

@@ -9,7 +9,7 @@ from fulora.diffusion.config import ControlConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source, images: ImageSet) -> ControlWeights:
     """Train on the training split, images and their masks; the backbone stays as it is."""
     from fulora.data.captions import CAPTIONS

@@ -8,7 +8,7 @@ from fulora.diffusion.config import LoraConfig
 from fulora.stage import RECORD, Artifact, Source, read_record, stage
 
 
-@stage(version=2, resumes=True)
+@stage(version=3, resumes=True)
 def train_lora(
     out: Path,
     config: LoraConfig,

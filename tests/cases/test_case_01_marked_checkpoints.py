@@ -1,4 +1,4 @@
-"""Case 01: checkpoints marked for velocity prediction and zero terminal SNR, early names, a prefix, small precisions."""
+"""Case 01: checkpoints marked for velocity prediction and zero terminal SNR, early names, prefixes, precisions."""
 
 from collections.abc import Callable
 from pathlib import Path
