@@ -37,12 +37,12 @@ def load_squares(
 ) -> UInt8[np.ndarray, "n size_px size_px"]:
     """The pictures of `rows` as squares, decoded once, in order; in memory, or on the disk if they are many.
 
-    Raises:
-        OSError: they are many, and the disk of temporary files has no room for them.
-
     Args:
         fit: `letterbox` shrinks or enlarges a picture whole and puts it in the middle of black, `squash` gives both
             sides their own scale. A picture that is that square already stays as it is.
+
+    Raises:
+        OSError: they are many, and the disk of temporary files has no room for them.
     """
     shape = (len(rows), size_px, size_px)
     if np.prod(shape) <= IN_MEMORY_BYTES:
