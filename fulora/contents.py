@@ -25,6 +25,9 @@ from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, MissingInputError, read_record
 
 LIST = "fulora_files.json"
+OF_THE_LIST = {LIST, f".new.{LIST}"}
+"""The list, and what a process that was killed while it wrote it leaves for the next to replace."""
+
 COMMANDS = ".commands"
 """Folder of a workspace that says, for each artifact, which command made it; it never travels with the artifact."""
 

@@ -1,5 +1,6 @@
 """Rows to arrays: pictures are decoded once, held as bytes, and loops index them."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from typing import Literal
@@ -39,12 +40,17 @@ def load_squares(
     Args:
         fit: `letterbox` shrinks or enlarges a picture whole and puts it in the middle of black, `squash` gives both
             sides their own scale. A picture that is that square already stays as it is.
+
+    Raises:
+        OSError: they are many, and the disk of temporary files has no room for them.
     """
     shape = (len(rows), size_px, size_px)
     if np.prod(shape) <= IN_MEMORY_BYTES:
         found = np.empty(shape, np.uint8)
     else:
         with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process by SIGBUS, without a word
+                os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
             found = np.memmap(file, np.uint8, shape=shape)
 
     def put(number: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fulora.config import Config, digest, identity
-from fulora.contents import LIST
+from fulora.contents import OF_THE_LIST
 from fulora.data.manifest import TAINT
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
@@ -26,7 +26,7 @@ from fulora.environment import commit, versions
 PLAN = "generation.json"
 SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, *OF_THE_LIST}
 
 
 class GenerationError(ValueError):

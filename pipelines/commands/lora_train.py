@@ -119,7 +119,7 @@ def _check_out(out: Path) -> None:
     Raises:
         LoraError: `out` is a file, or holds what no training writes.
     """
-    from fulora.contents import LIST
+    from fulora.contents import OF_THE_LIST
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
@@ -128,7 +128,7 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.train import LAST_GOOD
     from fulora.training import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD, LIST}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []

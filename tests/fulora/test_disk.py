@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from PIL import Image as Pil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from fulora.data import loaders
+from fulora.data.loaders import load_squares
+from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.disk import DiskFullError, is_full, told_when_full, whole
 from fulora.engine import InProcess
 from fulora.stage import Artifact, Stage, stage
@@ -169,6 +173,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def _big() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (800, 800), np.uint8)
+
+
+def test_pictures_that_do_not_fit_among_temporary_files_are_an_error_and_no_crash(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Image(
+        file_name="", image_id="a", plane="brain", split="train", origin="real", source="s", site="A", patient="1",
+        width=64, height=64, sha256="",
+    )  # fmt: skip
+    ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])])
+    images = ImageSet(tmp_path / "images", "")
+    monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    assert load_squares(images, images.rows() * 10, 64, "squash").shape == (10, 64, 64)
+    with pytest.raises(OSError, match="No space left on device"):
+        load_squares(images, images.rows() * 100, 64, "squash")
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {

@@ -1,0 +1,77 @@
+"""A training on a disk that is full: one clean error, and the same call continues when there is room."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.classification.config import ClassifierConfig
+from fulora.data.labels import PLANES
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.disk import DiskFullError
+from fulora.engine import InProcess
+from fulora.stage import RECORD, read_record
+from fulora.training import CHECKPOINTS
+from fulora.workspace import Workspace, scratch
+from pipelines.stages.train_classifier import train_classifier
+
+pytestmark = pytest.mark.slow
+
+CONFIG = ClassifierConfig(
+    architecture="mobilenet_v2", weights="none", image_size_px=32, steps=4, batch_size=4, evaluate_every=2,
+    checkpoint_every=2, device="cpu",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    folder, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    pictures = [
+        Picture(
+            Image(
+                file_name="", image_id=f"{split}-{plane}", plane=plane, split=split, origin="real", source="s",
+                site="A", patient=f"{split}-{plane}", width=32, height=32, sha256="",
+            ),
+            random.integers(0, 256, (32, 32), np.uint8),
+        )
+        for split in ("train", "validation")
+        for plane in PLANES
+    ]  # fmt: skip
+    ImageSet.write(folder, pictures)
+    return ImageSet(folder, "f")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def grown(disk: Path, megabytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
+
+
+def test_a_training_continues_when_there_is_room_and_gives_the_same_weights(
+    disk: Path, images: ImageSet, tmp_path: Path
+) -> None:
+    """12 MB hold no checkpoint, 45 MB hold one of two, and 200 MB all."""
+    expected = Workspace(tmp_path / "large", InProcess()).run(train_classifier, CONFIG, images)
+    folder = disk / "work" / expected.path.name
+    for megabytes, kept in ((12, []), (45, ["LATEST", "step_00000002.pt"])):
+        grown(disk, megabytes)
+        with pytest.raises(DiskFullError, match=rf"{folder.name}: the disk is full; .*the same command continues"):
+            Workspace(disk / "work", InProcess()).run(train_classifier, CONFIG, images)
+        assert not folder.exists()
+        assert not list((disk / "work").rglob(RECORD))
+        assert sorted(path.name for path in (scratch(folder) / CHECKPOINTS).iterdir()) == kept
+    grown(disk, 200)
+    made = Workspace(disk / "work", InProcess()).run(train_classifier, CONFIG, images)
+    assert read_record(made.path)["digest"] == read_record(expected.path)["digest"]
+    assert not scratch(folder).exists()
