@@ -11,6 +11,7 @@ from fulora.data.embeddings import Embeddings
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.overlap import OverlapError
+from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
 from pipelines import configs
 from pipelines.backbones import ASSETS
@@ -98,6 +99,9 @@ def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
         leak = write(tmp_path, f"leak{number}", {"test": [number]})
         with pytest.raises(OverlapError, match=r"\d images and 1 patients of the test set were trained on"):
             zero_shot.function(made(tmp_path / f"b{number}"), ZeroShotConfig(), leak, tuned, embedded)
+    renamed = write(tmp_path, "renamed", {"test": [1]}, site="B")
+    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient numbers"):
+        zero_shot.function(made(tmp_path / "c"), ZeroShotConfig(), renamed, tuned, embedded)
 
 
 @pytest.mark.parametrize("head", ["linear", "tip"])
@@ -109,6 +113,9 @@ def test_a_probe_transfers_or_has_seen_a_few_of_the_population(
     assert few.protocol == "fewshot"
     away = write(tmp_path, "away", {"test": [1]}, site="B")
     there = embed_images.function(made(tmp_path / "there"), away, CLIP)
+    with pytest.raises(SameNumberError, match="the head and the test:\n1 patient numbers stand under two names: 1 "):
+        probe_clip.function(made(tmp_path / "same"), config, images, away, CLIP, embedded, there)
+    note_different_patients(away.path)
     found = probe_clip.function(made(tmp_path / "b"), config, images, away, CLIP, embedded, there)
     assert found.facts().protocol == "transfer"
     assert np.allclose([sum(row.probabilities) for row in found.rows()], 1)
