@@ -35,6 +35,10 @@ LARGEST = {"_px": 16_384, "rank": 4_096, "batch_size": 65_536, "seed": 2**64 - 1
 """The largest whole number of a field, by how its name ends: beyond it, memory or life ends before the run does."""
 
 
+LARGEST_REAL = 1e15
+"""Either way: what is computed from a larger one overflows, or is lost in rounding."""
+
+
 class Config(BaseModel):
     """Base of every config: immutable, no unknown keys, no NaN or infinity, no number beyond `LARGEST`."""
 
@@ -47,6 +51,8 @@ class Config(BaseModel):
                 largest = next(number for end, number in LARGEST.items() if name.endswith(end))
                 if value > largest:
                     raise ValueError(f"{name} is {value}; the largest possible is {largest:,}")
+            if type(value) is float and abs(value) > LARGEST_REAL:
+                raise ValueError(f"{name} is {value}; the largest possible is {LARGEST_REAL:g}")
         return self
 
 

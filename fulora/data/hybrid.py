@@ -31,6 +31,8 @@ ASSESSED: tuple[FilterName, ...] = ("brightness", "near_duplicate", "memorised",
 MIX_RECORD = "mix.json"
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 
+MAX_RATIO = 1_000_000
+
 
 class MixConfig(Config):
     """How a hybrid set is mixed.
@@ -75,8 +77,8 @@ class MixConfig(Config):
     @field_validator("ratio")
     @classmethod
     def _not_negative(cls, value: float | dict[Plane, float]) -> float | dict[Plane, float]:
-        if min(value.values() if isinstance(value, dict) else [value], default=0.0) < 0:
-            raise ValueError("it is 0 or more added images per real one")
+        if not all(0 <= number <= MAX_RATIO for number in (value.values() if isinstance(value, dict) else [value])):
+            raise ValueError(f"it is 0 or more added images per real one, at most {MAX_RATIO:,}")
         return value
 
     @model_validator(mode="after")

@@ -161,6 +161,7 @@ class Job(Config):
         ("size_px=16385", "size_px is 16385; the largest possible is 16,384"),
         ("lora_rank=4097", "lora_rank is 4097; the largest possible is 4,096"),
         ("batch_size=65537", "batch_size is 65537; the largest possible is 65,536"),
+        ("rate=1e308", r"rate is 1e\+308; the largest possible is 1e\+15"),
         ("rate=1e400", r"rate: Input should be a finite number \(given: '1e400'\)"),
         ("rate=nan", r"rate: Input should be a finite number \(given: 'nan'\)"),
         ("steps=1e400", r"steps: Input should be a valid integer.*given: '1e400'"),
@@ -203,3 +204,11 @@ def test_a_study_that_is_no_name(tmp_path: Path, command: Callable[..., object],
     (tmp_path / "x.yaml").write_text(f"study: {study}\n")
     with pytest.raises(ConfigError, match=r"x\.yaml: study: must be one of fu_lora, "):
         command(str(tmp_path / "x.yaml"))
+
+
+@pytest.mark.parametrize("ratio", [1e6 + 1, -0.1, {"brain": 1e308}])
+def test_a_ratio_that_no_set_has(ratio: object) -> None:
+    from fulora.data.hybrid import MixConfig
+
+    with pytest.raises(ConfigError, match="it is 0 or more added images per real one, at most 1,000,000|largest"):
+        validated(MixConfig, {"arm": "hybrid", "ratio": ratio}, where="mix")
