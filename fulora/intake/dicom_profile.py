@@ -274,8 +274,11 @@ def _mask(where: np.ndarray, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
 
 
 def _sign(result: Dataset) -> None:
-    """Say in the file what was done. Nobody has looked at its pixels yet, so that text may be left in them."""
-    result.PatientIdentityRemoved = "YES"
+    """Say in the file what was done. Nobody has looked at its pixels yet, so that text may be left in them.
+
+    Patient Identity Removed means "from the attributes and the pixel data" (DICOM PS3.3 C.7.1.1), so it is NO as well.
+    """
+    result.PatientIdentityRemoved = "NO"
     result.DeidentificationMethod = [f"fulora {fulora.__version__}", "DICOM PS3.15 E.1 2026c"]
     result.DeidentificationMethodCodeSequence = Sequence([_code("113100", "Basic Application Confidentiality Profile")])
     result.LongitudinalTemporalInformationModified = "REMOVED"
@@ -284,7 +287,7 @@ def _sign(result: Dataset) -> None:
 
 def sign_checked(dataset: Dataset) -> None:
     """Say in a de-identified file that a person has checked its pixels and found no text left in them."""
-    dataset.BurnedInAnnotation = "NO"
+    dataset.PatientIdentityRemoved, dataset.BurnedInAnnotation = "YES", "NO"
     dataset.DeidentificationMethodCodeSequence.append(_code("113101", "Clean Pixel Data Option"))
 
 

@@ -310,7 +310,7 @@ def test_nothing_is_claimed_of_pixels_that_nobody_looked_at(tmp_path: Path, said
     data = picture()
     data.BurnedInAnnotation = said
     back, audit, _ = written(tmp_path, data)
-    assert (back.PatientIdentityRemoved, back.BurnedInAnnotation) == ("YES", "YES")
+    assert (back.PatientIdentityRemoved, back.BurnedInAnnotation) == ("NO", "YES")
     codes = [(code.CodeValue, code.CodingSchemeDesignator) for code in back.DeidentificationMethodCodeSequence]
     assert codes == [("113100", "DCM")]
     assert back.LongitudinalTemporalInformationModified == "REMOVED"
@@ -326,7 +326,7 @@ def test_nothing_is_claimed_of_pixels_that_nobody_looked_at(tmp_path: Path, said
 def test_a_file_that_a_person_has_checked_says_so(tmp_path: Path) -> None:
     back, _, _ = written(tmp_path, picture())
     sign_checked(back)
-    assert back.BurnedInAnnotation == "NO"
+    assert (back.PatientIdentityRemoved, back.BurnedInAnnotation) == ("YES", "NO")
     codes = [(code.CodeValue, code.CodeMeaning) for code in back.DeidentificationMethodCodeSequence]
     assert codes[1:] == [("113101", "Clean Pixel Data Option")]
 
