@@ -77,7 +77,8 @@ def _confirm_export(folder: Path, by: str) -> str:
         part.write_bytes(_checked(folder / name))
         part.replace(folder / name)
     return (
-        f"{len(wanted)} files confirmed by {by}: they say PatientIdentityRemoved YES, BurnedInAnnotation NO and 'Clean Pixel Data Option' now; "
+        f"{len(wanted)} files confirmed by {by}: they say PatientIdentityRemoved YES, BurnedInAnnotation NO and "
+        "'Clean Pixel Data Option' now; "
         f"recorded in {beside / CONFIRMATIONS}"
     )
 

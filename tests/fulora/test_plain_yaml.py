@@ -210,5 +210,5 @@ def test_a_study_that_is_no_name(tmp_path: Path, command: Callable[..., object],
 def test_a_ratio_that_no_set_has(ratio: object) -> None:
     from fulora.data.hybrid import MixConfig
 
-    with pytest.raises(ConfigError, match="it is 0 or more added images per real one, at most 1,000,000|largest"):
+    with pytest.raises(ConfigError, match=r"it is 0 or more added images per real one, at most 1,000,000|largest"):
         validated(MixConfig, {"arm": "hybrid", "ratio": ratio}, where="mix")
