@@ -3,8 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,6 +57,19 @@ def _room(place: Path) -> str:
     return f" ({free:.1f} of {total:.0f} MB are free there, and more is needed)"
 
 
+def share(files: Iterable[Path]) -> None:
+    """Let others read files as the umask says; safetensors lets only their owner.
+
+    On file systems without such permissions nothing happens.
+    """
+    for file in files:
+        probe = file.with_name(f".mode.{file.name}")
+        with suppress(OSError):
+            probe.touch()
+            file.chmod(probe.stat().st_mode)
+        probe.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when all went well and is removed when not.
@@ -66,6 +79,7 @@ def whole(path: Path) -> Iterator[Path]:
     new = path.with_name(f".new.{path.name}")
     try:
         yield new
+        share([new])
         os.replace(new, path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.clip.config import ClipPretrainConfig
+from fulora.disk import whole
 from fulora.environment import derive_seed
 
 CONFIG = "open_clip_config.json"
@@ -74,7 +75,8 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, folder / WEIGHTS)
+    with whole(folder / WEIGHTS) as new:
+        save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, new)
 
 
 def to_square(images: UInt8[np.ndarray, "n h w"], size_px: int) -> Float[Tensor, "n 1 size_px size_px"]:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fulora.data.manifest import Image
+from fulora.disk import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import Artifact
 
@@ -49,5 +50,6 @@ class Embeddings(Artifact):
 
 def write_embeddings(folder: Path, rows: Sequence[Image], vectors: Float[np.ndarray, "n embed"]) -> None:
     """Write the direction of each row."""
-    save_file({"embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}, folder / VECTORS)
+    with whole(folder / VECTORS) as new:
+        save_file({"embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}, new)
     (folder / IDS).write_text(json.dumps([row.image_id for row in rows]), encoding="utf-8")

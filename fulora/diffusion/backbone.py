@@ -25,6 +25,7 @@ from fulora.diffusion.checkpoint_file import recognised, with_published_names, w
 from fulora.diffusion.latents import check_scaling
 from fulora.diffusion.model_folder import read_config, variant_of
 from fulora.diffusion.schedules import check_schedule
+from fulora.disk import share
 from fulora.json_files import read_json
 
 LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
@@ -238,5 +239,6 @@ def save_backbone(pipe: Pipeline, folder: Path, *, half: bool) -> None:
         for module in networks(pipe):
             module.to(torch.float16 if half else torch.float32)
         pipe.save_pretrained(folder, safe_serialization=True)
+        share(folder.rglob("*.safetensors"))
         for module in networks(pipe):
             module.to(torch.float32)

@@ -19,6 +19,7 @@ from fulora.diffusion.objective import batch_timesteps, encode, noise_error, wit
 from fulora.diffusion.sample import Guidance, decode, denoise, start_noise, to_pixels
 from fulora.diffusion.samplers import build_sampler
 from fulora.diffusion.schedules import training_schedule
+from fulora.disk import share
 from fulora.environment import derive_seed
 from fulora.progress import track
 from fulora.training import (
@@ -116,6 +117,7 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, done, {"control": control.state_dict(), "optimizer": optimizer.state_dict()})
     control.to("cpu").save_pretrained(out)
+    share(out.glob("*.safetensors"))
     remove_checkpoint(out)
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from fulora.data import loaders
 from fulora.data.loaders import load_squares
 from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.disk import DiskFullError, is_full, told_when_full, whole
+from fulora.disk import DiskFullError, is_full, share, told_when_full, whole
 from fulora.engine import InProcess
 from fulora.stage import Artifact, Stage, stage
 from fulora.training import CHECKPOINTS, LATEST, MetricsLog, load_checkpoint, save_checkpoint
@@ -205,3 +205,19 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 def test_every_writer_of_ours_tells_of_a_full_disk(small_disk: Path, writer: str) -> None:
     with pytest.raises(DiskFullError, match=r"the disk is full; .*of 0 MB are free there"), told_when_full(small_disk):
         WRITERS[writer](small_disk / "file")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o666), (0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_others_may_read_what_safetensors_wrote_as_the_umask_says(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole(tmp_path / "whole.safetensors") as new:
+            save_file({"a": torch.zeros(3)}, new)
+        save_file({"a": torch.zeros(3)}, tmp_path / "shared.safetensors")
+        share(tmp_path.glob("shared.*"))
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "whole.safetensors": mode,
+        "shared.safetensors": mode,
+    }
