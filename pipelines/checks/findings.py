@@ -23,6 +23,11 @@ class Findings:
         """Add what the reader should know."""
         _add(self.notes, where, message)
 
+    def about(self, where: str) -> bool:
+        """Whether a problem is about a place of the config, or one in it."""
+        places = [place for places in self.problems.values() for place in places]
+        return any(place == where or place.startswith(f"{where}.") for place in places)
+
     def note_lines(self) -> list[str]:
         """The notes, one a line."""
         return [f"note: {line}" for line in _lines(self.notes)]

@@ -9,6 +9,7 @@ from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
 from fulora.intake.folders import NO_PATIENT
 from fulora.intake.forecast import Expected, Size, expected, sizes_in
+from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import Complain
 from fulora.intake.read import Inputs
 from pipelines.checks.findings import Findings
@@ -54,6 +55,7 @@ class Sources:
     found: Findings
     root: Path
     _known: dict[tuple[str, bool], list[Expected] | None] = field(default_factory=dict)
+    _checked: set[str] = field(default_factory=set)
 
     def expect(self, where: str, config: CurateConfig, *, compare_pictures: bool = False) -> ExpectedSet:
         """What a config will give.
@@ -66,9 +68,18 @@ class Sources:
         for number, source in enumerate(config.sources):
             exact = compare_pictures and len(source.shares()) > 1
             listed.append(self._list(f"{where}.sources.{number}", source, config, exact))
-        return ExpectedSet(
-            config, [image for images in listed for image in images or ()], all(images is not None for images in listed)
-        )
+        complete = all(images is not None for images in listed)
+        if complete and where not in self._checked and not self.found.about(where):
+            self._checked.add(where)
+            self._patients(where, config)
+        return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
+
+    def _patients(self, where: str, config: CurateConfig) -> None:
+        """Patients who would be in two splits, under one name or two, and two images of one id."""
+        try:
+            patients_apart(config, [self._inputs(source) for source in config.sources])
+        except (ValueError, OSError) as error:
+            self.found.problem(where, str(error))
 
     def read(self, where: str, file: Path | None, hint: str) -> None:
         """Check that a file of the study is there."""

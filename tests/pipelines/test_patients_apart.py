@@ -29,8 +29,8 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_the_template_stops_before_anything_is_made(own: Path, tmp_path: Path) -> None:
-    for more in ((), ("--dry-run",)):
-        done = fulora("run", "own_images", f"data_root={own}", *more, cwd=tmp_path)
+    for command, *more in (("run",), ("run", "--dry-run"), ("status",)):
+        done = fulora(command, "own_images", f"data_root={own}", *more, cwd=tmp_path)
         assert done.returncode == 2
         assert (
             "1 patient numbers stand under two names: 00003 (source 'own', site 'elsewhere', sources[1]" in done.stderr
