@@ -114,7 +114,7 @@ def fit_material(
     if first and cfg.mask_channel:
         dice = masks_kept(pipe.vae, material.images.pictures[:LOOKED_AT])
         progress.note(
-            f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}; what is drawn can be no better"
+            f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}; drawn ones are no better"
         )
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
     step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
