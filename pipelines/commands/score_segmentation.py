@@ -71,9 +71,7 @@ def segmentation(
       fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
     """
     from fulora.intake.mask_files import masks_in
-    from fulora.intake.mask_values import find_values, parse_values
     from fulora.intake.pixel_sizes import read_pixel_sizes
-    from fulora.progress import note
 
     chosen = _protocol(protocol)
     if figure is not None and len(prediction) < 2 and chosen == "plain":
@@ -82,9 +80,7 @@ def segmentation(
     sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
     names = _names(prediction)
     predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
-    folders = {f"prediction {name}": _scored_files(references, files) for name, files in predicted.items()}
-    mapping = find_values({REFERENCE: list(references.values())} | folders, parse_values(values), workers)
-    note(mapping.text())
+    mapping = _mapping(references, predicted, values, workers)
     score = _scorer(chosen, mapping, sizes, label)
     scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
     patients, known = _patients(list(references), patient_pattern, chosen)
@@ -105,20 +101,9 @@ def segmentation(
             for name, cases in scored.items()
         },
     }
-    if views := [f"{case.case}: {case.view}" for case in next(iter(scored.values())) if case.view]:
-        facts["odd_fields_of_view"] = views
-        note(
-            f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; "
-            "are the pixel sizes right?"
-        )
+    facts |= _odd_views(next(iter(scored.values())))
     if len(names) > 1:
-        from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
-
-        metrics = list(next(iter(scored.values()))[0].values)
-        found = ranked({name: _matrix(scored, name) for name in metrics}, patients, draws, seed)
-        facts["rankings"] = ranking_facts(found)
-        if figure is not None:
-            write_figure(figure, names, found)
+        facts["rankings"] = _rankings(scored, patients, draws, seed, figure)
     elif figure is not None:
         _write_bland_altman(figure, scored[names[0]], chosen)
     _show(facts, scored, json_file)
@@ -159,8 +144,47 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _scored_files(references: Mapping[str, Path], files: Mapping[str, Path]) -> list[Path]:
-    return [path for case, path in files.items() if case in references]
+def _mapping(
+    references: Mapping[str, Path], predicted: Mapping[str, Mapping[str, Path]], given: str, workers: int
+) -> "MaskValues":
+    """The mapping of values to classes of all references and of what is scored against them, printed."""
+    from fulora.intake.mask_values import find_values, parse_values
+    from fulora.progress import note
+
+    folders = {REFERENCE: list(references.values())} | {
+        f"prediction {name}": [path for case, path in files.items() if case in references]
+        for name, files in predicted.items()
+    }
+    mapping = find_values(folders, parse_values(given), workers)
+    note(mapping.text())
+    return mapping
+
+
+def _odd_views(cases: Sequence[CaseScores]) -> dict[str, list[str]]:
+    """The cases whose field of view no fetal scan has, printed on standard error; nothing where there are none."""
+    from fulora.progress import note
+
+    views = [f"{case.case}: {case.view}" for case in cases if case.view]
+    if not views:
+        return {}
+    note(
+        f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; "
+        "are the pixel sizes right?"
+    )
+    return {"odd_fields_of_view": views}
+
+
+def _rankings(
+    scored: Mapping[str, Sequence[CaseScores]], patients: Sequence[str], draws: int, seed: int, figure: Path | None
+) -> dict[str, Any]:
+    """The rankings of several predictions, and their figure where one is asked for."""
+    from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
+
+    metrics = list(next(iter(scored.values()))[0].values)
+    found = ranked({name: _matrix(scored, name) for name in metrics}, patients, draws, seed)
+    if figure is not None:
+        write_figure(figure, list(scored), found)
+    return ranking_facts(found)
 
 
 def _scored(
