@@ -89,11 +89,11 @@ class Encoder:
 def _kept(path: Path, count: int) -> Features | None:
     """The features that a file keeps; None, and a note, where it is damaged: a zip file has a checksum of its parts."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = np.asarray(archive["features"])
         if found.shape[:1] != (count,):
             raise ValueError(f"it holds {found.shape} numbers for {count} pictures")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         note(f"{path}: is damaged ({error}); its features are computed again")
         return None
     return found
