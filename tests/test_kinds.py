@@ -11,7 +11,7 @@ LINES = [line for line in (ROOT / "tests" / "KINDS.md").read_text(encoding="utf-
 CASES = ROOT.parent / "shared" / "cases"
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
@@ -25,7 +25,7 @@ def test_there_are_kinds() -> None:
 def test_a_kind_names_a_test_that_exists(line: str) -> None:
     found = re.fullmatch(r"- (?P<kind>.+) \| (?P<file>tests/[\w/]+\.py)::(?P<test>test_\w+)", line)
     assert found, f"{line}: not of the form `- kind | tests/file.py::test_name`"
-    assert found["test"] in tests_of(ROOT / found["file"])
+    assert found["test"] in names_in(ROOT / found["file"])
 
 
 @pytest.mark.real_data
