@@ -23,7 +23,7 @@ WAYS_OUT = (
 
 
 class SameNumberError(ValueError):
-    """Patients who may be one and the same stand under two names where they must be kept apart."""
+    """Patients who may be one and the same occur under two names where they must be kept apart."""
 
 
 class Name(NamedTuple):
@@ -84,7 +84,8 @@ def lines(pairs: Iterable[tuple[Name, Name]], said: Mapping[Name, str] | None = 
         numbers = one.patient if one.patient == other.patient else f"{one.patient} = {other.patient}"
         by_places[places].append(numbers)
     return [
-        f"{len(numbers)} patient numbers stand under two names: {', '.join(numbers[:SHOWN])}"
+        f"{len(numbers)} patient number{' occurs' if len(numbers) == 1 else 's occur'} under two names: "
+        f"{', '.join(numbers[:SHOWN])}"
         f"{' and more' if len(numbers) > SHOWN else ''} ({first}; {second})"
         for (first, second), numbers in by_places.items()
     ]

@@ -100,7 +100,7 @@ def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
         with pytest.raises(OverlapError, match=r"\d images and 1 patients of the test set were trained on"):
             zero_shot.function(made(tmp_path / f"b{number}"), ZeroShotConfig(), leak, tuned, embedded)
     renamed = write(tmp_path, "renamed", {"test": [1]}, site="B")
-    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient numbers"):
+    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient number occurs"):
         zero_shot.function(made(tmp_path / "c"), ZeroShotConfig(), renamed, tuned, embedded)
 
 
@@ -113,7 +113,7 @@ def test_a_probe_transfers_or_has_seen_a_few_of_the_population(
     assert few.protocol == "fewshot"
     away = write(tmp_path, "away", {"test": [1]}, site="B")
     there = embed_images.function(made(tmp_path / "there"), away, CLIP)
-    with pytest.raises(SameNumberError, match="the head and the test:\n1 patient numbers stand under two names: 1 "):
+    with pytest.raises(SameNumberError, match="the head and the test:\n1 patient number occurs under two names: 1 "):
         probe_clip.function(made(tmp_path / "same"), config, images, away, CLIP, embedded, there)
     note_different_patients(away.path)
     found = probe_clip.function(made(tmp_path / "b"), config, images, away, CLIP, embedded, there)

@@ -33,7 +33,7 @@ def test_the_template_stops_before_anything_is_made(own: Path, tmp_path: Path) -
         done = fulora(command, "own_images", f"data_root={own}", *more, cwd=tmp_path)
         assert done.returncode == 2
         assert (
-            "1 patient numbers stand under two names: 00003 (source 'own', site 'elsewhere', sources[1]" in done.stderr
+            "1 patient number occurs under two names: 00003 (source 'own', site 'elsewhere', sources[1]" in done.stderr
         )
         assert "same_numbers: different_patients" in done.stderr
         assert not list(tmp_path.glob("work/curate-*"))
@@ -52,7 +52,7 @@ def test_a_lora_is_not_trained_on_her(own: Path, tmp_path: Path) -> None:
     tested = tmp_path / said.stdout.strip()
     given = [f"images.{pattern}", "images.site=here", "steps=1", "--dry-run", "--test", tested]
     done = fulora("lora", "train", own / "train", *given, cwd=tmp_path)
-    assert (done.returncode, "the training images and the test:\n1 patient numbers" in done.stderr) == (2, True)
+    assert (done.returncode, "the training images and the test:\n1 patient number occurs" in done.stderr) == (2, True)
     done = fulora("lora", "train", own / "train", *given, "images.same_numbers=different_patients", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -67,7 +67,7 @@ def test_the_leak_gate_of_a_study_knows_both_names(own: Path, tmp_path: Path) ->
         config = CurateConfig.model_validate({"sources": [source]})
         sets.append(curated(config, own, Workspace(tmp_path / "work", InProcess())))
     trained, tested = sets
-    with pytest.raises(SameNumberError, match="LoRA and the test:\n1 patient numbers stand under two names: 00003"):
+    with pytest.raises(SameNumberError, match="LoRA and the test:\n1 patient number occurs under two names: 00003"):
         check_leaks.function(tmp_path, tested, {"LoRA": trained}, ())
     note_different_patients(trained.path)
     check_leaks.function(tmp_path, tested, {"LoRA": trained}, ())

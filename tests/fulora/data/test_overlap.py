@@ -68,13 +68,13 @@ def test_weights_remember_whom_they_were_fitted_to(tmp_path: Path) -> None:
 
 def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient(tmp_path: Path) -> None:
     renamed = image("a", "p1", "y").model_copy(update={"site": "B"})
-    said = r"LoRA and the test:\n1 patient numbers stand under two names: p1 .*same_numbers: different_patients"
+    said = r"LoRA and the test:\n1 patient number occurs under two names: p1 .*same_numbers: different_patients"
     with pytest.raises(SameNumberError, match=re.compile(said, re.DOTALL)):
         overlaps({"LoRA": [renamed]}, [], TEST)
     assert overlaps({"LoRA": [renamed]}, [], TEST, told_apart=["LoRA"])[0].shared_patients == ()
     published = [row.model_copy(update={"source": "african_planes"}) for row in (renamed, TEST[0])]
     assert overlaps({"LoRA": published[:1]}, [], published[1:])[0].shared_patients == ()
     write_trained_on(tmp_path, [renamed])
-    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient numbers"):
+    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient number occurs"):
         refuse_trained_on(tmp_path, TEST)
     refuse_trained_on(tmp_path, TEST, told_apart=True)

@@ -40,7 +40,7 @@ def test_a_key_comes_apart_and_a_message_names_numbers_and_places() -> None:
     assert Name.of_key("own//brain/001") == Name("own", "", "brain/001")
     said = lines(same_numbers(names, names))
     assert len(said) == 1
-    assert said[0].startswith("12 patient numbers stand under two names: 0, 1, 10, 11, 2")
+    assert said[0].startswith("12 patient numbers occur under two names: 0, 1, 10, 11, 2")
     assert said[0].endswith("and more (source 'own', site 'elsewhere'; source 'own', site 'here')")
 
 

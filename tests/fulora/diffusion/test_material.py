@@ -82,7 +82,7 @@ def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, back
 def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train"])
     tested = image_set(tmp_path / "tested", ["validation", "test"], first=1, site="B")
-    with pytest.raises(SameNumberError, match=r"the training images and the test:\n1 patient numbers stand .* 1 "):
+    with pytest.raises(SameNumberError, match=r"the training images and the test:\n1 patient number occurs .* 1 "):
         read_material(images, tested_on=tested)
     for folder in (images.path, tested.path):
         note_different_patients(folder)

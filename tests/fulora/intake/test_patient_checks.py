@@ -55,7 +55,7 @@ def stopped(folder: Path, *sources: dict[str, object], **values: object) -> str:
 
 def test_one_number_at_two_sites_stops_and_names_both_ways_out(two: Path) -> None:
     said = stopped(two, HERE, THERE)
-    assert "1 patient numbers stand under two names: 012 = 12" in said
+    assert "1 patient number occurs under two names: 012 = 12" in said
     assert "source 'own', site 'elsewhere', sources[1] 'there', role test" in said
     assert "source 'own', site 'here', sources[0] 'here', role train" in said
     assert "one `source` and one `site`" in said
@@ -137,7 +137,7 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
     one = {"kind": "imagefolder", "folder": "x"} | {name: values[name] for name in values if name not in given}
     config = CurateConfig.model_validate({"sources": [one], **given})
     if stops:
-        with pytest.raises(SameNumberError, match="6 patient numbers stand under two names: 0, 1, 2, 3, 4, 5"):
+        with pytest.raises(SameNumberError, match="6 patient numbers occur under two names: 0, 1, 2, 3, 4, 5"):
             patients_apart(config, [Inputs(folder)])
     else:
         patients_apart(config, [Inputs(folder)])

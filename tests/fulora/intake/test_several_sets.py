@@ -119,7 +119,7 @@ def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, tog
     assert (found.sets == {}) is together
     assert kinds(found)["one number under two names"] == 1
     assert (
-        "1 patient numbers stand under two names: 7 (source 'imagefolder', site 'A'; source"
+        "1 patient number occurs under two names: 7 (source 'imagefolder', site 'A'; source"
         in found.findings[0].examples[0]
     )
     assert not found.clean
