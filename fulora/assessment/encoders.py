@@ -1,6 +1,7 @@
 """Named encoders: what turns pictures into features that distances are taken of."""
 
 import hashlib
+import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
 from fulora.data.loaders import to_square
 from fulora.data.manifest import pixel_digest
+from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
 from fulora.disk import whole
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
@@ -161,8 +163,16 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
     from timm.data import resolve_model_data_config
 
     try:
+        if file and (wrong := wrong_format(Path(file), pickles=True)):
+            raise EncoderError(f"{name}: cannot be read as weights: {wrong}")
+        if file and kind_of(Path(file)) == "pickle":
+            torch.load(file, "cpu", weights_only=True)  # timm's own message would advise to read it nevertheless
         overlay = {"file": file} if file else None
         model = timm.create_model(architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
+    except EncoderError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise EncoderError(f"{name}: {more_than_weights(error)}") from error
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EncoderError(
@@ -175,6 +185,10 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
 
 
 def _torchscript(name: str, file: Path) -> Encoder:
+    if kind_of(file) != "torchscript":
+        raise EncoderError(
+            f"{name}: is no TorchScript file; give one, or of a network of timm's timm:NAME:FILE with its weights"
+        )
     try:
         with warnings.catch_warnings():  # SSCD, and much else, is published in this format alone
             warnings.simplefilter("ignore", FutureWarning)

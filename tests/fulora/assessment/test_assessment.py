@@ -83,6 +83,24 @@ def test_an_encoder_that_cannot_be_had_is_named(name: str, message: str) -> None
     assert type(raised.value) in (EncoderError, UntrustedEncoderError)
 
 
+class NotWeights:
+    """Anything that is not a tensor."""
+
+
+def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save({"a": NotWeights()}, file)
+    with pytest.raises(
+        EncoderError, match=r"holds more than weights \(\S*NotWeights\): such a pickle can run any code"
+    ):
+        load_encoder(f"timm:test_vit:{file}")
+    with pytest.raises(EncoderError, match="is no TorchScript file; give one"):
+        load_encoder(f"torchscript:{file}", trusted=[sha256_of(file)])
+    file.write_text("<html>Not found</html>")
+    with pytest.raises(EncoderError, match="it is a web page or XML and not the weights"):
+        load_encoder(f"timm:test_vit:{file}")
+
+
 def test_sets_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(PicturesError, match="16 patients trained the generator and are among the real images"):
         Sets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
