@@ -62,12 +62,11 @@ def share(files: Iterable[Path]) -> None:
 
     On file systems without such permissions nothing happens.
     """
+    umask = os.umask(0o077)  # read by being set: what another thread makes meanwhile is its owner's alone
+    os.umask(umask)
     for file in files:
-        probe = file.with_name(f".mode.{file.name}")
         with suppress(OSError):
-            probe.touch()
-            file.chmod(probe.stat().st_mode)
-        probe.unlink(missing_ok=True)
+            file.chmod(0o666 & ~umask)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from typing import Any
 from pydicom import dcmread
 
 import fulora
-from fulora.config import digest
-from fulora.data.manifest import ImageSet, pixel_digest
+from fulora.contents import LIST, differences, read_list, remedy
+from fulora.data.manifest import ImageSet
 from fulora.intake.dicom_profile import sign_checked
 from fulora.intake.review import CONFIRMATIONS, REVIEW, SHEETS, file_digest, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
@@ -25,7 +25,7 @@ from fulora.progress import track
 from fulora.stage import RECORD, read_record
 
 LONGEST_NAME = 200
-ABOUT_CONTENT = (RECORD, "fulora_files.json")
+ABOUT_CONTENT = (RECORD, LIST)
 """Files of an artifact that say what its content is, and do not belong to it."""
 
 
@@ -112,7 +112,7 @@ def _confirm_images(images: ImageSet, by: str) -> str:
         )
     review = _read(folder / AUDIT / REVIEW)
     _check_sheets(folder / AUDIT, review["sheets"])
-    _check_content(images, record["digest"])
+    _check_content(folder)
     if (said := confirmed(folder)) is not None:
         raise ConfirmationError(f"{folder}: is already {said}; nothing was changed")
     _record(folder, by, {"content": record["digest"], "sheets": review["sheets"], "counts": review["counts"]})
@@ -122,18 +122,13 @@ def _confirm_images(images: ImageSet, by: str) -> str:
     )
 
 
-def _check_content(images: ImageSet, wanted: str) -> None:
-    """Hold every file of an image set against the digest that it was recorded with."""
-    names = sorted(_names(images.path) - set(ABOUT_CONTENT))
-    if digest({name: file_digest(images.path / name) for name in track(names, "files compared")}) == wanted:
-        return
-    for row in images.iter_rows():
-        path = images.path / row.split / row.file_name
-        if not path.is_file() or pixel_digest(images.pixels(row)) != row.sha256:
-            raise ConfirmationError(f"{path}: has changed since its sheets were made; curate again")
-    raise ConfirmationError(
-        f"{images.path}: a file was added, removed or changed since its sheets were made; curate again"
-    )
+def _check_content(folder: Path) -> None:
+    """Hold every file of an image set against the list of what it was made with; no other may be there."""
+    wrong = [str(one) for one in differences(folder, thorough=True)]
+    wrong += [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise ConfirmationError(f"{folder}: not as when its sheets were made: {wrong[0]}{more}. {remedy(folder)}")
 
 
 def state(folder: Path) -> str | None:

@@ -209,6 +209,8 @@ def test_an_export_is_confirmed_by_name(tmp_path: Path) -> None:
     picture = draw("brain", [0], site="A", size_px=64, seed=1).images[0]
     dataset = pydicom.dcmread(pydicom.examples.get_path("ct"))
     dataset.set_pixel_data(np.ascontiguousarray(picture), "MONOCHROME2", 8, generate_instance_uid=False)
+    dataset.Modality, dataset.SOPClassUID = "US", pydicom.uid.UltrasoundImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     (tmp_path / "in").mkdir()
     dataset.save_as(tmp_path / "in" / "Jane.dcm")
     (tmp_path / "key.txt").write_text("0123456789abcdef\n")

@@ -470,7 +470,7 @@ def test_an_image_set_whose_patient_is_not_known(tmp_path: Path, missing: str) -
         list(read_imagefolder(tmp_path))
     change_row(tmp_path, patient="010", hc_mm=missing)
     assert [image.hc_mm for image in read_imagefolder(tmp_path)] == [None] * 3
-    with pytest.raises(SourceError, match=f"finds '{missing}', which names nobody in the name"):
+    with pytest.raises(SourceError, match=f"finds '{missing}', which names nobody"):
         patient_finder(r"P_([^_]+)_", False)(f"P_{missing}_1")
 
 

@@ -10,7 +10,7 @@ from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
 from fulora.intake.dicom_profile import deidentified
-from fulora.intake.mask_files import PixelSize, read_pixel_sizes, references_in
+from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, references_in
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.african_planes import read_african_planes
 from fulora.intake.sources.dicom import read_dicom
