@@ -14,14 +14,11 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.pixels import pixel_array, set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
-from fulora.config import digest
 from fulora.data.manifest import ImageSet
-from fulora.intake.audit import Audit
+from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
 from fulora.intake.confirmation import ConfirmationError, confirm, state
-from fulora.intake.curation import Curation
 from fulora.intake.dicom_folder import deidentify_folder
-from fulora.intake.read import Inputs
 from fulora.intake.review import file_digest, review_folder
 from fulora.intake.sheets import FRAMES, HEADER_PX
 from fulora.intake.sources.african_planes import read_african_planes
@@ -30,6 +27,8 @@ from fulora.intake.sources.lora_planes import read_lora_planes
 from fulora.intake.sources.phantoms import draw
 from fulora.intake.sources.psfhs import read_psfhs
 from fulora.intake.words import detector, find_words
+from fulora.workspace import Workspace
+from pipelines.sources import curated
 
 KEY = "0123456789abcdef"
 PHANTOM = draw("brain", [0], site="A", size_px=96, seed=3).images[0]
@@ -252,14 +251,7 @@ def images(tmp_path: Path) -> Path:
     Pil.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "in" / "brain" / "P4.png")
     source = {"kind": "class_folders", "folder": "in", "patient_pattern": r"P(\d+)", "role": "train"}
     config = CurateConfig.model_validate({"sources": [source], "image_size_px": 64})
-    out = tmp_path / "set"
-    audit = Audit(out / "audit", "around the sector")
-    curation = Curation(config, [Inputs(tmp_path / "in")], seen=audit.note)
-    ImageSet.write(out, curation.pictures())
-    audit.write(curation.left_out)
-    hashes = {path.relative_to(out).as_posix(): file_digest(path) for path in out.rglob("*") if path.is_file()}
-    (out / "stage.json").write_text(json.dumps({"digest": digest(hashes)}))
-    return out
+    return curated(config, tmp_path, Workspace(tmp_path / "work", InProcess())).path
 
 
 def test_an_image_set_is_not_checked_until_a_person_confirms_it(images: Path) -> None:
@@ -276,7 +268,8 @@ def test_an_image_set_is_not_checked_until_a_person_confirms_it(images: Path) ->
 
 def test_other_content_of_the_same_name_is_not_confirmed(images: Path) -> None:
     confirm(images, "A. Person")
-    (images / "stage.json").write_text(json.dumps({"digest": "another making"}))
+    record = json.loads((images / "stage.json").read_text())
+    (images / "stage.json").write_text(json.dumps(record | {"digest": "another making"}))
     assert state(images) == "cleaned automatically, not checked"
 
 
@@ -284,18 +277,18 @@ def change_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[0]
     path = images / row.split / row.file_name
     Pil.fromarray(255 - np.asarray(Pil.open(path))).save(path)
-    return rf"{path.name}: has changed since its sheets were made"
+    return rf"not as when its sheets were made: \S*{path.name} \(changed\)"
 
 
 def take_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[-1]
     (images / row.split / row.file_name).unlink()
-    return r"\.png: has changed since"
+    return r"not as when its sheets were made: \S*\.png \(missing\)"
 
 
 def add_picture(images: Path) -> str:
     Pil.fromarray(NAMED).save(images / "train" / "images" / "new.png")
-    return "a file was added, removed or changed since its sheets were made"
+    return r"not as when its sheets were made: train/images/new\.png \(added\)"
 
 
 def take_image_sheet(images: Path) -> str:
