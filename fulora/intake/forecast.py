@@ -28,11 +28,17 @@ ORIENTATION = 0x0112
 
 
 class Expected(NamedTuple):
-    """An image that curating will give; `path` is None for a phantom."""
+    """An image that curating will give.
+
+    Attributes:
+        path: None for a phantom.
+        others: the splits that it may get instead, where the split is drawn and pictures have not been compared.
+    """
 
     plane: str
     split: Split
     path: Path | None
+    others: frozenset[Split] = frozenset()
 
 
 def expected(
@@ -64,8 +70,9 @@ def expected(
         found = links_between(alone, [images], saved) if compare_pictures else []
         (split,) = place(alone, [images], saved, found).splits
         shown = [(image.image_id, image.patient_key, image.plane, image.path) for image in images]
+    drawn = frozenset(source.shares()) if saved[0] is None and not compare_pictures else frozenset()
     return [
-        Expected(plane, where, path)
+        Expected(plane, where, path, drawn - {where})
         for image_id, patient, plane, path in shown
         if (where := split.split_of(image_id, patient))
     ]
