@@ -9,7 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image as Pil
 
 from fulora.intake.decode import EIGHT_BIT, SIXTEEN_BIT, of_picture, upright
-from fulora.intake.metaimage import one_channel, read_mha
+from fulora.intake.metaimage import one_channel, read_mha_mask
 from fulora.intake.nifti import read_nifti
 from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
@@ -58,7 +58,7 @@ def read_stored(path: Path) -> Stored:
     """
     name = path.name.lower()
     if name.endswith(".mha"):
-        return Stored(one_channel(read_mha(path), path))
+        return Stored(one_channel(read_mha_mask(path), path))
     if name.endswith((".nii", ".nii.gz")):
         return Stored(read_nifti(path))
     pixels = read_plain_png(path)
