@@ -22,8 +22,9 @@ def check_palettes(palettes: Iterable[tuple[Path, Mapping[int, Colour]]]) -> Non
         used.setdefault(tuple(sorted((index, colour) for index, colour in palette.items() if index)), path)
     for (ours, one), (theirs, other) in combinations(used.items(), 2):
         if _contradict(dict(ours), dict(theirs)):
+            shown = f"{palette_text(dict(ours))}, and {palette_text(dict(theirs))}"
             raise ValuesError(
-                f"{one} and {other}: their palettes contradict each other ({_text(ours)}, and {_text(theirs)}), so "
+                f"{one} and {other}: their palettes contradict each other ({shown}), so "
                 "which index is which class cannot be known",
                 f"{SAVE} of gray, or with one palette in all files",
                 "say that the indexes count whatever their colours, such as --values 1=1,2=2",
@@ -68,6 +69,7 @@ def _in_order(*scales: Iterable[int]) -> str:
     return ",".join(f"{value}={number}" for value, number in sorted(pairs.items()))
 
 
-def _text(palette: Iterable[tuple[int, Colour]]) -> str:
-    shown = [f"{index} is " + "#" + "".join(f"{part:02x}" for part in colour) for index, colour in palette]
+def palette_text(palette: Mapping[int, Colour]) -> str:
+    """The colours of a palette's indexes, `1 is #ff0000`."""
+    shown = [f"{index} is " + "#" + "".join(f"{part:02x}" for part in colour) for index, colour in palette.items()]
     return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "")

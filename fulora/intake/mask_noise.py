@@ -20,6 +20,7 @@ DIM, BRIGHT = 64, 191
 
 
 SAVE = "save the masks as class numbers 0, 1, 2, ..."
+SAY = "say which value is which class, such as --values 127=1,255=2"
 
 
 class ValuesError(SourceError):

@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
-from fulora.intake.mask_agreement import check_palettes, check_scales
-from fulora.intake.mask_noise import APART, SAVE, ValuesError, clean, distinct, some_of
+from fulora.intake.mask_agreement import check_palettes, check_scales, palette_text
+from fulora.intake.mask_classes import classes_of, said_classes
+from fulora.intake.mask_noise import SAVE, SAY, ValuesError, clean, distinct, some_of
 from fulora.intake.mask_pixels import MAX_CLASS, Colour, Stored, gray_of, read_stored
 from fulora.intake.raw import SourceError
 from fulora.progress import note, track
 
 UNKNOWN = 255
-SAY = "say which value is which class, such as --values 127=1,255=2"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class MaskValues:
         by_index: whether palettes with colours are read by their indexes, or by the gray that they show.
         thresholded: how many of the files are black and white but for noise.
         held: the classes that the masks of each folder hold, by its name.
+        colours: of palettes that are read by their indexes, the colour of each index.
     """
 
     classes: Mapping[int, int]
@@ -44,6 +45,7 @@ class MaskValues:
     by_index: bool = False
     thresholded: int = 0
     held: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    colours: Mapping[int, Colour] = field(default_factory=dict)
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """A mask as (height, width) class numbers.
@@ -75,7 +77,8 @@ class MaskValues:
             if self.thresholded
             else ""
         )
-        return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({self.origin}){noise}"
+        origin = f"{self.origin}: {palette_text(dict(sorted(self.colours.items())))}" if self.colours else self.origin
+        return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({origin}){noise}"
 
     def to_json(self) -> dict[str, object]:
         """The mapping as it is recorded in results."""
@@ -128,10 +131,15 @@ def _found(held: Mapping[str, Sequence[_Held]], given: Mapping[int, int] | None)
     everything = [one for found in held.values() for one in found]
     by_index = _by_index(everything)
     indexed = by_index and any(one.colours is not None for one in everything)
+    colours: dict[int, Colour] = {}
     if indexed and given is None:
-        check_palettes((one.path, one.colours) for one in everything if one.colours is not None)
+        palettes = [(one.path, one.colours) for one in everything if one.colours is not None]
+        check_palettes(palettes)
+        colours = {index: colour for _, palette in palettes for index, colour in palette.items() if index}
     values = {one.path: one.shown(by_index) for one in everything}
-    classes, origin = _mapped(values, indexed) if given is None else (_said(values.values(), given), "as said")
+    classes, origin = (
+        classes_of(values, indexed) if given is None else (said_classes(values.values(), given), "as said")
+    )
     in_folders = {name: {value for one in found for value in one.shown(by_index)} for name, found in held.items()}
     if given is None:
         check_scales(
@@ -142,7 +150,8 @@ def _found(held: Mapping[str, Sequence[_Held]], given: Mapping[int, int] | None)
             }
         )
     classes_in = {name: frozenset(classes[value] for value in there) for name, there in in_folders.items()}
-    return MaskValues(classes, origin, len(everything), by_index, sum(one.noisy for one in everything), classes_in)
+    noisy = sum(one.noisy for one in everything)
+    return MaskValues(classes, origin, len(everything), by_index, noisy, classes_in, colours)
 
 
 def _check_background(name: str, held: Sequence[_Held]) -> None:
@@ -228,72 +237,3 @@ def _by_index(held: Sequence[_Held]) -> bool:
     pairs = {pair for one in held if one.colours is not None for pair in one.colours.items()}
     grays = {gray_of(colour) for _, colour in pairs}
     return None in grays or (not grays <= {0, 255} and max(index for index, _ in pairs) <= MAX_CLASS)
-
-
-def _said(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
-    there = set[int]().union(*values)
-    if missing := sorted(there - given.keys()):
-        raise ValuesError(
-            f"--values: the masks hold {some_of(missing)} too", "say which class each value is, 0 for none"
-        )
-    return dict(given)
-
-
-def _mapped(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
-    """The class of each value, and how it is known."""
-    numbers = set[int]().union(*[found for found in values.values() if max(found) <= MAX_CLASS])
-    shades = set[int]().union(*[found for found in values.values() if max(found) > MAX_CLASS])
-    there = sorted(numbers | shades)
-    if there and there[0] != 0:
-        raise ValuesError(
-            f"the masks hold the values {some_of(there)} and no 0, the background, such as {next(iter(values))}",
-            SAVE,
-            SAY,
-        )
-    if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
-        some = _mixed(values)
-        raise ValuesError(f"{some}: class numbers and shades in one, {some_of(sorted(values[some]))}", SAVE, SAY)
-    groups = _levels(sorted(shades - {0}), values)
-    if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
-        raise ValuesError(
-            f"some masks hold the class numbers {some_of(sorted(numbers))}, some the shades {some_of(sorted(shades))}; "
-            f"which is which cannot be known ({_holding(values, max(numbers))}, {_holding(values, max(shades))})",
-            SAVE,
-            SAY,
-        )
-    classes = {0: 0} | {value: value for value in numbers}
-    classes |= {value: number for number, group in enumerate(groups, 1) for value in group}
-    if not shades:
-        return classes, "palette entries" if indexed else "class numbers as they stand"
-    return classes, "shades in their order, darkest first" if len(groups) > 1 else "black and one other"
-
-
-def _mixed(values: Mapping[Path, frozenset[int]]) -> Path:
-    """A file with shades, if there is one beside class numbers."""
-    shaded = [path for path, found in values.items() if max(found) > MAX_CLASS]
-    return next((path for path in shaded if any(0 < value <= MAX_CLASS for value in values[path])), shaded[0])
-
-
-def _holding(values: Mapping[Path, frozenset[int]], value: int) -> str:
-    """The first file that holds a value."""
-    return str(next(path for path, found in values.items() if value in found))
-
-
-def _levels(shades: Sequence[int], values: Mapping[Path, frozenset[int]]) -> list[list[int]]:
-    """Shades as classes: those that differ by 1 are one."""
-    groups: list[list[int]] = []
-    for value in shades:
-        if groups and value - groups[-1][-1] <= 1:
-            groups[-1].append(value)
-        elif groups and value - groups[-1][-1] < APART:
-            raise ValuesError(
-                f"the masks hold the shades {groups[-1][-1]} and {value}, too close to be told "
-                f"({_holding(values, groups[-1][-1])}, {_holding(values, value)})",
-                SAVE,
-                SAY,
-            )
-        else:
-            groups.append([value])
-    if len(groups) > MAX_CLASS:
-        raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}", SAVE, SAY)
-    return groups

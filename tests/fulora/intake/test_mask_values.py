@@ -99,6 +99,7 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
     np.testing.assert_array_equal(values.read(both), BOTH)
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     assert values.origin == "palette entries"
+    assert values.text().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
     gray = save(tmp_path / "gray.png", palette(HEAD * 2, BLACK, RED, GRAY))
     np.testing.assert_array_equal(found(gray).read(gray), HEAD * 2)
 
