@@ -98,8 +98,9 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = mapping.read(reference)
         check_background(truth, reference)
-        files = (reference,) if prediction is None else (reference, prediction)
-        size, view, spacing = (1.0, "", "") if pixel_sizes is None else _size(case, files, pixel_sizes, truth.shape)
+        size, view, spacing = (
+            (1.0, "", "") if pixel_sizes is None else _size(case, (reference, prediction), pixel_sizes, truth.shape)
+        )
         ours = np.zeros_like(truth) if prediction is None else mapping.read(prediction)
         _same_shape(ours, truth, prediction)
         values: dict[str, float] = {}
@@ -139,8 +140,7 @@ def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: i
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = read_region(reference, mapping, label)
         check_background(truth, reference)
-        files = (reference,) if prediction is None else (reference, prediction)
-        size, view, spacing = _size(case, files, pixel_sizes, truth.shape)
+        size, view, spacing = _size(case, (reference, prediction), pixel_sizes, truth.shape)
         ours = np.zeros_like(truth) if prediction is None else read_region(prediction, mapping, label)
         _same_shape(ours, truth, prediction)
         try:
@@ -174,7 +174,7 @@ def _why(prediction: Path | None, failures: list[str]) -> str:
 
 
 def _size(
-    case: str, files: Sequence[Path], pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, ...]
+    case: str, files: Sequence[Path | None], pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, ...]
 ) -> tuple[float, str, str]:
     """mm a pixel, the field of view where no fetal scan has such a one, and other spacings that files state."""
     from fulora.biometry.quality import field_of_view_mm
@@ -189,7 +189,7 @@ def _size(
             "them to the original's size before they are scored"
         )
     view = field_of_view_mm(float(here[0]), float(here[1]), size.mm)
-    spacings = [f"{path}: {said}" for path in files if (said := spacing_conflict(path, (size.mm, size.mm)))]
+    spacings = [f"{path}: {said}" for path in files if path and (said := spacing_conflict(path, (size.mm, size.mm)))]
     return size.mm, view, "; ".join(spacings)
 
 
