@@ -50,6 +50,9 @@ def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str |
 def of_picture(path: Path, of: Callable[[Pil.Image], T], modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT) -> T:
     """What `of` makes of an opened picture file, whose size, frames and pixel mode were checked before.
 
+    Pillow gets an open file: given a path, it maps the pixels of an uncompressed TIFF whose orientation is a quarter
+    turn with width and height exchanged, and shows a distorted picture.
+
     Args:
         modes: pixel modes that are allowed, as Pillow names them.
 
@@ -57,7 +60,7 @@ def of_picture(path: Path, of: Callable[[Pil.Image], T], modes: tuple[str, ...] 
         SourceError: as `read_gray`, or as `of` does.
     """
     try:
-        with Pil.open(path) as image:
+        with path.open("rb") as file, Pil.open(file) as image:
             _check(path, image, modes)
             return of(image)
     except FileNotFoundError as error:

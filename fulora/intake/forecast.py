@@ -111,7 +111,8 @@ def picture_size(path: Path) -> Size | None:
                 return _dicom_size(path)
         with Pil.open(path) as image:
             has_exif = image.format != "PNG" or "exif" in image.info  # else Pillow would decode a PNG to look for it
-            turned = has_exif and image.getexif().get(ORIENTATION, 1) >= 5
+            upright = image.format == "TIFF"  # of which Pillow gives the size as it is shown
+            turned = has_exif and not upright and image.getexif().get(ORIENTATION, 1) >= 5
             return (image.height, image.width) if turned else image.size
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Pil.DecompressionBombError):
         return None

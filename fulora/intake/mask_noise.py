@@ -19,8 +19,21 @@ DIM, BRIGHT = 64, 191
 """Shades up to the one are near black and from the other near white."""
 
 
+SAVE = "save the masks as class numbers 0, 1, 2, ..."
+SAY = "say which value is which class, such as --values 127=1,255=2"
+
+
 class ValuesError(SourceError):
-    """Values of masks that could stand for several classes."""
+    """Values of masks that could stand for several classes.
+
+    Attributes:
+        alone: the message less what only commands with an option `--values` can be told.
+    """
+
+    def __init__(self, problem: str, mend: str, option: str = "") -> None:
+        """What is wrong with which files, how to mend them, and what a command for masks can be told instead."""
+        self.alone = f"{problem}; {mend}"
+        super().__init__(f"{self.alone}, or {option}" if option else self.alone)
 
 
 def clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.ndarray, "h w"], bool]:
@@ -42,7 +55,7 @@ def clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.nd
     if largest < BRIGHT or _has_area((stored.values > DIM) & (stored.values < BRIGHT)):
         kind = "a JPEG, whose noise hides class numbers" if stored.lossy else "shades that are not near black or white"
         raise ValuesError(
-            f"{path}: holds the values {some_of(sorted(found))}: {kind}; save it as PNG with class numbers"
+            f"{path}: holds the values {some_of(sorted(found))}: {kind}", "save it as PNG with class numbers"
         )
     return np.asarray(np.where(stored.values >= 128, 255, 0), np.uint8), True
 

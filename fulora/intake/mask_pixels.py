@@ -9,7 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image as Pil
 
 from fulora.intake.decode import EIGHT_BIT, SIXTEEN_BIT, of_picture, upright
-from fulora.intake.metaimage import one_channel, read_mha
+from fulora.intake.metaimage import one_channel, read_mha_mask
 from fulora.intake.nifti import read_nifti
 from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
@@ -21,8 +21,16 @@ MODES = (*EIGHT_BIT, *SIXTEEN_BIT, "I", "F")
 BLACK = 16
 """Below it a colour is taken as black."""
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255, as they are shown on black."""
+
 JPEG_SPREAD = 8
 """How far apart red, green and blue of a gray JPEG may lie."""
+
+
+def gray_of(colour: Colour) -> int | None:
+    """The gray that a colour is, None where it is none."""
+    return colour[0] if colour[0] == colour[1] == colour[2] else None
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,12 @@ class Stored:
 
     Attributes:
         values: gray values 0 to 255, as they are shown; of a palette with colours its indexes.
-        palette: of a palette with colours, the gray that each of 256 indexes is shown as, None where it is a colour.
+        palette: of a palette with colours, the colour that each of 256 indexes is shown in.
         lossy: whether the file was compressed with loss, so that its values are noisy.
     """
 
     values: UInt8[np.ndarray, "h w"]
-    palette: tuple[int | None, ...] | None = None
+    palette: tuple[Colour, ...] | None = None
     lossy: bool = False
 
 
@@ -50,7 +58,7 @@ def read_stored(path: Path) -> Stored:
     """
     name = path.name.lower()
     if name.endswith(".mha"):
-        return Stored(one_channel(read_mha(path), path))
+        return Stored(one_channel(read_mha_mask(path), path))
     if name.endswith((".nii", ".nii.gz")):
         return Stored(read_nifti(path))
     pixels = read_plain_png(path)
@@ -95,7 +103,7 @@ def _of_palette(path: Path, image: Pil.Image) -> Stored:
     used = np.unique(indexes)
     dark = used[(shown[used] < BLACK).all(axis=1)]
     if (shown[0] < BLACK).all() and not dark.any():
-        return Stored(indexes, tuple(int(row[0]) if same else None for row, same in zip(shown, gray, strict=True)))
+        return Stored(indexes, tuple((int(red), int(green), int(blue)) for red, green, blue in shown))
     if gray[used].all():
         return Stored(np.asarray(shown[:, 0][indexes]))
     raise SourceError(
@@ -132,5 +140,6 @@ def _eight_bit(path: Path, values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarra
             return np.round(values / 257.0).astype(np.uint8)
     some = ", ".join(f"{value:g}" for value in found[:6]) + (", ..." if len(found) > 6 else "")
     raise SourceError(
-        f"{path}: holds the values {some}; a mask has class numbers, 0 to {MAX_CLASS}, or shades of up to 16 bit"
+        f"{path}: holds the values {some}; a mask has class numbers, 0 to {MAX_CLASS}, or shades of up to 16 bit, that "
+        "is of the whole range 0 to 255 or 0 to 65535; save it as 8-bit PNG with class numbers 0, 1, 2, ..."
     )

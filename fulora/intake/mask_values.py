@@ -15,16 +15,14 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
-from fulora.intake.mask_noise import APART, ValuesError, clean, distinct, some_of
-from fulora.intake.mask_pixels import MAX_CLASS, Stored, read_stored
+from fulora.intake.mask_agreement import check_palettes, check_scales, palette_text
+from fulora.intake.mask_classes import classes_of, said_classes
+from fulora.intake.mask_noise import SAVE, SAY, ValuesError, clean, distinct, some_of
+from fulora.intake.mask_pixels import MAX_CLASS, Colour, Stored, gray_of, read_stored
 from fulora.intake.raw import SourceError
 from fulora.progress import note, track
 
 UNKNOWN = 255
-ADVICE = (
-    "save the masks as class numbers 0, 1, 2, ..., or tell commands for masks which value is which class, such as "
-    "--values 127=1,255=2"
-)
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class MaskValues:
         by_index: whether palettes with colours are read by their indexes, or by the gray that they show.
         thresholded: how many of the files are black and white but for noise.
         held: the classes that the masks of each folder hold, by its name.
+        colours: of palettes that are read by their indexes, the colour of each index.
     """
 
     classes: Mapping[int, int]
@@ -46,6 +45,7 @@ class MaskValues:
     by_index: bool = False
     thresholded: int = 0
     held: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    colours: Mapping[int, Colour] = field(default_factory=dict)
 
     def read(self, path: Path) -> UInt8[np.ndarray, "h w"]:
         """A mask as (height, width) class numbers.
@@ -60,7 +60,7 @@ class MaskValues:
         if labels.max(initial=0) == UNKNOWN:
             found = sorted(distinct(values) - self.classes.keys())
             raise ValuesError(
-                f"{path}: holds the values {some_of(found)}, of which nobody said what they are; {ADVICE}"
+                f"{path}: holds the values {some_of(found)}, of which nobody said what they are", SAVE, SAY
             )
         return labels
 
@@ -77,7 +77,8 @@ class MaskValues:
             if self.thresholded
             else ""
         )
-        return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({self.origin}){noise}"
+        origin = f"{self.origin}: {palette_text(dict(sorted(self.colours.items())))}" if self.colours else self.origin
+        return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({origin}){noise}"
 
     def to_json(self) -> dict[str, object]:
         """The mapping as it is recorded in results."""
@@ -87,17 +88,19 @@ class MaskValues:
 
 @dataclass(frozen=True)
 class _Held:
-    """What one file holds: its values, of a palette with colours the indexes and grays, and how it looks."""
+    """What one file holds: its values, of a palette with colours the indexes and colours, and how it looks."""
 
     path: Path
     values: frozenset[int]
-    grays: Mapping[int, int | None] | None = None
+    colours: Mapping[int, Colour] | None = None
     noisy: bool = False
     inverted: bool = False
 
     def shown(self, by_index: bool) -> frozenset[int]:
         """The values, of a palette with colours as they are read."""
-        return self.values if self.grays is None or by_index else frozenset(gray or 0 for gray in self.grays.values())
+        if self.colours is None or by_index:
+            return self.values
+        return frozenset(gray_of(colour) or 0 for colour in self.colours.values())
 
 
 def find_values(
@@ -112,8 +115,8 @@ def find_values(
         given: the class of each value, said by the user.
 
     Raises:
-        ValuesError: values that could stand for several classes, no background, or most masks of a folder marking all
-            four corners of their picture, as inverted ones do.
+        ValuesError: values that could stand for several classes, palettes or scales that contradict each other, no
+            background, or most masks of a folder marking all four corners of their picture, as inverted ones do.
     """
     held: dict[str, list[_Held]] = {}
     for name, files in folders.items():
@@ -121,25 +124,47 @@ def find_values(
         held[name] = [one for one in looked if one is not None]
         if given is None:
             _check_background(name, held[name])
+    return _found(held, given)
+
+
+def _found(held: Mapping[str, Sequence[_Held]], given: Mapping[int, int] | None) -> MaskValues:
     everything = [one for found in held.values() for one in found]
     by_index = _by_index(everything)
-    indexed = by_index and any(one.grays is not None for one in everything)
+    indexed = by_index and any(one.colours is not None for one in everything)
+    colours: dict[int, Colour] = {}
+    if indexed and given is None:
+        palettes = [(one.path, one.colours) for one in everything if one.colours is not None]
+        check_palettes(palettes)
+        colours = {index: colour for _, palette in palettes for index, colour in palette.items() if index}
     values = {one.path: one.shown(by_index) for one in everything}
-    classes, origin = _mapped(values, indexed) if given is None else (_said(values.values(), given), "as said")
-    in_folders = {
-        name: frozenset(classes[value] for one in found for value in one.shown(by_index))
-        for name, found in held.items()
-    }
-    return MaskValues(classes, origin, len(everything), by_index, sum(one.noisy for one in everything), in_folders)
+    classes, origin = (
+        classes_of(values, indexed) if given is None else (said_classes(values.values(), given), "as said")
+    )
+    in_folders = {name: {value for one in found for value in one.shown(by_index)} for name, found in held.items()}
+    if given is None:
+        check_scales(
+            {
+                name: shades
+                for name, there in in_folders.items()
+                if (shades := {value: classes[value] for value in there if value > MAX_CLASS})
+            }
+        )
+    classes_in = {name: frozenset(classes[value] for value in there) for name, there in in_folders.items()}
+    noisy = sum(one.noisy for one in everything)
+    return MaskValues(classes, origin, len(everything), by_index, noisy, classes_in, colours)
 
 
 def _check_background(name: str, held: Sequence[_Held]) -> None:
     marked = [one for one in held if one.values != {0}]
-    swapped = sum(one.inverted for one in marked)
-    if 2 * swapped > len(marked):
+    swapped = [one for one in marked if one.inverted]
+    if 2 * len(swapped) > len(marked):
+        values = swapped[0].values
+        white = max(values)
         raise ValuesError(
-            f"{name}: {swapped} of {len(marked)} masks mark all four corners, so black and white seem to be swapped; "
-            "black is the background: invert the masks, or say what is meant, such as --values 255=1"
+            f"{name}: {len(swapped)} of {len(marked)} masks mark all four corners, so black and white seem to be "
+            f"swapped, such as {swapped[0].path}; black is the background",
+            "invert the masks",
+            f"say what is meant, such as --values 0=1,{white}=0" if values == {0, white} else "",
         )
 
 
@@ -147,9 +172,12 @@ def source_values(folder: Path, files: Iterable[Path]) -> MaskValues:
     """The mapping of the masks of a source's folder, printed once on standard error.
 
     Raises:
-        ValuesError: as `find_values`.
+        SourceError: as `find_values`, without the advice to use an option that no source has.
     """
-    values = find_values({str(folder): files})
+    try:
+        values = find_values({str(folder): files})
+    except ValuesError as error:
+        raise SourceError(f"{folder}: {error.alone}") from error
     if values.files:
         _tell_once(f"{folder}: {values.text()}")
     return values
@@ -172,7 +200,10 @@ def parse_values(text: str) -> dict[int, int] | None:
     for pair in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})\s*=\s*(\d{1,3})\s*", pair)
         if not match or int(match[1]) > 255 or int(match[2]) >= UNKNOWN or int(match[1]) in found:
-            raise ValueError(f"--values {text}: give each value, 0 to 255, once with its class, such as 127=1,255=2")
+            raise ValueError(
+                f"--values {text}: give each value, 0 to 255, once with its class, such as 127=1,255=2; of masks of 16 "
+                "bit the shades 0 to 65535 are read as 0 to 255, so 65535 is 255; save other 16-bit values as 8 bit"
+            )
         found[int(match[1])] = int(match[2])
     return {0: 0} | found
 
@@ -184,8 +215,8 @@ def _held(path: Path, known: Iterable[int]) -> _Held | None:
     except SourceError:
         return None
     found = frozenset(distinct(values))
-    grays = None if stored.palette is None else {value: stored.palette[value] for value in found}
-    return _Held(path, found, grays, noisy, inverted(values))
+    colours = None if stored.palette is None else {value: stored.palette[value] for value in sorted(found)}
+    return _Held(path, found, colours, noisy, inverted(values))
 
 
 def inverted(labels: Shaped[np.ndarray, "h w"]) -> bool:
@@ -197,63 +228,12 @@ def _values(stored: Stored, by_index: bool) -> Stored:
     """Of a palette with colours the grays that it shows, unless indexes count."""
     if stored.palette is None or by_index:
         return stored
-    table = np.array([gray or 0 for gray in stored.palette], np.uint8)
+    table = np.array([gray_of(colour) or 0 for colour in stored.palette], np.uint8)
     return Stored(np.asarray(table[stored.values]))
 
 
 def _by_index(held: Sequence[_Held]) -> bool:
     """Whether palettes with colours are read by index: where a colour is used, or grays that may be classes."""
-    pairs = {pair for one in held if one.grays is not None for pair in one.grays.items()}
-    grays = {gray for _, gray in pairs}
+    pairs = {pair for one in held if one.colours is not None for pair in one.colours.items()}
+    grays = {gray_of(colour) for _, colour in pairs}
     return None in grays or (not grays <= {0, 255} and max(index for index, _ in pairs) <= MAX_CLASS)
-
-
-def _said(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
-    there = set[int]().union(*values)
-    if missing := sorted(there - given.keys()):
-        raise ValuesError(f"--values: the masks hold {some_of(missing)} too; say which class each value is, 0 for none")
-    return dict(given)
-
-
-def _mapped(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
-    """The class of each value, and how it is known."""
-    numbers = set[int]().union(*[found for found in values.values() if max(found) <= MAX_CLASS])
-    shades = set[int]().union(*[found for found in values.values() if max(found) > MAX_CLASS])
-    there = sorted(numbers | shades)
-    if there and there[0] != 0:
-        raise ValuesError(f"the masks hold the values {some_of(there)} and no 0, the background; {ADVICE}")
-    if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
-        some = _mixed(values)
-        raise ValuesError(f"{some}: class numbers and shades in one, {some_of(sorted(values[some]))}; {ADVICE}")
-    groups = _levels(sorted(shades - {0}))
-    if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
-        raise ValuesError(
-            f"some masks hold the class numbers {some_of(sorted(numbers))}, some the shades {some_of(sorted(shades))}; "
-            f"which is which cannot be known: {ADVICE}"
-        )
-    classes = {0: 0} | {value: value for value in numbers}
-    classes |= {value: number for number, group in enumerate(groups, 1) for value in group}
-    if not shades:
-        return classes, "palette entries" if indexed else "class numbers as they stand"
-    return classes, "shades in their order, darkest first" if len(groups) > 1 else "black and one other"
-
-
-def _mixed(values: Mapping[Path, frozenset[int]]) -> Path:
-    """A file with shades, if there is one beside class numbers."""
-    shaded = [path for path, found in values.items() if max(found) > MAX_CLASS]
-    return next((path for path in shaded if any(0 < value <= MAX_CLASS for value in values[path])), shaded[0])
-
-
-def _levels(shades: Sequence[int]) -> list[list[int]]:
-    """Shades as classes: those that differ by 1 are one."""
-    groups: list[list[int]] = []
-    for value in shades:
-        if groups and value - groups[-1][-1] <= 1:
-            groups[-1].append(value)
-        elif groups and value - groups[-1][-1] < APART:
-            raise ValuesError(f"the masks hold the shades {groups[-1][-1]} and {value}, too close to be told; {ADVICE}")
-        else:
-            groups.append([value])
-    if len(groups) > MAX_CLASS:
-        raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}: {ADVICE}")
-    return groups

@@ -1,4 +1,4 @@
-"""MetaImage files (`.mha`) of one 8-bit picture whose pixels are in the file itself."""
+"""MetaImage files (`.mha`) whose pixels are in the file itself: one 8-bit picture, or a mask of whole numbers."""
 
 import math
 import re
@@ -6,12 +6,17 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 from fulora.intake.decode import MAX_PIXELS
 from fulora.intake.raw import SourceError
 
 MAX_HEADER = 10_000
+BYTES = {"MET_UCHAR": "u1"}
+NUMBERS = BYTES | {
+    "MET_CHAR": "i1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4",
+    "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
 HEADER = re.compile(rb"\A(?:[ \t]*\w+[ \t]*=[^\n]*\n)*?[ \t]*ElementDataFile[ \t]*=([^\n]*)\n")
 
 
@@ -35,26 +40,74 @@ def read_mha(path: Path) -> UInt8[np.ndarray, "..."]:
     Raises:
         SourceError: unreadable or truncated file, pixels in another file, or another pixel type.
     """
+    return np.asarray(_stored(path, BYTES, "8-bit pixels (MET_UCHAR)"), np.uint8)
+
+
+def read_mha_mask(path: Path) -> UInt8[np.ndarray, "..."]:
+    """`read_mha` of a mask: of any type of numbers, as ITK writes them, whose values are whole and from 0 to 255.
+
+    Raises:
+        SourceError: as `read_mha`, or other values.
+    """
+    return mask_numbers(_stored(path, NUMBERS, f"plain numbers ({', '.join(NUMBERS)})"), path)
+
+
+def mask_numbers(values: Shaped[np.ndarray, "..."], path: Path) -> UInt8[np.ndarray, "..."]:
+    """Values of any type of numbers as 8 bit.
+
+    Raises:
+        SourceError: fractions, or values below 0 or above 255.
+    """
+    if not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
+        raise SourceError(
+            f"{path}: values from {values.min():g} to {values.max():g}; a mask has whole numbers, 0 to 255; save it "
+            "with class numbers 0, 1, 2, ..."
+        )
+    return values.astype(np.uint8)
+
+
+def mha_spacing(path: Path) -> tuple[float, ...]:
+    """The distance of pixels in x and y, mm, that the header states; empty where it states none.
+
+    Raises:
+        SourceError: unreadable file, or no MetaImage header.
+    """
+    field = _header(path)[0]
+    numbers = field.get("ElementSpacing", field.get("ElementSize", "")).split()
+    try:
+        return tuple(float(number) for number in numbers[:2])
+    except ValueError as error:
+        raise SourceError(f"{path}: cannot be read as an image (ElementSpacing {' '.join(numbers)})") from error
+
+
+def _header(path: Path) -> tuple[dict[str, str], bytes]:
+    """The fields of the header, and what follows it."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_PIXELS + 2 * MAX_HEADER)
+            content = file.read(8 * MAX_PIXELS + 2 * MAX_HEADER)
     except OSError as error:
         raise SourceError(f"{path}: cannot be read as an image ({error.strerror}); replace or remove it") from error
     match = HEADER.match(content[:MAX_HEADER])
     if match is None:
         raise SourceError(f"{path}: cannot be read as an image (no MetaImage header); replace or remove it")
     lines = (line.split("=", 1) for line in match[0].decode("latin-1").splitlines())
-    field = {key.strip(): value.strip() for key, value in lines}
+    return {key.strip(): value.strip() for key, value in lines}, content[match.end() :]
+
+
+def _stored(path: Path, types: dict[str, str], expected: str) -> Shaped[np.ndarray, "..."]:
+    field, stream = _header(path)
     if field["ElementDataFile"].upper() != "LOCAL":
         raise SourceError(f"{path}: its pixels are in {field['ElementDataFile']!r}; only its own (LOCAL) are read")
-    if field.get("ElementType") != "MET_UCHAR" or field.get("BinaryData", "True").lower() != "true":
-        raise SourceError(f"{path}: expected 8-bit pixels (MET_UCHAR), found {field.get('ElementType')}")
+    kind = types.get(field.get("ElementType", ""))
+    if kind is None or field.get("BinaryData", "True").lower() != "true":
+        raise SourceError(f"{path}: expected {expected}, found {field.get('ElementType')}; save it as 8 bit or as PNG")
     shape = _shape(path, field)
-    stream = content[match.end() :]
-    pixels = _unpacked(path, stream, math.prod(shape)) if field.get("CompressedData", "").lower() == "true" else stream
-    if len(pixels) != math.prod(shape):
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    pixels = _unpacked(path, stream, size) if field.get("CompressedData", "").lower() == "true" else stream
+    if len(pixels) != size:
         raise SourceError(f"{path}: cannot be read as an image ({len(pixels)} bytes for {shape} pixels); replace it")
-    return np.frombuffer(pixels, np.uint8).reshape(shape)
+    big = field.get("BinaryDataByteOrderMSB", field.get("ElementByteOrderMSB", "")).lower() == "true"
+    return np.frombuffer(pixels, np.dtype(kind).newbyteorder(">" if big else "<")).reshape(shape)
 
 
 def _shape(path: Path, field: dict[str, str]) -> tuple[int, ...]:

@@ -12,9 +12,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.intake.decode import MAX_PIXELS
+from fulora.intake.metaimage import mask_numbers
 from fulora.intake.raw import SourceError
 
 HEADER = 348
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Of the units of length, by their codes: metres, millimetres, micrometres."""
+
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 
 
@@ -26,13 +30,7 @@ def read_nifti(path: Path) -> UInt8[np.ndarray, "h w"]:
     Raises:
         SourceError: unreadable or truncated file, pixels in another file, more than two axes, or other values.
     """
-    try:
-        content = _content(path)
-    except (OSError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read as NIfTI ({error}); replace or remove it") from error
-    order: Literal["<", ">"] = "<" if content[:4] == struct.pack("<i", HEADER) else ">"
-    if len(content) < HEADER or content[:4] != struct.pack(order + "i", HEADER) or content[344:347] != b"n+1":
-        raise SourceError(f"{path}: cannot be read as NIfTI (no NIfTI-1 header with its pixels in one file)")
+    content, order = _checked(path)
     axes, *lengths = struct.unpack_from(order + "8h", content, 40)
     shape = [length for length in lengths[: max(0, min(axes, 7))] if length != 1]
     kind = TYPES.get(struct.unpack_from(order + "h", content, 70)[0])
@@ -46,11 +44,33 @@ def read_nifti(path: Path) -> UInt8[np.ndarray, "h w"]:
     values = stored.reshape(shape[::-1]).astype(np.float64)
     if np.isfinite(slope) and slope != 0:
         values = values * slope + intercept
-    if not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
-        raise SourceError(
-            f"{path}: values from {values.min():g} to {values.max():g}; a mask has whole numbers, 0 to 255"
-        )
-    return values.astype(np.uint8)
+    return mask_numbers(values, path)
+
+
+def nifti_spacing(path: Path) -> tuple[float, ...]:
+    """The distance of pixels in x and y, mm, that the header states; empty where it states none.
+
+    Raises:
+        SourceError: unreadable file, or no NIfTI-1 header.
+    """
+    content, order = _checked(path)
+    axes, *lengths = struct.unpack_from(order + "8h", content, 40)
+    steps = struct.unpack_from(order + "8f", content, 76)[1:]
+    unit = MILLIMETRES.get(content[123] & 7, 1.0)
+    longer = [step for step, length in zip(steps, lengths[: max(0, min(axes, 7))], strict=False) if length != 1]
+    return tuple(abs(step) * unit for step in longer[:2])
+
+
+def _checked(path: Path) -> tuple[bytes, Literal["<", ">"]]:
+    """The file's content, unpacked, and its byte order."""
+    try:
+        content = _content(path)
+    except (OSError, zlib.error) as error:
+        raise SourceError(f"{path}: cannot be read as NIfTI ({error}); replace or remove it") from error
+    order: Literal["<", ">"] = "<" if content[:4] == struct.pack("<i", HEADER) else ">"
+    if len(content) < HEADER or content[:4] != struct.pack(order + "i", HEADER) or content[344:347] != b"n+1":
+        raise SourceError(f"{path}: cannot be read as NIfTI (no NIfTI-1 header with its pixels in one file)")
+    return content, order
 
 
 def _content(path: Path) -> bytes:

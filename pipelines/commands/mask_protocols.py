@@ -25,7 +25,9 @@ class CaseScores:
     """One case: its figures, and why a part of it is missing or failed, "" where none is.
 
     `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured. `view`
-    is the field of view where no fetal scan has such a one, `5.5 x 3.7 mm`, so that every mm is doubtful.
+    is the field of view where no fetal scan has such a one, `5.5 x 3.7 mm`, so that every mm is doubtful; `spacing` is
+    what the files state of their pixel spacing where the list says another. `invented` are classes of the prediction
+    that no reference of the call has.
     """
 
     case: str
@@ -34,6 +36,8 @@ class CaseScores:
     measured: float | None = None
     measured_reference: float | None = None
     view: str = ""
+    spacing: str = ""
+    invented: tuple[int, ...] = ()
 
 
 def higher_is_better(metric: str) -> bool:
@@ -94,7 +98,9 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = mapping.read(reference)
         check_background(truth, reference)
-        size, view = (1.0, "") if pixel_sizes is None else _size(case, pixel_sizes, truth.shape)
+        size, view, spacing = (
+            (1.0, "", "") if pixel_sizes is None else _size(case, (reference, prediction), pixel_sizes, truth.shape)
+        )
         ours = np.zeros_like(truth) if prediction is None else mapping.read(prediction)
         _same_shape(ours, truth, prediction)
         values: dict[str, float] = {}
@@ -108,7 +114,8 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
             of_class = f" {number}" if len(classes) > 1 else ""
             values |= {name + of_class: value for name, value in asdict(found).items() if name != "missing"}
             failures += [f"class_{number}_{'missing' if pair[1].any() else 'invented'}"] if found.missing else []
-        return CaseScores(case, values, _why(prediction, failures), view=view)
+        invented = tuple(sorted({*np.unique(ours).tolist()} - {0, *classes}))
+        return CaseScores(case, values, _why(prediction, failures), view=view, spacing=spacing, invented=invented)
 
     return score
 
@@ -133,7 +140,7 @@ def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: i
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = read_region(reference, mapping, label)
         check_background(truth, reference)
-        size, view = _size(case, pixel_sizes, truth.shape)
+        size, view, spacing = _size(case, (reference, prediction), pixel_sizes, truth.shape)
         ours = np.zeros_like(truth) if prediction is None else read_region(prediction, mapping, label)
         _same_shape(ours, truth, prediction)
         try:
@@ -157,7 +164,7 @@ def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: i
         values = {name: getattr(scores, name) for name in ("dice", "hausdorff", "hd95", "assd")}
         values |= {"ellipse-dice": dice(*ellipses), "ellipse-hausdorff": hausdorff(*ellipses, (size, size))}
         values["adf"] = abs(our_hc - true_hc)
-        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc, view)
+        return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc, view, spacing)
 
     return score
 
@@ -166,9 +173,12 @@ def _why(prediction: Path | None, failures: list[str]) -> str:
     return "no_file" if prediction is None else " ".join(failures)
 
 
-def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, ...]) -> tuple[float, str]:
-    """mm a pixel, and the field of view where no fetal scan has such a one."""
+def _size(
+    case: str, files: Sequence[Path | None], pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, ...]
+) -> tuple[float, str, str]:
+    """mm a pixel, the field of view where no fetal scan has such a one, and other spacings that files state."""
     from fulora.biometry.quality import field_of_view_mm
+    from fulora.intake.mask_spacing import spacing_conflict
 
     if case not in pixel_sizes:
         raise ValueError(f"{case} is not in the list of pixel sizes; distances in mm need it")
@@ -178,7 +188,9 @@ def _size(case: str, pixel_sizes: "Mapping[str, PixelSize]", shape: tuple[int, .
             f"{case}: its masks have (width, height) {here}, and the list of pixel sizes says {size.original}; resize "
             "them to the original's size before they are scored"
         )
-    return size.mm, field_of_view_mm(float(here[0]), float(here[1]), size.mm)
+    view = field_of_view_mm(float(here[0]), float(here[1]), size.mm)
+    spacings = [f"{path}: {said}" for path in files if path and (said := spacing_conflict(path, (size.mm, size.mm)))]
+    return size.mm, view, "; ".join(spacings)
 
 
 def _same_shape(ours: "UInt8[np.ndarray, 'h w']", truth: "UInt8[np.ndarray, 'h w']", path: Path | None) -> None:

@@ -25,6 +25,13 @@ def print_masks(facts: dict[str, Any]) -> None:
             console.print(_agreement(found["agreement"]), soft_wrap=True)
         for kind, count in found["failures"].items():
             console.print(f"failure {kind}: {count}")
+        if "invented" in found:
+            classes = ", ".join(f"{number} in {count}" for number, count in found["invented"]["classes"].items())
+            console.print(
+                f"{found['invented']['masks']} predictions hold classes that no reference has, which are not scored: "
+                f"class {classes}",
+                soft_wrap=True,
+            )
         if found["not_scored"]:
             console.print(f"{found['not_scored']} predictions have no reference and were not scored", soft_wrap=True)
     for scheme, found in facts.get("rankings", {}).items():

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from fulora.biometry.rows import AngleRow, HeadRow
     from fulora.intake.mask_values import MaskValues
+
+Row = TypeVar("Row", "HeadRow", "AngleRow")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 
@@ -50,8 +52,10 @@ def hc(
 
     Columns: file_name, hc_mm, bpd_mm, ofd_mm, cephalic_index, ga_weeks (Hadlock 1984, research only), the ellipse in
     pixels of the original, fit_iou, coverage, warnings, and failure with detail: empty_mask, too_small,
-    too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row. The warning field_of_view means
-    that pixel size x width is none of a fetal scan; no submission is written then.
+    too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row; the exit code is 1 where nothing
+    could be measured. The warning field_of_view means that pixel size x width is none of a fetal scan; no submission is
+    written then. The warning file_spacing means that an MHA or NIfTI file states another spacing than the list, which
+    counts.
 
     If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
 
@@ -66,6 +70,7 @@ def hc(
     from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row, head_row
     from fulora.intake.mask_files import checked_label, each, masks_in, read_region
     from fulora.intake.mask_names import case_of
+    from fulora.intake.mask_spacing import spacing_conflict
     from fulora.intake.masks import check_background
     from fulora.intake.pixel_sizes import read_pixel_sizes
     from fulora.intake.raw import SourceError
@@ -75,7 +80,7 @@ def hc(
     if not files.keys() & sizes.keys():
         raise ValueError(f"{pixel_sizes}: names none of the {len(files)} masks of {masks}, such as {next(iter(files))}")
     mapping = _mapping(masks, files, values, workers)
-    label = checked_label(mapping, label)
+    label, references = checked_label(mapping, label), _references(pixel_sizes)
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
@@ -83,18 +88,22 @@ def hc(
         try:
             region = read_region(path, mapping, label)
             check_background(region, path)
+            mm, scale_xy = sizes[case].mm, sizes[case].scale_xy(region.shape)
+            spacing = spacing_conflict(path, (mm * scale_xy[0], mm * scale_xy[1]))
         except SourceError as error:
             return HeadRow(path.name, failure="unreadable", detail=str(error))
-        return head_row(path.name, region, sizes[case].mm, sizes[case].scale_xy(region.shape), inset_px=inset_px)
+        return _warned(head_row(path.name, region, mm, scale_xy, inset_px=inset_px), spacing)
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
     _tell(rows, out, "hc_mm", "mm")
     _tell_views(rows)
-    _compare(rows, pixel_sizes)
+    _tell_spacing(rows)
+    _compare(rows, references)
     if submission is not None:
         lines = [hc18_row(one) | {"filename": f"{case_of(Path(one.file_name))}.png"} for one in rows]
         _write(submission, HC18_COLUMNS, lines)
+    _end(rows)
 
 
 @app.command()
@@ -116,7 +125,9 @@ def aop(
 
     Columns: file_name, aop_deg, symphysis_axis_ratio and symphysis_length_px, head_axis_ratio, head_fit_iou,
     head_coverage, warnings, and failure with detail: empty_mask, too_small, too_few_points, degenerate_fit,
-    axis_undefined, end_inside_head, unreadable. A failure keeps its row, and is never an angle of 0.
+    axis_undefined, end_inside_head, unreadable. A failure keeps its row, and is never an angle of 0; the exit code is 1
+    where nothing could be measured. The warning file_spacing means that an MHA or NIfTI file states pixels of another
+    shape than the angle takes them for.
 
     Examples:
 
@@ -128,6 +139,7 @@ def aop(
     """
     from fulora.biometry.rows import AngleRow, angle_row
     from fulora.intake.mask_files import each, masks_in
+    from fulora.intake.mask_spacing import shape_conflict
     from fulora.intake.masks import check_background
     from fulora.intake.pixel_sizes import scale_to
     from fulora.intake.raw import SourceError
@@ -143,14 +155,32 @@ def aop(
         try:
             labels = mapping.read(path)
             check_background(labels, path)
+            scale_xy = scale_to(size, labels.shape)
+            spacing = shape_conflict(path, scale_xy)
         except SourceError as error:
             return AngleRow(path.name, failure="unreadable", detail=str(error))
-        scale_xy = scale_to(size, labels.shape)
-        return angle_row(path.name, labels, symphysis=symphysis, head=head, inferior=side, scale_xy=scale_xy)
+        found = angle_row(path.name, labels, symphysis=symphysis, head=head, inferior=side, scale_xy=scale_xy)
+        return _warned(found, spacing)
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(AngleRow)], [asdict(one) for one in rows])
     _tell(rows, out, "aop_deg", "degrees")
+    _tell_spacing(rows)
+    _end(rows)
+
+
+def _warned(row: "Row", spacing: str) -> "Row":
+    """The row, with the warning file_spacing where there is something to say of it."""
+    if not spacing:
+        return row
+    warnings, detail = f"{row.warnings} file_spacing".strip(), "; ".join(filter(None, [row.detail, spacing]))
+    return replace(row, warnings=warnings, detail=detail)
+
+
+def _end(rows: "Sequence[HeadRow | AngleRow]") -> None:
+    """Exit code 1 where every mask failed."""
+    if all(row.failure for row in rows):
+        raise typer.Exit(1)
 
 
 def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) -> "MaskValues":
@@ -212,16 +242,31 @@ def _tell_views(rows: "Sequence[HeadRow]") -> None:
         )
 
 
-def _compare(rows: "Sequence[HeadRow]", pixel_sizes: Path) -> None:
-    """Print the agreement with the reference circumferences of the list, if it has any of the measured heads."""
-    from fulora.biometry.agreement import agreement
-    from fulora.intake.mask_names import case_of
+def _tell_spacing(rows: "Sequence[HeadRow | AngleRow]") -> None:
+    """Print on standard error which files state another spacing of their pixels."""
+    from fulora.progress import note
+
+    odd = [row for row in rows if "file_spacing" in row.warnings.split()]
+    if odd:
+        note(
+            f"{len(odd)} of {len(rows)} masks state a pixel spacing that contradicts what they are measured with, such "
+            f"as {odd[0].file_name}: {odd[0].detail}"
+        )
+
+
+def _references(pixel_sizes: Path) -> dict[str, float]:
+    """The reference circumferences of the list by case, mm; nothing where it has no such column."""
     from fulora.intake.pixel_sizes import references_in
     from fulora.intake.tables import read_header
 
-    if REFERENCE not in read_header(pixel_sizes):
-        return
-    references = references_in(pixel_sizes, REFERENCE)
+    return references_in(pixel_sizes, REFERENCE) if REFERENCE in read_header(pixel_sizes) else {}
+
+
+def _compare(rows: "Sequence[HeadRow]", references: Mapping[str, float]) -> None:
+    """Print the agreement with the reference circumferences, if there are any of the measured heads."""
+    from fulora.biometry.agreement import agreement
+    from fulora.intake.mask_names import case_of
+
     pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
     if sum(value is not None for value, _ in pairs) >= 2:
         found = agreement([value for value, _ in pairs], [truth for _, truth in pairs])

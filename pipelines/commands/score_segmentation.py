@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.commands.mask_notes import invented_in, size_notes, tell_unused_spacing
 from pipelines.commands.mask_protocols import PROTOCOLS, CaseScores, Protocol, higher_is_better, unit_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def segmentation(
     challenge's organisers compute them. hc18: heads; mm; circumference by ellipses. plain: each class by itself.
 
     Several predictions are ranked by three schemes: aggregate-then-rank, rank-then-aggregate, test-then-rank (Wilcoxon,
-    Holm), each with a bootstrap of patients.
+    Holm), each with a bootstrap of patients. Classes of predictions that no reference has are counted as invented.
 
     Examples:
 
@@ -98,10 +99,13 @@ def segmentation(
         "predictions": {
             name: _summary(cases, chosen, length, patients, draws, seed)
             | {"not_scored": len(predicted[name].keys() - references)}
+            | invented_in(cases)
             for name, cases in scored.items()
         },
     }
-    facts |= _odd_views(next(iter(scored.values())))
+    facts |= size_notes([*scored.values()])
+    if sizes is None:
+        tell_unused_spacing([references, *predicted.values()])
     if len(names) > 1:
         facts["rankings"] = _rankings(scored, patients, draws, seed, figure)
     elif figure is not None:
@@ -158,20 +162,6 @@ def _mapping(
     mapping = find_values(folders, parse_values(given), workers)
     note(mapping.text())
     return mapping
-
-
-def _odd_views(cases: Sequence[CaseScores]) -> dict[str, list[str]]:
-    """The cases whose field of view no fetal scan has, printed on standard error; nothing where there are none."""
-    from fulora.progress import note
-
-    views = [f"{case.case}: {case.view}" for case in cases if case.view]
-    if not views:
-        return {}
-    note(
-        f"{len(views)} cases have a field of view that no fetal scan has, such as {views[0]}; "
-        "are the pixel sizes right?"
-    )
-    return {"odd_fields_of_view": views}
 
 
 def _rankings(

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.intake.decode import read_gray
+from fulora.intake.forecast import picture_size
+from fulora.intake.mask_pixels import read_stored
 from fulora.intake.raw import SourceError
 
 RAMP = np.arange(192, dtype=np.uint8).reshape(12, 16)
@@ -136,3 +138,23 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.raises(SourceError, match=r"bomb\.png: .*more than 64,000,000 pixels"):
         read_gray(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_is_upright_whatever_its_orientation(
+    tmp_path: Path, orientation: int, compression: str, depth: type
+) -> None:
+    """Its size, gray values and mask values: TIFF 6.0 says which corner the first pixel and row belong to."""
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3) * 51
+    shown = [
+        image, image[:, ::-1], image[::-1, ::-1], image[::-1],
+        image.T, np.rot90(image, -1), np.rot90(image, 2).T, np.rot90(image),
+    ][orientation - 1]  # fmt: skip
+    stored = image if depth is np.uint8 else image.astype(np.uint16) * 257
+    path = tmp_path / "a.tif"
+    Pil.fromarray(stored).save(path, tiffinfo={0x0112: orientation}, compression=compression)
+    np.testing.assert_array_equal(read_gray(path), shown)
+    np.testing.assert_array_equal(read_stored(path).values, shown)
+    assert picture_size(path) == shown.shape[::-1]

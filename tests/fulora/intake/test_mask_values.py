@@ -99,6 +99,7 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
     np.testing.assert_array_equal(values.read(both), BOTH)
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     assert values.origin == "palette entries"
+    assert values.text().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
     gray = save(tmp_path / "gray.png", palette(HEAD * 2, BLACK, RED, GRAY))
     np.testing.assert_array_equal(found(gray).read(gray), HEAD * 2)
 
@@ -237,6 +238,96 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
 def test_a_mapping_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="give each value, 0 to 255, once with its class, such as 127=1,255=2"):
         parse_values(text)
+
+
+GREEN = (0, 200, 0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "second"),
+    [
+        ("png", palette(np.array([0, 2, 1], np.uint8)[BOTH], BLACK, GREEN, RED)),
+        ("gif", palette(np.array([0, 2, 1], np.uint8)[BOTH], BLACK, GREEN, RED)),
+        ("png", palette(HEAD, BLACK, GREEN)),
+        ("png", palette(HEAD * 2, BLACK, GRAY, RED)),
+    ],
+    ids=["reversed", "reversed GIF", "one index in two colours", "one colour at two indexes"],
+)
+def test_palettes_that_contradict_each_other_are_refused(tmp_path: Path, ending: str, second: Pil.Image) -> None:
+    one = save(tmp_path / f"a.{ending}", palette(BOTH, BLACK, RED, GREEN))
+    other = save(tmp_path / f"b.{ending}", second)
+    said = rf"a\.{ending} and .*b\.{ending}: their palettes contradict each other \(1 is #c80000, 2 is #00c800, and"
+    for folders in ({"masks": [one, other]}, {"reference": [one], "prediction": [other]}):
+        with pytest.raises(SourceError, match=said):
+            find_values(folders)
+    with pytest.raises(SourceError, match=said):
+        mask_values.source_values(tmp_path, [one, other])
+    values = find_values({"masks": [one, other]}, {0: 0, 1: 1, 2: 2})
+    np.testing.assert_array_equal(values.read(one), BOTH)
+
+
+def test_one_palette_of_which_files_use_a_part_is_one_mapping(tmp_path: Path) -> None:
+    """Also with the same colour for two classes, and with other colours at indexes that no pixel has."""
+    head = save(tmp_path / "head.png", palette(HEAD * 2, BLACK, GREEN, RED))
+    both = save(tmp_path / "both.png", palette(BOTH, BLACK, RED, RED))
+    np.testing.assert_array_equal(found(head, both).read(both), BOTH)
+    np.testing.assert_array_equal(found(both, head).read(head), HEAD * 2)
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction", "said"),
+    [
+        ((127, 255), (85, 170), r"the shades 127, 255, and prediction 85, 170: two scales.* 85=1,127=1,170=2,255=2"),
+        ((255, 0), (127, 0), r"reference holds the shades 255, and prediction 127: two scales.* --values 127=1,255=1"),
+        ((85, 255), (127, 255), r"reference holds the shades 85, 255, and prediction 127, 255: two scales"),
+    ],
+)
+def test_two_scales_of_shades_are_refused(
+    tmp_path: Path, reference: tuple[int, int], prediction: tuple[int, int], said: str
+) -> None:
+    one = save(tmp_path / "one.png", shades(BOTH, *reference))
+    other = save(tmp_path / "other.png", shades(BOTH, *prediction))
+    with pytest.raises(SourceError, match=said):
+        find_values({"reference": [one], "prediction": [other]})
+    with pytest.raises(SourceError, match="two scales"):
+        find_values({"reference": [one], "prediction": [other], "second": [one]})
+
+
+def test_folders_that_lack_some_of_the_shades_are_one_scale(tmp_path: Path) -> None:
+    both = save(tmp_path / "both.png", shades(BOTH, 127, 254))
+    head, small = save(tmp_path / "head.png", shades(HEAD, 255)), save(tmp_path / "small.png", shades(HEAD, 128))
+    values = find_values({"reference": [both], "a": [head], "b": [small], "numbers": [save(tmp_path / "n.png", BOTH)]})
+    assert values.classes == {0: 0, 1: 1, 2: 2, 127: 1, 128: 1, 254: 2, 255: 2}
+
+
+@pytest.mark.parametrize(("black", "white", "said"), [(0, 255, "0=1,255=0"), (0, 1, "0=1,1=0")])
+def test_the_advice_for_inverted_masks_mends_them(tmp_path: Path, black: int, white: int, said: str) -> None:
+    path = save(tmp_path / "a.png", np.where(HEAD, black, white).astype(np.uint8))
+    with pytest.raises(
+        SourceError, match=rf"a\.png; black is the background; invert the masks, or .* --values {said}$"
+    ):
+        found(path)
+    np.testing.assert_array_equal(find_values({"masks": [path]}, parse_values(said)).read(path), HEAD)
+
+
+def test_a_source_names_the_files_and_no_option_that_it_has_not(tmp_path: Path) -> None:
+    files = [save(tmp_path / "a.png", BOTH), save(tmp_path / "b.png", HEAD * 255)]
+    with pytest.raises(SourceError, match=r"known \(.*a\.png, .*b\.png\); save the masks as class numbers") as error:
+        mask_values.source_values(tmp_path, files)
+    assert "--values" not in str(error.value)
+    near = [save(tmp_path / "a.png", HEAD * 200), save(tmp_path / "b.png", HEAD * 204)]
+    with pytest.raises(SourceError, match=r"200 and 204, too close to be told \(.*a\.png, .*b\.png\)"):
+        mask_values.source_values(tmp_path, near)
+    with pytest.raises(SourceError, match=r"no 0, the background, such as .*a\.png"):
+        mask_values.source_values(tmp_path, [save(tmp_path / "a.png", BOTH + 1)])
+
+
+def test_a_16_bit_value_that_is_no_shade_has_a_way_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", HEAD.astype(np.uint16) * 256)
+    with pytest.raises(SourceError, match=r"0, 256; .* 0 to 65535; save it as 8-bit PNG with class numbers 0, 1, 2"):
+        read_stored(path)
+    with pytest.raises(ValueError, match="65535 is 255; save other 16-bit values as 8 bit"):
+        parse_values("256=1")
 
 
 def test_a_source_prints_its_mapping_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
