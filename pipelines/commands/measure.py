@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 
-REFERENCE = "head circumference (mm)"
 
 Masks = Annotated[
     Path, typer.Argument(help="Folder of masks: PNG, MHA or NIfTI; only *_Mask files where there are any.")
@@ -79,13 +78,20 @@ def hc(
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
-            return HeadRow(path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}")
+            return HeadRow(
+                path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}, or has no pixel size"
+            )
         try:
             region = read_region(path, mapping, label)
             check_background(region, path)
         except SourceError as error:
             return HeadRow(path.name, failure="unreadable", detail=str(error))
-        return head_row(path.name, region, sizes[case].mm, sizes[case].scale_xy(region.shape), inset_px=inset_px)
+        try:
+            reshaped = sizes[case].reshaped(region.shape)
+        except SourceError as error:
+            return HeadRow(path.name, failure="no_pixel_size", detail=str(error))
+        found = head_row(path.name, region, sizes[case].mm, sizes[case].scale_xy(region.shape), inset_px=inset_px)
+        return replace(found, warnings=f"{found.warnings} aspect_changed".strip()) if reshaped else found
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
@@ -216,10 +222,9 @@ def _compare(rows: "Sequence[HeadRow]", pixel_sizes: Path) -> None:
     """Print the agreement with the reference circumferences of the list, if it has any of the measured heads."""
     from fulora.biometry.agreement import agreement
     from fulora.intake.mask_names import case_of
-    from fulora.intake.pixel_sizes import references_in
-    from fulora.intake.tables import read_header
+    from fulora.intake.pixel_sizes import REFERENCE, has_references, references_in
 
-    if REFERENCE not in read_header(pixel_sizes):
+    if not has_references(pixel_sizes):
         return
     references = references_in(pixel_sizes, REFERENCE)
     pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
