@@ -79,11 +79,8 @@ def tidied(
         those = [row for row in found if column in row]
         filled = [row for row in those if isinstance(row[column], str) and not is_missing(row[column])]
         texts = [row[column] for row in filled]
-        if (
-            column in decimal_commas
-            and any("," in text for text in texts)
-            and all(map(_DECIMAL_COMMA.fullmatch, texts))
-        ):
+        commaed = column in decimal_commas and any("," in text for text in texts)
+        if commaed and all(map(_DECIMAL_COMMA.fullmatch, texts)):
             commas.append(column)
             for row in filled:
                 row[column] = row[column].replace(",", ".")

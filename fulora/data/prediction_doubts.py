@@ -31,7 +31,7 @@ def check_spellings(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         shown = [f"{' = '.join(names)} (site {key[0]!r})" for key, names in several.items()]
         raise PredictionFileError(
             f"{path}: {len(several)} patients are spelled in two ways, which differ in case or leading zeros only: "
-            f"{', '.join(shown[:SHOWN])}{' and more' if len(shown) > SHOWN else ''}. Patients are what intervals count: "
+            f"{', '.join(shown[:SHOWN])}{' and more' if len(shown) > SHOWN else ''}. Intervals count patients: "
             "spell each one alike, or, if they are different patients, give them numbers that differ otherwise"
         )
 
@@ -39,11 +39,13 @@ def check_spellings(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def two_sites(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A note on patient numbers that occur at more than one site; nothing where there are none."""
     found: dict[str, set[str]] = defaultdict(set)
+    written: dict[str, str] = {}
     for row in rows:
         name = _name(row)
         if name.number:
             found[name.number].add(row["site"])
-    several = [f"{number} ({', '.join(sorted(sites))})" for number, sites in found.items() if len(sites) > 1]
+            written.setdefault(name.number, name.patient)
+    several = [f"{written[number]} ({', '.join(sorted(at))})" for number, at in found.items() if len(at) > 1]
     if not several:
         return ()
     return (

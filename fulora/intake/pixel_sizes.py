@@ -97,8 +97,8 @@ def _check_others(path: Path, others: Sequence[str]) -> None:
     """Say which columns are not read, and refuse those that may be a size."""
     if like := [name for name in others if any(part in plain(name) for part in LIKE)]:
         raise SourceError(
-            f"{path}: column {', '.join(map(repr, like))} is not understood. The size of a pixel is `pixel size(mm)` or "
-            "`pixel_size_mm`, that of the original `width` and `height`: rename it, or take it out"
+            f"{path}: column {', '.join(map(repr, like))} is not understood. The size of a pixel is "
+            "`pixel size(mm)` or `pixel_size_mm`, that of the original `width` and `height`: rename it, or take it out"
         )
     if others:
         note(f"{path}: columns that are not read: {', '.join(others)}")

@@ -34,7 +34,10 @@ def group() -> None:
 def hc(
     masks: Masks,
     pixel_sizes: Annotated[
-        Path, typer.Option(help="CSV: filename, pixel size(mm); width, height of the original if masks were resized.")
+        Path,
+        typer.Option(
+            help="CSV: filename, pixel size(mm); width, height of the original if masks were resized; any case."
+        ),
     ],
     out: Out,
     label: Annotated[int | None, typer.Option(help="Class number of the head, where masks hold several.")] = None,
@@ -50,7 +53,8 @@ def hc(
     Columns: file_name, hc_mm, bpd_mm, ofd_mm, cephalic_index, ga_weeks (Hadlock 1984, research only), the ellipse in
     pixels of the original, fit_iou, coverage, warnings, and failure with detail: empty_mask, too_small,
     too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row. The warning field_of_view means
-    that pixel size x width is none of a fetal scan; no submission is written then.
+    that pixel size x width is none of a fetal scan; no submission is written then. The warning aspect_changed means that
+    the mask has another aspect ratio than the list says; exchanged width and height are a failure.
 
     If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
 
@@ -78,9 +82,8 @@ def hc(
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
-            return HeadRow(
-                path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}, or has no pixel size"
-            )
+            why = f"{case} is not in {pixel_sizes.name}, or has no pixel size"
+            return HeadRow(path.name, failure="no_pixel_size", detail=why)
         try:
             region = read_region(path, mapping, label)
             check_background(region, path)

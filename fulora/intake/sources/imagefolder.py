@@ -2,9 +2,11 @@
 
 The metadata stands in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names
 are relative to where it stands. Of its columns, `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are
-needed; `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file` are read
-where they are there. So is `split` (train, validation or test; missing is none): it must agree with the folder. Case,
-blanks and punctuation of these names do not count; other columns are told. Synthetic images are refused: they are mixed with real ones, not curated.
+needed; `split`, `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file`
+are read where they are there. Case, blanks and punctuation of these names do not count; other columns are told.
+
+`split` is the published split, spelled as those folders; it must agree with the folder, and an empty one is none.
+Synthetic images are refused: they are mixed with real ones, not curated.
 """
 
 import math
@@ -115,16 +117,15 @@ def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
 
 def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
-        rows = read_rows(path, ("file_name",), complain, optional=COLUMNS, measures=RANGES)
-        _tell_others(path, [row for _, row in rows])
-        yield from rows
+        listed_rows = read_rows(path, ("file_name",), complain, optional=COLUMNS, measures=RANGES)
+        _tell_others(path, [row for _, row in listed_rows])
+        yield from listed_rows
         return
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
-                row = json_row(line)
-                rows.append((number, row if _is_own(row) else _renamed(row)))
+                rows.append((number, _renamed(json_row(line))))
             except (JsonRowError, HeaderError) as error:
                 complain(f"{path}, line {number}: {error}")
     found = tidied([row for _, row in rows if not _is_own(row)])
@@ -136,6 +137,9 @@ def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
 
 
 def _renamed(row: Row) -> Row:
+    """A row with documented names; one of fulora's own has them."""
+    if _is_own(row):
+        return row
     return dict(zip(documented(tuple(row), COLUMNS), row.values(), strict=True))
 
 
