@@ -49,8 +49,8 @@ class PredictionFile:
         shared: images whose picture also stands under another patient; None where the file has no `sha256`.
         decided_by: what the decision is: the column `predicted`, or the most probable class.
         unread: columns that were left alone.
-        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas; a patient
-            number at two sites, and decisions that are not the most probable class.
+        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas; a
+            patient number at two sites, and decisions that are not the most probable class.
     """
 
     path: Path

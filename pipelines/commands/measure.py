@@ -53,8 +53,8 @@ def hc(
     Columns: file_name, hc_mm, bpd_mm, ofd_mm, cephalic_index, ga_weeks (Hadlock 1984, research only), the ellipse in
     pixels of the original, fit_iou, coverage, warnings, and failure with detail: empty_mask, too_small,
     too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row. The warning field_of_view means
-    that pixel size x width is none of a fetal scan; no submission is written then. The warning aspect_changed means that
-    the mask has another aspect ratio than the list says; exchanged width and height are a failure.
+    that pixel size x width is none of a fetal scan; no submission is written then. The warning aspect_changed means
+    that the list says another aspect ratio than the mask has; exchanged width and height are a failure.
 
     If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
 
