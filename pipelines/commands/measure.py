@@ -36,7 +36,7 @@ def hc(
     pixel_sizes: Annotated[
         Path,
         typer.Option(
-            help="CSV: filename, pixel size(mm); width, height of the original if masks were resized; any case."
+            help="CSV: filename, pixel size(mm); width, height of the original if masks were resized. Any case."
         ),
     ],
     out: Out,
