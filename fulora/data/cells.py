@@ -5,6 +5,7 @@ Every list, table and metadata file that fulora reads goes through here, so that
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ MISSING = frozenset(
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"-?\d+(\.0+)?", re.ASCII)
+_WHOLE = re.compile(r"-?\d+(\.(0{1,2}|0{4,}))?", re.ASCII)
+"""Whole numbers, also as floats. Not 1.000: it may be a thousand."""
 
 
 class Tidied(NamedTuple):
@@ -44,6 +46,11 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip().casefold() in MISSING)
 
 
+def plain(name: str) -> str:
+    """A name by its letters and digits alone, without case: `Pixel Size (mm)` and `pixel_size_mm` are one."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
+
+
 def text_of(value: object) -> str:
     """A value as text without blanks around it: None and NaN are "", the float 12.0 is "12"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -54,7 +61,7 @@ def text_of(value: object) -> str:
 
 
 def tidied(
-    rows: Sequence[Mapping[str, Any]], columns: Collection[str] | None = None, decimal_commas: bool = False
+    rows: Sequence[Mapping[str, Any]], columns: Collection[str] | None = None, decimal_commas: Collection[str] = ()
 ) -> Tidied:
     """Rows in which a missing cell is "", and a column means the same however the file was written.
 
@@ -62,8 +69,8 @@ def tidied(
 
     Args:
         columns: those with names rather than numbers, in which missing cells are looked for; None for all.
-        decimal_commas: take a column whose every number is written like "0,25" as numbers with a decimal comma. Only
-            where the comma does not separate cells.
+        decimal_commas: columns of measures in which, if every number is written like "0,25", the comma is decimal.
+            None where commas separate cells. In a name or a count, "1,040" stays as it is.
     """
     found = [dict(row) for row in rows]
     missing: dict[str, Counter[str]] = {}
@@ -72,7 +79,8 @@ def tidied(
         those = [row for row in found if column in row]
         filled = [row for row in those if isinstance(row[column], str) and not is_missing(row[column])]
         texts = [row[column] for row in filled]
-        if decimal_commas and any("," in text for text in texts) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
+        commaed = column in decimal_commas and any("," in text for text in texts)
+        if commaed and all(map(_DECIMAL_COMMA.fullmatch, texts)):
             commas.append(column)
             for row in filled:
                 row[column] = row[column].replace(",", ".")

@@ -6,6 +6,8 @@ from typing import Any
 
 from fulora.data.delimited import MAX_CELL
 
+BY_ROWS = 'pandas writes rows with `df.to_json(path, orient="records", lines=True)`'
+
 
 class JsonRowError(ValueError):
     """Text that is no row of JSON; says why, not where."""
@@ -15,12 +17,14 @@ def json_row(text: str) -> dict[str, Any]:
     """The object of one line.
 
     Raises:
-        JsonRowError: no JSON, no object, a key given more than once, a number of more than 4,300 digits, text
-            that is not Unicode, too deep, or more than 100,000 characters.
+        JsonRowError: no JSON, no object, a table by columns, a key given more than once, a number of more than 4,300
+            digits, text that is not Unicode, too deep, or more than 100,000 characters.
     """
     row = _loaded(text)
     if not isinstance(row, dict):
         raise JsonRowError(f"{text[:60]!r} is no JSON object; a row is {{...}}")
+    if row and all(isinstance(value, dict | list) for value in row.values()):
+        raise JsonRowError(f"{text[:60]!r} is a table by columns, not a row; {BY_ROWS}")
     return row
 
 
@@ -38,7 +42,8 @@ def json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
             try:
                 found.append((number, json_row(line)))
             except JsonRowError as error:
-                raise JsonRowError(f"{path}, line {number}: {error}; JSON lines hold one object a line") from error
+                advice = "" if BY_ROWS in str(error) else f"; JSON lines hold one object a line; {BY_ROWS}"
+                raise JsonRowError(f"{path}, line {number}: {error}{advice}") from error
     return found
 
 
@@ -51,7 +56,8 @@ def _listed(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
         ) from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise JsonRowError(f"{path}, row {number}: {str(row)[:60]!r} is no JSON object; a row is {{...}}")
+            said = f"{str(row)[:60]!r} is no JSON object; a row is {{...}}"
+            raise JsonRowError(f"{path}, row {number}: {said}; {BY_ROWS}")
     return list(enumerate(rows, 1))
 
 

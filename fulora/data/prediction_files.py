@@ -2,10 +2,12 @@
 
 Columns: `image_id`, `patient`, `site`, `true`, and `predicted` or one probability a class, or both. A probability's
 column is named by its class, one of `PLANES` or of the labels asked for, or `probability_` and any other class name.
+Case, blanks and punctuation of these names do not count.
 In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of `PLANES`. `machine` and
 `sha256` (of the picture) are read where they are; other columns are listed and left alone.
 
-A patient is a number at a site: the same number at two sites is two patients. Patients who share a picture (equal
+A patient is a number at a site: the same number at two sites is two patients, which is said. Numbers that differ only
+in case or leading zeros are refused. Patients who share a picture (equal
 `sha256`) are one cluster in every interval.
 """
 
@@ -22,6 +24,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.data.cells import NUMBER, is_missing, spellings
 from fulora.data.labels import PLANES
+from fulora.data.prediction_doubts import check_spellings, less_probable, two_sites
 from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
 from fulora.data.splits import Member, clusters
 from fulora.metrics.answers import Answers
@@ -46,7 +49,8 @@ class PredictionFile:
         shared: images whose picture also stands under another patient; None where the file has no `sha256`.
         decided_by: what the decision is: the column `predicted`, or the most probable class.
         unread: columns that were left alone.
-        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas.
+        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas; a
+            patient number at two sites, and decisions that are not the most probable class.
     """
 
     path: Path
@@ -68,9 +72,9 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
 
     Raises:
         PredictionFileError: what cannot be scored: columns or values missing, an image that stands twice, an unknown
-            label, probabilities that are no probabilities.
+            label, patients who are spelled in two ways, probabilities that are no probabilities.
     """
-    found = read_rows(path)
+    found = read_rows(path, labels)
     rows = found.rows
     if not rows:
         raise PredictionFileError(f"{path} holds no predictions")
@@ -78,6 +82,7 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
     classes = _probability_columns(columns, labels)
     _check_columns(path, columns, classes)
     _check_values(path, found)
+    check_spellings(path, rows)
     names = _class_names(list(classes), labels)
     probabilities = _probabilities(path, found, classes, names) if classes else None
     true = _indices(path, found, "true", names)
@@ -101,7 +106,7 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
         shared,
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
-        found.notes,
+        (*found.notes, *two_sites(rows), *less_probable(decided, probabilities)),
     )  # fmt: skip
 
 

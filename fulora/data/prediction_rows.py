@@ -5,12 +5,13 @@ What the columns mean, and whether they can be scored, is for `fulora.data.predi
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fulora.data.cells import text_of, tidied
 from fulora.data.delimited import DelimitedFileError, named, read_lines, read_text
+from fulora.data.headers import HeaderError, documented
 from fulora.data.json_rows import JsonRowError, json_rows
 from fulora.data.labels import PLANES
 from fulora.data.results import TABLE
@@ -43,18 +44,42 @@ class Rows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, labels: Sequence[str] = ()) -> Rows:
     """The rows of a file or folder: texts without blanks around them, probabilities in columns of their own.
+
+    Case, blanks and punctuation of the names of columns do not count.
 
     A missing patient, site, machine, image or digest is "", however it is spelled; a missing label stays as it is
     written.
+
+    Args:
+        labels: class names beside `PLANES`, whose probabilities may stand in columns.
 
     Raises:
         PredictionFileError: no such file, no table, or a row that does not fit.
     """
     numbered, decimal_commas = _rows(path)
-    found = tidied([_plain(row) for _, row in numbered], NAMES, decimal_commas)
+    rows = []
+    names = dict[tuple[str, ...], list[str]]()
+    for number, row in numbered:
+        header = tuple(row)
+        try:
+            if header not in names:
+                names[header] = _documented(header, labels)
+            rows.append(_plain(dict(zip(names[header], row.values(), strict=True))))
+        except (HeaderError, PredictionFileError) as error:
+            raise PredictionFileError(f"{path}, line {number}: {error}") from error
+    measures = {name for row in rows for name in row} - {*TEXTS} if decimal_commas else set[str]()
+    found = tidied(rows, NAMES, measures)
     return Rows(found.rows, [number for number, _ in numbered], found.missing, found.notes)
+
+
+def _documented(header: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """The names of columns as they are documented, those of probabilities among them."""
+    classes = (*PLANES, *labels)
+    known = (*TEXTS, *OURS, "probabilities", *classes, *(PREFIX + name for name in classes))
+    prefixed = [PREFIX + name[len(PREFIX) :] if name.lower().startswith(PREFIX) else name for name in header]
+    return documented(prefixed, known)
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, Row]], bool]:

@@ -9,7 +9,7 @@ from fulora.config import Config, Runtime
 from fulora.data.labels import PLANES, SPLITS, Plane, Split
 
 Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
-SplitRule = Literal["stratified", "patients", "blocks", "published"]
+SplitRule = Literal["stratified", "patients", "blocks", "published", "as_listed"]
 
 
 class SourceConfig(Config):
@@ -20,7 +20,8 @@ class SourceConfig(Config):
         validation_share, test_share: of the patients of each site, where its role names that split beside others.
         split: `stratified` keeps the shares in every plane and site; `patients` counts patients only, and moves few
             when some are added; `blocks` keeps neighbouring patient numbers together; `published` is the source's own,
-            and takes validation patients from its training half where it has none.
+            and takes validation patients from its training half where it has none; `as_listed` is `published` where the
+            source names the split of any image, and else `stratified`.
         gap: with `blocks`, how many patients beside a border are left out.
         left_out_site: all of this site is the test split; the others are divided among the rest of the role.
         split_file: a saved split (JSON under `data_root`) that decides instead of all rules.
@@ -142,9 +143,13 @@ class ClassFoldersConfig(FolderSourceConfig):
 
 
 class ImageFolderConfig(FolderSourceConfig):
-    """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them."""
+    """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them.
+
+    A split that its folders or a column `split` name is obeyed, unless `split` asks for another rule.
+    """
 
     kind: Literal["imagefolder"] = "imagefolder"
+    split: SplitRule = "as_listed"
     site: str = ""
     source: str = "imagefolder"
 

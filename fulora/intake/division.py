@@ -1,6 +1,6 @@
 """Which split every patient of a configured source gets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
@@ -15,7 +15,7 @@ from fulora.data.splits import (
     stratified,
     without_site,
 )
-from fulora.intake.config import SourceConfig
+from fulora.intake.config import SourceConfig, SplitRule
 
 
 def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
@@ -36,6 +36,13 @@ def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitF
     return SplitFile(rule, found, left_out, _few(members, found, source, seed))
 
 
+def rule_of(source: SourceConfig, published: Iterable[Split | None]) -> SplitRule:
+    """The rule that a source's images are divided by, of those splits that the source names itself."""
+    if source.split != "as_listed":
+        return source.split
+    return "published" if any(published) else "stratified"
+
+
 def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
     shares = source.shares()
     if source.left_out_site:
@@ -43,8 +50,8 @@ def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tupl
             split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
         }
         return without_site(members, source.left_out_site, rest, seed), f"{source.left_out_site} left out, seed {seed}"
-    match source.split:
-        case "stratified":
+    match rule_of(source, [member.published for member in members]):
+        case "stratified" | "as_listed":
             return stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
         case "patients":
             return by_patient(members, shares, seed), f"by patient, seed {seed}"

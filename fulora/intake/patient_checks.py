@@ -60,7 +60,7 @@ def possible_splits(source: AnySource, image: RawImage, saved: SplitFile | None)
     if source.left_out_site:
         tested: frozenset[Split] = frozenset({"test"})
         return tested if image.site == source.left_out_site else named - tested
-    if source.split == "published" and image.published is not None:
+    if source.split in ("published", "as_listed") and image.published is not None:
         mine = {image.published, *(("validation",) if image.published == "train" else ())}
         return named & mine
     return named

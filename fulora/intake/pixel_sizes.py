@@ -1,13 +1,25 @@
 """Lists of pixel sizes and published measures, by the case that a file's name tells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log, log1p
 from pathlib import Path
 
+from fulora.data.cells import plain
 from fulora.intake.mask_names import case_of
 from fulora.intake.raw import SourceError
-from fulora.intake.tables import number_in, read_table
+from fulora.intake.tables import count_in, number_in, read_header, read_rows
+from fulora.progress import note
 
-NAMES = {"filename": "file_name", "pixel size(mm)": "pixel_size_mm"}
+NEEDED, SIDES = ("file_name", "pixel_size_mm"), ("width", "height")
+RENAMED = {"filename": "file_name", "pixel size(mm)": "pixel_size_mm", "columns": "width", "rows": "height"}
+"""Other names of columns; DICOM calls the width Columns and the height Rows."""
+REFERENCE = "head circumference (mm)"
+LIKE = ("width", "height", "columns", "rows", "pixelsize", "spacing")
+"""Parts of names that tell a size. A column with one that is not understood may change every measure."""
+SAME_ASPECT = 0.05
+"""How near, relatively, two aspect ratios are that count as one."""
+MAX_SIDE = 100_000
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,22 @@ class PixelSize:
         """Original size / mask size for x and y, of a mask of this (height, width)."""
         return scale_to(self.original, shape)
 
+    def reshaped(self, shape: tuple[int, ...]) -> bool:
+        """Whether a mask of this (height, width) has another aspect ratio than the original.
+
+        Raises:
+            SourceError: it is that of the original with width and height exchanged.
+        """
+        if self.original is None:
+            return False
+        listed, here = log(self.original[0] / self.original[1]), log(shape[1] / shape[0])
+        if abs(listed + here) < log1p(SAME_ASPECT) < abs(listed - here):
+            raise SourceError(
+                f"the list says (width, height) {self.original}, the mask has {shape[::-1]}: width and height seem to "
+                "be exchanged; correct the list, or turn the mask"
+            )
+        return abs(listed - here) > log1p(SAME_ASPECT)
+
 
 def scale_to(original: tuple[int, int] | None, shape: tuple[int, ...]) -> tuple[float, float]:
     """Original (width, height) / mask size for x and y; 1 where the original is not known, so taken as the mask's."""
@@ -30,29 +58,50 @@ def scale_to(original: tuple[int, int] | None, shape: tuple[int, ...]) -> tuple[
 def read_pixel_sizes(path: Path) -> dict[str, PixelSize]:
     """Pixel sizes by case, from a list with `filename` (or `file_name`) and `pixel size(mm)` (or `pixel_size_mm`).
 
-    Columns `width` and `height` tell the size of the original in pixels, where masks were resized.
+    Columns `width` and `height` (or `Columns` and `Rows`) tell the size of the original in pixels, where masks were
+    resized. Case, blanks and punctuation of names do not count. Rows without a pixel size are left out.
 
     Raises:
-        SourceError: no list, missing columns, a number that cannot be, or a case that stands twice.
+        SourceError: no list, missing columns, columns that look like a size and are not understood, a number that
+            cannot be, or a case that stands twice.
     """
+    rows = _rows(path)
+    _check_others(path, [name for name in rows[0][1] if name not in (*NEEDED, *SIDES, REFERENCE)] if rows else [])
     found: dict[str, PixelSize] = {}
-    for row in read_table(path):
-        named = {NAMES.get(name, name): value for name, value in row.items()}
-        if missing := [name for name in ("file_name", "pixel_size_mm") if name not in named]:
-            raise SourceError(f"{path}: columns missing: {', '.join(missing)}; found: {', '.join(row)}")
-        name, case = named["file_name"], case_of(Path(named["file_name"]))
-        if case in found:
+    seen: set[str] = set()
+    for line, row in rows:
+        where, case = f"{path}, line {line}, {row['file_name']}", case_of(Path(row["file_name"]))
+        if case in seen:
             raise SourceError(f"{path}: {case} stands twice; which row counts cannot be known")
-        sides = [
-            int(number_in(named[side], f"{path}, {name}: {side}", 1, 100_000))
-            for side in ("width", "height")
-            if named.get(side)
-        ]
+        seen.add(case)
+        sides = [count_in(row[side], f"{where}: {side}", MAX_SIDE) for side in SIDES if row.get(side)]
         if len(sides) == 1:
-            raise SourceError(f"{path}, {name}: only one of width and height; give both, or none")
-        size = number_in(named["pixel_size_mm"], f"{path}, {name}: pixel_size_mm", 0.005, 2)
-        found[case] = PixelSize(size, (sides[0], sides[1]) if sides else None)
+            raise SourceError(f"{where}: only one of width and height; give both, or none")
+        if row["pixel_size_mm"]:
+            size = number_in(row["pixel_size_mm"], f"{where}: pixel_size_mm", 0.005, 2)
+            found[case] = PixelSize(size, (sides[0], sides[1]) if sides else None)
     return found
+
+
+def has_references(path: Path) -> bool:
+    """Whether a list has HC18's column of reference circumferences."""
+    return plain(REFERENCE) in map(plain, read_header(path))
+
+
+def _rows(path: Path, *more: str) -> list[tuple[int, dict[str, str]]]:
+    measures = ("pixel_size_mm", REFERENCE, *more)
+    return read_rows(path, (*NEEDED, *more), renamed=RENAMED, optional=(*SIDES, REFERENCE), measures=measures)
+
+
+def _check_others(path: Path, others: Sequence[str]) -> None:
+    """Say which columns are not read, and refuse those that may be a size."""
+    if like := [name for name in others if any(part in plain(name) for part in LIKE)]:
+        raise SourceError(
+            f"{path}: column {', '.join(map(repr, like))} is not understood. The size of a pixel is "
+            "`pixel size(mm)` or `pixel_size_mm`, that of the original `width` and `height`: rename it, or take it out"
+        )
+    if others:
+        note(f"{path}: columns that are not read: {', '.join(others)}")
 
 
 def references_in(path: Path, column: str) -> dict[str, float]:
@@ -61,6 +110,5 @@ def references_in(path: Path, column: str) -> dict[str, float]:
     Raises:
         SourceError: as `read_pixel_sizes`, or no such column.
     """
-    rows = read_table(path, (column,))
-    values = {case_of(Path(row.get("filename") or row.get("file_name", ""))): row[column] for row in rows}
+    values = {case_of(Path(row["file_name"])): row[column] for _, row in _rows(path, column)}
     return {case: number_in(value, f"{path}, {case}: {column}", 0.1, 1000) for case, value in values.items() if value}

@@ -10,9 +10,9 @@ from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError, clusters
 from fulora.intake.comparison import Link, groups
-from fulora.intake.config import AnySource, CurateConfig
+from fulora.intake.config import AnySource, CurateConfig, SplitRule
 from fulora.intake.crossing import said, to_leave_out
-from fulora.intake.division import divide
+from fulora.intake.division import divide, rule_of
 from fulora.intake.raw import RawImage
 from fulora.intake.read import Rows
 
@@ -84,7 +84,7 @@ def place(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], f
     splits, joined = [], list[tuple[str, ...]]()
     identical, near = groups([link for link in found if link.identical]), groups(found)
     for source, images, split in zip(config.sources, rows, saved, strict=True):
-        labels = _labels(config, source, identical, near)
+        labels = _labels(config, source, rule_of(source, (image.published for image in images)), identical, near)
         members = [member(image, labels.get(image.image_id, "")) for image in images]
         splits.append(divide(members, source, config.split_seed) if split is None else split)
         joined += _several(clusters(members)) if labels else []
@@ -105,12 +105,12 @@ def place(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], f
 
 
 def _labels(
-    config: CurateConfig, source: AnySource, identical: Mapping[str, str], near: Mapping[str, str]
+    config: CurateConfig, source: AnySource, rule: SplitRule, identical: Mapping[str, str], near: Mapping[str, str]
 ) -> Mapping[str, str]:
     """What joins the images of a source, by id, before its patients are divided."""
-    if config.near_duplicates == "together" and source.split != "blocks":
+    if config.near_duplicates == "together" and rule != "blocks":
         return near
-    fixed = source.split == "published" or source.left_out_site
+    fixed = rule == "published" or source.left_out_site
     return {} if config.near_duplicates == "leave_out" and fixed else identical
 
 

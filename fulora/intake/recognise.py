@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fulora.data.cells import plain
 from fulora.data.labels import PLANES, SPLITS
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import PICTURES, files_below, inside, plane_named
@@ -39,7 +40,7 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
 
 def _has_list(folder: Path, columns: set[str]) -> bool:
     lists = (path for path in inside(folder) if path.suffix == ".csv")
-    return any(columns <= set(read_header(path)) for path in lists)
+    return any({*map(plain, columns)} <= {*map(plain, read_header(path))} for path in lists)
 
 
 def _fetal(folder: Path) -> bool:

@@ -1,7 +1,8 @@
 """Lists as they are published: CSV with a byte order mark, Windows newlines, `;` or `,`, blanks in names; or xlsx."""
 
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -9,6 +10,7 @@ from fulora import progress
 from fulora.data import delimited
 from fulora.data.cells import NUMBER, tidied
 from fulora.data.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
+from fulora.data.headers import HeaderError, documented
 from fulora.intake.raw import Complain, SourceError, refuse
 
 MAX_CELLS = 1_000_000
@@ -20,7 +22,13 @@ def read_table(path: Path, columns: tuple[str, ...] = (), complain: Complain = r
 
 
 def read_rows(
-    path: Path, columns: tuple[str, ...] = (), complain: Complain = refuse, renamed: Mapping[str, str] | None = None
+    path: Path,
+    columns: tuple[str, ...] = (),
+    complain: Complain = refuse,
+    renamed: Mapping[str, str] | None = None,
+    *,
+    optional: Collection[str] = (),
+    measures: Collection[str] = (),
 ) -> list[tuple[int, dict[str, str]]]:
     """The rows of a .csv list, or of the first sheet of an .xlsx, each with the number of the line it ends on.
 
@@ -31,17 +39,18 @@ def read_rows(
         columns: names that must be there.
         complain: told of each row with more or fewer cells than the header.
         renamed: other names that columns have, and those they get.
+        optional: names that may be there. Case, blanks and punctuation of all these names do not count.
+        measures: columns of measures, in which a comma is decimal if it does not separate cells.
 
     Raises:
-        SourceError: no file, text that is not UTF-8, a column that is missing or stands twice, no rows, a cell of more
-            than 100,000 characters, a quote that is left open, or a list larger than any real one.
+        SourceError: no file, text that is not UTF-8, a column that is missing, two columns of one name, no rows, a cell
+            of more than 100,000 characters, a quote that is left open, or a list larger than any real one.
     """
     if not path.is_file():
         raise SourceError(f"{path} is not there")
     lines, separator = _lines(path)
     filled = [(number, cells) for number, cells in lines if any(cells)]
-    header = [(renamed or {}).get(name, name) for name in filled[0][1]] if filled else []
-    _check_header(path, header, columns)
+    header = _header(path, filled[0][1] if filled else [], columns, (*columns, *optional), renamed)
     if len(filled) == 1:
         raise SourceError(f"{path}: a header and no rows; the list must name images")
     rows = []
@@ -50,7 +59,7 @@ def read_rows(
             rows.append((number, named(header, cells)))
         else:
             complain(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
-    found = tidied([row for _, row in rows], decimal_commas=separator != ",")
+    found = tidied([row for _, row in rows], decimal_commas=measures if separator != "," else ())
     for note in found.notes:
         progress.note(f"{path}: {note}")
     return [(number, row) for (number, _), row in zip(rows, found.rows, strict=True)]
@@ -65,13 +74,20 @@ def read_header(path: Path) -> list[str]:
     return next((cells for _, cells in lines if any(cells)), [])
 
 
-def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in header]
+def _header(
+    path: Path, written: list[str], needed: Collection[str], known: Collection[str], renamed: Mapping[str, str] | None
+) -> list[str]:
+    """The columns by their documented names."""
+    try:
+        header = documented(written, known, renamed)
+    except HeaderError as error:
+        raise SourceError(f"{path}: {error}") from error
+    missing = [name for name in needed if name not in header]
     if missing:
-        raise SourceError(f"{path}: columns missing: {', '.join(missing)}; found: {', '.join(header) or 'nothing'}")
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise SourceError(f"{path}: columns that stand twice: {', '.join(twice)}; which one counts cannot be known")
+        others = {name: [other for other, to in (renamed or {}).items() if to == name] for name in missing}
+        spelled = [" or ".join([name, *others[name]]) for name in missing]
+        raise SourceError(f"{path}: columns missing: {', '.join(spelled)}; found: {', '.join(written) or 'nothing'}")
+    return header
 
 
 def read_text(path: Path) -> str:
@@ -157,3 +173,21 @@ def number_in(text: str, what: str, smallest: float, largest: float) -> float:
     if not smallest <= value <= largest:
         raise SourceError(f"{what} is {text}; it must be from {smallest:g} to {largest:g}")
     return value
+
+
+def count_in(text: str, what: str, largest: int) -> int:
+    """A whole number from 1 that a list gives, such as a width in pixels.
+
+    Args:
+        what: what it is and of which image, for the message.
+
+    Raises:
+        SourceError: anything else, such as "1,040", "1.000" or "0".
+    """
+    if not re.fullmatch(r"[0-9]{1,15}", text.strip()):
+        raise SourceError(
+            f"{what} is '{text}'; it must be a whole number of 1 or more, in digits alone (1040, no separator)"
+        )
+    if not 1 <= int(text) <= largest:
+        raise SourceError(f"{what} is {text}; it must be from 1 to {largest}")
+    return int(text)

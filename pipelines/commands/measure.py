@@ -16,7 +16,6 @@ Row = TypeVar("Row", "HeadRow", "AngleRow")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 
-REFERENCE = "head circumference (mm)"
 
 Masks = Annotated[
     Path, typer.Argument(help="Folder of masks: PNG, MHA or NIfTI; only *_Mask files where there are any.")
@@ -37,7 +36,10 @@ def group() -> None:
 def hc(
     masks: Masks,
     pixel_sizes: Annotated[
-        Path, typer.Option(help="CSV: filename, pixel size(mm); width, height of the original if masks were resized.")
+        Path,
+        typer.Option(
+            help="CSV: filename, pixel size(mm); width, height of the original if masks were resized. Any case."
+        ),
     ],
     out: Out,
     label: Annotated[int | None, typer.Option(help="Class number of the head, where masks hold several.")] = None,
@@ -55,7 +57,8 @@ def hc(
     too_few_points, degenerate_fit, no_pixel_size, unreadable. A failure keeps its row; the exit code is 1 where nothing
     could be measured. The warning field_of_view means that pixel size x width is none of a fetal scan; no submission is
     written then. The warning file_spacing means that an MHA or NIfTI file states another spacing than the list, which
-    counts.
+    counts. The warning aspect_changed means that the list says another aspect ratio than the mask has; exchanged width
+    and height are a failure.
 
     If the list has HC18's column of reference circumferences, bias and mean absolute difference (ADF) are printed.
 
@@ -84,7 +87,8 @@ def hc(
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
-            return HeadRow(path.name, failure="no_pixel_size", detail=f"{case} is not in {pixel_sizes.name}")
+            why = f"{case} is not in {pixel_sizes.name}, or has no pixel size"
+            return HeadRow(path.name, failure="no_pixel_size", detail=why)
         try:
             region = read_region(path, mapping, label)
             check_background(region, path)
@@ -92,7 +96,12 @@ def hc(
             spacing = spacing_conflict(path, (mm * scale_xy[0], mm * scale_xy[1]))
         except SourceError as error:
             return HeadRow(path.name, failure="unreadable", detail=str(error))
-        return _warned(head_row(path.name, region, mm, scale_xy, inset_px=inset_px), spacing)
+        try:
+            reshaped = sizes[case].reshaped(region.shape)
+        except SourceError as error:
+            return HeadRow(path.name, failure="no_pixel_size", detail=str(error))
+        found = _warned(head_row(path.name, region, mm, scale_xy, inset_px=inset_px), spacing)
+        return replace(found, warnings=f"{found.warnings} aspect_changed".strip()) if reshaped else found
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
@@ -256,10 +265,9 @@ def _tell_spacing(rows: "Sequence[HeadRow | AngleRow]") -> None:
 
 def _references(pixel_sizes: Path) -> dict[str, float]:
     """The reference circumferences of the list by case, mm; nothing where it has no such column."""
-    from fulora.intake.pixel_sizes import references_in
-    from fulora.intake.tables import read_header
+    from fulora.intake.pixel_sizes import REFERENCE, has_references, references_in
 
-    return references_in(pixel_sizes, REFERENCE) if REFERENCE in read_header(pixel_sizes) else {}
+    return references_in(pixel_sizes, REFERENCE) if has_references(pixel_sizes) else {}
 
 
 def _compare(rows: "Sequence[HeadRow]", references: Mapping[str, float]) -> None:

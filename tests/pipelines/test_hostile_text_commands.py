@@ -80,4 +80,4 @@ def test_no_spreadsheet_runs_a_measured_file(tmp_path: Path, name: str) -> None:
     assert row["file_name"] == f"'{name}.png"
     perimeter = np.pi * (3 * (60 + 45) - np.sqrt((3 * 60 + 45) * (60 + 3 * 45))) * 0.5  # Ramanujan's first
     assert float(row["hc_mm"]) == pytest.approx(perimeter, rel=0.02)
-    assert "sizes.csv: read with decimal commas: pixel size(mm)" in done.stderr
+    assert "sizes.csv: read with decimal commas: pixel_size_mm" in done.stderr

@@ -36,7 +36,7 @@ def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[R
     lists = [path for path in inside(folder) if path.suffix == ".csv"]
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
-    rows = read_rows(lists[0], COLUMNS, complain, {"Filename": "Image_name"})
+    rows = read_rows(lists[0], COLUMNS, complain, {"Filename": "Image_name"}, optional=("Train",))
     seen: set[str] = set()
     for number, row in rows:
         try:

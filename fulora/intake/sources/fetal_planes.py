@@ -59,7 +59,7 @@ def read_fetal_planes(
     path = listed(folder, list_file) if list_file else _published(folder)
     columns = (*FEWER, "Train") if half and list_file else FEWER if list_file else COLUMNS
     seen: set[str] = set()
-    for number, row in read_rows(path, columns, complain):
+    for number, row in read_rows(path, columns, complain, optional=COLUMNS):
         name = row["Image_name"]
         try:
             if name in seen:

@@ -68,7 +68,8 @@ def read_list(path: Path, complain: Complain = refuse) -> list[ListedImage]:
         SourceError: the list cannot be read, or a column is missing.
     """
     rows: dict[str, ListedImage] = {}
-    for number, row in read_rows(path, ("Image_name", "Plane"), complain, {"category": "Plane"}):
+    renamed, optional = {"category": "Plane"}, ("Patient_num", "Train")
+    for number, row in read_rows(path, ("Image_name", "Plane"), complain, renamed, optional=optional):
         try:
             image = _listed(row, number)
             if image.name in rows:

@@ -21,7 +21,7 @@ from fulora.intake.folders import listed, pictures_in
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask, head_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.tables import number_in, read_table
+from fulora.intake.tables import number_in, read_rows
 
 Part = Literal["training_set", "test_set"]
 LIST = "training_set_pixel_size_and_HC.csv"
@@ -42,7 +42,8 @@ def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_
     path = folder / LISTS[part]
     if not path.is_file():
         raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
-    rows = read_table(path, ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE), complain)
+    columns = ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE)
+    rows = [row for _, row in read_rows(path, columns, complain, measures=(SIZE, REFERENCE))]
     there = {file.name: file for file in pictures_in(folder / part, complain)}
     names = [row["filename"] for row in rows]
     if there.keys().isdisjoint(names):

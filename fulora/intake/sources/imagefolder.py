@@ -2,8 +2,11 @@
 
 The metadata stands in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names
 are relative to where it stands. Of its columns, `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are
-needed; `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file` are read
-where they are there. Synthetic images are refused: they are mixed with real ones, not curated.
+needed; `split`, `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file`
+are read where they are there. Case, blanks and punctuation of these names do not count; other columns are told.
+
+`split` is the published split, spelled as those folders; it must agree with the folder, and an empty one is none.
+Synthetic images are refused: they are mixed with real ones, not curated.
 """
 
 import math
@@ -18,6 +21,7 @@ from pydantic import ValidationError
 
 from fulora import progress
 from fulora.data.cells import text_of, tidied
+from fulora.data.headers import HeaderError, documented
 from fulora.data.json_rows import JsonRowError, json_row
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, pixel_digest
@@ -40,6 +44,11 @@ SPLIT_OF: dict[str, Split] = {
 }
 RANGES = {"pixel_size_mm": (0.005, 10.0), "hc_mm": (20.0, 600.0), "aop_deg": (1.0, 180.0)}
 """What a measure can be in life."""
+
+COLUMNS = (
+    "file_name", "plane", "label", "patient", "patient_id", "split", "site", "source", "machine", *RANGES, "caption",
+    "text", "mask_file", "origin", "is_synthetic",
+)  # fmt: skip
 
 Row = Mapping[str, object]
 
@@ -108,20 +117,50 @@ def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
 
 def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
-        yield from read_rows(path, ("file_name",), complain)
+        listed_rows = read_rows(path, ("file_name",), complain, optional=COLUMNS, measures=RANGES)
+        _tell_others(path, [row for _, row in listed_rows])
+        yield from listed_rows
         return
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
-                rows.append((number, json_row(line)))
-            except JsonRowError as error:
+                rows.append((number, _renamed(json_row(line))))
+            except (JsonRowError, HeaderError) as error:
                 complain(f"{path}, line {number}: {error}")
     found = tidied([row for _, row in rows if not _is_own(row)])
     for note in found.notes:
         progress.note(f"{path}: {note}")
+    _tell_others(path, found.rows)
     tidy = iter(found.rows)
     yield from ((number, row if _is_own(row) else next(tidy)) for number, row in rows)
+
+
+def _renamed(row: Row) -> Row:
+    """A row with documented names; one of fulora's own has them."""
+    if _is_own(row):
+        return row
+    return dict(zip(documented(tuple(row), COLUMNS), row.values(), strict=True))
+
+
+def _tell_others(path: Path, rows: Sequence[Row]) -> None:
+    others = dict.fromkeys(column for row in rows for column in row if column not in COLUMNS)
+    if others:
+        progress.note(f"{path}: columns that are not read: {', '.join(others)}")
+
+
+def _published(path: Path, within_folder: Path, row: Row) -> Split | None:
+    """The split that a row and the folder name, as far as they do."""
+    folder = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None
+    word = _text(row, "split")
+    if not word:
+        return folder
+    said = SPLIT_OF.get(word.casefold())
+    if said is None:
+        raise SourceError(f"{path.name}: split is '{word}'; it must be one of {', '.join(SPLIT_OF)}, or empty")
+    if folder not in (None, said):
+        raise SourceError(f"{path.name}: its row says '{said}', its folder '{folder}'")
+    return said
 
 
 def _is_own(row: Row) -> bool:
@@ -138,11 +177,11 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], v
         raise SourceError(f"{_text(row, 'file_name')} {MARKED_SYNTHETIC}")
     path = listed(metadata.parent, _text(row, "file_name"))
     within_folder = path.relative_to(folder)
-    published = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None
+    published = _published(path, within_folder, row)
     mask_name = _text(row, "mask_file")
     mask = listed(metadata.parent, mask_name) if mask_name else None
     if _is_own(row):
-        return _own(path, mask, row, published, values)
+        return _own(path, mask, row, values)
     patient = _text(row, "patient", "patient_id")
     if not patient:
         raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
@@ -164,14 +203,12 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], v
     )
 
 
-def _own(path: Path, mask: Path | None, row: Row, published: Split | None, values: MaskValues) -> RawImage:
+def _own(path: Path, mask: Path | None, row: Row, values: MaskValues) -> RawImage:
     try:
         image = Image.from_json(dict(row))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SourceError(f"{path.name}: a row of fulora's that breaks its rules: {wrong}") from error
-    if published not in (None, image.split):
-        raise SourceError(f"{path.name}: its row says '{image.split}', its folder '{published}'")
     return RawImage(
         image.image_id.removeprefix(f"{image.source}_"),
         image.plane,

@@ -61,6 +61,6 @@ def test_whole_numbers_that_became_floats_for_a_missing_one() -> None:
 )
 def test_decimal_commas_are_read_where_a_whole_column_has_them(cells: tuple[str, ...], read: list[str]) -> None:
     rows = [{"size": cell} for cell in cells]
-    assert [row["size"] for row in tidied(rows, decimal_commas=True).rows] == read
+    assert [row["size"] for row in tidied(rows, decimal_commas=("size",)).rows] == read
     kept = [cell for cell in cells if cell != "NA"]
     assert [row["size"] for row in tidied(rows).rows if row["size"]] == kept

@@ -251,7 +251,7 @@ def test_african_planes_need_one_list(african: Path) -> None:
     ("text", "message"),
     [
         (AFRICAN.replace("Center", "Centre"), "columns missing: Center; found: Patient_num, Plane, Centre"),
-        ("", "columns missing: Patient_num, Plane, Center, Image_name; found: nothing"),
+        ("", "columns missing: Patient_num, Plane, Center, Image_name or Filename; found: nothing"),
         (AFRICAN.replace("Fetal femur", "Cervix"), "unknown plane 'Cervix'; known: Fetal abdomen, Fetal brain"),
     ],
 )
