@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from fulora.biometry.rows import AngleRow, HeadRow
     from fulora.intake.mask_values import MaskValues
+    from fulora.intake.pixel_sizes import PixelSize
 
 Row = TypeVar("Row", "HeadRow", "AngleRow")
 
@@ -70,13 +71,10 @@ def hc(
 
       fulora measure hc predicted --pixel-sizes test_set_pixel_size.csv --out hc.csv --submission submission.csv
     """
-    from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row, head_row
-    from fulora.intake.mask_files import checked_label, each, masks_in, read_region
+    from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row
+    from fulora.intake.mask_files import checked_label, each, masks_in
     from fulora.intake.mask_names import case_of
-    from fulora.intake.mask_spacing import spacing_conflict
-    from fulora.intake.masks import check_background
     from fulora.intake.pixel_sizes import read_pixel_sizes
-    from fulora.intake.raw import SourceError
     from fulora.progress import track
 
     files, sizes = masks_in(masks), read_pixel_sizes(pixel_sizes)
@@ -89,19 +87,7 @@ def hc(
         if case not in sizes:
             why = f"{case} is not in {pixel_sizes.name}, or has no pixel size"
             return HeadRow(path.name, failure="no_pixel_size", detail=why)
-        try:
-            region = read_region(path, mapping, label)
-            check_background(region, path)
-            mm, scale_xy = sizes[case].mm, sizes[case].scale_xy(region.shape)
-            spacing = spacing_conflict(path, (mm * scale_xy[0], mm * scale_xy[1]))
-        except SourceError as error:
-            return HeadRow(path.name, failure="unreadable", detail=str(error))
-        try:
-            reshaped = sizes[case].reshaped(region.shape)
-        except SourceError as error:
-            return HeadRow(path.name, failure="no_pixel_size", detail=str(error))
-        found = _warned(head_row(path.name, region, mm, scale_xy, inset_px=inset_px), spacing)
-        return replace(found, warnings=f"{found.warnings} aspect_changed".strip()) if reshaped else found
+        return _head(path, sizes[case], mapping, label, inset_px)
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
@@ -176,6 +162,29 @@ def aop(
     _tell(rows, out, "aop_deg", "degrees")
     _tell_spacing(rows)
     _end(rows)
+
+
+def _head(path: Path, size: "PixelSize", mapping: "MaskValues", label: int | None, inset_px: float) -> "HeadRow":
+    """The row of one mask."""
+    from fulora.biometry.rows import HeadRow, head_row
+    from fulora.intake.mask_files import read_region
+    from fulora.intake.mask_spacing import spacing_conflict
+    from fulora.intake.masks import check_background
+    from fulora.intake.raw import SourceError
+
+    try:
+        region = read_region(path, mapping, label)
+        check_background(region, path)
+        mm, scale_xy = size.mm, size.scale_xy(region.shape)
+        spacing = spacing_conflict(path, (mm * scale_xy[0], mm * scale_xy[1]))
+    except SourceError as error:
+        return HeadRow(path.name, failure="unreadable", detail=str(error))
+    try:
+        reshaped = size.reshaped(region.shape)
+    except SourceError as error:
+        return HeadRow(path.name, failure="no_pixel_size", detail=str(error))
+    found = _warned(head_row(path.name, region, mm, scale_xy, inset_px=inset_px), spacing)
+    return replace(found, warnings=f"{found.warnings} aspect_changed".strip()) if reshaped else found
 
 
 def _warned(row: "Row", spacing: str) -> "Row":
