@@ -9,7 +9,7 @@ from fulora.data.likeness import near_pairs
 from fulora.data.patient_numbers import Name, lines, same_numbers
 from fulora.intake.duplicates import named
 from fulora.intake.findings import Check, Finding, finding
-from fulora.intake.number_checks import ADVICE, KIND, names_of
+from fulora.intake.number_checks import ADVICE, KIND, files_of, names_of
 from fulora.intake.survey import Facts
 
 
@@ -49,7 +49,7 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
         sum(one.check.n_images for one in sets),
         len({found.patient for _, found in good}),
         findings,
-        {one.name: one.check for one in sets},
+        sets={one.name: one.check for one in sets},
     )
 
 
@@ -86,7 +86,8 @@ def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
 def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
     names = [names_of(one.facts) if one.numbered else {} for one in sets]
     pairs: set[tuple[Name, Name]] = set()
+    files = {name: path for one in sets for name, path in files_of(one.facts).items()}
     for place, later in enumerate(names):
         for earlier in names[:place]:
             pairs |= set(same_numbers(earlier, later))
-    return finding("misleading", KIND, ADVICE, lines(sorted(pairs)))
+    return finding("misleading", KIND, ADVICE, lines(sorted(pairs), files=files))

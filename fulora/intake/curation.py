@@ -19,7 +19,7 @@ from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import Cleaned, FindWords, Removal, clean, removal
 from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
 from fulora.intake.placement import NearDuplicates, place
-from fulora.intake.raw import RawImage, SourceError, refusing
+from fulora.intake.raw import RawImage, SourceError, sorting
 from fulora.intake.read import Inputs, Rows, read_rows
 from fulora.intake.words import find_words
 from fulora.progress import note, track
@@ -65,7 +65,9 @@ class Curation:
             SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
         """
         odd_views: list[str] = []
-        complain = refusing(self.left_out) if self.config.unusable == "stop" else self.left_out.append
+        constant: list[str] = []
+        noted: list[str] = []
+        complain = sorting(self.config.unusable, self.left_out, noted)
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
@@ -84,12 +86,17 @@ class Curation:
                 self.seen(cut)
                 if cut.odd_view:
                     odd_views.append(f"{cut.picture.row.image_id}: {cut.odd_view}")
+                if np.ptp(cut.before) == 0 or np.ptp(cut.picture.pixels) == 0:
+                    constant.append(cut.picture.row.image_id)
                 yield cut.picture
-        if odd_views:
-            note(
-                f"{len(odd_views)} images have a field of view that no fetal scan has, so their pixel size is wrong, "
-                f"such as {odd_views[0]}"
-            )
+        _say("images have a field of view that no fetal scan has, so their pixel size is wrong", odd_views)
+        _say("constant images, which show nothing, are in the set", constant)
+        _say("things were noted in the files that were read", noted)
+
+
+def _say(what: str, lines: Sequence[str]) -> None:
+    if lines:
+        note(f"{len(lines)} {what}, such as {lines[0]}")
 
 
 def links_between(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:

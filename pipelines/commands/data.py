@@ -100,6 +100,9 @@ def _print(folder: Path, found: "Check") -> None:
     console = PlainConsole()
     facts = f": {found.kind}, {found.n_images} images of {found.n_patients} patients"
     console.print(styled((str(folder), "bold"), facts))
+    if found.patients:
+        more = ", ..." if found.n_patients > len(found.patients) else ""
+        console.print(f"patients such as {', '.join(found.patients)}{more}", soft_wrap=True)
     table = Table("by", "value", "count", box=None, pad_edge=False, header_style="bold")
     for by, values in found.counts.items():
         for number, (value, count) in enumerate(list(values.items())[:12]):
