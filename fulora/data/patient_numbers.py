@@ -31,7 +31,7 @@ class Name(NamedTuple):
     """Whom an image shows, in the parts of a patient key.
 
     Attributes:
-        own: the number that `patient` is a pseudonym of, where it is known; it is compared, and never shown.
+        own: what is compared instead of `patient`, where that is a pseudonym: equal for spellings of one number.
     """
 
     source: str

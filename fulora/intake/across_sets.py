@@ -27,11 +27,12 @@ class Inspected(NamedTuple):
     numbered: bool
 
 
-def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
+def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequence[str] = ()) -> Check:
     """The checks of several sets, and what the sets share.
 
     Args:
         others: folders in which no set was found.
+        strays: files that lie beside the sets.
     """
     good = [(one.name, found) for one in sets for found in one.facts if not found.error]
     findings = (
@@ -41,6 +42,7 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
         *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
                  "not looked at",
                  list(map(str, others))),
+        *finding("note", "files beside the sets", "files belong to no set: not looked at", strays),
     )  # fmt: skip
     counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}
     return Check(

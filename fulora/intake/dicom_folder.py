@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from fulora.intake.confirmation import EXPORT_LIST as AUDIT
 from fulora.intake.deidentify import FindWords, Where, clean, searched
 from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import Audit, Clean, ProfileError, write_deidentified
@@ -19,8 +20,6 @@ from fulora.intake.folders import plane_named
 from fulora.intake.review import Review, Seen, review_folder
 from fulora.progress import track
 from fulora.workspace import scratch
-
-AUDIT = "audit.json"
 
 
 def _written(path: Path, target: Path, key: str, overlays: Clean | None) -> Audit:

@@ -1,7 +1,7 @@
 """`RawImage`: one picture as a source has it, before it is resized and put into a split."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +73,7 @@ class RawImage:
         path, mask_path: the files behind it; None for phantoms.
         published: the split that the source itself puts it in; None where the source names none.
         caption: what the source says it shows; "" where it says nothing.
-        own_number: the number that `patient` is a pseudonym of; it is compared, and written nowhere.
+        own_number: pseudonym of the plain form of the number behind `patient`, which is compared and written nowhere.
         curated: whether it is of an image set of fulora's own, whose patients are in their splits.
     """
 
@@ -92,7 +92,7 @@ class RawImage:
     published: Split | None = None
     caption: str = ""
     curated: bool = False
-    own_number: str = field(default="", repr=False)
+    own_number: str = ""
 
     @property
     def image_id(self) -> str:

@@ -74,6 +74,8 @@ def check(
       fulora data check data/african
 
       fulora data check my_images kind=class_folders patient_pattern='Patient(\\d+)' --json report.json
+
+      fulora data check dicom_export key_file=key.txt
     """
     from fulora.config import overridden
     from fulora.intake.inspection import inspect
@@ -141,13 +143,17 @@ def curate(
       fulora data curate data/hc18 role=train+validation+test image_size_px=256
 
       fulora data curate my_images kind=class_folders patient_pattern='Patient(\\d+)' fit=native unusable=leave_out
+
+      fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
     from fulora.config import overridden
-    from fulora.intake.inspection import curate_config
+    from fulora.intake.inspection import curate_config, refuse_several
     from pipelines.sources import curated
 
     progress.show(not quiet)
-    config, root = curate_config(folder, _with_detector(overridden({}, overrides or [])))
+    values = _with_detector(overridden({}, overrides or []))
+    refuse_several(folder, values)
+    config, root = curate_config(folder, values)
     images = curated(config, root, Workspace(work, InProcess(), command=typed()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from pydicom import Dataset
 
 from fulora.data.labels import Plane
+from fulora.data.patient_numbers import plain_number
 from fulora.intake.raw import Complain, Doubtful, NoPixelSize, RawImage, SourceError, refuse
 from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
 from fulora.intake.sources.dicom_frames import Frames, frames_of
@@ -105,7 +106,7 @@ def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> li
         RawImage(
             f"{name}_f{index:04d}" if found.frames > 1 else name, plane, "dicom", site or "unknown", who,
             partial(_load, path, index), machine=f"{maker} {model}".strip(), pixel_size_mm=size, path=path,
-            own_number=patient,
+            own_number=pseudonym(plain_number(patient), key),
         )
         for index in range(found.frames)
     ]  # fmt: skip

@@ -85,9 +85,9 @@ def ultrasound_in(folder: Path, complain: Complain) -> Iterator[Ultrasound]:
 def _check_new(found: Ultrasound, seen: dict[str, Path]) -> None:
     uid = text(found.header, "SOPInstanceUID")
     if uid in seen:
-        same = "with the same pixels" if _same_pixels(found.path, seen[uid]) else "but its pixels differ"
-        advice = "remove the copy" if same.startswith("with") else "two pictures have one id; export them again"
-        raise SourceError(f"{found.path}: the same SOPInstanceUID as {seen[uid].name} before it, {same}; {advice}")
+        copied = _same_pixels(found.path, seen[uid])
+        what = "; remove the copy" if copied else ", but its pixels differ: two pictures have one id; export them again"
+        raise SourceError(f"{found.path}: the same SOPInstanceUID as {seen[uid].name} before it{what}")
     seen[uid] = found.path
 
 
