@@ -46,6 +46,7 @@ class Curation:
     Attributes:
         splits: the split of every source, known when its first picture comes.
         left_out: why an image, row or file was left out or passed over, one line each.
+        noted: what is worth knowing of files that are kept, one line each.
         near_duplicates: which pictures of two patients are the same or nearly, and what was done about them.
         seen: called with every picture and what was removed from it.
     """
@@ -55,6 +56,7 @@ class Curation:
     seen: Callable[[Cut], None] = lambda cut: None
     splits: list[SplitFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
 
     def pictures(self) -> Iterator[Picture]:
@@ -66,8 +68,7 @@ class Curation:
         """
         odd_views: list[str] = []
         constant: list[str] = []
-        noted: list[str] = []
-        complain = sorting(self.config.unusable, self.left_out, noted)
+        complain = sorting(self.config.unusable, self.left_out, self.noted)
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
@@ -91,7 +92,7 @@ class Curation:
                 yield cut.picture
         _say("images have a field of view that no fetal scan has, so their pixel size is wrong", odd_views)
         _say("constant images, which show nothing, are in the set", constant)
-        _say("things were noted in the files that were read", noted)
+        _say("things were noted in the files that were read", self.noted)
 
 
 def _say(what: str, lines: Sequence[str]) -> None:

@@ -58,7 +58,10 @@ class People:
         ]
 
     def doubts(self) -> list[str]:
-        """Placeholders for ids, ids of several people, and people with several ids, a line each."""
+        """Placeholders for ids, ids of several people, and people with several ids, a line each.
+
+        Two spellings of one id are left to `spellings` and to the comparison of patient numbers.
+        """
         lines = []
         by_id = _by_id(self.people)
         for patient_id, people in by_id.items():
@@ -73,7 +76,8 @@ class People:
             if one.name and one.birth_date:
                 same[one.name, one.birth_date].append(one)
         for people in same.values():
-            if len(ids := _by_id(people)) > 1:
+            ids = _by_id(people)
+            if len(set(map(plain_number, ids))) > 1:
                 lines.append(f"{len(ids)} PatientIDs have one name and date of birth: {_files(ids.values())}")
         return lines
 
