@@ -34,9 +34,14 @@ def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateCon
         values: fields of `CurateConfig` or of the source's config; `kind` is told by the folder where it is not given.
 
     Raises:
-        SourceError: a folder whose layout is not known.
+        SourceError: a folder whose layout is not known, or that holds several data sets; DICOM files without a key.
         ConfigError: everything that is wrong with the values.
     """
+    _refuse_several(folder, values)
+    return _config_of_set(folder, values)
+
+
+def _config_of_set(folder: Path, values: Mapping[str, object]) -> tuple[CurateConfig, Path]:
     given = {name: value for name, value in values.items() if name in CurateConfig.model_fields}
     of_source = {name: value for name, value in values.items() if name not in given}
     if "kind" not in of_source:
@@ -69,7 +74,7 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
     """
     given = values or {}
     sets = Sets((folder,)) if "kind" in given else sets_in(folder)
-    refuse_patient_folders(folder, sets, given)
+    _refuse_patient_folders(folder, sets, given)
     if sets.folders == (folder,):
         return _inspected(folder, folder.name, given).check
     known = [{} if _only_lists(path) else known_values(recognise(path)[0], given) for path in sets.folders]
@@ -82,7 +87,7 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
     return check_across(each, [path.relative_to(folder) for path in sets.others], strays)
 
 
-def refuse_several(folder: Path, values: Mapping[str, object]) -> None:
+def _refuse_several(folder: Path, values: Mapping[str, object]) -> None:
     """Refuse to take a folder for one data set that holds several.
 
     Raises:
@@ -91,7 +96,7 @@ def refuse_several(folder: Path, values: Mapping[str, object]) -> None:
     if "kind" in values:
         return
     sets = sets_in(folder)
-    refuse_patient_folders(folder, sets, values)
+    _refuse_patient_folders(folder, sets, values)
     if len(sets.folders) > 1:
         names = [path.relative_to(folder).as_posix() for path in sets.folders]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -100,7 +105,7 @@ def refuse_several(folder: Path, values: Mapping[str, object]) -> None:
         )
 
 
-def refuse_patient_folders(folder: Path, sets: Sets, values: Mapping[str, object]) -> None:
+def _refuse_patient_folders(folder: Path, sets: Sets, values: Mapping[str, object]) -> None:
     """Refuse folders of patients with the classes below them, which look like one data set a patient.
 
     Raises:
@@ -144,7 +149,7 @@ def _only_lists(folder: Path) -> bool:
 def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspected:
     if not values and _only_lists(folder):
         return Inspected(name, check_lists(lists_in(folder)), (), numbered=False)
-    config, root = curate_config(folder, values)
+    config, root = _config_of_set(folder, values)
     source = config.sources[0]
     path = root / source.folder if isinstance(source, FolderSourceConfig) else root
     told: list[str] = []

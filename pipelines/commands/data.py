@@ -147,13 +147,11 @@ def curate(
       fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
     from fulora.config import overridden
-    from fulora.intake.inspection import curate_config, refuse_several
+    from fulora.intake.inspection import curate_config
     from pipelines.sources import curated
 
     progress.show(not quiet)
-    values = _with_detector(overridden({}, overrides or []))
-    refuse_several(folder, values)
-    config, root = curate_config(folder, values)
+    config, root = curate_config(folder, _with_detector(overridden({}, overrides or [])))
     images = curated(config, root, Workspace(work, InProcess(), command=typed()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():

@@ -11,7 +11,7 @@ from PIL import Image as Pil
 from fulora.data.patient_numbers import SameNumberError
 from fulora.intake.config import CurateConfig
 from fulora.intake.folders import patient_finder
-from fulora.intake.inspection import inspect, refuse_several
+from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import PatternError, SourceError
 from fulora.intake.read import Inputs
@@ -80,7 +80,7 @@ def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(
 @pytest.mark.parametrize("values", [{}, {"patient_pattern": r"Patient(\d+)"}, {"patient_pattern": "^([^/]+)/"}])
 def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
     pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
-    for look in (inspect, refuse_several):
+    for look in (inspect, curate_config):
         with pytest.raises(SourceError, match=r"put the classes on top, brain/Patient000/a\.png"):
             look(tmp_path, values)
 
@@ -88,7 +88,7 @@ def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Pat
 def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -> None:
     pictures(tmp_path, ["one/brain/P1.png", "two/femur/P2.png", "stray.png"])
     with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each by itself"):
-        refuse_several(tmp_path, {})
-    refuse_several(tmp_path / "one", {})
+        curate_config(tmp_path, {})
+    curate_config(tmp_path / "one", {})
     found = inspect(tmp_path, {"patient_pattern": r"(P\d+)"})
     assert [one.examples for one in found.findings if one.kind == "files beside the sets"] == [("stray.png",)]
