@@ -19,14 +19,12 @@ import fulora
 from fulora.contents import LIST, differences, read_list, remedy
 from fulora.data.manifest import ImageSet
 from fulora.intake.dicom_profile import sign_checked
-from fulora.intake.review import CONFIRMATIONS, REVIEW, SHEETS, file_digest, review_folder
+from fulora.intake.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, file_digest, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
 from fulora.progress import track
 from fulora.stage import RECORD, read_record
 
 LONGEST_NAME = 200
-EXPORT_LIST = "audit.json"
-"""The file of an export that says what was done to each of its pictures."""
 ABOUT_CONTENT = (RECORD, LIST)
 """Files of an artifact that say what its content is, and do not belong to it."""
 
@@ -144,12 +142,11 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 def _check_content(folder: Path) -> None:
     """Hold every file of an image set against the list of what it was made with; no other may be there."""
     wrong = [str(one) for one in differences(folder, thorough=True)]
-    wrong += [
-        f"{name} (added; remove it)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ConfirmationError(f"{folder}: not as when its sheets were made: {wrong[0]}{more}. {remedy(folder)}")
+    added = [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
+    if wrong or added:
+        more = f" and {len(wrong) + len(added) - 1} more" if len(wrong) + len(added) > 1 else ""
+        advice = remedy(folder) if wrong else "Remove what was added"
+        raise ConfirmationError(f"{folder}: not as when its sheets were made: {[*wrong, *added][0]}{more}. {advice}")
 
 
 def state(folder: Path) -> str | None:

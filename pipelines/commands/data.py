@@ -246,9 +246,9 @@ def deidentify(
 
 
 def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside", "everywhere", "unchecked"]) -> None:
-    from fulora.intake.dicom_folder import AUDIT, deidentify_folder
+    from fulora.intake.dicom_folder import deidentify_folder
     from fulora.intake.read import read_key
-    from fulora.intake.review import CLEANED, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
     from fulora.intake.words import detector, find_words
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
@@ -259,4 +259,4 @@ def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside
         f"{counts[UNCHANGED]} {UNCHANGED}; all say BurnedInAnnotation YES until a person has checked them"
     )
     _print_review(review.searched, found, review.pages, review_folder(to) / SHEETS, to)
-    print(to / AUDIT)
+    print(to / EXPORT_LIST)

@@ -1,6 +1,7 @@
 """Only what a person could look at is confirmed, once, and only while it is the very content that the sheets show."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -380,3 +381,10 @@ def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: P
         assert (pixel_array(tmp_path / "clean" / "0000001.dcm")[letters > 60] == 0).mean() > 0.95
     confirm(tmp_path / "clean", "A. Person")
     assert said(tmp_path / "clean") == {CHECKED}
+
+
+@pytest.mark.parametrize("name", ["train/images/.new.png", ".DS_Store"])
+def test_a_hidden_file_in_an_image_set_is_refused(images: Path, name: str) -> None:
+    (images / name).write_bytes(b"x")
+    with pytest.raises(ConfirmationError, match=rf"{re.escape(name)} \(added\)\. Remove what was added"):
+        confirm(images, "A. Person")
