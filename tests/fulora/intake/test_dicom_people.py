@@ -17,6 +17,8 @@ from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs, read_key
+from pipelines.checks.findings import Findings
+from pipelines.checks.images import Sources
 
 Row = tuple[str, str, str]
 SOURCE = {"kind": "dicom", "folder": "in", "key_file": "key.txt"}
@@ -139,6 +141,10 @@ def test_a_picture_without_one_scale_is_kept_and_noted(
     (noted,) = curation.noted
     assert why in noted
     assert noted.endswith("kept without a pixel size")
+    found = Findings()
+    assert len(Sources(found, tmp_path).expect("planes", curation.config).images) == 1
+    assert not found.problems
+    assert why in "".join(found.notes)
     kinds = {one.kind for one in checked(tmp_path / "in").findings}
     assert "contradictory pixel sizes" in kinds
     assert "rows or files left out" not in kinds
