@@ -5,6 +5,7 @@ two women of one. The published sets are another matter: their numbers are docum
 """
 
 import json
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,11 +28,16 @@ class SameNumberError(ValueError):
 
 
 class Name(NamedTuple):
-    """Whom an image shows, in the parts of a patient key."""
+    """Whom an image shows, in the parts of a patient key.
+
+    Attributes:
+        own: what is compared instead of `patient`, where that is a pseudonym: equal for spellings of one number.
+    """
 
     source: str
     site: str
     patient: str
+    own: str = ""
 
     @classmethod
     def of_key(cls, key: str) -> "Name":
@@ -46,14 +52,19 @@ class Name(NamedTuple):
 
     @property
     def number(self) -> str:
-        """What makes two patients' numbers the same: without leading zeros, case and outer blanks; "" for no number.
+        """What makes two patients' numbers the same: without leading zeros, case and blanks; "" for no number.
 
         A published set's numbers are its own, and a path is the name of an image whose patient is not known.
         """
-        if self.source in PUBLISHED or "/" in self.patient:
+        if self.source in PUBLISHED or ("/" in self.patient and not self.own):
             return ""
-        text = unicodedata.normalize("NFKC", self.patient).strip().casefold()
-        return text.lstrip("0") or "0" if text.isdecimal() else text
+        return plain_number(self.own or self.patient)
+
+
+def plain_number(text: str) -> str:
+    """A patient number without case, blanks, and the zeros that a number in it begins with: P12 for `p 0012`."""
+    plain = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
 
 
 def same_numbers(first: Iterable[Name], second: Iterable[Name]) -> list[tuple[Name, Name]]:
@@ -71,17 +82,26 @@ def same_numbers(first: Iterable[Name], second: Iterable[Name]) -> list[tuple[Na
     return sorted(pairs)
 
 
-def lines(pairs: Iterable[tuple[Name, Name]], said: Mapping[Name, str] | None = None) -> list[str]:
+def lines(
+    pairs: Iterable[tuple[Name, Name]],
+    said: Mapping[Name, str] | None = None,
+    files: Mapping[Name, Path | None] | None = None,
+) -> list[str]:
     """What a message says of pairs, grouped by the places that they are of.
 
     Args:
         said: what more is to be said of the place of a name, such as its folder and its role.
+        files: a file of each name; told of pseudonyms, which say nothing by themselves.
     """
-    more = said or {}
+    more, shown = said or {}, files or {}
+
+    def number(name: Name) -> str:
+        return f"{name.patient} ({path.name})" if name.own and (path := shown.get(name)) else name.patient
+
     by_places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for one, other in pairs:
         places = (one.place + more.get(one, ""), other.place + more.get(other, ""))
-        numbers = one.patient if one.patient == other.patient else f"{one.patient} = {other.patient}"
+        numbers = one.patient if one.patient == other.patient else f"{number(one)} = {number(other)}"
         by_places[places].append(numbers)
     return [
         f"{len(numbers)} patient number{' occurs' if len(numbers) == 1 else 's occur'} under two names: "

@@ -9,7 +9,7 @@ from fulora.data.likeness import near_pairs
 from fulora.data.patient_numbers import Name, lines, same_numbers
 from fulora.intake.duplicates import named
 from fulora.intake.findings import Check, Finding, finding
-from fulora.intake.number_checks import ADVICE, KIND, names_of
+from fulora.intake.number_checks import ADVICE, KIND, files_of, names_of
 from fulora.intake.survey import Facts
 
 
@@ -27,11 +27,12 @@ class Inspected(NamedTuple):
     numbered: bool
 
 
-def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
+def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequence[str] = ()) -> Check:
     """The checks of several sets, and what the sets share.
 
     Args:
         others: folders in which no set was found.
+        strays: files that lie beside the sets.
     """
     good = [(one.name, found) for one in sets for found in one.facts if not found.error]
     findings = (
@@ -41,6 +42,7 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
         *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
                  "not looked at",
                  list(map(str, others))),
+        *finding("note", "files beside the sets", "files belong to no set: not looked at", strays),
     )  # fmt: skip
     counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}
     return Check(
@@ -49,7 +51,7 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path]) -> Check:
         sum(one.check.n_images for one in sets),
         len({found.patient for _, found in good}),
         findings,
-        {one.name: one.check for one in sets},
+        sets={one.name: one.check for one in sets},
     )
 
 
@@ -86,7 +88,8 @@ def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
 def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
     names = [names_of(one.facts) if one.numbered else {} for one in sets]
     pairs: set[tuple[Name, Name]] = set()
+    files = {name: path for one in sets for name, path in files_of(one.facts).items()}
     for place, later in enumerate(names):
         for earlier in names[:place]:
             pairs |= set(same_numbers(earlier, later))
-    return finding("misleading", KIND, ADVICE, lines(sorted(pairs)))
+    return finding("misleading", KIND, ADVICE, lines(sorted(pairs), files=files))

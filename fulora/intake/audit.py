@@ -79,11 +79,12 @@ class Audit:
             self.shown[key] = row.image_id, page
         return self.shown[key]
 
-    def write(self, left_out: Sequence[str]) -> None:
-        """Write the last pages, `summary.json` and `review.json`; `left_out.txt` where something was left out."""
-        if left_out:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "left_out.txt").write_text("\n".join(left_out) + "\n", encoding="utf-8")
+    def write(self, left_out: Sequence[str], noted: Sequence[str] = ()) -> None:
+        """Write the last pages, `summary.json` and `review.json`; `left_out.txt` and `noted.txt` if they have lines."""
+        for name, lines in (("left_out.txt", left_out), ("noted.txt", noted)):
+            if lines:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if not self.sites:
             return
         self.changed.close()

@@ -2,17 +2,19 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
 from fulora.biometry.quality import field_of_view_mm
 from fulora.intake.duplicates import find_duplicates
 from fulora.intake.findings import SEVERITIES, Check, Finding, finding
-from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Noted, PassedOver
+from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Doubtful, NoPixelSize, Noted, PassedOver
 from fulora.intake.survey import Facts
 
 HC_TOLERANCE = 0.05
+SHOWN = 5
+"""Patients who are named as examples."""
 SHORTCUT = 0.25
 """How much more often than overall a machine or site must show one plane before it is told."""
 
@@ -32,7 +34,9 @@ def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence
         *more,
     ]
     findings.sort(key=lambda found: SEVERITIES.index(found.severity))
-    return Check(kind, _counts(facts), len(facts), len({found.patient for found in facts}), tuple(findings))
+    patients = {found.patient: found.image.patient for found in facts}
+    shown = tuple(islice(patients.values(), SHOWN))
+    return Check(kind, _counts(facts), len(facts), len(patients), tuple(findings), shown)
 
 
 def _counts(facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
@@ -155,8 +159,10 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
     strays = [message for message in told if NOT_LISTED in message]
     made = [message for message in told if MARKED_SYNTHETIC in message]
     passed = [message for message in told if isinstance(message, PassedOver)]
-    noted = [message for message in told if isinstance(message, Noted) and message not in passed]
-    rest = [message for message in told if message not in {*gone, *strays, *made, *passed, *noted}]
+    sizes = [message for message in told if isinstance(message, NoPixelSize)]
+    doubts = [message for message in told if isinstance(message, Doubtful)]
+    noted = [message for message in told if isinstance(message, Noted) and message not in {*passed, *sizes, *doubts}]
+    rest = [message for message in told if not isinstance(message, Noted) and message not in {*gone, *strays, *made}]
     return [
         *finding("misleading", "unreadable images", "images cannot be used", broken),
         *finding("misleading", "rows without files", "rows of the list have no image", gone),
@@ -164,6 +170,12 @@ def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
             "misleading", "files without rows", "picture files are on no list: nobody knows what they show", strays
         ),
         *finding("misleading", "rows or files left out", "the reader could not use them", rest),
+        *finding(
+            "misleading", "contradictory pixel sizes", "images are kept without a pixel size: no mm for them", sizes
+        ),
+        *finding(
+            "misleading", "doubtful patients", "doubts who a patient is: correct PatientID, or leave files out", doubts
+        ),
         *finding("note", "synthetic images", "rows say that they are synthetic, and were not looked at", made),
         *finding("note", "files passed over", "files hold no image for this source", passed),
         *finding("note", "attributes that are not followed", "files are read as their pixels say", noted),

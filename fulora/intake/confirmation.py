@@ -19,7 +19,7 @@ import fulora
 from fulora.contents import LIST, differences, read_list, remedy
 from fulora.data.manifest import ImageSet
 from fulora.intake.dicom_profile import sign_checked
-from fulora.intake.review import CONFIRMATIONS, REVIEW, SHEETS, file_digest, review_folder
+from fulora.intake.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, file_digest, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
 from fulora.progress import track
 from fulora.stage import RECORD, read_record
@@ -60,8 +60,10 @@ def _confirm_export(folder: Path, by: str) -> str:
     beside = review_folder(folder)
     review = _read(beside / REVIEW)
     _check_sheets(beside / SHEETS, review["sheets"])
+    _no_other_sheets(beside / SHEETS, review["sheets"])
     wanted: dict[str, str] = {name: row["sha256"] for name, row in review["files"].items()}
     _check_names(folder, set(wanted) | set(review["other files"]))
+    _check_others(folder, review["other files"], set(wanted))
     done = {name: after for line in _records(folder) for name, after in line.get("confirmed", {}).items()}
     found = {name: file_digest(folder / name) for name in track(wanted, "files compared")}
     for name, sha256 in found.items():
@@ -97,7 +99,22 @@ def _check_names(folder: Path, wanted: set[str]) -> None:
     for problem, names in (("is missing", wanted - there), ("is on no sheet", there - wanted)):
         if names:
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise ConfirmationError(f"{folder / min(names)}: {problem}{more}; restore the export, or de-identify again")
+            remedy = "remove it" if names <= there else "restore the export, or de-identify again"
+            raise ConfirmationError(f"{folder / min(names)}: {problem}{more}; {remedy}")
+
+
+def _check_others(folder: Path, digests: Mapping[str, str], wanted: set[str]) -> None:
+    """Hold the files without pictures against the review, and the review's files against the list of the export."""
+    for name, sha256 in digests.items():
+        if file_digest(folder / name) != sha256:
+            raise ConfirmationError(f"{folder / name}: has changed since it was written; de-identify again")
+    written = set(_read(folder / EXPORT_LIST)) if EXPORT_LIST in digests else set()
+    if written != wanted:
+        name = min(written ^ wanted)
+        raise ConfirmationError(
+            f"{review_folder(folder) / REVIEW}: is not the review of this export: {name} is only in one of it and "
+            f"{folder / EXPORT_LIST}; de-identify again"
+        )
 
 
 # --- image sets
@@ -125,10 +142,11 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 def _check_content(folder: Path) -> None:
     """Hold every file of an image set against the list of what it was made with; no other may be there."""
     wrong = [str(one) for one in differences(folder, thorough=True)]
-    wrong += [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ConfirmationError(f"{folder}: not as when its sheets were made: {wrong[0]}{more}. {remedy(folder)}")
+    added = [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
+    if wrong or added:
+        more = f" and {len(wrong) + len(added) - 1} more" if len(wrong) + len(added) > 1 else ""
+        advice = remedy(folder) if wrong else "Remove what was added"
+        raise ConfirmationError(f"{folder}: not as when its sheets were made: {[*wrong, *added][0]}{more}. {advice}")
 
 
 def state(folder: Path) -> str | None:
@@ -148,9 +166,9 @@ def confirmed(folder: Path) -> str | None:
 
 
 def _names(folder: Path) -> set[str]:
-    """Every file and link below a folder, by its path there; hidden ones, which file browsers leave, do not count."""
+    """Every file and link below a folder, hidden ones and what file browsers leave as well, by its path there."""
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return {path.relative_to(folder).as_posix() for path in found if not path.name.startswith(".")}
+    return {path.relative_to(folder).as_posix() for path in found}
 
 
 def _check_sheets(folder: Path, wanted: Mapping[str, str]) -> None:
@@ -160,6 +178,11 @@ def _check_sheets(folder: Path, wanted: Mapping[str, str]) -> None:
             raise ConfirmationError(f"{path}: this sheet is missing; what nobody can look at cannot be confirmed")
         if file_digest(path) != sha256:
             raise ConfirmationError(f"{path}: this sheet has changed since it was made; de-identify again")
+
+
+def _no_other_sheets(folder: Path, wanted: Mapping[str, str]) -> None:
+    if others := _names(folder) - set(wanted):
+        raise ConfirmationError(f"{folder / min(others)}: is no sheet of this export; remove it")
 
 
 def _record(folder: Path, by: str, what: Mapping[str, object]) -> None:

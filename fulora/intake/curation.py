@@ -19,7 +19,7 @@ from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import Cleaned, FindWords, Removal, clean, removal
 from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
 from fulora.intake.placement import NearDuplicates, place
-from fulora.intake.raw import RawImage, SourceError, refusing
+from fulora.intake.raw import RawImage, SourceError, sorting
 from fulora.intake.read import Inputs, Rows, read_rows
 from fulora.intake.words import find_words
 from fulora.progress import note, track
@@ -46,6 +46,7 @@ class Curation:
     Attributes:
         splits: the split of every source, known when its first picture comes.
         left_out: why an image, row or file was left out or passed over, one line each.
+        noted: what is worth knowing of files that are kept, one line each.
         near_duplicates: which pictures of two patients are the same or nearly, and what was done about them.
         seen: called with every picture and what was removed from it.
     """
@@ -55,6 +56,7 @@ class Curation:
     seen: Callable[[Cut], None] = lambda cut: None
     splits: list[SplitFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
 
     def pictures(self) -> Iterator[Picture]:
@@ -65,7 +67,8 @@ class Curation:
             SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
         """
         odd_views: list[str] = []
-        complain = refusing(self.left_out) if self.config.unusable == "stop" else self.left_out.append
+        constant: list[str] = []
+        complain = sorting(self.config.unusable, self.left_out, self.noted)
         rows = read_rows(self.config, self.inputs, complain)
         saved = saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
@@ -84,12 +87,17 @@ class Curation:
                 self.seen(cut)
                 if cut.odd_view:
                     odd_views.append(f"{cut.picture.row.image_id}: {cut.odd_view}")
+                if np.ptp(cut.before) == 0 or np.ptp(cut.picture.pixels) == 0:
+                    constant.append(cut.picture.row.image_id)
                 yield cut.picture
-        if odd_views:
-            note(
-                f"{len(odd_views)} images have a field of view that no fetal scan has, so their pixel size is wrong, "
-                f"such as {odd_views[0]}"
-            )
+        _say("images have a field of view that no fetal scan has, so their pixel size is wrong", odd_views)
+        _say("constant images, which show nothing, are in the set", constant)
+        _say("things were noted in the files that were read", self.noted)
+
+
+def _say(what: str, lines: Sequence[str]) -> None:
+    if lines:
+        note(f"{len(lines)} {what}, such as {lines[0]}")
 
 
 def links_between(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:

@@ -16,11 +16,9 @@ from fulora.intake.deidentify import FindWords, Where, clean, searched
 from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import Audit, Clean, ProfileError, write_deidentified
 from fulora.intake.folders import plane_named
-from fulora.intake.review import Review, Seen, review_folder
+from fulora.intake.review import EXPORT_LIST, Review, Seen, review_folder
 from fulora.progress import track
 from fulora.workspace import scratch
-
-AUDIT = "audit.json"
 
 
 def _written(path: Path, target: Path, key: str, overlays: Clean | None) -> Audit:
@@ -62,7 +60,7 @@ def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None, fin
     try:
         review = Review(works[1], searched(where, find_words))
         _write(files, works[0], key, _Search(where, find_words), review)
-        review.write(works[0] / AUDIT)
+        review.write(works[0] / EXPORT_LIST)
         works[1].rename(beside)
         works[0].rename(to)
     finally:
@@ -96,4 +94,4 @@ def _write(files: Sequence[Path], work: Path, key: str, search: _Search, review:
         search.seen = Seen()
         rows[name] = asdict(_written(path, work / name, key, search if search.where else None))
         review.add(name, work / name, search.seen if search.where else None)
-    (work / AUDIT).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    (work / EXPORT_LIST).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -33,6 +33,7 @@ class Check:
     """Everything a check has to say of a folder.
 
     Attributes:
+        patients: the first few, so that a pattern that finds something else is seen.
         sets: the checks of the data sets in the folder, by name, where it holds several; the findings are then of what
             they share.
     """
@@ -42,6 +43,7 @@ class Check:
     n_images: int
     n_patients: int
     findings: tuple[Finding, ...]
+    patients: tuple[str, ...] = ()
     sets: Mapping[str, "Check"] = field(default_factory=dict)
 
     @property
@@ -53,8 +55,9 @@ class Check:
     def to_json(self) -> dict[str, Json]:
         """The same facts for programs."""
         return {
-            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients, "clean": self.clean,
-            "counts": self.counts, "findings": [asdict(found) for found in self.findings],
+            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients,
+            "patients": list(self.patients), "clean": self.clean, "counts": self.counts,
+            "findings": [asdict(found) for found in self.findings],
             **({"sets": {name: check.to_json() for name, check in self.sets.items()}} if self.sets else {}),
         }  # fmt: skip
 

@@ -14,7 +14,7 @@ from fulora.data.cells import is_missing
 from fulora.data.labels import Plane
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
-from fulora.intake.raw import NOT_THERE, Complain, SourceError, refuse, within
+from fulora.intake.raw import NOT_THERE, Complain, PatternError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
@@ -156,7 +156,7 @@ def plane_named(text: str) -> Plane | None:
 
 
 def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str], str]:
-    r"""What tells the patient from a file name, relative to its source's folder.
+    r"""What tells the patient from a file name, relative to its source's folder, in Unicode's composed form (NFC).
 
     Args:
         pattern: a regular expression with one group, the patient: `Patient(\d+)`. It may match anywhere.
@@ -165,7 +165,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
 
     Raises:
         SourceError: neither or both are given, or the pattern is none or has not one group. What is returned raises it
-            for a name that does not match.
+            for a name that does not match, and PatternError for a match that holds a folder or is a plane's name.
     """
     if (pattern is None) != patients_unknown:
         raise SourceError(
@@ -175,7 +175,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
     if pattern is None:
         return lambda name: name
     try:
-        compiled = re.compile(pattern)
+        compiled = re.compile(unicodedata.normalize("NFC", pattern))
     except re.error as error:
         raise SourceError(f"patient_pattern {pattern!r} is no regular expression ({error})") from error
     if compiled.groups != 1:
@@ -184,7 +184,14 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
 
 
 def _group(pattern: re.Pattern[str], name: str) -> str:
-    match = pattern.search(name)
+    match = pattern.search(unicodedata.normalize("NFC", name))
+    if match and match[1] and ("/" in match[1] or plane_named(match[1])):
+        raise PatternError(
+            f"patient_pattern {pattern.pattern!r} takes {match[1]!r} of '{name}' for the patient, which "
+            f"{'holds' if '/' in match[1] else 'is'} the name of a folder: the pattern is searched in the whole path "
+            "below the source's folder. Let the group match the patient alone, with no '/' in it, such as ([^/]+)_ "
+            r"for brain/W2_1, or Patient(\d+)"
+        )
     if not match or is_missing(match[1]):
         if match and match[1]:
             raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {match[1]!r}, which names nobody")

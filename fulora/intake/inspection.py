@@ -1,5 +1,6 @@
 """Check a folder of images, or of lists, whatever its layout: before anything is trained on it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -10,16 +11,20 @@ from fulora.intake.across_sets import Inspected, check_across
 from fulora.intake.checks import check
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig, SourceKind
 from fulora.intake.findings import Check
-from fulora.intake.folders import inside
+from fulora.intake.folders import files_below, inside
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.number_checks import number_findings
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs, read_source
+from fulora.intake.read import ADVICE, Inputs, read_source
 from fulora.intake.recognise import recognise
 from fulora.intake.sets import Sets, sets_in
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.intake.survey import survey
 from fulora.progress import track
+
+SHOWN = 10
+PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
+"""How a folder of one patient is named."""
 
 
 def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateConfig, Path]:
@@ -29,9 +34,14 @@ def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateCon
         values: fields of `CurateConfig` or of the source's config; `kind` is told by the folder where it is not given.
 
     Raises:
-        SourceError: a folder whose layout is not known.
+        SourceError: a folder whose layout is not known, or that holds several data sets; DICOM files without a key.
         ConfigError: everything that is wrong with the values.
     """
+    _refuse_several(folder, values)
+    return _config_of_set(folder, values)
+
+
+def _config_of_set(folder: Path, values: Mapping[str, object]) -> tuple[CurateConfig, Path]:
     given = {name: value for name, value in values.items() if name in CurateConfig.model_fields}
     of_source = {name: value for name, value in values.items() if name not in given}
     if "kind" not in of_source:
@@ -42,6 +52,10 @@ def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateCon
         raise SourceError(f"folder={of_source['folder']}: the folder is named by the command's first argument")
     folder = folder.resolve()
     source = dict(of_source) | {"folder": folder.name}
+    if source["kind"] == "dicom" and "key_file" not in source:
+        raise SourceError(
+            f"{folder}: DICOM files; give key_file=FILE, the secret of the patients' pseudonyms. {ADVICE}"
+        )
     for name in ("key_file", "split_file"):
         if name in source:
             source[name] = str(Path(str(source[name])).resolve())
@@ -60,6 +74,7 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
     """
     given = values or {}
     sets = Sets((folder,)) if "kind" in given else sets_in(folder)
+    _refuse_patient_folders(folder, sets, given)
     if sets.folders == (folder,):
         return _inspected(folder, folder.name, given).check
     known = [{} if _only_lists(path) else known_values(recognise(path)[0], given) for path in sets.folders]
@@ -68,7 +83,55 @@ def inspect(folder: Path, values: Mapping[str, object] | None = None) -> Check:
         raise ConfigError(f"{folder}: none of its data sets has a setting {', '.join(sorted(unknown))}")
     names = [path.relative_to(folder).as_posix() for path in sets.folders]
     each = [_inspected(*one) for one in zip(sets.folders, names, known, strict=True)]
-    return check_across(each, [path.relative_to(folder) for path in sets.others])
+    strays = [path.name for path in inside(folder) if not path.is_dir()]
+    return check_across(each, [path.relative_to(folder) for path in sets.others], strays)
+
+
+def _refuse_several(folder: Path, values: Mapping[str, object]) -> None:
+    """Refuse to take a folder for one data set that holds several.
+
+    Raises:
+        SourceError: no such folder, no layout that is known, or several data sets.
+    """
+    if "kind" in values:
+        return
+    sets = sets_in(folder)
+    _refuse_patient_folders(folder, sets, values)
+    if len(sets.folders) > 1:
+        names = [path.relative_to(folder).as_posix() for path in sets.folders]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        raise SourceError(
+            f"{folder}: holds {len(names)} data sets: {', '.join(names[:SHOWN])}{more}; curate each by itself"
+        )
+
+
+def _refuse_patient_folders(folder: Path, sets: Sets, values: Mapping[str, object]) -> None:
+    """Refuse folders of patients with the classes below them, which look like one data set a patient.
+
+    Raises:
+        SourceError: each set is of class folders, and its own folder names a patient.
+    """
+    names = [path.name for path in sets.folders if path != folder]
+    pattern = str(values.get("patient_pattern", ""))
+    if not names or any(recognise(path)[0] != "class_folders" for path in sets.folders if not _only_lists(path)):
+        return
+    if all(PATIENT.fullmatch(path.name) or _names_patient(pattern, path) for path in sets.folders):
+        raise SourceError(
+            f"{folder}: {len(names)} folders such as {names[0]} have folders of classes in them, as if each were a "
+            f"data set. If they are patients, put the classes on top, brain/{names[0]}/a.png for "
+            f"{names[0]}/brain/a.png; if they are data sets, check and curate each by itself"
+        )
+
+
+def _names_patient(pattern: str, folder: Path) -> bool:
+    """Whether a pattern finds a patient in the name of a folder, and in none of the files below it."""
+    try:
+        below = [path.relative_to(folder).as_posix() for path in files_below(folder)]
+        return bool(pattern and re.search(pattern, f"{folder.name}/{below[0]}")) and not any(
+            re.search(pattern, name) for name in below
+        )
+    except re.error:
+        return False  # told where the images are read
 
 
 def known_values(kind: SourceKind, values: Mapping[str, object]) -> dict[str, object]:
@@ -86,7 +149,7 @@ def _only_lists(folder: Path) -> bool:
 def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspected:
     if not values and _only_lists(folder):
         return Inspected(name, check_lists(lists_in(folder)), (), numbered=False)
-    config, root = curate_config(folder, values)
+    config, root = _config_of_set(folder, values)
     source = config.sources[0]
     path = root / source.folder if isinstance(source, FolderSourceConfig) else root
     told: list[str] = []

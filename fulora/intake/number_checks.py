@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from fulora.data.labels import Split
 from fulora.data.patient_numbers import WAYS_OUT, Name, lines, same_numbers
@@ -16,8 +17,13 @@ def names_of(facts: Sequence[Facts]) -> dict[Name, set[Split | None]]:
     """Everybody who is shown, with the splits that their images are published in."""
     found: dict[Name, set[Split | None]] = defaultdict(set)
     for image in (one.image for one in facts):
-        found[Name(image.source, image.site, image.patient)].add(image.published)
+        found[image.who].add(image.published)
     return found
+
+
+def files_of(facts: Sequence[Facts]) -> dict[Name, Path | None]:
+    """A file of everybody who is shown."""
+    return {one.image.who: one.image.path for one in reversed(facts)}
 
 
 def number_findings(facts: Sequence[Facts]) -> list[Finding]:
@@ -28,4 +34,4 @@ def number_findings(facts: Sequence[Facts]) -> list[Finding]:
         for one, other in same_numbers(known, known)
         if len(known[one] | known[other]) > 1 or None in known[one]
     ]
-    return finding("misleading", KIND, ADVICE, lines(pairs))
+    return finding("misleading", KIND, ADVICE, lines(pairs, files=files_of(facts)))

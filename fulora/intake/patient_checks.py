@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from fulora.data.labels import Split
 from fulora.data.leaks import id_key
@@ -86,18 +87,20 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
     by_source: dict[str, dict[int, set[Split]]] = defaultdict(lambda: defaultdict(set))
     known: dict[Name, set[Split]] = defaultdict(set)
     said: dict[Name, str] = {}
+    files: dict[Name, Path | None] = {}
     for number, source, image, splits in _possible(config, rows, saved):
         if not getattr(source, "patients_unknown", False):
             by_source[image.patient_key][number] |= splits
-            name = Name(image.source, image.site, image.patient)
+            name = image.who
             known[name] |= splits
             said.setdefault(name, _said(number, source))
+            files.setdefault(name, image.path)
     _in_one_split(by_source)
     if config.same_numbers == "stop":
         names = [name for name, splits in known.items() if splits]
         doubtful = [pair for pair in same_numbers(names, names) if len(known[pair[0]] | known[pair[1]]) > 1]
         if doubtful:
-            raise SameNumberError("\n".join([*lines(doubtful, said), f"{WAYS_OUT}."]))
+            raise SameNumberError("\n".join([*lines(doubtful, said, files), f"{WAYS_OUT}."]))
     _ids_once(config, rows)
 
 

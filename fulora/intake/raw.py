@@ -3,15 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.labels import Plane, Split
+from fulora.data.patient_numbers import Name
 
 
 class SourceError(ValueError):
     """A source that cannot be read as the layout it should have."""
+
+
+class PatternError(SourceError):
+    """A pattern that finds something else than a patient: it stops, even where unusable rows are left out."""
 
 
 NOT_THERE = "listed, but the file is not there"
@@ -22,6 +28,14 @@ MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
 
 class Noted(str):
     """Told of something that is worth knowing, and no reason to leave anything out."""
+
+
+class NoPixelSize(Noted):
+    """Told of a file that is kept without a pixel size."""
+
+
+class Doubtful(Noted):
+    """Told of patients of whom it is doubtful who they are."""
 
 
 class PassedOver(Noted):
@@ -38,13 +52,14 @@ def refuse(message: str) -> None:
         raise SourceError(message)
 
 
-def refusing(passed_over: list[str]) -> Complain:
-    """`refuse`, which keeps what is told of files that are passed over."""
+def sorting(unusable: Literal["stop", "leave_out"], left_out: list[str], noted: list[str]) -> Complain:
+    """Keeps what is told: of files that are passed over, of what is left out unless it stops, and what is noted."""
 
     def complain(message: str) -> None:
-        refuse(message)
-        if isinstance(message, PassedOver):
-            passed_over.append(message)
+        if unusable == "stop":
+            refuse(message)
+        kept = isinstance(message, Noted) and not isinstance(message, PassedOver)
+        (noted if kept else left_out).append(message)
 
     return complain
 
@@ -58,6 +73,7 @@ class RawImage:
         path, mask_path: the files behind it; None for phantoms.
         published: the split that the source itself puts it in; None where the source names none.
         caption: what the source says it shows; "" where it says nothing.
+        own_number: pseudonym of the plain form of the number behind `patient`, which is compared and written nowhere.
         curated: whether it is of an image set of fulora's own, whose patients are in their splits.
     """
 
@@ -76,11 +92,17 @@ class RawImage:
     published: Split | None = None
     caption: str = ""
     curated: bool = False
+    own_number: str = ""
 
     @property
     def image_id(self) -> str:
         """Its id in an image set."""
         return f"{self.source}_{self.name}"
+
+    @property
+    def who(self) -> Name:
+        """Whom it shows, for the comparison of patient numbers."""
+        return Name(self.source, self.site, self.patient, self.own_number)
 
     @property
     def patient_key(self) -> str:

@@ -116,7 +116,7 @@ def read_key(path: Path | None) -> str:
     if path is None or not path.is_file():
         raise SourceError(f"{path}: no such file; it should hold the key of the pseudonyms. {ADVICE}")
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        key = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: is no text; the key of the pseudonyms is one line of it. {ADVICE}") from error
     if len(key) < 16 or len(key.splitlines()) > 1:

@@ -20,6 +20,8 @@ from fulora.intake.sources.dicom_pixels import gray
 
 REVIEW = "review.json"
 SHEETS = "sheets"
+EXPORT_LIST = "audit.json"
+"""The file of an export that says what was done to each of its pictures."""
 CONFIRMATIONS = "confirmations.jsonl"
 PRIVATE = "KEEP-PRIVATE.txt"
 WARNING = """The sheets show what was removed, names among it: look at them, and keep this folder to yourselves.

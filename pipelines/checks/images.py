@@ -10,7 +10,7 @@ from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSou
 from fulora.intake.folders import NO_PATIENT
 from fulora.intake.forecast import Expected, Size, expected, sizes_in
 from fulora.intake.patient_checks import patients_apart
-from fulora.intake.raw import Complain
+from fulora.intake.raw import Complain, Noted, PassedOver
 from fulora.intake.read import Inputs
 from pipelines.checks.findings import Findings
 from pipelines.sources import HINT
@@ -69,15 +69,19 @@ class Sources:
             exact = compare_pictures and len(source.shares()) > 1
             listed.append(self._list(f"{where}.sources.{number}", source, config, exact))
         complete = all(images is not None for images in listed)
-        if complete and where not in self._checked and not self.found.about(where):
+        if complete and where not in self._checked:
             self._checked.add(where)
             self._patients(where, config)
         return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
 
     def _patients(self, where: str, config: CurateConfig) -> None:
-        """Patients who would be in two splits, under one name or two, and two images of one id."""
+        """Patients who would be in two splits, under one name or two, and two images of one id.
+
+        Rows that cannot be used, which are told elsewhere, are passed over, so that both are told at once.
+        """
         try:
-            patients_apart(config, [self._inputs(source) for source in config.sources])
+            usable = config.model_copy(update={"unusable": "leave_out"})
+            patients_apart(usable, [self._inputs(source) for source in config.sources])
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
 
@@ -97,7 +101,11 @@ class Sources:
             if images is not None and (nameless := [message for message in told if NO_PATIENT in message]):
                 self._say_nameless(where, source, nameless, len(images), config)
                 images = self._without_patients(where, source, config)
-            self._say_unusable(where, [message for message in told if NO_PATIENT not in message], config)
+            unusable = [message for message in told if NO_PATIENT not in message and not isinstance(message, Noted)]
+            self._say_unusable(where, unusable, config)
+            for message in told:
+                if isinstance(message, Noted) and not isinstance(message, PassedOver):
+                    self.found.note(where, message)
             if images == [] and not told:
                 self.found.problem(where, "it has no image")
             self._known[key] = images

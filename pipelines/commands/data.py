@@ -74,6 +74,8 @@ def check(
       fulora data check data/african
 
       fulora data check my_images kind=class_folders patient_pattern='Patient(\\d+)' --json report.json
+
+      fulora data check dicom_export key_file=key.txt
     """
     from fulora.config import overridden
     from fulora.intake.inspection import inspect
@@ -100,6 +102,9 @@ def _print(folder: Path, found: "Check") -> None:
     console = PlainConsole()
     facts = f": {found.kind}, {found.n_images} images of {found.n_patients} patients"
     console.print(styled((str(folder), "bold"), facts))
+    if found.patients:
+        more = ", ..." if found.n_patients > len(found.patients) else ""
+        console.print(f"patients such as {', '.join(found.patients)}{more}", soft_wrap=True)
     table = Table("by", "value", "count", box=None, pad_edge=False, header_style="bold")
     for by, values in found.counts.items():
         for number, (value, count) in enumerate(list(values.items())[:12]):
@@ -138,6 +143,8 @@ def curate(
       fulora data curate data/hc18 role=train+validation+test image_size_px=256
 
       fulora data curate my_images kind=class_folders patient_pattern='Patient(\\d+)' fit=native unusable=leave_out
+
+      fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
     from fulora.config import overridden
     from fulora.intake.inspection import curate_config
@@ -239,9 +246,9 @@ def deidentify(
 
 
 def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside", "everywhere", "unchecked"]) -> None:
-    from fulora.intake.dicom_folder import AUDIT, deidentify_folder
+    from fulora.intake.dicom_folder import deidentify_folder
     from fulora.intake.read import read_key
-    from fulora.intake.review import CLEANED, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
     from fulora.intake.words import detector, find_words
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
@@ -252,4 +259,4 @@ def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside
         f"{counts[UNCHANGED]} {UNCHANGED}; all say BurnedInAnnotation YES until a person has checked them"
     )
     _print_review(review.searched, found, review.pages, review_folder(to) / SHEETS, to)
-    print(to / AUDIT)
+    print(to / EXPORT_LIST)

@@ -59,7 +59,7 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     audit = Audit(out / AUDIT, searched(where, words_of(config)))
     curation = Curation(config, _paths(inputs), seen=audit.note)
     ImageSet.write(out, track(curation.pictures(), "images"))
-    audit.write(curation.left_out)
+    audit.write(curation.left_out, curation.noted)
     curation.near_duplicates.write(out / AUDIT)
     for line in curation.near_duplicates.lines():
         note(line)

@@ -39,6 +39,17 @@ def test_the_template_stops_before_anything_is_made(own: Path, tmp_path: Path) -
         assert not list(tmp_path.glob("work/curate-*"))
 
 
+def test_she_is_told_together_with_rows_that_cannot_be_used(own: Path, tmp_path: Path) -> None:
+    (own / "train" / "torax").mkdir()
+    Pil.new("L", (64, 64), 9).save(own / "train" / "torax" / "Patient00009_train.png")
+    Pil.new("L", (64, 64), 8).save(own / "test" / "brain" / "nobody.png")
+    done = fulora("status", "own_images", f"data_root={own}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "torax: unknown plane; rename the folder to one of abdomen, brain" in done.stderr
+    assert done.stderr.count("torax") == done.stderr.count("nobody") == 1
+    assert done.stderr.count("1 patient number occurs under two names: 00003") == 1
+
+
 def test_the_template_goes_on_where_they_are_said_to_be_different(own: Path, tmp_path: Path) -> None:
     study = f"data_root={own}", "planes.same_numbers=different_patients"
     done = fulora("run", "own_images", *study, "lora.steps=1", "--dry-run", cwd=tmp_path)

@@ -16,7 +16,7 @@ from fulora.intake.folders import patient_finder, pictures_in, plane_named, read
 from fulora.intake.mask_names import case_of, named_as_mask, stem_of
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import Complain, PatternError, RawImage, SourceError, refuse
 
 
 def read_class_folders(
@@ -61,6 +61,8 @@ def read_class_folders(
                 unknown.add(name.split("/")[0])
                 continue
             patient = patient_in(name)
+        except PatternError:
+            raise
         except SourceError as error:
             complain(str(error))
             continue
@@ -68,7 +70,7 @@ def read_class_folders(
         load = partial(_load, path, mask, values)
         yield RawImage(name, plane, source, site, patient, load, path=path, mask_path=mask)
     for top in sorted(unknown):
-        complain(f"{folder / top}: unknown plane; its folder is named like one of {', '.join(PLANES)}, intrapartum")
+        complain(f"{folder / top}: unknown plane; rename the folder to one of {', '.join(PLANES)}, intrapartum")
 
 
 def _apart(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Path], dict[Path, Path]]:

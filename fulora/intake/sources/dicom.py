@@ -18,10 +18,12 @@ from jaxtyping import UInt8
 from pydicom import Dataset
 
 from fulora.data.labels import Plane
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.data.patient_numbers import plain_number
+from fulora.intake.raw import Complain, Doubtful, NoPixelSize, RawImage, SourceError, refuse
 from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
 from fulora.intake.sources.dicom_frames import Frames, frames_of
 from fulora.intake.sources.dicom_header import BROKEN
+from fulora.intake.sources.dicom_people import People
 from fulora.intake.sources.dicom_pixels import decode, gray
 
 ALL_PLANES: tuple[Plane, ...] = get_args(Plane)
@@ -55,7 +57,7 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
 
     Which files they are is decided in `dicom_files.py`, which tells `complain` of all others. Pixels are decoded by
     `load()`, one frame at a time. Told and left out besides: files whose folder names no plane. Told, but kept without
-    a pixel size: contradictory spacings.
+    a pixel size: contradictory spacings. Told at the end: patients of whom it is doubtful who they are.
 
     Args:
         plane: what all of them show; None where each file stands in a folder named after its plane.
@@ -65,13 +67,17 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
         SourceError: no key, no folder, or no DICOM file.
     """
     keyed("", key)
+    people = People()
     for found in ultrasound_in(folder, complain):
+        people.add(found)
         try:
             images = _images(found, plane or _plane_of(found.path), key, complain)
         except SourceError as error:
             complain(str(error))
         else:
             yield from images
+    for line in people.doubts():
+        complain(Doubtful(line))
 
 
 def _plane_of(path: Path) -> Plane:
@@ -93,13 +99,14 @@ def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> li
     except BROKEN as error:
         raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
     if problem:
-        complain(f"{path}: {problem}; kept without a pixel size")
+        complain(NoPixelSize(f"{path}: {problem}; kept without a pixel size"))
     who = pseudonym(patient, key)
     name = f"{who}_{keyed(instance, key).hex()[:8]}"
     return [
         RawImage(
             f"{name}_f{index:04d}" if found.frames > 1 else name, plane, "dicom", site or "unknown", who,
             partial(_load, path, index), machine=f"{maker} {model}".strip(), pixel_size_mm=size, path=path,
+            own_number=pseudonym(plain_number(patient), key),
         )
         for index in range(found.frames)
     ]  # fmt: skip

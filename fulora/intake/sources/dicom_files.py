@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
@@ -20,7 +21,7 @@ from fulora.data.cells import is_missing
 from fulora.intake.raw import Complain, Noted, PassedOver, SourceError, within
 from fulora.intake.sources.dicom_frames import frames_of
 from fulora.intake.sources.dicom_header import BROKEN, read_header
-from fulora.intake.sources.dicom_pixels import not_followed
+from fulora.intake.sources.dicom_pixels import decode, not_followed
 
 ULTRASOUND = ("US", "IVUS")
 NAMED_DICOM = re.compile(r"(\.(dcm|dicom|dic|ima|\d+))?", re.IGNORECASE)
@@ -84,8 +85,16 @@ def ultrasound_in(folder: Path, complain: Complain) -> Iterator[Ultrasound]:
 def _check_new(found: Ultrasound, seen: dict[str, Path]) -> None:
     uid = text(found.header, "SOPInstanceUID")
     if uid in seen:
-        raise SourceError(f"{found.path}: the same SOPInstanceUID as {seen[uid].name} before it; remove the copy")
+        copied = _same_pixels(found.path, seen[uid])
+        what = "; remove the copy" if copied else ", but its pixels differ: two pictures have one id; export them again"
+        raise SourceError(f"{found.path}: the same SOPInstanceUID as {seen[uid].name} before it{what}")
     seen[uid] = found.path
+
+
+def _same_pixels(path: Path, other: Path) -> bool:
+    one, two = frames_of(path), frames_of(other)
+    same = (np.array_equal(decode(one, index), decode(two, index)) for index in range(len(one)))
+    return len(one) == len(two) and all(same)
 
 
 def _nothing(folder: Path, passed: list[str]) -> str:

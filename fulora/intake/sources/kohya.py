@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from fulora.data.labels import Plane
 from fulora.intake.folders import files_below, patient_finder, pictures_in, read_real
 from fulora.intake.mask_names import apart
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import Complain, PatternError, RawImage, SourceError, refuse
 from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"
@@ -66,6 +66,8 @@ def read_kohya(
             caption = caption_of(path)
             plane = plane_in(path, f"{caption} {name.rpartition('/')[0]}", planes)
             patient = patient_in(name)
+        except PatternError:
+            raise
         except SourceError as error:
             complain(str(error))
             continue

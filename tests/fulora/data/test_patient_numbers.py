@@ -9,7 +9,7 @@ from fulora.data.patient_numbers import Name, different_patients, lines, note_di
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("12", "12"), ("0012", "12"), ("A-7", "a-7"), (" 5 ", "5"), ("000", "0"), ("１２", "12")],
+    [("12", "12"), ("0012", "12"), ("A-7", "a-7"), (" 5 ", "5"), ("000", "0"), ("１２", "12"), ("P012", "p 12")],
 )
 def test_the_same_number_is_the_same_however_it_is_spelled(one: str, other: str) -> None:
     first, second = Name("own", "here", one), Name("own", "elsewhere", other)

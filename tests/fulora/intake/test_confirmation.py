@@ -1,6 +1,7 @@
 """Only what a person could look at is confirmed, once, and only while it is the very content that the sheets show."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,12 +122,6 @@ def test_confirming_signs_every_file_and_records_who_and_what(export: Path) -> N
     assert len((review_folder(export) / "confirmations.jsonl").read_text().splitlines()) == 1
 
 
-def test_what_a_file_browser_leaves_does_not_matter(export: Path) -> None:
-    (export / ".DS_Store").write_bytes(b"x")
-    confirm(export, "A. Person")
-    assert said(export) == {CHECKED}
-
-
 def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed(export: Path) -> None:
     shutil.rmtree(export)
     shutil.rmtree(review_folder(export))
@@ -182,6 +177,47 @@ def add_file(export: Path) -> str:
     return r"brain/new\.dcm: is on no sheet"
 
 
+def hide_file(export: Path) -> str:
+    shutil.copy(export / "0000001.dcm", export / "brain" / ".IM0099")
+    return r"brain/\.IM0099: is on no sheet; remove it"
+
+
+def hide_folder(export: Path) -> str:
+    shutil.copytree(export / "brain", export / ".more")
+    return r"\.more/0000002\.dcm: is on no sheet; remove it"
+
+
+def browse(export: Path) -> str:
+    (export / ".DS_Store").write_bytes(b"x")
+    return r"\.DS_Store: is on no sheet; remove it"
+
+
+def change_list(export: Path) -> str:
+    shutil.copy(export.with_name("in") / "a_colour.dcm", export / "audit.json")
+    return r"audit\.json: has changed since it was written"
+
+
+def edit_review(export: Path) -> str:
+    (export / "0000003.dcm").unlink()
+    path = review_folder(export) / "review.json"
+    review = json.loads(path.read_text())
+    del review["files"]["0000003.dcm"]
+    path.write_text(json.dumps(review))
+    return r"review\.json: is not the review of this export: 0000003\.dcm"
+
+
+def forget_list(export: Path) -> str:
+    path = review_folder(export) / "review.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"other files": {}}))
+    return r"audit\.json: is on no sheet; remove it"
+
+
+def add_sheet(export: Path) -> str:
+    sheets = review_folder(export) / "sheets"
+    shutil.copy(sheets / "frames-0001.png", sheets / "frames-0099.png")
+    return r"frames-0099\.png: is no sheet of this export; remove it"
+
+
 def link_folder(export: Path) -> str:
     (export / "more").symlink_to(export.with_name("in"))
     return r"more: is on no sheet"
@@ -214,7 +250,7 @@ def damage_record(export: Path) -> str:
 
 CHANGES = [
     change_pixels, change_tags, take_file, add_file, link_folder, take_sheet, change_sheet, take_review, damage_review,
-    damage_record,
+    damage_record, hide_file, hide_folder, browse, change_list, edit_review, forget_list, add_sheet,
 ]  # fmt: skip
 
 
@@ -338,3 +374,10 @@ def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: P
         assert (pixel_array(tmp_path / "clean" / "0000001.dcm")[letters > 60] == 0).mean() > 0.95
     confirm(tmp_path / "clean", "A. Person")
     assert said(tmp_path / "clean") == {CHECKED}
+
+
+@pytest.mark.parametrize("name", ["train/images/.new.png", ".DS_Store"])
+def test_a_hidden_file_in_an_image_set_is_refused(images: Path, name: str) -> None:
+    (images / name).write_bytes(b"x")
+    with pytest.raises(ConfirmationError, match=rf"{re.escape(name)} \(added\)\. Remove what was added"):
+        confirm(images, "A. Person")

@@ -249,7 +249,7 @@ def test_class_folders_that_hold_something_else(folders: Path) -> None:
         "brain/Patient4_mask.png: a mask without an image beside it",
         f"Patient3.png: lies in no plane's folder; expected {', '.join(PLANES)}",
         r"brain/nobody: patient_pattern 'Patient(\\d+)' finds no patient in the name",
-        f"cervix: unknown plane; its folder is named like one of {', '.join(PLANES)}, intrapartum",
+        f"cervix: unknown plane; rename the folder to one of {', '.join(PLANES)}, intrapartum",
     ]
 
 

@@ -1,0 +1,94 @@
+"""What a patient pattern finds in the path of an image: a patient, in one spelling, and never a folder."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from fulora.data.patient_numbers import SameNumberError
+from fulora.intake.config import CurateConfig
+from fulora.intake.folders import patient_finder
+from fulora.intake.inspection import curate_config, inspect
+from fulora.intake.patient_checks import patients_apart
+from fulora.intake.raw import PatternError, SourceError
+from fulora.intake.read import Inputs
+from fulora.intake.sources.class_folders import read_class_folders
+from fulora.intake.sources.kohya import read_kohya
+
+WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (holds|is) the name of a folder"
+
+
+def pictures(folder: Path, names: list[str]) -> Path:
+    random = np.random.default_rng(len(names))
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Pil.fromarray(random.integers(0, 256, (24, 24), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["^(.+)_", "(.*)_", r"(brain/W\d+)", "^(.+?)/", r"(\w+)"])
+@pytest.mark.parametrize("read", [read_class_folders, read_kohya])
+def test_a_folder_is_no_patient_even_where_unusable_rows_are_left_out(
+    tmp_path: Path, pattern: str, read: Callable[..., object]
+) -> None:
+    plane = "brain" if read is read_class_folders else "20_brain"
+    pictures(tmp_path, [f"{plane}/W2_1.png"])
+    if plane != "brain" and pattern in ("^(.+?)/", r"(\w+)"):
+        pattern = "^20_(.+?)/"
+    elif plane != "brain":
+        pattern = pattern.replace("brain", "20_brain")
+    told: list[str] = []
+    arguments = {"patient_pattern": pattern, "complain": told.append}
+    if read is read_kohya:
+        arguments["planes"] = {"brain": "brain"}
+    with pytest.raises(PatternError, match=WHOLE):
+        list(read(tmp_path, **arguments))  # type: ignore[call-overload]
+    assert told == []
+
+
+def test_the_advised_pattern_finds_the_patient() -> None:
+    with pytest.raises(PatternError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
+        patient_finder("^(.+)_", False)("brain/W2_1")
+    assert patient_finder("([^/]+)_", False)("brain/W2_1") == "W2"
+
+
+def test_a_check_counts_patients_and_names_some(tmp_path: Path) -> None:
+    """Ten women with a brain and a femur each."""
+    names = [f"{plane}/W{number}_1.png" for plane in ("brain", "femur") for number in range(10)]
+    found = inspect(pictures(tmp_path / "own", names), {"patient_pattern": "([^/]+)_"})
+    assert (found.n_patients, found.patients) == (10, ("W0", "W1", "W2", "W3", "W4"))
+    assert found.to_json()["patients"] == ["W0", "W1", "W2", "W3", "W4"]
+
+
+def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(tmp_path: Path) -> None:
+    names = [unicodedata.normalize("NFC", "brain/Müller_1.png"), unicodedata.normalize("NFD", "brain/Müller_2.png")]
+    own = pictures(tmp_path / "own", names)
+    found = inspect(own, {"patient_pattern": "([^/]+)_"})
+    assert (found.n_patients, found.patients) == (1, ("Müller",))
+    assert patient_finder(unicodedata.normalize("NFD", "(Mü[^_]+)_"), False)(names[0]) == "Müller"
+    pictures(own, ["femur/MÜLLER_3.png"])
+    (told,) = [one for one in inspect(own, {"patient_pattern": "([^/]+)_"}).findings if "two names" in one.kind]
+    assert "MÜLLER = Müller" in told.examples[0]
+    source = {"kind": "class_folders", "folder": "own", "patient_pattern": "([^/]+)_", "role": "train+test"}
+    with pytest.raises(SameNumberError, match="MÜLLER = Müller"):
+        patients_apart(CurateConfig.model_validate({"sources": [source]}), [Inputs(own)])
+
+
+@pytest.mark.parametrize("values", [{}, {"patient_pattern": r"Patient(\d+)"}, {"patient_pattern": "^([^/]+)/"}])
+def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
+    pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
+    for look in (inspect, curate_config):
+        with pytest.raises(SourceError, match=r"put the classes on top, brain/Patient000/a\.png"):
+            look(tmp_path, values)
+
+
+def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -> None:
+    pictures(tmp_path, ["one/brain/P1.png", "two/femur/P2.png", "stray.png"])
+    with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each by itself"):
+        curate_config(tmp_path, {})
+    curate_config(tmp_path / "one", {})
+    found = inspect(tmp_path, {"patient_pattern": r"(P\d+)"})
+    assert [one.examples for one in found.findings if one.kind == "files beside the sets"] == [("stray.png",)]
