@@ -81,7 +81,7 @@ def test_features_of_no_use_are_refused(fault: str, message: str, tmp_path: Path
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_one_that_was_traced_for_another_size_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AvgPool2d(28), torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4))
-    with pytest.raises(EncoderError, match="288 x 288, ImageNet-normalised, and failed: .*cannot be multiplied"):
+    with pytest.raises(EncoderError, match=r"288 x 288, ImageNet-normalised, and failed: .*cannot be multiplied"):
         encoded(torch.jit.trace(network, torch.zeros(1, 3, 224, 224)), tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_a_sound_one_is_not_refused(tmp_path: Path) -> None:
 
 
 def test_something_else_than_a_tensor_is_refused() -> None:
-    with pytest.raises(EncoderError, match="mine: .* returned a tuple; one vector"):
+    with pytest.raises(EncoderError, match=r"mine: .* returned a tuple; one vector"):
         rows_of("mine", "gray", lambda pixels: (pixels, pixels), torch.zeros(2, 3, 4, 4))
 
 
