@@ -1,6 +1,6 @@
 """Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,16 +164,22 @@ def _class_name(folder: Path) -> str:
         raise ValueError("the folder has no model_index.json")
     said = read_json(index, dict[str, Any])
     name = said.get("_class_name")
-    if name not in CLASSES:
+    if name not in tuple(CLASSES):
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
     schedule = read_config(folder / "scheduler" / "scheduler_config.json")
-    classes = [part for part in ((said.get("scheduler") or ["", ""])[1], schedule.get("_class_name")) if part]
+    classes = [str(part) for part in (_scheduler_class(said), schedule.get("_class_name")) if part]
     check_schedule(schedule, *classes)
     autoencoder = read_config(folder / "vae" / "config.json")
     if autoencoder.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
         raise ValueError(f"its autoencoder is {autoencoder['_class_name']}; only AutoencoderKL is read")
     check_scaling(autoencoder)
     return str(name)
+
+
+def _scheduler_class(index: Mapping[str, Any]) -> object:
+    """What model_index.json says: a library and a class."""
+    said = index.get("scheduler")
+    return said[1] if isinstance(said, list) and len(said) == 2 else ""
 
 
 def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:

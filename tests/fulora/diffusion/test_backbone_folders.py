@@ -51,6 +51,9 @@ def test_velocity_and_zero_terminal_snr_of_a_folder_are_obeyed(copied: Path) -> 
         ("scheduler", {"rescale_betas_zero_snr": True}, "predicts noise .* and has zero terminal SNR"),
         ("scheduler", {"prediction_type": "flow_prediction"}, "prediction_type is 'flow_prediction'"),
         ("vae", {"latents_mean": [0, 0, 0, 0]}, "one of latents_mean and latents_std"),
+        ("scheduler", {"beta_end": "0.012"}, r"scheduler/scheduler_config\.json: beta_end is '0\.012'"),
+        ("scheduler", {"_class_name": ["DDIMScheduler"]}, r"its scheduler is \['DDIMScheduler'\]"),
+        ("vae", {"scaling_factor": "0.79"}, r"vae/config\.json: scaling_factor is '0\.79'; a positive number"),
         ("vae", {"_class_name": "AutoencoderTiny"}, "its autoencoder is AutoencoderTiny; only AutoencoderKL is read"),
     ],
 )
