@@ -1,5 +1,6 @@
 """LoRA files that contradict themselves, or hold numbers without a meaning: refused, or said, by name."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fulora import disk
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_base import about_alpha
 from fulora.diffusion.lora_inspect import inspect_lora
 from fulora.diffusion.lora_read import ADAPTER, read_lora
+from fulora.diffusion.lora_write import write_lora
 
 Q = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 K = f"lora_unet_{Q.replace('.', '_')}"
@@ -107,3 +110,17 @@ def test_a_header_of_diffusers_with_another_alpha_is_said(tmp_path: Path, settin
     path = tmp_path / "l.safetensors"
     save_file(of_diffusers() | {f"unet.{Q}.alpha": torch.tensor(1.0)}, path, {ADAPTER: json.dumps(settings)})
     assert about_alpha(read_lora(path)) == inspect_lora(path)["about_alpha"] == said
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(of_diffusers(), tmp_path / "l.safetensors")
+    lora, share = read_lora(tmp_path / "l.safetensors"), disk.share
+
+    def full(files: list[Path]) -> None:
+        share(files)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "share", full)
+    with pytest.raises(disk.DiskFullError, match=r"new\.safetensors: the disk is full"):
+        write_lora(lora, tmp_path / "new.safetensors", format="kohya")
+    assert [path.name for path in tmp_path.iterdir()] == ["l.safetensors"]
