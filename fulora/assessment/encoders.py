@@ -12,10 +12,11 @@ from typing import Any
 import imagehash
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int
 from PIL import Image as Pil
 
 import fulora
+from fulora.assessment.encoder_checks import EncoderError, Features, Picture, check_stable, check_varied, rows_of
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
 from fulora.data.loaders import to_square
@@ -25,16 +26,10 @@ from fulora.disk import whole
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
 
-Features = Float[np.ndarray, "n d"]
-Picture = UInt8[np.ndarray, "_ _"]
 SIDE_PX, HASH_SIZE, BATCH = 64, 16, 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EMBEDDED_CLIP = Path(fulora.__file__).parent / "assets" / "clip"
 KNOWN = "pixels, hash, clip, clip:FOLDER, timm:NAME, timm:NAME:FILE, torchscript:FILE"
-
-
-class EncoderError(ValueError):
-    """An encoder that cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,11 @@ def _clip(name: str, source: str) -> Encoder:
     clip = load_clip(source)
 
     def encode(pictures: Sequence[Picture]) -> Features:
-        return image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
+        found: Features = image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
+        if not np.isfinite(found).all():
+            raise EncoderError(f"{name}: gives NaN or infinity for pictures: its weights may be damaged")
+        check_varied(name, found, pictures)
+        return found
 
     def directions(prompts: Mapping[str, Sequence[str]]) -> Features:
         return text_directions(clip.model, clip.tokenizer, prompts).numpy().T
@@ -181,7 +180,8 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
     data = resolve_model_data_config(model)
     identity = content_digest(Path(file), None) if file else "hub"
     side = int(data["input_size"][-1])
-    return Encoder(name, f"timm {architecture} {identity}", _network(model.eval(), side, data["mean"], data["std"]))
+    encode = _network(name, model.eval(), side, data["mean"], data["std"])
+    return Encoder(name, f"timm checked {architecture} {identity}", encode)
 
 
 def _torchscript(name: str, file: Path) -> Encoder:
@@ -195,21 +195,33 @@ def _torchscript(name: str, file: Path) -> Encoder:
             model = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError, ValueError) as error:
         raise EncoderError(f"{name}: no TorchScript file can be read there: {error}") from error
-    return Encoder(name, f"torchscript {content_digest(file, None)}", _network(model, 288, MEAN, STD))
+    encode = _network(name, model, 288, MEAN, STD)
+    return Encoder(name, f"torchscript checked {content_digest(file, None)}", encode)
 
 
 def _network(
-    model: Callable[[Any], Any], side: int, mean: Sequence[float], std: Sequence[float]
+    name: str, model: Callable[[Any], Any], side: int, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Sequence[Picture]], Features]:
+    """Its features, the first of which are checked: that they belong to the picture alone, and differ."""
     shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (mean, std))
+    imagenet = (tuple(mean), tuple(std)) == (MEAN, STD)
+    received = "ImageNet-normalised" if imagenet else f"normalised by mean {tuple(mean)} and std {tuple(std)}"
+    checked = False
 
     @torch.no_grad()
+    def batch(pictures: Sequence[Picture]) -> Features:
+        squares = [to_square(picture, side, "letterbox") for picture in pictures]
+        pixels = (np.stack(squares)[:, None].astype(np.float32) / 255 - shift) / scale
+        return rows_of(name, received, model, torch.from_numpy(pixels))
+
     def encode(pictures: Sequence[Picture]) -> Features:
-        found = []
-        for start in track(range(0, len(pictures), BATCH), "encoded"):
-            squares = [to_square(picture, side, "letterbox") for picture in pictures[start : start + BATCH]]
-            pixels = (np.stack(squares)[:, None].astype(np.float32) / 255 - shift) / scale
-            found.append(model(torch.from_numpy(pixels)).float().flatten(1).numpy())
-        return np.concatenate(found)
+        nonlocal checked
+        if not checked and len(pictures):
+            check_stable(name, f"N x 3 x {side} x {side}, {received}", batch, pictures[0])
+            checked = True
+        starts = track(range(0, len(pictures), BATCH), "encoded")
+        found = np.concatenate([batch(pictures[start : start + BATCH]) for start in starts])
+        check_varied(name, found, pictures)
+        return found
 
     return encode

@@ -1,6 +1,7 @@
 """Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from fulora.diffusion.architectures import Architecture, Pipeline
 from fulora.diffusion.checkpoint_file import recognised, with_published_names, write_configs
 from fulora.diffusion.latents import check_scaling
+from fulora.diffusion.loaded_weights import check_finite, check_left_out
 from fulora.diffusion.model_folder import read_config, variant_of
 from fulora.diffusion.schedules import check_schedule
 from fulora.disk import share
@@ -65,7 +67,9 @@ def quiet() -> Iterator[None]:
         library.set_verbosity_error()
         library.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # diffusers prints whole configs that it changes
+            yield
     finally:
         for library, level, bars in zip(libraries, levels, shown, strict=True):
             library.set_verbosity(level)
@@ -164,16 +168,33 @@ def _class_name(folder: Path) -> str:
         raise ValueError("the folder has no model_index.json")
     said = read_json(index, dict[str, Any])
     name = said.get("_class_name")
-    if name not in CLASSES:
+    if name not in tuple(CLASSES):
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
     schedule = read_config(folder / "scheduler" / "scheduler_config.json")
-    classes = [part for part in ((said.get("scheduler") or ["", ""])[1], schedule.get("_class_name")) if part]
+    classes = [str(part) for part in (_scheduler_class(said), schedule.get("_class_name")) if part]
     check_schedule(schedule, *classes)
     autoencoder = read_config(folder / "vae" / "config.json")
     if autoencoder.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
         raise ValueError(f"its autoencoder is {autoencoder['_class_name']}; only AutoencoderKL is read")
     check_scaling(autoencoder)
+    _check_channels(read_config(folder / "unet" / "config.json"), autoencoder)
     return str(name)
+
+
+def _check_channels(unet: Mapping[str, Any], autoencoder: Mapping[str, Any]) -> None:
+    """Refuse UNets that read a mask or a picture beside the latents."""
+    read, latent = unet.get("in_channels", 4), autoencoder.get("latent_channels", 4)
+    if read != latent:
+        raise ValueError(
+            f"unet/config.json: in_channels is {read!r}, and the autoencoder's latents have {latent}: inpainting "
+            "backbones are not supported, nor those for editing or depth; give a plain text-to-image one"
+        )
+
+
+def _scheduler_class(index: Mapping[str, Any]) -> object:
+    """What model_index.json says: a library and a class."""
+    said = index.get("scheduler")
+    return said[1] if isinstance(said, list) and len(said) == 2 else ""
 
 
 def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
@@ -189,9 +210,11 @@ def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
         )
         if missing := sorted(report["missing_keys"]):
             raise ValueError(f"{part} lacks {len(missing)} weights, such as {missing[0]}")
+        check_left_out(part, report["unexpected_keys"])
     for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL}.items():
         variant = variant_of(folder / part, "diffusion_pytorch_model")
-        loaded[part] = kind.from_pretrained(folder / part, variant=variant, **given)
+        loaded[part], report = kind.from_pretrained(folder / part, variant=variant, output_loading_info=True, **given)
+        check_left_out(part, report["unexpected_keys"])
     return loaded
 
 
@@ -221,6 +244,7 @@ def _check_complete(pipe: Pipeline) -> None:
     for module in networks(pipe):
         if missing := [name for name, parameter in module.named_parameters() if parameter.is_meta]:
             raise ValueError(f"{type(module).__name__} lacks {len(missing)} weights, such as {missing[0]}")
+        check_finite(module)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from fulora.contents import check, content_digest
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Architecture, Pipeline
-from fulora.diffusion.backbone import downloaded, load_backbone
+from fulora.diffusion.backbone import BackboneError, downloaded, load_backbone
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.lora_peft import files_of
@@ -61,10 +61,20 @@ class Ingredients:
         return pipe
 
     def native_size(self) -> int:
-        """The side of the square pictures that the backbone was made for, px."""
+        """The side of the square pictures that the backbone was made for, px.
+
+        Raises:
+            BackboneError: a folder whose configs do not say it.
+        """
         if isinstance(self.backbone, Path) and self.backbone.is_dir():
             read = {part: read_json(self.backbone / part / "config.json", dict[str, Any]) for part in ("unet", "vae")}
-            return int(read["unet"]["sample_size"] * 2 ** (len(read["vae"]["block_out_channels"]) - 1))
+            side, widths = read["unet"].get("sample_size"), read["vae"].get("block_out_channels")
+            if not isinstance(side, int) or not isinstance(widths, list):
+                raise BackboneError(
+                    f"{self.backbone}: its unet/config.json (sample_size: {side!r}) and vae/config.json "
+                    f"(block_out_channels: {widths!r}) do not say for which size it was made: give --size"
+                )
+            return int(side * 2 ** (len(widths) - 1))
         pipe = self.load()
         return int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
 

@@ -12,14 +12,24 @@ from diffusers import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor
 
+from fulora.diffusion.config_values import check_count, check_number, check_numbers
+
+WHERE = "vae/config.json"
+
 
 def check_scaling(config: Mapping[str, Any]) -> None:
     """Refuse an autoencoder's config that does not say one scaling.
 
     Raises:
         ValueError: a mean without a standard deviation or the reverse, not one number a channel, both a mean and
-            `shift_factor`, or a factor that is not positive.
+            `shift_factor`, a value that is no finite number, or a factor or deviation that is not positive.
     """
+    check_count(config, "latent_channels", WHERE, 1)
+    check_number(config, "scaling_factor", WHERE, above=0)
+    check_numbers(config, "latents_mean", WHERE, config.get("latent_channels", 4))
+    check_numbers(config, "latents_std", WHERE, config.get("latent_channels", 4), above=0)
+    if config.get("shift_factor") is not None:
+        check_number(config, "shift_factor", WHERE)
     mean, std, shift = (config.get(key) for key in ("latents_mean", "latents_std", "shift_factor"))
     if (mean is None) != (std is None):
         raise ValueError("its autoencoder's config has one of latents_mean and latents_std: both or neither are needed")
@@ -27,13 +37,6 @@ def check_scaling(config: Mapping[str, Any]) -> None:
         raise ValueError(
             "its autoencoder's config has latents_mean and shift_factor, and both are subtracted: keep one"
         )
-    channels = config.get("latent_channels", 4)
-    for name, values in (("latents_mean", mean), ("latents_std", std)):
-        if values is not None and len(values) != channels:
-            raise ValueError(f"its autoencoder's {name} has {len(values)} numbers for {channels} channels")
-    factor = config.get("scaling_factor", 0.18215)
-    if not factor or factor < 0 or (std is not None and min(std) <= 0):
-        raise ValueError(f"its autoencoder's scaling_factor ({factor}) and latents_std ({std}) have to be positive")
 
 
 def scaled(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

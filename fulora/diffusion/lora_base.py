@@ -69,8 +69,11 @@ def about_alpha(lora: Lora) -> str:
         unsaid = f"{missing} of {len(lora.modules)} layers have no alpha: it is taken to be the rank, as all tools do"
         return unsaid + (f", though the header says ss_network_alpha={header}" if header else "")
     alphas = sorted({module.plain_alpha for module in lora.modules.values()})
+    used = ", ".join(f"{alpha:g}" for alpha in alphas[:3])
+    if lora.unused_alphas:
+        theirs = ", ".join(f"{alpha:g}" for alpha in lora.unused_alphas[:3])
+        return f"that of the layers is used ({used}), not the header's lora_alpha={theirs}"
     if header and not any(math.isclose(alpha, _number(header), rel_tol=0.01) for alpha in alphas):
-        used = ", ".join(f"{alpha:g}" for alpha in alphas[:3])
         return f"that of the layers is used ({used}), not the header's ss_network_alpha={header}"
     return ""
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
+from fulora.diffusion.config_values import check_switches
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_metadata import own
 from fulora.diffusion.lora_names import parse_key
@@ -73,13 +74,21 @@ def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], settings: 
     unknown = []
     for key, tensor in tensors.items():
         if parsed := parse_key(key):
-            layers[parsed[0]][parsed[1]] = tensor
+            layer, role = parsed
+            if role in layers[layer]:
+                raise LoraError(
+                    f"{layer} has two tensors that are {role}, under names of two formats, the second {key}: it is not "
+                    "known which of them counts; give a file of one format"
+                )
+            layers[layer][role] = tensor
         else:
             unknown.append(key)
     _check_keys(tensors, unknown)
+    _check_settings(layers, settings)
     ours = own(metadata)
     modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
-    return Lora(modules, {key: value for key, value in metadata.items() if key != ADAPTER}, layout)
+    kept = {key: value for key, value in metadata.items() if key != ADAPTER}
+    return Lora(modules, kept, layout, _unused_alphas(modules, settings))
 
 
 def _check_keys(keys: Iterable[str], unknown: list[str]) -> None:
@@ -126,7 +135,12 @@ def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any],
     expected = (*up.shape[:1], *down.shape[:1], *[1] * (down.ndim - 2))
     if down.ndim not in (2, 4) or up.shape != expected or 0 in (*down.shape, *up.shape):
         raise LoraError(f"{name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
-    for tensor in found.values():
+    for role, tensor in found.items():
+        if role != "alpha" and not tensor.is_floating_point():
+            raise LoraError(
+                f"{name}: {role} is of {str(tensor.dtype).removeprefix('torch.')}, whole numbers that mean nothing "
+                "without the scale they were quantised with: give the LoRA in fp32, bf16 or fp16"
+            )
         if not torch.isfinite(tensor.float()).all():
             raise LoraError(f"{name} holds NaN or infinity: the training failed, or the file is damaged")
     alpha, rslora, source = _alpha(name, found.get("alpha"), len(down), settings, true_alpha)
@@ -164,13 +178,61 @@ def _alpha(
 
 
 def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple[float, bool, AlphaSource]:
-    part, _, inside = name.partition(".")
     try:
-        alpha = settings.get(f"{part}.lora_alpha")
-        patterns = settings.get(f"{part}.alpha_pattern") or {}
-        for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
-            alpha = patterns.get(get_pattern_key(patterns, written), alpha)
-        rslora = bool(settings.get(f"{part}.use_rslora", False))
-        return (float(rank), rslora, "rank") if alpha is None else (float(alpha), rslora, "header")
+        alpha = _of_layer(name, settings, "lora_alpha", "alpha_pattern")
+        rslora = bool(settings.get(f"{name.partition('.')[0]}.use_rslora", False))
+        found: tuple[float, bool, AlphaSource]
+        found = (float(rank), rslora, "rank") if alpha is None else (float(alpha), rslora, "header")
     except (AttributeError, TypeError, ValueError, re.error) as error:
         raise LoraError(f"the header's {ADAPTER} has no alpha of {name} that can be read: {error}") from error
+    if not math.isfinite(found[0]):
+        raise LoraError(f"the settings say that alpha of {name} is {alpha}; a finite number is needed")
+    return found
+
+
+def _of_layer(name: str, settings: Mapping[str, Any], key: str, pattern: str) -> Any:
+    """A setting of peft's for one layer: what a pattern says that fits its name, else that of the whole part."""
+    part, _, inside = name.partition(".")
+    found = settings.get(f"{part}.{key}")
+    patterns = settings.get(f"{part}.{pattern}") or {}
+    for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
+        found = patterns.get(get_pattern_key(patterns, written), found)
+    return found
+
+
+def _check_settings(layers: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> None:
+    """Refuse peft's settings that its tensors contradict; peft itself would not load them."""
+    for part in {name.partition(".")[0] for name in layers}:
+        try:
+            check_switches(settings, (f"{part}.use_dora", f"{part}.use_rslora"), "the settings")
+        except ValueError as error:
+            raise LoraError(str(error)) from error
+    for name, found in layers.items():
+        dora = settings.get(f"{name.partition('.')[0]}.use_dora")
+        has = "magnitude" in found or "dora_scale" in found
+        if dora is not None and dora != has:
+            raise LoraError(
+                f"the settings say use_dora={'true' if dora else 'false'}, and {name} has "
+                f"{'a' if has else 'no'} magnitude vector: the file is not whole, or its settings are of another one"
+            )
+        try:
+            rank = _of_layer(name, settings, "r", "rank_pattern")
+        except (AttributeError, TypeError, re.error) as error:
+            raise LoraError(f"the settings have no rank of {name} that can be read: {error}") from error
+        if rank is not None and "down" in found and found["down"].shape[:1] != (rank,):
+            raise LoraError(
+                f"the settings say r={rank} for {name}, and its tensors have rank {len(found['down'])}: they are of "
+                "two trainings, and how strong the LoRA is cannot be known; give settings and tensors of one"
+            )
+
+
+def _unused_alphas(modules: Mapping[str, LoraModule], settings: Mapping[str, Any]) -> tuple[float, ...]:
+    """The alphas that the header gives layers whose own tensors say another."""
+    found = set()
+    for name, module in modules.items():
+        if module.alpha_from == "tensor":
+            alpha, rslora, source = _alpha_in_header(name, module.rank, settings)
+            plain = alpha * math.sqrt(module.rank) if rslora else alpha
+            if source == "header" and not math.isclose(plain, module.plain_alpha, rel_tol=0.01):
+                found.add(alpha)
+    return tuple(sorted(found))

@@ -80,11 +80,13 @@ class Lora:
             `unet.mid_block.attentions.0.proj_in`, `text_encoder.text_model.encoder.layers.0.mlp.fc1`.
         metadata: the header of its file, without what the format itself needs.
         layout: of its file, such as `kohya`.
+        unused_alphas: what its header says of layers whose own tensors say another alpha, which is used.
     """
 
     modules: Mapping[str, LoraModule]
     metadata: Mapping[str, str] = field(default_factory=dict)
     layout: str = "pipeline"
+    unused_alphas: tuple[float, ...] = ()
 
     @property
     def alpha_known(self) -> bool:

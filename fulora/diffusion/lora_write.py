@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from fulora.diffusion.lora_metadata import KEY, architecture_in, own
 from fulora.diffusion.lora_names import kohya_name
 from fulora.diffusion.lora_read import ADAPTER
 from fulora.diffusion.lora_weights import Lora, LoraModule
+from fulora.disk import told_when_full, whole
 
 Format = Literal["diffusers", "kohya"]
 Precision = Literal["fp32", "fp16"]
@@ -40,11 +40,12 @@ def write_lora(lora: Lora, path: Path, *, format: Format, precision: Precision |
 
     Raises:
         LoraError: a number is too large for fp16.
+        DiskFullError: there is no room; nothing is left behind.
     """
     tensors, metadata = (_diffusers if format == "diffusers" else _kohya)(_in_precision(lora, precision))
-    whole = memoryview(save(tensors))
-    start = 8 + int.from_bytes(whole[:8], "little")
-    header, data = json.loads(bytes(whole[8:start])), whole[start:]
+    saved = memoryview(save(tensors))
+    start = 8 + int.from_bytes(saved[:8], "little")
+    header, data = json.loads(bytes(saved[8:start])), saved[start:]
     if format == "kohya":
         metadata["sshs_model_hash"] = hashlib.sha256(data).hexdigest()
     # safetensors itself writes the header's entries in an order that differs between processes.
@@ -52,10 +53,8 @@ def write_lora(lora: Lora, path: Path, *, format: Format, precision: Precision |
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    with told_when_full(path), whole(path) as new, new.open("wb") as file:
         file.writelines((len(text).to_bytes(8, "little"), text, data))
-    os.replace(part, path)
 
 
 def _in_precision(lora: Lora, precision: Precision | None) -> Lora:

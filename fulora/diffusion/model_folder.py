@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from fulora import progress
 from fulora.data.state_dicts import wrong_format
 
@@ -35,10 +37,10 @@ def variant_of(folder: Path, stem: str) -> str | None:
         stem: of the plain file: `diffusion_pytorch_model`, or `model` of a text encoder.
 
     Raises:
-        ValueError: no weights as safetensors; several variants and no plain file; or a file of another kind.
+        ValueError: no weights as safetensors; several variants and no plain file; or a file of another kind, or cut.
     """
     names = sorted(path.name for path in folder.glob(f"{stem}*") if path.is_file())
-    wrong = {name: wrong_format(folder / name) for name in names if name.endswith(".safetensors")}
+    wrong = {name: _wrong(folder / name) for name in names if name.endswith(".safetensors")}
     if bad := next((name for name, reason in wrong.items() if reason), None):
         raise ValueError(f"{folder.name}/{bad}: {wrong[bad]}")
     if {f"{stem}.safetensors", f"{stem}.safetensors.index.json"} & set(names):
@@ -61,3 +63,14 @@ def variant_of(folder: Path, stem: str) -> str | None:
     pickles = [name for name in names if name.endswith(PICKLES)]
     why = f"; it holds {pickles[0]}: {wrong_format(folder / pickles[0]) or 'of an unknown format'}" if pickles else ""
     raise ValueError(f"no file named {stem}.safetensors found in {folder.name}{why}")
+
+
+def _wrong(path: Path) -> str:
+    """Why a file holds no weights, all of them; "" where its header and its size say that it does."""
+    if wrong := wrong_format(path):
+        return wrong
+    try:
+        with safe_open(path, "pt"):
+            return ""
+    except SafetensorError as error:
+        return f"it is not whole ({error}); download or copy it again"

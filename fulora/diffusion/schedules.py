@@ -10,6 +10,8 @@ from typing import Any
 
 from diffusers import DDPMScheduler
 
+from fulora.diffusion.config_values import check_count, check_number, check_numbers, check_switches
+
 KNOWN = frozenset(
     f"{name}Scheduler"
     for name in (
@@ -38,6 +40,10 @@ BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 """Noise levels of the steps that a scheduler can ask for, instead of evenly spaced timesteps."""
 
+WHERE = "scheduler/scheduler_config.json"
+SWITCHES = (*SPACINGS, "use_flow_sigmas", "rescale_betas_zero_snr", "clip_sample", "thresholding")
+TIMESTEP_SPACINGS = ("leading", "trailing", "linspace")
+
 
 class ScheduleError(ValueError):
     """A noise schedule that cannot be trained or sampled here."""
@@ -51,8 +57,8 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
         classes: names of the scheduler's class, as the folder's files give them.
 
     Raises:
-        ScheduleError: another kind of scheduler, of prediction, of timesteps or of betas; or zero terminal SNR for a
-            backbone that predicts noise.
+        ScheduleError: another kind of scheduler, of prediction, of timesteps or of betas; a value of another type or
+            out of its range; or zero terminal SNR for a backbone that predicts noise.
     """
     for name in classes:
         if name not in KNOWN:
@@ -62,7 +68,7 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
                 f"sampled and trained here: {', '.join(sorted(KNOWN))}"
             )
     prediction = config.get("prediction_type", "epsilon")
-    if prediction not in PREDICTIONS:
+    if prediction not in tuple(PREDICTIONS):
         allowed = ", ".join(PREDICTIONS)
         raise ScheduleError(f"its prediction_type is {prediction!r}; {allowed} can be sampled")
     if config.get("use_flow_sigmas"):
@@ -73,12 +79,34 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
         )
     if config.get("trained_betas") is None and config.get("beta_schedule", "linear") not in BETAS:
         raise ScheduleError(f"its beta_schedule is {config['beta_schedule']!r}; {', '.join(BETAS)} can be sampled")
+    try:
+        _check_values(config)
+    except ValueError as error:
+        raise ScheduleError(str(error)) from error
     if zero_terminal_snr(config) and prediction == "epsilon":
         raise ScheduleError(
             "it predicts noise (prediction_type=epsilon) and has zero terminal SNR (rescale_betas_zero_snr=true, or a "
             "key 'ztsnr'): from pure noise, predicted noise tells nothing of the picture (Lin et al. 2024), so one of "
             "the two is wrong; a file of velocity prediction also has a key 'v_pred'"
         )
+
+
+def _check_values(config: Mapping[str, Any]) -> None:
+    """What a scheduler computes its betas of: the variances of the noise that each timestep adds."""
+    check_switches(config, SWITCHES, WHERE)
+    check_count(config, "num_train_timesteps", WHERE, 2)
+    check_count(config, "steps_offset", WHERE, 0)
+    check_numbers(config, "trained_betas", WHERE, config.get("num_train_timesteps", 1000), above=0, below=1)
+    for key in ("beta_start", "beta_end"):
+        check_number(config, key, WHERE, above=0, below=1)
+    first, last = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
+    if first >= last:
+        raise ValueError(
+            f"{WHERE}: beta_start is {first} and beta_end {last}; noise has to grow with the timestep, so beta_end has "
+            "to be the larger one"
+        )
+    if (spacing := config.get("timestep_spacing", "leading")) not in TIMESTEP_SPACINGS:
+        raise ValueError(f"{WHERE}: timestep_spacing is {spacing!r}; {', '.join(TIMESTEP_SPACINGS)} are known")
 
 
 def zero_terminal_snr(config: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The LoRAs of `fulora generate`: which files they are, and what their headers say about how they are used."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,22 +32,48 @@ def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSour
     """FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of fulora, diffusers or peft is its file.
 
     Raises:
-        LoraError: there is no such file.
+        LoraError: there is no such file, or a strength is not a finite number of at least 0.
     """
     from fulora.diffusion.ingredients import PATIENTS, lora_source
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_peft import lora_path
 
-    found = re.fullmatch(r"(?P<file>.+?)(:(?P<unet>\d*\.?\d+))?(:(?P<text>\d*\.?\d+))?", text)
-    path = lora_path(Path(found["file"] if found else text)).resolve()
+    file, *strengths = _split(text)
+    strength, text_strength = ([_strength(text, part) for part in strengths] + [None, None])[:2]
+    path = lora_path(Path(file)).resolve()
     if not path.is_file():
         raise LoraError(f"--lora {text}: {path.name} is not there; give FILE, FILE:0.8, or FILE:0.8:0.5")
     if not (path.parent / PATIENTS).is_file():
         progress.note(f"{path.name}: nothing beside it says on whom it was trained ({PATIENTS}); leaks cannot be seen")
-    strength = float(found["unet"]) if found and found["unet"] else float(given.get("lora_strength", 1.0))
-    text_strength = found["text"] if found and found["text"] else given.get("lora_text_strength")
-    text_strength = None if text_strength is None else float(text_strength)
+    strength = float(given.get("lora_strength", 1.0)) if strength is None else strength
+    said = given.get("lora_text_strength") if text_strength is None else text_strength
+    text_strength = None if said is None else float(said)
     return lora_source(path, strength, text_strength, any_base=any_base)
+
+
+def _split(text: str) -> list[str]:
+    """The file, and what stands behind it for its strengths: at most two; a file's own name may hold a colon."""
+    for count in (0, 1, 2):
+        parts = text.rsplit(":", count)
+        if len(parts) == count + 1 and parts[0] and Path(parts[0]).exists():
+            return parts
+    found = re.fullmatch(r"(.+?)((?::\d*\.?\d+){0,2})", text)
+    return [found[1], *found[2].split(":")[1:]] if found else [text]
+
+
+def _strength(text: str, given: str) -> float:
+    from fulora.diffusion.lora import LoraError
+
+    try:
+        strength = float(given)
+    except ValueError:
+        strength = math.nan
+    if not 0 <= strength < math.inf:
+        raise LoraError(
+            f"--lora {text}: the strength {given!r} is not allowed; give a number of at least 0, such as 0.8: 0 leaves "
+            "the backbone as it is, 1 is the LoRA as trained"
+        )
+    return strength
 
 
 def trained_as(path: Path) -> TrainedAs:

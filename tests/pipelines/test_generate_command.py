@@ -284,7 +284,13 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     },
     "no lora": (("--lora", "no.safetensors:0.8"), "--lora no.safetensors:0.8: no.safetensors is not there; give FILE,"),
     "a folder without a lora": (("--lora", "strange"), "--lora strange: lora.safetensors is not there; give FILE,"),
-    "a negative strength": (("--lora", "file.safetensors:-1"), "file.safetensors:-1 is not there; give FILE, FILE:0.8"),
+    **{
+        f"strength {said}": (
+            ("--lora", f"file.safetensors:{said}"),
+            f"--lora file.safetensors:{said}: the strength {said.rsplit(':')[-1]!r} is not allowed; give a number of",
+        )
+        for said in ("-1", "nan", "1e400", "inf", "strong", "0.8:-0.5", "")
+    },
     "no lora at all": (("--lora", "file.safetensors"), "file.safetensors: not a whole safetensors file"),
     "a lora's strength": (
         ("--lora", "file.safetensors", "lora_strength=[1]"),

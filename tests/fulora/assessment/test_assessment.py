@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from fulora.assessment.assess import assess
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.encoders import EncoderError, load_encoder
+from fulora.assessment.encoder_checks import EncoderError
+from fulora.assessment.encoders import load_encoder
 from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
 from fulora.assessment.sets import Encoded, Sets, closest

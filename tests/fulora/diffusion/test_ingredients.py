@@ -17,7 +17,7 @@ from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.weights import Backbone
 from fulora.diffusion import ingredients as module
 from fulora.diffusion.architectures import build_backbone
-from fulora.diffusion.backbone import load_backbone, save_backbone
+from fulora.diffusion.backbone import BackboneError, load_backbone, save_backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.ingredients import (
     Ingredients,
@@ -120,6 +120,15 @@ def test_the_native_size_is_that_of_the_networks(backbone: Path, monkeypatch: py
     assert Ingredients(backbone, used).native_size() == 32
     monkeypatch.setattr(module, "load_backbone", lambda source, revision, architecture: load_backbone(backbone))
     assert Ingredients("owner/name", used).native_size() == 32
+
+
+@pytest.mark.parametrize("side", ["32", None, [32, 32]])
+def test_a_folder_that_does_not_say_its_native_size_is_named(backbone: Path, tmp_path: Path, side: object) -> None:
+    folder = shutil.copytree(backbone, tmp_path / "backbone")
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": side}))
+    with pytest.raises(BackboneError, match=r"unet/config\.json \(sample_size: .*do not say for which size.*--size"):
+        Ingredients(folder, BackboneUsed(name="b", digest="abc")).native_size()
 
 
 def test_patients_stand_beside_the_loras_that_were_trained_on_them(tmp_path: Path) -> None:

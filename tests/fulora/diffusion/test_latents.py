@@ -1,5 +1,6 @@
 """Latents as the autoencoder has them and as the denoiser has them: the arithmetic of diffusers' own pipelines."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,17 @@ def test_a_shift_is_taken_off_and_put_back(backbone: Path) -> None:
         ({"latents_mean": MEAN}, "one of latents_mean and latents_std: both or neither"),
         ({"latents_std": STD}, "one of latents_mean and latents_std: both or neither"),
         ({"latents_mean": MEAN, "latents_std": STD, "shift_factor": 0.1}, "latents_mean and shift_factor"),
-        ({"latents_mean": MEAN[:3], "latents_std": STD}, "latents_mean has 3 numbers for 4 channels"),
-        ({"latents_mean": MEAN, "latents_std": [1, 1, 1, 0]}, "have to be positive"),
-        ({"scaling_factor": 0}, "have to be positive"),
+        ({"latents_mean": MEAN[:3], "latents_std": STD}, "latents_mean is .*; 4 numbers are needed, each a finite"),
+        ({"latents_mean": MEAN, "latents_std": [1, 1, 1, 0]}, "4 numbers are needed, each a positive number"),
+        ({"latents_mean": "0", "latents_std": STD}, "latents_mean is '0'; 4 numbers are needed"),
+        ({"latents_mean": [0, 0, 0, math.nan], "latents_std": STD}, "4 numbers are needed, each a finite number"),
+        ({"shift_factor": "0.1"}, r"vae/config\.json: shift_factor is '0\.1'; a finite number is needed"),
+        ({"latent_channels": "4"}, "latent_channels is '4'; a whole number of at least 1"),
+        ({"latent_channels": True}, "latent_channels is True; a whole number"),
+        *(
+            ({"scaling_factor": factor}, r"vae/config\.json: scaling_factor is .*; a positive number is needed")
+            for factor in (0, -0.18, "0.79", [0.79], None, True, math.nan, math.inf)
+        ),
     ],
 )
 def test_a_config_that_does_not_say_one_scaling_is_refused(config: dict[str, Any], message: str) -> None:

@@ -116,6 +116,18 @@ def test_noise_levels_that_a_sampler_lacks_are_refused(asked: str) -> None:
         ({"timestep_type": "continuous"}, (), r"timestep_type='continuous' \(EDM\)"),
         ({"beta_schedule": "laplace"}, (), "beta_schedule is 'laplace'; linear, scaled_linear"),
         ({"rescale_betas_zero_snr": True}, (), "predicts noise .* and has zero terminal SNR"),
+        ({"prediction_type": ["epsilon"]}, (), r"prediction_type is \['epsilon'\]"),
+        *(
+            ({"beta_end": end}, (), r"scheduler_config\.json: beta_end is .*; a number above 0 and below 1 is needed")
+            for end in ("0.012", 5.0, 1, 0, -0.1, None, [0.012], float("nan"))
+        ),
+        ({"beta_start": 0.02, "beta_end": 0.0001}, (), r"beta_start is 0\.02 and beta_end 0\.0001; noise has to grow"),
+        ({"num_train_timesteps": "1000"}, (), "num_train_timesteps is '1000'; a whole number of at least 2"),
+        ({"steps_offset": 0.5}, (), r"steps_offset is 0\.5; a whole number of at least 0"),
+        ({"trained_betas": [0.1, 0.2]}, (), r"trained_betas is \[0\.1, 0\.2\]; 1000 numbers are needed"),
+        ({"trained_betas": [0.1, 1.0], "num_train_timesteps": 2}, (), "2 numbers are needed, each a number above 0"),
+        ({"rescale_betas_zero_snr": "false"}, (), "rescale_betas_zero_snr is 'false'; true or false is needed"),
+        ({"timestep_spacing": "even"}, (), "timestep_spacing is 'even'; leading, trailing, linspace are known"),
     ],
 )
 def test_a_schedule_that_would_not_be_obeyed_is_refused(

@@ -1,0 +1,97 @@
+"""Features of a network that comes from a file, checked before any distance is taken of them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+Features = Float[np.ndarray, "n d"]
+Picture = UInt8[np.ndarray, "_ _"]
+Rows = Callable[[Sequence[Picture]], Features]
+"""Pictures in, one vector each out."""
+
+NOISE, SHARE, CONSTANT = 1e-4, 1e-2, 1e-6
+"""Differences that arithmetic may make, of the largest feature and of the spread between pictures; and of the largest
+feature, a spread that is none."""
+FAILURES = (
+    RuntimeError,  # NotImplementedError too
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    AttributeError,
+    torch.jit.Error,
+)
+"""What networks raise that cannot take their input."""
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be had, or whose features are of no use."""
+
+
+def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> Features:
+    """What a network makes of pictures, as (pictures, features) in fp32; feature maps are flattened.
+
+    Args:
+        received: what `pixels` are, for the message.
+
+    Raises:
+        EncoderError: the network fails, or gives no tensor of finite numbers with a row for each picture.
+    """
+    given = f"{name}: the network received {' x '.join(map(str, pixels.shape))}, {received}, and"
+    try:
+        found = network(pixels)
+    except FAILURES as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = (lines or [type(error).__name__])[-1].strip()
+        raise EncoderError(f"{given} failed: {reason}; it has to be made for such pictures") from error
+    needed = f"one vector of numbers for each of the {len(pixels)} pictures is needed"
+    if not isinstance(found, torch.Tensor):
+        raise EncoderError(f"{given} returned a {type(found).__name__}; {needed}")
+    if found.ndim < 2 or len(found) != len(pixels) or not found.numel() or found.is_complex():
+        shape = " x ".join(map(str, found.shape)) or "a single number"
+        raise EncoderError(f"{given} returned {shape} ({str(found.dtype).removeprefix('torch.')}); {needed}")
+    if not torch.isfinite(features := found.float().flatten(1)).all():
+        raise EncoderError(f"{given} returned NaN or infinity; {needed}: its weights may be damaged")
+    return features.numpy()
+
+
+def check_stable(name: str, received: str, encode: Rows, picture: Picture) -> None:
+    """Encode a picture and its negative: together, again, and the picture alone.
+
+    Args:
+        received: what the network is given, for the message.
+
+    Raises:
+        EncoderError: other features at the second time, in another batch, or the same features for both pictures.
+    """
+    pair = [picture, 255 - picture]
+    first, again, alone = encode(pair), encode(pair), encode(pair[:1])
+    largest, spread = float(np.abs(first).max()), float(np.abs(first[0] - first[1]).max())
+    allowed = NOISE * largest + SHARE * spread
+    given = f"{name}: the network received {received}, and returned"
+    if np.abs(first - again).max() > allowed:
+        raise EncoderError(
+            f"{given} other features for the same pictures a second time: it is random, such as by dropout; save it "
+            "in evaluation mode (model.eval())"
+        )
+    if np.abs(first[0] - alone[0]).max() > allowed:
+        raise EncoderError(
+            f"{given} other features for a picture alone than beside another one: they depend on the batch, such as "
+            "by batch normalisation in training mode; save it in evaluation mode (model.eval())"
+        )
+    if np.ptp(picture) and spread <= CONSTANT * largest:
+        raise EncoderError(f"{given} the same features for a picture and its negative: it tells no pictures apart")
+
+
+def check_varied(name: str, features: Features, pictures: Sequence[Picture]) -> None:
+    """Refuse equal features of four or more different pictures.
+
+    Raises:
+        EncoderError: they are equal.
+    """
+    if len(features) < 4 or np.ptp(features, axis=0).max() > CONSTANT * np.abs(features).max():
+        return
+    if (different := len({(picture.shape, picture.tobytes()) for picture in pictures})) >= 4:
+        raise EncoderError(f"{name}: gives {different} different pictures the same features: it tells none apart")

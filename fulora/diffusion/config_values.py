@@ -1,0 +1,76 @@
+"""Numbers and switches in the JSON configs of backbones: of the right type and in their range, or named.
+
+diffusers takes whatever the JSON holds, and fails in arithmetic much later, or not at all.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def is_number(value: object, above: float = -math.inf, below: float = math.inf) -> bool:
+    """Whether a value is a finite number between two others; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and above < value < below
+
+
+def check_number(
+    config: Mapping[str, Any], key: str, where: str, *, above: float = -math.inf, below: float = math.inf
+) -> None:
+    """Refuse a setting that is there and is no number between two others, both excluded.
+
+    Raises:
+        ValueError: names the file, the setting, its value, and what is allowed.
+    """
+    if key in config and not is_number(config[key], above, below):
+        raise ValueError(f"{where}: {key} is {config[key]!r}; {_allowed(above, below)} is needed")
+
+
+def check_count(config: Mapping[str, Any], key: str, where: str, least: int) -> None:
+    """Refuse a setting that is there and is no whole number of at least `least`.
+
+    Raises:
+        ValueError: as `check_number`.
+    """
+    value = config.get(key, least)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{where}: {key} is {value!r}; a whole number of at least {least} is needed")
+
+
+def check_numbers(
+    config: Mapping[str, Any],
+    key: str,
+    where: str,
+    count: int,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Refuse a setting that is there, not null, and no list of `count` numbers between two others.
+
+    Raises:
+        ValueError: as `check_number`.
+    """
+    values = config.get(key)
+    if values is None:
+        return
+    given = values if isinstance(values, list | tuple) else None
+    if given is None or len(given) != count or not all(is_number(value, above, below) for value in given):
+        shown = repr(values) if given is None or len(given) <= 8 else f"a list of {len(given)} values"
+        raise ValueError(f"{where}: {key} is {shown}; {count} numbers are needed, each {_allowed(above, below)}")
+
+
+def check_switches(config: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """Refuse settings that are there and neither true, false nor null: a text such as "false" would count as true.
+
+    Raises:
+        ValueError: as `check_number`.
+    """
+    for key in keys:
+        if not isinstance(config.get(key), bool | None):
+            raise ValueError(f"{where}: {key} is {config[key]!r}; true or false is needed")
+
+
+def _allowed(above: float, below: float) -> str:
+    if math.isfinite(below):
+        return f"a number above {above:g} and below {below:g}"
+    return "a positive number" if above == 0 else "a finite number"
