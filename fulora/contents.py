@@ -22,7 +22,7 @@ from fulora.digests import cached_digests, file_digest
 from fulora.disk import whole
 from fulora.engine import threaded
 from fulora.json_files import DamagedFileError, read_json
-from fulora.stage import RECORD, MissingInputError, read_record
+from fulora.stage import RECORD, MissingInputError, fingerprint_in_name, read_record
 
 LIST = "fulora_files.json"
 OF_THE_LIST = {LIST, f".new.{LIST}"}
@@ -114,8 +114,10 @@ def read_list(folder: Path) -> dict[str, Entry]:
     """The files that a folder was made with.
 
     Raises:
-        DamagedArtifactError: the list, or the record beside it, is missing or damaged.
+        DamagedArtifactError: the list, or the record beside it, is missing, damaged or of another artifact.
     """
+    if fingerprint_in_name(folder) and not (folder / RECORD).is_file():
+        raise DamagedArtifactError(f"{folder}: is incomplete: it has no {RECORD}. {remedy(folder)}")
     if not (folder / LIST).is_file():
         raise DamagedArtifactError(
             f"{folder}: has no {LIST}: an earlier version of fulora made it, or it is incomplete. {remedy(folder)}"
@@ -133,18 +135,19 @@ def read_list(folder: Path) -> dict[str, Entry]:
 def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     """What is not as it was made: listed files that are missing or changed, and added ones that would be believed.
 
-    Other files that were added do not matter: pictures and weights are read by lists and names. Hidden files are not
-    listed; the sheets for people may be removed, not changed.
+    Other files that were added do not change what a command reads: pictures and weights are read by lists and names.
+    Hidden files are not listed; the sheets for people may be removed, not changed.
 
     Args:
-        thorough: hash every file, not only those whose size or time is another.
+        thorough: hash every file, not only those whose size or time is another, and name every file that was added.
 
     Raises:
         DamagedArtifactError: the list itself is missing or damaged.
     """
     listed, found = read_list(folder), _files(folder)
     wrong = [Difference(name, "missing") for name in listed if name not in found and not _for_people(name)]
-    wrong += [Difference(name, "added") for name in found if name not in listed and _matters(name)]
+    new = [name for name in found if name not in listed and not _for_people(name)]
+    wrong += [Difference(name, "added") for name in new if thorough or _matters(name)]
     asked = [n for n, entry in listed.items() if n in found and (thorough or not _looks_as(entry, found[n]))]
     same_size = [name for name in asked if found[name].st_size == listed[name].size]
     hashes = dict(zip(same_size, threaded(lambda name: file_digest(folder / name), same_size), strict=True))
@@ -255,4 +258,4 @@ def _for_people(name: str) -> bool:
 
 def _matters(name: str) -> bool:
     """A file that was added would be read: a `tainted_by.json`, a `metadata.jsonl` of another split."""
-    return name.rpartition("/")[2] in READ_IF_THERE and not _for_people(name)
+    return name.rpartition("/")[2] in READ_IF_THERE

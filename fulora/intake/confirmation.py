@@ -124,8 +124,9 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 
 def _check_content(folder: Path) -> None:
     """Hold every file of an image set against the list of what it was made with; no other may be there."""
-    wrong = [str(one) for one in differences(folder, thorough=True)]
-    wrong += [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
+    found = {str(one) for one in differences(folder, thorough=True)}
+    found |= {f"{name} (added)" for name in _names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT)}
+    wrong = sorted(found)
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise ConfirmationError(f"{folder}: not as when its sheets were made: {wrong[0]}{more}. {remedy(folder)}")

@@ -263,3 +263,50 @@ def test_a_wrong_digest_in_the_cache_is_not_used(outside: tuple[Path, Path]) -> 
     cache.write_text(cache.read_text().replace(right, "0" * 64))
     assert content_digest(data, cache) == first
     assert wrong_in_cache(cache) == []
+
+
+# --- names of folders
+
+
+def exchanged(one: Path, other: Path) -> None:
+    one.rename(one.with_name("between"))
+    other.rename(one)
+    one.with_name("between").rename(other)
+
+
+def test_two_artifacts_that_were_exchanged_are_both_damaged(tmp_path: Path) -> None:
+    work = Workspace(tmp_path, InProcess(), command="fulora run mine")
+    one, other = (work.run(write_texts, TextConfig(version=version)).path for version in (1, 2))
+    exchanged(one, other)
+    for folder, wrong in ((one, other), (other, one)):
+        with pytest.raises(DamagedArtifactError, match=rf"^{folder}: holds another artifact, {wrong.name}: .*rm -r "):
+            check(folder)
+        with pytest.raises(DamagedArtifactError, match="holds another artifact"):
+            check(folder / "a.txt")
+    again = Workspace(tmp_path, InProcess(), plan=True)
+    again.run(write_texts, TextConfig(version=1))
+    assert [step.state for step in again.steps] == ["damaged"]
+    exchanged(one, other)
+    assert check(one) == one
+
+
+def test_an_artifact_under_the_fingerprint_of_another_is_damaged_and_under_a_free_name_is_not(made: Path) -> None:
+    copy = Path(shutil.copytree(made, made.with_name("write_texts-0123456789abcdef")))
+    with pytest.raises(DamagedArtifactError, match=rf"name it {made.name} again"):
+        check(copy)
+    for name in ("texts", "write_texts-mine", "texts-of-2026", "write_texts-0123456789abcdef-copy"):
+        copy = copy.rename(copy.with_name(name))
+        assert check(copy) == copy
+
+
+def test_an_artifact_without_its_record_is_incomplete(made: Path) -> None:
+    (made / RECORD).unlink()
+    with pytest.raises(DamagedArtifactError, match=rf"{made}: is incomplete: it has no stage\.json\. .*rm -r "):
+        check(made)
+
+
+def test_looking_at_everything_names_what_was_added(made: Path) -> None:
+    for name in ("train/extra.png", "audit/confirmed.json", ".hidden", "train/.DS_Store"):
+        (made / name).write_text("added")
+    assert differences(made) == []
+    assert differences(made, thorough=True) == [Difference("train/extra.png", "added")]
