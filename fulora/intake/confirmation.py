@@ -21,6 +21,7 @@ from fulora.data.manifest import ImageSet
 from fulora.intake.dicom_profile import sign_checked
 from fulora.intake.review import CONFIRMATIONS, REVIEW, SHEETS, file_digest, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
+from fulora.json_files import parse_json
 from fulora.progress import track
 from fulora.stage import RECORD, read_record
 
@@ -179,7 +180,7 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
     path = review_folder(folder) / CONFIRMATIONS
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else (), 1):
         try:
-            yield dict(json.loads(line))
+            yield dict(parse_json(line))
         except ValueError as error:
             raise ConfirmationError(f"{path}, line {number}: is damaged ({error}); restore this record") from error
 
@@ -194,6 +195,6 @@ def _said(line: Mapping[str, object]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(parse_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ConfirmationError(f"{path}: is damaged ({error}); de-identify again") from error

@@ -96,6 +96,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         r"fulora_files\.json: was changed since it was made",
     ),
     "list is a list": (lambda made: (made / LIST).write_text("[]"), r"fulora_files\.json: is damaged"),
+    "record with a key twice": (
+        lambda made: (made / RECORD).write_text((made / RECORD).read_text().replace("{", '{"made": "x",', 1)),
+        r"stage\.json: is damaged.*the key 'made' is given more than once",
+    ),
     "record empty": (lambda made: (made / RECORD).write_text("{}"), r"stage\.json: is damaged"),
     "record a list": (lambda made: (made / RECORD).write_text("[]"), r"stage\.json: is damaged"),
 }
