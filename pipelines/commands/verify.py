@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fulora import progress
+from pipelines.commands.places import PLACES, check_place
 
 if TYPE_CHECKING:
     from fulora.terminal import PlainConsole
@@ -30,6 +31,7 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises:
         DamagedArtifactError: one is not as it was made.
+        NotADirectoryError: a file is in the way of what it is to write.
     """
 
     @functools.wraps(command)
@@ -37,6 +39,8 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
         from fulora.contents import check
 
         for name, value in given.items():
+            if name in PLACES and isinstance(value, Path):
+                check_place(command.__name__, name, value)
             for path in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(path, Path) and name not in WRITTEN and os.path.exists(path):
                     check(path)
@@ -116,7 +120,7 @@ def _artifacts(folders: list[Path]) -> list[Path]:
             continue
         inside = [path for path in sorted(folder.glob("*")) if not path.name.startswith(".") and _is_artifact(path)]
         if not inside and not _begun([folder]) and not (folder / ".digests.json").is_file():
-            what = "holds no artifacts" if folder.is_dir() else "is not there"
+            what = "holds no artifacts" if folder.is_dir() else "is a file" if folder.is_file() else "is not there"
             raise ValueError(f"{folder}: {what}; give a workspace (--work) or an artifact's folder")
         found += inside
     return found
