@@ -12,11 +12,13 @@ import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from fulora import progress
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
 from fulora.disk import whole
@@ -39,6 +41,9 @@ READ_IF_THERE = (
     "gate.json",
 )  # fmt: skip
 """Names that readers look for and do without: such a file, added later, would be believed."""
+
+ALONE = (("generation.json", "train/metadata.jsonl"), ("lora.safetensors", "train_patients.json"))
+"""Files that tell a generated set and a trained LoRA which no study made, and which a list belongs to."""
 
 SHOWN = 5
 DEEP = 4
@@ -164,6 +169,8 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
 def check(path: Path) -> Path:
     """Hold the artifact that `path` is, or lies in, against its list; other folders and files are not known.
 
+    A note tells of a generated set or a trained LoRA without a list.
+
     Returns:
         `path`.
 
@@ -173,7 +180,25 @@ def check(path: Path) -> Path:
     home = home_of(path)
     if home is not None and (wrong := differences(home)):
         raise DamagedArtifactError(_told(home, wrong))
+    if home is None:
+        for folder in (path, *path.parents[:DEEP]):
+            if lacks_list(folder):
+                _note_unlisted(folder)
     return path
+
+
+def lacks_list(folder: Path) -> bool:
+    """Whether it is a generated set or a trained LoRA whose list is gone, or that an earlier version made."""
+    return not (folder / LIST).is_file() and any(all((folder / name).is_file() for name in names) for names in ALONE)
+
+
+@cache
+def _note_unlisted(folder: Path) -> None:
+    """Say once what cannot be checked."""
+    progress.note(
+        f"{folder}: has no {LIST}, so nothing tells whether it is as it was made; put the original back, or run the "
+        "command that made it once more, which writes a list of what is there now"
+    )
 
 
 def home_of(path: Path) -> Path | None:

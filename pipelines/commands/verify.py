@@ -127,12 +127,12 @@ def _artifacts(folders: list[Path]) -> list[Path]:
 
 
 def _is_artifact(folder: Path) -> bool:
-    """A folder with a list or a record, or that is named as an artifact and lacks both."""
-    from fulora.contents import LIST
+    """A folder with a list or a record, or one that should have them."""
+    from fulora.contents import LIST, lacks_list
     from fulora.stage import RECORD, fingerprint_in_name
 
     told = (folder / LIST).is_file() or (folder / RECORD).is_file()
-    return told or (folder.is_dir() and fingerprint_in_name(folder) != "")
+    return told or lacks_list(folder) or (folder.is_dir() and fingerprint_in_name(folder) != "")
 
 
 def _begun(folders: list[Path]) -> list[Path]:

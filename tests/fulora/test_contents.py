@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fulora import contents
+from fulora import contents, progress
 from fulora.config import Config
 from fulora.contents import (
+    ALONE,
     LIST,
     DamagedArtifactError,
     Difference,
@@ -314,3 +315,25 @@ def test_looking_at_everything_names_what_was_added(made: Path) -> None:
         (made / name).write_text("added")
     assert differences(made) == []
     assert differences(made, thorough=True) == [Difference("train/extra.png", "added")]
+
+
+@pytest.mark.parametrize("names", ALONE)
+def test_a_set_or_a_lora_without_a_list_is_told_once(
+    tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_shown", True)
+    (tmp_path / "train").mkdir()
+    for name in names:
+        assert check(tmp_path / name) == tmp_path / name
+        assert check(tmp_path) == tmp_path
+        assert capsys.readouterr().err == ""
+        (tmp_path / name).write_text("{}")
+    for path in (tmp_path, tmp_path / names[0], tmp_path / names[1]):
+        check(path)
+    said = capsys.readouterr().err
+    assert said.count("has no fulora_files.json, so nothing tells whether it is as it was made") == 1
+    assert "run the command that made it once more" in said
+    write_list(tmp_path)
+    contents._note_unlisted.cache_clear()
+    check(tmp_path)
+    assert capsys.readouterr().err == ""
