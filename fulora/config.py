@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fulora.booleans import without_booleans
 from fulora.plain_yaml import MAX_CHARACTERS, MAX_DEPTH, PlainYamlError, load_yaml
 
 C = TypeVar("C", bound=BaseModel)
@@ -40,9 +41,14 @@ LARGEST_REAL = 1e15
 
 
 class Config(BaseModel):
-    """Base of every config: immutable, no unknown keys, no NaN or infinity, no number beyond `LARGEST`."""
+    """Base of every config: immutable, no unknown keys, numbers that are finite, within `LARGEST` and no booleans."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        return without_booleans(cls, values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -12,17 +12,19 @@ import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from fulora import progress
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
 from fulora.disk import whole
 from fulora.engine import threaded
 from fulora.json_files import DamagedFileError, read_json
-from fulora.stage import RECORD, MissingInputError, read_record
+from fulora.stage import RECORD, MissingInputError, fingerprint_in_name, read_record
 
 LIST = "fulora_files.json"
 OF_THE_LIST = {LIST, f".new.{LIST}"}
@@ -39,6 +41,9 @@ READ_IF_THERE = (
     "gate.json",
 )  # fmt: skip
 """Names that readers look for and do without: such a file, added later, would be believed."""
+
+ALONE = (("generation.json", "train/metadata.jsonl"), ("lora.safetensors", "train_patients.json"))
+"""Files that tell a generated set and a trained LoRA which no study made, and which a list belongs to."""
 
 SHOWN = 5
 DEEP = 4
@@ -114,8 +119,10 @@ def read_list(folder: Path) -> dict[str, Entry]:
     """The files that a folder was made with.
 
     Raises:
-        DamagedArtifactError: the list, or the record beside it, is missing or damaged.
+        DamagedArtifactError: the list, or the record beside it, is missing, damaged or of another artifact.
     """
+    if fingerprint_in_name(folder) and not (folder / RECORD).is_file():
+        raise DamagedArtifactError(f"{folder}: is incomplete: it has no {RECORD}. {remedy(folder)}")
     if not (folder / LIST).is_file():
         raise DamagedArtifactError(
             f"{folder}: has no {LIST}: an earlier version of fulora made it, or it is incomplete. {remedy(folder)}"
@@ -133,18 +140,19 @@ def read_list(folder: Path) -> dict[str, Entry]:
 def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     """What is not as it was made: listed files that are missing or changed, and added ones that would be believed.
 
-    Other files that were added do not matter: pictures and weights are read by lists and names. Hidden files are not
-    listed; the sheets for people may be removed, not changed.
+    Other files that were added do not change what a command reads: pictures and weights are read by lists and names.
+    Hidden files are not listed; the sheets for people may be removed, not changed.
 
     Args:
-        thorough: hash every file, not only those whose size or time is another.
+        thorough: hash every file, not only those whose size or time is another, and name every file that was added.
 
     Raises:
         DamagedArtifactError: the list itself is missing or damaged.
     """
     listed, found = read_list(folder), _files(folder)
     wrong = [Difference(name, "missing") for name in listed if name not in found and not _for_people(name)]
-    wrong += [Difference(name, "added") for name in found if name not in listed and _matters(name)]
+    new = [name for name in found if name not in listed and not _for_people(name)]
+    wrong += [Difference(name, "added") for name in new if thorough or _matters(name)]
     asked = [n for n, entry in listed.items() if n in found and (thorough or not _looks_as(entry, found[n]))]
     same_size = [name for name in asked if found[name].st_size == listed[name].size]
     hashes = dict(zip(same_size, threaded(lambda name: file_digest(folder / name), same_size), strict=True))
@@ -161,6 +169,8 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
 def check(path: Path) -> Path:
     """Hold the artifact that `path` is, or lies in, against its list; other folders and files are not known.
 
+    A note tells of a generated set or a trained LoRA without a list.
+
     Returns:
         `path`.
 
@@ -170,7 +180,25 @@ def check(path: Path) -> Path:
     home = home_of(path)
     if home is not None and (wrong := differences(home)):
         raise DamagedArtifactError(_told(home, wrong))
+    if home is None:
+        for folder in (path, *path.parents[:DEEP]):
+            if lacks_list(folder):
+                _note_unlisted(folder)
     return path
+
+
+def lacks_list(folder: Path) -> bool:
+    """Whether it is a generated set or a trained LoRA whose list is gone, or that an earlier version made."""
+    return not (folder / LIST).is_file() and any(all((folder / name).is_file() for name in names) for names in ALONE)
+
+
+@cache
+def _note_unlisted(folder: Path) -> None:
+    """Say once what cannot be checked."""
+    progress.note(
+        f"{folder}: has no {LIST}, so nothing tells whether it is as it was made; put the original back, or run the "
+        "command that made it once more, which writes a list of what is there now"
+    )
 
 
 def home_of(path: Path) -> Path | None:
@@ -255,4 +283,4 @@ def _for_people(name: str) -> bool:
 
 def _matters(name: str) -> bool:
     """A file that was added would be read: a `tainted_by.json`, a `metadata.jsonl` of another split."""
-    return name.rpartition("/")[2] in READ_IF_THERE and not _for_people(name)
+    return name.rpartition("/")[2] in READ_IF_THERE

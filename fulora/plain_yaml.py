@@ -1,10 +1,12 @@
 """YAML as configs are written: small, finite, every key a text and given once. Anything else is one error with a line.
 
 A few lines of YAML can stand for billions of values (aliases of aliases), for a nesting that no program survives, or
-for numbers that no machine has; all of them are refused before anything is made of them.
+for numbers that no machine has; all of them are refused before anything is made of them. YAML 1.1 reads `010` as 8 and
+`1:30` as 90; here they stay the text that is written, of which a field for numbers makes 10, and an error.
 """
 
 import math
+import re
 from typing import Any, NoReturn
 
 import yaml
@@ -14,6 +16,11 @@ MAX_DEPTH = 40
 MAX_VALUES = 50_000
 MAX_WHOLE = 2**64
 """A whole number is smaller than this, either way."""
+
+
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_ANOTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""Numbers to base 8 by a leading zero, and to base 60."""
 
 
 class PlainYamlError(ValueError):
@@ -33,8 +40,8 @@ def load_yaml(text: str) -> Any:
 
     Raises:
         PlainYamlError: invalid YAML, more than 200,000 characters or 50,000 values, aliases counted in full, deeper
-            than 40, a key that is no text or given more than once, a number that is not finite or has over 64 bits, a
-            text with NUL or half a character.
+            than 40, a key that is no text or given more than once, a number that is not finite or has over 64 bits, or
+            that is marked `!!int` and to base 8 or 60, a text with NUL or half a character.
     """
     if len(text) > MAX_CHARACTERS:
         raise PlainYamlError(f"{len(text):,} characters; allowed are {MAX_CHARACTERS:,}")
@@ -52,6 +59,11 @@ def load_yaml(text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     depth = 0
     values = 0
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """The tag of a node without one; numbers to base 8 and 60 are texts."""
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return "tag:yaml.org,2002:str" if tag in NUMBERS and _ANOTHER_BASE.fullmatch(value) else tag
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node, if it is not nested too deep."""
@@ -98,6 +110,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node; a number is finite and has at most 64 bits."""
+        if node.tag in NUMBERS and isinstance(node, yaml.ScalarNode) and _ANOTHER_BASE.fullmatch(node.value):
+            _refuse(f"'{node.value[:40]}' is a number to base 8 or 60; write it to base 10", node.start_mark)
         try:
             found = super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:

@@ -6,6 +6,7 @@ inputs. `fulora.workspace` decides what has to be made and makes it.
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,8 @@ from fulora.config import Json, digest, identity
 from fulora.json_files import DamagedFileError, read_json
 
 RECORD = "stage.json"
+
+_NAME = re.compile(r"\w+-([0-9a-f]{16})")
 
 
 class MissingInputError(FileNotFoundError):
@@ -194,12 +197,18 @@ class Record(TypedDict):
     commit: str
 
 
+def fingerprint_in_name(folder: Path) -> str:
+    """The fingerprint that a folder is named by, as STAGE-FINGERPRINT; "" where its name has another form."""
+    found = _NAME.fullmatch(folder.absolute().name)
+    return found[1] if found else ""
+
+
 def read_record(folder: Path) -> Record:
     """The `stage.json` of an artifact's folder.
 
     Raises:
         MissingInputError: the folder is not a complete artifact.
-        DamagedFileError: it is not what a stage wrote.
+        DamagedFileError: it is not what a stage wrote, or the folder is named by the fingerprint of another artifact.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -207,4 +216,10 @@ def read_record(folder: Path) -> Record:
     record = read_json(path, Record)
     if digest(record["identity"])[:16] != record["fingerprint"]:
         raise DamagedFileError(f"{path}: is damaged: its identity is not that of its fingerprint")
+    if fingerprint_in_name(folder) not in ("", record["fingerprint"]):
+        own = f"{record['stage']}-{record['fingerprint']}"
+        raise DamagedFileError(
+            f"{folder}: holds another artifact, {own}: the folder was renamed, exchanged or copied. If it was renamed, "
+            f"name it {own} again"
+        )
     return record

@@ -1,23 +1,23 @@
-"""Text on a terminal is shown as it is: no name of a file, patient or arm moves the cursor or hides anything."""
+"""Text on a terminal or in a report is shown as it is: no name of a file, patient or arm moves the cursor or hides."""
 
-import unicodedata
+import re
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+"""Control characters less line ends and tabs, separators of lines and paragraphs, halves of characters."""
+
+_TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """Characters that turn the direction of what follows, and so show a text as another."""
+
+_HIDDEN = re.compile(f"[{_CONTROL}{_TURNING}]")
 
 
 def printable(text: str) -> str:
     r"""The text with control characters written out, an escape as `\x1b`; line ends and tabs stay."""
-    return "".join(_shown(letter) for letter in text)
-
-
-def _shown(letter: str) -> str:
-    hidden = unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in _TURNING
-    return letter.encode("unicode_escape").decode() if hidden and letter not in "\n\t" else letter
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:

@@ -14,6 +14,7 @@ import torch
 
 from fulora.clip.model import CONFIG, WEIGHTS, ClipError, ClipModel, Tokenizer
 from fulora.data.state_dicts import more_than_weights, wrong_format
+from fulora.json_files import parse_json
 
 HUB = "hub:"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -79,7 +80,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
     found = [folder / CONFIG] if (folder / CONFIG).is_file() else sorted(folder.glob("*.json"))
     for file in found:
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = parse_json(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ClipError(f"{file}: no JSON ({error})") from error
         if isinstance(values, dict) and set(ARCHITECTURE) <= set(values):

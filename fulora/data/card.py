@@ -15,6 +15,7 @@ from fulora.data import markdown
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.manifest import Image
 from fulora.data.markdown import escaped_markdown
+from fulora.terminal import printable
 
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
 """The formats an image set can be exported to."""
@@ -78,7 +79,7 @@ class CardConfig(Config):
 
 
 def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, config: CardConfig, use: str) -> str:
-    """The card of an export, Markdown with a YAML head.
+    """The card of an export, Markdown with a YAML head. Control characters are written out.
 
     Args:
         tainted_by: keys of the patients that a generator behind the synthetic images was trained on; only their
@@ -98,7 +99,7 @@ def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, 
         f"## Use\n\n{_list(USE)}\n\n{PERSONAL}",
         f"## Licence, citation, contact\n\n{_licence(config)}",
     ]
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n")
 
 
 def header(rows: Sequence[Image], format: Format, config: CardConfig) -> dict[str, object]:

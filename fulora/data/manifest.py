@@ -28,7 +28,7 @@ from fulora.data.leaks import Ledger
 from fulora.data.marking import png_info
 from fulora.data.row_files import rows_written
 from fulora.engine import threaded
-from fulora.json_files import explained, read_json
+from fulora.json_files import explained, parse_json, read_json
 from fulora.stage import Artifact
 
 METADATA = "metadata.jsonl"
@@ -166,7 +166,7 @@ class ImageSet(Artifact):
                 with path.open("rb") as lines:
                     for number, line in enumerate(lines, 1):
                         try:
-                            yield Image.from_json(json.loads(line))
+                            yield Image.from_json(parse_json(line))
                         except ValueError as error:
                             what = explained(error) if isinstance(error, ValidationError) else error
                             raise ManifestError(f"{path}, line {number}: is no row of an image set ({what})") from error

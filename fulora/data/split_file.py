@@ -10,6 +10,7 @@ from fulora.config import digest
 from fulora.data.cells import is_missing
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import SplitError
+from fulora.json_files import parse_json
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class SplitFile:
                 that is not what its digest was taken of.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             listed = [(_name(p), split) for split in SPLITS for p in content["patients"].get(split, [])]
             images = None if content["images"] is None else frozenset(map(str, content["images"]))
             rule, known, left_out = str(content["rule"]), content["digest"], frozenset(map(_name, content["left_out"]))

@@ -167,6 +167,8 @@ def _class_name(folder: Path) -> str:
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
     said = read_json(index, dict[str, Any])
+    for part in sorted(folder.glob("*/config.json")):
+        read_config(part)
     name = said.get("_class_name")
     if name not in tuple(CLASSES):
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")

@@ -16,6 +16,7 @@ from fulora.data import markdown
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Facts
 from fulora.diffusion.lora_files import FILE
+from fulora.terminal import printable
 
 KOHYA_FILE = "lora_kohya.safetensors"
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
@@ -109,7 +110,7 @@ def model_card(
         f"## Provenance and citation\n\n{_provenance()}",
     )
     head = header(facts, licence).to_yaml(line_break="\n")
-    return str(ModelCard(f"---\n{head}\n---\n\n" + "\n\n".join(body) + "\n"))
+    return str(ModelCard(f"---\n{head}\n---\n\n" + printable("\n\n".join(body)) + "\n"))
 
 
 def header(facts: Facts, licence: str) -> ModelCardData:

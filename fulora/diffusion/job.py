@@ -22,6 +22,7 @@ from fulora.diffusion.recipe import BackboneUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED
 from fulora.diffusion.shards import WORK, synced
 from fulora.environment import commit, versions
+from fulora.json_files import read_json
 
 PLAN = "generation.json"
 SOURCES = ".sources.json"
@@ -115,7 +116,7 @@ def read_plan(out: Path) -> Plan:
         GenerationError: it is damaged, or of another version of fulora.
     """
     try:
-        return Plan.model_validate_json((out / PLAN).read_text(encoding="utf-8"))
+        return read_json(out / PLAN, Plan)
     except ValueError as error:
         raise GenerationError(f"{out / PLAN}: cannot be read; give a new folder ({error})") from error
 

@@ -1,6 +1,5 @@
 """LoRAs as peft saves them, in a folder with `adapter_config.json`; and which file of a folder is a LoRA."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.lora import LoraError
+from fulora.json_files import parse_json
 
 CONFIG, WEIGHTS, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
@@ -72,7 +72,7 @@ def from_peft(path: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tens
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise LoraError(f"{path.name} is not JSON: {error}") from error
     if not isinstance(config, dict) or "lora_alpha" not in config:

@@ -1,6 +1,5 @@
 """Reading a LoRA: files of diffusers, new and old, and of kohya, and folders of peft, for SD 1.x, 2.x and SDXL."""
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -20,6 +19,7 @@ from fulora.diffusion.lora_metadata import own
 from fulora.diffusion.lora_names import parse_key
 from fulora.diffusion.lora_peft import CONFIG, PREFIX, from_peft, is_peft, lora_path
 from fulora.diffusion.lora_weights import AlphaSource, Lora, LoraModule
+from fulora.json_files import parse_json
 
 ADAPTER = "lora_adapter_metadata"
 """The key of the header in which diffusers keeps the settings of peft's adapters."""
@@ -119,8 +119,8 @@ def _layout(keys: Iterable[str]) -> str:
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The adapters' settings by `part.setting`, as diffusers writes them; empty where the header has none."""
     try:
-        found = json.loads(metadata.get(ADAPTER, "{}"))
-    except json.JSONDecodeError as error:
+        found = parse_json(metadata.get(ADAPTER, "{}"))
+    except ValueError as error:
         raise LoraError(f"the header's {ADAPTER} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise LoraError(f"the header's {ADAPTER} is a {type(found).__name__}, not a mapping")

@@ -1,6 +1,5 @@
 """Parts of a folder in diffusers' layout: their configs, and which of their files of weights is read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from fulora import progress
 from fulora.data.state_dicts import wrong_format
+from fulora.json_files import parse_json
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
@@ -16,13 +16,13 @@ def read_config(path: Path) -> dict[str, Any]:
     """The JSON of a part.
 
     Raises:
-        ValueError: it is not there, or not a JSON object.
+        ValueError: it is not there, not a JSON object, or gives a key more than once.
     """
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
         raise ValueError(f"the folder has no {where}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{where} is not JSON: {error}") from error
     if not isinstance(found, dict):

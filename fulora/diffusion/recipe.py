@@ -1,6 +1,5 @@
 """What a synthetic picture is made of, whole: it stands in its file and its row, and it can be drawn again from it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import Sampler
+from fulora.json_files import parse_json
 
 
 class RecipeError(ValueError):
@@ -94,7 +94,7 @@ def read_row(path: Path) -> tuple[Image, Recipe]:
             "with other software drops it"
         )
     try:
-        row = Image.from_json(json.loads(text))
+        row = Image.from_json(parse_json(text))
         return row, Recipe.model_validate_json(row.recipe)
     except ValueError as error:
         raise RecipeError(

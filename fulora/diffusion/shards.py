@@ -19,6 +19,7 @@ from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.gate import Fault
+from fulora.json_files import parse_json
 
 IMAGES = Path("train") / "images"
 WORK = ".work"
@@ -100,7 +101,7 @@ def read_shard(shard: Shard, out: Path) -> ShardRecord:
     """
     path = shard.folder(out) / SHARD_RECORD
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
         rows = tuple(Image.from_json(row) for row in found["rows"])
         return ShardRecord(rows=rows, rejected=tuple(Rejected.model_validate(each) for each in found["rejected"]))
     except (OSError, ValueError, KeyError, TypeError) as error:

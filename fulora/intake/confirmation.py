@@ -21,6 +21,7 @@ from fulora.data.manifest import ImageSet
 from fulora.intake.dicom_profile import sign_checked
 from fulora.intake.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, file_digest, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
+from fulora.json_files import parse_json
 from fulora.progress import track
 from fulora.stage import RECORD, read_record
 
@@ -141,12 +142,14 @@ def _confirm_images(images: ImageSet, by: str) -> str:
 
 def _check_content(folder: Path) -> None:
     """Hold every file of an image set against the list of what it was made with; no other may be there."""
+    listed = set(read_list(folder)) | set(ABOUT_CONTENT)
     wrong = [str(one) for one in differences(folder, thorough=True)]
-    added = [f"{name} (added)" for name in sorted(_names(folder) - set(read_list(folder)) - set(ABOUT_CONTENT))]
-    if wrong or added:
-        more = f" and {len(wrong) + len(added) - 1} more" if len(wrong) + len(added) > 1 else ""
-        advice = remedy(folder) if wrong else "Remove what was added"
-        raise ConfirmationError(f"{folder}: not as when its sheets were made: {[*wrong, *added][0]}{more}. {advice}")
+    added = sorted(f"{name} (added)" for name in _names(folder) - listed)
+    found = sorted({*wrong, *added})
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        advice = "Remove what was added" if set(found) == set(added) else remedy(folder)
+        raise ConfirmationError(f"{folder}: not as when its sheets were made: {found[0]}{more}. {advice}")
 
 
 def state(folder: Path) -> str | None:
@@ -201,7 +204,7 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
     path = review_folder(folder) / CONFIRMATIONS
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else (), 1):
         try:
-            yield dict(json.loads(line))
+            yield dict(parse_json(line))
         except ValueError as error:
             raise ConfirmationError(f"{path}, line {number}: is damaged ({error}); restore this record") from error
 
@@ -216,6 +219,6 @@ def _said(line: Mapping[str, object]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(parse_json(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ConfirmationError(f"{path}: is damaged ({error}); de-identify again") from error

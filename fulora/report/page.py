@@ -20,6 +20,7 @@ from PIL import Image as Pil
 from fulora.config import Json
 from fulora.data.markdown import escaped_markdown
 from fulora.report.tables import Table, to_csv, to_markdown
+from fulora.terminal import printable
 
 PIXELS_PER_PAGE_PIXEL = 2
 FOOTER = "Research use only; never for diagnosis."
@@ -85,9 +86,9 @@ def write_report(
     cards: Sequence[Card] = (),
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write `report.html`, `report.md`, `tables/*.csv` and `figures/*.png` under `out`. The same input, the same bytes.
+    r"""Write `report.html`, `report.md`, `tables/*.csv` and `figures/*.png` under `out`. The same input, same bytes.
 
-    All text is plain and shown as it is.
+    All text is plain and shown as it is; control characters are written out, an escape as `\x1b`.
 
     Args:
         summary: what was found, in short sentences; the first is the headline.
@@ -118,7 +119,7 @@ def write_report(
             footer=FOOTER,
             known={row.fingerprint for row in provenance},
         )
-        _write(out / name, text.encode())
+        _write(out / name, printable(text).encode())
 
 
 def slug(title: str) -> str:

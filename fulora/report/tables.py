@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fulora.data.delimited import csv_text
 from fulora.data.markdown import escaped_markdown
 from fulora.data.results import Protocol, Score
+from fulora.terminal import printable
 
 MAX_SCORE_COLUMNS = 5
 MAX_DECIMALS = 6
@@ -184,8 +185,8 @@ def _text(number: float, decimals: int) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV: unrounded where the table has raw lines."""
-    return csv_text(table.raw or (table.header, *table.rows))
+    """The table as CSV: unrounded where the table has raw lines. Control characters are written out."""
+    return printable(csv_text(table.raw or (table.header, *table.rows)))
 
 
 def to_markdown(table: Table) -> str:

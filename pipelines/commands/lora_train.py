@@ -155,14 +155,14 @@ def _given(folder: Path | None, option: str) -> "ImageSet | None":
 
 
 def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Material") -> bool:
-    """Whether `out` holds the LoRA that was asked for.
+    """Whether `out` holds the LoRA that was asked for; a list of its files that is gone is written again.
 
     Raises:
         LoraError: it holds another one.
         DamagedArtifactError: it is not as it was made.
     """
     from fulora.config import identity
-    from fulora.contents import LIST, check
+    from fulora.contents import LIST, check, write_list
     from fulora.diffusion.examples import MADE_OF, Facts, counted, made_of
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
@@ -181,6 +181,8 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
             f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
             "--out"
         )
+    if not (out / LIST).is_file():
+        write_list(out)
     return True
 
 

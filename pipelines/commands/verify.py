@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fulora import progress
+from pipelines.commands.places import PLACES, check_place
 
 if TYPE_CHECKING:
     from fulora.terminal import PlainConsole
@@ -30,6 +31,7 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises:
         DamagedArtifactError: one is not as it was made.
+        NotADirectoryError: a file is in the way of what it is to write.
     """
 
     @functools.wraps(command)
@@ -37,6 +39,8 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
         from fulora.contents import check
 
         for name, value in given.items():
+            if name in PLACES and isinstance(value, Path):
+                check_place(command.__name__, name, value)
             for path in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(path, Path) and name not in WRITTEN and os.path.exists(path):
                     check(path)
@@ -63,8 +67,9 @@ def verify(
 ) -> None:
     """Hash every file of every artifact and compare it with what was made; exit code 1 when anything differs.
 
-    Other commands compare sizes and times, and hash what differs in those; this one hashes all, and the digests that a
-    workspace keeps of outside data as well. It prints each damaged file and the command that makes its artifact again.
+    Other commands compare sizes and times, and hash what differs in those; this one hashes all, names files that were
+    added as well, and looks at the digests that a workspace keeps of outside data. It prints each damaged file and the
+    command that makes its artifact again. What a stopped run has begun is named and is no error.
 
     Examples:
 
@@ -86,6 +91,8 @@ def verify(
         table.add_row(folder.name, str(files), f"{size / 1e6:.1f}", state)
         wrong += found
     wrong += [line for folder in folders for line in _outside(folder / ".digests.json")]
+    for folder in _begun(folders):
+        table.add_row(folder.name, "", "", styled(("unfinished", "yellow")))
     console.print(table)
     _tell(console, wrong)
     if wrong:
@@ -106,21 +113,31 @@ def _artifacts(folders: list[Path]) -> list[Path]:
     Raises:
         ValueError: a folder is neither.
     """
-    from fulora.contents import LIST
-    from fulora.stage import RECORD
-
     found: list[Path] = []
     for folder in folders:
-        if (folder / LIST).is_file() or (folder / RECORD).is_file():
+        if _is_artifact(folder):
             found.append(folder)
             continue
-        inside = sorted({path.parent for name in (RECORD, LIST) for path in folder.glob(f"*/{name}")})
-        inside = [path for path in inside if not path.name.startswith(".")]
-        if not inside and not (folder / ".digests.json").is_file():
-            what = "holds no artifacts" if folder.is_dir() else "is not there"
+        inside = [path for path in sorted(folder.glob("*")) if not path.name.startswith(".") and _is_artifact(path)]
+        if not inside and not _begun([folder]) and not (folder / ".digests.json").is_file():
+            what = "holds no artifacts" if folder.is_dir() else "is a file" if folder.is_file() else "is not there"
             raise ValueError(f"{folder}: {what}; give a workspace (--work) or an artifact's folder")
         found += inside
     return found
+
+
+def _is_artifact(folder: Path) -> bool:
+    """A folder with a list or a record, or one that should have them."""
+    from fulora.contents import LIST, lacks_list
+    from fulora.stage import RECORD, fingerprint_in_name
+
+    told = (folder / LIST).is_file() or (folder / RECORD).is_file()
+    return told or lacks_list(folder) or (folder.is_dir() and fingerprint_in_name(folder) != "")
+
+
+def _begun(folders: list[Path]) -> list[Path]:
+    """Scratch folders in workspaces, of artifacts that are not complete."""
+    return [path for folder in folders for path in sorted(folder.glob(".*.partial")) if path.is_dir()]
 
 
 def _verified(folder: Path) -> tuple[int, int, list[str]]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fulora import contents
+from fulora import contents, progress
 from fulora.config import Config
 from fulora.contents import (
+    ALONE,
     LIST,
     DamagedArtifactError,
     Difference,
@@ -96,6 +97,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         r"fulora_files\.json: was changed since it was made",
     ),
     "list is a list": (lambda made: (made / LIST).write_text("[]"), r"fulora_files\.json: is damaged"),
+    "record with a key twice": (
+        lambda made: (made / RECORD).write_text((made / RECORD).read_text().replace("{", '{"made": "x",', 1)),
+        r"stage\.json: is damaged.*the key 'made' is given more than once",
+    ),
     "record empty": (lambda made: (made / RECORD).write_text("{}"), r"stage\.json: is damaged"),
     "record a list": (lambda made: (made / RECORD).write_text("[]"), r"stage\.json: is damaged"),
 }
@@ -263,3 +268,72 @@ def test_a_wrong_digest_in_the_cache_is_not_used(outside: tuple[Path, Path]) -> 
     cache.write_text(cache.read_text().replace(right, "0" * 64))
     assert content_digest(data, cache) == first
     assert wrong_in_cache(cache) == []
+
+
+# --- names of folders
+
+
+def exchanged(one: Path, other: Path) -> None:
+    one.rename(one.with_name("between"))
+    other.rename(one)
+    one.with_name("between").rename(other)
+
+
+def test_two_artifacts_that_were_exchanged_are_both_damaged(tmp_path: Path) -> None:
+    work = Workspace(tmp_path, InProcess(), command="fulora run mine")
+    one, other = (work.run(write_texts, TextConfig(version=version)).path for version in (1, 2))
+    exchanged(one, other)
+    for folder, wrong in ((one, other), (other, one)):
+        with pytest.raises(DamagedArtifactError, match=rf"^{folder}: holds another artifact, {wrong.name}: .*rm -r "):
+            check(folder)
+        with pytest.raises(DamagedArtifactError, match="holds another artifact"):
+            check(folder / "a.txt")
+    again = Workspace(tmp_path, InProcess(), plan=True)
+    again.run(write_texts, TextConfig(version=1))
+    assert [step.state for step in again.steps] == ["damaged"]
+    exchanged(one, other)
+    assert check(one) == one
+
+
+def test_an_artifact_under_the_fingerprint_of_another_is_damaged_and_under_a_free_name_is_not(made: Path) -> None:
+    copy = Path(shutil.copytree(made, made.with_name("write_texts-0123456789abcdef")))
+    with pytest.raises(DamagedArtifactError, match=rf"name it {made.name} again"):
+        check(copy)
+    for name in ("texts", "write_texts-mine", "texts-of-2026", "write_texts-0123456789abcdef-copy"):
+        copy = copy.rename(copy.with_name(name))
+        assert check(copy) == copy
+
+
+def test_an_artifact_without_its_record_is_incomplete(made: Path) -> None:
+    (made / RECORD).unlink()
+    with pytest.raises(DamagedArtifactError, match=rf"{made}: is incomplete: it has no stage\.json\. .*rm -r "):
+        check(made)
+
+
+def test_looking_at_everything_names_what_was_added(made: Path) -> None:
+    for name in ("train/extra.png", "audit/confirmed.json", ".hidden", "train/.DS_Store"):
+        (made / name).write_text("added")
+    assert differences(made) == []
+    assert differences(made, thorough=True) == [Difference("train/extra.png", "added")]
+
+
+@pytest.mark.parametrize("names", ALONE)
+def test_a_set_or_a_lora_without_a_list_is_told_once(
+    tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_shown", True)
+    (tmp_path / "train").mkdir()
+    for name in names:
+        assert check(tmp_path / name) == tmp_path / name
+        assert check(tmp_path) == tmp_path
+        assert capsys.readouterr().err == ""
+        (tmp_path / name).write_text("{}")
+    for path in (tmp_path, tmp_path / names[0], tmp_path / names[1]):
+        check(path)
+    said = capsys.readouterr().err
+    assert said.count("has no fulora_files.json, so nothing tells whether it is as it was made") == 1
+    assert "run the command that made it once more" in said
+    write_list(tmp_path)
+    contents._note_unlisted.cache_clear()
+    check(tmp_path)
+    assert capsys.readouterr().err == ""

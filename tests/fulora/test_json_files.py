@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fulora.config import Config
-from fulora.json_files import DamagedFileError, read_json, read_json_lines
+from fulora.json_files import DamagedFileError, parse_json, read_json, read_json_lines
 
 
 class Point(Config):
@@ -22,6 +22,10 @@ class Point(Config):
         (b'{"x": "\xff"}', r"a\.json: is damaged.*Invalid JSON"),
         (b"[]", r"a\.json: is damaged.*Input should be an object"),
         (b"{}", r"a\.json: is damaged.*\(x: Field required\)"),
+        (
+            b'{"x": 1, "x": 2}',
+            r"a\.json: is damaged.*\(the key 'x' is given more than once; leave the one that counts\)$",
+        ),
         (b'{"x": 1, "y": "a", "z": 2}', r"\(y: Input should be a valid number.*; z: Extra inputs are not permitted\)$"),
     ],
 )
@@ -54,3 +58,10 @@ def test_lines_come_back_and_a_damaged_one_is_named(tmp_path: Path) -> None:
 def test_a_line_separator_in_a_text_does_not_end_a_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes('["a\u2028b\x85c"]\n'.encode())
     assert read_json_lines(tmp_path / "a.jsonl", list[str]) == [["a\u2028b\x85c"]]
+
+
+def test_a_key_that_is_given_twice_deep_inside_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"a": {"b": 1}}\n{"a": {"b": 1, "c": 3, "b": 2}}\n')
+    with pytest.raises(DamagedFileError, match=r"a\.jsonl, line 2: is damaged.*the key 'b' is given more than once"):
+        read_json_lines(tmp_path / "a.jsonl", dict[str, dict[str, int]])
+    assert parse_json('{"a": {"b": 1}, "b": [{"a": 1}, {"a": 2}]}') == {"a": {"b": 1}, "b": [{"a": 1}, {"a": 2}]}

@@ -4,9 +4,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from fulora.config import LARGEST, Config, ConfigError, overridden, part, read_yaml, validated
 from fulora.plain_yaml import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, MAX_WHOLE, PlainYamlError, load_yaml
@@ -53,6 +54,8 @@ HOSTILE = [
     ("impossible date", "a: 2026-13-45\n", r"line 1, column 4: '2026-13-45' cannot be read \(month must be in 1\.\.12"),
     ("no whole number", "a: !!int x\n", "line 1, column 4: 'x' cannot be read"),
     ("no time", "a: !!timestamp x\n", "line 1, column 4: 'x' cannot be read"),
+    ("base 8", "a: !!int 010\n", "line 1, column 4: '010' is a number to base 8 or 60; write it to base 10"),
+    ("base 60", "a: !!float 1:30.5\n", "line 1, column 4: '1:30.5' is a number to base 8 or 60"),
     ("half a character", 'a: "\\ud800"\n', "line 1, column 4: .* holds NUL or half a character"),
     ("nul in a text", 'a: "b\\0"\n', "line 1, column 4: .* holds NUL or half a character"),
     ("nul", "a: b\0\n", "special characters are not allowed"),
@@ -171,6 +174,69 @@ class Job(Config):
 def test_numbers_that_no_run_survives(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"job: 1 error\n  .*{message}"):
         validated(Job, overridden({}, [override]), where="job")
+
+
+class Mixed(Config):
+    """Fields of every shape that a number stands in."""
+
+    steps: int = 1
+    rate: float = 0.1
+    strength: float | Job = 1.0
+    seeds: tuple[int, ...] = ()
+    interval: tuple[float, float] | None = None
+    ratio: float | dict[str, float] = 0.0
+    size: int | Literal["auto"] = "auto"
+    word: str | int = ""
+    sites: tuple[str, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    balanced: bool | None = None
+    anything: Any = None
+
+
+@pytest.mark.parametrize("word", ["true", "false", "yes", "no", "on", "off", "True"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("steps", "rate", "strength", "strength.steps", "ratio", "ratio.brain", "interval", "size", "word"),
+        *("seeds=[{}]", "seeds=[0, {}]", "interval=[0, {}]", "sites=[{}]", "jobs=[{{steps: {}}}]"),
+    ],
+)
+def test_true_and_false_are_no_numbers_and_no_texts(field: str, word: str) -> None:
+    override = field.format(word) if "=" in field else f"{field}={word}"
+    right = word.lower() in ("true", "yes", "on")
+    with pytest.raises(ConfigError, match=rf"  {field.partition('=')[0].split('.')[0]}.*\(given: {right}\)"):
+        validated(Mixed, overridden({}, [override]), where="mixed")
+
+
+def test_true_and_false_stand_where_they_belong_and_whole_numbers_for_real_ones() -> None:
+    found = validated(Mixed, overridden({}, ["balanced=no", "anything=[on]", "rate=1", "ratio.brain=2"]), where="mixed")
+    assert found.balanced is False
+    assert found.anything == [True]
+    assert (found.rate, found.ratio) == (1.0, {"brain": 2.0})
+
+
+@pytest.mark.parametrize("json", ['{"steps": true}', '{"jobs": [{"rate": false}]}'])
+def test_true_and_false_are_no_numbers_in_json(json: str) -> None:
+    with pytest.raises(ValidationError, match="Input should be a valid"):
+        Mixed.model_validate_json(json)
+
+
+@pytest.mark.parametrize(("written", "number"), [("010", 10), ("-010", -10), ("08", 8), ("0x10", 16), ("1_000", 1000)])
+def test_a_number_is_what_is_written(written: str, number: int) -> None:
+    assert validated(Mixed, overridden({}, [f"steps={written}"]), where="mixed").steps == number
+    assert validated(Mixed, load_yaml(f"rate: {written}"), where="mixed").rate == number
+
+
+@pytest.mark.parametrize("written", ["1:30", "-1:30", "1:30.5", "190:20:30", "0:30"])
+def test_a_number_to_base_60_is_none(written: str) -> None:
+    for field in ("steps", "rate"):
+        with pytest.raises(ConfigError, match=rf"{field}: Input should be a valid .*\(given: '{written}'\)"):
+            validated(Mixed, overridden({}, [f"{field}={written}"]), where="mixed")
+
+
+@pytest.mark.parametrize("written", ["010", "007", "1:30", "12:30:45.6"])
+def test_a_text_of_digits_stays_as_it_is_written(written: str) -> None:
+    assert validated(Mixed, load_yaml(f"sites: [{written}]"), where="mixed").sites == (written,)
 
 
 def test_the_largest_numbers_are_allowed() -> None:

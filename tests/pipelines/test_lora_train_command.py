@@ -16,6 +16,7 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
+from fulora.contents import LIST
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.sources.phantoms import draw
@@ -114,6 +115,19 @@ def test_a_finished_lora_is_told_without_its_backbone(
         command = ["lora", "train", str(images), *SETTINGS, "--out", f"{tmp_path}/mine", "--work", f"{tmp_path}/work"]
         assert here(*command).stdout.splitlines()[-1] == f"{tmp_path}/mine/lora.safetensors"
     assert len(loaded) == 1
+
+
+def test_a_list_that_is_gone_is_told_and_the_same_command_writes_it_again(images: Path, tmp_path: Path) -> None:
+    lora = tmp_path / "mine"
+    command = ["lora", "train", str(images), *SETTINGS, "--out", str(lora), "--work", f"{tmp_path}/work"]
+    here(*command)
+    before = json.loads((lora / LIST).read_text())
+    (lora / LIST).unlink()
+    assert f"{lora}: has no {LIST}, so nothing tells" in here("lora", "inspect", str(lora / "lora.safetensors")).stderr
+    assert CliRunner().invoke(app, ["verify", str(lora)]).exit_code == 1
+    here(*command)
+    assert json.loads((lora / LIST).read_text()) == before
+    here("verify", str(lora))
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])

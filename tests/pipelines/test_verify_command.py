@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_inside import QUICK
+from command_inside import QUICK, called
 from command_line import fulora
 from PIL import Image as Pil
 
@@ -108,6 +108,45 @@ def test_a_damaged_list_or_record_is_named(work: Path, name: str, content: str) 
         assert done.returncode == (1 if command[0] == "verify" else 2)
         assert f"{name}: is damaged" in done.stdout + done.stderr
         assert "rm -r " in done.stdout + done.stderr
+
+
+def test_a_picture_that_was_added_is_named_by_verify_alone(work: Path) -> None:
+    folder = images_in(work)
+    shutil.copy(folder / "train/images/train-brain.png", folder / "train/images/zz.png")
+    (folder / "audit").mkdir(exist_ok=True)
+    (folder / "audit/notes.txt").write_text("seen")
+    done = called("verify", work, "--quiet")
+    assert done.code == 1
+    assert f"{folder}/train/images/zz.png: added" in done.stdout
+    assert "notes.txt" not in done.stdout
+    assert called("show", folder).code == 0
+
+
+def test_artifacts_under_each_others_names_are_named(work: Path) -> None:
+    folder = images_in(work)
+    copy = Path(shutil.copytree(folder, work / "invent_images-0123456789abcdef"))
+    done = called("verify", work, "--quiet")
+    assert done.code == 1
+    assert f"{copy}: holds another artifact, {folder.name}" in done.stdout
+    assert called("show", copy).code == 2
+
+
+@pytest.mark.parametrize("names", [(RECORD,), (RECORD, LIST)])
+def test_an_artifact_without_its_record_is_named_as_incomplete(work: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (images_in(work) / name).unlink()
+    for target in (work, images_in(work)):
+        done = called("verify", target, "--quiet")
+        assert done.code == 1
+        assert f"{images_in(work)}: is incomplete: it has no {RECORD}. " in done.stdout
+        assert f"rm -r {images_in(work)}" in done.stdout
+
+
+def test_what_a_stopped_run_has_begun_is_named_and_no_error(work: Path) -> None:
+    (work / ".invent_images-0123456789abcdef.partial").mkdir()
+    done = called("verify", work, "--quiet")
+    assert done.code == 0
+    assert "unfinished" in next(line for line in done.stdout.splitlines() if "0123456789abcdef" in line)
 
 
 def test_what_is_no_artifact_is_told(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_a_mask_of_another_size_or_that_is_truncated(tmp_path: Path) -> None:
         ),
         (b'{"file_name": "a', "line 2: is no row of an image set .*Invalid control character"),
         (b"\xff\xfe", "line 2: is no row of an image set .*can't decode"),
+        (b'{"a": 1, "a": 2}', "line 2: is no row of an image set .the key 'a' is given more than once"),
         (b"[1]", "line 2: is no row of an image set .*this is a list"),
     ],
 )

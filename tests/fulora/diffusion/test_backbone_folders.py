@@ -76,7 +76,15 @@ def test_the_scheduler_of_the_index_counts_too(copied: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "has no scheduler/scheduler_config.json"), ("{", "is not JSON"), ("[]", "is not a JSON object")],
+    [
+        (None, "has no scheduler/scheduler_config.json"),
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        (
+            '{"prediction_type": "epsilon", "prediction_type": "v_prediction"}',
+            r"scheduler/scheduler_config\.json .*the key 'prediction_type' is given more than once",
+        ),
+    ],
 )
 def test_a_scheduler_that_cannot_be_read_is_named(copied: Path, content: str | None, message: str) -> None:
     path = copied / "scheduler" / "scheduler_config.json"

@@ -142,3 +142,24 @@ def test_figures_are_drawn_with_any_name(name: str) -> None:
 def test_a_name_with_an_underscore_is_in_the_legend() -> None:
     points = {"b": [(0, 1.0), (1, 0.5)]}
     assert plot_losses({"_a": points["b"], **points}) == plot_losses({" _a": points["b"], **points})
+
+
+CONTROL = "a\x1b[31m\x1b]0;own\a\x9b2J\x7f\u202eb\rc"
+
+
+def test_control_characters_are_written_out_in_every_output(tmp_path: Path) -> None:
+    report(tmp_path, CONTROL)
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".html", ".md", ".csv")]
+    outputs = {path.name: path.read_bytes().decode() for path in files}
+    assert {Path(name).suffix for name in outputs} == {".html", ".md", ".csv"}
+    row = Image(
+        file_name="", image_id="a", plane="brain", split="train", origin="real", source=CONTROL, site=CONTROL,
+        patient="1", machine=CONTROL, width=8, height=8, sha256="",
+    )  # fmt: skip
+    config = CardConfig(title=CONTROL, description=CONTROL, licence_link=CONTROL, citations=(CONTROL,), contact=CONTROL)
+    outputs["card"] = card_text([row], [], "parquet", config, "USE")
+    for name, output in outputs.items():
+        assert not set(output) & set("\x1b\a\x9b\x7f\u202e\r"), name
+        assert "x1b" in output, name
+    assert "\\x1b[31m" in Shown(outputs["report.html"]).text
+    assert "a\\x1b[31m\\x1b]0;own\\x07" in next(text for name, text in outputs.items() if name.endswith(".csv"))
