@@ -127,7 +127,8 @@ class ClassFoldersConfig(FolderSourceConfig):
     """Your own images, one folder a plane.
 
     Attributes:
-        patient_pattern: a regular expression with one group that finds the patient, and no folder, in an image's relative path.
+        patient_pattern: a regular expression with one group that finds the patient, and no folder, in an image's relative
+            path.
         patients_unknown: say so where nothing tells patients apart; splits may then leak.
         site, source: what the images are called by.
         mask_suffix: `_mask` where `x.png` has its mask in `x_mask.png`; None without masks.
@@ -219,7 +220,8 @@ class CurateConfig(Config):
             with split=blocks it leaves out images instead. `leave_out` leaves out the patient who is nearer to
             training where the two are in two splits; test images are never left out. `ignore` keeps all, and says so.
         same_numbers: `stop` where one patient number is at two sites or sources, or in two spellings (`0012`, `12`), in
-            splits that may differ: it may be one woman under two names; or say that they are `different_patients`. Published sets are never asked for.
+            splits that may differ: it may be one woman under two names; or say that they are `different_patients`.
+            Published sets are never asked for.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
