@@ -127,8 +127,8 @@ class ClassFoldersConfig(FolderSourceConfig):
     """Your own images, one folder a plane.
 
     Attributes:
-        patient_pattern: a regular expression with one group that finds the patient, and no folder, in an image's relative
-            path.
+        patient_pattern: a regular expression with one group that finds the patient, and no folder, in an image's
+            relative path.
         patients_unknown: say so where nothing tells patients apart; splits may then leak.
         site, source: what the images are called by.
         mask_suffix: `_mask` where `x.png` has its mask in `x_mask.png`; None without masks.
