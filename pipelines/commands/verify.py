@@ -152,7 +152,9 @@ def _verified(folder: Path) -> tuple[int, int, list[str]]:
     lines = [f"{folder / one.name}: {one.what}" for one in found[:SHOWN]]
     if len(found) > SHOWN:
         lines.append(f"{folder}: {len(found) - SHOWN} more files")
-    return len(listed), size, [*lines, remedy(folder)] if found else []
+    if all(one.what == "added" for one in found):
+        return len(listed), size, [*lines, f"Move away what was added to {folder}"] if found else []
+    return len(listed), size, [*lines, remedy(folder)]
 
 
 def _outside(cache: Path) -> list[str]:

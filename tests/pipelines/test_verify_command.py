@@ -118,6 +118,8 @@ def test_a_picture_that_was_added_is_named_by_verify_alone(work: Path) -> None:
     done = called("verify", work, "--quiet")
     assert done.code == 1
     assert f"{folder}/train/images/zz.png: added" in done.stdout
+    assert f"Move away what was added to {folder}" in done.stdout
+    assert "rm -r" not in done.stdout
     assert "notes.txt" not in done.stdout
     assert called("show", folder).code == 0
 
