@@ -217,11 +217,11 @@ def test_a_list_of_pixel_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("filename,size\na.png,1\n", "columns missing: pixel_size_mm; found: filename, size"),
+        ("filename,size\na.png,1\n", "columns missing: pixel_size_mm or pixel size.mm.; found: filename, size"),
         ("filename,pixel size(mm)\na.png,0.1\na_Mask.png,0.1\n", "a stands twice"),
         ("filename,pixel size(mm)\na.png,0\n", "a.png: pixel_size_mm is 0; it must be from 0.005 to 2"),
         ("filename,pixel size(mm),width,height\na.png,0.1,800,\n", "only one of width and height"),
-        ("filename,pixel size(mm),width,height\na.png,0.1,x,540\n", "a.png: width is 'x'; it must be a number"),
+        ("filename,pixel size(mm),width,height\na.png,0.1,x,540\n", "a.png: width is 'x'; it must be a whole number"),
     ],
 )
 def test_a_bad_list_is_named(tmp_path: Path, text: str, said: str) -> None:
