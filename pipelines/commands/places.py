@@ -5,7 +5,7 @@ from pathlib import Path
 FOLDERS = ("work", "to", "cache", "report")
 """Options that name a folder to write in."""
 
-OUT_IS_FOLDER = ("generate", "segment", "export")
+OUT_IS_FOLDER = ("segment", "export")
 """Commands whose `--out` is a folder; those of others are files, or checked by themselves."""
 
 PLACES = (*FOLDERS, "out", "overlays", "submission", "json_file", "destination")

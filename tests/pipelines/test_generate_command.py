@@ -319,7 +319,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "something else": (("--out", "strange"), "strange: holds something else (notes.txt); give a new folder"),
     "for several": (("--out", "strange", "--processes", "2"), "strange: holds something else (notes.txt)"),
     "a file": (("--out", "file.ckpt"), "file.ckpt: is a file; give a folder for the images"),
-    "under a file": (("--out", "file.ckpt/set"), "Not a directory: "),
+    "under a file": (("--out", "file.ckpt/set"), "file.ckpt/set: file.ckpt is a file; --out names"),
     "not writable": (("--out", "/proc/set"), "No such file or directory: '/proc/set'"),
 }
 

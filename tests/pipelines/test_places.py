@@ -14,7 +14,6 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "run --work": lambda some, place: ("run", "smoke", "--work", place),
     "curate --work": lambda some, place: ("data", "curate", some, "--work", place),
     "train --work": lambda some, place: ("lora", "train", some, "--out", some / "lora", "--work", place),
-    "generate --out": lambda some, place: ("generate", "--count", "1", "--out", place),
     "segment --out": lambda some, place: ("segment", some, "--unet", some, "--out", place),
     "export --out": lambda some, place: ("export", some, "--format", "kohya", "--out", place),
     "assess --report": lambda some, place: ("assess", some, "--real", some, "--report", place),
@@ -48,6 +47,8 @@ def test_what_can_be_written_is_let_through(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "deep"):
         check_place("run", "work", path)
     check_place("hc", "out", file)
+    with pytest.raises(NotADirectoryError, match="is a file; --out names"):
+        check_place("generate", "out", file / "set")
     check_place("score", "json_file", Path("-"))
     with pytest.raises(NotADirectoryError, match="--json names a file"):
         check_place("score", "json_file", file / "a.json")
