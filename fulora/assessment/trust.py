@@ -1,20 +1,15 @@
 """TorchScript encoders are programs: they run only where somebody trusts that very file."""
 
-import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+
+from fulora.digests import file_digest
 
 KIND = "torchscript:"
 
 
 class UntrustedEncoderError(ValueError):
     """A TorchScript file that nobody said may run."""
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal digits, as `sha256sum` prints it."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def torchscript_files(encoders: Sequence[str]) -> list[Path]:
@@ -27,7 +22,7 @@ def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
 
     Args:
         encoders: names as `fulora.assessment.encoders.load_encoder` takes them.
-        trusted: SHA-256 digests of the TorchScript files that may run.
+        trusted: SHA-256 digests of the TorchScript files that may run, as `sha256sum` prints them.
 
     Raises:
         UntrustedEncoderError: a TorchScript file is not among the trusted ones, or is not there.
@@ -35,7 +30,7 @@ def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
     for file in torchscript_files(encoders):
         if not file.is_file():
             raise UntrustedEncoderError(f"{KIND}{file}: no such file; give the path of a TorchScript file")
-        if (digest := sha256_of(file)) not in trusted:
+        if (digest := file_digest(file)) not in trusted:
             raise UntrustedEncoderError(
                 f"{file}: a TorchScript file is a program, and could write or overwrite any file of yours; fulora has "
                 "not run it. If you trust where it comes from, give --trust-encoder, or in a config "

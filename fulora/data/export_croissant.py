@@ -4,7 +4,6 @@
 patient "0007" of a JSON line into the number 7.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from fulora.data.card import COLUMNS, PERSONAL, USE, CardConfig, limits, made, s
 from fulora.data.export import ExportError, files
 from fulora.data.labels import Split
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
+from fulora.digests import file_digest
 from fulora.progress import track
 
 if TYPE_CHECKING:
@@ -98,13 +98,8 @@ def _write_table(rows: Sequence[Image], path: Path) -> None:
 
 def _write_sums(out: Path) -> None:
     paths = sorted(path for path in out.rglob("*") if path.is_file())
-    lines = [f"{_digest(path)}  {path.relative_to(out).as_posix()}\n" for path in track(paths, "SHA256SUMS")]
+    lines = [f"{file_digest(path)}  {path.relative_to(out).as_posix()}\n" for path in track(paths, "SHA256SUMS")]
     (out / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
@@ -152,7 +147,7 @@ def _object(out: Path, name: str, encoding: str, description: str) -> "FileObjec
         content_url=name,
         content_size=size,
         encoding_formats=[encoding],
-        sha256=_digest(out / name),
+        sha256=file_digest(out / name),
     )
 
 

@@ -18,8 +18,9 @@ from pydicom import dcmread
 import fulora
 from fulora.contents import LIST, differences, read_list, remedy
 from fulora.data.manifest import ImageSet
+from fulora.digests import file_digest
 from fulora.intake.dicom_profile import sign_checked
-from fulora.intake.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, file_digest, review_folder
+from fulora.intake.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, review_folder
 from fulora.intake.sources.imagefolder import AUDIT
 from fulora.json_files import parse_json
 from fulora.progress import track

@@ -4,7 +4,6 @@ The review stands beside the export, not in it, because its sheets show what was
 with pages of every frame before and after, `review.json` with the digest of every file, and later the confirmations.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from jaxtyping import Bool, UInt8
 from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
+from fulora.digests import file_digest
 from fulora.intake.sheets import CHANGES, FRAMES, Sheets, Tile, marked
 from fulora.intake.sources.dicom_pixels import gray
 
@@ -35,12 +35,6 @@ def review_folder(folder: Path) -> Path:
     """Where the review of an export, or the confirmations of an image set, stand: beside it."""
     folder = folder.absolute()
     return folder.with_name(f"{folder.name}-review")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

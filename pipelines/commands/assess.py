@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.trust import check_trusted, sha256_of, torchscript_files
+from fulora.assessment.trust import check_trusted, torchscript_files
+from fulora.digests import file_digest
 
 if TYPE_CHECKING:
     from fulora.assessment.pictures import Pictures
@@ -70,7 +71,9 @@ def assess(
     from fulora.clip.prompts import prompt_set
 
     encoders = tuple(encoder or DEFAULT)
-    trusted = tuple(sha256_of(file) for file in torchscript_files(encoders) if file.is_file()) if trust_encoder else ()
+    trusted = (
+        tuple(file_digest(file) for file in torchscript_files(encoders) if file.is_file()) if trust_encoder else ()
+    )
     check_trusted(encoders, trusted)
     sets = Sets(read_pictures(synthetic), *_real(real, train))
     config = AssessConfig(

@@ -17,6 +17,9 @@ Row = TypeVar("Row", "HeadRow", "AngleRow")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 
+VIEW = "have a field of view that no fetal scan has"
+VIEW_ADVICE = "; is the pixel size that of the original in mm, and were masks resized?"
+SPACING = "state a pixel spacing that contradicts what they are measured with"
 
 Masks = Annotated[
     Path, typer.Argument(help="Folder of masks: PNG, MHA or NIfTI; only *_Mask files where there are any.")
@@ -92,8 +95,8 @@ def hc(
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
     _tell(rows, out, "hc_mm", "mm")
-    _tell_views(rows)
-    _tell_spacing(rows)
+    _tell_warned(rows, "field_of_view", VIEW, VIEW_ADVICE)
+    _tell_warned(rows, "file_spacing", SPACING)
     _compare(rows, references)
     if submission is not None:
         lines = [hc18_row(one) | {"filename": f"{case_of(Path(one.file_name))}.png"} for one in rows]
@@ -160,7 +163,7 @@ def aop(
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(AngleRow)], [asdict(one) for one in rows])
     _tell(rows, out, "aop_deg", "degrees")
-    _tell_spacing(rows)
+    _tell_warned(rows, "file_spacing", SPACING)
     _end(rows)
 
 
@@ -248,28 +251,13 @@ def _tell(rows: "Sequence[HeadRow | AngleRow]", out: Path, column: str, unit: st
         print(f"warning {kind}: {count}")
 
 
-def _tell_views(rows: "Sequence[HeadRow]") -> None:
-    """Print on standard error what fields of view no fetal scan has."""
+def _tell_warned(rows: "Sequence[HeadRow | AngleRow]", warning: str, what: str, advice: str = "") -> None:
+    """Print on standard error how many rows have a warning, what it says, and the first of them."""
     from fulora.progress import note
 
-    odd = [row for row in rows if "field_of_view" in row.warnings.split()]
+    odd = [row for row in rows if warning in row.warnings.split()]
     if odd:
-        note(
-            f"{len(odd)} of {len(rows)} masks have a field of view that no fetal scan has, such as {odd[0].file_name}: "
-            f"{odd[0].detail}; is the pixel size that of the original in mm, and were masks resized?"
-        )
-
-
-def _tell_spacing(rows: "Sequence[HeadRow | AngleRow]") -> None:
-    """Print on standard error which files state another spacing of their pixels."""
-    from fulora.progress import note
-
-    odd = [row for row in rows if "file_spacing" in row.warnings.split()]
-    if odd:
-        note(
-            f"{len(odd)} of {len(rows)} masks state a pixel spacing that contradicts what they are measured with, such "
-            f"as {odd[0].file_name}: {odd[0].detail}"
-        )
+        note(f"{len(odd)} of {len(rows)} masks {what}, such as {odd[0].file_name}: {odd[0].detail}{advice}")
 
 
 def _references(pixel_sizes: Path) -> dict[str, float]:

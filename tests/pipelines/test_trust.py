@@ -10,7 +10,8 @@ from PIL import Image as Pil
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.trust import UntrustedEncoderError, check_trusted, sha256_of
+from fulora.assessment.trust import UntrustedEncoderError, check_trusted
+from fulora.digests import file_digest
 
 
 class Writer(torch.nn.Module):
@@ -51,14 +52,14 @@ def test_code_of_an_encoder_does_not_run_unless_it_is_trusted(writer: Path, pict
     assert refused.code == 2
     assert "a TorchScript file is a program" in refused.stderr
     assert "--trust-encoder" in refused.stderr
-    assert sha256_of(writer) in refused.stderr
+    assert file_digest(writer) in refused.stderr
     assert not target.exists()
     assert called(*command, "--trust-encoder").code == 0
     assert target.is_file()  # what the refusal protects from
 
 
 def test_trust_is_in_one_content_not_in_a_name(writer: Path) -> None:
-    trusted = AssessConfig(encoders=(f"torchscript:{writer}",), trusted_encoders=(sha256_of(writer),))
+    trusted = AssessConfig(encoders=(f"torchscript:{writer}",), trusted_encoders=(file_digest(writer),))
     check_trusted(trusted.encoders, trusted.trusted_encoders)
     writer.write_bytes(writer.read_bytes() + b"x")
     with pytest.raises(UntrustedEncoderError, match="fulora has not run it"):

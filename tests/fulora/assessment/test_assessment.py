@@ -18,9 +18,10 @@ from fulora.assessment.encoders import load_encoder
 from fulora.assessment.figures import figures
 from fulora.assessment.pictures import PicturesError
 from fulora.assessment.sets import Encoded, Sets, closest
-from fulora.assessment.trust import UntrustedEncoderError, sha256_of
+from fulora.assessment.trust import UntrustedEncoderError
 from fulora.assessment.verdicts import about_copies
 from fulora.data.loaders import to_square
+from fulora.digests import file_digest
 from fulora.intake.decode import read_gray
 from fulora.report.assessment import assessment_section
 
@@ -65,7 +66,7 @@ def test_encoders_from_files(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.trace(torch.nn.AdaptiveAvgPool2d(2), torch.zeros(1, 3, 288, 288)).save(tmp_path / "copy.pt")
-    trusted = [sha256_of(tmp_path / "copy.pt")]
+    trusted = [file_digest(tmp_path / "copy.pt")]
     assert load_encoder(f"torchscript:{tmp_path / 'copy.pt'}", trusted=trusted).features(some).shape == (3, 12)
 
 
@@ -96,7 +97,7 @@ def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -
     ):
         load_encoder(f"timm:test_vit:{file}")
     with pytest.raises(EncoderError, match="is no TorchScript file; give one"):
-        load_encoder(f"torchscript:{file}", trusted=[sha256_of(file)])
+        load_encoder(f"torchscript:{file}", trusted=[file_digest(file)])
     file.write_text("<html>Not found</html>")
     with pytest.raises(EncoderError, match="it is a web page or XML and not the weights"):
         load_encoder(f"timm:test_vit:{file}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fulora.assessment.encoder_checks import EncoderError, check_stable, check_varied, rows_of
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.trust import sha256_of
+from fulora.digests import file_digest
 
 PICTURES = list(np.random.default_rng(0).integers(0, 256, (4, 40, 40)).astype(np.uint8))
 
@@ -54,7 +54,7 @@ class Network(torch.nn.Module):
 def encoded(module: Any, tmp_path: Path) -> np.ndarray:
     file = tmp_path / "network.pt"
     module.eval().save(str(file))
-    return load_encoder(f"torchscript:{file}", trusted=[sha256_of(file)]).features(PICTURES)
+    return load_encoder(f"torchscript:{file}", trusted=[file_digest(file)]).features(PICTURES)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

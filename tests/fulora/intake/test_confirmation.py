@@ -16,11 +16,12 @@ from pydicom.pixels import pixel_array, set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
 from fulora.data.manifest import ImageSet
+from fulora.digests import file_digest
 from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
 from fulora.intake.confirmation import ConfirmationError, confirm, state
 from fulora.intake.dicom_folder import deidentify_folder
-from fulora.intake.review import file_digest, review_folder
+from fulora.intake.review import review_folder
 from fulora.intake.sheets import FRAMES, HEADER_PX
 from fulora.intake.sources.african_planes import read_african_planes
 from fulora.intake.sources.hc18 import read_hc18
