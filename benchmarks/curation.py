@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageOps
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.leaks import Ledger
 from fulora.data.manifest import Image, ImageSet
@@ -60,7 +61,11 @@ def curate(folder: Path, out: Path, deidentify: str) -> None:
     """The library's part of the stage."""
     source = {"kind": "class_folders", "folder": "x", "patient_pattern": r"P(\d+)"}
     values = {"sources": [source], "image_size_px": SIZE_PX, "deidentify": deidentify}
-    ImageSet.write(out, Curation(CurateConfig.model_validate(values), [Inputs(folder)]).pictures())
+    ImageSet.write(
+        out,
+        Curation(CurateConfig.model_validate(values), [Inputs(folder)]).pictures(),
+        labels=label_set("fetal_planes"),
+    )
 
 
 def speed(count: int, repeats: int) -> dict[str, object]:

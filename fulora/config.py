@@ -61,6 +61,14 @@ class Config(BaseModel):
                 raise ValueError(f"{name} is {value}; the largest possible is {LARGEST_REAL:g}")
         return self
 
+    def changed(self, **values: Any) -> Self:
+        """This config with other values of some fields, validated again as a whole.
+
+        Raises:
+            ValidationError: the fields do not fit together any more, or one is unknown.
+        """
+        return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | values)
+
 
 Runtime = Field(json_schema_extra={"runtime": True})
 """Marks a field that does not change a result (a path, a device, a number of workers): left out of the identity.

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fulora.config import Config
 from fulora.data import markdown
-from fulora.data.labels import SPLITS, Origin, Plane, Split
+from fulora.data.labels import ALL_PLANES, SPLITS, Origin, Plane, Split
 from fulora.data.manifest import Image
 from fulora.data.markdown import escaped_markdown
 from fulora.terminal import printable
@@ -20,7 +20,7 @@ from fulora.terminal import printable
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
 """The formats an image set can be exported to."""
 
-LABELS: tuple[Plane, ...] = get_args(Plane)
+LABELS: tuple[Plane, ...] = ALL_PLANES
 """What a class number in an export means: `fulora.data.labels.PLANES`, and then the intrapartum plane."""
 
 COLUMNS = {

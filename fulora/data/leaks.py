@@ -22,10 +22,13 @@ class Ledger:
 
     Args:
         tainted_by: keys of the patients that a generator behind the synthetic images was trained on.
+        classes: of the label set; None where a plane may be anything.
     """
 
-    def __init__(self, tainted_by: Iterable[str] = ()) -> None:
+    def __init__(self, tainted_by: Iterable[str] = (), classes: Sequence[str] | None = None) -> None:
         self._tainted = frozenset(tainted_by)
+        self._classes = classes
+        self._strange: dict[str, str] = {}
         self._ids: set[str] = set()
         self._repeated: dict[str, int] = {}
         self._patients: dict[str, set[Split]] = {}
@@ -38,6 +41,8 @@ class Ledger:
         if key in self._ids:
             self._repeated[row.image_id] = self._repeated.get(row.image_id, 1) + 1
         self._ids.add(key)
+        if self._classes is not None and row.plane not in self._classes:
+            self._strange.setdefault(row.plane, row.image_id)
         if row.patient_key:
             self._patients.setdefault(row.patient_key, set()).add(row.split)
         digest, here = (
@@ -67,7 +72,11 @@ class Ledger:
             f"{key}: a generator was trained on this patient, who is in validation or test"
             for key in sorted(held_out & self._tainted)
         ]
-        return [line for kind in (ids, patients, pictures, taints) for line in _first_of(kind)]
+        strange = [
+            f"{name}: shows {plane!r}; the classes of its label set are {', '.join(self._classes or ())}"
+            for plane, name in self._strange.items()
+        ]
+        return [line for kind in (ids, strange, patients, pictures, taints) for line in _first_of(kind)]
 
 
 def _and(splits: "set[Split]") -> str:

@@ -23,6 +23,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from fulora.config import Config
 from fulora.data.cells import is_missing
 from fulora.data.decoded import decoded
+from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.leaks import Ledger
 from fulora.data.marking import png_info
@@ -216,6 +217,15 @@ class ImageSet(Artifact):
         for row in self.rows(split):
             yield Picture(row, self.pixels(row), self.mask(row) if row.mask_file else None)
 
+    def label_set(self) -> LabelSet:
+        """Its classes.
+
+        Raises:
+            LabelSetError: it was written before image sets had one.
+            DamagedFileError: the file that says them is no label set.
+        """
+        return read_label_set(self.path)
+
     def tainted_by(self) -> list[str]:
         """Keys of the patients that a generator behind the synthetic images was trained on.
 
@@ -226,10 +236,13 @@ class ImageSet(Artifact):
         return read_json(path, list[str]) if path.is_file() else []
 
     @classmethod
-    def write(cls, folder: Path, pictures: Iterable[Picture], *, tainted_by: Sequence[str] = ()) -> int:
+    def write(
+        cls, folder: Path, pictures: Iterable[Picture], *, labels: LabelSet, tainted_by: Sequence[str] = ()
+    ) -> int:
         """Write pictures as an image set, on all cores, and its manifest last. No picture is kept in memory.
 
         Args:
+            labels: the classes, of which every row's `plane` is one.
             tainted_by: patient keys that a generator behind the synthetic images was trained on.
 
         Returns:
@@ -238,18 +251,22 @@ class ImageSet(Artifact):
         Raises:
             ManifestError: the set would break a rule (`fulora.data.leaks`); its manifest is not written then.
         """
-        return cls.write_rows(folder, threaded(partial(_write_picture, folder), pictures), tainted_by=tainted_by)
+        rows = threaded(partial(_write_picture, folder), pictures)
+        return cls.write_rows(folder, rows, labels=labels, tainted_by=tainted_by)
 
     @classmethod
-    def write_rows(cls, folder: Path, rows: Iterable[Image], *, tainted_by: Sequence[str] = ()) -> int:
+    def write_rows(
+        cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, tainted_by: Sequence[str] = ()
+    ) -> int:
         """Write the manifest of pictures that stand in the folder already; else as `write`."""
-        ledger, count = Ledger(tainted_by), 0
+        ledger, count = Ledger(tainted_by, labels.names), 0
         with rows_written(folder, METADATA) as add:
             for row in rows:
                 ledger.add(row)
                 add(row)
                 count += 1
             refuse(ledger)
+        labels.write(folder)
         if tainted_by:
             (folder / TAINT).write_text(json.dumps(sorted(set(tainted_by))), encoding="utf-8")
         return count

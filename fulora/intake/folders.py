@@ -5,13 +5,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.cells import is_missing
-from fulora.data.labels import Plane
+from fulora.data.labels import ALL_PLANES, Plane
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
 from fulora.intake.raw import NOT_THERE, Complain, PatternError, SourceError, refuse, within
@@ -33,7 +32,7 @@ MAX_NAME = 180
 NO_PATIENT = "finds no patient in the name"
 """What a message says of a name that a patient pattern does not match."""
 
-PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in get_args(Plane)}
+PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in ALL_PLANES}
 
 
 def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:

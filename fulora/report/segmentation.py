@@ -1,12 +1,10 @@
 """The section on segmentation: scores by arm, arms compared, overlays, Bland-Altman plots, curves, the ranking."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from fulora.data.labels import Structure
 from fulora.data.manifest import ImageSet
 from fulora.data.results import MaskSet, Measurement, Score
 from fulora.metrics.ranking import ranking, stability
@@ -60,7 +58,7 @@ def segmentation_section(
 def _by_structure(scores: Sequence[Score], title: str) -> list[Table]:
     """A table for each structure; what has none is told with the first. All scores stand in its CSV."""
     of = {score.name: score.name.rpartition(", ")[2] for score in scores}
-    ends = {name: end if end in get_args(Structure) else "" for name, end in of.items()}
+    ends = {name: end if end in ("head", "symphysis", "all") else "" for name, end in of.items()}
     found = []
     for end in dict.fromkeys(ends.values()):
         rows = [score for score in scores if ends[score.name] == end]

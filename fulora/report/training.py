@@ -3,12 +3,11 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from PIL import Image as Pil
 
 from fulora.data.decoded import opened
-from fulora.data.labels import Plane, Split
+from fulora.data.labels import ALL_PLANES, Split
 from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
 from fulora.json_files import read_json_lines
@@ -31,7 +30,7 @@ WORDS = {
 def images_section(images: ImageSet) -> Section:
     """How many images of how many patients each plane has in each split."""
     rows = {split: images.rows(split) for split in SPLITS_SHOWN}
-    planes = [plane for plane in get_args(Plane) if any(row.plane == plane for found in rows.values() for row in found)]
+    planes = [plane for plane in ALL_PLANES if any(row.plane == plane for found in rows.values() for row in found)]
     lines = [(plane, *(str(sum(row.plane == plane for row in found)) for found in rows.values())) for plane in planes]
     lines.append(("all images", *(str(len(found)) for found in rows.values())))
     lines.append(("patients", *(str(len({row.patient_key for row in found})) for found in rows.values())))

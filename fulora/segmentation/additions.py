@@ -159,5 +159,7 @@ def _write(
             mask = refined(picture.mask) if config.refine else picture.mask
             yield Picture(picture.row, picture.pixels, mask)
 
-    ImageSet.write(out, pictures(), tainted_by=[*labelled.tainted_by(), *candidates.tainted_by()])
+    ImageSet.write(
+        out, pictures(), labels=labelled.label_set(), tainted_by=[*labelled.tainted_by(), *candidates.tainted_by()]
+    )
     record.write(out)

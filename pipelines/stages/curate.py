@@ -48,6 +48,7 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out, and
     which pictures of two patients are nearly the same.
     """
+    from fulora.data.label_set import label_set
     from fulora.data.patient_numbers import note_different_patients
     from fulora.intake.audit import Audit
     from fulora.intake.curation import Curation, words_of
@@ -58,7 +59,8 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     where = None if config.deidentify == "nothing" else config.deidentify
     audit = Audit(out / AUDIT, searched(where, words_of(config)))
     curation = Curation(config, _paths(inputs), seen=audit.note)
-    ImageSet.write(out, track(curation.pictures(), "images"))
+    labels = label_set("fetal_planes").joined(label_set("intrapartum"))
+    ImageSet.write(out, track(curation.pictures(), "images"), labels=labels)
     audit.write(curation.left_out, curation.noted)
     curation.near_duplicates.write(out / AUDIT)
     for line in curation.near_duplicates.lines():

@@ -40,5 +40,5 @@ def draw_on_masks(
         )
         for number, picture in enumerate(pixels)
     ]  # fmt: skip
-    ImageSet.write(out, pictures, tainted_by=read_json(control.path / PATIENTS, list[str]))
+    ImageSet.write(out, pictures, labels=labelled.label_set(), tainted_by=read_json(control.path / PATIENTS, list[str]))
     return ImageSet(out, "")

@@ -44,7 +44,8 @@ def mix(
         added = map(partial(_picture, synthetic), chosen)
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
-    ImageSet.write(out, chain(map(partial(_picture, real), [*training, *validation]), added), tainted_by=tainted_by)
+    pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
+    ImageSet.write(out, pictures, labels=real.label_set(), tainted_by=tainted_by)
     said = MixRecord(
         arm=config.arm,
         schedule=config.schedule,

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from fulora.data import loaders
+from fulora.data.label_set import label_set
 from fulora.data.loaders import load_squares
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.disk import DiskFullError, is_full, share, told_when_full, whole
@@ -22,6 +23,8 @@ from fulora.engine import InProcess
 from fulora.stage import Artifact, Stage, stage
 from fulora.training import CHECKPOINTS, LATEST, MetricsLog, load_checkpoint, save_checkpoint
 from fulora.workspace import Workspace, scratch
+
+FETAL = label_set("fetal_planes")
 
 SERIALIZED = "Error while serializing: I/O error: No space left on device (os error 28)"
 
@@ -175,7 +178,7 @@ def test_pictures_that_do_not_fit_among_temporary_files_are_an_error_and_no_cras
         file_name="", image_id="a", plane="brain", split="train", origin="real", source="s", site="A", patient="1",
         width=64, height=64, sha256="",
     )  # fmt: skip
-    ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])])
+    ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])], labels=FETAL)
     images = ImageSet(tmp_path / "images", "")
     monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))

@@ -12,6 +12,7 @@ from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.prompts import prompt_set
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
 from fulora.data.weights import JudgeWeights
@@ -24,6 +25,8 @@ from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess
 from pipelines.stages.train_judges import train_judges
 
+FETAL = label_set("fetal_planes")
+
 PEOPLE = 16
 
 
@@ -32,7 +35,7 @@ def phantoms(folder: Path, role: str, first: int, planes: list[str], *more: dict
     sources = [PhantomsConfig.model_validate(about | one) for one in ({"role": role, "first_patient": first}, *more)]
     folder.mkdir()
     curation = Curation(CurateConfig(sources=tuple(sources), image_size_px=64), [Inputs()] * len(sources))
-    ImageSet.write(folder, curation.pictures())
+    ImageSet.write(folder, curation.pictures(), labels=FETAL)
     return ImageSet(folder, folder.name)
 
 
@@ -135,5 +138,5 @@ def mislabelled(folder: Path, real: ImageSet) -> ImageSet:
         }  # fmt: skip
         made.append(Picture(row.model_copy(update=about), pixels))
     folder.mkdir()
-    ImageSet.write(folder, made)
+    ImageSet.write(folder, made, labels=FETAL)
     return ImageSet(folder, "made")

@@ -8,6 +8,7 @@ import pytest
 from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
 from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.overlap import OverlapError
@@ -20,6 +21,8 @@ from pipelines.stages.forgetting import forgetting
 from pipelines.stages.probe_clip import probe_clip
 from pipelines.stages.tune_clip import tune_clip
 from pipelines.stages.zero_shot import zero_shot
+
+FETAL = label_set("fetal_planes")
 
 CLIP = ClipWeights(ASSETS / "clip", "c")
 TUNE = TuneClipConfig(steps=2, batch_size=5, evaluate_every=1, device="cpu")
@@ -41,7 +44,7 @@ def write(folder: Path, name: str, splits: dict[str, list[int]], site: str = "A"
         for plane in PLANES
     ]
     (folder / name).mkdir()
-    ImageSet.write(folder / name, pictures)
+    ImageSet.write(folder / name, pictures, labels=FETAL)
     return ImageSet(folder / name, name)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fulora.classification.config import ClassifierConfig
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.disk import DiskFullError
@@ -16,6 +17,8 @@ from fulora.stage import RECORD, read_record
 from fulora.training import CHECKPOINTS
 from fulora.workspace import Workspace, scratch
 from pipelines.stages.train_classifier import train_classifier
+
+FETAL = label_set("fetal_planes")
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +42,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
         for split in ("train", "validation")
         for plane in PLANES
     ]  # fmt: skip
-    ImageSet.write(folder, pictures)
+    ImageSet.write(folder, pictures, labels=FETAL)
     return ImageSet(folder, "f")
 
 

@@ -17,10 +17,13 @@ from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
 from fulora.contents import LIST
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.sources.phantoms import draw
 from pipelines.__main__ import app
+
+FETAL = label_set("fetal_planes")
 
 SETTINGS = ["rank=2", "steps=2", "batch_size=2", "text_encoder_learning_rate=0", "log_every=1", "device=cpu"]
 
@@ -41,7 +44,7 @@ def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> 
         )  # fmt: skip
         pixels = draw(plane, range(number, number + 1), site="A", size_px=64, seed=0).images[0]
         pictures.append(Picture(row, pixels))
-    ImageSet.write(folder, pictures)
+    ImageSet.write(folder, pictures, labels=FETAL)
     return ImageSet(folder, "")
 
 

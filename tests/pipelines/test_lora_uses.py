@@ -11,6 +11,7 @@ from command_inside import QUICK, called
 from safetensors.torch import save_file
 from test_lora_train_command import SETTINGS, write_set
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet, Picture
 from fulora.diffusion.architectures import build
 from fulora.diffusion.backbone import save_backbone
@@ -19,6 +20,8 @@ from fulora.diffusion.lora import add_lora
 from fulora.diffusion.lora_files import save_lora
 from fulora.diffusion.recipe import read_row
 from pipelines.commands.generate_loras import trained_as
+
+FETAL = label_set("fetal_planes")
 
 Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
 ONE = ("generate", "--plane", "brain", "--count", "1", *QUICK)
@@ -98,9 +101,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     plain = write_set(folder / "plain", ["train"] * 4)
     mask = (np.indices((64, 64))[0] < 20).astype(np.uint8)
-    ImageSet.write(folder / "masked", [Picture(p.row, p.pixels, mask) for p in plain.pictures()])
+    ImageSet.write(folder / "masked", [Picture(p.row, p.pixels, mask) for p in plain.pictures()], labels=FETAL)
     classes = mask + (np.indices((64, 64))[0] < 9).astype(np.uint8)
-    ImageSet.write(folder / "classes", [Picture(p.row, p.pixels, classes) for p in plain.pictures()])
+    ImageSet.write(
+        folder / "classes",
+        [Picture(p.row, p.pixels, classes) for p in plain.pictures()],
+        labels=FETAL,
+    )
     return folder
 
 
@@ -139,7 +146,7 @@ def test_a_picture_that_is_tested_on_is_found_in_a_pair(pairs: Path, tmp_path: P
     masked = ImageSet(pairs / "masked", "")
     picture = next(iter(masked.pictures()))
     row = picture.row.model_copy(update={"split": "test", "patient": "somebody else"})
-    ImageSet.write(tmp_path / "tested", [Picture(row, picture.pixels)])
+    ImageSet.write(tmp_path / "tested", [Picture(row, picture.pixels)], labels=FETAL)
     command = ("lora", "train", pairs / "masked", *SETTINGS, "mask_channel=true", "--test", tmp_path / "tested")
     done = called(*command, "--out", tmp_path / "out")
     assert done.code == 2

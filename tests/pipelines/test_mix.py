@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.results import write_table
 from fulora.data.screened import Assessment, Screened
 from pipelines.stages.mix import mix
+
+FETAL = label_set("fetal_planes")
 
 
 def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: str) -> Picture:
@@ -29,7 +32,7 @@ def real(tmp_path: Path) -> ImageSet:
     held_out: tuple[Split, ...] = ("validation", "test")
     rows += [picture(f"{s}{p}", p, s, f"{s}{p}") for s in held_out for p in ("brain", "femur")]  # type: ignore[arg-type]
     (tmp_path / "real").mkdir()
-    ImageSet.write(tmp_path / "real", rows)
+    ImageSet.write(tmp_path / "real", rows, labels=FETAL)
     return ImageSet(tmp_path / "real", "r")
 
 
@@ -43,7 +46,7 @@ def synthetic(tmp_path: Path) -> ImageSet:
     write_table(tmp_path / "found", [screened(row.row.image_id, row.row.plane) for row in rows])
     (tmp_path / "found" / "findings.json").write_text('{"filters": [{"name": "memorised"}, {"name": "brightness"}]}')
     (tmp_path / "synthetic").mkdir()
-    ImageSet.write(tmp_path / "synthetic", rows, tainted_by=["s/A/b0"])
+    ImageSet.write(tmp_path / "synthetic", rows, tainted_by=["s/A/b0"], labels=FETAL)
     return ImageSet(tmp_path / "synthetic", "s")
 
 

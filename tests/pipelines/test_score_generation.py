@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Score, Scores
 from fulora.intake.config import CurateConfig, PhantomsConfig
@@ -11,11 +12,15 @@ from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
 from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
 
+FETAL = label_set("fetal_planes")
+
 
 def phantoms(folder: Path, *sources: PhantomsConfig) -> ImageSet:
     folder.mkdir()
     ImageSet.write(
-        folder, Curation(CurateConfig(sources=sources, image_size_px=64), [Inputs()] * len(sources)).pictures()
+        folder,
+        Curation(CurateConfig(sources=sources, image_size_px=64), [Inputs()] * len(sources)).pictures(),
+        labels=FETAL,
     )
     return ImageSet(folder, "")
 

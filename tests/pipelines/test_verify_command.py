@@ -12,12 +12,15 @@ from command_line import fulora
 from PIL import Image as Pil
 
 from fulora.contents import LIST
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.digests import Known, write_known
 from fulora.engine import InProcess
 from fulora.stage import RECORD, stage
 from fulora.workspace import Workspace
+
+FETAL = label_set("fetal_planes")
 
 
 @stage(version=1)
@@ -36,7 +39,7 @@ def invent_images(out: Path) -> ImageSet:
         for split in ("train", "validation", "test")
         for plane in PLANES[:2]
     ]  # fmt: skip
-    ImageSet.write(out, pictures, tainted_by=["s/A/other"])
+    ImageSet.write(out, pictures, tainted_by=["s/A/other"], labels=FETAL)
     return ImageSet(out, "")
 
 

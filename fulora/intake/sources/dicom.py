@@ -11,13 +11,12 @@ import hashlib
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
 from pydicom import Dataset
 
-from fulora.data.labels import Plane
+from fulora.data.labels import ALL_PLANES, Plane
 from fulora.data.patient_numbers import plain_number
 from fulora.intake.raw import Complain, Doubtful, NoPixelSize, RawImage, SourceError, refuse
 from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
@@ -26,7 +25,6 @@ from fulora.intake.sources.dicom_header import BROKEN
 from fulora.intake.sources.dicom_people import People
 from fulora.intake.sources.dicom_pixels import decode, gray
 
-ALL_PLANES: tuple[Plane, ...] = get_args(Plane)
 CENTIMETRES = 3
 SAME_SPACING = 0.01
 

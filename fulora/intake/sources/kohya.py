@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.labels import Plane
+from fulora.data.labels import ALL_PLANES, Plane
 from fulora.intake.folders import files_below, patient_finder, pictures_in, read_real
 from fulora.intake.mask_names import apart
 from fulora.intake.raw import Complain, PatternError, RawImage, SourceError, refuse
@@ -48,10 +47,10 @@ def read_kohya(
             are known.
     """
     patient_in = patient_finder(patient_pattern, patients_unknown)
-    wrong = sorted({plane for plane in planes.values() if plane not in get_args(Plane)})
+    wrong = sorted({plane for plane in planes.values() if plane not in ALL_PLANES})
     if wrong or not planes:
         found = ", ".join(wrong) or "nothing"
-        raise SourceError(f"planes: words must stand for {', '.join(get_args(Plane))}; found {found}")
+        raise SourceError(f"planes: words must stand for {', '.join(ALL_PLANES)}; found {found}")
     files = pictures_in(folder, complain)
     if not files:
         raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")

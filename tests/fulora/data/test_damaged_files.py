@@ -13,6 +13,7 @@ from fulora.contents import READ_IF_THERE
 from fulora.data.decoded import PictureFileError, decoded
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
+from fulora.data.label_set import label_set
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet, ManifestError, Picture
 from fulora.data.overlap import TRAINED_ON, refuse_trained_on
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
@@ -27,6 +28,8 @@ from fulora.segmentation.networks import UnetFileError
 from fulora.stage import Artifact
 from fulora.training import CheckpointError, MetricsLog
 
+FETAL = label_set("fetal_planes")
+
 
 def images(folder: Path) -> ImageSet:
     """A training picture of 24x16 px with its mask."""
@@ -35,7 +38,7 @@ def images(folder: Path) -> ImageSet:
         width=24, height=16, sha256="",
     )  # fmt: skip
     pixels = np.arange(384, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
-    ImageSet.write(folder, [Picture(row, pixels, (pixels > 100).astype(np.uint8))])
+    ImageSet.write(folder, [Picture(row, pixels, (pixels > 100).astype(np.uint8))], labels=FETAL)
     return ImageSet(folder, "")
 
 

@@ -23,8 +23,11 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 from fulora.data import export_kohya, export_webdataset
 from fulora.data.card import LABELS, CardConfig, Format
 from fulora.data.export import ExportError, export, shards
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.marking import Mark, png_info, read_mark
+
+FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 CAPTION = 'a <photo> of "fetal" brain & 胎児 é'
@@ -51,7 +54,7 @@ def picture(row: Image, *, masked: bool = False) -> Picture:
 def written(folder: Path, pictures: list[Picture], tainted_by: tuple[str, ...] = ()) -> ImageSet:
     """A set whose synthetic pictures carry their mark."""
     folder.mkdir()
-    ImageSet.write(folder, pictures, tainted_by=tainted_by)
+    ImageSet.write(folder, pictures, tainted_by=tainted_by, labels=FETAL)
     images = ImageSet(folder, "f")
     for made in images.rows("train"):
         if made.origin == "synthetic":

@@ -8,8 +8,11 @@ import torch
 from torchvision.transforms.functional import resize
 
 from fulora.data import loaders
+from fulora.data.label_set import label_set
 from fulora.data.loaders import load_squares, to_square
 from fulora.data.manifest import Image, ImageSet, Picture
+
+FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 WIDE = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (30, 1))
 
@@ -47,7 +50,7 @@ def test_pictures_of_several_sizes_come_in_order_from_memory_or_disk(
         )
         for n, gray in enumerate(grays)
     ]
-    ImageSet.write(tmp_path, pictures)
+    ImageSet.write(tmp_path, pictures, labels=FETAL)
     images = ImageSet(tmp_path, "")
     found = load_squares(images, images.rows("train"), 24, "squash")
     assert found.shape == (3, 24, 24)
@@ -63,7 +66,7 @@ def test_masks_keep_their_class_numbers(tmp_path: Path) -> None:
         file_name="", image_id="a", plane="intrapartum", split="train", origin="real", source="s", site="A",
         patient="1", width=60, height=30, sha256="",
     )  # fmt: skip
-    ImageSet.write(tmp_path, [Picture(row, mask * 90, mask)])
+    ImageSet.write(tmp_path, [Picture(row, mask * 90, mask)], labels=FETAL)
     images = ImageSet(tmp_path, "")
     (square,) = loaders.load_square_masks(images, images.rows("train"), 40, "letterbox")
     assert set(np.unique(square)) == {0, 1, 2}

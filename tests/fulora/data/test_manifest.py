@@ -12,9 +12,12 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.leaks import Ledger
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, check, pixel_digest
+
+FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 
 def real(image_id: str, split: Split = "train", patient: str = "1", **values: object) -> Image:
@@ -143,7 +146,7 @@ def files(folder: Path) -> set[str]:
 
 def test_a_set_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="the patient is in test and train"):
-        ImageSet.write(tmp_path, [picture(real("a")), picture(real("b", "test"))])
+        ImageSet.write(tmp_path, [picture(real("a")), picture(real("b", "test"))], labels=FETAL)
     assert not list(tmp_path.rglob("metadata.jsonl"))
     assert ImageSet(tmp_path, "").rows() == []
 
@@ -151,7 +154,7 @@ def test_a_set_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
 def test_equal_pictures_in_two_splits_are_found_when_a_set_is_written(tmp_path: Path) -> None:
     train, test = picture(real("a")), picture(real("b", "test", "2"))
     with pytest.raises(ManifestError, match="identical pixels are in test and train: a, b"):
-        ImageSet.write(tmp_path, [train, replace(test, pixels=train.pixels)])
+        ImageSet.write(tmp_path, [train, replace(test, pixels=train.pixels)], labels=FETAL)
 
 
 def test_the_digest_is_of_size_and_pixels() -> None:
@@ -169,7 +172,7 @@ def written(folder: Path, *, masked: bool = False) -> tuple[ImageSet, list[Pictu
         real("d", "test", "3"),
     ]
     pictures = [picture(row, masked=masked) for row in rows]
-    ImageSet.write(folder, pictures, tainted_by=["s/A/1", "s/A/1", "s/A/0"])
+    ImageSet.write(folder, pictures, tainted_by=["s/A/1", "s/A/1", "s/A/0"], labels=FETAL)
     return ImageSet(folder, ""), pictures
 
 
@@ -198,7 +201,7 @@ def test_a_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_set_without_masks_or_taints(tmp_path: Path) -> None:
-    ImageSet.write(tmp_path, [picture(real("a"))])
+    ImageSet.write(tmp_path, [picture(real("a"))], labels=FETAL)
     images = ImageSet(tmp_path, "")
     assert images.tainted_by() == []
     assert images.rows("validation") == []
@@ -259,7 +262,7 @@ def test_pictures_that_are_there_get_their_manifest(tmp_path: Path) -> None:
     for name in ("tainted_by.json", "train/metadata.jsonl", "validation/metadata.jsonl", "test/metadata.jsonl"):
         (tmp_path / "b" / name).unlink()
     before = {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in files(tmp_path / "b")}
-    count = ImageSet.write_rows(tmp_path / "b", iter(images.rows()), tainted_by=images.tainted_by())
+    count = ImageSet.write_rows(tmp_path / "b", iter(images.rows()), tainted_by=images.tainted_by(), labels=FETAL)
     assert count == 4
     assert files(tmp_path / "b") == files(images.path)
     assert all((tmp_path / "b" / name).read_bytes() == (images.path / name).read_bytes() for name in files(images.path))
@@ -268,7 +271,7 @@ def test_pictures_that_are_there_get_their_manifest(tmp_path: Path) -> None:
 
 def test_a_recipe_comes_back_as_it_was_written(tmp_path: Path) -> None:
     recipe = json.dumps({"prompt": 'a "photo"\n', "seed": 2**62 + 1, "steps": [1, 2.5, None]})
-    ImageSet.write(tmp_path, [picture(synthetic("a", recipe=recipe)), picture(real("b"))])
+    ImageSet.write(tmp_path, [picture(synthetic("a", recipe=recipe)), picture(real("b"))], labels=FETAL)
     rows = ImageSet(tmp_path, "").rows()
     assert [row.recipe for row in rows] == [recipe, ""]
     with Pil.open(tmp_path / "train" / rows[0].file_name) as png:
@@ -292,9 +295,9 @@ def test_rows_that_stop_in_the_middle_leave_the_manifest_that_was_there(tmp_path
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        ImageSet.write_rows(images.path, stopped())
+        ImageSet.write_rows(images.path, stopped(), labels=FETAL)
     with pytest.raises(ManifestError, match="b: the id stands 2 times"):
-        ImageSet.write_rows(images.path, [synthetic("b"), synthetic("b")])
+        ImageSet.write_rows(images.path, [synthetic("b"), synthetic("b")], labels=FETAL)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 
 
@@ -314,6 +317,6 @@ def test_a_full_disk_leaves_no_half_manifest(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "open", opened)
     rows = (synthetic(f"i{number}") for number in range(count))
     with pytest.raises(OSError, match="No space left") as told:
-        ImageSet.write_rows(tmp_path, rows)
+        ImageSet.write_rows(tmp_path, rows, labels=FETAL)
     assert told.value.errno == errno.ENOSPC
     assert files(tmp_path) == set()

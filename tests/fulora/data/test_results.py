@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Plane
 from fulora.data.loaders import load_masks, load_pixels, plane_indices
 from fulora.data.manifest import Image, ImageSet, Picture
@@ -22,6 +23,8 @@ from fulora.data.results import (
     write_predictions,
     write_table,
 )
+
+FETAL = label_set("fetal_planes")
 
 FACTS = PredictionFacts(protocol="transfer", training_prior=(0.2,) * 5, about="how")
 
@@ -95,7 +98,7 @@ def test_masks_are_found_by_their_image(tmp_path: Path) -> None:
 
 
 def test_a_set_becomes_arrays_in_the_order_of_its_rows(tmp_path: Path) -> None:
-    ImageSet.write(tmp_path, [picture(n) for n in range(4)])
+    ImageSet.write(tmp_path, [picture(n) for n in range(4)], labels=FETAL)
     images = ImageSet(tmp_path, "")
     rows = images.rows()[::-1]
     assert load_pixels(images, rows)[:, 0, 0].tolist() == [3, 2, 1, 0]
@@ -105,7 +108,7 @@ def test_a_set_becomes_arrays_in_the_order_of_its_rows(tmp_path: Path) -> None:
 
 
 def test_nothing_and_several_sizes_are_refused(tmp_path: Path) -> None:
-    ImageSet.write(tmp_path, [picture(1), picture(2, (4, 4))])
+    ImageSet.write(tmp_path, [picture(1), picture(2, (4, 4))], labels=FETAL)
     images = ImageSet(tmp_path, "")
     with pytest.raises(ValueError, match="there are no images to load"):
         load_pixels(images, [])

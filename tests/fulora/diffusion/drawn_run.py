@@ -12,6 +12,7 @@ import torch
 
 from fulora import progress
 from fulora.contents import LIST
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion import job as jobs
@@ -26,6 +27,8 @@ from fulora.diffusion.lora_files import save_lora
 from fulora.diffusion.recipe import BackboneUsed
 from fulora.diffusion.sample import image_seed
 from fulora.engine import InProcess
+
+FETAL = label_set("fetal_planes")
 
 CALLS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "fcntl.flock"}
 """Of the file system, as Python's audit events name them."""
@@ -91,7 +94,7 @@ def real_set(folder: Path, patients: Sequence[str], held_out: str = "") -> Path:
                     yield Picture(row, noise)
 
     folder.mkdir()
-    ImageSet.write(folder, pictures())
+    ImageSet.write(folder, pictures(), labels=FETAL)
     return folder
 
 

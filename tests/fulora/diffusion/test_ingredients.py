@@ -12,6 +12,7 @@ import torch
 from drawn_run import ingredients, lora_file, settings
 
 from fulora.contents import DamagedArtifactError
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.weights import Backbone
@@ -33,6 +34,8 @@ from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
 from fulora.engine import InProcess
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace
+
+FETAL = label_set("fetal_planes")
 
 
 def test_a_lora_is_known_by_the_sha256_of_its_file(tmp_path: Path) -> None:
@@ -155,6 +158,7 @@ def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Pa
     ImageSet.write(
         tmp_path,
         [picture("b2", "brain"), picture("b1", "brain"), picture("f1", "femur"), picture("b3", "brain", "test")],
+        labels=FETAL,
     )
     found = start_rows(tmp_path, settings())
     assert {plane: [row.image_id for row in rows] for plane, rows in found.items()} == {

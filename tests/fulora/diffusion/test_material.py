@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fulora
+from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
@@ -14,6 +15,8 @@ from fulora.diffusion.examples import load_examples
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.material import PATIENTS, fit_material, read_material
 from fulora.diffusion.plan import plan
+
+FETAL = label_set("fetal_planes")
 
 CONFIG = LoraConfig(rank=2, steps=1, batch_size=1, text_encoder_learning_rate=0, device="cpu")
 
@@ -30,7 +33,7 @@ def image_set(
         )  # fmt: skip
         pixels = np.random.default_rng(first + place).integers(0, 256, (32, 32)).astype(np.uint8)
         pictures.append(Picture(row, pixels))
-    ImageSet.write(folder, pictures)
+    ImageSet.write(folder, pictures, labels=FETAL)
     return ImageSet(folder, "")
 
 
@@ -111,7 +114,7 @@ def test_pairs_are_pictures_whose_red_channel_is_the_mask(tmp_path: Path) -> Non
         read_material(plain, mask_channel=True)
     mask = (np.indices((32, 32))[0] < 9).astype(np.uint8)
     pictures = [Picture(picture.row, picture.pixels, mask) for picture in plain.pictures()]
-    ImageSet.write(tmp_path / "masked", pictures)
+    ImageSet.write(tmp_path / "masked", pictures, labels=FETAL)
     masked = ImageSet(tmp_path / "masked", "")
     found = read_material(masked, mask_channel=True)
     assert found.validation is not None
@@ -126,7 +129,11 @@ def test_pairs_are_pictures_whose_red_channel_is_the_mask(tmp_path: Path) -> Non
 def test_a_lora_of_pairs_is_trained(tmp_path: Path) -> None:
     plain = image_set(tmp_path / "plain", ["train", "train"])
     mask = np.ones((32, 32), np.uint8)
-    ImageSet.write(tmp_path / "masked", [Picture(p.row, p.pixels, mask) for p in plain.pictures()])
+    ImageSet.write(
+        tmp_path / "masked",
+        [Picture(p.row, p.pixels, mask) for p in plain.pictures()],
+        labels=FETAL,
+    )
     material = read_material(ImageSet(tmp_path / "masked", ""), mask_channel=True)
     found = []
     for name, given in (("pairs", material), ("images", read_material(plain))):

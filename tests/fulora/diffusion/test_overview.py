@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.marking import read_mark
 from fulora.diffusion.overview import GAP_PX, HEIGHT_PX, LABEL_PX, SHOWN, grid, write_marked, write_overview
+
+FETAL = label_set("fetal_planes")
 
 
 def image_set(folder: Path, planes: tuple[Plane, ...], count: int, size: tuple[int, int] = (64, 64)) -> ImageSet:
@@ -23,7 +26,7 @@ def image_set(folder: Path, planes: tuple[Plane, ...], count: int, size: tuple[i
             )  # fmt: skip
             pictures.append(Picture(row, np.full(size[::-1], 100 * place + 5 * number + 10, np.uint8)))
     folder.mkdir()
-    ImageSet.write(folder, pictures)
+    ImageSet.write(folder, pictures, labels=FETAL)
     return ImageSet(folder, "")
 
 

@@ -15,6 +15,7 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 import fulora
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion.architectures import Pipeline, build, build_backbone
@@ -37,6 +38,8 @@ from fulora.diffusion.painter import (
 from fulora.diffusion.recipe import RecipeError
 from fulora.diffusion.sample import encode, image_seed, start_noise
 from fulora.diffusion.samplers import as_numpy_2, build_sampler
+
+FETAL = label_set("fetal_planes")
 
 EMBEDDED = Path(fulora.__file__).parent / "assets" / "diffusion"
 BRAINS = [Draft("brain", index) for index in range(5)]
@@ -351,7 +354,7 @@ def start_set(folder: Path) -> ImageSet:
 
     folder.mkdir()
     names = (("b2", "brain", "train"), ("b1", "brain", "train"), ("f1", "femur", "train"), ("b0", "brain", "test"))
-    ImageSet.write(folder, [picture(*name) for name in names])
+    ImageSet.write(folder, [picture(*name) for name in names], labels=FETAL)
     return ImageSet(folder, "")
 
 

@@ -13,6 +13,7 @@ from drawn_run import ingredients, lora_file, real_set, settings
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.marking import png_info
 from fulora.diffusion import regenerate as module
@@ -24,6 +25,8 @@ from fulora.diffusion.recipe import Recipe, RecipeError, read_row
 from fulora.diffusion.regenerate import Again, Given, regenerate
 from fulora.diffusion.shard_writer import write_picture
 from fulora.engine import InProcess
+
+FETAL = label_set("fetal_planes")
 
 FIRST_TRIES = {1, 4, 7, 10}
 """Indices of pictures that are black when they are drawn for the first time."""
@@ -190,7 +193,7 @@ def test_copies_of_several_sets_in_one_folder_are_kept_apart(tmp_path: Path, sou
 def test_a_picture_of_a_mixed_set_has_the_same_pixels(tmp_path: Path, sources: Sources) -> None:
     """It was written anew with its row, so it still says all."""
     images = ImageSet(sources.over, "")
-    ImageSet.write(tmp_path, images.pictures())
+    ImageSet.write(tmp_path, images.pictures(), labels=FETAL)
     paths = sorted(tmp_path.glob("train/images/*.png"))
     assert len(paths) == 16
     for again in regenerate(paths[:4], Given(sources.backbone, start=sources.real), sources.demo):
@@ -271,7 +274,7 @@ def test_other_start_images_are_refused(tmp_path: Path, sources: Sources) -> Non
     edited = Path(shutil.copytree(sources.real, tmp_path / "edited"))
     lines = [json.loads(line) for line in (edited / "train" / "metadata.jsonl").read_text().splitlines()]
     rows = [Image.from_json(line | {"sha256": line["sha256"][::-1]}) for line in lines]
-    ImageSet.write_rows(edited, rows)
+    ImageSet.write_rows(edited, rows, labels=FETAL)
     refused([path], Given(start=edited), sources, "edited: the picture was drawn over .* which has other pixels there")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
@@ -19,6 +20,8 @@ from fulora.intake.division import divide
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs
 from fulora.intake.sources.phantoms import draw
+
+FETAL = label_set("fetal_planes")
 
 
 def folder_of_planes(folder: Path, patients: int = 8) -> Path:
@@ -43,7 +46,7 @@ def config(**values: object) -> CurateConfig:
 def written(folder: Path, out: Path, **values: object) -> tuple[ImageSet, Curation, Audit]:
     audit = Audit(out / "audit", "around the sector")
     curation = Curation(config(**values), [Inputs(folder)], seen=audit.note)
-    ImageSet.write(out, curation.pictures())
+    ImageSet.write(out, curation.pictures(), labels=FETAL)
     audit.write(curation.left_out)
     return ImageSet(out, ""), curation, audit
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.folders import check_name, patient_finder, pictures_in, plane_named
@@ -20,6 +21,8 @@ from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.sources.class_folders import read_class_folders
 from fulora.intake.sources.imagefolder import read_imagefolder
 from fulora.intake.sources.kohya import read_kohya
+
+FETAL = label_set("fetal_planes")
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 BLOB = np.zeros((12, 16), np.uint8)
@@ -481,7 +484,7 @@ def own_set(folder: Path, *more: Picture) -> dict[str, Picture]:
         picture("psfhs_00001", "test", "0", plane="intrapartum", source="psfhs", site="guangzhou", aop_deg=101.5),
         *more,
     ]
-    ImageSet.write(folder, pictures)
+    ImageSet.write(folder, pictures, labels=FETAL)
     return {f"{made.row.source}_{made.row.image_id.removeprefix(made.row.source + '_')}": made for made in pictures}
 
 

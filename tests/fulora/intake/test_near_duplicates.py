@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
@@ -17,6 +18,8 @@ from fulora.intake.curation import Curation
 from fulora.intake.inspection import inspect
 from fulora.intake.read import Inputs
 from fulora.intake.sources.phantoms import draw
+
+FETAL = label_set("fetal_planes")
 
 DRAWN = draw("brain", range(12), site="A", size_px=96, seed=7).images
 ALL = "train+validation+test"
@@ -47,7 +50,7 @@ def config(*sources: dict[str, object], **values: object) -> CurateConfig:
 
 def curated(out: Path, cfg: CurateConfig, *inputs: Inputs) -> Curation:
     curation = Curation(cfg, inputs)
-    ImageSet.write(out, curation.pictures())
+    ImageSet.write(out, curation.pictures(), labels=FETAL)
     curation.near_duplicates.write(out / "audit")
     return curation
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.marking import png_info
@@ -14,6 +15,8 @@ from fulora.data.results import Score
 from fulora.report import sections
 from fulora.report.training import over_fitting, training_section
 from fulora.stage import Artifact
+
+FETAL = label_set("fetal_planes")
 
 
 def score(arm: str, value: float, low: float | None, high: float | None) -> Score:
@@ -62,7 +65,7 @@ def images(folder: Path, name: str, gray: int) -> ImageSet:
         pixels = np.full((64, 64), gray, np.uint8)
         pixels[0, 0] = number  # no two images are the same
         pictures.append(Picture(row, pixels))
-    ImageSet.write(folder / name, pictures)
+    ImageSet.write(folder / name, pictures, labels=FETAL)
     return ImageSet(folder / name, name)
 
 

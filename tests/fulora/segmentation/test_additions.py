@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, pixel_digest
 from fulora.data.pairs import join, part, with_ellipses
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
@@ -17,6 +18,8 @@ from fulora.segmentation.gates import AdditionConfig, GateConfig, judge, refined
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, opinions, tempered
+
+FETAL = label_set("fetal_planes")
 
 LIMITS = GateConfig()
 
@@ -116,7 +119,7 @@ def image_set(folder: Path, splits: list[str], *, masks: bool = True, synthetic:
         })  # fmt: skip
         pixels = (drawn(30, 24, (45 + number, 50)) * 150 + number + sum(map(ord, folder.name)) % 50).astype(np.uint8)
         made.append(Picture(row, pixels, drawn(30, 24, (45 + number, 50)) if masks else None))
-    ImageSet.write(folder, made)
+    ImageSet.write(folder, made, labels=FETAL)
     return ImageSet(folder, "")
 
 
@@ -127,7 +130,7 @@ def coloured(images: ImageSet) -> ImageSet:
         pixels = join(images.pixels(row), mask)
         Pil.fromarray(pixels).save(images.path / row.split / row.file_name)
         rows[number] = row.model_copy(update={"sha256": pixel_digest(pixels)})
-    ImageSet.write_rows(images.path, rows)
+    ImageSet.write_rows(images.path, rows, labels=FETAL)
     return images
 
 

@@ -1,0 +1,130 @@
+"""`LabelClass`: one class as data: its words, and what the class numbers of its masks mean. Torch-free."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fulora.config import Config
+
+CAPTION = "a photo of {name}"
+"""What a class without a caption of its own is trained with and asked for with, and what a prompt is then."""
+
+NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,80}")
+"""What a class name may be made of: it becomes part of file names, on any system."""
+
+Measured = Literal["ellipse", "angle", "nothing"]
+UNITS: Mapping[Measured, tuple[str, ...]] = {"ellipse": ("mm", "px"), "angle": ("deg",), "nothing": ("1",)}
+
+
+class Structure(Config):
+    """What a class number of a mask means; in YAML the number alone where only overlap is measured.
+
+    Attributes:
+        number: its value in masks.
+        measured: its overlap always; beside it an `ellipse` (circumference and diameters, mm, or px where no pixel size
+            is known), or the `angle` between the two structures that say so, in the order of their class numbers: the
+            long axis of the first, the tangent to the second (angle of progression, degrees).
+        unit: of what is measured; by default mm, deg, or 1 where it is nothing.
+    """
+
+    number: int = Field(ge=1, le=255)
+    measured: Measured = "nothing"
+    unit: Literal["", "mm", "px", "deg", "1"] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_unit(cls, values: object) -> object:
+        if isinstance(values, int | str):
+            values = {"number": values}
+        if isinstance(values, dict) and not values.get("unit") and values.get("measured", "nothing") in UNITS:
+            return {**values, "unit": UNITS[values.get("measured", "nothing")][0]}
+        return values
+
+    @model_validator(mode="after")
+    def _unit_fits(self) -> Self:
+        if self.unit not in UNITS[self.measured]:
+            raise ValueError(f"unit={self.unit}: measured={self.measured} is in {' or '.join(UNITS[self.measured])}")
+        return self
+
+
+class LabelClass(Config):
+    """One class.
+
+    Attributes:
+        name: the value of `plane` in rows and tables.
+        caption: what a generator is trained with, and asked for with.
+        prompts: what a CLIP is asked with; their directions are averaged. By default the caption.
+        folders: names of class folders that hold it, beside its own.
+        aliases: other words for it in lists and tables.
+        negative: it is what is none of the others ("other"); one class of a set at most.
+        names, anatomy: words for it and for what it shows, of which a small CLIP's training captions are made.
+        structures: by name, what its masks hold; 0 is background. Empty where it has no masks.
+    """
+
+    name: str
+    caption: str = ""
+    prompts: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    negative: bool = False
+    names: tuple[str, ...] = ()
+    anatomy: tuple[str, ...] = ()
+    structures: dict[str, Structure] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_words(cls, values: object) -> object:
+        if isinstance(values, str):
+            values = {"name": values}
+        if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+            return values
+        caption = values.get("caption") or CAPTION.format(name=values["name"])
+        return {**values, "caption": caption, "prompts": values.get("prompts") or (caption,)}
+
+    @field_validator("name")
+    @classmethod
+    def _file_name_anywhere(cls, value: str) -> str:
+        if not NAME.fullmatch(value) or value.strip(" .") != value:
+            raise ValueError(
+                'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, and neither '
+                "begins nor ends with a blank or a dot"
+            )
+        return value
+
+    @field_validator("prompts", "names", "anatomy", "folders", "aliases")
+    @classmethod
+    def _no_empty_words(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not text.strip() for text in value):
+            raise ValueError("an empty text; leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _structures_fit(self) -> Self:
+        wrong = [name for name in self.structures if name == "all" or not NAME.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"structures: {wrong[0]!r} is no name of a structure ('all' is what is no background)")
+        numbers = [one.number for one in self.structures.values()]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"structures {', '.join(self.structures)}: each has a class number of its own")
+        angles = [name for name, one in self.structures.items() if one.measured == "angle"]
+        if len(angles) not in (0, 2):
+            raise ValueError(f"an angle is measured between two structures; {len(angles)} say measured: angle")
+        return self
+
+    def words(self) -> tuple[str, ...]:
+        """Everything that names it in folders and lists."""
+        return (self.name, *self.folders, *self.aliases)
+
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """The class numbers of each structure, in their order; of several, "all" is all that is no background."""
+        ordered = sorted(self.structures.items(), key=lambda item: item[1].number)
+        found: dict[str, tuple[int, ...]] = {name: (one.number,) for name, one in ordered}
+        return found if len(found) < 2 else {**found, "all": tuple(one.number for _, one in ordered)}
+
+
+def plain(text: str) -> str:
+    """A word as it is compared: composed (NFC), without case, `_` and `-` as blanks, blanks at its ends left out."""
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", text)).strip().casefold()

@@ -1,0 +1,204 @@
+"""`LabelSet`: the classes of a data set as data, with their words and what their masks hold. Torch-free.
+
+A label set is shipped (`fulora/assets/label_sets`), a YAML file of one's own, or derived from the names of class
+folders. Image sets, predictions and models carry theirs in `label_set.json`; two that differ do not meet.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+import fulora
+from fulora.config import Config, ConfigError, read_yaml, validated
+from fulora.data.label_class import CAPTION, LabelClass, plain
+from fulora.json_files import read_json
+
+SHIPPED = Path(fulora.__file__).parent / "assets" / "label_sets"
+FILE = "label_set.json"
+"""Beside images, predictions and weights: the classes that they know."""
+
+MOST_CLASSES = 200
+
+
+class LabelSetError(ValueError):
+    """Label sets that do not fit together, or a class that a label set does not have."""
+
+
+class LabelSet(Config):
+    """Classes in order: that of every probability vector and table.
+
+    Attributes:
+        distractors: further views by name, each with prompts, that count as the negative class.
+    """
+
+    name: str = Field(min_length=1)
+    classes: tuple[LabelClass, ...] = Field(min_length=1, max_length=MOST_CLASSES)
+    distractors: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        owners: dict[str, str] = {}
+        for one in self.classes:
+            for word in {plain(word) for word in one.words()}:
+                if owners.setdefault(word, one.name) != one.name:
+                    raise ValueError(f"{word!r} names both {owners[word]} and {one.name}; give it to one of them")
+        if len({plain(one.name) for one in self.classes}) < len(self.classes):
+            raise ValueError(f"classes {', '.join(self.names)}: each has a name of its own, whatever its case")
+        negative = [one.name for one in self.classes if one.negative]
+        if len(negative) > 1:
+            raise ValueError(f"negative: {', '.join(negative)}; one class at most is what is none of the others")
+        if self.distractors and not negative:
+            raise ValueError("distractors count as the negative class, and none of the classes is one")
+        return self
+
+    @classmethod
+    def derived(cls, names: Iterable[str], caption: str = CAPTION, name: str = "derived") -> Self:
+        """A label set of names alone, such as those of class folders; in alphabetical order, whatever their case.
+
+        Args:
+            caption: of each class, with `{name}` in the place of its name.
+        """
+        ordered = sorted(set(names), key=lambda text: (text.casefold(), text))
+        classes = [{"name": name, "caption": caption.replace("{name}", name)} for name in ordered]
+        return cls.model_validate({"name": name, "classes": classes})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names, in order."""
+        return tuple(one.name for one in self.classes)
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """The caption of each class."""
+        return {one.name: one.caption for one in self.classes}
+
+    @property
+    def prompts(self) -> dict[str, tuple[str, ...]]:
+        """The prompts of each class."""
+        return {one.name: one.prompts for one in self.classes}
+
+    @property
+    def negative(self) -> str | None:
+        """The name of the class that is none of the others; None where there is none."""
+        return next((one.name for one in self.classes if one.negative), None)
+
+    def of(self, name: str) -> LabelClass:
+        """The class of a name.
+
+        Raises:
+            LabelSetError: there is none.
+        """
+        for one in self.classes:
+            if one.name == name:
+                return one
+        raise LabelSetError(f"{name!r} is no class of the label set {self.name}; it has {', '.join(self.names)}")
+
+    def named(self, text: str) -> str | None:
+        """The class that a word of a folder or list names, in any case; None where it names none."""
+        return next((one.name for one in self.classes if plain(text) in map(plain, one.words())), None)
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """The place of each name in the order of the classes.
+
+        Raises:
+            LabelSetError: a name that is no class.
+        """
+        place = {name: number for number, name in enumerate(self.names)}
+        for name in names:
+            if name not in place:
+                self.of(name)
+        return [place[name] for name in names]
+
+    def only(self, names: Iterable[str]) -> Self:
+        """The label set of some of the classes, in its own order."""
+        kept = set(names)
+        classes = [one for one in self.classes if one.name in kept]
+        distractors = self.distractors if any(one.negative for one in classes) else {}
+        return self.changed(classes=classes, distractors=distractors)
+
+    def joined(self, *others: "LabelSet") -> "LabelSet":
+        """All classes of several label sets, those of this one first.
+
+        Raises:
+            LabelSetError: they do not fit into one.
+        """
+        classes: list[LabelClass] = []
+        for one in (one for labels in (self, *others) for one in labels.classes):
+            classes += [] if one in classes else [one]
+        distractors = {name: texts for labels in (self, *others) for name, texts in labels.distractors.items()}
+        names = list(dict.fromkeys(labels.name for labels in (self, *others)))
+        try:
+            return LabelSet(name="+".join(names), classes=tuple(classes), distractors=distractors)
+        except ValueError as error:
+            raise LabelSetError(f"label sets {', '.join(names)} do not fit into one: {error}") from error
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder of images, predictions or weights."""
+        (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_label_set(folder: Path) -> LabelSet:
+    """The label set of a folder of images, predictions or weights.
+
+    Raises:
+        LabelSetError: it has none: it was made before there were label sets, or by something else.
+        DamagedFileError: the file is no label set.
+    """
+    if not (folder / FILE).is_file():
+        raise LabelSetError(
+            f"{folder}: has no {FILE}, which says its classes; an earlier version of fulora made it. Run the same "
+            "command or study again: what it needs is made anew"
+        )
+    return read_json(folder / FILE, LabelSet)
+
+
+@cache
+def label_set(name: str) -> LabelSet:
+    """A shipped label set by its name, or the one in a YAML file of one's own.
+
+    Raises:
+        LabelSetError: neither.
+        ConfigError: a file that is no label set.
+    """
+    shipped = {path.stem: path for path in SHIPPED.glob("*.yaml")}
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        known = ", ".join(sorted(shipped))
+        raise LabelSetError(f"{name}: no label set; shipped: {known}, or give the path of a .yaml file")
+    return validated(LabelSet, read_yaml(path, shipped), where=str(path))
+
+
+def as_label_set(value: object) -> object:
+    """For validators of config fields: a label set by name, by the path of its file, or as it stands there."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return label_set(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+def refuse_other_classes(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
+    """Refuse to let two label sets meet that have other classes, another order, or another negative class.
+
+    Args:
+        who, whom: what they belong to, for the message.
+
+    Raises:
+        LabelSetError: they differ.
+    """
+    if (ours.names, ours.negative) == (theirs.names, theirs.negative):
+        return
+    raise LabelSetError(
+        f"{who} and {whom} have different classes:\n  {who}: {_said(ours)}\n  {whom}: {_said(theirs)}\n"
+        "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
+        "classes: {their name: its name here}"
+    )
+
+
+def _said(labels: LabelSet) -> str:
+    negative = f" (negative: {labels.negative})" if labels.negative else ""
+    return f"{', '.join(labels.names)}{negative}, label set {labels.name}"
