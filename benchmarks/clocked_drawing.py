@@ -21,6 +21,7 @@ import torch
 from clocked_run import peak_mb
 
 import fulora
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
 from fulora.diffusion.architectures import Pipeline, build
 from fulora.diffusion.backbone import load_backbone, quiet, save_backbone
@@ -36,6 +37,8 @@ from fulora.diffusion.recipe import BackboneUsed
 from fulora.diffusion.sample import image_seed, start_noise
 from fulora.diffusion.samplers import build_sampler
 from fulora.engine import InProcess
+
+FETAL = label_set("fetal_planes")
 
 HERE = Path(__file__).parent
 EMBEDDED = Path(fulora.__file__).parent / "assets" / "diffusion"
@@ -151,7 +154,7 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
 def begun(folder: Path, out: Path, cfg: GenerateConfig) -> Job:
     """A set whose weights are loaded."""
     used = BackboneUsed(name=BACKBONE, digest=weights_digest(folder / BACKBONE))
-    job = Job(out, cfg, Ingredients(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)))
+    job = Job(out, cfg, Ingredients(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)), FETAL)
     begin(job)
     return job
 

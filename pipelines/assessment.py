@@ -20,7 +20,7 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, Demo, get_backbone, get_clip
-from pipelines.sources import curated
+from pipelines.sources import curated, labels_of
 from pipelines.stages.assess import assess
 from pipelines.stages.generate import generate
 from pipelines.stages.report_assessment import ReportAssessmentConfig, report_assessment
@@ -63,8 +63,9 @@ def run(cfg: AssessmentStudyConfig, work: Workspace) -> Report:
     loras = work.each(
         {name: train_lora.call(lora, backbone=backbone, images=images) for name, lora in cfg.loras.items()}
     )
+    labels = labels_of(cfg.images, cfg.data_root)
     synthetic = work.each(
-        {name: generate.call(cfg.generate, backbone=backbone, lora=lora) for name, lora in loras.items()}
+        {name: generate.call(cfg.generate, backbone=backbone, lora=lora, labels=labels) for name, lora in loras.items()}
     )
     start = work.read(cfg.data_root / cfg.classifier_file) if cfg.classifier_file else None
     judges = trained_judges(cfg.judge, cfg.classifier, images, start, work)

@@ -14,7 +14,7 @@ from pipelines.arms import mixed, sweeps_of
 from pipelines.backbones import OnSite, foundations, get_models
 from pipelines.clip_arms import FEW_SHOT, Prompted, compare_clips, few_shot
 from pipelines.fu_lora_config import FuLoraConfig
-from pipelines.sources import curated
+from pipelines.sources import curated, labels_of
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
@@ -36,10 +36,11 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     real, leaks = images[""], check(cfg, work, images)
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
     loras = train_loras(cfg, work, images, backbone)
+    labels = labels_of(cfg.planes, cfg.data_root)
     synthetic = work.each(
         {
-            "base": generate.call(cfg.generate, backbone=backbone, lora=None),
-            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA"]),
+            "base": generate.call(cfg.generate, backbone=backbone, lora=None, labels=labels),
+            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA"], labels=labels),
         }
     )
     start = work.read(cfg.data_root / cfg.classifier_file, hint=NO_START) if cfg.classifier_file else None
@@ -132,7 +133,8 @@ def train_loras(
 ) -> dict[str, LoraWeights]:
     """The study's LoRA and those of other ranks. Nobody in the validation or test split of the study is trained on."""
     shown, real = images.get(LORA, images[""]), images[""]
-    prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None)
+    labels = labels_of(cfg.lora_images or cfg.planes, cfg.data_root)
+    prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
     configs = {"LoRA": cfg.lora}
     for rank in cfg.other_ranks:
         configs[f"LoRA of rank {rank}"] = cfg.lora.model_copy(update={"rank": rank, "alpha": float(rank)})

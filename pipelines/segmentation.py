@@ -14,7 +14,7 @@ from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig, Psfhs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.sources import curated, labels_of
 from pipelines.stages.measure import MeasureConfig
 from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
 from pipelines.stages.score_masks import score_masks
@@ -155,8 +155,9 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
         for name, unet in cfg.networks().items()
     }
     if cfg.synthetic is not None:
+        labels = labels_of(cfg.heads, data_root)
         for size, labelled in sets.items():
-            made = synthetic_arms(cfg.synthetic, cfg.unet, heads, labelled, start, data_root, work)
+            made = synthetic_arms(cfg.synthetic, cfg.unet, heads, labelled, labels, start, data_root, work)
             arms |= {cfg.named(name, size): arm for name, arm in made.items()}
     tested = Tested(heads, start, cfg.segment, cfg.measure)
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.manifest import ImageSet
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
 from fulora.stage import Source
@@ -18,6 +19,11 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
         MissingInputError: a folder or file that it reads is not there.
     """
     return work.run(curate, config, inputs=[_read(source, data_root, work) for source in config.sources])
+
+
+def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:
+    """The classes of the image set that a config makes, known before it is made."""
+    return label_set("fetal_planes").joined(label_set("intrapartum"))
 
 
 def _read(source: AnySource, data_root: Path, work: Workspace) -> dict[str, Source]:

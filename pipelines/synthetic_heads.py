@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from fulora.config import Config
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig
@@ -73,6 +74,7 @@ def synthetic_arms(
     unet: UnetConfig,
     heads: ImageSet,
     labelled: ImageSet,
+    labels: LabelSet,
     start: Source | None,
     data_root: Path,
     work: Workspace,
@@ -82,9 +84,10 @@ def synthetic_arms(
     Args:
         heads: all images; those of its training split that `labelled` lacks are the unlabelled ones.
         labelled: the images whose masks the arms may know.
+        labels: their classes.
     """
     backbone = get_backbone(cfg.backbone, data_root, work)
-    images, pairs = _generated(cfg, heads, labelled, backbone, work)
+    images, pairs = _generated(cfg, heads, labelled, labels, backbone, work)
     teachers = train_all({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
     unfiltered = cfg.additions.model_copy(update={"filtered": False, "refine": False})
     sets = {
@@ -104,7 +107,12 @@ def synthetic_arms(
 
 
 def _generated(
-    cfg: SyntheticHeadsConfig, heads: ImageSet, labelled: ImageSet, backbone: Backbone | Source, work: Workspace
+    cfg: SyntheticHeadsConfig,
+    heads: ImageSet,
+    labelled: ImageSet,
+    labels: LabelSet,
+    backbone: Backbone | Source,
+    work: Workspace,
 ) -> tuple[ImageSet, ImageSet]:
     loras = work.each(
         {
@@ -115,8 +123,8 @@ def _generated(
     coloured = cfg.generate.model_copy(update={"colour": "rgb"})
     found = work.each(
         {
-            "images": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA of images"]),
-            "pairs": generate.call(coloured, backbone=backbone, lora=loras["LoRA of pairs"]),
+            "images": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA of images"], labels=labels),
+            "pairs": generate.call(coloured, backbone=backbone, lora=loras["LoRA of pairs"], labels=labels),
         }
     )
     return found["images"], found["pairs"]

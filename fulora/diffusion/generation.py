@@ -10,7 +10,6 @@ from shutil import rmtree
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
-from fulora.data.label_set import label_set
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
 from fulora.diffusion.compute import choose_compute, hardware
 from fulora.diffusion.conditioning import said_of_skip
@@ -184,8 +183,7 @@ def put_together(job: Job) -> None:
             rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
-            labels = label_set("fetal_planes").joined(label_set("intrapartum"))
-            images = ImageSet.write_rows(job.out, _rows(job), labels=labels, tainted_by=_patients(job))
+            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, tainted_by=_patients(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             for path in (job.out / "train" / METADATA, job.out / TAINT, job.out / OVERVIEW):

@@ -13,6 +13,8 @@ from typing import Any
 
 from fulora.config import Config, digest, identity
 from fulora.contents import OF_THE_LIST
+from fulora.data.label_set import FILE as LABELS
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import TAINT
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
@@ -27,7 +29,7 @@ from fulora.json_files import read_json
 PLAN = "generation.json"
 SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, *OF_THE_LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LABELS, *OF_THE_LIST}
 
 
 class GenerationError(ValueError):
@@ -57,6 +59,7 @@ class Job:
     out: Path
     cfg: GenerateConfig
     ingredients: Ingredients
+    labels: LabelSet
 
     def planned(self, compute: Compute) -> Plan:
         """The plan, with what was chosen to compute it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fulora import progress
+from fulora.data.label_set import label_set
 from pipelines.backbones import ASSETS
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 from pipelines.commands.generate_loras import check_lora, lora_given, trained_as
@@ -96,7 +97,7 @@ def generate(
     given = _settings(config, overrides or [], asked)
     loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
     ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
-    job = Job(out, _config(given, ingredients, config), ingredients)
+    job = Job(out, _config(given, ingredients, config), ingredients, label_set("fetal_planes"))
     part = _part(shard)
     if engine == "local":
         pick_device(job.cfg.device)

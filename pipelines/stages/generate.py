@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def _names(
-    config: GenerateConfig, backbone: Backbone | Source, lora: LoraWeights | None, start: ImageSet | None = None
+    config: GenerateConfig,
+    backbone: Backbone | Source,
+    lora: LoraWeights | None,
+    start: ImageSet | None = None,
+    *,
+    labels: LabelSet,
 ) -> list[str]:
     from fulora.diffusion.shards import shards_of
 
@@ -27,10 +33,12 @@ def _make(
     backbone: Backbone | Source,
     lora: LoraWeights | None,
     start: ImageSet | None = None,
+    *,
+    labels: LabelSet,
 ) -> None:
     from fulora.diffusion.generation import generate_shard
 
-    generate_shard(_job(out, config, backbone, lora, start), name)
+    generate_shard(_job(out, config, backbone, lora, start, labels), name)
 
 
 @stage(version=3, resumes=True, parts=Parts(_names, _make))
@@ -40,16 +48,19 @@ def generate(
     backbone: Backbone | Source,
     lora: LoraWeights | None,
     start: ImageSet | None = None,
+    *,
+    labels: LabelSet,
 ) -> ImageSet:
     """Write `per_class` synthetic images of each plane, each with all of how it was made.
 
     Args:
         start: draw over its training images (image-to-image).
+        labels: whose classes are drawn.
     """
     from fulora.diffusion.generation import generate_set
     from fulora.engine import InProcess
 
-    generate_set(_job(out, config, backbone, lora, start), InProcess())
+    generate_set(_job(out, config, backbone, lora, start, labels), InProcess())
     return ImageSet(out, "")
 
 
@@ -59,6 +70,7 @@ def _job(
     backbone: Backbone | Source,
     lora: LoraWeights | None,
     start: ImageSet | None,
+    labels: LabelSet,
 ) -> "Job":
     from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
     from fulora.diffusion.job import Job
@@ -73,4 +85,4 @@ def _job(
         start=None if start is None else start.path,
         tainted_by=patients_of(files),
     )
-    return Job(out, config, ingredients)
+    return Job(out, config, ingredients, labels)

@@ -16,6 +16,7 @@ import pytest
 from command_inside import QUICK, called, tree
 from command_line import ROOT
 
+from fulora.data.label_set import label_set
 from fulora.diffusion import generation
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.ingredients import Ingredients
@@ -23,6 +24,8 @@ from fulora.diffusion.job import Job
 from fulora.diffusion.recipe import BackboneUsed
 from fulora.diffusion.shards import shards_of
 from fulora.stage import read_record
+
+FETAL = label_set("fetal_planes")
 
 pytestmark = [pytest.mark.ray, pytest.mark.alone]
 
@@ -152,7 +155,7 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
-    task = partial(generation._made, Job(tmp_path, cfg, Ingredients("demo", used)), False, generation._silent)
+    task = partial(generation._made, Job(tmp_path, cfg, Ingredients("demo", used), FETAL), False, generation._silent)
     assert len(pickle.dumps((task, shards_of(cfg)[0]))) < 4000
 
 

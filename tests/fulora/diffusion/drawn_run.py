@@ -54,7 +54,7 @@ def ingredients(backbone: Path, **others: Any) -> Ingredients:
 
 
 def job(backbone: Path, out: Path, **changes: Any) -> Job:
-    return Job(out, settings(**changes), ingredients(backbone))
+    return Job(out, settings(**changes), ingredients(backbone), FETAL)
 
 
 def drawn(backbone: Path, out: Path, **changes: Any) -> Path:

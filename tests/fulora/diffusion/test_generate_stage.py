@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 from drawn_run import drawn, lora_file, real_set, settings, tree
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import LoraWeights
 from fulora.diffusion.gate import GateError
@@ -21,6 +22,8 @@ from fulora.engine import Engine, InProcess
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.generate import generate
+
+FETAL = label_set("fetal_planes")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,7 +48,7 @@ def lora_weights(folder: Path, backbone: Path, patients: Sequence[str]) -> LoraW
 @pytest.mark.parametrize("engine", [InProcess(), Elsewhere()], ids=["here", "elsewhere"])
 def test_an_artifact_is_the_set_that_the_command_draws(tmp_path: Path, backbone: Path, engine: Engine) -> None:
     work = Workspace(tmp_path / "work", engine)
-    images = work.run(generate, settings(), work.read(backbone), None)
+    images = work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     expected = drawn(backbone, tmp_path / "plain")
     found = tree(images.path)
     record = json.loads(found.pop("stage.json"))
@@ -55,7 +58,7 @@ def test_an_artifact_is_the_set_that_the_command_draws(tmp_path: Path, backbone:
 
 
 def test_its_parts_are_its_shards(backbone: Path) -> None:
-    call = generate.call(settings(), Source(backbone, "f"), None)
+    call = generate.call(settings(), Source(backbone, "f"), None, labels=FETAL)
     assert generate.parts is not None
     names = generate.parts.names(**call.arguments)
     assert names == [shard.name for shard in shards_of(settings())]
@@ -76,10 +79,10 @@ def test_a_stopped_stage_goes_on_with_the_shards_it_has(
     monkeypatch.setattr(Painter, "draw", draw)
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(KeyboardInterrupt):
-        work.run(generate, settings(), work.read(backbone), None)
+        work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     asked.clear()
     again = Workspace(tmp_path / "work", InProcess())
-    images = again.run(generate, settings(), again.read(backbone), None)
+    images = again.run(generate, settings(), again.read(backbone), None, labels=FETAL)
     assert [step.state for step in again.steps] == ["partial"]
     assert asked == [("femur", index) for index in range(2, 8)]
     whole = tree(drawn(backbone, tmp_path / "plain"))
@@ -95,7 +98,7 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_taint_the
     lora = lora_weights(tmp_path / "lora", backbone, ["s/A/p9"])
     start = ImageSet(real_set(tmp_path / "real", ["p1", "p2"]), "r" * 16)
     config = settings(lora_strength=0.5, lora_text_strength=0.25, steps=4)
-    images = work.run(generate, config, work.read(backbone), lora, start)
+    images = work.run(generate, config, work.read(backbone), lora, start, labels=FETAL)
     assert images.tainted_by() == ["s/A/p1", "s/A/p2", "s/A/p9"]
     for row in images.rows():
         recipe = json.loads(row.recipe)
@@ -115,15 +118,15 @@ def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -
     lora = LoraWeights(tmp_path / "lora", "a")
     start = ImageSet(tmp_path / "real", "r")
     calls = [
-        generate.call(settings(), weights, None),
-        generate.call(settings(seed=1), weights, None),
-        generate.call(settings(colour="rgb"), weights, None),
-        generate.call(settings(), weights, lora),
-        generate.call(settings(), weights, replace(lora, fingerprint="b")),
-        generate.call(settings(), weights, None, start),
+        generate.call(settings(), weights, None, labels=FETAL),
+        generate.call(settings(seed=1), weights, None, labels=FETAL),
+        generate.call(settings(colour="rgb"), weights, None, labels=FETAL),
+        generate.call(settings(), weights, lora, labels=FETAL),
+        generate.call(settings(), weights, replace(lora, fingerprint="b"), labels=FETAL),
+        generate.call(settings(), weights, None, start, labels=FETAL),
     ]
     assert len({call.fingerprint() for call in calls}) == len(calls)
-    assert generate.call(settings(device="auto"), weights, None).fingerprint() == calls[0].fingerprint()
+    assert generate.call(settings(device="auto"), weights, None, labels=FETAL).fingerprint() == calls[0].fingerprint()
 
 
 def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
@@ -135,6 +138,6 @@ def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
     )
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(GateError, match=r"\(6 nan\)"):
-        work.run(generate, settings(), work.read(backbone), None)
+        work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     assert not list((tmp_path / "work").glob("generate-*"))
     assert len(list((tmp_path / "work").glob(".generate-*/rejected/brain-00000/*.png"))) == 6

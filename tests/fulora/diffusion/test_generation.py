@@ -15,6 +15,7 @@ from drawn_run import drawn, ingredients, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import ImageSet, ManifestError
 from fulora.data.marking import read_mark
@@ -29,6 +30,8 @@ from fulora.diffusion.sample import image_seed
 from fulora.diffusion.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
 from fulora.engine import InProcess
 from pipelines.stages.mix import MixConfig, mix
+
+FETAL = label_set("fetal_planes")
 
 
 def folders(out: Path) -> set[str]:
@@ -507,7 +510,7 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
 def test_patients_behind_loras_and_start_images_taint_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
     with_start = replace(ingredients(backbone), start=start, tainted_by=("s/A/p9", "s/A/p1"))
-    mine = Job(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start)
+    mine = Job(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
     assert generate_set(mine, InProcess()) == []
     images = ImageSet(mine.out, "")
     assert images.tainted_by() == ["s/A/p1", "s/A/p2", "s/A/p9"]
@@ -525,7 +528,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
     real = real_set(tmp_path / "real", ["p1"], held_out="p2")
     config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
     for name, tainted_by, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
-        mine = Job(tmp_path / name, settings(), replace(ingredients(backbone), tainted_by=tainted_by))
+        mine = Job(tmp_path / name, settings(), replace(ingredients(backbone), tainted_by=tainted_by), FETAL)
         assert generate_set(mine, InProcess()) == []
         out = tmp_path / f"mixed {name}"
         out.mkdir()
@@ -541,9 +544,9 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
 
 def test_start_images_with_other_pixels_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     start, other = real_set(tmp_path / "real", ["p1"]), real_set(tmp_path / "other", ["p2"])
-    begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=start)))
+    begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=start), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of "\w{64}"'):
-        begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=other)))
+        begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=other), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of ""'):
         begin(job(backbone, tmp_path / "set"))
 

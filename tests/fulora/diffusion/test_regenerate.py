@@ -56,7 +56,7 @@ def make(out: Path, used: Ingredients, **changes: object) -> Path:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Painter, "draw", draw)
-        assert generate_set(Job(out, settings(**{"max_rejected": 1.0} | changes), used), InProcess()) == []
+        assert generate_set(Job(out, settings(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess()) == []
     return out
 
 
