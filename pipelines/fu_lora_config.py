@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
-from fulora.assessment.config import AssessConfig, JudgeConfig
+from fulora.assessment.config import AssessConfig, ClosenessConfig, JudgeConfig
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.config import Config, Runtime
@@ -19,7 +19,6 @@ from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
-from pipelines.stages.score_generation import GenerationScoreConfig
 
 
 class FuLoraConfig(Config):
@@ -57,7 +56,7 @@ class FuLoraConfig(Config):
     other_ranks: tuple[PositiveInt, ...] = ()
     prior: GenerateConfig | None = None
     generate: GenerateConfig
-    closeness: GenerationScoreConfig = Field(default_factory=GenerationScoreConfig)
+    closeness: ClosenessConfig = Field(default_factory=ClosenessConfig)
     assess: AssessConfig = Field(default_factory=AssessConfig)
     judge: JudgeConfig | None = None
     mix: MixConfig = Field(default_factory=MixConfig)

@@ -1,4 +1,4 @@
-"""Configs of the assessment of synthetic images, and of the judges that look at them."""
+"""Configs of the assessment of synthetic images, of their closeness, and of the judges that look at them."""
 
 from typing import Annotated
 
@@ -27,6 +27,21 @@ class AssessConfig(Config):
     draws: Annotated[int, Field(ge=100)] = 9999
     seed: int = 0
     trusted_encoders: Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...], Runtime] = ()
+
+
+class ClosenessConfig(Config):
+    """How far synthetic images are from held-out real ones.
+
+    Attributes:
+        seed: of the `folds` of the domain classifier, at most one a patient.
+        level: of the intervals.
+        baseline: the synthetic set that each other one is compared with; None compares none with another.
+    """
+
+    seed: int = 0
+    folds: int = Field(default=5, ge=2)
+    level: float = Field(default=0.95, gt=0, lt=1)
+    baseline: str | None = "base"
 
 
 class JudgeConfig(Config):

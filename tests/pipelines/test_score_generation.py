@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from fulora.data.label_set import label_set
+from fulora.assessment.closeness import REAL, closeness
+from fulora.assessment.config import ClosenessConfig
+from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Score, Scores
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
-from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
+from pipelines.stages.score_generation import score_generation
 
 FETAL = label_set("fetal_planes")
 
@@ -41,7 +43,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
         "LoRA": phantoms(folder / "lora", population("A", 200)),
     }
     (folder / "out").mkdir()
-    score_generation.function(folder / "out", GenerationScoreConfig(), real, sets)
+    score_generation.function(folder / "out", ClosenessConfig(), real, sets)
     return Scores(folder / "out", "").rows()
 
 
@@ -74,3 +76,35 @@ def test_rows_say_how_many_images_and_patients_stand_behind_them(rows: list[Scor
     assert one(rows, "base").n_images == 100
     assert one(rows, "base - LoRA").n_images == 150
     assert one(rows, "base").n_patients <= patients
+
+
+def test_any_number_of_named_sets_are_compared_with_the_baseline(tmp_path: Path) -> None:
+    real = phantoms(tmp_path / "real", population("A", 0), population("A", 100, "validation"))
+    sets = {
+        "rank 8": phantoms(tmp_path / "a", population("A", 200)),
+        "no LoRA": phantoms(tmp_path / "b", population("base1", 0)),
+        "strong": phantoms(tmp_path / "c", population("A", 300)),
+    }
+    rows = closeness(real, sets, ClosenessConfig(baseline="no LoRA"))
+    assert [row.arm for row in rows[:8:2]] == [REAL, "rank 8", "no LoRA", "strong"]
+    for row, other in zip(rows[8:], ("rank 8", "strong"), strict=True):
+        assert row.arm == f"no LoRA - {other}"
+        assert row.value == pytest.approx(one(rows, "no LoRA").value - one(rows, other).value)
+    assert closeness(real, sets, ClosenessConfig(baseline=None)) == rows[:8]
+
+
+def test_a_baseline_that_is_none_of_the_sets_and_no_sets_at_all_are_refused(tmp_path: Path) -> None:
+    real = phantoms(tmp_path / "real", population("A", 0))
+    with pytest.raises(ValueError, match=r"baseline: 'base' is none of the synthetic sets \(LoRA\); give one, or null"):
+        closeness(real, {"LoRA": real}, ClosenessConfig())
+    with pytest.raises(ValueError, match="there are no synthetic images"):
+        closeness(real, {}, ClosenessConfig(baseline=None))
+
+
+def test_synthetic_images_of_other_classes_are_refused(tmp_path: Path) -> None:
+    real = phantoms(tmp_path / "real", population("A", 0))
+    (tmp_path / "other").mkdir()
+    pictures = [picture for picture in real.pictures() if picture.row.plane == "brain"]
+    ImageSet.write(tmp_path / "other", pictures, labels=FETAL.only(["brain"]))
+    with pytest.raises(LabelSetError, match="synthetic images base: brain, label set"):
+        closeness(real, {"base": ImageSet(tmp_path / "other", "")}, ClosenessConfig())
