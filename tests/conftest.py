@@ -22,6 +22,7 @@ CHECKED = [
     "fulora.data.loaders",
     "fulora.data.results",
     "fulora.data.splits",
+    "fulora.data.squares",
 ]
 install_import_hook(CHECKED, "beartype.beartype")
 

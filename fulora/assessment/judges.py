@@ -14,9 +14,10 @@ from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict
 from fulora.classification.train import fit
 from fulora.data.labels import PLANES
-from fulora.data.loaders import load_squares, plane_indices, to_square
+from fulora.data.loaders import load_squares, plane_indices
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.splits import Member, folds
+from fulora.data.squares import to_square
 from fulora.json_files import read_json
 
 FOLDS = "folds.json"

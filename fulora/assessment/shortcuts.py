@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
-from fulora.data.loaders import to_square
+from fulora.data.squares import to_square
 from fulora.intake.deidentify import clean
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
 

@@ -1,9 +1,9 @@
 """Build and save CLIP models, and make gray pictures what they see."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import open_clip
@@ -11,15 +11,17 @@ import torch
 from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.clip.config import ClipPretrainConfig
+from fulora.data.squares import Resampling, to_square
 from fulora.disk import whole
 from fulora.environment import derive_seed
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
 MEAN, STD = 0.2, 0.2  # about those of an ultrasound frame in 0 to 1, the same for the three equal channels
+FIT: Literal["letterbox"] = "letterbox"
+RESAMPLING: Resampling = "bicubic"  # open_clip's own
 
 ClipModel: TypeAlias = open_clip.CLIP | open_clip.CustomTextCLIP
 Tokenizer: TypeAlias = Callable[[list[str]], Tensor]
@@ -79,17 +81,14 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
         save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, new)
 
 
-def to_square(images: UInt8[np.ndarray, "n h w"], size_px: int) -> Float[Tensor, "n 1 size_px size_px"]:
-    """Gray images as 0 to 1, padded with black to squares and resized: nothing of a frame is cut off."""
-    pixels = torch.from_numpy(np.array(images))[:, None].float() / 255
-    height, width = pixels.shape[-2:]
-    missing = (max(height, width) - width, max(height, width) - height)
-    pad = (missing[0] // 2, missing[0] - missing[0] // 2, missing[1] // 2, missing[1] - missing[1] // 2)
-    pixels = F.pad(pixels, pad)
-    if pixels.shape[-1] == size_px:
-        return pixels
-    size = (size_px, size_px)
-    return F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+def squares(pictures: Iterable[UInt8[np.ndarray, "_ _"]], size_px: int) -> UInt8[np.ndarray, "n size_px size_px"]:
+    """Gray pictures of any sizes as every CLIP sees them, in training and after it: whole, centred on black."""
+    return np.stack([to_square(picture, size_px, FIT, RESAMPLING) for picture in pictures])
+
+
+def shades(pixels: UInt8[np.ndarray, "n s s"]) -> Float[Tensor, "n 1 s s"]:
+    """Gray squares as numbers from 0 to 1."""
+    return torch.from_numpy(pixels)[:, None].float() / 255
 
 
 def normalised(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:

@@ -15,7 +15,16 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.clip.config import ClipPretrainConfig
-from fulora.clip.model import ClipError, build_clip, build_tokenizer, clip_config, normalised, save_clip, to_square
+from fulora.clip.model import (
+    ClipError,
+    build_clip,
+    build_tokenizer,
+    clip_config,
+    normalised,
+    save_clip,
+    shades,
+    squares,
+)
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.labels import PLANES, Plane
@@ -53,12 +62,12 @@ def fit(out: Path, cfg: ClipPretrainConfig, images: UInt8[np.ndarray, "n h w"], 
     model = build_clip(cfg).to(device).train()
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     _, start = resume(out, model, optimizer)
-    log, tokens = MetricsLog(out, start), _tokens(cfg)
+    log, tokens, shown = MetricsLog(out, start), _tokens(cfg), squares(images, cfg.image_size_px)
     for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
         chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
         drawn = generator(cfg.seed, "clip", "augment", done)
-        pixels = augmented(to_square(images[chosen.numpy()], cfg.image_size_px), cfg.crop, drawn)
+        pixels = augmented(shades(shown[chosen.numpy()]), cfg.crop, drawn)
         captions = drawn_captions(tokens, labels[chosen], generator(cfg.seed, "clip", "caption", done))
         loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), labels[chosen].to(device))
         if done % cfg.log_every == 0 or done == cfg.steps:

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 from fulora.clip.config import TuneClipConfig
 from fulora.clip.embed import text_directions
 from fulora.clip.loading import Clip, copied
-from fulora.clip.model import ClipError, ClipModel, normalised, save_clip
+from fulora.clip.model import ClipError, ClipModel, normalised, save_clip, shades
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.pretrain import augmented, drawn_captions, matching_loss
 from fulora.clip.prompts import pretraining_captions
@@ -64,9 +64,9 @@ class Learner:
         """The loss of one step's batch."""
         labels = torch.from_numpy(train.labels)
         chosen = batch(labels, self.cfg, done)
-        pixels = torch.from_numpy(train.pixels[chosen.numpy()])[:, None].float() / 255
-        pixels = augmented(pixels, self.cfg.crop, generator(self.cfg.seed, "augment", done)).to(self.device)
-        seen, own = normalised(self.model, pixels), labels[chosen].to(self.device)
+        drawn = generator(self.cfg.seed, "augment", done)
+        pixels = augmented(shades(train.pixels[chosen.numpy()]), self.cfg.crop, drawn)
+        seen, own = normalised(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
         if self.cfg.method == "flyp":
             return caption_loss(self.model, seen, own, self.captions, generator(self.cfg.seed, "caption", done))
         return text_classifier_loss(self.model, seen, own, weights[chosen].to(self.device), self.texts)
@@ -82,7 +82,7 @@ class Learner:
         return float(F.cross_entropy(logits, labels)), f1
 
     def _logits(self, pixels: Squares, texts: Float[Tensor, "embed planes"]) -> Float[Tensor, "n planes"]:
-        shown = torch.from_numpy(pixels)[:, None].float().to(self.device) / 255
+        shown = shades(pixels).to(self.device)
         features = self.model.encode_image(normalised(self.model, shown), normalize=True)
         logits: Tensor = self.model.logit_scale.exp() * features @ texts
         return logits.float().cpu()

@@ -5,13 +5,12 @@ import tempfile
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from PIL import Image as Pil
+from jaxtyping import Int, UInt8
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet
+from fulora.data.squares import Resampling, to_square
 from fulora.engine import threaded
 
 IN_MEMORY_BYTES = 4 * 1024**3
@@ -33,13 +32,13 @@ def load_pixels(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n
 
 
 def load_squares(
-    images: ImageSet, rows: Sequence[Image], size_px: int, fit: Literal["letterbox", "squash"]
+    images: ImageSet,
+    rows: Sequence[Image],
+    size_px: int,
+    fit: Literal["letterbox", "squash"],
+    resampling: Resampling = "bilinear",
 ) -> UInt8[np.ndarray, "n size_px size_px"]:
-    """The pictures of `rows` as squares, decoded once, in order; in memory, or on the disk if they are many.
-
-    Args:
-        fit: `letterbox` shrinks or enlarges a picture whole and puts it in the middle of black, `squash` gives both
-            sides their own scale. A picture that is that square already stays as it is.
+    """The pictures of `rows` as squares (`to_square`), decoded once, in order; in memory, or on the disk if many.
 
     Raises:
         OSError: they are many, and the disk of temporary files has no room for them.
@@ -54,49 +53,11 @@ def load_squares(
             found = np.memmap(file, np.uint8, shape=shape)
 
     def put(number: int) -> None:
-        found[number] = to_square(images.pixels(rows[number]), size_px, fit)
+        found[number] = to_square(images.pixels(rows[number]), size_px, fit, resampling)
 
     for _ in threaded(put, range(len(rows))):
         pass
     return found
-
-
-def to_square(
-    pixels: UInt8[np.ndarray, "h w"],
-    size_px: int,
-    fit: Literal["letterbox", "squash"],
-    resampling: Pil.Resampling = Pil.Resampling.BILINEAR,
-) -> UInt8[np.ndarray, "size_px size_px"]:
-    """One picture as a square, by Pillow's bilinear filter, which averages where it shrinks; masks by the nearest."""
-    if pixels.shape == (size_px, size_px):
-        return pixels
-    width, height, left, top = _place(pixels.shape, size_px, fit)
-    resized = Pil.fromarray(pixels).resize((width, height), resampling)
-    square = Pil.new("L", (size_px, size_px))
-    square.paste(resized, (left, top))
-    return np.asarray(square)
-
-
-def from_square(
-    values: Float[np.ndarray, "c size size"], shape: tuple[int, ...], fit: Literal["letterbox", "squash"]
-) -> Float[np.ndarray, "c h w"]:
-    """What `to_square` did to a picture of `shape` (h, w), undone: values of a square, at the picture's own size."""
-    size = values.shape[-1]
-    if shape == (size, size):
-        return values
-    width, height, left, top = _place(shape, size, fit)
-    inside = values[:, top : top + height, left : left + width]
-    wanted = (shape[1], shape[0])
-    return np.stack([cv2.resize(np.ascontiguousarray(layer), wanted) for layer in inside])
-
-
-def _place(shape: tuple[int, ...], size_px: int, fit: Literal["letterbox", "squash"]) -> tuple[int, int, int, int]:
-    """Width, height, left and top of a picture of `shape` (h, w) in a square."""
-    if fit == "squash":
-        return size_px, size_px, 0, 0
-    scale = size_px / max(shape)
-    width, height = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-    return width, height, (size_px - width) // 2, (size_px - height) // 2
 
 
 def load_masks(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:
@@ -108,7 +69,7 @@ def load_square_masks(
     images: ImageSet, rows: Sequence[Image], size_px: int, fit: Literal["letterbox", "squash"]
 ) -> UInt8[np.ndarray, "n size_px size_px"]:
     """The masks of `rows` as `load_squares` gives their pictures; every pixel is one of the mask's."""
-    return np.stack([to_square(images.mask(row), size_px, fit, Pil.Resampling.NEAREST) for row in rows])
+    return np.stack([to_square(images.mask(row), size_px, fit, "nearest") for row in rows])
 
 
 def plane_indices(rows: Sequence[Image]) -> Int[np.ndarray, " n"]:

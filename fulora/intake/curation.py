@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from fulora.biometry.quality import field_of_view_mm
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, Picture
 from fulora.data.split_file import SplitFile
+from fulora.data.squares import scale_to_square, to_square
 from fulora.engine import threaded
 from fulora.intake.comparison import Link, Seen, links
 from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
@@ -127,9 +127,11 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     where = config.deidentify
     words = words_of(config)
     cleaned = None if where == "nothing" or isinstance(source, PhantomsConfig) else clean(pixels, where, words)
-    fitted, scale = fit(pixels if cleaned is None else cleaned.pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
+    shown = pixels if cleaned is None else cleaned.pixels
+    fitted = to_square(shown, config.image_size_px, config.fit, "area")
+    scale = scale_to_square(shown.shape, config.image_size_px, config.fit)
     if mask is not None:
-        mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
+        mask = to_square(mask, config.image_size_px, config.fit, "nearest")
     view = ""
     if row.pixel_size_mm is not None:
         view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
@@ -162,26 +164,3 @@ def _row(image: RawImage, split: Split) -> Image:
         height=0,
         sha256="",
     )
-
-
-def fit(
-    pixels: UInt8[np.ndarray, "h w"], size_px: int, how: str, interpolation: int
-) -> tuple[UInt8[np.ndarray, "new_h new_w"], float]:
-    """A picture on a square of `size_px`, without distortion, and its scale (new pixels per old pixel).
-
-    Args:
-        how: `letterbox` keeps all of it, centred on black; `crop` keeps its central square; `native` changes nothing.
-    """
-    height, width = pixels.shape
-    if how == "native" or (height, width) == (size_px, size_px):
-        return pixels, 1.0
-    if how == "crop":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square, longest = pixels[top : top + side, left : left + side], side
-    else:
-        longest = max(height, width)
-        square = np.zeros((longest, longest), np.uint8)
-        top, left = (longest - height) // 2, (longest - width) // 2
-        square[top : top + height, left : left + width] = pixels
-    return cv2.resize(square, (size_px, size_px), interpolation=interpolation), size_px / longest

@@ -8,7 +8,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
     """Tune on the training split, real and synthetic alike; the validation patients choose the step.
 
@@ -17,7 +17,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     import numpy as np
 
     from fulora.clip.loading import load_clip
-    from fulora.clip.model import image_size_px
+    from fulora.clip.model import FIT, RESAMPLING, image_size_px
     from fulora.clip.tune import Shown, fit
     from fulora.data.loaders import load_squares, plane_indices
     from fulora.data.overlap import write_trained_on
@@ -26,7 +26,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        Shown(load_squares(images, found, size, "letterbox"), plane_indices(found)) for found in (rows, held_out)
+        Shown(load_squares(images, found, size, FIT, RESAMPLING), plane_indices(found)) for found in (rows, held_out)
     )
     fit(out, config, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
     write_trained_on(out, [*rows, *held_out], images.tainted_by())

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from fulora.clip import embed, tune
 from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
+from fulora.clip.loading import Clip, load_clip
+from fulora.clip.model import normalised
 from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
 from fulora.data.label_set import label_set
@@ -125,6 +129,30 @@ def test_a_probe_transfers_or_has_seen_a_few_of_the_population(
     leak = write(tmp_path, "leak", {"test": [2]})
     with pytest.raises(OverlapError, match=r"the head: \d images and 1 patients of the test set were trained on"):
         probe_clip.function(made(tmp_path / "c"), config, images, leak, CLIP, embedded, embedded)
+
+
+def test_a_clip_is_tuned_on_the_pixels_that_it_is_tested_on(
+    tmp_path: Path, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures are 20x30 px, and this CLIP sees squares of 64 px."""
+    learned: list[torch.Tensor] = []
+
+    def fit(out: Path, cfg: TuneClipConfig, clip: Clip, train: tune.Shown, *given: object) -> None:
+        same = cfg.changed(batch_size=len(train.labels), crop=1.0, balanced=False)
+        monkeypatch.setattr(tune, "augmented", lambda pixels, crop, drawn: pixels)
+        monkeypatch.setattr(tune, "batch", lambda labels, cfg, done: torch.arange(len(labels)))
+        monkeypatch.setattr(tune, "normalised", lambda model, seen: learned.append(seen) or normalised(model, seen))
+        tune.Learner(clip, same).loss(train, torch.ones(len(train.labels)), 1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tune, "fit", fit)
+        tune_clip.function(made(tmp_path / "a"), TUNE, images, CLIP)
+    tested: list[torch.Tensor] = []
+    monkeypatch.setattr(embed, "normalised", lambda model, seen: tested.append(seen) or normalised(model, seen))
+    rows, model = images.rows("train"), load_clip(CLIP.path).model
+    embed.image_directions(model, len(rows), lambda number: images.pixels(rows[number]))
+    assert learned[0].shape == (10, 1, 64, 64)
+    assert torch.equal(learned[0], torch.cat(tested))
 
 
 def test_forgetting_starts_at_the_old_clip(

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -11,7 +12,17 @@ from transformers import BertConfig, BertModel
 
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.loading import load_clip
-from fulora.clip.model import CONFIG, WEIGHTS, ClipError, build_clip, clip_config, normalised, save_clip, to_square
+from fulora.clip.model import (
+    CONFIG,
+    WEIGHTS,
+    ClipError,
+    build_clip,
+    clip_config,
+    normalised,
+    save_clip,
+    shades,
+    squares,
+)
 
 TINY = ClipPretrainConfig(image_size_px=32, width=4, blocks=(1, 1, 1, 1), text_width=16, embed_dim=16)
 FETAL = {
@@ -41,7 +52,7 @@ def test_an_architecture_beside_a_pt_file_as_fetalclip_is_published(tmp_path: Pa
     clip = load_clip(tmp_path)
     assert all(torch.equal(value, state[name]) for name, value in clip.model.state_dict().items())
     assert clip.tokenizer(["a sonogram"]).shape == (1, 117)
-    seen = normalised(clip.model, to_square(torch.full((1, 14, 28), 255, dtype=torch.uint8).numpy(), 28))
+    seen = normalised(clip.model, shades(squares([np.full((14, 28), 255, np.uint8)], 28)))
     assert torch.equal(seen[0, :, 0, 0], seen[0, :, -1, -1])  # padded above and below, nothing cut off
     assert not torch.equal(seen[0, :, 0, 0], seen[0, :, 14, 14])
     save_clip(clip.model, clip.config, tmp_path / "saved", half=False)

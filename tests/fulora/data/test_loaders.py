@@ -4,36 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torchvision.transforms.functional import resize
 
 from fulora.data import loaders
 from fulora.data.label_set import label_set
-from fulora.data.loaders import load_squares, to_square
+from fulora.data.loaders import load_squares
 from fulora.data.manifest import Image, ImageSet, Picture
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
-
-WIDE = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (30, 1))
-
-
-def test_a_letterbox_keeps_the_whole_picture_and_its_shape() -> None:
-    square = to_square(WIDE, 40, "letterbox")
-    assert square.shape == (40, 40)
-    assert not square[:10].any()
-    assert not square[30:].any()
-    assert square[10:30].any(axis=1).all()
-
-
-def test_a_squash_is_torchvisions_resize() -> None:
-    theirs = resize(torch.from_numpy(WIDE)[None], [20, 20], antialias=True)[0].numpy()
-    assert np.abs(to_square(WIDE, 20, "squash").astype(int) - theirs).max() <= 1
-
-
-@pytest.mark.parametrize("fit", ["letterbox", "squash"])
-def test_a_square_of_that_size_stays_as_it_is(fit: str) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.uint8)
-    assert to_square(picture, 16, fit) is picture  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bound", [0, 10**9])

@@ -20,47 +20,10 @@ from fulora.intake.config import (
     PsfhsConfig,
     SourceConfig,
 )
-from fulora.intake.curation import Curation, fit
+from fulora.intake.curation import Curation
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs, read_source
 from fulora.intake.sources.hc18 import LIST
-
-
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
-    for how in ("letterbox", "crop"):
-        fitted, scale = fit(pixels, 32, how, cv2.INTER_AREA)
-        np.testing.assert_array_equal(fitted, pixels)
-        assert scale == 1.0
-
-
-@pytest.mark.parametrize("shape", [(40, 80), (80, 40)])
-def test_a_letterbox_keeps_all_of_it_in_the_middle_of_black(shape: tuple[int, int]) -> None:
-    fitted, scale = fit(np.full(shape, 200, np.uint8), 32, "letterbox", cv2.INTER_AREA)
-    assert scale == 32 / 80
-    expected = np.zeros((32, 32), np.uint8)
-    expected[8:24] = 200
-    np.testing.assert_array_equal(fitted, expected if shape == (40, 80) else expected.T)
-
-
-@pytest.mark.parametrize("shape", [(40, 80), (80, 40)])
-def test_a_crop_keeps_the_central_square(shape: tuple[int, int]) -> None:
-    pixels = np.zeros((40, 80), np.uint8)
-    pixels[:, 20:60] = 200
-    fitted, scale = fit(pixels.reshape(40, 80) if shape == (40, 80) else pixels.T, 32, "crop", cv2.INTER_AREA)
-    assert scale == 32 / 40
-    assert (fitted == 200).all()
-
-
-@pytest.mark.parametrize("how", ["letterbox", "crop"])
-def test_a_circle_stays_a_circle_of_the_scaled_size(how: str) -> None:
-    pixels = cv2.circle(np.zeros((300, 400), np.uint8), (200, 150), 100, 255, -1)
-    fitted, scale = fit(pixels, 64, how, cv2.INTER_NEAREST)
-    rows, columns = np.flatnonzero(fitted.any(1)), np.flatnonzero(fitted.any(0))
-    assert np.ptp(rows) + 1 == pytest.approx(201 * scale, abs=1.5)
-    assert np.ptp(columns) + 1 == pytest.approx(201 * scale, abs=1.5)
-    assert (rows.mean(), columns.mean()) == pytest.approx((31.5, 31.5), abs=1)
-    assert (fitted > 0).sum() == pytest.approx(np.pi * (100 * scale) ** 2, rel=0.06)
 
 
 def test_shares_follow_the_role() -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from fulora.data.loaders import from_square, to_square
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import Augmentation, SegmentConfig, UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
@@ -92,17 +91,6 @@ def test_weights_of_images_in_the_loss() -> None:
     weighted = segmentation_loss(logits, truth, torch.tensor([1.0, 3.0]))
     assert weighted.item() == pytest.approx((wrong + 3 * right).item() / 4)
     assert segmentation_loss(logits, truth, kind="ce").item() == pytest.approx(9.0 / 2, abs=1e-3)
-
-
-def test_a_square_is_undone() -> None:
-    """A ramp comes back as it was, whatever the shape of the picture."""
-    for shape in ((60, 100), (100, 60), (64, 64)):
-        ramp = np.tile(np.linspace(0, 255, shape[1]), (shape[0], 1)).astype(np.uint8)
-        for fit in ("letterbox", "squash"):
-            square = to_square(ramp, 64, fit)  # type: ignore[arg-type]
-            back = from_square(square[None].astype(np.float32), shape, fit)[0]  # type: ignore[arg-type]
-            assert back.shape == shape
-            assert np.abs(back - ramp)[5:-5, 5:-5].max() < 8
 
 
 def test_largest_piece_and_no_holes() -> None:
