@@ -20,6 +20,7 @@ from fulora.assessment.encoder_checks import EncoderError, Features, Picture, ch
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
 from fulora.data.manifest import pixel_digest
+from fulora.data.pixel_statistics import IMAGENET, Statistics, of_timm
 from fulora.data.squares import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
 from fulora.disk import whole
@@ -27,7 +28,6 @@ from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
 
 SIDE_PX, HASH_SIZE, BATCH = 64, 16, 32
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EMBEDDED_CLIP = Path(fulora.__file__).parent / "assets" / "clip"
 KNOWN = "pixels, hash, clip, clip:FOLDER, timm:NAME, timm:NAME:FILE, torchscript:FILE"
 
@@ -180,7 +180,7 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
     data = resolve_model_data_config(model)
     identity = content_digest(Path(file), None) if file else "hub"
     side = int(data["input_size"][-1])
-    encode = _network(name, model.eval(), side, data["mean"], data["std"])
+    encode = _network(name, model.eval(), side, of_timm(architecture))
     return Encoder(name, f"timm checked {architecture} {identity}", encode)
 
 
@@ -195,17 +195,16 @@ def _torchscript(name: str, file: Path) -> Encoder:
             model = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError, ValueError) as error:
         raise EncoderError(f"{name}: no TorchScript file can be read there: {error}") from error
-    encode = _network(name, model, 288, MEAN, STD)
+    encode = _network(name, model, 288, IMAGENET)
     return Encoder(name, f"torchscript checked {content_digest(file, None)}", encode)
 
 
 def _network(
-    name: str, model: Callable[[Any], Any], side: int, mean: Sequence[float], std: Sequence[float]
+    name: str, model: Callable[[Any], Any], side: int, seen: Statistics
 ) -> Callable[[Sequence[Picture]], Features]:
     """Its features, the first of which are checked: that they belong to the picture alone, and differ."""
-    shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (mean, std))
-    imagenet = (tuple(mean), tuple(std)) == (MEAN, STD)
-    received = "ImageNet-normalised" if imagenet else f"normalised by mean {tuple(mean)} and std {tuple(std)}"
+    shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (seen.mean, seen.std))
+    received = "ImageNet-normalised" if seen == IMAGENET else f"normalised by mean {seen.mean} and std {seen.std}"
     checked = False
 
     @torch.no_grad()

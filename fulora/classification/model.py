@@ -19,6 +19,7 @@ from fulora.classification.networks import (
 )
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
+from fulora.data.pixel_statistics import AS_THEY_ARE
 from fulora.disk import whole
 from fulora.environment import derive_seed
 from fulora.json_files import DamagedFileError, read_json
@@ -84,7 +85,7 @@ def build_classifier(cfg: ClassifierConfig, classes: int = 5, start: Path | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(cfg.seed, "classifier", "weights"))
         network = build_network(cfg.architecture, cfg.stem, cfg.image_size_px, classes, cfg.weights == "imagenet")
-    mean, std = pixel_statistics(network, cfg.weights) if cfg.statistics == "own" else ((0.0,) * 3, (1.0,) * 3)
+    seen = pixel_statistics(cfg.architecture, cfg.weights) if cfg.statistics == "own" else AS_THEY_ARE
     if start is not None:
         load_start(network, cfg, start)
     facts = ClassifierFacts(
@@ -93,8 +94,8 @@ def build_classifier(cfg: ClassifierConfig, classes: int = 5, start: Path | None
         classes=classes,
         image_size_px=cfg.image_size_px,
         fit=cfg.fit,
-        mean=mean,
-        std=std,
+        mean=seen.mean,
+        std=seen.std,
         padding="tensorflow" if cfg.weights == "imagenet_folded" else "torch",
     )
     return Classifier(facts, network)

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import timm
 import torchvision
@@ -10,11 +10,9 @@ from torch import nn
 
 from fulora.classification.config import TIMM, ClassifierConfig, Stem, Torchvision, Weights
 from fulora.data.folded_mobilenet import load_folded
+from fulora.data.pixel_statistics import HALF, IMAGENET, Statistics, of_timm
 from fulora.data.state_dicts import StateDictError, misfits, read_state
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
-"""Mean and spread of x / 127.5 - 1."""
 HEADS = {
     "resnet18": "fc",
     "mobilenet_v2": "classifier.1",
@@ -23,8 +21,6 @@ HEADS = {
     "vit_b_16": "heads.head",
 }
 SHOWN = 3
-
-Three = tuple[float, float, float]
 
 
 class ClassifierError(ValueError):
@@ -66,12 +62,11 @@ def _timm_network(name: str, image_size_px: int, classes: int, pretrained: bool)
     return network
 
 
-def pixel_statistics(network: nn.Module, weights: Weights) -> tuple[Three, Three]:
-    """Mean and spread of the pixels, on a scale from 0 to 1, that a network's weights were trained with."""
+def pixel_statistics(architecture: str, weights: Weights) -> Statistics:
+    """What the pixels were normalised with when a network's weights were trained."""
     if weights == "imagenet_folded":
-        return HALF, HALF
-    settings: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    return tuple(settings.get("mean", IMAGENET_MEAN)), tuple(settings.get("std", IMAGENET_STD))
+        return HALF
+    return of_timm(architecture.removeprefix(TIMM)) if architecture.startswith(TIMM) else IMAGENET
 
 
 def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:

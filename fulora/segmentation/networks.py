@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import load_folded
+from fulora.data.pixel_statistics import AS_THEY_ARE, HALF, of_encoder
 from fulora.data.state_dicts import StateDictError, misfits, read_state
 from fulora.environment import derive_seed
 from fulora.segmentation.config import Architecture, UnetConfig
@@ -133,10 +134,11 @@ def _as_gray(value: Tensor, own: Tensor) -> Tensor:
 def encoder_statistics(cfg: UnetConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, from 0 to 1, of what the encoder's weights were trained with; one a channel."""
     if cfg.statistics == "unit":
-        return (0.0,) * cfg.in_channels, (1.0,) * cfg.in_channels
-    if cfg.encoder_weights in ("none", "imagenet_folded"):
-        return (0.5,) * cfg.in_channels, (0.5,) * cfg.in_channels
-    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        found = AS_THEY_ARE
+    elif cfg.encoder_weights in ("none", "imagenet_folded"):
+        found = HALF
+    else:
+        found = of_encoder(cfg.encoder)
     if cfg.in_channels == 1:
-        return (sum(means) / 3,), (sum(deviations) / 3,)
-    return means, deviations
+        return (sum(found.mean) / 3,), (sum(found.std) / 3,)
+    return found.mean, found.std
