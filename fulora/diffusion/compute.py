@@ -104,11 +104,15 @@ def _fitting(cfg: GenerateConfig, device: torch.device) -> tuple[Precision, Layo
 
 def placed(pipe: Pipeline, compute: Compute) -> None:
     """Put denoiser and autoencoder on the device, in their precision and layout; text encoders stay in fp32."""
-    device, form = torch.device(compute.device), FORMATS[compute.layout]
     halved = compute.device == "cuda" and not pipe.vae.config.force_upcast
-    pipe.to(device)
-    cast(pipe.unet, DTYPES[compute.precision]).to(memory_format=form)
-    cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=form)
+    pipe.to(torch.device(compute.device))
+    as_denoiser(pipe.unet, compute)
+    cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=FORMATS[compute.layout])
+
+
+def as_denoiser(module: torch.nn.Module, compute: Compute) -> None:
+    """Put the denoiser, or what works beside it, into its precision and layout."""
+    cast(module, DTYPES[compute.precision]).to(memory_format=FORMATS[compute.layout])
 
 
 @contextmanager

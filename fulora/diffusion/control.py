@@ -1,4 +1,4 @@
-"""Mask first: a ControlNet beside a backbone, trained on images with masks, and pictures drawn on given masks."""
+"""Mask first: a ControlNet beside a backbone, trained on images with masks; `painter` draws pictures with it."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,8 @@ from torch import Tensor
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import BackboneError, networks, quiet
 from fulora.diffusion.conditioning import embed, unet_arguments
-from fulora.diffusion.config import ControlConfig, GenerateConfig
+from fulora.diffusion.config import ControlConfig
 from fulora.diffusion.objective import batch_timesteps, encode, noise_error, with_dropout
-from fulora.diffusion.sample import Guidance, decode, denoise, start_noise, to_pixels
-from fulora.diffusion.samplers import build_sampler
 from fulora.diffusion.schedules import training_schedule
 from fulora.disk import share
 from fulora.environment import derive_seed
@@ -132,27 +130,3 @@ def load_control(folder: Path) -> ControlNetModel:
     except (OSError, ValueError, RuntimeError) as error:
         raise BackboneError(f"{folder}: no ControlNet in diffusers' layout can be read here: {error}") from error
     return made.eval()
-
-
-@torch.no_grad()
-def draw(
-    pipe: Pipeline, control: ControlNetModel, masks: Stack, prompt: str, seeds: Sequence[int], cfg: GenerateConfig
-) -> Stack:
-    """Gray pictures, one on each mask, each from the noise of its own seed."""
-    height, width = masks.shape[1:]
-    size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
-    found = []
-    for start in track(range(0, len(masks), cfg.batch_size), "drawn on masks"):
-        own = seeds[start : start + cfg.batch_size]
-        latents = denoise(
-            Controlled(pipe.unet, control, as_condition(masks[start : start + cfg.batch_size])),
-            build_sampler(pipe.scheduler.config, cfg.samplers[0]),
-            (embed(pipe, [prompt] * len(own)), embed(pipe, [cfg.negative_prompt] * len(own))),
-            start_noise(pipe.unet.config.in_channels, size, own),
-            Guidance(cfg.guidance_scale, cfg.guidance_interval),
-            steps=cfg.steps,
-            size_px=(height, width),
-            dtype=torch.float32,
-        )
-        found.append(to_pixels(decode(pipe.vae, latents), gray=True)[0].numpy())
-    return np.concatenate(found)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from shutil import rmtree
 
+from PIL import Image as Pil
+
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
 from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
-from fulora.diffusion.compute import choose_compute, hardware
+from fulora.diffusion.architectures import Pipeline
+from fulora.diffusion.compute import Compute, choose_compute, hardware
 from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.gate import GATE, Fault, GateCounts
 from fulora.diffusion.ingredients import start_rows
@@ -22,13 +25,14 @@ from fulora.diffusion.job import (
     GenerationError,
     Job,
     check_folder,
+    check_masks,
     is_complete,
     read_plan,
     sources_of,
     write_whole,
 )
 from fulora.diffusion.overview import write_overview
-from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
+from fulora.diffusion.painter import Painter, check_size, drawing_on, prepare, starting_from
 from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
@@ -90,19 +94,28 @@ def begin(job: Job) -> None:
             return
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
+        check_masks(job)
         if special := said(pipe.scheduler.config):
             progress.note(f"sampled as the backbone says: {special}")
         if skipped := said_of_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
-        _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
+        _ready[_key(job)] = _painter(job, pipe, compute)
         write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
         write_whole(job.out / PLAN, json.dumps(job.planned(compute).model_dump(mode="json"), indent=1))
 
 
 _ready: dict[str, Painter] = {}
 """The painter of this process' job: weights are loaded once, however many shards it makes."""
+
+
+def _painter(job: Job, pipe: Pipeline, compute: Compute) -> Painter:
+    painter = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
+    control = job.ingredients.control
+    if control is None:
+        return painter
+    return drawing_on(painter, control.path, lambda draft: control.mask_of(draft.plane, draft.index))
 
 
 def _key(job: Job) -> str:
@@ -130,7 +143,7 @@ def painter_of(job: Job) -> Painter:
             changed = [f"{name} {old}" for name, old in plan.versions.items() if known.get(name) != old]
             progress.note(f"begun with {', '.join(changed)}, which is another now: pictures may differ")
         _ready.clear()
-        _ready[key] = starting_from(prepare(job.ingredients.load(), job.cfg, here), job.ingredients.start)
+        _ready[key] = _painter(job, job.ingredients.load(), here)
     return _ready[key]
 
 
@@ -183,6 +196,7 @@ def put_together(job: Job) -> None:
             rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
+            _write_masks(job)
             images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, tainted_by=_patients(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
@@ -200,6 +214,18 @@ def put_together(job: Job) -> None:
         if not (job.out / LIST).is_file():
             write_list(job.out)
     rmtree(job.out / WORK, ignore_errors=True)
+
+
+def _write_masks(job: Job) -> None:
+    """The masks that pictures were drawn on, each where its row says."""
+    if (control := job.ingredients.control) is None:
+        return
+    for shard in shards_of(job.cfg):
+        for index, row in enumerate(read_shard(shard, job.out).rows, shard.first):
+            path = job.out / row.split / row.mask_file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Pil.fromarray(control.mask_of(shard.plane, index)).save(path)
+            synced(path)
 
 
 def _rows(job: Job) -> Iterator[Image]:

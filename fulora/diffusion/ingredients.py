@@ -1,20 +1,24 @@
 """What a set is drawn with: a backbone, LoRAs, images to start from. Where they are, and by digest what they are."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
+from fulora.config import digest
 from fulora.contents import check, content_digest
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.architectures import Architecture, Pipeline
 from fulora.diffusion.backbone import BackboneError, downloaded, load_backbone
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.lora_peft import files_of
-from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
 
@@ -30,6 +34,24 @@ class LoraSource:
 
 
 @dataclass(frozen=True)
+class ControlSource:
+    """A ControlNet in diffusers' layout, and the masks that it is told: image i of a plane is drawn on the i-th."""
+
+    path: Path
+    used: ControlUsed
+    masks: Mapping[Plane, UInt8[np.ndarray, "n h w"]] = field(repr=False, compare=False)
+
+    def mask_of(self, plane: Plane, index: int) -> UInt8[np.ndarray, "h w"]:
+        """The mask of a picture."""
+        mask: UInt8[np.ndarray, "h w"] = self.masks[plane][index]
+        return mask
+
+    def masks_digest(self) -> str:
+        """Of all masks."""
+        return digest([[plane, [pixel_digest(mask) for mask in masks]] for plane, masks in self.masks.items()])
+
+
+@dataclass(frozen=True)
 class Ingredients:
     """What a set is drawn with. Small, so that it travels to other processes; weights are read where they are used.
 
@@ -37,7 +59,8 @@ class Ingredients:
         backbone: a folder, a checkpoint file or a hub id.
         revision, architecture: of a hub id, and of a checkpoint file that does not tell.
         start: an image set whose training images of a plane are drawn over, in turn (image-to-image).
-        tainted_by: keys of the patients that a LoRA was trained on.
+        control: a ControlNet, with a mask for each picture.
+        tainted_by: keys of the patients that a LoRA or the ControlNet was trained on.
     """
 
     backbone: Path | str
@@ -46,6 +69,7 @@ class Ingredients:
     architecture: Architecture | None = None
     loras: tuple[LoraSource, ...] = ()
     start: Path | None = None
+    control: ControlSource | None = None
     tainted_by: tuple[str, ...] = field(default=(), repr=False)
 
     def load(self) -> Pipeline:
@@ -79,13 +103,14 @@ class Ingredients:
         return int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
 
     def generator(self) -> str:
-        """The fingerprint of the weights: `backbone+lora@strength`."""
+        """The fingerprint of the weights: `backbone+lora@strength+control:controlnet`."""
         loras = (
             f"+{lora.used.digest}@{lora.used.strength:g}"
             + ("" if lora.used.text_strength == lora.used.strength else f"/{lora.used.text_strength:g}")
             for lora in self.loras
         )
-        return self.used.digest + "".join(loras)
+        control = f"+control:{self.control.used.digest}" if self.control else ""
+        return self.used.digest + "".join(loras) + control
 
 
 def lora_source(

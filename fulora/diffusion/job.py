@@ -20,7 +20,7 @@ from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.gate import GATE
 from fulora.diffusion.ingredients import Ingredients, start_rows
-from fulora.diffusion.recipe import BackboneUsed, LoraUsed
+from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED
 from fulora.diffusion.shards import WORK, synced
 from fulora.environment import commit, versions
@@ -43,13 +43,15 @@ class Plan(Config):
     backbone: BackboneUsed
     loras: tuple[LoraUsed, ...]
     start: str
+    control: ControlUsed | None = None
+    masks: str = ""
     compute: Compute
     versions: Mapping[str, str]
     commit: str
 
     def made_of(self) -> Any:
         """What another process must have alike."""
-        return self.model_dump(include={"config", "backbone", "loras", "start"}, mode="json")
+        return self.model_dump(include={"config", "backbone", "loras", "start", "control", "masks"}, mode="json")
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ class Job:
 
     def planned(self, compute: Compute) -> Plan:
         """The plan, with what was chosen to compute it."""
-        start = self.ingredients.start
+        start, control = self.ingredients.start, self.ingredients.control
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
         return Plan(
             config=json.loads(json.dumps(identity(self.cfg))),
             backbone=self.ingredients.used,
             loras=tuple(lora.used for lora in self.ingredients.loras),
             start=digest(rows) if start else "",
+            control=control.used if control else None,
+            masks=control.masks_digest() if control else "",
             compute=compute,
             versions=versions(),
             commit=commit(),
@@ -99,6 +103,24 @@ def check_folder(job: Job) -> None:
         if ours != theirs:
             raise GenerationError(
                 f"{out}: holds another set, with {_difference(theirs, ours)}; give another folder, or the same settings"
+            )
+
+
+def check_masks(job: Job) -> None:
+    """Refuse masks that are too few, or of another size than the pictures that are drawn on them.
+
+    Raises:
+        GenerationError: they are.
+    """
+    if (control := job.ingredients.control) is None:
+        return
+    width, height = job.cfg.size
+    for plane in job.cfg.planes:
+        shape = control.masks[plane].shape if plane in control.masks else (0, height, width)
+        if shape[0] < job.cfg.per_class or shape[1:] != (height, width):
+            raise GenerationError(
+                f"{plane}: {shape[0]} masks of {shape[2]}x{shape[1]} px for {job.cfg.per_class} images of "
+                f"{width}x{height} px; each image needs a mask of its own size (image_size_px, per_class)"
             )
 
 
@@ -138,6 +160,7 @@ def sources_of(job: Job) -> dict[str, Any]:
         "architecture": given.architecture,
         "loras": [place(lora.path) for lora in given.loras],
         "start": place(given.start),
+        "control": place(given.control.path if given.control else None),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, ControlNetModel
 from jaxtyping import Float, UInt8
 from PIL import Image as Pil
 from PIL import ImageOps
@@ -19,13 +19,16 @@ from fulora.data.manifest import Image, ImageSet
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.backbone import BackboneError
 from fulora.diffusion.compiling import UNet
-from fulora.diffusion.compute import DTYPES, Compute, placed, split_as
+from fulora.diffusion.compute import DTYPES, Compute, as_denoiser, placed, split_as
 from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
+from fulora.diffusion.control import Controlled, as_condition, load_control
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.recipe import RecipeError
 from fulora.diffusion.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
 from fulora.diffusion.samplers import build_sampler
+
+Mask = UInt8[np.ndarray, "h w"]
 
 
 class BatchTooLargeError(ValueError):
@@ -49,6 +52,7 @@ class Drawn:
         pixels: (height, width) gray, or with a third axis of three colours.
         finite: whether it was made of numbers.
         start: the row of the image it was drawn over.
+        mask: (height, width), class numbers, that it was drawn on.
     """
 
     draft: Draft
@@ -57,6 +61,7 @@ class Drawn:
     pixels: UInt8[np.ndarray, "h w *rgb"]
     finite: bool
     start: Image | None
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Painter:
     Attributes:
         texts: the embeddings of `prompts`, the negative one among them.
         start_set, start_of: the image set, and the row of it that a picture is drawn over; None from noise alone.
+        control, mask_of: a ControlNet, and the mask that a picture is drawn on; None leaves it to the prompt.
     """
 
     cfg: GenerateConfig
@@ -79,6 +85,8 @@ class Painter:
     texts: Conditioning
     start_set: ImageSet | None = None
     start_of: Callable[[Draft], Image | None] = lambda draft: None
+    control: ControlNetModel | None = None
+    mask_of: Callable[[Draft], Mask | None] = lambda draft: None
 
     def draw(self, drafts: Sequence[Draft]) -> list[Drawn]:
         """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture.
@@ -104,7 +112,7 @@ class Painter:
         latent_size = (height // self.pixels_a_latent, width // self.pixels_a_latent)
         prompts = [cfg.prompts[draft.plane] for draft in filled]
         latents = denoise(
-            self.unet,
+            self._told(filled),
             build_sampler(self.schedule, sampler),
             (self._texts(prompts), self._texts([cfg.negative_prompt] * len(prompts))),
             start_noise(self.channels, latent_size, seeds).to(self.compute.device),
@@ -117,7 +125,17 @@ class Painter:
         )
         pixels, finite = to_pixels(decode(self.vae, latents), gray=cfg.colour == "gray")
         pictures = zip(drafts, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
-        return [Drawn(draft, seed, sampler, array, good, self.start_of(draft)) for draft, seed, array, good in pictures]
+        return [
+            Drawn(draft, seed, sampler, array, good, self.start_of(draft), self.mask_of(draft))
+            for draft, seed, array, good in pictures
+        ]
+
+    def _told(self, drafts: Sequence[Draft]) -> UNet:
+        """The denoiser, which knows the mask of each picture where there is a ControlNet."""
+        if self.control is None:
+            return self.unet
+        masks = as_condition(np.stack([mask for draft in drafts if (mask := self.mask_of(draft)) is not None]))
+        return Controlled(self.unet, self.control, masks.to(self.compute.device, DTYPES[self.compute.precision]))
 
     def _texts(self, prompts: Sequence[str]) -> Conditioning:
         return self.texts.at([self.prompts.index(prompt) for prompt in prompts])
@@ -179,6 +197,18 @@ def starting_from(painter: Painter, start: Path | None) -> Painter:
         return rows[draft.plane][draft.index % len(rows[draft.plane])]
 
     return replace(painter, start_set=ImageSet(start, ""), start_of=start_of)
+
+
+def drawing_on(painter: Painter, control: Path, mask_of: Callable[[Draft], Mask]) -> Painter:
+    """The painter, drawing each picture on a mask of its size by the ControlNet in a folder.
+
+    Raises:
+        BackboneError: there is no ControlNet.
+    """
+    loaded = load_control(control)
+    loaded.to(torch.device(painter.compute.device))
+    as_denoiser(loaded, painter.compute)
+    return replace(painter, control=loaded, mask_of=mask_of)
 
 
 def check_size(pipe: Pipeline, cfg: GenerateConfig) -> None:

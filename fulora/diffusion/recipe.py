@@ -49,11 +49,20 @@ class StartUsed(Config):
     strength: float
 
 
+class ControlUsed(Config):
+    """A ControlNet that told the backbone where a structure is, by name and by the digest of its content."""
+
+    name: str
+    digest: str
+
+
 class Recipe(Config):
     """Everything that the pixels of one synthetic image depend on.
 
     Attributes:
         set_seed, index, attempt: `seed` is blake2b of these and the plane.
+        control, mask: the ControlNet, and the pixel digest of the mask that the image was drawn on; both are left out
+            of what is written where there was none.
     """
 
     synthetic: Literal[True] = True
@@ -75,6 +84,8 @@ class Recipe(Config):
     backbone: BackboneUsed
     loras: tuple[LoraUsed, ...]
     start: StartUsed | None
+    control: ControlUsed | None = Field(default=None, exclude_if=lambda used: used is None)
+    mask: str = Field(default="", exclude_if=lambda digest: not digest)
     compute: Compute
     versions: Mapping[str, str]
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from fulora import progress
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.compute import hardware
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.ingredients import Ingredients, LoraSource, lora_source, weights_digest
+from fulora.diffusion.ingredients import ControlSource, Ingredients, LoraSource, lora_source, weights_digest
 from fulora.diffusion.job import SOURCES
 from fulora.diffusion.lora_peft import lora_path
-from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
-from fulora.diffusion.recipe import BackboneUsed, LoraUsed, Recipe, RecipeError, read_row
+from fulora.diffusion.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.shard_writer import row_of
 from fulora.json_files import read_json
 from fulora.training import pick_device
@@ -66,7 +69,7 @@ def regenerate(paths: Sequence[Path], given: Given, demo: Path) -> Iterator[Agai
 
 def _group(path: Path, recipe: Recipe) -> str:
     """Equal for pictures that can be drawn together: of one set, as far as can be seen, with one sampler."""
-    alike = recipe.model_dump(mode="json", exclude={"plane", "prompt", "index", "attempt", "seed", "start"})
+    alike = recipe.model_dump(mode="json", exclude={"plane", "prompt", "index", "attempt", "seed", "start", "mask"})
     home, strength = _home(path), recipe.start and recipe.start.strength
     return json.dumps([str(home), alike, strength, None if home else recipe.prompt], sort_keys=True)
 
@@ -75,6 +78,9 @@ def _drawn_again(group: Sequence[tuple[Path, Image, Recipe]], given: Given, demo
     recipes = [recipe for _, _, recipe in group]
     ingredients = _ingredients(recipes[0], group[0][0], given, demo)
     painter = _painter(recipes, ingredients, given.device)
+    if ingredients.control is not None:
+        masks = {(recipe.plane, recipe.index): _mask(*each) for each in group for recipe in each[2:]}
+        painter = drawing_on(painter, ingredients.control.path, lambda draft: masks[draft.plane, draft.index])
     for first in range(0, len(group), painter.compute.batch_size):
         batch = group[first : first + painter.compute.batch_size]
         drafts = [Draft(recipe.plane, recipe.index, recipe.attempt) for _, _, recipe in batch]
@@ -132,6 +138,31 @@ def _start(recipe: Recipe, by_id: Mapping[str, Image], folder: Path) -> Image | 
     return row
 
 
+def _mask(path: Path, row: Image, recipe: Recipe) -> UInt8[np.ndarray, "h w"]:
+    """The mask that a picture was drawn on, of the set that it stands in."""
+    home = _home(path)
+    assert home is not None  # `_control` has looked
+    mask = ImageSet(home, "").mask(row)
+    if pixel_digest(mask) != recipe.mask:
+        raise RecipeError(f"{home / row.split / row.mask_file}: is not the mask that {path} was drawn on")
+    return mask
+
+
+def _control(used: ControlUsed, path: Path, home: Path | None, said: Mapping[str, Any]) -> ControlSource:
+    """The ControlNet of the set that a picture stands in."""
+    if home is None or not said.get("control"):
+        raise RecipeError(
+            f"{path}: was drawn on a mask by the ControlNet {used.name} ({used.digest}), and the mask stands in its "
+            "set: give the picture as it lies in the folder of its set"
+        )
+    found = home / said["control"]
+    if not found.exists():
+        raise RecipeError(f"{found}: the ControlNet {used.name} ({used.digest}) is not there; put it back, or make it")
+    if (digest := weights_digest(found)) != used.digest:
+        raise RecipeError(f"{found}: is another ControlNet ({digest}) than {path} was made with ({used.digest})")
+    return ControlSource(found, used, {})
+
+
 def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingredients:
     """Those that were given, or stand where the set says, when they are those of the recipe by their digests."""
     home = _home(path)
@@ -151,6 +182,7 @@ def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingred
         architecture=said.get("architecture") if isinstance(backbone, Path) and backbone.is_file() else None,
         loras=tuple(_lora(file, used) for file, used in zip(loras, recipe.loras, strict=True)),
         start=start if recipe.start is not None else None,
+        control=_control(recipe.control, path, home, said) if recipe.control else None,
     )
 
 

@@ -126,7 +126,8 @@ def row_of(drawn: Drawn, painter: Painter, ingredients: Ingredients, folder: str
         folder: that its file stands in, from the split's folder.
     """
     draft, height, width = drawn.draft, *drawn.pixels.shape[:2]
-    image_id = f"synthetic_{draft.plane}_{draft.index:05d}"
+    on_mask = "" if drawn.mask is None else "on_mask_"
+    image_id = f"synthetic_{on_mask}{draft.plane}_{draft.index:05d}"
     return Image(
         file_name=f"{folder}/{image_id}.png",
         image_id=image_id,
@@ -136,6 +137,7 @@ def row_of(drawn: Drawn, painter: Painter, ingredients: Ingredients, folder: str
         source="fulora",
         site="",
         patient="",
+        mask_file=f"masks/{image_id}.png" if on_mask else "",
         caption=painter.cfg.prompts[draft.plane],
         seed=str(drawn.seed),
         generator=ingredients.generator(),
@@ -170,6 +172,8 @@ def _recipe(drawn: Drawn, painter: Painter, ingredients: Ingredients) -> Recipe:
         backbone=ingredients.used,
         loras=tuple(lora.used for lora in ingredients.loras),
         start=start,
+        control=ingredients.control.used if ingredients.control else None,
+        mask="" if drawn.mask is None else pixel_digest(drawn.mask),
         compute=painter.compute,
         versions={name: version for name, version in versions().items() if name in MATTERING},
     )

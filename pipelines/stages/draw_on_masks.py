@@ -8,37 +8,33 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2)
+@stage(version=3, resumes=True)
 def draw_on_masks(
     out: Path, config: GenerateConfig, backbone: Backbone | Source, control: ControlWeights, labelled: ImageSet
 ) -> ImageSet:
-    """`per_class` synthetic heads, each with the mask that it was drawn on: an ellipse near that of a labelled head."""
-    from fulora.data.manifest import Image, Picture
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.control import draw, load_control
+    """`per_class` synthetic images of each plane, each with the mask that it was drawn on.
+
+    A mask is an ellipse near that of a labelled training image of the plane.
+    """
+    from fulora.diffusion.generation import generate_set
+    from fulora.diffusion.ingredients import ControlSource, Ingredients
+    from fulora.diffusion.job import Job
     from fulora.diffusion.material import PATIENTS
-    from fulora.diffusion.sample import image_seed
+    from fulora.diffusion.recipe import BackboneUsed, ControlUsed
+    from fulora.engine import InProcess
     from fulora.json_files import read_json
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
-    known = [labelled.mask(row) for row in labelled.rows("train")]
-    masks = propose(known, config.per_class, config.seed, GateConfig())
-    seeds = [image_seed(config, "brain", number) for number in range(len(masks))]
-    prompt = config.prompts["brain"]
-    pixels = draw(load_backbone(backbone.path), load_control(control.path), masks, prompt, seeds, config)
-    height, width = masks.shape[1:]
-    pictures = [
-        Picture(
-            Image(
-                file_name="", image_id=f"synthetic_on_mask_{number:05d}", plane="brain", split="train",
-                origin="synthetic", source="fulora", site="", patient="", caption=prompt, seed=str(seeds[number]),
-                generator=control.fingerprint, width=width, height=height, sha256="",
-            ),
-            picture,
-            masks[number],
-        )
-        for number, picture in enumerate(pixels)
-    ]  # fmt: skip
-    ImageSet.write(out, pictures, labels=labelled.label_set(), tainted_by=read_json(control.path / PATIENTS, list[str]))
+    masks = {}
+    for plane in config.planes:
+        known = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
+        masks[plane] = propose(known, config.per_class, config.seed, GateConfig())
+    ingredients = Ingredients(
+        backbone=backbone.path,
+        used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
+        control=ControlSource(control.path, ControlUsed(name=control.path.name, digest=control.fingerprint), masks),
+        tainted_by=tuple(read_json(control.path / PATIENTS, list[str])),
+    )
+    generate_set(Job(out, config, ingredients, labelled.label_set()), InProcess())
     return ImageSet(out, "")

@@ -501,6 +501,7 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
         "architecture": None,
         "loras": [],
         "start": None,
+        "control": None,
     }
 
 
