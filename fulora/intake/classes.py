@@ -15,6 +15,7 @@ from fulora.intake.source import Inputs
 SHOWN = 5
 """Names that a message gives as examples."""
 
+
 def given(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[Inputs]:
     """What the reader of every source is given.
 
@@ -36,7 +37,6 @@ def at(config: CurateConfig, root: Path) -> list[Inputs]:
         LabelSetError: sources that come with different label sets.
     """
     return given(config, [{name: root / path for name, path in one.outside().items()} for one in config.sources])
-
 
 
 def named_labels(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet | None:

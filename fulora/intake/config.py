@@ -35,7 +35,9 @@ AnySource = Annotated[
 SourceKind = str
 """`kind` of one of the sources: one of `KINDS`."""
 
-KINDS: dict[SourceKind, type[Config]] = {one.model_fields["kind"].default: one for one in get_args(get_args(AnySource)[0])}
+KINDS: dict[SourceKind, type[Config]] = {
+    one.model_fields["kind"].default: one for one in get_args(get_args(AnySource)[0])
+}
 
 
 class CurateConfig(Config):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fulora.data import label_class
 from fulora.data.cells import plain
-from fulora.data.label_set import label_set
+from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import MASK_FOLDERS, PICTURES, SPLIT_FOLDERS, files_below, inside
@@ -18,9 +18,6 @@ from fulora.intake.tables import read_header
 
 PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
 """How a folder of one patient is named."""
-
-SHIPPED = ("fetal_planes_db", "brain_planes", "intrapartum")
-"""Label sets whose words tell a class folder by its name; FU-LoRA's five planes are among the first."""
 
 LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""
@@ -94,7 +91,7 @@ def _holds_a_class(folder: Path) -> bool:
     if PATIENT.fullmatch(folder.name) or name in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
     pictures = (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
-    if any(labels.named(folder.name) for labels in map(label_set, SHIPPED)):
+    if shipped_class(folder.name):
         return any(True for _ in pictures)
     return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in pictures)
 

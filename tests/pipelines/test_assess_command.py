@@ -18,7 +18,7 @@ from fulora.data.screened import Assessment
 from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 from fulora.intake.sources.phantom_scan import draw
 from fulora.stage import Source
 from pipelines.backbones import ASSETS

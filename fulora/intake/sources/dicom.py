@@ -8,6 +8,7 @@ Which files are read is decided in `dicom_files.py`; what becomes of the pixels,
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxtyping import UInt8
 from pydicom import Dataset
 
 from fulora.config import Runtime
+from fulora.data.label_class import plain
 from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
 from fulora.intake.folders import class_folder
@@ -87,11 +89,12 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
     """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
 
     Which files they are is decided in `dicom_files.py`, which tells `complain` of all others. Pixels are decoded by
-    `load()`, one frame at a time. Told and left out besides: files in no folder that could be one of their class. Told,
-    but kept without a pixel size: contradictory spacings. Told at the end: patients of whom it is doubtful who they are.
+    `load()`, one frame at a time. Told and left out besides: files in a folder that is none of a class, as it is named
+    after the patient. Told, but kept without a pixel size: contradictory spacings. Told at the end: patients of whom it
+    is doubtful who they are.
 
     Args:
-        plane: what all of them show; None where each file stands in a folder named after it.
+        plane: what all of them show; None where each file stands in a folder that is named after it.
         key: the secret behind all pseudonyms; the same key gives the same pseudonyms again.
 
     Raises:
@@ -102,7 +105,7 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
     for found in ultrasound_in(folder, complain):
         people.add(found)
         try:
-            images = _images(found, plane or _class_of(folder, found.path), key, complain)
+            images = _images(found, plane or _class_of(folder, found), key, complain)
         except FolderError:
             raise
         except SourceError as error:
@@ -113,10 +116,21 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
         complain(Doubtful(line))
 
 
-def _class_of(folder: Path, path: Path) -> Plane:
+def _class_of(folder: Path, found: Ultrasound) -> Plane:
+    """The class that a file's folder is named after. Class names are written into image sets: no patient's may be one.
+
+    Raises:
+        SourceError: it lies in none, or in one that is named after the patient.
+    """
+    path = found.path
     if path.parent == folder:
         raise SourceError(f"{path}: lies in no class's folder; put it into one that is named so, or say plane=...")
-    return class_folder(path.parent)
+    name = class_folder(path.parent)
+    patient, *names = (plain(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
+    words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
+    if plain(name) == patient or words & set(plain(name).split()):
+        raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
+    return name
 
 
 def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> list[RawImage]:

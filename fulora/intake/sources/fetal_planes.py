@@ -141,7 +141,7 @@ def plane_of(row: dict[str, str], column: Column = "Plane") -> Plane:
     """
     known = PLANE_OF[column]
     if row[column] not in known:
-        raise SourceError(f"{row['Image_name']}: unknown plane '{row[column]}' ({column}); known: {', '.join(known)}")
+        raise SourceError(f"{row['Image_name']}: unknown plane '{row[column]}'; known: {', '.join(known)}")
     return known[row[column]]
 
 

@@ -14,7 +14,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 
 HERE = {"kind": "class_folders", "folder": "here", "patient_pattern": r"P(\d+)", "site": "here", "role": "train"}
 THERE = HERE | {"folder": "there", "site": "elsewhere", "role": "test"}
