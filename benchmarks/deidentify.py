@@ -21,11 +21,12 @@ from PIL import ImageDraw, ImageFont
 
 from fulora.intake.deidentify import clean
 from fulora.intake.raw import RawImage
-from fulora.intake.sources.african_planes import read_african_planes
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import INTRAPARTUM, PLANES, SITES, draw
-from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.source import Inputs
+from fulora.intake.sources.african_planes import AfricanPlanesConfig
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.lora_planes import LoraPlanesConfig
+from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
+from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
 WORDS = (
@@ -36,10 +37,10 @@ LABELS = ("BPD", "HC", "AC 1", "FL", "1", "2", "D 52.3mm", "CSP", "SPINE", "OFD"
 FONTS = (0, 1, 2, 3, 4)  # the upright Hershey fonts
 WITHOUT_CALIPERS = ("barcelona", "nijmegen", "guangzhou", "Algeria", "Egypt", "Malawi")
 READERS: dict[str, Callable[[Path], Iterator[RawImage]]] = {
-    "spanish": lambda root: read_lora_planes(root / "fetal_planes_lora"),
-    "african": lambda root: read_african_planes(root / "african" / "african_train"),
-    "hc18": lambda root: read_hc18(root / "hc18"),
-    "psfhs": lambda root: read_psfhs(root / "psfhs", 25),
+    "spanish": lambda root: LoraPlanesConfig().read(Inputs(root / "fetal_planes_lora")),
+    "african": lambda root: AfricanPlanesConfig().read(Inputs(root / "african" / "african_train")),
+    "hc18": lambda root: Hc18Config().read(Inputs(root / "hc18")),
+    "psfhs": lambda root: PsfhsConfig(block=25).read(Inputs(root / "psfhs")),
 }
 
 

@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from fulora.data.loaders import to_square
 from fulora.environment import cores, versions
-from fulora.intake.sources.hc18 import read_hc18
+from fulora.intake.source import Inputs
+from fulora.intake.sources.hc18 import Hc18Config
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import segmentation_loss
 from fulora.segmentation.train import Pairs, fit
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    rows = list(read_hc18(given.data_root / "hc18"))[: given.images]
+    rows = list(Hc18Config().read(Inputs(given.data_root / "hc18")))[: given.images]
     files = [(row.path, row.mask_path) for row in rows if row.path and row.mask_path]
     torch.set_num_threads(1)
     result: dict[str, object] = {

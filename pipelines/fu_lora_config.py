@@ -13,7 +13,8 @@ from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES, Plane
 from fulora.data.results import PROMPT, ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.intake.config import CurateConfig, FolderSourceConfig, PhantomsConfig, PsfhsConfig
+from fulora.intake.config import CurateConfig, PhantomsConfig, PsfhsConfig
+from fulora.intake.source import FolderSourceConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig

@@ -171,6 +171,11 @@ def label_set(name: str) -> LabelSet:
     return validated(LabelSet, read_yaml(path, shipped), where=str(path))
 
 
+def shipped_class(text: str) -> str | None:
+    """The class that a word names in the shipped label sets; None where it names none."""
+    return next((name for path in sorted(SHIPPED.glob("*.yaml")) if (name := label_set(path.stem).named(text))), None)
+
+
 def as_label_set(value: object) -> object:
     """For validators of config fields: a label set by name, by the path of its file, or as it stands there."""
     if not isinstance(value, str):

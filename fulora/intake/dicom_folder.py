@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from fulora.data.label_set import LabelSet, shipped_class
 from fulora.intake.deidentify import FindWords, Where, clean, searched
 from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import Audit, Clean, ProfileError, write_deidentified
-from fulora.intake.folders import plane_named
 from fulora.intake.review import EXPORT_LIST, Review, Seen, review_folder
 from fulora.progress import track
 from fulora.workspace import scratch
@@ -28,16 +28,24 @@ def _written(path: Path, target: Path, key: str, overlays: Clean | None) -> Audi
         raise ProfileError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
-def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None, find_words: FindWords | None) -> Review:
+def deidentify_folder(
+    folder: Path,
+    to: Path,
+    key: str,
+    where: Where | None,
+    find_words: FindWords | None,
+    labels: LabelSet | None = None,
+) -> Review:
     """Cleaned copies `0000001.dcm`, ... of every file below a folder, in the order of their names, and `audit.json`.
 
-    The copies' names say nothing; which was which is told to nobody. Folders named after a plane are kept, so that the
-    copies can be curated; no other name is. A file that cannot be cleaned stops it all, and `to` is not made. The
-    review of the copies is made beside `to`.
+    The copies' names say nothing; which was which is told to nobody. Folders named after a class are kept, so that the
+    copies can be curated; no other name is, as it may be a patient's. A file that cannot be cleaned stops it all, and
+    `to` is not made. The review of the copies is made beside `to`.
 
     Args:
         where: where burned-in text is removed; None passes pixels on as they are.
         find_words: a text detector, whose findings are removed wherever they are.
+        labels: whose classes folders may be named after; by default those of the shipped label sets.
 
     Returns:
         The review of the export: what was done to every copy, and the sheets that show it.
@@ -59,7 +67,7 @@ def deidentify_folder(folder: Path, to: Path, key: str, where: Where | None, fin
         work.mkdir(parents=True)
     try:
         review = Review(works[1], searched(where, find_words))
-        _write(files, works[0], key, _Search(where, find_words), review)
+        _write(files, works[0], key, _Search(where, find_words), review, labels)
         review.write(works[0] / EXPORT_LIST)
         works[1].rename(beside)
         works[0].rename(to)
@@ -85,11 +93,13 @@ class _Search:
         return removed
 
 
-def _write(files: Sequence[Path], work: Path, key: str, search: _Search, review: Review) -> None:
+def _write(
+    files: Sequence[Path], work: Path, key: str, search: _Search, review: Review, labels: LabelSet | None
+) -> None:
     rows = {}
     for number, path in enumerate(track(files, "DICOM files"), 1):
-        plane = plane_named(path.parent.name)
-        name = f"{plane}/{number:07d}.dcm" if plane else f"{number:07d}.dcm"
+        kept = labels.named(path.parent.name) if labels else shipped_class(path.parent.name)
+        name = f"{kept}/{number:07d}.dcm" if kept else f"{number:07d}.dcm"
         (work / name).parent.mkdir(exist_ok=True)
         search.seen = Seen()
         rows[name] = asdict(_written(path, work / name, key, search if search.where else None))

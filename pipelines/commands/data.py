@@ -67,13 +67,19 @@ def check(
     """Look for what would leak or mislead: exit code 1 when something is found.
 
     Patients and pixels across splits, labels that disagree, unreadable and missing files, masks, pixel sizes. Of a
-    folder that holds several data sets each is checked, and what they share.
+    folder that holds several data sets each is checked, and what they share. Every class folder or label is a class,
+    unless label_set names the classes: a shipped one (fetal_planes, fetal_planes_db, brain_planes, intrapartum) or a
+    YAML file. classes={...} says which of them a folder holds; an empty name leaves its images out.
 
     Examples:
 
       fulora data check data/african
 
       fulora data check my_images kind=class_folders patient_pattern='Patient(\\d+)' --json report.json
+
+      fulora data check my_images patients_unknown=true label_set=fetal_planes
+
+      fulora data check my_images patients_unknown=true label_set=my_classes.yaml 'classes={Kopf: brain}'
 
       fulora data check dicom_export key_file=key.txt
     """
@@ -138,11 +144,17 @@ def curate(
 ) -> None:
     """Make an image set of a folder: cleaned of text, fitted to one size, split by patient; any tool opens it.
 
+    label_set, classes and caption say what its classes are and are called, as for `check`.
+
     Examples:
 
       fulora data curate data/hc18 role=train+validation+test image_size_px=256
 
       fulora data curate my_images kind=class_folders patient_pattern='Patient(\\d+)' fit=native unusable=leave_out
+
+      fulora data curate my_images patients_unknown=true caption='ultrasound of {name}' role=train+validation+test
+
+      fulora data curate my_images patients_unknown=true label_set=fetal_planes 'classes={Kopf: brain, scout: ""}'
 
       fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
@@ -213,6 +225,10 @@ def deidentify(
         Literal["outside", "everywhere", "unchecked"],
         typer.Option(help="Blank text outside the sector, also what is drawn on tissue, or look for none."),
     ] = "everywhere",
+    label_set: Annotated[
+        str | None,
+        typer.Option(help="A label set, by name or path: folders named after its classes keep their names."),
+    ] = None,
     confirm: Annotated[
         Path | None, typer.Option("--confirm", help="An export or image set whose sheets you have looked at.")
     ] = None,
@@ -236,23 +252,30 @@ def deidentify(
 
     progress.show(not quiet)
     if confirm is not None:
-        if by is None or folder or to or key_file:
+        if by is None or folder or to or key_file or label_set:
             raise typer.BadParameter('--confirm DIR goes with --by "NAME OF WHO LOOKED", and with nothing else')
         print(confirm_folder(confirm, by))
         return
     if folder is None or to is None or key_file is None or by is not None:
         raise typer.BadParameter('give FOLDER --to NEW --key-file FILE, or --confirm DIR --by "NAME OF WHO LOOKED"')
-    _deidentify(folder, to, key_file, pixels)
+    _deidentify(folder, to, key_file, pixels, label_set)
 
 
-def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside", "everywhere", "unchecked"]) -> None:
+def _deidentify(
+    folder: Path,
+    to: Path,
+    key_file: Path,
+    pixels: Literal["outside", "everywhere", "unchecked"],
+    label_set: str | None,
+) -> None:
+    from fulora.data.label_set import label_set as named
     from fulora.intake.dicom_folder import deidentify_folder
-    from fulora.intake.read import read_key
+    from fulora.intake.key_file import read_key
     from fulora.intake.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
     from fulora.intake.words import detector, find_words
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
-    review = deidentify_folder(folder, to, read_key(key_file), where, words)
+    review = deidentify_folder(folder, to, read_key(key_file), where, words, named(label_set) if label_set else None)
     counts = review.counts()
     found = (
         f"{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files {CLEANED}; "

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fulora.data.label_set import label_set
 from fulora.intake.raw import SourceError
-from fulora.intake.sources.class_folders import read_class_folders
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.class_folders import ClassFoldersConfig
 from pipelines.__main__ import app
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 pytestmark = pytest.mark.real_data
 KINDS = (
@@ -54,7 +59,12 @@ def test_heads_that_are_black_on_white_are_refused(case: Path) -> None:
 
 def test_quantised_masks_beside_their_images_are_what_they_show(case: Path) -> None:
     folder = case / "class_folder_quantised"
-    images = list(read_class_folders(folder, patients_unknown=True, mask_suffix="_mask"))
+    images = list(
+        read_source(
+            ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True, mask_suffix="_mask"),
+            Inputs(folder, labels=CLASSES),
+        )
+    )
     assert len(images) == 3
     for image in images:
         mask = image.load()[1]

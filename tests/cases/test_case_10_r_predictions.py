@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
+from fulora.data.label_set import label_set
 from fulora.data.prediction_files import read_predictions
 from fulora.data.prediction_rows import PredictionFileError
 from fulora.intake.inspection import inspect
 from fulora.intake.raw import SourceError
-from fulora.intake.sources.imagefolder import read_imagefolder
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.imagefolder import ImageFolderConfig
 from pipelines.commands.score import classification
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 CASE = "10-r-predictions"
 pytestmark = pytest.mark.real_data
@@ -91,7 +96,7 @@ def test_unknown_patients_and_sites_are_as_empty_cells(case: Path, tmp_path: Pat
 def test_three_women_without_a_number_are_not_one_woman(case: Path) -> None:
     folder = case / "imagefolder"
     told: list[str] = []
-    images = list(read_imagefolder(folder, told.append))
+    images = list(read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES), told.append))
     assert [(image.patient, image.site, image.machine, image.pixel_size_mm) for image in images] == [
         (number, "", "", None) for number in "345"
     ]
@@ -100,4 +105,4 @@ def test_three_women_without_a_number_are_not_one_woman(case: Path) -> None:
     ]
     assert inspect(folder).n_patients == 3
     with pytest.raises(SourceError, match=r"line 2: i0\.png: no patient"):
-        list(read_imagefolder(folder))
+        list(read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES)))

@@ -11,7 +11,7 @@ from fulora.data.manifest import ImageSet
 from fulora.data.results import Score, Scores
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 from pipelines.stages.score_generation import score_generation
 
 FETAL = label_set("fetal_planes")

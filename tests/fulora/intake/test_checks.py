@@ -15,7 +15,8 @@ from fulora.intake.findings import Check
 from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.raw import SourceError
 from fulora.intake.recognise import recognise
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.source import Inputs
+from fulora.intake.sources.phantom_scan import draw
 from fulora.intake.survey import survey
 
 PATTERN = {"kind": "class_folders", "patient_pattern": r"P(\d+)"}
@@ -187,7 +188,7 @@ def test_layouts_are_recognised_and_strangers_are_refused(planes: Path, tmp_path
     assert recognise(planes.parent) == ("class_folders", planes)
     assert recognise(heads(tmp_path / "hc18"))[0] == "hc18"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"empty: no layout that is known here \(imagefolder, .*one folder a plane"):
+    with pytest.raises(SourceError, match=r"empty: no layout that is known here \(imagefolder, .*one folder a class"):
         recognise(tmp_path / "empty")
     with pytest.raises(SourceError, match="gone: no such folder"):
         recognise(tmp_path / "gone")
@@ -254,9 +255,9 @@ def test_lists_that_contradict_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(data_root: Path) -> None:
-    from fulora.intake.sources.psfhs import read_psfhs
+    from fulora.intake.sources.psfhs import PsfhsConfig
 
-    facts = list(survey(read_psfhs(data_root / "psfhs", 20)))[:60]
+    facts = list(survey(PsfhsConfig(block=20).read(Inputs(data_root / "psfhs"))))[:60]
     likenesses = [found.likeness for found in facts]
     pairs = near_pairs(likenesses)
     apart = {abs(int(facts[a].image.name) - int(facts[b].image.name)) for a, b, _ in pairs}

@@ -23,11 +23,12 @@ from fulora.intake.confirmation import ConfirmationError, confirm, state
 from fulora.intake.dicom_folder import deidentify_folder
 from fulora.intake.review import review_folder
 from fulora.intake.sheets import FRAMES, HEADER_PX
-from fulora.intake.sources.african_planes import read_african_planes
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import draw
-from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.source import Inputs
+from fulora.intake.sources.african_planes import AfricanPlanesConfig
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.lora_planes import LoraPlanesConfig
+from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.intake.words import detector, find_words
 from fulora.workspace import Workspace
 from pipelines.sources import curated
@@ -357,10 +358,10 @@ def test_a_set_in_which_no_text_was_looked_for_has_no_state(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["lora_planes", "african_planes", "hc18", "psfhs"])
 def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: Path, tmp_path: Path, name: str) -> None:
     read = {
-        "lora_planes": lambda: read_lora_planes(data_root / "fetal_planes_lora"),
-        "african_planes": lambda: read_african_planes(data_root / "african" / "african_train"),
-        "hc18": lambda: read_hc18(data_root / "hc18"),
-        "psfhs": lambda: read_psfhs(data_root / "psfhs", 25),
+        "lora_planes": lambda: LoraPlanesConfig().read(Inputs(data_root / "fetal_planes_lora")),
+        "african_planes": lambda: AfricanPlanesConfig().read(Inputs(data_root / "african" / "african_train")),
+        "hc18": lambda: Hc18Config().read(Inputs(data_root / "hc18")),
+        "psfhs": lambda: PsfhsConfig(block=25).read(Inputs(data_root / "psfhs")),
     }[name]
     pixels = next(item for item in read() if int(item.patient) % 2).load()[0].copy()
     height, width = pixels.shape

@@ -14,12 +14,12 @@ from fulora.data.manifest import Image, ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
 from fulora.intake.audit import Audit
-from fulora.intake.config import ClassFoldersConfig, CurateConfig, PhantomsConfig, SourceConfig
+from fulora.intake.config import ClassFoldersConfig, CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
 from fulora.intake.division import divide
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.source import Inputs, SourceConfig
+from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from fulora.intake.deidentify import DeidentifyError, clean, find_sector, removal, searched
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import PLANES, draw
+from fulora.intake.source import Inputs
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.lora_planes import LoraPlanesConfig
+from fulora.intake.sources.phantom_scan import PLANES, draw
 
 HEIGHT, WIDTH = 400, 600
 APEX, NEAR, FAR, HALF = (300, -60), 90, 430, 0.62
@@ -282,7 +283,7 @@ def test_what_was_looked_for_is_said() -> None:
 
 @pytest.mark.real_data
 def test_no_head_is_cut_and_text_in_the_margin_goes(data_root: Path) -> None:
-    heads = [item for item in read_hc18(data_root / "hc18") if int(item.patient) % 2][::8]
+    heads = [item for item in Hc18Config().read(Inputs(data_root / "hc18")) if int(item.patient) % 2][::8]
     assert len(heads) >= 10
     for item in heads:
         picture, mask = item.load()
@@ -296,7 +297,9 @@ def test_no_head_is_cut_and_text_in_the_margin_goes(data_root: Path) -> None:
 
 @pytest.mark.real_data
 def test_settings_beside_spanish_fans_go_and_the_middle_stays(data_root: Path) -> None:
-    items = [item for item in read_lora_planes(data_root / "fetal_planes_lora") if int(item.patient) % 2][::4]
+    items = [
+        item for item in LoraPlanesConfig().read(Inputs(data_root / "fetal_planes_lora")) if int(item.patient) % 2
+    ][::4]
     assert len(items) >= 8
     for item in items:
         picture, _ = item.load()

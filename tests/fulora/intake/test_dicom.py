@@ -4,6 +4,7 @@ import io
 import re
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,12 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from fulora.data.label_set import label_set
 from fulora.intake.decode import read_gray
 from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.sources.dicom import pixel_size_mm, pseudonym, read_dicom
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.dicom import DicomConfig, pixel_size_mm, pseudonym, read_dicom
 
 KEY = "a secret of the hospital"
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64)).astype(np.uint8)
@@ -333,8 +337,30 @@ def test_the_folder_names_the_plane(tmp_path: Path) -> None:
     assert [image.plane for image in images] == ["abdomen", "femur", "intrapartum"]
     save(tmp_path / "b" / "cervix" / "x", picture())
     complaints: list[str] = []
-    assert len(list(read_dicom(tmp_path, None, complaints.append, key=KEY))) == 3
-    assert "cervix/x: its folder is none of abdomen, brain, femur, thorax, other, intrapartum" in complaints[0]
+    assert len(list(read_dicom(tmp_path, None, complaints.append, key=KEY))) == 4
+    source, inputs = DicomConfig(folder="", key_file=Path()), Inputs(tmp_path, key_file=tmp_path.with_name("key.txt"))
+    tmp_path.with_name("key.txt").write_text(KEY * 4)
+    assert len(list(read_source(source, inputs, complaints.append))) == 4
+    assert complaints == []
+    planes = replace(inputs, labels=label_set("fetal_planes").joined(label_set("intrapartum")))
+    assert len(list(read_source(source, planes, complaints.append))) == 3
+    assert "cervix/x: unknown class 'cervix', of 1 images; rename it to one of abdomen, brain" in complaints[0]
+
+
+@pytest.mark.parametrize("name", ["1234", "Doe", "jane doe 2"])
+def test_a_folder_named_after_the_patient_is_no_class(tmp_path: Path, name: str) -> None:
+    data = picture()
+    data.PatientID, data.PatientName = "1234", "Doe^Jane"
+    save(tmp_path / name / "x", data)
+    with pytest.raises(SourceError, match="x: its folder is named after the patient; name it after the class"):
+        list(read_dicom(tmp_path, None, key=KEY))
+    assert [image.plane for image in read_dicom(tmp_path, "brain", key=KEY)] == ["brain"]
+
+
+def test_a_file_in_no_folder_shows_what_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "x", picture())
+    with pytest.raises(SourceError, match=r"x: lies in no class's folder; put it .* say plane="):
+        list(read_dicom(tmp_path, None, key=KEY))
 
 
 # --- pixel sizes

@@ -27,7 +27,7 @@ from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.dicom_profile import ProfileError
 from fulora.intake.inspection import inspect
 from fulora.intake.raw import Noted, SourceError, refuse
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 from fulora.intake.sources.dicom import read_dicom
 from fulora.intake.sources.dicom_files import ultrasound_in
 

@@ -14,9 +14,10 @@ from fulora.intake.curation import Curation
 from fulora.intake.dicom_inputs import files_to_deidentify
 from fulora.intake.findings import Check
 from fulora.intake.inspection import curate_config, inspect
+from fulora.intake.key_file import read_key
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs, read_key
+from fulora.intake.source import Inputs
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 

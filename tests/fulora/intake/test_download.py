@@ -24,12 +24,11 @@ from PIL import Image as Pil
 
 from fulora import progress
 from fulora.intake.archives import RECORD, ArchiveError
+from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConfig
 from fulora.intake.download import DATASETS, Dataset, DatasetName, RemoteFile, download
-from fulora.intake.raw import RawImage
-from fulora.intake.sources.african_planes import read_african_planes
-from fulora.intake.sources.fetal_planes import read_fetal_planes
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.source import Inputs
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.intake.transfer import DownloadError, InterruptedDownloadError, OfflineError
 
 BODY = np.random.default_rng(0).bytes(1_000_003)
@@ -595,11 +594,11 @@ PUBLISHED: dict[DatasetName, dict[str, dict[str, bytes] | bytes]] = {
         "PSFHS.zip": {"PSFHS/image_mha/00001.png": picture(9), "PSFHS/label_mha/00001.png": intrapartum()}
     },
 }  # fmt: skip
-READERS: dict[DatasetName, Callable[[Path], Iterator[RawImage]]] = {
-    "fetal_planes": read_fetal_planes,
-    "african": read_african_planes,
-    "hc18": read_hc18,
-    "psfhs": lambda folder: read_psfhs(folder, 1),
+READERS: dict[DatasetName, AnySource] = {
+    "fetal_planes": FetalPlanesConfig(),
+    "african": AfricanPlanesConfig(),
+    "hc18": Hc18Config(),
+    "psfhs": PsfhsConfig(block=1),
 }
 
 
@@ -625,7 +624,7 @@ def test_each_reader_takes_the_folder_that_is_named_for_it(server: Server, to: P
     server.files = {file: archived(file, held) if isinstance(held, dict) else held for file, held in layout.items()}
     tiny = tuple(replace(file, size_bytes=None, checksum=None) for file in DATASETS[name].files)
     get(replace(DATASETS[name], files=tiny), to, server, lambda message: None)
-    (image,) = READERS[name](to / DATASETS[name].reads)
+    (image,) = READERS[name].read(Inputs(to / DATASETS[name].reads))
     assert image.load()[0].tolist() == [[9] * 24] * 16
     if name == "hc18":
-        assert [head.name for head in read_hc18(to, part="test_set")] == ["7_HC"]
+        assert [head.name for head in Hc18Config(part="test_set").read(Inputs(to))] == ["7_HC"]

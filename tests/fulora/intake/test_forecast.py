@@ -11,7 +11,7 @@ from fulora.intake.config import AnySource, ClassFoldersConfig, CurateConfig, Ph
 from fulora.intake.curation import Curation
 from fulora.intake.forecast import expected, picture_size, sizes_in
 from fulora.intake.raw import refuse
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 
 
 def config_of(source: AnySource) -> CurateConfig:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,29 @@ from PIL.PngImagePlugin import PngInfo
 from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.intake.folders import check_name, patient_finder, pictures_in, plane_named
+from fulora.intake.config import AnySource
+from fulora.intake.folders import check_name, patient_finder, pictures_in
 from fulora.intake.mask_values import find_values
 from fulora.intake.masks import checked_mask, head_in
-from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.sources.class_folders import read_class_folders
-from fulora.intake.sources.imagefolder import read_imagefolder
-from fulora.intake.sources.kohya import read_kohya
+from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.class_folders import ClassFoldersConfig
+from fulora.intake.sources.imagefolder import ImageFolderConfig
+from fulora.intake.sources.kohya import KohyaConfig
 
-FETAL = label_set("fetal_planes")
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
+
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 BLOB = np.zeros((12, 16), np.uint8)
 BLOB[3:9, 4:12] = 1
 PATIENT = r"Patient(\d+)"
+
+
+def images_of(source: AnySource, folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
+    """The images of a folder, in the classes of fetal planes and intrapartum views."""
+    return read_source(source, Inputs(folder, labels=CLASSES), complain)
 
 
 def save(path: Path, pixels: np.ndarray = NOISE, **options: Any) -> Path:
@@ -90,7 +99,7 @@ def test_no_folder(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_planes_have_few_names(text: str, plane: Plane | None) -> None:
-    assert plane_named(text) == plane
+    assert CLASSES.named(text) == plane
 
 
 def test_a_patient_is_found_by_a_pattern_or_said_to_be_unknown() -> None:
@@ -218,7 +227,12 @@ def folders(tmp_path: Path) -> Path:
 
 
 def test_class_folders(folders: Path) -> None:
-    images = list(read_class_folders(folders, PATIENT, site="here", source="ours", mask_suffix="_mask"))
+    images = list(
+        images_of(
+            ClassFoldersConfig(folder=".", source="ours", patient_pattern=PATIENT, site="here", mask_suffix="_mask"),
+            folders,
+        )
+    )
     assert [facts(image) for image in images] == [
         ("Brain/Patient7/x", "brain", "ours", "here", "7"),
         ("Fetal thorax/Patient12", "thorax", "ours", "here", "12"),
@@ -233,10 +247,14 @@ def test_class_folders(folders: Path) -> None:
 
 
 def test_without_patients_every_image_is_its_own(folders: Path) -> None:
-    images = list(read_class_folders(folders, patients_unknown=True, mask_suffix="_mask"))
+    images = list(
+        images_of(
+            ClassFoldersConfig(folder=".", source="class_folders", patients_unknown=True, mask_suffix="_mask"), folders
+        )
+    )
     assert len({image.patient for image in images}) == 3
     with pytest.raises(SourceError, match=r"it must be said whose images these are: .* or patients_unknown=true"):
-        list(read_class_folders(folders))
+        list(images_of(ClassFoldersConfig(folder=".", source="class_folders"), folders))
 
 
 def test_class_folders_that_hold_something_else(folders: Path) -> None:
@@ -246,20 +264,28 @@ def test_class_folders_that_hold_something_else(folders: Path) -> None:
     save(folders / "brain" / "nobody.png")
     save(folders / "brain" / "Patient4_mask.png", BLOB)
     told: list[str] = []
-    images = list(read_class_folders(folders, PATIENT, mask_suffix="_mask", complain=told.append))
+    images = list(
+        images_of(
+            ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=PATIENT, mask_suffix="_mask"),
+            folders,
+            told.append,
+        )
+    )
     assert [image.patient for image in images] == ["7", "12", "7"]
     assert [message.removeprefix(f"{folders}/") for message in told] == [
         "brain/Patient4_mask.png: a mask without an image beside it",
-        f"Patient3.png: lies in no plane's folder; expected {', '.join(PLANES)}",
+        "Patient3.png: lies in no class's folder; put it into one that is named after it",
         r"brain/nobody: patient_pattern 'Patient(\\d+)' finds no patient in the name",
-        f"cervix: unknown plane; rename the folder to one of {', '.join(PLANES)}, intrapartum",
+        "cervix/Patient1.png: unknown class 'cervix', of 2 images; rename it to one of abdomen, brain, femur, thorax, "
+        "other, intrapartum (label set fetal_planes+intrapartum), or say which it is: classes: {cervix: NAME}; an empty "
+        "NAME leaves them out",
     ]
 
 
 def test_class_folders_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "brain").mkdir()
-    with pytest.raises(SourceError, match="no pictures; expected one folder a plane: abdomen"):
-        list(read_class_folders(tmp_path, PATIENT))
+    with pytest.raises(SourceError, match="no pictures; expected one folder a class"):
+        list(images_of(ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=PATIENT), tmp_path))
 
 
 def stamped(key: str, text: str) -> PngInfo:
@@ -278,7 +304,13 @@ def stamped(key: str, text: str) -> PngInfo:
 )
 def test_a_synthetic_picture_among_real_ones_is_found(folders: Path, info: PngInfo) -> None:
     save(folders / "brain" / "Patient9.png", pnginfo=info)
-    images = {image.name: image for image in read_class_folders(folders, PATIENT, mask_suffix="_mask")}
+    images = {
+        image.name: image
+        for image in images_of(
+            ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=PATIENT, mask_suffix="_mask"),
+            folders,
+        )
+    }
     with pytest.raises(
         SourceError, match=r"brain/Patient9\.png: says that it is synthetic; synthetic images are mixed"
     ):
@@ -304,7 +336,7 @@ def test_an_imagefolder_with_all_it_can_say(tmp_path: Path) -> None:
     said = {"site": "Kampala", "source": "ours", "machine": "Mindray", "pixel_size_mm": 0.2, "hc_mm": 180.5,
             "aop_deg": 99.0, "caption": "a head", "mask_file": "masks/x.png"}  # fmt: skip
     write_rows(tmp_path, {**ROW, "file_name": "images/x.png", **said})
-    (image,) = read_imagefolder(tmp_path, site="elsewhere")
+    (image,) = images_of(ImageFolderConfig(folder=".", site="elsewhere"), tmp_path)
     assert facts(image) == ("images/x", "brain", "ours", "Kampala", "7")
     assert (image.machine, image.caption, image.published) == ("Mindray", "a head", None)
     assert (image.pixel_size_mm, image.hc_mm, image.aop_deg) == (0.2, 180.5, 99.0)
@@ -318,7 +350,7 @@ def test_an_imagefolder_with_little(tmp_path: Path) -> None:
     write_rows(
         tmp_path, {"file_name": "x.png", "label": "Fetal femur", "patient_id": 12, "text": "a leg", "hc_mm": None}
     )
-    (image,) = read_imagefolder(tmp_path, site="here", source="ours")
+    (image,) = images_of(ImageFolderConfig(folder=".", site="here", source="ours"), tmp_path)
     assert facts(image) == ("x", "femur", "ours", "here", "12")
     assert image.pixel_size_mm is image.hc_mm is None
     assert image.caption == "a leg"
@@ -342,7 +374,7 @@ def test_the_published_split_is_the_folder(tmp_path: Path, name: str, split: Spl
         write_rows(tmp_path, {**ROW, "file_name": f"{name}/x.png"})
     else:
         write_rows(tmp_path / name, ROW)
-    (image,) = read_imagefolder(tmp_path)
+    (image,) = images_of(ImageFolderConfig(folder="."), tmp_path)
     assert (image.name, image.published) == (f"{name}/x", split)
 
 
@@ -352,27 +384,26 @@ def test_metadata_as_csv(tmp_path: Path) -> None:
     (tmp_path / "train" / "metadata.csv").write_text(
         "file_name,plane,patient_id,pixel_size_mm\nx.png,brain,007,0.25\ny.png,other,8,\n"
     )
-    first, second = read_imagefolder(tmp_path)
+    first, second = images_of(ImageFolderConfig(folder="."), tmp_path)
     assert (first.patient, first.pixel_size_mm, second.plane, second.pixel_size_mm) == ("007", 0.25, "other", None)
 
 
 def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone: no such folder"):
-        list(read_imagefolder(tmp_path / "gone"))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path / "gone"))
     with pytest.raises(SourceError, match=r"no metadata\.jsonl or metadata\.csv, in itself or in train"):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
     write_rows(tmp_path / "train", ROW)
     (tmp_path / "train" / "metadata.csv").write_text("file_name\nx.png\n")
     with pytest.raises(SourceError, match=r"train: both metadata\.jsonl and metadata\.csv; which one counts"):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ({**ROW, "plane": 3}, "plane is the number 3; write its word in a column plane, such as brain"),
-        ({**ROW, "plane": "heart"}, "unknown plane 'heart'; known: abdomen, brain"),
-        ({"file_name": "y.png", "patient": "1"}, "no plane; give a column plane or label"),
+        ({"file_name": "y.png", "patient": "1"}, "no class; give a column plane or label"),
         ({**ROW, "patient": ""}, "no patient; give a column patient or patient_id"),
         ({**ROW, "patient": ["7"]}, r"patient is \['7'\]; it must be text"),
         ({**ROW, "pixel_size_mm": -0.1}, r"pixel_size_mm is -0\.1; it must be from 0\.005 to 10"),
@@ -399,10 +430,10 @@ def test_rows_that_cannot_be_used(tmp_path: Path, row: dict[str, object] | str, 
         row = {**row, "file_name": "y.png"}
     write_rows(tmp_path, ROW, row)
     told: list[str] = []
-    assert [image.name for image in read_imagefolder(tmp_path, told.append)] == ["x"]
+    assert [image.name for image in images_of(ImageFolderConfig(folder="."), tmp_path, told.append)] == ["x"]
     assert len(told) == 1
     with pytest.raises(SourceError, match=rf"metadata\.jsonl, line 2: .*{message}"):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
 def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
@@ -410,7 +441,7 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
         save(tmp_path / name)
     write_rows(tmp_path, ROW, {**ROW, "file_name": "./x.png"}, {**ROW, "file_name": "y.png"})
     told: list[str] = []
-    assert [image.name for image in read_imagefolder(tmp_path, told.append)] == ["x"]
+    assert [image.name for image in images_of(ImageFolderConfig(folder="."), tmp_path, told.append)] == ["x"]
     assert [message.replace(f"{tmp_path}/", "") for message in told] == [
         "metadata.jsonl, line 2: x stands twice; which row counts cannot be known",
         "metadata.jsonl, line 3: y.png: listed, but the file is not there",
@@ -448,7 +479,7 @@ def test_unknown_values_of_rows_are_as_empty_cells(
         lines = [",".join("" if cell is None else str(cell) for cell in row.values()) for row in rows]
         (tmp_path / "metadata.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
     told: list[str] = []
-    (image,) = read_imagefolder(tmp_path, told.append, site="Ghana")
+    (image,) = images_of(ImageFolderConfig(folder=".", site="Ghana"), tmp_path, told.append)
     assert (image.patient, image.site, image.machine, image.pixel_size_mm, image.caption) == (
         "12",
         "Ghana",
@@ -457,7 +488,7 @@ def test_unknown_values_of_rows_are_as_empty_cells(
         "",
     )
     assert [line.rpartition(f"metadata.{ending}, line ")[2][3:].partition(";")[0] for line in told] == [
-        "y.png: no patient", "z.png: no plane",
+        "y.png: no patient", "z.png: no class",
     ]  # fmt: skip
     said = capsys.readouterr().err
     assert ("taken as missing: " in said) == (missing not in ("", None))
@@ -470,9 +501,9 @@ def test_an_image_set_whose_patient_is_not_known(tmp_path: Path, missing: str) -
     own_set(tmp_path)
     change_row(tmp_path, patient=missing, hc_mm=float("nan"))
     with pytest.raises(SourceError, match=f"a real image needs a patient; '{missing}' says that it is not known"):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
     change_row(tmp_path, patient="010", hc_mm=missing)
-    assert [image.hc_mm for image in read_imagefolder(tmp_path)] == [None] * 3
+    assert [image.hc_mm for image in images_of(ImageFolderConfig(folder="."), tmp_path)] == [None] * 3
     with pytest.raises(SourceError, match=f"finds '{missing}', which names nobody"):
         patient_finder(r"P_([^_]+)_", False)(f"P_{missing}_1")
 
@@ -484,13 +515,13 @@ def own_set(folder: Path, *more: Picture) -> dict[str, Picture]:
         picture("psfhs_00001", "test", "0", plane="intrapartum", source="psfhs", site="guangzhou", aop_deg=101.5),
         *more,
     ]
-    ImageSet.write(folder, pictures, labels=FETAL)
+    ImageSet.write(folder, pictures, labels=CLASSES)
     return {f"{made.row.source}_{made.row.image_id.removeprefix(made.row.source + '_')}": made for made in pictures}
 
 
 def test_an_image_set_comes_back_with_its_facts(tmp_path: Path) -> None:
     made = own_set(tmp_path)
-    images = list(read_imagefolder(tmp_path, site="elsewhere", source="another"))
+    images = list(images_of(ImageFolderConfig(folder=".", site="elsewhere", source="another"), tmp_path))
     assert [f"{image.source}_{image.name}" for image in images] == ["hc18_010_HC", "hc18_011_HC", "psfhs_00001"]
     for image in images:
         row = made[f"{image.source}_{image.name}"].row
@@ -508,7 +539,7 @@ def test_the_folder_is_the_same_to_datasets(tmp_path: Path) -> None:
 
     own_set(tmp_path / "set")
     loaded = load_dataset("imagefolder", data_dir=str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
-    images = list(read_imagefolder(tmp_path / "set"))
+    images = list(images_of(ImageFolderConfig(folder="."), tmp_path / "set"))
     assert Counter(image.published for image in images) == {name: len(rows) for name, rows in loaded.items()}
     for image in images:
         (row,) = loaded[image.published]
@@ -520,10 +551,10 @@ def test_synthetic_images_of_a_set_are_refused(tmp_path: Path) -> None:
     fake = picture("fake_1", "train", "", origin="synthetic", source="lora", seed="1", generator="abc")
     own_set(tmp_path, fake)
     told: list[str] = []
-    assert len(list(read_imagefolder(tmp_path, told.append))) == 3
+    assert len(list(images_of(ImageFolderConfig(folder="."), tmp_path, told.append))) == 3
     assert len(told) == 1
     with pytest.raises(SourceError, match=r"fake_1\.png is synthetic; synthetic images are mixed in, not curated"):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
 def change_row(folder: Path, **changes: object) -> None:
@@ -537,7 +568,8 @@ def change_row(folder: Path, **changes: object) -> None:
     [
         ({"split": "test"}, "its row says 'test', its folder 'train'"),
         ({"hc_mm": -1}, "a row of fulora's that breaks its rules: hc_mm: .*a measure is positive"),
-        ({"plane": "heart", "patient": ""}, "breaks its rules: plane: Input should be 'abdomen'"),
+        ({"plane": "heart"}, "unknown class 'heart', of 1 images"),
+        ({"plane": "", "patient": ""}, "breaks its rules: a real image needs a patient"),
         ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out what is unknown"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
@@ -546,12 +578,12 @@ def test_rows_of_a_set_that_were_changed(tmp_path: Path, changes: dict[str, obje
     own_set(tmp_path)
     change_row(tmp_path, **changes)
     with pytest.raises(SourceError, match=message):
-        list(read_imagefolder(tmp_path))
+        list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
 def test_pixels_of_a_set_that_were_changed(tmp_path: Path) -> None:
     own_set(tmp_path)
-    image = next(iter(read_imagefolder(tmp_path)))
+    image = next(iter(images_of(ImageFolderConfig(folder="."), tmp_path)))
     assert image.path is not None
     save(image.path, NOISE)
     with pytest.raises(SourceError, match=r"010_HC\.png: its pixels are no longer those that its row was written for"):
@@ -569,7 +601,9 @@ def test_kohya_folders(tmp_path: Path) -> None:
         save(tmp_path / "20_fetal" / f"Patient{number}.png")
         (tmp_path / "20_fetal" / f"Patient{number}.{ending}").write_text(caption)
     save(tmp_path / "5_fetal_femur" / "Patient3.jpg")
-    images = list(read_kohya(tmp_path, WORDS, PATIENT, site="here"))
+    images = list(
+        images_of(KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT, site="here"), tmp_path)
+    )
     assert [facts(image) for image in images] == [
         ("20_fetal/Patient0", "brain", "kohya", "here", "0"),
         ("20_fetal/Patient1", "brain", "kohya", "here", "1"),
@@ -586,7 +620,7 @@ def test_one_caption_for_all_images_of_a_folder(tmp_path: Path) -> None:
         save(tmp_path / "other" / f"{name}.png")
     (tmp_path / "other" / "duplicate_text_for_each_image.txt").write_text("a photo of fetal ultrasound")
     (tmp_path / "other" / "Patient2.txt").write_text("an ultrasound")
-    images = list(read_kohya(tmp_path, WORDS, PATIENT))
+    images = list(images_of(KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT), tmp_path))
     assert [(image.plane, image.caption) for image in images] == [
         ("other", "a photo of fetal ultrasound"),
         ("other", "an ultrasound"),
@@ -622,23 +656,27 @@ def test_pictures_whose_plane_is_not_known(tmp_path: Path, add: Callable[[Path],
     write(folder / "Patient1.txt", "brain")
     add(folder)
     told: list[str] = []
-    assert [image.patient for image in read_kohya(tmp_path, WORDS, PATIENT, complain=told.append)] == ["1"]
+    assert [
+        image.patient
+        for image in images_of(
+            KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT), tmp_path, told.append
+        )
+    ] == ["1"]
     assert len(told) == 1
     with pytest.raises(SourceError, match=message):
-        list(read_kohya(tmp_path, WORDS, PATIENT))
+        list(images_of(KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT), tmp_path))
 
 
 def test_kohya_folders_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no pictures; expected folders such as 20_fetal"):
-        list(read_kohya(tmp_path, WORDS, PATIENT))
-    with pytest.raises(SourceError, match=r"words must stand for abdomen, .*; found nothing"):
-        list(read_kohya(tmp_path, {}, PATIENT))
-    with pytest.raises(SourceError, match=r"words must stand for abdomen, .*; found heart"):
-        list(read_kohya(tmp_path, {"heart": "heart"}, PATIENT))  # type: ignore[dict-item]
+        list(images_of(KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT), tmp_path))
     save(tmp_path / "20_brain" / "Patient1.png")
+    heart = KohyaConfig(folder=".", source="kohya", words={"brain": "heart"}, patient_pattern=PATIENT)
+    with pytest.raises(SourceError, match=r"20_brain/Patient1\.png: unknown class 'heart', of 1 images; rename it"):
+        list(images_of(heart, tmp_path))
     write(tmp_path / "20_brain" / "Patient2.txt", "brain")
     with pytest.raises(SourceError, match=r"20_brain/Patient2\.txt: a caption without a picture beside it"):
-        list(read_kohya(tmp_path, WORDS, PATIENT))
+        list(images_of(KohyaConfig(folder=".", source="kohya", words=WORDS, patient_pattern=PATIENT), tmp_path))
 
 
 # --- the real planes, read as people's own
@@ -647,11 +685,11 @@ def test_kohya_folders_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.real_data
 def test_the_lora_planes_are_class_folders_and_kohya_folders(data_root: Path) -> None:
     folder = data_root / "fetal_planes_lora"
-    by_folder = list(read_class_folders(folder, PATIENT))
+    by_folder = list(images_of(ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=PATIENT), folder))
     assert Counter(image.plane for image in by_folder) == dict.fromkeys(PLANES, 20)
     assert len({image.patient for image in by_folder}) == 85
     words: dict[str, Plane] = {plane: plane for plane in PLANES} | {"ultrasound": "other"}
-    by_caption = list(read_kohya(folder, words, PATIENT))
+    by_caption = list(images_of(KohyaConfig(folder=".", source="kohya", words=words, patient_pattern=PATIENT), folder))
     assert [(image.name, image.plane, image.patient) for image in by_caption] == [
         (image.name, image.plane, image.patient) for image in by_folder
     ]
@@ -666,4 +704,9 @@ def test_masks_are_not_taken_for_images(tmp_path: Path, suffix: str | None) -> N
         "looks like the mask of P1; say mask_suffix=_mask" if suffix is None else "no file has the mask_suffix '_msk'"
     )
     with pytest.raises(SourceError, match=message):
-        list(read_class_folders(tmp_path, r"P(\d+)", mask_suffix=suffix))
+        list(
+            images_of(
+                ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=r"P(\d+)", mask_suffix=suffix),
+                tmp_path,
+            )
+        )

@@ -19,15 +19,24 @@ import pytest
 import SimpleITK
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
+from fulora.intake.config import (
+    AfricanPlanesConfig,
+    AnySource,
+    FetalPlanesConfig,
+    Hc18Config,
+    ImageFolderConfig,
+    LoraPlanesConfig,
+)
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.sources.african_planes import read_african_planes
-from fulora.intake.sources.class_folders import read_class_folders
-from fulora.intake.sources.fetal_planes import read_fetal_planes
-from fulora.intake.sources.hc18 import LIST, read_hc18
-from fulora.intake.sources.imagefolder import read_imagefolder
-from fulora.intake.sources.kohya import read_kohya
-from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.class_folders import ClassFoldersConfig
+from fulora.intake.sources.hc18 import LIST
+from fulora.intake.sources.kohya import KohyaConfig
+from fulora.intake.sources.psfhs import PsfhsConfig
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32)).astype(np.uint8)
 HEAD = np.zeros((24, 32), np.uint8)
@@ -120,21 +129,38 @@ def mha(path: Path, pixels: np.ndarray) -> None:
 
 
 def read_classes(folder: Path, complain: Complain) -> Iterator[RawImage]:
-    return read_class_folders(folder, r"(?i)(?:^|/)p(\d+)", mask_suffix="_mask", complain=complain)
+    return read_source(
+        ClassFoldersConfig(
+            folder="", source="class_folders", patient_pattern=r"(?i)(?:^|/)p(\d+)", mask_suffix="_mask"
+        ),
+        Inputs(folder, labels=CLASSES),
+        complain,
+    )
 
 
 def read_captions(folder: Path, complain: Complain) -> Iterator[RawImage]:
-    return read_kohya(folder, {"brain": "brain", "femur": "femur"}, r"/p(\d+)", complain=complain)
+    return read_source(
+        KohyaConfig(folder="", source="kohya", words={"brain": "brain", "femur": "femur"}, patient_pattern=r"/p(\d+)"),
+        Inputs(folder, labels=CLASSES),
+        complain,
+    )
 
 
-def read_views(folder: Path, complain: Complain) -> Iterator[RawImage]:
-    return read_psfhs(folder, 1, complain)
+def by(source: AnySource) -> Read:
+    return lambda folder, complain: source.read(Inputs(folder), complain)
 
 
 READ: dict[Spoil, Read] = {
-    classes: read_classes, rows: read_imagefolder, table: read_imagefolder, captions: read_captions,
-    african: read_african_planes, fetal: read_fetal_planes, lora: read_lora_planes, heads: read_hc18, views: read_views,
-}  # fmt: skip
+    classes: read_classes,
+    rows: by(ImageFolderConfig(folder="")),
+    table: by(ImageFolderConfig(folder="")),
+    captions: read_captions,
+    african: by(AfricanPlanesConfig()),
+    fetal: by(FetalPlanesConfig()),
+    lora: by(LoraPlanesConfig()),
+    heads: by(Hc18Config()),
+    views: by(PsfhsConfig(block=1)),
+}
 
 
 # --- what spoils them
@@ -333,8 +359,8 @@ CASES = [
     Case("very long name", classes, bad(f"brain/p3{'x' * 240}.png", PNG), "a file name of 252 bytes"),
     Case("capitals", classes, same_name_in_capitals, r"p1\.png: named like P1\.png but for case"),
     Case("two endings", classes, bad("brain/p1.jpg", JPEG), r"p1\.png: named like p1\.jpg but for case, ending"),
-    Case("unknown plane", classes, bad("heart/p3.png", PNG), "heart: unknown plane"),
-    Case("no plane", classes, bad("p3.png", PNG), r"p3\.png: lies in no plane's folder"),
+    Case("unknown plane", classes, bad("heart/p3.png", PNG), r"heart/p3\.png: unknown class 'heart', of 1"),
+    Case("no plane", classes, bad("p3.png", PNG), r"p3\.png: lies in no class's folder"),
     Case("no patient", classes, bad("brain/x.png", PNG), "brain/x: patient_pattern .* finds no patient"),
     # masks
     Case(

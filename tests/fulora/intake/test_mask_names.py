@@ -7,11 +7,16 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.assessment.pictures import read_pictures
+from fulora.data.label_set import label_set
 from fulora.intake.folders import files_below, inside, is_clutter
 from fulora.intake.mask_files import masks_in
 from fulora.intake.mask_names import case_of, named_as_mask, pictures_and_masks
+from fulora.intake.read import read_source
 from fulora.intake.recognise import recognise
-from fulora.intake.sources.kohya import read_kohya
+from fulora.intake.source import Inputs
+from fulora.intake.sources.kohya import KohyaConfig
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 CLUTTER = (
     "__MACOSX/brain/._a.png", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir/a.png", "$RECYCLE.BIN/a.png",
@@ -77,7 +82,15 @@ def test_training_folders_of_kohya_hold_no_masks(tmp_path: Path) -> None:
     make(tmp_path, "5_brain/a.png", "5_brain/a_mask.png")
     (tmp_path / "5_brain" / "a_mask.txt").write_text("brain")
     told: list[str] = []
-    images = list(read_kohya(tmp_path, {"brain": "brain"}, None, True, complain=told.append))
+    images = list(
+        read_source(
+            KohyaConfig(
+                folder="", source="kohya", words={"brain": "brain"}, patient_pattern=None, patients_unknown=True
+            ),
+            Inputs(tmp_path, labels=CLASSES),
+            told.append,
+        )
+    )
     assert [image.name for image in images] == ["5_brain/a"]
     assert [message.partition(": ")[2] for message in told] == [
         "named as a mask, and kohya's folders hold images only; take it out"

@@ -12,11 +12,12 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate
 from fulora.intake.dicom_profile import deidentified
 from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, references_in
 from fulora.intake.raw import SourceError
-from fulora.intake.sources.african_planes import read_african_planes
+from fulora.intake.source import Inputs
+from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.dicom import read_dicom
-from fulora.intake.sources.fetal_planes import read_fetal_planes
+from fulora.intake.sources.fetal_planes import FetalPlanesConfig
 from fulora.intake.sources.fu_lora_lists import read_list
-from fulora.intake.sources.hc18 import LIST, read_hc18
+from fulora.intake.sources.hc18 import LIST, Hc18Config
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32)).astype(np.uint8)
 HEAD = (np.hypot(*np.ogrid[-12:12, -16:16]) < 8).astype(np.uint8) * 255
@@ -41,7 +42,7 @@ def test_a_patient_or_centre_of_the_african_planes(tmp_path: Path, missing: str)
     for name in "abcd":
         save(tmp_path / f"{name}.png")
     told: list[str] = []
-    (image,) = read_african_planes(tmp_path, told.append)
+    (image,) = AfricanPlanesConfig().read(Inputs(tmp_path), told.append)
     assert (image.patient, image.site, image.published) == ("7", "Ghana", None)
     assert [line.partition(": ")[2].partition(";")[0] for line in told] == [
         "b: Patient_num is '' and Center is 'Ghana'",
@@ -58,7 +59,7 @@ def test_a_list_of_fetal_planes(tmp_path: Path, missing: str, capsys: pytest.Cap
     for name in names:
         save(tmp_path / "Images" / f"{name}.png")
     told: list[str] = []
-    (image,) = read_fetal_planes(tmp_path, told.append)
+    (image,) = FetalPlanesConfig().read(Inputs(tmp_path), told.append)
     assert (image.patient, image.machine) == ("00001", "")
     assert len(told) == 1
     assert f"{names[1]}: Patient_num is ''; it must be the patient in the name, 2" in told[0]
@@ -78,7 +79,7 @@ def test_a_pixel_size_or_reference_of_heads(tmp_path: Path, missing: str) -> Non
         save(tmp_path / "training_set" / f"0{number}_HC.png")
         save(tmp_path / "training_set" / f"0{number}_HC_Mask.png", HEAD)
     told: list[str] = []
-    (image,) = read_hc18(tmp_path, told.append)
+    (image,) = Hc18Config().read(Inputs(tmp_path), told.append)
     assert (image.patient, image.pixel_size_mm, image.hc_mm) == ("010", 0.1, 170.5)
     assert told == [
         "011_HC.png: pixel size(mm) is ''; it must be a number, such as 0.25",

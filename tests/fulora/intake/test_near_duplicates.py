@@ -16,8 +16,8 @@ from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.inspection import inspect
-from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.source import Inputs
+from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 

@@ -14,7 +14,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 
 HERE = {"kind": "class_folders", "folder": "here", "patient_pattern": r"P(\d+)", "site": "here", "role": "train"}
 THERE = HERE | {"folder": "there", "site": "elsewhere", "role": "test"}
@@ -146,7 +146,7 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
 def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:
     from PIL import Image as Pil
 
-    from fulora.intake.sources.phantoms import draw
+    from fulora.intake.sources.phantom_scan import draw
     from fulora.stage import Source
     from pipelines.stages.curate import curate
 

@@ -1,7 +1,6 @@
 """What a patient pattern finds in the path of an image: a patient, in one spelling, and never a folder."""
 
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,12 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.data.patient_numbers import SameNumberError
-from fulora.intake.config import CurateConfig
+from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
 from fulora.intake.folders import patient_finder
 from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.patient_checks import patients_apart
-from fulora.intake.raw import PatternError, SourceError
-from fulora.intake.read import Inputs
-from fulora.intake.sources.class_folders import read_class_folders
-from fulora.intake.sources.kohya import read_kohya
+from fulora.intake.raw import FolderError, SourceError
+from fulora.intake.source import Inputs
 
 WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (holds|is) the name of a folder"
 
@@ -30,27 +27,29 @@ def pictures(folder: Path, names: list[str]) -> Path:
 
 
 @pytest.mark.parametrize("pattern", ["^(.+)_", "(.*)_", r"(brain/W\d+)", "^(.+?)/", r"(\w+)"])
-@pytest.mark.parametrize("read", [read_class_folders, read_kohya])
+@pytest.mark.parametrize("kohya", [False, True])
 def test_a_folder_is_no_patient_even_where_unusable_rows_are_left_out(
-    tmp_path: Path, pattern: str, read: Callable[..., object]
+    tmp_path: Path, pattern: str, kohya: bool
 ) -> None:
-    plane = "brain" if read is read_class_folders else "20_brain"
+    plane = "20_brain" if kohya else "brain"
     pictures(tmp_path, [f"{plane}/W2_1.png"])
-    if plane != "brain" and pattern in ("^(.+?)/", r"(\w+)"):
+    if kohya and pattern in ("^(.+?)/", r"(\w+)"):
         pattern = "^20_(.+?)/"
-    elif plane != "brain":
+    elif kohya:
         pattern = pattern.replace("brain", "20_brain")
     told: list[str] = []
-    arguments = {"patient_pattern": pattern, "complain": told.append}
-    if read is read_kohya:
-        arguments["planes"] = {"brain": "brain"}
-    with pytest.raises(PatternError, match=WHOLE):
-        list(read(tmp_path, **arguments))  # type: ignore[call-overload]
+    source = (
+        KohyaConfig(folder="", words={"brain": "brain"}, patient_pattern=pattern)
+        if kohya
+        else ClassFoldersConfig(folder="", patient_pattern=pattern)
+    )
+    with pytest.raises(FolderError, match=WHOLE):
+        list(source.read(Inputs(tmp_path), told.append))
     assert told == []
 
 
 def test_the_advised_pattern_finds_the_patient() -> None:
-    with pytest.raises(PatternError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
+    with pytest.raises(FolderError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
         patient_finder("^(.+)_", False)("brain/W2_1")
     assert patient_finder("([^/]+)_", False)("brain/W2_1") == "W2"
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Picture, check
+from fulora.intake.classes import given
 from fulora.intake.config import (
     AfricanPlanesConfig,
     CurateConfig,
@@ -18,11 +19,11 @@ from fulora.intake.config import (
     LoraPlanesConfig,
     PhantomsConfig,
     PsfhsConfig,
-    SourceConfig,
 )
 from fulora.intake.curation import Curation
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs, read_source
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs, SourceConfig
 from fulora.intake.sources.hc18 import LIST
 
 
@@ -56,12 +57,13 @@ def test_folders_are_those_of_the_sources_on_disk() -> None:
 
 @pytest.mark.parametrize("source", [LoraPlanesConfig(), AfricanPlanesConfig(), Hc18Config(), PsfhsConfig()])
 def test_a_source_on_disk_needs_its_folder(source: LoraPlanesConfig) -> None:
-    with pytest.raises(SourceError, match=rf"source {source.kind}: needs a folder under data_root"):
-        read_source(source, Inputs(), 32)
+    with pytest.raises(SourceError, match="needs a folder under data_root"):
+        list(read_source(source, Inputs(size_px=32)))
 
 
 def curated(config: CurateConfig, folders: list[Path | None]) -> list[Picture]:
-    return list(Curation(config, [Inputs(folder) for folder in folders]).pictures())
+    paths = [{} if folder is None else {"folder": folder} for folder in folders]
+    return list(Curation(config, given(config, paths)).pictures())
 
 
 def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
@@ -83,12 +85,12 @@ def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
 
 def test_a_limit_keeps_the_first_so_many(tmp_path: Path) -> None:
     folder = heads(tmp_path / "hc18", 2)
-    assert [image.name for image in read_source(Hc18Config(limit=3), Inputs(folder), 32)] == [
+    assert [image.name for image in read_source(Hc18Config(limit=3), Inputs(folder, size_px=32))] == [
         "000_HC",
         "000_2HC",
         "001_HC",
     ]
-    assert len(list(read_source(Hc18Config(), Inputs(folder), 32))) == 4
+    assert len(list(read_source(Hc18Config(), Inputs(folder, size_px=32)))) == 4
 
 
 @pytest.mark.parametrize(("how", "scale"), [("letterbox", 64 / 128), ("crop", 64 / 96)])
@@ -122,7 +124,7 @@ PHANTOMS = PhantomsConfig(role="train", sites=("A", "B"), planes=("brain", "othe
 
 
 def test_phantoms_bring_their_known_truth() -> None:
-    images = list(read_source(PHANTOMS, Inputs(), 32))
+    images = list(read_source(PHANTOMS, Inputs(size_px=32)))
     assert len(images) == 2 * 2 * 3
     assert len({image.name for image in images}) == 12
     for image in images:
@@ -136,10 +138,10 @@ def test_phantoms_bring_their_known_truth() -> None:
 
 def test_later_phantoms_are_other_patients_and_a_longer_set_starts_the_same() -> None:
     later = PHANTOMS.model_copy(update={"first_patient": 100})
-    patients = [{(i.site, i.patient) for i in read_source(source, Inputs(), 32)} for source in (PHANTOMS, later)]
+    patients = [{(i.site, i.patient) for i in read_source(source, Inputs(size_px=32))} for source in (PHANTOMS, later)]
     assert not patients[0] & patients[1]
-    longer = list(read_source(PHANTOMS.model_copy(update={"per_plane": 5}), Inputs(), 32))
-    for image in read_source(PHANTOMS, Inputs(), 32):
+    longer = list(read_source(PHANTOMS.model_copy(update={"per_plane": 5}), Inputs(size_px=32)))
+    for image in read_source(PHANTOMS, Inputs(size_px=32)):
         same = next(other for other in longer if other.name == image.name)
         np.testing.assert_array_equal(same.load()[0], image.load()[0])
 

@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.read import Inputs
-from fulora.intake.sources.class_folders import read_class_folders
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.imagefolder import read_imagefolder
-from fulora.intake.sources.psfhs import read_psfhs
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.class_folders import ClassFoldersConfig
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.imagefolder import ImageFolderConfig
+from fulora.intake.sources.psfhs import PsfhsConfig
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 SHADES = np.array([0, 127, 255], np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32)).astype(np.uint8)
@@ -35,14 +39,17 @@ def psfhs(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[R
     for name, labels in LABELS.items():
         save(folder / "image_mha" / f"{name}.png", NOISE)
         save(folder / "label_mha" / f"{name}.png", shown(labels))
-    return read_psfhs(folder, 20)
+    return PsfhsConfig(block=20).read(Inputs(folder))
 
 
 def class_folders(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[RawImage]:
     for name, labels in LABELS.items():
         save(folder / "brain" / f"{name}.png", NOISE)
         save(folder / "brain" / f"{name}_mask.png", shown(labels))
-    return read_class_folders(folder, patients_unknown=True, mask_suffix="_mask")
+    return read_source(
+        ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True, mask_suffix="_mask"),
+        Inputs(folder, labels=CLASSES),
+    )
 
 
 def rows(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[RawImage]:
@@ -52,7 +59,7 @@ def rows(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[Ra
         save(folder / "masks" / f"{name}.png", shown(labels))
         lines.append(f"{name}.png,masks/{name}.png,brain,{name}")
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return read_imagefolder(folder)
+    return read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES))
 
 
 @pytest.mark.parametrize("source", [psfhs, class_folders, rows])
@@ -78,7 +85,7 @@ def heads(folder: Path, mask: Pil.Image | np.ndarray, size_mm: float = 2.0) -> l
     (folder / "training_set_pixel_size_and_HC.csv").write_text(f"{lines}001_HC.png,{size_mm},170\n")
     save(folder / "training_set" / "001_HC.png", NOISE)
     save(folder / "training_set" / "001_HC_Mask.png", mask)
-    return list(read_hc18(folder))
+    return list(Hc18Config().read(Inputs(folder)))
 
 
 def test_a_head_is_what_its_palette_shows(tmp_path: Path) -> None:
@@ -99,7 +106,12 @@ def test_a_folder_of_masks_below_a_plane_is_no_images(tmp_path: Path, name: str)
     save(tmp_path / "brain" / "1.png", NOISE)
     save(tmp_path / name, HEAD * 127)
     with pytest.raises(SourceError, match=r"1\.png: looks like the mask of 1; take it out"):
-        list(read_class_folders(tmp_path, patients_unknown=True))
+        list(
+            read_source(
+                ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True),
+                Inputs(tmp_path, labels=CLASSES),
+            )
+        )
 
 
 @pytest.mark.parametrize(("size_mm", "odd"), [(2.0, False), (0.2, True)])

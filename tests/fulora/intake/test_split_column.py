@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.inspection import inspect
 from fulora.intake.raw import SourceError
-from fulora.intake.read import Inputs
-from fulora.intake.sources.imagefolder import read_imagefolder
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.imagefolder import ImageFolderConfig
+
+CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 SPLITS = ("train", "Train ", "VAL", "validation", "test", "TEST")
 OBEYED = ("train", "train", "validation", "validation", "test", "test")
@@ -37,7 +41,7 @@ def curated(path: Path, **source: object) -> dict[str, str]:
 
 
 def test_the_column_is_read_and_obeyed(tmp_path: Path) -> None:
-    images = list(read_imagefolder(folder(tmp_path)))
+    images = list(read_source(ImageFolderConfig(folder=""), Inputs(folder(tmp_path), labels=CLASSES)))
     assert tuple(image.published for image in images) == OBEYED
     assert curated(tmp_path) == dict(zip("abcdef", OBEYED, strict=True))
     assert set(curated(tmp_path, role="train").values()) == {"train"}
@@ -46,9 +50,12 @@ def test_the_column_is_read_and_obeyed(tmp_path: Path) -> None:
 
 def test_another_rule_may_be_asked_for_and_none_is_needed(tmp_path: Path) -> None:
     assert len(curated(folder(tmp_path / "a"), split="stratified")) == 6
-    assert [image.published for image in read_imagefolder(folder(tmp_path / "b", ("", "NA", "-", "", "", "")))] == [
-        None
-    ] * 6
+    assert [
+        image.published
+        for image in read_source(
+            ImageFolderConfig(folder=""), Inputs(folder(tmp_path / "b", ("", "NA", "-", "", "", "")), labels=CLASSES)
+        )
+    ] == [None] * 6
     assert len(curated(tmp_path / "b")) == 6
 
 
@@ -76,7 +83,7 @@ def test_a_patient_in_two_splits_is_a_leak(tmp_path: Path) -> None:
 def test_a_split_that_cannot_be_obeyed(tmp_path: Path, word: str, where: str, message: str) -> None:
     folder(tmp_path, (word,) * 6, where=where)
     with pytest.raises(SourceError, match=rf"metadata\.csv, line 2: 0\.png: {message}"):
-        list(read_imagefolder(tmp_path))
+        list(read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES)))
 
 
 def test_names_in_json_and_two_that_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,9 +91,9 @@ def test_names_in_json_and_two_that_are_one(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "metadata.csv").unlink()
     rows = '{"File_Name": "0.png", "Label": "brain", "PatientID": 7, "Split": "val", "Fold": 1}\n'
     (tmp_path / "metadata.jsonl").write_text(rows)
-    (image,) = read_imagefolder(tmp_path, [].append)
+    (image,) = read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES), [].append)
     assert (image.patient, image.published) == ("7", "validation")
     assert "columns that are not read: Fold" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png", "split": "val", "Split": "test"}\n')
     with pytest.raises(SourceError, match="columns 'split' and 'Split' are both split; give one"):
-        list(read_imagefolder(tmp_path))
+        list(read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES)))

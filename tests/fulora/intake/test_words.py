@@ -9,8 +9,9 @@ import pytest
 from fulora.intake import words
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import clean
-from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.source import Inputs
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.phantom_scan import draw
 
 needs_detector = pytest.mark.skipif(not words.detector(), reason="the extra 'text' is not installed")
 
@@ -52,7 +53,7 @@ def test_a_detector_that_is_not_installed_is_not_used_in_silence(monkeypatch: py
 @needs_detector
 @pytest.mark.real_data
 def test_heads_are_no_words(data_root: Path) -> None:
-    heads = [item for item in read_hc18(data_root / "hc18") if int(item.patient) % 2][::20]
+    heads = [item for item in Hc18Config().read(Inputs(data_root / "hc18")) if int(item.patient) % 2][::20]
     assert len(heads) >= 5
     lost = []
     for item in heads:
