@@ -4,11 +4,13 @@ A network has one output for a single structure, numbered 1; else one for each c
 the background. So one number means one structure in all classes of a label set that one network learns.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.label_class import LabelClass
-from fulora.data.label_set import LabelSet, LabelSetError
+from fulora.data.label_class import LabelClass, Measured
+from fulora.data.label_set import FILE, LabelSet, LabelSetError, read_label_set
 
 
 class StructureError(LabelSetError):
@@ -56,6 +58,16 @@ def outputs_of(labels: LabelSet) -> int:
     """
     largest = max(structures_of(labels))
     return 1 if largest == 1 else largest + 1
+
+
+def numbers_measured(folder: Path, measured: Measured) -> list[int]:
+    """The class numbers, in order, that the label set beside a folder's masks says are measured so; none without one.
+
+    Raises:
+        DamagedFileError: the file is no label set.
+    """
+    classes = read_label_set(folder).classes if (folder / FILE).is_file() else ()
+    return sorted({one.number for each in classes for one in each.structures.values() if one.measured == measured})
 
 
 def said(labels: LabelSet) -> str:

@@ -13,6 +13,7 @@ from fulora.data.cells import is_missing
 from fulora.data.labels import ALL_PLANES, Plane
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
+from fulora.intake.metaimage import read_picture
 from fulora.intake.raw import NOT_THERE, Complain, PatternError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -198,14 +199,19 @@ def _group(pattern: re.Pattern[str], name: str) -> str:
     return str(match[1])
 
 
-def read_real(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """`read_gray`, for folders in which generated pictures may have been put.
+def read_real(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
+    """`read_picture`, for folders in which generated pictures may have been put.
+
+    Args:
+        content: of the file, where it is not on the disk by itself.
 
     Raises:
-        SourceError: as `read_gray`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
+        SourceError: as `read_picture`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
             parameters that Stable Diffusion's web interface writes.
     """
-    pixels, info = read_gray_and_info(path)
+    if content is None and path.suffix.lower() == ".mha":
+        return read_picture(path)
+    pixels, info = read_gray_and_info(path, content)
     mark, web_ui = mark_in(info), "Sampler:" in str(info.get("parameters", ""))
     if web_ui or (mark is not None and mark.synthetic):
         raise SourceError(f"{path}: says that it is synthetic; synthetic images are mixed in, not curated")
