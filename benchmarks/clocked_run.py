@@ -34,7 +34,7 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.train import fit
 from fulora.environment import peak_resident
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 HERE = Path(__file__).parent
 WARM_UP = 5

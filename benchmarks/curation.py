@@ -31,7 +31,7 @@ from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 RESULT = Path(__file__).parent / "results" / "curation.json"
 SIZE_PX = 256

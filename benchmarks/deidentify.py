@@ -24,7 +24,7 @@ from fulora.intake.raw import RawImage
 from fulora.intake.sources.african_planes import read_african_planes
 from fulora.intake.sources.hc18 import read_hc18
 from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import INTRAPARTUM, PLANES, SITES, draw
+from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
 from fulora.intake.sources.psfhs import read_psfhs
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from fulora.data.labels import PLANES
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 
 def rate(size_px: int, count: int) -> dict[str, float]:

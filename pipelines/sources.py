@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
-from fulora.data.label_set import LabelSet, label_set
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
-from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
-from fulora.stage import Source
+from fulora.intake.config import CurateConfig
 from fulora.workspace import Workspace
 from pipelines.stages.curate import curate
 
-HINT = "Set data_root=FOLDER to the folder that holds it; published sets can be had by `fulora data download`."
+FOLDER_HINT = "Set data_root=FOLDER to the folder that holds it; published sets can be had by `fulora data download`."
+
+
+HINTS = {
+    "folder": FOLDER_HINT,
+    "split_file": "Or leave out split_file.",
+    "key_file": "It holds the secret of the pseudonyms.",
+}
+"""What to do about something that a source reads and that is not there."""
 
 
 def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
@@ -18,20 +25,20 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
     Raises:
         MissingInputError: a folder or file that it reads is not there.
     """
-    return work.run(curate, config, inputs=[_read(source, data_root, work) for source in config.sources])
+    inputs = [
+        {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in source.outside().items()}
+        for source in config.sources
+    ]
+    return work.run(curate, config, inputs=inputs)
 
 
 def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:
-    """The classes of the image set that a config makes, known before it is made."""
-    return label_set("fetal_planes").joined(label_set("intrapartum"))
+    """The classes of the image set that a config makes, known before it is made: folders and lists are read at most.
 
+    Raises:
+        SourceError: a folder has not its source's layout.
+        LabelSetError: sources that come with different label sets, or class folders that make none.
+    """
+    from fulora.intake.classes import at, labels_of
 
-def _read(source: AnySource, data_root: Path, work: Workspace) -> dict[str, Source]:
-    found: dict[str, Source] = {}
-    if isinstance(source, FolderSourceConfig):
-        found["folder"] = work.read(data_root / source.folder, hint=HINT)
-    if source.split_file is not None:
-        found["split_file"] = work.read(data_root / source.split_file, hint="Or leave out split_file.")
-    if isinstance(source, DicomConfig):
-        found["key_file"] = work.read(data_root / source.key_file, hint="It holds the secret of the pseudonyms.")
-    return found
+    return labels_of(config, at(config, data_root))

@@ -1,191 +1,25 @@
 """What may be curated, and how."""
 
-from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from fulora.config import Config, Runtime
-from fulora.data.labels import PLANES, SPLITS, Plane, Split
-
-Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
-SplitRule = Literal["stratified", "patients", "blocks", "published", "as_listed"]
-
-
-class SourceConfig(Config):
-    """What all sources share: which splits its images go to, and by which rule.
-
-    Attributes:
-        role: the split its images go to, or the splits that its patients are divided among.
-        validation_share, test_share: of the patients of each site, where its role names that split beside others.
-        split: `stratified` keeps the shares in every plane and site; `patients` counts patients only, and moves few
-            when some are added; `blocks` keeps neighbouring patient numbers together; `published` is the source's own,
-            and takes validation patients from its training half where it has none; `as_listed` is `published` where the
-            source names the split of any image, and else `stratified`.
-        gap: with `blocks`, how many patients beside a border are left out.
-        left_out_site: all of this site is the test split; the others are divided among the rest of the role.
-        split_file: a saved split (JSON under `data_root`) that decides instead of all rules.
-        images_per_plane, patients_per_plane: keep only so many of each plane in the training split (few-shot).
-    """
-
-    role: Role = "train"
-    validation_share: float = Field(default=0.2, gt=0, lt=0.5)
-    test_share: float = Field(default=0.3, gt=0, lt=0.5)
-    split: SplitRule = "stratified"
-    gap: int = Field(default=0, ge=0)
-    left_out_site: str = ""
-    split_file: Annotated[Path | None, Runtime] = None
-    images_per_plane: PositiveInt | None = None
-    patients_per_plane: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _one_way_to_split(self) -> "SourceConfig":
-        if self.left_out_site and "+test" not in self.role:
-            raise ValueError(f"left_out_site={self.left_out_site} is tested on: use a role with +test")
-        if self.gap and self.split != "blocks":
-            raise ValueError("gap goes with split=blocks")
-        if self.images_per_plane and self.patients_per_plane:
-            raise ValueError("images_per_plane and patients_per_plane are two ways to keep a few: give one")
-        return self
-
-    def shares(self) -> dict[Split, float]:
-        """The share of the patients in each split; all of them where the role is one split."""
-        given: dict[Split, float] = {"validation": self.validation_share, "test": self.test_share}
-        named = [split for split in SPLITS if split in self.role.split("+")]
-        held_out = {split: given[split] for split in named if split in given and len(named) > 1}
-        return {named[0]: 1.0 - sum(held_out.values()), **held_out}
-
-
-class FolderSourceConfig(SourceConfig):
-    """A source that is a folder under the study's `data_root`. `limit` keeps only its first so many images."""
-
-    folder: str
-    limit: PositiveInt | None = None
-
-
-class PhantomsConfig(SourceConfig):
-    """Phantoms of one population: `per_plane` images of each plane at each site.
-
-    Attributes:
-        sites: names of `fulora.intake.sources.phantoms.SITES`: base1..3, A, B, C, D.
-        first_patient: number of the first patient, so that two sources of one site share none.
-    """
-
-    kind: Literal["phantoms"] = "phantoms"
-    sites: tuple[str, ...] = Field(min_length=1)
-    planes: tuple[Plane, ...] = PLANES
-    per_plane: PositiveInt
-    images_per_patient: PositiveInt = 2
-    first_patient: int = Field(default=0, ge=0)
-    seed: int = 0
-
-
-class FetalPlanesConfig(FolderSourceConfig):
-    """FETAL_PLANES_DB as published (Burgos-Artizzu 2020, Zenodo 3904280).
-
-    Attributes:
-        list_file: another list of its folder.
-        half: only the published training or test half.
-    """
-
-    kind: Literal["fetal_planes"] = "fetal_planes"
-    folder: str = "fetal_planes_db"
-    list_file: str | None = None
-    half: Literal["train", "test"] | None = None
-
-
-class LoraPlanesConfig(FolderSourceConfig):
-    """FU-LoRA's 100 Spanish training planes: one folder a plane (FETAL_PLANES_DB, Zenodo 3904280)."""
-
-    kind: Literal["lora_planes"] = "lora_planes"
-    folder: str = "fetal_planes_lora"
-
-
-class AfricanPlanesConfig(FolderSourceConfig):
-    """Planes from five African countries with their list (Sendra-Balcells 2023, Zenodo 7540448)."""
-
-    kind: Literal["african_planes"] = "african_planes"
-    folder: str = "african/african_train"
-
-
-class Hc18Config(FolderSourceConfig):
-    """Heads with masks, pixel sizes and reference circumferences (HC18, Zenodo 1327317)."""
-
-    kind: Literal["hc18"] = "hc18"
-    folder: str = "hc18"
-    part: Literal["training_set", "test_set"] = "training_set"
-
-
-class PsfhsConfig(FolderSourceConfig):
-    """Intrapartum views with pubic symphysis and fetal head masks (PSFHS, Zenodo 10969427)."""
-
-    kind: Literal["psfhs"] = "psfhs"
-    folder: str = "psfhs"
-    block: PositiveInt = 20
-
-
-class ClassFoldersConfig(FolderSourceConfig):
-    """Your own images, one folder a plane.
-
-    Attributes:
-        patient_pattern: a regular expression with one group that finds the patient, and no folder, in an image's
-            relative path.
-        patients_unknown: say so where nothing tells patients apart; splits may then leak.
-        site, source: what the images are called by.
-        mask_suffix: `_mask` where `x.png` has its mask in `x_mask.png`; None without masks.
-    """
-
-    kind: Literal["class_folders"] = "class_folders"
-    patient_pattern: str | None = None
-    patients_unknown: bool = False
-    site: str = ""
-    source: str = "own"
-    mask_suffix: str | None = None
-
-
-class ImageFolderConfig(FolderSourceConfig):
-    """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them.
-
-    A split that its folders or a column `split` name is obeyed, unless `split` asks for another rule.
-    """
-
-    kind: Literal["imagefolder"] = "imagefolder"
-    split: SplitRule = "as_listed"
-    site: str = ""
-    source: str = "imagefolder"
-
-
-class KohyaConfig(FolderSourceConfig):
-    """kohya's training folders (`20_fetal`) with captions.
-
-    Attributes:
-        words: which word of a caption or folder means which plane.
-        patient_pattern, patients_unknown, site, source: as in `class_folders`.
-    """
-
-    kind: Literal["kohya"] = "kohya"
-    words: dict[str, Plane] = Field(default_factory=lambda: dict(zip(map(str, PLANES), PLANES, strict=True)))
-    patient_pattern: str | None = None
-    patients_unknown: bool = False
-    site: str = ""
-    source: str = "own"
-
-
-class DicomConfig(FolderSourceConfig):
-    """DICOM files as a hospital exports them; patients get keyed pseudonyms.
-
-    Ultrasound images only: files that hold none (DICOMDIR, reports, other modalities, viewers) are passed over and
-    listed.
-
-    Attributes:
-        plane: what all of them show; None takes it from the name of their folder.
-        key_file: a file outside the data with the secret that pseudonyms are made with.
-    """
-
-    kind: Literal["dicom"] = "dicom"
-    plane: Plane | None = None
-    key_file: Annotated[Path, Runtime]
-
+from fulora.config import Config
+from fulora.data.label_class import CAPTION
+from fulora.data.label_set import LabelSet, as_label_set
+from fulora.data.labels import SPLITS
+from fulora.intake.sources.african_planes import AfricanPlanesConfig
+from fulora.intake.sources.class_folders import ClassFoldersConfig
+from fulora.intake.sources.dicom import DicomConfig
+from fulora.intake.sources.fetal_planes import FetalPlanesConfig
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.huggingface import HuggingfaceConfig
+from fulora.intake.sources.imagefolder import ImageFolderConfig
+from fulora.intake.sources.kohya import KohyaConfig
+from fulora.intake.sources.lora_planes import LoraPlanesConfig
+from fulora.intake.sources.parallel_folders import ParallelFoldersConfig
+from fulora.intake.sources.phantoms import PhantomsConfig
+from fulora.intake.sources.psfhs import PsfhsConfig
 
 AnySource = Annotated[
     PhantomsConfig
@@ -197,14 +31,15 @@ AnySource = Annotated[
     | ClassFoldersConfig
     | ImageFolderConfig
     | KohyaConfig
-    | DicomConfig,
+    | DicomConfig
+    | ParallelFoldersConfig
+    | HuggingfaceConfig,
     Field(discriminator="kind"),
 ]
-SourceKind = Literal[
-    "phantoms", "fetal_planes", "lora_planes", "african_planes", "hc18", "psfhs", "class_folders", "imagefolder",
-    "kohya", "dicom",
-]  # fmt: skip
-KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
+SourceKind = str
+"""`kind` of one of the sources: one of `KINDS`."""
+
+KINDS: dict[SourceKind, type[Config]] = {one.model_fields["kind"].default: one for one in get_args(get_args(AnySource)[0])}
 
 
 class CurateConfig(Config):
@@ -227,9 +62,15 @@ class CurateConfig(Config):
         same_numbers: `stop` where one patient number is at two sites or sources, or in two spellings (`0012`, `12`), in
             splits that may differ: it may be one woman under two names; or say that they are `different_patients`.
             Published sets are never asked for.
+        label_set: the classes of the set: a shipped label set by name, the path of a YAML file, one that stands here,
+            or a list of those, which are joined. None takes that of its published sources and phantoms; where there is
+            none of these, every class folder or label is a class.
+        caption: of classes that are named by folders or labels alone; `{name}` stands for the name.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
+    label_set: LabelSet | None = None
+    caption: str = CAPTION
     image_size_px: PositiveInt = 64
     fit: Literal["letterbox", "crop", "native"] = "letterbox"
     deidentify: Literal["outside", "everywhere", "nothing"] = "outside"
@@ -238,6 +79,24 @@ class CurateConfig(Config):
     split_seed: int = 0
     near_duplicates: Literal["together", "leave_out", "ignore"] = "together"
     same_numbers: Literal["stop", "different_patients"] = "stop"
+
+    @field_validator("label_set", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            return as_label_set(value)
+        if not value:
+            raise ValueError("an empty list; leave it out, or name one label set or several")
+        first, *others = [LabelSet.model_validate(as_label_set(one)) for one in value]
+        return first.joined(*others)
+
+    @model_validator(mode="after")
+    def _caption_of_derived_classes(self) -> "CurateConfig":
+        if "{name}" not in self.caption:
+            raise ValueError(f"caption: {self.caption!r} needs {{name}}, which stands for the name of a class")
+        if self.label_set is not None and self.caption != CAPTION:
+            raise ValueError("caption is of classes without a label set; write captions into the label set")
+        return self
 
     @field_validator("image_size_px")
     @classmethod
@@ -254,4 +113,4 @@ class CurateConfig(Config):
 
     def folders(self) -> tuple[str, ...]:
         """Folders under `data_root` that the sources read."""
-        return tuple(source.folder for source in self.sources if isinstance(source, FolderSourceConfig))
+        return tuple(path.as_posix() for source in self.sources if (path := source.outside().get("folder")))

@@ -15,12 +15,13 @@ from fulora.data.manifest import Image, Picture
 from fulora.data.split_file import SplitFile
 from fulora.engine import threaded
 from fulora.intake.comparison import Link, Seen, links
-from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.deidentify import Cleaned, FindWords, Removal, clean, removal
 from fulora.intake.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
 from fulora.intake.placement import NearDuplicates, place
 from fulora.intake.raw import RawImage, SourceError, sorting
-from fulora.intake.read import Inputs, Rows, read_rows
+from fulora.intake.read import Rows, read_rows
+from fulora.intake.source import Inputs
 from fulora.intake.words import find_words
 from fulora.progress import note, track
 
@@ -126,14 +127,14 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
         return str(error) if isinstance(error, SourceError) else f"{image.path}: {error.errors()[0]['msg']}"
     where = config.deidentify
     words = words_of(config)
-    cleaned = None if where == "nothing" or isinstance(source, PhantomsConfig) else clean(pixels, where, words)
+    cleaned = None if where == "nothing" or not source.shows_people() else clean(pixels, where, words)
     fitted, scale = fit(pixels if cleaned is None else cleaned.pixels, config.image_size_px, config.fit, cv2.INTER_AREA)
     if mask is not None:
         mask, _ = fit(mask, config.image_size_px, config.fit, cv2.INTER_NEAREST)
     view = ""
     if row.pixel_size_mm is not None:
         view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
-        row = row.model_copy(update={"pixel_size_mm": row.pixel_size_mm / scale})
+        row = row.changed(pixel_size_mm=row.pixel_size_mm / scale)
     removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
     return Cut(Picture(row, fitted, mask), pixels, cleaned, removed, view)
 

@@ -1,4 +1,4 @@
-"""Folders as people have them: which files are pictures, which plane a word names, whose image a name says it is."""
+"""Folders as people have them: which files are pictures, which class a folder holds, whose image a name says it is."""
 
 import os
 import re
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.cells import is_missing
-from fulora.data.labels import ALL_PLANES, Plane
+from fulora.data.label_class import plain
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
 from fulora.intake.metaimage import read_picture
-from fulora.intake.raw import NOT_THERE, Complain, PatternError, SourceError, refuse, within
+from fulora.intake.raw import NOT_THERE, Complain, FolderError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
@@ -33,7 +33,9 @@ MAX_NAME = 180
 NO_PATIENT = "finds no patient in the name"
 """What a message says of a name that a patient pattern does not match."""
 
-PLANE_NAMES: dict[str, Plane] = {plane: plane for plane in ALL_PLANES}
+SPLIT_FOLDERS = ("train", "training", "val", "valid", "validation", "test", "testing")
+MASK_FOLDERS = ("image", "images", "mask", "masks")
+"""Folders that hold a split, or images and masks beside one another, and no class."""
 
 
 def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
@@ -150,22 +152,38 @@ def listed(folder: Path, name: str) -> Path:
     return path
 
 
-def plane_named(text: str) -> Plane | None:
-    """The plane that `brain`, `Fetal brain` or `fetal_brain` names, in any case; None where it names none."""
-    return PLANE_NAMES.get(re.sub(r"^fetal[ _]", "", text.strip().lower()))
+def class_folder(folder: Path) -> str:
+    """The name of the class that a folder holds: its own, in Unicode's composed form (NFC).
+
+    Raises:
+        SourceError: it is named like a split, or like the two folders of images and masks.
+    """
+    name = plain(folder.name)
+    if name in SPLIT_FOLDERS:
+        raise FolderError(
+            f"{folder}: is named like a split, and no class is; its layout is one folder of classes for each split. "
+            f"Give each as a source of its own: folder: .../{folder.name}, with the role that it has"
+        )
+    if name in MASK_FOLDERS:
+        raise FolderError(
+            f"{folder}: is named as a folder of images or masks, and no class is; images and masks in two folders side "
+            "by side are of kind: parallel_folders"
+        )
+    return unicodedata.normalize("NFC", folder.name)
 
 
-def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str], str]:
+def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: bool = True) -> Callable[[str], str]:
     r"""What tells the patient from a file name, relative to its source's folder, in Unicode's composed form (NFC).
 
     Args:
         pattern: a regular expression with one group, the patient: `Patient(\d+)`. It may match anywhere.
         patients_unknown: without a pattern, take every image as a patient of its own. Images of one woman may then
             stand in training and in test, and scores come out too high: for data of which nothing better is known.
+        classes_on_top: whether the first folder of a name is a class, and so no patient.
 
     Raises:
         SourceError: neither or both are given, or the pattern is none or has not one group. What is returned raises it
-            for a name that does not match, and PatternError for a match that holds a folder or is a plane's name.
+            for a name that does not match, and FolderError for a match that holds a folder or is a class's name.
     """
     if (pattern is None) != patients_unknown:
         raise SourceError(
@@ -180,13 +198,13 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
         raise SourceError(f"patient_pattern {pattern!r} is no regular expression ({error})") from error
     if compiled.groups != 1:
         raise SourceError(f"patient_pattern {pattern!r} has {compiled.groups} groups; it needs one, the patient")
-    return lambda name: _group(compiled, name)
+    return lambda name: _group(compiled, name, classes_on_top)
 
 
-def _group(pattern: re.Pattern[str], name: str) -> str:
+def _group(pattern: re.Pattern[str], name: str, classes_on_top: bool) -> str:
     match = pattern.search(unicodedata.normalize("NFC", name))
-    if match and match[1] and ("/" in match[1] or plane_named(match[1])):
-        raise PatternError(
+    if match and match[1] and ("/" in match[1] or (classes_on_top and _names_class(match[1], name))):
+        raise FolderError(
             f"patient_pattern {pattern.pattern!r} takes {match[1]!r} of '{name}' for the patient, which "
             f"{'holds' if '/' in match[1] else 'is'} the name of a folder: the pattern is searched in the whole path "
             "below the source's folder. Let the group match the patient alone, with no '/' in it, such as ([^/]+)_ "
@@ -197,6 +215,12 @@ def _group(pattern: re.Pattern[str], name: str) -> str:
             raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {match[1]!r}, which names nobody")
         raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} {NO_PATIENT}")
     return str(match[1])
+
+
+def _names_class(found: str, name: str) -> bool:
+    """Whether what a pattern found is the name of the top folder, or a word of it: `brain` of `Fetal brain`."""
+    top, slash, _ = name.partition("/")
+    return bool(slash) and (plain(found) == plain(top) or (found.isalpha() and plain(found) in plain(top).split()))
 
 
 def read_real(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:

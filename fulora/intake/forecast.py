@@ -1,7 +1,7 @@
 """What curating will give, from lists, file names and headers alone: no picture is decoded."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ from PIL import Image as Pil
 from PIL import UnidentifiedImageError
 
 from fulora.data.labels import Split
-from fulora.data.splits import Member
 from fulora.engine import threaded
-from fulora.intake.config import AnySource, CurateConfig, PhantomsConfig
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curation import links_between
 from fulora.intake.division import divide
 from fulora.intake.patient_checks import saved_splits
 from fulora.intake.placement import place
-from fulora.intake.raw import Complain, SourceError
-from fulora.intake.read import Inputs, read_source
-from fulora.intake.sources.phantoms import SITES
+from fulora.intake.raw import Complain
+from fulora.intake.read import read_source
+from fulora.intake.source import Inputs
+from fulora.intake.sources.phantoms import PhantomsConfig
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -59,14 +59,14 @@ def expected(
     shown: list[tuple[str, str, str, Path | None]]
     saved = saved_splits([inputs])
     if isinstance(source, PhantomsConfig):
-        members = list(phantom_members(source))
+        members = list(source.members())
         split = saved[0] or divide(members, source, config.split_seed)
         shown = [(one.image_id, one.patient, one.plane, None) for one in members]
     else:
-        images = list(read_source(source, inputs, config.image_size_px, complain))
+        images = list(read_source(source, inputs, complain))
         if not images:
             return []
-        alone = config.model_copy(update={"sources": (source,)})
+        alone = config.changed(sources=(source,))
         found = links_between(alone, [images], saved) if compare_pictures else []
         (split,) = place(alone, [images], saved, found).splits
         shown = [(image.image_id, image.patient_key, image.plane, image.path) for image in images]
@@ -76,23 +76,6 @@ def expected(
         for image_id, patient, plane, path in shown
         if (where := split.split_of(image_id, patient))
     ]
-
-
-def phantom_members(source: PhantomsConfig) -> Iterator[Member]:
-    """What a split knows of phantoms, without drawing them.
-
-    Raises:
-        SourceError: a site that there is none of.
-    """
-    unknown = [site for site in source.sites if site not in SITES]
-    if unknown:
-        raise SourceError(f"sites: there is no population {', '.join(unknown)}; there are {', '.join(SITES)}")
-    first = source.first_patient * source.images_per_patient
-    for site in source.sites:
-        for plane in source.planes:
-            for number in range(first, first + source.per_plane):
-                patient = f"phantoms/{site}/{number // source.images_per_patient}"
-                yield Member(f"phantoms_{site}_{plane}_{number:05d}", patient, plane, site)
 
 
 def sizes_in(paths: Iterable[Path]) -> Counter[Size]:

@@ -3,28 +3,27 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 from fulora.config import ConfigError, validated
 from fulora.data.patient_numbers import different_patients
 from fulora.intake.across_sets import Inspected, check_across
 from fulora.intake.checks import check
-from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig, SourceKind
+from fulora.intake.classes import at
+from fulora.intake.config import KINDS, CurateConfig, SourceKind
 from fulora.intake.findings import Check
 from fulora.intake.folders import files_below, inside
+from fulora.intake.key_file import ADVICE
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.number_checks import number_findings
 from fulora.intake.raw import SourceError
-from fulora.intake.read import ADVICE, Inputs, read_source
-from fulora.intake.recognise import recognise
+from fulora.intake.read import read_source
+from fulora.intake.recognise import PATIENT, recognise
 from fulora.intake.sets import Sets, sets_in
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.intake.survey import survey
 from fulora.progress import track
 
 SHOWN = 10
-PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
-"""How a folder of one patient is named."""
 
 
 def curate_config(folder: Path, values: Mapping[str, object]) -> tuple[CurateConfig, Path]:
@@ -136,8 +135,7 @@ def _names_patient(pattern: str, folder: Path) -> bool:
 
 def known_values(kind: SourceKind, values: Mapping[str, object]) -> dict[str, object]:
     """Those of some values that curation or a kind of source has a setting for."""
-    kinds = {get_args(one.model_fields["kind"].annotation)[0]: one for one in get_args(get_args(AnySource)[0])}
-    fields = CurateConfig.model_fields.keys() | kinds[kind].model_fields.keys()
+    fields = CurateConfig.model_fields.keys() | KINDS[kind].model_fields.keys()
     return {name: value for name, value in values.items() if name in fields}
 
 
@@ -151,9 +149,10 @@ def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspect
         return Inspected(name, check_lists(lists_in(folder)), (), numbered=False)
     config, root = _config_of_set(folder, values)
     source = config.sources[0]
-    path = root / source.folder if isinstance(source, FolderSourceConfig) else root
+    (inputs,) = at(config, root)
+    path = inputs.folder or root
     told: list[str] = []
-    images = list(read_source(source, _inputs(source, root), config.image_size_px, told.append))
+    images = list(read_source(source, inputs, told.append))
     facts = list(survey(track(images, "images")))
     beside = path / LISTS["lora"]
     more = listed_without_images(beside, path, told.append) if beside.is_file() else []
@@ -164,8 +163,3 @@ def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspect
     )
     found = number_findings(facts) if numbered else []
     return Inspected(name, check(source.kind, facts, told, [*more, *found]), facts, numbered)
-
-
-def _inputs(source: AnySource, root: Path) -> Inputs:
-    folder = root / source.folder if isinstance(source, FolderSourceConfig) else None
-    return Inputs(folder, key_file=root / source.key_file if isinstance(source, DicomConfig) else None)

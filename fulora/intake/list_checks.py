@@ -29,7 +29,7 @@ def check_lists(paths: Iterable[Path]) -> Check:
         "patients": {name: len({row.patient for row in listed} - {""}) for name, listed in lists.items()},
     }
     for name, listed in lists.items():
-        counts[f"planes of {name}"] = dict(Counter(row.plane or "cervix" for row in listed).most_common())
+        counts[f"planes of {name}"] = dict(Counter(row.plane for row in listed).most_common())
         counts[f"halves of {name}"] = dict(Counter(row.half or "not said" for row in listed).most_common())
     findings = (*_contradictions(lists), *finding("misleading", "rows left out", "rows cannot be used", told))
     return Check("lists", counts, len(rows), len({row.patient for row in rows} - {""}), (*findings, *_overlaps(lists)))
@@ -38,7 +38,7 @@ def check_lists(paths: Iterable[Path]) -> Check:
 def _contradictions(lists: Lists) -> list[Finding]:
     planes, halves = defaultdict(set), defaultdict(set)
     for row in (row for listed in lists.values() for row in listed):
-        planes[row.name].add(row.plane or "cervix")
+        planes[row.name].add(row.plane)
         if row.patient and row.half:
             halves[row.patient].add(row.half)
     two = [f"{name}: {' and '.join(sorted(found))}" for name, found in planes.items() if len(found) > 1]
@@ -63,5 +63,5 @@ def _overlaps(lists: Lists) -> list[Finding]:
 def listed_without_images(path: Path, folder: Path, complain: Complain) -> list[Finding]:
     """The rows of a list whose image is not in a folder; rows that cannot be understood are told to `complain`."""
     gone = missing_images(read_list(path, complain), folder)
-    names = [f"{row.name} ({row.plane or 'cervix'})" for row in gone]
+    names = [f"{row.name} ({row.plane})" for row in gone]
     return finding("misleading", "rows without files", f"rows of {path.name} have no image", names)

@@ -9,9 +9,10 @@ from fulora.data.leaks import id_key
 from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
-from fulora.intake.config import AnySource, CurateConfig, FolderSourceConfig, PhantomsConfig
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.raw import RawImage, SourceError, refuse
-from fulora.intake.read import Inputs, Rows, read_source
+from fulora.intake.read import Rows, read_source
+from fulora.intake.source import Inputs
 
 SHOWN = 10
 
@@ -29,7 +30,7 @@ def patients_apart(config: CurateConfig, inputs: Sequence[Inputs]) -> list[RawIm
     """
     complain = refuse if config.unusable == "stop" else _pass_over
     people = [
-        [] if isinstance(source, PhantomsConfig) else list(read_source(source, given, config.image_size_px, complain))
+        list(read_source(source, given, complain)) if source.shows_people() else []
         for source, given in zip(config.sources, inputs, strict=True)
     ]
     check_patients(config, people, saved_splits(inputs))
@@ -48,7 +49,7 @@ def saved_splits(inputs: Sequence[Inputs]) -> list[SplitFile | None]:
 def pictures_of_people(config: CurateConfig, rows: Rows) -> Iterator[tuple[AnySource, RawImage]]:
     """The images of all sources but phantoms, each with its source."""
     for source, images in zip(config.sources, rows, strict=True):
-        if not isinstance(source, PhantomsConfig):
+        if source.shows_people():
             yield from ((source, image) for image in images)
 
 
@@ -109,7 +110,7 @@ def _possible(
 ) -> Iterator[tuple[int, AnySource, RawImage, frozenset[Split]]]:
     """The pictures of people with the number of their source, the source, and the splits that they may get."""
     for number, (source, images, split) in enumerate(zip(config.sources, rows, saved, strict=True)):
-        if not isinstance(source, PhantomsConfig):
+        if source.shows_people():
             for image in images:
                 yield number, source, image, possible_splits(source, image, split)
 
@@ -150,5 +151,5 @@ def _in_one_split(by_source: Mapping[str, Mapping[int, set[Split]]]) -> None:
 
 
 def _said(number: int, source: AnySource) -> str:
-    folder = f" '{source.folder}'" if isinstance(source, FolderSourceConfig) else ""
+    folder = f" '{source.outside()['folder']}'" if "folder" in source.outside() else ""
     return f", sources[{number}]{folder}, role {source.role}"

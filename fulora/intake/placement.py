@@ -10,11 +10,12 @@ from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError, clusters
 from fulora.intake.comparison import Link, groups
-from fulora.intake.config import AnySource, CurateConfig, SplitRule
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.crossing import said, to_leave_out
 from fulora.intake.division import divide, rule_of
 from fulora.intake.raw import RawImage
 from fulora.intake.read import Rows
+from fulora.intake.source import SplitRule
 
 SHOWN = 10
 

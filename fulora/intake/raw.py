@@ -16,8 +16,8 @@ class SourceError(ValueError):
     """A source that cannot be read as the layout it should have."""
 
 
-class PatternError(SourceError):
-    """A pattern that finds something else than a patient: it stops, even where unusable rows are left out."""
+class FolderError(SourceError):
+    """What was said of a folder is wrong for all of it: this stops, even where unusable rows are left out."""
 
 
 NOT_THERE = "listed, but the file is not there"

@@ -1,16 +1,26 @@
 """Which layout a folder has, told by the files that only it has."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fulora.data import label_class
 from fulora.data.cells import plain
-from fulora.data.labels import PLANES, SPLITS
+from fulora.data.label_set import label_set
+from fulora.data.labels import SPLITS
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import PICTURES, files_below, inside, plane_named
+from fulora.intake.folders import MASK_FOLDERS, PICTURES, SPLIT_FOLDERS, files_below, inside
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
+from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
 from fulora.intake.tables import read_header
+
+PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
+"""How a folder of one patient is named."""
+
+SHIPPED = ("fetal_planes_db", "brain_planes", "intrapartum")
+"""Label sets whose words tell a class folder by its name; FU-LoRA's five planes are among the first."""
 
 LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""
@@ -33,8 +43,8 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
             break
         folder = there[0]
     raise SourceError(
-        f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a plane "
-        f"({', '.join(PLANES)}), or say kind=... with what the kind needs"
+        f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a class, or say "
+        "kind=... with what the kind needs"
     )
 
 
@@ -48,7 +58,7 @@ def _fetal(folder: Path) -> bool:
 
 
 def _lora(folder: Path) -> bool:
-    return (folder / "lora_train_data.csv").is_file() and all((folder / plane).is_dir() for plane in PLANES)
+    return (folder / "lora_train_data.csv").is_file() and all((folder / plane).is_dir() for plane in LORA_PLANES)
 
 
 def _african(folder: Path) -> bool:
@@ -71,10 +81,22 @@ def _kohya(folder: Path) -> bool:
 
 
 def _class_folders(folder: Path) -> bool:
-    return any(
-        path.is_dir() and plane_named(path.name) and any(p.suffix.lower() in PICTURES for p in files_below(path))
-        for path in inside(folder)
-    )
+    return any(path.is_dir() and _holds_a_class(path) for path in inside(folder))
+
+
+def _holds_a_class(folder: Path) -> bool:
+    """Whether a folder looks like one of a class, and not of a patient, a split, masks, or a whole data set.
+
+    By its name, where that is a class of a shipped label set; else by its pictures, which stand in itself or in folders
+    of patients.
+    """
+    name = label_class.plain(folder.name)
+    if PATIENT.fullmatch(folder.name) or name in (*SPLIT_FOLDERS, *MASK_FOLDERS):
+        return False
+    pictures = (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
+    if any(labels.named(folder.name) for labels in map(label_set, SHIPPED)):
+        return any(True for _ in pictures)
+    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in pictures)
 
 
 def _dicom(folder: Path) -> bool:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fulora.data.labels import Split
-from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
+from fulora.intake.classes import at, labels_of
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.folders import NO_PATIENT
 from fulora.intake.forecast import Expected, Size, expected, sizes_in
 from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import Complain, Noted, PassedOver
-from fulora.intake.read import Inputs
+from fulora.intake.source import Inputs
 from pipelines.checks.findings import Findings
-from pipelines.sources import HINT
+from pipelines.sources import HINTS
 
 SHOWN = 3
 """Messages of a reader that are quoted; the others are counted."""
@@ -54,7 +55,7 @@ class Sources:
 
     found: Findings
     root: Path
-    _known: dict[tuple[str, bool], list[Expected] | None] = field(default_factory=dict)
+    _known: dict[tuple[str, str, bool], list[Expected] | None] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
 
     def expect(self, where: str, config: CurateConfig, *, compare_pictures: bool = False) -> ExpectedSet:
@@ -64,24 +65,29 @@ class Sources:
             where: the config's path, such as `planes`.
             compare_pictures: decode all pictures of sources whose split is drawn, for exact counts.
         """
+        try:
+            inputs = at(config, self.root)
+        except ValueError as error:
+            self.found.problem(where, str(error))
+            return ExpectedSet(config, [], complete=False)
         listed = []
-        for number, source in enumerate(config.sources):
+        for number, (source, given) in enumerate(zip(config.sources, inputs, strict=True)):
             exact = compare_pictures and len(source.shares()) > 1
-            listed.append(self._list(f"{where}.sources.{number}", source, config, exact))
+            listed.append(self._list(f"{where}.sources.{number}", source, given, config, exact))
         complete = all(images is not None for images in listed)
         if complete and where not in self._checked:
             self._checked.add(where)
-            self._patients(where, config)
+            self._patients_and_classes(where, config, inputs)
         return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
 
-    def _patients(self, where: str, config: CurateConfig) -> None:
-        """Patients who would be in two splits, under one name or two, and two images of one id.
+    def _patients_and_classes(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
+        """Patients who would be in two splits, under one name or two; two images of one id; classes that cannot be.
 
         Rows that cannot be used, which are told elsewhere, are passed over, so that both are told at once.
         """
         try:
-            usable = config.model_copy(update={"unusable": "leave_out"})
-            patients_apart(usable, [self._inputs(source) for source in config.sources])
+            patients_apart(config.changed(unusable="leave_out"), inputs)
+            labels_of(config, inputs)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
 
@@ -90,17 +96,19 @@ class Sources:
         if file is not None and not (self.root / file).exists():
             self.found.problem(where, f"{self.root / file} is not there. {hint}")
 
-    def _list(self, where: str, source: AnySource, config: CurateConfig, exact: bool) -> list[Expected] | None:
+    def _list(
+        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, exact: bool
+    ) -> list[Expected] | None:
         """The images of a source; None where they cannot be told."""
         if not self._are_there(where, source):
             return None
-        key = (config.model_copy(update={"sources": (source,)}).model_dump_json(), exact)
+        key = (config.changed(sources=(source,)).model_dump_json(), repr(inputs.labels), exact)
         if key not in self._known:
             told: list[str] = []
-            images = self._expected(where, source, config, told.append, exact)
+            images = self._expected(where, source, inputs, config, told.append, exact)
             if images is not None and (nameless := [message for message in told if NO_PATIENT in message]):
                 self._say_nameless(where, source, nameless, len(images), config)
-                images = self._without_patients(where, source, config)
+                images = self._without_patients(where, source, inputs, config)
             unusable = [message for message in told if NO_PATIENT not in message and not isinstance(message, Noted)]
             self._say_unusable(where, unusable, config)
             for message in told:
@@ -112,20 +120,22 @@ class Sources:
         return self._known[key]
 
     def _expected(
-        self, where: str, source: AnySource, config: CurateConfig, complain: Complain, exact: bool
+        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, complain: Complain, exact: bool
     ) -> list[Expected] | None:
         try:
-            return expected(source, self._inputs(source), config, complain, compare_pictures=exact)
+            return expected(source, inputs, config, complain, compare_pictures=exact)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
             return None
 
-    def _without_patients(self, where: str, source: AnySource, config: CurateConfig) -> list[Expected] | None:
+    def _without_patients(
+        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig
+    ) -> list[Expected] | None:
         """The images of a source whose patients are not known, where their split does not depend on patients."""
         if len(source.shares()) > 1 or config.unusable != "stop":
             return None
-        unknown = source.model_copy(update={"patient_pattern": None, "patients_unknown": True})
-        return self._expected(where, unknown, config, lambda message: None, False)
+        unknown = source.changed(patient_pattern=None, patients_unknown=True)
+        return self._expected(where, unknown, inputs, config, lambda message: None, False)
 
     def _say_nameless(
         self, where: str, source: AnySource, nameless: Sequence[str], count: int, config: CurateConfig
@@ -151,18 +161,6 @@ class Sources:
             self.found.note(where, f"{len(told)} rows, files or folders will be left out: {shown}")
 
     def _are_there(self, where: str, source: AnySource) -> bool:
-        files = [("split_file", source.split_file, "Or leave out split_file.")]
-        if isinstance(source, FolderSourceConfig):
-            files.append(("folder", Path(source.folder), HINT))
-        if isinstance(source, DicomConfig):
-            files.append(("key_file", source.key_file, "It holds the secret of the pseudonyms."))
-        for name, file, hint in files:
-            self.read(f"{where}.{name}", file, hint)
-        return all(file is None or (self.root / file).exists() for _, file, _ in files)
-
-    def _inputs(self, source: AnySource) -> Inputs:
-        return Inputs(
-            self.root / source.folder if isinstance(source, FolderSourceConfig) else None,
-            self.root / source.split_file if source.split_file else None,
-            self.root / source.key_file if isinstance(source, DicomConfig) else None,
-        )
+        for name, path in source.outside().items():
+            self.read(f"{where}.{name}", path, HINTS.get(name, ""))
+        return all((self.root / path).exists() for path in source.outside().values())

@@ -247,7 +247,7 @@ def deidentify(
 
 def _deidentify(folder: Path, to: Path, key_file: Path, pixels: Literal["outside", "everywhere", "unchecked"]) -> None:
     from fulora.intake.dicom_folder import deidentify_folder
-    from fulora.intake.read import read_key
+    from fulora.intake.key_file import read_key
     from fulora.intake.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
     from fulora.intake.words import detector, find_words
 

@@ -9,7 +9,7 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Source, stage
 
 if TYPE_CHECKING:
-    from fulora.intake.read import Inputs
+    from fulora.intake.source import Inputs
 
 Outside = Sequence[Mapping[str, Source]]
 """For every source, what it reads: `folder`, `split_file`, `key_file`, as far as it has them."""
@@ -22,9 +22,11 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
         SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
             source's.
         SplitError, SameNumberError: a woman who would be in two splits, under one name or two (`patients_apart`).
+        LabelSetError: classes that cannot be known, or make no label set.
         NoDetectorError: a text detector is asked for that is not installed.
     """
     from fulora.engine import threaded
+    from fulora.intake.classes import labels_of
     from fulora.intake.patient_checks import patients_apart
     from fulora.intake.raw import RawImage
     from fulora.intake.words import need_detector
@@ -35,22 +37,24 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
 
     if config.text_detector != "none":
         need_detector()
-    people = patients_apart(config, _paths(inputs))
+    read = _given(config, inputs)
+    labels_of(config, read)
+    people = patients_apart(config, read)
     if config.unusable == "stop":
         for _ in threaded(decode, track(people, "images checked")):
             pass
 
 
-@stage(version=4, check=readable)
+@stage(version=5, check=readable)
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 
     Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out, and
     which pictures of two patients are nearly the same.
     """
-    from fulora.data.label_set import label_set
     from fulora.data.patient_numbers import note_different_patients
     from fulora.intake.audit import Audit
+    from fulora.intake.classes import labels_of
     from fulora.intake.curation import Curation, words_of
     from fulora.intake.deidentify import searched
     from fulora.intake.sources.imagefolder import AUDIT
@@ -58,9 +62,9 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
 
     where = None if config.deidentify == "nothing" else config.deidentify
     audit = Audit(out / AUDIT, searched(where, words_of(config)))
-    curation = Curation(config, _paths(inputs), seen=audit.note)
-    labels = label_set("fetal_planes").joined(label_set("intrapartum"))
-    ImageSet.write(out, track(curation.pictures(), "images"), labels=labels)
+    read = _given(config, inputs)
+    curation = Curation(config, read, seen=audit.note)
+    ImageSet.write(out, track(curation.pictures(), "images"), labels=labels_of(config, read))
     audit.write(curation.left_out, curation.noted)
     curation.near_duplicates.write(out / AUDIT)
     for line in curation.near_duplicates.lines():
@@ -74,7 +78,7 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     return ImageSet(out, "")
 
 
-def _paths(inputs: Outside) -> "list[Inputs]":
-    from fulora.intake.read import Inputs
+def _given(config: CurateConfig, inputs: Outside) -> "list[Inputs]":
+    from fulora.intake.classes import given
 
-    return [Inputs(**{name: item.path for name, item in given.items()}) for given in inputs]
+    return given(config, [{name: item.path for name, item in one.items()} for one in inputs])

@@ -19,7 +19,7 @@ from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
 from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 from fulora.stage import Source
 from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess

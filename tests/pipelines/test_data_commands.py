@@ -16,7 +16,7 @@ from command_line import fulora
 from PIL import Image as Pil
 
 from fulora.data.manifest import ImageSet
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 PATTERN = "patient_pattern=P(\\d+)_"
 

@@ -20,7 +20,7 @@ from fulora.contents import LIST
 from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 from pipelines.__main__ import app
 
 FETAL = label_set("fetal_planes")

@@ -11,7 +11,7 @@ from fulora.data.manifest import ImageSet
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.results import LeakTable
 from fulora.intake.config import CurateConfig
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
 

@@ -9,11 +9,14 @@ unique only within a centre.
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.decode import load_gray
 from fulora.intake.folders import inside, listed, pictures_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_rows
 
 PLANE_OF: dict[str, Plane] = {
@@ -27,12 +30,30 @@ COLUMNS = ("Patient_num", "Plane", "Center", "Image_name")
 PUBLISHED: dict[str, Split | None] = {"1": "train", "0": "test"}
 
 
-def read_african_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
-    """Every image in the folder's list; rows that cannot be used and images on no list are told to `complain`.
+class AfricanPlanesConfig(FolderSourceConfig):
+    """Planes from five African countries with their list (Sendra-Balcells 2023, Zenodo 7540448)."""
 
-    Raises:
-        SourceError: no list or several, or a missing column.
-    """
+    kind: Literal["african_planes"] = "african_planes"
+    folder: str = "african/african_train"
+
+    def own_classes(self) -> tuple[str, ...]:
+        """FU-LoRA's five planes."""
+        return label_set("fetal_planes").names
+
+    def own_labels(self, folder: Path | None) -> LabelSet:
+        """FU-LoRA's five planes."""
+        return label_set("fetal_planes")
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every image in the folder's list; rows that cannot be used and images on no list are told to `complain`.
+
+        Raises:
+            SourceError: no list or several, or a missing column.
+        """
+        return _read(inputs.own_folder, complain)
+
+
+def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
     lists = [path for path in inside(folder) if path.suffix == ".csv"]
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")

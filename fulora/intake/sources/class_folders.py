@@ -1,76 +1,84 @@
-"""Any folder with one folder a plane: `<plane>/<anything>.png`, as most people have their own images.
+"""Any folder with one folder a class: `<class>/<anything>.png`, as most people have their own images.
 
-The folders are named like the planes, `brain`, `Fetal brain` or `fetal_brain`, in any case; below them anything goes.
-`brain/007_mask.png` is the mask of `brain/007.png` if that is said to be so. Such a folder says nothing of pixel sizes.
+Without a label set the folders are the classes. With one they are named like its classes, or as its `folders` and
+`aliases` say, in any case; below them anything goes. `brain/007_mask.png` is the mask of `brain/007.png` if that is
+said to be so. Such a folder says nothing of pixel sizes.
 """
 
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.labels import PLANES, Plane
-from fulora.intake.folders import patient_finder, pictures_in, plane_named, read_real
+from fulora.data.labels import Plane
+from fulora.intake.folders import class_folder, patient_finder, pictures_in, read_real
 from fulora.intake.mask_names import case_of, named_as_mask, stem_of
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
-from fulora.intake.raw import Complain, PatternError, RawImage, SourceError, refuse
+from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 
 
-def read_class_folders(
-    folder: Path,
-    patient_pattern: str | None = None,
-    patients_unknown: bool = False,
-    site: str = "",
-    source: str = "class_folders",
-    mask_suffix: str | None = None,
-    complain: Complain = refuse,
-) -> Iterator[RawImage]:
-    r"""Every picture of the plane folders; other folders and masks without an image are told to `complain`.
+class ClassFoldersConfig(FolderSourceConfig):
+    r"""Your own images, one folder a class.
 
-    Args:
-        patient_pattern: a regular expression with one group, the patient, found in the path below `folder`:
-            `Patient(\d+)`.
+    Attributes:
+        patient_pattern: a regular expression with one group, the patient, found in the path below the folder:
+            `Patient(\d+)`. It must not find the class's folder.
         patients_unknown: without a pattern, take every image as a patient of its own. Splits may then leak: images of
             one woman can stand in training and in test, and every score comes out too high.
         site, source: names that its images get; two folders whose patient numbers may coincide need other names.
-        mask_suffix: what the name of a mask has after that of its image, such as `_mask`; an image without a mask has
-            none. All of them are read with one mapping of values to classes (`mask_values`).
-
-    Raises:
-        SourceError: no such folder, no pictures in it, it is not said how patients are known, masks that are not said
-            to be masks, or a suffix that no file has.
+        mask_suffix: `_mask` where `x.png` has its mask in `x_mask.png`; None without masks. An image without a mask has
+            none. All masks are read with one mapping of values to classes (`mask_values`).
     """
-    patient_in = patient_finder(patient_pattern, patients_unknown)
+
+    kind: Literal["class_folders"] = "class_folders"
+    patient_pattern: str | None = None
+    patients_unknown: bool = False
+    site: str = ""
+    source: str = "own"
+    mask_suffix: str | None = None
+
+    def has_masks(self) -> bool:
+        """Where masks are told from images."""
+        return self.mask_suffix is not None
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every picture of the class folders; pictures in none, and masks without an image, are told to `complain`.
+
+        Raises:
+            SourceError: no such folder, no pictures in it, folders of splits or of masks on top, it is not said how
+                patients are known, masks that are not said to be masks, or a suffix that no file has.
+        """
+        return _read(self, inputs.own_folder, complain)
+
+
+def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
+    patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
     files = pictures_in(folder, complain)
-    images, masks = _apart(files, mask_suffix)
-    _no_masks_among(folder, images, mask_suffix, bool(masks))
+    images, masks = _apart(files, config.mask_suffix)
+    _no_masks_among(folder, images, config.mask_suffix, bool(masks))
     if not images:
-        raise SourceError(f"{folder}: no pictures; expected one folder a plane: {', '.join(PLANES)}")
+        raise SourceError(f"{folder}: no pictures; expected one folder a class, with pictures in it")
     for stem in sorted(masks.keys() - images.keys()):
         complain(f"{masks[stem]}: a mask without an image beside it")
     values = source_values(folder, [path for stem, path in masks.items() if stem in images])
-    unknown = set()
     for stem, path in images.items():
         name = stem.relative_to(folder).as_posix()
         try:
-            plane = _plane(path, name)
-            if plane is None:
-                unknown.add(name.split("/")[0])
-                continue
+            plane = _class(folder, path)
             patient = patient_in(name)
-        except PatternError:
+        except FolderError:
             raise
         except SourceError as error:
             complain(str(error))
             continue
         mask = masks.get(stem)
         load = partial(_load, path, mask, values)
-        yield RawImage(name, plane, source, site, patient, load, path=path, mask_path=mask)
-    for top in sorted(unknown):
-        complain(f"{folder / top}: unknown plane; rename the folder to one of {', '.join(PLANES)}, intrapartum")
+        yield RawImage(name, plane, config.source, config.site, patient, load, path=path, mask_path=mask)
 
 
 def _apart(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Path], dict[Path, Path]]:
@@ -100,10 +108,10 @@ def _no_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str 
         raise SourceError(f"{path}: looks like the mask of {name}; {advice}")
 
 
-def _plane(path: Path, name: str) -> Plane | None:
-    if "/" not in name:
-        raise SourceError(f"{path}: lies in no plane's folder; expected {', '.join(PLANES)}")
-    return plane_named(name.split("/")[0])
+def _class(folder: Path, path: Path) -> Plane:
+    if path.parent == folder:
+        raise SourceError(f"{path}: lies in no class's folder; put it into one that is named after it")
+    return class_folder(folder / path.relative_to(folder).parts[0])
 
 
 def _load(

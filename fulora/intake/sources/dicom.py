@@ -11,14 +11,19 @@ import hashlib
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from pydicom import Dataset
 
-from fulora.data.labels import ALL_PLANES, Plane
+from fulora.config import Runtime
+from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
-from fulora.intake.raw import Complain, Doubtful, NoPixelSize, RawImage, SourceError, refuse
+from fulora.intake.folders import class_folder
+from fulora.intake.key_file import read_key
+from fulora.intake.raw import Complain, Doubtful, FolderError, NoPixelSize, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
 from fulora.intake.sources.dicom_frames import Frames, frames_of
 from fulora.intake.sources.dicom_header import BROKEN
@@ -27,6 +32,34 @@ from fulora.intake.sources.dicom_pixels import decode, gray
 
 CENTIMETRES = 3
 SAME_SPACING = 0.01
+
+
+class DicomConfig(FolderSourceConfig):
+    """DICOM files as a hospital exports them; patients get keyed pseudonyms.
+
+    Ultrasound images only: files that hold none (DICOMDIR, reports, other modalities, viewers) are passed over and
+    listed.
+
+    Attributes:
+        plane: what all of them show; None takes it from the name of their folder.
+        key_file: a file outside the data with the secret that pseudonyms are made with.
+    """
+
+    kind: Literal["dicom"] = "dicom"
+    plane: Plane | None = None
+    key_file: Annotated[Path, Runtime]
+
+    def own_classes(self) -> tuple[str, ...] | None:
+        """What all of them show, where that is said."""
+        return None if self.plane is None else (self.plane,)
+
+    def outside(self) -> dict[str, Path]:
+        """The folder, the secret, and what every source may read."""
+        return {**super().outside(), "key_file": self.key_file}
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """As `read_dicom`, with the secret of the key file."""
+        return read_dicom(inputs.own_folder, self.plane, complain, key=read_key(inputs.key_file))
 
 
 def pseudonym(patient_id: str, key: str) -> str:
@@ -54,11 +87,11 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
     """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
 
     Which files they are is decided in `dicom_files.py`, which tells `complain` of all others. Pixels are decoded by
-    `load()`, one frame at a time. Told and left out besides: files whose folder names no plane. Told, but kept without
-    a pixel size: contradictory spacings. Told at the end: patients of whom it is doubtful who they are.
+    `load()`, one frame at a time. Told and left out besides: files in no folder that could be one of their class. Told,
+    but kept without a pixel size: contradictory spacings. Told at the end: patients of whom it is doubtful who they are.
 
     Args:
-        plane: what all of them show; None where each file stands in a folder named after its plane.
+        plane: what all of them show; None where each file stands in a folder named after it.
         key: the secret behind all pseudonyms; the same key gives the same pseudonyms again.
 
     Raises:
@@ -69,7 +102,9 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
     for found in ultrasound_in(folder, complain):
         people.add(found)
         try:
-            images = _images(found, plane or _plane_of(found.path), key, complain)
+            images = _images(found, plane or _class_of(folder, found.path), key, complain)
+        except FolderError:
+            raise
         except SourceError as error:
             complain(str(error))
         else:
@@ -78,11 +113,10 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
         complain(Doubtful(line))
 
 
-def _plane_of(path: Path) -> Plane:
-    for plane in ALL_PLANES:
-        if path.parent.name == plane:
-            return plane
-    raise SourceError(f"{path}: its folder is none of {', '.join(ALL_PLANES)}; name the folder so, or give a plane")
+def _class_of(folder: Path, path: Path) -> Plane:
+    if path.parent == folder:
+        raise SourceError(f"{path}: lies in no class's folder; put it into one that is named so, or say plane=...")
+    return class_folder(path.parent)
 
 
 def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> list[RawImage]:

@@ -2,75 +2,126 @@
 
 `Images/*.png` and `FETAL_PLANES_DB_data.xlsx`, or the same list as CSV with `;`: Image_name, Patient_num, Plane,
 Brain_plane, Operator, US_Machine, `Train ` (1 is the published training half). The maternal cervix is a class of its
-own there and none of the five planes here: it is left out, as FU-LoRA leaves it out, and never becomes "other".
-FU-LoRA's own lists of the same images have commas, fewer columns, and planes as words or as its numbers 0, 1, 2, 4, 5.
+own there. Where the label set has none (FU-LoRA's five planes, the default), it is left out, as FU-LoRA leaves it out,
+and never becomes "other". Brain_plane says which standard plane of the brain an image shows: of 12,400 images, 1,638
+are trans-thalamic, 714 trans-cerebellum, 597 trans-ventricular, 143 "Other" (a brain, and none of the three), 9,308
+"Not A Brain". FU-LoRA's own lists of the same images have commas, fewer columns, and planes as words or as its numbers
+0, 1, 2, 4, 5.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.decode import load_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.raw import NOT_LISTED, Complain, PassedOver, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_rows
 
 Half = Literal["train", "test"]
 HALF_OF: dict[str, Half] = {"1": "train", "0": "test"}
 LISTS = ("FETAL_PLANES_DB_data.xlsx", "FETAL_PLANES_DB_data.csv")
 COLUMNS = ("Image_name", "Patient_num", "Plane", "US_Machine", "Train")
-FEWER = ("Image_name", "Plane")
 NAME = re.compile(r"Patient(\d+)_Plane\d_\d+_of_\d+", re.ASCII)
-LEFT_OUT = "Maternal cervix"
-PLANE_OF: dict[str, Plane | None] = {
-    "Fetal abdomen": "abdomen",
-    "Fetal brain": "brain",
-    "Fetal femur": "femur",
-    "Fetal thorax": "thorax",
-    "Other": "other",
-    LEFT_OUT: None,
-    "1": "abdomen",
-    "2": "brain",
-    "4": "femur",
-    "5": "thorax",
-    "0": "other",
-    "3": None,
+Column = Literal["Plane", "Brain_plane"]
+CERVIX = "cervix"
+PLANE_OF: dict[Column, dict[str, Plane]] = {
+    "Plane": {
+        "Fetal abdomen": "abdomen",
+        "Fetal brain": "brain",
+        "Fetal femur": "femur",
+        "Fetal thorax": "thorax",
+        "Other": "other",
+        "Maternal cervix": CERVIX,
+        "1": "abdomen",
+        "2": "brain",
+        "3": CERVIX,
+        "4": "femur",
+        "5": "thorax",
+        "0": "other",
+    },
+    "Brain_plane": {
+        "Trans-thalamic": "trans-thalamic",
+        "Trans-cerebellum": "trans-cerebellum",
+        "Trans-ventricular": "trans-ventricular",
+        "Other": "",
+        "Not A Brain": "",
+    },
 }
-"""Published words, and FU-LoRA's numbers; None for the cervix."""
+"""Published words, and FU-LoRA's numbers; empty for what is none of the planes."""
 
 
-def read_fetal_planes(
-    folder: Path, complain: Complain = refuse, half: Half | None = None, list_file: str | None = None
-) -> Iterator[RawImage]:
-    """Every listed image but those of the cervix; unknown planes and missing files are told to `complain`.
+class FetalPlanesConfig(FolderSourceConfig):
+    """FETAL_PLANES_DB as published (Burgos-Artizzu 2020, Zenodo 3904280).
 
-    With the published list, so are images that are not on it.
-
-    Args:
-        half: keep only the published training or test half.
-        list_file: another list of the folder with at least the columns Image_name and Plane, such as FU-LoRA's.
-
-    Raises:
-        SourceError: no list, or a missing column.
+    Attributes:
+        list_file: another list of its folder with at least the columns Image_name and Plane, such as FU-LoRA's.
+        half: only the published training or test half.
+        column: where its list says what an image shows: `Plane`, or `Brain_plane` for the planes of the brain.
     """
-    path = listed(folder, list_file) if list_file else _published(folder)
-    columns = (*FEWER, "Train") if half and list_file else FEWER if list_file else COLUMNS
+
+    kind: Literal["fetal_planes"] = "fetal_planes"
+    folder: str = "fetal_planes_db"
+    list_file: str | None = None
+    half: Half | None = None
+    column: Column = "Plane"
+
+    def own_classes(self) -> tuple[str, ...]:
+        """All classes of the column."""
+        return label_set("brain_planes" if self.column == "Brain_plane" else "fetal_planes_db").names
+
+    def own_labels(self, folder: Path | None) -> LabelSet:
+        """FU-LoRA's five planes, without the cervix; or the planes of the brain."""
+        return label_set("brain_planes" if self.column == "Brain_plane" else "fetal_planes")
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every listed image of a plane; unknown planes and missing files are told to `complain`.
+
+        Told as passed over: images of none of the planes, and those of the cervix where the label set has none. With
+        the published list, images that are not on it are told as well.
+
+        Raises:
+            SourceError: no list, or a missing column.
+        """
+        labels = inputs.labels or self.own_labels(inputs.folder)
+        cervix = self.renamed(CERVIX)
+        left_out = ("",) if cervix and labels.named(cervix) else ("", CERVIX)
+        return _read(self, inputs.own_folder, left_out, complain)
+
+
+def _read(
+    config: FetalPlanesConfig, folder: Path, left_out: Collection[Plane], complain: Complain
+) -> Iterator[RawImage]:
+    path = listed(folder, config.list_file) if config.list_file else _published(folder)
+    fewer = ("Image_name", config.column, *(("Train",) if config.half else ()))
+    columns = fewer if config.list_file else (*COLUMNS, config.column)
     seen: set[str] = set()
+    none = Counter[str]()
     for number, row in read_rows(path, columns, complain, optional=COLUMNS):
         name = row["Image_name"]
         try:
             if name in seen:
                 raise SourceError(f"{name} stands twice; which row counts cannot be known")
             seen.add(name)
-            plane, published, patient = plane_of(row), half_of(row), patient_of(name, row.get("Patient_num"))
-            if plane and half in (None, published):
+            plane, published = plane_of(row, config.column), half_of(row)
+            patient = patient_of(name, row.get("Patient_num"))
+            if config.half not in (None, published):
+                continue
+            if plane in left_out:
+                none[row[config.column]] += 1
+            else:
                 yield _image(listed(folder, f"Images/{name}.png"), row, plane, patient, published)
         except SourceError as error:
             complain(f"{path}, line {number}: {error}")
-    for image in () if list_file else pictures_in(folder / "Images", complain):
+    for word, count in none.items():
+        complain(PassedOver(f"{path}: {count} images of {config.column} '{word}' are of none of the classes"))
+    for image in () if config.list_file else pictures_in(folder / "Images", complain):
         if image.stem not in seen:
             complain(f"{image}: {NOT_LISTED} {path.name}")
 
@@ -82,15 +133,16 @@ def _published(folder: Path) -> Path:
     raise SourceError(f"{folder}: neither {' nor '.join(LISTS)} is there; expected FETAL_PLANES_DB (Zenodo 3904280)")
 
 
-def plane_of(row: dict[str, str]) -> Plane | None:
-    """The plane of a row; None for the cervix.
+def plane_of(row: dict[str, str], column: Column = "Plane") -> Plane:
+    """The plane of a row by one of its columns; "" for what is none of the planes.
 
     Raises:
-        SourceError: an unknown plane.
+        SourceError: an unknown word.
     """
-    if row["Plane"] not in PLANE_OF:
-        raise SourceError(f"{row['Image_name']}: unknown plane '{row['Plane']}'; known: {', '.join(PLANE_OF)}")
-    return PLANE_OF[row["Plane"]]
+    known = PLANE_OF[column]
+    if row[column] not in known:
+        raise SourceError(f"{row['Image_name']}: unknown plane '{row[column]}' ({column}); known: {', '.join(known)}")
+    return known[row[column]]
 
 
 def half_of(row: dict[str, str]) -> Half | None:

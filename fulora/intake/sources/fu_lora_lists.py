@@ -1,8 +1,8 @@
 """FU-LoRA's own lists: which real images, which synthetic ones, and which of them its LoRA was trained on.
 
 Names have no ending. Planes are words (`Fetal brain`, `brain`) or numbers: 0 other, 1 abdomen, 2 brain, 3 cervix,
-4 femur, 5 thorax. The cervix is none of the planes here. Real images are those of FETAL_PLANES_DB and say their patient
-in the name; synthetic ones, `<index>-<seed>`, have none.
+4 femur, 5 thorax. Real images are those of FETAL_PLANES_DB and say their patient in the name; synthetic ones,
+`<index>-<seed>`, have none.
 """
 
 import re
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fulora.data.labels import PLANES, Plane
+from fulora.data.label_set import label_set
+from fulora.data.labels import Plane
 from fulora.intake.raw import Complain, SourceError, refuse
 from fulora.intake.sources.fetal_planes import Half, half_of, patient_of, plane_of
 from fulora.intake.tables import read_rows
@@ -26,6 +27,7 @@ LISTS: dict[Kind, str] = {
 }
 """6,148 real images; 1,150 of them, 230 a plane; the 230 of "other" among these; 5,000 synthetic; 120 for the LoRA."""
 
+PLANES = label_set("fetal_planes_db").names
 WORDS = {plane: f"Fetal {plane}" for plane in PLANES} | {"other": "Other", "cervix": "Maternal cervix"}
 SYNTHETIC = re.compile(r"\d+-\d+", re.ASCII)
 
@@ -36,14 +38,14 @@ class ListedImage:
 
     Attributes:
         name: of the image, without ending.
-        plane: None for the cervix.
+        plane: one of the six of FETAL_PLANES_DB.
         patient: five digits; "" for a synthetic image.
         half: the half of FETAL_PLANES_DB that the list puts it in; None where it does not say.
         line_number: of the list, from 1; the header is 1.
     """
 
     name: str
-    plane: Plane | None
+    plane: Plane
     patient: str
     half: Half | None
     line_number: int
@@ -88,6 +90,6 @@ def _listed(row: dict[str, str], number: int) -> ListedImage:
 
 def missing_images(rows: Iterable[ListedImage], folder: Path) -> list[ListedImage]:
     """The rows whose image, `<name>.png`, is neither in the folder nor in one of its plane folders nor in `Images`."""
-    places = ("", "Images", *PLANES, "cervix")
+    places = ("", "Images", *PLANES)
     there = {path.stem for place in places for path in (folder / place).glob("*.png")}
     return [row for row in rows if row.name not in there]

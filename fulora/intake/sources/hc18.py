@@ -15,12 +15,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Split
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask, head_in
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import number_in, read_rows
 
 Part = Literal["training_set", "test_set"]
@@ -30,14 +32,40 @@ PUBLISHED: dict[Part, Split] = {"training_set": "train", "test_set": "test"}
 SIZE, REFERENCE = "pixel size(mm)", "head circumference (mm)"
 NAME = re.compile(r"(\d+)_\d*HC\.png")
 MASKS = ("_Mask", "_Annotation")
+BRAIN = "brain"
 
 
-def read_hc18(folder: Path, complain: Complain = refuse, part: Part = "training_set") -> Iterator[RawImage]:
-    """Every listed head; those without an image, a mask or a pixel size, and images on no list, are told to `complain`.
+class Hc18Config(FolderSourceConfig):
+    """Heads with masks, pixel sizes and reference circumferences (HC18, Zenodo 1327317)."""
 
-    Raises:
-        SourceError: no list, a missing column, or no listed image.
-    """
+    kind: Literal["hc18"] = "hc18"
+    folder: str = "hc18"
+    part: Part = "training_set"
+
+    def own_classes(self) -> tuple[str, ...]:
+        """The brain."""
+        return (BRAIN,)
+
+    def has_masks(self) -> bool:
+        """In the training set."""
+        return self.part == "training_set"
+
+    def own_labels(self, folder: Path | None) -> LabelSet:
+        """FU-LoRA's five planes, of which it shows one."""
+        return label_set("fetal_planes")
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every listed head.
+
+        Those without an image, a mask or a pixel size, and images on no list, are told to `complain`.
+
+        Raises:
+            SourceError: no list, a missing column, or no listed image.
+        """
+        return _read(inputs.own_folder, self.part, complain)
+
+
+def _read(folder: Path, part: Part, complain: Complain) -> Iterator[RawImage]:
     labelled = part == "training_set"
     path = folder / LISTS[part]
     if not path.is_file():
@@ -70,7 +98,7 @@ def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> 
         raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
     mask = _mask_path(image) if labelled else None
     return RawImage(
-        image.stem, "brain", "hc18", "nijmegen", match[1], partial(_load, image, mask, values),
+        image.stem, BRAIN, "hc18", "nijmegen", match[1], partial(_load, image, mask, values),
         pixel_size_mm=number_in(row[SIZE], f"{image.name}: {SIZE}", 0.005, 2),
         hc_mm=number_in(row[REFERENCE], f"{image.name}: {REFERENCE}", 20, 600) if labelled else None,
         path=image, mask_path=mask, published=PUBLISHED[part],

@@ -18,7 +18,7 @@ from fulora.config import Config
 from fulora.data.cells import text_of
 from fulora.data.labels import Plane, Split
 from fulora.intake.folders import read_real
-from fulora.intake.hub_tables import Files, bytes_of, column_reader, label_reader, opened
+from fulora.intake.hub_tables import Files, column_reader, label_reader, opened
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
@@ -99,7 +99,7 @@ class HuggingfaceConfig(FolderSourceConfig):
             )
         return self
 
-    def shown(self) -> tuple[str, ...] | None:
+    def own_classes(self) -> tuple[str, ...] | None:
         """The class that all images show; None where a column says it."""
         return (self.plane,) if self.plane else None
 
@@ -196,7 +196,7 @@ def _measure(row: Mapping[str, object], column: str, where: str) -> float | None
 def _load(
     pictures: Any, place: int, where: str, files: Files, mask: Path | None, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
-    content = bytes_of(pictures(place), files)
+    content = files.content(pictures(place))
     if content is None:
         raise SourceError(f"{where}: has no picture")
     pixels = read_real(Path(where), content)

@@ -5,15 +5,18 @@ are relative to where it stands. Of its columns, `file_name`, `plane` (or `label
 needed; `split`, `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file`
 are read where they are there. Case, blanks and punctuation of these names do not count; other columns are told.
 
+Without a label set, and in no image set of fulora's, which has its own, every label is a class.
 `split` is the published split, spelled as those folders; it must agree with the folder, and an empty one is none.
 Synthetic images are refused: they are mixed with real ones, not curated.
 """
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,12 +26,15 @@ from fulora import progress
 from fulora.data.cells import text_of, tidied
 from fulora.data.headers import HeaderError, documented
 from fulora.data.json_rows import JsonRowError, json_row
+from fulora.data.label_set import FILE as LABEL_SET
+from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, pixel_digest
-from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
+from fulora.intake.folders import listed, pictures_in, read_real
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs, SplitRule
 from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -53,19 +59,40 @@ COLUMNS = (
 Row = Mapping[str, object]
 
 
-def read_imagefolder(
-    folder: Path, complain: Complain = refuse, site: str = "", source: str = "imagefolder"
-) -> Iterator[RawImage]:
-    """Every image with a row; rows that cannot be used and images without a row are told to `complain`.
+class ImageFolderConfig(FolderSourceConfig):
+    """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them.
 
-    The rows of an image set of fulora's own come back with the facts they were written with.
+    A split that its folders or a column `split` name is obeyed, unless `split` asks for another rule.
 
-    Args:
+    Attributes:
         site, source: what images get whose row does not say it.
-
-    Raises:
-        SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
     """
+
+    kind: Literal["imagefolder"] = "imagefolder"
+    split: SplitRule = "as_listed"
+    site: str = ""
+    source: str = "imagefolder"
+
+    def has_masks(self) -> bool | None:
+        """Its metadata decides."""
+        return None
+
+    def own_labels(self, folder: Path | None) -> LabelSet | None:
+        """That of an image set of fulora's."""
+        return read_label_set(folder) if folder is not None and (folder / LABEL_SET).is_file() else None
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every image with a row; rows that cannot be used and images without a row are told to `complain`.
+
+        The rows of an image set of fulora's own come back with the facts they were written with.
+
+        Raises:
+            SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
+        """
+        return _read(inputs.own_folder, {"site": self.site, "source": self.source}, complain)
+
+
+def _read(folder: Path, default: Mapping[str, str], complain: Complain) -> Iterator[RawImage]:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     named: set[Path] = set()
@@ -75,7 +102,7 @@ def read_imagefolder(
     for path, rows in found.items():
         for number, row in rows:
             try:
-                image = _image(folder, path, row, {"site": site, "source": source}, values)
+                image = _image(folder, path, row, default, values)
                 if image.path in named or (image.source, image.name) in names:
                     raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
             except SourceError as error:
@@ -187,7 +214,7 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], v
         raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
     return RawImage(
         within_folder.with_suffix("").as_posix(),
-        _plane(path, row),
+        _class(path, row),
         _text(row, "source") or default["source"],
         _text(row, "site") or default["site"],
         patient,
@@ -239,16 +266,13 @@ def _text(row: Row, *columns: str) -> str:
     return ""
 
 
-def _plane(path: Path, row: Row) -> Plane:
+def _class(path: Path, row: Row) -> Plane:
     word = _text(row, "plane", "label")
-    plane = plane_named(word)
     if word.isdecimal():
         raise SourceError(f"{path.name}: plane is the number {word}; write its word in a column plane, such as brain")
     if not word:
-        raise SourceError(f"{path.name}: no plane; give a column plane or label, in words: {', '.join(PLANE_NAMES)}")
-    if plane is None:
-        raise SourceError(f"{path.name}: unknown plane '{word}'; known: {', '.join(PLANE_NAMES)}")
-    return plane
+        raise SourceError(f"{path.name}: no class; give a column plane or label, in words")
+    return unicodedata.normalize("NFC", word)
 
 
 def _measure(path: Path, row: Row, column: str) -> float | None:

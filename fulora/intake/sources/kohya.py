@@ -9,48 +9,58 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field
 
-from fulora.data.labels import ALL_PLANES, Plane
-from fulora.intake.folders import files_below, patient_finder, pictures_in, read_real
+from fulora.data.labels import Plane
+from fulora.intake.folders import class_folder, files_below, patient_finder, pictures_in, read_real
 from fulora.intake.mask_names import apart
-from fulora.intake.raw import Complain, PatternError, RawImage, SourceError, refuse
+from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"
 ENDINGS = (".txt", ".caption")
 
 
-def read_kohya(
-    folder: Path,
-    planes: Mapping[str, Plane],
-    patient_pattern: str | None = None,
-    patients_unknown: bool = False,
-    site: str = "",
-    source: str = "kohya",
-    complain: Complain = refuse,
-) -> Iterator[RawImage]:
-    r"""Every picture of the folders whose plane is known; captions without a picture are told to `complain`.
+class KohyaConfig(FolderSourceConfig):
+    r"""kohya's training folders (`20_fetal`) with captions.
 
-    Args:
-        planes: the plane that a word stands for, in the caption or in the folder's name: {"brain": "brain", "head":
-            "brain"}. Whole words, in any case. The words found must all stand for one plane.
-        patient_pattern: a regular expression with one group, the patient, found in the path below `folder`:
-            `Patient(\d+)`.
-        patients_unknown: without a pattern, take every image as a patient of its own; splits may then leak.
-        site, source: names that its images get.
-
-    Raises:
-        SourceError: no such folder, no pictures in it, no words or a word for no plane, or it is not said how patients
-            are known.
+    Attributes:
+        words: which word of a caption or of a folder's name means which class: {"brain": "brain", "head": "brain"}.
+            Whole words, in any case; of each image they must all stand for one class. Without, they are the words of
+            the label set; where there is none, every folder is a class, named as it is without its number.
+        patient_pattern, patients_unknown, site, source: as in `class_folders`.
     """
-    patient_in = patient_finder(patient_pattern, patients_unknown)
-    wrong = sorted({plane for plane in planes.values() if plane not in ALL_PLANES})
-    if wrong or not planes:
-        found = ", ".join(wrong) or "nothing"
-        raise SourceError(f"planes: words must stand for {', '.join(ALL_PLANES)}; found {found}")
+
+    kind: Literal["kohya"] = "kohya"
+    words: dict[str, Plane] = Field(default_factory=dict)
+    patient_pattern: str | None = None
+    patients_unknown: bool = False
+    site: str = ""
+    source: str = "own"
+
+    def own_classes(self) -> tuple[str, ...] | None:
+        """What its words stand for, where they are said."""
+        return tuple(dict.fromkeys(self.words.values())) or None
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every picture of the folders whose class is known; captions without a picture are told to `complain`.
+
+        Raises:
+            SourceError: no such folder, no pictures in it, or it is not said how patients are known.
+        """
+        words = self.words
+        if not words and inputs.labels is not None:
+            words = {word: one.name for one in inputs.labels.classes for word in one.words()}
+        return _read(self, inputs.own_folder, words, complain)
+
+
+def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], complain: Complain) -> Iterator[RawImage]:
+    patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
     files = pictures_in(folder, complain)
     if not files:
         raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
@@ -63,14 +73,17 @@ def read_kohya(
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
             caption = caption_of(path)
-            plane = plane_in(path, f"{caption} {name.rpartition('/')[0]}", planes)
+            within = name.rpartition("/")[0]
+            plane = class_in(path, f"{caption} {within}", words) if words else _folder_class(folder, path)
             patient = patient_in(name)
-        except PatternError:
+        except FolderError:
             raise
         except SourceError as error:
             complain(str(error))
             continue
-        yield RawImage(name, plane, source, site, patient, partial(_load, path), path=path, caption=caption)
+        yield RawImage(
+            name, plane, config.source, config.site, patient, partial(_load, path), path=path, caption=caption
+        )
 
 
 def _alone(folder: Path, files: list[Path]) -> list[Path]:
@@ -95,21 +108,35 @@ def caption_of(picture: Path) -> str:
     return next(iter(read_text(path).strip().splitlines()), "").strip()
 
 
-def plane_in(path: Path, text: str, planes: Mapping[str, Plane]) -> Plane:
-    """The plane that the words of a text stand for.
+def class_in(path: Path, text: str, words: Mapping[str, Plane]) -> Plane:
+    """The class that the words of a text stand for; a word that is part of a longer one ("left kidney") is none.
 
     Raises:
-        SourceError: words for no plane, or for several.
+        SourceError: words for no class, or for several.
     """
-    found = {
-        plane
-        for word, plane in planes.items()
-        if re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text, re.IGNORECASE)
+    spans = {
+        match.span(): plane
+        for word, plane in words.items()
+        for match in re.finditer(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text, re.IGNORECASE)
     }
+    found = {plane for span, plane in spans.items() if not any(_is_part(span, other) for other in spans)}
     if len(found) != 1:
-        which = f"words for {' and '.join(sorted(found))}" if found else f"none of the words {', '.join(planes)}"
-        raise SourceError(f"{path}: {which} in its caption and folder ({text.strip()!r}); exactly one plane is needed")
+        which = f"words for {' and '.join(sorted(found))}" if found else f"none of the words {', '.join(words)}"
+        raise SourceError(f"{path}: {which} in its caption and folder ({text.strip()!r}); exactly one class is needed")
     return found.pop()
+
+
+def _is_part(span: tuple[int, int], other: tuple[int, int]) -> bool:
+    return span != other and other[0] <= span[0] and span[1] <= other[1]
+
+
+def _folder_class(folder: Path, path: Path) -> Plane:
+    """The class of a picture by its top folder alone, which is named `20_fetal brain`."""
+    top = path.relative_to(folder).parts[0]
+    name = re.sub(r"^\d+_", "", top)
+    if path.parent == folder or not name:
+        raise SourceError(f"{path}: lies in no class's folder; expected folders such as 20_fetal brain, or give words")
+    return class_folder(folder / name)
 
 
 def _load(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:

@@ -8,24 +8,45 @@ and `check_lora_list` compares the two.
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet, label_set
 from fulora.intake.decode import load_gray
 from fulora.intake.folders import pictures_in
 from fulora.intake.raw import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.sources.fetal_planes import patient_of
 from fulora.intake.sources.fu_lora_lists import LISTS, read_list
 from fulora.intake.sources.kohya import caption_of
 
 LIST = LISTS["lora"]
+PLANES = label_set("fetal_planes").names
 
 
-def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
-    """Every image of the five plane folders; names that hold no patient are told to `complain`.
+class LoraPlanesConfig(FolderSourceConfig):
+    """FU-LoRA's 100 Spanish training planes: one folder a plane (FETAL_PLANES_DB, Zenodo 3904280)."""
 
-    Raises:
-        SourceError: a plane folder without images.
-    """
+    kind: Literal["lora_planes"] = "lora_planes"
+    folder: str = "fetal_planes_lora"
+
+    def own_classes(self) -> tuple[str, ...]:
+        """FU-LoRA's five planes."""
+        return PLANES
+
+    def own_labels(self, folder: Path | None) -> LabelSet:
+        """FU-LoRA's five planes."""
+        return label_set("fetal_planes")
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every image of the five plane folders; names that hold no patient are told to `complain`.
+
+        Raises:
+            SourceError: a plane folder without images.
+        """
+        return _read(inputs.own_folder, complain)
+
+
+def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
     for plane in PLANES:
         files = pictures_in(folder / plane, complain) if (folder / plane).is_dir() else []
         if not files:
@@ -45,14 +66,14 @@ def read_lora_planes(folder: Path, complain: Complain = refuse) -> Iterator[RawI
 def check_lora_list(folder: Path, complain: Complain = refuse) -> None:
     """Compare the folders with the list beside them: each row and each image without the other is told to `complain`.
 
-    Rows of the cervix, which is none of our planes, are left out; `fu_lora_lists.missing_images` counts them.
+    Rows of the cervix, of which there is no folder, are left out; `fu_lora_lists.missing_images` counts them.
 
     Raises:
         SourceError: no list, or a missing column.
     """
-    rows = {(row.plane, row.name) for row in read_list(folder / LIST, complain) if row.plane}
+    rows = {(row.plane, row.name) for row in read_list(folder / LIST, complain) if row.plane in PLANES}
     there = {(plane, path.stem) for plane in PLANES for path in pictures_in(folder / plane, complain)}
-    for plane, name in sorted(rows - there, key=str):
+    for plane, name in sorted(rows - there):
         complain(f"{folder / plane / name}.png: {NOT_THERE} ({LIST})")
     for plane, name in sorted(there - rows):
         complain(f"{folder / plane / name}.png: {NOT_LISTED} {LIST} as {plane}")

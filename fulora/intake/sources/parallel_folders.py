@@ -22,7 +22,7 @@ from fulora.intake.mask_names import case_of
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
 from fulora.intake.pixel_sizes import REFERENCE, PixelSize, has_references, read_pixel_sizes, references_in
-from fulora.intake.raw import Complain, NoPixelSize, PatternError, RawImage, SourceError, refuse, within
+from fulora.intake.raw import Complain, FolderError, NoPixelSize, RawImage, SourceError, refuse, within
 from fulora.intake.source import FolderSourceConfig, Inputs
 
 IMAGES = (*PICTURES, ".mha")
@@ -52,7 +52,7 @@ class ParallelFoldersConfig(FolderSourceConfig):
     site: str = ""
     source: str = "own"
 
-    def shown(self) -> tuple[str, ...] | None:
+    def own_classes(self) -> tuple[str, ...] | None:
         """The class that all images show; None where folders are the classes."""
         return (self.plane,) if self.plane else None
 
@@ -81,7 +81,7 @@ class _Pair:
 
 
 def _read(config: ParallelFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
-    patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
+    patient_in = patient_finder(config.patient_pattern, config.patients_unknown, classes_on_top=not config.plane)
     images, masks = (_below(folder, name, path) for name, path in (("images", config.images), ("masks", config.masks)))
     if images.resolve() == masks.resolve():
         raise SourceError(f"{images}: images and masks are one folder; use class_folders with a mask_suffix for it")
@@ -92,7 +92,7 @@ def _read(config: ParallelFoldersConfig, folder: Path, complain: Complain) -> It
         name = pair.image.relative_to(images).with_suffix("").as_posix()
         try:
             patient = patient_in(name)
-        except PatternError:
+        except FolderError:
             raise
         except SourceError as error:
             complain(str(error))

@@ -9,32 +9,60 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import PositiveInt
 
+from fulora.data.label_set import LabelSet, label_set
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask
 from fulora.intake.metaimage import one_channel, read_mha
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
+from fulora.intake.source import FolderSourceConfig, Inputs
 
 ENDINGS = (".mha", ".png")
 LARGEST = 2
 
 
-def read_psfhs(folder: Path, block: int, complain: Complain = refuse) -> Iterator[RawImage]:
-    """Every view that has a label; those without, or with a name that is no number, are told to `complain`.
+class PsfhsConfig(FolderSourceConfig):
+    """Intrapartum views with pubic symphysis and fetal head masks (PSFHS, Zenodo 10969427).
 
-    So are labels without a view.
-
-    Args:
+    Attributes:
         block: how many neighbouring files count as one patient.
-
-    Raises:
-        SourceError: no images.
     """
+
+    kind: Literal["psfhs"] = "psfhs"
+    folder: str = "psfhs"
+    block: PositiveInt = 20
+
+    def own_classes(self) -> tuple[str, ...]:
+        """The intrapartum view."""
+        return label_set("intrapartum").names
+
+    def has_masks(self) -> bool:
+        """Always."""
+        return True
+
+    def own_labels(self, folder: Path | None) -> LabelSet:
+        """The intrapartum view."""
+        return label_set("intrapartum")
+
+    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+        """Every view that has a label; those without, or with a name that is no number, are told to `complain`.
+
+        So are labels without a view.
+
+        Raises:
+            SourceError: no images.
+        """
+        return _read(inputs.own_folder, self.block, complain)
+
+
+def _read(folder: Path, block: int, complain: Complain) -> Iterator[RawImage]:
     images, labels = folder / "image_mha", folder / "label_mha"
     files = pictures_in(images, complain, ENDINGS) if images.is_dir() else []
     if not files:

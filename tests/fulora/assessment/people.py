@@ -4,7 +4,7 @@ import numpy as np
 
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Sets
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 PEOPLE = 16
 

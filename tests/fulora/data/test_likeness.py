@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fulora.data.likeness import likeness, near_pairs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 PICTURES = draw("brain", range(4), site="A", size_px=128, seed=5).images
 

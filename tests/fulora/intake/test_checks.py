@@ -15,7 +15,7 @@ from fulora.intake.findings import Check
 from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.raw import SourceError
 from fulora.intake.recognise import recognise
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 from fulora.intake.survey import survey
 
 PATTERN = {"kind": "class_folders", "patient_pattern": r"P(\d+)"}

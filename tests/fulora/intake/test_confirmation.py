@@ -26,7 +26,7 @@ from fulora.intake.sheets import FRAMES, HEADER_PX
 from fulora.intake.sources.african_planes import read_african_planes
 from fulora.intake.sources.hc18 import read_hc18
 from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 from fulora.intake.sources.psfhs import read_psfhs
 from fulora.intake.words import detector, find_words
 from fulora.workspace import Workspace

@@ -19,7 +19,7 @@ from fulora.intake.curation import Curation
 from fulora.intake.division import divide
 from fulora.intake.raw import SourceError
 from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 

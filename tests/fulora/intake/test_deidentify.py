@@ -9,7 +9,7 @@ import pytest
 from fulora.intake.deidentify import DeidentifyError, clean, find_sector, removal, searched
 from fulora.intake.sources.hc18 import read_hc18
 from fulora.intake.sources.lora_planes import read_lora_planes
-from fulora.intake.sources.phantoms import PLANES, draw
+from fulora.intake.sources.phantom_scan import PLANES, draw
 
 HEIGHT, WIDTH = 400, 600
 APEX, NEAR, FAR, HALF = (300, -60), 90, 430, 0.62

@@ -17,7 +17,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.inspection import inspect
 from fulora.intake.read import Inputs
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 

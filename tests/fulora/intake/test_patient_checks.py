@@ -146,7 +146,7 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
 def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:
     from PIL import Image as Pil
 
-    from fulora.intake.sources.phantoms import draw
+    from fulora.intake.sources.phantom_scan import draw
     from fulora.stage import Source
     from pipelines.stages.curate import curate
 

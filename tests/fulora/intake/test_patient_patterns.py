@@ -13,7 +13,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.folders import patient_finder
 from fulora.intake.inspection import curate_config, inspect
 from fulora.intake.patient_checks import patients_apart
-from fulora.intake.raw import PatternError, SourceError
+from fulora.intake.raw import FolderError, SourceError
 from fulora.intake.read import Inputs
 from fulora.intake.sources.class_folders import read_class_folders
 from fulora.intake.sources.kohya import read_kohya
@@ -44,13 +44,13 @@ def test_a_folder_is_no_patient_even_where_unusable_rows_are_left_out(
     arguments = {"patient_pattern": pattern, "complain": told.append}
     if read is read_kohya:
         arguments["planes"] = {"brain": "brain"}
-    with pytest.raises(PatternError, match=WHOLE):
+    with pytest.raises(FolderError, match=WHOLE):
         list(read(tmp_path, **arguments))  # type: ignore[call-overload]
     assert told == []
 
 
 def test_the_advised_pattern_finds_the_patient() -> None:
-    with pytest.raises(PatternError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
+    with pytest.raises(FolderError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
         patient_finder("^(.+)_", False)("brain/W2_1")
     assert patient_finder("([^/]+)_", False)("brain/W2_1") == "W2"
 

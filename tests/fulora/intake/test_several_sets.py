@@ -16,7 +16,7 @@ from fulora.intake.findings import Check
 from fulora.intake.inspection import inspect
 from fulora.intake.raw import SourceError
 from fulora.intake.sets import sets_in
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 DRAWN = draw("brain", range(8), site="A", size_px=96, seed=9).images
 PATTERN = {"patient_pattern": r"P(\d+)"}

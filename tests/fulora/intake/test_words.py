@@ -10,7 +10,7 @@ from fulora.intake import words
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import clean
 from fulora.intake.sources.hc18 import read_hc18
-from fulora.intake.sources.phantoms import draw
+from fulora.intake.sources.phantom_scan import draw
 
 needs_detector = pytest.mark.skipif(not words.detector(), reason="the extra 'text' is not installed")
 
