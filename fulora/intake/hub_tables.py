@@ -124,5 +124,5 @@ class Files:
         return path
 
     def _own(self, name: str) -> Path:
-        inside_temporary = Path(name).is_relative_to(_temporary().name)
-        return Path(name) if inside_temporary else within(self.folder, name)
+        unpacked = Path(name).resolve().is_relative_to(Path(_temporary().name).resolve())  # from an archive of it
+        return Path(name) if unpacked else within(self.folder, name)

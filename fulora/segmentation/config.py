@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from fulora.config import Config, Runtime
+from fulora.data.label_class import MOST
 
 Architecture = Literal[
     "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
@@ -107,7 +108,7 @@ class UnetConfig(Config):
     encoder_weights: EncoderWeights = "none"
     decoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 32, 16)
     in_channels: Literal[1, 3] = 3
-    classes: PositiveInt | None = None
+    classes: Annotated[int, Field(ge=1, le=MOST + 1)] | None = None
     image_size_px: Annotated[int, Field(ge=MIN_SIDE)] | None = None
     fit: Fit = "letterbox"
     statistics: Literal["own", "unit"] = "own"
@@ -198,6 +199,8 @@ class UnetConfig(Config):
 
     @model_validator(mode="after")
     def _fits_training(self) -> "UnetConfig":
+        if self.classes == 2:
+            raise ValueError("classes=2: one structure against the background is classes=1, several are 3 or more")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
         if self.fold is not None and not (self.fold[1] >= 2 and 0 <= self.fold[0] < self.fold[1]):
