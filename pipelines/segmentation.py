@@ -1,4 +1,4 @@
-"""The segmentation study: train networks on heads, by arm, size and seed; segment people never seen; measure."""
+"""The segmentation study: train networks on masks, by arm, size and seed; segment people never seen; measure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Json, Runtime
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Report, Scores
-from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig, PsfhsConfig
+from fulora.data.structures import outputs_of, said
+from fulora.intake.classes import named_labels
+from fulora.intake.config import CurateConfig
+from fulora.intake.source import Inputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
@@ -28,9 +32,10 @@ ALONE = "U-Net"
 
 
 class SegmentationConfig(Config):
-    """Heads with masks, and the networks that learn them.
+    """Images with masks, and the networks that learn them. What the masks hold is in the images' label set.
 
     Attributes:
+        heads: the images; each source brings masks.
         unet: what all arms share.
         arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
         baseline: the arm that all others are compared with, at the same number of training images.
@@ -69,17 +74,11 @@ class SegmentationConfig(Config):
     @classmethod
     def _masks_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
         for number, source in enumerate(value.sources):
-            masks = (
-                source.planes == ("brain",)
-                if isinstance(source, PhantomsConfig)
-                else isinstance(source, Hc18Config | PsfhsConfig)
-            )
-            if not masks:
+            if source.has_masks() is False:
                 raise ValueError(
-                    f"source {number} ({source.kind}) has no masks; use hc18, psfhs, or phantoms of planes: [brain]"
+                    f"source {number} ({source.kind}) has no masks; use parallel_folders, class_folders with a "
+                    "mask_suffix, an imagefolder or huggingface set with masks, hc18, psfhs, or phantoms of planes: [brain]"
                 )
-        if len({isinstance(source, PsfhsConfig) for source in value.sources}) > 1:
-            raise ValueError("psfhs has other classes than hc18 and phantoms; give them to two studies")
         value.check_splits()
         return value
 
@@ -94,16 +93,37 @@ class SegmentationConfig(Config):
             raise ValueError(f"arms: {doubtful!r}: write it without ' - ' and ', ', which join names of arms")
         if self.baseline and self.baseline not in arms:
             raise ValueError(f"baseline: no arm {self.baseline!r}; there are {', '.join(arms)}")
-        wanted = 3 if any(isinstance(source, PsfhsConfig) for source in self.heads.sources) else 1
+        labels = named_labels(self.heads, [Inputs()] * len(self.heads.sources))
+        if labels is not None:
+            self.check_outputs(labels)
         for name, arm in arms.items():
-            if arm.classes != wanted:
-                raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}")
             if arm.encoder_weights in FROM_A_FILE and self.encoder_file is None:
                 raise ValueError(f"{name}: encoder_weights={arm.encoder_weights} reads a file: set encoder_file")
         unknown = sorted(set(self.score.declared or ()) - set(self.arm_names()))
         if unknown:
             raise ValueError(f"score.declared: no arm {unknown[0]!r}; there are {', '.join(self.arm_names())}")
         return self
+
+    def check_outputs(self, labels: LabelSet) -> None:
+        """Refuse networks with other outputs than the masks of a label set need.
+
+        Raises:
+            ValueError: an arm whose `classes` differ, masks of several structures where heads are generated, or a label
+                set whose masks one network cannot learn.
+        """
+        wanted = outputs_of(labels)
+        for number, source in enumerate(self.heads.sources):
+            for plane in source.shows() or ():
+                if plane in labels.names and not labels.of(plane).structures:
+                    raise ValueError(
+                        f"heads: source {number} ({source.kind}) shows {plane}, and the label set {labels.name} says "
+                        f"nothing of what masks of {plane} hold; leave it out, or add structures to it"
+                    )
+        for name, arm in self.networks().items():
+            if arm.classes not in (None, wanted):
+                raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}; leave classes out")
+        if self.synthetic is not None and wanted != 1:
+            raise ValueError(f"synthetic: draws masks of one structure, 1, and these hold {said(labels)}")
 
     def networks(self) -> dict[str, UnetConfig]:
         """The networks of the arms, by name."""
@@ -146,6 +166,8 @@ class Segmentation:
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
     """Curate, train, segment, measure, score."""
+    labels = labels_of(cfg.heads, data_root)
+    cfg.check_outputs(labels)
     heads = curated(cfg.heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
@@ -155,7 +177,6 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
         for name, unet in cfg.networks().items()
     }
     if cfg.synthetic is not None:
-        labels = labels_of(cfg.heads, data_root)
         for size, labelled in sets.items():
             made = synthetic_arms(cfg.synthetic, cfg.unet, heads, labelled, labels, start, data_root, work)
             arms |= {cfg.named(name, size): arm for name, arm in made.items()}

@@ -16,6 +16,9 @@ NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,80}")
 """What a class name may be made of: it becomes part of file names, on any system."""
 
 Measured = Literal["ellipse", "angle", "nothing"]
+MOST = 15
+"""The largest class number of masks, whose larger values are shades of gray."""
+
 UNITS: Mapping[Measured, tuple[str, ...]] = {"ellipse": ("mm", "px"), "angle": ("deg",), "nothing": ("1",)}
 
 
@@ -30,7 +33,7 @@ class Structure(Config):
         unit: of what is measured; by default mm, deg, or 1 where it is nothing.
     """
 
-    number: int = Field(ge=1, le=255)
+    number: int
     measured: Measured = "nothing"
     unit: Literal["", "mm", "px", "deg", "1"] = ""
 
@@ -42,6 +45,16 @@ class Structure(Config):
         if isinstance(values, dict) and not values.get("unit") and values.get("measured", "nothing") in UNITS:
             return {**values, "unit": UNITS[values.get("measured", "nothing")][0]}
         return values
+
+    @field_validator("number")
+    @classmethod
+    def _class_number(cls, value: int) -> int:
+        if not 1 <= value <= MOST:
+            raise ValueError(
+                f"a class number is 1 to {MOST} (0 is background); shades of gray in masks are numbered in their order: "
+                "255 alone is class 1, of 127 and 255 the darker is 1 and the lighter 2"
+            )
+        return value
 
     @model_validator(mode="after")
     def _unit_fits(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.decoded import decoded
-from fulora.data.labels import Plane, Structure
+from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
 from fulora.data.splits import Member, clusters
@@ -99,16 +99,19 @@ class Measurement(Config):
     Attributes:
         structure: that is compared or measured; "all" is everything that is no background.
         reference: what `value` should be, where there is such a thing.
+        reference_from: whether the source's list gives the reference, or it is measured on the reference mask by the
+            same code as `value`; "" where there is none.
     """
 
     image_id: str
     patient_key: str
     site: str
-    structure: Structure = "head"
+    structure: str
     quantity: Quantity
     unit: Literal["mm", "deg", "px", "1"]
     value: float | None
     reference: float | None
+    reference_from: Literal["", "list", "mask"] = ""
     failure: str = ""
 
 
@@ -202,11 +205,15 @@ class Predictions(Artifact):
 
 @dataclass(frozen=True)
 class MaskSet(Artifact):
-    """Predicted masks `masks/<image_id>.png` of the test split of an image set."""
+    """Predicted masks of the test split of an image set, and the label set of what drew them."""
+
+    def file(self, image_id: str) -> Path:
+        """The mask's file of one image."""
+        return self.path / "masks" / f"{image_id.replace('/', '_')}.png"
 
     def mask(self, image_id: str) -> UInt8[np.ndarray, "h w"]:
         """The predicted class numbers of one image."""
-        return decoded(self.path / "masks" / f"{image_id}.png")
+        return decoded(self.file(image_id))
 
 
 @dataclass(frozen=True)

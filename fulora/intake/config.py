@@ -13,9 +13,11 @@ from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.dicom import DicomConfig
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.huggingface import HuggingfaceConfig
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from fulora.intake.sources.kohya import KohyaConfig
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
+from fulora.intake.sources.parallel_folders import ParallelFoldersConfig
 from fulora.intake.sources.phantoms import PhantomsConfig
 from fulora.intake.sources.psfhs import PsfhsConfig
 
@@ -29,7 +31,9 @@ AnySource = Annotated[
     | ClassFoldersConfig
     | ImageFolderConfig
     | KohyaConfig
-    | DicomConfig,
+    | DicomConfig
+    | ParallelFoldersConfig
+    | HuggingfaceConfig,
     Field(discriminator="kind"),
 ]
 SourceKind = str

@@ -1,6 +1,7 @@
 """Picture files as 8-bit gray: nothing is clipped, nothing is guessed, and a hostile file is one clear error."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,16 +39,26 @@ def load_gray(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:
     return read_gray(path), None
 
 
-def read_gray_and_info(path: Path) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
+def read_gray_and_info(
+    path: Path, content: bytes | None = None
+) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
     """`read_gray`, and what the file says beside its pixels, wherever in it that stands (Pillow's `Image.info`).
+
+    Args:
+        content: of the file, where it is not on the disk by itself.
 
     Raises:
         SourceError: as `read_gray`.
     """
-    return of_picture(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)))
+    return of_picture(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)), content=content)
 
 
-def of_picture(path: Path, of: Callable[[Pil.Image], T], modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT) -> T:
+def of_picture(
+    path: Path,
+    of: Callable[[Pil.Image], T],
+    modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT,
+    content: bytes | None = None,
+) -> T:
     """What `of` makes of an opened picture file, whose size, frames and pixel mode were checked before.
 
     Pillow gets an open file: given a path, it maps the pixels of an uncompressed TIFF whose orientation is a quarter
@@ -55,12 +66,13 @@ def of_picture(path: Path, of: Callable[[Pil.Image], T], modes: tuple[str, ...] 
 
     Args:
         modes: pixel modes that are allowed, as Pillow names them.
+        content: of the file, where it is not on the disk by itself; `path` is then its name in messages.
 
     Raises:
         SourceError: as `read_gray`, or as `of` does.
     """
     try:
-        with path.open("rb") as file, Pil.open(file) as image:
+        with path.open("rb") if content is None else BytesIO(content) as file, Pil.open(file) as image:
             _check(path, image, modes)
             return of(image)
     except FileNotFoundError as error:

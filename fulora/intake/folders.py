@@ -13,6 +13,7 @@ from fulora.data.cells import is_missing
 from fulora.data.label_class import plain
 from fulora.data.marking import mark_in
 from fulora.intake.decode import read_gray_and_info
+from fulora.intake.metaimage import read_picture
 from fulora.intake.raw import NOT_THERE, Complain, FolderError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -171,13 +172,14 @@ def class_folder(folder: Path) -> str:
     return unicodedata.normalize("NFC", folder.name)
 
 
-def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str], str]:
+def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: bool = True) -> Callable[[str], str]:
     r"""What tells the patient from a file name, relative to its source's folder, in Unicode's composed form (NFC).
 
     Args:
         pattern: a regular expression with one group, the patient: `Patient(\d+)`. It may match anywhere.
         patients_unknown: without a pattern, take every image as a patient of its own. Images of one woman may then
             stand in training and in test, and scores come out too high: for data of which nothing better is known.
+        classes_on_top: whether the first folder of a name is a class, and so no patient.
 
     Raises:
         SourceError: neither or both are given, or the pattern is none or has not one group. What is returned raises it
@@ -196,12 +198,12 @@ def patient_finder(pattern: str | None, patients_unknown: bool) -> Callable[[str
         raise SourceError(f"patient_pattern {pattern!r} is no regular expression ({error})") from error
     if compiled.groups != 1:
         raise SourceError(f"patient_pattern {pattern!r} has {compiled.groups} groups; it needs one, the patient")
-    return lambda name: _group(compiled, name)
+    return lambda name: _group(compiled, name, classes_on_top)
 
 
-def _group(pattern: re.Pattern[str], name: str) -> str:
+def _group(pattern: re.Pattern[str], name: str, classes_on_top: bool) -> str:
     match = pattern.search(unicodedata.normalize("NFC", name))
-    if match and match[1] and ("/" in match[1] or _names_class(match[1], name)):
+    if match and match[1] and ("/" in match[1] or (classes_on_top and _names_class(match[1], name))):
         raise FolderError(
             f"patient_pattern {pattern.pattern!r} takes {match[1]!r} of '{name}' for the patient, which "
             f"{'holds' if '/' in match[1] else 'is'} the name of a folder: the pattern is searched in the whole path "
@@ -221,14 +223,19 @@ def _names_class(found: str, name: str) -> bool:
     return bool(slash) and (plain(found) == plain(top) or (found.isalpha() and plain(found) in plain(top).split()))
 
 
-def read_real(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """`read_gray`, for folders in which generated pictures may have been put.
+def read_real(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
+    """`read_picture`, for folders in which generated pictures may have been put.
+
+    Args:
+        content: of the file, where it is not on the disk by itself.
 
     Raises:
-        SourceError: as `read_gray`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
+        SourceError: as `read_picture`, or the file says that it is synthetic: a mark of fulora's or the IPTC's, or the
             parameters that Stable Diffusion's web interface writes.
     """
-    pixels, info = read_gray_and_info(path)
+    if content is None and path.suffix.lower() == ".mha":
+        return read_picture(path)
+    pixels, info = read_gray_and_info(path, content)
     mark, web_ui = mark_in(info), "Sampler:" in str(info.get("parameters", ""))
     if web_ui or (mark is not None and mark.synthetic):
         raise SourceError(f"{path}: says that it is synthetic; synthetic images are mixed in, not curated")

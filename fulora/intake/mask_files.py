@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from fulora.intake.folders import PICTURES, pictures_in
 from fulora.intake.mask_names import RING, apart, case_of, stem_of
@@ -73,7 +73,21 @@ def read_region(path: Path, values: MaskValues, label: int | None = None) -> Boo
         SourceError: as `MaskValues.read`, or a ring that is open.
     """
     labels = values.read(path)
-    region = np.asarray(labels > 0 if label is None else labels == label)
+    return _filled(np.asarray(labels > 0 if label is None else labels == label), path)
+
+
+def read_labels(path: Path, values: MaskValues) -> UInt8[np.ndarray, "h w"]:
+    """The class numbers of a mask; the ring of an `_Annotation` of one class is filled.
+
+    Raises:
+        SourceError: as `read_region`.
+    """
+    labels = values.read(path)
+    numbers = np.unique(labels[labels > 0])
+    return labels if len(numbers) != 1 else np.asarray(_filled(labels > 0, path) * numbers[0], np.uint8)
+
+
+def _filled(region: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     return enclosed(region, path) if RING.search(stem_of(path)) and region.any() else region
 
 

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image as Pil
 
+from fulora.data.label_class import MOST
 from fulora.intake.decode import EIGHT_BIT, SIXTEEN_BIT, of_picture, upright
 from fulora.intake.metaimage import one_channel, read_mha_mask
 from fulora.intake.nifti import read_nifti
 from fulora.intake.plain_png import read_plain_png
 from fulora.intake.raw import SourceError
 
-MAX_CLASS = 15
+MAX_CLASS = MOST
 """The largest class number of a mask: larger values are shades of gray."""
 
 MODES = (*EIGHT_BIT, *SIXTEEN_BIT, "I", "F")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from fulora.intake.decode import MAX_PIXELS
+from fulora.intake.decode import MAX_PIXELS, read_gray
 from fulora.intake.raw import SourceError
 
 MAX_HEADER = 10_000
@@ -30,6 +30,15 @@ def one_channel(pixels: UInt8[np.ndarray, "..."], path: Path) -> UInt8[np.ndarra
     if channels.ndim != 3 or not (channels == channels[0]).all():
         raise SourceError(f"{path}: expected one gray picture, found {pixels.shape} with channels that differ")
     return np.asarray(channels[0])
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """A picture of any kind as (height, width) gray, 0 to 255: as `read_gray`, or the one channel of a MetaImage.
+
+    Raises:
+        SourceError: as `read_gray`, `read_mha` or `one_channel`.
+    """
+    return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
 
 
 def read_mha(path: Path) -> UInt8[np.ndarray, "..."]:

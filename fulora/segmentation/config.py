@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from fulora.config import Config, Runtime
+from fulora.data.label_class import MOST
 
 Architecture = Literal[
     "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
@@ -81,7 +82,8 @@ class UnetConfig(Config):
             `file` of the encoder's state dict, `network` of a whole network's, such as an earlier `model.safetensors`.
         decoder_channels: channels of d0 to d4 of a U-Net; the default is the published network, fewer are faster.
         in_channels: 1 gives the encoder one gray channel, 3 the same gray three times, as its weights expect.
-        classes: 1 is one structure against the background; 3 is background, pubic symphysis, fetal head.
+        classes: outputs of the network. None takes them from the label set of the images: 1 for one structure against the
+            background, else the background and each class number up to the largest.
         image_size_px: side of the square that images are resized to; None leaves them as they are (then all of a set
             are of one size). Masks that are predicted always have the size of their image.
         fit: how an image becomes a square: whole on black (`letterbox`), or with a scale for each side (`squash`).
@@ -106,7 +108,7 @@ class UnetConfig(Config):
     encoder_weights: EncoderWeights = "none"
     decoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 32, 16)
     in_channels: Literal[1, 3] = 3
-    classes: Literal[1, 3] = 1
+    classes: Annotated[int, Field(ge=1, le=MOST + 1)] | None = None
     image_size_px: Annotated[int, Field(ge=MIN_SIDE)] | None = None
     fit: Fit = "letterbox"
     statistics: Literal["own", "unit"] = "own"
@@ -139,7 +141,22 @@ class UnetConfig(Config):
         """The config with the steps that so many training images take."""
         if self.epochs is None:
             return self
-        return self.model_copy(update={"steps": self.epochs * -(-images // self.batch_size)})
+        return self.changed(steps=self.epochs * -(-images // self.batch_size))
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network; one where nobody said how many."""
+        return self.classes or 1
+
+    def with_outputs(self, wanted: int) -> "UnetConfig":
+        """The config of a network with the outputs that masks need.
+
+        Raises:
+            ValueError: `classes` says another number.
+        """
+        if self.classes not in (None, wanted):
+            raise ValueError(f"classes={self.classes}, and these masks need {wanted}; leave classes out, or say {wanted}")
+        return self.changed(classes=wanted)
 
     @model_validator(mode="after")
     def _start_fits_strategy(self) -> "UnetConfig":
@@ -182,6 +199,8 @@ class UnetConfig(Config):
 
     @model_validator(mode="after")
     def _fits_training(self) -> "UnetConfig":
+        if self.classes == 2:
+            raise ValueError("classes=2: one structure against the background is classes=1, several are 3 or more")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
         if self.fold is not None and not (self.fold[1] >= 2 and 0 <= self.fold[0] < self.fold[1]):

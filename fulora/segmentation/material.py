@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel
 
+from fulora.data.label_set import LabelSet
 from fulora.data.loaders import load_masks, load_pixels, load_square_masks, load_squares
 from fulora.data.manifest import Image, ImageSet
+from fulora.data.structures import check_numbers
 from fulora.json_files import read_json
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.train import Pairs
@@ -15,19 +17,27 @@ PSEUDO = "pseudo_labels.json"
 """Of an image set with masks that a model drew: their image ids, among much else."""
 
 
-def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig) -> Pairs:
+def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> Pairs:
     """The pictures and masks of `rows`, marked where they are synthetic or their mask was drawn by a model.
+
+    Args:
+        labels: the classes with masks.
 
     Raises:
         ValueError: no rows, or, without `image_size_px`, pictures of several sizes.
         ManifestError: a row without a mask.
+        LabelSetError: a row of a class without structures, or a mask with a class number that its class does not name.
     """
     drawn = pseudo_labelled(images)
     marked = np.array([row.origin == "synthetic" or row.image_id in drawn for row in rows], bool)
-    if cfg.image_size_px is None:
-        return Pairs(load_pixels(images, rows), load_masks(images, rows), marked)
     size, fit = cfg.image_size_px, cfg.fit
-    return Pairs(load_squares(images, rows, size, fit), load_square_masks(images, rows, size, fit), marked)
+    if size is None:
+        pixels, masks = load_pixels(images, rows), load_masks(images, rows)
+    else:
+        pixels, masks = load_squares(images, rows, size, fit), load_square_masks(images, rows, size, fit)
+    for row, mask in zip(rows, masks, strict=True):
+        check_numbers(mask, labels.of(row.plane), f"{images.path.name}, {row.image_id}")
+    return Pairs(pixels, masks, marked)
 
 
 class _PseudoLabels(BaseModel):

@@ -1,98 +1,150 @@
-"""All that is measured of one predicted mask. Torch-free."""
+"""All that is measured of one predicted mask: what the label set says of its structures. Torch-free."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
-from fulora.biometry.angle import measure_angle
+from fulora.biometry.angle import Side, measure_angle
 from fulora.biometry.ellipse import MeasurementError, measure_head
-from fulora.data.labels import STRUCTURES, Structure
+from fulora.data.label_class import LabelClass, Structure
 from fulora.data.manifest import Image
 from fulora.data.results import Measurement, Quantity
+from fulora.data.structures import StructureError, check_numbers
 from fulora.metrics.psfhs_challenge import ChallengeError, aggregate, score_pair
 from fulora.metrics.segmentation import score_mask
 
 Mask = UInt8[np.ndarray, "h w"]
+Region = Bool[np.ndarray, "h w"]
 OVERLAPS: dict[str, Quantity] = {"dice": "dice", "iou": "iou", "nsd": "nsd"}
 DISTANCES: dict[str, Quantity] = {"hausdorff": "hd", "hd95": "hd95", "assd": "assd"}
+SIZES: tuple[Quantity, ...] = ("hc", "bpd", "ofd")
+ALL = "all"
 
 
 def measured(
-    row: Image, prediction: Mask, reference: Mask, inset_px: float = 0.0, tolerance: float = 2.0
+    row: Image,
+    shows: LabelClass,
+    prediction: Mask,
+    reference: Mask,
+    inset_px: float = 0.0,
+    tolerance: float = 2.0,
+    inferior: Side = "right",
 ) -> Iterator[Measurement]:
-    """Every quantity of every structure that the plane of an image has.
+    """Every quantity of every structure of an image's class.
+
+    Overlaps and distances of each structure, and of all together where there are several; of an `ellipse` its
+    circumference (HC), short (BPD) and long (OFD) axis; of the two with an `angle` the angle of progression; the score
+    of the PSFHS challenge where the masks are as in it.
 
     Args:
+        shows: the class of the image.
         inset_px: how far inside the mask's edge the reference circumference runs, pixels of the image.
         tolerance: of NSD, mm where the pixel size is known, else pixels.
+        inferior: the side of the image on which the inferior end of the symphysis lies.
 
     Raises:
-        ValueError: an image of a plane without masks.
+        StructureError: an image of a class without structures, or a reference with a class number that it does not name.
     """
-    if row.plane not in STRUCTURES:
-        raise ValueError(f"{row.image_id}: planes with masks are {', '.join(STRUCTURES)}, and it shows {row.plane}")
-    for structure, labels in STRUCTURES[row.plane].items():
-        about = _about(row, structure)
-        yield from _overlaps(about, row, np.isin(prediction, labels), np.isin(reference, labels), tolerance)
-    if row.plane == "brain" and row.hc_mm is not None and row.pixel_size_mm is not None:
-        yield _head(_about(row, "head"), prediction == 1, row.hc_mm, row.pixel_size_mm, inset_px)
-    if row.plane == "intrapartum":
-        yield _angle(_about(row, "all"), prediction, reference)
-        yield _challenge(_about(row, "all"), prediction, reference)
+    if not shows.structures:
+        raise StructureError(
+            f"{row.image_id}: its class {shows.name} says nothing of what its masks hold; add structures to it in the "
+            "label set"
+        )
+    check_numbers(reference, shows, row.image_id)
+    for name, numbers in shows.parts().items():
+        yield from _overlaps(row, name, np.isin(prediction, numbers), np.isin(reference, numbers), tolerance)
+    ellipses = {name: one for name, one in shows.structures.items() if one.measured == "ellipse"}
+    listed_mm = row.hc_mm if len(ellipses) == 1 else None
+    for name, structure in ellipses.items():
+        drawn, true = prediction == structure.number, reference == structure.number
+        yield from _sizes(row, name, structure, drawn, true, listed_mm, inset_px)
+    angle = sorted(one.number for one in shows.structures.values() if one.measured == "angle")
+    if angle:
+        yield _angle(row, (angle[0], angle[1]), prediction, reference, inferior)
+    if angle == [1, 2] and len(shows.structures) == 2:
+        yield _challenge(row, prediction, reference)
 
 
-def _about(row: Image, structure: Structure) -> Measurement:
-    return Measurement(
-        image_id=row.image_id,
-        patient_key=row.patient_key,
-        site=row.site,
-        structure=structure,
-        quantity="dice",
-        unit="1",
-        value=None,
-        reference=None,
-    )
+def _measurement(row: Image, structure: str, found: Mapping[str, object]) -> Measurement:
+    about = {"image_id": row.image_id, "patient_key": row.patient_key, "site": row.site, "structure": structure}
+    return Measurement.model_validate({**about, "value": None, "reference": None, **found})
 
 
 def _overlaps(
-    about: Measurement, row: Image, prediction: np.ndarray, reference: np.ndarray, tolerance: float
+    row: Image, structure: str, prediction: Region, reference: Region, tolerance: float
 ) -> Iterator[Measurement]:
     size = row.pixel_size_mm or 1.0
     found = asdict(score_mask(prediction, reference, (size, size), tolerance))
     failure = "" if prediction.any() else "empty_mask"
     for name, quantity in {**OVERLAPS, **DISTANCES}.items():
         unit = "1" if name in OVERLAPS else "mm" if row.pixel_size_mm else "px"
-        update = {"quantity": quantity, "unit": unit, "value": found[name], "failure": failure}
-        yield about.model_copy(update=update)
+        yield _measurement(
+            row, structure, {"quantity": quantity, "unit": unit, "value": found[name], "failure": failure}
+        )
 
 
-def _head(about: Measurement, mask: np.ndarray, hc_mm: float, pixel_size_mm: float, inset_px: float) -> Measurement:
-    update: dict[str, object] = {"quantity": "hc", "unit": "mm", "reference": hc_mm}
+def _sizes(
+    row: Image,
+    name: str,
+    structure: Structure,
+    prediction: Region,
+    reference: Region,
+    listed_mm: float | None,
+    inset_px: float,
+) -> Iterator[Measurement]:
+    """Circumference and axes; the reference circumference is the source's own, where it has one in mm."""
+    size = 1.0 if structure.unit == "px" else row.pixel_size_mm
+    found, failure = _ellipse(prediction, size, inset_px)
+    true, untrue = _ellipse(reference, size, inset_px)
+    for quantity in SIZES:
+        listed = listed_mm if quantity == "hc" and structure.unit == "mm" else None
+        known = true.get(quantity) if listed is None else listed
+        yield _measurement(
+            row,
+            name,
+            {
+                "quantity": quantity,
+                "unit": structure.unit,
+                "value": found.get(quantity),
+                "reference": known,
+                "reference_from": "" if known is None else "mask" if listed is None else "list",
+                "failure": failure or ("" if known is not None else f"reference: {untrue}"),
+            },
+        )
+
+
+def _ellipse(mask: Region, size: float | None, inset_px: float) -> tuple[dict[Quantity, float], str]:
+    """Circumference and axes in mm, or pixels where a pixel's size is 1; or why there are none."""
+    if size is None:
+        return {}, "no_pixel_size"
     try:
-        update["value"] = measure_head(mask, pixel_size_mm, inset_px=inset_px).hc_mm
+        head = measure_head(mask, size, inset_px=inset_px)
     except MeasurementError as error:
-        update["failure"] = error.reason
-    return about.model_copy(update=update)
+        return {}, error.reason
+    return {"hc": head.hc_mm, "bpd": head.bpd_mm, "ofd": head.ofd_mm}, ""
 
 
-def _angle(about: Measurement, prediction: Mask, reference: Mask) -> Measurement:
+def _angle(
+    row: Image, numbers: tuple[int, int], prediction: Mask, reference: Mask, inferior: Side
+) -> Measurement:
     """Both angles by the project's own rules; where the reference has none, the image has none."""
-    update: dict[str, object] = {"quantity": "aop", "unit": "deg"}
+    axis, tangent = numbers
+    found: dict[str, object] = {"quantity": "aop", "unit": "deg"}
     for name, mask in (("reference", reference), ("value", prediction)):
         try:
-            update[name] = measure_angle(mask).aop_deg
+            found[name] = measure_angle(mask, symphysis=axis, head=tangent, inferior=inferior).aop_deg
         except MeasurementError as error:
-            update["failure"] = f"{name}: {error.reason}" if name == "reference" else error.reason
-    return about.model_copy(update=update)
+            found["failure"] = f"{name}: {error.reason}" if name == "reference" else error.reason
+    return _measurement(row, ALL, found | {"reference_from": "mask" if "reference" in found else ""})
 
 
-def _challenge(about: Measurement, prediction: Mask, reference: Mask) -> Measurement:
+def _challenge(row: Image, prediction: Mask, reference: Mask) -> Measurement:
     """The organisers' score of this image alone; the mean over images is their S, but for its rounding."""
-    update: dict[str, object] = {"quantity": "psfhs_s"}
+    found: dict[str, object] = {"quantity": "psfhs_s", "unit": "1"}
     try:
-        update["value"] = aggregate([score_pair(prediction, reference)])["S"]
+        found["value"] = aggregate([score_pair(prediction, reference)])["S"]
     except ChallengeError as error:
-        update["failure"] = str(error)
-    return about.model_copy(update=update)
+        found["failure"] = str(error)
+    return _measurement(row, ALL, found)

@@ -28,7 +28,7 @@ class Unet(nn.Module):
     """A segmentation network for gray images of 0 to 255.
 
     Attributes:
-        cfg: what it was built from; `cfg.classes` is 1 (logit of the structure) or 3 (background, symphysis, head).
+        cfg: what it was built from; `cfg.outputs` is 1 (logit of the structure), or counts background and structures.
         net: the network of segmentation_models_pytorch or MONAI.
     """
 
@@ -94,7 +94,7 @@ def load_unet(folder: Path) -> Unet:
         state = load_file(folder / WEIGHTS)
     except (OSError, DamagedFileError, SafetensorError) as error:
         raise UnetFileError(f"{folder}: no U-Net ({WEIGHTS} and {FACTS}) can be read here: {error}") from error
-    net = build_network(cfg.model_copy(update={"encoder_weights": "none"}))
+    net = build_network(cfg, pretrained=False)
     if cfg.encoder_weights == "imagenet_folded":
         pad_like_tensorflow(net.get_submodule("encoder"))
     try:

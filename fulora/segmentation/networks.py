@@ -43,19 +43,22 @@ class UnetFileError(ValueError):
     """A network, or the file it starts from, that cannot be had."""
 
 
-def build_network(cfg: UnetConfig) -> nn.Module:
+def build_network(cfg: UnetConfig, *, pretrained: bool = True) -> nn.Module:
     """The network of a config; what is random in it depends on `cfg.seed` alone.
+
+    Args:
+        pretrained: whether `encoder_weights=imagenet` are fetched; False where all weights are loaded afterwards.
 
     Raises:
         UnetFileError: an encoder that segmentation_models_pytorch does not know, or that its decoder cannot use.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("unet", cfg.seed))
-        net: nn.Module = _monai(cfg) if cfg.encoder == "none" else _smp(cfg)
+        net: nn.Module = _monai(cfg) if cfg.encoder == "none" else _smp(cfg, pretrained)
         return net
 
 
-def _smp(cfg: UnetConfig) -> nn.Module:
+def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
     if not cfg.encoder.startswith("tu-") and cfg.encoder not in (known := smp.encoders.get_encoder_names()):
         near = ", ".join(get_close_matches(cfg.encoder, known, n=SHOWN, cutoff=0.4)) or "resnet18, efficientnet-b0"
         raise UnetFileError(
@@ -66,9 +69,9 @@ def _smp(cfg: UnetConfig) -> nn.Module:
     try:
         return SMP[cfg.architecture](
             cfg.encoder,
-            encoder_weights="imagenet" if cfg.encoder_weights == "imagenet" else None,
+            encoder_weights="imagenet" if pretrained and cfg.encoder_weights == "imagenet" else None,
             in_channels=cfg.in_channels,
-            classes=cfg.classes,
+            classes=cfg.outputs,
             **blocks,
         )
     except (ValueError, RuntimeError, KeyError) as error:
@@ -78,7 +81,7 @@ def _smp(cfg: UnetConfig) -> nn.Module:
 def _monai(cfg: UnetConfig) -> Any:
     from monai.networks import nets  # takes longer to import than all the rest
 
-    shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.classes}
+    shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.outputs}
     match cfg.architecture:
         case "monai_basic_unet":
             return nets.BasicUNet(**shape, features=(*PLAIN, 64), act="relu", norm=("batch", {}))

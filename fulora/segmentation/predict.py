@@ -21,7 +21,7 @@ Pixels = UInt8[np.ndarray, "_ _"]  # each picture of its own size
 def probabilities(
     models: Sequence[Unet], images: Iterable[Pixels], *, flip: bool = False, batch_size: int = 16
 ) -> Iterator[Float[np.ndarray, "classes h w"]]:
-    """Of every image, at its own size: the probability of the structure, or of background, symphysis and head.
+    """Of every image, at its own size: the probability of the structure, or of background and each structure.
 
     Args:
         models: whose probabilities are averaged; each sees the image resized as its own config says.
@@ -55,7 +55,7 @@ def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.n
 
 def _shares(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
     logits: Tensor = model(pixels).float()
-    return logits.sigmoid() if model.cfg.classes == 1 else logits.softmax(dim=1)
+    return logits.sigmoid() if model.cfg.outputs == 1 else logits.softmax(dim=1)
 
 
 def predict(

@@ -22,7 +22,7 @@ class SideOutputs(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("unet", cfg.seed, "side outputs"))
-            self.heads = nn.ModuleList(nn.LazyConv2d(cfg.classes, 1) for _ in BLOCKS)
+            self.heads = nn.ModuleList(nn.LazyConv2d(cfg.outputs, 1) for _ in BLOCKS)
             for head, name in zip(self.heads, BLOCKS, strict=True):
                 head(torch.zeros(1, cfg.decoder_channels[int(name[1])], 1, 1))
         self.found: dict[int, Tensor] = {}

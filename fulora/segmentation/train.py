@@ -188,7 +188,7 @@ def step(
 def evaluate(model: Unet, pairs: Pairs, batch_size: int) -> float:
     """Mean Dice over images and structures, of the masks as the network gives them."""
     found = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
-    return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.classes - 1))
+    return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
 
 
 def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> Learner:
@@ -228,7 +228,7 @@ def check_pairs(cfg: UnetConfig, pairs: Pairs, name: str) -> None:
         )
     if pairs.marked is not None and len(pairs.marked) != len(images):
         raise SegmentationDataError(f"{name}: {len(images)} images and {len(pairs.marked)} marks: one each is needed")
-    if masks.max() >= max(2, cfg.classes):
+    if masks.max() >= max(2, cfg.outputs):
         raise SegmentationDataError(
-            f"{name}: a mask holds class {masks.max()}; classes={cfg.classes} allows 0 to {max(1, cfg.classes - 1)}"
+            f"{name}: a mask holds class {masks.max()}; classes={cfg.outputs} allows 0 to {max(1, cfg.outputs - 1)}"
         )

@@ -46,7 +46,10 @@ def hc(
         ),
     ],
     out: Out,
-    label: Annotated[int | None, typer.Option(help="Class number of the head, where masks hold several.")] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(help="Class number of the head, where masks hold several and no label set beside them says it."),
+    ] = None,
     inset_px: Annotated[
         float, typer.Option(help="Measure a line so far inside the mask's edge; 1.39 is the line of HC18's references.")
     ] = 0.0,
@@ -75,6 +78,7 @@ def hc(
       fulora measure hc predicted --pixel-sizes test_set_pixel_size.csv --out hc.csv --submission submission.csv
     """
     from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row
+    from fulora.data.structures import numbers_measured
     from fulora.intake.mask_files import checked_label, each, masks_in
     from fulora.intake.mask_names import case_of
     from fulora.intake.pixel_sizes import read_pixel_sizes
@@ -84,6 +88,8 @@ def hc(
     if not files.keys() & sizes.keys():
         raise ValueError(f"{pixel_sizes}: names none of the {len(files)} masks of {masks}, such as {next(iter(files))}")
     mapping = _mapping(masks, files, values, workers)
+    known = numbers_measured(masks, "ellipse")
+    label = known[0] if label is None and len(known) == 1 else label
     label, references = checked_label(mapping, label), _references(pixel_sizes)
 
     def row(case: str, path: Path) -> HeadRow:
@@ -108,8 +114,10 @@ def hc(
 def aop(
     masks: Masks,
     out: Out,
-    symphysis: Annotated[int, typer.Option(help="Class number of the pubic symphysis.")] = 1,
-    head: Annotated[int, typer.Option(help="Class number of the fetal head.")] = 2,
+    symphysis: Annotated[
+        int | None, typer.Option(help="Class number of the pubic symphysis: the label set's beside the masks, else 1.")
+    ] = None,
+    head: Annotated[int | None, typer.Option(help="Class number of the fetal head: the label set's, else 2.")] = None,
     inferior: Annotated[
         str, typer.Option(help="Side of the image where the symphysis' inferior end lies: right (PSFHS) or left.")
     ] = "right",
@@ -136,6 +144,7 @@ def aop(
       fulora measure aop predicted_256 --out aop.csv --original-size 1024x768
     """
     from fulora.biometry.rows import AngleRow, angle_row
+    from fulora.data.structures import numbers_measured
     from fulora.intake.mask_files import each, masks_in
     from fulora.intake.mask_spacing import shape_conflict
     from fulora.intake.masks import check_background
@@ -144,8 +153,10 @@ def aop(
     from fulora.progress import track
 
     side, size = _side(inferior), _size(original_size)
-    if symphysis == head or min(symphysis, head) < 1:
-        raise ValueError(f"--symphysis {symphysis} --head {head}: give two different class numbers of 1 or more")
+    known = numbers_measured(masks, "angle") or [1, 2]
+    axis, tangent = known[0] if symphysis is None else symphysis, known[1] if head is None else head
+    if axis == tangent or min(axis, tangent) < 1:
+        raise ValueError(f"--symphysis {axis} --head {tangent}: give two different class numbers of 1 or more")
     files = masks_in(masks)
     mapping = _mapping(masks, files, values, workers)
 
@@ -157,7 +168,7 @@ def aop(
             spacing = shape_conflict(path, scale_xy)
         except SourceError as error:
             return AngleRow(path.name, failure="unreadable", detail=str(error))
-        found = angle_row(path.name, labels, symphysis=symphysis, head=head, inferior=side, scale_xy=scale_xy)
+        found = angle_row(path.name, labels, symphysis=axis, head=tangent, inferior=side, scale_xy=scale_xy)
         return _warned(found, spacing)
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))

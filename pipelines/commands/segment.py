@@ -26,8 +26,8 @@ def segment(
 ) -> None:
     """Segment pictures of any size with one network, or with the mean of several; masks have their pictures' sizes.
 
-    Class 1 is the head of a network of one structure; 1 is the pubic symphysis and 2 the head of one of two. `fulora
-    measure` takes the masks as they are. For research only, never for the care of a patient.
+    Which class number is which structure is printed, and written beside the masks (`label_set.json`), where `fulora
+    measure` finds it. Networks of other structures are not averaged. For research only, never for the care of a patient.
 
     Examples:
 
@@ -40,6 +40,9 @@ def segment(
     import numpy as np
     from PIL import Image as Pil
 
+    from fulora.data.label_set import read_label_set
+    from fulora.data.structures import refuse_other_structures, structures_of
+    from fulora.intake.metaimage import read_picture
     from fulora.segmentation.config import SegmentConfig
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
@@ -49,11 +52,11 @@ def segment(
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds something already; give a new folder for the masks")
     models = [load_unet(folder).to(pick_device(device)) for folder in unet]
-    if len({model.cfg.classes for model in models}) > 1:
-        given = ", ".join(f"{folder} {model.cfg.classes}" for folder, model in zip(unet, models, strict=True))
-        raise ValueError(f"--unet: networks of different classes cannot be averaged ({given})")
+    known = [read_label_set(folder) for folder in unet]
+    for folder, labels in zip(unet, known, strict=True):
+        refuse_other_structures(known[0], labels, who=f"--unet {unet[0]}", whom=f"--unet {folder}")
     config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
-    found = predict(models, map(_read, files.values()), config, total=len(files))
+    found = predict(models, map(read_picture, files.values()), config, total=len(files))
     empty, shown = 0, []
     places = set(np.linspace(0, len(files) - 1, min(5, len(files))).astype(int).tolist())
     for place, (name, mask) in enumerate(zip(files, found, strict=True)):
@@ -65,7 +68,9 @@ def segment(
             shown.append((name, mask))
     if overlays is not None:
         overlays.write_bytes(_sheet(files, shown))
-    print(f"{len(files)} masks in {out}" + (f"; {empty} are empty" if empty else ""))
+    known[0].write(out)
+    meaning = ", ".join(f"{number} is {name}" for number, name in structures_of(known[0]).items())
+    print(f"{len(files)} masks in {out}: {meaning}" + (f"; {empty} are empty" if empty else ""))
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -89,18 +94,12 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path) -> "UInt8[np.ndarray, 'h w']":
-    from fulora.intake.decode import read_gray
-    from fulora.intake.metaimage import one_channel, read_mha
-
-    return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
-
-
 def _sheet(files: dict[str, Path], shown: "list[tuple[str, UInt8[np.ndarray, 'h w']]]") -> bytes:
     import numpy as np
 
+    from fulora.intake.metaimage import read_picture
     from fulora.report.overlays import Overlay, plot_overlays
 
     return plot_overlays(
-        {"masks": [Overlay(_read(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown]}
+        {"masks": [Overlay(read_picture(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown]}
     )

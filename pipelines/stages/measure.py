@@ -1,6 +1,7 @@
-"""Measure predicted masks: overlap and distances to the reference, head circumference in mm, angle of progression."""
+"""Measure predicted masks: overlap and distances to the reference, and ellipses and angles of what they hold."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import NonNegativeFloat
 
@@ -11,33 +12,49 @@ from fulora.stage import stage
 
 
 class MeasureConfig(Config):
-    """How heads are measured.
+    """How masks are measured.
 
     Attributes:
         inset_px: how far inside a mask's outer edge the reference circumference runs, pixels of the image: 1.39 for
             HC18 at its own size, whose masks hold the ring that was drawn along the skull.
         tolerance: of the surface Dice, mm where the pixel size is known, else pixels.
+        inferior: the side of the image on which the inferior end of the symphysis lies, for the angle of progression.
     """
 
     inset_px: NonNegativeFloat = 0.0
     tolerance: NonNegativeFloat = 2.0
+    inferior: Literal["right", "left"] = "right"
 
 
-@stage(version=3)
+@stage(version=4)
 def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) -> Measurements:
-    """Dice, IoU, HD, HD95, ASSD and NSD of each structure, HC and AoP; a failure keeps its row and names its cause.
+    """Dice, IoU, HD, HD95, ASSD and NSD of each structure, and what its label set says is measured of it.
 
-    Distances are in mm where the pixel size is known, else in pixels. The reference HC is the source's own, the
-    reference AoP is measured on the reference mask.
+    Distances are in mm where the pixel size is known, else in pixels. The reference circumference is the source's own,
+    where it has one; every other reference is measured on the reference mask. A failure keeps its row and names its
+    cause.
     """
+    from fulora.data.label_set import read_label_set
+    from fulora.data.structures import refuse_other_structures
     from fulora.progress import track
     from fulora.segmentation.measurements import measured
 
-    rows = track(images.rows("test"), "measured")
+    labels = images.label_set()
+    refuse_other_structures(
+        labels, read_label_set(masks.path), who=f"the images {images.path.name}", whom=f"the masks {masks.path.name}"
+    )
     found = [
         value
-        for row in rows
-        for value in measured(row, masks.mask(row.image_id), images.mask(row), config.inset_px, config.tolerance)
+        for row in track(images.rows("test"), "measured")
+        for value in measured(
+            row,
+            labels.of(row.plane),
+            masks.mask(row.image_id),
+            images.mask(row),
+            config.inset_px,
+            config.tolerance,
+            config.inferior,
+        )
     ]
     write_table(out, found)
     return Measurements(out, "")

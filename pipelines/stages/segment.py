@@ -10,22 +10,31 @@ from fulora.segmentation.config import SegmentConfig
 from fulora.stage import stage
 
 
-@stage(version=2)
+@stage(version=3)
 def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[UnetWeights]) -> MaskSet:
-    """Write `masks/<image_id>.png` for the test split of `images`, each of its image's size.
+    """Write a mask for each image of the test split of `images`, of its size, and the label set of the networks.
 
     Args:
-        unets: one network, or several whose probabilities are averaged.
+        unets: one network, or several whose probabilities are averaged; they know the structures of `images`.
     """
     from PIL import Image
 
+    from fulora.data.label_set import read_label_set
+    from fulora.data.structures import refuse_other_structures
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
     from fulora.training import pick_device
 
+    known = [read_label_set(unet.path) for unet in unets]
+    for unet, labels in zip(unets, known, strict=True):
+        refuse_other_structures(
+            labels, images.label_set(), who=f"the network {unet.path.name}", whom=f"the test images {images.path.name}"
+        )
     rows, device = images.rows("test"), pick_device(config.device)
     models = [load_unet(unet.path).to(device) for unet in unets]
+    made = MaskSet(out, "")
     (out / "masks").mkdir()
     for row, mask in zip(rows, predict(models, map(images.pixels, rows), config, total=len(rows)), strict=True):
-        Image.fromarray(mask).save(out / "masks" / f"{row.image_id}.png")
-    return MaskSet(out, "")
+        Image.fromarray(mask).save(made.file(row.image_id))
+    known[0].write(out)
+    return made

@@ -8,17 +8,22 @@ from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2, resumes=True)
+@stage(version=3, resumes=True)
 def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | None = None) -> UnetWeights:
     """Train on the training split; the validation patients, or one fold of the training ones, choose the checkpoint.
+
+    What the masks hold is in the image set's label set; the network keeps the classes with masks in `label_set.json`.
 
     Args:
         start: a local file that the encoder or the network starts from.
     """
     from fulora.data.splits import Member, folds
+    from fulora.data.structures import outputs_of, with_masks
     from fulora.segmentation.material import load_pairs
     from fulora.segmentation.train import fit
 
+    labels = with_masks(images.label_set())
+    config = config.with_outputs(outputs_of(labels))
     rows, held_out = images.rows("train"), images.rows("validation")
     if config.fold is not None:
         which, count = config.fold
@@ -26,6 +31,7 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
         fold = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in real], count)
         held_out = [row for row in real if fold[row.image_id] == which]
         rows = [row for row in rows if fold.get(row.image_id) != which]
-    validation = load_pairs(images, held_out, config) if held_out else None
-    fit(out, config, load_pairs(images, rows, config), validation, start.path if start else None)
+    validation = load_pairs(images, held_out, config, labels) if held_out else None
+    fit(out, config, load_pairs(images, rows, config, labels), validation, start.path if start else None)
+    labels.write(out)
     return UnetWeights(out, "")

@@ -17,10 +17,15 @@ from fulora.stage import Artifact, read_record
 from fulora.workspace import Workspace
 from pipelines.segmentation import SegmentationStudyConfig, run
 
+PSFHS = {"kind": "psfhs", "role": "train+validation+test"}
+LOBES = {"name": "lobes", "classes": [{"name": "brain", "structures": {"left": 1, "right": 3}}]}
+NOTHING = {"name": "nothing", "classes": ["brain"]}
 PHANTOMS = {"kind": "phantoms", "sites": ["A"], "planes": ["brain"], "per_plane": 16, "images_per_patient": 1}
+WHOLE = PHANTOMS | {"role": "train+validation+test"}
+CLASSES = {"kind": "class_folders", "folder": "a", "patients_unknown": True, "role": "train+validation+test"}
 TINY = {
     "study": "segmentation",
-    "heads": {"image_size_px": 64, "sources": [PHANTOMS | {"role": "train+validation+test"}]},
+    "heads": {"image_size_px": 64, "sources": [WHOLE]},
     "unet": {
         "encoder": "resnet18", "decoder_channels": [16, 16, 16, 8, 8], "steps": 2, "batch_size": 2,
         "evaluate_every": 2, "device": "cpu",
@@ -143,11 +148,20 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ({"arms": {"a, b": {}}}, "write it without"),
         ({"arms": {"real": {"encoder_weights": "file"}}}, "real: encoder_weights=file reads a file: set encoder_file"),
         ({"arms": {"real": {"classes": 3}}}, "real: classes=3, and these masks have 1"),
+        ({"arms": {"real": {"classes": 4}}}, "real: classes=4, and these masks have 1; leave classes out"),
+        ({"heads": {"sources": [PSFHS]}, "arms": {"real": {"classes": 1}}}, "classes=1, and these masks have 3"),
+        ({"heads": {"sources": [PSFHS]}, "synthetic": SYNTHETIC}, "draws masks of one structure, 1, and these hold 1 sym"),
+        ({"heads": {"sources": [PSFHS], "label_set": "fetal_planes"}, "arms": {"real": {"classes": 3}}}, "masks have 1"),
+        ({"heads": {"sources": [WHOLE], "label_set": LOBES}, "arms": {"real": {"classes": 3}}}, "these masks have 4"),
+        ({"heads": {"sources": [WHOLE], "label_set": NOTHING}}, "none of its classes .* says what its masks hold"),
+        ({"heads": {"sources": [WHOLE], "label_set": ["fetal_planes", "intrapartum"]}}, "class number 1 is head in"),
         ({"arms": {"real": {"setps": 3}}}, "setps"),
         ({"score": {"declared": ["real", "none"]}}, "score.declared: no arm 'none'"),
         ({"heads": {"sources": [PHANTOMS | {"role": "train"}]}}, "no source has the role"),
-        ({"heads": {"sources": [PHANTOMS | {"planes": ["femur"]}]}}, "has no masks"),
-        ({"heads": {"sources": [PHANTOMS, {"kind": "psfhs"}]}}, "give them to two studies"),
+        ({"heads": {"sources": [WHOLE | {"planes": ["femur"]}]}}, "shows femur, and the label set fetal_planes says nothing"),
+        ({"heads": {"sources": [WHOLE | {"planes": ["other"]}]}}, "has no masks"),
+        ({"heads": {"sources": [CLASSES]}}, "has no masks; use parallel_folders, class_folders with a mask_suffix"),
+        ({"heads": {"sources": [PSFHS, WHOLE]}}, r"have different classes:\n.*label set intrapartum\n.*label set fetal_planes"),
         ({"synthetic": SYNTHETIC | {"pairs_lora": {}}}, "set pairs_lora.mask_channel=true"),
         ({"synthetic": SYNTHETIC | {"generate": {"per_class": 2}}}, r"heads are of planes: \[brain\]"),
     ],

@@ -1,27 +1,20 @@
-"""Measurements of masks and their scores: failures are counted, arms are compared, figures equal outside ones."""
+"""Scores of measured masks: failures are counted, arms are compared, figures equal outside ones."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image as Pil
 from scipy import stats
 
-from fulora.data.manifest import Image
 from fulora.data.results import Measurement, Score
-from fulora.metrics.psfhs_challenge import aggregate, score_pair
-from fulora.segmentation.measurements import measured
 from fulora.segmentation.scores import MaskScoreConfig, arm_scores, comparisons, read_arm
 
 CONFIG = MaskScoreConfig(draws=100, permutations=999)
-FIXTURE = Path(__file__).parents[4] / "shared" / "data" / "psfhs_metric_fixture"
 
 
 def row(number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = "") -> Measurement:  # fmt: skip  # noqa: E501
     unit = "mm" if quantity in ("hc", "hd95") else "1"
-    about = {"image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
+    about = {"structure": "head", "image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
     values = {"quantity": quantity, "unit": unit, "value": value, "reference": reference, "failure": failure}
     return Measurement.model_validate(about | values)
 
@@ -127,78 +120,3 @@ def test_arms_that_cannot_be_paired_are_refused() -> None:
     arms = {"a": read_arm("a", [noisy(0, 1)]), "b": read_arm("b", [noisy(0, 1), noisy(0, 2)])}
     with pytest.raises(ValueError, match="a and b cannot be paired"):
         comparisons(arms, CONFIG.model_copy(update={"pairs": (("a", "b"),)}))
-
-
-# --- what is measured of one mask
-
-
-def image(plane: str, **changes: object) -> Image:
-    about = {
-        "file_name": "x.png", "image_id": "x", "plane": plane, "split": "test", "origin": "real", "source": "s",
-        "site": "A", "patient": "1", "width": 200, "height": 160, "sha256": "",
-    }  # fmt: skip
-    return Image.model_validate(about | changes)
-
-
-def ellipse(shape: tuple[int, int], *axes: float, label: int = 1, angle: float = 0.0, at: tuple[int, int] = (100, 80)) -> np.ndarray:  # fmt: skip  # noqa: E501
-    mask = np.zeros(shape, np.uint8)
-    cv2.ellipse(mask, (at, (2 * axes[0], 2 * axes[1]), angle), label, -1)
-    return mask
-
-
-def test_a_head_is_measured_in_mm() -> None:
-    truth, drawn = ellipse((160, 200), 60, 45), ellipse((160, 200), 58, 45)
-    about = image("brain", pixel_size_mm=0.5, hc_mm=165.8)
-    found = {(item.structure, item.quantity): item for item in measured(about, drawn, truth)}
-    assert {structure for structure, _ in found} == {"head"}
-    dice = 2 * (truth & drawn).sum() / (truth.sum() + drawn.sum())
-    assert found["head", "dice"].value == pytest.approx(dice)
-    assert found["head", "hd"].unit == "mm"
-    assert found["head", "hd"].value == pytest.approx(1.0, abs=0.5)  # two pixels of half a millimetre
-    assert found["head", "hc"].value == pytest.approx(2 * np.pi * np.sqrt((58**2 + 45**2) / 2) * 0.5, rel=0.02)
-    inside = {item.quantity: item for item in measured(about, drawn, truth, inset_px=2.0)}
-    assert (found["head", "hc"].value or 0) - (inside["hc"].value or 0) == pytest.approx(2 * np.pi, rel=0.01)
-
-
-def test_an_empty_mask_keeps_every_row() -> None:
-    truth = ellipse((160, 200), 60, 45)
-    about = image("brain", pixel_size_mm=0.5, hc_mm=165.8)
-    found = {item.quantity: item for item in measured(about, np.zeros_like(truth), truth)}
-    assert found["dice"].value == 0
-    assert found["hd"].value == pytest.approx(0.5 * np.hypot(160, 200))
-    assert found["hc"].value is None
-    assert {item.failure for item in found.values()} == {"empty_mask"}
-
-
-def test_an_angle_and_the_challenge_are_measured() -> None:
-    head = ellipse((256, 256), 60, 45, label=2, at=(150, 160))
-    truth = np.maximum(head, ellipse((256, 256), 25, 10, angle=20, at=(80, 70)))
-    found = {(item.structure, item.quantity): item for item in measured(image("intrapartum"), truth, truth)}
-    assert {structure for structure, _ in found} == {"head", "symphysis", "all"}
-    assert found["all", "aop"].value == found["all", "aop"].reference
-    assert found["all", "psfhs_s"].value == pytest.approx(1.0)
-    assert found["symphysis", "hd"].unit == "px"
-    lost = {
-        (item.structure, item.quantity): item for item in measured(image("intrapartum"), truth * (truth == 2), truth)
-    }
-    assert lost["all", "aop"].value is None
-    assert lost["all", "aop"].failure == "empty_mask"
-    assert lost["symphysis", "dice"].failure == "empty_mask"
-    none = {item.quantity: item for item in measured(image("intrapartum"), truth, head)}
-    assert none["psfhs_s"].value is None
-    assert "no pixel of class" in none["psfhs_s"].failure
-
-
-def test_a_plane_without_masks_is_refused() -> None:
-    with pytest.raises(ValueError, match="planes with masks are brain, intrapartum, and it shows femur"):
-        list(measured(image("femur"), np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)))
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(not FIXTURE.is_dir(), reason="the fixture is not there")
-def test_the_mean_of_s_is_the_challenges() -> None:
-    names = sorted(path.name for path in (FIXTURE / "gt").iterdir())[:12]
-    pairs = [tuple(np.asarray(Pil.open(FIXTURE / part / name)) for part in ("pred", "gt")) for name in names]
-    rows = [item for pair in pairs for item in measured(image("intrapartum"), *pair)]
-    ours = np.mean([item.value for item in rows if item.quantity == "psfhs_s"])  # type: ignore[arg-type]
-    assert ours == pytest.approx(aggregate([score_pair(*pair) for pair in pairs])["S"], abs=1e-7)

@@ -1,0 +1,115 @@
+"""What the masks of a label set hold: its structures by class number, and masks and networks that know others.
+
+A network has one output for a single structure, numbered 1; else one for each class number up to the largest, 0 being
+the background. So one number means one structure in all classes of a label set that one network learns.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fulora.data.label_class import LabelClass, Measured
+from fulora.data.label_set import FILE, LabelSet, LabelSetError, read_label_set
+
+
+class StructureError(LabelSetError):
+    """Masks, networks or label sets that do not agree on the structures that masks hold."""
+
+
+def with_masks(labels: LabelSet) -> LabelSet:
+    """The label set of the classes whose masks hold something.
+
+    Raises:
+        StructureError: it has none.
+    """
+    found = [one.name for one in labels.classes if one.structures]
+    if not found:
+        raise StructureError(
+            f"label set {labels.name}: none of its classes ({', '.join(labels.names)}) says what its masks hold; add "
+            "structures to a class, such as structures: {head: {number: 1, measured: ellipse}}"
+        )
+    return labels.only(found)
+
+
+def structures_of(labels: LabelSet) -> dict[int, str]:
+    """The name of the structure of each class number, over all classes, by number.
+
+    Raises:
+        StructureError: no class has structures, or a number stands for two.
+    """
+    found: dict[int, str] = {}
+    for one in with_masks(labels).classes:
+        for name, structure in one.structures.items():
+            if found.setdefault(structure.number, name) != name:
+                raise StructureError(
+                    f"label set {labels.name}: class number {structure.number} is {found[structure.number]} in one "
+                    f"class and {name} in {one.name}; one network cannot learn both: give them numbers of their own, "
+                    "or learn the classes by themselves (label_set: one of the two)"
+                )
+    return dict(sorted(found.items()))
+
+
+def outputs_of(labels: LabelSet) -> int:
+    """Outputs of a network that learns the masks of a label set: 1 for the one structure 1, else one a class number.
+
+    Raises:
+        StructureError: as `structures_of`.
+    """
+    largest = max(structures_of(labels))
+    return 1 if largest == 1 else largest + 1
+
+
+def numbers_measured(folder: Path, measured: Measured) -> list[int]:
+    """The class numbers, in order, that the label set beside a folder's masks says are measured so; none without one.
+
+    Raises:
+        DamagedFileError: the file is no label set.
+    """
+    classes = read_label_set(folder).classes if (folder / FILE).is_file() else ()
+    return sorted({one.number for each in classes for one in each.structures.values() if one.measured == measured})
+
+
+def said(labels: LabelSet) -> str:
+    """The structures as a message shows them: `1 symphysis, 2 head (label set intrapartum)`."""
+    shown = ", ".join(f"{number} {name}" for number, name in structures_of(labels).items())
+    return f"{shown} (label set {labels.name})"
+
+
+def refuse_other_structures(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
+    """Refuse masks and networks that give the class numbers other structures.
+
+    What is measured of them, and in which unit, may differ.
+
+    Args:
+        who, whom: what they belong to, for the message.
+
+    Raises:
+        StructureError: they differ.
+    """
+    if structures_of(ours) != structures_of(theirs):
+        raise StructureError(
+            f"{who} and {whom} have different structures:\n  {who}: {said(ours)}\n  {whom}: {said(theirs)}\n"
+            "Train on, and test, masks of the same structures under the same class numbers"
+        )
+
+
+def check_numbers(mask: UInt8[np.ndarray, "h w"], shows: LabelClass, where: str) -> None:
+    """Refuse a mask with a class number that its class does not name.
+
+    Args:
+        where: the mask's file or image, for the message.
+
+    Raises:
+        StructureError: the class has no structures, or not this one.
+    """
+    known = {structure.number: name for name, structure in shows.structures.items()}
+    strange = sorted(set(np.unique(mask).tolist()) - {0, *known})
+    if not strange:
+        return
+    allowed = ", ".join(f"{number} {name}" for number, name in sorted(known.items())) or "none"
+    numbers = ", ".join(map(str, strange[:6])) + (", ..." if len(strange) > 6 else "")
+    raise StructureError(
+        f"{where}: the mask holds class number {numbers}, which {shows.name} does not name in its label set; it names "
+        f"{allowed}, and 0 is background. Add it to the structures of {shows.name}, or correct the mask"
+    )
