@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from fulora.data.label_set import FILE, LabelSet, read_label_set, refuse_other_classes
-from fulora.data.overlap import TRAINED_ON
+
+OLD = "trained_on.json"
+"""Of a CLIP that an earlier version of fulora tuned, which did not write down its classes."""
 
 
 def tuned_on(folder: Path) -> LabelSet | None:
@@ -12,7 +14,7 @@ def tuned_on(folder: Path) -> LabelSet | None:
     Raises:
         LabelSetError: it was tuned before there were label sets.
     """
-    tuned = (folder / FILE).is_file() or (folder / TRAINED_ON).is_file()
+    tuned = (folder / FILE).is_file() or (folder / OLD).is_file()
     return read_label_set(folder) if tuned else None
 
 

@@ -39,12 +39,14 @@ class Classes:
         names: those that may occur, in the order of every table.
         listed: those that a list of probabilities stands for, in its order; empty where that is not known.
         labels: their label set, where one is told; no other class may occur then.
+        negative: the class that is none of the others; None where there is none, or it is not known.
         notes: what was taken for granted, for people.
     """
 
     names: tuple[str, ...]
     listed: tuple[str, ...]
     labels: LabelSet | None = None
+    negative: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -64,7 +66,7 @@ def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
         refuse_other_classes(asked, own, who="the labels asked for", whom="the predictions")
     labels = asked if isinstance(asked, LabelSet) else own
     if labels is not None:
-        return Classes(labels.names, labels.names, labels)
+        return Classes(labels.names, labels.names, labels, labels.negative)
     names: Sequence[str] = () if isinstance(asked, LabelSet) else asked
     found = recognised(told)
     if found is None:
@@ -73,7 +75,8 @@ def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
         return Classes(every, tuple(names), notes=notes)
     order = f"lists of probabilities are taken in the order of the label set {found.name}: {', '.join(found.names)}"
     more = [name for name in names if name not in found.names]
-    return Classes((*found.names, *more), found.names, notes=() if told.listed is None else (order,))
+    notes = () if told.listed is None else (order,)
+    return Classes((*found.names, *more), found.names, negative=found.negative, notes=notes)
 
 
 def recognised(told: Told) -> LabelSet | None:

@@ -84,7 +84,7 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         raise PredictionFileError(f"{path} holds no predictions")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     classes = _probability_columns(path, columns, found.classes)
-    _check_columns(path, columns, classes)
+    _check_columns(path, columns, classes, found.classes.names)
     _check_values(path, found)
     check_spellings(path, rows)
     names = _class_names(list(classes), found.classes)
@@ -185,14 +185,14 @@ def _probability_columns(path: Path, columns: Sequence[str], classes: Classes) -
     return found
 
 
-def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str]) -> None:
+def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str], names: Sequence[str]) -> None:
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise PredictionFileError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(columns)}")
     if not classes and "predicted" not in columns:
         raise PredictionFileError(
-            f"{path} has neither a column predicted nor probabilities, in columns named by their class or "
-            f"{PREFIX}NAME; its columns are {', '.join(columns)}"
+            f"{path} has neither a column predicted nor probabilities, in columns named {', '.join(names) or 'by class'} "
+            f"or {PREFIX}NAME; its columns are {', '.join(columns)}"
         )
 
 

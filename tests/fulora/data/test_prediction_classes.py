@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
+from fulora.data.prediction_classes import Told, classes_of
 from fulora.data.prediction_files import paired, read_predictions
 from fulora.data.prediction_rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
@@ -133,3 +134,11 @@ def test_folders_of_other_classes_are_not_compared(tmp_path: Path) -> None:
         paired(five, other)
     with pytest.raises(PredictionFileError, match="the labels asked for and the predictions have different classes"):
         read_predictions(tmp_path / "five", label_set("fetal_planes_db"))
+
+
+def test_the_negative_class_is_that_of_a_label_set() -> None:
+    told = Told(frozenset(["brain", "femur"]), frozenset(), (), None)
+    assert classes_of(told, (), None).negative == "other"
+    assert classes_of(told, label_set("brain_planes"), None).negative is None
+    own = Told(frozenset(["other", "normal", "cyst"]), frozenset(), (), None)
+    assert classes_of(own, (), None).negative is None
