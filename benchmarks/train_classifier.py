@@ -29,7 +29,7 @@ from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import build_classifier, load_classifier
 from fulora.classification.predict import predict, to_pixels
 from fulora.classification.train import fit
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.data.loaders import to_square
 from fulora.environment import cores, versions
 from fulora.metrics.classification import accuracy
@@ -37,6 +37,7 @@ from fulora.training import generator
 
 RESULT = Path(__file__).parent / "results" / "train_classifier.json"
 BATCH = 24
+FETAL = label_set("fetal_planes")
 Labelled = list[tuple[Path, int]]
 
 
@@ -71,8 +72,8 @@ def labelled(folder: Path) -> Labelled:
         found = {path.stem: path for path in folder.rglob("*.png")}
         lines = [line.split(",") for line in tables[0].read_text(encoding="utf-8-sig").splitlines()]
         name, plane = lines[0].index("Image_name"), lines[0].index("Plane")
-        return [(found[line[name]], PLANES.index(line[plane].split()[-1].lower())) for line in lines[1:]]
-    return [(path, PLANES.index(path.parent.name.lower())) for path in sorted(folder.rglob("*.png"))]
+        return [(found[line[name]], FETAL.names.index(line[plane].split()[-1].lower())) for line in lines[1:]]
+    return [(path, FETAL.names.index(path.parent.name.lower())) for path in sorted(folder.rglob("*.png"))]
 
 
 def load(pictures: Labelled, size_px: int) -> np.ndarray:
@@ -96,8 +97,9 @@ def notebook(pictures: Labelled, size_px: int, epochs: int) -> torch.nn.Module:
     """What the notebook trains."""
     torch.manual_seed(0)
     model = torchvision.models.mobilenet_v2(weights=None)
-    model.classifier[1] = torch.nn.Linear(model.classifier[1].in_features, len(PLANES))
-    model.load_state_dict(build_classifier(config(size_px, 1, "fp32")).network.state_dict())  # the same start as ours
+    model.classifier[1] = torch.nn.Linear(model.classifier[1].in_features, len(FETAL.names))
+    start = build_classifier(config(size_px, 1, "fp32"), len(FETAL.names))  # the same as ours
+    model.load_state_dict(start.network.state_dict())
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     loader = DataLoader(NotebookSet(pictures, size_px), BATCH, shuffle=True)
     for _ in range(epochs):
@@ -113,7 +115,7 @@ def ours(folder: Path, pictures: Labelled, size_px: int, epochs: int, precision:
     labels = np.array([label for _, label in pictures])
     images = load(pictures, size_px)
     marks, nothing = np.zeros(len(labels), bool), (images[:0], labels[:0])
-    fit(folder, config(size_px, epochs, precision), images, labels, marks, nothing)
+    fit(folder, config(size_px, epochs, precision), FETAL, images, labels, marks, nothing)
 
 
 def notebook_loader(pictures: Labelled, size_px: int, epochs: int) -> None:

@@ -104,7 +104,7 @@ def assessed(
     held_out: ImageSet,
     *,
     clip: ClipWeights | Source,
-    prompts: PromptSet,
+    prompts: PromptSet | None,
     judges: JudgeWeights | None,
 ) -> dict[str, Assessment]:
     """The assessment of each synthetic set, against those who trained and those who did not."""

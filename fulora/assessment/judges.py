@@ -14,7 +14,7 @@ from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict
 from fulora.classification.train import fit
 from fulora.data.labels import PLANES
-from fulora.data.loaders import load_squares, plane_indices
+from fulora.data.loaders import class_indices, load_squares
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.splits import Member, folds
 from fulora.data.squares import to_square
@@ -28,7 +28,7 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
 
     The last step's weights are kept: there is nobody left to choose a checkpoint on.
     """
-    rows = judged_images(images)
+    rows, labels = judged_images(images), images.label_set()
     of_image = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows], count)
     nobody = np.zeros((0, cfg.image_size_px, cfg.image_size_px), np.uint8), np.zeros(0, np.int64)
     for fold in range(count):
@@ -38,7 +38,7 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
         shown = [row for row in rows if of_image[row.image_id] != fold]
         squares = load_squares(images, shown, cfg.image_size_px, cfg.fit)
         seeded = cfg.model_copy(update={"seed": cfg.seed + fold})
-        fit(own, seeded, squares, plane_indices(shown), np.zeros(len(shown), bool), nobody, start=start)
+        fit(own, seeded, labels, squares, class_indices(shown, labels), np.zeros(len(shown), bool), nobody, start=start)
     of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
     (out / FOLDS).write_text(json.dumps(of_patient, indent=0), encoding="utf-8")
 

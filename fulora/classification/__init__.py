@@ -1,1 +1,1 @@
-"""Classifiers of planes: networks trained on real, synthetic or mixed images, with equal steps in every arm."""
+"""Classifiers: networks trained on real, synthetic or mixed images, with equal steps in every arm."""

@@ -1,4 +1,4 @@
-"""Random changes of gray pictures that keep their plane, on whole batches, drawn from a given generator."""
+"""Random changes of gray pictures that keep what they show, on whole batches, drawn from a given generator."""
 
 import math
 

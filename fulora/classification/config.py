@@ -1,4 +1,4 @@
-"""Config of a plane classifier."""
+"""Config of a classifier."""
 
 from typing import Annotated, Literal, get_args
 

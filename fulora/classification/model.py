@@ -72,10 +72,11 @@ class Classifier(nn.Module):
         return logits
 
 
-def build_classifier(cfg: ClassifierConfig, classes: int = 5, start: Path | None = None) -> Classifier:
+def build_classifier(cfg: ClassifierConfig, classes: int, start: Path | None = None) -> Classifier:
     """A classifier whose random weights (all, or those of the head) depend on `cfg.seed` alone; on the CPU.
 
     Args:
+        classes: how many outputs it has.
         start: the file of `weights=imagenet_folded` or `weights=file`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Probabilities of the planes from a trained classifier."""
+"""Probabilities of the classes from a trained classifier."""
 
 import numpy as np
 import torch

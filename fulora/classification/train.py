@@ -1,4 +1,4 @@
-"""Train a plane classifier: a fixed number of steps, the checkpoint chosen on validation patients."""
+"""Train a classifier: a fixed number of steps, the checkpoint chosen on validation patients."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from fulora.classification.networks import ClassifierError
 from fulora.classification.predict import predict, to_pixels
 from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.data.hybrid import Schedule, synthetic_share
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
 from fulora.metrics.classification import macro_f1
 from fulora.progress import track
@@ -40,53 +40,56 @@ UNFOLDED_ON = 64
 def fit(
     out: Path,
     cfg: ClassifierConfig,
+    labels: LabelSet,
     images: UInt8[np.ndarray, "n h w"],
-    labels: Int[np.ndarray, "labels"],
+    shown: Int[np.ndarray, "shown"],
     is_synthetic: Bool[np.ndarray, "marks"],
     validation: tuple[UInt8[np.ndarray, "m vh vw"], Int[np.ndarray, "targets"]],
     showing: Schedule = "mixed",
     start: Path | None = None,
 ) -> None:
-    """Train and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
+    """Train and write `model.safetensors`, `model.json`, `label_set.json` and `metrics.jsonl` to `out`.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
     for bit.
 
     Args:
+        labels: the classes; one output each, in their order.
         images: gray, 0 to 255.
-        labels: (n,) places in `PLANES`.
+        shown: (n,) the place of each image's class in `labels`.
         is_synthetic: (n,) which images weigh `cfg.synthetic_weight` in the loss.
-        validation: images and labels of other patients that choose the checkpoint; without images the last is taken.
+        validation: images of other patients, and the places of their classes, that choose the checkpoint; without
+            images the last is taken.
         showing: when added images are shown, and when real ones.
         start: the weights file that the config's `weights` reads, if it reads one.
 
     Raises:
-        ClassifierError: no images, not one label an image, a label that is no place in `PLANES`, a start that cannot be
+        ClassifierError: no images, not one class an image, a place that `labels` does not have, a start that cannot be
             used, or a schedule of added images in a training by epochs.
         TrainingDivergedError: a loss is not finite any more.
     """
-    for found, classes in ((images, labels), validation):
-        _check(found, classes)
+    for found, classes in ((images, shown), validation):
+        _check(found, classes, labels)
     if not len(images) or len(images) != len(is_synthetic):
         raise ClassifierError(f"{len(images)} images, {len(is_synthetic)} marks real or synthetic: one each is needed")
     if cfg.epochs is not None and showing != "mixed":
         raise ClassifierError(f"added images are shown {showing}, which epochs cannot do; set classifier.steps")
     out.mkdir(parents=True, exist_ok=True)
     device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
-    model = _started(cfg, start, images).to(device).to(memory_format=torch.channels_last).train()
+    model = _started(cfg, len(labels.names), start, images).to(device).to(memory_format=torch.channels_last).train()
     optimizer = _optimizer(model, cfg)
     best, begun = resume(out, model, optimizer)
     log = MetricsLog(out, begun)
-    targets, marks = torch.from_numpy(labels).long(), torch.from_numpy(is_synthetic)
+    targets, marks = torch.from_numpy(shown).long(), torch.from_numpy(is_synthetic)
     weights = torch.where(marks, cfg.synthetic_weight, 1.0)
     for done in track(range(begun + 1, steps + 1), "classifier", start=begun):
         set_rate(optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0)
         chosen = batch(targets, marks, cfg, done, synthetic_share(showing, (done - 1) / steps))
         pixels = to_pixels(images[chosen.numpy()]).to(device)
-        shown = augmented(pixels, cfg.augmentation, generator(cfg.seed, "augment", done))
+        pixels = augmented(pixels, cfg.augmentation, generator(cfg.seed, "augment", done))
         seed = derive_seed(cfg.seed, "dropout", done)
         loss = step(
-            model, optimizer, shown, targets[chosen].to(device), weights[chosen].to(device), seed, cfg.precision
+            model, optimizer, pixels, targets[chosen].to(device), weights[chosen].to(device), seed, cfg.precision
         )
         if done % cfg.log_every == 0 or done == steps:
             log.write(done, loss=loss.item())
@@ -99,6 +102,7 @@ def fit(
             save_progress(out, done, model, optimizer, best)
     if best.state:
         model.load_state_dict(best.state)
+    labels.write(out)
     save_classifier(model, out)
     remove_checkpoint(out)
 
@@ -127,7 +131,7 @@ def step(
 def evaluate(
     model: Classifier, images: UInt8[np.ndarray, "m h w"], labels: Int[np.ndarray, "m"]
 ) -> tuple[float, float]:
-    """Mean cross-entropy, and the mean F1 of the planes that are among the labels."""
+    """Mean cross-entropy, and the mean F1 of the classes that are among the labels."""
     probabilities = predict(model, images)
     guess = probabilities.argmax(1)
     own = probabilities[np.arange(len(labels)), labels]
@@ -167,21 +171,23 @@ def batch(
 
 
 @torch.no_grad()
-def _started(cfg: ClassifierConfig, start: Path | None, images: UInt8[np.ndarray, "n h w"]) -> Classifier:
+def _started(cfg: ClassifierConfig, classes: int, start: Path | None, images: UInt8[np.ndarray, "n h w"]) -> Classifier:
     """The classifier before the first step; folded batch norms get the statistics of some training images."""
-    model = build_classifier(cfg, len(PLANES), start)
+    model = build_classifier(cfg, classes, start)
     if cfg.weights == "imagenet_folded":
         some = torch.randperm(len(images), generator=generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
         unfold_batch_norm(model.network.get_submodule("features"), model.channels(to_pixels(images[some])))
     return model
 
 
-def _check(images: UInt8[np.ndarray, "k h w"], labels: Int[np.ndarray, "..."]) -> None:
-    if len(images) != len(labels):
-        raise ClassifierError(f"{len(images)} images and {len(labels)} labels: every image needs one")
-    wrong = sorted({int(label) for label in labels if not 0 <= label < len(PLANES)})
+def _check(images: UInt8[np.ndarray, "k h w"], shown: Int[np.ndarray, "..."], labels: LabelSet) -> None:
+    if len(images) != len(shown):
+        raise ClassifierError(f"{len(images)} images and {len(shown)} classes: every image needs one")
+    wrong = sorted({int(place) for place in shown if not 0 <= place < len(labels.names)})
     if wrong:
-        raise ClassifierError(f"labels {wrong}: a label is the place of a plane in PLANES, 0 to {len(PLANES) - 1}")
+        raise ClassifierError(
+            f"classes {wrong}: each is the place of one of {', '.join(labels.names)}, 0 to {len(labels.names) - 1}"
+        )
 
 
 def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimizer:

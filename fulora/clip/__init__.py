@@ -1,1 +1,1 @@
-"""CLIP: pictures and words in one space. Pre-train a tiny one, load any, classify planes by prompts alone."""
+"""CLIP: pictures and words in one space. Pre-train a tiny one, load any, classify by prompts alone."""

@@ -7,10 +7,11 @@ import numpy as np
 from fulora.clip.config import ForgettingConfig
 from fulora.clip.embed import image_directions
 from fulora.clip.loading import Clip, copied
+from fulora.clip.prompts import prompts_of
 from fulora.clip.tune import between
 from fulora.clip.zero_shot import prompt_logits
 from fulora.data.labels import Split
-from fulora.data.loaders import plane_indices
+from fulora.data.loaders import class_indices
 from fulora.data.manifest import ImageSet
 from fulora.data.results import AlphaScore
 from fulora.metrics.statistics import RIGHT_OR_WRONG, weighted_bootstrap
@@ -28,6 +29,7 @@ def along_the_way(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingCo
 
     Raises:
         ClipError: the two are not of one architecture.
+        LabelSetError: prompts of one's own are for other classes than those of `images`.
     """
     old, new = copied(before.model), copied(after.model)
     found = []
@@ -42,8 +44,9 @@ def _score(clip: Clip, alpha: float, images: ImageSet, split: Split, cfg: Forget
     if not rows:
         return []
     features = image_directions(clip.model, len(rows), lambda number: images.pixels(rows[number])).numpy()
-    logits = prompt_logits(clip, cfg.prompts.classes(), features)
-    right = (logits.argmax(axis=1) == plane_indices(rows)).astype(float)
+    labels = images.label_set()
+    logits = prompt_logits(clip, prompts_of(labels, cfg.prompts).texts(), features)
+    right = (logits.argmax(axis=1) == class_indices(rows, labels)).astype(float)
     interval = weighted_bootstrap(
         [partial(mean, right)],
         np.array([row.patient_key for row in rows]),

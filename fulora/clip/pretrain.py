@@ -1,10 +1,9 @@
-"""Pre-train a tiny CLIP on images and the captions of their planes.
+"""Pre-train a tiny CLIP on images and the captions of their classes.
 
-Every image of a plane fits every caption of that plane, so the target is spread over all pairs of one plane (UniCL,
+Every image of a class fits every caption of that class, so the target is spread over all pairs of one class (UniCL,
 Yang et al., CVPR 2022). Plain CLIP would call all of them wrong but one.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from fulora.clip.model import (
 )
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
-from fulora.data.labels import PLANES, Plane
+from fulora.data.label_set import LabelSet
 from fulora.progress import track
 from fulora.training import (
     MetricsLog,
@@ -42,34 +41,43 @@ from fulora.training import (
 )
 
 
-def fit(out: Path, cfg: ClipPretrainConfig, images: UInt8[np.ndarray, "n h w"], planes: Sequence[Plane]) -> None:
+def fit(
+    out: Path,
+    cfg: ClipPretrainConfig,
+    labels: LabelSet,
+    images: UInt8[np.ndarray, "n h w"],
+    shown: Int[np.ndarray, "shown"],
+) -> None:
     """Train from random weights and write the bundle (`load_clip` reads it) and `metrics.jsonl` to `out`.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
     for bit.
 
     Args:
+        labels: the classes, with the words that their captions are made of.
         images: gray, 0 to 255.
-        planes: of every image.
+        shown: the place of each image's class in `labels`.
 
     Raises:
-        ClipError: no images, not one plane an image, or a plane that is not one of the five.
+        ClipError: no images, or not one class an image.
         TrainingDivergedError: the loss is not finite any more.
     """
-    labels = _labels(images, planes)
+    if not len(images) or len(images) != len(shown):
+        raise ClipError(f"{len(images)} images and {len(shown)} classes: CLIP is trained on images of one class each")
+    targets = torch.from_numpy(shown).long()
     out.mkdir(parents=True, exist_ok=True)
     device = pick_device(cfg.device)
     model = build_clip(cfg).to(device).train()
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     _, start = resume(out, model, optimizer)
-    log, tokens, shown = MetricsLog(out, start), _tokens(cfg), squares(images, cfg.image_size_px)
+    log, tokens, shown = MetricsLog(out, start), _tokens(cfg, labels), squares(images, cfg.image_size_px)
     for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
         chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
         drawn = generator(cfg.seed, "clip", "augment", done)
         pixels = augmented(shades(shown[chosen.numpy()]), cfg.crop, drawn)
-        captions = drawn_captions(tokens, labels[chosen], generator(cfg.seed, "clip", "caption", done))
-        loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), labels[chosen].to(device))
+        captions = drawn_captions(tokens, targets[chosen], generator(cfg.seed, "clip", "caption", done))
+        loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
         if done % cfg.log_every == 0 or done == cfg.steps:
             log.write(done, loss=loss.item(), accuracy=accuracy.item())
         if done % cfg.checkpoint_every == 0:
@@ -85,7 +93,7 @@ def step(
     captions: Int[Tensor, "b context"],
     labels: Int[Tensor, "b"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """One update. Returns the loss, and how often an image's best caption is of its own plane."""
+    """One update. Returns the loss, and how often an image's best caption is of its own class."""
     image, text, scale = model(normalised(model, pixels), captions)
     logits = scale * image @ text.T
     same = labels[:, None] == labels[None, :]
@@ -111,25 +119,16 @@ def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Genera
     return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _labels(images: UInt8[np.ndarray, "n h w"], planes: Sequence[Plane]) -> Int[Tensor, "n"]:
-    if not len(images) or len(images) != len(planes):
-        raise ClipError(f"{len(images)} images and {len(planes)} planes: CLIP is trained on images with one plane each")
-    unknown = sorted(set(planes) - set(PLANES))
-    if unknown:
-        raise ClipError(f"planes {', '.join(unknown)}: CLIP is trained on {', '.join(PLANES)}")
-    return torch.tensor([PLANES.index(plane) for plane in planes])
-
-
-def _tokens(cfg: ClipPretrainConfig) -> list[Int[Tensor, "k context"]]:
-    """The captions of every plane, tokenized."""
+def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "k context"]]:
+    """The captions of every class, tokenized."""
     tokenizer = build_tokenizer(cfg)
-    return [tokenizer(pretraining_captions(plane)) for plane in PLANES]
+    return [tokenizer(pretraining_captions(one)) for one in labels.classes]
 
 
 def drawn_captions(
     tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], drawn: torch.Generator
 ) -> Int[Tensor, "b context"]:
-    """One caption an image, drawn from those of its plane."""
+    """One caption an image, drawn from those of its class."""
     draw = torch.rand(len(labels), generator=drawn)
     pairs = zip(labels.tolist(), draw.tolist(), strict=True)
     return torch.stack([tokens[label][int(share * len(tokens[label]))] for label, share in pairs])

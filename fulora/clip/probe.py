@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 
 from fulora.clip.config import ProbeConfig
 from fulora.clip.model import ClipError
-from fulora.data.labels import PLANES
 from fulora.metrics.classification import macro_f1
 
 T = TypeVar("T")
@@ -26,16 +25,18 @@ class Embedded(NamedTuple):
     labels: Labels
 
 
-def linear_probe(train: Embedded, validation: Embedded, test: Features, cfg: ProbeConfig) -> tuple[np.ndarray, str]:
-    """Probabilities (n, planes) of test pictures by scikit-learn's logistic regression, and what was chosen.
+def linear_probe(
+    train: Embedded, validation: Embedded, test: Features, classes: int, cfg: ProbeConfig
+) -> tuple[np.ndarray, str]:
+    """Probabilities (n, classes) of test pictures by scikit-learn's logistic regression, and what was chosen.
 
-    Without validation images the strength in the middle is taken. A plane that was not trained on has probability 0.
+    Without validation images the strength in the middle is taken. A class that was not trained on has probability 0.
 
     Raises:
-        ClipError: training images of fewer than two planes.
+        ClipError: training images of fewer than two classes.
     """
     if len(np.unique(train.labels)) < 2:
-        raise ClipError("a probe needs training images of two planes or more; add planes, or more images of each")
+        raise ClipError("a probe needs training images of two classes or more; add images of others")
 
     def fitted(strength: float) -> LogisticRegression:
         return LogisticRegression(C=strength, max_iter=5000).fit(train.features, train.labels)
@@ -44,26 +45,26 @@ def linear_probe(train: Embedded, validation: Embedded, test: Features, cfg: Pro
     tried = ((strength, fitted(strength).predict(validation.features)) for strength in sorted(cfg.strengths))
     chosen = _best(tried, validation.labels) if len(validation.labels) else middle
     model = fitted(float(chosen))
-    found = np.zeros((len(test), len(PLANES)))
+    found = np.zeros((len(test), classes))
     if len(test):
         found[:, model.classes_] = model.predict_proba(test)
     return found, f"logistic regression with C = {chosen:g}"
 
 
 def tip_adapter(
-    train: Embedded, validation: Embedded, test: Features, texts: Float[np.ndarray, "embed planes"], scale: float,
+    train: Embedded, validation: Embedded, test: Features, texts: Float[np.ndarray, "embed classes"], scale: float,
     cfg: ProbeConfig,
 ) -> tuple[np.ndarray, str]:  # fmt: skip
-    """Probabilities (n, planes) of test pictures by Tip-Adapter without training, and what was chosen.
+    """Probabilities (n, classes) of test pictures by Tip-Adapter without training, and what was chosen.
 
     logits = scale f W + alpha exp(-beta (1 - f F')) L: f the picture, W the prompts, F the training pictures, L their
-    planes, one-hot (Zhang et al., ECCV 2022, equations 4 and 5, at our learned scale). Without validation images alpha
+    classes, one-hot (Zhang et al., ECCV 2022, equations 4 and 5, at our learned scale). Without validation images alpha
     is 1 and beta 5.5, as theirs.
     """
 
-    def logits(features: Features, alpha: float, beta: float) -> Float[np.ndarray, "n planes"]:
+    def logits(features: Features, alpha: float, beta: float) -> Float[np.ndarray, "n classes"]:
         affinity = np.exp(-beta * (1 - features @ train.features.T))
-        return np.asarray(scale * features @ texts + alpha * affinity @ np.eye(len(PLANES))[train.labels])
+        return np.asarray(scale * features @ texts + alpha * affinity @ np.eye(texts.shape[1])[train.labels])
 
     tried = (
         ((alpha, beta), logits(validation.features, alpha, beta).argmax(axis=1))
@@ -74,7 +75,7 @@ def tip_adapter(
 
 
 def _best(tried: Iterable[tuple[T, Labels]], true: Labels) -> T:
-    """What has the highest macro F1 over the planes that validation images show; of equals the first."""
+    """What has the highest macro F1 over the classes that validation images show; of equals the first."""
     shown = np.unique(true).tolist()
     scores = [(macro_f1(true, said, shown), item) for item, said in tried]
     return max(scores, key=lambda pair: pair[0])[1]

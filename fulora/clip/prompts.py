@@ -1,69 +1,93 @@
-"""The words of CLIP: prompts a plane is asked for with, captions the tiny CLIP is pre-trained with. Data, no torch.
+"""The words of CLIP: prompts that classes are asked for with, captions that a CLIP is trained with. Data, no torch.
 
-Both are our own. They share a vocabulary and no sentence: zero-shot then asks in other words than those learned from.
+Both are those of the label set. They share a vocabulary and no sentence: zero-shot asks in other words than those
+learned from. Prompts of one's own may take the place of the label set's.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-import fulora
-from fulora.config import Config, read_yaml, validated
-from fulora.data.captions import CAPTIONS
-from fulora.data.labels import PLANES, Plane
-
-SHIPPED = Path(fulora.__file__).parent / "assets" / "prompts"
+from fulora.config import Config, ConfigError, read_yaml, validated
+from fulora.data.label_class import LabelClass
+from fulora.data.label_set import LabelSet, LabelSetError
 
 
 class PromptSet(Config):
-    """Prompts of every plane, and of views that count as "other".
+    """Prompts of one's own, in place of those of the label set.
 
     Attributes:
-        planes: any number of prompts each; their directions are averaged.
-        distractors: other views by name, each with its prompts.
+        classes: any number of prompts for each class; their directions are averaged.
+        distractors: further views by name, each with its prompts, that count as the negative class.
     """
 
-    name: str
-    planes: Mapping[Plane, tuple[str, ...]]
+    name: str = "of one's own"
+    classes: Mapping[str, tuple[str, ...]] = Field(min_length=1)
     distractors: Mapping[str, tuple[str, ...]] = {}
 
-    @field_validator("planes")
+    @field_validator("classes", "distractors")
     @classmethod
-    def _complete(cls, prompts: Mapping[Plane, tuple[str, ...]]) -> Mapping[Plane, tuple[str, ...]]:
-        if set(prompts) != set(PLANES) or not all(prompts.values()):
-            raise ValueError(f"prompts names exactly the planes {', '.join(PLANES)}, each with one prompt or more")
-        return {plane: prompts[plane] for plane in PLANES}
-
-    @field_validator("distractors")
-    @classmethod
-    def _others(cls, prompts: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-        wrong = sorted(name for name, texts in prompts.items() if name in PLANES or not texts)
-        if wrong:
-            raise ValueError(f"distractors {', '.join(wrong)}: each has one prompt or more, and none is a plane")
+    def _complete(cls, prompts: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        empty = [name for name, texts in prompts.items() if not texts or not all(text.strip() for text in texts)]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: each has one prompt or more, and none is empty")
         return prompts
 
-    def classes(self, *, distractors: bool = False) -> dict[str, tuple[str, ...]]:
-        """The prompts of the planes, in order, and then of the distractors if asked for."""
-        planes = {str(plane): texts for plane, texts in self.planes.items()}
-        return {**planes, **self.distractors} if distractors else planes
+    def texts(self, *, distractors: bool = False) -> dict[str, tuple[str, ...]]:
+        """The prompts of the classes, in order, and then of the distractors if asked for."""
+        return {**self.classes, **self.distractors} if distractors else {**self.classes}
+
+
+def prompts_of(labels: LabelSet, own: PromptSet | None = None) -> PromptSet:
+    """The prompts to ask for the classes of a label set with, in its order: the label set's, or those of one's own.
+
+    Raises:
+        LabelSetError: prompts of one's own for other classes, or distractors where none of the classes is negative.
+    """
+    if own is None:
+        return PromptSet(name=labels.name, classes=labels.prompts, distractors=labels.distractors)
+    if set(own.classes) != set(labels.names):
+        raise LabelSetError(
+            f"prompts {own.name} and label set {labels.name} have different classes:\n"
+            f"  prompts {own.name}: {', '.join(own.classes)}\n  label set {labels.name}: {', '.join(labels.names)}\n"
+            "Give prompts for exactly the classes of the label set, under their names"
+        )
+    if own.distractors and labels.negative is None:
+        raise LabelSetError(
+            f"prompts {own.name}: distractors {', '.join(own.distractors)} count as the negative class, and the label "
+            f"set {labels.name} has none; leave them out, or mark a class with negative: true"
+        )
+    if both := sorted(set(own.distractors) & set(labels.names)):
+        raise LabelSetError(f"prompts {own.name}: {', '.join(both)} is a class, and cannot be a distractor too")
+    return PromptSet(
+        name=own.name, classes={name: own.classes[name] for name in labels.names}, distractors=own.distractors
+    )
 
 
 @cache
-def prompt_set(name: str) -> PromptSet:
-    """A shipped set by its name, or the set in a YAML file of one's own.
+def prompt_file(path: str) -> PromptSet:
+    """The prompts in a YAML file.
 
     Raises:
-        ValueError: neither, or a set that is not complete.
+        ConfigError: no such file, or no prompts.
     """
-    shipped = {path.stem: path for path in SHIPPED.glob("*.yaml")}
-    path = shipped.get(name, Path(name))
-    if not path.is_file():
-        raise ValueError(
-            f"{name}: no set of prompts; shipped: {', '.join(sorted(shipped))}, or the path of a .yaml file"
+    if not Path(path).is_file():
+        raise ConfigError(
+            f"{path}: no file of prompts; give the path of a .yaml file, or leave prompts out for the label set's"
         )
-    return validated(PromptSet, read_yaml(path), where=str(path))
+    return validated(PromptSet, read_yaml(Path(path)), where=path)
+
+
+def as_prompts(value: object) -> object:
+    """For validators of config fields: prompts by the path of their file, or as they stand there."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return prompt_file(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 _MODALITIES = (
@@ -74,30 +98,13 @@ _MODALITIES = (
     "a prenatal scan",
     "ultrasound scan",
 )
-_NAMES: Mapping[Plane, tuple[str, ...]] = {
-    "abdomen": ("the fetal abdomen", "a fetal belly", "the abdominal plane of a fetus"),
-    "brain": ("the fetal brain", "a fetal head", "the transthalamic plane of a fetus"),
-    "femur": ("the fetal femur", "a fetal thigh", "the femur plane of a fetus"),
-    "thorax": ("the fetal thorax", "a fetal chest", "the thoracic plane of a fetus"),
-    "other": ("another fetal view", "a non-standard plane", "maternal tissue", "no standard plane of a fetus"),
-}
-_ANATOMY: Mapping[Plane, tuple[str, ...]] = {
-    "abdomen": ("stomach and umbilical vein", "the liver and a dark stomach bubble", "a round section with the spine"),
-    "brain": ("thalami and midline falx", "an oval bright skull", "the cavum septi pellucidi and the ventricles"),
-    "femur": ("one long bright bone", "a straight shaft and its shadow", "the bone in soft tissue"),
-    "thorax": ("the four chambers of the heart", "heart, lungs and ribs", "a round section with the beating heart"),
-    "other": ("placenta and amniotic fluid", "face, hand or spine", "umbilical cord and uterine wall"),
-}
 
 
-def pretraining_captions(plane: Plane) -> list[str]:
-    """Captions of a plane for pre-training: every modality x name x visible anatomy, and the project's own caption.
+def pretraining_captions(one: LabelClass) -> list[str]:
+    """Captions of a class to train a CLIP with: its own, and every modality x name x visible anatomy.
 
-    Raises:
-        ValueError: a plane that is not one of the five.
+    A class without further names is called by its own.
     """
-    if plane not in PLANES:
-        raise ValueError(f"plane {plane!r} has no pre-training captions; the planes are {', '.join(PLANES)}")
-    names, anatomy = _NAMES[plane], _ANATOMY[plane]
-    varied = [f"{how} of {name}, {parts}" for how in _MODALITIES for name in names for parts in anatomy]
-    return [CAPTIONS[plane], *(f"{how} of {name}" for how in _MODALITIES for name in names), *varied]
+    names = one.names or (one.name,)
+    varied = [f"{how} of {name}, {parts}" for how in _MODALITIES for name in names for parts in one.anatomy]
+    return [one.caption, *(f"{how} of {name}" for how in _MODALITIES for name in names), *varied]

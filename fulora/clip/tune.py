@@ -1,4 +1,4 @@
-"""Adapt a CLIP to pictures of planes: against the text classifier, with captions, or by LoRA."""
+"""Adapt a CLIP to pictures of the classes of a label set: against the text classifier, with captions, or by LoRA."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ from fulora.clip.loading import Clip, copied
 from fulora.clip.model import ClipError, ClipModel, normalised, save_clip, shades
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.pretrain import augmented, drawn_captions, matching_loss
-from fulora.clip.prompts import pretraining_captions
-from fulora.data.labels import PLANES
+from fulora.clip.prompts import pretraining_captions, prompts_of
+from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
 from fulora.metrics.classification import macro_f1
 from fulora.progress import track
@@ -40,7 +40,7 @@ Squares = UInt8[np.ndarray, "n s s"]
 
 @dataclass(frozen=True)
 class Shown:
-    """Square pictures at the size that the CLIP sees, and the place in `PLANES` of each."""
+    """Square pictures at the size that the CLIP sees, and the place of the class of each in the label set."""
 
     pixels: Squares
     labels: Int[np.ndarray, " n"]
@@ -49,16 +49,17 @@ class Shown:
 class Learner:
     """A CLIP that learns, and the words it learns with."""
 
-    def __init__(self, clip: Clip, cfg: TuneClipConfig) -> None:
+    def __init__(self, clip: Clip, cfg: TuneClipConfig, labels: LabelSet) -> None:
         self.cfg, self.tokenizer = cfg, clip.tokenizer
+        self.prompts = prompts_of(labels, cfg.prompts).texts()
         self.device = pick_device(cfg.device)
         self.model: ClipModel = adapted(clip.model, cfg).to(self.device).eval()
-        self.captions = [clip.tokenizer(pretraining_captions(plane)).to(self.device) for plane in PLANES]
+        self.captions = [clip.tokenizer(pretraining_captions(one)).to(self.device) for one in labels.classes]
         self.texts = self.directions()
 
-    def directions(self) -> Float[Tensor, "embed planes"]:
+    def directions(self) -> Float[Tensor, "embed classes"]:
         """The text classifier, as the text tower is now."""
-        return text_directions(self.model, self.tokenizer, self.cfg.prompts.classes())
+        return text_directions(self.model, self.tokenizer, self.prompts)
 
     def loss(self, train: Shown, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
         """The loss of one step's batch."""
@@ -72,7 +73,7 @@ class Learner:
         return text_classifier_loss(self.model, seen, own, weights[chosen].to(self.device), self.texts)
 
     def evaluate(self, shown: Shown) -> tuple[float, float]:
-        """Mean cross-entropy by prompts, and the mean F1 of the planes that are shown."""
+        """Mean cross-entropy by prompts, and the mean F1 of the classes that are shown."""
         texts = self.directions() if self.cfg.method == "flyp" else self.texts
         with torch.no_grad():
             starts = range(0, len(shown.labels), self.cfg.batch_size)
@@ -81,7 +82,7 @@ class Learner:
         f1 = macro_f1(shown.labels, logits.argmax(1).numpy(), np.unique(shown.labels).tolist())
         return float(F.cross_entropy(logits, labels)), f1
 
-    def _logits(self, pixels: Squares, texts: Float[Tensor, "embed planes"]) -> Float[Tensor, "n planes"]:
+    def _logits(self, pixels: Squares, texts: Float[Tensor, "embed classes"]) -> Float[Tensor, "n classes"]:
         shown = shades(pixels).to(self.device)
         features = self.model.encode_image(normalised(self.model, shown), normalize=True)
         logits: Tensor = self.model.logit_scale.exp() * features @ texts
@@ -89,25 +90,33 @@ class Learner:
 
 
 def fit(
-    out: Path, cfg: TuneClipConfig, clip: Clip, train: Shown, synthetic: Bool[np.ndarray, " n"], validation: Shown
+    out: Path,
+    cfg: TuneClipConfig,
+    labels: LabelSet,
+    clip: Clip,
+    train: Shown,
+    synthetic: Bool[np.ndarray, " n"],
+    validation: Shown,
 ) -> None:
-    """Tune and write an ordinary open_clip bundle in single precision, and `metrics.jsonl`, to `out`.
+    """Tune and write an ordinary open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
     for bit. The model works in evaluation mode: batch norms keep their statistics.
 
     Args:
+        labels: the classes; their prompts and captions are learned with.
         synthetic: which training pictures weigh `cfg.synthetic_weight` in the loss; flyp's knows no weights.
         validation: of other patients; chooses the step.
 
     Raises:
         ClipError: no training pictures.
+        LabelSetError: prompts of one's own are for other classes.
         TrainingDivergedError: the loss is not finite any more.
     """
     if not len(train.labels):
-        raise ClipError("there are no images to tune on; check the set's training split and its planes")
+        raise ClipError("there are no images to tune on; check the set's training split")
     out.mkdir(parents=True, exist_ok=True)
-    before, learner = copied(clip.model), Learner(clip, cfg)
+    before, learner = copied(clip.model), Learner(clip, cfg, labels)
     optimizer = adamw(learner.model, cfg.learning_rate, cfg.weight_decay)
     weights = torch.from_numpy(np.where(synthetic, cfg.synthetic_weight, 1.0)).float()
     best, start = resume(out, learner.model, optimizer)
@@ -128,6 +137,7 @@ def fit(
         learner.model.load_state_dict(best.state)
     after = merged(learner.model)
     after.load_state_dict(between(before, copied(after), cfg.wise_ft))
+    labels.write(out)
     save_clip(after, clip.config, out, half=False)
     remove_checkpoint(out)
 
@@ -137,7 +147,7 @@ def text_classifier_loss(
     seen: Float[Tensor, "b 3 s s"],
     labels: Int[Tensor, "b"],
     weights: Float[Tensor, "b"],
-    texts: Float[Tensor, "embed planes"],
+    texts: Float[Tensor, "embed classes"],
 ) -> Float[Tensor, ""]:
     """Weighted mean of the cross-entropies of the learned scale times the cosines to the text classifier."""
     logits = model.logit_scale.exp() * model.encode_image(seen, normalize=True) @ texts
@@ -152,7 +162,7 @@ def caption_loss(
     captions: list[Int[Tensor, "k context"]],
     drawn: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """CLIP's contrastive loss with one caption an image, drawn from its plane's; all of the plane's are right."""
+    """CLIP's contrastive loss with one caption an image, drawn from its class's; all of the class's are right."""
     tokens = drawn_captions(captions, labels, drawn)
     images, texts = model.encode_image(seen, normalize=True), model.encode_text(tokens, normalize=True)
     return matching_loss(model.logit_scale.exp() * images @ texts.T, labels[:, None] == labels[None, :])
@@ -203,7 +213,7 @@ def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -
 
 
 def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tensor, "b"]:
-    """The pictures of one step; balanced, the planes take turns, and each goes through its own in epochs."""
+    """The pictures of one step; balanced, the classes take turns, and each goes through its own in epochs."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
     return take_turns(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

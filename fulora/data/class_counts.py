@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet, refuse_other_classes
 from fulora.data.manifest import Image, ImageSet
 
 
@@ -14,20 +14,22 @@ class MissingClassError(ValueError):
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Images of each class (plane).
+    """Images of each class.
 
     Attributes:
+        labels: the classes, whose order tables have.
         training: of every set that classifiers are trained on, by the set's name.
         test: of the test set.
     """
 
+    labels: LabelSet
     training: Mapping[str, Mapping[str, int]]
     test: Mapping[str, int]
 
     def classes(self) -> list[str]:
-        """All that have an image anywhere, in the usual order of the planes."""
-        shown = {name for counts in (self.test, *self.training.values()) for name, count in counts.items() if count}
-        return [*(plane for plane in PLANES if plane in shown), *sorted(shown - set(PLANES))]
+        """All that have an image anywhere, in order."""
+        sets = (self.test, *self.training.values())
+        return [name for name in self.labels.names if any(counts.get(name) for counts in sets)]
 
     def missing(self, accepted: Collection[str] = ()) -> dict[str, list[str]]:
         """By class that only one side has, what that means, with its number of images.
@@ -88,9 +90,18 @@ def _said(name: str, training: str, trained: int, tested: int) -> str:
 
 
 def class_counts(training: Mapping[str, ImageSet], tested_on: ImageSet) -> ClassCounts:
-    """The counts of curated sets: the training split of each, and the test split of `tested_on`."""
+    """The counts of curated sets: the training split of each, and the test split of `tested_on`.
+
+    Raises:
+        LabelSetError: one of them has other classes.
+    """
+    labels = tested_on.label_set()
+    for name, images in training.items():
+        refuse_other_classes(
+            labels, images.label_set(), who=f"the images {tested_on.path.name}", whom=f"training ({name})"
+        )
     trained = {name: _counted(images.rows("train")) for name, images in training.items()}
-    return ClassCounts(trained, _counted(tested_on.rows("test")))
+    return ClassCounts(labels, trained, _counted(tested_on.rows("test")))
 
 
 def missing_classes(training: Mapping[str, ImageSet], tested_on: ImageSet, few: ImageSet | None) -> list[str]:

@@ -113,8 +113,13 @@ class LabelSet(Config):
         return [place[name] for name in names]
 
     def only(self, names: Iterable[str]) -> Self:
-        """The label set of some of the classes, in its own order."""
+        """The label set of some of the classes, in its own order.
+
+        Raises:
+            LabelSetError: a name that is no class.
+        """
         kept = set(names)
+        self.places(sorted(kept))
         classes = [one for one in self.classes if one.name in kept]
         distractors = self.distractors if any(one.negative for one in classes) else {}
         return self.changed(classes=classes, distractors=distractors)
@@ -155,6 +160,11 @@ def read_label_set(folder: Path) -> LabelSet:
     return read_json(folder / FILE, LabelSet)
 
 
+def shipped() -> dict[str, Path]:
+    """The files of the shipped label sets, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
 @cache
 def label_set(name: str) -> LabelSet:
     """A shipped label set by its name, or the one in a YAML file of one's own.
@@ -163,12 +173,11 @@ def label_set(name: str) -> LabelSet:
         LabelSetError: neither.
         ConfigError: a file that is no label set.
     """
-    shipped = {path.stem: path for path in SHIPPED.glob("*.yaml")}
-    path = shipped.get(name, Path(name))
+    path = shipped().get(name, Path(name))
     if not path.is_file():
-        known = ", ".join(sorted(shipped))
+        known = ", ".join(shipped())
         raise LabelSetError(f"{name}: no label set; shipped: {known}, or give the path of a .yaml file")
-    return validated(LabelSet, read_yaml(path, shipped), where=str(path))
+    return validated(LabelSet, read_yaml(path, shipped()), where=str(path))
 
 
 def shipped_class(text: str) -> str | None:

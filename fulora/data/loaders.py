@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.squares import Resampling, to_square
 from fulora.engine import threaded
@@ -72,13 +72,10 @@ def load_square_masks(
     return np.stack([to_square(images.mask(row), size_px, fit, "nearest") for row in rows])
 
 
-def plane_indices(rows: Sequence[Image]) -> Int[np.ndarray, " n"]:
-    """The index in `PLANES` of each row's plane.
+def class_indices(rows: Sequence[Image], labels: LabelSet) -> Int[np.ndarray, " n"]:
+    """The place of each row's class in a label set.
 
     Raises:
-        ValueError: a row whose plane is not one of the five.
+        LabelSetError: a row that shows none of its classes.
     """
-    unknown = sorted({row.plane for row in rows} - set(PLANES))
-    if unknown:
-        raise ValueError(f"planes {', '.join(unknown)} are not part of the classification task ({', '.join(PLANES)})")
-    return np.array([PLANES.index(row.plane) for row in rows], dtype=np.int64)
+    return np.array(labels.places([row.plane for row in rows]), dtype=np.int64)

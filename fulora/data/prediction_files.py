@@ -1,10 +1,10 @@
 """Anybody's predictions, read from a table: CSV, JSON lines, or a `Predictions` folder of ours.
 
 Columns: `image_id`, `patient`, `site`, `true`, and `predicted` or one probability a class, or both. A probability's
-column is named by its class, one of `PLANES` or of the labels asked for, or `probability_` and any other class name.
-Case, blanks and punctuation of these names do not count.
-In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of `PLANES`. `machine` and
-`sha256` (of the picture) are read where they are; other columns are listed and left alone.
+column is named by its class, or by `probability_` and its class. Case, blanks and punctuation of these names do not
+count. In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of the label set.
+`machine` and `sha256` (of the picture) are read where they are; other columns are listed and left alone. Which classes
+there are, `fulora.data.prediction_classes` says.
 
 A patient is a number at a site: the same number at two sites is two patients, which is said. Numbers that differ only
 in case or leading zeros are refused. Patients who share a picture (equal
@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.data.cells import NUMBER, is_missing, spellings
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet, refuse_other_classes
+from fulora.data.prediction_classes import Asked, Classes
 from fulora.data.prediction_doubts import check_spellings, less_probable, two_sites
 from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
 from fulora.data.splits import Member, clusters
@@ -47,6 +48,7 @@ class PredictionFile:
         patients: `site/patient` of every image, as the file says.
         machines: one an image, or None where the file names none.
         shared: images whose picture also stands under another patient; None where the file has no `sha256`.
+        labels: the label set, where one is told.
         decided_by: what the decision is: the column `predicted`, or the most probable class.
         unread: columns that were left alone.
         notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas; a
@@ -59,31 +61,33 @@ class PredictionFile:
     patients: Shaped[np.ndarray, " n"]
     machines: Shaped[np.ndarray, " n"] | None
     shared: Bool[np.ndarray, " n"] | None
+    labels: LabelSet | None
     decided_by: str
     unread: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
+def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
     """Read and check a file of predictions.
 
     Args:
-        labels: further class names that the file may use, beside `PLANES`.
+        asked: the label set of the file, or names of classes that it may use.
 
     Raises:
         PredictionFileError: what cannot be scored: columns or values missing, an image that stands twice, an unknown
             label, patients who are spelled in two ways, probabilities that are no probabilities.
+        LabelSetError: a folder of ours that does not say its classes.
     """
-    found = read_rows(path, labels)
+    found = read_rows(path, asked)
     rows = found.rows
     if not rows:
         raise PredictionFileError(f"{path} holds no predictions")
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    classes = _probability_columns(columns, labels)
-    _check_columns(path, columns, classes)
+    classes = _probability_columns(path, columns, found.classes)
+    _check_columns(path, columns, classes, found.classes.names)
     _check_values(path, found)
     check_spellings(path, rows)
-    names = _class_names(list(classes), labels)
+    names = _class_names(list(classes), found.classes)
     probabilities = _probabilities(path, found, classes, names) if classes else None
     true = _indices(path, found, "true", names)
     predicted = "predicted" in columns
@@ -104,6 +108,7 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
         patients,
         np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
         shared,
+        found.classes.labels,
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
         (*found.notes, *two_sites(rows), *less_probable(decided, probabilities)),
@@ -117,7 +122,10 @@ def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answer
 
     Raises:
         PredictionFileError: the files hold other images, or disagree on the truth, patient or site of one.
+        LabelSetError: the files say that they have different classes.
     """
+    if ours.labels is not None and other.labels is not None:
+        refuse_other_classes(ours.labels, other.labels, who=str(ours.path), whom=str(other.path))
     _check_images(ours, other)
     place = {image: number for number, image in enumerate(other.image_ids)}
     order = np.array([place[image] for image in ours.image_ids])
@@ -163,26 +171,28 @@ def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
     )
 
 
-def _probability_columns(columns: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+def _probability_columns(path: Path, columns: Sequence[str], classes: Classes) -> dict[str, str]:
     """The column of each class that has one."""
     found: dict[str, str] = {}
     for column in columns:
         name = column.removeprefix(PREFIX)
-        if column.startswith(PREFIX) or column in PLANES or column in labels:
+        if column.startswith(PREFIX) or (column in classes.names and column not in TEXTS):
+            if classes.labels is not None:
+                _refuse_unknown(path, name, classes.labels)
             if name in found:
                 raise PredictionFileError(f"columns {found[name]!r} and {column!r} are probabilities of one class")
             found[name] = column
     return found
 
 
-def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str]) -> None:
+def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str], names: Sequence[str]) -> None:
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise PredictionFileError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(columns)}")
     if not classes and "predicted" not in columns:
         raise PredictionFileError(
-            f"{path} has neither a column predicted nor probabilities, in columns named {', '.join(PLANES)} or "
-            f"{PREFIX}NAME; its columns are {', '.join(columns)}"
+            f"{path} has neither a column predicted nor probabilities, in columns named {', '.join(names) or 'by class'} "
+            f"or {PREFIX}NAME; its columns are {', '.join(columns)}"
         )
 
 
@@ -204,11 +214,20 @@ def _check_values(path: Path, found: Rows) -> None:
         )
 
 
-def _class_names(classes: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+def _refuse_unknown(path: Path, name: str, labels: LabelSet) -> None:
+    if name not in labels.names:
+        raise PredictionFileError(
+            f"{path}: a probability of {name!r}, which is no class of the label set {labels.name}: "
+            f"{', '.join(labels.names)}"
+        )
+
+
+def _class_names(probable: Sequence[str], classes: Classes) -> tuple[str, ...]:
     """The classes of the file in the order of every table: those with a probability, else all that may occur."""
-    if classes:
-        return (*(name for name in PLANES if name in classes), *(name for name in classes if name not in PLANES))
-    return (*PLANES, *(name for name in labels if name not in PLANES))
+    if not probable:
+        return classes.names
+    ordered = [name for name in classes.names if name in probable]
+    return (*ordered, *(name for name in probable if name not in ordered))
 
 
 def _indices(path: Path, found: Rows, column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
@@ -216,10 +235,13 @@ def _indices(path: Path, found: Rows, column: str, names: Sequence[str]) -> Int[
     if unknown:
         value = found.rows[unknown[0]].get(column) or ""
         near = get_close_matches(value.lower(), names, n=1, cutoff=0.6)
+        more = ""
+        if found.classes.labels is None and tuple(names) == found.classes.names:
+            more = "; name further classes by --labels"
         hint = "; a missing label cannot be scored, so leave those images out" if is_missing(value) else ""
         raise PredictionFileError(
             f"{path}, {_place(found, unknown[0])}: {column} is {value!r} ({len(unknown)} such rows){hint}; known are "
-            f"{', '.join(names)}{f'. Did you mean {near[0]!r}?' if near else ''}"
+            f"{', '.join(names)}{f'. Did you mean {near[0]!r}?' if near else ''}{more}"
         )
     return np.array([names.index(row[column]) for row in found.rows])
 

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.decoded import decoded
+from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
@@ -33,7 +34,7 @@ TABLE, FACTS = "table.jsonl", "facts.json"
 
 
 class Prediction(Config):
-    """One classified image. `probabilities` are in the order of `fulora.data.labels.PLANES` and sum to 1."""
+    """One classified image. `probabilities` are in the order of the folder's label set and sum to 1."""
 
     image_id: str
     patient_key: str
@@ -49,9 +50,9 @@ class PredictionFacts(Config):
 
     Attributes:
         protocol: by prompts, transferred, adapted, or with a few patients of the population tested on.
-        training_prior: shares of the planes, in the order of `PLANES`, as training drew them; None where nothing was
-            trained, or where it is not known.
-        about: what else a reader must know, such as the set of prompts and the rule for "other".
+        training_prior: shares of the classes, in the order of the label set, as training drew them; None where nothing
+            was trained, or where it is not known.
+        about: what else a reader must know, such as the set of prompts and the rule for the negative class.
     """
 
     protocol: Protocol
@@ -66,16 +67,33 @@ def protocol_of(training: Iterable[Image], test: Iterable[Image]) -> Protocol:
 
 
 def write_predictions(
-    folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"], facts: PredictionFacts
+    folder: Path,
+    rows: Sequence[Image],
+    probabilities: Float[np.ndarray, "n classes"],
+    facts: PredictionFacts,
+    labels: LabelSet,
 ) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
+
+    Args:
+        labels: the classes, in the order of the columns of `probabilities`.
+
+    Raises:
+        LabelSetError: a row that shows none of the classes, or another number of columns.
     """
+    labels.places([row.plane for row in rows])
+    if probabilities.shape[1] != len(labels.names):
+        raise LabelSetError(
+            f"{probabilities.shape[1]} probabilities an image, and the label set {labels.name} has "
+            f"{len(labels.names)} classes: {', '.join(labels.names)}"
+        )
     of = clusters([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows])
     keys = [of[row.patient_key] for row in rows]
     write_table(folder, [_prediction(*given) for given in zip(rows, keys, probabilities, strict=True)])
     (folder / FACTS).write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    labels.write(folder)
 
 
 def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classes"]) -> Prediction:
@@ -201,6 +219,15 @@ class Predictions(Artifact):
     def facts(self) -> PredictionFacts:
         """How they were made."""
         return read_json(self.path / FACTS, PredictionFacts)
+
+    def label_set(self) -> LabelSet:
+        """The classes, in the order of the probabilities.
+
+        Raises:
+            LabelSetError: they were written before predictions had one.
+            DamagedFileError: the file that says them is no label set.
+        """
+        return read_label_set(self.path)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,9 @@ class UnetConfig(Config):
             ValueError: `classes` says another number.
         """
         if self.classes not in (None, wanted):
-            raise ValueError(f"classes={self.classes}, and these masks need {wanted}; leave classes out, or say {wanted}")
+            raise ValueError(
+                f"classes={self.classes}, and these masks need {wanted}; leave classes out, or say {wanted}"
+            )
         return self.changed(classes=wanted)
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.lora_training import LoraTrainingConfig
 from pipelines.pretraining import PretrainingConfig
 from pipelines.segmentation import SegmentationConfig, SegmentationStudyConfig
+from pipelines.sources import labels_of
 
 
 def check_study(values: Config, work: Path) -> Findings:
@@ -116,7 +117,7 @@ def _compared(
                     where, f"it shows {', '.join(strange)}; classified are {known} only: take these images out"
                 )
         training = {where: images.counts("train") for where, images in expected.items()}
-        return ClassCounts(training, expected[tested].counts("test"))
+        return ClassCounts(labels_of(sets[tested], sources.root), training, expected[tested].counts("test"))
 
     counts = counted(compare_pictures=False)
     if counts is not None and _may_be_drawn_otherwise(counts.missing(accepted), counts, sets, sources):

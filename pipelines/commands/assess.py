@@ -35,7 +35,7 @@ def assess(
             help="open_clip folder that `clip` means and that is asked for the planes; else the embedded one."
         ),
     ] = None,
-    prompts: Annotated[str, typer.Option(help="The set of prompts it is asked with, or a YAML file.")] = "fulora",
+    prompts: Annotated[str, typer.Option(help="YAML file of prompts; else those of the label set.")] = "",
     judges: Annotated[
         Path | None, typer.Option(help="Folder of a study's `train_judges`, asked for the planes.")
     ] = None,
@@ -68,7 +68,8 @@ def assess(
     from fulora.assessment.pictures import read_pictures
     from fulora.assessment.sets import Sets
     from fulora.assessment.verdicts import about_copies
-    from fulora.clip.prompts import prompt_set
+    from fulora.clip.prompts import prompt_file, prompts_of
+    from fulora.data.label_set import label_set
 
     encoders = tuple(encoder or DEFAULT)
     trusted = (
@@ -79,7 +80,8 @@ def assess(
     config = AssessConfig(
         encoders=encoders, false_reject=false_reject, draws=draws, seed=seed, trusted_encoders=trusted
     )
-    found, rows = assessed(sets, config, prompts=prompt_set(prompts).classes(), clip=clip, judges=judges, cache=cache)
+    texts = prompts_of(label_set("fetal_planes"), prompt_file(prompts) if prompts else None).texts()
+    found, rows = assessed(sets, config, prompts=texts, clip=clip, judges=judges, cache=cache)
     if report is not None:
         from fulora.report.assessment import write_page
 

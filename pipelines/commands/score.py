@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
+    from fulora.data.prediction_classes import Asked
     from fulora.data.prediction_files import PredictionFile
     from fulora.metrics.answers import Prior
     from fulora.metrics.scorecard import Sampling, ScoreRow
@@ -33,7 +34,11 @@ app.command()(segmentation)
 def classification(
     file: Annotated[Path, typer.Argument(help="CSV or JSON lines, or a folder of predictions that fulora made.")],
     labels: Annotated[
-        str, typer.Option(help="Classes that are averaged, with commas; without it, those that images show.")
+        str,
+        typer.Option(
+            help="Label set of the file: a shipped one's name, or a YAML file. Or the classes that are averaged, with "
+            "commas; without it, those that images show."
+        ),
     ] = "",
     against: Annotated[
         Path | None, typer.Option(help="Another file on the same images: FILE minus this one, paired.")
@@ -54,11 +59,13 @@ def classification(
         Path | None, typer.Option(help="Write a PNG: confusion matrix and accuracy of each site.")
     ] = None,
 ) -> None:
-    """Score plane classification: every figure with interval, label set, decision rule, images and patients.
+    """Score a classification: every figure with interval, label set, decision rule, images and patients.
 
-    Columns: image_id, patient, site, true, and predicted or one probability a class, in a column named by it
-    (abdomen, brain, femur, thorax, other, or probability_NAME). With machine and sha256 also by machine, and with and
-    without pictures that stand under two patients. Intervals resample patients within sites.
+    Columns: image_id, patient, site, true, and predicted or one probability a class, in a column named by the class or
+    probability_CLASS. The classes are those of the label set named by --labels or in a folder of predictions; else of
+    the shipped label set that most names in the file belong to; else the names in the file. With machine and sha256
+    also by machine, and with and without pictures that stand under two patients. Intervals resample patients within
+    sites.
 
     Examples:
 
@@ -66,18 +73,18 @@ def classification(
 
       fulora score classification hybrid.csv --against real.csv --draws 10000 --json scores.json --figure scores.png
 
-      fulora score classification hybrid.csv --labels abdomen,brain,femur,thorax
+      fulora score classification mine.csv --labels my_classes.yaml
 
-      fulora score classification es.csv --prior uniform --training-prior abdomen=6,brain=26,femur=8,thorax=17,other=43
+      fulora score classification mine.csv --labels normal,cyst --prior uniform --training-prior normal=90,cyst=10
     """
     from fulora.data.prediction_files import paired, read_predictions
     from fulora.metrics.comparison import compare
     from fulora.metrics.scorecard import Sampling
     from pipelines.commands.score_tables import print_comparisons, print_scores
 
-    asked, sampling = _names(labels), Sampling(draws=draws, seed=seed)
+    (asked, averaged), sampling = _asked(labels), Sampling(draws=draws, seed=seed)
     found = read_predictions(file, asked)
-    chosen = _labels(found, asked)
+    chosen = _labels(found, averaged)
     rows = _scores(found, chosen, _prior(found.answers.names, prior, training_prior), sampling, legacy_auc)
     comparisons, notes = [], list[str]()
     if against is not None:
@@ -99,6 +106,16 @@ def classification(
         from fulora.report.classification_scores import plot_scores
 
         figure.write_bytes(plot_scores(facts["confusion"], rows))
+
+
+def _asked(text: str) -> "tuple[Asked, list[str]]":
+    """What `--labels` says of the file's classes, and which of them are averaged."""
+    from fulora.data.label_set import label_set, shipped
+
+    names = _names(text)
+    if text in shipped() or Path(text).suffix in (".yaml", ".yml"):
+        return label_set(text), []
+    return names, names
 
 
 def _names(text: str) -> list[str]:
@@ -126,7 +143,7 @@ def _prior(names: Sequence[str], target: str, training: str) -> "Prior | None":
     if not training:
         raise ValueError(
             f"--prior {target} needs --training-prior: what the model was trained on, such as "
-            "uniform or abdomen=353,brain=1620,... (counts or shares)"
+            f"uniform or {names[0]}=353,... (counts or shares)"
         )
     return Prior(_shares("--training-prior", training, names), _shares("--prior", target, names))
 

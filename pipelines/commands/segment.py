@@ -101,5 +101,9 @@ def _sheet(files: dict[str, Path], shown: "list[tuple[str, UInt8[np.ndarray, 'h 
     from fulora.report.overlays import Overlay, plot_overlays
 
     return plot_overlays(
-        {"masks": [Overlay(read_picture(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown]}
+        {
+            "masks": [
+                Overlay(read_picture(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown
+            ]
+        }
     )

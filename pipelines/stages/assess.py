@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import check_trusted
-from fulora.clip.prompts import PromptSet
+from fulora.clip.prompts import PromptSet, prompts_of
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
 from fulora.data.weights import ClipWeights, JudgeWeights
@@ -23,7 +23,7 @@ def assess(
     trained_on: ImageSet,
     held_out: ImageSet,
     clip: ClipWeights | Source,
-    prompts: PromptSet,
+    prompts: PromptSet | None,
     judges: JudgeWeights | None = None,
 ) -> Assessment:
     """Write `table.jsonl` about each synthetic image and `findings.json` about all.
@@ -41,7 +41,7 @@ def assess(
     found, rows = assessed(
         sets_of(synthetic, trained_on, held_out),
         config,
-        prompts=prompts.classes(),
+        prompts=prompts_of(held_out.label_set(), prompts).texts(),
         clip=clip.path,
         judges=None if judges is None else judges.path,
     )

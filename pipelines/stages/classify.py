@@ -1,4 +1,4 @@
-"""Predict the plane of every test image with a trained classifier (protocol: transfer, or few-shot)."""
+"""Predict the class of every test image with a trained classifier (protocol: transfer, or few-shot)."""
 
 from pathlib import Path
 
@@ -8,31 +8,38 @@ from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
 
-@stage(version=3)
+@stage(version=4)
 def classify(
     out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
 ) -> Predictions:
-    """Probabilities of the five planes for the test split of `images`.
+    """Probabilities of the classes for the test split of `images`.
 
     Args:
-        trained_on: what the classifier was trained on; its planes' shares are the prior it learned.
-        balanced: whether training drew every plane alike instead.
+        trained_on: what the classifier was trained on; its classes' shares are the prior it learned.
+        balanced: whether training drew every class alike instead.
+
+    Raises:
+        LabelSetError: the classifier was trained on other classes.
     """
     from collections import Counter
 
     from fulora.classification.model import load_classifier
     from fulora.classification.predict import predict
-    from fulora.data.labels import PLANES
+    from fulora.data.label_set import read_label_set, refuse_other_classes
     from fulora.data.loaders import load_squares
 
+    labels, known = images.label_set(), read_label_set(classifier.path)
+    refuse_other_classes(
+        labels, known, who=f"the images {images.path.name}", whom=f"the classifier {classifier.path.name}"
+    )
     rows, training = images.rows("test"), trained_on.rows("train")
     counts = Counter(row.plane for row in training)
     model = load_classifier(classifier.path)
     found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
-    drawn = {plane: float(counts[plane] > 0) if balanced else float(counts[plane]) for plane in PLANES}
+    drawn = [float(counts[name] > 0) if balanced else float(counts[name]) for name in labels.names]
     facts = PredictionFacts(
         protocol=protocol_of(training, rows),
-        training_prior=tuple(drawn[plane] / sum(drawn.values()) for plane in PLANES),
+        training_prior=tuple(share / sum(drawn) for share in drawn),
     )
-    write_predictions(out, rows, found, facts)
+    write_predictions(out, rows, found, facts, labels)
     return Predictions(out, "")

@@ -10,11 +10,16 @@ from fulora.stage import stage
 
 @stage(version=1, resumes=True)
 def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> ClipWeights:
-    """Train on the images of the training split that show one of the five classification planes."""
-    from fulora.clip.pretrain import fit
-    from fulora.data.labels import PLANES
-    from fulora.data.loaders import load_pixels
+    """Train on the images of the training split that show one of the classes that the config names, or any.
 
-    rows = [row for row in images.rows("train") if row.plane in PLANES]
-    fit(out, config, load_pixels(images, rows), [row.plane for row in rows])
+    Raises:
+        LabelSetError: the config names a class that the images do not have.
+    """
+    from fulora.clip.pretrain import fit
+    from fulora.data.loaders import class_indices, load_pixels
+
+    labels = images.label_set()
+    labels = labels.only(config.classes or labels.names)
+    rows = [row for row in images.rows("train") if row.plane in labels.names]
+    fit(out, config, labels, load_pixels(images, rows), class_indices(rows, labels))
     return ClipWeights(out, "")

@@ -1,4 +1,4 @@
-"""Predict the plane of every test image with a head on a CLIP's embeddings (protocol: transfer, or few-shot)."""
+"""Predict the class of every test image with a head on a CLIP's embeddings (protocol: transfer, or few-shot)."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def probe_clip(
     out: Path,
     config: ProbeConfig,
@@ -26,6 +26,7 @@ def probe_clip(
         embeddings, test_embeddings: of the two sets, by this CLIP.
 
     Raises:
+        LabelSetError: the two sets, or the CLIP where it was tuned, have different classes; or the prompts do not fit.
         OverlapError: the CLIP or the head was fitted to a test image or patient.
         SameNumberError: a test patient may have been trained on under another name.
     """
@@ -33,23 +34,30 @@ def probe_clip(
     from fulora.clip.loading import load_clip
     from fulora.clip.model import scale_of
     from fulora.clip.probe import Embedded, linear_probe, tip_adapter
-    from fulora.data.loaders import plane_indices
+    from fulora.clip.prompts import prompts_of
+    from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.data.label_set import refuse_other_classes
+    from fulora.data.loaders import class_indices
     from fulora.data.overlap import overlaps, refuse_trained_on
     from fulora.data.patient_numbers import different_patients
 
-    rows = tested_on.rows("test")
+    rows, labels = tested_on.rows("test"), tested_on.label_set()
+    tested = f"the images {tested_on.path.name}"
+    refuse_other_classes(labels, images.label_set(), who=tested, whom=f"the head's images {images.path.name}")
+    refuse_tuned_on_others(clip.path, labels, whose=tested)
     told_apart = different_patients(tested_on.path) or different_patients(images.path)
     refuse_trained_on(clip.path, rows, told_apart=told_apart)
     training, held_out = images.rows("train"), images.rows("validation")
     overlaps({"the head": [*training, *held_out]}, (), rows, ("the head",) if told_apart else ())
-    train, seen = (Embedded(embeddings.of(found), plane_indices(found)) for found in (training, held_out))
+    train, seen = (Embedded(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out))
     test = test_embeddings.of(rows)
     if config.head == "linear":
-        found, about = linear_probe(train, seen, test, config)
+        found, about = linear_probe(train, seen, test, len(labels.names), config)
     else:
         model = load_clip(clip.path)
-        texts = text_directions(model.model, model.tokenizer, config.prompts.classes()).numpy()
+        texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).numpy()
         scale = scale_of(model.model)
         found, about = tip_adapter(train, seen, test, texts, scale, config)
-    write_predictions(out, rows, found, PredictionFacts(protocol=protocol_of(training, rows), about=about))
+    facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
+    write_predictions(out, rows, found, facts, labels)
     return Predictions(out, "")

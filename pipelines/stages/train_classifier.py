@@ -1,4 +1,4 @@
-"""Train a plane classifier on one arm's images."""
+"""Train a classifier on one arm's images."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,13 @@ def _check(config: ClassifierConfig, images: ImageSet, start: Source | None) -> 
 
 @lru_cache(1)
 def _buildable(config: ClassifierConfig, start: Path | None) -> None:
-    """Once for all arms and seeds of a study, whose networks are the same."""
+    """Once for all arms and seeds of a study, whose networks are the same but for the size of the head."""
     from fulora.classification.model import build_classifier
 
-    build_classifier(config, start=start)
+    build_classifier(config, classes=2, start=start)
 
 
-@stage(version=2, resumes=True, check=_check)
+@stage(version=3, resumes=True, check=_check)
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:
@@ -37,14 +37,15 @@ def train_classifier(
 
     from fulora.classification.train import fit
     from fulora.data.hybrid import schedule_of
-    from fulora.data.loaders import load_squares, plane_indices
+    from fulora.data.loaders import class_indices, load_squares
 
+    labels = images.label_set()
     rows, held_out = images.rows("train"), images.rows("validation")
     synthetic = np.array([row.origin == "synthetic" for row in rows])
     pixels, seen = (load_squares(images, found, config.image_size_px, config.fit) for found in (rows, held_out))
     fit(
-        out, config, pixels, plane_indices(rows), synthetic,
-        validation=(seen, plane_indices(held_out)), showing=schedule_of(images.path),
+        out, config, labels, pixels, class_indices(rows, labels), synthetic,
+        validation=(seen, class_indices(held_out, labels)), showing=schedule_of(images.path),
         start=None if start is None else start.path,
     )  # fmt: skip
     return ClassifierWeights(out, "")

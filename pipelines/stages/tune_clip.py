@@ -12,22 +12,29 @@ from fulora.stage import Source, stage
 def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
     """Tune on the training split, real and synthetic alike; the validation patients choose the step.
 
-    `trained_on.json` names patients and pictures of it, so that nobody tests on them.
+    `trained_on.json` names patients and pictures of it, so that nobody tests on them; `label_set.json` its classes.
+
+    Raises:
+        LabelSetError: the CLIP was tuned on other classes before, or the prompts are for others.
     """
     import numpy as np
 
     from fulora.clip.loading import load_clip
     from fulora.clip.model import FIT, RESAMPLING, image_size_px
     from fulora.clip.tune import Shown, fit
-    from fulora.data.loaders import load_squares, plane_indices
+    from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.data.loaders import class_indices, load_squares
     from fulora.data.overlap import write_trained_on
 
+    labels = images.label_set()
+    refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
     start = load_clip(clip.path)
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        Shown(load_squares(images, found, size, FIT, RESAMPLING), plane_indices(found)) for found in (rows, held_out)
+        Shown(load_squares(images, found, size, FIT, RESAMPLING), class_indices(found, labels))
+        for found in (rows, held_out)
     )
-    fit(out, config, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
+    fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
     write_trained_on(out, [*rows, *held_out], images.tainted_by())
     return ClipWeights(out, "")

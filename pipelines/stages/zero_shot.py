@@ -1,4 +1,4 @@
-"""Predict the plane of every test image by text prompts (protocol: prompt; adapted where the CLIP was tuned)."""
+"""Predict the class of every test image by text prompts (protocol: prompt; adapted where the CLIP was tuned)."""
 
 from pathlib import Path
 
@@ -10,37 +10,41 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=3)
+@stage(version=4)
 def zero_shot(
     out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWeights | Source, embeddings: Embeddings
 ) -> Predictions:
-    """Probabilities of the five planes for the test split, from a CLIP.
+    """Probabilities of the classes for the test split, from a CLIP.
 
     Args:
         embeddings: of `images`, by this CLIP.
 
     Raises:
+        LabelSetError: the CLIP was tuned on other classes, or the prompts or the rule do not fit those of `images`.
         OverlapError: the CLIP was tuned on a test image or patient.
         SameNumberError: a test patient may have been trained on under another name.
     """
     from fulora.clip.loading import load_clip
+    from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
     from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
-    from fulora.data.loaders import plane_indices
-    from fulora.data.overlap import TRAINED_ON, refuse_trained_on
+    from fulora.data.loaders import class_indices
+    from fulora.data.overlap import refuse_trained_on
     from fulora.data.patient_numbers import different_patients
 
-    rows = images.rows("test")
+    rows, labels = images.rows("test"), images.label_set()
+    refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
     refuse_trained_on(clip.path, rows, told_apart=different_patients(images.path))
-    model, classes = load_clip(clip.path), config.prompts.classes(distractors=config.distractors)
-    logits = prompt_logits(model, classes, embeddings.of(rows))
-    about = f"prompts {config.prompts.name}, {len(classes)} classes"
+    model, prompts = load_clip(clip.path), config.asked(labels)
+    texts = prompts.texts(distractors=config.distractors)
+    logits = prompt_logits(model, texts, embeddings.of(rows))
+    about = f"prompts {prompts.name}, {len(texts)} classes"
     if config.other == "prompts":
-        found = by_prompts(logits)
+        found = by_prompts(logits, labels)
     else:
         held_out = images.rows("validation")
-        seen = prompt_logits(model, classes, embeddings.of(held_out))
-        rule = choose_rule(seen, plane_indices(held_out), config.other)
-        found, about = by_rule(logits, rule), f"{about}; {rule}"
-    tuned = (clip.path / TRAINED_ON).is_file()
-    write_predictions(out, rows, found, PredictionFacts(protocol="adapted" if tuned else "prompt", about=about))
+        seen = prompt_logits(model, texts, embeddings.of(held_out))
+        rule = choose_rule(seen, class_indices(held_out, labels), labels, config.other)
+        found, about = by_rule(logits, labels, rule), f"{about}; {rule}"
+    facts = PredictionFacts(protocol="adapted" if tuned_on(clip.path) else "prompt", about=about)
+    write_predictions(out, rows, found, facts, labels)
     return Predictions(out, "")

@@ -11,7 +11,6 @@ from PIL import Image as Pil
 from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.classification.config import ClassifierConfig
-from fulora.clip.prompts import prompt_set
 from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
@@ -108,7 +107,7 @@ def test_judges_see_planes_of_people_they_never_saw(tmp_path: Path, real: ImageS
     (tmp_path / "found").mkdir()
     found = assess.function(
         tmp_path / "found", AssessConfig(draws=100, encoders=("pixels",), false_reject=0.1), wrong, real, real,
-        Source(ASSETS / "clip", ""), prompt_set("fulora"), JudgeWeights(judges.path, ""),
+        Source(ASSETS / "clip", ""), None, JudgeWeights(judges.path, ""),
     )  # fmt: skip
     findings = read_findings(found.path)
     truth = {truth.plane: truth for truth in findings.truths}

@@ -90,10 +90,10 @@ def test_every_image_is_embedded_once_in_any_order(images: ImageSet, embedded: E
 
 def test_prompts_and_rules_say_what_they_are(tmp_path: Path, images: ImageSet, embedded: Embeddings) -> None:
     plain = zero_shot.function(made(tmp_path / "a"), ZeroShotConfig(), images, CLIP, embedded).facts()
-    assert (plain.protocol, plain.training_prior, plain.about) == ("prompt", None, "prompts fulora, 5 classes")
+    assert (plain.protocol, plain.training_prior, plain.about) == ("prompt", None, "prompts fetal_planes, 5 classes")
     asked = ZeroShotConfig(distractors=True, other="energy")
     found = zero_shot.function(made(tmp_path / "b"), asked, images, CLIP, embedded)
-    assert found.facts().about.startswith("prompts fulora, 11 classes; other by energy below ")
+    assert found.facts().about.startswith("prompts fetal_planes, 11 classes; other by energy below ")
     assert [row.image_id for row in found.rows()] == [row.image_id for row in images.rows("test")]
 
 
@@ -173,7 +173,7 @@ def test_forgetting_starts_at_the_old_clip(
         ("clip_arms={a: {probe: {}, tune: {}}}", "give either tune or probe"),
         ("clip_arms={a: {images: copies, probe: {}}}", "clip_arms: no arm 'copies' whose images to take"),
         ("clip_arms={hybrid: {probe: {}}}", "arms: hybrid is there already"),
-        ("zero_shot.prompts=mine.yaml", "mine.yaml: no set of prompts; shipped: fulora"),
+        ("zero_shot.prompts=mine.yaml", "mine.yaml: no file of prompts; give the path of a .yaml file"),
     ],
 )
 def test_arms_that_cannot_be(override: str, message: str) -> None:

@@ -148,3 +148,45 @@ def test_a_bad_file_is_one_clear_message(tmp_path: Path) -> None:
 def test_help_has_examples_and_is_quick(tmp_path: Path) -> None:
     assert "fulora score classification predictions.csv" in worked(fulora("score", "classification", "--help"))
     assert "classification" in worked(fulora("score", "--help"))
+
+
+# --- classes of one's own
+
+
+def own(folder: Path, names: tuple[str, ...], bare: bool) -> Path:
+    """Three images of each class by 10 patients of two sites, with probabilities that are right but for one class."""
+    columns = [name if bare else f"probability_{name}" for name in names]
+    rows = [",".join(("image_id", "patient", "site", "true", *columns))]
+    for number in range(3 * len(names)):
+        true = number % len(names)
+        said = 0 if true == 1 else true
+        given = ["0.9" if place == said else f"{0.1 / (len(names) - 1):.6f}" for place in range(len(names))]
+        rows.append(",".join((f"i{number}", str(number % 10), "AB"[number % 2], names[true], *given)))
+    (folder / "own.csv").write_text("\n".join(rows) + "\n")
+    return folder / "own.csv"
+
+
+@pytest.mark.parametrize(
+    ("names", "bare"), [(("normal", "Zyste links"), True), (tuple(f"view {n:02}" for n in range(30)), False)]
+)
+def test_two_and_thirty_classes_of_ones_own(tmp_path: Path, names: tuple[str, ...], bare: bool) -> None:
+    file = own(tmp_path, names, bare)
+    facts = json.loads(worked(fulora("score", "classification", file, "--draws", "100", "--json", "-")))
+    assert facts["classes"] == facts["labels"] == list(names)
+    right = {name: counts[n] for n, (name, counts) in enumerate(zip(names, facts["confusion"]["counts"], strict=True))}
+    assert right == {name: 0 if n == 1 else 3 for n, name in enumerate(names)}
+    assert facts["notes"] == [f"{file}: classes are the names in the file: {', '.join(names)}"]
+
+
+def test_a_label_set_of_ones_own_gives_order_and_names(tmp_path: Path) -> None:
+    file = own(tmp_path, ("normal", "cyst"), bare=True)
+    (tmp_path / "mine.yaml").write_text("name: mine\nclasses: [normal, cyst, mass]\n")
+    facts = json.loads(
+        worked(
+            fulora("score", "classification", file, "--labels", tmp_path / "mine.yaml", "--draws", "100", "--json", "-")
+        )
+    )
+    assert (facts["classes"], facts["labels"], facts["notes"]) == (["normal", "cyst"], ["normal", "cyst"], [])
+    done = fulora("score", "classification", file, "--labels", "brain_planes")
+    assert done.returncode == 2
+    assert "nor probabilities, in columns named trans-thalamic, trans-cerebellum, trans-ventricular or" in done.stderr

@@ -25,14 +25,14 @@ def test_every_architecture(architecture: Torchvision) -> None:
 def test_the_small_stem_halves_once_less() -> None:
     seen = {}
     for stem in ("small", "imagenet"):
-        model = build_classifier(RESNET.model_copy(update={"stem": stem})).eval()
+        model = build_classifier(RESNET.model_copy(update={"stem": stem}), 5).eval()
         model.network.layer1.register_forward_hook(lambda m, i, o, stem=stem: seen.update({stem: o.shape[-1]}))
         model(torch.rand(1, 1, 32, 32))
     assert seen == {"small": 16, "imagenet": 8}
 
 
 def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
-    model, pixels = build_classifier(RESNET).eval(), torch.rand(2, 1, 32, 32)
+    model, pixels = build_classifier(RESNET, 5).eval(), torch.rand(2, 1, 32, 32)
     save_classifier(model, tmp_path / "a")
     loaded = load_classifier(tmp_path / "a")
     assert not loaded.training
@@ -43,8 +43,8 @@ def test_round_trip_and_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
-    one, again = build_classifier(RESNET), build_classifier(RESNET)
-    other = build_classifier(RESNET.model_copy(update={"seed": 1}))
+    one, again = build_classifier(RESNET, 5), build_classifier(RESNET, 5)
+    other = build_classifier(RESNET.model_copy(update={"seed": 1}), 5)
     assert torch.equal(one.network.fc.weight, again.network.fc.weight)
     assert not torch.equal(one.network.fc.weight, other.network.fc.weight)
 
@@ -52,7 +52,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
 def test_loading_errors(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match=r"holds no model.json; a classifier's folder holds"):
         load_classifier(tmp_path)
-    save_classifier(build_classifier(RESNET), tmp_path)
+    save_classifier(build_classifier(RESNET, 5), tmp_path)
     facts = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(facts | {"classes": 3}))
     with pytest.raises(ClassifierError, match=r"model.safetensors does not fit model.json"):
@@ -69,7 +69,7 @@ def test_imagenet_weights_without_a_network(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(torchvision.models, "get_model", offline)
     with pytest.raises(ClassifierError, match=r"ImageNet weights of resnet18 could not be downloaded \(no network\)"):
-        build_classifier(ClassifierConfig(weights="imagenet", stem="imagenet"))
+        build_classifier(ClassifierConfig(weights="imagenet", stem="imagenet"), 5)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.classification.model import Classifier, build_classifier, load_classifier
 from fulora.classification.networks import ClassifierError
 from fulora.classification.predict import predict
+from fulora.data.label_set import label_set, read_label_set
 from fulora.training import generator
+
+FETAL = label_set("fetal_planes")
 
 TINY = ClassifierConfig(
     architecture="mobilenet_v2",
@@ -49,7 +52,7 @@ def fit(
     out: Path, cfg: ClassifierConfig, validation: tuple[np.ndarray, np.ndarray] = NOTHING, synthetic: int = 0
 ) -> None:
     images, labels = data()
-    train.fit(out, cfg, images, labels, np.arange(len(labels)) < synthetic, validation)
+    train.fit(out, cfg, FETAL, images, labels, np.arange(len(labels)) < synthetic, validation)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -84,7 +87,8 @@ def test_a_resumed_run_is_the_undisturbed_one_bit_for_bit(
     fit(tmp_path / "resumed", cfg, validation)
     assert len(calls) == 4 + cfg.steps - 2
     assert files(tmp_path / "resumed") == files(tmp_path / "whole")
-    assert set(files(tmp_path / "whole")) == {"model.safetensors", "model.json", "metrics.jsonl"}
+    assert set(files(tmp_path / "whole")) == {"model.safetensors", "model.json", "label_set.json", "metrics.jsonl"}
+    assert read_label_set(tmp_path / "whole") == FETAL
 
 
 def test_bright_from_dark(tmp_path: Path) -> None:
@@ -177,12 +181,12 @@ def test_augmentation(kind: Augmentation) -> None:
 def test_errors(tmp_path: Path) -> None:
     images, labels = data()
     real = np.zeros(len(labels), bool)
-    with pytest.raises(ClassifierError, match="14 images and 13 labels"):
-        train.fit(tmp_path, TINY, images, labels[:-1], real[:-1], NOTHING)
-    with pytest.raises(ClassifierError, match=r"labels \[5\]: a label is the place of a plane in PLANES, 0 to 4"):
-        train.fit(tmp_path, TINY, images, labels, real, (images[:2], np.array([5, 0])))
+    with pytest.raises(ClassifierError, match="14 images and 13 classes"):
+        train.fit(tmp_path, TINY, FETAL, images, labels[:-1], real[:-1], NOTHING)
+    with pytest.raises(ClassifierError, match=r"classes \[5\]: each is the place of one of abdomen, .*, other, 0 to 4"):
+        train.fit(tmp_path, TINY, FETAL, images, labels, real, (images[:2], np.array([5, 0])))
     with pytest.raises(ClassifierError, match="0 images, 0 marks"):
-        train.fit(tmp_path, TINY, images[:0], labels[:0], real[:0], NOTHING)
+        train.fit(tmp_path, TINY, FETAL, images[:0], labels[:0], real[:0], NOTHING)
 
 
 def test_crops_are_drawn_as_torchvisions() -> None:
@@ -213,7 +217,7 @@ def test_epochs_show_every_image_once_and_then_end(tmp_path: Path) -> None:
     assert max(row["step"] for row in rows) == 6
     images, labels = data()
     with pytest.raises(ClassifierError, match="shown synthetic_then_real, which epochs cannot do"):
-        train.fit(tmp_path, cfg, images, labels, labels < 2, NOTHING, "synthetic_then_real")
+        train.fit(tmp_path, cfg, FETAL, images, labels, labels < 2, NOTHING, "synthetic_then_real")
 
 
 def test_the_last_checkpoint_is_kept_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +254,7 @@ def test_a_folded_network_starts_with_the_statistics_of_its_images(tmp_path: Pat
     np.savez(tmp_path / "folded.npz", **layers)
     cfg = TINY.model_copy(update={"weights": "imagenet_folded", "steps": 1})
     images, labels = data()
-    train.fit(tmp_path / "out", cfg, images, labels, labels < 0, NOTHING, start=tmp_path / "folded.npz")
+    train.fit(tmp_path / "out", cfg, FETAL, images, labels, labels < 0, NOTHING, start=tmp_path / "folded.npz")
     model = load_classifier(tmp_path / "out")
     assert model.facts.padding == "tensorflow"
     assert model.network.get_submodule("features.0.0").padding == (0, 0)

@@ -33,7 +33,7 @@ def test_any_network_of_timm(name: str, tmp_path: Path) -> None:
 def test_an_unknown_name_of_timm_gets_near_ones() -> None:
     cfg = ClassifierConfig(architecture="timm/resnet19", stem="imagenet")
     with pytest.raises(ClassifierError, match=r"timm has no network 'resnet19'; near: .*resnet"):
-        build_classifier(cfg)
+        build_classifier(cfg, 5)
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".pth"])
@@ -70,11 +70,11 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def test_a_file_is_given_where_and_only_where_one_is_read(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="weights=file needs a file of weights"):
-        build_classifier(FILE)
+        build_classifier(FILE, 5)
     with pytest.raises(ClassifierError, match="weights=none has no use for"):
-        build_classifier(ClassifierConfig(), start=tmp_path)
+        build_classifier(ClassifierConfig(), 5, start=tmp_path)
     with pytest.raises(EncoderFileError, match="not a readable"):
-        build_classifier(FOLDED, start=tmp_path / "absent.npz")
+        build_classifier(FOLDED, 5, start=tmp_path / "absent.npz")
 
 
 @pytest.mark.real_data

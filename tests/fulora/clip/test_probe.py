@@ -23,7 +23,7 @@ def embedded(n: int, seed: int, classes: int = 5, noise: float = 0.8) -> Embedde
 def test_a_probe_is_scikit_learns_with_the_strength_that_validates_best() -> None:
     train, seen, test = embedded(60, 0), embedded(60, 1), embedded(40, 2)
     cfg = ProbeConfig(strengths=(0.01, 1.0, 100.0))
-    found, about = linear_probe(train, seen, test.features, cfg)
+    found, about = linear_probe(train, seen, test.features, 5, cfg)
     models = {c: LogisticRegression(C=c, max_iter=5000).fit(*train) for c in cfg.strengths}
     scores = {c: f1_score(seen.labels, m.predict(seen.features), average="macro") for c, m in models.items()}
     best = max(scores, key=lambda c: scores[c])
@@ -33,12 +33,12 @@ def test_a_probe_is_scikit_learns_with_the_strength_that_validates_best() -> Non
 
 def test_without_validation_the_middle_is_taken_and_unseen_planes_have_no_probability() -> None:
     train, test = embedded(30, 0, classes=3), embedded(10, 2)
-    found, about = linear_probe(train, NOTHING, test.features, ProbeConfig())
+    found, about = linear_probe(train, NOTHING, test.features, 5, ProbeConfig())
     assert about == "logistic regression with C = 1"
     assert not found[:, 3:].any()
     assert np.allclose(found.sum(1), 1)
-    with pytest.raises(ClipError, match="training images of two planes or more"):
-        linear_probe(embedded(5, 0, classes=1), NOTHING, test.features, ProbeConfig())
+    with pytest.raises(ClipError, match="training images of two classes or more"):
+        linear_probe(embedded(5, 0, classes=1), NOTHING, test.features, 5, ProbeConfig())
 
 
 def test_a_cache_is_the_papers_formula() -> None:

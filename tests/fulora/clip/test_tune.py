@@ -14,7 +14,10 @@ from fulora.clip.config import ClipPretrainConfig, TuneClipConfig
 from fulora.clip.loading import Clip, copied, load_clip
 from fulora.clip.model import ClipError, build_clip, clip_config, save_clip
 from fulora.clip.tune import Shown, adapted, between, caption_loss, lora_targets, merged, text_classifier_loss
+from fulora.data.label_set import label_set, read_label_set
 from fulora.training import generator
+
+FETAL = label_set("fetal_planes")
 
 TINY = ClipPretrainConfig(image_size_px=32, width=4, blocks=(1, 1, 1, 1), text_width=16, embed_dim=16)
 CFG = TuneClipConfig(
@@ -45,7 +48,7 @@ def shown(n: int, seed: int) -> Shown:
 
 
 def fit(out: Path, clip: Clip, cfg: TuneClipConfig) -> None:
-    tune.fit(out, cfg, clip, shown(12, 0), np.arange(12) < 4, shown(5, 1))
+    tune.fit(out, cfg, FETAL, clip, shown(12, 0), np.arange(12) < 4, shown(5, 1))
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -71,6 +74,7 @@ def test_a_resumed_run_is_the_undisturbed_one_and_gives_an_ordinary_bundle(
     fit(tmp_path / "resumed", load_clip(bundle), cfg)
     assert len(calls) == 4 + 2 - 1 + 1
     assert files(tmp_path / "resumed") == files(tmp_path / "whole")
+    assert read_label_set(tmp_path / "whole") == FETAL
     before, after = load_clip(bundle), load_clip(tmp_path / "whole")
     plain, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'whole'}")
     pictures = torch.rand(2, 3, 32, 32)
@@ -84,9 +88,9 @@ def test_a_resumed_run_is_the_undisturbed_one_and_gives_an_ordinary_bundle(
 
 def test_it_learns_bright_from_dark(bundle: Path, tmp_path: Path) -> None:
     cfg = CFG.model_copy(update={"steps": 60, "batch_size": 10, "learning_rate": 1e-3, "select": "last"})
-    before, f1_before = tune.Learner(load_clip(bundle), cfg).evaluate(shown(25, 2))
-    tune.fit(tmp_path, cfg, load_clip(bundle), shown(25, 0), np.zeros(25, bool), shown(0, 1))
-    after, f1 = tune.Learner(load_clip(tmp_path), cfg).evaluate(shown(25, 2))
+    before, f1_before = tune.Learner(load_clip(bundle), cfg, FETAL).evaluate(shown(25, 2))
+    tune.fit(tmp_path, cfg, FETAL, load_clip(bundle), shown(25, 0), np.zeros(25, bool), shown(0, 1))
+    after, f1 = tune.Learner(load_clip(tmp_path), cfg, FETAL).evaluate(shown(25, 2))
     assert after < 0.75 * before
     assert f1 > f1_before + 0.2
 
@@ -154,4 +158,4 @@ def test_wise_ft_keeps_a_share_of_the_old_weights(bundle: Path, tmp_path: Path) 
 
 def test_there_is_something_to_tune_on(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="no images to tune on"):
-        tune.fit(tmp_path, CFG, load_clip(bundle), shown(0, 0), np.zeros(0, bool), shown(0, 0))
+        tune.fit(tmp_path, CFG, FETAL, load_clip(bundle), shown(0, 0), np.zeros(0, bool), shown(0, 0))

@@ -1,4 +1,4 @@
-"""Directions equal open_clip's; "other" by prompts, threshold and energy."""
+"""Directions equal open_clip's; the negative class by prompts, threshold and energy."""
 
 from pathlib import Path
 
@@ -13,11 +13,16 @@ from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.embed import image_directions, text_directions
 from fulora.clip.loading import load_clip
 from fulora.clip.model import ClipError, build_clip, build_tokenizer
-from fulora.clip.prompts import prompt_set
-from fulora.clip.zero_shot import OTHER, by_prompts, by_rule, choose_rule, confidence, prompt_logits
-from fulora.data.labels import PLANES
+from fulora.clip.prompts import prompts_of
+from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, confidence, prompt_logits
+from fulora.data.label_set import LabelSet, label_set
 
-PROMPTS = prompt_set("fulora").classes()
+FETAL = label_set("fetal_planes")
+PROMPTS = prompts_of(FETAL).texts()
+OTHER = 4
+"""The place of its negative class."""
+FIRST = FETAL.changed(classes=FETAL.classes[::-1])
+"""The negative class at the first place."""
 TINY = ClipPretrainConfig(
     image_size_px=32,
     width=4,
@@ -54,7 +59,7 @@ def test_bright_from_dark_by_prompts_never_trained_on(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     bright, dark = rng.integers(150, 255, (20, 32, 32)), rng.integers(0, 80, (20, 32, 32))
     images = np.concatenate([bright, dark]).astype(np.uint8)
-    pretrain.fit(tmp_path, TINY, images, ["brain"] * 20 + ["femur"] * 20)
+    pretrain.fit(tmp_path, TINY, FETAL, images, np.array([1] * 20 + [2] * 20))
     clip = load_clip(tmp_path)
     seen = image_directions(clip.model, 40, lambda number: images[number], batch_size=16).numpy()
     assert np.allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
@@ -75,21 +80,24 @@ def logits(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_distractors_count_as_other() -> None:
-    found = by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]))
+    found = by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FETAL)
     expected = softmax([0.0, 0, 0, 0, 0, 3, 0])
     assert found[0, OTHER] == pytest.approx(expected[4:].sum())
     assert found.sum() == pytest.approx(1)
+    assert by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FIRST)[0, 0] == pytest.approx(expected[4:].sum())
+    alone = by_prompts(np.array([[1.0, 0]]), LabelSet.derived(["normal", "cyst"]))
+    assert alone.tolist() == [softmax([1.0, 0]).tolist()]
 
 
 @pytest.mark.parametrize("kind", ["threshold", "energy"])
 def test_a_rule_decides_other_exactly_below_its_threshold(kind: str) -> None:
     found, true = logits()
-    rule = choose_rule(found, true, kind)
+    rule = choose_rule(found, true, FETAL, kind)
     assert rule.sensitivity + rule.specificity > 1.6
-    probabilities = by_rule(found, rule)
+    probabilities = by_rule(found, FETAL, rule)
     assert np.allclose(probabilities.sum(1), 1)
     said_other = probabilities.argmax(1) == OTHER
-    assert (said_other == (confidence(found, kind) < rule.threshold)).all()
+    assert (said_other == (confidence(found, FETAL, kind) < rule.threshold)).all()
     is_other = true == OTHER
     assert np.mean(said_other[is_other]) == pytest.approx(rule.sensitivity)
     assert np.mean(~said_other[~is_other]) == pytest.approx(rule.specificity)
@@ -100,12 +108,34 @@ def test_a_rule_decides_other_exactly_below_its_threshold(kind: str) -> None:
 
 def test_the_threshold_is_the_best_of_all() -> None:
     found, true = logits(60)
-    rule, scores, is_other = choose_rule(found, true, "energy"), confidence(found, "energy"), true == OTHER
+    rule, scores, is_other = (
+        choose_rule(found, true, FETAL, "energy"),
+        confidence(found, FETAL, "energy"),
+        true == OTHER,
+    )
     best = max(np.mean(scores[is_other] < t) + np.mean(scores[~is_other] >= t) for t in [*scores, np.inf])
     assert rule.sensitivity + rule.specificity == pytest.approx(best)
 
 
 @pytest.mark.parametrize("shown", [OTHER, 0])
 def test_a_threshold_needs_other_and_known_planes(shown: int) -> None:
-    with pytest.raises(ClipError, match="other=energy chooses its threshold on validation images of other and"):
-        choose_rule(np.zeros((3, len(PLANES))), np.full(3, shown), "energy")
+    with pytest.raises(
+        ClipError, match="other=energy chooses its threshold on validation images of other and of other classes"
+    ):
+        choose_rule(np.zeros((3, 5)), np.full(3, shown), FETAL, "energy")
+
+
+def test_a_rule_follows_the_negative_class_wherever_it_stands() -> None:
+    found, true = logits()
+    rule, turned = choose_rule(found, true, FETAL, "energy"), choose_rule(found[:, ::-1], 4 - true, FIRST, "energy")
+    assert turned == rule
+    assert np.allclose(by_rule(found[:, ::-1], FIRST, turned), by_rule(found, FETAL, rule)[:, ::-1])
+
+
+def test_two_classes_of_which_one_is_negative_are_told_by_energy() -> None:
+    labels = LabelSet.model_validate({"name": "two", "classes": ["cyst", {"name": "no cyst", "negative": True}]})
+    true = np.arange(40) % 2
+    found = np.stack([np.where(true == 0, 3.0, 0.0), np.ones(40)], axis=1)
+    rule = choose_rule(found, true, labels, "energy")
+    assert str(rule).startswith("no cyst by energy below 1.5 ")
+    assert (by_rule(found, labels, rule).argmax(1) == true).all()

@@ -1,11 +1,17 @@
 """Classes that only training or only the test set shows, with their numbers of images."""
 
+from pathlib import Path
+
 import pytest
 
-from fulora.data.class_counts import ClassCounts, MissingClassError, check_classes
+from fulora.data.class_counts import ClassCounts, MissingClassError, check_classes, class_counts
+from fulora.data.label_set import LabelSet, LabelSetError, label_set
+from fulora.data.manifest import ImageSet
+
+FETAL = label_set("fetal_planes")
 
 COUNTS = ClassCounts(
-    {"planes": {"brain": 5, "other": 15}, "more": {"brain": 2, "thorax": 1}}, {"brain": 60, "thorax": 36}
+    FETAL, {"planes": {"brain": 5, "other": 15}, "more": {"brain": 2, "thorax": 1}}, {"brain": 60, "thorax": 36}
 )
 
 
@@ -35,4 +41,20 @@ def test_only_what_is_not_accepted_stops() -> None:
     ):
         check_classes(COUNTS, ["thorax"])
     check_classes(COUNTS, ["thorax", "other"])
-    check_classes(ClassCounts({"planes": {"brain": 1}}, {"brain": 2}))
+    check_classes(ClassCounts(FETAL, {"planes": {"brain": 1}}, {"brain": 2}))
+
+
+def test_free_names_stand_in_the_order_of_their_label_set() -> None:
+    labels = LabelSet.model_validate({"name": "mine", "classes": ["zyst, left", "Ähnlich", "normal"]})
+    counts = ClassCounts(labels, {"images": {"normal": 1, "zyst, left": 2}}, {"normal": 1, "Ähnlich": 4})
+    assert counts.classes() == ["zyst, left", "Ähnlich", "normal"]
+    assert list(counts.missing()) == ["zyst, left", "Ähnlich"]
+
+
+def test_sets_of_other_classes_are_not_counted_together(tmp_path: Path) -> None:
+    for name, labels in (("tested", FETAL), ("trained", label_set("fetal_planes_db"))):
+        (tmp_path / name).mkdir()
+        ImageSet.write(tmp_path / name, [], labels=labels)
+    tested, trained = (ImageSet(tmp_path / name, "") for name in ("tested", "trained"))
+    with pytest.raises(LabelSetError, match=r"training \(more\): abdomen, brain, femur, thorax, cervix, other"):
+        class_counts({"planes": tested, "more": trained}, tested)

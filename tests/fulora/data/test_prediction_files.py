@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.prediction_files import paired, read_predictions
 from fulora.data.prediction_rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
+
+FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 
 HARD = """image_id,patient,site,true,predicted
 a,1,GHA,brain,brain
@@ -95,8 +98,12 @@ def test_our_own_folders(tmp_path: Path) -> None:
         image_id="a", patient_key="african/GHA/7", site="GHA", plane="brain", probabilities=(0.1, 0.6, 0.1, 0.1, 0.1)
     )
     write_table(tmp_path, [row])
+    with pytest.raises(LabelSetError, match=r"has no label_set\.json, .* an earlier version of fulora made it"):
+        read_predictions(tmp_path)
+    FETAL.write(tmp_path)
     found = read_predictions(tmp_path)
-    assert found.answers.names == PLANES
+    assert read_predictions(tmp_path / "table.jsonl").answers.names == found.answers.names == PLANES
+    assert found.labels == FETAL
     assert found.answers.probabilities[0, 0].tolist() == list(row.probabilities)
     assert found.patients.tolist() == ["GHA/african/GHA/7"]
 
@@ -140,7 +147,10 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path, text: str, said: str) ->
     [
         ('{"image_id": 1}\n{"image_id"\n', "line 2: .* JSON lines hold one object a line"),
         ("[1, 2]\n", r"predictions\.jsonl, row 1: '1' is no JSON object"),
-        ('\n{"image_id": "a", "probabilities": [0.5, 0.5]}\n', "image 'a': 2 probabilities; a list stands for abdomen"),
+        (
+            '\n{"image_id": "a", "true": "brain", "probabilities": [0.5, 0.5]}\n',
+            "image 'a': 2 probabilities; a list stands for abdomen",
+        ),
     ],
 )
 def test_damaged_json_lines_are_named(tmp_path: Path, text: str, said: str) -> None:

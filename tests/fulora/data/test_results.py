@@ -7,9 +7,9 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
-from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES, Plane
-from fulora.data.loaders import load_masks, load_pixels, plane_indices
+from fulora.data.label_set import LabelSetError, label_set
+from fulora.data.labels import Plane
+from fulora.data.loaders import class_indices, load_masks, load_pixels
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.results import (
     MaskSet,
@@ -42,24 +42,35 @@ def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:
 
 def test_predictions_come_back_in_order(tmp_path: Path) -> None:
     rows = [row(3, "femur"), row(1).model_copy(update={"machine": "old"})]
-    write_predictions(tmp_path, rows, np.array([[0.1, 0.2, 0.3, 0.4, 0.0], [1 / 3, 1 / 3, 1 / 3, 0, 0]]), FACTS)
+    write_predictions(tmp_path, rows, np.array([[0.1, 0.2, 0.3, 0.4, 0.0], [1 / 3, 1 / 3, 1 / 3, 0, 0]]), FACTS, FETAL)
     first, second = Predictions(tmp_path, "").rows()
     assert (first.image_id, first.patient_key, first.site, first.plane) == ("i3", "s/A/3", "A", "femur")
     assert first.probabilities == (0.1, 0.2, 0.3, 0.4, 0.0)
     assert second.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0, 0.0)
     assert (second.machine, second.sha256) == ("old", "")
     assert Predictions(tmp_path, "").facts() == FACTS
+    assert Predictions(tmp_path, "").label_set() == FETAL
+    (tmp_path / "label_set.json").unlink()
+    with pytest.raises(LabelSetError, match=r"has no label_set\.json, .* Run the same command or study again"):
+        Predictions(tmp_path, "").label_set()
+
+
+def test_predictions_are_of_the_classes_of_their_label_set(tmp_path: Path) -> None:
+    with pytest.raises(LabelSetError, match="6 probabilities an image, and the label set fetal_planes has 5 classes"):
+        write_predictions(tmp_path, [row(1)], np.zeros((1, 6)), FACTS, FETAL)
+    with pytest.raises(LabelSetError, match="'kidney' is no class of the label set fetal_planes"):
+        write_predictions(tmp_path, [row(1, "kidney")], np.zeros((1, 5)), FACTS, FETAL)
 
 
 def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
     rows = [row(1), row(2).model_copy(update={"sha256": "p"}), row(3).model_copy(update={"sha256": "p"}), row(4)]
-    write_predictions(tmp_path, rows, np.full((4, 5), 0.2), FACTS)
+    write_predictions(tmp_path, rows, np.full((4, 5), 0.2), FACTS, FETAL)
     assert [found.patient_key for found in Predictions(tmp_path, "").rows()] == ["s/A/1", "s/A/2", "s/A/2", "s/A/4"]
 
 
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
-        write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS)
+        write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS, FETAL)
 
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
@@ -116,7 +127,9 @@ def test_nothing_and_several_sizes_are_refused(tmp_path: Path) -> None:
         load_pixels(images, images.rows())
 
 
-def test_planes_become_their_place_in_the_order() -> None:
-    assert plane_indices([row(n, plane) for n, plane in enumerate(PLANES)]).tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match="planes intrapartum are not part of the classification task"):
-        plane_indices([row(1), row(2, "intrapartum")])
+def test_classes_become_their_place_in_the_label_set() -> None:
+    assert class_indices([row(n, name) for n, name in enumerate(FETAL.names)], FETAL).tolist() == [0, 1, 2, 3, 4]
+    assert class_indices([row(1, "trans-ventricular")], label_set("brain_planes")).tolist() == [2]
+    assert class_indices([], FETAL).dtype == np.int64
+    with pytest.raises(LabelSetError, match="'intrapartum' is no class of the label set fetal_planes"):
+        class_indices([row(1), row(2, "intrapartum")], FETAL)
