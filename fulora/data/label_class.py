@@ -15,6 +15,9 @@ CAPTION = "a photo of {name}"
 NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,80}")
 """What a class name may be made of: it becomes part of file names, on any system."""
 
+MOST_BYTES = 200
+"""Of a class name in UTF-8: with what file names add to it, file systems take 255."""
+
 Measured = Literal["ellipse", "angle", "nothing"]
 UNITS: Mapping[Measured, tuple[str, ...]] = {"ellipse": ("mm", "px"), "angle": ("deg",), "nothing": ("1",)}
 
@@ -87,10 +90,10 @@ class LabelClass(Config):
     @field_validator("name")
     @classmethod
     def _file_name_anywhere(cls, value: str) -> str:
-        if not NAME.fullmatch(value) or value.strip(" .") != value:
+        if not NAME.fullmatch(value) or value.strip(" .") != value or len(value.encode()) > MOST_BYTES:
             raise ValueError(
-                'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, and neither '
-                "begins nor ends with a blank or a dot"
+                'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, neither begins '
+                f"nor ends with a blank or a dot, and takes {MOST_BYTES} bytes at most in UTF-8"
             )
         return value
 

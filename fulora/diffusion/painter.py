@@ -22,6 +22,7 @@ from fulora.diffusion.compiling import UNet
 from fulora.diffusion.compute import DTYPES, Compute, placed, split_as
 from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.recipe import RecipeError
 from fulora.diffusion.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
@@ -68,7 +69,7 @@ class Painter:
         start_set, start_of: the image set, and the row of it that a picture is drawn over; None from noise alone.
     """
 
-    cfg: GenerateConfig
+    cfg: Drawing
     compute: Compute
     unet: UNet
     vae: AutoencoderKL
@@ -141,7 +142,7 @@ def sampler_of(cfg: GenerateConfig, draft: Draft) -> Sampler:
     return cfg.samplers[draft.index % len(cfg.samplers)]
 
 
-def prepare(pipe: Pipeline, cfg: GenerateConfig, compute: Compute) -> Painter:
+def prepare(pipe: Pipeline, cfg: Drawing, compute: Compute) -> Painter:
     """Make a pipeline, in fp32 on the CPU with LoRAs fused, ready; it is of no other use afterwards.
 
     Raises:
