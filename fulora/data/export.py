@@ -25,7 +25,9 @@ def export(
     repeats: int = 1,
     shard_bytes: int = 256 * 2**20,
 ) -> Path:
-    """Export an image set, with its label set beside the images. Equal sets give equal bytes; `out` is complete or absent; pictures are read one at a time.
+    """Export an image set and its label set. Equal sets give equal bytes; `out` is complete or absent.
+
+    Pictures are read one at a time.
 
     Args:
         out: the folder to make. It must not be there.

@@ -95,6 +95,8 @@ class LabelClass(Config):
                 'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, neither begins '
                 f"nor ends with a blank or a dot, and takes {MOST_BYTES} bytes at most in UTF-8"
             )
+        if plain(value) == "all":
+            raise ValueError(f"{value!r} is no name of a class: tables call all of them so")
         return value
 
     @field_validator("prompts", "names", "anatomy", "folders", "aliases")

@@ -44,7 +44,7 @@ def generate(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="The label set whose classes are drawn; by default that of the LoRA, else of --start, else fetal_planes.",
+            help="Label set whose classes are drawn; by default the LoRA's, else that of --start, else fetal_planes.",
         ),
     ] = None,
     plane: Annotated[

@@ -61,8 +61,8 @@ def publish_lora(
 ) -> Publication:
     """Gather what may go out, with a model card, and send it to the Hub in one commit if `push`.
 
-    That is the LoRA, its classes, its metrics, and sample grids that are marked as synthetic: no checkpoints, no numbers of
-    patients, no records with paths, nothing that is not known here, and nothing that a link points to.
+    That is the LoRA, its classes, its metrics, and sample grids that are marked as synthetic: no checkpoints, no
+    numbers of patients, no records with paths, nothing that is not known here, and nothing that a link points to.
 
     Args:
         folder: of a finished LoRA.

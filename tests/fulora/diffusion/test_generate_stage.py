@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from drawn_run import drawn, lora_file, real_set, settings, tree
+from drawn_run import complete, drawn, lora_file, real_set, settings, tree
 
 from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
@@ -61,7 +61,7 @@ def test_its_parts_are_its_shards(backbone: Path) -> None:
     call = generate.call(settings(), Source(backbone, "f"), None, labels=FETAL)
     assert generate.parts is not None
     names = generate.parts.names(**call.arguments)
-    assert names == [shard.name for shard in shards_of(settings())]
+    assert names == [shard.name for shard in shards_of(complete())]
 
 
 def test_a_stopped_stage_goes_on_with_the_shards_it_has(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import drawn, ingredients, job, real_set, settings, tree
+from drawn_run import complete, drawn, ingredients, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
@@ -78,7 +78,7 @@ def test_a_set_holds_what_it_should_and_nothing_else(whole: Path) -> None:
 def test_parts_in_any_order_are_one_run(
     tmp_path: Path, backbone: Path, whole: Path, order: tuple[int, int, int]
 ) -> None:
-    every, mine = shards_of(settings()), job(backbone, tmp_path / "set")
+    every, mine = shards_of(complete()), job(backbone, tmp_path / "set")
     for done, part in enumerate(order, 1):
         missing = generate_set(mine, InProcess(), part=(part, 3))
         left = [shard for other in order[done:] for shard in every[other::3]]
@@ -228,7 +228,7 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
     whole = drawn(backbone, tmp_path / "whole", **changes)
     rejected = {
         shard.name: [(each.index, each.attempt, each.fault) for each in read_shard(shard, whole).rejected]
-        for shard in shards_of(settings())
+        for shard in shards_of(complete())
     }
     assert {name: found for name, found in rejected.items() if found} == {
         "brain-00002": [(5, 0, "duplicate")],
@@ -237,7 +237,7 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
     }
     rows = {row.image_id: row for row in ImageSet(whole, "").rows()}
     assert len({row.sha256 for row in rows.values()}) == 16
-    cfg = settings()
+    cfg = complete()
     assert rows["synthetic_brain_00005"].seed == str(image_seed(cfg, "brain", 5, 1))
     assert rows["synthetic_brain_00007"].seed == str(image_seed(cfg, "brain", 7, 2))
     assert rows["synthetic_femur_00003"].seed == str(image_seed(cfg, "femur", 3, 1))
