@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import load_encoder
 from fulora.assessment.figures import EncoderFigures, figures
-from fulora.assessment.judges import judge, judged
+from fulora.assessment.judges import check_judges, judge, judged
 from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.screening import Filter, causes, screen
@@ -20,7 +20,6 @@ from fulora.assessment.shortcuts import Shortcut, shortcuts
 from fulora.assessment.trust import check_trusted
 from fulora.assessment.verdicts import Found, Verdict, verdicts
 from fulora.data.hybrid import FilterName
-from fulora.data.labels import PLANES
 from fulora.data.screened import FINDINGS, Screened
 
 
@@ -35,8 +34,13 @@ class Count:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found of a synthetic set."""
+    """What was found of a synthetic set.
 
+    Attributes:
+        classes: of the images, in the order of `Truth.seen`; none where they are not known.
+    """
+
+    classes: tuple[str, ...]
     synthetic: Count
     held_out: Count
     train: Count | None
@@ -60,7 +64,7 @@ def assess(
     """Everything of a set, and what was found of each of its images.
 
     Args:
-        prompts: of the planes, in the order of `PLANES`, that the CLIP is asked with.
+        prompts: of the classes of `sets`, in their order, that the CLIP is asked with; empty where they are not known.
         clip: the CLIP that the encoder `clip` means; the embedded one if None.
         judges: a folder of `train_judges`.
         cache: a folder that keeps features.
@@ -70,8 +74,11 @@ def assess(
     Raises:
         EncoderError: an encoder that cannot be had.
         UntrustedEncoderError: a TorchScript encoder that `config.trusted_encoders` does not name.
+        LabelSetError, PicturesError: judges of other classes, or where classes are not known.
     """
     check_trusted(config.encoders, config.trusted_encoders)
+    if judges is not None:
+        check_judges(judges, sets.labels)
     if sets.lacking:
         return _unsaid(sets, config, judged_too=judges is not None)
     encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
@@ -82,9 +89,11 @@ def assess(
         for place, one in enumerate(encoded)
     )
     filters, rejected = screen(sets, encoded, near, opinions, config.false_reject)
-    seen, told = truths(known_planes(sets.synthetic.planes), opinions), shortcuts(sets, config.seed)
+    seen = truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
+    told = shortcuts(sets, config.seed)
     counts = {str(name): int(n) for name, n in zip(*np.unique(sets.synthetic.planes, return_counts=True), strict=True)}
     found = Findings(
+        classes=sets.classes,
         synthetic=_count(sets.synthetic),
         held_out=_count(sets.held_out),
         train=None if sets.train is None else _count(sets.train),
@@ -103,6 +112,7 @@ def _unsaid(sets: Sets, config: AssessConfig, *, judged_too: bool) -> tuple[Find
     names += ["clip"] if "clip" in config.encoders else []
     names += ["plane"] if judged_too else []
     found = Findings(
+        classes=sets.classes,
         synthetic=_count(sets.synthetic),
         held_out=_count(sets.held_out),
         train=None if sets.train is None else _count(sets.train),
@@ -143,7 +153,7 @@ def _encoded(
     encoder = load_encoder(name, clip, trusted)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
     train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
-    return Encoded(name, made, held_out, train, encoder.directions(prompts) if encoder.directions else None)
+    return Encoded(name, made, held_out, train, encoder.directions(prompts) if encoder.directions and prompts else None)
 
 
 def _count(pictures: Pictures) -> Count:
@@ -151,19 +161,23 @@ def _count(pictures: Pictures) -> Count:
 
 
 def _opinions(sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], judges: Path | None) -> list[Opinion]:
-    """Of whoever can be asked about the planes: the CLIP, if it is among the encoders, and judges, if there are any."""
-    if not (known_planes(sets.synthetic.planes) >= 0).any():
+    """Of whoever can be asked about the classes: the CLIP, if it is among the encoders, and judges, if there are any.
+
+    Nobody is asked where there is nothing to choose among.
+    """
+    asked, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
+    if labels is None or len(labels.names) < 2 or not (asked >= 0).any():
         return []
     found = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
     if judges is not None:
-        chosen = sets.real.of(judged(judges, sets.real) & (known_planes(sets.real.planes) >= 0))
-        patients = _nearest_patient(sets, near)
-        found.append(judge(judges, sets.synthetic, patients, chosen, known_planes(chosen.planes)))
+        chosen = sets.real.of(judged(judges, sets.real) & (known_planes(sets.real.planes, labels.names) >= 0))
+        shown = known_planes(chosen.planes, labels.names)
+        found.append(judge(judges, sets.synthetic, _nearest_patient(sets, near), chosen, shown))
     return found
 
 
 def _by_prompts(encoded: Encoded, planes: Float[np.ndarray, "planes d"], sets: Sets) -> Opinion:
-    shown = known_planes(sets.held_out.planes)
+    shown = known_planes(sets.held_out.planes, sets.classes)
     known = np.flatnonzero(shown >= 0)
     return Opinion("clip", encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T, shown[known])
 
@@ -184,7 +198,7 @@ def _screened(
     opinions: Sequence[Opinion],
     fails: Sequence[tuple[str, ...]],
 ) -> list[Screened]:
-    made, asked = sets.synthetic, known_planes(sets.synthetic.planes)
+    made, asked = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
     ids = sets.real.ids
     beside = {one.by: margins(one.made, asked) for one in opinions}
     by = list(zip(encoded, near, strict=False))
@@ -194,7 +208,7 @@ def _screened(
                 "image_id": str(made.ids[n]),
                 "plane": str(made.planes[n]),
                 "fails": fails[n],
-                "seen": {one.by: PLANES[int(one.made[n].argmax())] for one in opinions},
+                "seen": {one.by: sets.classes[int(one.made[n].argmax())] for one in opinions},
                 "margin": {name: float(values[n]) for name, values in beside.items() if np.isfinite(values[n])},
                 "nearest": {one.encoder: str(ids[found.made.nearest[n]]) for one, found in by},
                 "ratio": {one.encoder: float(found.made.ratio[n]) for one, found in by},

@@ -13,7 +13,7 @@ from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict
 from fulora.classification.train import fit
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet, read_label_set, refuse_other_classes
 from fulora.data.loaders import class_indices, load_squares
 from fulora.data.manifest import Image, ImageSet
 from fulora.data.splits import Member, folds
@@ -25,6 +25,8 @@ FOLDS = "folds.json"
 
 def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet, start: Path | None) -> None:
     """Train the judges on the real training and validation images; `folds.json` says in which fold a patient is.
+
+    Beside it stands the label set of the images (`label_set.json`).
 
     The last step's weights are kept: there is nobody left to choose a checkpoint on.
     """
@@ -40,12 +42,33 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
         seeded = cfg.model_copy(update={"seed": cfg.seed + fold})
         fit(own, seeded, labels, squares, class_indices(shown, labels), np.zeros(len(shown), bool), nobody, start=start)
     of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
+    labels.write(out)
     (out / FOLDS).write_text(json.dumps(of_patient, indent=0), encoding="utf-8")
 
 
 def judged_images(images: ImageSet) -> list[Image]:
     """The real images that judges are trained on, each in the fold of its patient."""
     return [row for split in ("train", "validation") for row in images.rows(split) if row.origin == "real"]
+
+
+def check_judges(folder: Path, labels: LabelSet | None) -> None:
+    """Refuse judges of other classes.
+
+    Args:
+        labels: the classes of the pictures; None where they are not known.
+
+    Raises:
+        LabelSetError: they know other classes.
+        PicturesError: the folder is none of judges, or the pictures' classes are not known.
+    """
+    _folds(folder)
+    known = read_label_set(folder)
+    if labels is None:
+        raise PicturesError(
+            f"{folder}: its judges know {', '.join(known.names)}, and the classes of the pictures are not known: name "
+            "their folders so, and give the label set"
+        )
+    refuse_other_classes(labels, known, who="the pictures", whom=f"the judges {folder}")
 
 
 def judged(folder: Path, pictures: Pictures) -> Bool[np.ndarray, " n"]:
@@ -64,7 +87,7 @@ def judge(
 
     Args:
         nearest_patient: the real patient that each synthetic picture is nearest to.
-        real, planes: `judged` real pictures, and what they show.
+        real, planes: `judged` real pictures, and the place among the classes of what they show.
     """
     fold_of = _folds(folder)
     models = [load_classifier(folder / str(fold)) for fold in range(len(set(fold_of.values())))]
@@ -84,11 +107,11 @@ def _folds(folder: Path) -> dict[str, int]:
 
 def _by_whom(
     models: Sequence[Classifier], pictures: Pictures, fold: Int[np.ndarray, " n"]
-) -> Float[np.ndarray, "n planes"]:
+) -> Float[np.ndarray, "n classes"]:
     """Probabilities by the judge without the picture's fold; by all together where the fold is -1."""
     facts = models[0].facts
     squares = np.stack([to_square(picture, facts.image_size_px, facts.fit) for picture in pictures.pixels])
-    found = np.zeros((len(pictures), len(PLANES)))
+    found = np.zeros((len(pictures), facts.classes))
     for number, model in enumerate(models):
         for chosen, share in ((fold == number, 1.0), (fold == -1, 1 / len(models))):
             if chosen.any():

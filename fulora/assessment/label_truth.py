@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from fulora.data.labels import PLANES
 from fulora.metrics.statistics import wilson
 
 Scores = Float[np.ndarray, "_ planes"]
@@ -15,7 +14,7 @@ Places = Int[np.ndarray, "_"]
 
 @dataclass(frozen=True)
 class Opinion:
-    """How much each picture looks like each plane, in the order of `PLANES`, to one model; the larger the more.
+    """How much each picture looks like each class of a label set, in its order, to one model; the larger the more.
 
     Attributes:
         by: who says so: `judge`, a classifier of real images, or `clip`, by prompts.
@@ -35,7 +34,7 @@ class Truth:
 
     Attributes:
         plane: that was asked for.
-        seen: how many images it takes for each plane, in the order of `PLANES`.
+        seen: how many images it takes for each class, in the order of the label set.
         agreement, low, high: share of the `n` images that it takes for the plane, with a 95 % Wilson interval.
         real_n, real_agreement, real_low: the same of real images of other patients, and the lower end of its interval.
     """
@@ -52,9 +51,10 @@ class Truth:
     real_low: float
 
 
-def known_planes(planes: Shaped[np.ndarray, " n"]) -> Places:
-    """Places in `PLANES`; -1 for any other plane."""
-    return np.array([PLANES.index(plane) if plane in PLANES else -1 for plane in planes.tolist()], np.int64)
+def known_planes(planes: Shaped[np.ndarray, " n"], classes: Sequence[str]) -> Places:
+    """Places among the classes; -1 for any other plane."""
+    place = {name: number for number, name in enumerate(classes)}
+    return np.array([place.get(plane, -1) for plane in planes.tolist()], np.int64)
 
 
 def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
@@ -66,14 +66,14 @@ def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
     return np.where(asked < 0, np.inf, found)
 
 
-def truths(asked: Places, opinions: Sequence[Opinion]) -> tuple[Truth, ...]:
-    """A line for each model and plane."""
-    return tuple(line for opinion in opinions for line in _truths(asked, opinion))
+def truths(asked: Places, opinions: Sequence[Opinion], classes: Sequence[str]) -> tuple[Truth, ...]:
+    """A line for each model and each class that was asked for."""
+    return tuple(line for opinion in opinions for line in _truths(asked, opinion, classes))
 
 
-def _truths(asked: Places, opinion: Opinion) -> Iterator[Truth]:
+def _truths(asked: Places, opinion: Opinion, classes: Sequence[str]) -> Iterator[Truth]:
     seen, seen_real = opinion.made.argmax(axis=1), opinion.real.argmax(axis=1)
-    for place, plane in enumerate(PLANES):
+    for place, plane in enumerate(classes):
         mine, real = seen[asked == place], seen_real[opinion.real_planes == place]
         if not len(mine):
             continue
@@ -83,7 +83,7 @@ def _truths(asked: Places, opinion: Opinion) -> Iterator[Truth]:
             by=opinion.by,
             plane=plane,
             n=len(mine),
-            seen=tuple(np.bincount(mine, minlength=len(PLANES)).tolist()),
+            seen=tuple(np.bincount(mine, minlength=len(classes)).tolist()),
             agreement=share.value,
             low=share.low or 0.0,
             high=1.0 if share.high is None else share.high,

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from fulora.data.decoded import opened
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet
+from fulora.data.labels import SPLITS
 from fulora.data.manifest import Image, ImageSet
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import PICTURES
@@ -16,6 +17,8 @@ from fulora.intake.mask_names import pictures_and_masks
 from fulora.progress import note
 
 UNKNOWN = "unknown"
+NO_CLASSES = {*SPLITS, "val", "valid", "images"}
+"""Names of folders that say where pictures are from, not what they show."""
 
 
 class PicturesError(ValueError):
@@ -75,8 +78,11 @@ class Pictures:
         )
 
 
-def read_pictures(folder: Path) -> Pictures:
-    """The pictures of an image set, all splits; or of a folder, whose subfolders may be named after planes.
+def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:
+    """The pictures of an image set, all splits; or of a folder, whose subfolders may be named after classes.
+
+    Args:
+        labels: the classes that subfolders are looked up among; None takes any name for a class.
 
     Raises:
         PicturesError: no such folder, or no pictures in it.
@@ -91,12 +97,15 @@ def read_pictures(folder: Path) -> Pictures:
         raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(PICTURES)})")
     if masks:
         note(f"{folder}: {len(masks)} files named as masks passed over, such as {masks[0].name}")
+    planes = [_plane(path.relative_to(folder), folder, labels) for path in files]
+    if labels is not None and (unknown := planes.count(UNKNOWN)):
+        note(f"{folder}: {unknown} of {len(files)} pictures are in no folder named {' or '.join(labels.names)}")
     names = np.array([path.relative_to(folder).as_posix() for path in files])
     nowhere = np.array([""] * len(files))
     return Pictures(
         pixels=[read_gray(path) for path in files],
         ids=names,
-        planes=np.array([_plane(path) for path in files]),
+        planes=np.array(planes),
         patients=names,
         patients_known=False,
         sites=nowhere,
@@ -119,8 +128,12 @@ def of_rows(images: ImageSet, rows: Sequence[Image]) -> Pictures:
     )
 
 
-def _plane(path: Path) -> str:
-    return next((plane for plane in PLANES if plane in (part.lower() for part in path.parts[:-1])), UNKNOWN)
+def _plane(path: Path, folder: Path, labels: LabelSet | None) -> str:
+    """What the innermost folder that names a class says; the outermost folder can only name one that is known."""
+    said = [part for part in reversed(path.parts[:-1]) if part.lower() not in NO_CLASSES]
+    if labels is not None:
+        said = [name for part in (*said, folder.resolve().name) if (name := labels.named(part))]
+    return next(iter(said), UNKNOWN)
 
 
 def _tint(path: Path) -> tuple[float, float]:

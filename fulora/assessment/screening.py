@@ -15,7 +15,6 @@ from fulora.assessment.label_truth import Opinion, Places, known_planes, margins
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Closest, Encoded, Sets
 from fulora.data.hybrid import FilterName
-from fulora.data.labels import PLANES
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances
 
@@ -63,12 +62,12 @@ def screen(
     Args:
         near: of each encoder; empty without training images, and then nothing is said of copies.
     """
-    asked = known_planes(sets.synthetic.planes)
+    asked = known_planes(sets.synthetic.planes, sets.classes)
     parts: dict[FilterName, list[Part]] = {"brightness": _brightness(sets)}
     counts: dict[FilterName, int] = {}
     for opinion in opinions:
         name: FilterName = "plane" if opinion.by == "judge" else "clip"
-        parts[name] = list(_by_planes(opinion, asked, false_reject))
+        parts[name] = list(_by_planes(opinion, asked, sets.classes, false_reject))
         counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
@@ -103,16 +102,16 @@ def _filter(
     return Filter(name, tuple(scores), thresholds, count, rejected)
 
 
-def _by_planes(opinion: Opinion, asked: Places, false_reject: float) -> Iterator[Part]:
+def _by_planes(opinion: Opinion, asked: Places, classes: Sequence[str], false_reject: float) -> Iterator[Part]:
     """A threshold for each plane that enough real images show; the others share one."""
     made, real = margins(opinion.made, asked), margins(opinion.real, opinion.real_planes)
-    counts = np.bincount(opinion.real_planes, minlength=len(PLANES))
-    alone = [place for place in range(len(PLANES)) if counts[place] + 1 >= 1 / false_reject]
-    together = [place for place in range(len(PLANES)) if place not in alone]
+    counts = np.bincount(opinion.real_planes, minlength=len(classes))
+    alone = [place for place in range(len(classes)) if counts[place] + 1 >= 1 / false_reject]
+    together = [place for place in range(len(classes)) if place not in alone]
     for places in [*([place] for place in alone), together]:
         mine = np.isin(asked, places)
         if mine.any():
-            about = f"margin of {', '.join(PLANES[place] for place in places)} by {opinion.by}"
+            about = f"margin of {', '.join(classes[place] for place in places)} by {opinion.by}"
             known = np.isin(opinion.real_planes, places)
             yield Part(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
 

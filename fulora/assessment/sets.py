@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from fulora.assessment.encoders import Views
 from fulora.assessment.pictures import Pictures, PicturesError, of_rows
+from fulora.data.label_set import LabelSet, refuse_other_classes
 from fulora.data.manifest import ImageSet
 from fulora.metrics.memorisation import Votes, vote
 
@@ -20,11 +21,16 @@ EVERYTHING = "all"
 
 @dataclass(frozen=True)
 class Sets:
-    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given."""
+    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given.
+
+    Attributes:
+        labels: the classes that all of them are of; None where they are not known.
+    """
 
     synthetic: Pictures
     held_out: Pictures
     train: Pictures | None = None
+    labels: LabelSet | None = None
 
     def __post_init__(self) -> None:
         if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
@@ -32,6 +38,11 @@ class Sets:
                 f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
                 "images must be of other patients"
             )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in order; none where they are not known."""
+        return () if self.labels is None else self.labels.names
 
     @property
     def lacking(self) -> str:
@@ -49,11 +60,19 @@ class Sets:
 
 
 def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
-    """All of a synthetic set, the real training images of one set, and the validation images of one."""
+    """All of a synthetic set, the real training images of one set, and the validation images of one.
+
+    Raises:
+        LabelSetError: they have different classes.
+    """
+    labels = held_out.label_set()
+    for whom, others in (("the synthetic images", synthetic), ("the images that trained the generator", trained_on)):
+        refuse_other_classes(labels, others.label_set(), who="the held-out images", whom=whom)
     return Sets(
         of_rows(synthetic, synthetic.rows()),
         held_out=of_rows(held_out, held_out.rows("validation")),
         train=of_rows(trained_on, [row for row in trained_on.rows("train") if row.origin == "real"]),
+        labels=labels,
     )
 
 

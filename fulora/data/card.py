@@ -12,16 +12,14 @@ from pydantic import Field
 
 from fulora.config import Config
 from fulora.data import markdown
-from fulora.data.labels import ALL_PLANES, SPLITS, Origin, Plane, Split
+from fulora.data.label_set import LabelSet
+from fulora.data.labels import SPLITS, Origin, Split
 from fulora.data.manifest import Image
 from fulora.data.markdown import escaped_markdown
 from fulora.terminal import printable
 
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
 """The formats an image set can be exported to."""
-
-LABELS: tuple[Plane, ...] = ALL_PLANES
-"""What a class number in an export means: `fulora.data.labels.PLANES`, and then the intrapartum plane."""
 
 COLUMNS = {
     name: "int64" if field.annotation is int else "float64" if field.annotation == float | None else "string"
@@ -41,7 +39,7 @@ USE = (
     "Not for diagnosis, screening or any other clinical decision, and not part of a medical device.",
 )
 LIMITS = (
-    "Planes are labelled as their sources label them, or as a generator was asked for; nobody has read every image.",
+    "Images are labelled as their sources label them, or as a generator was asked for; nobody has read every image.",
     "The images come from few sites, machines and operators: the counts above say which. Others will differ.",
 )
 SYNTHETIC_LIMITS = (
@@ -78,20 +76,23 @@ class CardConfig(Config):
     published: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
 
 
-def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, config: CardConfig, use: str) -> str:
+def card_text(
+    rows: Sequence[Image], labels: LabelSet, tainted_by: Sequence[str], format: Format, config: CardConfig, use: str
+) -> str:
     """The card of an export, Markdown with a YAML head. Control characters are written out.
 
     Args:
+        labels: the classes; a class number in the export is a place in their order.
         tainted_by: keys of the patients that a generator behind the synthetic images was trained on; only their
             number is told.
         use: how the format is loaded, Markdown.
     """
-    head = yaml.safe_dump(header(rows, format, config), sort_keys=False, allow_unicode=True, width=1000)
+    head = yaml.safe_dump(header(rows, labels, format, config), sort_keys=False, allow_unicode=True, width=1000)
     about = config.description or "Fetal ultrasound planes, in splits by patient."
     parts = [
         f"---\n{head}---\n\n# {escaped_markdown(config.title)}\n\n{about}",
         f"**{USE[1]}**",
-        f"## What is in it\n\n{_counts(rows)}",
+        f"## What is in it\n\n{_counts(rows, labels)}",
         f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, tainted_by)}",
         f"## How to load it\n\n{use}",
         f"## Provenance\n\n{_provenance(rows)}",
@@ -102,7 +103,7 @@ def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, 
     return printable("\n\n".join(parts) + "\n")
 
 
-def header(rows: Sequence[Image], format: Format, config: CardConfig) -> dict[str, object]:
+def header(rows: Sequence[Image], labels: LabelSet, format: Format, config: CardConfig) -> dict[str, object]:
     """The YAML head of a card: what the Hub shows and filters by, and where each split's files are."""
     head: dict[str, object] = {"pretty_name": config.title, "license": config.licence}
     if config.licence == "other":
@@ -116,20 +117,21 @@ def header(rows: Sequence[Image], format: Format, config: CardConfig) -> dict[st
         files = [{"split": split, "path": FILES[format].format(split)} for split in splits(rows)]
         head["configs"] = [{"config_name": "default", "data_files": files}]
         if format == "webdataset":
-            head["dataset_info"] = {"features": tar_features(rows)}
+            head["dataset_info"] = {"features": tar_features(rows, labels)}
     else:
         head["viewer"] = False
     return head
 
 
-def tar_features(rows: Sequence[Image]) -> list[dict[str, object]]:
+def tar_features(rows: Sequence[Image], labels: LabelSet) -> list[dict[str, object]]:
     """What stands in a tar, in the Hub's words: without them `datasets` guesses types from five samples, and fails."""
     features: list[dict[str, object]] = [{"name": "png", "dtype": "image"}]
     if any(row.mask_file for row in rows):
         features.append({"name": "mask.png", "dtype": "image"})
+    names = {str(number): name for number, name in enumerate(labels.names)}
     return [
         *features,
-        {"name": "cls", "dtype": {"class_label": {"names": {str(n): name for n, name in enumerate(LABELS)}}}},
+        {"name": "cls", "dtype": {"class_label": {"names": names}}},
         {"name": "json", "struct": [{"name": name, "dtype": kind} for name, kind in COLUMNS.items()]},
         {"name": "txt", "dtype": "string"},
         {"name": "__key__", "dtype": "string"},
@@ -164,12 +166,12 @@ def limits(rows: Sequence[Image]) -> tuple[str, ...]:
     return LIMITS + (SYNTHETIC_LIMITS if made(rows) else ())
 
 
-def _counts(rows: Sequence[Image]) -> str:
+def _counts(rows: Sequence[Image], labels: LabelSet) -> str:
     found = Counter((row.split, row.plane, row.origin) for row in rows)
     lines = [
-        (split, plane, *(found[split, plane, origin] for origin in ORIGINS))
+        (split, escaped_markdown(plane), *(found[split, plane, origin] for origin in ORIGINS))
         for split in splits(rows)
-        for plane in LABELS
+        for plane in labels.names
         if any(found[split, plane, origin] for origin in ORIGINS)
     ]
     total = ("all", "", *(sum(row.origin == origin for row in rows) for origin in ORIGINS))

@@ -25,7 +25,9 @@ def export(
     repeats: int = 1,
     shard_bytes: int = 256 * 2**20,
 ) -> Path:
-    """Export an image set. Equal sets give equal bytes; `out` is complete or absent; pictures are read one at a time.
+    """Export an image set and its label set. Equal sets give equal bytes; `out` is complete or absent.
+
+    Pictures are read one at a time.
 
     Args:
         out: the folder to make. It must not be there.
@@ -40,6 +42,7 @@ def export(
         ExportError: `out` is there; no images (kohya: none to train on); a picture's file is missing, named twice or
             outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
             `mlcroissant` is not installed (croissant).
+        LabelSetError: the set does not say its classes.
         ManifestError: the set breaks a rule of `fulora.data.leaks`.
     """
     card = card or CardConfig()
@@ -53,6 +56,7 @@ def export(
     for name, number in (("repeats", repeats), ("shard_bytes", shard_bytes)):
         if number < 1:
             raise ExportError(f"{name}: is {number}; it is at least 1")
+    labels = images.label_set()
     check(every, images.tainted_by())
     _check_files(images, rows)
     work = scratch(out)
@@ -60,8 +64,9 @@ def export(
         shutil.rmtree(work)
     work.mkdir(parents=True)
     try:
+        labels.write(work)
         use = _write(images, rows, format, work, card, repeats, shard_bytes)
-        text = card_text(rows, images.tainted_by(), format, card, use)
+        text = card_text(rows, labels, images.tainted_by(), format, card, use)
         (work / "README.md").write_text(text, encoding="utf-8")
         work.rename(out)
     finally:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fulora.data.captions import CAPTIONS
 from fulora.data.export import ExportError
 from fulora.data.manifest import Image, ImageSet
 from fulora.progress import track
@@ -26,13 +25,14 @@ it sd-scripts looks for `.caption` and trains on the folders' names. Do not add 
 def write_kohya(images: ImageSet, rows: Sequence[Image], out: Path, repeats: int) -> str:
     """Write `<repeats>_<plane>/` with a picture and its caption each; returns the command that trains on them.
 
-    An image without a caption has its plane's (`fulora.data.captions`): sd-scripts refuses an empty file.
+    An image without a caption has its class': sd-scripts refuses an empty file.
 
     Raises:
         ExportError: a caption of several lines: sd-scripts would read only the first.
     """
+    of_class = images.label_set().captions
     for row in track(rows, "kohya"):
-        caption = row.caption.strip() or CAPTIONS[row.plane]
+        caption = row.caption.strip() or of_class[row.plane]
         if len(caption.splitlines()) > 1:
             raise ExportError(f"{row.image_id}: its caption has several lines; kohya reads the first only. Join them.")
         folder = out / f"{repeats}_{row.plane}"

@@ -8,7 +8,8 @@ from datasets import ClassLabel, Features, Value
 from datasets import Image as Picture
 from pyarrow import parquet
 
-from fulora.data.card import COLUMNS, LABELS
+from fulora.data.card import COLUMNS
+from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet
 from fulora.progress import track
@@ -31,9 +32,10 @@ def write_parquet(images: ImageSet, shards: Mapping[Split, Sequence[Sequence[Ima
     """Write `data/<split>-00000-of-0000N.parquet`; returns how they are loaded.
 
     Columns: `image` and `mask` (bytes of the PNG, and its name; `mask` null where there is none), `label` (class
-    number, `LABELS`), and all of `Image`, an unknown measure as null. Every split has the same types.
+    number, a place in the label set), and all of `Image`, an unknown measure as null. Every split has the same types.
     """
-    schema = features().arrow_schema
+    labels = images.label_set()
+    schema = features(labels).arrow_schema
     texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
     (out / "data").mkdir()
     for split, parts in shards.items():
@@ -41,20 +43,20 @@ def write_parquet(images: ImageSet, shards: Mapping[Split, Sequence[Sequence[Ima
             name = f"{split}-{number:05d}-of-{len(parts):05d}.parquet"
             with parquet.ParquetWriter(out / "data" / name, schema, use_dictionary=texts) as writer:
                 for start in track(range(0, len(rows), ROWS_A_GROUP), name):
-                    records = [_record(images, row) for row in rows[start : start + ROWS_A_GROUP]]
+                    records = [_record(images, labels, row) for row in rows[start : start + ROWS_A_GROUP]]
                     writer.write_table(pyarrow.Table.from_pylist(records, schema=schema))
     return USE
 
 
-def features() -> Features:
+def features(labels: LabelSet) -> Features:
     """The columns and their types, as `datasets` names them."""
     types = {name: Value(kind) for name, kind in COLUMNS.items()}
-    return Features({"image": Picture(), "mask": Picture(), "label": ClassLabel(names=list(LABELS)), **types})
+    return Features({"image": Picture(), "mask": Picture(), "label": ClassLabel(names=list(labels.names)), **types})
 
 
-def _record(images: ImageSet, row: Image) -> dict[str, object]:
+def _record(images: ImageSet, labels: LabelSet, row: Image) -> dict[str, object]:
     pictures = {"image": _file(images, row, row.file_name), "mask": _file(images, row, row.mask_file)}
-    return {**pictures, "label": LABELS.index(row.plane), **row.model_dump()}
+    return {**pictures, "label": labels.names.index(row.plane), **row.model_dump()}
 
 
 def _file(images: ImageSet, row: Image, name: str) -> dict[str, str | bytes] | None:

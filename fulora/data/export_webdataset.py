@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from fulora.data.card import LABELS
-from fulora.data.labels import PLANES, Split
+from fulora.data.label_set import LabelSet
+from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet
 from fulora.progress import track
 
@@ -31,15 +31,14 @@ def write_webdataset(images: ImageSet, shards: Mapping[Split, Sequence[Sequence[
     Of each image: `png`, `mask.png` where it has one, `json` (the row, an unknown measure as null), `cls` (class
     number) and `txt` (caption).
     """
-    planes = {row.plane for parts in shards.values() for rows in parts for row in rows}
-    named = [plane for plane in LABELS if plane in PLANES or plane in planes]
-    (out / "classnames.txt").write_text("\n".join(named) + "\n", encoding="utf-8")
+    labels = images.label_set()
+    (out / "classnames.txt").write_text("\n".join(labels.names) + "\n", encoding="utf-8")
     for split, parts in shards.items():
         for number, rows in enumerate(parts):
             name = f"{split}-{number:06d}.tar"
             with tarfile.open(out / name, "w", format=tarfile.PAX_FORMAT) as tar:
                 for row in track(rows, name):
-                    for ending, content in _members(images, row):
+                    for ending, content in _members(images, labels, row):
                         member = tarfile.TarInfo(f"{sample_key(row.image_id)}.{ending}")
                         member.size = len(content)
                         tar.addfile(member, io.BytesIO(content))
@@ -55,9 +54,9 @@ def sample_key(image_id: str) -> str:
     return f"%5F{key[1:]}" if key.startswith("_") else key
 
 
-def _members(images: ImageSet, row: Image) -> Iterator[tuple[str, bytes]]:
+def _members(images: ImageSet, labels: LabelSet, row: Image) -> Iterator[tuple[str, bytes]]:
     folder = images.path / row.split
-    yield "cls", str(LABELS.index(row.plane)).encode()
+    yield "cls", str(labels.names.index(row.plane)).encode()
     yield "json", json.dumps(row.model_dump(), ensure_ascii=False).encode()
     if row.mask_file:
         yield "mask.png", (folder / row.mask_file).read_bytes()

@@ -17,7 +17,8 @@ from jaxtyping import UInt8
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
-from fulora.data.labels import PLANES, Plane
+from fulora.data.label_set import LabelSet
+from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ManifestError, Picture, is_blank, pixel_digest
 from fulora.environment import derive_seed
 from fulora.json_files import read_json
@@ -121,26 +122,31 @@ def schedule_of(folder: Path) -> Schedule:
     return read_json(path, MixRecord).schedule if path.is_file() else "mixed"
 
 
-def added_counts(real: Iterable[Image], config: MixConfig) -> dict[Plane, int]:
-    """How many images of each plane are added to the real training images; the same for every arm that adds any.
+def added_counts(real: Iterable[Image], config: MixConfig, labels: LabelSet) -> dict[Plane, int]:
+    """How many images of each class are added to the real training images; the same for every arm that adds any.
 
     Without real images as many are added as there would be in all with them.
+
+    Raises:
+        LabelSetError: a ratio of what is no class.
     """
-    return added_to(Counter(row.plane for row in real if row.split == "train"), config)
+    return added_to(Counter(row.plane for row in real if row.split == "train"), config, labels)
 
 
-def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
-    """`added_counts` for numbers of real training images of each plane."""
+def added_to(have: Mapping[Plane, int], config: MixConfig, labels: LabelSet) -> dict[Plane, int]:
+    """`added_counts` for numbers of real training images of each class."""
+    if isinstance(config.ratio, dict):
+        labels.require(config.ratio, where="mix.ratio")
     if config.arm == "none":
         return {}
     instead = int(config.real == "none")
-    real = {plane: have.get(plane, 0) for plane in PLANES}
-    added = {plane: round((config.ratio_of(plane) + instead) * real[plane]) for plane in PLANES}
+    real = {plane: have.get(plane, 0) for plane in labels.names}
+    added = {plane: round((config.ratio_of(plane) + instead) * count) for plane, count in real.items()}
     if config.cap is not None:
         added = {plane: min(count, config.cap) for plane, count in added.items()}
     if config.prior == "uniform":
-        most = max((0 if instead else real[plane]) + added[plane] for plane in PLANES)
-        added = {plane: most - (0 if instead else real[plane]) for plane in PLANES}
+        most = max((0 if instead else real[plane]) + added[plane] for plane in real)
+        added = {plane: most - (0 if instead else count) for plane, count in real.items()}
     return added
 
 
@@ -224,7 +230,7 @@ class Selection:
 
 
 def _again(row: Image, times: int) -> Image:
-    return row.model_copy(update={"image_id": f"{row.image_id}_copy{times}"}) if times else row
+    return row.changed(image_id=f"{row.image_id}_copy{times}") if times else row
 
 
 def copies(
@@ -245,7 +251,7 @@ def copies(
             name, pixels = f"{row.image_id}_copy{number // len(ranked) + 1}", load(row).pixels
             if config.arm == "augmented":
                 pixels = augmented(pixels, derive_seed("augmented", config.seed, name))
-            yield Picture(row.model_copy(update={"image_id": name}), pixels)
+            yield Picture(row.changed(image_id=name), pixels)
 
 
 def augmented(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:

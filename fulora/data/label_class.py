@@ -15,6 +15,9 @@ CAPTION = "a photo of {name}"
 NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,80}")
 """What a class name may be made of: it becomes part of file names, on any system."""
 
+MOST_BYTES = 200
+"""Of a class name in UTF-8: with what file names add to it, file systems take 255."""
+
 Measured = Literal["ellipse", "angle", "nothing"]
 MOST = 15
 """The largest class number of masks, whose larger values are shades of gray."""
@@ -100,11 +103,13 @@ class LabelClass(Config):
     @field_validator("name")
     @classmethod
     def _file_name_anywhere(cls, value: str) -> str:
-        if not NAME.fullmatch(value) or value.strip(" .") != value:
+        if not NAME.fullmatch(value) or value.strip(" .") != value or len(value.encode()) > MOST_BYTES:
             raise ValueError(
-                'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, and neither '
-                "begins nor ends with a blank or a dot"
+                'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, neither begins '
+                f"nor ends with a blank or a dot, and takes {MOST_BYTES} bytes at most in UTF-8"
             )
+        if plain(value) == "all":
+            raise ValueError(f"{value!r} is no name of a class: tables call all of them so")
         return value
 
     @field_validator("prompts", "names", "anatomy", "folders", "aliases")

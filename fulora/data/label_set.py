@@ -112,6 +112,21 @@ class LabelSet(Config):
                 self.of(name)
         return [place[name] for name in names]
 
+    def require(self, names: Iterable[str], *, where: str) -> None:
+        """Refuse names that are no classes.
+
+        Args:
+            where: what gives the names, such as `generate.planes`, for the message.
+
+        Raises:
+            LabelSetError: a name that is no class.
+        """
+        unknown = ", ".join(repr(name) for name in names if name not in self.names)
+        if unknown:
+            raise LabelSetError(
+                f"{where}: {unknown}: no class of the label set {self.name}; it has {', '.join(self.names)}"
+            )
+
     def only(self, names: Iterable[str]) -> Self:
         """The label set of some of the classes, in its own order.
 

@@ -18,7 +18,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.tokenizers import CAPTION_TOKENS, END, WORDS, build_clip_tokenizer, build_tokenizer
+from fulora.diffusion.tokenizers import CAPTION_TOKENS, END, build_clip_tokenizer, build_tokenizer
 
 Architecture = Literal["sd1", "sd2-base", "sd2-v", "sdxl"]
 """SD 1.x; SD 2.x for 512 px, which predicts noise; SD 2.x for 768 px, which predicts velocity; SDXL."""
@@ -163,9 +163,7 @@ def _published_text_encoder(
     return CLIPTextModelWithProjection(config) if place else CLIPTextModel(config)
 
 
-def build_backbone(
-    cfg: PretrainConfig, size_px: int, folder: Path, words: Iterable[str] = WORDS
-) -> StableDiffusionPipeline:
+def build_backbone(cfg: PretrainConfig, size_px: int, folder: Path, words: Iterable[str]) -> StableDiffusionPipeline:
     """A small Stable Diffusion with random weights drawn from `cfg.seed`.
 
     Args:

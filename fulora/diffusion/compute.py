@@ -18,7 +18,7 @@ from fulora.config import Config
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.compiling import UNet, choose_unet, median_seconds
 from fulora.diffusion.conditioning import embed, unet_arguments
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing
 from fulora.training import pick_device
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -62,7 +62,7 @@ def hardware(device: torch.device) -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def choose_compute(pipe: Pipeline, cfg: GenerateConfig, images: int) -> Compute:
+def choose_compute(pipe: Pipeline, cfg: Drawing, images: int) -> Compute:
     """What a set is to be computed with; says it in a note.
 
     Args:
@@ -86,14 +86,14 @@ def choose_compute(pipe: Pipeline, cfg: GenerateConfig, images: int) -> Compute:
     if cfg.precision == "fastest" and device.type == "cpu":
         with split_as(found):
             precision, layout = _fastest(pipe, cfg)
-        found = found.model_copy(update={"precision": precision, "layout": layout})
+        found = found.changed(precision=precision, layout=layout)
     if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, found, images)):
-        found = found.model_copy(update={"compiled": True})
+        found = found.changed(compiled=True)
     progress.note(f"computed on {found.said()}")
     return found
 
 
-def _fitting(cfg: GenerateConfig, device: torch.device) -> tuple[Precision, Layout]:
+def _fitting(cfg: Drawing, device: torch.device) -> tuple[Precision, Layout]:
     """What the config says, or what the device can do."""
     on_gpu = device.type == "cuda"
     half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -131,7 +131,7 @@ def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     return torch.nn.Module.to(module, dtype)
 
 
-def _fastest(pipe: Pipeline, cfg: GenerateConfig) -> tuple[Precision, Layout]:
+def _fastest(pipe: Pipeline, cfg: Drawing) -> tuple[Precision, Layout]:
     """The precision and layout, of those allowed, with the shortest median time of a denoiser's step on this CPU."""
     taken: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
@@ -144,7 +144,7 @@ def _fastest(pipe: Pipeline, cfg: GenerateConfig) -> tuple[Precision, Layout]:
     return min(taken, key=lambda choice: taken[choice])
 
 
-def _compiling_pays(pipe: Pipeline, cfg: GenerateConfig, compute: Compute, images: int) -> bool:
+def _compiling_pays(pipe: Pipeline, cfg: Drawing, compute: Compute, images: int) -> bool:
     """Asked of a copy of the denoiser; on a CPU it never does (`choose_unet`)."""
     device, dtype = torch.device(compute.device), DTYPES[compute.precision]
     if device.type != "cuda":
@@ -154,7 +154,7 @@ def _compiling_pays(pipe: Pipeline, cfg: GenerateConfig, compute: Compute, image
     return choose_unet(unet, _probe(pipe, cfg, device, dtype), calls, "auto", device) is not unet
 
 
-def _probe(pipe: Pipeline, cfg: GenerateConfig, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
+def _probe(pipe: Pipeline, cfg: Drawing, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
     """One guided step of a whole batch, with the UNet it is given."""
     width, height = (side // pipe.vae_scale_factor for side in cfg.size)
     latents = torch.zeros(2 * cfg.batch_size, pipe.unet.config.in_channels, height, width, device=device, dtype=dtype)

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from fulora.config import Config, Runtime
-from fulora.data.captions import CAPTIONS
-from fulora.data.labels import PLANES, Plane
+from fulora.data.labels import Plane
 
 Sampler = Literal["dpm++", "unipc", "euler", "ddim"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -197,10 +196,12 @@ class ControlConfig(Config):
 
 
 class GenerateConfig(Config):
-    """Synthetic images of every plane.
+    """Synthetic images of the classes of a label set.
 
     Attributes:
         per_class: images of each plane.
+        planes: the classes that are drawn; None draws all.
+        prompts: what a class is asked for with, where it is not its caption.
         image_size_px: the side of a square, or width and height; multiples of 8.
         colour: `gray` is the mean of the three channels, so that no tint tells synthetic from real.
         guidance_scale: how much of the difference to the negative prompt is added (Ho and Salimans 2022); 1 is none.
@@ -225,8 +226,8 @@ class GenerateConfig(Config):
     """
 
     per_class: PositiveInt
-    planes: tuple[Plane, ...] = Field(default=PLANES, min_length=1)
-    prompts: Mapping[Plane, str] = Field(default_factory=lambda: dict(CAPTIONS))
+    planes: Annotated[tuple[Plane, ...], Field(min_length=1)] | None = None
+    prompts: Mapping[Plane, str] = Field(default_factory=dict)
     negative_prompt: str = ""
     image_size_px: Side | tuple[Side, Side] = 64
     colour: Literal["gray", "rgb"] = "gray"
@@ -261,12 +262,10 @@ class GenerateConfig(Config):
         return (self.sampler,) if isinstance(self.sampler, str) else self.sampler
 
     @model_validator(mode="after")
-    def _complete(self) -> "GenerateConfig":
-        missing = sorted(set(self.planes) - set(self.prompts))
-        if missing:
-            raise ValueError(f"prompts: no prompt for {', '.join(missing)}")
-        if len(set(self.planes)) < len(self.planes):
-            raise ValueError(f"planes: {', '.join(self.planes)}: each plane is named once")
+    def _fits_together(self) -> "GenerateConfig":
+        planes = self.planes or ()
+        if len(set(planes)) < len(planes):
+            raise ValueError(f"planes: {', '.join(planes)}: each plane is named once")
         first, last = self.guidance_interval
         if first >= last:
             raise ValueError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.captions import CAPTIONS
+from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.data.pairs import join
@@ -46,6 +46,7 @@ class Material:
     Attributes:
         images: what is trained on.
         planes: of each of them, where they are known.
+        labels: their classes, where they are known.
         patients: who is shown in them (`Image.patient_key`).
         validation: images of other patients, for the validation loss.
         prior: images that must not be unlearned.
@@ -54,10 +55,18 @@ class Material:
 
     images: Examples
     planes: Sequence[Plane] = ()
+    labels: LabelSet | None = None
     patients: AbstractSet[str] = frozenset()
     validation: Examples | None = None
     prior: Examples | None = None
     excluded: Sequence[Excluded] = ()
+
+    def captions(self) -> dict[Plane, set[str]]:
+        """The captions of each class that is trained on; empty where classes are not known."""
+        found: dict[Plane, set[str]] = {}
+        for plane, caption in zip(self.planes, self.images.captions, strict=False):
+            found.setdefault(plane, set()).add(caption)
+        return found
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,9 @@ def _digest(images: Examples | None) -> str:
 
 
 def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool = False) -> Examples:
-    """The pictures of `rows`, in order, each of its own size, with their captions; the planes' where none has one.
+    """The pictures of `rows`, in order, each of its own size, with their captions.
+
+    Where none has a caption, each gets that of its class.
 
     Args:
         mask_channel: as pairs (`fulora.data.pairs`): the mask is the red channel.
@@ -134,9 +145,10 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
     if without and len(without) < len(rows):
         raise LoraError(
             f"{len(without)} of {len(rows)} images have no caption, such as {without[0]}: give all of them one, or "
-            "none (then each gets the words of its plane)"
+            "none (then each gets the caption of its class)"
         )
-    captions = [CAPTIONS[row.plane] if without else row.caption for row in rows]
+    of_class = images.label_set().captions if without else {}
+    captions = [of_class[row.plane] if without else row.caption for row in rows]
     if mask_channel:
         return Examples([join(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
     return Examples([images.pixels(row) for row in rows], captions)

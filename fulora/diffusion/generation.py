@@ -36,6 +36,7 @@ from fulora.diffusion.painter import Painter, check_size, drawing_on, prepare, s
 from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
+from fulora.diffusion.told_apart import said_of_alike
 from fulora.disk import told_when_full
 from fulora.engine import Engine
 from fulora.environment import versions
@@ -99,6 +100,8 @@ def begin(job: Job) -> None:
             progress.note(f"sampled as the backbone says: {special}")
         if skipped := said_of_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
+        for line in said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}):
+            progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = _painter(job, pipe, compute)
@@ -136,7 +139,7 @@ def painter_of(job: Job) -> Painter:
                 f"{job.out}: was begun on {plan.compute.device}, and this is {device.type}, whose pictures differ in "
                 f"more than the last digits; go on with device={plan.compute.device}, or give a new folder"
             )
-        here = plan.compute.model_copy(update={"hardware": hardware(device)})
+        here = plan.compute.changed(hardware=hardware(device))
         if here != plan.compute:
             progress.note(f"begun on {plan.compute.hardware}, goes on on {here.hardware}: last digits may differ")
         if (known := versions()) != plan.versions:

@@ -15,7 +15,7 @@ from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.architectures import Architecture, Pipeline
 from fulora.diffusion.backbone import BackboneError, downloaded, load_backbone
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.lora_peft import files_of
 from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
@@ -162,7 +162,7 @@ def patients_of(loras: Sequence[Path]) -> tuple[str, ...]:
     return tuple(sorted({key for file in files if file.is_file() for key in read_json(file, list[str])}))
 
 
-def start_rows(folder: Path, cfg: GenerateConfig) -> dict[Plane, list[Image]]:
+def start_rows(folder: Path, cfg: Drawing) -> dict[Plane, list[Image]]:
     """The training images of each plane that pictures are drawn over, by id.
 
     Raises:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fulora.data.label_set import LabelSet
 from fulora.data.manifest import TAINT
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing, drawing
 from fulora.diffusion.gate import GATE
 from fulora.diffusion.ingredients import Ingredients, start_rows
 from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed
@@ -56,12 +58,21 @@ class Plan(Config):
 
 @dataclass(frozen=True)
 class Job:
-    """A set that is to be drawn: where, how, with what."""
+    """A set that is to be drawn: where, how, with what, and of whose classes."""
 
     out: Path
-    cfg: GenerateConfig
+    asked: GenerateConfig
     ingredients: Ingredients
     labels: LabelSet
+
+    @cached_property
+    def cfg(self) -> Drawing:
+        """How, with all planes and prompts.
+
+        Raises:
+            LabelSetError: planes or prompts of what is no class.
+        """
+        return drawing(self.asked, self.labels)
 
     def planned(self, compute: Compute) -> Plan:
         """The plan, with what was chosen to compute it."""

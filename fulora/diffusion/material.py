@@ -22,6 +22,7 @@ from fulora.diffusion.objective import encode
 from fulora.diffusion.plan import check
 from fulora.diffusion.sample import decode, to_pixels
 from fulora.diffusion.schedules import said
+from fulora.diffusion.told_apart import said_of_alike
 from fulora.diffusion.train import fit
 from fulora.processes import processes
 
@@ -61,6 +62,7 @@ def read_material(
     return Material(
         images=load_examples(images, rows, mask_channel=mask_channel),
         planes=[row.plane for row in rows],
+        labels=images.label_set(),
         patients=_patients(rows),
         validation=load_examples(images, held_out, mask_channel=mask_channel) if held_out else None,
         prior=load_examples(prior, prior.rows("train")) if prior else None,
@@ -97,7 +99,7 @@ def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) 
 def fit_material(
     out: Path, cfg: LoraConfig, pipe: Pipeline, material: Material, *, base_model: str, base_digest: str
 ) -> int:
-    """Check, train, and write `train_patients.json` beside the LoRA: whom its images may not be tested on.
+    """Check and train; beside the LoRA stand its classes, and whom it may not be tested on (`train_patients.json`).
 
     Returns:
         After which step the weights are that are kept.
@@ -111,6 +113,8 @@ def fit_material(
         progress.note(f"trained as the backbone says: {special}")
     if first and (skipped := said_of_skip(pipe, cfg.clip_skip)):
         progress.note(skipped)
+    for line in said_of_alike(pipe, material.captions()) if first else ():
+        progress.note(line)
     if first and cfg.mask_channel:
         dice = masks_kept(pipe.vae, material.images.pictures[:LOOKED_AT])
         progress.note(
@@ -120,4 +124,6 @@ def fit_material(
     step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
     if first:
         (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")
+        if material.labels is not None:
+            material.labels.write(out)
     return step

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +29,7 @@ def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w *rgb"]]]) -> UInt8[np.nd
 def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w *rgb"], *, caption: str, seed: str, generator: str) -> None:
     """A PNG of several synthetic pictures, with the mark of one."""
     row = Image(
-        file_name=path.name, image_id=path.stem, plane="other", split="train", origin="synthetic", source="fulora",
+        file_name=path.name, image_id=path.stem, plane="", split="train", origin="synthetic", source="fulora",
         site="", patient="", caption=caption, seed=seed, generator=generator,
         width=pixels.shape[1], height=pixels.shape[0], sha256=pixel_digest(pixels),
     )  # fmt: skip
@@ -56,5 +57,8 @@ def _small(pixels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
 
 def _label(plane: Plane) -> UInt8[np.ndarray, "h w"]:
     label = Pil.new("L", (LABEL_PX, HEIGHT_PX))
-    ImageDraw.Draw(label).text((4, HEIGHT_PX // 2), plane, fill=255, anchor="lm")
+    draw = ImageDraw.Draw(label)
+    by_width = (wrap(plane, width) for width in range(len(plane), 0, -1))
+    lines = next(lines for lines in by_width if max(map(draw.textlength, lines)) <= LABEL_PX - 4 or len(lines[0]) == 1)
+    draw.text((4, HEIGHT_PX // 2), "\n".join(lines), fill=255, anchor="lm")
     return np.asarray(label)

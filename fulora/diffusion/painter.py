@@ -23,6 +23,7 @@ from fulora.diffusion.compute import DTYPES, Compute, as_denoiser, placed, split
 from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.control import Controlled, as_condition, load_control
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.ingredients import start_rows
 from fulora.diffusion.recipe import RecipeError
 from fulora.diffusion.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
@@ -74,7 +75,7 @@ class Painter:
         control, mask_of: a ControlNet, and the mask that a picture is drawn on; None leaves it to the prompt.
     """
 
-    cfg: GenerateConfig
+    cfg: Drawing
     compute: Compute
     unet: UNet
     vae: AutoencoderKL
@@ -159,7 +160,7 @@ def sampler_of(cfg: GenerateConfig, draft: Draft) -> Sampler:
     return cfg.samplers[draft.index % len(cfg.samplers)]
 
 
-def prepare(pipe: Pipeline, cfg: GenerateConfig, compute: Compute) -> Painter:
+def prepare(pipe: Pipeline, cfg: Drawing, compute: Compute) -> Painter:
     """Make a pipeline, in fp32 on the CPU with LoRAs fused, ready; it is of no other use afterwards.
 
     Raises:

@@ -56,7 +56,13 @@ class Learner:
         return list(self.module.parameters())
 
 
-def fit(out: Path, cfg: PretrainConfig, images: UInt8[np.ndarray, "n h w"], captions: Sequence[str]) -> None:
+def fit(
+    out: Path,
+    cfg: PretrainConfig,
+    images: UInt8[np.ndarray, "n h w"],
+    captions: Sequence[str],
+    words: Sequence[str],
+) -> None:
     """Train a backbone and write it to `out` as a diffusers folder in fp16, with `metrics.jsonl`.
 
     A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
@@ -65,6 +71,7 @@ def fit(out: Path, cfg: PretrainConfig, images: UInt8[np.ndarray, "n h w"], capt
     Args:
         images: gray, 0 to 255, square; the size is the backbone's.
         captions: of every image.
+        words: what the tokenizer knows as one token each, such as `tokenizers.words_of` the captions.
 
     Raises:
         BackboneError: no images, not one caption an image, or a size that the UNet cannot halve as often as it must.
@@ -72,7 +79,7 @@ def fit(out: Path, cfg: PretrainConfig, images: UInt8[np.ndarray, "n h w"], capt
     """
     _check(cfg, images, captions)
     out.mkdir(parents=True, exist_ok=True)
-    pipe = build_backbone(cfg, images.shape[1], out).to(pick_device(cfg.device))
+    pipe = build_backbone(cfg, images.shape[1], out, words).to(pick_device(cfg.device))
     state = load_checkpoint(out) or {"step": 0}
     log = MetricsLog(out, state["step"])
     if "autoencoder" in state:  # finished

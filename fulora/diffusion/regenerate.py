@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from fulora import progress
 from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.diffusion.compute import hardware
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.ingredients import ControlSource, Ingredients, LoraSource, lora_source, weights_digest
 from fulora.diffusion.job import SOURCES
 from fulora.diffusion.lora_peft import lora_path
@@ -98,7 +98,7 @@ def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -
         raise RecipeError(f"made on {first.compute.device}, and {here.type} draws other pixels; draw it again there")
     if hardware(here) != first.compute.hardware:
         progress.note(f"made on {first.compute.hardware}, and this is {hardware(here)}: last digits may differ")
-    cfg = GenerateConfig(
+    cfg = Drawing(
         per_class=1,
         planes=tuple(dict.fromkeys(recipe.plane for recipe in recipes)),
         prompts={recipe.plane: recipe.prompt for recipe in recipes},
@@ -115,7 +115,7 @@ def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -
         seed=first.set_seed,
         device=here.type,
     )
-    compute = first.compute.model_copy(update={"hardware": hardware(here)})
+    compute = first.compute.changed(hardware=hardware(here))
     painter = prepare(ingredients.load(), cfg, compute)
     if ingredients.start is None:
         return painter

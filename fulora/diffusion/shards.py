@@ -17,7 +17,7 @@ from typing import TextIO
 from fulora.config import Config
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.gate import Fault
 from fulora.json_files import parse_json
 
@@ -41,7 +41,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Of its folder, such as `brain-00003`."""
+        """Of its folder, such as `kidney-00003`."""
         return f"{self.plane}-{self.number:05d}"
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class ShardRecord(Config):
     rejected: tuple[Rejected, ...]
 
 
-def shards_of(cfg: GenerateConfig) -> list[Shard]:
+def shards_of(cfg: Drawing) -> list[Shard]:
     """All shards of a set, plane after plane. More images a plane leave all full shards as they are."""
     size = cfg.batch_size * cfg.shard_batches
     return [

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
@@ -9,11 +11,14 @@ from pathlib import Path
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
-from fulora.data.captions import CAPTIONS
+MORE = (
+    "plane standard synthetic image heart head skull spine stomach bone shaft pubic symphysis low high quality scan of "
+    "the and"
+)
+"""Words that every small backbone knows, beside those of its captions."""
 
-MORE = "plane standard synthetic image heart skull spine stomach bone shaft low high quality scan of the"
-WORDS = tuple(sorted(set(" ".join((*CAPTIONS.values(), MORE)).split())))
-"""Words that a small backbone knows: those of the captions, and a few more."""
+PARTS = re.compile(r"[^\W\d_]+|\S")
+"""Words of letters, digits and signs by themselves: about what CLIP's tokenizer takes apart before it merges."""
 
 CAPTION_TOKENS = 32
 
@@ -22,22 +27,36 @@ CLIP_MERGES = 48_894
 END = "<|endoftext|>"
 
 
-def build_tokenizer(folder: Path, words: Iterable[str] = WORDS) -> CLIPTokenizer:
+def words_of(captions: Iterable[str]) -> tuple[str, ...]:
+    """The words that a small backbone should know: those of its captions and of `MORE`, in alphabetical order."""
+    texts = [unicodedata.normalize("NFC", text).lower() for text in (*captions, MORE)]
+    return tuple(sorted({word for text in texts for word in PARTS.findall(text)}))
+
+
+def build_tokenizer(folder: Path, words: Iterable[str]) -> CLIPTokenizer:
     """A CLIP byte-pair tokenizer that has `words` as one token each; any other text has smaller pieces.
 
-    Merges of an earlier word come first, so a later word that has its pieces in the middle may stay in several.
+    Merges of an earlier word come first, so a later word that has its pieces in the middle may stay in several. Letters
+    beyond ASCII are known where `words` have them; elsewhere each is a token that tells nothing (`END`).
 
     Written to `folder` as `vocab.json` and `merges.txt`.
     """
+    written = [_as_bytes(word) for word in words]
     letters = [chr(code) for code in range(33, 127)]
+    letters += sorted({letter for word in written for letter in word} - set(letters))
     merges: list[tuple[str, str]] = []
-    for word in words:
+    for word in written:
         pieces = [*word[:-1], f"{word[-1]}</w>"]
         joined = pieces[0]
         for piece in pieces[1:]:
             merges.append((joined, piece))
             joined += piece
     return _written(folder, letters, list(dict.fromkeys(merges)), END, CAPTION_TOKENS)
+
+
+def _as_bytes(word: str) -> str:
+    """A word as byte-pair tokenizers write it: a character for each byte of its UTF-8."""
+    return "".join(part for part, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word))
 
 
 def build_clip_tokenizer(folder: Path, pad: str = END) -> CLIPTokenizer:

@@ -11,7 +11,6 @@ from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
 from fulora.assessment.sets import Sets, sets_of
 from fulora.assessment.verdicts import about_copies
 from fulora.config import identity
-from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment, Screened
 from fulora.report.curves import plot_percentiles
@@ -195,7 +194,7 @@ def _labels(found: Findings, of: str) -> Iterator[Table]:
         )
         for truth in found.truths
     )
-    seen_as = (f"as {plane}" for plane in PLANES)
+    seen_as = (f"as {plane}" for plane in found.classes)
     header = ("Seen by", "Asked for", "n", "Agreement", "Of real images", "n, real", *seen_as)
     caption = (
         "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of "

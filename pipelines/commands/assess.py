@@ -1,16 +1,13 @@
 """`fulora assess`: whether synthetic images are near real ones, diverse, nobody's copies, and show what they should."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import check_trusted, torchscript_files
 from fulora.digests import file_digest
-
-if TYPE_CHECKING:
-    from fulora.assessment.pictures import Pictures
 
 DEFAULT = ("pixels", "hash", "clip")
 
@@ -20,6 +17,13 @@ def assess(
     real: Annotated[Path, typer.Option(help="Image set or folder of real pictures of patients who trained nothing.")],
     train: Annotated[
         Path | None, typer.Option(help="Those that trained the generator: then copies of patients are looked for.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Their label set; by default that of image sets, else the names of class folders.",
+        ),
     ] = None,
     encoder: Annotated[
         list[str] | None,
@@ -32,12 +36,12 @@ def assess(
     clip: Annotated[
         Path | None,
         typer.Option(
-            help="open_clip folder that `clip` means and that is asked for the planes; else the embedded one."
+            help="open_clip folder that `clip` means and that is asked for the classes; else the embedded one."
         ),
     ] = None,
     prompts: Annotated[str, typer.Option(help="YAML file of prompts; else those of the label set.")] = "",
     judges: Annotated[
-        Path | None, typer.Option(help="Folder of a study's `train_judges`, asked for the planes.")
+        Path | None, typer.Option(help="Folder of a study's `train_judges`, asked for the classes.")
     ] = None,
     false_reject: Annotated[float, typer.Option(help="Share of real pictures that each filter may reject.")] = 0.05,
     draws: Annotated[int, typer.Option(min=100, help="Random divisions of patients in each test.")] = 9999,
@@ -65,22 +69,21 @@ def assess(
     """
     from fulora.assessment.assess import as_json
     from fulora.assessment.assess import assess as assessed
-    from fulora.assessment.pictures import read_pictures
-    from fulora.assessment.sets import Sets
     from fulora.assessment.verdicts import about_copies
     from fulora.clip.prompts import prompt_file, prompts_of
-    from fulora.data.label_set import label_set
+    from pipelines.commands.assess_sets import sets_given
 
     encoders = tuple(encoder or DEFAULT)
     trusted = (
         tuple(file_digest(file) for file in torchscript_files(encoders) if file.is_file()) if trust_encoder else ()
     )
     check_trusted(encoders, trusted)
-    sets = Sets(read_pictures(synthetic), *_real(real, train))
+    sets = sets_given(synthetic, real, train, labels)
     config = AssessConfig(
         encoders=encoders, false_reject=false_reject, draws=draws, seed=seed, trusted_encoders=trusted
     )
-    texts = prompts_of(label_set("fetal_planes"), prompt_file(prompts) if prompts else None).texts()
+    own = prompt_file(prompts) if prompts else None
+    texts = {} if sets.labels is None else prompts_of(sets.labels, own).texts()
     found, rows = assessed(sets, config, prompts=texts, clip=clip, judges=judges, cache=cache)
     if report is not None:
         from fulora.report.assessment import write_page
@@ -94,18 +97,3 @@ def assess(
     print("\n".join([*map(str, found.verdicts), *about_copies(found.encoders)]))
     if report is not None:
         print(report / "report.html")
-
-
-def _real(real: Path, train: Path | None) -> tuple["Pictures", "Pictures | None"]:
-    from fulora.assessment.pictures import PicturesError, of_rows, read_pictures
-    from fulora.data.manifest import ImageSet
-
-    if train is None:
-        return read_pictures(real), None
-    if real.resolve() != train.resolve():
-        return read_pictures(real), read_pictures(train)
-    images = ImageSet(real, "")
-    trained, held_out = images.rows("train"), images.rows("validation") or images.rows("test")
-    if not trained or not held_out:
-        raise PicturesError(f"{real}: has no training split beside others; give --real and --train as two sets")
-    return of_rows(images, held_out), of_rows(images, trained)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fulora import progress
-from fulora.data.label_set import label_set
 from pipelines.backbones import ASSETS
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.generate_labels import labels_given
 from pipelines.commands.generate_loras import check_lora, lora_given, trained_as
 from pipelines.commands.generate_processes import run_processes
 
@@ -24,7 +24,7 @@ def generate(
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.brain='...'.",
+            help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.kidney='...'.",
         ),
     ] = None,
     backbone: Annotated[
@@ -40,7 +40,16 @@ def generate(
     any_base: Annotated[
         bool, typer.Option("--any-base", help="Use LoRAs that say they are for another prediction type or family.")
     ] = False,
-    plane: Annotated[list[str] | None, typer.Option(help="May be given several times; all by default.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Label set whose classes are drawn; by default the LoRA's, else that of --start, else fetal_planes.",
+        ),
+    ] = None,
+    plane: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="May be given several times; all by default.")
+    ] = None,
     count: Annotated[int | None, typer.Option(help="Images of each plane.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the set; each image has a seed of its own from it.")] = None,
     size: Annotated[
@@ -72,11 +81,11 @@ def generate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it takes.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars, no notes.")] = False,
 ) -> None:
-    """Draw synthetic planes: each image by a seed of its own, the same whatever shard, order or process drew it.
+    """Draw synthetic images: each by a seed of its own, the same whatever shard, order or process drew it.
 
     Examples:
 
-      fulora generate --plane brain --count 100 --seed 0 --out brains
+      fulora generate --lora kidneys/lora.safetensors --plane "left kidney" --count 100 --out left
 
       fulora generate --backbone sd15 --lora lora/lora.safetensors:0.8 --count 1000 --out synthetic --processes 4
 
@@ -97,7 +106,8 @@ def generate(
     given = _settings(config, overrides or [], asked)
     loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
     ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
-    job = Job(out, _config(given, ingredients, config), ingredients, label_set("fetal_planes"))
+    classes = labels_given(labels, [lora.path for lora in loras], ingredients.start)
+    job = Job(out, _config(given, ingredients, config), ingredients, classes)
     part = _part(shard)
     if engine == "local":
         pick_device(job.cfg.device)
@@ -159,7 +169,6 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
         ConfigError: they do not say what is allowed, or not how many images.
     """
     from fulora.config import ConfigError, merged, overridden, part, read_yaml, validated
-    from fulora.data.captions import CAPTIONS
     from fulora.diffusion.config import GenerateConfig
     from pipelines.configs import config_path, shipped
 
@@ -168,8 +177,6 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
         raise ConfigError(f"{config}: it has no `generate:` part to take settings from")
     said = {key: value for key, value in asked.items() if value is not None}
     found = overridden(merged(part(values, "generate", where=config or "settings"), said), overrides)
-    if isinstance(found.get("prompts"), dict):
-        found["prompts"] = {**CAPTIONS, **found["prompts"]}
     if "per_class" not in found:
         raise ConfigError("--count is missing: how many images of each plane?")
     validated(GenerateConfig, found, where=config or "settings")  # before weights are looked for

@@ -22,12 +22,14 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
     from fulora.diffusion.job import check_folder
     from fulora.diffusion.painter import check_size
     from fulora.diffusion.shards import part_of, shards_of
+    from fulora.diffusion.told_apart import said_of_alike
     from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.sizes import check_drawn_size
 
     check_folder(job)
     pipe, found = job.ingredients.load(), Findings()
+    alike = said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()})
     check_size(pipe, job.cfg)
     check_drawn_size(found, "", job.cfg, made_of(pipe))
     cfg, every = job.cfg, shards_of(job.cfg)
@@ -45,4 +47,5 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
         f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each",
         f"disk        {images * (pixels * 0.6 + RECORD_BYTES) / 1e9:.2f} GB at most, of {disk / 1e9:.0f} GB free",
         *found.note_lines(),
+        *alike,
     ]

@@ -61,8 +61,8 @@ def publish_lora(
 ) -> Publication:
     """Gather what may go out, with a model card, and send it to the Hub in one commit if `push`.
 
-    That is the LoRA, its metrics, and sample grids that are marked as synthetic: no checkpoints, no numbers of
-    patients, no records with paths, nothing that is not known here, and nothing that a link points to.
+    That is the LoRA, its classes, its metrics, and sample grids that are marked as synthetic: no checkpoints, no
+    numbers of patients, no records with paths, nothing that is not known here, and nothing that a link points to.
 
     Args:
         folder: of a finished LoRA.
@@ -141,12 +141,13 @@ def read_header(folder: Path) -> "tuple[LoraConfig, Facts, str]":
 
 def outgoing(folder: Path) -> dict[str, Path]:
     """The files that may go out, by their name in the repository: what is known to hold no patient, and no more."""
+    from fulora.data.label_set import FILE as CLASSES
     from fulora.data.marking import read_mark
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.preview import SAMPLES
 
-    files = {name: folder / name for name in (FILE, KOHYA_FILE, METRICS) if _plain(folder / name)}
+    files = {name: folder / name for name in (FILE, KOHYA_FILE, METRICS, CLASSES) if _plain(folder / name)}
     if KOHYA_FILE in files:
         ours, kohyas = _said(folder / FILE), _said(folder / KOHYA_FILE)
         if any(ours.get(key) != kohyas.get(key) for key in ("config", "facts")):

@@ -72,6 +72,7 @@ def train(
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.material import fit_material, read_material
     from fulora.diffusion.plan import plan
+    from fulora.diffusion.told_apart import said_of_alike
     from fulora.processes import processes
 
     cfg, of_images = _settings(config, overrides or [])
@@ -92,7 +93,7 @@ def train(
         return
     pipe = pipe or load()
     if dry_run:
-        print("\n".join([*plan(cfg, pipe, material).lines(), *notes]))
+        print("\n".join([*plan(cfg, pipe, material).lines(), *notes, *said_of_alike(pipe, material.captions())]))
         return
     for line in notes if first else ():
         progress.note(line)
@@ -120,6 +121,7 @@ def _check_out(out: Path) -> None:
         LoraError: `out` is a file, or holds what no training writes.
     """
     from fulora.contents import OF_THE_LIST
+    from fulora.data.label_set import FILE as CLASSES
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
@@ -128,7 +130,7 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.train import LAST_GOOD
     from fulora.training import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []

@@ -15,7 +15,7 @@ def _encoders_may_run(config: AssessConfig, **inputs: object) -> None:
     check_trusted(config.encoders, config.trusted_encoders)
 
 
-@stage(version=2, check=_encoders_may_run)
+@stage(version=3, check=_encoders_may_run)
 def assess(
     out: Path,
     config: AssessConfig,
@@ -32,6 +32,9 @@ def assess(
         trained_on: whose training split trained the generator.
         held_out: whose validation split shows patients who trained nothing.
         clip: what the encoder `clip` means, and who is asked by `prompts`.
+
+    Raises:
+        LabelSetError: the images, or the judges, are of different classes.
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings

@@ -1,4 +1,4 @@
-"""Ask a backbone, with or without a LoRA, for synthetic images of every plane."""
+"""Ask a backbone, with or without a LoRA, for synthetic images of the classes of a label set."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,10 @@ def _names(
     *,
     labels: LabelSet,
 ) -> list[str]:
+    from fulora.diffusion.drawing import drawing
     from fulora.diffusion.shards import shards_of
 
-    return [shard.name for shard in shards_of(config)]
+    return [shard.name for shard in shards_of(drawing(config, labels))]
 
 
 def _make(
@@ -41,7 +42,7 @@ def _make(
     generate_shard(_job(out, config, backbone, lora, start, labels), name)
 
 
-@stage(version=3, resumes=True, parts=Parts(_names, _make))
+@stage(version=4, resumes=True, parts=Parts(_names, _make))
 def generate(
     out: Path,
     config: GenerateConfig,
@@ -56,6 +57,9 @@ def generate(
     Args:
         start: draw over its training images (image-to-image).
         labels: whose classes are drawn.
+
+    Raises:
+        LabelSetError: the LoRA, or the images to start from, have other classes; or the config names what is none.
     """
     from fulora.diffusion.generation import generate_set
     from fulora.engine import InProcess
@@ -72,11 +76,16 @@ def _job(
     start: ImageSet | None,
     labels: LabelSet,
 ) -> "Job":
+    from fulora.data.label_set import read_label_set, refuse_other_classes
     from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
     from fulora.diffusion.job import Job
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.recipe import BackboneUsed
 
+    if lora is not None:
+        refuse_other_classes(labels, read_label_set(lora.path), who="the images to draw", whom="the LoRA")
+    if start is not None:
+        refuse_other_classes(labels, start.label_set(), who="the images to draw", whom="the images to start from")
     files = [] if lora is None else [lora.path / FILE]
     ingredients = Ingredients(
         backbone=backbone.path,

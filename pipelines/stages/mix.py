@@ -25,13 +25,17 @@ def mix(
 
     Raises:
         ManifestError: too few synthetic images pass, or a filter asks for what the assessment has not looked at.
+        LabelSetError: the synthetic images have other classes than the real ones, or the config names what is none.
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
+    from fulora.data.label_set import refuse_other_classes
     from fulora.data.manifest import check
 
+    labels = real.label_set()
+    refuse_other_classes(labels, synthetic.label_set(), who="the real images", whom="the synthetic images")
     every, validation = real.rows("train"), real.rows("validation")
     training = kept(every, config)
-    wanted = added_counts(every if config.real == "none" else training, config)
+    wanted = added_counts(every if config.real == "none" else training, config, labels)
     selection = Selection(config, _filters(config, [*every, *validation], assessment))
     added: Iterable[Picture] = ()
     tainted_by: list[str] = []
@@ -45,7 +49,7 @@ def mix(
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
-    ImageSet.write(out, pictures, labels=real.label_set(), tainted_by=tainted_by)
+    ImageSet.write(out, pictures, labels=labels, tainted_by=tainted_by)
     said = MixRecord(
         arm=config.arm,
         schedule=config.schedule,

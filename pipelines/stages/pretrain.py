@@ -10,11 +10,11 @@ from fulora.stage import stage
 
 @stage(version=1, resumes=True)
 def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
-    """Train on the training split of `images`; every plane is asked for by its caption."""
-    from fulora.data.captions import CAPTIONS
+    """Train on the training split of `images`; every class is asked for by its caption."""
     from fulora.data.loaders import load_pixels
     from fulora.diffusion.pretrain import fit
+    from fulora.diffusion.tokenizers import words_of
 
-    rows = images.rows("train")
-    fit(out, config, load_pixels(images, rows), [CAPTIONS[row.plane] for row in rows])
+    rows, captions = images.rows("train"), images.label_set().captions
+    fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], words_of(captions.values()))
     return Backbone(out, "")

@@ -12,14 +12,14 @@ from fulora.stage import Source, stage
 @stage(version=2, resumes=True)
 def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source, images: ImageSet) -> ControlWeights:
     """Train on the training split, images and their masks; the backbone stays as it is."""
-    from fulora.data.captions import CAPTIONS
     from fulora.data.loaders import load_masks, load_pixels
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.control import fit
     from fulora.diffusion.material import PATIENTS
 
     rows = images.rows("train")
-    captions = [row.caption or CAPTIONS[row.plane] for row in rows]
+    of_class = images.label_set().captions
+    captions = [row.caption or of_class[row.plane] for row in rows]
     fit(out, config, load_backbone(backbone.path), load_pixels(images, rows), load_masks(images, rows), captions)
     patients = sorted({row.patient_key for row in rows if row.patient_key})
     (out / PATIENTS).write_text(json.dumps(patients, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Fine-tune a backbone on a few planes of one population: LoRA on the UNet and the text encoder."""
+"""Fine-tune a backbone on a few images of one population: LoRA on the UNet and the text encoder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fulora.diffusion.config import LoraConfig
 from fulora.stage import RECORD, Artifact, Source, read_record, stage
 
 
-@stage(version=3, resumes=True)
+@stage(version=4, resumes=True)
 def train_lora(
     out: Path,
     config: LoraConfig,

@@ -18,7 +18,9 @@ from command_inside import QUICK, called, tree
 from command_line import ROOT
 
 from fulora import progress
+from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import drawing
 from fulora.diffusion.shards import Shard, shards_of
 from fulora.environment import cores
 from pipelines.commands import generate_processes
@@ -139,7 +141,7 @@ class Ended:
 @pytest.fixture
 def shards(tmp_path: Path) -> list[Shard]:
     """Two shards, both complete."""
-    found = shards_of(GenerateConfig(per_class=4, planes=("brain",), batch_size=2, shard_batches=1))
+    found = shards_of(drawing(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), LabelSet.derived(["kidney"])))
     for shard in found:
         shard.folder(tmp_path).mkdir(parents=True)
         (shard.folder(tmp_path) / "shard.json").write_text("{}")

@@ -17,6 +17,7 @@ from command_inside import QUICK, called, tree
 from command_line import ROOT
 
 from fulora.data.label_set import label_set
+from fulora.diffusion import drawing as drawings
 from fulora.diffusion import generation
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.ingredients import Ingredients
@@ -156,7 +157,7 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
     task = partial(generation._made, Job(tmp_path, cfg, Ingredients("demo", used), FETAL), False, generation._silent)
-    assert len(pickle.dumps((task, shards_of(cfg)[0]))) < 4000
+    assert len(pickle.dumps((task, shards_of(drawings.drawing(cfg, FETAL))[0]))) < 4000
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

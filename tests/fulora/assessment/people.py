@@ -4,8 +4,10 @@ import numpy as np
 
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Sets
+from fulora.data.label_set import label_set
 from fulora.intake.sources.phantom_scan import draw
 
+FETAL = label_set("fetal_planes")
 PEOPLE = 16
 
 
@@ -24,4 +26,4 @@ def pictures(first: int, count: int, plane: str = "brain") -> Pictures:
 
 def sets_of(synthetic: Pictures) -> Sets:
     """With 16 people who trained and 16 who did not."""
-    return Sets(synthetic, held_out=pictures(1000, PEOPLE), train=pictures(0, PEOPLE))
+    return Sets(synthetic, held_out=pictures(1000, PEOPLE), train=pictures(0, PEOPLE), labels=FETAL)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from people import PEOPLE, of, pictures
+from people import FETAL, PEOPLE, of, pictures
 
 from fulora.assessment.encoders import load_encoder
 from fulora.assessment.label_truth import Opinion, known_planes
@@ -22,7 +22,7 @@ def real() -> tuple[Pictures, Pictures]:
 def screened(
     synthetic: Pictures, real: tuple[Pictures, Pictures], opinions: tuple[Opinion, ...] = (), rate: float = 0.1
 ) -> tuple[dict[str, Filter], list[tuple[str, ...]]]:
-    sets = Sets(synthetic, held_out=real[1], train=real[0])
+    sets = Sets(synthetic, held_out=real[1], train=real[0], labels=FETAL)
     pixels = load_encoder("pixels")
     encoded = Encoded("pixels", *(pixels.views(part.pixels) for part in (synthetic, *real[::-1])))
     near = closest(sets, encoded)
@@ -80,7 +80,7 @@ def test_of_near_duplicates_the_first_is_kept(real: tuple[Pictures, Pictures]) -
 
 def test_planes_by_opinion(real: tuple[Pictures, Pictures]) -> None:
     """Real images have margins of 0.1 to 0.9; of synthetic ones half look like a femur."""
-    count, places = 20, known_planes(real[1].planes)
+    count, places = 20, known_planes(real[1].planes, FETAL.names)
     scores = np.zeros((SOME, 5))
     scores[np.arange(SOME), places] = np.linspace(0.1, 0.9, SOME)
     made = np.zeros((count, 5))

@@ -6,9 +6,11 @@ from datasets import Features
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from fulora.config import ConfigError, validated
-from fulora.data.card import COLUMNS, LABELS, CardConfig, Format, card_text, header, tar_features
-from fulora.data.labels import PLANES
+from fulora.data.card import COLUMNS, CardConfig, Format, card_text, header, tar_features
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image
+
+FETAL = label_set("fetal_planes")
 
 CONFIG = CardConfig(
     title="Planes: «féta»",
@@ -38,7 +40,7 @@ ROWS = [
 
 
 def text(rows: list[Image] = ROWS, config: CardConfig = CONFIG, format: Format = "parquet") -> str:
-    return card_text(rows, ["s/A/1", "s/A/2"], format, config, "USE")
+    return card_text(rows, FETAL, ["s/A/1", "s/A/2"], format, config, "USE")
 
 
 def test_the_hub_reads_the_head() -> None:
@@ -66,29 +68,28 @@ def test_the_hub_reads_the_head() -> None:
     ("format", "path"), [("parquet", "data/test-*.parquet"), ("webdataset", "test-*.tar"), ("croissant", "test/**")]
 )
 def test_where_the_files_of_a_split_are(format: Format, path: str) -> None:
-    head = yaml.safe_load(yaml.safe_dump(header(ROWS, format, CONFIG)))
+    head = yaml.safe_load(yaml.safe_dump(header(ROWS, FETAL, format, CONFIG)))
     assert head["configs"][0]["data_files"][1] == {"split": "test", "path": path}
 
 
 def test_kohya_is_no_data_set_of_the_hub() -> None:
-    head = header(ROWS, "kohya", CONFIG)
+    head = header(ROWS, FETAL, "kohya", CONFIG)
     assert head["viewer"] is False
     assert "configs" not in head
 
 
 def test_the_hub_reads_the_types_of_a_tar() -> None:
-    features = Features._from_yaml_list(tar_features(ROWS))
+    features = Features._from_yaml_list(tar_features(ROWS, FETAL))
     assert list(features) == ["png", "mask.png", "cls", "json", "txt", "__key__", "__url__"]
-    assert features["cls"].names[: len(PLANES)] == list(PLANES)
+    assert features["cls"].names == list(FETAL.names)
     assert features["json"]["patient"].dtype == "string"
-    assert "mask.png" not in Features._from_yaml_list(tar_features(ROWS[:1]))
+    assert "mask.png" not in Features._from_yaml_list(tar_features(ROWS[:1], FETAL))
 
 
 def test_every_column_has_a_type() -> None:
     kinds = {kind: [name for name in COLUMNS if COLUMNS[name] == kind] for kind in ("int64", "float64")}
     assert kinds == {"int64": ["width", "height"], "float64": ["pixel_size_mm", "hc_mm", "aop_deg"]}
     assert list(COLUMNS) == list(Image.model_fields)
-    assert LABELS[: len(PLANES)] == PLANES
 
 
 def test_counts_and_sources() -> None:
@@ -142,7 +143,7 @@ def test_a_licence_of_ones_own() -> None:
     ("count", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (10**4, "10K<n<100K"), (10**5, "100K<n<1M"), (10**6, "n>1M")]
 )
 def test_the_size_of_a_set(count: int, size: str) -> None:
-    assert header([ROWS[0]] * count, "parquet", CONFIG)["size_categories"] == [size]
+    assert header([ROWS[0]] * count, FETAL, "parquet", CONFIG)["size_categories"] == [size]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from fulora.data.hybrid import (
     shows_something,
     synthetic_share,
 )
-from fulora.data.labels import PLANES, Plane, Split
+from fulora.data.label_set import label_set
+from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
 
 
@@ -43,6 +44,8 @@ def load(row: Image) -> Picture:
     return Picture(row, np.random.default_rng(list(row.image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8))
 
 
+FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 TRAIN = [real(plane, n) for k, plane in enumerate(PLANES) for n in range(2 + k)]
 REAL = [*TRAIN, *(real(plane, 50 + n, s) for plane in PLANES for n in range(9) for s in ("validation", "test"))]
 OFFERED = [synthetic(plane, n) for plane in PLANES for n in range(12)]
@@ -50,7 +53,7 @@ OFFERED = [synthetic(plane, n) for plane in PLANES for n in range(12)]
 
 def chosen(config: MixConfig, offered: Sequence[Image] = OFFERED) -> list[Image]:
     filters = {"blank": shows_something, "duplicate": never_seen([])}
-    return Selection(config, filters).choose(added_counts(REAL, config), offered, load)  # type: ignore[arg-type]
+    return Selection(config, filters).choose(added_counts(REAL, config, FETAL), offered, load)  # type: ignore[arg-type]
 
 
 def by_plane(rows: Sequence[Image]) -> list[int]:
@@ -73,7 +76,7 @@ def by_plane(rows: Sequence[Image]) -> list[int]:
 )
 def test_what_is_added_is_counted_by_plane(values: dict[str, object], counts: list[int]) -> None:
     config = MixConfig.model_validate(values)
-    assert [added_counts(REAL, config)[plane] for plane in PLANES] == counts
+    assert [added_counts(REAL, config, FETAL)[plane] for plane in PLANES] == counts
     rows = chosen(config)
     assert by_plane(rows) == counts
     assert len({row.image_id for row in rows}) == len(rows)
@@ -85,7 +88,7 @@ def test_what_is_added_is_counted_by_plane(values: dict[str, object], counts: li
 @pytest.mark.parametrize("arm", ["duplicated", "augmented"])
 def test_control_arms_add_as_many_and_no_synthetic_ones(arm: str) -> None:
     config = MixConfig.model_validate({"ratio": 2.5, "arm": arm})
-    made = list(copies(TRAIN, added_counts(REAL, config), load, config))
+    made = list(copies(TRAIN, added_counts(REAL, config, FETAL), load, config))
     assert by_plane([p.row for p in made]) == [5, 8, 10, 12, 15]
     assert len({p.row.image_id for p in made}) == len(made)
     assert {p.row.origin for p in made} == {"real"}
@@ -187,12 +190,12 @@ def test_so_many_of_each_plane_are_kept_or_refused() -> None:
 
 def test_synthetic_alone_are_as_many_as_with_real_ones() -> None:
     both, alone = MixConfig(ratio=2.0), MixConfig(ratio=2.0, real="none")
-    assert [added_counts(REAL, alone)[p] for p in PLANES] == [
-        added_counts(REAL, both)[p] + n for p, n in zip(PLANES, by_plane(TRAIN), strict=True)
+    assert [added_counts(REAL, alone, FETAL)[p] for p in PLANES] == [
+        added_counts(REAL, both, FETAL)[p] + n for p, n in zip(PLANES, by_plane(TRAIN), strict=True)
     ]
     uniform = MixConfig(ratio=1.0, real="none", prior="uniform")
-    assert [added_counts(REAL, uniform)[p] for p in PLANES] == [12] * 5
-    assert added_counts(REAL, MixConfig(arm="none")) == {}
+    assert [added_counts(REAL, uniform, FETAL)[p] for p in PLANES] == [12] * 5
+    assert added_counts(REAL, MixConfig(arm="none"), FETAL) == {}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
+from fulora.data.label_set import label_set
 from fulora.diffusion.architectures import build_backbone
 from fulora.diffusion.backbone import save_backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.examples import Examples
+from fulora.diffusion.tokenizers import words_of
+
+FETAL = label_set("fetal_planes")
+WORDS = words_of(FETAL.captions.values())
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +37,7 @@ def tiny() -> PretrainConfig:
 def backbone(tmp_path_factory: pytest.TempPathFactory, tiny: PretrainConfig) -> Path:
     """A folder with a tiny backbone of random weights for pictures of 32 px."""
     folder = tmp_path_factory.mktemp("backbone")
-    save_backbone(build_backbone(tiny, 32, folder), folder, half=True)
+    save_backbone(build_backbone(tiny, 32, folder, WORDS), folder, half=True)
     return folder
 
 

@@ -19,6 +19,7 @@ from fulora.diffusion import job as jobs
 from fulora.diffusion import painter
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.drawing import Drawing, drawing
 from fulora.diffusion.generation import generate_set
 from fulora.diffusion.ingredients import Ingredients, weights_digest
 from fulora.diffusion.job import Job
@@ -46,6 +47,11 @@ def settings(**changes: Any) -> GenerateConfig:
         "device": "cpu",
     }
     return GenerateConfig.model_validate(small | changes)
+
+
+def complete(**changes: Any) -> Drawing:
+    """The same, with a prompt for each plane."""
+    return drawing(settings(**changes), FETAL)
 
 
 def ingredients(backbone: Path, **others: Any) -> Ingredients:

@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from fulora import progress
+from fulora.data.label_set import label_set
 from fulora.diffusion import compute
 from fulora.diffusion.architectures import Architecture, Pipeline, build
 from fulora.diffusion.backbone import load_backbone
@@ -23,15 +24,16 @@ from fulora.diffusion.compute import (
     split_as,
 )
 from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing, drawing
 
 CPU = Compute(
     device="cpu", hardware="a", precision="fp32", layout="contiguous", compiled=False, batch_size=3, threads=2
 )
 
 
-def like(**changes: Any) -> GenerateConfig:
+def like(**changes: Any) -> Drawing:
     small = {"per_class": 4, "image_size_px": 32, "steps": 3, "batch_size": 3, "device": "cpu"}
-    return GenerateConfig.model_validate(small | changes)
+    return drawing(GenerateConfig.model_validate(small | changes), label_set("fetal_planes"))
 
 
 def changed(**values: Any) -> Compute:

@@ -5,7 +5,6 @@ import pytest
 from pydantic import ValidationError
 
 from fulora.config import identity
-from fulora.data.captions import CAPTIONS
 from fulora.diffusion.config import GenerateConfig, LoraConfig, PretrainConfig
 
 
@@ -21,8 +20,9 @@ def test_the_device_and_the_checkpoints_are_not_part_of_a_result() -> None:
         assert not {"device", "checkpoint_every"} & set(known)
 
 
-def test_prompts_are_the_captions_unless_said_otherwise() -> None:
-    assert GenerateConfig(per_class=1).prompts == CAPTIONS
+def test_planes_and_prompts_are_left_to_the_label_set() -> None:
+    config = GenerateConfig(per_class=1)
+    assert (config.planes, config.prompts) == (None, {})
 
 
 def test_downsampling_follows_the_channels() -> None:
@@ -48,7 +48,7 @@ def test_one_sampler_or_several_in_turn() -> None:
         (LoraConfig, {"rank": 0}, "greater than 0"),
         (LoraConfig, {"mask_channel": True, "sizes": "buckets"}, "mask_channel=true needs sizes=fixed"),
         (LoraConfig, {"text_encoder_learning_rate": -1}, "greater than or equal to 0"),
-        (GenerateConfig, {"per_class": 1, "prompts": {"brain": "x"}}, "no prompt for abdomen, femur, other, thorax"),
+        (GenerateConfig, {"per_class": 1, "planes": ()}, "Tuple should have at least 1 item"),
         (GenerateConfig, {"per_class": 1, "planes": ("brain", "brain")}, "each plane is named once"),
         (GenerateConfig, {"per_class": 1, "image_size_px": 60}, "multiple of 8"),
         (GenerateConfig, {"per_class": 1, "image_size_px": (64, 60)}, "multiple of 8"),

@@ -12,6 +12,7 @@ from fulora.diffusion import pretrain
 from fulora.diffusion.backbone import BackboneError, load_backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.objective import encode
+from fulora.diffusion.tokenizers import words_of
 
 
 class Killed(Exception):
@@ -31,7 +32,7 @@ def undisturbed(
     captions: Sequence[str],
 ) -> Path:
     out = tmp_path_factory.mktemp("pretrained")
-    pretrain.fit(out, tiny, images, captions)
+    pretrain.fit(out, tiny, images, captions, words_of(captions))
     return out
 
 
@@ -57,9 +58,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(pretrain, "step", dying)
         with pytest.raises(Killed):
-            pretrain.fit(tmp_path, tiny, images, captions)
+            pretrain.fit(tmp_path, tiny, images, captions, words_of(captions))
     torch.manual_seed(99)  # whatever the state of the new process
-    pretrain.fit(tmp_path, tiny, images, captions)
+    pretrain.fit(tmp_path, tiny, images, captions, words_of(captions))
     assert digests(tmp_path) == digests(undisturbed)
 
 
@@ -82,7 +83,7 @@ def test_the_autoencoder_learns(tmp_path: Path, tiny: PretrainConfig) -> None:
     discs = [(rows - 16) ** 2 + (columns - 10 - k) ** 2 < 50 for k in range(10)]
     images = np.stack(discs).astype(np.uint8) * 200
     cfg = tiny.model_copy(update={"autoencoder_steps": 60, "denoiser_steps": 1, "log_every": 60})
-    pretrain.fit(tmp_path, cfg, images, ["a photo"] * 10)
+    pretrain.fit(tmp_path, cfg, images, ["a photo"] * 10, words_of(["a photo"]))
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert last["autoencoder_l1"] < 0.25
     pipe = load_backbone(tmp_path)
@@ -113,7 +114,7 @@ def test_images_that_do_not_suit_are_refused(
     tmp_path: Path, tiny: PretrainConfig, shape: tuple[int, int, int], count: int, message: str
 ) -> None:
     with pytest.raises(BackboneError, match=message):
-        pretrain.fit(tmp_path, tiny, np.zeros(shape, np.uint8), ["a"] * count)
+        pretrain.fit(tmp_path, tiny, np.zeros(shape, np.uint8), ["a"] * count, ("a",))
 
 
 def test_the_autoencoder_learns_masks_in_the_red_channel(
@@ -128,7 +129,7 @@ def test_the_autoencoder_learns_masks_in_the_red_channel(
         return usual(shown)
 
     monkeypatch.setattr(pretrain, "to_tensor", noted)
-    pretrain.fit(tmp_path, tiny.model_copy(update={"mask_channel": True}), images, captions)
+    pretrain.fit(tmp_path, tiny.model_copy(update={"mask_channel": True}), images, captions, words_of(captions))
     assert len(seen) == tiny.autoencoder_steps
     for shown in seen:
         assert shown.shape == (tiny.autoencoder_batch_size, 32, 32, 3)

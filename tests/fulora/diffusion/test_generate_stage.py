@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from drawn_run import drawn, lora_file, real_set, settings, tree
+from drawn_run import complete, drawn, lora_file, real_set, settings, tree
 
-from fulora.data.label_set import label_set
+from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.weights import LoraWeights
 from fulora.diffusion.gate import GateError
 from fulora.diffusion.ingredients import weights_digest
 from fulora.diffusion.painter import Draft, Drawn, Painter
 from fulora.diffusion.regenerate import Given, regenerate
+from fulora.diffusion.sample import image_seed
 from fulora.diffusion.shard_writer import write_picture
 from fulora.diffusion.shards import shards_of
 from fulora.engine import Engine, InProcess
@@ -39,9 +40,10 @@ class Elsewhere:
         return iter([found[number] for number in range(len(items))])
 
 
-def lora_weights(folder: Path, backbone: Path, patients: Sequence[str]) -> LoraWeights:
+def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
     lora_file(backbone, folder / "lora.safetensors")
     (folder / "train_patients.json").write_text(json.dumps(patients))
+    labels.write(folder)
     return LoraWeights(folder, "f" * 16)
 
 
@@ -61,7 +63,7 @@ def test_its_parts_are_its_shards(backbone: Path) -> None:
     call = generate.call(settings(), Source(backbone, "f"), None, labels=FETAL)
     assert generate.parts is not None
     names = generate.parts.names(**call.arguments)
-    assert names == [shard.name for shard in shards_of(settings())]
+    assert names == [shard.name for shard in shards_of(complete())]
 
 
 def test_a_stopped_stage_goes_on_with_the_shards_it_has(
@@ -141,3 +143,48 @@ def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     assert not list((tmp_path / "work").glob("generate-*"))
     assert len(list((tmp_path / "work").glob(".generate-*/rejected/brain-00000/*.png"))) == 6
+
+
+# --- whose classes are drawn
+
+
+def test_a_lora_or_start_images_of_other_classes_are_refused_with_both(tmp_path: Path, backbone: Path) -> None:
+    work, kidneys = Workspace(tmp_path / "work", InProcess()), LabelSet.derived(["left kidney", "right kidney"])
+    weights, lora = work.read(backbone), lora_weights(tmp_path / "lora", backbone, [], kidneys)
+    start = ImageSet(real_set(tmp_path / "real", ["p1"]), "r" * 16)
+    theirs = r"left kidney, right kidney, label set derived"
+    with pytest.raises(LabelSetError, match=rf"abdomen, brain.*label set fetal_planes\n  the LoRA: {theirs}"):
+        work.run(generate, settings(), weights, lora, labels=FETAL)
+    with pytest.raises(LabelSetError, match=rf"{theirs}\n  the images to start from: abdomen, brain"):
+        work.run(generate, settings(planes=None), weights, lora, start, labels=kidneys)
+
+
+def test_planes_and_prompts_of_what_is_no_class_are_refused_with_the_classes(tmp_path: Path, backbone: Path) -> None:
+    work = Workspace(tmp_path / "work", InProcess())
+    has = "no class of the label set fetal_planes; it has abdomen, brain, femur, thorax, other"
+    for changes, named in (
+        ({"planes": ("brain", "kidney", "lung")}, "generate.planes: 'kidney', 'lung'"),
+        ({"prompts": {"kidney": "x"}}, "generate.prompts: 'kidney'"),
+    ):
+        with pytest.raises(LabelSetError, match=f"{named}: {has}"):
+            work.run(generate, settings(**changes), work.read(backbone), None, labels=FETAL)
+
+
+ODD = ("Left kidney", "Ductus venosus (Doppler)", "腎臓", "niño_2", "4CH & LVOT", "lung-1")
+
+
+@pytest.mark.parametrize("names", [ODD[:2], tuple(f"{name} {n}" for n in range(5) for name in ODD)], ids=len)
+def test_any_classes_are_drawn_by_their_captions(tmp_path: Path, backbone: Path, names: tuple[str, ...]) -> None:
+    labels = LabelSet.derived(names, caption="{name}")
+    prompts = {"Left kidney 0": "a photo"} if len(names) > 2 else {}
+    config = settings(planes=None, prompts=prompts, per_class=1)
+    work = Workspace(tmp_path / "work", InProcess())
+    images = work.run(generate, config.changed(max_rejected=1.0), work.read(backbone), None, labels=labels)
+    rows = images.rows()
+    assert images.label_set() == labels
+    assert [row.plane for row in rows] == list(labels.names)
+    assert [row.caption for row in rows] == [config.prompts.get(name, name) for name in labels.names]
+    assert {row.seed for row in rows} == {str(image_seed(config, row.plane, 0)) for row in rows}
+    again = next(regenerate([images.path / "train" / rows[-1].file_name], Given(), tmp_path))
+    assert again.row.sha256 == again.new.sha256
+    assert again.new.plane == labels.names[-1]

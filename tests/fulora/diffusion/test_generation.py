@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import drawn, ingredients, job, real_set, settings, tree
+from drawn_run import complete, drawn, ingredients, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
@@ -61,6 +61,7 @@ def test_a_set_holds_what_it_should_and_nothing_else(whole: Path) -> None:
         ".sources.json",
         "generation.json",
         "gate.json",
+        "label_set.json",
         "overview.png",
         "train",
         "train/images",
@@ -78,7 +79,7 @@ def test_a_set_holds_what_it_should_and_nothing_else(whole: Path) -> None:
 def test_parts_in_any_order_are_one_run(
     tmp_path: Path, backbone: Path, whole: Path, order: tuple[int, int, int]
 ) -> None:
-    every, mine = shards_of(settings()), job(backbone, tmp_path / "set")
+    every, mine = shards_of(complete()), job(backbone, tmp_path / "set")
     for done, part in enumerate(order, 1):
         missing = generate_set(mine, InProcess(), part=(part, 3))
         left = [shard for other in order[done:] for shard in every[other::3]]
@@ -228,7 +229,7 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
     whole = drawn(backbone, tmp_path / "whole", **changes)
     rejected = {
         shard.name: [(each.index, each.attempt, each.fault) for each in read_shard(shard, whole).rejected]
-        for shard in shards_of(settings())
+        for shard in shards_of(complete())
     }
     assert {name: found for name, found in rejected.items() if found} == {
         "brain-00002": [(5, 0, "duplicate")],
@@ -237,7 +238,7 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
     }
     rows = {row.image_id: row for row in ImageSet(whole, "").rows()}
     assert len({row.sha256 for row in rows.values()}) == 16
-    cfg = settings()
+    cfg = complete()
     assert rows["synthetic_brain_00005"].seed == str(image_seed(cfg, "brain", 5, 1))
     assert rows["synthetic_brain_00007"].seed == str(image_seed(cfg, "brain", 7, 2))
     assert rows["synthetic_femur_00003"].seed == str(image_seed(cfg, "femur", 3, 1))
@@ -358,7 +359,10 @@ def test_a_file_or_a_folder_with_something_else_is_refused(tmp_path: Path, backb
         ({"sampler": "euler", "seed": 1}, r'config\.sampler="dpm\+\+" instead of "euler"'),
         ({"planes": ("brain",)}, r'config\.planes=\["brain", "femur"\] instead of \["brain"\]'),
         ({"guidance_interval": (0.0, 0.5)}, r"config\.guidance_interval=\[0\.0, 1\.0\] instead of \[0\.0, 0\.5\]"),
-        ({"prompts": {"brain": "a head", "femur": "a leg"}}, r"config\.prompts\.abdomen=.* instead of null"),
+        (
+            {"prompts": {"brain": "a head", "femur": "a leg"}},
+            r'config\.prompts\.brain="a photo of .*" instead of "a head"',
+        ),
         ({"batch_size": 4}, r"config\.batch_size=2 instead of 4"),
         ({"lora_text_strength": 0.5}, r"config\.lora_text_strength=null instead of 0\.5"),
     ],

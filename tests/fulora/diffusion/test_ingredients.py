@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_run import ingredients, lora_file, settings
+from drawn_run import complete, ingredients, lora_file
 
 from fulora.contents import DamagedArtifactError
 from fulora.data.label_set import label_set
@@ -31,6 +31,7 @@ from fulora.diffusion.ingredients import (
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
+from fulora.diffusion.tokenizers import words_of
 from fulora.engine import InProcess
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace
@@ -112,7 +113,7 @@ def test_loras_are_fused_one_after_the_other_at_their_strengths(tmp_path: Path, 
 def test_a_lora_that_does_not_fit_is_told_when_it_is_loaded(tmp_path: Path, backbone: Path) -> None:
     wide = PretrainConfig(vae_channels=(8, 8, 8), unet_channels=(32, 64), text_width=32)
     (tmp_path / "wide").mkdir()
-    save_backbone(build_backbone(wide, 32, tmp_path / "wide"), tmp_path / "wide", half=True)
+    save_backbone(build_backbone(wide, 32, tmp_path / "wide", words_of(())), tmp_path / "wide", half=True)
     file = lora_file(tmp_path / "wide", tmp_path / "lora.safetensors")
     with pytest.raises(LoraError, match=r"lora\.safetensors: cannot be used as a LoRA of this backbone"):
         ingredients(backbone, loras=(lora_source(file, 1.0),)).load()
@@ -160,13 +161,13 @@ def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Pa
         [picture("b2", "brain"), picture("b1", "brain"), picture("f1", "femur"), picture("b3", "brain", "test")],
         labels=FETAL,
     )
-    found = start_rows(tmp_path, settings())
+    found = start_rows(tmp_path, complete())
     assert {plane: [row.image_id for row in rows] for plane, rows in found.items()} == {
         "brain": ["b1", "b2"],
         "femur": ["f1"],
     }
     with pytest.raises(RecipeError, match="has no training image of thorax, other to start from; leave that plane out"):
-        start_rows(tmp_path, settings(planes=("brain", "thorax", "other")))
+        start_rows(tmp_path, complete(planes=("brain", "thorax", "other")))
 
 
 def test_they_travel_without_weights(backbone: Path) -> None:

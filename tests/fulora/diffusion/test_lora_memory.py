@@ -86,7 +86,7 @@ from fulora.diffusion.train import fit
 cfg = LoraConfig.model_validate(json.loads(sys.argv[1]))
 wide = PretrainConfig(vae_channels=(32, 32, 32), unet_channels=(64, 128, 256), text_width=64)
 with tempfile.TemporaryDirectory() as folder:
-    pipe = build_backbone(wide, 256, Path(folder))
+    pipe = build_backbone(wide, 256, Path(folder), words_of(()))
     captions = ["a photo of fetal brain"] * 4
     if sys.argv[2] == "predict":
         print(predict_memory(pipe, cfg, {(256, 256): 4}, captions).cpu)

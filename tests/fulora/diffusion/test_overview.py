@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.data.label_set import label_set
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.marking import read_mark
@@ -15,7 +15,9 @@ from fulora.diffusion.overview import GAP_PX, HEIGHT_PX, LABEL_PX, SHOWN, grid, 
 FETAL = label_set("fetal_planes")
 
 
-def image_set(folder: Path, planes: tuple[Plane, ...], count: int, size: tuple[int, int] = (64, 64)) -> ImageSet:
+def image_set(
+    folder: Path, planes: tuple[Plane, ...], count: int, size: tuple[int, int] = (64, 64), labels: LabelSet = FETAL
+) -> ImageSet:
     """Pictures of one level each: 10, 20, ... in the order of planes and numbers."""
     pictures = []
     for place, plane in enumerate(planes):
@@ -26,7 +28,7 @@ def image_set(folder: Path, planes: tuple[Plane, ...], count: int, size: tuple[i
             )  # fmt: skip
             pictures.append(Picture(row, np.full(size[::-1], 100 * place + 5 * number + 10, np.uint8)))
     folder.mkdir()
-    ImageSet.write(folder, pictures, labels=FETAL)
+    ImageSet.write(folder, pictures, labels=labels)
     return ImageSet(folder, "")
 
 
@@ -81,3 +83,16 @@ def test_a_marked_picture_holds_its_pixels(tmp_path: Path) -> None:
     mark = read_mark(tmp_path / "a.png")
     assert mark is not None
     assert (mark.synthetic, mark.caption, mark.seed, mark.generator) == (True, "c", "s", "g")
+
+
+def test_long_names_and_those_of_any_script_stand_in_several_lines(tmp_path: Path) -> None:
+    names = ("x", "Ductus venosus in the midsagittal plane with Doppler 腎臓", "a" * 80)
+    labels = LabelSet.derived(names)
+    images = image_set(tmp_path / "set", names, 1, labels=labels)
+    write_overview(tmp_path / "all.png", images, names)
+    with Pil.open(tmp_path / "all.png") as image:
+        pixels = np.asarray(image)[:, :LABEL_PX]
+    for row in range(3):
+        lines = pixels[row * (HEIGHT_PX + GAP_PX) : (row + 1) * (HEIGHT_PX + GAP_PX)]
+        assert (lines[:, -3:] == 0).all()  # nothing is cut off at the side
+        assert bool((lines > 100).any(axis=1).sum() > 20) is (row > 0)

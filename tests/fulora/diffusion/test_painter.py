@@ -16,12 +16,12 @@ from PIL import ImageOps
 
 import fulora
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.diffusion.architectures import Pipeline, build, build_backbone
 from fulora.diffusion.backbone import BackboneError, load_backbone
 from fulora.diffusion.compute import Compute, Precision
 from fulora.diffusion.config import GenerateConfig, PretrainConfig
+from fulora.diffusion.drawing import Drawing, drawing
 from fulora.diffusion.lora_files import load_lora
 from fulora.diffusion.lora_weights import Lora, LoraModule
 from fulora.diffusion.lora_write import write_lora
@@ -38,19 +38,21 @@ from fulora.diffusion.painter import (
 from fulora.diffusion.recipe import RecipeError
 from fulora.diffusion.sample import encode, image_seed, start_noise
 from fulora.diffusion.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.tokenizers import words_of
 
 FETAL = label_set("fetal_planes")
 
 EMBEDDED = Path(fulora.__file__).parent / "assets" / "diffusion"
+FETAL = label_set("fetal_planes")
 BRAINS = [Draft("brain", index) for index in range(5)]
 
 
-def like(**changes: Any) -> GenerateConfig:
+def like(**changes: Any) -> Drawing:
     small = {"per_class": 4, "image_size_px": 32, "steps": 3, "batch_size": 3, "threads": 1, "device": "cpu"}
-    return GenerateConfig.model_validate(small | changes)
+    return drawing(GenerateConfig.model_validate(small | changes), FETAL)
 
 
-def compute_of(cfg: GenerateConfig, precision: Precision = "fp32") -> Compute:
+def compute_of(cfg: Drawing, precision: Precision = "fp32") -> Compute:
     return Compute(
         device="cpu",
         hardware="a test's",
@@ -111,7 +113,7 @@ def test_nor_do_those_of_published_architectures(tmp_path: Path, architecture: A
 def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path) -> None:
     """`fulora regenerate` reads the prompts of what it draws alone; SDXL's pooled embedding would tell."""
     found = []
-    for name, planes in (("a", ("brain",)), ("b", PLANES)):
+    for name, planes in (("a", ("brain",)), ("b", FETAL.names)):
         pipe = build("sdxl", tmp_path / name, small=True, seed=0)
         painter = painter_of(pipe, image_size_px=64, batch_size=2, steps=2, planes=planes)
         found.append((painter._texts([painter.cfg.prompts["brain"]]), painter.draw(BRAINS[:1])[0].pixels))
@@ -144,8 +146,8 @@ def test_pictures_do_not_depend_on_the_threads_that_torch_has(threads: int) -> N
 
 def test_another_batch_size_changes_a_gray_level_of_one_pixel_in_a_thousand_at_most() -> None:
     """The embedded backbone with default settings: 20 pictures in batches of 1, 2, 4, 6 and 7, against one of 20."""
-    drafts = [Draft(plane, index) for index in range(4) for plane in PLANES][:20]
-    pipe, cfg = load_backbone(EMBEDDED), GenerateConfig(per_class=4, threads=1)
+    drafts = [Draft(plane, index) for index in range(4) for plane in FETAL.names][:20]
+    pipe, cfg = load_backbone(EMBEDDED), drawing(GenerateConfig(per_class=4, threads=1), FETAL)
     painter = prepare(pipe, cfg, compute_of(cfg))
     reference = painter.draw(drafts)
     found: list[Drawn] = []
@@ -177,7 +179,7 @@ def test_its_seed_is_that_of_its_plane_index_and_attempt(backbone: Path) -> None
     "change",
     [
         {"seed": 1},
-        {"prompts": dict.fromkeys(PLANES, "bone")},
+        {"prompts": dict.fromkeys(FETAL.names, "bone")},
         {"guidance_scale": 9.0},
         {"guidance_interval": (0.0, 0.5)},
         {"negative_prompt": "bone"},
@@ -235,7 +237,7 @@ def test_pictures_have_the_width_and_height_asked_for_and_are_those_of_diffusers
 
 def test_a_size_the_autoencoder_cannot_hold_is_refused(tmp_path: Path) -> None:
     tiny = PretrainConfig(vae_channels=(8,) * 5, unet_channels=(16, 32), text_width=16)
-    pipe = build_backbone(tiny, 32, tmp_path)
+    pipe = build_backbone(tiny, 32, tmp_path, words_of(()))
     check_size(pipe, like(image_size_px=(48, 32)))
     for size, nearest in (((40, 32), "32x32"), ((64, 56), "64x48"), (8, "16x16")):
         width, height = like(image_size_px=size).size
@@ -277,7 +279,7 @@ def test_a_prompt_that_several_planes_have_or_that_is_the_negative_one_is_embedd
     pipe = load_backbone(backbone)
     seen: list[int] = []
     pipe.text_encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    painter = painter_of(pipe, prompts=dict.fromkeys(PLANES, "bone"), negative_prompt="bone")
+    painter = painter_of(pipe, prompts=dict.fromkeys(FETAL.names, "bone"), negative_prompt="bone")
     assert painter.prompts == ["bone"]
     assert seen == [1]
 
@@ -330,7 +332,7 @@ def test_the_denoiser_is_cast_after_loras_were_fused_in_fp32(backbone: Path, tmp
 
 
 def test_bf16_pictures_are_nearly_those_of_fp32() -> None:
-    cfg = GenerateConfig(per_class=1, steps=4, batch_size=2, threads=1)
+    cfg = drawing(GenerateConfig(per_class=1, steps=4, batch_size=2, threads=1), FETAL)
     exact, rounded = (
         np.stack([drawn.pixels.astype(float) for drawn in painter.draw(BRAINS[:2])])
         for painter in (prepare(load_backbone(EMBEDDED), cfg, compute_of(cfg, kind)) for kind in ("fp32", "bf16"))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import ingredients, settings, tree
+from drawn_run import complete, ingredients, tree
 from PIL import Image as Pil
 
 from fulora.data.manifest import Image, pixel_digest
 from fulora.data.marking import read_mark
 from fulora.diffusion import shard_writer
 from fulora.diffusion.compute import choose_compute
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.gate import Fault, GateError
 from fulora.diffusion.generation import KEPT
 from fulora.diffusion.ingredients import Ingredients
@@ -38,10 +38,10 @@ def used(backbone: Path) -> Ingredients:
 
 @pytest.fixture(scope="module")
 def painter(used: Ingredients) -> Painter:
-    return ready(used, settings(batch_size=4, max_rejected=1.0))
+    return ready(used, complete(batch_size=4, max_rejected=1.0))
 
 
-def ready(used: Ingredients, cfg: GenerateConfig) -> Painter:
+def ready(used: Ingredients, cfg: Drawing) -> Painter:
     pipe = used.load()
     return prepare(pipe, cfg, choose_compute(pipe, cfg, 10))
 
@@ -124,7 +124,7 @@ def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
 def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painter: Painter, used: Ingredients
 ) -> None:
-    def seed(cfg: GenerateConfig, plane: str, index: int, attempt: int) -> int:
+    def seed(cfg: Drawing, plane: str, index: int, attempt: int) -> int:
         same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again when it is drawn again
         return index * 100 + attempt if (index, attempt) not in same else same[index, attempt] * 100
 
@@ -149,7 +149,7 @@ def test_pixels_that_other_shards_have_are_drawn_again(tmp_path: Path, painter: 
 
 
 def test_pictures_of_two_samplers_stand_in_order(tmp_path: Path, used: Ingredients) -> None:
-    both = ready(used, settings(batch_size=4, sampler=("euler", "unipc")))
+    both = ready(used, complete(batch_size=4, sampler=("euler", "unipc")))
     make_shard(EIGHT, tmp_path, both, used)
     recipes = [json.loads(row.recipe) for row in read_shard(EIGHT, tmp_path).rows]
     assert [(recipe["index"], recipe["sampler"]) for recipe in recipes] == [
@@ -160,7 +160,7 @@ def test_pictures_of_two_samplers_stand_in_order(tmp_path: Path, used: Ingredien
 def test_a_few_faults_stop_nothing_and_many_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: Ingredients
 ) -> None:
-    strict = ready(used, settings(batch_size=4, max_rejected=0.0))
+    strict = ready(used, complete(batch_size=4, max_rejected=0.0))
     spoil(monkeypatch, lambda draft: "black" if draft.attempt == 0 and draft.index < 12 else None)
     make_shard(EIGHT, tmp_path, strict, used)
     assert len(read_shard(EIGHT, tmp_path).rejected) == 4
@@ -170,7 +170,7 @@ def test_too_large_a_share_stops_and_is_kept_to_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: Ingredients
 ) -> None:
     faults: dict[int, Fault] = {8: "black", 9: "nan", 11: "saturated", 12: "constant", 15: "black"}
-    painter = ready(used, settings(batch_size=4, max_rejected=0.5))
+    painter = ready(used, complete(batch_size=4, max_rejected=0.5))
     with monkeypatch.context() as patched:
         spoil(patched, lambda draft: faults.get(draft.index) if draft.attempt == 0 else None)
         for _ in range(2):  # the second takes the place of the first
@@ -197,7 +197,7 @@ def test_too_large_a_share_stops_and_is_kept_to_be_looked_at(
 
 
 def test_exactly_the_allowed_share_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: Ingredients) -> None:
-    painter = ready(used, settings(batch_size=4, max_rejected=0.75))
+    painter = ready(used, complete(batch_size=4, max_rejected=0.75))
     spoil(monkeypatch, lambda draft: "black" if draft.attempt == 0 and draft.index < 14 else None)
     make_shard(EIGHT, tmp_path, painter, used)
     assert len(read_shard(EIGHT, tmp_path).rejected) == 6
@@ -206,7 +206,7 @@ def test_exactly_the_allowed_share_goes_on(tmp_path: Path, monkeypatch: pytest.M
 def test_a_picture_that_never_succeeds_stops_after_max_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: Ingredients
 ) -> None:
-    painter = ready(used, settings(batch_size=4, max_attempts=3, max_rejected=1.0))
+    painter = ready(used, complete(batch_size=4, max_attempts=3, max_rejected=1.0))
     spoil(monkeypatch, lambda draft: "constant" if draft.index == 10 else None)
     with pytest.raises(
         GateError,
@@ -220,7 +220,7 @@ def test_a_picture_that_never_succeeds_stops_after_max_attempts(
 
 def test_a_backbone_that_gives_no_numbers_is_found_out(tmp_path: Path, used: Ingredients) -> None:
     """Real NaN, from the decoder on."""
-    painter = ready(used, settings(batch_size=4))
+    painter = ready(used, complete(batch_size=4))
     painter.vae.decoder.conv_out.weight.data.fill_(float("nan"))
     with pytest.raises(GateError, match=r"brain-00001: 8 pictures rejected \(8 nan\), more than max_rejected=0\.2"):
         make_shard(EIGHT, tmp_path, painter, used)

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from drawn_run import settings
+from drawn_run import complete
 
 from fulora.data.manifest import Image
 from fulora.diffusion.shards import (
@@ -46,7 +46,7 @@ def work_left(out: Path) -> list[str]:
 
 
 def test_a_set_is_cut_plane_after_plane_into_runs() -> None:
-    cut = shards_of(settings(per_class=11, batch_size=2, shard_batches=2))
+    cut = shards_of(complete(per_class=11, batch_size=2, shard_batches=2))
     assert [(shard.name, shard.first, shard.last, len(shard)) for shard in cut] == [
         ("brain-00000", 0, 4, 4),
         ("brain-00001", 4, 8, 4),
@@ -60,7 +60,7 @@ def test_a_set_is_cut_plane_after_plane_into_runs() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 17, 1000])
 def test_more_images_leave_full_shards_as_they_are(count: int) -> None:
-    few, many = shards_of(settings(per_class=count)), shards_of(settings(per_class=count + 1))
+    few, many = shards_of(complete(per_class=count)), shards_of(complete(per_class=count + 1))
     assert {shard for shard in few if len(shard) == 2} <= set(many)
     assert {shard.name for shard in few} <= {shard.name for shard in many}
     indices = {
@@ -71,7 +71,7 @@ def test_more_images_leave_full_shards_as_they_are(count: int) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7, 40])
 def test_parts_have_no_shard_in_common_and_leave_none_out(parts: int) -> None:
-    every = shards_of(settings(per_class=31))
+    every = shards_of(complete(per_class=31))
     found = [shard for index in range(parts) for shard in part_of(every, (index, parts))]
     assert sorted(found, key=lambda shard: shard.name) == every
     sizes = [len(part_of(every, (index, parts))) for index in range(parts)]

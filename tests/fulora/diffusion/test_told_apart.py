@@ -1,0 +1,66 @@
+"""Whether a backbone can tell classes apart: by the tokens of their captions, and it is said where it cannot."""
+
+from pathlib import Path
+
+import pytest
+from drawn_run import ingredients, settings
+
+from fulora import progress
+from fulora.data.label_set import LabelSet
+from fulora.diffusion.architectures import ARCHITECTURES, Architecture, build
+from fulora.diffusion.backbone import BackboneError, load_backbone
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.examples import Examples, Material
+from fulora.diffusion.generation import begin
+from fulora.diffusion.job import Job
+from fulora.diffusion.material import fit_material
+from fulora.diffusion.told_apart import alike, said_of_alike
+
+KANJI = {"腎臓": {"a photo of 腎臓"}, "肝": {"a photo of 肝"}, "kidney": {"a photo of kidney"}}
+
+
+@pytest.fixture
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(progress, "note", found.append)
+    return found
+
+
+def test_unknown_letters_make_classes_alike_and_unknown_words_do_not(backbone: Path) -> None:
+    pipe = load_backbone(backbone)
+    assert alike(pipe, KANJI) == [("腎臓", "肝")]
+    assert alike(pipe, {"kidney": {"a kidney"}, "lung": {"a lung"}, "Lung 2": {"a lung 2"}}) == []
+    assert alike(pipe, {"a": {"x", "y"}, "b": {"y", "x"}, "c": {"x"}}) == [("a", "b")]
+    assert alike(pipe, {}) == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_published_tokenizers_know_all_letters(tmp_path: Path, architecture: Architecture) -> None:
+    pipe = build(architecture, tmp_path, small=True, seed=0)
+    assert alike(pipe, KANJI) == []
+    assert alike(pipe, KANJI | {"Kidney 2": {"A photo of  KIDNEY"}}) == [("kidney", "Kidney 2")]
+
+
+def test_a_caption_that_is_too_long_is_named(backbone: Path) -> None:
+    with pytest.raises(BackboneError, match="has 43 tokens, the backbone reads 32; shorten it"):
+        said_of_alike(load_backbone(backbone), {"x": {"q" * 41}})
+
+
+def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
+    cfg, labels = settings(planes=None), LabelSet.derived(list(KANJI))
+    begin(Job(tmp_path / "set", cfg, ingredients(backbone), labels))
+    (said,) = [note for note in notes if "look the same" in note]
+    assert said.startswith("肝, 腎臓 look the same to this backbone: its tokenizer reads their captions alike, such as")
+    assert "'a photo of 肝' and 'a photo of 腎臓'" in said
+
+
+def test_it_is_said_before_training_and_the_lora_says_its_classes(
+    tmp_path: Path, backbone: Path, examples: Examples, notes: list[str]
+) -> None:
+    planes = ["肝", "腎臓"] * 5
+    labels = LabelSet.derived(planes)
+    material = Material(Examples(examples.pictures, [labels.captions[name] for name in planes]), planes, labels)
+    cfg = LoraConfig(rank=1, steps=1, batch_size=2, device="cpu")
+    fit_material(tmp_path, cfg, load_backbone(backbone), material, base_model="", base_digest="")
+    assert any(note.startswith("肝, 腎臓 look the same") for note in notes)
+    assert LabelSet.model_validate_json((tmp_path / "label_set.json").read_text()) == labels
