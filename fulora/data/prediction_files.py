@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.data.cells import NUMBER, is_missing, spellings
+from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.prediction_doubts import check_spellings, less_probable, two_sites
 from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
@@ -99,7 +100,7 @@ def read_predictions(path: Path, labels: Sequence[str] = ()) -> PredictionFile:
         tuple(row["image_id"] for row in rows),
         Answers(
             names, true, decided[None], None if probabilities is None else probabilities[None],
-            grouped, np.array([row["site"] for row in rows]),
+            grouped, np.array([row["site"] for row in rows]), _negative(names),
         ),
         patients,
         np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
@@ -159,8 +160,15 @@ def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
         probabilities = np.zeros((*answers.probabilities.shape[:2], len(names)))
         probabilities[..., to] = answers.probabilities
     return replace(
-        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities
-    )
+        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities,
+        negative=None if answers.negative is None else int(to[answers.negative]),
+    )  # fmt: skip
+
+
+def _negative(names: Sequence[str]) -> int | None:
+    """The number of the class that is none of the others."""
+    negative = label_set("fetal_planes").negative
+    return names.index(negative) if negative in names else None
 
 
 def _probability_columns(columns: Sequence[str], labels: Sequence[str]) -> dict[str, str]:

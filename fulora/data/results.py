@@ -4,27 +4,21 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.decoded import decoded
+from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import Plane, Structure
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
+from fulora.data.score import Protocol, Score
 from fulora.data.splits import Member, clusters
 from fulora.json_files import read_json, read_json_lines
 from fulora.stage import Artifact
-
-if TYPE_CHECKING:
-    from fulora.metrics.statistics import Interval
-
-Protocol = Literal["prompt", "transfer", "adapted", "fewshot", "generation", "segmentation", "biometry"]
-Role = Literal["", "declared", "exploratory"]
-"""Of a comparison: whether it was declared before the run."""
 
 PROMPT = "prompt"
 """The arm of the CLIP that is asked by prompts alone."""
@@ -33,7 +27,7 @@ TABLE, FACTS = "table.jsonl", "facts.json"
 
 
 class Prediction(Config):
-    """One classified image. `probabilities` are in the order of `fulora.data.labels.PLANES` and sum to 1."""
+    """One classified image. `probabilities` are in the order of the predictions' label set and sum to 1."""
 
     image_id: str
     patient_key: str
@@ -49,9 +43,9 @@ class PredictionFacts(Config):
 
     Attributes:
         protocol: by prompts, transferred, adapted, or with a few patients of the population tested on.
-        training_prior: shares of the planes, in the order of `PLANES`, as training drew them; None where nothing was
-            trained, or where it is not known.
-        about: what else a reader must know, such as the set of prompts and the rule for "other".
+        training_prior: shares of the classes, in the order of the label set, as training drew them; None where nothing
+            was trained, or where it is not known.
+        about: what else a reader must know, such as the set of prompts and the rule for the negative class.
     """
 
     protocol: Protocol
@@ -66,9 +60,16 @@ def protocol_of(training: Iterable[Image], test: Iterable[Image]) -> Protocol:
 
 
 def write_predictions(
-    folder: Path, rows: Sequence[Image], probabilities: Float[np.ndarray, "n classes"], facts: PredictionFacts
+    folder: Path,
+    rows: Sequence[Image],
+    probabilities: Float[np.ndarray, "n classes"],
+    facts: PredictionFacts,
+    labels: LabelSet,
 ) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
+
+    Args:
+        labels: the classes, in the order of the columns of `probabilities`.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
     """
@@ -76,6 +77,7 @@ def write_predictions(
     keys = [of[row.patient_key] for row in rows]
     write_table(folder, [_prediction(*given) for given in zip(rows, keys, probabilities, strict=True)])
     (folder / FACTS).write_text(facts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    labels.write(folder)
 
 
 def _prediction(row: Image, patient_key: str, values: Float[np.ndarray, " classes"]) -> Prediction:
@@ -112,81 +114,6 @@ class Measurement(Config):
     failure: str = ""
 
 
-class Score(Config):
-    """A number a table may show: with its interval, what it was computed from, and under which protocol.
-
-    Attributes:
-        role: of a comparison: declared before the run, or exploratory.
-        p: two-sided, of the comparison's test; the note names it.
-        p_holm: adjusted by Holm over the comparisons that the note names.
-    """
-
-    name: str
-    arm: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    unit: str = "1"
-    protocol: Protocol
-    group: str = "all"
-    n_images: int
-    n_patients: int
-    n_seeds: int = 1
-    note: str = ""
-    role: Role = ""
-    p: float | None = None
-    p_holm: float | None = None
-
-    @classmethod
-    def of(
-        cls, interval: "Interval", *, name: str, arm: str, protocol: Protocol, unit: str = "1", group: str = "all",
-        n_seeds: int = 1, note: str = "",
-    ) -> "Score":  # fmt: skip
-        """A score from its interval; why it has no bounds goes into the note."""
-        return cls(
-            name=name,
-            arm=arm,
-            protocol=protocol,
-            unit=unit,
-            group=group,
-            n_seeds=n_seeds,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            n_images=interval.n,
-            n_patients=interval.clusters,
-            note="; ".join(filter(None, (note, interval.reason))),
-        )
-
-
-class ScoreConfig(Config):
-    """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws.
-
-    Attributes:
-        permutations: of patients in each test; the least p is 1 over one more.
-        contrast: an arm and its baseline: the one comparison of classifiers that was declared before the run. All
-            others are exploratory.
-        prior: shares of the planes where the classifiers are to be used, to which a decision is adjusted as well.
-            Declared here, never read from the images tested on. A plane that is not named has none.
-        legacy_auc: also FU-LoRA's published AUC, which is wrong, to compare with their table.
-    """
-
-    draws: PositiveInt = 2000
-    level: float = Field(default=0.95, gt=0, lt=1)
-    seed: int = 0
-    permutations: PositiveInt = 9999
-    contrast: tuple[str, str] = ("hybrid", "real")
-    prior: dict[Plane, NonNegativeFloat] | None = None
-    legacy_auc: bool = False
-
-    @field_validator("prior")
-    @classmethod
-    def _shares(cls, value: dict[Plane, float] | None) -> dict[Plane, float] | None:
-        if value is not None and not sum(value.values()) > 0:
-            raise ValueError("the shares of the planes are numbers of 0 or more, one of them above 0")
-        return value
-
-
 @dataclass(frozen=True)
 class Predictions(Artifact):
     """Predictions of one model on one image set."""
@@ -198,6 +125,10 @@ class Predictions(Artifact):
     def facts(self) -> PredictionFacts:
         """How they were made."""
         return read_json(self.path / FACTS, PredictionFacts)
+
+    def label_set(self) -> LabelSet:
+        """The classes, in the order of the probabilities."""
+        return read_label_set(self.path)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
 
-@stage(version=3)
+@stage(version=4)
 def classify(
     out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
 ) -> Predictions:
@@ -34,5 +34,5 @@ def classify(
         protocol=protocol_of(training, rows),
         training_prior=tuple(drawn[plane] / sum(drawn.values()) for plane in PLANES),
     )
-    write_predictions(out, rows, found, facts)
+    write_predictions(out, rows, found, facts, images.label_set())
     return Predictions(out, "")

@@ -10,7 +10,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def probe_clip(
     out: Path,
     config: ProbeConfig,
@@ -51,5 +51,6 @@ def probe_clip(
         texts = text_directions(model.model, model.tokenizer, config.prompts.classes()).numpy()
         scale = scale_of(model.model)
         found, about = tip_adapter(train, seen, test, texts, scale, config)
-    write_predictions(out, rows, found, PredictionFacts(protocol=protocol_of(training, rows), about=about))
+    facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
+    write_predictions(out, rows, found, facts, tested_on.label_set())
     return Predictions(out, "")

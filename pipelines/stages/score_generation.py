@@ -10,7 +10,8 @@ from pydantic import Field
 from fulora.config import Config
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Score, Scores, write_table
+from fulora.data.results import Scores, write_table
+from fulora.data.score import Score
 from fulora.stage import stage
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Sample:
     groups: "np.ndarray"
 
 
-@stage(version=1)
+@stage(version=2)
 def score_generation(
     out: Path, config: GenerationScoreConfig, real: ImageSet, synthetic: Mapping[str, ImageSet]
 ) -> Scores:
@@ -86,20 +87,14 @@ def _against(
     )
     about = Score.of(
         distance,
-        name="MMD² to unseen patients of the study population",
+        quantity="MMD²",
         arm=name,
         protocol="generation",
         note="RBF kernel on pixel features, unbiased; jackknife over patients and synthetic images; 0 is best",
     )
     note = "logistic regression on pixel features, folds grouped by patient; 0.5 is best"
-    domain = {
-        "name": "AUC of telling the set from unseen patients",
-        "value": auc,
-        "low": None,
-        "high": None,
-        "note": note,
-    }
-    return [about, about.model_copy(update=domain)]
+    domain = about.changed(quantity="AUC of telling from unseen patients", value=auc, low=None, high=None, note=note)
+    return [about.changed(rank=1, better="lower"), domain.changed(rank=2)]
 
 
 def _closer(base: Sample, lora: Sample, reference: Sample, bandwidth: float, config: GenerationScoreConfig) -> Score:
@@ -111,8 +106,9 @@ def _closer(base: Sample, lora: Sample, reference: Sample, bandwidth: float, con
     )  # fmt: skip
     return Score.of(
         change,
-        name="MMD² of base minus MMD² of LoRA",
-        arm="base - LoRA",
+        quantity="MMD²",
+        arm="base",
+        baseline="LoRA",
         protocol="generation",
         note="above 0: the LoRA's images are closer to the study population than the base's",
     )

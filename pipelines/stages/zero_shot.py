@@ -10,7 +10,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=3)
+@stage(version=4)
 def zero_shot(
     out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWeights | Source, embeddings: Embeddings
 ) -> Predictions:
@@ -42,5 +42,6 @@ def zero_shot(
         rule = choose_rule(seen, plane_indices(held_out), config.other)
         found, about = by_rule(logits, rule), f"{about}; {rule}"
     tuned = (clip.path / TRAINED_ON).is_file()
-    write_predictions(out, rows, found, PredictionFacts(protocol="adapted" if tuned else "prompt", about=about))
+    facts = PredictionFacts(protocol="adapted" if tuned else "prompt", about=about)
+    write_predictions(out, rows, found, facts, images.label_set())
     return Predictions(out, "")
