@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from fulora.data.prediction_files import PredictionFile
     from fulora.metrics.answers import Prior
+    from fulora.metrics.classification_metrics import Chosen
     from fulora.metrics.scorecard import Sampling, ScoreRow
 
+COMPARED = "accuracy,macro F1,macro one-vs-rest AUC,log loss"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Scores with intervals for anybody's predictions.")
 
 
@@ -81,13 +83,16 @@ def classification(
     found = read_predictions(file, asked)
     chosen = _labels(found, asked)
     measured = chosen_metrics(_names(metrics))
-    rows = _scores(found, chosen, _prior(found.answers.names, prior, training_prior), sampling, measured, legacy_auc)
+    adjusted = _prior(found.answers.names, prior, training_prior)
+    rows = _scores(found, chosen, adjusted, sampling, measured, legacy_auc)
     comparisons, notes = [], list[str]()
     if against is not None:
         baseline = read_predictions(against, asked)
         ours, other = paired(found, baseline)
         notes = [f"{against}: {note}" for note in baseline.notes]
-        comparisons = compare(ours, other, chosen, _prior(ours.names, prior, training_prior), sampling, measured.compared)
+        comparisons = compare(
+            ours, other, chosen, _prior(ours.names, prior, training_prior), sampling, measured.compared
+        )
     facts = _facts(found, chosen, rows, sampling) | {"against": against and str(against)}
     facts["notes"] += notes
     text = json.dumps(facts | {"comparisons": [asdict(row) for row in comparisons]}, indent=1, ensure_ascii=False)

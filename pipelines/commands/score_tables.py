@@ -56,7 +56,9 @@ def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) ->
             soft_wrap=True,
         )
     console.print("what was not declared before the run is exploratory", soft_wrap=True)
-    _print_reasons([(f"{row.quantity}, {group_words(row.group)}", row.difference.reason) for row in rows], console.print)
+    _print_reasons(
+        [(f"{row.quantity}, {group_words(row.group)}", row.difference.reason) for row in rows], console.print
+    )
 
 
 def _heading(facts: dict[str, Any]) -> list[str]:
