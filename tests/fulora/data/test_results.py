@@ -17,12 +17,12 @@ from fulora.data.results import (
     Measurements,
     PredictionFacts,
     Predictions,
-    Score,
-    ScoreConfig,
     Scores,
     write_predictions,
     write_table,
 )
+from fulora.data.score import Score, ScoreConfig
+from fulora.metrics.groups import Group
 
 FETAL = label_set("fetal_planes")
 
@@ -42,24 +42,25 @@ def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:
 
 def test_predictions_come_back_in_order(tmp_path: Path) -> None:
     rows = [row(3, "femur"), row(1).model_copy(update={"machine": "old"})]
-    write_predictions(tmp_path, rows, np.array([[0.1, 0.2, 0.3, 0.4, 0.0], [1 / 3, 1 / 3, 1 / 3, 0, 0]]), FACTS)
+    write_predictions(tmp_path, rows, np.array([[0.1, 0.2, 0.3, 0.4, 0.0], [1 / 3, 1 / 3, 1 / 3, 0, 0]]), FACTS, FETAL)
     first, second = Predictions(tmp_path, "").rows()
     assert (first.image_id, first.patient_key, first.site, first.plane) == ("i3", "s/A/3", "A", "femur")
     assert first.probabilities == (0.1, 0.2, 0.3, 0.4, 0.0)
     assert second.probabilities == (1 / 3, 1 / 3, 1 / 3, 0.0, 0.0)
     assert (second.machine, second.sha256) == ("old", "")
     assert Predictions(tmp_path, "").facts() == FACTS
+    assert Predictions(tmp_path, "").label_set() == FETAL
 
 
 def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
     rows = [row(1), row(2).model_copy(update={"sha256": "p"}), row(3).model_copy(update={"sha256": "p"}), row(4)]
-    write_predictions(tmp_path, rows, np.full((4, 5), 0.2), FACTS)
+    write_predictions(tmp_path, rows, np.full((4, 5), 0.2), FACTS, FETAL)
     assert [found.patient_key for found in Predictions(tmp_path, "").rows()] == ["s/A/1", "s/A/2", "s/A/2", "s/A/4"]
 
 
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
-        write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS)
+        write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS, FETAL)
 
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
@@ -75,7 +76,11 @@ def test_measurements_keep_their_failures(tmp_path: Path) -> None:
 
 
 def test_scores_come_back(tmp_path: Path) -> None:
-    given = [Score(name="accuracy", arm="real", value=0.1, protocol="transfer", n_images=3, n_patients=2, note="é")]
+    site = Group("site", "A, B | all")
+    given = [
+        Score(quantity="accuracy", arm="real", value=0.1, protocol="transfer", group=site, labels=("a, b", "c"),
+              n_images=3, n_patients=2, note="é")
+    ]  # fmt: skip
     write_table(tmp_path, given)
     assert Scores(tmp_path, "").rows() == given
     with pytest.raises(ValidationError, match="protocol"):
