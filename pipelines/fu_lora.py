@@ -169,7 +169,7 @@ def compare(
     """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm.
 
     Returns:
-        Of the contrast's arms the first seed's classifiers, whose losses are told; predictions by arm, one a seed.
+        Of the declared pair the first seed's classifiers, whose losses are told; predictions by arm, one a seed.
     """
     arms = cfg.all_arms()
     configs = {
@@ -191,7 +191,7 @@ def compare(
             for (name, seed), config in configs.items()
         }
     )
-    told = {_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.contrast}
+    told = {_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()}
     by_arm = {arm: [found[_named(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
     return {name: model for name, model in classifiers.items() if name in told}, by_arm
 

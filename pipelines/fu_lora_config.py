@@ -9,9 +9,11 @@ from fulora.assessment.config import AssessConfig, ClosenessConfig, JudgeConfig
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.config import Config, Runtime
+from fulora.data.comparisons import check_arm_names
 from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES, Plane
-from fulora.data.results import PROMPT, ScoreConfig
+from fulora.data.results import PROMPT
+from fulora.data.score import ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig, PhantomsConfig, PsfhsConfig
 from fulora.intake.source import FolderSourceConfig
@@ -44,7 +46,7 @@ class FuLoraConfig(Config):
         classifier_seeds: one classifier is trained for each, in each arm.
         accept_missing_classes: a class with test images and no training images, or the other way round, stops the
             study before anything runs. Of the classes named here it is accepted; the report says so in red.
-        score: `contrast` names the arm and its baseline of the comparison that the study is about, before it runs.
+        score: `comparisons.declared` names the arm and its baseline of the comparison that the study is about.
     """
 
     study: Literal["fu_lora"]
@@ -100,9 +102,7 @@ class FuLoraConfig(Config):
         taken = sorted({REAL, HYBRID, PROMPT, FEW_SHOT} & set(names) | set(self.arms) & set(self.clip_arms))
         if taken:
             raise ValueError(f"arms: {', '.join(taken)} is there already; give another name")
-        doubtful = sorted(name for name in names if " - " in name)
-        if doubtful:
-            raise ValueError(f"arms: {doubtful[0]!r} would read as a difference of two arms; write it without ' - '")
+        check_arm_names(names)
         unnamed = sorted({arm.images for arm in self.arms.values()} - {"", *self.other_images})
         if unnamed:
             known = ", ".join(self.other_images) or "none"
@@ -113,9 +113,8 @@ class FuLoraConfig(Config):
             raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {known_arms}")
         if self.judge is None and any(arm.mix and "plane" in arm.mix.filters for arm in self.all_arms().values()):
             raise ValueError("mix.filters: plane asks judges, and there are none; set judge: {folds: 4}")
-        unknown = sorted(set(self.score.contrast) - set(self.all_arms()))
-        if unknown:
-            raise ValueError(f"score.contrast: no arm {unknown[0]!r}; there are {known_arms}")
+        few = [FEW_SHOT] if self.few_shot is not None else []
+        self.score.comparisons.check([*self.all_arms(), PROMPT, *self.clip_arms, *few])
         return self
 
     def all_arms(self) -> dict[str, ArmConfig]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Json, Runtime
+from fulora.data.comparisons import check_arm_names
 from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Report, Scores
@@ -38,18 +39,18 @@ class SegmentationConfig(Config):
         heads: the images; each source brings masks.
         unet: what all arms share.
         arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
-        baseline: the arm that all others are compared with, at the same number of training images.
         sizes: numbers of training images, one set of arms each; all take as many steps.
         seeds: each arm is trained with each.
         folds: each training becomes an ensemble of so many, each of which leaves one fold of the training patients out.
         encoder_file: a file under `data_root` that arms start from whose `encoder_weights` read one.
         synthetic: what is generated, and the arms that train on it.
+        score: `comparisons.baseline` is an arm's name without its size: all others are compared with it, at the same
+            number of training images. Without it, that is the baseline of the declared comparison.
     """
 
     heads: CurateConfig
     unet: UnetConfig = Field(default_factory=UnetConfig)
     arms: dict[str, UnetConfig] = Field(default_factory=dict)
-    baseline: str = ""
     sizes: tuple[Size, ...] = Field(default=("all",), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     folds: Annotated[int, Field(ge=2)] | None = None
@@ -88,20 +89,14 @@ class SegmentationConfig(Config):
         for name, seeds in (("seeds", self.seeds), ("sizes", self.sizes)):
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{name}: {list(seeds)}: one stands twice")
-        doubtful = next((name for name in arms if " - " in name or ", " in name), None)
-        if doubtful:
-            raise ValueError(f"arms: {doubtful!r}: write it without ' - ' and ', ', which join names of arms")
-        if self.baseline and self.baseline not in arms:
-            raise ValueError(f"baseline: no arm {self.baseline!r}; there are {', '.join(arms)}")
+        check_arm_names(arms)
         labels = named_labels(self.heads, [Inputs()] * len(self.heads.sources))
         if labels is not None:
             self.check_outputs(labels)
         for name, arm in arms.items():
             if arm.encoder_weights in FROM_A_FILE and self.encoder_file is None:
                 raise ValueError(f"{name}: encoder_weights={arm.encoder_weights} reads a file: set encoder_file")
-        unknown = sorted(set(self.score.declared or ()) - set(self.arm_names()))
-        if unknown:
-            raise ValueError(f"score.declared: no arm {unknown[0]!r}; there are {', '.join(self.arm_names())}")
+        self.score.comparisons.check(self.arm_names(), baselines=list(arms))
         return self
 
     def check_outputs(self, labels: LabelSet) -> None:
@@ -132,6 +127,19 @@ class SegmentationConfig(Config):
     def named(self, arm: str, size: Size) -> str:
         """The name of an arm with so many training images."""
         return arm if len(self.sizes) == 1 else f"{arm}, {size} images"
+
+    def scoring(self) -> MaskScoreConfig:
+        """`score` with every comparison named by the arms' whole names."""
+        asked, sizes = self.score.comparisons, self.sizes
+        unsized = {self.named(name, size): name for size in sizes for name in self.arms_at(size)}
+        baseline = asked.baseline if asked.baseline is not None else unsized.get(asked.common(), "")
+        pairs = [
+            (self.named(name, size), self.named(baseline, size))
+            for size in sizes
+            for name in self.arms_at(size)
+            if baseline and name != baseline
+        ]
+        return self.score.changed(comparisons=asked.changed(baseline="", further=(*asked.further, *pairs)))
 
     def arm_names(self) -> list[str]:
         """All arms, those of synthetic images last."""
@@ -182,14 +190,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
             arms |= {cfg.named(name, size): arm for name, arm in made.items()}
     tested = Tested(heads, start, cfg.segment, cfg.measure)
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
-    pairs = tuple(
-        (cfg.named(name, size), cfg.named(cfg.baseline, size))
-        for size in cfg.sizes
-        for name in cfg.arms_at(size)
-        if cfg.baseline and name != cfg.baseline
-    )
-    scoring = cfg.score.model_copy(update={"pairs": (*cfg.score.pairs, *pairs)})
-    scores = work.run(score_masks, scoring, measurements=compared.measurements)
+    scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
     return Segmentation(heads, compared, scores, _sweep(cfg, sets, work))
 
 

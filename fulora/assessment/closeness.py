@@ -11,7 +11,7 @@ from fulora.data.label_set import refuse_other_classes
 from fulora.data.labels import Split
 from fulora.data.loaders import load_squares
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Score
+from fulora.data.score import Score
 from fulora.metrics.fidelity import domain_auc, median_distance, mmd2_difference, mmd2_jackknife, pixel_features
 
 REAL = "real training images"
@@ -91,16 +91,14 @@ def _against(name: str, found: Sample, reference: Reference) -> list[Score]:
     auc = domain_auc(found.features, theirs.features, found.groups, theirs.groups, seed=config.seed, folds=folds)
     about = Score.of(
         distance,
-        name="MMD² to unseen patients of the study population",
+        quantity="MMD²",
         arm=name,
         protocol="generation",
         note="RBF kernel on pixel features, unbiased; jackknife over patients and synthetic images; 0 is best",
     )
     note = "logistic regression on pixel features, folds grouped by patient; 0.5 is best"
-    return [
-        about,
-        about.changed(name="AUC of telling the set from unseen patients", value=auc, low=None, high=None, note=note),
-    ]
+    domain = about.changed(quantity="AUC of telling from unseen patients", value=auc, low=None, high=None, note=note)
+    return [about.changed(rank=1, better="lower"), domain.changed(rank=2)]
 
 
 def _closer_than_baseline(sets: Mapping[str, Sample], reference: Reference) -> Iterator[Score]:
@@ -120,8 +118,9 @@ def _closer_than_baseline(sets: Mapping[str, Sample], reference: Reference) -> I
         )
         yield Score.of(
             change,
-            name=f"MMD² of {baseline} minus MMD² of {name}",
-            arm=f"{baseline} - {name}",
+            quantity="MMD²",
+            arm=baseline,
+            baseline=name,
             protocol="generation",
             note=f"above 0: the images of {name} are closer to the study population than those of {baseline}",
         )

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from fulora.data.labels import PLANES
-from fulora.data.results import PROMPT, PredictionFacts, Predictions, Role, Score, ScoreConfig
+from fulora.data.comparisons import Pair
+from fulora.data.label_set import refuse_other_classes
+from fulora.data.results import PROMPT, PredictionFacts, Predictions
+from fulora.data.score import Score, ScoreConfig
 from fulora.metrics.answers import Answers, Prior, decision_rules
+from fulora.metrics.classification_metrics import Chosen, Metric, chosen
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.paired_tests import holm, seeds_test
+from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.paired_tests import holm
 from fulora.metrics.scorecard import (
     Sampling,
     ScoreRow,
@@ -19,10 +24,9 @@ from fulora.metrics.scorecard import (
     legacy_scores,
     scorecard,
 )
+from fulora.metrics.statistics import Interval
 
-COMPARED = ("accuracy", "macro F1", "macro one-vs-rest AUC")
-"""Scores of which arms are compared; the declared contrast is of the first."""
-ONCE = "without pictures that stand twice"
+ONCE = Group("without duplicates")
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,25 @@ class Arm:
 
     @property
     def labels(self) -> list[int]:
-        """The planes that an image truly shows; scores are averaged over these."""
-        return self.answers.shown(range(len(PLANES)))
+        """The classes that an image truly shows; scores are averaged over these."""
+        return self.answers.shown(range(len(self.answers.names)))
 
     def prior(self, config: ScoreConfig) -> Prior | None:
         """The priors that decisions are adjusted to.
 
-        None where the config asks for none, or training's is not known, or a plane was not trained on.
+        None where the config asks for none, or training's is not known, or a class was not trained on.
+
+        Raises:
+            ValueError: the config names a class that the predictions do not know.
         """
+        names = self.answers.names
+        if unknown := sorted(set(config.prior or ()) - set(names)):
+            raise ValueError(
+                f"score.prior: {unknown[0]!r} is no class of these predictions; they know {', '.join(names)}"
+            )
         if config.prior is None or not all(self.facts.training_prior or (0.0,)):
             return None
-        target = np.array([config.prior.get(plane, 0.0) for plane in PLANES])
+        target = np.array([config.prior.get(name, 0.0) for name in names])
         return Prior(np.array(self.facts.training_prior), target / target.sum())
 
 
@@ -64,7 +76,11 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
 
     Raises:
         ValueError: the seeds predict other images, or were made in different ways.
+        LabelSetError: the seeds know other classes.
     """
+    labels = seeds[0].label_set()
+    for item in seeds[1:]:
+        refuse_other_classes(labels, item.label_set(), who=f"arm {name!r}", whom="another training seed of it")
     tables = [item.rows() for item in seeds]
     facts = [item.facts() for item in seeds]
     first = tables[0]
@@ -75,77 +91,94 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
     probabilities = np.array([[row.probabilities for row in rows] for rows in tables])
     digests, place, counts = np.unique([row.sha256 for row in first], return_inverse=True, return_counts=True)
     answers = Answers(
-        names=PLANES,
-        true=np.array([PLANES.index(row.plane) for row in first]),
+        names=labels.names,
+        true=np.array(labels.places([row.plane for row in first])),
         decided=probabilities.argmax(axis=2),
         probabilities=probabilities,
         patients=np.array([row.patient_key for row in first]),
         sites=np.array([row.site for row in first]),
+        negative=None if labels.negative is None else labels.names.index(labels.negative),
     )
     repeated = (counts[place] > 1) & (digests[place] != "")
     ids = tuple(row.image_id for row in first)
     return Arm(name, ids, answers, np.array([row.machine for row in first]), repeated, facts[0])
 
 
+def read_arms(predictions: Mapping[str, Sequence[Predictions]]) -> dict[str, Arm]:
+    """All arms by name.
+
+    Raises:
+        LabelSetError: two arms know other classes.
+    """
+    first, *others = predictions
+    for name in others:
+        ours, theirs = predictions[first][0].label_set(), predictions[name][0].label_set()
+        refuse_other_classes(ours, theirs, who=f"arm {first!r}", whom=f"arm {name!r}")
+    return {name: read_arm(name, seeds) for name, seeds in predictions.items()}
+
+
 def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
-    """All scores of an arm: over all images by every rule, by plane, site and machine, and with each picture once."""
-    sampling, labels = _sampling(config), arm.labels
+    """All scores of an arm: over all images by every rule, by class, site and machine, and with each picture once."""
+    sampling, labels, metrics = _sampling(config), arm.labels, chosen(config.metrics)
     answers, prior = arm.answers, arm.prior(config)
-    rows = scorecard(answers, labels, prior, sampling)
+    rows = scorecard(answers, labels, prior, sampling, metrics)
     if any(arm.machines):
         machines = np.where(arm.machines == "", "unknown", arm.machines)
-        rows += group_scores(answers, decision_rules(answers, labels, prior)[:1], labels, machines, "machine", sampling)
+        rules = decision_rules(answers, labels, prior)[:1]
+        rows += group_scores(answers, rules, labels, machines, "machine", sampling, metrics)
     if arm.repeated.any() and not arm.repeated.all():
         alone = answers.of(~arm.repeated)
         rule = decision_rules(alone, labels, None)[0]
-        found = decision_scores(alone, rule, alone.shown(labels), sampling, ONCE)
-        rows += [row for row in found if row.name == "accuracy"]
+        rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], ONCE)
     if config.legacy_auc:
         rows += legacy_scores(answers, labels, sampling)
-    own = decision_rules(answers, labels, None)[0].name
-    return [_score(arm, row, own) for row in rows]
+    return [_record(row, row.interval, arm, metrics) for row in rows]
 
 
-@dataclass(frozen=True)
-class Tested:
-    """A comparison and its tests: over patients, and of accuracies with three seeds or more also over seeds."""
+def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
+    """The declared comparison, whole and by site; then others, the first metric of each adjusted by Holm over them.
 
-    row: ComparisonRow
-    over_seeds: float | None = None
-
-    @property
-    def p(self) -> float | None:
-        """A difference is one only if it is one both over patients and over training seeds: the larger p."""
-        if self.row.p is None or self.over_seeds is None:
-            return self.row.p
-        return max(self.row.p, self.over_seeds)
-
-
-def contrasts(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
-    """The declared contrast, whole and by site; then others in accuracy (corrected by Holm), macro F1 and AUC.
-
-    Every arm is compared with the contrast's baseline on the same images; an adapted CLIP, and what cannot be paired
-    with the baseline, with the CLIP by prompts.
+    Every arm is compared with the common baseline on the same images; an adapted CLIP, and what cannot be paired with
+    the baseline, with the CLIP by prompts.
     """
-    compared = {pair: _compared(arms[pair[0]], arms[pair[1]], config) for pair in _pairs(arms, config.contrast)}
-    own = {pair: rows[0] for pair, rows in compared.items()}
-    tested = [pair for pair, row in own.items() if pair != config.contrast and row.p is not None]
-    corrected = dict(zip(tested, holm([own[pair].p or 0.0 for pair in tested]), strict=True))
-    return [
-        _difference(arms[pair[0]], arms[pair[1]], row, pair == config.contrast, corrected.get(pair), len(tested))
-        for pair, rows in compared.items()
-        for row in rows
-    ]
+    config.comparisons.check([*arms])
+    metrics, declared = chosen(config.metrics), config.comparisons.declared
+    found = {
+        pair: _compared(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
+        for pair in _pairs(arms, config)
+    }
+    first = {pair: next(filter(partial(_is_first, metrics.first), rows), None) for pair, rows in found.items()}
+    tested = {pair: row.p for pair, row in first.items() if pair != declared and row is not None and row.p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    scores = []
+    for pair, rows in found.items():
+        for row in rows:
+            if not _is_first(metrics.first, row):
+                scores.append(row.changed(role="exploratory"))
+            elif pair == declared:
+                scores.append(row.changed(role="declared"))
+            else:
+                holms = {"p_holm": adjusted.get(pair), "n_holm": len(tested) if pair in adjusted else None}
+                scores.append(row.changed(role="exploratory", **holms))
+    return scores
 
 
-def _pairs(arms: Mapping[str, Arm], declared: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    yield declared
+def _is_first(metric: Metric, score: Score) -> bool:
+    return score.quantity == metric.name and score.group == EVERYTHING
+
+
+def _pairs(arms: Mapping[str, Arm], config: ScoreConfig) -> Iterator[Pair]:
+    """Pairs in the order of the results: those that are named, then every arm with the common baseline."""
+    named, baseline = config.comparisons.pairs(), config.comparisons.common()
+    yield from named
     for name, arm in arms.items():
-        with_baseline = name not in declared and _pairable(arm, arms[declared[1]])
-        if with_baseline:
-            yield name, declared[1]
-        own_clip = arm.facts.protocol == "adapted" or not with_baseline
-        if name not in (*declared, PROMPT) and own_clip and PROMPT in arms and _pairable(arm, arms[PROMPT]):
+        if not baseline or name == baseline:
+            continue
+        with_baseline = _pairable(arm, arms[baseline])
+        if with_baseline and (name, baseline) not in named:
+            yield name, baseline
+        own_clip = name != PROMPT and (arm.facts.protocol == "adapted" or not with_baseline)
+        if own_clip and (name, PROMPT) not in named and PROMPT in arms and _pairable(arm, arms[PROMPT]):
             yield name, PROMPT
 
 
@@ -156,18 +189,24 @@ def _pairable(arm: Arm, baseline: Arm) -> bool:
     return set(arm.images) <= set(baseline.images) and (seeds[0] == seeds[1] or (untrained and 1 in seeds))
 
 
-def _compared(arm: Arm, baseline: Arm, config: ScoreConfig) -> list[Tested]:
-    """What a study tells of a comparison: the scores of `COMPARED`, accuracy first, and accuracy of each site."""
+def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: Chosen, *, whole: bool) -> list[Score]:
+    """What a study tells of a comparison: its metrics by the own decision, and with `whole` the first of each site."""
+    if not _pairable(arm, baseline):
+        raise ValueError(
+            f"{arm.name!r} cannot be compared with {baseline.name!r}: the baseline must predict all images of the arm "
+            "with as many training seeds"
+        )
     seeds = max(len(arm.answers.decided), len(baseline.answers.decided))
     place = {image: number for number, image in enumerate(baseline.images)}
     same = baseline.answers.of(np.array([place[image] for image in arm.images]))
     ours, other = _repeated(arm.answers, seeds), _repeated(replace(same, patients=arm.answers.patients), seeds)
-    rows = compare(ours, other, arm.labels, None, _sampling(config))
-    first = rows[0].rule
-    kept = [row for row in rows if row.name in COMPARED and (row.rule == first or row.name == COMPARED[2])]
-    whole = (arm.name, baseline.name) == config.contrast
-    gains = ((ours.decided == ours.true).mean(axis=1) - (other.decided == other.true).mean(axis=1)).tolist()
-    return [Tested(row, seeds_test(gains) if row is kept[0] else None) for row in kept if whole or row.group == "all"]
+    rows = compare(ours, other, arm.labels, None, _sampling(config), metrics.compared)
+    sites = sum(row.p_holm is not None for row in rows)
+    return [
+        _difference(arm, baseline, row, metrics, sites)
+        for row in rows
+        if row.rule != "among the labels" and (whole or row.group == EVERYTHING)
+    ]
 
 
 def _repeated(answers: Answers, seeds: int) -> Answers:
@@ -181,55 +220,34 @@ def _repeated(answers: Answers, seeds: int) -> Answers:
     )
 
 
-def _difference(arm: Arm, baseline: Arm, found: Tested, declared: bool, by_holm: float | None, tested: int) -> Score:
-    """A score of a comparison; only accuracy over all images is declared, or corrected over the arms."""
-    row = found.row
-    first = row.name == COMPARED[0] and row.group == "all"
-    role: Role = "declared" if declared and first else "exploratory"
-    p_holm = by_holm if first else row.p_holm
-    said = ["declared before the run" if role == "declared" else "exploratory"]
-    if p_holm is not None:
-        over = "sites" if not first else "1 comparison" if tested == 1 else f"{tested} comparisons"
-        said.append(f"p adjusted by Holm over {over}")
-    if row.mcnemar is not None and first:
-        said.append(f"clustered McNemar p = {row.mcnemar.p_obuchowski:.4f}")
-    if row.detectable and first:
-        said.append(f"least difference found with 80 % power: {row.detectable:.3f}")
-    name = f"{row.name}, {arm.name} minus {baseline.name}"
-    made = _of(arm, row, name, "; ".join([*said, *_tests(found)]), len(baseline.answers.decided))
-    return made.model_copy(
-        update={"arm": f"{arm.name} - {baseline.name}", "role": role, "p": found.p, "p_holm": p_holm}
+def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: Chosen, sites: int) -> Score:
+    """A comparison; a difference is one only if it is one both over patients and over training seeds: the larger p."""
+    first = row.quantity == metrics.first.name and row.group == EVERYTHING
+    return _record(row, row.difference, arm, metrics).changed(
+        baseline=baseline.name,
+        n_seeds=max(len(arm.answers.decided), len(baseline.answers.decided)),
+        p=None if row.p is None else max(row.p, row.p_seeds or 0.0),
+        p_patients=row.p,
+        test="" if row.p is None else row.test,
+        p_seeds=None if row.p is None else row.p_seeds,
+        p_holm=row.p_holm,
+        n_holm=None if row.p_holm is None else sites,
+        p_mcnemar=row.mcnemar.p_obuchowski if first and row.mcnemar is not None else None,
+        detectable=row.detectable if first and row.detectable else None,
     )
 
 
-def _tests(tested: Tested) -> list[str]:
-    """How the p-value came about."""
-    if tested.row.p is None:
-        return []
-    if tested.over_seeds is None:
-        return [f"p of {tested.row.test}, training seeds as given"]
-    return [
-        f"p is the larger of that over patients ({tested.row.test}: {tested.row.p:.4f}) and that over training seeds "
-        f"(paired t test: {tested.over_seeds:.4f})"
-    ]
-
-
-def _score(arm: Arm, row: ScoreRow, own: str) -> Score:
-    """A row of the results table; its name says by which rule, unless that is the model's own or none."""
-    plain = row.rule == own or row.rule.startswith(("probabilities", "own"))
-    over = "" if row.group.startswith("plane ") else f"; over {', '.join(row.labels)}"
-    return _of(arm, row, row.name if plain else f"{row.name}, {row.rule}", f"{row.rule}{over}")
-
-
-def _of(arm: Arm, row: ScoreRow | ComparisonRow, name: str, note: str, seeds: int = 1) -> Score:
-    return Score.of(
-        row.interval if isinstance(row, ScoreRow) else row.difference,
-        name=name,
+def _record(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: Chosen) -> Score:
+    made = Score.of(
+        interval,
+        quantity=row.quantity,
         arm=arm.name,
         protocol=arm.facts.protocol,
-        group=row.group,
-        n_seeds=max(seeds, len(arm.answers.decided)),
-        note=note,
+        n_seeds=len(arm.answers.decided),
+    )
+    rank, better = metrics.rank(row.quantity), metrics.better(row.quantity)
+    return made.changed(
+        group=row.group, rule=row.rule, choices=row.choices, labels=row.labels, better=better, rank=rank
     )
 
 

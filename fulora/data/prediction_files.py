@@ -103,7 +103,7 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         tuple(row["image_id"] for row in rows),
         Answers(
             names, true, decided[None], None if probabilities is None else probabilities[None],
-            grouped, np.array([row["site"] for row in rows]),
+            grouped, np.array([row["site"] for row in rows]), _place_of(names, found.classes.negative),
         ),
         patients,
         np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
@@ -167,8 +167,14 @@ def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
         probabilities = np.zeros((*answers.probabilities.shape[:2], len(names)))
         probabilities[..., to] = answers.probabilities
     return replace(
-        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities
-    )
+        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities,
+        negative=None if answers.negative is None else int(to[answers.negative]),
+    )  # fmt: skip
+
+
+def _place_of(names: Sequence[str], name: str | None) -> int | None:
+    """The number of a class; None where it is none of them."""
+    return None if name is None or name not in names else names.index(name)
 
 
 def _probability_columns(path: Path, columns: Sequence[str], classes: Classes) -> dict[str, str]:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
 from fulora.data.decoded import decoded
@@ -16,16 +15,10 @@ from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
+from fulora.data.score import Protocol, Score
 from fulora.data.splits import Member, clusters
 from fulora.json_files import read_json, read_json_lines
 from fulora.stage import Artifact
-
-if TYPE_CHECKING:
-    from fulora.metrics.statistics import Interval
-
-Protocol = Literal["prompt", "transfer", "adapted", "fewshot", "generation", "segmentation", "biometry"]
-Role = Literal["", "declared", "exploratory"]
-"""Of a comparison: whether it was declared before the run."""
 
 PROMPT = "prompt"
 """The arm of the CLIP that is asked by prompts alone."""
@@ -74,6 +67,9 @@ def write_predictions(
     labels: LabelSet,
 ) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
+
+    Args:
+        labels: the classes, in the order of the columns of `probabilities`.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
 
@@ -131,81 +127,6 @@ class Measurement(Config):
     reference: float | None
     reference_from: Literal["", "list", "mask"] = ""
     failure: str = ""
-
-
-class Score(Config):
-    """A number a table may show: with its interval, what it was computed from, and under which protocol.
-
-    Attributes:
-        role: of a comparison: declared before the run, or exploratory.
-        p: two-sided, of the comparison's test; the note names it.
-        p_holm: adjusted by Holm over the comparisons that the note names.
-    """
-
-    name: str
-    arm: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    unit: str = "1"
-    protocol: Protocol
-    group: str = "all"
-    n_images: int
-    n_patients: int
-    n_seeds: int = 1
-    note: str = ""
-    role: Role = ""
-    p: float | None = None
-    p_holm: float | None = None
-
-    @classmethod
-    def of(
-        cls, interval: "Interval", *, name: str, arm: str, protocol: Protocol, unit: str = "1", group: str = "all",
-        n_seeds: int = 1, note: str = "",
-    ) -> "Score":  # fmt: skip
-        """A score from its interval; why it has no bounds goes into the note."""
-        return cls(
-            name=name,
-            arm=arm,
-            protocol=protocol,
-            unit=unit,
-            group=group,
-            n_seeds=n_seeds,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            n_images=interval.n,
-            n_patients=interval.clusters,
-            note="; ".join(filter(None, (note, interval.reason))),
-        )
-
-
-class ScoreConfig(Config):
-    """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws.
-
-    Attributes:
-        permutations: of patients in each test; the least p is 1 over one more.
-        contrast: an arm and its baseline: the one comparison of classifiers that was declared before the run. All
-            others are exploratory.
-        prior: shares of the planes where the classifiers are to be used, to which a decision is adjusted as well.
-            Declared here, never read from the images tested on. A plane that is not named has none.
-        legacy_auc: also FU-LoRA's published AUC, which is wrong, to compare with their table.
-    """
-
-    draws: PositiveInt = 2000
-    level: float = Field(default=0.95, gt=0, lt=1)
-    seed: int = 0
-    permutations: PositiveInt = 9999
-    contrast: tuple[str, str] = ("hybrid", "real")
-    prior: dict[Plane, NonNegativeFloat] | None = None
-    legacy_auc: bool = False
-
-    @field_validator("prior")
-    @classmethod
-    def _shares(cls, value: dict[Plane, float] | None) -> dict[Plane, float] | None:
-        if value is not None and not sum(value.values()) > 0:
-            raise ValueError("the shares of the planes are numbers of 0 or more, one of them above 0")
-        return value
 
 
 @dataclass(frozen=True)

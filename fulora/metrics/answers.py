@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.metrics.classification import prior_adjusted, restricted
+from fulora.metrics.groups import RuleKind
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Answers:
         names: of the classes; `true`, `decided` and the columns of `probabilities` are in this order.
         decided: the model's own decision among all classes.
         patients: one name per image; a patient stands at one site only.
+        negative: the number of the class that is none of the others; None where there is none.
     """
 
     names: tuple[str, ...]
@@ -25,6 +27,7 @@ class Answers:
     probabilities: Float[np.ndarray, "seeds n classes"] | None
     patients: Shaped[np.ndarray, " n"]
     sites: Shaped[np.ndarray, " n"]
+    negative: int | None = None
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Answers":
         """The answers on some of the images, by a mask or by their numbers in another order."""
@@ -35,6 +38,7 @@ class Answers:
             None if self.probabilities is None else self.probabilities[:, chosen],
             self.patients[chosen],
             self.sites[chosen],
+            self.negative,
         )
 
     def shown(self, labels: Sequence[int]) -> list[int]:
@@ -54,24 +58,24 @@ class Prior:
 class Rule:
     """A way to decide: the class it decides for each image of each seed, and the classes that it can decide for."""
 
-    name: str
+    kind: RuleKind
     decided: Int[np.ndarray, "seeds n"]
     among: tuple[int, ...]
 
     def of(self, chosen: Bool[np.ndarray, " n"]) -> "Rule":
         """The rule on some of the images."""
-        return Rule(self.name, self.decided[:, chosen], self.among)
+        return Rule(self.kind, self.decided[:, chosen], self.among)
 
 
 def decision_rules(answers: Answers, labels: Sequence[int], prior: Prior | None) -> list[Rule]:
     """The model's own decision; with probabilities the one among `labels`, and the prior-adjusted one if asked for."""
     everything = tuple(range(len(answers.names)))
-    rules = [Rule(f"{len(answers.names)}-way, own decision", answers.decided, everything)]
+    rules = [Rule("own decision", answers.decided, everything)]
     if answers.probabilities is None:
         return rules
     if len(labels) < len(answers.names):
         among = np.array([restricted(seed, labels).argmax(axis=1) for seed in answers.probabilities])
-        rules.append(Rule(f"{len(labels)}-way, among the labels", among, tuple(labels)))
+        rules.append(Rule("among the labels", among, tuple(labels)))
     if prior is not None:
         adjusted = [prior_adjusted(seed, prior.training, prior.target) for seed in answers.probabilities]
         possible = tuple(np.flatnonzero(prior.target).tolist())

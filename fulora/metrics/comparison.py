@@ -1,4 +1,4 @@
-"""Two classifiers on the same images: the difference of each score, with interval and tests."""
+"""Two classifiers on the same images: the difference of each metric, with interval and tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,59 +9,105 @@ from jaxtyping import Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.calibration import log_losses
-from fulora.metrics.classification import restricted
-from fulora.metrics.paired_tests import ClusteredMcNemar, clustered_mcnemar, holm, swap_test
+from fulora.metrics.classification_metrics import Metric, PerImage, Said, chosen
+from fulora.metrics.groups import EVERYTHING, Group, RuleKind
+from fulora.metrics.paired_tests import ClusteredMcNemar, clustered_mcnemar, holm, seeds_test, swap_test
 from fulora.metrics.power import detectable_difference, paired_variation
-from fulora.metrics.scorecard import Sampling, averaged, interval_of
-from fulora.metrics.statistics import DIFFERENCE, Interval, Span, WeightedStatistic, sign_flip_test
+from fulora.metrics.scorecard import (
+    Decided,
+    Probabilities,
+    Sampling,
+    decidable,
+    interval_of,
+    labels_of,
+    of_probabilities,
+)
+from fulora.metrics.statistics import Interval, Span, WeightedStatistic, sign_flip_test
 from fulora.metrics.weighted_scores import Values, Weights
 
-SIGN_FLIP, SWAP = "sign flip of patients", "swap of patients"
+SIGN_FLIP, SWAP = "sign flip", "swap"
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A score of `ours` minus the same of `other` on a group of images.
+    """A metric of `ours` minus the same of `other` on a group of images.
 
     Attributes:
-        p: of `test`, two-sided; None for a single patient.
+        choices, labels: as those of a `ScoreRow`.
+        p: of `test` over patients, two-sided; None for a single patient.
+        test: which permutation of whole patients: a sign flip of means over images, a swap of the answers of others.
+        p_seeds: of a paired t test over training seeds, of the first metric of all images; None for fewer than three.
         p_holm: adjusted over the sites; None for rows of all images.
-        mcnemar: clustered McNemar tests, for accuracies.
-        detectable: least difference of accuracy found with 80 % power at 5 %, given how these two differ.
+        mcnemar: clustered McNemar tests, for means of right or wrong.
+        detectable: least difference found with 80 % power at 5 %, given how these two differ.
     """
 
-    name: str
-    rule: str
+    quantity: str
+    rule: RuleKind
+    choices: int | None
     labels: tuple[str, ...]
-    group: str
+    group: Group
     difference: Interval
     p: float | None
     test: str
+    p_seeds: float | None = None
     p_holm: float | None = None
     mcnemar: ClusteredMcNemar | None = None
     detectable: float | None = None
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """What both said on the same images, one row a training seed: decisions by one rule, or probabilities."""
+
+    answers: Answers
+    ours: Decided | Probabilities
+    other: Decided | Probabilities
+    labels: Sequence[int]
+    group: Group = EVERYTHING
+
+    def said(self, seed: int, *, ours: bool) -> Said:
+        answers = self.ours if ours else self.other
+        return Said(self.answers.true, answers[seed], self.labels, self.answers.negative)
+
+    def stacked(self, seed: int) -> Said:
+        """The answers of the other, then ours, on every image twice."""
+        both = np.concatenate([self.other[seed], self.ours[seed]])
+        return Said(np.tile(self.answers.true, 2), both, self.labels, self.answers.negative)
+
+
 def compare(
-    ours: Answers, other: Answers, labels: Sequence[int], prior: Prior | None = None, sampling: Sampling | None = None
+    ours: Answers,
+    other: Answers,
+    labels: Sequence[int],
+    prior: Prior | None = None,
+    sampling: Sampling | None = None,
+    metrics: Sequence[Metric] | None = None,
 ) -> list[ComparisonRow]:
-    """Accuracy and macro F1 by every rule that both have, AUC and log loss of probabilities, and accuracy of each site.
+    """Metrics of decisions by every rule that both have, then those of probabilities; the first metric of each site.
 
     Raises:
         ValueError: answers on other images, or of other classes, patients, sites, or numbers of training seeds.
     """
     _check_same(ours, other)
-    drawn = sampling or Sampling()
-    chosen = np.isin(ours.true, labels)
-    ours, other = ours.of(chosen), other.of(chosen)
+    asked, drawn = chosen().compared if metrics is None else metrics, sampling or Sampling()
+    inside = np.isin(ours.true, labels)
+    ours, other = ours.of(inside), other.of(inside)
     shown = ours.shown(labels)
-    pairs = list(_rule_pairs(ours, other, shown, prior))
-    rows = []
-    for mine, theirs in pairs:
-        rows += [_accuracy(ours, mine, theirs, shown, drawn), _macro_f1(ours, mine, theirs, shown, drawn)]
-    rows += _probabilities(ours, other, shown, drawn)
-    return rows + _sites(ours, *pairs[0], labels, drawn)
+    rules = list(_rule_pairs(ours, other, shown, prior))
+    rows = [
+        _row(metric, _Pair(ours, mine.decided, theirs.decided, shown), mine.kind, len(mine.among), drawn)
+        for mine, theirs in rules
+        for metric in asked
+        if metric.basis == "decision" and decidable(metric, ours, mine, shown)
+    ]
+    if ours.probabilities is not None and other.probabilities is not None:
+        pair = _Pair(ours, ours.probabilities, other.probabilities, shown)
+        rows += [_row(metric, pair, kind, None, drawn) for metric, kind in of_probabilities(asked, shown)]
+    first = next((number for number, row in enumerate(rows) if row.quantity == asked[0].name), None)
+    if first is not None:
+        rows[first] = replace(rows[first], p_seeds=_over_seeds(asked[0], ours, other, shown))
+    return [*rows, *_sites(ours, *rules[0], labels, asked[0], drawn)]
 
 
 def _rule_pairs(ours: Answers, other: Answers, labels: Sequence[int], prior: Prior | None) -> "zip[tuple[Rule, Rule]]":
@@ -71,83 +117,51 @@ def _rule_pairs(ours: Answers, other: Answers, labels: Sequence[int], prior: Pri
     return zip(mine[: None if both else 1], theirs[: None if both else 1], strict=True)
 
 
-def _accuracy(
-    answers: Answers, mine: Rule, theirs: Rule, labels: Sequence[int], sampling: Sampling, group: str = "all"
-) -> ComparisonRow:
-    ours, others = ((rule.decided == answers.true).astype(float) for rule in (mine, theirs))
-    row = _of_means(answers, "accuracy", mine.name, ours, others, labels, sampling, DIFFERENCE)
-    if row.p is None:
-        return replace(row, group=group)
-    pair = others.mean(axis=0), ours.mean(axis=0)
-    _, sizes = np.unique(answers.patients, return_counts=True)
-    detectable = detectable_difference(paired_variation(*pair, answers.patients), sizes)
-    mcnemar = clustered_mcnemar(*pair, answers.patients)
-    return replace(row, group=group, mcnemar=mcnemar, detectable=detectable)
+def _row(metric: Metric, pair: _Pair, kind: RuleKind, choices: int | None, sampling: Sampling) -> ComparisonRow:
+    labels = labels_of(metric, pair.answers, pair.labels)
+    if metric.per_image is None:
+        difference, p = _of_any_score(metric, pair, sampling)
+        return ComparisonRow(metric.name, kind, choices, labels, pair.group, difference, p, SWAP)
+    mine, theirs = (_per_image(metric.per_image, pair, ours=ours) for ours in (True, False))
+    difference, p = _of_means(metric.span, pair.answers, mine, theirs, sampling)
+    row = ComparisonRow(metric.name, kind, choices, labels, pair.group, difference, p, SIGN_FLIP)
+    if metric.span is None or p is None:
+        return row
+    both, patients = (theirs.mean(axis=0), mine.mean(axis=0)), pair.answers.patients
+    _, sizes = np.unique(patients, return_counts=True)
+    detectable = detectable_difference(paired_variation(*both, patients), sizes)
+    return replace(row, mcnemar=clustered_mcnemar(*both, patients), detectable=detectable)
+
+
+def _per_image(value: PerImage, pair: _Pair, *, ours: bool) -> Float[np.ndarray, "seeds n"]:
+    return np.array([value(pair.said(seed, ours=ours)) for seed in range(len(pair.ours))]).astype(float)
 
 
 def _of_means(
+    span: Span | None,
     answers: Answers,
-    name: str,
-    rule: str,
     mine: Float[np.ndarray, "seeds n"],
     theirs: Float[np.ndarray, "seeds n"],
-    labels: Sequence[int],
     sampling: Sampling,
-    span: Span | None,
-) -> ComparisonRow:
-    """Of a score that is a mean of per-image values, tested by sign flips; training seeds are paired."""
+) -> tuple[Interval, float | None]:
+    """Of a metric that is a mean of per-image values, tested by sign flips; training seeds are paired."""
+    of_difference = None if span is None else (span[0] - span[1], span[1] - span[0])
     gains = [partial(weighted_scores.mean, gain) for gain in mine - theirs]
     p = None
     if len(np.unique(answers.patients)) > 1:
-        pair = theirs.mean(axis=0), mine.mean(axis=0)
-        p = sign_flip_test(*pair, answers.patients, draws=sampling.permutations, seed=sampling.seed)
-    difference = interval_of(answers, gains, sampling, span)
-    return ComparisonRow(name, rule, _names(answers, labels), "all", difference, p, SIGN_FLIP)
+        both = theirs.mean(axis=0), mine.mean(axis=0)
+        p = sign_flip_test(*both, answers.patients, draws=sampling.permutations, seed=sampling.seed)
+    return interval_of(answers, gains, sampling, of_difference), p
 
 
-def _macro_f1(answers: Answers, mine: Rule, theirs: Rule, labels: Sequence[int], sampling: Sampling) -> ComparisonRow:
-    pairs = list(zip(theirs.decided, mine.decided, strict=True))
-    doubled = np.tile(answers.true, 2)
-    stacked: list[WeightedStatistic] = [
-        partial(averaged, doubled, np.concatenate(pair), labels, "macro", "F1") for pair in pairs
-    ]
-    return _of_any_score(answers, "macro F1", mine.name, stacked, labels, sampling)
-
-
-def _probabilities(ours: Answers, other: Answers, labels: Sequence[int], sampling: Sampling) -> list[ComparisonRow]:
-    if ours.probabilities is None or other.probabilities is None:
-        return []
-    pairs = list(zip(other.probabilities, ours.probabilities, strict=True))
-    doubled = np.tile(ours.true, 2)
-    rows = []
-    if len(labels) > 1:
-        stacked: list[WeightedStatistic] = [
-            partial(weighted_scores.macro_auc, doubled, restricted(np.concatenate(pair), labels), labels)
-            for pair in pairs
-        ]
-        rule = "probabilities among the labels"
-        rows.append(_of_any_score(ours, "macro one-vs-rest AUC", rule, stacked, labels, sampling))
-    theirs, mine = (np.array([log_losses(ours.true, seed) for seed in seeds]) for seeds in zip(*pairs, strict=True))
-    everything = range(len(ours.names))
-    rows.append(_of_means(ours, "log loss", "probabilities as given", mine, theirs, everything, sampling, None))
-    return rows
-
-
-def _of_any_score(
-    answers: Answers,
-    name: str,
-    rule: str,
-    stacked: Sequence[WeightedStatistic],
-    labels: Sequence[int],
-    sampling: Sampling,
-) -> ComparisonRow:
-    """Of a score that is no mean, tested by swaps. Statistics take the answers of the other, then ours."""
+def _of_any_score(metric: Metric, pair: _Pair, sampling: Sampling) -> tuple[Interval, float | None]:
+    """Of a metric that is no mean, tested by swaps."""
+    stacked = [metric.statistic(pair.stacked(seed)) for seed in range(len(pair.ours))]
     gains = [partial(_gain, statistic) for statistic in stacked]
-    p = None
-    if len(np.unique(answers.patients)) > 1:
-        p = swap_test(stacked, answers.patients, draws=sampling.permutations, seed=sampling.seed)
-    difference = interval_of(answers, gains, sampling)
-    return ComparisonRow(name, rule, _names(answers, labels), "all", difference, p, SWAP)
+    p, patients = None, pair.answers.patients
+    if len(np.unique(patients)) > 1:
+        p = swap_test(stacked, patients, draws=sampling.permutations, seed=sampling.seed)
+    return interval_of(pair.answers, gains, sampling), p
 
 
 def _gain(statistic: WeightedStatistic, weights: Weights) -> Values:
@@ -155,21 +169,35 @@ def _gain(statistic: WeightedStatistic, weights: Weights) -> Values:
     return np.asarray(statistic(np.hstack([none, weights])) - statistic(np.hstack([weights, none])))
 
 
+def _over_seeds(metric: Metric, ours: Answers, other: Answers, labels: Sequence[int]) -> float | None:
+    """p of a paired t test over training seeds."""
+    mine, theirs = (_by_seed(metric, answers, labels) for answers in (ours, other))
+    return seeds_test([a - b for a, b in zip(mine, theirs, strict=True)])
+
+
+def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[float]:
+    """The value of a metric under each training seed."""
+    seeds = answers.decided if metric.basis == "decision" or answers.probabilities is None else answers.probabilities
+    said = [Said(answers.true, seed, labels, answers.negative) for seed in seeds]
+    if metric.per_image is not None:
+        return [float(np.mean(metric.per_image(one))) for one in said]
+    return [float(metric.statistic(one)(np.ones((1, len(answers.true))))[0]) for one in said]
+
+
 def _sites(
-    answers: Answers, mine: Rule, theirs: Rule, labels: Sequence[int], sampling: Sampling
+    answers: Answers, mine: Rule, theirs: Rule, labels: Sequence[int], metric: Metric, sampling: Sampling
 ) -> list[ComparisonRow]:
-    """Accuracy of each site, with p adjusted by Holm over the sites that can be tested."""
+    """A metric of decisions on each site, with p adjusted by Holm over the sites that can be tested."""
     rows = []
-    for site in np.unique(answers.sites):
-        chosen = answers.sites == site
-        part = answers.of(chosen)
-        rows.append(_accuracy(part, mine.of(chosen), theirs.of(chosen), part.shown(labels), sampling, f"site {site}"))
+    for site in np.unique(answers.sites) if metric.basis == "decision" else ():
+        at = answers.sites == site
+        part = answers.of(at)
+        shown = part.shown(labels)
+        if decidable(metric, part, mine, shown):
+            pair = _Pair(part, mine.of(at).decided, theirs.of(at).decided, shown, Group("site", str(site)))
+            rows.append(_row(metric, pair, mine.kind, len(mine.among), sampling))
     adjusted = iter(holm([row.p for row in rows if row.p is not None]))
     return [row if row.p is None else replace(row, p_holm=next(adjusted)) for row in rows]
-
-
-def _names(answers: Answers, labels: Sequence[int]) -> tuple[str, ...]:
-    return tuple(answers.names[label] for label in labels)
 
 
 def _check_same(ours: Answers, other: Answers) -> None:

@@ -1,32 +1,26 @@
 """All scores of one classifier's answers: each with interval, label set, decision rule, and the images behind it.
 
 Patients are resampled within sites, and training seeds where there are several (`fulora.metrics.statistics`). Images
-whose true class is not among `labels` are left out, save for the rejection of "other", which needs them.
+whose true class is not among `labels` are left out, save for the rejection of the negative class, which needs them.
+Which metrics there are stands in `fulora.metrics.classification_metrics`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.calibration import brier_scores, log_losses
-from fulora.metrics.classification import restricted
+from fulora.metrics.classification_metrics import Chosen, Metric, Said, averaged, chosen
+from fulora.metrics.groups import EVERYTHING, Group, GroupKind, RuleKind
 from fulora.metrics.legacy_auc import hard_label_auc, legacy_fu_lora_auc
-from fulora.metrics.statistics import (
-    RIGHT_OR_WRONG,
-    Interval,
-    Span,
-    WeightedStatistic,
-    weighted_bootstrap,
-)
-from fulora.metrics.weighted_scores import Values, Weights
+from fulora.metrics.statistics import RIGHT_OR_WRONG, Interval, Span, WeightedStatistic, weighted_bootstrap
 
-OTHER = "other"
-AS_GIVEN = "probabilities as given"
+Decided = Int[np.ndarray, "seeds n"]
+Probabilities = Float[np.ndarray, "seeds n classes"]
 
 
 @dataclass(frozen=True)
@@ -41,73 +35,105 @@ class Sampling:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score of a group of images: by which rule it was decided, and over which classes it is averaged or decided."""
+    """A score of a group of images.
 
-    name: str
-    rule: str
+    Attributes:
+        choices: how many classes the rule can decide for; None for scores of probabilities.
+        labels: the classes that it is averaged over, or is of.
+    """
+
+    quantity: str
+    rule: RuleKind
+    choices: int | None
     labels: tuple[str, ...]
-    group: str
+    group: Group
     interval: Interval
 
 
 def scorecard(
-    answers: Answers, labels: Sequence[int], prior: Prior | None = None, sampling: Sampling | None = None
+    answers: Answers,
+    labels: Sequence[int],
+    prior: Prior | None = None,
+    sampling: Sampling | None = None,
+    metrics: Chosen | None = None,
 ) -> list[ScoreRow]:
-    """Scores of all images by every rule, of the probabilities, of each plane, and of each site."""
-    drawn = sampling or Sampling()
+    """Scores of all images by every rule, of the probabilities, of each class, and of each site."""
+    drawn, asked = sampling or Sampling(), metrics or chosen()
     inside = answers.of(np.isin(answers.true, labels))
     shown = inside.shown(labels)
     rules = decision_rules(inside, shown, prior)
-    rows = [row for rule in rules for row in decision_scores(inside, rule, shown, drawn)]
-    rows += probability_scores(inside, shown, drawn)
+    rows = [row for rule in rules for row in decision_scores(inside, rule, shown, drawn, asked.computed)]
+    rows += probability_scores(inside, shown, drawn, asked.computed)
     rows += _rejection(answers, drawn)
-    rows += [row for label in shown for row in _plane(inside, rules[0], label, drawn)]
-    return rows + group_scores(inside, rules, labels, inside.sites, "site", drawn)
+    rows += [row for label in shown for row in _of_class(inside, rules[0], label, drawn)]
+    return rows + group_scores(inside, rules, labels, inside.sites, "site", drawn, asked)
 
 
 def decision_scores(
-    answers: Answers, rule: Rule, labels: Sequence[int], sampling: Sampling, group: str = "all"
+    answers: Answers,
+    rule: Rule,
+    labels: Sequence[int],
+    sampling: Sampling,
+    metrics: Sequence[Metric],
+    group: Group = EVERYTHING,
 ) -> list[ScoreRow]:
-    """Accuracy, macro and weighted precision, recall and F1, and the rate of deciding "other" where no label is."""
-    names = tuple(answers.names[label] for label in labels)
-    rows = [ScoreRow("accuracy", rule.name, names, group, right_interval(answers, rule, sampling))]
-    for average in ("macro", "weighted"):
-        for score in ("precision", "recall", "F1"):
-            statistics = [partial(averaged, answers.true, seed, labels, average, score) for seed in rule.decided]
-            name = "balanced accuracy (macro recall)" if (average, score) == ("macro", "recall") else ""
-            interval = interval_of(answers, statistics, sampling)
-            rows.append(ScoreRow(name or f"{average} {score}", rule.name, names, group, interval))
-    other = answers.names.index(OTHER) if OTHER in answers.names else -1
-    if other in rule.among and other not in labels:
-        said = [partial(weighted_scores.mean, seed == other) for seed in rule.decided]
-        rate = interval_of(answers, said, sampling, RIGHT_OR_WRONG)
-        rows.append(ScoreRow("rate of deciding other", rule.name, names, group, rate))
-    return rows
+    """The metrics of a rule's decisions."""
+    return [
+        ScoreRow(
+            metric.name,
+            rule.kind,
+            len(rule.among),
+            labels_of(metric, answers, labels),
+            group,
+            metric_interval(metric, answers, rule.decided, labels, sampling),
+        )
+        for metric in metrics
+        if metric.basis == "decision" and decidable(metric, answers, rule, labels)
+    ]
+
+
+def decidable(metric: Metric, answers: Answers, rule: Rule, labels: Sequence[int]) -> bool:
+    """Whether a metric of decisions has a meaning for a rule and these labels."""
+    enough = len(labels) >= metric.labels
+    return enough and (not metric.negative or (answers.negative in rule.among and answers.negative not in labels))
 
 
 def probability_scores(
-    answers: Answers, labels: Sequence[int], sampling: Sampling, group: str = "all"
+    answers: Answers, labels: Sequence[int], sampling: Sampling, metrics: Sequence[Metric]
 ) -> list[ScoreRow]:
-    """Macro one-vs-rest AUC of the probabilities among `labels`; log loss, Brier and calibration error of all."""
-    if answers.probabilities is None:
-        return []
-    true, names = answers.true, tuple(answers.names[label] for label in labels)
-    rows = []
-    if len(labels) > 1:
-        among = [restricted(seed, labels) for seed in answers.probabilities]
-        ranked: list[WeightedStatistic] = [partial(weighted_scores.macro_auc, true, seed, labels) for seed in among]
-        interval = interval_of(answers, ranked, sampling)
-        rows.append(ScoreRow("macro one-vs-rest AUC", "probabilities among the labels", names, group, interval))
-    means: dict[str, list[WeightedStatistic]] = {
-        "log loss": [partial(weighted_scores.mean, log_losses(true, seed)) for seed in answers.probabilities],
-        "Brier score": [partial(weighted_scores.mean, brier_scores(true, seed)) for seed in answers.probabilities],
-        "expected calibration error": [
-            partial(weighted_scores.calibration_error, true, seed) for seed in answers.probabilities
-        ],
-    }
-    for name, statistics in means.items():
-        rows.append(ScoreRow(name, AS_GIVEN, answers.names, group, interval_of(answers, statistics, sampling)))
-    return rows
+    """The metrics of the probabilities; none where there are none."""
+    return [
+        ScoreRow(
+            metric.name,
+            kind,
+            None,
+            labels_of(metric, answers, labels),
+            EVERYTHING,
+            metric_interval(metric, answers, answers.probabilities, labels, sampling),
+        )
+        for metric, kind in of_probabilities(metrics, labels)
+        if answers.probabilities is not None
+    ]
+
+
+def of_probabilities(metrics: Sequence[Metric], labels: Sequence[int]) -> Iterator[tuple[Metric, RuleKind]]:
+    """The metrics of probabilities that these labels are enough for, and what a record says instead of a rule."""
+    for metric in metrics:
+        if metric.basis != "decision" and len(labels) >= metric.labels:
+            yield metric, metric.basis
+
+
+def labels_of(metric: Metric, answers: Answers, labels: Sequence[int]) -> tuple[str, ...]:
+    """The names of the classes that a metric is over."""
+    return answers.names if metric.over == "classes" else tuple(answers.names[label] for label in labels)
+
+
+def metric_interval(
+    metric: Metric, answers: Answers, said: Decided | Probabilities, labels: Sequence[int], sampling: Sampling
+) -> Interval:
+    """The interval of a metric; `said` holds decisions or probabilities, one row a training seed."""
+    statistics = [metric.statistic(Said(answers.true, seed, labels, answers.negative)) for seed in said]
+    return interval_of(answers, statistics, sampling, metric.span)
 
 
 def group_scores(
@@ -115,25 +141,24 @@ def group_scores(
     rules: Sequence[Rule],
     labels: Sequence[int],
     groups: Shaped[np.ndarray, " n"],
-    kind: str,
+    kind: GroupKind,
     sampling: Sampling,
+    metrics: Chosen,
 ) -> list[ScoreRow]:
-    """Accuracy by every rule, and macro F1 over the planes that it shows by the first, of each site or machine."""
+    """Of each site or machine the metrics that say so, and the first of the study's, over the classes it shows."""
     rows = []
     for value in np.unique(groups):
-        chosen = groups == value
-        part = answers.of(chosen)
+        mine = groups == value
+        part = answers.of(mine)
         shown = part.shown(labels)
-        names = tuple(part.names[label] for label in shown)
         for number, rule in enumerate(rules):
-            own = rule.of(chosen)
-            accuracy = right_interval(part, own, sampling)
-            rows.append(ScoreRow("accuracy", rule.name, names, f"{kind} {value}", accuracy))
-            if number == 0:
-                statistics = [partial(averaged, part.true, seed, shown, "macro", "F1") for seed in own.decided]
-                f1 = interval_of(part, statistics, sampling)
-                rows.append(ScoreRow("macro F1", rule.name, names, f"{kind} {value}", f1))
+            asked = [metric for metric in metrics.computed if _by_group(metric, number, metrics.first)]
+            rows += decision_scores(part, rule.of(mine), shown, sampling, asked, Group(kind, str(value)))
     return rows
+
+
+def _by_group(metric: Metric, rule: int, first: Metric) -> bool:
+    return metric.groups == "every rule" or (rule == 0 and (metric.groups == "own decision" or metric is first))
 
 
 def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -> list[ScoreRow]:
@@ -141,17 +166,17 @@ def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -
     inside = answers.of(np.isin(answers.true, labels))
     names = tuple(inside.names[label] for label in labels)
     n, patients = len(inside.true), len(np.unique(inside.patients))
+    groups = [EVERYTHING, *(Group("class", name) for name in names)]
     rows = []
     for title, formula in (
         ("legacy FU-LoRA AUC (wrong, of hard decisions)", legacy_fu_lora_auc),
         ("hard-decision AUC (its formula put right)", hard_label_auc),
     ):
         values = np.mean([formula(inside.true, seed, labels) for seed in inside.decided], axis=0)
-        for group, value in (("all", values.mean()), *zip((f"plane {name}" for name in names), values, strict=True)):
-            interval = Interval(
-                float(value), None, None, n, patients, reason="only to compare with the published table"
-            )
-            rows.append(ScoreRow(title, "own decision", names, group, interval))
+        for group, value in zip(groups, [values.mean(), *values], strict=True):
+            reason = "only to compare with the published table"
+            interval = Interval(float(value), None, None, n, patients, reason=reason)
+            rows.append(ScoreRow(title, "own decision", len(inside.names), names, group, interval))
     return rows
 
 
@@ -184,43 +209,31 @@ def right_interval(answers: Answers, rule: Rule, sampling: Sampling) -> Interval
 
 
 def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
-    """How well the probability of "other" tells images that truly show something else; [] where it cannot be said."""
-    if answers.probabilities is None or OTHER not in answers.names:
+    """How well the negative class's probability tells its images from the others; [] where it cannot be said."""
+    if answers.probabilities is None or answers.negative is None:
         return []
-    other = answers.names.index(OTHER)
-    positive = answers.true == other
+    positive = answers.true == answers.negative
     if positive.all() or not positive.any():
         return []
-    statistics = [partial(weighted_scores.auc, positive, seed[:, other]) for seed in answers.probabilities]
+    statistics = [partial(weighted_scores.auc, positive, seed[:, answers.negative]) for seed in answers.probabilities]
     interval = interval_of(answers, statistics, sampling)
-    return [ScoreRow("AUROC of rejecting other", AS_GIVEN, answers.names, "all", interval)]
+    name = "AUROC of rejecting the negative class"
+    return [ScoreRow(name, "probabilities", None, answers.names, EVERYTHING, interval)]
 
 
-def _plane(answers: Answers, rule: Rule, label: int, sampling: Sampling) -> list[ScoreRow]:
-    """Recall of a plane's images; precision, F1 and AUC of the plane among all."""
+def _of_class(answers: Answers, rule: Rule, label: int, sampling: Sampling) -> list[ScoreRow]:
+    """Recall of a class's images; precision, F1 and AUC of the class among all."""
     name = answers.names[label]
-    group = f"plane {name}"
+    group, choices = Group("class", name), len(rule.among)
     mine = answers.true == label
     recall = right_interval(answers.of(mine), rule.of(mine), sampling)
-    rows = [ScoreRow("recall", rule.name, (name,), group, recall)]
+    rows = [ScoreRow("recall", rule.kind, choices, (name,), group, recall)]
     for score in ("precision", "F1"):
         statistics = [partial(averaged, answers.true, seed, [label], "macro", score) for seed in rule.decided]
-        rows.append(ScoreRow(score, rule.name, (name,), group, interval_of(answers, statistics, sampling)))
+        interval = interval_of(answers, statistics, sampling)
+        rows.append(ScoreRow(score, rule.kind, choices, (name,), group, interval))
     if answers.probabilities is not None and not mine.all():
         ranked = [partial(weighted_scores.macro_auc, answers.true, seed, [label]) for seed in answers.probabilities]
-        rows.append(ScoreRow("one-vs-rest AUC", AS_GIVEN, (name,), group, interval_of(answers, ranked, sampling)))
+        interval = interval_of(answers, ranked, sampling)
+        rows.append(ScoreRow("one-vs-rest AUC", "probabilities", None, (name,), group, interval))
     return rows
-
-
-def averaged(
-    true: Int[np.ndarray, " n"],
-    decided: Int[np.ndarray, " n"],
-    labels: Sequence[int],
-    average: str,
-    score: str,
-    weights: Weights,
-) -> Values:
-    """`precision`, `recall` or `F1` of every draw, `macro` (each label alike) or `weighted` (by its images)."""
-    found = weighted_scores.tallies(true, decided, labels, weights)
-    scores = {"precision": found.precision, "recall": found.recall, "F1": found.f1}[score]
-    return np.asarray(scores.mean(axis=1)) if average == "macro" else found.weighted(scores)

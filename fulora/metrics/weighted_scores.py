@@ -93,6 +93,17 @@ def calibration_error(
     return _ratio(np.abs(weights @ by_bin).sum(axis=1), weights.sum(axis=1))
 
 
+def cohen_kappa(true: Indices, predicted: Indices, weights: Weights) -> Values:
+    """Agreement beyond chance (Cohen 1960): (p_o - p_e) / (1 - p_e), over all classes that are true or predicted.
+
+    p_o is the share of agreement, p_e what the shares of both would give by chance. NaN where p_e is 1.
+    """
+    total = weights.sum(axis=1)
+    found = tallies(true, predicted, sorted({*true.tolist(), *predicted.tolist()}), weights)
+    agreed, chance = found.hits.sum(axis=1) * total, (found.true * found.predicted).sum(axis=1)
+    return _ratio(agreed - chance, total**2 - chance)
+
+
 def _ratio(top: Float[np.ndarray, "*shape"], bottom: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """top / bottom, NaN where bottom is 0."""
     return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0))

@@ -15,9 +15,11 @@ from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment, Screened
 from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
-from fulora.report.page import Figure, ProvenanceRow, Section, file_word, write_report
+from fulora.report.label_truth import truth_tables
+from fulora.report.numbers import MISSING
+from fulora.report.page import Figure, ProvenanceRow, Section, file_words, write_report
 from fulora.report.pairs import plot_pairs
-from fulora.report.tables import MISSING, Table
+from fulora.report.tables import Table
 
 IN_A_GRID = 20
 TEXT = (
@@ -45,26 +47,33 @@ def assessment_sections(
     synthetic: Mapping[str, ImageSet], assessments: Mapping[str, Assessment], trained_on: ImageSet, held_out: ImageSet
 ) -> list[Section]:
     """A section for each assessed set of a study."""
+    words = file_words(assessments)
     return [
-        assessment_section(name, sets_of(synthetic[name], trained_on, held_out), read_findings(item.path), item.rows())
+        assessment_section(
+            name,
+            sets_of(synthetic[name], trained_on, held_out),
+            read_findings(item.path),
+            item.rows(),
+            words[name],
+        )
         for name, item in assessments.items()
     ]
 
 
-def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened]) -> Section:
+def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened], word: str = "") -> Section:
     """Verdicts, tables and pictures of one synthetic set.
 
     Args:
         name: of the set, where a report tells of several; it stands in every title.
+        word: what tells figures of several sets apart.
     """
     of = f" ({name})" if name else ""
-    word = f"-{file_word(name)}" if name else ""
     tables = [
         _verdicts(found, of),
         *_closeness(found, of),
         *_copies(found, of),
         *_diversity(found, of),
-        *_labels(found, of),
+        *truth_tables(found.truths, found.classes, of),
         *_shortcuts(found, of),
         *_filters(found, of),
         *_shares(found, of),
@@ -73,7 +82,7 @@ def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Sc
         f"Can the synthetic images be trusted?{of}",
         (TEXT, _sizes(found), *about_copies(found.encoders)),
         tuple(tables),
-        tuple(_figures(sets, found, rows, of, word)),
+        tuple(_figures(sets, found, rows, of, f"-{word}" if word else "")),
     )
 
 
@@ -179,29 +188,6 @@ def _diversity(found: Findings, of: str) -> Iterator[Table]:
     )
     if rows:
         yield Table(f"Diversity{of}", caption, header, rows)
-
-
-def _labels(found: Findings, of: str) -> Iterator[Table]:
-    rows = tuple(
-        (
-            truth.by,
-            truth.plane,
-            str(truth.n),
-            f"{truth.agreement:.3f} [{truth.low:.3f}, {truth.high:.3f}]",
-            MISSING if truth.real_agreement is None else f"{truth.real_agreement:.3f}",
-            str(truth.real_n),
-            *map(str, truth.seen),
-        )
-        for truth in found.truths
-    )
-    seen_as = (f"as {plane}" for plane in found.classes)
-    header = ("Seen by", "Asked for", "n", "Agreement", "Of real images", "n, real", *seen_as)
-    caption = (
-        "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of "
-        "real images that never saw the patient the image is nearest to; clip: the CLIP by prompts."
-    )
-    if rows:
-        yield Table(f"Label truth{of}", caption, header, rows)
 
 
 def _shortcuts(found: Findings, of: str) -> Iterator[Table]:

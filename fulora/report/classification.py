@@ -1,27 +1,30 @@
-"""The section on classification: scores by arm, arms compared, sites, planes, machines, and the curve over ratios."""
+"""The section on classification: scores by arm, arms compared, sites, classes, machines, and curves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import LabelSet
 from fulora.data.overlap import Overlap
-from fulora.data.results import Prediction, Score
+from fulora.data.results import Prediction
+from fulora.data.score import Score
+from fulora.metrics.groups import EVERYTHING, GroupKind
+from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
+from fulora.report.confusion import plot_confusion
 from fulora.report.curves import plot_sweep
-from fulora.report.figures import plot_confusion, plot_intervals
-from fulora.report.page import Figure, Section, file_word
-from fulora.report.tables import MISSING, Table, raw_lines, readable, rounded, score_table
+from fulora.report.numbers import MISSING
+from fulora.report.page import Figure, Section, file_words
+from fulora.report.tables import Table, raw_lines, score_table
+from fulora.report.wording import quantity_words, readable, value_words
 
 Sweeps = Mapping[str, Mapping[str, Mapping[str, float]]]
 """What was varied; by curve; the place of each arm."""
+Predicted = Mapping[str, Sequence[Sequence[Prediction]]]
+"""By arm, the predictions of each training seed."""
 LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled, within sites."
-OVERALL = (
-    "accuracy",
-    "balanced accuracy (macro recall)",
-    "macro F1",
-    "macro one-vs-rest AUC",
-    "expected calibration error",
-)
+WIDEST = 12
+"""Most groups that stand in columns; of more, arms do."""
 TEXT = (
     "Protocols: prompt is a CLIP asked by text alone; transfer a classifier trained on one population and tested on "
     "another; adapted a CLIP tuned on one population, then asked on another; fewshot has seen a few patients of the "
@@ -30,139 +33,112 @@ TEXT = (
 
 
 def classification_section(
-    predictions: Mapping[str, Sequence[Sequence[Prediction]]],
-    scores: Sequence[Score],
-    sweeps: Sweeps,
-    leaks: Sequence[Overlap],
+    predictions: Predicted, labels: LabelSet, scores: Sequence[Score], sweeps: Sweeps, leaks: Sequence[Overlap]
 ) -> Section:
     """Scores of every arm, and of arms against their baseline.
 
     Args:
         predictions: by arm, one a training seed.
+        labels: the classes that they know.
         sweeps: what was varied, by curve, and the place of each arm on it.
         leaks: what every training input shares with the test set.
     """
-    arms = [score for score in scores if not score.role]
-    compared = [score for score in scores if score.role]
-    tables = [_overall(arms), *_contrast_tables(compared)]
-    tables += [
+    arms = [score for score in scores if not score.baseline]
+    compared = [score for score in scores if score.baseline]
+    first = [score for score in arms if score.rank == 1]
+    own = [score for score in first if score.rule not in ("among the labels", "prior-adjusted")]
+    tables = [
+        _overall(arms),
+        *comparison_tables(compared, "Arms compared", LEVEL),
         *_rules(arms),
-        _of_groups(arms, "site ", "accuracy", "Accuracy by site"),
-        _of_groups(arms, "plane ", "recall", "Recall by plane"),
-        *_machines(arms),
-        *_once(arms),
-        *_seeds(predictions),
+        *_of_groups(own, "site"),
+        *_of_groups([score for score in arms if score.quantity == "recall"], "class"),
+        *_of_groups(own, "machine"),
+        *_once(own),
+        *_seeds(predictions, labels),
         _leak_table(leaks),
     ]
     return Section(
         "Does synthetic data help on people never seen?",
-        (TEXT, *_said(compared)),
+        (TEXT, *comparison_sentences(compared)),
         tuple(tables),
-        tuple(_figures(arms, compared, predictions, sweeps)),
+        tuple(_figures(own, compared, predictions, labels, sweeps)),
     )
 
 
 def _overall(arms: Sequence[Score]) -> Table:
-    shown = [score for score in arms if score.group == "all" and score.name in OVERALL]
-    table = score_table(shown, "Classification of the unseen population", LEVEL)
-    return Table(table.title, table.caption, table.header, table.rows, table.notes, raw_lines(arms))
+    chosen = [
+        score
+        for score in arms
+        if score.rank and score.group == EVERYTHING and score.rule not in ("among the labels", "prior-adjusted")
+    ]
+    ordered = sorted(chosen, key=lambda score: score.rank)
+    table = score_table(_by_arm(ordered), "Classification of the unseen population", LEVEL)
+    return replace(table, raw=raw_lines(arms))
 
 
-def _contrast_tables(compared: Sequence[Score]) -> list[Table]:
-    """One line a comparison, the declared one first; and the declared one by site."""
-    if not compared:
-        return []
-    header = ("Comparison", "Accuracy", "p", "p (Holm)", "Macro F1", "p", "AUC", "p", "Images", "Patients", "Seeds")
-    everywhere = [score for score in compared if score.group == "all"]
-    rows = []
-    for arm in dict.fromkeys(score.arm for score in everywhere):
-        found = {score.name.split(", ", 1)[0]: score for score in everywhere if score.arm == arm}
-        first = found["accuracy"]
-        f1, auc = found.get("macro F1"), found.get("macro one-vs-rest AUC")
-        mark = " (declared)" if first.role == "declared" else ""
-        rows.append(
-            (
-                f"{arm.replace(' - ', ' minus ')}{mark}",
-                *(_cell(first), _p(first.p), _p(first.p_holm)),
-                *(_cell(f1), _p_of(f1), _cell(auc), _p_of(auc)),
-                *(str(count) for count in (first.n_images, first.n_patients, first.n_seeds)),
-            )
-        )
-    notes = tuple(
-        f"{score.arm.replace(' - ', ' minus ')}: {score.note}" for score in everywhere if "accuracy" in score.name
-    )
-    caption = (
-        f"Differences of scores on the same images. {LEVEL} p of accuracy is the larger of one over patients and one "
-        "over training seeds, where there are three or more; those of F1 and AUC take the training seeds as given."
-    )
-    tables = [Table("Arms compared", caption, header, tuple(rows), notes, raw_lines(compared))]
-    sites = [score for score in compared if score.group != "all"]
-    if sites:
-        lines = tuple(
-            (
-                score.group.removeprefix("site "),
-                *(_cell(score), _p(score.p), _p(score.p_holm)),
-                *(str(score.n_images), str(score.n_patients)),
-            )
-            for score in sites
-        )
-        names = ("Site", "Accuracy", "p", "p (Holm)", "Images", "Patients")
-        arm = sites[0].arm.replace(" - ", " minus ")
-        tables.append(Table(f"By site: {arm}", f"{LEVEL} Holm over sites.", names, lines, (), raw_lines(sites)))
-    return tables
+def _by_arm(scores: Sequence[Score]) -> list[Score]:
+    return [score for arm in dict.fromkeys(s.arm for s in scores) for score in scores if score.arm == arm]
 
 
 def _rules(arms: Sequence[Score]) -> list[Table]:
-    chosen = [score for score in arms if score.group == "all" and score.name.startswith(("accuracy", "rate of"))]
+    """The first metric, and how often the negative class is decided for, by every rule; none where there is one."""
+    decided = [score for score in arms if score.group == EVERYTHING and score.choices is not None]
+    chosen = [score for score in decided if score.rank == 1 or score.quantity == "rate of deciding the negative class"]
+    if len({score.rule for score in chosen}) < 2 and len({score.quantity for score in chosen}) < 2:
+        return []
     caption = f"The same probabilities, decided in other ways. {LEVEL}"
-    return [_pivot(chosen, "Decision rules", caption, by="name")] if len({s.name for s in chosen}) > 1 else []
+    return [_pivot(chosen, [readable(quantity_words(score)) for score in chosen], "Decision rules", caption)]
 
 
-def _of_groups(arms: Sequence[Score], prefix: str, name: str, title: str) -> Table:
-    chosen = [score for score in arms if score.group.startswith(prefix) and score.name == name]
-    return _pivot(chosen, title, LEVEL, by="group")
+def _of_groups(scores: Sequence[Score], kind: GroupKind) -> list[Table]:
+    """One quantity of every site, class or machine."""
+    chosen = [score for score in scores if score.group.kind == kind]
+    if not chosen:
+        return []
+    title = f"{readable(quantity_words(chosen[0]))} by {kind}"
+    return [_pivot(chosen, [score.group.name for score in chosen], title, LEVEL, counts=True)]
 
 
-def _machines(arms: Sequence[Score]) -> list[Table]:
-    known = any(score.group.startswith("machine ") for score in arms)
-    return [_of_groups(arms, "machine ", "accuracy", "Accuracy by machine")] if known else []
+def _pivot(scores: Sequence[Score], names: Sequence[str], title: str, caption: str, *, counts: bool = False) -> Table:
+    """One line an arm, one column a name (the other way round of many names).
 
-
-def _pivot(scores: Sequence[Score], title: str, caption: str, *, by: str) -> Table:
-    """One line an arm, one column for each score's name or group; cells of an arm tested on other images say so."""
-    columns = list(dict.fromkeys(getattr(score, by) for score in scores))
-    counts = {getattr(score, by): (score.n_images, score.n_patients) for score in reversed(scores)}
+    Args:
+        names: of each score, the name of its column.
+        counts: columns say how many images they are of; cells of an arm tested on other images say so themselves.
+    """
+    columns = list(dict.fromkeys(names))
+    of = {
+        name: (score.n_images, score.n_patients) for score, name in zip(reversed(scores), reversed(names), strict=True)
+    }
     cells = {}
-    for score in scores:
-        column = getattr(score, by)
-        other = "" if (score.n_images, score.n_patients) == counts[column] else f" (n = {score.n_images})"
-        cells[score.arm, column] = _cell(score) + other
-    rows = [
-        (arm, *(cells.get((arm, column), MISSING) for column in columns))
-        for arm in dict.fromkeys(score.arm for score in scores)
-    ]
-    said = [
-        f"{readable(column)} (n = {counts[column][0]}, {counts[column][1]} patients)"
-        if by == "group"
-        else readable(column)
-        for column in columns
-    ]
+    for score, name in zip(scores, names, strict=True):
+        other = "" if (score.n_images, score.n_patients) == of[name] else f" (n = {score.n_images})"
+        cells[score.arm, name] = value_words(score) + other
+    said = [f"{name} (n = {of[name][0]}, {of[name][1]} patients)" if counts else name for name in columns]
+    arms = list(dict.fromkeys(score.arm for score in scores))
+    if len(columns) > WIDEST and len(arms) <= WIDEST:
+        lines = [
+            (text, *(cells.get((arm, name), MISSING) for arm in arms)) for text, name in zip(said, columns, strict=True)
+        ]
+        return Table(title, caption, ("", *arms), tuple(lines), (), raw_lines(scores))
+    rows = [(arm, *(cells.get((arm, name), MISSING) for name in columns)) for arm in arms]
     return Table(title, caption, ("Arm", *said), tuple(rows), (), raw_lines(scores))
 
 
-def _once(arms: Sequence[Score]) -> list[Table]:
-    chosen = [score for score in arms if score.group.startswith("without pictures") and score.name == "accuracy"]
-    caption = "Accuracy without the images whose very pixels also stand in another row."
+def _once(scores: Sequence[Score]) -> list[Table]:
+    chosen = [score for score in scores if score.group.kind == "without duplicates"]
+    caption = "Without the images whose very pixels also stand in another row."
     return [score_table(chosen, "Pictures that stand twice", caption)] if chosen else []
 
 
-def _seeds(predictions: Mapping[str, Sequence[Sequence[Prediction]]]) -> list[Table]:
+def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
     """Accuracy of each training seed, where an arm has several."""
     most = max((len(seeds) for seeds in predictions.values()), default=0)
     if most < 2:
         return []
     right = {
-        arm: [np.mean([PLANES[int(np.argmax(row.probabilities))] == row.plane for row in rows]) for rows in seeds]
+        arm: [np.mean([labels.names[int(np.argmax(row.probabilities))] == row.plane for row in rows]) for rows in seeds]
         for arm, seeds in predictions.items()
     }
     lines = tuple(
@@ -192,89 +168,44 @@ def _leak_table(leaks: Sequence[Overlap]) -> Table:
 
 
 def _figures(
-    arms: Sequence[Score],
-    compared: Sequence[Score],
-    predictions: Mapping[str, Sequence[Sequence[Prediction]]],
-    sweeps: Sweeps,
+    first: Sequence[Score], compared: Sequence[Score], predictions: Predicted, labels: LabelSet, sweeps: Sweeps
 ) -> list[Figure]:
-    accuracy = [score for score in arms if score.name == "accuracy" and score.group == "all"]
-    figures = [Figure("accuracy", _intervals(accuracy, "accuracy"), "Accuracy on the unseen population, by arm.")]
-    gains = [score for score in compared if score.name.startswith("accuracy, ") and score.group == "all"]
+    shown = [score for score in first if score.group == EVERYTHING]
+    figures, name = [], readable(quantity_words(shown[0])) if shown else ""
+    if shown:
+        figures.append(Figure("arms", plot_arms(shown), f"{name} on the unseen population, by arm."))
+    gains = [score for score in compared if score.rank == 1 and score.group == EVERYTHING]
     if gains:
-        plot = _intervals(gains, "difference of accuracy", baseline=0.0)
-        figures.append(Figure("gains", plot, "Each arm minus its baseline on the same images; the declared one first."))
-    figures += _swept({score.arm: score for score in accuracy}, sweeps)
-    shown = _arms_of_the_contrast(compared) | {s.arm for s in accuracy if s.protocol != "transfer"}
-    for arm in [arm for arm in predictions if arm in shown or not compared]:
-        figures.append(_confusion(arm, predictions[arm]))
+        caption = "Each arm minus its baseline on the same images; the declared one first."
+        figures.append(Figure("gains", plot_arms(gains), caption))
+    figures += _swept({score.arm: score for score in shown}, sweeps)
+    told = {arm for score in compared if score.role == "declared" for arm in (score.arm, score.baseline)}
+    told |= {score.arm for score in shown if score.protocol != "transfer"}
+    words = file_words(predictions)
+    for arm in [arm for arm in predictions if arm in told or not compared]:
+        figures.append(_confusion(arm, words[arm], predictions[arm], labels))
     return figures
 
 
-def _swept(accuracy: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
+def _swept(shown: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
     """A figure for everything that was varied over three arms or more."""
-    figures = []
+    figures, words = [], file_words(sweeps)
     for label, curves in sweeps.items():
         if max((len(arms) for arms in curves.values()), default=0) > 2:
             points = {
-                name: sorted(
-                    (at, accuracy[arm].value, accuracy[arm].low, accuracy[arm].high) for arm, at in arms.items()
-                )
+                name: sorted((at, shown[arm].value, shown[arm].low, shown[arm].high) for arm, at in arms.items())
                 for name, arms in curves.items()
             }
-            plot = plot_sweep(points, label, "accuracy")
-            figures.append(Figure(f"sweep-{label.replace(' ', '-')}", plot, f"Accuracy over {label}, with intervals."))
+            quantity = quantity_words(next(iter(shown.values())))
+            plot = plot_sweep(points, label, quantity)
+            caption = f"{readable(quantity)} over {label}, with intervals."
+            figures.append(Figure(f"sweep-{words[label]}", plot, caption))
     return figures
 
 
-def _arms_of_the_contrast(compared: Sequence[Score]) -> set[str]:
-    return {arm for score in compared if score.role == "declared" for arm in score.arm.split(" - ", 1)}
-
-
-def _intervals(scores: Sequence[Score], quantity: str, baseline: float | None = None) -> bytes:
-    return plot_intervals(
-        [score.arm.replace(" - ", " minus ") for score in scores], [score.value for score in scores],
-        [score.low for score in scores], [score.high for score in scores], quantity=quantity, baseline=baseline,
-    )  # fmt: skip
-
-
-def _confusion(arm: str, seeds: Sequence[Sequence[Prediction]]) -> Figure:
-    matrix = np.zeros((len(PLANES), len(PLANES)), dtype=np.int64)
+def _confusion(arm: str, word: str, seeds: Sequence[Sequence[Prediction]], labels: LabelSet) -> Figure:
+    matrix = np.zeros((len(labels.names), len(labels.names)), dtype=np.int64)
     for row in (row for rows in seeds for row in rows):
-        matrix[PLANES.index(row.plane), int(np.argmax(row.probabilities))] += 1
-    note = f"{arm}: rows are true planes, columns decisions; counts over {len(seeds)} seeds."
-    slug = file_word(arm)
-    return Figure(f"confusion-{slug}", plot_confusion(matrix, list(PLANES), arm), note)
-
-
-def _said(compared: Sequence[Score]) -> list[str]:
-    """One sentence a comparison of accuracy, which says no more than its interval and p do."""
-    sentences = []
-    for score in compared:
-        if not score.name.startswith("accuracy, ") or score.group != "all":
-            continue
-        value, interval = rounded(score.value, score.low, score.high)
-        p = score.p if score.p_holm is None else score.p_holm
-        by = "" if p is None else f", {'p' if score.p_holm is None else 'p by Holm'} = {p:.4f}"
-        arm, baseline = score.arm.split(" - ", 1)
-        sentences.append(f"{arm} minus {baseline} ({score.role}): {value} {interval}{by}; {_verdict(score, p)}.")
-    return sentences
-
-
-def _verdict(score: Score, p: float | None) -> str:
-    """What interval and test together allow to say."""
-    excludes = score.low is not None and score.high is not None and (score.low > 0 or score.high < 0)
-    if excludes and p is not None and p < 0.05:
-        return "better" if score.value > 0 else "worse"
-    return "no evidence of a difference"
-
-
-def _cell(score: Score | None) -> str:
-    return MISSING if score is None else " ".join(filter(None, rounded(score.value, score.low, score.high)))
-
-
-def _p(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
-
-
-def _p_of(score: Score | None) -> str:
-    return MISSING if score is None else _p(score.p)
+        matrix[labels.names.index(row.plane), int(np.argmax(row.probabilities))] += 1
+    note = f"{arm}: rows are true classes, columns decisions; counts over {len(seeds)} seeds."
+    return Figure(f"confusion-{word}", plot_confusion(matrix, list(labels.names), arm), note)

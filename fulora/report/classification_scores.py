@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image as Pil
 
 from fulora.metrics.scorecard import ScoreRow
+from fulora.report.confusion import plot_confusion
 from fulora.report.drawing import FigureError
-from fulora.report.figures import plot_confusion, plot_intervals
+from fulora.report.figures import plot_intervals
+from fulora.report.wording import group_words, rule_words
 
 GAP_PX = 40
 
@@ -25,7 +27,7 @@ def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes
     Raises:
         FigureError: no accuracy among the rows.
     """
-    shown = [row for row in rows if row.name == "accuracy" and (row.group == "all" or row.group.startswith("site "))]
+    shown = [row for row in rows if row.quantity == "accuracy" and row.group.kind in ("all", "site")]
     if not shown:
         raise FigureError("a figure of scores needs rows of accuracy")
     names = confusion["decided"]
@@ -33,7 +35,7 @@ def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes
     matrix[[names.index(name) for name in confusion["true"]]] = confusion["counts"]
     intervals = [row.interval for row in shown]
     right = plot_intervals(
-        [f"{row.group} (n = {row.interval.n}): {row.rule}" for row in shown],
+        [f"{group_words(row.group)} (n = {row.interval.n}): {rule_words(row.rule, row.choices)}" for row in shown],
         [interval.value for interval in intervals],
         [interval.low for interval in intervals],
         [interval.high for interval in intervals],

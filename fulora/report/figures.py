@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
-from fulora.report.drawing import COLOURS, INK, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
-from fulora.report.tables import rounded
+from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
+from fulora.report.numbers import rounded
 
 IMAGES_PER_LINE = 10
 GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 8, 20, 84
@@ -135,40 +135,6 @@ def _plot_loss(axes: Axes, name: str, points: Float[np.ndarray, "n 2"], number: 
         name = f"{name} (running mean, {window})"
     marker = "o" if len(points) < 8 else ""
     axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=legend_label(name), marker=marker)
-
-
-def plot_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str], title: str = "") -> bytes:
-    """A confusion matrix of counts, rows true and columns predicted, coloured and annotated by the share of each row.
-
-    Raises:
-        FigureError: an empty matrix, or one that does not fit its labels.
-    """
-    if matrix.size == 0 or matrix.sum() == 0:
-        raise FigureError("a confusion matrix needs at least one image")
-    if matrix.shape != (len(labels), len(labels)):
-        raise FigureError(f"a confusion matrix of shape {matrix.shape} does not fit {len(labels)} labels")
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = matrix / np.maximum(totals, 1)
-    side = 1.5 + 0.85 * len(labels)
-    with drawing(side + 1.1, side + 0.2) as canvas:
-        axes = canvas.axes
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
-        for (row, column), count in np.ndenumerate(matrix):
-            share = f"{shares[row, column]:.0%}" if totals[row, 0] else "–"
-            colour = "white" if shares[row, column] > 0.6 else INK if count else "#a3adb8"
-            axes.text(column, row - 0.11, share, ha="center", va="center", color=colour, fontsize=11, fontweight="bold")
-            axes.text(column, row + 0.2, f"{count:,}", ha="center", va="center", color=colour, fontsize=8)
-        axes.set_xticks(range(len(labels)), labels, rotation=0 if max(map(len, labels)) < 10 else 30)
-        rows = [f"{name}\nn = {n:,}" for name, n in zip(labels, totals[:, 0], strict=True)]
-        axes.set_yticks(range(len(labels)), rows)
-        axes.set(xlabel="predicted", ylabel="true", title=title)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        axes.set_xticks(np.arange(len(labels) - 1) + 0.5, minor=True)
-        axes.set_yticks(np.arange(len(labels) - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="white", linewidth=3)
-        axes.tick_params(which="minor", length=0)
-    return canvas.png
 
 
 def agreement(measured: Numbers, reference: Numbers) -> Agreement:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
 from fulora.report.curves import plot_sweep
-from fulora.report.page import Figure, Section, file_word
-from fulora.report.tables import Table, rounded
+from fulora.report.numbers import rounded
+from fulora.report.page import Figure, Section, file_words
+from fulora.report.tables import Table
 
 LABEL = "share of the tuned weights"
 TEXT = (
@@ -15,35 +16,36 @@ TEXT = (
 
 
 def forgetting_sections(arms: Mapping[str, Sequence[AlphaScore]]) -> list[Section]:
-    """One section with a curve and a table an adapted CLIP; none without any."""
+    """One section with a table, and a curve of each adapted CLIP; none without any."""
     if not arms:
         return []
     return [
         Section(
             "What adapting CLIP gave and took",
             (TEXT,),
-            tuple(_table(arm, rows) for arm, rows in arms.items()),
-            tuple(_figure(arm, rows) for arm, rows in arms.items()),
+            (_table(arms),),
+            tuple(_figure(arm, word, arms[arm]) for arm, word in file_words(arms).items()),
         )
     ]
 
 
-def _figure(arm: str, rows: Sequence[AlphaScore]) -> Figure:
+def _figure(arm: str, word: str, rows: Sequence[AlphaScore]) -> Figure:
     curves = {
         population: [(row.alpha, row.value, row.low, row.high) for row in rows if row.population == population]
         for population in dict.fromkeys(row.population for row in rows)
     }
-    slug = file_word(arm)
-    return Figure(f"forgetting-{slug}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
+    return Figure(f"forgetting-{word}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
 
 
-def _table(arm: str, rows: Sequence[AlphaScore]) -> Table:
+def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
     lines = tuple(
         (
-            *(row.population, f"{row.alpha:g}", " ".join(filter(None, rounded(row.value, row.low, row.high)))),
+            *(arm, row.population, f"{row.alpha:g}"),
+            " ".join(filter(None, rounded(row.value, row.low, row.high))),
             *(str(row.n_images), str(row.n_patients)),
         )
+        for arm, rows in arms.items()
         for row in rows
     )
-    header = ("Population", "Share tuned", "Accuracy", "Images", "Patients")
-    return Table(f"{arm}: before, between and after", "Brackets hold 95 % intervals by patients.", header, lines)
+    header = ("Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients")
+    return Table("Before, between and after", "Brackets hold 95 % intervals by patients.", header, lines)

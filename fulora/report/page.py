@@ -101,12 +101,13 @@ def write_report(
     errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
     if errors:
         raise PageError("this report cannot be written:\n" + "\n".join(errors))
+    words = file_words(table.title for section in sections for table in section.tables)
     for section in sections:
         for table in section.tables:
-            _write(out / "tables" / f"{slug(table.title)}.csv", to_csv(table).encode())
+            _write(out / "tables" / f"{words[table.title]}.csv", to_csv(table).encode())
         for figure in section.figures:
             _write(out / "figures" / f"{figure.name}.png", figure.png)
-    environment = _environment()
+    environment = _environment(words)
     for name in ("report.html", "report.md"):
         template = environment.get_template(name.replace("report", "page") + ".jinja")
         text = template.render(
@@ -127,9 +128,18 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def file_word(name: str) -> str:
-    """A name as a part of a figure's file name, letter for letter: `CLIP (CE)` becomes `clip--ce-`."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
+def file_words(names: Iterable[str]) -> dict[str, str]:
+    """Each name as a part of a file name or anchor; of names that only other signs tell apart the later are numbered.
+
+    `x, y` becomes `x-y`, and `x / y` beside it `x-y-2`; a name without a letter a-z or digit is `unnamed`.
+    """
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        word, number = slug(name) or "unnamed", 2
+        while word in found.values():
+            word, number = f"{slug(name) or 'unnamed'}-{number}", number + 1
+        found[name] = word
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -149,7 +159,7 @@ def _missing(
 def _repeated(sections: Sequence[Section], provenance: Sequence[ProvenanceRow]) -> list[str]:
     names = {
         "section": [slug(section.title) for section in sections],
-        "table": [slug(table.title) for section in sections for table in section.tables],
+        "table": [table.title for section in sections for table in section.tables],
         "figure": [figure.name for section in sections for figure in section.figures],
         "provenance row": [row.fingerprint for row in provenance],
     }
@@ -169,7 +179,8 @@ def _unusable(sections: Sequence[Section]) -> Iterable[str]:
                 yield f"figure '{figure.name}': not a PNG"
 
 
-def _environment() -> jinja2.Environment:
+def _environment(words: Mapping[str, str]) -> jinja2.Environment:
+    """How pages are made; `words` are the file names of tables, by their titles."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.jinja",), default=False),
@@ -180,6 +191,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "slug": slug,
+        "file": words.__getitem__,
         "md": escaped_markdown,
         "alt": partial(escaped_markdown, brackets=True),
         "markdown_table": to_markdown,

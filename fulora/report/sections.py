@@ -5,37 +5,55 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fulora.data.labels import PLANES, Plane
+from fulora.data.labels import Plane
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Score
+from fulora.data.score import Score
 from fulora.diffusion.gate import read_counts
+from fulora.metrics.groups import EVERYTHING
 from fulora.report.figures import plot_image_grid, plot_intervals
-from fulora.report.page import Card, Figure, ProvenanceRow, Section
-from fulora.report.tables import Table, rounded, score_table
+from fulora.report.numbers import rounded
+from fulora.report.page import Card, Figure, ProvenanceRow, Section, file_words
+from fulora.report.tables import Table, score_table
+from fulora.report.wording import (
+    arm_words,
+    labels_words,
+    quantity_words,
+    readable,
+    sign,
+    unit_words,
+    value_words,
+)
 from fulora.stage import Artifact, read_record
+
+MANY = 12
+"""Of more classes the overview shows one image each."""
 
 
 def generation_section(
     real: ImageSet, synthetic: Mapping[str, ImageSet], scores: Sequence[Score], count: int
 ) -> Section:
-    """Pictures of every plane, real beside base and LoRA, and how far each set is from unseen patients."""
-    figures = [_overview(real, synthetic)]
-    for plane in PLANES:
+    """Pictures of every class, real beside each synthetic set, and how far each set is from unseen patients."""
+    figures, classes = _overviews(real, synthetic), real.label_set().names
+    words = file_words(classes)
+    for name in classes:
         rows = {
-            "real": _some(real, plane, "train", count),
-            **{f"{name}, synthetic": _some(images, plane, "train", count) for name, images in synthetic.items()},
-            "real, test population": _some(real, plane, "test", count),
+            "real": _some(real, name, "train", count),
+            **{f"{made}, synthetic": _some(images, name, "train", count) for made, images in synthetic.items()},
+            "real, test population": _some(real, name, "test", count),
         }
-        shown = {name: pictures for name, pictures in rows.items() if pictures}
-        caption = f"{plane}: the population the LoRA was trained on, the base, the LoRA, and the population tested on."
-        figures.append(Figure(f"planes-{plane}", plot_image_grid(shown), caption, f"image grid of {plane} planes"))
-    distances = [score for score in scores if score.name.startswith("MMD² to")]
-    plot = plot_intervals(
-        [score.arm for score in distances], [score.value for score in distances],
-        [score.low for score in distances], [score.high for score in distances],
-        quantity="MMD² to unseen patients (0 is best)", baseline=0.0,
-    )  # fmt: skip
-    figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
+        shown = {label: pictures for label, pictures in rows.items() if pictures}
+        if not shown:
+            continue
+        caption = f"{name}: the population the LoRA was trained on, each synthetic set, and the population tested on."
+        figures.append(Figure(f"planes-{words[name]}", plot_image_grid(shown), caption, f"image grid of {name}"))
+    distances = [score for score in scores if not score.baseline and score.low is not None]
+    if distances:
+        plot = plot_intervals(
+            [score.arm for score in distances], [score.value for score in distances],
+            [score.low for score in distances], [score.high for score in distances],
+            quantity=f"{distances[0].quantity} to unseen patients (0 is best)", baseline=0.0,
+        )  # fmt: skip
+        figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
     table = score_table(scores, "Closeness to the study population", "Intervals of MMD² are 95 % jackknife intervals.")
     text = "The reference images are of patients that no weight was fitted to. Features are of texture and intensity."
     return Section("Synthetic images", (text,), (table, *_gate_table(synthetic)), tuple(figures))
@@ -56,14 +74,18 @@ def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
     return [Table("First look at synthetic pictures", caption, header, tuple(rows))] if rows else []
 
 
-def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
-    """Two images of each plane: the study population, the base, the LoRA."""
-    sets = {"study population": real, **synthetic}
+def _overviews(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> list[Figure]:
+    """Two images of each class (one of each of many): the study population, and each synthetic set."""
+    sets, classes = {"study population": real, **synthetic}, real.label_set().names
+    each = 2 if len(classes) <= MANY else 1
     rows = {
-        name: [image for plane in PLANES for image in _some(images, plane, "train", 2)] for name, images in sets.items()
+        name: [image for one in classes for image in _some(images, one, "train", each)] for name, images in sets.items()
     }
-    caption = f"Two images each of {', '.join(PLANES)}: the study population, the base backbone, the LoRA."
-    return Figure("overview", plot_image_grid(rows), caption, "planes of the study population, the base and the LoRA")
+    shown = {name: pictures for name, pictures in rows.items() if pictures}
+    names = ", ".join(synthetic)
+    count = "Two images" if each == 2 else "One image"
+    caption = f"{count} each of {labels_words(classes)}: the study population, then {names}."
+    return [Figure("overview", plot_image_grid(shown), caption, f"images of the study population and of {names}")]
 
 
 def _some(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.ndarray]:
@@ -72,61 +94,70 @@ def _some(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.nda
 
 
 def key_numbers(scores: Sequence[Score]) -> list[Card]:
-    """The contrast the study is about, and the accuracies behind it."""
-    declared = [score.arm for score in scores if score.role == "declared"]
-    compared = {("accuracy", arm) for pair in declared for arm in pair.split(" - ")}
-    wanted = compared | {
-        ("MMD² of base minus MMD² of LoRA", "base - LoRA"),
-        ("Dice", "U-Net"),
-        ("HC ADF", "U-Net"),
-    }
-    chosen = [
-        score
-        for score in scores
-        if score.role == "declared" or ((score.name, score.arm) in wanted and score.group == "all")
-    ]
-    cards = []
-    for score in chosen:
-        value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
-        label = score.name if score.arm in score.name or " minus " in score.name else f"{score.name}, {score.arm}"
-        label = label if score.unit == "1" else f"{label} ({score.unit})"
-        cards.append(Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients"))
-    return cards
+    """What the study declared, the figures behind it, what was gained in closeness, and a lone network's scores."""
+    return [_card(score, scores) for score in scores if _is_key(score, scores)]
+
+
+def _card(score: Score, scores: Sequence[Score]) -> Card:
+    what = readable(quantity_words(score, structure=_several(scores, score)))
+    value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
+    label = f"{what}, {arm_words(score)}{unit_words(score)}"
+    return Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients")
+
+
+def _is_key(score: Score, scores: Sequence[Score]) -> bool:
+    if score.baseline:
+        return score.role == "declared" or score.protocol == "generation"
+    if score.group != EVERYTHING or score.statistic != "mean" or not score.rank:
+        return False
+    declared = [one for one in scores if one.role == "declared" and one.structure == score.structure]
+    of_declared = any(score.arm in (one.arm, one.baseline) and _alike(one, score) for one in declared)
+    return of_declared or _of_lone_network(score, scores)
+
+
+def _alike(one: Score, other: Score) -> bool:
+    return (one.quantity, one.unit, one.rule) == (other.quantity, other.unit, other.rule)
+
+
+def _of_lone_network(score: Score, scores: Sequence[Score]) -> bool:
+    """Of a network that is compared with no other: the first metric shown of its protocol, on everything together."""
+    same = [one for one in scores if one.protocol == score.protocol and not one.baseline and one.rank]
+    alone = {one.arm for one in same} == {score.arm}
+    whole = "all" if any(one.structure == "all" for one in same) else score.structure
+    first = score.rank == min(one.rank for one in same)
+    return score.protocol in ("segmentation", "biometry") and alone and first and score.structure == whole
+
+
+def _several(scores: Sequence[Score], score: Score) -> bool:
+    return len({one.structure for one in scores if one.quantity == score.quantity}) > 1
 
 
 def headline(scores: Sequence[Score]) -> list[str]:
-    """What the study found, in plain sentences that say no more than the intervals do."""
+    """What the study found, in plain sentences that say no more than the intervals do; what it declared first."""
     declared = [score for score in scores if score.role == "declared"]
-    return [_verdict(score) for score in (*declared, *(score for score in scores if score.arm == "base - LoRA"))]
+    closer = [score for score in scores if score.baseline and score.protocol == "generation"]
+    return [*map(_verdict, declared), *map(_closeness, closer)]
 
 
 def _verdict(score: Score) -> str:
-    value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
-    low, high = score.low or 0.0, score.high or 0.0
-    if score.role == "declared":
-        arm, baseline = score.arm.split(" - ", 1)
-        said = {
-            1: f"{arm} beat {baseline}",
-            -1: f"{arm} lost to {baseline}",
-            0: f"No evidence that {arm} and {baseline} differ",
-        }
-        if (arm, baseline) == ("hybrid", "real"):
-            said = {
-                1: "Synthetic images helped",
-                -1: "Synthetic images hurt",
-                0: "No evidence that synthetic images help or hurt",
-            }
-        return f"{said[_sign(low, high)]} on people never seen: accuracy changed by {value} {interval}."
+    arm, baseline = score.arm, score.baseline
+    side = sign(score) if score.better == "higher" else -sign(score)
     said = {
-        1: "The LoRA's images are closer to the study population than the base's",
-        -1: "The LoRA's images are further from the study population than the base's",
-        0: "No evidence that the LoRA moved the images towards the study population",
+        1: f"{arm} did better than {baseline}",
+        -1: f"{arm} did worse than {baseline}",
+        0: f"No evidence that {arm} and {baseline} differ",
+    }[side if score.better else 0]
+    return f"{said} on people never seen: {quantity_words(score)} changed by {value_words(score)}{unit_words(score)}."
+
+
+def _closeness(score: Score) -> str:
+    arm, baseline = score.arm, score.baseline
+    said = {
+        1: f"Images of {baseline} are closer to the study population than those of {arm}",
+        -1: f"Images of {baseline} are further from the study population than those of {arm}",
+        0: f"No evidence that images of {baseline} are closer to the study population than those of {arm}",
     }
-    return f"{said[_sign(low, high)]}: MMD² of the base minus MMD² of the LoRA is {value} {interval}."
-
-
-def _sign(low: float, high: float) -> int:
-    return 1 if low > 0 else -1 if high < 0 else 0
+    return f"{said[sign(score)]}: {score.quantity} of {arm} minus that of {baseline} is {value_words(score)}."
 
 
 def provenance(artifacts: Sequence[Artifact]) -> list[ProvenanceRow]:

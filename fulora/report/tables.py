@@ -1,6 +1,5 @@
 """Tables of a report: scores with their intervals and what they were computed from, as text, CSV and Markdown."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,20 +7,24 @@ from dataclasses import dataclass
 
 from fulora.data.delimited import csv_text
 from fulora.data.markdown import escaped_markdown
-from fulora.data.results import Protocol, Score
+from fulora.data.score import Score
+from fulora.metrics.groups import EVERYTHING, Group
+from fulora.report.numbers import MISSING
+from fulora.report.wording import (
+    PROTOCOLS,
+    arm_words,
+    group_words,
+    note_words,
+    quantity_words,
+    readable,
+    unit_words,
+    value_words,
+)
 from fulora.terminal import printable
 
 MAX_SCORE_COLUMNS = 5
-MAX_DECIMALS = 6
-MISSING = "–"
-PROTOCOLS: dict[Protocol, str] = {"prompt": "prompt zero-shot", "fewshot": "few-shot"}
-"""Protocols whose name in a table is not their name in a score."""
-
-_ACRONYMS = ("F1", "AUC", "HC", "BPD", "OFD", "AoP", "IoU", "HD95", "ASSD", "FID", "KID", "SSIM", "DINOv2", "CLIP")
-_CAPITALS = {word.lower(): word for word in _ACRONYMS}
 _NUMBER = re.compile(r"[−+]?[\d,]*\.?\d+(e[−+]?\d+)?( \[.*\])?( (mm|deg|px|%))?( [⁰¹²³⁴-⁹]+)?")
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_RAW_FIELDS = tuple(Score.model_fields)
 
 Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 """Header and rows."""
@@ -83,28 +86,43 @@ def score_table(scores: Sequence[Score], title: str, caption: str) -> Table:
     lines = list(dict.fromkeys(map(_line, scores)))
     compact = len(kinds) == 1 or (len(kinds) <= MAX_SCORE_COLUMNS and len(lines) > 1 and len(lines) < len(scores))
     marks, notes = _notes(scores)
-    header, rows = _by_arm(scores, marks) if compact else _by_score(scores, marks)
-    return Table(title, caption, *_without_idle_group(header, rows), notes, raw_lines(scores))
+    cells = _by_arm(scores, marks) if compact else _by_score(scores, marks)
+    return Table(title, caption, *_without_idle_group(scores, cells), notes, raw_lines(scores))
 
 
 def raw_lines(scores: Sequence[Score]) -> tuple[tuple[str, ...], ...]:
-    """Every field of every score, unrounded, header first: what the CSV of a table holds."""
-    return (_RAW_FIELDS, *(tuple(_raw(getattr(score, field)) for field in _RAW_FIELDS) for score in scores))
+    """Every field of every score, unrounded, header first: what the CSV of a table holds.
+
+    A group is two columns; several classes are divided by `|`, which no class name holds.
+    """
+    lines = [_flat(score) for score in scores]
+    return (tuple(lines[0]), *(tuple(line.values()) for line in lines))
+
+
+def _flat(score: Score) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field in Score.model_fields:
+        value = getattr(score, field)
+        if isinstance(value, Group):
+            found |= {"group_kind": value.kind, "group_name": value.name}
+        else:
+            found[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
+    return found
 
 
 def _kind(score: Score) -> tuple[str, str]:
-    return score.name, score.unit
+    return readable(quantity_words(score)), unit_words(score)
 
 
 def _line(score: Score) -> tuple[str, ...]:
     """What scores must share to stand on one line, as the cells that say so."""
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
-    return score.arm, score.group, *counts, PROTOCOLS.get(score.protocol, score.protocol)
+    return arm_words(score), group_words(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
 
 
 def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The mark of each note, and the notes as they stand below the table; one that all scores share has no mark."""
-    distinct = list(dict.fromkeys(score.note for score in scores))
+    distinct = list(dict.fromkeys(map(note_words, scores)))
     if len(distinct) == 1:
         return {distinct[0]: ""}, tuple(filter(None, distinct))
     marks = {note: str(n).translate(_SUPERSCRIPT) for n, note in enumerate(filter(None, distinct), start=1)}
@@ -114,8 +132,7 @@ def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]
 def _by_arm(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
     kinds = list(dict.fromkeys(map(_kind, scores)))
     cells = {(_line(score), _kind(score)): _cell(score, marks) for score in scores}
-    names = [readable(name) + (f" ({unit})" if unit != "1" else "") for name, unit in kinds]
-    header = ("Arm", "Group", *names, "Images", "Patients", "Seeds", "Protocol")
+    header = ("Arm", "Group", *map("".join, kinds), "Images", "Patients", "Seeds", "Protocol")
     lines = dict.fromkeys(map(_line, scores))
     rows = tuple((*line[:2], *(cells.get((line, kind), MISSING) for kind in kinds), *line[2:]) for line in lines)
     return header, rows
@@ -126,62 +143,25 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
     rows = []
     for score in scores:
         line = _line(score)
-        rows.append((*line[:2], readable(score.name), _cell(score, marks, with_unit=True), *line[2:]))
+        rows.append((*line[:2], _kind(score)[0], _cell(score, marks, with_unit=True), *line[2:]))
     return header, tuple(rows)
 
 
-def _without_idle_group(header: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> Cells:
+def _without_idle_group(scores: Sequence[Score], found: Cells) -> Cells:
     """Without the column of groups where the only group is everything."""
-    if {row[1] for row in rows} != {"all"}:
-        return header, rows
+    header, rows = found
+    if {score.group for score in scores} != {EVERYTHING}:
+        return found
     return header[:1] + header[2:], tuple(row[:1] + row[2:] for row in rows)
 
 
 def _cell(score: Score, marks: Mapping[str, str], *, with_unit: bool = False) -> str:
     unit = score.unit if with_unit and score.unit != "1" else ""
-    number = rounded(score.value, score.low, score.high, unit=score.unit)
-    return " ".join(filter(None, (*number, unit, marks[score.note])))
+    return " ".join(filter(None, (value_words(score), unit, marks[note_words(score)])))
 
 
 def _raw(value: object) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
-
-
-def readable(name: str) -> str:
-    """A score's name for people: `balanced_accuracy` becomes `Balanced accuracy`, `macro_f1` `Macro F1`."""
-    text = " ".join(_CAPITALS.get(word, word) for word in name.replace("_", " ").split())
-    return text[:1].upper() + text[1:]
-
-
-def rounded(value: float, low: float | None = None, high: float | None = None, *, unit: str = "1") -> tuple[str, str]:
-    """A value and its interval `[low, high]` ("" without one), rounded alike.
-
-    Three significant digits of the largest of the three, and at least two of the interval's width, so that an interval
-    never collapses; a number without a unit that is at most 1, such as a proportion, has three decimals.
-    """
-    numbers = [value, *(bound for bound in (low, high) if bound is not None)]
-    largest = max(abs(number) for number in numbers)
-    decimals = 2 - _exponent(largest)
-    if unit == "1" and largest <= 1:
-        decimals = max(decimals, 3)
-    if low is not None and high is not None and high > low:
-        decimals = max(decimals, 1 - _exponent(high - low))
-    texts = [_text(number, max(decimals, 0)) for number in numbers]
-    if low is None and high is None:
-        return texts[0], ""
-    bounds = iter(texts[1:])
-    return texts[0], "[" + ", ".join(MISSING if bound is None else next(bounds) for bound in (low, high)) + "]"
-
-
-def _exponent(number: float) -> int:
-    return math.floor(math.log10(abs(number))) if number else 0
-
-
-def _text(number: float, decimals: int) -> str:
-    text = f"{number:.{decimals}f}" if decimals <= MAX_DECIMALS else f"{number:.2e}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    return text.replace("-", "−")
 
 
 def to_csv(table: Table) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 from PIL import Image as Pil
 
 from fulora.data.decoded import opened
-from fulora.data.labels import ALL_PLANES, Split
+from fulora.data.labels import Split
 from fulora.data.manifest import ImageSet
 from fulora.data.marking import read_mark
 from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
-from fulora.report.page import Figure, Section, file_word
+from fulora.report.page import Figure, Section, file_words
 from fulora.report.tables import Table
 from fulora.stage import Artifact
 
@@ -28,9 +28,13 @@ WORDS = {
 
 
 def images_section(images: ImageSet) -> Section:
-    """How many images of how many patients each plane has in each split."""
+    """How many images of how many patients each class has in each split."""
     rows = {split: images.rows(split) for split in SPLITS_SHOWN}
-    planes = [plane for plane in ALL_PLANES if any(row.plane == plane for found in rows.values() for row in found)]
+    planes = [
+        plane
+        for plane in images.label_set().names
+        if any(row.plane == plane for found in rows.values() for row in found)
+    ]
     lines = [(plane, *(str(sum(row.plane == plane for row in found)) for found in rows.values())) for plane in planes]
     lines.append(("all images", *(str(len(found)) for found in rows.values())))
     lines.append(("patients", *(str(len({row.patient_key for row in found})) for found in rows.values())))
@@ -48,11 +52,12 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
     """
     text = ["Losses over steps; validation images are of patients not trained on."]
     figures = []
+    words = file_words(curves)
     for name, artifact in curves.items():
         rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, float])
         keys = sorted({key for row in rows for key in row if "loss" in key})
         points = {key: [(int(row["step"]), row[key]) for row in rows if key in row] for key in keys}
-        slug = file_word(name)
+        slug = words[name]
         shown = points
         if {"validation_loss", "seen_loss"} <= set(points):
             text.append(over_fitting(name, points["validation_loss"], points["seen_loss"]))

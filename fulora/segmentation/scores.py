@@ -1,53 +1,54 @@
-"""Scores of segmentation arms with patient-clustered intervals, and arms against a baseline. Torch-free.
+"""Scores of segmentation arms with patient-clustered intervals, and arms compared. Torch-free.
 
 A failure never drops out of a mean: an empty mask has the worst overlap and the image diagonal as its distance. A head
-or an angle that could not be measured has no error; how many those are is a score of its own.
+or an angle that could not be measured has no error; how many those are is a score of its own. Which metrics there are
+stands in `fulora.segmentation.mask_metrics`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
-from pydantic import Field
+from jaxtyping import Float, Int, Shaped
+from pydantic import Field, field_validator
 
 from fulora.config import Config
-from fulora.data.results import Measurement, Protocol, Role, Score
+from fulora.data.comparisons import ComparisonsConfig, Pair
+from fulora.data.results import Measurement
+from fulora.data.score import Score, Statistic
 from fulora.metrics.paired_tests import holm, seeds_test
-from fulora.metrics.statistics import (
-    RIGHT_OR_WRONG,
-    Interval,
-    Span,
-    cluster_bootstrap,
-    sign_flip_test,
-    weighted_bootstrap,
-)
+from fulora.metrics.statistics import Interval, cluster_bootstrap, sign_flip_test, weighted_bootstrap
 from fulora.metrics.weighted_scores import Values, Weights, mean
+from fulora.segmentation.mask_metrics import Chosen, MaskMetric, Measured, chosen
 
-OVERLAPS = {"dice": "Dice", "iou": "IoU", "nsd": "NSD"}
-DISTANCES = {"hd": "HD", "hd95": "HD95", "assd": "ASSD"}
-MEASURED = {"hc": "HC", "aop": "AoP"}
-OVER_SEEDS = "over images, then the mean over seeds"
-COMPARED = ("Dice", "Dice, all", "HC ADF", "AoP ADF", "challenge S")
+WHOLE = "all"
+"""The structure that is everything but background, where masks hold several."""
 
 
 class MaskScoreConfig(Config):
-    """How intervals are drawn, and which arms are compared.
+    """How intervals are drawn, and which arms are compared in which metrics.
 
     Attributes:
         draws, level, seed: of the bootstrap over patients and training seeds.
         permutations: of patients in each test.
-        declared: an arm and its baseline: the one comparison that was declared before the run.
-        pairs: further ones, an arm and its baseline each; their p-values are adjusted by Holm.
+        comparisons: which arms are compared. p-values of those that were not declared are adjusted by Holm.
+        metrics: names from `fulora.segmentation.mask_metrics` that are compared and shown, in this order. Without any:
+            Dice, the challenge's S and absolute differences are compared; shown also distances and failures.
     """
 
     draws: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0, lt=1)
     seed: int = 0
     permutations: int = Field(default=9999, ge=100)
-    declared: tuple[str, str] | None = None
-    pairs: tuple[tuple[str, str], ...] = ()
+    comparisons: ComparisonsConfig = Field(default_factory=ComparisonsConfig)
+    metrics: tuple[str, ...] = ()
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        chosen(value)
+        return value
 
 
 @dataclass(frozen=True)
@@ -67,103 +68,97 @@ class Images:
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of an arm.
+    """One metric of an arm, on one structure.
 
     Attributes:
-        values: of every training seed and image; NaN where it could not be measured.
-        quantiles: names of quantiles that are told beside the mean.
-        span: between which values one image's lies, where every draw may give the same (see `statistics`).
+        values: of every training seed and image; NaN where there is none.
+        failed: how many of them count as the worst value, or could not be measured; None where nothing can fail.
     """
 
-    name: str
+    metric: MaskMetric
+    structure: str
     unit: str
-    protocol: Protocol
     images: Images
     values: Float[np.ndarray, "seeds n"]
-    note: str = ""
-    quantiles: Mapping[str, float] = field(default_factory=dict)
-    span: Span | None = None
+    failed: int | None
 
 
 @dataclass(frozen=True)
 class MaskArm:
-    """What was measured of one arm, by the name of the column."""
+    """What was measured of one arm."""
 
     name: str
-    columns: Mapping[str, Column]
+    columns: tuple[Column, ...]
+
+    @property
+    def whole(self) -> str:
+        """The structure that arms are compared on: everything but background, or the only one."""
+        structures = {column.structure for column in self.columns}
+        return WHOLE if WHOLE in structures else next(iter(structures), WHOLE)
+
+    def column(self, metric: MaskMetric, structure: str, unit: str) -> Column | None:
+        """The column of a metric on a structure, in a unit."""
+        key = metric.name, structure, unit
+        return next((item for item in self.columns if (item.metric.name, item.structure, item.unit) == key), None)
 
 
-def read_arm(name: str, seeds: Sequence[Sequence[Measurement]]) -> MaskArm:
+def read_arm(name: str, seeds: Sequence[Sequence[Measurement]], config: MaskScoreConfig) -> MaskArm:
     """The arm of some training seeds' measurements.
 
     Raises:
         ValueError: the seeds measure other images.
     """
-    kinds = list(dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]))
-    alone, columns = len({row.structure for row in seeds[0]}) == 1, dict[str, Column]()
-    for quantity, structure, unit in kinds:
-        tables = [
-            [row for row in rows if (row.quantity, row.structure, row.unit) == (quantity, structure, unit)]
-            for rows in seeds
-        ]
+    columns = []
+    for key in dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]):
+        tables = [[row for row in rows if (row.quantity, row.structure, row.unit) == key] for rows in seeds]
         if any(Images.of(rows).ids != Images.of(tables[0]).ids for rows in tables):
             raise ValueError(f"arm {name!r}: its training seeds measure different images; give one test set")
-        suffix = "" if alone or quantity in (*MEASURED, "psfhs_s") else f", {structure}"
-        columns |= {column.name: column for column in _columns(quantity, suffix, unit, tables)}
-    return MaskArm(name, columns)
+        metrics = [metric for metric in chosen(config.metrics).computed if metric.measured == key[0]]
+        columns += [_column(metric, tables) for metric in metrics]
+    return MaskArm(name, tuple(columns))
 
 
-def _columns(quantity: str, suffix: str, unit: str, tables: Sequence[Sequence[Measurement]]) -> Iterator[Column]:
-    images = Images.of(tables[0])
-    values = np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables])
-    if quantity in OVERLAPS | DISTANCES:
-        empty = np.array([[bool(row.failure) for row in rows] for rows in tables])
-        note = f"mean over images; {int(empty.sum())} empty predictions over all seeds count as the worst value"
-        worst = {"5th percentile": 5.0} if quantity in OVERLAPS else {"95th percentile": 95.0}
-        told = {"median": 50.0, **worst} if quantity in ("dice", "hd95") else {}
-        in_pixels = " (px)" if unit == "px" and quantity in DISTANCES else ""
-        yield Column(
-            (OVERLAPS | DISTANCES)[quantity] + suffix + in_pixels, unit, "segmentation", images, values, note, told
+def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Column:
+    first = tables[0][0]
+    values = metric.of(
+        Measured(
+            np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables]),
+            np.array([[row.reference or np.nan for row in rows] for rows in tables]),
+            np.array([[bool(row.failure) for row in rows] for rows in tables]),
         )
-        if quantity == "dice":
-            yield _share(f"failures{suffix}", "segmentation", images, empty, "share of empty predictions")
-    elif quantity in MEASURED:
-        name = MEASURED[quantity]
-        errors = values - np.array([[row.reference or np.nan for row in rows] for rows in tables])
-        lost = np.isnan(errors)
-        note = f"{int((~lost).sum())} of {lost.size} measured, over all seeds"
-        yield Column(f"{name} bias", unit, "biometry", images, errors, f"measured minus reference; {note}")
-        yield Column(f"{name} ADF", unit, "biometry", images, np.abs(errors), note, {"95th percentile": 95.0})
-        yield _share(f"{name} failures", "biometry", images, lost, "share without a measurement")
-    elif quantity == "psfhs_s":
-        yield Column(
-            "challenge S", "1", "segmentation", images, values, "the organisers' score, failures as they count them"
-        )
-
-
-def _share(name: str, protocol: Protocol, images: Images, failed: Bool[np.ndarray, "seeds n"], note: str) -> Column:
-    return Column(name, "1", protocol, images, failed.astype(float), note, span=RIGHT_OR_WRONG)
+    )
+    failed = sum(bool(row.failure) for rows in tables for row in rows)
+    if metric.protocol == "biometry":
+        failed = sum(row.value is None or not row.reference for rows in tables for row in rows)
+    return Column(metric, first.structure, metric.unit or first.unit, Images.of(tables[0]), values, failed)
 
 
 def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
     """Mean of every column over images and training seeds, and some quantiles, each with its interval."""
-    found = []
-    for column in arm.columns.values():
+    found, metrics = [], chosen(config.metrics)
+    for column in arm.columns:
         if np.isnan(column.values).all(axis=1).any():
             continue  # a seed that measured nothing: the failures say so
-        patients, sites = column.images.patients, column.images.sites
-        interval = weighted_bootstrap(
-            [partial(_mean_of_known, values) for values in column.values], patients, strata=sites,
-            draws=config.draws, seed=config.seed, level=config.level, span=column.span,
-        )  # fmt: skip
-        found.append(_score(arm, column, column.name, column.note, interval))
-        for name, level in column.quantiles.items():
+        found.append(_score(arm, column, "mean", _mean_interval(column, config), metrics))
+        for statistic, level in column.metric.quantiles.items():
             interval = cluster_bootstrap(
-                partial(_quantile, column.values, level), patients, strata=sites,
+                partial(_quantile, column.values, level), column.images.patients, strata=column.images.sites,
                 draws=config.draws, seed=config.seed, level=config.level,
             )  # fmt: skip
-            found.append(_score(arm, column, f"{column.name}, {name}", OVER_SEEDS, interval))
+            found.append(_score(arm, column, statistic, interval, metrics))
     return found
+
+
+def _mean_interval(column: Column, config: MaskScoreConfig) -> Interval:
+    return weighted_bootstrap(
+        [partial(_mean_of_known, values) for values in column.values],
+        column.images.patients,
+        strata=column.images.sites,
+        draws=config.draws,
+        seed=config.seed,
+        level=config.level,
+        span=column.metric.span,
+    )
 
 
 def _mean_of_known(values: Float[np.ndarray, " n"], weights: Weights) -> Values:
@@ -175,40 +170,65 @@ def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np
     return float(np.nanpercentile(values[:, images], level, axis=1).mean())
 
 
-def _score(arm: MaskArm, column: Column, name: str, note: str, interval: Interval) -> Score:
-    return Score.of(
+def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interval, metrics: Chosen) -> Score:
+    made = Score.of(
         interval,
-        name=name,
+        quantity=column.metric.name,
         arm=arm.name,
         unit=column.unit,
-        protocol=column.protocol,
+        protocol=column.metric.protocol,
         n_seeds=len(column.values),
-        note=note,
+    )
+    return made.changed(
+        statistic=statistic,
+        structure=column.structure,
+        n_failed=column.failed,
+        better=column.metric.better,
+        rank=metrics.rank(column.metric),
     )
 
 
 def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Score]:
-    """Every pair of the config in each compared column that both arms have; the declared pair first.
+    """Every named pair in each compared metric that both arms have; the declared pair first.
 
     p is the larger of a sign-flip test over patients and, with three training seeds or more, a paired t test over
-    seeds. Of each column, the p-values of the pairs that were not declared are adjusted by Holm.
+    seeds. Of each metric, the p-values of the pairs that were not declared are adjusted by Holm.
     """
-    declared = [config.declared] if config.declared else []
-    pairs = [pair for pair in dict.fromkeys((*declared, *config.pairs)) if set(pair) <= set(arms)]
+    config.comparisons.check([*arms])
+    pairs, metrics = list(_pairs(arms, config.comparisons)), chosen(config.metrics)
     found = []
-    for name in COMPARED:
-        rows = [row for pair in pairs if (row := _difference(arms[pair[0]], arms[pair[1]], name, config)) is not None]
-        tested = [row for row in rows if row.role == "exploratory" and row.p is not None]
-        adjusted = dict(zip([row.arm for row in tested], holm([row.p or 0.0 for row in tested]), strict=True))
-        for row in rows:
-            over = f"; p adjusted by Holm over {len(tested)}" if row.arm in adjusted else ""
-            update = {"p_holm": adjusted.get(row.arm), "note": row.note + over}
-            found.append(row.model_copy(update=update))
+    for metric in metrics.compared:
+        for unit in dict.fromkeys(c.unit for arm in arms.values() for c in arm.columns if c.metric == metric):
+            rows = [
+                row
+                for pair in pairs
+                if (row := _difference(arms[pair[0]], arms[pair[1]], metric, unit, config)) is not None
+            ]
+            found += _adjusted(rows)
     return found
 
 
-def _difference(ours: MaskArm, other: MaskArm, name: str, config: MaskScoreConfig) -> Score | None:
-    mine, theirs = ours.columns.get(name), other.columns.get(name)
+def _pairs(arms: Mapping[str, MaskArm], config: ComparisonsConfig) -> Iterator[Pair]:
+    named, baseline = config.pairs(), config.common()
+    yield from named
+    for name in arms:
+        if baseline and name != baseline and (name, baseline) not in named:
+            yield name, baseline
+
+
+def _adjusted(rows: Sequence[Score]) -> Iterator[Score]:
+    """The comparisons of one metric, p-values of those that were not declared adjusted by Holm."""
+    tested = [row.p for row in rows if row.role == "exploratory" and row.p is not None]
+    adjusted = iter(holm(tested))
+    for row in rows:
+        holms = row.role == "exploratory" and row.p is not None
+        yield row.changed(p_holm=next(adjusted), n_holm=len(tested)) if holms else row
+
+
+def _difference(ours: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, config: MaskScoreConfig) -> Score | None:
+    structures = [c.structure for c in ours.columns if c.metric == metric]
+    structure = ours.whole if ours.whole in structures else next(iter(structures), "")
+    mine, theirs = (arm.column(metric, structure, unit) for arm in (ours, other))
     if mine is None or theirs is None:
         return None
     if mine.images.ids != theirs.images.ids or mine.values.shape != theirs.values.shape:
@@ -229,12 +249,12 @@ def _difference(ours: MaskArm, other: MaskArm, name: str, config: MaskScoreConfi
         draws=config.permutations, seed=config.seed,
     )  # fmt: skip
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
-    role: Role = "declared" if (ours.name, other.name) == config.declared else "exploratory"
-    said = [
-        f"{int(known.sum())} of {len(known)} images that all have",
-        f"sign flip of patients {over_patients:.4f}",
-    ]
-    said += [] if over_seeds is None else [f"paired t test over seeds {over_seeds:.4f}: p is the larger"]
-    made = _score(ours, mine, f"{name}, {ours.name} minus {other.name}", "; ".join(said), interval)
-    p = max(over_patients, over_seeds or 0.0)
-    return made.model_copy(update={"arm": f"{ours.name} - {other.name}", "role": role, "p": p})
+    return _score(ours, mine, "mean", interval, chosen(config.metrics)).changed(
+        baseline=other.name,
+        n_failed=int((~known).sum()),
+        role="declared" if (ours.name, other.name) == config.comparisons.declared else "exploratory",
+        p=max(over_patients, over_seeds or 0.0),
+        p_patients=over_patients,
+        test="sign flip",
+        p_seeds=over_seeds,
+    )

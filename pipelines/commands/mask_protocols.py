@@ -22,7 +22,7 @@ ScoreOne = Callable[[str, Path, Path | None], "CaseScores"]
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case: its figures, and why a part of it is missing or failed, "" where none is.
+    """One case: its figures, and why parts of it are missing or failed.
 
     `measured` and `measured_reference` are HC in mm or AoP in degrees, None where it failed or is not measured. `view`
     is the field of view where no fetal scan has such a one, `5.5 x 3.7 mm`, so that every mm is doubtful; `spacing` is
@@ -32,7 +32,7 @@ class CaseScores:
 
     case: str
     values: dict[str, float]
-    failure: str = ""
+    failures: tuple[str, ...] = ()
     measured: float | None = None
     measured_reference: float | None = None
     view: str = ""
@@ -40,24 +40,48 @@ class CaseScores:
     invented: tuple[int, ...] = ()
 
 
-def higher_is_better(metric: str) -> bool:
-    """Of overlaps and the challenge's S; of distances and errors less is better."""
-    return metric.split(" ")[0].split("_")[0] in ("dice", "iou", "nsd", "S", "ellipse-dice")
+@dataclass(frozen=True)
+class Figure:
+    """What a figure is like: which way is better, and its unit; `length` is mm or px, "" of a share."""
+
+    higher_is_better: bool
+    unit: Literal["", "length", "deg"]
+
+    def in_unit(self, length: str) -> str:
+        """Its unit, where lengths are in `length`."""
+        return length if self.unit == "length" else self.unit
 
 
-def unit_of(metric: str, length: str) -> str:
-    """The unit of a figure, "" for a share; `length` is that of distances, mm or px."""
-    if higher_is_better(metric):
-        return ""
-    return "deg" if metric.startswith("aop") else length
+OVERLAP, DISTANCE, ANGLE = Figure(True, ""), Figure(False, "length"), Figure(False, "deg")
+OF_A_MASK = {"dice": OVERLAP, "iou": OVERLAP, "hausdorff": DISTANCE, "hd95": DISTANCE, "assd": DISTANCE, "nsd": OVERLAP}
+OF_A_HEAD = {
+    "dice": OVERLAP,
+    "hausdorff": DISTANCE,
+    "hd95": DISTANCE,
+    "assd": DISTANCE,
+    "ellipse-dice": OVERLAP,
+    "ellipse-hausdorff": DISTANCE,
+    "adf": DISTANCE,
+}
 
 
-def psfhs(mapping: "MaskValues") -> ScoreOne:
+@dataclass(frozen=True)
+class Scorer:
+    """A protocol: the figures it has, by name, and how it scores a case."""
+
+    figures: Mapping[str, Figure]
+    score: ScoreOne
+
+
+def psfhs(mapping: "MaskValues") -> Scorer:
     """The challenge's own rules (`fulora.metrics.psfhs_challenge`); a missing file is an empty mask."""
     import numpy as np
 
     from fulora.intake.masks import check_background
-    from fulora.metrics.psfhs_challenge import METRICS, ChallengeError, score_pair
+    from fulora.metrics.psfhs_challenge import NAMES, ChallengeError, score_pair
+
+    kinds = {"dice": OVERLAP, "hd": DISTANCE, "asd": DISTANCE}
+    figures = {"aop": ANGLE, **{f"{kind}_{part}": one for kind, one in kinds.items() for part in NAMES}}
 
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = mapping.read(reference)
@@ -73,16 +97,16 @@ def psfhs(mapping: "MaskValues") -> ScoreOne:
         ]
         return CaseScores(
             case,
-            {name: found[name] for name in METRICS},
+            {name: found[name] for name in figures},
             _why(prediction, failures),
             measured=found["aop_pred"] or None,
             measured_reference=found["aop_gt"] or None,
         )
 
-    return score
+    return Scorer(figures, score)
 
 
-def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[str, PixelSize] | None") -> ScoreOne:
+def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[str, PixelSize] | None") -> Scorer:
     """Dice, IoU, HD, HD95, ASSD and NSD of each of `classes`, those that any reference holds.
 
     A class that neither mask of a case holds is right: overlaps 1, distances 0. Held by one of both it is at the worst.
@@ -94,6 +118,8 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
 
     if not classes:
         raise ValueError("no reference mask holds anything; there is nothing to score against")
+
+    of_class = {number: f" {number}" if len(classes) > 1 else "" for number in classes}
 
     def score(case: str, reference: Path, prediction: Path | None) -> CaseScores:
         truth = mapping.read(reference)
@@ -111,16 +137,15 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
                 found = MaskScores(1.0, 1.0, 0.0, 0.0, 0.0, 1.0, missing=False)
             else:
                 found = score_mask(*pair, (size, size))
-            of_class = f" {number}" if len(classes) > 1 else ""
-            values |= {name + of_class: value for name, value in asdict(found).items() if name != "missing"}
+            values |= {name + of_class[number]: getattr(found, name) for name in OF_A_MASK}
             failures += [f"class_{number}_{'missing' if pair[1].any() else 'invented'}"] if found.missing else []
         invented = tuple(sorted({*np.unique(ours).tolist()} - {0, *classes}))
         return CaseScores(case, values, _why(prediction, failures), view=view, spacing=spacing, invented=invented)
 
-    return score
+    return Scorer({name + end: one for end in of_class.values() for name, one in OF_A_MASK.items()}, score)
 
 
-def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> ScoreOne:
+def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: int | None) -> Scorer:
     """Head circumference and overlap of heads, mm: of the masks as they are, and of the ellipses fitted to both.
 
     The reference circumference is measured on the reference mask as the prediction's is, so that a ring's width, which
@@ -166,11 +191,11 @@ def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: i
         values["adf"] = abs(our_hc - true_hc)
         return CaseScores(case, values, _why(prediction, failures), our_hc or None, true_hc, view, spacing)
 
-    return score
+    return Scorer(OF_A_HEAD, score)
 
 
-def _why(prediction: Path | None, failures: list[str]) -> str:
-    return "no_file" if prediction is None else " ".join(failures)
+def _why(prediction: Path | None, failures: list[str]) -> tuple[str, ...]:
+    return ("no_file",) if prediction is None else tuple(failures)
 
 
 def _size(

@@ -5,25 +5,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.mask_protocols import higher_is_better
-
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
     from fulora.metrics.ranking import Ranking, Stability
+    from pipelines.commands.mask_protocols import Figure
 
     Ranked = dict[str, dict[str, tuple[Ranking, Stability]]]
     """By figure and scheme."""
 
 
 def ranked(
-    matrices: Mapping[str, "Float[np.ndarray, 'methods cases']"], patients: Sequence[str], draws: int, seed: int
+    matrices: Mapping[str, "Float[np.ndarray, 'methods cases']"],
+    figures: "Mapping[str, Figure]",
+    patients: Sequence[str],
+    draws: int,
+    seed: int,
 ) -> "Ranked":
     """The ranking of each figure by each scheme, with its stability.
 
     Args:
         matrices: of each figure its values, (predictions, cases).
+        figures: which way each is better.
     """
     import numpy as np
 
@@ -32,7 +36,7 @@ def ranked(
 
     found: Ranked = {}
     for metric, values in track(matrices.items(), "ranked", total=len(matrices)):
-        better, clusters = higher_is_better(metric), np.array(patients)
+        better, clusters = figures[metric].higher_is_better, np.array(patients)
         found[metric] = {
             scheme: (
                 ranking(values, scheme, higher_is_better=better),

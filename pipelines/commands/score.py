@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from fulora.data.prediction_classes import Asked
     from fulora.data.prediction_files import PredictionFile
     from fulora.metrics.answers import Prior
+    from fulora.metrics.classification_metrics import Chosen
     from fulora.metrics.scorecard import Sampling, ScoreRow
 
+COMPARED = "accuracy,macro F1,macro one-vs-rest AUC,log loss"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Scores with intervals for anybody's predictions.")
 
 
@@ -49,6 +51,7 @@ def classification(
     training_prior: Annotated[
         str, typer.Option(help="Prior it was trained on, if --prior is not training: uniform, or CLASS=COUNT,...")
     ] = "",
+    metrics: Annotated[str, typer.Option(help="What is compared and also scored, with commas.")] = COMPARED,
     draws: Annotated[int, typer.Option(help="Bootstrap draws of patients; 10000 for a paper.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     legacy_auc: Annotated[
@@ -78,6 +81,7 @@ def classification(
       fulora score classification mine.csv --labels normal,cyst --prior uniform --training-prior normal=90,cyst=10
     """
     from fulora.data.prediction_files import paired, read_predictions
+    from fulora.metrics.classification_metrics import chosen as chosen_metrics
     from fulora.metrics.comparison import compare
     from fulora.metrics.scorecard import Sampling
     from pipelines.commands.score_tables import print_comparisons, print_scores
@@ -85,13 +89,17 @@ def classification(
     (asked, averaged), sampling = _asked(labels), Sampling(draws=draws, seed=seed)
     found = read_predictions(file, asked)
     chosen = _labels(found, averaged)
-    rows = _scores(found, chosen, _prior(found.answers.names, prior, training_prior), sampling, legacy_auc)
+    measured = chosen_metrics(_names(metrics))
+    adjusted = _prior(found.answers.names, prior, training_prior)
+    rows = _scores(found, chosen, adjusted, sampling, measured, legacy_auc)
     comparisons, notes = [], list[str]()
     if against is not None:
         baseline = read_predictions(against, asked)
         ours, other = paired(found, baseline)
         notes = [f"{against}: {note}" for note in baseline.notes]
-        comparisons = compare(ours, other, chosen, _prior(ours.names, prior, training_prior), sampling)
+        comparisons = compare(
+            ours, other, chosen, _prior(ours.names, prior, training_prior), sampling, measured.compared
+        )
     facts = _facts(found, chosen, rows, sampling) | {"against": against and str(against)}
     facts["notes"] += notes
     text = json.dumps(facts | {"comparisons": [asdict(row) for row in comparisons]}, indent=1, ensure_ascii=False)
@@ -169,27 +177,33 @@ def _shares(option: str, text: str, names: Sequence[str]) -> "Float[np.ndarray, 
 
 
 def _scores(
-    found: "PredictionFile", labels: Sequence[int], prior: "Prior | None", sampling: "Sampling", legacy_auc: bool
+    found: "PredictionFile",
+    labels: Sequence[int],
+    prior: "Prior | None",
+    sampling: "Sampling",
+    metrics: "Chosen",
+    legacy_auc: bool,
 ) -> list["ScoreRow"]:
     """All rows: of the file, by machine, without pictures that stand under two patients, and legacy ones."""
     import numpy as np
 
     from fulora.metrics.answers import decision_rules
+    from fulora.metrics.groups import Group
     from fulora.metrics.scorecard import decision_scores, group_scores, legacy_scores, scorecard
 
     answers = found.answers
-    rows = scorecard(answers, labels, prior, sampling)
+    rows = scorecard(answers, labels, prior, sampling, metrics)
     inside = np.isin(answers.true, labels)
     part = answers.of(inside)
     if found.machines is not None:
         rules = decision_rules(part, labels, prior)
-        rows += group_scores(part, rules, labels, found.machines[inside], "machine", sampling)
+        rows += group_scores(part, rules, labels, found.machines[inside], "machine", sampling, metrics)
     if found.shared is not None and found.shared.any() and (inside & ~found.shared).any():
         alone = answers.of(inside & ~found.shared)
         shown = alone.shown(labels)
+        asked = [metric for metric in metrics.computed if metric.groups != "none"]
         for rule in decision_rules(alone, shown, prior):
-            found_alone = decision_scores(alone, rule, shown, sampling, "without shared pictures")
-            rows += [row for row in found_alone if row.name in ("accuracy", "macro F1")]
+            rows += decision_scores(alone, rule, shown, sampling, asked, Group("without duplicates"))
     return rows + (legacy_scores(answers, labels, sampling) if legacy_auc else [])
 
 

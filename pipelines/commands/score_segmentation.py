@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands.mask_notes import invented_in, size_notes, tell_unused_spacing
-from pipelines.commands.mask_protocols import PROTOCOLS, CaseScores, Protocol, higher_is_better, unit_of
+from pipelines.commands.mask_protocols import PROTOCOLS, CaseScores, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fulora.intake.mask_values import MaskValues
     from fulora.intake.pixel_sizes import PixelSize
-    from pipelines.commands.mask_protocols import ScoreOne
+    from pipelines.commands.mask_protocols import Figure, ScoreOne, Scorer
 
 EXAM = r"^(\d+)_"
 """Of HC18: images of one exam share the number that their names begin with."""
@@ -82,8 +82,8 @@ def segmentation(
     names = _names(prediction)
     predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
     mapping = _mapping(references, predicted, values, workers)
-    score = _scorer(chosen, mapping, sizes, label)
-    scored = {name: _scored(name, score, references, files, workers) for name, files in predicted.items()}
+    scorer = _scorer(chosen, mapping, sizes, label)
+    scored = {name: _scored(name, scorer.score, references, files, workers) for name, files in predicted.items()}
     patients, known = _patients(list(references), patient_pattern, chosen)
     length = "mm" if chosen == "hc18" or sizes else "px"
     facts: dict[str, Any] = {
@@ -97,7 +97,7 @@ def segmentation(
         "seed": seed,
         "mask_values": mapping.to_json(),
         "predictions": {
-            name: _summary(cases, chosen, length, patients, draws, seed)
+            name: _summary(cases, chosen, scorer.figures, length, patients, draws, seed)
             | {"not_scored": len(predicted[name].keys() - references)}
             | invented_in(cases)
             for name, cases in scored.items()
@@ -107,7 +107,7 @@ def segmentation(
     if sizes is None:
         tell_unused_spacing([references, *predicted.values()])
     if len(names) > 1:
-        facts["rankings"] = _rankings(scored, patients, draws, seed, figure)
+        facts["rankings"] = _rankings(scored, scorer.figures, patients, draws, seed, figure)
     elif figure is not None:
         _write_bland_altman(figure, scored[names[0]], chosen)
     _show(facts, scored, json_file)
@@ -122,7 +122,7 @@ def _protocol(text: str) -> Protocol:
 
 def _scorer(
     protocol: Protocol, mapping: "MaskValues", sizes: "Mapping[str, PixelSize] | None", label: int | None
-) -> "ScoreOne":
+) -> "Scorer":
     from fulora.intake.mask_files import checked_label
     from pipelines.commands import mask_protocols
 
@@ -165,13 +165,17 @@ def _mapping(
 
 
 def _rankings(
-    scored: Mapping[str, Sequence[CaseScores]], patients: Sequence[str], draws: int, seed: int, figure: Path | None
+    scored: Mapping[str, Sequence[CaseScores]],
+    figures: "Mapping[str, Figure]",
+    patients: Sequence[str],
+    draws: int,
+    seed: int,
+    figure: Path | None,
 ) -> dict[str, Any]:
     """The rankings of several predictions, and their figure where one is asked for."""
     from pipelines.commands.mask_rankings import ranked, ranking_facts, write_figure
 
-    metrics = list(next(iter(scored.values()))[0].values)
-    found = ranked({name: _matrix(scored, name) for name in metrics}, patients, draws, seed)
+    found = ranked({name: _matrix(scored, name) for name in figures}, figures, patients, draws, seed)
     if figure is not None:
         write_figure(figure, list(scored), found)
     return ranking_facts(found)
@@ -209,21 +213,27 @@ def _matrix(scored: Mapping[str, Sequence[CaseScores]], metric: str) -> "Float[n
 
 
 def _summary(
-    cases: Sequence[CaseScores], protocol: Protocol, length: str, patients: Sequence[str], draws: int, seed: int
+    cases: Sequence[CaseScores],
+    protocol: Protocol,
+    figures: "Mapping[str, Figure]",
+    length: str,
+    patients: Sequence[str],
+    draws: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Each figure over cases with its interval, failures by kind, and the challenge's S."""
     import numpy as np
 
-    names, failed = np.array(patients), np.array([bool(case.failure) for case in cases])
+    names, failed = np.array(patients), np.array([bool(case.failures) for case in cases])
     metrics = {
-        metric: _figure(np.array([case.values[metric] for case in cases]), failed, metric, names, draws, seed)
-        | {"unit": unit_of(metric, length)}
-        for metric in cases[0].values
+        metric: _figure(np.array([case.values[metric] for case in cases]), failed, figure, names, draws, seed)
+        | {"unit": figure.in_unit(length)}
+        for metric, figure in figures.items()
     }
     found: dict[str, Any] = {
         "metrics": metrics,
         "failed_cases": int(failed.sum()),
-        "failures": dict(Counter(word for case in cases for word in case.failure.split())),
+        "failures": dict(Counter(word for case in cases for word in case.failures)),
     }
     if (pairs := _pairs(cases)) and sum(value is not None for value, _ in pairs) >= 2:
         from fulora.biometry.agreement import agreement
@@ -250,7 +260,7 @@ def _write_bland_altman(path: Path, cases: Sequence[CaseScores], protocol: Proto
 
 
 def _figure(
-    values: "Float[np.ndarray, ' n']", failed: "Bool[np.ndarray, ' n']", metric: str,
+    values: "Float[np.ndarray, ' n']", failed: "Bool[np.ndarray, ' n']", figure: "Figure",
     patients: "Shaped[np.ndarray, ' n']", draws: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     from fulora.metrics.segmentation import summarise
@@ -258,7 +268,7 @@ def _figure(
     from fulora.metrics.weighted_scores import mean
 
     interval = weighted_bootstrap([partial(mean, values)], patients, draws=draws, seed=seed)
-    summary = summarise(values, failed, higher_is_better=higher_is_better(metric))
+    summary = summarise(values, failed, higher_is_better=figure.higher_is_better)
     return asdict(summary) | {"low": interval.low, "high": interval.high}
 
 

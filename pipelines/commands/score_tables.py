@@ -7,36 +7,39 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fulora.metrics.comparison import ComparisonRow
+    from fulora.metrics.groups import GroupKind
     from fulora.metrics.scorecard import ScoreRow
     from fulora.metrics.statistics import Interval
 
-GROUPS = (
-    ("all", "All images"),
-    ("plane ", "By plane"),
-    ("site ", "By site"),
-    ("machine ", "By machine"),
-    ("without ", "Without pictures that also stand under another patient"),
-)
+TITLES: dict["GroupKind", str] = {
+    "all": "All images",
+    "class": "By class",
+    "site": "By site",
+    "machine": "By machine",
+    "without duplicates": "Without pictures that also stand under another patient",
+}
 
 
 def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
     """Print what was read, the scores by group, and the confusion matrix."""
+    from fulora.report.wording import group_words
     from fulora.terminal import PlainConsole
 
     console = PlainConsole()
     for line in _heading(facts):
         console.print(line, soft_wrap=True)
-    for start, title in GROUPS:
-        if some := [row for row in rows if row.group.startswith(start)]:
+    for kind, title in TITLES.items():
+        if some := [row for row in rows if row.group.kind == kind]:
             console.print(f"\n{title}", style="bold")
             console.print(_score_table(some, facts["level"]))
     console.print(f"\nConfusion matrix, {facts['decision']}: rows true, columns decided", style="bold")
     console.print(_confusion_table(facts["confusion"]))
-    _print_reasons([(f"{row.name}, {row.group}", row.interval.reason) for row in rows], console.print)
+    _print_reasons([(f"{row.quantity}, {group_words(row.group)}", row.interval.reason) for row in rows], console.print)
 
 
 def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) -> None:
     """Print the paired comparison: differences with interval, tests, and the difference that could be found."""
+    from fulora.report.wording import group_words
     from fulora.terminal import PlainConsole
 
     if not rows:
@@ -53,7 +56,9 @@ def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) ->
             soft_wrap=True,
         )
     console.print("what was not declared before the run is exploratory", soft_wrap=True)
-    _print_reasons([(f"{row.name}, {row.group}", row.difference.reason) for row in rows], console.print)
+    _print_reasons(
+        [(f"{row.quantity}, {group_words(row.group)}", row.difference.reason) for row in rows], console.print
+    )
 
 
 def _heading(facts: dict[str, Any]) -> list[str]:
@@ -76,38 +81,42 @@ def _heading(facts: dict[str, Any]) -> list[str]:
 
 
 def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
+    from fulora.report.wording import labels_words, rule_words
+
     single = len({row.group for row in rows}) == 1
     texts = ["score", *([] if single else ["of"]), "rule", "over"]
     table = _table(*texts, numbers=("value", f"{level:.0%} interval", "images", "patients"))
     for row in rows:
-        of = [] if single else [row.group.partition(" ")[2]]
+        of = [] if single else [row.group.name]
         found = row.interval
         numbers = (f"{found.value:.4f}", _bounds(found), str(found.n), str(found.clusters))
-        table.add_row(row.name, *of, row.rule, ", ".join(row.labels), *numbers)
+        table.add_row(row.quantity, *of, rule_words(row.rule, row.choices), labels_words(row.labels), *numbers)
     return table
 
 
 def _difference_table(rows: Sequence["ComparisonRow"], level: float) -> "Table":
-    table = _table(
-        "score",
-        "of",
-        "rule",
-        "over",
-        numbers=("difference", f"{level:.0%} interval", "p", "Holm p", "images", "patients"),
-    )
+    from fulora.report.wording import group_words, labels_words, rule_words
+
+    texts = ("score", "of", "rule", "over")
+    numbers = ("difference", f"{level:.0%} interval", "p", "Holm p", "images", "patients")
+    table = _table(*texts, numbers=numbers)
     for row in rows:
         found = row.difference
-        numbers = (f"{found.value:+.4f}", _bounds(found, signed=True), _p(row.p), _p(row.p_holm), str(found.n))
-        table.add_row(row.name, row.group, row.rule, ", ".join(row.labels), *numbers, str(found.clusters))
+        said = (row.quantity, group_words(row.group), rule_words(row.rule, row.choices), labels_words(row.labels))
+        values = (f"{found.value:+.4f}", _bounds(found, signed=True), _p(row.p), _p(row.p_holm))
+        table.add_row(*said, *values, str(found.n), str(found.clusters))
     return table
 
 
 def _mcnemar_table(rows: Sequence["ComparisonRow"]) -> "Table":
+    from fulora.report.wording import group_words, rule_words
+
     table = _table("of", "rule", numbers=("Durkalski p", "Obuchowski p", "Yang p", "found at 80 %", "patients"))
     for row in rows:
         if test := row.mcnemar:
             tests = (_p(p) for p in (test.p_durkalski, test.p_obuchowski, test.p_yang))
-            table.add_row(row.group, row.rule, *tests, f"{row.detectable:.3f}", str(test.clusters))
+            said = group_words(row.group), rule_words(row.rule, row.choices)
+            table.add_row(*said, *tests, f"{row.detectable:.3f}", str(test.clusters))
     return table
 
 

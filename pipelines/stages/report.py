@@ -20,7 +20,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=6)
+@stage(version=7)
 def report(
     out: Path,
     config: ReportConfig,
@@ -63,10 +63,11 @@ def report(
 
     rows = {name: item.rows() for name, item in scores.items()}
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
+    labels = next(iter(predictions.values()))[0].label_set()
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
         *assessment_sections(synthetic, assessments, trained_on, real),
-        classification_section(tables, rows["classification"], sweeps, leaks.rows()),
+        classification_section(tables, labels, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
     if heads is not None:

@@ -17,7 +17,7 @@ class ReportAssessmentConfig(Config):
     about: str
 
 
-@stage(version=1)
+@stage(version=2)
 def report_assessment(
     out: Path,
     config: ReportAssessmentConfig,

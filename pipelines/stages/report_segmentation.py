@@ -17,7 +17,7 @@ class ReportSegmentationConfig(Config):
     shown: tuple[str, ...] = ()
 
 
-@stage(version=1)
+@stage(version=2)
 def report_segmentation(
     out: Path,
     config: ReportSegmentationConfig,
@@ -36,6 +36,7 @@ def report_segmentation(
         curves: artifacts with a `metrics.jsonl`, by name.
         sweep: by curve, its arms and their numbers of training images.
     """
+    from fulora.report.comparisons import comparison_sentences
     from fulora.report.page import write_report
     from fulora.report.sections import key_numbers, provenance
     from fulora.report.segmentation import segmentation_section
@@ -44,11 +45,12 @@ def report_segmentation(
     rows = scores.rows()
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in measurements.items()}
     shown = {arm: masks[arm] for arm in (config.shown or masks)}
+    declared = comparison_sentences([score for score in rows if score.role == "declared"])
     section = segmentation_section(images, shown, tables, rows, sweep)
     write_report(
         out,
         title=config.title,
-        summary=[*section.text[1:], config.about],
+        summary=[*declared, config.about],
         sections=[section, training_section(curves)],
         provenance=provenance([images, scores, *curves.values()]),
         cards=key_numbers(rows),

@@ -16,7 +16,7 @@ class ReportTrainingConfig(Config):
     about: str
 
 
-@stage(version=1)
+@stage(version=2)
 def report_training(
     out: Path, config: ReportTrainingConfig, images: ImageSet, curves: Mapping[str, Artifact]
 ) -> Report:

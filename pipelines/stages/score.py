@@ -3,22 +3,23 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fulora.data.results import Predictions, ScoreConfig, Scores, write_table
+from fulora.data.results import Predictions, Scores, write_table
+from fulora.data.score import ScoreConfig
 from fulora.stage import stage
 
 
-@stage(version=3)
+@stage(version=4)
 def score(out: Path, config: ScoreConfig, predictions: Mapping[str, Sequence[Predictions]]) -> Scores:
-    """All scores of each arm, and arms against the contrast's baseline.
+    """All scores of each arm, and the comparisons of arms that the config names.
 
-    What cannot be resampled (a site with one patient) has no interval, and its note says so; AUC needs two planes.
+    What cannot be resampled (a site with one patient) has no interval, and its note says so; AUC needs two classes.
 
     Args:
         predictions: by arm, one a training seed. All arms predict the same images in the same order.
     """
-    from fulora.classification.scores import arm_scores, contrasts, read_arm
+    from fulora.classification.scores import arm_scores, comparisons, read_arms
 
-    arms = {name: read_arm(name, seeds) for name, seeds in predictions.items()}
+    arms = read_arms(predictions)
     rows = [row for arm in arms.values() for row in arm_scores(arm, config)]
-    write_table(out, [*rows, *contrasts(arms, config)])
+    write_table(out, [*rows, *comparisons(arms, config)])
     return Scores(out, "")

@@ -8,16 +8,16 @@ from fulora.segmentation.scores import MaskScoreConfig
 from fulora.stage import stage
 
 
-@stage(version=2)
+@stage(version=3)
 def score_masks(out: Path, config: MaskScoreConfig, measurements: Mapping[str, Sequence[Measurements]]) -> Scores:
-    """All scores of each arm, and the pairs of arms that the config names.
+    """All scores of each arm, and the comparisons of arms that the config names.
 
     Args:
         measurements: by arm, one a training seed. All arms measure the same images in the same order.
     """
     from fulora.segmentation.scores import arm_scores, comparisons, read_arm
 
-    arms = {name: read_arm(name, [item.rows() for item in seeds]) for name, seeds in measurements.items()}
+    arms = {name: read_arm(name, [item.rows() for item in seeds], config) for name, seeds in measurements.items()}
     rows = [row for arm in arms.values() for row in arm_scores(arm, config)]
     write_table(out, [*rows, *comparisons(arms, config)])
     return Scores(out, "")

@@ -192,7 +192,8 @@ def test_a_config_that_is_no_yaml(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A curated set, a table of scores, and what they hang on."""
-    from fulora.data.results import Score, ScoreConfig, Scores, write_table
+    from fulora.data.results import Scores, write_table
+    from fulora.data.score import Score, ScoreConfig
     from fulora.engine import InProcess
     from fulora.stage import stage
     from fulora.workspace import Workspace
@@ -201,7 +202,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     @stage(version=1)
     def invent(out: Path, config: ScoreConfig, images: ImageSet) -> Scores:
-        row = Score(name="accuracy", arm="real", value=0.123456, protocol="transfer", n_images=2, n_patients=1)
+        row = Score(quantity="accuracy", arm="real", value=0.123456, protocol="transfer", n_images=2, n_patients=1)
         write_table(out, [row] * 40)
         return Scores(out, "")
 

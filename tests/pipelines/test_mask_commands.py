@@ -143,7 +143,7 @@ def test_the_challenge_counts_a_missing_prediction(tmp_path: Path) -> None:
     )
     assert (found["failures"], found["failed_cases"], found["not_scored"]) == ({"no_file": 1}, 1, 1)
     assert (found["agreement"]["n"], found["agreement"]["failures"]) == (3, 1)
-    assert [case["failure"] for case in facts["per_case"]["pred"]] == ["", "", "no_file"]
+    assert [case["failures"] for case in facts["per_case"]["pred"]] == [[], [], ["no_file"]]
     with Pil.open(figure) as picture:
         assert picture.width == 1800
 
@@ -190,7 +190,7 @@ def test_plain_scores_every_class(tmp_path: Path) -> None:
     )
     facts = json.loads(_worked(called("score", "segmentation", *options, "--json", "-")))
     cases = facts["per_case"]["pred"]
-    assert [case["failure"] for case in cases] == ["", "class_1_missing", "class_1_invented"]
+    assert [case["failures"] for case in cases] == [[], ["class_1_missing"], ["class_1_invented"]]
     expected = segmentation.score_mask(_scene(2) == 1, _scene() == 1)
     assert cases[0]["values"]["dice 1"] == expected.dice
     assert cases[0]["values"]["nsd 1"] == expected.nsd

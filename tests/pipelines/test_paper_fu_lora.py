@@ -92,7 +92,7 @@ def test_classifiers_are_the_notebooks(config: FuLoraConfig) -> None:
     plain = arms["HB, no augmentation"].classifier(config.classifier, seed=0)
     assert plain == fu_lora_classifier("resnet18", augmented=False)
     assert list(arms) == [*PAPER_ARMS, *(f"{name}, no augmentation" for name in PAPER_ARMS)]
-    assert config.score.contrast == ("HB", "real")
+    assert config.score.comparisons.declared == ("HB", "real")
     assert config.score.legacy_auc
 
 

@@ -50,10 +50,12 @@ def worked(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def one(facts: dict[str, Any], name: str, rule: str, group: str = "all") -> dict[str, Any]:
-    (found,) = [
-        row for row in facts["scores"] if (row["name"], row["group"]) == (name, group) and row["rule"].startswith(rule)
-    ]
+EVERYTHING, OWN = {"kind": "all", "name": ""}, "own decision"
+
+
+def one(facts: dict[str, Any], quantity: str, rule: str, group: dict[str, str] = EVERYTHING) -> dict[str, Any]:
+    key = quantity, rule, group
+    (found,) = [row for row in facts["scores"] if (row["quantity"], row["rule"], row["group"]) == key]
     return found
 
 
@@ -61,17 +63,17 @@ def test_the_stored_confusion_matrix_gives_the_published_figures(tmp_path: Path)
     file = notebook(tmp_path)
     facts = json.loads(worked(fulora("score", "classification", file, "--legacy-auc", "--draws", "100", "--json", "-")))
     percent = {
-        name: round(100 * one(facts, name, "5-way")["interval"]["value"], 2)
-        for name in ("accuracy", "balanced accuracy (macro recall)", "macro precision", "macro F1")
+        name: round(100 * one(facts, name, OWN)["interval"]["value"], 2)
+        for name in ("accuracy", "balanced accuracy", "macro precision", "macro F1")
     }
     assert list(percent.values()) == [78.54, 78.14, 97.44, 85.85]
-    planes = [f"plane {name}" for name in COLUMNS[1:]]
-    legacy = [one(facts, "legacy FU-LoRA AUC (wrong, of hard decisions)", "own", plane) for plane in planes]
+    planes = [{"kind": "class", "name": name} for name in COLUMNS[1:]]
+    legacy = [one(facts, "legacy FU-LoRA AUC (wrong, of hard decisions)", OWN, plane) for plane in planes]
     assert [round(row["interval"]["value"], 4) for row in legacy] == [0.9174, 0.8661, 0.8905, 0.8764]
-    right = [one(facts, "hard-decision AUC (its formula put right)", "own", plane) for plane in planes]
+    right = [one(facts, "hard-decision AUC (its formula put right)", OWN, plane) for plane in planes]
     assert [round(row["interval"]["value"], 4) for row in right] == [0.7846, 0.9893, 0.9052, 0.8692]
     assert facts["confusion"]["counts"] == [[*row[1:], row[0]] for row in NOTEBOOK]
-    assert one(facts, "rate of deciding other", "5-way")["interval"]["value"] == pytest.approx(45 / 233)
+    assert one(facts, "rate of deciding the negative class", OWN)["interval"]["value"] == pytest.approx(45 / 233)
 
 
 def test_a_comparison_is_printed_written_and_drawn(tmp_path: Path) -> None:
@@ -81,24 +83,23 @@ def test_a_comparison_is_printed_written_and_drawn(tmp_path: Path) -> None:
     said = worked(fulora(*command, "--json", out, "--figure", png))
     for words in (
         "160 images of 40 patients at 2 sites", "labels: abdomen, brain, femur, thorax", "5-way, own decision",
-        "4-way, among the labels", "macro one-vs-rest AUC", "By plane", "By site", "By machine", "Confusion matrix",
+        "4-way, among the labels", "macro one-vs-rest AUC", "By class", "By site", "By machine", "Confusion matrix",
         "Without pictures that also stand under another patient", "1 clusters fewer", "Durkalski", "Holm p",
         "found at 80 %",
     ):  # fmt: skip
         assert words in said
     facts = json.loads(out.read_text())
     first = facts["comparisons"][0]
-    assert (first["name"], first["group"], first["difference"]["n"]) == ("accuracy", "all", 160)
+    assert (first["quantity"], first["group"], first["difference"]["n"]) == ("accuracy", EVERYTHING, 160)
     assert first["difference"]["value"] > 0.1
     assert first["p"] < 0.01
-    assert {row["group"] for row in facts["comparisons"]} == {"all", "site A", "site B"}
-    assert all(row["p_holm"] is not None for row in facts["comparisons"] if row["group"] != "all")
-    accuracy = one(facts, "accuracy", "5-way")["interval"]
+    assert {row["group"]["name"] for row in facts["comparisons"]} == {"", "A", "B"}
+    assert all(row["p_holm"] is not None for row in facts["comparisons"] if row["group"] != EVERYTHING)
+    accuracy = one(facts, "accuracy", OWN)["interval"]
     assert (accuracy["n"], accuracy["clusters"]) == (160, 39)
-    assert one(facts, "accuracy", "5-way", "without shared pictures")["interval"]["n"] == 158
-    assert {row["group"] for row in facts["scores"] if row["group"].startswith("machine")} == {
-        "machine M0", "machine M1", "machine M2",
-    }  # fmt: skip
+    assert one(facts, "accuracy", OWN, {"kind": "without duplicates", "name": ""})["interval"]["n"] == 158
+    machines = [row["group"]["name"] for row in facts["scores"] if row["group"]["kind"] == "machine"]
+    assert set(machines) == {"M0", "M1", "M2"}
     with Pil.open(png) as picture:
         assert picture.width > picture.height
     assert worked(fulora(*command)) == said
@@ -112,7 +113,9 @@ def test_labels_and_priors_are_chosen(tmp_path: Path) -> None:
     )
     facts = json.loads(worked(done))
     assert (facts["labels"], facts["images"], facts["left_out"]) == (["brain", "abdomen"], 80, 80)
-    adjusted, among = (one(facts, "accuracy", rule)["interval"]["value"] for rule in ("prior-adjusted", "2-way"))
+    adjusted, among = (
+        one(facts, "accuracy", rule)["interval"]["value"] for rule in ("prior-adjusted", "among the labels")
+    )
     assert adjusted == among
 
 
@@ -126,6 +129,7 @@ def test_labels_and_priors_are_chosen(tmp_path: Path) -> None:
         ({"prior": "brain=x", "training_prior": "uniform"}, "--prior: 'brain=x' is no CLASS=NUMBER"),
         ({"prior": "brain=-1", "training_prior": "uniform"}, "--prior: 'brain=-1' must hold numbers of 0 or more"),
         ({"prior": "uniform", "training_prior": "brain=3"}, "training prior is .* each above 0"),
+        ({"metrics": "kappa"}, "metrics: there is no 'kappa'; there are accuracy, "),
         ({"draws": 5}, "draws is 5; at least 100"),
         ({"against": Path("nothing.csv")}, r"nothing\.csv is not there"),
     ],
@@ -148,6 +152,14 @@ def test_a_bad_file_is_one_clear_message(tmp_path: Path) -> None:
 def test_help_has_examples_and_is_quick(tmp_path: Path) -> None:
     assert "fulora score classification predictions.csv" in worked(fulora("score", "classification", "--help"))
     assert "classification" in worked(fulora("score", "--help"))
+
+
+def test_metrics_are_chosen(tmp_path: Path) -> None:
+    ours, other = soft(tmp_path, "ours.csv", 2.0, 1), soft(tmp_path, "other.csv", 1.0, 2)
+    command = ("score", "classification", ours, "--against", other, "--metrics", "Cohen's kappa", "--draws", "100")
+    facts = json.loads(worked(fulora(*command, "--json", "-")))
+    assert {row["quantity"] for row in facts["comparisons"]} == {"Cohen's kappa"}
+    assert one(facts, "Cohen's kappa", OWN)["interval"]["value"] > 0.5
 
 
 # --- classes of one's own

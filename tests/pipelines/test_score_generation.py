@@ -8,7 +8,8 @@ from fulora.assessment.closeness import REAL, closeness
 from fulora.assessment.config import ClosenessConfig
 from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Score, Scores
+from fulora.data.results import Scores
+from fulora.data.score import Score
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curation import Curation
 from fulora.intake.source import Inputs
@@ -47,9 +48,12 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
     return Scores(folder / "out", "").rows()
 
 
-def one(rows: list[Score], arm: str, name: str = "MMD²") -> Score:
-    (found,) = [row for row in rows if row.arm == arm and row.name.startswith(name)]
+def one(rows: list[Score], arm: str, quantity: str = "MMD²", baseline: str = "") -> Score:
+    (found,) = [row for row in rows if (row.arm, row.quantity, row.baseline) == (arm, quantity, baseline)]
     return found
+
+
+AUC = "AUC of telling from unseen patients"
 
 
 def test_unseen_patients_of_the_population_are_at_no_distance(rows: list[Score]) -> None:
@@ -57,14 +61,14 @@ def test_unseen_patients_of_the_population_are_at_no_distance(rows: list[Score])
         found = one(rows, arm)
         assert found.low is not None
         assert found.low < 0.005
-        assert abs(one(rows, arm, "AUC").value - 0.5) < 0.25
+        assert abs(one(rows, arm, AUC).value - 0.5) < 0.25
 
 
 def test_another_population_is_far_and_the_difference_is_beyond_doubt(rows: list[Score]) -> None:
-    base, change = one(rows, "base"), one(rows, "base - LoRA")
+    base, change = one(rows, "base"), one(rows, "base", baseline="LoRA")
     assert base.low is not None
     assert base.low > 0.01
-    assert one(rows, "base", "AUC").value > 0.95
+    assert one(rows, "base", AUC).value > 0.95
     assert change.low is not None
     assert change.low > 0.01
     assert change.value == pytest.approx(base.value - one(rows, "LoRA").value)
@@ -74,7 +78,7 @@ def test_rows_say_how_many_images_and_patients_stand_behind_them(rows: list[Scor
     patients = 5 * 5  # five planes, ten images of each, two a patient
     assert {row.protocol for row in rows} == {"generation"}
     assert one(rows, "base").n_images == 100
-    assert one(rows, "base - LoRA").n_images == 150
+    assert one(rows, "base", baseline="LoRA").n_images == 150
     assert one(rows, "base").n_patients <= patients
 
 

@@ -5,24 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
-from fulora.classification.scores import read_arm
-from fulora.data.labels import PLANES
-from fulora.data.results import (
-    FACTS,
-    Prediction,
-    PredictionFacts,
-    Predictions,
-    Score,
-    ScoreConfig,
-    Scores,
-    write_table,
-)
+from fulora.classification.scores import read_arm, read_arms
+from fulora.data.comparisons import ComparisonsConfig
+from fulora.data.label_set import LabelSet, LabelSetError, label_set
+from fulora.data.results import FACTS, Prediction, PredictionFacts, Predictions, Scores, write_table
+from fulora.data.score import Score, ScoreConfig
+from fulora.metrics.groups import EVERYTHING, Group
 from pipelines.stages.score import score
 
 CONFIG = ScoreConfig(draws=100, permutations=999)
 PATIENTS, PER_PATIENT = 40, 5
+FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 SHOWN = PLANES[:4]
 
 
@@ -56,6 +54,7 @@ def predictions(folder: Path, kind: str, seeds: int) -> list[Predictions]:
         write_table(out, rows)
         facts = PredictionFacts(protocol="prompt" if kind == "shy" else "transfer", training_prior=(0.2,) * 5)
         (out / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")
+        FETAL.write(out)
         made.append(Predictions(out, f"{kind}{seed}"))
     return made
 
@@ -77,13 +76,16 @@ def rescored(folder: Path, change: Callable[[list[Prediction]], list[Prediction]
     return Scores(folder / "out", "").rows()
 
 
-def one(rows: Sequence[Score], name: str, arm: str, group: str = "all") -> Score:
-    (found,) = [row for row in rows if (row.name, row.arm, row.group) == (name, arm, group)]
+def one(rows: Sequence[Score], quantity: str, arm: str, baseline: str = "", group: Group = EVERYTHING, rule: str = "") -> Score:  # fmt: skip  # noqa: E501
+    """The score of an arm, or of a comparison; of decisions by the model's own rule where none is named."""
+    own = (rule,) if rule else ("own decision", "probabilities", "probabilities among the labels")
+    key = (quantity, arm, baseline, group)
+    (found,) = [row for row in rows if (row.quantity, row.arm, row.baseline, row.group) == key and row.rule in own]
     return found
 
 
-AMONG, AUC = "accuracy, 4-way, among the labels", "macro one-vs-rest AUC"
-NAMES = ("accuracy", AMONG, "macro F1", AUC)
+AMONG, AUC = "among the labels", "macro one-vs-rest AUC"
+SCORED = (("accuracy", ""), ("accuracy", AMONG), ("macro F1", ""), (AUC, ""))
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +93,17 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
     return scored(tmp_path_factory.mktemp("scores"), {"prompt": "shy", "real": "guess", "hybrid": "perfect"})
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_perfect_classifier_scores_1(rows: list[Score], name: str) -> None:
+@pytest.mark.parametrize(("name", "rule"), SCORED)
+def test_a_perfect_classifier_scores_1(rows: list[Score], name: str, rule: str) -> None:
     """With no error to resample, Clopper and Pearson's bound of 40 of 40 patients; none of other scores."""
-    found = one(rows, name, "hybrid")
+    found = one(rows, name, "hybrid", rule=rule)
     low = pytest.approx(0.025 ** (1 / PATIENTS))
     assert (found.value, found.low, found.high) == (1.0, *((low, 1.0) if "accuracy" in name else (None, None)))
 
 
-@pytest.mark.parametrize(("name", "chance"), [("accuracy", 0.2), (AMONG, 0.25), (AUC, 0.5)])
-def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, chance: float) -> None:
-    found = one(rows, name, "real")
+@pytest.mark.parametrize(("name", "rule", "chance"), [("accuracy", "", 0.2), ("accuracy", AMONG, 0.25), (AUC, "", 0.5)])
+def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, rule: str, chance: float) -> None:
+    found = one(rows, name, "real", rule=rule)
     assert found.low is not None
     assert found.high is not None
     assert found.low < chance < found.high
@@ -111,46 +113,49 @@ def test_a_guessing_classifier_scores_chance(rows: list[Score], name: str, chanc
 
 def test_what_is_decided_among_all_five_planes_and_what_among_those_shown(rows: list[Score]) -> None:
     assert one(rows, "accuracy", "prompt").value == 0.0
-    assert one(rows, AMONG, "prompt").value == 1.0
+    assert one(rows, "accuracy", "prompt", rule=AMONG).value == 1.0
     assert one(rows, AUC, "prompt").value == 1.0
     assert one(rows, "macro F1", "prompt").value == 0.0
-    assert one(rows, "rate of deciding other", "prompt").value == 1.0
-    assert one(rows, "macro F1", "prompt").note.startswith("5-way, own decision; over abdomen, brain, femur, thorax; ")
+    assert one(rows, "rate of deciding the negative class", "prompt").value == 1.0
+    own, among = one(rows, "macro F1", "prompt"), one(rows, "macro F1", "prompt", rule=AMONG)
+    assert (own.choices, among.choices, own.labels) == (5, 4, SHOWN)
 
 
 def test_every_row_says_what_it_was_computed_from(rows: list[Score]) -> None:
     for row in rows:
-        assert row.protocol == ("prompt" if row.arm.startswith("prompt") else "transfer")
-        assert row.n_seeds == (1 if row.arm == "prompt" else 2)
-        assert row.n_patients == (PATIENTS // 2 if row.group.startswith("site") else PATIENTS)
-        if not row.group.startswith("plane"):
+        assert row.protocol == ("prompt" if row.arm == "prompt" else "transfer")
+        assert row.n_seeds == (1 if row.arm == "prompt" and not row.baseline else 2)
+        assert row.n_patients == (PATIENTS // 2 if row.group.kind == "site" else PATIENTS)
+        if row.group.kind != "class":
             assert row.n_images == row.n_patients * PER_PATIENT
         assert row.unit == "1"
-    keys = [(row.name, row.arm, row.group) for row in rows]
+    keys = [(row.quantity, row.statistic, row.rule, row.arm, row.baseline, row.group) for row in rows]
     assert len(keys) == len(set(keys))
 
 
 def test_sites_add_up_to_the_whole(rows: list[Score]) -> None:
-    sites = [one(rows, "accuracy", "real", f"site {site}").value for site in "AB"]
+    sites = [one(rows, "accuracy", "real", group=Group("site", site)).value for site in "AB"]
     assert np.mean(sites) == pytest.approx(one(rows, "accuracy", "real").value)
 
 
-def test_the_contrast_is_hybrid_minus_real(rows: list[Score], tmp_path: Path) -> None:
-    name = "accuracy, hybrid minus real"
-    gain = one(rows, name, "hybrid - real")
+def test_the_declared_comparison_is_hybrid_minus_real(rows: list[Score], tmp_path: Path) -> None:
+    gain = one(rows, "accuracy", "hybrid", "real")
     assert gain.value == pytest.approx(1 - one(rows, "accuracy", "real").value)
     assert gain.low is not None
     assert gain.low > 0.6
     assert (gain.p, gain.p_holm, gain.role) == (0.001, None, "declared")
-    assert "clustered McNemar p = 0.0000; least difference found with 80 % power: 0." in gain.note
-    loss = one(scored(tmp_path, {"real": "perfect", "hybrid": "guess"}), name, "hybrid - real")
+    assert (gain.p_patients, gain.test, gain.p_seeds, gain.n_holm) == (0.001, "sign flip", None, None)
+    assert gain.p_mcnemar is not None
+    assert gain.p_mcnemar < 0.0001
+    assert 0 < (gain.detectable or 0) < 0.2
+    loss = one(scored(tmp_path, {"real": "perfect", "hybrid": "guess"}), "accuracy", "hybrid", "real")
     assert loss.value == pytest.approx(-gain.value)
     assert loss.high is not None
     assert loss.high < 0
 
 
-def test_equal_arms_have_no_contrast(tmp_path: Path) -> None:
-    same = one(scored(tmp_path, {"real": "guess", "hybrid": "guess"}), "accuracy, hybrid minus real", "hybrid - real")
+def test_equal_arms_do_not_differ(tmp_path: Path) -> None:
+    same = one(scored(tmp_path, {"real": "guess", "hybrid": "guess"}), "accuracy", "hybrid", "real")
     bound = pytest.approx(1 - 0.025 ** (1 / PATIENTS))
     assert (same.value, -(same.low or 0), same.high) == (0.0, bound, bound)
     assert same.p == 1.0
@@ -169,18 +174,18 @@ def test_a_site_with_one_patient_has_no_interval_and_says_why(tmp_path: Path) ->
         ]
 
     found = rescored(tmp_path, alone)
-    single = one(found, "accuracy", "real", "site E")
+    single = one(found, "accuracy", "real", group=Group("site", "E"))
     assert (single.low, single.high, single.n_images, single.n_patients) == (None, None, 3, 1)
-    assert single.note == "5-way, own decision; over abdomen, brain, femur; no interval: a single patient"
+    assert (single.labels, single.note) == (SHOWN[:3], "no interval: a single patient")
     assert one(found, "accuracy", "real").low is not None
-    assert one(found, "accuracy", "real", "site A").low is not None
+    assert one(found, "accuracy", "real", group=Group("site", "A")).low is not None
 
 
 def test_one_patient_in_all_still_has_scores(tmp_path: Path) -> None:
     found = rescored(tmp_path, lambda rows: [row.model_copy(update={"site": "A", "patient_key": "x"}) for row in rows])
     assert {row.low for row in found} == {None}
     assert all("a single patient" in row.note for row in found)
-    assert one(found, "accuracy, hybrid minus real", "hybrid - real").value > 0.5
+    assert one(found, "accuracy", "hybrid", "real").value > 0.5
 
 
 def test_a_plane_of_one_patient_has_no_interval_of_f1_and_says_why(tmp_path: Path) -> None:
@@ -196,8 +201,8 @@ def test_a_plane_of_one_patient_has_no_interval_of_f1_and_says_why(tmp_path: Pat
 
 def test_a_single_plane_has_no_auc(tmp_path: Path) -> None:
     found = rescored(tmp_path, lambda rows: [row for row in rows if row.plane == "brain"])
-    assert not [row for row in found if "AUC" in row.name]
-    assert one(found, "accuracy, hybrid minus real", "hybrid - real").p == 0.001
+    assert not [row for row in found if "AUC" in row.quantity]
+    assert one(found, "accuracy", "hybrid", "real").p == 0.001
 
 
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
@@ -206,21 +211,20 @@ def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a/out/table.jsonl").read_bytes() == (tmp_path / "b/out/table.jsonl").read_bytes()
 
 
-def test_the_declared_contrast_is_the_configs_and_others_are_exploratory(tmp_path: Path) -> None:
+def test_the_declared_comparison_is_the_configs_and_others_are_exploratory(tmp_path: Path) -> None:
     kinds = {"real": "guess", "hybrid": "perfect", "copies": "guess"}
     given = {arm: predictions(tmp_path / arm, kind, 2) for arm, kind in kinds.items()}
     (tmp_path / "out").mkdir()
-    config = CONFIG.model_copy(update={"contrast": ("copies", "real")})
+    config = CONFIG.changed(comparisons={"declared": ("copies", "real")})
     score.function(tmp_path / "out", config, given)
-    found = [row for row in Scores(tmp_path / "out", "").rows() if row.role and row.group == "all"]
+    found = [row for row in Scores(tmp_path / "out", "").rows() if row.baseline and row.group == EVERYTHING]
     declared, *others = found
-    assert (declared.arm, declared.role, declared.value) == ("copies - real", "declared", 0.0)
-    assert declared.note.startswith("declared before the run; clustered McNemar p = 1.0000; least difference")
+    assert (declared.arm, declared.baseline, declared.role, declared.value) == ("copies", "real", "declared", 0.0)
+    assert declared.p_mcnemar == 1.0
     assert {row.role for row in others} == {"exploratory"}
-    gain = one(others, "accuracy, hybrid minus real", "hybrid - real")
-    assert (gain.p, gain.p_holm) == (0.001, 0.001)
-    assert gain.note.startswith("exploratory; p adjusted by Holm over 1 comparison; ")
-    assert {row.name.split(",")[0] for row in others} == {"accuracy", "macro F1", AUC}
+    gain = one(others, "accuracy", "hybrid", "real")
+    assert (gain.p, gain.p_holm, gain.n_holm) == (0.001, 0.001, 1)
+    assert {row.quantity for row in others} == {"accuracy", "macro F1", AUC}
 
 
 def test_p_is_that_of_patients_or_of_training_seeds_whichever_is_larger(tmp_path: Path) -> None:
@@ -228,16 +232,15 @@ def test_p_is_that_of_patients_or_of_training_seeds_whichever_is_larger(tmp_path
     real = predictions(tmp_path / "real", "guess", 3)
     better = predictions(tmp_path / "better", "perfect", 2)
     (tmp_path / "out").mkdir()
-    config = CONFIG.model_copy(update={"contrast": ("hybrid", "real")})
-    score.function(tmp_path / "out", config, {"real": real, "hybrid": [*better, real[2]]})
-    gain = one(Scores(tmp_path / "out", "").rows(), "accuracy, hybrid minus real", "hybrid - real")
+    score.function(tmp_path / "out", CONFIG, {"real": real, "hybrid": [*better, real[2]]})
+    gain = one(Scores(tmp_path / "out", "").rows(), "accuracy", "hybrid", "real")
     decided = [np.array([np.argmax(row.probabilities) for row in item.rows()]) for item in real]
     true = np.array([PLANES.index(row.plane) for row in real[0].rows()])
     gains = [1 - np.mean(decided[0] == true), 1 - np.mean(decided[1] == true), 0.0]
     assert gain.p == pytest.approx(stats.ttest_1samp(gains, 0.0).pvalue)
     assert gain.p is not None
     assert gain.p > 0.05
-    assert "(sign flip of patients: 0.0010) and that over training seeds (paired t test: " in gain.note
+    assert (gain.p_patients, gain.test, gain.p_seeds) == (0.001, "sign flip", gain.p)
 
 
 def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_path: Path) -> None:
@@ -249,17 +252,17 @@ def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_pat
     write_table(made.path, rows)
     prior = {"brain": 3.0, "abdomen": 1.0}
     (tmp_path / "out").mkdir()
-    config = CONFIG.model_copy(update={"contrast": ("one", "other"), "prior": prior, "legacy_auc": True})
+    config = CONFIG.changed(comparisons={"declared": ("one", "other")}, prior=prior, legacy_auc=True)
     score.function(tmp_path / "out", config, {"one": [made], "other": [made]})
     found = Scores(tmp_path / "out", "").rows()
     whole = one(found, "accuracy", "one")
-    machines = [one(found, "accuracy", "one", f"machine {name}") for name in ("old", "unknown")]
+    machines = [one(found, "accuracy", "one", group=Group("machine", name)) for name in ("old", "unknown")]
     assert sum(row.n_images for row in machines) == whole.n_images == 200
-    assert one(found, "accuracy", "one", "without pictures that stand twice").n_images == 190
+    assert one(found, "accuracy", "one", group=Group("without duplicates")).n_images == 190
     values = np.array([row.probabilities for row in rows]) * [1, 3, 0, 0, 0]
     right = np.mean([PLANES[v] == row.plane for v, row in zip(values.argmax(1), rows, strict=True)])
-    assert one(found, "accuracy, prior-adjusted", "one").value == pytest.approx(right)
-    assert "wrong" in one(found, "legacy FU-LoRA AUC (wrong, of hard decisions)", "one").name
+    assert one(found, "accuracy", "one", rule="prior-adjusted").value == pytest.approx(right)
+    assert one(found, "legacy FU-LoRA AUC (wrong, of hard decisions)", "one").rank == 0
 
 
 def test_an_adapted_clip_is_compared_with_the_one_it_was(tmp_path: Path) -> None:
@@ -269,8 +272,8 @@ def test_an_adapted_clip_is_compared_with_the_one_it_was(tmp_path: Path) -> None
         (made.path / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")
     (tmp_path / "out").mkdir()
     score.function(tmp_path / "out", CONFIG, given)
-    pairs = {row.arm for row in Scores(tmp_path / "out", "").rows() if row.role}
-    assert pairs == {"hybrid - real", "prompt - real", "tuned - real", "tuned - prompt"}
+    pairs = {(row.arm, row.baseline) for row in Scores(tmp_path / "out", "").rows() if row.baseline}
+    assert pairs == {("hybrid", "real"), ("prompt", "real"), ("tuned", "real"), ("tuned", "prompt")}
 
 
 ARMS_OF_ALL_PROTOCOLS = (("real", "guess", 2), ("hybrid", "perfect", 2), ("prompt", "shy", 1), ("tuned", "guess", 2))
@@ -290,3 +293,126 @@ def test_an_arm_whose_seeds_differ_in_images_or_protocol_is_refused(tmp_path: Pa
 def test_priors_add_up_to_something() -> None:
     with pytest.raises(ValueError, match="one of them above 0"):
         ScoreConfig(prior={"brain": 0.0})
+
+
+def two_arms(folder: Path, first: str = "real", second: str = "hybrid", seeds: int = 2) -> dict[str, list[Predictions]]:
+    (folder / "out").mkdir(parents=True)
+    kinds = {first: "guess", second: "perfect"}
+    return {name: predictions(folder / str(n), kind, seeds) for n, (name, kind) in enumerate(kinds.items())}
+
+
+def rows_of(folder: Path, config: ScoreConfig, given: Mapping[str, Sequence[Predictions]]) -> list[Score]:
+    score.function(folder / "out", config, given)
+    return Scores(folder / "out", "").rows()
+
+
+ODD = (
+    "a - b",
+    "x, y",
+    "real minus",
+    "minus",
+    " - ",
+    "accuracy",
+    "site A",
+    "=1+1",
+    "🙂",
+    "胎児",
+    "a|b",
+    "all",
+    "{name}",
+)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_arms_may_have_any_name(tmp_path: Path, name: str) -> None:
+    config = CONFIG.changed(comparisons={"declared": (name, "b - c, d")})
+    odd = rows_of(tmp_path / "odd", config, two_arms(tmp_path / "odd", "b - c, d", name))
+    plain = rows_of(tmp_path / "plain", CONFIG, two_arms(tmp_path / "plain"))
+    names = {"hybrid": name, "real": "b - c, d", "": ""}
+    assert odd == [row.changed(arm=names[row.arm], baseline=names[row.baseline]) for row in plain]
+
+
+def test_a_study_names_its_metrics_and_the_first_one_is_declared(tmp_path: Path) -> None:
+    given = two_arms(tmp_path, seeds=3)
+    rows = rows_of(tmp_path, CONFIG.changed(metrics=("Cohen's kappa", "log loss")), given)
+    ranks = {row.quantity: row.rank for row in rows if row.group == EVERYTHING}
+    assert (ranks["Cohen's kappa"], ranks["log loss"], ranks["accuracy"]) == (1, 2, 0)
+    compared = [row for row in rows if row.baseline]
+    assert {row.quantity for row in compared} == {"Cohen's kappa", "log loss"}
+    gain, loss = (one(rows, name, "hybrid", "real") for name in ("Cohen's kappa", "log loss"))
+    assert (gain.role, gain.test, gain.better) == ("declared", "swap", "higher")
+    assert (loss.role, loss.test, loss.better) == ("exploratory", "sign flip", "lower")
+    assert gain.value == pytest.approx(1 - one(rows, "Cohen's kappa", "real").value)
+    assert {row.group.name for row in compared if row.group.kind == "site"} == set("AB")
+    assert one(rows, "Cohen's kappa", "real", group=Group("site", "A")).rank == 1
+    decided = [np.argmax([row.probabilities for row in item.rows()], axis=1) for item in given["real"]]
+    true = [PLANES.index(row.plane) for row in given["real"][0].rows()]
+    kappas = [cohen_kappa_score(true, one_seed) for one_seed in decided]
+    assert one(rows, "Cohen's kappa", "real").value == pytest.approx(np.mean(kappas))
+    assert gain.p_seeds == pytest.approx(stats.ttest_1samp(1 - np.array(kappas), 0).pvalue)
+
+
+def test_without_metrics_the_usual_ones_are_compared_and_shown(rows: list[Score]) -> None:
+    shown = {row.rank: row.quantity for row in rows if row.rank}
+    usual = ("accuracy", "balanced accuracy", "macro F1", AUC, "expected calibration error")
+    assert shown == dict(enumerate(usual, start=1))
+    assert {row.quantity for row in rows if row.baseline} == {"accuracy", "macro F1", AUC}
+    assert "Cohen's kappa" not in {row.quantity for row in rows}
+
+
+def test_unknown_and_repeated_metrics_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"there is no 'kappa'; there are accuracy, .*, Cohen's kappa, "):
+        ScoreConfig(metrics=("kappa",))
+    with pytest.raises(ValidationError, match="accuracy, accuracy: one stands twice"):
+        ScoreConfig(metrics=("accuracy", "accuracy"))
+
+
+def test_further_comparisons_and_no_baseline(tmp_path: Path) -> None:
+    given = {arm: predictions(tmp_path / arm, "guess", 1) for arm in ("real", "hybrid", "copies")}
+    (tmp_path / "out").mkdir()
+    asked = ComparisonsConfig(baseline="", further=(("copies", "hybrid"),))
+    rows = rows_of(tmp_path, CONFIG.changed(comparisons=asked), given)
+    assert {(row.arm, row.baseline, row.role) for row in rows if row.baseline} == {("copies", "hybrid", "exploratory")}
+    rows = rows_of(tmp_path, CONFIG.changed(comparisons={"baseline": "copies"}), given)
+    assert {(row.arm, row.baseline) for row in rows if row.baseline} == {("real", "copies"), ("hybrid", "copies")}
+
+
+def test_comparisons_of_arms_that_are_not_there_or_cannot_be_paired_are_refused(tmp_path: Path) -> None:
+    given = two_arms(tmp_path)
+    with pytest.raises(ValueError, match=r"score.comparisons: no arm 'gone'; there are real, hybrid"):
+        rows_of(tmp_path, CONFIG.changed(comparisons={"declared": ("gone", "real")}), given)
+    with pytest.raises(ValueError, match=r"score.comparisons.baseline: no arm 'gone'"):
+        rows_of(tmp_path, CONFIG.changed(comparisons={"baseline": "gone"}), given)
+    with pytest.raises(ValueError, match="'hybrid' cannot be compared with 'real': the baseline must predict all"):
+        rows_of(tmp_path, CONFIG, {**given, "hybrid": given["hybrid"][:1]})
+    with pytest.raises(ValidationError, match="'real' is compared with itself"):
+        ComparisonsConfig(declared=("real", "real"))
+
+
+def test_classes_are_those_of_the_predictions(tmp_path: Path) -> None:
+    (made,) = predictions(tmp_path, "guess", 1)
+    LabelSet.derived(PLANES).changed(name="others").write(made.path)
+    assert read_arm("a", [made]).answers.negative is None
+    quantities = {row.quantity for row in rows_of_one(tmp_path, made)}
+    assert not {name for name in quantities if "negative" in name}
+    assert "accuracy" in quantities
+
+
+def rows_of_one(folder: Path, made: Predictions) -> list[Score]:
+    (folder / "out").mkdir()
+    return rows_of(folder, CONFIG.changed(comparisons={}), {"a": [made]})
+
+
+def test_arms_and_seeds_of_other_classes_do_not_meet(tmp_path: Path) -> None:
+    first, second = predictions(tmp_path, "guess", 2)
+    LabelSet.derived([*PLANES[:4], "neck"]).write(second.path)
+    with pytest.raises(LabelSetError, match=r"arm 'a' and another training seed of it have different classes"):
+        read_arm("a", [first, second])
+    with pytest.raises(LabelSetError, match=r"arm 'a' and arm 'b' have different classes"):
+        read_arms({"a": [first], "b": [second]})
+
+
+def test_a_prior_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    (made,) = predictions(tmp_path, "guess", 1)
+    with pytest.raises(ValueError, match=r"score.prior: 'head' is no class of these predictions; they know abdomen"):
+        read_arm("a", [made]).prior(CONFIG.changed(prior={"head": 1.0}))

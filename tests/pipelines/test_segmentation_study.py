@@ -31,8 +31,7 @@ TINY = {
         "evaluate_every": 2, "device": "cpu",
     },
     "arms": {"real": {}, "strong augmentation": {"augmentation": "strong"}},
-    "baseline": "real",
-    "score": {"draws": 100, "permutations": 100},
+    "score": {"draws": 100, "permutations": 100, "comparisons": {"baseline": "real"}},
     "report": {"title": "tiny", "about": "nothing"},
 }  # fmt: skip
 SYNTHETIC = {
@@ -64,15 +63,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_arm_is_scored_and_compared_at_its_size(finished: Path) -> None:
     rows = Scores(made(finished, "score_masks")[0], "").rows()
-    arms = {row.arm for row in rows if row.name == "Dice"}
+    arms = {row.arm for row in rows if row.quantity == "Dice" and row.statistic == "mean"}
     names = ["real", "strong augmentation", "pseudo-labelled synthetic", "pseudo-labelled synthetic unfiltered"]
     names += ["synthetic pairs", "synthetic pairs unfiltered", "synthetic on masks"]
     assert arms == {f"{name}, {size} images" for name in names for size in (4, "all")} | {
         "pseudo-labelled real, 4 images"
     }
-    compared = {row.arm for row in rows if row.name.startswith("Dice, ") and " minus " in row.name}
-    assert compared == {f"{arm} - real, {arm.rpartition(', ')[2]}" for arm in arms if not arm.startswith("real, ")}
-    assert {row.n_images for row in rows if row.name == "Dice"} == {5}
+    compared = {(row.arm, row.baseline) for row in rows if row.quantity == "Dice" and row.baseline}
+    assert compared == {(arm, f"real, {arm.rpartition(', ')[2]}") for arm in arms if not arm.startswith("real, ")}
+    assert {row.n_images for row in rows if row.quantity == "Dice"} == {5}
 
 
 def test_arms_at_a_size_know_the_same_masks(finished: Path) -> None:
@@ -123,7 +122,10 @@ def test_it_is_cached(finished: Path) -> None:
 
 
 def test_folds_become_one_prediction(tmp_path: Path) -> None:
-    run(config(folds=2, arms={}, baseline="", sizes=["all"]), Workspace(tmp_path, InProcess()))
+    run(
+        config(folds=2, arms={}, score={"draws": 100, "permutations": 100}, sizes=["all"]),
+        Workspace(tmp_path, InProcess()),
+    )
     assert len(made(tmp_path, "train_unet")) == 2
     assert len(made(tmp_path, "segment")) == 1
 
@@ -142,10 +144,14 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baseline": "nobody"}, "baseline: no arm 'nobody'; there are real, strong augmentation"),
+        (
+            {"score": {"comparisons": {"baseline": "nobody"}}},
+            "score.comparisons.baseline: no arm 'nobody'; there are real, strong augmentation",
+        ),
+        ({"score": {"metrics": ["Dise"]}}, "there is no 'Dise'; there are Dice, failures, "),
         ({"sizes": [4, 4]}, "sizes: .* one stands twice"),
         ({"seeds": [0, 0]}, "seeds: .* one stands twice"),
-        ({"arms": {"a, b": {}}}, "write it without"),
+        ({"arms": {"a\nb": {}}}, r"arms: 'a\\nb': a name has a letter or sign, and no line breaks"),
         ({"arms": {"real": {"encoder_weights": "file"}}}, "real: encoder_weights=file reads a file: set encoder_file"),
         ({"arms": {"real": {"classes": 3}}}, "real: classes=3, and these masks have 1"),
         ({"arms": {"real": {"classes": 4}}}, "real: classes=4, and these masks have 1; leave classes out"),
@@ -162,7 +168,7 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ({"heads": {"sources": [WHOLE], "label_set": NOTHING}}, "none of its classes .* says what its masks hold"),
         ({"heads": {"sources": [WHOLE], "label_set": ["fetal_planes", "intrapartum"]}}, "class number 1 is head in"),
         ({"arms": {"real": {"setps": 3}}}, "setps"),
-        ({"score": {"declared": ["real", "none"]}}, "score.declared: no arm 'none'"),
+        ({"score": {"comparisons": {"declared": ["real", "none"]}}}, "score.comparisons: no arm 'none'"),
         ({"heads": {"sources": [PHANTOMS | {"role": "train"}]}}, "no source has the role"),
         (
             {"heads": {"sources": [WHOLE | {"planes": ["femur"]}]}},
@@ -181,3 +187,17 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         config(**changes)
+
+
+def test_the_baseline_is_compared_with_at_every_size() -> None:
+    """Named without its size, or taken from the declared comparison; arms may have any name."""
+    odd = {"arms": {"a - b, c": {}, "real minus": {}, "🙂": {}}, "sizes": [4, "all"]}
+    everywhere = [
+        (f"{arm}, {size} images", f"a - b, c, {size} images") for size in (4, "all") for arm in ("real minus", "🙂")
+    ]
+    named = config(**odd, score={"comparisons": {"baseline": "a - b, c"}}).scoring().comparisons
+    assert (named.pairs(), named.common()) == (everywhere, "")
+    declared = everywhere[2]
+    taken = config(**odd, score={"comparisons": {"declared": declared}}).scoring().comparisons
+    assert taken.pairs() == [declared, *(pair for pair in everywhere if pair != declared)]
+    assert config(**odd, score={}).scoring().comparisons.pairs() == []

@@ -17,12 +17,12 @@ from fulora.data.results import (
     Measurements,
     PredictionFacts,
     Predictions,
-    Score,
-    ScoreConfig,
     Scores,
     write_predictions,
     write_table,
 )
+from fulora.data.score import Score, ScoreConfig
+from fulora.metrics.groups import Group
 
 FETAL = label_set("fetal_planes")
 
@@ -86,7 +86,11 @@ def test_measurements_keep_their_failures(tmp_path: Path) -> None:
 
 
 def test_scores_come_back(tmp_path: Path) -> None:
-    given = [Score(name="accuracy", arm="real", value=0.1, protocol="transfer", n_images=3, n_patients=2, note="é")]
+    site = Group("site", "A, B | all")
+    given = [
+        Score(quantity="accuracy", arm="real", value=0.1, protocol="transfer", group=site, labels=("a, b", "c"),
+              n_images=3, n_patients=2, note="é")
+    ]  # fmt: skip
     write_table(tmp_path, given)
     assert Scores(tmp_path, "").rows() == given
     with pytest.raises(ValidationError, match="protocol"):

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from clustered_cohort import COUNTRIES, PATIENTS, SIZES
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score, log_loss
 
 from fulora.metrics.answers import Answers, Prior
+from fulora.metrics.classification_metrics import chosen
 from fulora.metrics.comparison import ComparisonRow, compare
+from fulora.metrics.groups import EVERYTHING, Group
 from fulora.metrics.paired_tests import clustered_mcnemar, holm
 from fulora.metrics.scorecard import Sampling, scorecard
 from fulora.metrics.statistics import sign_flip_test
@@ -22,49 +26,50 @@ def answers(gain: float, seed: int, seeds: int = 1) -> Answers:
     return Answers(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES)
 
 
+METRICS = chosen(["accuracy", "macro F1", "macro one-vs-rest AUC", "log loss"]).compared
 GOOD, POOR = answers(2.0, 1), answers(1.4, 2)
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[ComparisonRow]:
-    return compare(GOOD, POOR, range(5), None, DRAWN)
+    return compare(GOOD, POOR, range(5), None, DRAWN, METRICS)
 
 
 def test_differences_are_ours_minus_the_other(rows: list[ComparisonRow]) -> None:
     ours, other = (
         {
-            (row.name, row.rule): row.interval.value
+            (row.quantity, row.rule): row.interval.value
             for row in scorecard(model, range(5), None, DRAWN)
-            if row.group == "all"
+            if row.group == EVERYTHING
         }
         for model in (GOOD, POOR)
     )
-    everywhere = [row for row in rows if row.group == "all"]
+    everywhere = [row for row in rows if row.group == EVERYTHING]
     assert len(everywhere) == 6
     for row in everywhere:
-        key = (row.name, row.rule)
+        key = (row.quantity, row.rule)
         assert row.difference.value == pytest.approx(ours[key] - other[key])
         assert row.difference.n == 450
         assert row.difference.low < row.difference.value < row.difference.high
         assert row.p < 0.05
-        assert (row.mcnemar is not None) == (row.detectable is not None) == (row.name == "accuracy")
+        assert (row.mcnemar is not None) == (row.detectable is not None) == (row.quantity == "accuracy")
 
 
 def test_tests_are_those_of_the_right_and_wrong_answers(rows: list[ComparisonRow]) -> None:
     ours, other = (model.decided[0] == TRUE for model in (GOOD, POOR))
     first = rows[0]
-    assert (first.name, first.rule) == ("accuracy", "5-way, own decision")
+    assert (first.quantity, first.rule, first.choices) == ("accuracy", "own decision", 5)
     assert first.mcnemar == clustered_mcnemar(other, ours, PATIENTS)
     assert first.mcnemar.difference == pytest.approx(first.difference.value)
     assert first.p == sign_flip_test(other, ours, PATIENTS, seed=0)
 
 
 def test_sites_are_adjusted_by_holm(rows: list[ComparisonRow]) -> None:
-    sites = [row for row in rows if row.group.startswith("site ")]
-    assert [row.group for row in sites] == [f"site {name}" for name in ("DZA", "EGY", "GHA", "MWI", "UGA")]
+    sites = [row for row in rows if row.group.kind == "site"]
+    assert [row.group for row in sites] == [Group("site", name) for name in ("DZA", "EGY", "GHA", "MWI", "UGA")]
     assert [row.p_holm for row in sites] == pytest.approx(holm([row.p for row in sites]))
     assert sites[2].labels == NAMES[:3]
-    assert all(row.p_holm is None for row in rows if row.group == "all")
+    assert all(row.p_holm is None for row in rows if row.group == EVERYTHING)
 
 
 def test_the_same_answers_differ_by_nothing_and_are_bounded() -> None:
@@ -80,8 +85,8 @@ def test_the_same_answers_differ_by_nothing_and_are_bounded() -> None:
 def test_without_probabilities_own_decisions_are_compared() -> None:
     hard = Answers(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES)
     rows = compare(GOOD, hard, range(5), Prior(np.full(5, 0.2), np.full(5, 0.2)), DRAWN)
-    assert {row.rule for row in rows} == {"5-way, own decision"}
-    assert {row.name for row in rows} == {"accuracy", "macro F1"}
+    assert {row.rule for row in rows} == {"own decision"}
+    assert {row.quantity for row in rows} == {"accuracy", "macro F1"}
 
 
 def test_seeds_are_paired() -> None:
@@ -95,7 +100,7 @@ def test_a_site_of_one_patient_has_no_test() -> None:
     alone = np.where(PATIENTS == 0, "ZZZ", COUNTRIES)
     models = [Answers(NAMES, TRUE, m.decided, None, PATIENTS, alone) for m in (GOOD, POOR)]
     row = compare(*models, range(5), None, DRAWN)[-1]
-    assert (row.group, row.p, row.p_holm, row.mcnemar, row.detectable) == ("site ZZZ", None, None, None, None)
+    assert (row.group, row.p, row.p_holm, row.mcnemar, row.detectable) == (Group("site", "ZZZ"), None, None, None, None)
     assert row.difference.reason == "no interval: a single patient"
 
 
@@ -108,3 +113,28 @@ def test_other_images_or_classes_are_named() -> None:
         compare(GOOD, Answers(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES[::-1]), range(5), None, DRAWN)
     with pytest.raises(ValueError, match=r"1 seeds of classes .* cannot be paired with 2"):
         compare(GOOD, answers(1.4, 2, seeds=2), range(5), None, DRAWN)
+
+
+def test_any_metric_is_compared_the_first_one_by_site_and_over_seeds() -> None:
+    ours, other = answers(2.0, 1, seeds=3), answers(1.4, 2, seeds=3)
+    asked = chosen(["Cohen's kappa", "Brier score"]).compared
+    rows = compare(ours, other, range(5), None, Sampling(draws=100, permutations=199), asked)
+    kappa, *others = rows
+    values = [[cohen_kappa_score(TRUE, seed) for seed in model.decided] for model in (ours, other)]
+    gains = np.subtract(*values)
+    assert kappa.difference.value == pytest.approx(gains.mean())
+    assert (kappa.quantity, kappa.test, kappa.mcnemar) == ("Cohen's kappa", "swap", None)
+    assert kappa.p_seeds == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+    assert [row.quantity for row in others if row.group == EVERYTHING] == ["Cohen's kappa", "Brier score"]
+    assert {row.quantity for row in others if row.group.kind == "site"} == {"Cohen's kappa"}
+    assert all(row.p_seeds is None for row in others)
+
+
+def test_a_metric_of_probabilities_that_comes_first_has_its_test_over_seeds() -> None:
+    ours, other = answers(2.0, 1, seeds=3), answers(1.4, 2, seeds=3)
+    asked = chosen(["log loss", "accuracy"]).compared
+    rows = compare(ours, other, range(5), None, Sampling(draws=100, permutations=199), asked)
+    (loss,) = [row for row in rows if row.quantity == "log loss"]
+    values = [[log_loss(TRUE, seed, labels=range(5)) for seed in model.probabilities] for model in (ours, other)]
+    assert loss.p_seeds == pytest.approx(stats.ttest_1samp(np.subtract(*values), 0).pvalue)
+    assert {row.group.kind for row in rows} == {"all"}

@@ -5,6 +5,7 @@ import io
 import pytest
 from PIL import Image as Pil
 
+from fulora.metrics.groups import EVERYTHING, Group
 from fulora.metrics.scorecard import ScoreRow
 from fulora.metrics.statistics import Interval
 from fulora.report.classification_scores import plot_scores
@@ -13,20 +14,23 @@ from fulora.report.drawing import FigureError
 CONFUSION = {"true": ["brain", "femur"], "decided": ["brain", "femur", "other"], "counts": [[5, 1, 2], [0, 4, 1]]}
 
 
-def row(name: str, group: str) -> ScoreRow:
-    return ScoreRow(name, "3-way, own decision", ("brain", "femur"), group, Interval(0.7, 0.5, 0.9, 13, 6))
+SITE = Group("site", "GHA")
+
+
+def row(quantity: str, group: Group = EVERYTHING) -> ScoreRow:
+    return ScoreRow(quantity, "own decision", 3, ("brain", "femur"), group, Interval(0.7, 0.5, 0.9, 13, 6))
 
 
 def test_a_figure_has_the_matrix_and_the_accuracies_side_by_side() -> None:
-    rows = [row("accuracy", "all"), row("macro F1", "all"), row("accuracy", "site GHA"), row("recall", "plane brain")]
+    rows = [row("accuracy"), row("macro F1"), row("accuracy", SITE), row("recall", Group("class", "brain"))]
     png = plot_scores(CONFUSION, rows)
     with Pil.open(io.BytesIO(png)) as picture:
         assert picture.format == "PNG"
         assert picture.width > picture.height > 400
     assert png == plot_scores(CONFUSION, rows)
-    assert png != plot_scores(CONFUSION, [*rows[:3], row("accuracy", "site UGA")])
+    assert png != plot_scores(CONFUSION, [*rows[:3], row("accuracy", Group("site", "UGA"))])
 
 
 def test_without_an_accuracy_there_is_no_figure() -> None:
     with pytest.raises(FigureError, match="needs rows of accuracy"):
-        plot_scores(CONFUSION, [row("macro F1", "all")])
+        plot_scores(CONFUSION, [row("macro F1")])

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.report.confusion import plot_confusion
 from fulora.report.drawing import FigureError
 from fulora.report.figures import (
     agreement,
     plot_bland_altman,
-    plot_confusion,
     plot_image_grid,
     plot_intervals,
     plot_losses,

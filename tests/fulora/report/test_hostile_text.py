@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from fulora.data.card import CardConfig, card_text
 from fulora.data.manifest import Image
 from fulora.data.markdown import code, escaped_markdown
-from fulora.data.results import Score
+from fulora.data.score import Score
 from fulora.report.curves import plot_percentiles, plot_sweep
 from fulora.report.figures import plot_image_grid, plot_intervals, plot_losses
 from fulora.report.page import Card, Figure, ProvenanceRow, Section, write_report
@@ -115,7 +115,9 @@ def test_the_card_of_a_data_set_shows_any_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_spreadsheet_runs_a_cell_of_a_report(tmp_path: Path, text: str) -> None:
-    score = Score(name=text, arm=text, value=-0.5, low=-0.75, protocol="adapted", n_images=1, n_patients=1, note=text)
+    score = Score(
+        quantity=text, arm=text, value=-0.5, low=-0.75, protocol="adapted", n_images=1, n_patients=1, note=text
+    )
     plain = Table("t", text, ("a", text), ((text, "−0.5"),))
     for table in (plain, score_table([score], "t", "c")):
         cells = [cell for line in csv.reader(io.StringIO(to_csv(table))) for cell in line]

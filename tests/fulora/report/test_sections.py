@@ -11,7 +11,7 @@ from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.marking import png_info
-from fulora.data.results import Score
+from fulora.data.score import Score
 from fulora.report import sections
 from fulora.report.training import over_fitting, training_section
 from fulora.stage import Artifact
@@ -19,33 +19,64 @@ from fulora.stage import Artifact
 FETAL = label_set("fetal_planes")
 
 
-def score(arm: str, value: float, low: float | None, high: float | None) -> Score:
-    return Score(
-        name=f"MMD² to {arm}", arm=arm, value=value, low=low, high=high, protocol="transfer", n_images=9, n_patients=3,
-        role="declared" if arm.startswith(("hybrid -", "subset -")) else "",
-    )  # fmt: skip
+def score(quantity: str, arm: str, low: float | None, high: float | None, **more: object) -> Score:
+    about = {"quantity": quantity, "arm": arm, "value": 0.05, "low": low, "high": high, "protocol": "transfer"}
+    return Score.model_validate(about | {"n_images": 9, "n_patients": 3} | more)
+
+
+CLOSER = {"protocol": "generation"}
 
 
 @pytest.mark.parametrize(
-    ("arm", "bounds", "said"),
+    ("quantity", "better", "bounds", "said"),
     [
-        ("hybrid - real", (0.01, 0.2), "Synthetic images helped"),
-        ("hybrid - real", (-0.2, -0.01), "Synthetic images hurt"),
-        ("hybrid - real", (-0.1, 0.1), "No evidence that synthetic images help or hurt"),
-        ("hybrid - real", (None, None), "No evidence that synthetic images help or hurt"),
-        ("subset - copies", (0.01, 0.2), "subset beat copies on people never seen"),
-        ("subset - copies", (-0.2, -0.01), "subset lost to copies"),
-        ("subset - copies", (-0.1, 0.1), "No evidence that subset and copies differ"),
-        ("base - LoRA", (0.01, 0.2), "The LoRA's images are closer"),
-        ("base - LoRA", (-0.2, -0.01), "The LoRA's images are further"),
-        ("base - LoRA", (0.0, 0.1), "No evidence that the LoRA moved"),
+        ("accuracy", "higher", (0.01, 0.2), "a - b did better than c, d on people never seen: accuracy changed by "),
+        ("accuracy", "higher", (-0.2, -0.01), "a - b did worse than c, d on people never seen"),
+        ("accuracy", "higher", (-0.1, 0.1), "No evidence that a - b and c, d differ"),
+        ("accuracy", "higher", (None, None), "No evidence that a - b and c, d differ"),
+        ("log loss", "lower", (0.01, 0.2), "a - b did worse than c, d"),
+        ("log loss", "lower", (-0.2, -0.01), "a - b did better than c, d"),
+        ("MMD²", "", (0.01, 0.2), "Images of c, d are closer to the study population than those of a - b: MMD²"),
+        ("MMD²", "", (-0.2, -0.01), "Images of c, d are further from the study population than those of a - b"),
+        ("MMD²", "", (0.0, 0.1), "No evidence that images of c, d are closer"),
     ],
 )
 def test_the_headline_says_no_more_than_the_interval(
-    arm: str, bounds: tuple[float | None, float | None], said: str
+    quantity: str, better: str, bounds: tuple[float | None, float | None], said: str
 ) -> None:
-    (sentence,) = sections.headline([score(arm, 0.05, *bounds), score("real", 0.9, 0.8, 1.0)])
+    pair = {"baseline": "c, d", **(CLOSER if quantity == "MMD²" else {"role": "declared", "better": better})}
+    rows = [score(quantity, "a - b", *bounds, **pair), score("accuracy", "real", 0.8, 1.0)]
+    (sentence,) = sections.headline(rows)
     assert sentence.startswith(said)
+
+
+def test_key_numbers_are_what_was_declared_and_the_figures_behind_it() -> None:
+    both = {"rank": 1, "rule": "own decision"}
+    rows = [
+        *(score("accuracy", arm, 0.0, 0.1, **both) for arm in ("a - b", "c, d", "other")),
+        score("accuracy", "a - b", 0.0, 0.1, **both, group={"kind": "site", "name": "A"}),
+        score("macro F1", "a - b", 0.0, 0.1, rank=2, rule="own decision"),
+        score("accuracy", "a - b", 0.0, 0.1, **both, baseline="c, d", role="declared"),
+        score("MMD²", "base", 0.0, 0.1, baseline="LoRA", **CLOSER),
+    ]
+    labels = [card.label for card in sections.key_numbers(rows)]
+    assert labels == ["Accuracy, a - b", "Accuracy, c, d", "Accuracy, a - b minus c, d", "MMD², base minus LoRA"]
+
+
+def test_a_network_alone_is_told_by_its_first_scores() -> None:
+    found = [
+        score(quantity, "U-Net", 0.0, 0.1, protocol=protocol, rank=rank, structure=structure, unit=unit)
+        for quantity, protocol, rank, structure, unit in (
+            ("Dice", "segmentation", 1, "head", "1"),
+            ("Dice", "segmentation", 1, "all", "1"),
+            ("failures", "segmentation", 2, "all", "1"),
+            ("HC absolute difference", "biometry", 6, "head", "mm"),
+            ("HC difference", "biometry", 7, "head", "mm"),
+        )
+    ]
+    labels = [card.label for card in sections.key_numbers(found)]
+    assert labels == ["Dice (all), U-Net", "HC absolute difference, U-Net (mm)"]
+    assert not sections.key_numbers([*found, *(row.changed(arm="another") for row in found)])
 
 
 def images(folder: Path, name: str, gray: int) -> ImageSet:
@@ -71,7 +102,9 @@ def images(folder: Path, name: str, gray: int) -> ImageSet:
 
 def test_the_grids_show_each_set_in_its_own_row(tmp_path: Path) -> None:
     real, base, lora = (images(tmp_path, name, gray) for name, gray in (("real", 40), ("base", 120), ("lora", 200)))
-    section = sections.generation_section(real, {"base": base, "LoRA": lora}, [score("base", 0.1, 0.0, 0.2)], 2)
+    section = sections.generation_section(
+        real, {"base": base, "LoRA": lora}, [score("MMD²", "base", 0.0, 0.2, **CLOSER)], 2
+    )
     assert [figure.name for figure in section.figures] == [
         "overview", *(f"planes-{plane}" for plane in PLANES), "distance"
     ]  # fmt: skip
@@ -88,7 +121,7 @@ def test_losses_come_from_the_metrics_of_what_was_trained(tmp_path: Path) -> Non
         '{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4, "validation_loss": 1}\n'
     )
     (figure,) = training_section({"real, seed 0": Artifact(tmp_path, "f")}).figures
-    assert figure.name == "loss-real--seed-0"
+    assert figure.name == "loss-real-seed-0"
     assert figure.png.startswith(b"\x89PNG")
 
 

@@ -4,24 +4,23 @@ import io
 import pytest
 
 from fulora.data.markdown import escaped_markdown
-from fulora.data.results import Score
-from fulora.report.tables import (
-    MISSING,
-    Table,
-    TableError,
-    readable,
-    rounded,
-    score_table,
-    to_csv,
-    to_markdown,
-)
+from fulora.data.score import Score
+from fulora.metrics.groups import EVERYTHING, Group
+from fulora.report.numbers import MISSING, rounded
+from fulora.report.tables import Table, TableError, score_table, to_csv, to_markdown
+from fulora.report.wording import readable
 
 
 def score(
-    name: str = "macro_f1", arm: str = "real", value: float = 0.8123, n: int = 450, note: str = "", group: str = "all"
+    name: str = "macro F1",
+    arm: str = "real",
+    value: float = 0.8123,
+    n: int = 450,
+    note: str = "",
+    group: Group = EVERYTHING,
 ) -> Score:
     return Score(
-        name=name,
+        quantity=name,
         arm=arm,
         value=value,
         low=value - 0.02,
@@ -64,7 +63,7 @@ def test_an_interval_never_collapses():
 
 
 def test_arms_are_lines_and_scores_are_columns():
-    scores = [score(name, arm) for arm in ("real", "real + synthetic") for name in ("macro_f1", "balanced_accuracy")]
+    scores = [score(name, arm) for arm in ("real", "real + synthetic") for name in ("macro F1", "balanced accuracy")]
     table = score_table(scores, "Transfer", "What it is.")
     assert table.header == ("Arm", "Macro F1", "Balanced accuracy", "Images", "Patients", "Seeds", "Protocol")
     assert table.rows[0] == ("real", *["0.812 [0.792, 0.832]"] * 2, "450", "125", "5", "prompt zero-shot")
@@ -89,14 +88,14 @@ def test_scores_of_different_images_do_not_share_a_line():
 
 
 def test_groups_and_units_are_shown():
-    scores = [score(group=site) for site in ("Malawi", "Ghana")]
+    scores = [score(group=Group("site", site)) for site in ("Malawi", "Ghana")]
     table = score_table(scores, "t", "c")
     assert table.header[1] == "Group"
-    assert [row[1] for row in table.rows] == ["Malawi", "Ghana"]
-    in_mm = Score(name="hc_error", arm="a", value=2.0, unit="mm", protocol="biometry", n_images=1, n_patients=0)
+    assert [row[1] for row in table.rows] == ["site Malawi", "site Ghana"]
+    in_mm = Score(quantity="HC error", arm="a", value=2.0, unit="mm", protocol="biometry", n_images=1, n_patients=0)
     assert score_table([in_mm], "t", "c").header[1] == "HC error (mm)"
     assert score_table([in_mm], "t", "c").rows[0] == ("a", "2.00", "1", MISSING, "1", "biometry")
-    long = score_table([in_mm, in_mm.model_copy(update={"name": "bias"})], "t", "c")
+    long = score_table([in_mm, in_mm.changed(quantity="bias")], "t", "c")
     assert long.rows[0][:3] == ("a", "HC error", "2.00 mm")
     assert long.numeric[2]
 
@@ -126,10 +125,20 @@ def test_empty_and_uneven_tables_are_refused():
 
 
 def test_csv_holds_the_unrounded_scores():
-    scores = [score(arm='one, "quoted"', value=1 / 3), score(arm="two\nlines")]
+    labels = {"labels": ("a, b", "c"), "rule": "own decision", "choices": 5}
+    scores = [
+        score(arm='one, "quoted"', value=1 / 3, group=Group("site", "A - B")).changed(**labels),
+        score(arm="two\nlines").changed(baseline="real", p=0.5, role="declared"),
+    ]
     rows = list(csv.DictReader(io.StringIO(to_csv(score_table(scores, "t", "c")))))
-    values = [{k: v or None for k, v in row.items() if k not in ("note", "role")} for row in rows]
-    assert [Score.model_validate(value) for value in values] == scores
+    fields = [*(name for name in Score.model_fields if name != "group"), "group_kind", "group_name"]
+    assert set(rows[0]) == set(fields)
+    read = []
+    for row in rows:
+        group = {"kind": row.pop("group_kind"), "name": row.pop("group_name")}
+        told = {name: value for name, value in row.items() if value} | {"group": group}
+        read.append(Score.model_validate(told | {"labels": row["labels"].split("|") if row["labels"] else ()}))
+    assert read == scores
 
 
 def test_csv_of_a_plain_table():
