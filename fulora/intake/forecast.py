@@ -16,7 +16,7 @@ from fulora.intake.division import divide
 from fulora.intake.patient_checks import saved_splits
 from fulora.intake.placement import place
 from fulora.intake.raw import Complain
-from fulora.intake.read import read_source
+from fulora.intake.read import class_of, read_source
 from fulora.intake.source import Inputs
 from fulora.intake.sources.phantoms import PhantomsConfig
 
@@ -59,7 +59,8 @@ def expected(
     shown: list[tuple[str, str, str, Path | None]]
     saved = saved_splits([inputs])
     if isinstance(source, PhantomsConfig):
-        members = list(source.members())
+        drawn_as = [(one, class_of(source, one.plane, inputs)) for one in source.members()]
+        members = [one._replace(plane=plane) for one, plane in drawn_as if plane]
         split = saved[0] or divide(members, source, config.split_seed)
         shown = [(one.image_id, one.patient, one.plane, None) for one in members]
     else:

@@ -38,17 +38,17 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
         own = image.plane
         counts[own] += 1
         first.setdefault(own, image)
-        if plane := _class_of(source, own, inputs):
+        if plane := class_of(source, own, inputs):
             yield replace(image, plane=plane)
     for own, image in first.items():
-        if not _class_of(source, own, inputs):
+        if not class_of(source, own, inputs):
             complain(_not_used(source, image, counts[own], inputs))
     if most is None or counts.total() < most:
         _check_renamed(source, tuple(counts))
 
 
-def _class_of(source: AnySource, own: str, inputs: Inputs) -> str:
-    """The class of a source's own name for it; "" where there is none."""
+def class_of(source: AnySource, own: str, inputs: Inputs) -> str:
+    """The class of the image set that a source calls by a name of its own; "" where there is none."""
     new = source.renamed(own)
     return new if inputs.labels is None or not new else inputs.labels.named(new) or ""
 

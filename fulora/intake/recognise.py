@@ -1,6 +1,5 @@
 """Which layout a folder has, told by the files that only it has."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,15 +8,12 @@ from fulora.data.cells import plain
 from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import MASK_FOLDERS, PICTURES, SPLIT_FOLDERS, files_below, inside
+from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
 from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
 from fulora.intake.tables import read_header
-
-PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
-"""How a folder of one patient is named."""
 
 LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
 from fulora.data.label_class import plain
@@ -75,6 +75,13 @@ class SourceConfig(Config):
     images_per_plane: PositiveInt | None = None
     patients_per_plane: PositiveInt | None = None
     classes: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbers_are_names_too(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {str(name) if type(name) is int else name: new for name, new in value.items()}
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Self:

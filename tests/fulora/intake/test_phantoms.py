@@ -10,8 +10,9 @@ from fulora.intake.sources import phantom_scan as phantoms
 from fulora.intake.sources.phantom_canvas import Ellipse, angle_of_progression
 from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
 
-ALL_PLANES = (*PLANES, INTRAPARTUM)
+ALL_PLANES = phantoms.DRAWN
 LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1}, "other": {0}, INTRAPARTUM: {0, 1, 2}}
+LABELS |= dict.fromkeys(("cervix", "trans-thalamic", "trans-cerebellum", "trans-ventricular"), {0, 1})
 
 
 def fitted(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, float]:
