@@ -1,6 +1,6 @@
 """Which layout a folder has, told by the files that only it has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fulora.data import label_class
@@ -74,22 +74,26 @@ def _kohya(folder: Path) -> bool:
 
 
 def _class_folders(folder: Path) -> bool:
-    return any(path.is_dir() and _holds_a_class(path) for path in inside(folder))
+    """One folder that is named after a class of a shipped label set, or two that look like classes."""
+    there = [path for path in inside(folder) if path.is_dir()]
+    return has_known_classes(folder) or sum(map(_looks_like_a_class, there)) > 1
 
 
-def _holds_a_class(folder: Path) -> bool:
-    """Whether a folder looks like one of a class, and not of a patient, a split, masks, or a whole data set.
+def has_known_classes(folder: Path) -> bool:
+    """Whether pictures stand below a folder in it that is named after a class of a shipped label set."""
+    named = [path for path in inside(folder) if path.is_dir() and shipped_class(path.name)]
+    return any(True for path in named for _ in _pictures(path))
 
-    By its name, where that is a class of a shipped label set; else by its pictures, which stand in itself or in folders
-    of patients.
-    """
-    name = label_class.plain(folder.name)
-    if PATIENT.fullmatch(folder.name) or name in (*SPLIT_FOLDERS, *MASK_FOLDERS):
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
+
+
+def _looks_like_a_class(folder: Path) -> bool:
+    """Whether pictures stand in a folder itself, or in its folders of patients, and it is no patient, split or masks."""
+    if PATIENT.fullmatch(folder.name) or label_class.plain(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
-    pictures = (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
-    if shipped_class(folder.name):
-        return any(True for _ in pictures)
-    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in pictures)
+    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _pictures(folder))
 
 
 def _dicom(folder: Path) -> bool:
