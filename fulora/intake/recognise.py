@@ -90,7 +90,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 
 def _looks_like_a_class(folder: Path) -> bool:
-    """Whether pictures stand in a folder itself, or in its folders of patients, and it is no patient, split or masks."""
+    """Whether pictures stand in a folder itself or in its folders of patients, and it is no patient, split or masks."""
     if PATIENT.fullmatch(folder.name) or label_class.plain(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
     return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _pictures(folder))
