@@ -4,6 +4,7 @@ A source is one module of `fulora.intake.sources`: a config class with the field
 `read(inputs, complain)`. One line, in `AnySource` of `fulora.intake.config`, makes it known.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,7 @@ from fulora.config import Config, Runtime
 from fulora.data.label_class import plain
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS, Split
+from fulora.data.splits import Member
 from fulora.intake.raw import SourceError
 
 Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
@@ -137,6 +139,10 @@ class SourceConfig(Config):
         Args:
             folder: what it reads, as in `Inputs`.
         """
+        return None
+
+    def members(self) -> Iterator[Member] | None:
+        """What a split knows of its images, where that is known without reading anything; else None."""
         return None
 
     def outside(self) -> dict[str, Path]:

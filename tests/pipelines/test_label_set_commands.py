@@ -1,4 +1,4 @@
-"""`fulora data check` and `fulora data curate` of classes of one's own; FETAL_PLANES_DB's six classes and brain planes."""
+"""`fulora data check` and `curate` of classes of one's own; FETAL_PLANES_DB's six classes and brain planes."""
 
 import json
 import shutil

@@ -1,6 +1,7 @@
 """Which classes an image set has: named, brought by its sources, or derived from folders and labels; and renaming."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+import fulora
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.manifest import ImageSet
 from fulora.intake.classes import at, derived, labels_of
@@ -61,6 +63,21 @@ def names_of(root: Path, *sources: Mapping[str, object], **values: object) -> tu
 def rows(root: Path, told: list[str], *sources: Mapping[str, object], **values: object) -> list[RawImage]:
     cfg = config(*sources, **values)
     return [image for images in read_rows(cfg, at(cfg, root), told.append) for image in images]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_is_one_file_and_one_line(kind: str) -> None:
+    """No other module of `fulora` names its config."""
+    config_class = KINDS[kind]
+    package = Path(fulora.__file__).parent
+    mentions = {
+        path.relative_to(package).as_posix(): len(re.findall(rf"\b{config_class.__name__}\b", path.read_text("utf-8")))
+        for path in package.rglob("*.py")
+    }
+    found = {name: count for name, count in mentions.items() if count}
+    own = f"{config_class.__module__.removeprefix('fulora.').replace('.', '/')}.py"
+    assert set(found) == {own, "intake/config.py"}
+    assert found["intake/config.py"] == 2  # its import and its place in the union
 
 
 # --- derived from folders
