@@ -12,6 +12,7 @@ from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
+from fulora.intake.sources.kohya import ENDINGS as CAPTIONS
 from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
 from fulora.intake.tables import read_header
 
@@ -68,9 +69,13 @@ def _imagefolder(folder: Path) -> bool:
 
 
 def _kohya(folder: Path) -> bool:
-    return any(
-        path.is_dir() and path.name.partition("_")[0].isdecimal() and "_" in path.name for path in inside(folder)
-    )
+    """A folder such as `20_fetal` with captions, or `20_brain`; not `4_chamber`, which may well be a class."""
+    for path in inside(folder):
+        number, underscore, name = path.name.partition("_")
+        if path.is_dir() and number.isdecimal() and underscore:
+            if shipped_class(name) or any(file.suffix.lower() in CAPTIONS for file in files_below(path)):
+                return True
+    return False
 
 
 def _class_folders(folder: Path) -> bool:

@@ -59,6 +59,8 @@ class ClassFoldersConfig(FolderSourceConfig):
 def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
     files = pictures_in(folder, complain)
+    for top in sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder}):
+        class_folder(folder / top)
     images, masks = _apart(files, config.mask_suffix)
     _no_masks_among(folder, images, config.mask_suffix, bool(masks))
     if not images:
