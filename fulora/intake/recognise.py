@@ -1,5 +1,6 @@
 """Which layout a folder has, told by the files that only it has."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -70,12 +71,12 @@ def _imagefolder(folder: Path) -> bool:
 
 def _kohya(folder: Path) -> bool:
     """A folder such as `20_fetal` with captions, or `20_brain`; not `4_chamber`, which may well be a class."""
-    for path in inside(folder):
-        number, underscore, name = path.name.partition("_")
-        if path.is_dir() and number.isdecimal() and underscore:
-            if shipped_class(name) or any(file.suffix.lower() in CAPTIONS for file in files_below(path)):
-                return True
-    return False
+    numbered = [path for path in inside(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
+    return any(shipped_class(path.name.partition("_")[2]) or any(_captions(path)) for path in numbered)
+
+
+def _captions(folder: Path) -> Iterator[Path]:
+    return (path for path in files_below(folder) if path.suffix.lower() in CAPTIONS)
 
 
 def _class_folders(folder: Path) -> bool:
