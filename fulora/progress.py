@@ -27,6 +27,17 @@ def shown() -> bool:
     return _shown and sys.stderr.isatty()
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """No bars and no notes inside, for what is read once more and has been told, or will be."""
+    before = _shown
+    show(False)
+    try:
+        yield
+    finally:
+        show(before)
+
+
 def note(text: str) -> None:
     """A line on standard error, where notes are not switched off."""
     if _shown:

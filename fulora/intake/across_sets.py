@@ -39,6 +39,7 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequ
         *_pictures(good),
         *_patients(good),
         *_numbers(sets),
+        *_classes(sets),
         *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
                  "not looked at",
                  list(map(str, others))),
@@ -93,3 +94,13 @@ def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
         for earlier in names[:place]:
             pairs |= set(same_numbers(earlier, later))
     return finding("misleading", KIND, ADVICE, lines(sorted(pairs), files=files))
+
+
+def _classes(sets: Sequence[Inspected]) -> list[Finding]:
+    """The classes of each set, where they are not those of all."""
+    by_set = {one.name: sorted({found.image.plane for found in one.facts}) for one in sets if one.facts}
+    if len({tuple(names) for names in by_set.values()}) < 2:
+        return []
+    told = [f"{name}: {', '.join(names)}" for name, names in by_set.items()]
+    text = "sets show other classes than the others: name one label set for all (label_set=...), and what is called "
+    return finding("note", "other classes", text + "otherwise there by classes={...}", told)

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from fulora.data.label_class import CAPTION, LabelClass, plain
 from fulora.data.label_set import MOST_CLASSES, LabelSet, LabelSetError, refuse_other_classes
 from fulora.intake.config import CurateConfig
+from fulora.intake.folders import PATIENT
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs
+from fulora.progress import silent
 
 SHOWN = 5
 """Names that a message gives as examples."""
@@ -75,23 +77,25 @@ def labels_of(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet:
     named = named_labels(config, inputs)
     if named is not None:
         return named
-    names = dict.fromkeys(
-        image.plane
-        for source, one in zip(config.sources, inputs, strict=True)
-        for image in read_source(source, one, _later)
-    )
+    with silent():
+        names = dict.fromkeys(
+            image.plane
+            for source, one in zip(config.sources, inputs, strict=True)
+            for image in read_source(source, one, _later)
+        )
     return derived(tuple(names), config.caption)
 
 
 def _later(message: str) -> None:
-    """What cannot be used is told when the images are read."""
+    """What cannot be used is told when the images are read, as notes are."""
 
 
 def derived(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
     """The label set of class folders and labels, of which no other word is known.
 
     Raises:
-        LabelSetError: no name; one that no class can have; two that are the same but for case, blanks, `_` or `-`.
+        LabelSetError: no name; one that no class can have; two that are the same but for case, blanks, `_` or `-`; too
+            many; all named as patients are.
     """
     advice = "rename it, or say which class it is: classes: {its name: NAME}; or name a label set: label_set=..."
     if not names:
@@ -107,9 +111,9 @@ def derived(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
                 f"{spelled[plain(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would be two "
                 f"classes; {advice}"
             )
-    if len(names) > MOST_CLASSES:
+    if len(names) > MOST_CLASSES or all(map(PATIENT.fullmatch, names)):
         raise LabelSetError(
-            f"{len(names)} classes, such as {', '.join(names[:SHOWN])}; possible are {MOST_CLASSES}. If these are no "
-            "classes but patients, put one folder a class on top of them"
+            f"{len(names)} classes, such as {', '.join(names[:SHOWN])}; possible are {MOST_CLASSES}, and none may be "
+            "named as patients are: put one folder a class on top of theirs, or name a label set: label_set=..."
         )
     return LabelSet.derived(names, caption)

@@ -8,6 +8,7 @@ from fulora.config import Config
 from fulora.data.label_class import CAPTION
 from fulora.data.label_set import LabelSet, as_label_set
 from fulora.data.labels import SPLITS
+from fulora.intake.source import SourceConfig
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.dicom import DicomConfig
@@ -39,7 +40,7 @@ AnySource = Annotated[
 SourceKind = str
 """`kind` of one of the sources: one of `KINDS`."""
 
-KINDS: dict[SourceKind, type[Config]] = {
+KINDS: dict[SourceKind, type[SourceConfig]] = {
     one.model_fields["kind"].default: one for one in get_args(get_args(AnySource)[0])
 }
 

@@ -27,6 +27,9 @@ CLUTTER = (
 """What Windows, macOS, Linux and network drives leave in folders, beside hidden files."""
 
 TEXTS = ("license", "readme")
+PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
+"""How a folder of one patient is named."""
+
 MAX_NAME = 180
 """Bytes: an image set makes its ids of these, and ids have at most 200 characters."""
 
@@ -208,7 +211,7 @@ def _group(pattern: re.Pattern[str], name: str, classes_on_top: bool) -> str:
             f"patient_pattern {pattern.pattern!r} takes {match[1]!r} of '{name}' for the patient, which "
             f"{'holds' if '/' in match[1] else 'is'} the name of a folder: the pattern is searched in the whole path "
             "below the source's folder. Let the group match the patient alone, with no '/' in it, such as ([^/]+)_ "
-            r"for brain/W2_1, or Patient(\d+)"
+            r"for liver/W2_1, or Patient(\d+)"
         )
     if not match or is_missing(match[1]):
         if match and match[1]:
@@ -218,7 +221,7 @@ def _group(pattern: re.Pattern[str], name: str, classes_on_top: bool) -> str:
 
 
 def _names_class(found: str, name: str) -> bool:
-    """Whether what a pattern found is the name of the top folder, or a word of it: `brain` of `Fetal brain`."""
+    """Whether what a pattern found is the name of the top folder, or a word of it: `liver` of `Fetal liver`."""
     top, slash, _ = name.partition("/")
     return bool(slash) and (plain(found) == plain(top) or (found.isalpha() and plain(found) in plain(top).split()))
 

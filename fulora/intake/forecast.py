@@ -16,9 +16,8 @@ from fulora.intake.division import divide
 from fulora.intake.patient_checks import saved_splits
 from fulora.intake.placement import place
 from fulora.intake.raw import Complain
-from fulora.intake.read import read_source
+from fulora.intake.read import class_of, read_source
 from fulora.intake.source import Inputs
-from fulora.intake.sources.phantoms import PhantomsConfig
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -58,8 +57,11 @@ def expected(
     """
     shown: list[tuple[str, str, str, Path | None]]
     saved = saved_splits([inputs])
-    if isinstance(source, PhantomsConfig):
-        members = list(source.members())
+    known = source.members()
+    if known is not None:
+        members = list(known)
+        planes = {own: class_of(source, own, inputs) for own in {one.plane for one in members}}
+        members = [one._replace(plane=planes[one.plane]) for one in members if planes[one.plane]]
         split = saved[0] or divide(members, source, config.split_seed)
         shown = [(one.image_id, one.patient, one.plane, None) for one in members]
     else:

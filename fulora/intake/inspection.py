@@ -1,23 +1,24 @@
 """Check a folder of images, or of lists, whatever its layout: before anything is trained on it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fulora.config import ConfigError, validated
+from fulora.data.label_set import LabelSetError
 from fulora.data.patient_numbers import different_patients
 from fulora.intake.across_sets import Inspected, check_across
 from fulora.intake.checks import check
-from fulora.intake.classes import at
+from fulora.intake.classes import at, derived
 from fulora.intake.config import KINDS, CurateConfig, SourceKind
-from fulora.intake.findings import Check
-from fulora.intake.folders import files_below, inside
+from fulora.intake.findings import Check, Finding, finding
+from fulora.intake.folders import PATIENT, files_below, inside
 from fulora.intake.key_file import ADVICE
 from fulora.intake.list_checks import check_lists, listed_without_images, lists_in
 from fulora.intake.number_checks import number_findings
-from fulora.intake.raw import SourceError
+from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.read import read_source
-from fulora.intake.recognise import PATIENT, recognise
+from fulora.intake.recognise import recognise
 from fulora.intake.sets import Sets, sets_in
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.intake.survey import survey
@@ -117,8 +118,8 @@ def _refuse_patient_folders(folder: Path, sets: Sets, values: Mapping[str, objec
     if all(PATIENT.fullmatch(path.name) or _names_patient(pattern, path) for path in sets.folders):
         raise SourceError(
             f"{folder}: {len(names)} folders such as {names[0]} have folders of classes in them, as if each were a "
-            f"data set. If they are patients, put the classes on top, brain/{names[0]}/a.png for "
-            f"{names[0]}/brain/a.png; if they are data sets, check and curate each by itself"
+            f"data set. If they are patients, put the classes on top, liver/{names[0]}/a.png for "
+            f"{names[0]}/liver/a.png; if they are data sets, check and curate each by itself"
         )
 
 
@@ -156,10 +157,20 @@ def _inspected(folder: Path, name: str, values: Mapping[str, object]) -> Inspect
     facts = list(survey(track(images, "images")))
     beside = path / LISTS["lora"]
     more = listed_without_images(beside, path, told.append) if beside.is_file() else []
+    classes = [] if inputs.labels else _classes(config, images)
     numbered = not (
         config.same_numbers == "different_patients"
         or getattr(source, "patients_unknown", False)
         or different_patients(path)
     )
     found = number_findings(facts) if numbered else []
-    return Inspected(name, check(source.kind, facts, told, [*more, *found]), facts, numbered)
+    return Inspected(name, check(source.kind, facts, told, [*classes, *more, *found]), facts, numbered)
+
+
+def _classes(config: CurateConfig, images: Sequence[RawImage]) -> list[Finding]:
+    """What is wrong with the names of classes where folders and labels alone name them."""
+    try:
+        derived(tuple(dict.fromkeys(image.plane for image in images)), config.caption)
+    except LabelSetError as error:
+        return finding("misleading", "classes that cannot be", "label sets cannot be made of the classes", [str(error)])
+    return []

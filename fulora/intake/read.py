@@ -33,22 +33,24 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
     """
     counts = Counter[str]()
     first: dict[str, RawImage] = {}
+    planes: dict[str, str] = {}
     most = source.limit if isinstance(source, FolderSourceConfig) else None
     for image in islice(source.read(inputs, complain), most):
         own = image.plane
         counts[own] += 1
-        first.setdefault(own, image)
-        if plane := _class_of(source, own, inputs):
-            yield replace(image, plane=plane)
+        if own not in first:
+            first[own], planes[own] = image, class_of(source, own, inputs)
+        if planes[own]:
+            yield replace(image, plane=planes[own])
     for own, image in first.items():
-        if not _class_of(source, own, inputs):
+        if not planes[own]:
             complain(_not_used(source, image, counts[own], inputs))
     if most is None or counts.total() < most:
         _check_renamed(source, tuple(counts))
 
 
-def _class_of(source: AnySource, own: str, inputs: Inputs) -> str:
-    """The class of a source's own name for it; "" where there is none."""
+def class_of(source: AnySource, own: str, inputs: Inputs) -> str:
+    """The class of the image set that a source calls by a name of its own; "" where there is none."""
     new = source.renamed(own)
     return new if inputs.labels is None or not new else inputs.labels.named(new) or ""
 

@@ -1,7 +1,7 @@
 """Which layout a folder has, told by the files that only it has."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fulora.data import label_class
@@ -9,15 +9,13 @@ from fulora.data.cells import plain
 from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import MASK_FOLDERS, PICTURES, SPLIT_FOLDERS, files_below, inside
+from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
+from fulora.intake.sources.kohya import ENDINGS as CAPTIONS
 from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
 from fulora.intake.tables import read_header
-
-PATIENT = re.compile(r"(patient|pat|case|subject|sub|p|id)[ _-]*\d+", re.IGNORECASE)
-"""How a folder of one patient is named."""
 
 LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""
@@ -72,28 +70,36 @@ def _imagefolder(folder: Path) -> bool:
 
 
 def _kohya(folder: Path) -> bool:
-    return any(
-        path.is_dir() and path.name.partition("_")[0].isdecimal() and "_" in path.name for path in inside(folder)
-    )
+    """A folder such as `20_fetal` with captions, or `20_brain`; not `4_chamber`, which may well be a class."""
+    numbered = [path for path in inside(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
+    return any(shipped_class(path.name.partition("_")[2]) or any(_captions(path)) for path in numbered)
+
+
+def _captions(folder: Path) -> Iterator[Path]:
+    return (path for path in files_below(folder) if path.suffix.lower() in CAPTIONS)
 
 
 def _class_folders(folder: Path) -> bool:
-    return any(path.is_dir() and _holds_a_class(path) for path in inside(folder))
+    """One folder that is named after a class of a shipped label set, or two that look like classes."""
+    there = [path for path in inside(folder) if path.is_dir()]
+    return has_known_classes(folder) or sum(map(_looks_like_a_class, there)) > 1
 
 
-def _holds_a_class(folder: Path) -> bool:
-    """Whether a folder looks like one of a class, and not of a patient, a split, masks, or a whole data set.
+def has_known_classes(folder: Path) -> bool:
+    """Whether pictures stand below a folder in it that is named after a class of a shipped label set."""
+    named = [path for path in inside(folder) if path.is_dir() and shipped_class(path.name)]
+    return any(True for path in named for _ in _pictures(path))
 
-    By its name, where that is a class of a shipped label set; else by its pictures, which stand in itself or in folders
-    of patients.
-    """
-    name = label_class.plain(folder.name)
-    if PATIENT.fullmatch(folder.name) or name in (*SPLIT_FOLDERS, *MASK_FOLDERS):
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
+
+
+def _looks_like_a_class(folder: Path) -> bool:
+    """Whether pictures stand in a folder itself or in its folders of patients, and it is no patient, split or masks."""
+    if PATIENT.fullmatch(folder.name) or label_class.plain(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
-    pictures = (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
-    if shipped_class(folder.name):
-        return any(True for _ in pictures)
-    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in pictures)
+    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _pictures(folder))
 
 
 def _dicom(folder: Path) -> bool:

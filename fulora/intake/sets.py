@@ -7,7 +7,7 @@ from pathlib import Path
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import inside
 from fulora.intake.list_checks import lists_in
-from fulora.intake.recognise import SHOWS, recognise
+from fulora.intake.recognise import SHOWS, has_known_classes, recognise
 
 LISTED: tuple[SourceKind, ...] = ("imagefolder", "fetal_planes", "lora_planes", "african_planes", "hc18", "psfhs")
 """Layouts that lists or folders of their own tell for certain; the others are told by names or single files."""
@@ -33,12 +33,21 @@ def sets_in(folder: Path) -> Sets:
     Raises:
         SourceError: no such folder, or neither it nor a folder in it has a layout that is known.
     """
-    found = _sets(folder, DEPTH) if folder.is_dir() else Sets(())
+    found = _without_guesses(_sets(folder, DEPTH)) if folder.is_dir() else Sets(())
     if found.folders and (len(found.folders) > 1 or found.others):
         return found
     if not found.folders:
         recognise(folder)
     return Sets((folder,))
+
+
+def _without_guesses(found: Sets) -> Sets:
+    """The sets, less folders that are only guessed to be of classes, as any folders are, beside sets that are known."""
+    if not any(SHOWS[kind](path) for path in found.folders for kind in LISTED):
+        return found
+    guessed = {path for path in found.folders if _kind(path) == "class_folders" and not has_known_classes(path)}
+    kept = tuple(path for path in found.folders if path not in guessed)
+    return Sets(kept, (*found.others, *(path for path in found.folders if path in guessed)))
 
 
 def _sets(folder: Path, depth: int) -> Sets:
@@ -53,3 +62,7 @@ def _sets(folder: Path, depth: int) -> Sets:
     )
     listed = any(SHOWS[kind](path) for path in found.folders for kind in LISTED)
     return alone if not listed and any(shows(folder) for shows in SHOWS.values()) else found
+
+
+def _kind(folder: Path) -> SourceKind | None:
+    return next((kind for kind, shows in SHOWS.items() if shows(folder)), None)

@@ -4,16 +4,18 @@ A source is one module of `fulora.intake.sources`: a config class with the field
 `read(inputs, complain)`. One line, in `AnySource` of `fulora.intake.config`, makes it known.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
 from fulora.data.label_class import plain
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS, Split
+from fulora.data.splits import Member
 from fulora.intake.raw import SourceError
 
 Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
@@ -76,6 +78,13 @@ class SourceConfig(Config):
     patients_per_plane: PositiveInt | None = None
     classes: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbers_are_names_too(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {str(name) if type(name) is int else name: new for name, new in value.items()}
+
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Self:
         if self.left_out_site and "+test" not in self.role:
@@ -130,6 +139,10 @@ class SourceConfig(Config):
         Args:
             folder: what it reads, as in `Inputs`.
         """
+        return None
+
+    def members(self) -> Iterator[Member] | None:
+        """What a split knows of its images, where that is known without reading anything; else None."""
         return None
 
     def outside(self) -> dict[str, Path]:

@@ -45,8 +45,11 @@ def test_she_is_told_together_with_rows_that_cannot_be_used(own: Path, tmp_path:
     Pil.new("L", (64, 64), 8).save(own / "test" / "brain" / "nobody.png")
     done = fulora("status", "own_images", f"data_root={own}", cwd=tmp_path)
     assert done.returncode == 2
-    assert "torax: unknown plane; rename the folder to one of abdomen, brain" in done.stderr
-    assert done.stderr.count("torax") == done.stderr.count("nobody") == 1
+    assert (
+        "torax/Patient00009_train.png: unknown class 'torax', of 1 images; rename it to one of abdomen, brain"
+        in done.stderr
+    )
+    assert done.stderr.count("unknown class 'torax'") == done.stderr.count("nobody") == 1
     assert done.stderr.count("1 patient number occurs under two names: 00003") == 1
 
 

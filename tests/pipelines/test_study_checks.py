@@ -224,8 +224,8 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
     )
     for said in (
         "own_images: ",
-        f"planes.sources.0, planes.sources.1: 1 rows, files or folders cannot be used (correct them, or unusable="
-        f"leave_out leaves them out and lists them): {data}/train/torax: unknown plane",
+        f"planes.sources.0: 1 rows, files or folders cannot be used (correct them, or unusable="
+        f"leave_out leaves them out and lists them): {data}/train/torax/",
         "planes.sources.1.patient_pattern: 'Pat(\\\\d+)' finds a patient in 0 of 41 names, and none in abdomen/Patient",
         "lora.sizes: planes has images of 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
         "lora.sizes=buckets",
@@ -262,10 +262,12 @@ def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", "train", ALL | {"Intrapartum": 8})
     class_folders(tmp_path / "data", "test", ALL | {"heart": 2, "Fetal_head": 2})
     message = refused(tmp_path)
-    assert "planes: it shows intrapartum; classified are abdomen, brain, femur, thorax, other only" in message
+    assert (
+        "unknown class 'Intrapartum', of 8 images; rename it to one of abdomen, brain, femur, thorax, other" in message
+    )
     assert "planes.sources.1: 2 rows, files or folders cannot be used" in message
-    assert "test/Fetal_head: unknown plane" in message
-    assert "test/heart: unknown plane" in message
+    assert "unknown class 'Fetal_head', of 2 images" in message
+    assert "unknown class 'heart', of 2 images" in message
     left_out = refused(tmp_path, "planes.unusable=leave_out")
     assert "note: planes.sources.1: 2 rows, files or folders will be left out" in left_out
 

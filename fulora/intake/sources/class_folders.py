@@ -1,7 +1,7 @@
 """Any folder with one folder a class: `<class>/<anything>.png`, as most people have their own images.
 
 Without a label set the folders are the classes. With one they are named like its classes, or as its `folders` and
-`aliases` say, in any case; below them anything goes. `brain/007_mask.png` is the mask of `brain/007.png` if that is
+`aliases` say, in any case; below them anything goes. `liver/007_mask.png` is the mask of `liver/007.png` if that is
 said to be so. Such a folder says nothing of pixel sizes.
 """
 
@@ -59,6 +59,8 @@ class ClassFoldersConfig(FolderSourceConfig):
 def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
     files = pictures_in(folder, complain)
+    for top in sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder}):
+        class_folder(folder / top)
     images, masks = _apart(files, config.mask_suffix)
     _no_masks_among(folder, images, config.mask_suffix, bool(masks))
     if not images:

@@ -12,7 +12,7 @@ Synthetic images are refused: they are mixed with real ones, not curated.
 
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -89,10 +89,10 @@ class ImageFolderConfig(FolderSourceConfig):
         Raises:
             SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
         """
-        return _read(inputs.own_folder, {"site": self.site, "source": self.source}, complain)
+        return _read(self, inputs.own_folder, complain)
 
 
-def _read(folder: Path, default: Mapping[str, str], complain: Complain) -> Iterator[RawImage]:
+def _read(config: ImageFolderConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     named: set[Path] = set()
@@ -102,7 +102,7 @@ def _read(folder: Path, default: Mapping[str, str], complain: Complain) -> Itera
     for path, rows in found.items():
         for number, row in rows:
             try:
-                image = _image(folder, path, row, default, values)
+                image = _image(config, folder, path, row, values)
                 if image.path in named or (image.source, image.name) in names:
                     raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
             except SourceError as error:
@@ -195,7 +195,7 @@ def _is_own(row: Row) -> bool:
     return "sha256" in row and "origin" in row
 
 
-def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], values: MaskValues) -> RawImage:
+def _image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, values: MaskValues) -> RawImage:
     """The image of a row, as the row says or as fulora wrote it."""
     for key, value in row.items():
         if isinstance(value, float) and math.isinf(value):
@@ -214,9 +214,9 @@ def _image(folder: Path, metadata: Path, row: Row, default: Mapping[str, str], v
         raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
     return RawImage(
         within_folder.with_suffix("").as_posix(),
-        _class(path, row),
-        _text(row, "source") or default["source"],
-        _text(row, "site") or default["site"],
+        _class(path, row, config.classes),
+        _text(row, "source") or config.source,
+        _text(row, "site") or config.site,
         patient,
         partial(_load, path, mask, "", values),
         machine=_text(row, "machine"),
@@ -266,10 +266,12 @@ def _text(row: Row, *columns: str) -> str:
     return ""
 
 
-def _class(path: Path, row: Row) -> Plane:
+def _class(path: Path, row: Row, renamed: Container[str]) -> Plane:
     word = _text(row, "plane", "label")
-    if word.isdecimal():
-        raise SourceError(f"{path.name}: plane is the number {word}; write its word in a column plane, such as brain")
+    if word.isdecimal() and word not in renamed:
+        raise SourceError(
+            f"{path.name}: plane is the number {word}; say what it means: classes: {{{word}: NAME}}, or write the word"
+        )
     if not word:
         raise SourceError(f"{path.name}: no class; give a column plane or label, in words")
     return unicodedata.normalize("NFC", word)

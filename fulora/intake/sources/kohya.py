@@ -30,7 +30,7 @@ class KohyaConfig(FolderSourceConfig):
     r"""kohya's training folders (`20_fetal`) with captions.
 
     Attributes:
-        words: which word of a caption or of a folder's name means which class: {"brain": "brain", "head": "brain"}.
+        words: which word of a caption or of a folder's name means which class: {"liver": "liver", "hepatic": "liver"}.
             Whole words, in any case; of each image they must all stand for one class. Without, they are the words of
             the label set; where there is none, every folder is a class, named as it is without its number.
         patient_pattern, patients_unknown, site, source: as in `class_folders`.
@@ -131,11 +131,11 @@ def _is_part(span: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _folder_class(folder: Path, path: Path) -> Plane:
-    """The class of a picture by its top folder alone, which is named `20_fetal brain`."""
+    """The class of a picture by its top folder alone, which is named `20_left kidney`."""
     top = path.relative_to(folder).parts[0]
     name = re.sub(r"^\d+_", "", top)
     if path.parent == folder or not name:
-        raise SourceError(f"{path}: lies in no class's folder; expected folders such as 20_fetal brain, or give words")
+        raise SourceError(f"{path}: lies in no class's folder; expected folders such as 20_left kidney, or give words")
     return class_folder(folder / name)
 
 

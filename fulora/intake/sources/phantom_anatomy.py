@@ -56,8 +56,12 @@ def spine(s: Scene, body: Ellipse, scale: float = 1.0) -> None:
     s.fill(mid.part(0.1, 0.0, 0.36, 0.36), FLUID_DB)
 
 
-def brain(s: Scene) -> Ellipse:
-    """Axial head: skull, midline, cavum septi pellucidi, thalami, ventricle, sulci."""
+def brain(s: Scene, inside: Callable[[Scene, Ellipse], None] | None = None) -> Ellipse:
+    """Axial head, label 1: skull, midline, cavum septi pellucidi, thalami, ventricle, sulci.
+
+    Args:
+        inside: paints what lies in the skull instead.
+    """
     background(s)
     a, q = s.uni(0.56, 0.88), s.uni(0.72, 0.88)
     wild = s.rng.random() < 0.35
@@ -68,7 +72,7 @@ def brain(s: Scene) -> Ellipse:
     head = Ellipse(s.uni(-rx, rx), s.uni(-ry, ry), a, b, theta)
     s.fill(head.grown(0.05), SOFT_DB + 2)
     s.fill(head, s.uni(-36, -31), 3.0 * s.noise(14, 14) + 2.0 * s.noise(6, 6))
-    _brain_inside(s, head)
+    (inside or _brain_inside)(s, head)
     s.rim(head, s.uni(0.05, 0.085), s.uni(0.9, 1.3), s.uni(1.5, 5.0))
     s.masks.append((1, head))
     return head

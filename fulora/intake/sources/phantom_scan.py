@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -25,11 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulora.intake.sources import phantom_anatomy as anatomy
-from fulora.intake.sources.phantom_canvas import Array, Scene
+from fulora.intake.sources import phantom_views as views
+from fulora.intake.sources.phantom_canvas import Array, Ellipse, Scene
 
 PLANES = ("abdomen", "brain", "femur", "thorax", "other")
 INTRAPARTUM = "intrapartum"
-DRAWN = (*PLANES, INTRAPARTUM)
+HEADS: Mapping[str, Callable[[Scene], Ellipse]] = MappingProxyType({
+    "brain": anatomy.brain,
+    "trans-thalamic": views.trans_thalamic,
+    "trans-cerebellum": views.trans_cerebellum,
+    "trans-ventricular": views.trans_ventricular,
+})  # fmt: skip
+"""Painters of planes whose head circumference is known."""
+
+PAINTERS: Mapping[str, Callable[[Scene], object]] = MappingProxyType({**anatomy.PAINTERS, "cervix": views.cervix})
+DRAWN = (*PLANES, INTRAPARTUM, "cervix", *tuple(HEADS)[1:])
 WITHOUT_MASK = ("other",)
 MIN_SIZE_PX = 32
 
@@ -96,12 +106,12 @@ class Phantoms:
 
     Attributes:
         images: (N, H, W) uint8, 0 outside the sector.
-        masks: (N, H, W) uint8. Brain: 1 inside the outer skull ellipse; abdomen and
-            thorax: 1 inside the body outline; femur: 1 in the shaft; other: 0;
+        masks: (N, H, W) uint8. Brain and its planes: 1 inside the outer skull ellipse; abdomen and
+            thorax: 1 inside the body outline; femur: 1 in the shaft; cervix: 1 in the canal; other: 0;
             intrapartum: 1 pubic symphysis, 2 fetal head. A pixel belongs to a shape when
             its centre does, also where the sector does not reach.
         pixel_size_mm: (N,) side of a pixel, mm.
-        hc_mm: (N,) true head circumference, mm; NaN unless brain.
+        hc_mm: (N,) true head circumference, mm; NaN unless a head.
         aop_deg: (N,) true angle of progression, degrees; NaN unless intrapartum.
     """
 
@@ -179,13 +189,13 @@ def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Ge
     scene = _scene(sector, size, rng)
     if plane == INTRAPARTUM:
         out.aop_deg[row] = anatomy.intrapartum(scene)
-    elif plane == "brain":
-        head = anatomy.brain(scene)
+    elif plane in HEADS:
+        head = HEADS[plane](scene)
         hc = scene.uni(150, 340)
         scene.unit_mm = hc / ellipse_perimeter(head.a, head.b)
         out.hc_mm[row] = hc
     else:
-        anatomy.PAINTERS[plane](scene)
+        PAINTERS[plane](scene)
     out.pixel_size_mm[row] = scene.unit_mm * 2 / size
     grey = _beamform(scene, site)
     out.images[row] = _scan_convert(grey, sector, size)

@@ -49,7 +49,7 @@ def test_a_folder_is_no_patient_even_where_unusable_rows_are_left_out(
 
 
 def test_the_advised_pattern_finds_the_patient() -> None:
-    with pytest.raises(FolderError, match=r"such as \(\[\^/\]\+\)_ for brain/W2_1"):
+    with pytest.raises(FolderError, match=r"such as \(\[\^/\]\+\)_ for liver/W2_1"):
         patient_finder("^(.+)_", False)("brain/W2_1")
     assert patient_finder("([^/]+)_", False)("brain/W2_1") == "W2"
 

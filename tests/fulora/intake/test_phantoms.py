@@ -1,4 +1,5 @@
 import functools
+import hashlib
 import math
 
 import cv2
@@ -10,8 +11,15 @@ from fulora.intake.sources import phantom_scan as phantoms
 from fulora.intake.sources.phantom_canvas import Ellipse, angle_of_progression
 from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
 
-ALL_PLANES = (*PLANES, INTRAPARTUM)
+ALL_PLANES = phantoms.DRAWN
 LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1}, "other": {0}, INTRAPARTUM: {0, 1, 2}}
+HEADS = ("brain", "trans-thalamic", "trans-cerebellum", "trans-ventricular")
+LABELS |= {plane: {0, 1} for plane in ("cervix", *HEADS)}
+DIGESTS = {
+    "abdomen": "80e5b90afa8bb6bc", "brain": "eee537660fb28e7c", "femur": "4baec3c17d14ab8d",
+    "thorax": "0bf6194d6cbdfeef", "other": "2bb3ae215189f7fe", "intrapartum": "90f3d496a971c978",
+}  # fmt: skip
+"""Of the phantoms that studies were made of: pixels, masks and measures of three at each of five sites."""
 
 
 def fitted(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, float]:
@@ -72,8 +80,41 @@ def test_shapes_labels_and_brightness(plane: str, site: str) -> None:
     assert np.isfinite(got.pixel_size_mm).all()
     assert (got.pixel_size_mm * 48 > 30).all()
     assert (got.pixel_size_mm * 48 < 260).all()
-    assert np.isfinite(got.hc_mm).all() == (plane == "brain")
+    assert np.isfinite(got.hc_mm).all() == (plane in HEADS)
     assert np.isfinite(got.aop_deg).all() == (plane == INTRAPARTUM)
+
+
+@pytest.mark.parametrize("plane", DIGESTS)
+def test_phantoms_stay_as_they_are(plane: str) -> None:
+    """To the byte, whatever is added."""
+    found = hashlib.sha256()
+    for site in ("A", "B", "C", "D", "base1"):
+        got = draw(plane, range(3), site=site, size_px=64, seed=7)
+        for array in (got.images, got.masks, got.pixel_size_mm, got.hc_mm, got.aop_deg):
+            found.update(array.tobytes())
+    assert found.hexdigest()[:16] == DIGESTS[plane]
+
+
+def test_a_cervix_has_a_dark_canal_of_known_length_between_two_lips() -> None:
+    got = draw("cervix", range(8), site="A", size_px=192, seed=2)
+    for image, mask, pixel_mm in zip(got.images, got.masks, got.pixel_size_mm, strict=True):
+        canal = mask == 1
+        around = cv2.dilate(mask, np.ones((9, 9), np.uint8)) > canal
+        assert image[canal].mean() < image[around].mean()
+        ys, xs = np.nonzero(canal)
+        length_mm = np.hypot(np.ptp(xs) + 1, np.ptp(ys) + 1) * pixel_mm
+        assert 22 < length_mm < 50
+
+
+def test_planes_of_the_brain_differ_within_the_skull() -> None:
+    """The cerebellum and the choroid plexus are what the other two have not."""
+    dark = {}
+    for plane in HEADS[1:]:
+        got = draw(plane, range(12), site="A", size_px=96, seed=2)
+        inside = [cv2.erode(mask, np.ones((15, 15), np.uint8)) > 0 for mask in got.masks]
+        dark[plane] = np.mean([(image[place] < 20).mean() for image, place in zip(got.images, inside, strict=True)])
+        assert (got.masks.mean(axis=(1, 2)) > 0.05).all()
+    assert len({round(float(share), 2) for share in dark.values()}) == 3
 
 
 @pytest.mark.parametrize("site", ["base1", "D"])
