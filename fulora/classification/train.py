@@ -64,10 +64,12 @@ def fit(
         start: the weights file that the config's `weights` reads, if it reads one.
 
     Raises:
-        ClassifierError: no images, not one class an image, a place that `labels` does not have, a start that cannot be
-            used, or a schedule of added images in a training by epochs.
+        ClassifierError: one class alone, no images, not one class an image, a place that `labels` does not have, a
+            start that cannot be used, or a schedule of added images in a training by epochs.
         TrainingDivergedError: a loss is not finite any more.
     """
+    if len(labels.names) < 2:
+        raise ClassifierError(f"label set {labels.name} has the class {labels.names[0]} alone; a classifier needs two")
     for found, classes in ((images, shown), validation):
         _check(found, classes, labels)
     if not len(images) or len(images) != len(is_synthetic):

@@ -197,8 +197,8 @@ def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str
         raise PredictionFileError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(columns)}")
     if not classes and "predicted" not in columns:
         raise PredictionFileError(
-            f"{path} has neither a column predicted nor probabilities, in columns named {', '.join(names) or 'by class'} "
-            f"or {PREFIX}NAME; its columns are {', '.join(columns)}"
+            f"{path} has neither a column predicted nor probabilities, in columns "
+            f"named {', '.join(names) or 'by class'} or {PREFIX}NAME; its columns are {', '.join(columns)}"
         )
 
 

@@ -11,6 +11,7 @@ from fulora.intake.config import CurateConfig
 from pipelines.assessment import AssessmentStudyConfig
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.checks.backbones import Made, check_backbone
+from pipelines.checks.classes import check_labels
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
 from pipelines.checks.mixing import check_mixing
@@ -66,6 +67,7 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
     if cfg.prior is not None:
         check_drawn_size(found, "prior", cfg.prior, made)
     _classes(found, sources, cfg)
+    check_labels(found, sources, cfg)
     _asked_for(found, cfg.generate, lora_at, shown)
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training})

@@ -185,6 +185,8 @@ def test_errors(tmp_path: Path) -> None:
         train.fit(tmp_path, TINY, FETAL, images, labels[:-1], real[:-1], NOTHING)
     with pytest.raises(ClassifierError, match=r"classes \[5\]: each is the place of one of abdomen, .*, other, 0 to 4"):
         train.fit(tmp_path, TINY, FETAL, images, labels, real, (images[:2], np.array([5, 0])))
+    with pytest.raises(ClassifierError, match="label set intrapartum has the class intrapartum alone"):
+        train.fit(tmp_path, TINY, label_set("intrapartum"), images, labels * 0, real, NOTHING)
     with pytest.raises(ClassifierError, match="0 images, 0 marks"):
         train.fit(tmp_path, TINY, FETAL, images[:0], labels[:0], real[:0], NOTHING)
 
