@@ -119,9 +119,7 @@ def test_without_their_set_or_with_another_control_or_mask_they_are_not_drawn_ag
 ) -> None:
     first = sorted(made.out.glob("train/images/*/*.png"))[0]
     alone = Path(shutil.copy(first, tmp_path / "alone.png"))
-    with pytest.raises(
-        RecipeError, match=r"was drawn on a mask by the ControlNet control.*as it lies"
-    ):
+    with pytest.raises(RecipeError, match=r"was drawn on a mask by the ControlNet control.*as it lies"):
         list(regenerate([alone], Given(backbone=backbone), tmp_path))
     copy = shutil.copytree(made.out, tmp_path / "set")
     path, said = copy / first.relative_to(made.out), json.loads((copy / ".sources.json").read_text())
