@@ -105,16 +105,6 @@ def _text(files: dict[str, Entry]) -> str:
     return json.dumps({"digest": _digest(files), "files": files})
 
 
-def _remember(folder: Path, files: dict[str, Entry]) -> None:
-    """Replace the list by one with other times; several processes may do so at once."""
-    temporary = folder / f".{LIST}.{os.getpid()}"
-    try:
-        temporary.write_text(_text(files), encoding="utf-8")
-        os.replace(temporary, folder / LIST)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def read_list(folder: Path) -> dict[str, Entry]:
     """The files that a folder was made with.
 
@@ -161,8 +151,8 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     moved = {name for name in asked if name not in changed and not _looks_as(listed[name], found[name])}
     if moved:
         times = {n: e._replace(mtime_ns=found[n].st_mtime_ns) if n in moved else e for n, e in listed.items()}
-        with suppress(OSError):  # a folder that is read only is hashed each time
-            _remember(folder, times)
+        with suppress(OSError), whole(folder / LIST, by_several=True) as new_list:  # read only: hashed each time
+            new_list.write_text(_text(times), encoding="utf-8")
     return sorted(wrong, key=lambda one: one.name)
 
 

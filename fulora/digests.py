@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fulora import progress
 from fulora.config import digest
+from fulora.disk import whole
 from fulora.json_files import DamagedFileError, read_json
 
 
@@ -57,12 +58,8 @@ def read_known(cache: Path) -> dict[str, Known]:
 def write_known(cache: Path, known: Mapping[str, Known]) -> None:
     """Keep digests; the file is complete or as it was."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps({"check": _check(known), "files": known}), encoding="utf-8")
-        os.replace(temporary, cache)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(cache, by_several=True) as new:
+        new.write_text(json.dumps({"check": _check(known), "files": known}), encoding="utf-8")
 
 
 def _check(known: Mapping[str, Known]) -> str:

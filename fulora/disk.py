@@ -69,16 +69,31 @@ def share(files: Iterable[Path]) -> None:
             file.chmod(0o666 & ~umask)
 
 
+def synced(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, durable: bool = False, by_several: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when all went well and is removed when not.
 
     It has the ending of `path`, and the same name each time, so that a killed process leaves at most one.
+
+    Args:
+        durable: the file is forced to the disk before it takes the place.
+        by_several: processes may write it at once, each to a path of its own; the last one counts.
     """
-    new = path.with_name(f".new.{path.name}")
+    new = path.with_name(f".new.{os.getpid()}.{path.name}" if by_several else f".new.{path.name}")
     try:
         yield new
         share([new])
+        if durable:
+            synced(new)
         os.replace(new, path)
     except BaseException:
         new.unlink(missing_ok=True)

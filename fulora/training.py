@@ -6,7 +6,6 @@ draws what an undisturbed one would have drawn and no random state has to be sav
 
 import json
 import math
-import os
 import pickle
 import shutil
 import signal
@@ -125,10 +124,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with whole(path) as new, new.open("wb") as file:
+    with whole(path, durable=True) as new, new.open("wb") as file:
         write(file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
-from fulora.disk import DiskFullError, told_when_full
+from fulora.disk import DiskFullError, synced, told_when_full
 from fulora.engine import Engine
 from fulora.environment import commit, versions
 from fulora.json_files import DamagedFileError
@@ -277,8 +277,7 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
     (work / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     for path in work.rglob("*"):
         if path.is_file():
-            with path.open("rb") as opened:
-                os.fsync(opened.fileno())
+            synced(path)
 
 
 @contextmanager

@@ -94,15 +94,15 @@ class EncoderFigures:
     """All that one encoder says. Without training images nothing is said of copies.
 
     Attributes:
-        pairs: (synthetic, real) places of the most suspicious pairs, nearest relative to other patients first; real
-            ones are counted through the training images, then the held-out ones.
+        pairs: (synthetic, real) pixel digests (`pixel_digest`) of the most suspicious pairs, nearest relative to other
+            patients first.
         ratios: of those pairs, distance to the nearest patient over that to the next.
     """
 
     encoder: str
     planes: tuple[PlaneFigures, ...]
     memorisation: Memorisation | None = None
-    pairs: tuple[tuple[int, int], ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
     ratios: tuple[float, ...] = ()
     distances: Distances | None = None
     shares: tuple[Share, ...] = ()
@@ -118,6 +118,7 @@ def figures(
     patients, planes, real = sets.real.patients, sets.real.planes, encoded.real.plain
     trained = np.arange(len(patients)) < len(sets.train)
     order = np.argsort(near.made.ratio, kind="stable")[:pairs]
+    suspicious = zip(order.tolist(), near.made.nearest[order].tolist(), strict=True)
     return EncoderFigures(
         encoded.encoder,
         of_planes,
@@ -130,7 +131,7 @@ def figures(
             draws=draws,
             seed=seed,
         ),
-        tuple((int(place), int(near.made.nearest[place])) for place in order),
+        tuple((sets.synthetic.digest(made), sets.real.digest(real)) for made, real in suspicious),
         tuple(float(near.made.ratio[place]) for place in order),
         _distances(encoded),
         tuple(_shares(sets.train, near.made.nearest[near.made.nearest < len(sets.train)])),

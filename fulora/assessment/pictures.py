@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from fulora.data.decoded import opened
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.manifest import Image, ImageSet, pixel_digest
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import PICTURES
 from fulora.intake.mask_names import pictures_and_masks
@@ -48,6 +48,10 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def digest(self, place: int) -> str:
+        """The digest of one picture's pixels: the same in whatever set or order it stands."""
+        return pixel_digest(self.pixels[place])
 
     def __add__(self, other: "Pictures") -> "Pictures":
         """These, then the others."""

@@ -35,9 +35,9 @@ from fulora.diffusion.overview import write_overview
 from fulora.diffusion.painter import Painter, check_size, drawing_on, prepare, starting_from
 from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
-from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
+from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
 from fulora.diffusion.told_apart import said_of_alike
-from fulora.disk import told_when_full
+from fulora.disk import synced, told_when_full
 from fulora.engine import Engine
 from fulora.environment import versions
 from fulora.training import pick_device

@@ -24,14 +24,17 @@ from fulora.diffusion.gate import GATE
 from fulora.diffusion.ingredients import Ingredients, start_rows
 from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.shard_writer import REJECTED
-from fulora.diffusion.shards import WORK, synced
+from fulora.diffusion.shards import WORK
+from fulora.disk import whole
 from fulora.environment import commit, versions
 from fulora.json_files import read_json
 
 PLAN = "generation.json"
 SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LABELS, *OF_THE_LIST}
+BEGUN = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
+"""What a killed process leaves for the next to replace."""
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LABELS, *BEGUN, *OF_THE_LIST}
 
 
 class GenerationError(ValueError):
@@ -176,8 +179,6 @@ def sources_of(job: Job) -> dict[str, Any]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file of a set's folder that is whole or absent; hold a lock of the set, which makes its `.work`."""
-    new = path.parent / WORK / path.name
-    new.write_text(text, encoding="utf-8")
-    synced(new)
-    os.replace(new, path)
+    """Write a file of a set's folder that is on the disk, whole, or absent; hold a lock of the set."""
+    with whole(path, durable=True) as new:
+        new.write_text(text, encoding="utf-8")

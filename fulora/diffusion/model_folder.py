@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 
 from fulora import progress
 from fulora.data.state_dicts import wrong_format
-from fulora.json_files import parse_json
+from fulora.json_files import read_json
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
@@ -16,18 +16,12 @@ def read_config(path: Path) -> dict[str, Any]:
     """The JSON of a part.
 
     Raises:
-        ValueError: it is not there, not a JSON object, or gives a key more than once.
+        ValueError: it is not there.
+        DamagedFileError: it is not a JSON object, or gives a key more than once.
     """
-    where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
-        raise ValueError(f"the folder has no {where}")
-    try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{where} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} is not a JSON object")
-    return found
+        raise ValueError(f"the folder has no {path.parent.name}/{path.name}")
+    return read_json(path, dict[str, Any])
 
 
 def variant_of(folder: Path, stem: str) -> str | None:

@@ -19,6 +19,7 @@ from fulora.data.labels import Plane
 from fulora.data.manifest import Image
 from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.gate import Fault
+from fulora.disk import synced
 from fulora.json_files import parse_json
 
 IMAGES = Path("train") / "images"
@@ -115,15 +116,6 @@ def write_record(folder: Path, record: ShardRecord) -> None:
     (folder / SHARD_RECORD).write_text(text, encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         synced(path)
-
-
-def synced(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextmanager

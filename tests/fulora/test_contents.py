@@ -159,10 +159,10 @@ def test_a_copy_that_is_read_only_is_accepted_as_well(
     copy = tmp_path / "copy"
     shutil.copytree(made, copy, copy_function=shutil.copyfile)
 
-    def refused(*_: object) -> None:
+    def refused(*_: object, **named: object) -> None:
         raise PermissionError("read only")
 
-    monkeypatch.setattr(contents, "_remember", refused)
+    monkeypatch.setattr(contents, "whole", refused)
     assert check(copy) == copy
 
 

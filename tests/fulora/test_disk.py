@@ -57,6 +57,30 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         raise KeyError("a mistake of ours")
 
 
+def test_several_may_write_a_file_at_once_and_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, numbers = tmp_path / "list.json", iter((1, 2))
+    monkeypatch.setattr(os, "getpid", lambda: next(numbers))
+    with whole(path, by_several=True) as first, whole(path, by_several=True) as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first != second
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_durable_file_is_forced_to_the_disk_before_it_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    forced, moved = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("forced") or forced(file))
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("moved") or moved(*names))
+    for durable in (True, False):
+        with whole(tmp_path / "a", durable=durable) as new:
+            new.write_text("a")
+    assert done == ["forced", "moved", "moved"]
+
+
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")

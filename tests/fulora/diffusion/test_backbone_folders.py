@@ -78,11 +78,11 @@ def test_the_scheduler_of_the_index_counts_too(copied: Path) -> None:
     ("content", "message"),
     [
         (None, "has no scheduler/scheduler_config.json"),
-        ("{", "is not JSON"),
-        ("[]", "is not a JSON object"),
+        ("{", r"scheduler_config\.json: is damaged, .*Invalid JSON"),
+        ("[]", r"scheduler_config\.json: is damaged, .*should be"),
         (
             '{"prediction_type": "epsilon", "prediction_type": "v_prediction"}',
-            r"scheduler/scheduler_config\.json .*the key 'prediction_type' is given more than once",
+            r"scheduler/scheduler_config\.json: .*the key 'prediction_type' is given more than once",
         ),
     ],
 )

@@ -1,0 +1,87 @@
+"""Neighbours are known by their pixels, not by their place: the order of the real rows changes nothing said of them."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from people import PEOPLE, pictures, sets_of
+
+from fulora.assessment.assess import Findings, assess
+from fulora.assessment.config import AssessConfig
+from fulora.assessment.pictures import Pictures
+from fulora.assessment.sets import Sets
+from fulora.data.manifest import pixel_digest
+from fulora.data.screened import Screened
+from fulora.report.drawing import FigureError
+from fulora.report.pairs import plot_pairs
+
+NEIGHBOURS = ("memorisation", "pairs", "ratios", "distances", "shares")
+CONFIG = AssessConfig(encoders=("pixels", "hash"), draws=200, pairs=5, false_reject=0.2)
+
+
+def shuffled(some: Pictures, seed: int) -> Pictures:
+    return some.of(np.random.default_rng(seed).permutation(len(some)))
+
+
+@pytest.fixture(scope="module")
+def sets() -> Sets:
+    """Half of the synthetic pictures are nearly those that trained, the others show other people."""
+    train = pictures(0, PEOPLE)
+    few, others = train.of(np.arange(12)), pictures(5000, 12)
+    made = Pictures(
+        [*(np.clip(picture.astype(int) + 5, 0, 255).astype(np.uint8) for picture in few.pixels), *others.pixels],
+        *(np.concatenate([getattr(few, name), getattr(others, name)]) for name in ("ids", "planes")),
+        patients=np.array([f"made {number}" for number in range(24)]),
+        patients_known=True,
+        sites=np.array([""] * 24),
+        machines=np.array([""] * 24),
+        tints=np.zeros((24, 2)),
+    )
+    return sets_of(made)
+
+
+@pytest.fixture(scope="module")
+def usual(sets: Sets) -> tuple[Findings, list[Screened]]:
+    return assess(sets, CONFIG, prompts={})
+
+
+def reordered(sets: Sets) -> Sets:
+    assert sets.train is not None
+    return Sets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
+
+
+def test_the_order_of_the_real_rows_changes_nothing_that_is_said_of_neighbours(
+    sets: Sets, usual: tuple[Findings, list[Screened]]
+) -> None:
+    found, rows = assess(reordered(sets), CONFIG, prompts={})
+    for ours, theirs in zip(found.encoders, usual[0].encoders, strict=True):
+        assert len(ours.pairs) == 5
+        for name in NEIGHBOURS:
+            assert asdict(ours)[name] == asdict(theirs)[name], name
+    assert found.filters == usual[0].filters
+    assert rows == usual[1]
+    assert any(row.fails for row in rows)
+
+
+def test_pairs_are_digests_of_a_synthetic_picture_and_of_the_real_one_it_is_nearest_to(
+    sets: Sets, usual: tuple[Findings, list[Screened]]
+) -> None:
+    assert sets.train is not None
+    real = {pixel_digest(picture): name for picture, name in zip(sets.train.pixels, sets.train.ids, strict=True)}
+    made = {
+        pixel_digest(picture): name for picture, name in zip(sets.synthetic.pixels, sets.synthetic.ids, strict=True)
+    }
+    for one in usual[0].encoders:
+        assert all(real[nearest] == made[synthetic] for synthetic, nearest in one.pairs)
+
+
+def test_pairs_are_drawn_alike_whatever_the_order_and_never_of_other_images(
+    sets: Sets, usual: tuple[Findings, list[Screened]]
+) -> None:
+    other = reordered(sets)
+    assert sets.train is not None
+    assert other.train is not None
+    drawn = plot_pairs(sets.synthetic, sets.train, sets.held_out, usual[0].encoders)
+    assert plot_pairs(shuffled(sets.synthetic, 3), other.train, other.held_out, usual[0].encoders) == drawn
+    with pytest.raises(FigureError, match=r"images of the most suspicious pairs are not among .* give the sets that"):
+        plot_pairs(sets.synthetic, sets.held_out, sets.held_out, usual[0].encoders)
