@@ -146,7 +146,7 @@ def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
         added = {plane: min(count, config.cap) for plane, count in added.items()}
     if config.prior == "uniform":
         left = {plane: 0 if instead else count for plane, count in have.items()}
-        most = max(count + added[plane] for plane, count in left.items())
+        most = max((count + added[plane] for plane, count in left.items()), default=0)
         added = {plane: most - count for plane, count in left.items()}
     return added
 
