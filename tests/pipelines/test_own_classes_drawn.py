@@ -152,6 +152,7 @@ def test_a_synthetic_set_of_some_of_the_classes_is_fine_and_of_others_is_refused
 
 @EITHER
 @pytest.mark.parametrize("format", get_args(Format))
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated", "ignore:The inplace keyword")
 def test_exports_say_the_classes_and_can_be_read_back(labels: LabelSet, format: Format, tmp_path: Path) -> None:
     images = real_set(tmp_path / "set", labels)
     out = export(images, format, tmp_path / "out")
