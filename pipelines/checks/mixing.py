@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from fulora.data.hybrid import ASSESSED, MixConfig, added_to
-from fulora.data.labels import PLANES, Plane
+from fulora.data.label_set import LabelSet, LabelSetError
+from fulora.data.labels import Plane
 from pipelines.arms import ArmConfig
 from pipelines.checks.findings import Findings
 from pipelines.fu_lora_config import FuLoraConfig
+from pipelines.sources import labels_of
 
 SPARE = 0.2
 """The share of drawn images that must be left for filters to reject; with fewer to spare there is a note. How many they
@@ -29,10 +31,13 @@ def check_mixing(found: Findings, cfg: FuLoraConfig, training: Mapping[str, Mapp
         have = training.get(arm.images)
         if arm.mix is None or have is None:
             continue
-        wanted = _wanted(found, name, arm, have)
+        labels = labels_of(cfg.other_images[arm.images] if arm.images else cfg.planes, cfg.data_root)
+        wanted = _wanted(found, name, arm, have, labels)
         if arm.mix.arm != "hybrid":
             continue
-        undrawn = [plane for plane, count in wanted.items() if count and plane not in cfg.generate.planes]
+        undrawn = [
+            plane for plane, count in wanted.items() if count and plane not in (cfg.generate.planes or labels.names)
+        ]
         if undrawn:
             found.problem(
                 "generate.planes",
@@ -47,10 +52,10 @@ def check_mixing(found: Findings, cfg: FuLoraConfig, training: Mapping[str, Mapp
     _say(found, cfg, short, scarce)
 
 
-def _wanted(found: Findings, name: str, arm: ArmConfig, have: Mapping[str, int]) -> dict[Plane, int]:
+def _wanted(found: Findings, name: str, arm: ArmConfig, have: Mapping[str, int], labels: LabelSet) -> dict[Plane, int]:
     """What an arm adds, of each plane."""
     mix = arm.mix or MixConfig(arm="none")
-    counts: dict[Plane, int] = {plane: have.get(plane, 0) for plane in PLANES if have.get(plane, 0)}
+    counts: dict[Plane, int] = {plane: have[plane] for plane in labels.names if have.get(plane, 0)}
     if mix.real == "balanced":
         least = min(counts.values(), default=0)
         if mix.real_per_plane is not None and mix.real_per_plane > least:
@@ -61,7 +66,12 @@ def _wanted(found: Findings, name: str, arm: ArmConfig, have: Mapping[str, int])
             )
             return {}
         counts = dict.fromkeys(counts, mix.real_per_plane or least)
-    return added_to(counts, mix)
+    try:
+        labels.require(mix.ratio if isinstance(mix.ratio, dict) else (), where="mix.ratio")
+    except LabelSetError as error:
+        found.problem("mix.ratio", f"the arm {name!r}: {error}")
+        return {}
+    return added_to({plane: counts.get(plane, 0) for plane in labels.names}, mix)
 
 
 def _narrow(mix: MixConfig, wanted: int, drawn: int) -> bool:

@@ -138,7 +138,7 @@ def _may_be_drawn_otherwise(
 def _asked_for(found: Findings, cfg: GenerateConfig, lora_at: str, shown: ExpectedSet) -> None:
     """Classes that a LoRA is asked for and never saw."""
     counts = shown.counts("train")
-    unknown = [plane for plane in cfg.planes if not counts[plane]]
+    unknown = [plane for plane in cfg.planes or () if not counts[plane]]
     if shown.complete and unknown:
         found.note("generate.planes", f"the LoRA is asked for {', '.join(unknown)}, of which {lora_at} has no training "
                    "image")  # fmt: skip
