@@ -125,5 +125,5 @@ def test_names_that_are_no_classes_are_listed_with_those_that_are() -> None:
     labels = of("a", "b", "腎" * 66)
     labels.require(["b", "a"], where="x")
     labels.require([], where="x")
-    with pytest.raises(LabelSetError, match="mix.ratio: 'c', 'B': no class of the label set mine; it has a, b, 腎"):
+    with pytest.raises(LabelSetError, match=r"mix\.ratio: 'c', 'B': no class of the label set mine; it has a, b, 腎"):
         labels.require(["c", "a", "B"], where="mix.ratio")
