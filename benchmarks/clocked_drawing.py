@@ -26,6 +26,7 @@ from fulora.data.labels import Plane
 from fulora.diffusion.architectures import Pipeline, build
 from fulora.diffusion.backbone import load_backbone, quiet, save_backbone
 from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.drawing import Drawing, drawing
 from fulora.diffusion.gate import read_counts
 from fulora.diffusion.generation import begin, generate_set, painter_of
 from fulora.diffusion.ingredients import Ingredients, lora_source, weights_digest
@@ -54,7 +55,7 @@ PRECISION = {"cpu": torch.float32, "cuda": torch.bfloat16}
 """Of the pipelines: what fulora takes by itself for the denoiser. Its autoencoder is fp16 on a GPU."""
 
 Numbers = dict[str, float]
-Draw = Callable[[Path, GenerateConfig], None]
+Draw = Callable[[Path, Drawing], None]
 """Draws a config's pictures into a folder."""
 
 
@@ -74,9 +75,9 @@ class Setting:
     device: str
     compiling: str = "documented"
 
-    def config(self) -> GenerateConfig:
+    def config(self) -> Drawing:
         """What fulora draws; the others follow it. A GPU compiles, as it does by itself where a set is large."""
-        return GenerateConfig(
+        asked = GenerateConfig(
             per_class=self.images,
             planes=(PLANE,),
             image_size_px=self.size_px,
@@ -87,6 +88,7 @@ class Setting:
             compile="always" if self.device == "cuda" else "auto",
             max_rejected=1.0,
         )
+        return drawing(asked, FETAL)
 
 
 # --- diffusers' pipeline
@@ -126,7 +128,7 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
     Each starts from the noise that fulora gives it, so that all sides draw the same pictures.
     """
 
-    def draw(out: Path, cfg: GenerateConfig) -> None:
+    def draw(out: Path, cfg: Drawing) -> None:
         out.mkdir(parents=True)
         width, height = cfg.size
         latent_size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
@@ -151,7 +153,7 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
 # --- fulora
 
 
-def begun(folder: Path, out: Path, cfg: GenerateConfig) -> Job:
+def begun(folder: Path, out: Path, cfg: Drawing) -> Job:
     """A set whose weights are loaded."""
     used = BackboneUsed(name=BACKBONE, digest=weights_digest(folder / BACKBONE))
     job = Job(out, cfg, Ingredients(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)), FETAL)

@@ -27,8 +27,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from fulora.data.captions import CAPTIONS
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import Examples
@@ -37,6 +36,7 @@ from fulora.environment import peak_resident
 from fulora.intake.sources.phantom_scan import draw
 
 HERE = Path(__file__).parent
+FETAL = label_set("fetal_planes")
 WARM_UP = 5
 FULORA = ("fulora", "fulora_compiled", "fulora_text_encoder_trained")
 Numbers = dict[str, float]
@@ -161,12 +161,12 @@ class Bench:
         if folder.is_dir():
             return folder
         folder.mkdir()
-        drawn = {plane: draw(plane, range(10), site="A", size_px=size_px, seed=0).images for plane in PLANES}
+        drawn = {plane: draw(plane, range(10), site="A", size_px=size_px, seed=0).images for plane in FETAL.names}
         lines = []
         for number in range(count):
-            plane, name = PLANES[number % len(PLANES)], f"{number:05d}.png"
-            Image.fromarray(drawn[plane][number // len(PLANES) % 10]).save(folder / name)
-            lines.append(json.dumps({"file_name": name, "text": CAPTIONS[plane]}) + "\n")
+            plane, name = FETAL.names[number % len(FETAL.names)], f"{number:05d}.png"
+            Image.fromarray(drawn[plane][number // len(FETAL.names) % 10]).save(folder / name)
+            lines.append(json.dumps({"file_name": name, "text": FETAL.captions[plane]}) + "\n")
         (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
         return folder
 

@@ -130,23 +130,24 @@ def added_counts(real: Iterable[Image], config: MixConfig, labels: LabelSet) -> 
     Raises:
         LabelSetError: a ratio of what is no class.
     """
-    return added_to(Counter(row.plane for row in real if row.split == "train"), config, labels)
-
-
-def added_to(have: Mapping[Plane, int], config: MixConfig, labels: LabelSet) -> dict[Plane, int]:
-    """`added_counts` for numbers of real training images of each class."""
     if isinstance(config.ratio, dict):
         labels.require(config.ratio, where="mix.ratio")
+    found = Counter(row.plane for row in real if row.split == "train")
+    return added_to({name: found[name] for name in labels.names}, config)
+
+
+def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
+    """`added_counts` for the number of real training images of each class."""
     if config.arm == "none":
         return {}
     instead = int(config.real == "none")
-    real = {plane: have.get(plane, 0) for plane in labels.names}
-    added = {plane: round((config.ratio_of(plane) + instead) * count) for plane, count in real.items()}
+    added = {plane: round((config.ratio_of(plane) + instead) * count) for plane, count in have.items()}
     if config.cap is not None:
         added = {plane: min(count, config.cap) for plane, count in added.items()}
     if config.prior == "uniform":
-        most = max((0 if instead else real[plane]) + added[plane] for plane in real)
-        added = {plane: most - (0 if instead else count) for plane, count in real.items()}
+        left = {plane: 0 if instead else count for plane, count in have.items()}
+        most = max((count + added[plane] for plane, count in left.items()), default=0)
+        added = {plane: most - count for plane, count in left.items()}
     return added
 
 

@@ -26,11 +26,16 @@ SATURATED_SHARE = 0.3
 
 
 class GateCounts(Config):
-    """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane."""
+    """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane.
+
+    Attributes:
+        alike: classes that the backbone could not tell apart by their prompts, several a group.
+    """
 
     images: int
     drawn: int
     rejected: Mapping[Plane, Mapping[Fault, int]]
+    alike: tuple[tuple[Plane, ...], ...] = ()
 
 
 class GateError(ValueError):

@@ -36,7 +36,7 @@ from fulora.diffusion.painter import Painter, check_size, drawing_on, prepare, s
 from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
-from fulora.diffusion.told_apart import said_of_alike
+from fulora.diffusion.told_apart import alike, said_of_alike
 from fulora.disk import synced, told_when_full
 from fulora.engine import Engine
 from fulora.environment import versions
@@ -100,13 +100,16 @@ def begin(job: Job) -> None:
             progress.note(f"sampled as the backbone says: {special}")
         if skipped := said_of_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
-        for line in said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}):
+        prompts = {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}
+        one_to_it = alike(pipe, prompts)
+        for line in said_of_alike(pipe, prompts):
             progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = _painter(job, pipe, compute)
         write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
-        write_whole(job.out / PLAN, json.dumps(job.planned(compute).model_dump(mode="json"), indent=1))
+        plan = job.planned(compute, one_to_it)
+        write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
 
 
 _ready: dict[str, Painter] = {}
@@ -207,7 +210,7 @@ def put_together(job: Job) -> None:
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            counted = GateCounts(images=images, drawn=drawn, rejected=rejected)
+            counted = GateCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
             write_whole(job.out / GATE, counted.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:

@@ -61,7 +61,7 @@ def generation_section(
 
 def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
     """How many pictures of each set the first gate rejected, and why."""
-    rows = []
+    rows, alike = [], []
     for name, images in synthetic.items():
         if (counts := read_counts(images.path)) is not None:
             causes = Counter[str]()
@@ -69,9 +69,10 @@ def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
                 causes.update(faults)
             said = ", ".join(f"{count} {fault}" for fault, count in causes.items()) or "none"
             rows.append((name, str(counts.images), str(counts.drawn), said))
+            alike += [f" {name}: {', '.join(group)} look the same to the backbone." for group in counts.alike]
     caption = "Pictures that show nothing, or what another shows, were drawn again with the next seed."
     header = ("set", "images", "drawn", "rejected")
-    return [Table("First look at synthetic pictures", caption, header, tuple(rows))] if rows else []
+    return [Table("First look at synthetic pictures", caption + "".join(alike), header, tuple(rows))] if rows else []
 
 
 def _overviews(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> list[Figure]:

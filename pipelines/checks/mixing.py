@@ -67,10 +67,11 @@ def _wanted(found: Findings, name: str, arm: ArmConfig, have: Mapping[str, int],
             return {}
         counts = dict.fromkeys(counts, mix.real_per_plane or least)
     try:
-        return added_to(counts, mix, labels)
+        labels.require(mix.ratio if isinstance(mix.ratio, dict) else (), where="mix.ratio")
     except LabelSetError as error:
         found.problem("mix.ratio", f"the arm {name!r}: {error}")
         return {}
+    return added_to({plane: counts.get(plane, 0) for plane in labels.names}, mix)
 
 
 def _narrow(mix: MixConfig, wanted: int, drawn: int) -> bool:

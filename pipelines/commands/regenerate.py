@@ -28,7 +28,7 @@ def regenerate(
 
     Examples:
 
-      fulora regenerate synthetic/train/images/brain-00000/synthetic_brain_00007.png --out again.png
+      fulora regenerate synthetic/train/images/kidney-00000/synthetic_kidney_00007.png --out again.png
 
       fulora regenerate found.png --out again.png --backbone sd15 --lora lora.safetensors
     """

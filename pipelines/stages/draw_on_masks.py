@@ -12,10 +12,12 @@ from fulora.stage import Source, stage
 def draw_on_masks(
     out: Path, config: GenerateConfig, backbone: Backbone | Source, control: ControlWeights, labelled: ImageSet
 ) -> ImageSet:
-    """`per_class` synthetic images of each plane, each with the mask that it was drawn on.
+    """`per_class` synthetic images of each class with masks, each with the mask that it was drawn on.
 
-    A mask is an ellipse near that of a labelled training image of the plane.
+    A mask is an ellipse near that of a labelled training image of the class.
     """
+    from fulora.data.structures import with_masks
+    from fulora.diffusion.drawing import drawing
     from fulora.diffusion.generation import generate_set
     from fulora.diffusion.ingredients import ControlSource, Ingredients
     from fulora.diffusion.job import Job
@@ -26,8 +28,9 @@ def draw_on_masks(
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
-    masks = {}
-    for plane in config.planes:
+    labels, masks = labelled.label_set(), {}
+    planes = drawing(config, with_masks(labels)).planes
+    for plane in planes:
         known = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
         masks[plane] = propose(known, config.per_class, config.seed, GateConfig())
     ingredients = Ingredients(
@@ -36,5 +39,5 @@ def draw_on_masks(
         control=ControlSource(control.path, ControlUsed(name=control.path.name, digest=control.fingerprint), masks),
         tainted_by=tuple(read_json(control.path / PATIENTS, list[str])),
     )
-    generate_set(Job(out, config, ingredients, labelled.label_set()), InProcess())
+    generate_set(Job(out, config.changed(planes=planes), ingredients, labels), InProcess())
     return ImageSet(out, "")

@@ -32,7 +32,8 @@ def mix(
     from fulora.data.manifest import check
 
     labels = real.label_set()
-    refuse_other_classes(labels, synthetic.label_set(), who="the real images", whom="the synthetic images")
+    if synthetic is not None:
+        refuse_other_classes(labels, synthetic.label_set(), who="the real images", whom="the synthetic images")
     every, validation = real.rows("train"), real.rows("validation")
     training = kept(every, config)
     wanted = added_counts(every if config.real == "none" else training, config, labels)

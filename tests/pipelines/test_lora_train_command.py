@@ -58,7 +58,7 @@ def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Pat
     first = run(tmp_path, *command)
     assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
-        "fulora_files.json", "lora.safetensors", "metrics.jsonl", "train_patients.json",
+        "fulora_files.json", "label_set.json", "lora.safetensors", "metrics.jsonl", "train_patients.json",
     ]  # fmt: skip
     with safe_open(tmp_path / "mine" / "lora.safetensors", "pt") as file:
         header = json.loads(file.metadata()["fulora"])

@@ -76,6 +76,8 @@ def test_an_old_folder_is_refused(tmp_path: Path) -> None:
         (["a"], {"distractors": {"x": ["y"]}}, "none of the classes is one"),
         (["a "], {}, "neither begins nor ends"),
         (["a/b"], {}, "a class name has 1 to 80 characters"),
+        (["腎" * 67], {}, "200 bytes at most in UTF-8"),
+        (["All"], {}, "'All' is no name of a class: tables call all of them so"),
         ([{"name": "a", "prompts": [" "]}], {}, "an empty text"),
         ([], {}, "at least 1 item"),
         ([{"name": "a", "structures": {"all": 1}}], {}, "'all' is no name of a structure"),
@@ -117,3 +119,11 @@ def test_sets_that_differ_do_not_meet() -> None:
 def test_some_of_the_classes() -> None:
     labels = label_set("fetal_planes").only(["femur", "brain"])
     assert (labels.names, labels.distractors) == (("brain", "femur"), {})
+
+
+def test_names_that_are_no_classes_are_listed_with_those_that_are() -> None:
+    labels = of("a", "b", "腎" * 66)
+    labels.require(["b", "a"], where="x")
+    labels.require([], where="x")
+    with pytest.raises(LabelSetError, match=r"mix\.ratio: 'c', 'B': no class of the label set mine; it has a, b, 腎"):
+        labels.require(["c", "a", "B"], where="mix.ratio")

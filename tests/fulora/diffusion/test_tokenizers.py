@@ -20,9 +20,7 @@ TEXTS = (
 FETAL, INTRAPARTUM = label_set("fetal_planes"), label_set("intrapartum")
 
 
-@pytest.mark.parametrize(
-    "labels", [FETAL, FETAL.joined(INTRAPARTUM), INTRAPARTUM.joined(FETAL)], ids=lambda labels: labels.name
-)
+@pytest.mark.parametrize("labels", [FETAL, FETAL.joined(INTRAPARTUM), INTRAPARTUM.joined(FETAL)])
 def test_the_words_of_captions_are_one_token_each_and_the_embedded_backbone_has_the_same(
     tmp_path: Path, labels: LabelSet
 ) -> None:
