@@ -250,3 +250,10 @@ def test_the_mean_of_s_is_the_challenges() -> None:
     rows = [item for pair in pairs for item in measured(image("intrapartum"), *pair)]
     ours = np.mean([item.value for item in rows if item.quantity == "psfhs_s"])  # type: ignore[arg-type]
     assert ours == pytest.approx(aggregate([score_pair(*pair) for pair in pairs])["S"], abs=1e-7)
+
+
+def test_images_that_have_no_score_are_told() -> None:
+    rows = [row(n, "psfhs_s", None if n == 3 else 0.5 + n / 100, failure="x" if n == 3 else "") for n in range(8)]
+    (found,) = scored(rows).values()
+    assert (found.quantity, found.n_failed) == ("challenge S", 0)
+    assert found.note == "1 images without a value are left out, over all seeds"
