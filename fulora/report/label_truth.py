@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fulora.assessment.label_truth import LabelTruth
+from fulora.assessment.label_truth import Truth
 from fulora.report.numbers import MISSING
 from fulora.report.tables import Table
 
@@ -15,7 +15,7 @@ CAPTION = (
 )
 
 
-def truth_tables(truths: Sequence[LabelTruth], classes: Sequence[str], of: str) -> Iterator[Table]:
+def truth_tables(truths: Sequence[Truth], classes: Sequence[str], of: str) -> Iterator[Table]:
     """One line a model and class; no table without any.
 
     Args:

@@ -198,7 +198,7 @@ def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Sc
     """
     config.comparisons.check([*arms])
     pairs, metrics = list(_pairs(arms, config.comparisons)), chosen(config.metrics)
-    found = []
+    found: list[Score] = []
     for metric in metrics.compared:
         for unit in dict.fromkeys(c.unit for arm in arms.values() for c in arm.columns if c.metric == metric):
             rows = [
