@@ -68,11 +68,19 @@ def write_predictions(
 ) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
 
+    Patients who share a pixel-identical picture get one key, so that intervals resample them together.
+
     Args:
         labels: the classes, in the order of the columns of `probabilities`.
 
-    Patients who share a pixel-identical picture get one key, so that intervals resample them together.
+    Raises:
+        ValueError: there are more or fewer columns than classes, or not one row of probabilities a row of the set.
     """
+    if probabilities.shape[1] != len(labels.names):
+        raise ValueError(
+            f"{probabilities.shape[1]} probabilities an image for the {len(labels.names)} classes of the label set "
+            f"{labels.name} ({', '.join(labels.names)}): give the label set of what predicted"
+        )
     of = clusters([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows])
     keys = [of[row.patient_key] for row in rows]
     write_table(folder, [_prediction(*given) for given in zip(rows, keys, probabilities, strict=True)])

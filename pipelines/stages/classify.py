@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClassifierWeights
@@ -34,5 +35,5 @@ def classify(
         protocol=protocol_of(training, rows),
         training_prior=tuple(drawn[plane] / sum(drawn.values()) for plane in PLANES),
     )
-    write_predictions(out, rows, found, facts, images.label_set())
+    write_predictions(out, rows, found, facts, label_set("fetal_planes"))
     return Predictions(out, "")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fulora.clip.config import ProbeConfig
 from fulora.data.embeddings import Embeddings
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClipWeights
@@ -52,5 +53,5 @@ def probe_clip(
         scale = scale_of(model.model)
         found, about = tip_adapter(train, seen, test, texts, scale, config)
     facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
-    write_predictions(out, rows, found, facts, tested_on.label_set())
+    write_predictions(out, rows, found, facts, label_set("fetal_planes"))
     return Predictions(out, "")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fulora.clip.config import ZeroShotConfig
 from fulora.data.embeddings import Embeddings
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, write_predictions
 from fulora.data.weights import ClipWeights
@@ -43,5 +44,5 @@ def zero_shot(
         found, about = by_rule(logits, rule), f"{about}; {rule}"
     tuned = (clip.path / TRAINED_ON).is_file()
     facts = PredictionFacts(protocol="adapted" if tuned else "prompt", about=about)
-    write_predictions(out, rows, found, facts, images.label_set())
+    write_predictions(out, rows, found, facts, label_set("fetal_planes"))
     return Predictions(out, "")

@@ -63,6 +63,8 @@ def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS, FETAL)
+    with pytest.raises(ValueError, match="4 probabilities an image for the 5 classes of the label set fetal_planes"):
+        write_predictions(tmp_path, [row(1)], np.zeros((1, 4)), FACTS, FETAL)
 
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
