@@ -11,6 +11,7 @@ from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
 from fulora.assessment.sets import Sets, sets_of
 from fulora.assessment.verdicts import about_copies
 from fulora.config import identity
+from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment, Screened
 from fulora.report.curves import plot_percentiles
@@ -29,10 +30,8 @@ TEXT = (
 )
 
 
-def write_page(
-    folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], classes: Sequence[str], title: str
-) -> None:
-    """Write the assessment of one set, of images of these classes, as a report of its own."""
+def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], title: str) -> None:
+    """Write the assessment of one set as a report of its own."""
     digest = hashlib.sha256(as_json(found)).hexdigest()
     counts = {"synthetic": found.synthetic, "held_out": found.held_out, "train": found.train}
     settings = {name: identity(None if count is None else vars(count)) for name, count in counts.items()}
@@ -40,7 +39,7 @@ def write_page(
         folder,
         title=title,
         summary=[f"{found.verdicts[0].said}.", _sizes(found)],
-        sections=[assessment_section("", sets, found, rows, classes)],
+        sections=[assessment_section("", sets, found, rows)],
         provenance=[ProvenanceRow("assess", title, digest[:16], digest[:16], {}, 1, settings)],
     )
 
@@ -56,21 +55,17 @@ def assessment_sections(
             sets_of(synthetic[name], trained_on, held_out),
             read_findings(item.path),
             item.rows(),
-            synthetic[name].label_set().names,
             words[name],
         )
         for name, item in assessments.items()
     ]
 
 
-def assessment_section(
-    name: str, sets: Sets, found: Findings, rows: Sequence[Screened], classes: Sequence[str], word: str = ""
-) -> Section:
+def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened], word: str = "") -> Section:
     """Verdicts, tables and pictures of one synthetic set.
 
     Args:
         name: of the set, where a report tells of several; it stands in every title.
-        classes: of the models that say what images show, in the order of their counts.
         word: what tells figures of several sets apart.
     """
     of = f" ({name})" if name else ""
@@ -79,7 +74,7 @@ def assessment_section(
         *_closeness(found, of),
         *_copies(found, of),
         *_diversity(found, of),
-        *truth_tables(found.truths, classes, of),
+        *truth_tables(found.truths, PLANES, of),
         *_shortcuts(found, of),
         *_filters(found, of),
         *_shares(found, of),

@@ -81,10 +81,9 @@ def assess(
     )
     found, rows = assessed(sets, config, prompts=prompt_set(prompts).classes(), clip=clip, judges=judges, cache=cache)
     if report is not None:
-        from fulora.data.labels import PLANES
         from fulora.report.assessment import write_page
 
-        write_page(report, sets, found, rows, PLANES, title=f"Synthetic images: {synthetic.name}")
+        write_page(report, sets, found, rows, title=f"Synthetic images: {synthetic.name}")
     if str(json_file) == "-":
         print(as_json(found).decode())
         return

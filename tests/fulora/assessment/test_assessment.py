@@ -115,7 +115,7 @@ def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
     assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
     assert len(rows) == 20
     assert not any(row.fails for row in rows)
-    titles = [table.title for table in assessment_section("x", sets, found, rows, ()).tables]
+    titles = [table.title for table in assessment_section("x", sets, found, rows).tables]
     assert titles == ["Verdicts (x)", "Filters (x)"]
 
 
