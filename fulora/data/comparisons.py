@@ -1,5 +1,6 @@
 """Which arms of a study are compared: one vocabulary for classifiers and segmentation networks."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Self
 
@@ -9,6 +10,10 @@ from fulora.config import Config
 
 Pair = tuple[str, str]
 """An arm and its baseline; a comparison is the arm minus the baseline."""
+
+
+UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that no name holds: control characters, line breaks, halves of characters."""
 
 
 class ComparisonsConfig(Config):
@@ -65,5 +70,5 @@ def check_arm_names(names: Iterable[str]) -> None:
         ValueError: a name that is empty, or holds a control character such as a line break.
     """
     for name in names:
-        if not name.strip() or not name.isprintable():
+        if not name.strip() or any(unicodedata.category(sign) in UNWRITABLE for sign in name):
             raise ValueError(f"arms: {name!r}: a name has a letter or sign, and no line breaks or control characters")

@@ -17,7 +17,7 @@ from fulora.data.manifest import Image
 from fulora.data.overlap import Overlap
 from fulora.data.score import Protocol, Score
 from fulora.data.splits import Member, clusters
-from fulora.json_files import read_json, read_json_lines
+from fulora.json_files import DamagedFileError, read_json, read_json_lines
 from fulora.stage import Artifact
 
 PROMPT = "prompt"
@@ -67,9 +67,6 @@ def write_predictions(
     labels: LabelSet,
 ) -> None:
     """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
-
-    Args:
-        labels: the classes, in the order of the columns of `probabilities`.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
 
@@ -178,8 +175,16 @@ class Scores(Artifact):
     """Scores, with what made them in the artifact's `stage.json`."""
 
     def rows(self) -> list[Score]:
-        """All scores."""
-        return read_json_lines(self.path / TABLE, Score)
+        """All scores.
+
+        Raises:
+            DamagedFileError: the table is damaged, or an earlier version of fulora wrote it.
+        """
+        try:
+            return read_json_lines(self.path / TABLE, Score)
+        except DamagedFileError as error:
+            again = "scores of an earlier version of fulora have other fields: run the same study or command again"
+            raise DamagedFileError(f"{error}; {again}") from error
 
 
 class AlphaScore(Config):

@@ -5,6 +5,7 @@ screen. Colours are those of Okabe and Ito (2008), which colour-blind readers ca
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -83,9 +84,10 @@ def legend_label(name: str) -> str:
 def drawing(width: float, height: float, *, layout: Layout = "constrained", mode: Mode = "RGB") -> Iterator[Canvas]:
     """Axes of `width` x `height` inches (100 page pixels each) in the report's style; drawn when the block ends.
 
-    Without a layout the axes cover the whole figure.
+    Without a layout the axes cover the whole figure. A sign of a name that the font lacks is drawn as a box.
     """
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         canvas = Canvas(width, height, layout=layout)

@@ -129,8 +129,10 @@ def _sweeps(plain: Sequence[Score], compared: Sequence[Score], sweep: Sweep) -> 
 
 def _ranking(tables: Tables) -> list[Figure]:
     """How firmly the arms can be ordered by Dice."""
+    if len(tables) < 2:
+        return []
     names, matrix, patients = list(tables), *_dice(tables)
-    if len(names) < 2 or matrix.shape[1] < 2:
+    if matrix.shape[1] < 2:
         return []
     found = {scheme: stability(matrix, scheme, higher_is_better=True, clusters=patients, draws=DRAWS, seed=0)
              for scheme in ("aggregate_then_rank", "rank_then_aggregate", "test_then_rank")}  # fmt: skip

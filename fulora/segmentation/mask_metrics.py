@@ -38,23 +38,23 @@ def _as_measured(found: Measured) -> Values:
 
 
 def _failed(found: Measured) -> Values:
-    return found.failed.astype(float)
+    return np.asarray(found.failed.astype(float))
 
 
 def _difference(found: Measured) -> Values:
-    return found.values - found.references
+    return np.asarray(found.values - found.references)
 
 
 def _absolute(found: Measured) -> Values:
-    return np.abs(_difference(found))
+    return np.asarray(np.abs(_difference(found)))
 
 
 def _relative(found: Measured) -> Values:
-    return _absolute(found) / found.references
+    return np.asarray(_absolute(found) / found.references)
 
 
 def _lost(found: Measured) -> Values:
-    return np.isnan(_difference(found)).astype(float)
+    return np.asarray(np.isnan(_difference(found)).astype(float))
 
 
 OF_OVERLAPS: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}

@@ -72,7 +72,7 @@ class Column:
 
     Attributes:
         values: of every training seed and image; NaN where there is none.
-        failed: how many of them count as the worst value, or could not be measured; None where nothing can fail.
+        failed: how many of them count as the worst value, or could not be measured.
     """
 
     metric: MaskMetric
@@ -80,7 +80,7 @@ class Column:
     unit: str
     images: Images
     values: Float[np.ndarray, "seeds n"]
-    failed: int | None
+    failed: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Colu
             np.array([[bool(row.failure) for row in rows] for rows in tables]),
         )
     )
-    failed = sum(bool(row.failure) for rows in tables for row in rows)
+    failed = sum(bool(row.failure) and row.value is not None for rows in tables for row in rows)
     if metric.protocol == "biometry":
         failed = sum(row.value is None or not row.reference for rows in tables for row in rows)
     return Column(metric, first.structure, metric.unit or first.unit, Images.of(tables[0]), values, failed)
@@ -171,6 +171,7 @@ def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np
 
 
 def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interval, metrics: Chosen) -> Score:
+    lost = int(np.isnan(column.values).sum()) if column.metric.protocol == "segmentation" else 0
     made = Score.of(
         interval,
         quantity=column.metric.name,
@@ -178,6 +179,7 @@ def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interva
         unit=column.unit,
         protocol=column.metric.protocol,
         n_seeds=len(column.values),
+        note=f"{lost} images without a value are left out, over all seeds" if lost else "",
     )
     return made.changed(
         statistic=statistic,
@@ -196,7 +198,7 @@ def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Sc
     """
     config.comparisons.check([*arms])
     pairs, metrics = list(_pairs(arms, config.comparisons)), chosen(config.metrics)
-    found = []
+    found: list[Score] = []
     for metric in metrics.compared:
         for unit in dict.fromkeys(c.unit for arm in arms.values() for c in arm.columns if c.metric == metric):
             rows = [

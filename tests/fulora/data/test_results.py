@@ -1,5 +1,6 @@
 """Results and arrays: tables come back as they were written, and wrong sets are refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from fulora.data.results import (
     write_table,
 )
 from fulora.data.score import Score, ScoreConfig
+from fulora.json_files import DamagedFileError
 from fulora.metrics.groups import Group
 
 FETAL = label_set("fetal_planes")
@@ -71,6 +73,8 @@ def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS, FETAL)
+    with pytest.raises(ValueError, match="4 probabilities an image for the 5 classes of the label set fetal_planes"):
+        write_predictions(tmp_path, [row(1)], np.zeros((1, 4)), FACTS, FETAL)
 
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
@@ -97,6 +101,13 @@ def test_scores_come_back(tmp_path: Path) -> None:
         Score.model_validate(given[0].model_dump() | {"protocol": "magic"})
     with pytest.raises(ValidationError, match="finite"):
         Score.model_validate(given[0].model_dump() | {"value": float("nan")})
+
+
+def test_scores_of_an_earlier_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    old = {"name": "accuracy, hybrid minus real", "arm": "hybrid - real", "value": 0.1, "group": "all"}
+    (tmp_path / "table.jsonl").write_text(json.dumps(old) + "\n")
+    with pytest.raises(DamagedFileError, match="earlier version of fulora have other fields: run the same study or"):
+        Scores(tmp_path, "").rows()
 
 
 @pytest.mark.parametrize(("field", "value"), [("draws", 0), ("level", 0.0), ("level", 1.0)])

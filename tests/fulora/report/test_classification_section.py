@@ -78,7 +78,7 @@ def test_every_kind_of_score_has_its_table(made: Section) -> None:
         "By site: hybrid minus real",
         "Decision rules",
         "Accuracy by site",
-        "Recall by plane",
+        "Recall by class",
         "Accuracy by machine",
         "Pictures that stand twice",
         "Accuracy by training seed",

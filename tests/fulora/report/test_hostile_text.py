@@ -3,7 +3,6 @@
 import csv
 import html
 import io
-import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -130,15 +129,13 @@ def test_no_spreadsheet_runs_a_cell_of_a_report(tmp_path: Path, text: str) -> No
 
 @pytest.mark.parametrize("name", [*HOSTILE, *FORMULAS, "a\nb", "\x1b[31m", "$$", "__"])
 def test_figures_are_drawn_with_any_name(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        assert plot_losses({name: [(0, 1.0), (1, 0.5)], "b": [(0, 1.0), (1, 0.5)]}, name)
-        assert plot_sweep(
-            {name: [(0, 0.1, 0.0, 0.2), (1, 0.5, 0.4, 0.6)], "b": [(0, 0.1, 0.0, 0.2), (1, 0.5, 0.4, 0.6)]}, name, name
-        )
-        assert plot_percentiles({name: {name: [0.1, 0.2], "b": [0.1, 0.3]}}, name)
-        assert plot_intervals([name, "b"], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3], quantity=name)
-        assert plot_image_grid({name: [np.full((8, 8), 99, np.uint8)]}, name)
+    assert plot_losses({name: [(0, 1.0), (1, 0.5)], "b": [(0, 1.0), (1, 0.5)]}, name)
+    assert plot_sweep(
+        {name: [(0, 0.1, 0.0, 0.2), (1, 0.5, 0.4, 0.6)], "b": [(0, 0.1, 0.0, 0.2), (1, 0.5, 0.4, 0.6)]}, name, name
+    )
+    assert plot_percentiles({name: {name: [0.1, 0.2], "b": [0.1, 0.3]}}, name)
+    assert plot_intervals([name, "b"], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3], quantity=name)
+    assert plot_image_grid({name: [np.full((8, 8), 99, np.uint8)]}, name)
 
 
 def test_a_name_with_an_underscore_is_in_the_legend() -> None:

@@ -168,3 +168,10 @@ def test_unknown_metrics_and_arms_are_refused() -> None:
         MaskScoreConfig(metrics=("Dice", "Dice"))
     with pytest.raises(ValueError, match="no arm 'gone'; there are a"):
         comparisons({"a": read_arm("a", [noisy(0, 1)], CONFIG)}, CONFIG.changed(comparisons={"baseline": "gone"}))
+
+
+def test_images_that_have_no_score_are_told() -> None:
+    rows = [row(n, "psfhs_s", None if n == 3 else 0.5 + n / 100, failure="x" if n == 3 else "") for n in range(8)]
+    (found,) = scored(rows).values()
+    assert (found.quantity, found.n_failed) == ("challenge S", 0)
+    assert found.note == "1 images without a value are left out, over all seeds"
