@@ -43,11 +43,20 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
 
 
 def assessment_sections(
-    synthetic: Mapping[str, ImageSet], assessments: Mapping[str, Assessment], trained_on: ImageSet, held_out: ImageSet
+    synthetic: Mapping[str, ImageSet],
+    assessments: Mapping[str, Assessment],
+    trained_on: Mapping[str, ImageSet],
+    held_out: ImageSet,
 ) -> list[Section]:
-    """A section for each assessed set of a study."""
+    """A section for each assessed set of a study.
+
+    Args:
+        trained_on: by set, the images that its pictures may be copies of.
+    """
     return [
-        assessment_section(name, sets_of(synthetic[name], trained_on, held_out), read_findings(item.path), item.rows())
+        assessment_section(
+            name, sets_of(synthetic[name], trained_on[name], held_out), read_findings(item.path), item.rows()
+        )
         for name, item in assessments.items()
     ]
 

@@ -20,7 +20,7 @@ class ReportConfig(Config):
     images_per_row: PositiveInt = 8
 
 
-@stage(version=6)
+@stage(version=7)
 def report(
     out: Path,
     config: ReportConfig,
@@ -29,7 +29,7 @@ def report(
     few: ImageSet | None,
     synthetic: Mapping[str, ImageSet],
     assessments: Mapping[str, Assessment],
-    trained_on: ImageSet,
+    trained_on: Mapping[str, ImageSet],
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
     forgetting: Mapping[str, Forgetting],
@@ -46,7 +46,7 @@ def report(
         training: the sets of real images that classifiers are trained on, by name.
         few: the few patients that a few-shot head learns from, and those it is tested on.
         assessments: of each synthetic set.
-        trained_on: whose training split trained the LoRA.
+        trained_on: by synthetic set, the images whose training split its pictures may be copies of.
         scores: `generation`, `classification` and, with heads, `segmentation`.
         masks, measurements: of the heads, by arm; masks of the first seed, measurements one a seed.
         sweeps: what was varied over arms, by curve, and the place of each arm on it.

@@ -38,12 +38,16 @@ def report_assessment(
     from fulora.report.sections import provenance
     from fulora.report.training import training_section
 
+    trained_on = dict.fromkeys(synthetic, images)
     found = {name: read_findings(item.path) for name, item in assessments.items()}
     write_report(
         out,
         title=config.title,
         summary=[*(f"{name}: {one.verdicts[0].said}." for name, one in found.items()), config.about],
-        sections=[*assessment_sections(synthetic, assessments, images, images), training_section(curves)],
+        sections=[
+            *assessment_sections(synthetic, assessments, trained_on, images),
+            training_section(curves),
+        ],
         provenance=provenance([images, *synthetic.values(), *assessments.values(), *curves.values()]),
     )
     return Report(out, "")

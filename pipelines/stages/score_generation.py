@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 
 class GenerationScoreConfig(Config):
-    """`seed` draws the `folds` of the domain classifier (at most one a patient); `level` is that of the intervals."""
+    """How closeness is scored.
 
+    Attributes:
+        baseline: the set that every other one is compared with; where there is none of that name, none is compared.
+        seed: draws the `folds` of the domain classifier (at most one a patient).
+        level: of the intervals.
+    """
+
+    baseline: str = "base"
     seed: int = 0
     folds: int = Field(default=5, ge=2)
     level: float = Field(default=0.95, gt=0, lt=1)
@@ -33,11 +40,13 @@ class Sample:
     groups: "np.ndarray"
 
 
-@stage(version=1)
+@stage(version=2)
 def score_generation(
     out: Path, config: GenerationScoreConfig, real: ImageSet, synthetic: Mapping[str, ImageSet]
 ) -> Scores:
     """MMD² and domain AUC of each synthetic set, and of the real training images, against held-out real patients.
+
+    Every set is compared with the baseline that the config names.
 
     The reference is the validation split: patients of the training population that no weight was fitted to. Features
     are `pixel_features`, so the figures speak of texture and intensity, not of anatomy. One kernel bandwidth (the
@@ -52,7 +61,8 @@ def score_generation(
     drawn = {name: _sample(images, "train", side) for name, images in synthetic.items()}
     sets = {"real training images": train} | drawn
     rows = [row for name, found in sets.items() for row in _against(name, found, reference, bandwidth, config)]
-    write_table(out, [*rows, _closer(sets["base"], sets["LoRA"], reference, bandwidth, config)])
+    compared = [name for name in drawn if config.baseline in drawn and name != config.baseline]
+    write_table(out, [*rows, *(_closer(name, drawn, reference, bandwidth, config) for name in compared)])
     return Scores(out, "")
 
 
@@ -99,20 +109,23 @@ def _against(
         "high": None,
         "note": note,
     }
-    return [about, about.model_copy(update=domain)]
+    return [about, about.changed(**domain)]
 
 
-def _closer(base: Sample, lora: Sample, reference: Sample, bandwidth: float, config: GenerationScoreConfig) -> Score:
+def _closer(
+    name: str, drawn: Mapping[str, Sample], reference: Sample, bandwidth: float, config: GenerationScoreConfig
+) -> Score:
     from fulora.metrics.fidelity import mmd2_difference
 
+    base, own = drawn[config.baseline], drawn[name]
     change = mmd2_difference(
-        base.features, base.groups, lora.features, lora.groups, reference.features, reference.groups,
+        base.features, base.groups, own.features, own.groups, reference.features, reference.groups,
         bandwidth=bandwidth, level=config.level,
     )  # fmt: skip
     return Score.of(
         change,
-        name="MMD² of base minus MMD² of LoRA",
-        arm="base - LoRA",
+        name=f"MMD² of {config.baseline} minus MMD² of {name}",
+        arm=f"{config.baseline} - {name}",
         protocol="generation",
-        note="above 0: the LoRA's images are closer to the study population than the base's",
+        note=f"above 0: images of {name} are closer to the study population than those of {config.baseline}",
     )
