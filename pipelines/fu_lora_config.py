@@ -18,7 +18,7 @@ from pipelines.assessment import judge_configs
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.changes import about
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tunings
-from pipelines.generators import GeneratorConfig, with_generators
+from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
 from pipelines.stages.score_generation import GenerationScoreConfig
@@ -39,7 +39,8 @@ class FuLoraConfig(Config):
         synthetic: the generators by name; each says what it does otherwise than `lora` and `generate`. `start` is one
             of `planes`, `lora_images` and the names of `other_images`.
         default_generator: whose images an arm adds that names none, `hybrid` among them.
-        closeness: how far the images of each generator are from the study population.
+        closeness: how far the images of each generator are from the study population, beside those of `baseline`: by
+            default the generator `base`, where there is one.
         judge: classifiers of real images that say which plane a synthetic one shows; None asks none.
         mix: what the arm `hybrid` mixes.
         arms: others than `real` and `hybrid`, by name.
@@ -88,6 +89,11 @@ class FuLoraConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _generators_are_changes(cls, values: Json) -> Json | dict[str, object]:
+        if not isinstance(values, dict):
+            return values
+        closeness, said = values.get("closeness", {}), values.get("synthetic", DEFAULT)
+        if isinstance(closeness, dict) and isinstance(said, dict) and "base" not in said:
+            values = {**values, "closeness": {"baseline": None, **closeness}}
         return with_generators(values)
 
     @field_validator("planes")
@@ -139,10 +145,8 @@ class FuLoraConfig(Config):
                 raise ValueError(f"synthetic.{name}.start: no images {one.start!r}; there are {', '.join(places)}")
         for name, arm in self.all_arms().items():
             if arm.synthetic not in (None, *self.synthetic):
-                raise ValueError(
-                    f"arms: {name!r} adds images of {arm.synthetic!r}; the generators in synthetic are {known}"
-                )
-        if self.closeness.baseline not in ("base", *self.synthetic):
+                raise ValueError(f"arms: {name!r} adds images of {arm.synthetic!r}; the generators are {known}")
+        if self.closeness.baseline not in (None, *self.synthetic):
             raise ValueError(f"closeness.baseline: no generator {self.closeness.baseline!r}; there are {known}")
         return self
 

@@ -148,7 +148,7 @@ def _laid_over(values: dict[str, Json], one: dict[str, Json]) -> dict[str, objec
     """An arm with the settings that its method uses; settings that it does not use stay, to be refused."""
     made: dict[str, object] = dict(one)
     for name in USED[one["method"]]:  # type: ignore[index]
-        common = values.get(name, None if name in ("generate", "control") else {})
+        common: object = values.get(name, None if name in ("generate", "control") else {})
         if common is None and name == "control" and name not in one:
             continue
         if one["method"] == "pairs" and name in OF_PAIRS:

@@ -138,7 +138,7 @@ def grid(pipe: Pipeline, examples: Examples, cfg: LoraConfig) -> list[Batch]:
     schedule. The autoencoder must be on its device.
     """
     chosen = _evenly(examples, GRID_IMAGES)
-    data = encoded(pipe.vae, chosen, cfg.model_copy(update={"flip": False, "latents": "resampled"}))
+    data = encoded(pipe.vae, chosen, cfg.changed(flip=False, latents="resampled"))
     total = pipe.scheduler.config.num_train_timesteps
     times = [(2 * part + 1) * total // (2 * GRID_TIMESTEPS) for part in range(GRID_TIMESTEPS)]
     rows = [(place, time) for place in range(len(data.captions)) for time in times]

@@ -86,9 +86,9 @@ def choose_compute(pipe: Pipeline, cfg: GenerateConfig, images: int) -> Compute:
     if cfg.precision == "fastest" and device.type == "cpu":
         with split_as(found):
             precision, layout = _fastest(pipe, cfg)
-        found = found.model_copy(update={"precision": precision, "layout": layout})
+        found = found.changed(precision=precision, layout=layout)
     if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, found, images)):
-        found = found.model_copy(update={"compiled": True})
+        found = found.changed(compiled=True)
     progress.note(f"computed on {found.said()}")
     return found
 

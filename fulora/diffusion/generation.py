@@ -123,7 +123,7 @@ def painter_of(job: Job) -> Painter:
                 f"{job.out}: was begun on {plan.compute.device}, and this is {device.type}, whose pictures differ in "
                 f"more than the last digits; go on with device={plan.compute.device}, or give a new folder"
             )
-        here = plan.compute.model_copy(update={"hardware": hardware(device)})
+        here = plan.compute.changed(hardware=hardware(device))
         if here != plan.compute:
             progress.note(f"begun on {plan.compute.hardware}, goes on on {here.hardware}: last digits may differ")
         if (known := versions()) != plan.versions:

@@ -109,7 +109,7 @@ def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -
         seed=first.set_seed,
         device=here.type,
     )
-    compute = first.compute.model_copy(update={"hardware": hardware(here)})
+    compute = first.compute.changed(hardware=hardware(here))
     painter = prepare(ingredients.load(), cfg, compute)
     if ingredients.start is None:
         return painter

@@ -66,7 +66,7 @@ def expected(
         images = list(read_source(source, inputs, config.image_size_px, complain))
         if not images:
             return []
-        alone = config.model_copy(update={"sources": (source,)})
+        alone = config.changed(sources=(source,))
         found = links_between(alone, [images], saved) if compare_pictures else []
         (split,) = place(alone, [images], saved, found).splits
         shown = [(image.image_id, image.patient_key, image.plane, image.path) for image in images]

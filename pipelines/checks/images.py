@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig, DicomConfig, FolderSourceConfig
 from fulora.intake.folders import NO_PATIENT
@@ -13,7 +14,7 @@ from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import Complain, Noted, PassedOver
 from fulora.intake.read import Inputs
 from pipelines.checks.findings import Findings
-from pipelines.sources import HINT
+from pipelines.sources import HINT, labels_of
 
 SHOWN = 3
 """Messages of a reader that are quoted; the others are counted."""
@@ -74,13 +75,23 @@ class Sources:
             self._patients(where, config)
         return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
 
+    def labels(self, where: str, config: CurateConfig) -> LabelSet | None:
+        """The classes that a config's images will have; None where they cannot be told."""
+        if not self.expect(where, config).complete:
+            return None
+        try:
+            return labels_of(config, self.root)
+        except (ValueError, OSError) as error:
+            self.found.problem(where, str(error))
+            return None
+
     def _patients(self, where: str, config: CurateConfig) -> None:
         """Patients who would be in two splits, under one name or two, and two images of one id.
 
         Rows that cannot be used, which are told elsewhere, are passed over, so that both are told at once.
         """
         try:
-            usable = config.model_copy(update={"unusable": "leave_out"})
+            usable = config.changed(unusable="leave_out")
             patients_apart(usable, [self._inputs(source) for source in config.sources])
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
@@ -94,7 +105,7 @@ class Sources:
         """The images of a source; None where they cannot be told."""
         if not self._are_there(where, source):
             return None
-        key = (config.model_copy(update={"sources": (source,)}).model_dump_json(), exact)
+        key = (config.changed(sources=(source,)).model_dump_json(), exact)
         if key not in self._known:
             told: list[str] = []
             images = self._expected(where, source, config, told.append, exact)
@@ -124,7 +135,7 @@ class Sources:
         """The images of a source whose patients are not known, where their split does not depend on patients."""
         if len(source.shares()) > 1 or config.unusable != "stop":
             return None
-        unknown = source.model_copy(update={"patient_pattern": None, "patients_unknown": True})
+        unknown = source.changed(patient_pattern=None, patients_unknown=True)
         return self._expected(where, unknown, config, lambda message: None, False)
 
     def _say_nameless(

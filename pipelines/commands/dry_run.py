@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fulora.engine import InProcess
-from fulora.stage import read_record
+from fulora.stage import Call, read_record
 from fulora.terminal import PlainConsole, printable
 from fulora.workspace import ReachedError, Step, Workspace
 from pipelines.trainings import Training
@@ -93,8 +93,10 @@ def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
     try:
         study.run(values, Workspace(work, InProcess(), until="train_lora"))
     except ReachedError as reached:
-        different = {call.fingerprint(): (name, call) for name, call in reversed(reached.calls.items())}
-        for name, call in reversed(different.values()):
+        different: dict[str, tuple[str, Call[Any]]] = {}
+        for name, call in reached.calls.items():
+            different.setdefault(call.fingerprint(), (str(name), call))
+        for name, call in different.values():
             given = call.arguments
             pairs = given["config"].mask_channel
             material = read(given["images"], given["prior"], given["tested_on"], mask_channel=pairs)

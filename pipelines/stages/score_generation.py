@@ -21,12 +21,12 @@ class GenerationScoreConfig(Config):
     """How closeness is scored.
 
     Attributes:
-        baseline: the set that every other one is compared with; where there is none of that name, none is compared.
+        baseline: the set that every other one is compared with; None compares none.
         seed: draws the `folds` of the domain classifier (at most one a patient).
         level: of the intervals.
     """
 
-    baseline: str = "base"
+    baseline: str | None = "base"
     seed: int = 0
     folds: int = Field(default=5, ge=2)
     level: float = Field(default=0.95, gt=0, lt=1)
@@ -61,8 +61,10 @@ def score_generation(
     drawn = {name: _sample(images, "train", side) for name, images in synthetic.items()}
     sets = {"real training images": train} | drawn
     rows = [row for name, found in sets.items() for row in _against(name, found, reference, bandwidth, config)]
-    compared = [name for name in drawn if config.baseline in drawn and name != config.baseline]
-    write_table(out, [*rows, *(_closer(name, drawn, reference, bandwidth, config) for name in compared)])
+    if config.baseline is not None:
+        others = [name for name in drawn if name != config.baseline]
+        rows += [_closer(config.baseline, name, drawn, reference, bandwidth, config) for name in others]
+    write_table(out, rows)
     return Scores(out, "")
 
 
@@ -113,19 +115,24 @@ def _against(
 
 
 def _closer(
-    name: str, drawn: Mapping[str, Sample], reference: Sample, bandwidth: float, config: GenerationScoreConfig
+    baseline: str,
+    name: str,
+    drawn: Mapping[str, Sample],
+    reference: Sample,
+    bandwidth: float,
+    config: GenerationScoreConfig,
 ) -> Score:
     from fulora.metrics.fidelity import mmd2_difference
 
-    base, own = drawn[config.baseline], drawn[name]
+    base, own = drawn[baseline], drawn[name]
     change = mmd2_difference(
         base.features, base.groups, own.features, own.groups, reference.features, reference.groups,
         bandwidth=bandwidth, level=config.level,
     )  # fmt: skip
     return Score.of(
         change,
-        name=f"MMD² of {config.baseline} minus MMD² of {name}",
-        arm=f"{config.baseline} - {name}",
+        name=f"MMD² of {baseline} minus MMD² of {name}",
+        arm=f"{baseline} - {name}",
         protocol="generation",
-        note=f"above 0: images of {name} are closer to the study population than those of {config.baseline}",
+        note=f"above 0: images of {name} are closer to the study population than those of {baseline}",
     )

@@ -33,12 +33,19 @@ TINY = {
 SYNTHETIC = {
     "backbone": {"kind": "demo"},
     "lora": {"rank": 2, "steps": 2, "batch_size": 2, "device": "cpu"},
-    "pairs_lora": {"rank": 2, "steps": 2, "batch_size": 2, "mask_channel": True, "device": "cpu"},
     "control": {"steps": 2, "batch_size": 2, "device": "cpu"},
     "generate": {"per_class": 4, "planes": ["brain"], "steps": 2, "batch_size": 4, "device": "cpu"},
     "folds": 2,
     "additions": {"images": 3},
 }
+
+
+NO_CONTROL = {name: value for name, value in SYNTHETIC.items() if name != "control"}
+
+
+def added(**arm: object) -> dict[str, object]:
+    """A study with one arm of added images."""
+    return {"synthetic": SYNTHETIC | {"arms": {"a": arm}}}
 
 
 def config(**changes: object) -> SegmentationStudyConfig:
@@ -140,7 +147,16 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ({"baseline": "nobody"}, "baseline: no arm 'nobody'; there are real, strong augmentation"),
         ({"sizes": [4, 4]}, "sizes: .* one stands twice"),
         ({"seeds": [0, 0]}, "seeds: .* one stands twice"),
-        ({"arms": {"a, b": {}}}, "write it without"),
+        (
+            {"arms": {"real": {}, "synthetic pairs": {}}, "synthetic": SYNTHETIC},
+            "arms: synthetic pairs is there already",
+        ),
+        (
+            {"report": TINY["report"] | {"shown": ["real, 4 images"]}},
+            "report.shown: no arm 'real, 4 images'; there are real",
+        ),
+        ({"arms": {"real": {}, "b": {"strategy": "d0"}}}, "arms.b: .*freezes the encoder"),
+        ({"seeds": [2**64]}, "arms.real: seed is 18446744073709551616; the largest possible"),
         ({"arms": {"real": {"encoder_weights": "file"}}}, "real: encoder_weights=file reads a file: set encoder_file"),
         ({"arms": {"real": {"classes": 3}}}, "real: classes=3, and these masks have 1"),
         ({"arms": {"real": {"setps": 3}}}, "setps"),
@@ -148,8 +164,23 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ({"heads": {"sources": [PHANTOMS | {"role": "train"}]}}, "no source has the role"),
         ({"heads": {"sources": [PHANTOMS | {"planes": ["femur"]}]}}, "has no masks"),
         ({"heads": {"sources": [PHANTOMS, {"kind": "psfhs"}]}}, "give them to two studies"),
-        ({"synthetic": SYNTHETIC | {"pairs_lora": {}}}, "set pairs_lora.mask_channel=true"),
-        ({"synthetic": SYNTHETIC | {"generate": {"per_class": 2}}}, r"heads are of planes: \[brain\]"),
+        (added(method="pairs", lora={"mask_channel": False}), "method=pairs: pairs need a lora with mask_channel=true"),
+        (added(method="pairs", lora="none"), "method=pairs: pairs need a lora with mask_channel=true"),
+        (added(method="pseudo_labels", lora={"mask_channel": True}), "method=pseudo_labels: pairs need a lora with"),
+        (added(method="pairs", generate={"colour": "gray"}), "generate.colour=gray: the mask is a colour; set rgb"),
+        (
+            added(method="on_masks", lora={"rank": 3}),
+            "method=on_masks uses no lora; it uses control, generate, additions",
+        ),
+        (added(method="pseudo_labels_of_real", generate={}), "method=pseudo_labels_of_real uses no generate"),
+        (
+            {"synthetic": NO_CONTROL | {"arms": {"a": {"method": "on_masks"}}}},
+            "method=on_masks needs control; say it here",
+        ),
+        (added(method="magic"), "arms.a.method"),
+        (added(method="pairs", lora={"rnak": 3}), "arms.a.lora.rnak"),
+        ({"synthetic": SYNTHETIC | {"arms": {}}}, "arms: there is none; name one, or leave arms out"),
+        ({"unet": TINY["unet"] | {"epochs": 3, "steps": 2}, "synthetic": SYNTHETIC | {"real_last": 1.0}}, "real_last"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes: dict[str, object], message: str) -> None:
