@@ -15,6 +15,7 @@ from fulora.engine import InProcess
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact, read_record
 from fulora.workspace import Workspace
+from pipelines.checks.studies import check_study
 from pipelines.segmentation import SegmentationStudyConfig, run
 
 PHANTOMS = {"kind": "phantoms", "sites": ["A"], "planes": ["brain"], "per_plane": 16, "images_per_patient": 1}
@@ -122,6 +123,56 @@ def test_it_is_cached(finished: Path) -> None:
     page = (report.path / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") > 10
     assert "Segmentation arms compared" in page
+
+
+def test_status_of_a_finished_study_says_ready(finished: Path) -> None:
+    plan = Workspace(finished, InProcess(), plan=True)
+    run(config(sizes=[4, "all"], synthetic=SYNTHETIC), plan)
+    assert {step.state for step in plan.steps} == {"ready"}
+    assert plan.steps[-1].call.stage.name == "report_segmentation"
+
+
+def test_the_default_arms_can_be_written_out() -> None:
+    unfiltered = {"filtered": False, "refine": False}
+    written = {
+        "pseudo-labelled synthetic": {"method": "pseudo_labels"},
+        "pseudo-labelled synthetic unfiltered": {"method": "pseudo_labels", "additions": unfiltered},
+        "pseudo-labelled real": {"method": "pseudo_labels_of_real"},
+        "synthetic pairs": {"method": "pairs"},
+        "synthetic pairs unfiltered": {"method": "pairs", "additions": unfiltered},
+        "synthetic on masks": {"method": "on_masks"},
+    }
+    assert config(synthetic=SYNTHETIC | {"arms": written}) == config(synthetic=SYNTHETIC)
+    without = config(synthetic=NO_CONTROL).synthetic
+    assert without is not None
+    assert list(without.arms) == list(written)[:-1]
+
+
+def test_an_arm_of_added_images_says_only_what_differs() -> None:
+    changes = {"method": "pairs", "lora": {"rank": 4}, "generate": {"steps": 9}, "additions": {"images": 2}}
+    found = config(**added(**changes)).synthetic
+    assert found is not None
+    arm = found.arms["a"]
+    assert arm.lora == found.lora.changed(rank=4, mask_channel=True)
+    assert arm.generate == found.generate.changed(steps=9, colour="rgb")
+    assert (arm.additions, arm.control) == (found.additions.changed(images=2), None)
+
+
+def test_epochs_that_the_warm_up_uses_up_are_told_before_anything_runs(tmp_path: Path) -> None:
+    warm = {"real": {}, "warm": {"epochs": 1, "warmup_steps": 50}}
+    found = check_study(config(arms=warm, sizes=[4, "all"]), tmp_path)
+    assert len(found.problems) == 2
+    assert set(map(tuple, found.problems.values())) == {("arms.warm",)}
+    few = "epochs=1 over 4 images in batches of 2 are 2 steps: warmup_steps=50 leaves nothing of them"
+    assert few in found.problems
+
+
+def test_classes_without_masks_are_not_drawn_for_arms(tmp_path: Path) -> None:
+    given = NO_CONTROL | {"generate": {"per_class": 4, "planes": ["brain", "femur"]}}
+    found = check_study(config(synthetic=given | {"arms": {"a": {"method": "pairs"}}}), tmp_path)
+    (problem,) = found.problems
+    assert found.problems[problem] == ["synthetic.arms.a.generate.planes"]
+    assert problem.startswith("femur: its images have no masks; classes with masks: brain")
 
 
 def test_folds_become_one_prediction(tmp_path: Path) -> None:
