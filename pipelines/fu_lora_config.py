@@ -22,6 +22,7 @@ from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
 from pipelines.stages.score_generation import GenerationScoreConfig
+from pipelines.trainings import Training
 
 PLANES_AT, LORA_AT = "planes", "lora_images"
 """Where a study's real images stand, other than `other_images`."""
@@ -153,6 +154,11 @@ class FuLoraConfig(Config):
     @model_validator(mode="after")
     def _what_follows_from_it_is_valid(self) -> "FuLoraConfig":
         """Every config that the study makes of this one, with the name of the arm that it is for."""
+        seeded = {"classifier": self.classifier.seed} | {
+            f"clip_arms.{name}.tune": arm.tune.seed for name, arm in self.clip_arms.items() if arm.tune is not None
+        }
+        if idle := next((where for where, seed in seeded.items() if seed), None):
+            raise ValueError(f"{idle}.seed={seeded[idle]} would not be used: each is trained with all classifier_seeds")
         for name, arm in self.all_arms().items():
             with about(f"arms.{name}"):
                 for seed in self.classifier_seeds:
@@ -165,6 +171,18 @@ class FuLoraConfig(Config):
                 tunings(name, clip_arm.tune, self.classifier_seeds)
         if self.judge is not None:
             judge_configs(self.judge, self.classifier)
+        return self
+
+    @model_validator(mode="after")
+    def _curves_are_told_apart(self) -> "FuLoraConfig":
+        """The report shows the losses of LoRAs, classifiers, CLIPs and networks under their names."""
+        trained = [*self.all_arms(), *(name for name, arm in self.clip_arms.items() if arm.tune is not None)]
+        names = [name for name, one in self.synthetic.items() if one.lora is not None]
+        names += [str(Training(name, seed)) for name in trained for seed in self.classifier_seeds]
+        names += self.segmentation.arm_names() if self.segmentation else []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"{twice!r} would name two trainings: a generator, arm or network needs another name")
         return self
 
     def _asked_of_filters(self) -> list[tuple[str, bool, str]]:

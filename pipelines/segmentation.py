@@ -32,7 +32,7 @@ class SegmentationConfig(Config):
     """Heads with masks, and the networks that learn them.
 
     Attributes:
-        unet: what all arms share.
+        unet: what all arms share. Its `seed` is that of the teachers of `synthetic`; arms are trained with `seeds`.
         arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
         baseline: the arm that all others are compared with, at the same number of training images.
         sizes: numbers of training images, one set of arms each; all take as many steps.
@@ -106,6 +106,11 @@ class SegmentationConfig(Config):
 
     @model_validator(mode="after")
     def _every_network_can_be(self) -> "SegmentationConfig":
+        if self.unet.fold is not None:
+            raise ValueError("unet.fold would not be used: folds says of how many, and each is trained")
+        for name, unet in self.arms.items():
+            if (unet.seed, unet.fold) != (self.unet.seed, None):
+                raise ValueError(f"arms.{name}: its seed and fold would not be used: the study's seeds and folds are")
         for name, unet in self.networks().items():
             trainings(unet, f"arms.{name}", self.seeds, self.folds)
         if self.synthetic is not None:

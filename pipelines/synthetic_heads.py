@@ -145,9 +145,9 @@ class SyntheticHeadsConfig(Config):
 
 
 def _laid_over(values: dict[str, Json], one: dict[str, Json]) -> dict[str, object]:
-    """An arm with the settings that its method uses; settings that it does not use stay, to be refused."""
+    """An arm with the settings that its method uses, and those that it does not use but says, to be refused."""
     made: dict[str, object] = dict(one)
-    for name in USED[one["method"]]:  # type: ignore[index]
+    for name in [name for name in KINDS if name in one or name in USED[one["method"]]]:  # type: ignore[index]
         common: object = values.get(name, None if name in ("generate", "control") else {})
         if common is None and name == "control" and name not in one:
             continue

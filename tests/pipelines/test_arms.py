@@ -95,6 +95,13 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
         ("arms={a: {synthetic_weight: 0.5}}", "synthetic_weight=0.5: this arm adds no synthetic images"),
         ("arms={a: {mix: {filters: [plane]}}}", "arms.a: mix.filters: plane asks judges"),
         ("mix.filters=[clip] ; assess.encoders=[pixels]", "arms.hybrid: mix.filters: clip asks the study's CLIP"),
+        ("classifier.seed=5", "classifier.seed=5 would not be used: each is trained with all classifier_seeds"),
+        ("clip_arms={a: {tune: {seed: 5}}}", "clip_arms.a.tune.seed=5 would not be used"),
+        ("synthetic={base: {lora: none}, LoRA: {}, U-Net: {}}", "'U-Net' would name two trainings"),
+        (
+            "arms={'a, seed 1': {}, a: {}} ; synthetic={LoRA: {}, 'a, seed 1': {}}",
+            "'a, seed 1' would name two trainings",
+        ),
         ("judge={} ; judge.classifier.seed=18446744073709551614", "judge: seed is 18446744073709551616; the largest"),
         ("score.contrast=[hybrid, copies]", r"score.contrast: no arm 'copies'; there are real, hybrid"),
         ("arms={half: {synthetic_weight: 0}}", "greater than 0"),

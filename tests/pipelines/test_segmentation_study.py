@@ -206,7 +206,9 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
             {"report": TINY["report"] | {"shown": ["real, 4 images"]}},
             "report.shown: no arm 'real, 4 images'; there are real",
         ),
-        ({"arms": {"real": {}, "b": {"strategy": "d0"}}}, "arms.b: .*freezes the encoder"),
+        ({"arms": {"real": {}, "b": {"strategy": "d0"}}}, "(?s)arms.b.*freezes the encoder"),
+        ({"arms": {"real": {}, "b": {"seed": 5}}}, "arms.b: its seed and fold would not be used"),
+        ({"unet": TINY["unet"] | {"fold": [0, 3]}}, "unet.fold would not be used"),  # type: ignore[operator]
         ({"seeds": [2**64]}, "arms.real: seed is 18446744073709551616; the largest possible"),
         ({"arms": {"real": {"encoder_weights": "file"}}}, "real: encoder_weights=file reads a file: set encoder_file"),
         ({"arms": {"real": {"classes": 3}}}, "real: classes=3, and these masks have 1"),
