@@ -94,7 +94,7 @@ def load_unet(folder: Path) -> Unet:
         state = load_file(folder / WEIGHTS)
     except (OSError, DamagedFileError, SafetensorError) as error:
         raise UnetFileError(f"{folder}: no U-Net ({WEIGHTS} and {FACTS}) can be read here: {error}") from error
-    net = build_network(cfg, fetch=False)
+    net = build_network(cfg, pretrained=False)
     if cfg.encoder_weights == "imagenet_folded":
         pad_like_tensorflow(net.get_submodule("encoder"))
     try:

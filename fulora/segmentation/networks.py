@@ -42,22 +42,22 @@ class UnetFileError(ValueError):
     """A network, or the file it starts from, that cannot be had."""
 
 
-def build_network(cfg: UnetConfig, *, fetch: bool = True) -> nn.Module:
+def build_network(cfg: UnetConfig, *, pretrained: bool = True) -> nn.Module:
     """The network of a config; what is random in it depends on `cfg.seed` alone.
 
     Args:
-        fetch: the encoder's weights from ImageNet, where the config asks for them; False leaves the encoder random.
+        pretrained: whether `encoder_weights=imagenet` are fetched; False where all weights are loaded afterwards.
 
     Raises:
         UnetFileError: an encoder that segmentation_models_pytorch does not know, or that its decoder cannot use.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("unet", cfg.seed))
-        net: nn.Module = _monai(cfg) if cfg.encoder == "none" else _smp(cfg, fetch)
+        net: nn.Module = _monai(cfg) if cfg.encoder == "none" else _smp(cfg, pretrained)
         return net
 
 
-def _smp(cfg: UnetConfig, fetch: bool) -> nn.Module:
+def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
     if not cfg.encoder.startswith("tu-") and cfg.encoder not in (known := smp.encoders.get_encoder_names()):
         near = ", ".join(get_close_matches(cfg.encoder, known, n=SHOWN, cutoff=0.4)) or "resnet18, efficientnet-b0"
         raise UnetFileError(
@@ -68,7 +68,7 @@ def _smp(cfg: UnetConfig, fetch: bool) -> nn.Module:
     try:
         return SMP[cfg.architecture](
             cfg.encoder,
-            encoder_weights="imagenet" if fetch and cfg.encoder_weights == "imagenet" else None,
+            encoder_weights="imagenet" if pretrained and cfg.encoder_weights == "imagenet" else None,
             in_channels=cfg.in_channels,
             classes=cfg.classes,
             **blocks,

@@ -52,6 +52,7 @@ def report(
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
+    from fulora.assessment.sets import sets_of
     from fulora.data.class_counts import missing_classes
     from fulora.report import sections
     from fulora.report.assessment import assessment_sections
@@ -65,7 +66,9 @@ def report(
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
-        *assessment_sections(synthetic, assessments, trained_on, real),
+        *assessment_sections(
+            {name: sets_of(synthetic[name], trained_on[name], real) for name in assessments}, assessments
+        ),
         classification_section(tables, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
 
 class GenerationScoreConfig(Config):
-    """How closeness is scored.
+    """`seed` draws the `folds` of the domain classifier (at most one a patient); `level` is that of the intervals.
 
-    Attributes:
-        baseline: the set that every other one is compared with; None compares none.
-        seed: draws the `folds` of the domain classifier (at most one a patient).
-        level: of the intervals.
+    Every other set is compared with the `baseline`, unless that is None.
     """
 
     baseline: str | None = "base"
