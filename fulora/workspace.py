@@ -32,9 +32,10 @@ State = Literal["ready", "partial", "missing", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of a study as the workspace sees it."""
+    """A stage of a study as the workspace sees it. `key` is what the study calls it, `label` that in words."""
 
     call: Call[Any]
+    key: object
     label: str
     artifact: Artifact
     state: State
@@ -78,7 +79,7 @@ class Workspace:
         """
         if any(call.stage.name == self.until for call in calls.values()):
             raise ReachedError(calls)
-        steps = {key: self._step(call, _label(key, call)) for key, call in calls.items()}
+        steps = {key: self._step(call, key) for key, call in calls.items()}
         known = {step.artifact.path for step in self.steps}
         new: dict[Path, Step] = {}
         for step in steps.values():
@@ -111,11 +112,11 @@ class Workspace:
             raise MissingInputError(f"{path} is not there. {hint}".rstrip())
         return Source(path, content_digest(path, self.root / ".digests.json")[:16])
 
-    def _step(self, call: Call[A], label: str) -> Step:
+    def _step(self, call: Call[A], key: object) -> Step:
         fingerprint = call.fingerprint()
         folder = self.root / f"{call.stage.name}-{fingerprint}"
         state, note = self._state(call, folder)
-        return Step(call, label, call.stage.returns(folder, fingerprint), state, note)
+        return Step(call, key, _label(key, call), call.stage.returns(folder, fingerprint), state, note)
 
     def _state(self, call: Call[Any], folder: Path) -> tuple[State, str]:
         if not (folder / RECORD).is_file():

@@ -1,9 +1,8 @@
 """The arms of a study: what classifiers are trained on, and how, at equal steps and the same architecture."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, model_validator
 
 from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.config import Config
@@ -11,6 +10,7 @@ from fulora.data.hybrid import MixConfig
 from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
 from fulora.workspace import Workspace
+from pipelines.changes import about
 from pipelines.stages.mix import mix
 
 REAL, HYBRID = "real", "hybrid"
@@ -23,16 +23,27 @@ class ArmConfig(Config):
     Attributes:
         images: real images that the study names, instead of those of its `planes`.
         mix: what is mixed; None trains on the real images as they are.
-        synthetic: whose images mixing adds: of the LoRA, or of the base backbone without it.
+        synthetic: the generator whose images mixing adds, by its name in the study's `synthetic`.
         balanced, augmentation, synthetic_weight: of its classifiers.
     """
 
     images: str = ""
     mix: MixConfig | None = None
-    synthetic: Literal["LoRA", "base"] = "LoRA"
+    synthetic: str | None = None
     balanced: bool | None = None
     augmentation: Augmentation | None = None
     synthetic_weight: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> "ArmConfig":
+        if self.mix is not None and self.mix.arm == "hybrid":
+            return self
+        vain = [name for name in ("synthetic", "synthetic_weight") if getattr(self, name) is not None]
+        if vain:
+            raise ValueError(
+                f"{vain[0]}={getattr(self, vain[0])}: this arm adds no synthetic images; set mix.arm=hybrid"
+            )
+        return self
 
     @property
     def said(self) -> str:
@@ -57,9 +68,7 @@ class ArmConfig(Config):
             "augmentation": self.augmentation,
             "synthetic_weight": self.synthetic_weight,
         }
-        return common.model_copy(
-            update={"seed": seed, **{key: value for key, value in own.items() if value is not None}}
-        )
+        return common.changed(seed=seed, **{key: value for key, value in own.items() if value is not None})
 
 
 def arms_of(
@@ -68,6 +77,7 @@ def arms_of(
     ratios: tuple[float, ...],
     counts: tuple[int, ...],
     crossed: bool,
+    generator: str,
 ) -> dict[str, ArmConfig]:
     """All arms by name: `real`, `hybrid`, those that the study names, and those of sweeps.
 
@@ -76,17 +86,38 @@ def arms_of(
         ratios: `hybrid, ratio R` for each.
         counts: `real, N a plane` and `hybrid, N a plane` for each: of fewer real images.
         crossed: every arm also without augmentation.
+        generator: whose images an arm adds that names no generator.
+
+    Raises:
+        ValueError: two arms have one name, or one cannot be.
     """
-    arms = {REAL: ArmConfig(), HYBRID: ArmConfig(mix=hybrid), **more}
+    arms = {REAL: ArmConfig(), HYBRID: ArmConfig(mix=hybrid)}
+    _add(arms, more)
     for ratio in ratios:
-        arms[with_ratio(ratio)] = ArmConfig(mix=hybrid.model_copy(update={"ratio": ratio}))
+        with about(f"ratios: {ratio:g}"):
+            _add(arms, {with_ratio(ratio): ArmConfig(mix=hybrid.changed(ratio=ratio))})
     for count in counts:
-        few = {"real": "balanced", "real_per_plane": count}
-        arms[few_of(REAL, count)] = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
-        arms[few_of(HYBRID, count)] = ArmConfig(mix=hybrid.model_copy(update=few))
+        with about(f"real_per_plane: {count}"):
+            few = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
+            mixed_with_few = ArmConfig(mix=hybrid.changed(real="balanced", real_per_plane=count))
+        _add(arms, {few_of(REAL, count): few, few_of(HYBRID, count): mixed_with_few})
+    arms = {name: _adding(arm, generator) for name, arm in arms.items()}
     if crossed:
-        arms |= {name + PLAIN: arm.model_copy(update={"augmentation": "none"}) for name, arm in arms.items()}
+        _add(arms, {name + PLAIN: arm.changed(augmentation="none") for name, arm in arms.items()})
     return arms
+
+
+def _add(arms: dict[str, ArmConfig], more: Mapping[str, ArmConfig]) -> None:
+    taken = [name for name in more if name in arms]
+    if taken:
+        raise ValueError(f"arms: {taken[0]} is there already; give another name")
+    arms |= more
+
+
+def _adding(arm: ArmConfig, generator: str) -> ArmConfig:
+    """An arm that adds synthetic images, with the generator that it does not name itself."""
+    adds = arm.mix is not None and arm.mix.arm == "hybrid" and arm.synthetic is None
+    return arm.changed(synthetic=generator) if adds else arm
 
 
 def with_ratio(ratio: float) -> str:
@@ -125,13 +156,14 @@ def mixed(
 
     Args:
         real: by the name that arms give; those of the study's `planes` have none.
+        synthetic, assessments: by generator.
     """
     calls = {
         name: mix.call(
             arm.mix,
             real=real[arm.images],
-            synthetic=synthetic[arm.synthetic],
-            assessment=assessments[arm.synthetic] if arm.mix.assessed else None,
+            synthetic=None if arm.synthetic is None else synthetic[arm.synthetic],
+            assessment=assessments[arm.synthetic] if arm.synthetic is not None and arm.mix.assessed else None,
         )
         for name, arm in arms.items()
         if arm.mix is not None

@@ -15,11 +15,13 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines.arms import HYBRID
+from pipelines.changes import about
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.probe_clip import probe_clip
 from pipelines.stages.tune_clip import tune_clip
 from pipelines.stages.zero_shot import zero_shot
+from pipelines.trainings import Training
 
 
 class ClipArmConfig(Config):
@@ -113,16 +115,13 @@ def _tuned(
 ) -> None:  # fmt: skip
     """Tune once a seed, ask each; the first seed's forgetting and losses are told."""
     tuned = work.each(
-        {
-            f"{name}, seed {seed}": tune_clip.call(tune.model_copy(update={"seed": seed}), images=images, clip=by.clip)
-            for seed in seeds
-        }
+        {one: tune_clip.call(config, images=images, clip=by.clip) for one, config in tunings(name, tune, seeds).items()}
     )
-    seen = work.each({key: embed_images.call(images=by.tested_on, clip=clip) for key, clip in tuned.items()})
+    seen = work.each({one: embed_images.call(images=by.tested_on, clip=clip) for one, clip in tuned.items()})
     found = work.each(
         {
-            key: zero_shot.call(by.asked, images=by.tested_on, clip=clip, embeddings=seen[key])
-            for key, clip in tuned.items()
+            one: zero_shot.call(by.asked, images=by.tested_on, clip=clip, embeddings=seen[one])
+            for one, clip in tuned.items()
         }
     )
     done.predictions[name] = list(found.values())
@@ -130,7 +129,17 @@ def _tuned(
     config = ForgettingConfig(prompts=by.asked.prompts)
     made = work.each({first: forgetting.call(config, images=by.tested_on, before=by.clip, after=tuned[first])})
     done.forgetting[name] = made[first]
-    done.curves[first] = tuned[first]
+    done.curves[str(first)] = tuned[first]
+
+
+def tunings(name: str, tune: TuneClipConfig, seeds: tuple[int, ...]) -> dict[Training, TuneClipConfig]:
+    """The trainings of an arm that tunes a CLIP: a config for each seed.
+
+    Raises:
+        ValueError: one cannot be; the arm is named.
+    """
+    with about(f"clip_arms.{name}"):
+        return {Training(name, seed): tune.changed(seed=seed) for seed in seeds}
 
 
 def few_shot(config: FewShotConfig, images: ImageSet, by: Prompted, work: Workspace) -> list[Predictions]:

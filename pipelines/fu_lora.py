@@ -2,55 +2,47 @@
 
 from collections.abc import Mapping, Sequence
 
-from fulora.data.class_counts import check_classes, class_counts
 from fulora.data.manifest import ImageSet
-from fulora.data.results import LeakTable, Predictions, Report, Scores
+from fulora.data.results import Predictions, Report, Scores
 from fulora.data.screened import Assessment
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines import assessment, segmentation
 from pipelines.arms import mixed, sweeps_of
-from pipelines.backbones import OnSite, foundations, get_models
+from pipelines.backbones import get_models
 from pipelines.clip_arms import FEW_SHOT, Prompted, compare_clips, few_shot
 from pipelines.fu_lora_config import FuLoraConfig
-from pipelines.sources import curated, labels_of
-from pipelines.stages.check_leaks import check_leaks
+from pipelines.generators import different, drawn, train_loras
+from pipelines.sources import labels_of
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.report import report
 from pipelines.stages.score import score
 from pipelines.stages.score_generation import score_generation
 from pipelines.stages.train_classifier import train_classifier
-from pipelines.stages.train_lora import train_lora
+from pipelines.study_images import StudyImages, checked_classes, checked_leaks, curated_images
+from pipelines.trainings import Training
 
-LORA = "LoRA"
-"""The name of the images that LoRAs are trained on, and of the study's LoRA."""
 NO_START = "Or set classifier.weights=none."
 
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
-    images = curated_sets(cfg, work)
-    training = training_sets(cfg, work, images)
-    real, leaks = images[""], check(cfg, work, images)
+    images = curated_images(cfg, work)
+    training, leaks = checked_classes(cfg, work, images), checked_leaks(cfg, work, images)
+    real = images.planes
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    loras = train_loras(cfg, work, images, backbone)
-    labels = labels_of(cfg.planes, cfg.data_root)
-    synthetic = work.each(
-        {
-            "base": generate.call(cfg.generate, backbone=backbone, lora=None, labels=labels),
-            "LoRA": generate.call(cfg.generate, backbone=backbone, lora=loras["LoRA"], labels=labels),
-        }
-    )
+    loras, synthetic = generated(cfg, work, images, backbone)
     start = work.read(cfg.data_root / cfg.classifier_file, hint=NO_START) if cfg.classifier_file else None
     found = assess_all(cfg, work, images, synthetic, clip, start)
-    sets = mixed(cfg.all_arms(), work, images, synthetic, found)
+    sets = mixed(cfg.all_arms(), work, images.of_arms, synthetic, found)
     classifiers, predictions = compare(cfg, work, real, sets, start)
-    clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, Prompted(clip, cfg.zero_shot, real), work)
+    asked = Prompted(clip, cfg.zero_shot, real)
+    clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, asked, work)
     predictions |= clips.predictions
-    if cfg.few_shot is not None:
-        predictions[FEW_SHOT] = few_shot(cfg.few_shot, images[FEW_SHOT], Prompted(clip, cfg.zero_shot, real), work)
+    if cfg.few_shot is not None and images.few_shot is not None:
+        predictions[FEW_SHOT] = few_shot(cfg.few_shot, images.few_shot, asked, work)
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
     unets = {arm: seeds[0][0] for arm, seeds in heads.compared.unets.items()} if heads else {}
     return work.run(
@@ -58,20 +50,33 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         cfg.report,
         real=real,
         training=training,
-        few=images.get(FEW_SHOT),
+        few=images.few_shot,
         synthetic=synthetic,
         assessments=found,
-        trained_on=images.get(LORA, real),
+        trained_on=images.in_reach_of(cfg),
         scores=score_all(cfg, work, real, synthetic, predictions, heads),
         predictions=predictions,
         forgetting=clips.forgetting,
         leaks=leaks,
         sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
-        curves={**loras, **classifiers, **clips.curves, **unets},
+        curves={**different(loras), **classifiers, **clips.curves, **unets},
         heads=heads.images if heads else None,
         masks={arm: seeds[0] for arm, seeds in heads.compared.masks.items()} if heads else {},
         measurements=heads.compared.measurements if heads else {},
     )
+
+
+def generated(
+    cfg: FuLoraConfig, work: Workspace, images: StudyImages, backbone: Backbone | Source
+) -> tuple[dict[str, LoraWeights], dict[str, ImageSet]]:
+    """The LoRAs of the study's generators, and what each generator draws.
+
+    Nobody in the validation or test split of the study is trained on.
+    """
+    labels, shown = labels_of(cfg.planes, cfg.data_root), images.shown_to_loras
+    prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
+    loras = train_loras(cfg.synthetic, work, backbone=backbone, images=shown, prior=prior, tested_on=images.planes)
+    return loras, drawn(cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels)
 
 
 def score_all(
@@ -90,76 +95,25 @@ def score_all(
     }
 
 
-def curated_sets(cfg: FuLoraConfig, work: Workspace) -> dict[str, ImageSet]:
-    """The study's images, which have no name, and all further ones that something is fitted to."""
-    named = {"": cfg.planes, **cfg.other_images}
-    if cfg.lora_images is not None:
-        named[LORA] = cfg.lora_images
-    if cfg.few_shot is not None:
-        named[FEW_SHOT] = cfg.few_shot.images
-    return {name: curated(images, cfg.data_root, work) for name, images in named.items()}
-
-
-def training_sets(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) -> dict[str, ImageSet]:
-    """The real images that classifiers are trained on, by their place in the config.
-
-    Raises:
-        MissingClassError: once they are curated, a class that only they or only the test images show.
-    """
-    training = {f"other_images.{name}" if name else "planes": images[name] for name in cfg.names_of_images()}
-    if not work.plan:
-        check_classes(class_counts(training, images[""]), cfg.accept_missing_classes)
-        if FEW_SHOT in images:
-            few = class_counts({"few_shot.images": images[FEW_SHOT]}, images[FEW_SHOT])
-            check_classes(few, cfg.accept_missing_classes)
-    return training
-
-
-def check(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) -> LeakTable:
-    """The leak gate: every set of real images that something is fitted to, against the study's test split.
-
-    The few patients of a few-shot head are of that split: it is tested on others, which its stage checks.
-    """
-    trained_on = {name or "classifiers and tuned CLIPs": found for name, found in images.items() if name != FEW_SHOT}
-    if cfg.lora_images is None:
-        trained_on[LORA] = images[""]
-    if isinstance(cfg.backbone, OnSite):
-        trained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
-    return work.run(check_leaks, images[""], trained_on=trained_on, foundations=foundations(cfg.backbone))
-
-
-def train_loras(
-    cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet], backbone: Backbone | Source
-) -> dict[str, LoraWeights]:
-    """The study's LoRA and those of other ranks. Nobody in the validation or test split of the study is trained on."""
-    shown, real = images.get(LORA, images[""]), images[""]
-    labels = labels_of(cfg.lora_images or cfg.planes, cfg.data_root)
-    prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
-    configs = {"LoRA": cfg.lora}
-    for rank in cfg.other_ranks:
-        configs[f"LoRA of rank {rank}"] = cfg.lora.model_copy(update={"rank": rank, "alpha": float(rank)})
-    return work.each(
-        {
-            name: train_lora.call(config, backbone=backbone, images=shown, prior=prior, tested_on=real)
-            for name, config in configs.items()
-        }
-    )
-
-
 def assess_all(
     cfg: FuLoraConfig,
     work: Workspace,
-    images: Mapping[str, ImageSet],
+    images: StudyImages,
     synthetic: Mapping[str, ImageSet],
     clip: ClipWeights | Source,
     start: Source | None,
 ) -> dict[str, Assessment]:
-    """What is found of each synthetic set: against those who trained the LoRA, and the study's validation patients."""
-    real = images[""]
-    judges = assessment.trained_judges(cfg.judge, cfg.classifier, real, start, work)
-    trained_on = images.get(LORA, real)
+    """What is found of each synthetic set: against whom it may show, and the study's validation patients."""
+    judges = assessment.trained_judges(cfg.judge, cfg.classifier, images.planes, start, work)
     return assessment.assessed(
-        cfg.assess, work, synthetic, trained_on, real, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
+        cfg.assess,
+        work,
+        synthetic,
+        images.in_reach_of(cfg),
+        images.planes,
+        clip=clip,
+        prompts=cfg.zero_shot.prompts,
+        judges=judges,
     )
 
 
@@ -173,28 +127,19 @@ def compare(
     """
     arms = cfg.all_arms()
     configs = {
-        (name, seed): arm.classifier(cfg.classifier, seed)
+        Training(name, seed): arm.classifier(cfg.classifier, seed)
         for name, arm in arms.items()
         for seed in cfg.classifier_seeds
     }
     classifiers = work.each(
-        {
-            _named(name, seed): train_classifier.call(config, images=sets[name], start=start)
-            for (name, seed), config in configs.items()
-        }
+        {one: train_classifier.call(config, images=sets[one.arm], start=start) for one, config in configs.items()}
     )
     found = work.each(
         {
-            _named(name, seed): classify.call(
-                real, classifiers[_named(name, seed)], trained_on=sets[name], balanced=config.balanced
-            )
-            for (name, seed), config in configs.items()
+            one: classify.call(real, classifiers[one], trained_on=sets[one.arm], balanced=config.balanced)
+            for one, config in configs.items()
         }
     )
-    told = {_named(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()}
-    by_arm = {arm: [found[_named(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
-    return {name: model for name, model in classifiers.items() if name in told}, by_arm
-
-
-def _named(arm: str, seed: int) -> str:
-    return f"{arm}, seed {seed}"
+    told = [Training(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()]
+    by_arm = {arm: [found[Training(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
+    return {str(one): classifiers[one] for one in told if one in classifiers}, by_arm

@@ -8,20 +8,25 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, mode
 from fulora.assessment.config import AssessConfig, ClosenessConfig, JudgeConfig
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
-from fulora.config import Config, Runtime
+from fulora.config import Config, Json, Runtime
 from fulora.data.comparisons import check_arm_names
 from fulora.data.hybrid import MixConfig
-from fulora.data.labels import PLANES, Plane
 from fulora.data.results import PROMPT
 from fulora.data.score import ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.intake.config import CurateConfig, PhantomsConfig, PsfhsConfig
-from fulora.intake.source import FolderSourceConfig
+from fulora.intake.config import CurateConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
+from pipelines.assessment import judge_configs
 from pipelines.backbones import BackboneConfig, OnSite
-from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig
+from pipelines.changes import about
+from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tunings
+from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
+from pipelines.trainings import Training
+
+PLANES_AT, LORA_AT = "planes", "lora_images"
+"""Where a study's real images stand, other than `other_images`."""
 
 
 class FuLoraConfig(Config):
@@ -30,10 +35,14 @@ class FuLoraConfig(Config):
     Attributes:
         data_root: the folder that sources' folders stand in.
         other_images: further sets of real images that arms may train on, by name.
-        lora_images: what the LoRA is trained on, where that is not the training split of `planes`.
-        other_ranks: LoRAs of these ranks, alpha as high, are trained as well, to be compared.
-        prior: images of the base that the LoRA must not unlearn.
-        closeness: how far base and LoRA are from the study population.
+        lora, generate: what the study's generators have in common.
+        lora_images: what LoRAs are trained on, where that is not the training split of `planes`.
+        prior: images of the backbone alone that LoRAs must not unlearn.
+        synthetic: the generators by name; each says what it does otherwise than `lora` and `generate`. `start` is one
+            of `planes`, `lora_images` and the names of `other_images`.
+        default_generator: whose images an arm adds that names none, `hybrid` among them.
+        closeness: how far the images of each generator are from the study population, beside those of `baseline`: by
+            default the generator `base`, where there is one.
         judge: classifiers of real images that say which plane a synthetic one shows; None asks none.
         mix: what the arm `hybrid` mixes.
         arms: others than `real` and `hybrid`, by name.
@@ -56,9 +65,10 @@ class FuLoraConfig(Config):
     backbone: BackboneConfig
     lora: LoraConfig = Field(default_factory=LoraConfig)
     lora_images: CurateConfig | None = None
-    other_ranks: tuple[PositiveInt, ...] = ()
     prior: GenerateConfig | None = None
     generate: GenerateConfig
+    synthetic: dict[str, GeneratorConfig]
+    default_generator: str = "LoRA"
     closeness: ClosenessConfig = Field(default_factory=ClosenessConfig)
     assess: AssessConfig = Field(default_factory=AssessConfig)
     judge: JudgeConfig | None = None
@@ -74,19 +84,32 @@ class FuLoraConfig(Config):
     clip_arms: dict[str, ClipArmConfig] = Field(default_factory=dict)
     few_shot: FewShotConfig | None = None
     segmentation: SegmentationConfig | None = None
-    accept_missing_classes: tuple[Plane, ...] = ()
+    accept_missing_classes: tuple[str, ...] = ()
     score: ScoreConfig = Field(default_factory=ScoreConfig)
     report: ReportConfig
 
+    @model_validator(mode="before")
+    @classmethod
+    def _generators_are_changes(cls, values: Json) -> Json | dict[str, object]:
+        if not isinstance(values, dict):
+            return values
+        closeness, said = values.get("closeness", {}), values.get("synthetic", DEFAULT)
+        if isinstance(closeness, dict) and isinstance(said, dict) and "base" not in said:
+            values = {**values, "closeness": {"baseline": None, **closeness}}
+        return with_generators(values)
+
     @field_validator("planes")
     @classmethod
-    def _classification_in_three_splits(cls, value: CurateConfig) -> CurateConfig:
-        for number, source in enumerate(value.sources):
-            shown = source.planes if isinstance(source, PhantomsConfig) else PLANES
-            wrong = ["intrapartum"] if isinstance(source, PsfhsConfig) else [p for p in shown if p not in PLANES]
-            if wrong:
-                raise ValueError(f"source {number} shows {wrong[0]}; a study classifies {', '.join(PLANES)} only")
+    def _three_splits(cls, value: CurateConfig) -> CurateConfig:
         value.check_splits()
+        return value
+
+    @field_validator("other_images")
+    @classmethod
+    def _no_place_of_the_study(cls, value: dict[str, CurateConfig]) -> dict[str, CurateConfig]:
+        taken = sorted({"", PLANES_AT, LORA_AT} & set(value))
+        if taken:
+            raise ValueError(f"{taken[0]!r} is no name for further images: the study has that place; give another")
         return value
 
     @field_validator("classifier_seeds")
@@ -111,15 +134,75 @@ class FuLoraConfig(Config):
         without = sorted({arm.images for arm in self.clip_arms.values()} - set(self.all_arms()))
         if without:
             raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {known_arms}")
-        if self.judge is None and any(arm.mix and "plane" in arm.mix.filters for arm in self.all_arms().values()):
-            raise ValueError("mix.filters: plane asks judges, and there are none; set judge: {folds: 4}")
         few = [FEW_SHOT] if self.few_shot is not None else []
         self.score.comparisons.check([*self.all_arms(), PROMPT, *self.clip_arms, *few])
         return self
 
+    @model_validator(mode="after")
+    def _generators_are_there(self) -> "FuLoraConfig":
+        known = ", ".join(self.synthetic)
+        places = [PLANES_AT, *([LORA_AT] if self.lora_images is not None else []), *self.other_images]
+        for name, one in self.synthetic.items():
+            if one.start not in (None, *places):
+                raise ValueError(f"synthetic.{name}.start: no images {one.start!r}; there are {', '.join(places)}")
+        for name, arm in self.all_arms().items():
+            if arm.synthetic not in (None, *self.synthetic):
+                raise ValueError(f"arms: {name!r} adds images of {arm.synthetic!r}; the generators are {known}")
+        if self.closeness.baseline not in (None, *self.synthetic):
+            raise ValueError(f"closeness.baseline: no generator {self.closeness.baseline!r}; there are {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_follows_from_it_is_valid(self) -> "FuLoraConfig":
+        """Every config that the study makes of this one, with the name of the arm that it is for."""
+        seeded = {"classifier": self.classifier.seed} | {
+            f"clip_arms.{name}.tune": arm.tune.seed for name, arm in self.clip_arms.items() if arm.tune is not None
+        }
+        if idle := next((where for where, seed in seeded.items() if seed), None):
+            raise ValueError(f"{idle}.seed={seeded[idle]} would not be used: each is trained with all classifier_seeds")
+        for name, arm in self.all_arms().items():
+            with about(f"arms.{name}"):
+                for seed in self.classifier_seeds:
+                    arm.classifier(self.classifier, seed)
+            for wanted, there, way in self._asked_of_filters():
+                if arm.mix is not None and arm.mix.arm == "hybrid" and wanted in arm.mix.filters and not there:
+                    raise ValueError(f"arms.{name}: mix.filters: {way}")
+        for name, clip_arm in self.clip_arms.items():
+            if clip_arm.tune is not None:
+                tunings(name, clip_arm.tune, self.classifier_seeds)
+        if self.judge is not None:
+            judge_configs(self.judge, self.classifier)
+        return self
+
+    @model_validator(mode="after")
+    def _curves_are_told_apart(self) -> "FuLoraConfig":
+        """The report shows the losses of LoRAs, classifiers, CLIPs and networks under their names."""
+        trained = [*self.all_arms(), *(name for name, arm in self.clip_arms.items() if arm.tune is not None)]
+        names = [name for name, one in self.synthetic.items() if one.lora is not None]
+        names += [str(Training(name, seed)) for name in trained for seed in self.classifier_seeds]
+        names += self.segmentation.arm_names() if self.segmentation else []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"{twice!r} would name two trainings: a generator, arm or network needs another name")
+        return self
+
+    def _asked_of_filters(self) -> list[tuple[str, bool, str]]:
+        """Filters that ask what a study need not have: whether it has it, and what to do where it has not."""
+        return [
+            ("plane", self.judge is not None, "plane asks judges, and there are none; set judge: {folds: 4}"),
+            ("clip", "clip" in self.assess.encoders, "clip asks the study's CLIP; add clip to assess.encoders"),
+        ]
+
     def all_arms(self) -> dict[str, ArmConfig]:
         """What classifiers are trained on, by name."""
-        return arms_of(self.mix, self.arms, self.ratios, self.real_per_plane, self.crossed_with_augmentation)
+        return arms_of(
+            self.mix,
+            self.arms,
+            self.ratios,
+            self.real_per_plane,
+            self.crossed_with_augmentation,
+            self.default_generator,
+        )
 
     def names_of_images(self) -> list[str]:
         """The real images that classifiers are trained on: those of `planes`, which have no name, and others."""

@@ -19,13 +19,14 @@ from fulora.intake.source import Inputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
+from pipelines.changes import about, each_laid_over, laid_over
 from pipelines.sources import curated, labels_of
 from pipelines.stages.measure import MeasureConfig
 from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
 from pipelines.stages.score_masks import score_masks
 from pipelines.stages.take_few import FewConfig, take_few
 from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
-from pipelines.unet_arms import Compared, Tested, UnetArm, compare_unets
+from pipelines.unet_arms import Compared, Tested, UnetArm, compare_unets, trainings
 
 Size = PositiveInt | Literal["all"]
 ALONE = "U-Net"
@@ -37,7 +38,7 @@ class SegmentationConfig(Config):
 
     Attributes:
         heads: the images; each source brings masks.
-        unet: what all arms share.
+        unet: what all arms share. Its `seed` is that of the teachers of `synthetic`; arms are trained with `seeds`.
         arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
         sizes: numbers of training images, one set of arms each; all take as many steps.
         seeds: each arm is trained with each.
@@ -62,14 +63,11 @@ class SegmentationConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _arms_are_changes(cls, values: Json) -> Json:
+    def _arms_are_changes(cls, values: Json) -> Json | dict[str, object]:
         """An arm in YAML says only what differs from `unet`."""
-        if not isinstance(values, dict) or not isinstance(values.get("arms"), dict):
+        if not isinstance(values, dict):
             return values
-        common = values.get("unet", {})
-        common = common.model_dump() if isinstance(common, UnetConfig) else common
-        arms = {name: {**common, **arm} if isinstance(arm, dict) else arm for name, arm in values["arms"].items()}
-        return {**values, "arms": arms}
+        return each_laid_over(values, "arms", lambda one: laid_over(UnetConfig, values.get("unet", {}), one), {})
 
     @field_validator("heads")
     @classmethod
@@ -90,6 +88,10 @@ class SegmentationConfig(Config):
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{name}: {list(seeds)}: one stands twice")
         check_arm_names(arms)
+        names = self.arm_names()
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"arms: {twice} is there already; give another name")
         labels = named_labels(self.heads, [Inputs()] * len(self.heads.sources))
         if labels is not None:
             self.check_outputs(labels)
@@ -97,6 +99,22 @@ class SegmentationConfig(Config):
             if arm.encoder_weights in FROM_A_FILE and self.encoder_file is None:
                 raise ValueError(f"{name}: encoder_weights={arm.encoder_weights} reads a file: set encoder_file")
         self.score.comparisons.check(self.arm_names(), baselines=list(arms))
+        return self
+
+    @model_validator(mode="after")
+    def _every_network_can_be(self) -> "SegmentationConfig":
+        if self.unet.fold is not None:
+            raise ValueError("unet.fold would not be used: folds says of how many, and each is trained")
+        for name, unet in self.arms.items():
+            if (unet.seed, unet.fold) != (self.unet.seed, None):
+                raise ValueError(f"arms.{name}: its seed and fold would not be used: the study's seeds and folds are")
+        for name, unet in self.networks().items():
+            trainings(unet, f"arms.{name}", self.seeds, self.folds)
+        if self.synthetic is not None:
+            trainings(self.unet, "synthetic: teachers", (self.unet.seed,), self.synthetic.folds)
+            with about("synthetic: student"):
+                student = self.synthetic.student(self.unet)
+            trainings(student, "synthetic: student", self.seeds, self.folds)
         return self
 
     def check_outputs(self, labels: LabelSet) -> None:
@@ -147,7 +165,7 @@ class SegmentationConfig(Config):
 
     def arms_at(self, size: Size) -> list[str]:
         """The arms of so many training images, without their size; those of synthetic images last."""
-        return [*self.networks(), *(self.synthetic.arm_names(size) if self.synthetic else ())]
+        return [*self.networks(), *(self.synthetic.arms_at(size) if self.synthetic else ())]
 
 
 class SegmentationStudyConfig(SegmentationConfig):
@@ -157,19 +175,26 @@ class SegmentationStudyConfig(SegmentationConfig):
     data_root: Annotated[Path, Runtime] = Path("data")
     report: ReportSegmentationConfig
 
+    @model_validator(mode="after")
+    def _shows_arms_that_are_there(self) -> "SegmentationStudyConfig":
+        unknown = [name for name in self.report.shown if name not in self.arm_names()]
+        if unknown:
+            raise ValueError(f"report.shown: no arm {unknown[0]!r}; there are {', '.join(self.arm_names())}")
+        return self
+
 
 @dataclass(frozen=True)
 class Segmentation:
     """What the segmentation part of a study made.
 
     Attributes:
-        sweep: by arm without its size, the arms that differ in nothing else, and their numbers of training images.
+        sweep: by arm without its size, the arms that differ in nothing else, and the images each has the masks of.
     """
 
     images: ImageSet
     compared: Compared
     scores: Scores
-    sweep: Mapping[str, Mapping[str, float]]
+    sweep: Mapping[str, Mapping[str, ImageSet]]
 
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
@@ -186,22 +211,22 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     }
     if cfg.synthetic is not None:
         for size, labelled in sets.items():
-            made = synthetic_arms(cfg.synthetic, cfg.unet, heads, labelled, labels, start, data_root, work)
+            made = synthetic_arms(cfg.synthetic, size, cfg.unet, heads, labelled, labels, start, data_root, work)
             arms |= {cfg.named(name, size): arm for name, arm in made.items()}
     tested = Tested(heads, start, cfg.segment, cfg.measure)
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
-    return Segmentation(heads, compared, scores, _sweep(cfg, sets, work))
+    return Segmentation(heads, compared, scores, _sweep(cfg, sets))
 
 
-def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet], work: Workspace) -> dict[str, dict[str, float]]:
-    """By arm without its size, its arms and their numbers of labelled training images; nothing before they are made."""
-    if len(cfg.sizes) == 1 or work.plan:
+def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet]) -> dict[str, dict[str, ImageSet]]:
+    """By arm without its size, its arms and their labelled images; nothing where there is one size."""
+    if len(cfg.sizes) == 1:
         return {}
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, ImageSet]] = {}
     for size, images in sets.items():
         for name in cfg.arms_at(size):
-            found.setdefault(name, {})[cfg.named(name, size)] = float(len(images.rows("train")))
+            found.setdefault(name, {})[cfg.named(name, size)] = images
     return found
 
 

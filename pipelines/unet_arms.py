@@ -9,9 +9,11 @@ from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
+from pipelines.changes import about
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.segment import segment
 from pipelines.stages.train_unet import train_unet
+from pipelines.trainings import Training
 
 
 @dataclass(frozen=True)
@@ -50,38 +52,49 @@ def compare_unets(
 ) -> Compared:
     """Train every arm with every seed, segment the test split of `tested.images`, measure."""
     unets = train_all(arms, seeds, folds, tested.start, work)
+    every = [Training(name, seed) for name in arms for seed in seeds]
+    place = {seed: number for number, seed in enumerate(seeds)}
     masks = work.each(
         {
-            f"{name}, seed {seed}": segment.call(tested.segment, images=tested.images, unets=unets[name][place])
-            for name in arms
-            for place, seed in enumerate(seeds)
+            one: segment.call(tested.segment, images=tested.images, unets=unets[one.arm][place[one.seed]])
+            for one in every
         }
     )
     found = work.each(
-        {label: measure.call(tested.measure, images=tested.images, masks=mask) for label, mask in masks.items()}
+        {one: measure.call(tested.measure, images=tested.images, masks=mask) for one, mask in masks.items()}
     )
     return Compared(
         unets,
-        {name: [masks[f"{name}, seed {seed}"] for seed in seeds] for name in arms},
-        {name: [found[f"{name}, seed {seed}"] for seed in seeds] for name in arms},
+        {name: [masks[Training(name, seed)] for seed in seeds] for name in arms},
+        {name: [found[Training(name, seed)] for seed in seeds] for name in arms},
     )
+
+
+def trainings(unet: UnetConfig, name: str, seeds: Sequence[int], folds: int | None) -> dict[Training, UnetConfig]:
+    """The networks of one arm: a config for each seed and fold.
+
+    Raises:
+        ValueError: one cannot be; the arm is named.
+    """
+    parts = [None] if folds is None else [(fold, folds) for fold in range(folds)]
+    with about(name):
+        return {Training(name, seed, part): unet.changed(seed=seed, fold=part) for seed in seeds for part in parts}
 
 
 def train_all(
     arms: Mapping[str, UnetArm], seeds: Sequence[int], folds: int | None, start: Source | None, work: Workspace
 ) -> dict[str, list[list[UnetWeights]]]:
     """The networks of each arm, by seed and fold."""
-    parts = [None] if folds is None else [(fold, folds) for fold in range(folds)]
-
-    def label(name: str, seed: int, part: tuple[int, int] | None) -> str:
-        return f"{name}, seed {seed}" + ("" if part is None else f", fold {part[0]}")
-
-    calls = {}
-    for name, arm in arms.items():
-        for seed in seeds:
-            for part in parts:
-                own = arm.unet.model_copy(update={"seed": seed, "fold": part})
-                given = start if own.encoder_weights in FROM_A_FILE else None
-                calls[label(name, seed, part)] = train_unet.call(own, images=arm.images, start=given)
-    trained = work.each(calls)
-    return {name: [[trained[label(name, seed, part)] for part in parts] for seed in seeds] for name in arms}
+    configs = {name: trainings(arm.unet, name, seeds, folds) for name, arm in arms.items()}
+    trained = work.each(
+        {
+            one: train_unet.call(
+                config, images=arms[name].images, start=start if config.encoder_weights in FROM_A_FILE else None
+            )
+            for name, own in configs.items()
+            for one, config in own.items()
+        }
+    )
+    return {
+        name: [[trained[one] for one in own if one.seed == seed] for seed in seeds] for name, own in configs.items()
+    }

@@ -98,6 +98,23 @@ def test_import_contracts_are_kept() -> None:
     assert re.search(r"Contracts: [5-9] kept, 0 broken", done.stdout)
 
 
+# --- configs and studies
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_or_row_is_changed_with_validation_only(name: str) -> None:
+    """`Config.changed` validates what pydantic's own copy does not."""
+    assert "model_copy(" not in (ROOT / name).read_text(encoding="utf-8"), f"{name}: use Config.changed"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "fulora/workspace.py"])
+def test_a_study_does_not_ask_whether_it_is_planned(name: str) -> None:
+    """A plan and a run then give the same artifacts, so that `fulora status` says what `fulora run` will do."""
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    asked = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "plan"]
+    assert not asked, f"{name}: .plan is read on lines {asked}"
+
+
 # --- the map of folders
 
 TOP = {"configs", "fulora", "pipelines", "tests", "notebooks", "benchmarks", "docs"}

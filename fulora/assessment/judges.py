@@ -39,7 +39,7 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
             continue
         shown = [row for row in rows if of_image[row.image_id] != fold]
         squares = load_squares(images, shown, cfg.image_size_px, cfg.fit)
-        seeded = cfg.model_copy(update={"seed": cfg.seed + fold})
+        seeded = cfg.changed(seed=cfg.seed + fold)
         fit(own, seeded, labels, squares, class_indices(shown, labels), np.zeros(len(shown), bool), nobody, start=start)
     of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
     labels.write(out)

@@ -27,7 +27,7 @@ def given(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[Inp
     Raises:
         LabelSetError: sources that come with different label sets.
     """
-    found = [Inputs(**files, size_px=config.image_size_px) for files in paths]
+    found = [replace(Inputs(size_px=config.image_size_px), **files) for files in paths]
     labels = named_labels(config, found)
     return [replace(one, labels=labels) for one in found]
 

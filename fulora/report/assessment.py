@@ -8,10 +8,9 @@ import numpy as np
 
 from fulora.assessment.assess import Findings, as_json, read_findings
 from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
-from fulora.assessment.sets import Sets, sets_of
+from fulora.assessment.sets import Sets
 from fulora.assessment.verdicts import about_copies
 from fulora.config import identity
-from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment, Screened
 from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
@@ -43,19 +42,11 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
     )
 
 
-def assessment_sections(
-    synthetic: Mapping[str, ImageSet], assessments: Mapping[str, Assessment], trained_on: ImageSet, held_out: ImageSet
-) -> list[Section]:
-    """A section for each assessed set of a study."""
+def assessment_sections(sets: Mapping[str, Sets], assessments: Mapping[str, Assessment]) -> list[Section]:
+    """A section for each assessed set of a study, beside the images that it may hold copies of."""
     words = file_words(assessments)
     return [
-        assessment_section(
-            name,
-            sets_of(synthetic[name], trained_on, held_out),
-            read_findings(item.path),
-            item.rows(),
-            words[name],
-        )
+        assessment_section(name, sets[name], read_findings(item.path), item.rows(), words[name])
         for name, item in assessments.items()
     ]
 

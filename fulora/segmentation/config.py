@@ -138,10 +138,20 @@ class UnetConfig(Config):
     device: Annotated[str, Runtime] = "auto"
 
     def of(self, images: int) -> "UnetConfig":
-        """The config with the steps that so many training images take."""
+        """The config with the steps that so many training images take.
+
+        Raises:
+            ValueError: its epochs are fewer steps than the warm-up has.
+        """
         if self.epochs is None:
             return self
-        return self.changed(steps=self.epochs * -(-images // self.batch_size))
+        steps = self.epochs * -(-images // self.batch_size)
+        if self.warmup_steps >= steps:
+            raise ValueError(
+                f"epochs={self.epochs} over {images} images in batches of {self.batch_size} are {steps} steps: "
+                f"warmup_steps={self.warmup_steps} leaves nothing of them"
+            )
+        return self.changed(steps=steps)
 
     @property
     def outputs(self) -> int:
@@ -203,7 +213,7 @@ class UnetConfig(Config):
     def _fits_training(self) -> "UnetConfig":
         if self.classes == 2:
             raise ValueError("classes=2: one structure against the background is classes=1, several are 3 or more")
-        if self.warmup_steps >= self.steps:
+        if self.epochs is None and self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps={self.warmup_steps} leaves nothing of steps={self.steps}")
         if self.fold is not None and not (self.fold[1] >= 2 and 0 <= self.fold[0] < self.fold[1]):
             raise ValueError(f"fold={list(self.fold)}: give which (from 0) and of how many (2 or more)")

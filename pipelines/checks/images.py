@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
 from fulora.intake.classes import at, labels_of
 from fulora.intake.config import AnySource, CurateConfig
@@ -79,6 +80,15 @@ class Sources:
             self._checked.add(where)
             self._patients_and_classes(where, config, inputs)
         return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
+
+    def labels(self, where: str, config: CurateConfig) -> LabelSet | None:
+        """The classes that a config's images will have; None where they cannot be told, which `expect` tells of."""
+        if not self.expect(where, config).complete:
+            return None
+        try:
+            return labels_of(config, at(config, self.root))
+        except (ValueError, OSError):
+            return None
 
     def _patients_and_classes(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
         """Patients who would be in two splits, under one name or two; two images of one id; classes that cannot be.

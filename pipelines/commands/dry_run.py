@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fulora.engine import InProcess
-from fulora.stage import read_record
+from fulora.stage import Call, read_record
 from fulora.terminal import PlainConsole, printable
 from fulora.workspace import ReachedError, Step, Workspace
+from pipelines.trainings import Training
 
 if TYPE_CHECKING:
     from fulora.config import Config
@@ -36,26 +37,32 @@ def _print_arms(steps: Sequence[Step], described: Mapping[str, str]) -> None:
 
     table = Table("arm", "trained on", "trainings", "steps each", "images shown", "cached", "still to do", box=None)
     took = _seconds(steps)
-    for name, own in _by_arm(steps).items():
+    for (stage, name), own in _by_arm(steps).items():
         config = own[0].call.arguments["config"]
         epochs = getattr(config, "epochs", None)
         each = f"{epochs} epochs" if epochs else str(config.steps)
         shown = "all, each epoch" if epochs else f"{len(own) * config.steps * config.batch_size:,}"
         ready = sum(step.state == "ready" for step in own)
         table.add_row(
-            name, described.get(name, ""), str(len(own)), each, shown, f"{ready} of {len(own)}", _cost(own, took)
+            name,
+            described.get(name, "") if stage == ARM_STAGES[0] else "",
+            str(len(own)),
+            each,
+            shown,
+            f"{ready} of {len(own)}",
+            _cost(own, took),
         )
     PlainConsole(width=max(140, get_terminal_size().columns)).print(table)
     total = sum(1 for step in steps if step.state != "ready")
     print(f"{len(steps)} trainings, {len(steps) - total} cached, {total} to do")
 
 
-def _by_arm(steps: Sequence[Step]) -> dict[str, list[Step]]:
-    """The steps of each arm; labels are `stage (arm, seed N)`."""
-    found: dict[str, list[Step]] = {}
+def _by_arm(steps: Sequence[Step]) -> dict[tuple[str, str], list[Step]]:
+    """The steps of each arm, by its stage and its name."""
+    found: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        label = step.label.removeprefix(f"{step.call.stage.name} (").removesuffix(")")
-        found.setdefault(label.rpartition(", seed ")[0] or label, []).append(step)
+        arm = step.key.arm if isinstance(step.key, Training) else step.label
+        found.setdefault((step.call.stage.name, arm), []).append(step)
     return found
 
 
@@ -86,8 +93,12 @@ def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
     try:
         study.run(values, Workspace(work, InProcess(), until="train_lora"))
     except ReachedError as reached:
+        different: dict[str, tuple[str, Call[Any]]] = {}
         for name, call in reached.calls.items():
+            different.setdefault(call.fingerprint(), (str(name), call))
+        for name, call in different.values():
             given = call.arguments
-            material = read(given["images"], given["prior"], given["tested_on"])
+            pairs = given["config"].mask_channel
+            material = read(given["images"], given["prior"], given["tested_on"], mask_channel=pairs)
             found = plan(given["config"], load(given["backbone"].path), material)
             print(printable("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())])))

@@ -13,7 +13,7 @@ from fulora.stage import stage
 
 @stage(version=4)
 def mix(
-    out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet, assessment: Assessment | None = None
+    out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet | None, assessment: Assessment | None = None
 ) -> ImageSet:
     """The real images of the training and validation splits, and what the config's arm adds to the training split.
 
@@ -21,15 +21,17 @@ def mix(
     says how many images of each plane were added, what the filters rejected, and the schedule for training.
 
     Args:
+        synthetic: what `mix.arm=hybrid` adds; the other arms need none.
         assessment: of `synthetic`, where a filter needs it.
 
     Raises:
-        ManifestError: too few synthetic images pass, or a filter asks for what the assessment has not looked at.
+        ManifestError: there are no synthetic images to add, too few pass, or a filter asks for what the assessment has
+            not looked at.
         LabelSetError: the synthetic images have other classes than the real ones, or the config names what is none.
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.manifest import check
+    from fulora.data.manifest import ManifestError, check
 
     labels = real.label_set()
     if synthetic is not None:
@@ -41,6 +43,8 @@ def mix(
     added: Iterable[Picture] = ()
     tainted_by: list[str] = []
     if config.arm == "hybrid":
+        if synthetic is None:
+            raise ManifestError("mix.arm=hybrid adds synthetic images, and none are given")
         chosen, tainted_by = (
             selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic)),
             synthetic.tainted_by(),

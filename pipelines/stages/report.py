@@ -29,7 +29,7 @@ def report(
     few: ImageSet | None,
     synthetic: Mapping[str, ImageSet],
     assessments: Mapping[str, Assessment],
-    trained_on: ImageSet,
+    trained_on: Mapping[str, ImageSet],
     scores: Mapping[str, Scores],
     predictions: Mapping[str, Sequence[Predictions]],
     forgetting: Mapping[str, Forgetting],
@@ -46,12 +46,13 @@ def report(
         training: the sets of real images that classifiers are trained on, by name.
         few: the few patients that a few-shot head learns from, and those it is tested on.
         assessments: of each synthetic set.
-        trained_on: whose training split trained the LoRA.
+        trained_on: by synthetic set, the images whose training split its pictures may be copies of.
         scores: `generation`, `classification` and, with heads, `segmentation`.
         masks, measurements: of the heads, by arm; masks of the first seed, measurements one a seed.
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
+    from fulora.assessment.sets import sets_of
     from fulora.data.class_counts import missing_classes
     from fulora.report import sections
     from fulora.report.assessment import assessment_sections
@@ -66,7 +67,9 @@ def report(
     labels = next(iter(predictions.values()))[0].label_set()
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
-        *assessment_sections(synthetic, assessments, trained_on, real),
+        *assessment_sections(
+            {name: sets_of(synthetic[name], trained_on[name], real) for name in assessments}, assessments
+        ),
         classification_section(tables, labels, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]

@@ -33,17 +33,22 @@ def report_assessment(
         curves: of the LoRAs, by name.
     """
     from fulora.assessment.assess import read_findings
+    from fulora.assessment.sets import sets_of
     from fulora.report.assessment import assessment_sections
     from fulora.report.page import write_report
     from fulora.report.sections import provenance
     from fulora.report.training import training_section
 
+    sets = {name: sets_of(synthetic[name], images, images) for name in assessments}
     found = {name: read_findings(item.path) for name, item in assessments.items()}
     write_report(
         out,
         title=config.title,
         summary=[*(f"{name}: {one.verdicts[0].said}." for name, one in found.items()), config.about],
-        sections=[*assessment_sections(synthetic, assessments, images, images), training_section(curves)],
+        sections=[
+            *assessment_sections(sets, assessments),
+            training_section(curves),
+        ],
         provenance=provenance([images, *synthetic.values(), *assessments.values(), *curves.values()]),
     )
     return Report(out, "")

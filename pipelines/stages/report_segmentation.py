@@ -26,7 +26,7 @@ def report_segmentation(
     measurements: Mapping[str, Sequence[Measurements]],
     scores: Scores,
     curves: Mapping[str, Artifact],
-    sweep: Mapping[str, Mapping[str, float]],
+    sweep: Mapping[str, Mapping[str, ImageSet]],
 ) -> Report:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
@@ -34,7 +34,7 @@ def report_segmentation(
         masks: by arm, the first seed's.
         measurements: by arm, one a training seed.
         curves: artifacts with a `metrics.jsonl`, by name.
-        sweep: by curve, its arms and their numbers of training images.
+        sweep: by curve, its arms and the labelled images of each, whose number is where it stands.
     """
     from fulora.report.comparisons import comparison_sentences
     from fulora.report.page import write_report
@@ -45,8 +45,11 @@ def report_segmentation(
     rows = scores.rows()
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in measurements.items()}
     shown = {arm: masks[arm] for arm in (config.shown or masks)}
+    places = {
+        curve: {arm: float(len(known.rows("train"))) for arm, known in arms.items()} for curve, arms in sweep.items()
+    }
     declared = comparison_sentences([score for score in rows if score.role == "declared"])
-    section = segmentation_section(images, shown, tables, rows, sweep)
+    section = segmentation_section(images, shown, tables, rows, places)
     write_report(
         out,
         title=config.title,

@@ -17,24 +17,24 @@ MIX = MixConfig(ratio=2.0)
 
 
 def test_a_sweep_differs_in_its_ratio_alone() -> None:
-    arms = arms_of(MIX, {}, (0.5, 10.0), (), crossed=False)
+    arms = arms_of(MIX, {}, (0.5, 10.0), (), crossed=False, generator="LoRA")
     assert list(arms) == ["real", "hybrid", "hybrid, ratio 0.5", "hybrid, ratio 10"]
     assert arms["real"].mix is None
-    assert arms["hybrid, ratio 10"].mix == MIX.model_copy(update={"ratio": 10.0})
+    assert arms["hybrid, ratio 10"].mix == MIX.changed(ratio=10.0)
 
 
 def test_a_learning_curve_has_real_and_hybrid_at_every_count() -> None:
-    arms = arms_of(MIX, {}, (), (5, 20), crossed=False)
+    arms = arms_of(MIX, {}, (), (5, 20), crossed=False, generator="LoRA")
     assert list(arms)[2:] == ["real, 5 a plane", "hybrid, 5 a plane", "real, 20 a plane", "hybrid, 20 a plane"]
     assert arms["real, 5 a plane"].mix == MixConfig(arm="none", real="balanced", real_per_plane=5)
-    assert arms["hybrid, 20 a plane"].mix == MIX.model_copy(update={"real": "balanced", "real_per_plane": 20})
+    assert arms["hybrid, 20 a plane"].mix == MIX.changed(real="balanced", real_per_plane=20)
 
 
 def test_sweeps_name_arms_that_are_there() -> None:
     ratios, counts = (0.0, 0.5, 2.0, 10.0), (5, 20)
     sweeps = sweeps_of(MIX, ratios, counts)
     swept = {arm for curves in sweeps.values() for places in curves.values() for arm in places}
-    assert swept <= set(arms_of(MIX, {}, ratios, counts, crossed=False))
+    assert swept <= set(arms_of(MIX, {}, ratios, counts, crossed=False, generator="LoRA"))
     assert sweeps["synthetic images per real one"] == {
         "hybrid": {"real": 0.0, "hybrid, ratio 0.5": 0.5, "hybrid, ratio 10": 10.0, "hybrid": 2.0}
     }
@@ -43,22 +43,22 @@ def test_sweeps_name_arms_that_are_there() -> None:
 
 
 def test_arms_are_crossed_with_augmentation() -> None:
-    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True)
+    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True, generator="LoRA")
     assert len(arms) == 6
     assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augmentation="none")
 
 
 def test_an_arm_changes_what_it_says_and_keeps_the_rest() -> None:
     common = ClassifierConfig(steps=70, balanced=True)
-    own = ArmConfig(balanced=False, synthetic_weight=0.5).classifier(common, seed=4)
-    assert own == common.model_copy(update={"balanced": False, "synthetic_weight": 0.5, "seed": 4})
+    own = ArmConfig(mix=MIX, balanced=False, synthetic_weight=0.5).classifier(common, seed=4)
+    assert own == common.changed(balanced=False, synthetic_weight=0.5, seed=4)
     assert ArmConfig().classifier(common, seed=0) == common
 
 
 def test_an_arm_says_what_it_is_trained_on() -> None:
     assert ArmConfig().said == "all real"
     assert ArmConfig(mix=MIX, synthetic="base").said == "all real + 2 synthetic (base) each"
-    assert ArmConfig(mix=MIX.model_copy(update={"real": "none"})).said == "no real + 2 synthetic (LoRA) each"
+    assert ArmConfig(mix=MIX.changed(real="none"), synthetic="LoRA").said == "no real + 2 synthetic (LoRA) each"
     assert ArmConfig(mix=MixConfig(arm="none", real="balanced")).said == "real, as many of each plane"
     assert ArmConfig(mix=MixConfig(arm="duplicated")).said == "all real + 1 copies each"
 
@@ -88,10 +88,29 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
         ("arms={' ': {}}", "arms: ' ': a name has a letter or sign"),
         ("score.comparisons.declared=[hybrid, copies]", r"score.comparisons: no arm 'copies'; there are real, hybrid"),
         ("score.metrics=[kappa]", "there is no 'kappa'; there are accuracy, "),
+        (
+            "arms={copies: {balanced: true}} ; classifier={steps: null, epochs: 3, balanced: false}",
+            "arms.copies: an epoch shows",
+        ),
+        ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is there already; give another name"),
+        ("arms={a: {mix: {}, synthetic: strong}}", "arms: 'a' adds images of 'strong'; the generators are base, LoRA"),
+        ("default_generator=mine", "arms: 'hybrid' adds images of 'mine'; the generators are base, LoRA"),
+        ("arms={a: {synthetic: base}}", "synthetic=base: this arm adds no synthetic images; set mix.arm=hybrid"),
+        ("arms={a: {synthetic_weight: 0.5}}", "synthetic_weight=0.5: this arm adds no synthetic images"),
+        ("arms={a: {mix: {filters: [plane]}}}", "arms.a: mix.filters: plane asks judges"),
+        ("mix.filters=[clip] ; assess.encoders=[pixels]", "arms.hybrid: mix.filters: clip asks the study's CLIP"),
+        ("classifier.seed=5", "classifier.seed=5 would not be used: each is trained with all classifier_seeds"),
+        ("clip_arms={a: {tune: {seed: 5}}}", "clip_arms.a.tune.seed=5 would not be used"),
+        ("synthetic={base: {lora: none}, LoRA: {}, U-Net: {}}", "'U-Net' would name two trainings"),
+        (
+            "arms={'a, seed 1': {}, a: {}} ; synthetic={LoRA: {}, 'a, seed 1': {}}",
+            "'a, seed 1' would name two trainings",
+        ),
+        ("judge={} ; judge.classifier.seed=18446744073709551614", "judge: seed is 18446744073709551616; the largest"),
         ("arms={half: {synthetic_weight: 0}}", "greater than 0"),
         ("arms={none: {mix: {real: none, arm: none}}}", "real=none leaves nothing to train on"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        configs.load("demo", [override])
+        configs.load("demo", override.split(" ; "))

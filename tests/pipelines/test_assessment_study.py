@@ -18,10 +18,8 @@ STUDY = {
         ],
     },
     "backbone": {"kind": "demo"},
-    "loras": {
-        name: {"rank": 2, "alpha": 2, "steps": steps, "batch_size": 2, "validate_every": 10}
-        for name, steps in (("one step", 1), ("two steps", 2))
-    },
+    "lora": {"rank": 2, "alpha": 2, "batch_size": 2, "validate_every": 10},
+    "synthetic": {"one step": {"lora": {"steps": 1}}, "two steps": {"lora": {"steps": 2}}},
     "generate": {"per_class": 5, "planes": ["brain", "femur"], "steps": 2, "batch_size": 5},
     "judge": {"folds": 2, "classifier": {"steps": 2, "batch_size": 4, "stem": "imagenet", "image_size_px": 32}},
     "assess": {"draws": 100, "pairs": 5},

@@ -88,17 +88,9 @@ def test_all_errors_of_a_study_come_at_once() -> None:
         assert f"\n  {path}: " in str(raised.value)
 
 
-HC18 = "{kind: hc18, role: train+validation+test}"
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("planes.sources=[{kind: psfhs, role: train+validation+test}]", "source 0 shows intrapartum"),
-        (
-            f"planes.sources=[{HC18}, {{kind: phantoms, sites: [A], per_plane: 1, planes: [intrapartum]}}]",
-            "source 1 sh",
-        ),
         ("planes.sources=[{kind: lora_planes, role: train+validation}]", "no source has the role test"),
         ("segmentation.heads.sources=[{kind: lora_planes}]", r"source 0 \(lora_planes\) has no masks"),
         ("segmentation.heads.sources=[{kind: hc18}]", "no source has the role validation or test"),

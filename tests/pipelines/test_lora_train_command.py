@@ -161,7 +161,7 @@ def test_sizes_that_the_backbone_was_not_made_for_are_told(images: Path, tmp_pat
     assert found.stdout.splitlines()[-1].startswith(said)
 
 
-MADE = {"curate", "check_leaks"}
+MADE = {"curate", "count_classes", "check_leaks"}
 
 
 def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,8 @@ def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypa
         counting(monkeypatch, f"fulora.diffusion.{name}")
         for name in ("backbone.load_backbone", "material.read_material", "plan.plan")
     ]
-    found = here("run", "smoke", "other_ranks=[4]", "--dry-run", "--work", f"{tmp_path}/work")
+    generators = "{base: {lora: none}, LoRA: {}, twice: {generate: {steps: 2}}, LoRA of rank 4: {lora: {rank: 4}}}"
+    found = here("run", "smoke", f"synthetic={generators}", "--dry-run", "--work", f"{tmp_path}/work")
     assert [len(calls) for calls in parts] == [1, 1, 2]
     names = [line for line in found.stdout.splitlines() if not line.startswith(" ")]
     assert names == ["7 trainings, 0 cached, 7 to do", "LoRA:", "LoRA of rank 4:"]

@@ -72,7 +72,11 @@ def test_every_hyper_parameter_is_the_published_one(config: FuLoraConfig) -> Non
     values = config.lora.model_dump()
     assert {key: value for key, value in values.items() if key not in OURS} == PUBLISHED
     assert config.lora.spike is None
-    assert config.other_ranks == (32, 8)
+    loras = {name: one.lora for name, one in config.synthetic.items() if one.lora is not None}
+    assert loras == {"LoRA": config.lora} | {
+        f"LoRA of rank {rank}": config.lora.changed(rank=rank, alpha=rank) for rank in (32, 8)
+    }
+    assert config.synthetic["LoRA"].generate == config.synthetic["base"].generate == config.generate
     assert config.prior is None
 
 
@@ -131,7 +135,7 @@ def test_the_config_is_what_the_reading_says(config: FuLoraConfig) -> None:
     assert f"`{lora.resolution_px},{lora.resolution_px}` = *area* limit" in table["resolution"]
     assert f"bucket_reso_steps={lora.bucket_step_px}" in table["resolution"]
     assert ("bucket_no_upscale" in table["resolution"]) != lora.bucket_upscale
-    ranks = " / ".join(str(rank) for rank in (lora.rank, *config.other_ranks))
+    ranks = " / ".join(str(one.lora.rank) for one in config.synthetic.values() if one.lora is not None)
     assert f"dim = alpha = **{ranks}**" in table["network"]
     assert lora.alpha == lora.rank
     rates = re.findall(r"(?:unet|text encoder) ([\de.-]+)", table["learning rates"])

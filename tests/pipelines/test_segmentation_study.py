@@ -15,6 +15,7 @@ from fulora.engine import InProcess
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact, read_record
 from fulora.workspace import Workspace
+from pipelines.checks.studies import check_study
 from pipelines.segmentation import SegmentationStudyConfig, run
 
 PSFHS = {"kind": "psfhs", "role": "train+validation+test"}
@@ -37,12 +38,19 @@ TINY = {
 SYNTHETIC = {
     "backbone": {"kind": "demo"},
     "lora": {"rank": 2, "steps": 2, "batch_size": 2, "device": "cpu"},
-    "pairs_lora": {"rank": 2, "steps": 2, "batch_size": 2, "mask_channel": True, "device": "cpu"},
     "control": {"steps": 2, "batch_size": 2, "device": "cpu"},
     "generate": {"per_class": 4, "planes": ["brain"], "steps": 2, "batch_size": 4, "device": "cpu"},
     "folds": 2,
     "additions": {"images": 3},
 }
+
+
+NO_CONTROL = {name: value for name, value in SYNTHETIC.items() if name != "control"}
+
+
+def added(**arm: object) -> dict[str, object]:
+    """A study with one arm of added images."""
+    return {"synthetic": SYNTHETIC | {"arms": {"a": arm}}}
 
 
 def config(**changes: object) -> SegmentationStudyConfig:
@@ -121,6 +129,56 @@ def test_it_is_cached(finished: Path) -> None:
     assert "Segmentation arms compared" in page
 
 
+def test_status_of_a_finished_study_says_ready(finished: Path) -> None:
+    plan = Workspace(finished, InProcess(), plan=True)
+    run(config(sizes=[4, "all"], synthetic=SYNTHETIC), plan)
+    assert {step.state for step in plan.steps} == {"ready"}
+    assert plan.steps[-1].call.stage.name == "report_segmentation"
+
+
+def test_the_default_arms_can_be_written_out() -> None:
+    unfiltered = {"filtered": False, "refine": False}
+    written = {
+        "pseudo-labelled synthetic": {"method": "pseudo_labels"},
+        "pseudo-labelled synthetic unfiltered": {"method": "pseudo_labels", "additions": unfiltered},
+        "pseudo-labelled real": {"method": "pseudo_labels_of_real"},
+        "synthetic pairs": {"method": "pairs"},
+        "synthetic pairs unfiltered": {"method": "pairs", "additions": unfiltered},
+        "synthetic on masks": {"method": "on_masks"},
+    }
+    assert config(synthetic=SYNTHETIC | {"arms": written}) == config(synthetic=SYNTHETIC)
+    without = config(synthetic=NO_CONTROL).synthetic
+    assert without is not None
+    assert list(without.arms) == list(written)[:-1]
+
+
+def test_an_arm_of_added_images_says_only_what_differs() -> None:
+    changes = {"method": "pairs", "lora": {"rank": 4}, "generate": {"steps": 9}, "additions": {"images": 2}}
+    found = config(**added(**changes)).synthetic
+    assert found is not None
+    arm = found.arms["a"]
+    assert arm.lora == found.lora.changed(rank=4, mask_channel=True)
+    assert arm.generate == found.generate.changed(steps=9, colour="rgb")
+    assert (arm.additions, arm.control) == (found.additions.changed(images=2), None)
+
+
+def test_epochs_that_the_warm_up_uses_up_are_told_before_anything_runs(tmp_path: Path) -> None:
+    warm = {"real": {}, "warm": {"epochs": 1, "warmup_steps": 50}}
+    found = check_study(config(arms=warm, sizes=[4, "all"]), tmp_path)
+    assert len(found.problems) == 2
+    assert set(map(tuple, found.problems.values())) == {("arms.warm",)}
+    few = "epochs=1 over 4 images in batches of 2 are 2 steps: warmup_steps=50 leaves nothing of them"
+    assert few in found.problems
+
+
+def test_classes_without_masks_are_not_drawn_for_arms(tmp_path: Path) -> None:
+    given = NO_CONTROL | {"generate": {"per_class": 4, "planes": ["brain", "femur"]}}
+    found = check_study(config(synthetic=given | {"arms": {"a": {"method": "pairs"}}}), tmp_path)
+    (problem,) = found.problems
+    assert found.problems[problem] == ["synthetic.arms.a.generate.planes"]
+    assert problem.startswith("femur: its images have no masks; classes with masks: brain")
+
+
 def test_folds_become_one_prediction(tmp_path: Path) -> None:
     run(
         config(folds=2, arms={}, score={"draws": 100, "permutations": 100}, sizes=["all"]),
@@ -152,6 +210,18 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ({"sizes": [4, 4]}, "sizes: .* one stands twice"),
         ({"seeds": [0, 0]}, "seeds: .* one stands twice"),
         ({"arms": {"a\nb": {}}}, r"arms: 'a\\nb': a name has a letter or sign, and no line breaks"),
+        (
+            {"arms": {"real": {}, "synthetic pairs": {}}, "synthetic": SYNTHETIC},
+            "arms: synthetic pairs is there already",
+        ),
+        (
+            {"report": TINY["report"] | {"shown": ["real, 4 images"]}},
+            "report.shown: no arm 'real, 4 images'; there are real",
+        ),
+        ({"arms": {"real": {}, "b": {"strategy": "d0"}}}, "(?s)arms.b.*freezes the encoder"),
+        ({"arms": {"real": {}, "b": {"seed": 5}}}, "arms.b: its seed and fold would not be used"),
+        ({"unet": TINY["unet"] | {"fold": [0, 3]}}, "unet.fold would not be used"),  # type: ignore[operator]
+        ({"seeds": [2**64]}, "arms.real: seed is 18446744073709551616; the largest possible"),
         ({"arms": {"real": {"encoder_weights": "file"}}}, "real: encoder_weights=file reads a file: set encoder_file"),
         ({"arms": {"real": {"classes": 3}}}, "real: classes=3, and these masks have 1"),
         ({"arms": {"real": {"classes": 4}}}, "real: classes=4, and these masks have 1; leave classes out"),
@@ -180,8 +250,23 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
             {"heads": {"sources": [PSFHS, WHOLE]}},
             r"have different classes:\n.*label set intrapartum\n.*label set fetal_planes",
         ),
-        ({"synthetic": SYNTHETIC | {"pairs_lora": {}}}, "set pairs_lora.mask_channel=true"),
-        ({"synthetic": SYNTHETIC | {"generate": {"per_class": 2}}}, r"heads are of planes: \[brain\]"),
+        (added(method="pairs", lora={"mask_channel": False}), "method=pairs: pairs need a lora with mask_channel=true"),
+        (added(method="pairs", lora="none"), "method=pairs: pairs need a lora with mask_channel=true"),
+        (added(method="pseudo_labels", lora={"mask_channel": True}), "method=pseudo_labels: pairs need a lora with"),
+        (added(method="pairs", generate={"colour": "gray"}), "generate.colour=gray: the mask is a colour; set rgb"),
+        (
+            added(method="on_masks", lora={"rank": 3}),
+            "method=on_masks uses no lora; it uses control, generate, additions",
+        ),
+        (added(method="pseudo_labels_of_real", generate={}), "method=pseudo_labels_of_real uses no generate"),
+        (
+            {"synthetic": NO_CONTROL | {"arms": {"a": {"method": "on_masks"}}}},
+            "method=on_masks needs control; say it here",
+        ),
+        (added(method="magic"), "arms.a.method"),
+        (added(method="pairs", lora={"rnak": 3}), "arms.a.lora.rnak"),
+        ({"synthetic": SYNTHETIC | {"arms": {}}}, "arms: there is none; name one, or leave arms out"),
+        ({"unet": TINY["unet"] | {"epochs": 3, "steps": 2}, "synthetic": SYNTHETIC | {"real_last": 1.0}}, "real_last"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes: dict[str, object], message: str) -> None:

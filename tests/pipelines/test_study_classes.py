@@ -7,8 +7,8 @@ import pytest
 from fulora.config import ConfigError
 from fulora.data.label_set import LabelSet, label_set
 from pipelines import configs
-from pipelines.checks.classes import compare_labels
 from pipelines.checks.findings import Findings
+from pipelines.checks.label_sets import compare_labels
 from pipelines.checks.studies import check_study
 from pipelines.fu_lora_config import FuLoraConfig
 

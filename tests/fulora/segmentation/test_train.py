@@ -137,6 +137,16 @@ def test_the_last_steps_see_only_real_images() -> None:
     assert everything_drawn <= set(range(6))
 
 
+def test_epochs_that_are_fewer_steps_than_the_warm_up_are_refused() -> None:
+    cfg = UnetConfig(steps=100, warmup_steps=50, epochs=1)
+    with pytest.raises(
+        ValueError, match=r"epochs=1 over 20 images in batches of 16 are 2 steps: warmup_steps=50 leaves"
+    ):
+        cfg.of(20)
+    assert cfg.of(1600).steps == 100
+    assert UnetConfig(steps=10, warmup_steps=50, epochs=9).of(100).steps == 63
+
+
 def test_epochs_take_as_many_steps_as_the_images_need(tmp_path: Path) -> None:
     cfg = SMALL.model_copy(update={"epochs": 2, "batch_size": 2})
     train.fit(tmp_path, cfg, train.Pairs(*ellipses(5, seed=6)))

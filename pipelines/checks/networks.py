@@ -1,0 +1,97 @@
+"""What would stop a segmentation study late: too few images for its sizes and epochs, classes that have no masks."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fulora.data.label_set import LabelSet
+from fulora.segmentation.config import UnetConfig
+from pipelines.checks.backbones import Made
+from pipelines.checks.classes import check_names
+from pipelines.checks.findings import Findings
+from pipelines.checks.images import ExpectedSet, Sources
+from pipelines.checks.models import check_models
+from pipelines.checks.sizes import check_drawn_size, check_lora_sizes
+from pipelines.segmentation import SegmentationConfig, Size
+from pipelines.synthetic_heads import AddedConfig, SyntheticHeadsConfig, maskable
+
+
+def check_segmentation(found: Findings, sources: Sources, cfg: SegmentationConfig, key: str, work: Path) -> None:
+    """The checks of a study of segmentation, or of that part of another.
+
+    Args:
+        key: "" or, as a part of another study, `segmentation.`.
+    """
+    heads = sources.expect(f"{key}heads", cfg.heads)
+    sources.read(f"{key}encoder_file", cfg.encoder_file, "Or leave out encoder_file.")
+    least = min(heads.counts("train").values(), default=0)
+    many = [str(size) for size in cfg.sizes if size != "all" and size > least]
+    if heads.complete and many:
+        found.problem(
+            f"{key}sizes", f"{', '.join(many)} training images of each plane are wanted, and there are {least}"
+        )
+    elif heads.complete and least:
+        _check_epochs(found, cfg, key, heads)
+    if cfg.synthetic is None:
+        return
+    at = f"{key}synthetic"
+    made = check_models(found, sources, f"{at}.backbone", cfg.synthetic.backbone, work, clip=False)
+    labels = sources.labels(f"{key}heads", cfg.heads)
+    for name, arm in cfg.synthetic.arms.items():
+        _check_arm(found, f"{at}.arms.{name}", f"{key}heads", arm, cfg.synthetic, heads, labels, made)
+
+
+def _check_epochs(found: Findings, cfg: SegmentationConfig, key: str, heads: ExpectedSet) -> None:
+    """Whether each network's epochs are more steps than its warm-up has, at each size; folds leave fewer images."""
+    for size in cfg.sizes:
+        labelled = _training_images(heads, size, cfg.folds)
+        for name, unet in cfg.networks().items():
+            _check_steps(found, f"{key}arms.{name}" if cfg.arms else f"{key}unet", unet, labelled)
+        if cfg.synthetic is None:
+            continue
+        _check_steps(found, f"{key}unet", cfg.unet, _training_images(heads, size, cfg.synthetic.folds))
+        student = cfg.synthetic.student(cfg.unet)
+        for name, arm in cfg.synthetic.arms_at(size).items():
+            _check_steps(found, f"{key}synthetic.arms.{name}", student, labelled + arm.additions.images)
+
+
+def _training_images(heads: ExpectedSet, size: Size, folds: int | None) -> int:
+    counts = heads.counts("train")
+    every = counts.total() if size == "all" else size * len(counts)
+    return every - (every // folds if folds else 0)
+
+
+def _check_steps(found: Findings, where: str, unet: UnetConfig, images: int) -> None:
+    try:
+        unet.of(max(images, 1))
+    except ValueError as error:
+        found.problem(where, str(error))
+
+
+def _check_arm(
+    found: Findings,
+    where: str,
+    heads_at: str,
+    arm: AddedConfig,
+    common: SyntheticHeadsConfig,
+    heads: ExpectedSet,
+    labels: LabelSet | None,
+    made: Made | None,
+) -> None:
+    """Sizes and classes of what is generated for one arm."""
+    if arm.lora is not None:
+        at = "lora" if arm.lora == common.lora else f"{where}.lora"
+        check_lora_sizes(found, at, heads_at, arm.lora, heads.sizes("train", "validation"), made)
+    if arm.generate is None:
+        return
+    check_drawn_size(found, f"{where}.generate", arm.generate, made)
+    if labels is None:
+        return
+    asked: Iterable[str] = arm.generate.planes or ()
+    check_names(found, f"{where}.generate.planes", asked, labels)
+    bare = [name for name in asked if name in labels.names and name not in maskable(labels)]
+    if bare:
+        known = ", ".join(maskable(labels)) or "none"
+        found.problem(
+            f"{where}.generate.planes",
+            f"{', '.join(bare)}: its images have no masks; classes with masks: {known} (label set {labels.name})",
+        )

@@ -1,0 +1,41 @@
+"""The classes that a study trains on and tests: a study stops where they differ and nobody said that they may."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fulora.data.manifest import ImageSet
+from fulora.stage import Artifact, stage
+
+
+@dataclass(frozen=True)
+class ClassTable(Artifact):
+    """`classes.json`: images of each class, of every training set by its place in the config, and of the test set."""
+
+
+@stage(version=1)
+def count_classes(
+    out: Path, accepted: Sequence[str], training: Mapping[str, ImageSet], tested_on: ImageSet, few: ImageSet | None
+) -> ClassTable:
+    """Count the images of each class.
+
+    Args:
+        accepted: classes that only training or only test images may show.
+        training: the real images that classifiers are trained on, by their place in the config.
+        few: the few patients of a few-shot head, and those that it is tested on.
+
+    Raises:
+        MissingClassError: another class that only training or only test images show.
+    """
+    import json
+
+    from fulora.data.class_counts import check_classes, class_counts
+
+    counted = [class_counts(training, tested_on)]
+    if few is not None:
+        counted.append(class_counts({"few_shot.images": few}, few))
+    for counts in counted:
+        check_classes(counts, accepted)
+    tables = [{"training": counts.training, "test": counts.test} for counts in counted]
+    (out / "classes.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    return ClassTable(out, "")
