@@ -11,7 +11,7 @@ from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines import assessment, segmentation
 from pipelines.arms import mixed, sweeps_of
-from pipelines.backbones import OnSite, foundations, get_models
+from pipelines.backbones import OnSite, at_hand, get_models
 from pipelines.clip_arms import FEW_SHOT, Prompted, compare_clips, few_shot
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.sources import curated, labels_of
@@ -123,9 +123,11 @@ def check(cfg: FuLoraConfig, work: Workspace, images: Mapping[str, ImageSet]) ->
     trained_on = {name or "classifiers and tuned CLIPs": found for name, found in images.items() if name != FEW_SHOT}
     if cfg.lora_images is None:
         trained_on[LORA] = images[""]
+    pretrained_on = {}
     if isinstance(cfg.backbone, OnSite):
-        trained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
-    return work.run(check_leaks, images[""], trained_on=trained_on, foundations=foundations(cfg.backbone))
+        pretrained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
+    weights = at_hand(cfg.backbone, cfg.data_root, work)
+    return work.run(check_leaks, images[""], trained_on=trained_on, pretrained_on=pretrained_on, weights=weights)
 
 
 def train_loras(

@@ -9,12 +9,14 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Json, Runtime
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Report, Scores
+from fulora.data.results import LeakTable, Report, Scores
 from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig, PsfhsConfig
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
+from pipelines.backbones import OnSite, get_backbone
 from pipelines.sources import curated, labels_of
+from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
 from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
 from pipelines.stages.score_masks import score_masks
@@ -147,6 +149,7 @@ class Segmentation:
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
     """Curate, train, segment, measure, score."""
     heads = curated(cfg.heads, data_root, work)
+    check(cfg, heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
     arms = {
@@ -170,6 +173,16 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     scoring = cfg.score.model_copy(update={"pairs": (*cfg.score.pairs, *pairs)})
     scores = work.run(score_masks, scoring, measurements=compared.measurements)
     return Segmentation(heads, compared, scores, _sweep(cfg, sets, work))
+
+
+def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
+    """The leak gate, before anything is trained: the heads, and what a generator's backbone learns from."""
+    pretrained_on, weights = {}, {}
+    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSite):
+        pretrained_on["backbone"] = curated(cfg.synthetic.backbone.images, data_root, work)
+    elif cfg.synthetic is not None:
+        weights["backbone"] = get_backbone(cfg.synthetic.backbone, data_root, work)
+    return work.run(check_leaks, heads, trained_on={"U-Nets": heads}, pretrained_on=pretrained_on, weights=weights)
 
 
 def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet], work: Workspace) -> dict[str, dict[str, float]]:

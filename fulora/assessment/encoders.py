@@ -20,7 +20,7 @@ from fulora.assessment.encoder_checks import EncoderError, Features, Picture, ch
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
 from fulora.data.loaders import to_square
-from fulora.data.manifest import pixel_digest
+from fulora.data.pixels import pixel_digest
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
 from fulora.disk import whole
 from fulora.metrics.fidelity import pixel_features

@@ -15,6 +15,7 @@ from fulora.data import markdown
 from fulora.data.labels import ALL_PLANES, SPLITS, Origin, Plane, Split
 from fulora.data.manifest import Image
 from fulora.data.markdown import escaped_markdown
+from fulora.data.provenance import Provenance
 from fulora.terminal import printable
 
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
@@ -78,12 +79,11 @@ class CardConfig(Config):
     published: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
 
 
-def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, config: CardConfig, use: str) -> str:
+def card_text(rows: Sequence[Image], provenance: Provenance, format: Format, config: CardConfig, use: str) -> str:
     """The card of an export, Markdown with a YAML head. Control characters are written out.
 
     Args:
-        tainted_by: keys of the patients that a generator behind the synthetic images was trained on; only their
-            number is told.
+        provenance: whom the generators and models behind the images learned from; only their number is told.
         use: how the format is loaded, Markdown.
     """
     head = yaml.safe_dump(header(rows, format, config), sort_keys=False, allow_unicode=True, width=1000)
@@ -92,7 +92,7 @@ def card_text(rows: Sequence[Image], tainted_by: Sequence[str], format: Format, 
         f"---\n{head}---\n\n# {escaped_markdown(config.title)}\n\n{about}",
         f"**{USE[1]}**",
         f"## What is in it\n\n{_counts(rows)}",
-        f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, tainted_by)}",
+        f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, provenance)}",
         f"## How to load it\n\n{use}",
         f"## Provenance\n\n{_provenance(rows)}",
         f"## Limits\n\n{_list(limits(rows))}",
@@ -198,16 +198,22 @@ def _sites(rows: Sequence[Image]) -> str:
     return markdown.table(("source", "site", "machine", "images", "patients"), lines)
 
 
-def _generators(rows: Sequence[Image], tainted_by: Sequence[str]) -> str:
+def _generators(rows: Sequence[Image], provenance: Provenance) -> str:
     found = Counter(row.generator for row in made(rows))
     if not found:
         return "There are no synthetic images in it."
     lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
     return (
         f"{markdown.table(('generator', 'synthetic images'), lines)}\n\n"
-        f"Generators behind them were trained on images of {len(set(tainted_by))} patients, none of whom is in "
-        "validation or test of this set. Do not test on those patients what was trained on these images."
+        f"Generators behind them, and what these began with, learned from images of {len(provenance.patients())} "
+        "patients, none of whom is in the test of this set. Do not test on those patients what was trained on these "
+        f"images.{_unknowns(provenance)}"
     )
+
+
+def _unknowns(provenance: Provenance) -> str:
+    names = ", ".join(markdown.code(name) for name in provenance.unknowns())
+    return f" It is not known whom these learned from: {names}." if names else ""
 
 
 def _provenance(rows: Sequence[Image]) -> str:

@@ -10,7 +10,10 @@ from shutil import rmtree
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
-from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
+from fulora.data.manifest import METADATA, Image, ImageSet
+from fulora.data.patient_numbers import different_patients
+from fulora.data.provenance import FILE as PROVENANCE
+from fulora.data.provenance import Learned, Provenance, derived
 from fulora.diffusion.compute import choose_compute, hardware
 from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.gate import GATE, Fault, GateCounts
@@ -88,6 +91,7 @@ def begin(job: Job) -> None:
         if (job.out / PLAN).is_file():
             check_folder(job)  # another process may have begun another set in it since
             return
+        job.ingredients.provenance()  # what an earlier version made is refused before anything is drawn
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
         if special := said(pipe.scheduler.config):
@@ -183,10 +187,10 @@ def put_together(job: Job) -> None:
             rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
-            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, tainted_by=_patients(job))
+            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance_of_set(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
-            for path in (job.out / "train" / METADATA, job.out / TAINT, job.out / OVERVIEW):
+            for path in (job.out / "train" / METADATA, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
@@ -217,8 +221,12 @@ def _without_duplicates(job: Job) -> None:
         taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
 
 
-def _patients(job: Job) -> list[str]:
-    """Of the images that LoRAs were trained on, and that pictures were drawn over."""
-    start = job.ingredients.start
-    over = {row.patient_key for rows in start_rows(start, job.cfg).values() for row in rows} if start else set()
-    return sorted({*job.ingredients.tainted_by, *over} - {""})
+def provenance_of_set(job: Job) -> Provenance:
+    """The book of the set: of its backbone and LoRAs, and of the images that it is drawn over."""
+    given, name = job.ingredients, f"synthetic images by {job.ingredients.generator()}"
+    if given.start is None:
+        return derived(name, [given.provenance()])
+    start = ImageSet(given.start, "")
+    over = [row for rows in start_rows(given.start, job.cfg).values() for row in rows]
+    own = Learned.of(name, over, different_patients=different_patients(given.start))
+    return derived(name, [given.provenance(), start.provenance()], drawn_over=own)

@@ -15,7 +15,7 @@ from fulora.config import Config, digest, identity
 from fulora.contents import OF_THE_LIST
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import TAINT
+from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.gate import GATE
@@ -29,7 +29,7 @@ from fulora.json_files import read_json
 PLAN = "generation.json"
 SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LABELS, *OF_THE_LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *OF_THE_LIST}
 
 
 class GenerationError(ValueError):

@@ -15,7 +15,7 @@ def _encoders_may_run(config: AssessConfig, **inputs: object) -> None:
     check_trusted(config.encoders, config.trusted_encoders)
 
 
-@stage(version=2, check=_encoders_may_run)
+@stage(version=3, check=_encoders_may_run)
 def assess(
     out: Path,
     config: AssessConfig,
@@ -32,12 +32,23 @@ def assess(
         trained_on: whose training split trained the generator.
         held_out: whose validation split shows patients who trained nothing.
         clip: what the encoder `clip` means, and who is asked by `prompts`.
+
+    Raises:
+        OverlapError: the generator, or a parent of it, was fitted to a held-out image or patient.
+        SameNumberError: it may have been fitted to such a patient under another name.
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
     from fulora.assessment.sets import sets_of
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.results import write_table
 
+    told_apart = different_patients(held_out.path)
+    refuse_leaks([synthetic.provenance()], held_out.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    asked = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
+    asked += [] if judges is None else [provenance_of(judges.path, f"judges {judges.path.name}")]
     found, rows = assessed(
         sets_of(synthetic, trained_on, held_out),
         config,
@@ -47,4 +58,5 @@ def assess(
     )
     write_table(out, rows)
     write_findings(out, found)
+    Provenance().joined(*asked).write(out)
     return Assessment(out, "")

@@ -17,6 +17,10 @@ def classify(
     Args:
         trained_on: what the classifier was trained on; its planes' shares are the prior it learned.
         balanced: whether training drew every plane alike instead.
+
+    Raises:
+        OverlapError: the classifier, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
     from collections import Counter
 
@@ -24,8 +28,13 @@ def classify(
     from fulora.classification.predict import predict
     from fulora.data.labels import PLANES
     from fulora.data.loaders import load_squares
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
 
     rows, training = images.rows("test"), trained_on.rows("train")
+    learned = provenance_of(classifier.path, f"classifier {classifier.path.name}")
+    refuse_leaks([learned], rows, told_apart=different_patients(images.path))
     counts = Counter(row.plane for row in training)
     model = load_classifier(classifier.path)
     found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))

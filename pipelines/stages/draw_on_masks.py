@@ -8,21 +8,22 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2)
+@stage(version=3)
 def draw_on_masks(
     out: Path, config: GenerateConfig, backbone: Backbone | Source, control: ControlWeights, labelled: ImageSet
 ) -> ImageSet:
     """`per_class` synthetic heads, each with the mask that it was drawn on: an ellipse near that of a labelled head."""
     from fulora.data.manifest import Image, Picture
+    from fulora.data.provenance import learned, provenance_of
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.control import draw, load_control
-    from fulora.diffusion.material import PATIENTS
     from fulora.diffusion.sample import image_seed
-    from fulora.json_files import read_json
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
+    from fulora.workspace import name_of
 
-    known = [labelled.mask(row) for row in labelled.rows("train")]
+    rows = labelled.rows("train")
+    known = [labelled.mask(row) for row in rows]
     masks = propose(known, config.per_class, config.seed, GateConfig())
     seeds = [image_seed(config, "brain", number) for number in range(len(masks))]
     prompt = config.prompts["brain"]
@@ -40,5 +41,9 @@ def draw_on_masks(
         )
         for number, picture in enumerate(pixels)
     ]  # fmt: skip
-    ImageSet.write(out, pictures, labels=labelled.label_set(), tainted_by=read_json(control.path / PATIENTS, list[str]))
+    of_control = provenance_of(control.path, f"ControlNet {control.path.name}")
+    of_backbone = provenance_of(backbone.path, f"backbone {backbone.path.name}")
+    name = f"images on masks {name_of(out)}"
+    provenance = learned(name, labelled, rows, parents=[of_control, of_backbone])
+    ImageSet.write(out, pictures, labels=labelled.label_set(), provenance=provenance)
     return ImageSet(out, "")

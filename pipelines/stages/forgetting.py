@@ -13,10 +13,23 @@ from fulora.stage import Source, stage
 def forgetting(
     out: Path, config: ForgettingConfig, images: ImageSet, before: ClipWeights | Source, after: ClipWeights
 ) -> Forgetting:
-    """Accuracy by prompts at every share of the tuned weights, on the validation and on the test split of `images`."""
+    """Accuracy by prompts at every share of the tuned weights, on the validation and on the test split of `images`.
+
+    Raises:
+        OverlapError: one of the CLIPs, or a parent of it, learned from a test image or patient, or was fitted to a
+            validation image or patient.
+        SameNumberError: it may have learned from such a patient under another name.
+    """
     from fulora.clip.forgetting import along_the_way
     from fulora.clip.loading import load_clip
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table
 
+    learned = [provenance_of(clip.path, f"CLIP {clip.path.name}") for clip in (before, after)]
+    told_apart = different_patients(images.path)
+    refuse_leaks(learned, images.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    refuse_leaks(learned, images.rows("test"), told_apart=told_apart)
     write_table(out, along_the_way(load_clip(before.path), load_clip(after.path), images, config))
     return Forgetting(out, "")

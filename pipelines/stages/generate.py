@@ -41,7 +41,7 @@ def _make(
     generate_shard(_job(out, config, backbone, lora, start, labels), name)
 
 
-@stage(version=3, resumes=True, parts=Parts(_names, _make))
+@stage(version=4, resumes=True, parts=Parts(_names, _make))
 def generate(
     out: Path,
     config: GenerateConfig,
@@ -72,7 +72,7 @@ def _job(
     start: ImageSet | None,
     labels: LabelSet,
 ) -> "Job":
-    from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
+    from fulora.diffusion.ingredients import Ingredients, lora_source
     from fulora.diffusion.job import Job
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.recipe import BackboneUsed
@@ -83,6 +83,5 @@ def _job(
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         loras=tuple(lora_source(file, config.lora_strength, config.lora_text_strength) for file in files),
         start=None if start is None else start.path,
-        tainted_by=patients_of(files),
     )
     return Job(out, config, ingredients, labels)

@@ -29,14 +29,22 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
 
     Distances are in mm where the pixel size is known, else in pixels. The reference HC is the source's own, the
     reference AoP is measured on the reference mask.
+
+    Raises:
+        OverlapError: a network that drew the masks, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
     from fulora.progress import track
     from fulora.segmentation.measurements import measured
 
-    rows = track(images.rows("test"), "measured")
+    rows, drawn_by = images.rows("test"), provenance_of(masks.path, f"masks {masks.path.name}")
+    refuse_leaks([drawn_by], rows, told_apart=different_patients(images.path))
     found = [
         value
-        for row in rows
+        for row in track(rows, "measured")
         for value in measured(row, masks.mask(row.image_id), images.mask(row), config.inset_px, config.tolerance)
     ]
     write_table(out, found)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from fulora.data.hybrid import Filter, FilterName, MixConfig
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import Provenance
 from fulora.data.screened import Assessment
 from fulora.stage import stage
 
 
-@stage(version=4)
+@stage(version=5)
 def mix(
     out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet, assessment: Assessment | None = None
 ) -> ImageSet:
@@ -27,25 +28,26 @@ def mix(
         ManifestError: too few synthetic images pass, or a filter asks for what the assessment has not looked at.
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
-    from fulora.data.manifest import check
+    from fulora.data.provenance import derived
+    from fulora.data.set_rules import check
+    from fulora.workspace import name_of
 
     every, validation = real.rows("train"), real.rows("validation")
     training = kept(every, config)
     wanted = added_counts(every if config.real == "none" else training, config)
     selection = Selection(config, _filters(config, [*every, *validation], assessment))
     added: Iterable[Picture] = ()
-    tainted_by: list[str] = []
+    parents = [real.provenance()]
     if config.arm == "hybrid":
-        chosen, tainted_by = (
-            selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic)),
-            synthetic.tainted_by(),
-        )
-        check([*real.rows(), *chosen], tainted_by)
+        chosen = selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic))
+        parents += [synthetic.provenance(), *_choosers(config, assessment)]
+        check([*real.rows(), *chosen], Provenance().joined(*parents))
         added = map(partial(_picture, synthetic), chosen)
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
-    ImageSet.write(out, pictures, labels=real.label_set(), tainted_by=tainted_by)
+    provenance = derived(f"{config.arm} images {name_of(out)}", parents)
+    ImageSet.write(out, pictures, labels=real.label_set(), provenance=provenance)
     said = MixRecord(
         arm=config.arm,
         schedule=config.schedule,
@@ -55,6 +57,14 @@ def mix(
     )
     (out / MIX_RECORD).write_text(said.model_dump_json(indent=1), encoding="utf-8")
     return ImageSet(out, "")
+
+
+def _choosers(config: MixConfig, assessment: Assessment | None) -> list[Provenance]:
+    """Whom the models learned from by whose opinion pictures were left out."""
+    from fulora.data.provenance import read_provenance
+
+    found = read_provenance(assessment.path) if assessment is not None and config.assessed else None
+    return [] if found is None else [found.as_chosen()]
 
 
 def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, Filter]:

@@ -8,13 +8,15 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> ClipWeights:
     """Train on the images of the training split that show one of the five classification planes."""
     from fulora.clip.pretrain import fit
     from fulora.data.labels import PLANES
     from fulora.data.loaders import load_pixels
+    from fulora.data.provenance import write_learned
 
     rows = [row for row in images.rows("train") if row.plane in PLANES]
     fit(out, config, load_pixels(images, rows), [row.plane for row in rows])
+    write_learned(out, "CLIP", images, rows)
     return ClipWeights(out, "")

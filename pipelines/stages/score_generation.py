@@ -43,9 +43,18 @@ def score_generation(
     are `pixel_features`, so the figures speak of texture and intensity, not of anatomy. One kernel bandwidth (the
     median distance of real training and reference images) serves all rows. All pictures are seen at the height of the
     synthetic ones, whole on black.
+
+    Raises:
+        OverlapError: a generator, or a parent of it, was fitted to a validation image or patient.
+        SameNumberError: it may have been fitted to such a patient under another name.
     """
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
     from fulora.metrics.fidelity import median_distance
 
+    generators = [images.provenance() for images in synthetic.values()]
+    told_apart = different_patients(real.path)
+    refuse_leaks(generators, real.rows("validation"), uses=("fitted",), told_apart=told_apart)
     side = max(row.height for images in synthetic.values() for row in images.rows("train"))
     reference, train = _sample(real, "validation", side), _sample(real, "train", side)
     bandwidth = median_distance(train.features, reference.features)

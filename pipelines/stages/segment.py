@@ -10,20 +10,30 @@ from fulora.segmentation.config import SegmentConfig
 from fulora.stage import stage
 
 
-@stage(version=2)
+@stage(version=3)
 def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[UnetWeights]) -> MaskSet:
     """Write `masks/<image_id>.png` for the test split of `images`, each of its image's size.
 
     Args:
         unets: one network, or several whose probabilities are averaged.
+
+    Raises:
+        OverlapError: a network, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
     from PIL import Image
 
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import Provenance, provenance_of
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
     from fulora.training import pick_device
 
     rows, device = images.rows("test"), pick_device(config.device)
+    learned = [provenance_of(unet.path, f"U-Net {unet.path.name}") for unet in unets]
+    refuse_leaks(learned, rows, told_apart=different_patients(images.path))
+    Provenance().joined(*learned).write(out)
     models = [load_unet(unet.path).to(device) for unet in unets]
     (out / "masks").mkdir()
     for row, mask in zip(rows, predict(models, map(images.pixels, rows), config, total=len(rows)), strict=True):

@@ -24,7 +24,7 @@ def _buildable(config: ClassifierConfig, start: Path | None) -> None:
     build_classifier(config, start=start)
 
 
-@stage(version=2, resumes=True, check=_check)
+@stage(version=3, resumes=True, check=_check)
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:
@@ -38,6 +38,7 @@ def train_classifier(
     from fulora.classification.train import fit
     from fulora.data.hybrid import schedule_of
     from fulora.data.loaders import load_squares, plane_indices
+    from fulora.data.provenance import provenance_of, write_learned
 
     rows, held_out = images.rows("train"), images.rows("validation")
     synthetic = np.array([row.origin == "synthetic" for row in rows])
@@ -47,4 +48,6 @@ def train_classifier(
         validation=(seen, plane_indices(held_out)), showing=schedule_of(images.path),
         start=None if start is None else start.path,
     )  # fmt: skip
+    parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
+    write_learned(out, "classifier", images, rows, held_out, parents=parents)
     return ClassifierWeights(out, "")

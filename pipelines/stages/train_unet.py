@@ -8,13 +8,14 @@ from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2, resumes=True)
+@stage(version=3, resumes=True)
 def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | None = None) -> UnetWeights:
     """Train on the training split; the validation patients, or one fold of the training ones, choose the checkpoint.
 
     Args:
         start: a local file that the encoder or the network starts from.
     """
+    from fulora.data.provenance import provenance_of, write_learned
     from fulora.data.splits import Member, folds
     from fulora.segmentation.material import load_pairs
     from fulora.segmentation.train import fit
@@ -28,4 +29,6 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
         rows = [row for row in rows if fold.get(row.image_id) != which]
     validation = load_pairs(images, held_out, config) if held_out else None
     fit(out, config, load_pairs(images, rows, config), validation, start.path if start else None)
+    parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
+    write_learned(out, "U-Net", images, rows, held_out, parents=parents)
     return UnetWeights(out, "")

@@ -8,11 +8,11 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
     """Tune on the training split, real and synthetic alike; the validation patients choose the step.
 
-    `trained_on.json` names patients and pictures of it, so that nobody tests on them.
+    `provenance.json` names patients and pictures of it, so that nobody tests on them.
     """
     import numpy as np
 
@@ -20,7 +20,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     from fulora.clip.model import image_size_px
     from fulora.clip.tune import Shown, fit
     from fulora.data.loaders import load_squares, plane_indices
-    from fulora.data.overlap import write_trained_on
+    from fulora.data.provenance import provenance_of, write_learned
 
     start = load_clip(clip.path)
     size = image_size_px(start.model)
@@ -29,5 +29,6 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
         Shown(load_squares(images, found, size, "letterbox"), plane_indices(found)) for found in (rows, held_out)
     )
     fit(out, config, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
-    write_trained_on(out, [*rows, *held_out], images.tainted_by())
+    parents = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
+    write_learned(out, "tuned CLIP", images, rows, held_out, parents=parents)
     return ClipWeights(out, "")

@@ -24,7 +24,8 @@ from fulora.data.cells import text_of, tidied
 from fulora.data.headers import HeaderError, documented
 from fulora.data.json_rows import JsonRowError, json_row
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, pixel_digest
+from fulora.data.manifest import Image
+from fulora.data.pixels import pixel_digest
 from fulora.intake.folders import PLANE_NAMES, listed, pictures_in, plane_named, read_real
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask

@@ -23,7 +23,8 @@ from fulora.data.hybrid import (
     synthetic_share,
 )
 from fulora.data.labels import PLANES, Plane, Split
-from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
+from fulora.data.manifest import Image, ManifestError, Picture
+from fulora.data.pixels import pixel_digest
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.leaks import Ledger
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, check, pixel_digest
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, check
+from fulora.data.pixels import pixel_digest
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 

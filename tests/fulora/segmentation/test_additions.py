@@ -10,8 +10,9 @@ from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, pixel_digest
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.pairs import join, part, with_ellipses
+from fulora.data.pixels import pixel_digest
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.gates import AdditionConfig, GateConfig, judge, refined
