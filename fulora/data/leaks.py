@@ -28,7 +28,7 @@ class Ledger:
     """
 
     def __init__(self, provenance: "Provenance | None" = None, classes: Sequence[str] | None = None) -> None:
-        self._learned = () if provenance is None else provenance.entries
+        self._provenance = provenance
         self._classes = classes
         self._strange: dict[str, str] = {}
         self._ids: set[str] = set()
@@ -78,14 +78,16 @@ class Ledger:
 
     def _taints(self) -> list[str]:
         """Patients in validation or test whom a generator or a model behind the images learned from, each once."""
-        splits: dict[str, set[Split]] = {"fitted": {"validation", "test"}, "chosen": {"test"}}
-        said = {"fitted": "was trained on", "chosen": "was chosen by"}
+        refused: dict[str, set[Split]] = {"fitted": {"validation", "test"}, "chosen": {"test"}}
+        said = {"fitted": "trained on", "chosen": "used for choosing"}
         found: dict[str, str] = {}
-        for entry in self._learned:
+        for entry in self._provenance.entries if self._provenance else ():
             for key in entry.patients:
-                if self._patients.get(key, set()) & splits[entry.use]:
-                    found.setdefault(key, f"{entry.name} {said[entry.use]}")
-        return [f"{key}: {found[key]} this patient, who is in validation or test" for key in sorted(found)]
+                here = self._patients.get(key, set()) & refused[entry.use]
+                if here and self._provenance and key not in found:
+                    by = self._provenance.chain(entry.name)
+                    found[key] = f"{key}: the patient is in {_and(here)}, and was {said[entry.use]} by {by}"
+        return [found[key] for key in sorted(found)]
 
 
 def _and(splits: "set[Split]") -> str:

@@ -45,7 +45,7 @@ class Overlap(Config):
         return self.images is not None
 
 
-class Tested(NamedTuple):
+class Case(NamedTuple):
     """A picture that is tested on.
 
     Attributes:
@@ -85,12 +85,12 @@ def refuse_leaks(
         OverlapError: a test image or patient was learned from.
         SameNumberError: a test patient may have been learned from under another name.
     """
-    return refuse_pictures(models, [Tested.of(row) for row in test], uses=uses, told_apart=told_apart)
+    return refuse_pictures(models, [Case.of(row) for row in test], uses=uses, told_apart=told_apart)
 
 
 def refuse_pictures(
     models: Iterable[Provenance],
-    test: Sequence[Tested],
+    test: Sequence[Case],
     *,
     uses: Sequence[Use] = EVERY_USE,
     told_apart: bool = False,
@@ -106,16 +106,16 @@ def refuse_pictures(
     for chain, entry in used:
         if not (told_apart or entry.different_patients):
             refuse_same_numbers(chain, map(Name.of_key, entry.patients), _names(test))
-    shown = [row for row, use in found if use == "fitted" and (row.images or row.patients)]
+    shown = [row for row, use in found if use == "fitted" and row.images]
     return [*shown, *(unknown(chain) for chain, entry in entries if not entry.known)]
 
 
-def overlap(name: str, learned: Learned, test: Sequence[Tested]) -> Overlap:
+def overlap(name: str, learned: Learned, test: Sequence[Case]) -> Overlap:
     """What was learned from and is tested on; pictures of another size are told by source and id."""
     patients, pixels, ids = set(learned.patients), set(learned.pixels), set(learned.ids)
     return Overlap(
         trained_on=name,
-        images=max(len(ids), len(pixels)),
+        images=learned.images,
         patients=len(patients),
         shared_images=tuple(one.image_id for one in test if one.pixels in pixels or one.source_id in ids),
         shared_patients=tuple(sorted({one.patient_key for one in test} & patients)),
@@ -141,7 +141,7 @@ def names(rows: "Sequence[Image]") -> set[Name]:
     return {Name(row.source, row.site, row.patient) for row in rows if row.patient_key}
 
 
-def _names(test: Sequence[Tested]) -> set[Name]:
+def _names(test: Sequence[Case]) -> set[Name]:
     return {Name.of_key(one.patient_key) for one in test if one.patient_key}
 
 

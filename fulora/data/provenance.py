@@ -42,6 +42,7 @@ class Learned(Config):
         name: what it is and where it is from: "LoRA train_lora-0123456789abcdef".
         use: what the images were used for.
         known: whether it is known from whose images it learned; where not, the rest is empty.
+        images: how many there were.
         patients: their keys (`Image.patient_key`).
         pixels: digests of the pictures (`Image.sha256`).
         ids: `source/image_id` of the pictures, which tell them at any size.
@@ -52,6 +53,7 @@ class Learned(Config):
     name: str
     use: Use = "fitted"
     known: bool = True
+    images: int = 0
     patients: tuple[str, ...] = ()
     pixels: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class Learned(Config):
         return cls(
             name=name,
             use=use,
+            images=len(kept),
             patients=tuple(sorted({row.patient_key for row in real})),
             pixels=tuple(sorted({row.sha256 for row in kept})),
             ids=tuple(sorted({f"{row.source}/{row.image_id}" for row in real})),
@@ -145,6 +148,7 @@ class _Entry(Config):
     name: str
     use: Use
     known: bool
+    images: int
     patients: tuple[NonNegativeInt, ...]
     pixels: tuple[NonNegativeInt, ...]
     ids: tuple[NonNegativeInt, ...]

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.manifest import Image, ImageSet, ManifestError
-from fulora.data.overlap import Tested
+from fulora.data.overlap import Case
 from fulora.data.pixels import pixel_digest
 
 
 def tested_files(
     folder: Path, files: Mapping[str, Path], read: Callable[[Path], UInt8[np.ndarray, "h w"]]
-) -> list[Tested]:
+) -> list[Case]:
     """The pictures for the leak gate: by their rows where the folder is an image set, else by their pixels alone.
 
     Args:
@@ -23,8 +23,7 @@ def tested_files(
     """
     rows = _rows_by_file(folder)
     return [
-        Tested.of(rows[path]) if path in rows else Tested(name, pixel_digest(read(path)))
-        for name, path in files.items()
+        Case.of(rows[path]) if path in rows else Case(name, pixel_digest(read(path))) for name, path in files.items()
     ]
 
 

@@ -103,7 +103,7 @@ def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
         SameNumberError: their patients may be known under another name.
     """
     from fulora.data.manifest import ImageSet
-    from fulora.data.overlap import Tested, refuse_pictures, said_of_unknown
+    from fulora.data.overlap import Case, refuse_pictures, said_of_unknown
     from fulora.data.pixels import pixel_digest
     from fulora.data.provenance import provenance_of
     from fulora.progress import note
@@ -113,7 +113,7 @@ def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
     book = images.provenance() if own else provenance_of(synthetic, f"the generator of {synthetic.name}")
     patients = held_out.patients.tolist() if held_out.patients_known else [""] * len(held_out)
     pictures = zip(held_out.ids.tolist(), map(pixel_digest, held_out.pixels), patients, strict=True)
-    for line in said_of_unknown(refuse_pictures([book], [Tested(*one) for one in pictures], uses=("fitted",))):
+    for line in said_of_unknown(refuse_pictures([book], [Case(*one) for one in pictures], uses=("fitted",))):
         note(line)
 
 
