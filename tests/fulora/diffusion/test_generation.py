@@ -553,7 +553,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
         else:
             with pytest.raises(
                 ManifestError,
-                match="s/A/p2: .* was trained on by backbone b, through synthetic",
+                match=r"s/A/p2: .* was trained on by backbone b, through synthetic",
             ):
                 mix.function(out, config, ImageSet(real, "r"), ImageSet(mine.out, "s"))
 
