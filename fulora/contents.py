@@ -36,13 +36,10 @@ COMMANDS = ".commands"
 FOR_PEOPLE = "audit"
 """Folder of sheets that people look at, add to and remove before they pass a set on."""
 
-READ_IF_THERE = (
-    "metadata.jsonl", "tainted_by.json", "mix.json", "pseudo_labels.json", "trained_on.json", "train_patients.json",
-    "gate.json",
-)  # fmt: skip
+READ_IF_THERE = ("metadata.jsonl", "provenance.json", "mix.json", "pseudo_labels.json", "gate.json")
 """Names that readers look for and do without: such a file, added later, would be believed."""
 
-ALONE = (("generation.json", "train/metadata.jsonl"), ("lora.safetensors", "train_patients.json"))
+ALONE = (("generation.json", "train/metadata.jsonl"), ("lora.safetensors", "provenance.json"))
 """Files that tell a generated set and a trained LoRA which no study made, and which a list belongs to."""
 
 SHOWN = 5
@@ -272,5 +269,5 @@ def _for_people(name: str) -> bool:
 
 
 def _matters(name: str) -> bool:
-    """A file that was added would be read: a `tainted_by.json`, a `metadata.jsonl` of another split."""
+    """A file that was added would be read: a `provenance.json`, a `metadata.jsonl` of another split."""
     return name.rpartition("/")[2] in READ_IF_THERE

@@ -171,6 +171,12 @@ def scratch(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
+def name_of(folder: Path) -> str:
+    """The name of an artifact's folder, or the one that it will have when the work in its scratch folder is done."""
+    name = folder.absolute().name
+    return name[1:].removesuffix(".partial") if name.startswith(".") and name.endswith(".partial") else name
+
+
 def make(step: Step) -> float:
     """Make one artifact; returns the seconds it took. Safe against a second process that makes the same one.
 

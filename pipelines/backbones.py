@@ -62,15 +62,11 @@ class Models(NamedTuple):
     clip: ClipWeights | Source
 
 
-def foundations(config: BackboneConfig) -> tuple[str, ...]:
-    """Weights from outside, by name, of which it is not known what they were trained on."""
-    match config:
-        case Folders():
-            return f"Stable Diffusion in {config.diffusion.name}", f"CLIP in {config.clip.name}"
-        case Hub():
-            return config.diffusion.name, config.clip.name
-        case Demo() | OnSite():
-            return ()
+def at_hand(config: BackboneConfig, data_root: Path, work: Workspace) -> dict[str, Backbone | ClipWeights | Source]:
+    """The backbone and CLIP, by what they are, where the study does not train them itself."""
+    if isinstance(config, OnSite):
+        return {}
+    return {"backbone": get_backbone(config, data_root, work), "CLIP": get_clip(config, data_root, work)}
 
 
 def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Models:

@@ -11,7 +11,7 @@ from fulora.config import Config, Json, Runtime
 from fulora.data.comparisons import check_arm_names
 from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
-from fulora.data.results import Report, Scores
+from fulora.data.results import LeakTable, Report, Scores
 from fulora.data.structures import outputs_of, said
 from fulora.intake.classes import named_labels
 from fulora.intake.config import CurateConfig
@@ -19,8 +19,10 @@ from fulora.intake.source import Inputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
+from pipelines.backbones import OnSite, get_backbone
 from pipelines.changes import about, each_laid_over, laid_over
 from pipelines.sources import curated, labels_of
+from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
 from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
 from pipelines.stages.score_masks import score_masks
@@ -202,6 +204,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     labels = labels_of(cfg.heads, data_root)
     cfg.check_outputs(labels)
     heads = curated(cfg.heads, data_root, work)
+    check(cfg, heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
     arms = {
@@ -217,6 +220,16 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
     return Segmentation(heads, compared, scores, _sweep(cfg, sets))
+
+
+def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
+    """The leak gate, before anything is trained: the heads, and what a generator's backbone learns from."""
+    pretrained_on, weights = {}, {}
+    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSite):
+        pretrained_on["backbone"] = curated(cfg.synthetic.backbone.images, data_root, work)
+    elif cfg.synthetic is not None:
+        weights["backbone"] = get_backbone(cfg.synthetic.backbone, data_root, work)
+    return work.run(check_leaks, heads, trained_on={"U-Nets": heads}, pretrained_on=pretrained_on, weights=weights)
 
 
 def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet]) -> dict[str, dict[str, ImageSet]]:

@@ -19,8 +19,8 @@ import fulora
 from fulora.assessment.encoder_checks import EncoderError, Features, Picture, check_stable, check_varied, rows_of
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
-from fulora.data.manifest import pixel_digest
 from fulora.data.pixel_statistics import IMAGENET, Statistics, of_timm
+from fulora.data.pixels import pixel_digest
 from fulora.data.squares import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
 from fulora.disk import whole

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from fulora.data.decoded import opened
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
-from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.manifest import Image, ImageSet
+from fulora.data.pixels import pixel_digest
 from fulora.intake.decode import read_gray
 from fulora.intake.folders import PICTURES
 from fulora.intake.mask_names import pictures_and_masks

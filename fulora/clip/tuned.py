@@ -4,18 +4,14 @@ from pathlib import Path
 
 from fulora.data.label_set import FILE, LabelSet, read_label_set, refuse_other_classes
 
-OLD = "trained_on.json"
-"""Of a CLIP that an earlier version of fulora tuned, which did not write down its classes."""
-
 
 def tuned_on(folder: Path) -> LabelSet | None:
     """The classes that a CLIP was tuned on; None where it was not tuned: it can be asked about any.
 
     Raises:
-        LabelSetError: it was tuned before there were label sets.
+        DamagedFileError: the file that says them is no label set.
     """
-    tuned = (folder / FILE).is_file() or (folder / OLD).is_file()
-    return read_label_set(folder) if tuned else None
+    return read_label_set(folder) if (folder / FILE).is_file() else None
 
 
 def refuse_tuned_on_others(folder: Path, labels: LabelSet, *, whose: str) -> None:

@@ -16,6 +16,7 @@ from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS, Origin, Split
 from fulora.data.manifest import Image
 from fulora.data.markdown import escaped_markdown
+from fulora.data.provenance import Provenance
 from fulora.terminal import printable
 
 Format = Literal["parquet", "webdataset", "croissant", "kohya"]
@@ -77,14 +78,13 @@ class CardConfig(Config):
 
 
 def card_text(
-    rows: Sequence[Image], labels: LabelSet, tainted_by: Sequence[str], format: Format, config: CardConfig, use: str
+    rows: Sequence[Image], labels: LabelSet, provenance: Provenance, format: Format, config: CardConfig, use: str
 ) -> str:
     """The card of an export, Markdown with a YAML head. Control characters are written out.
 
     Args:
         labels: the classes; a class number in the export is a place in their order.
-        tainted_by: keys of the patients that a generator behind the synthetic images was trained on; only their
-            number is told.
+        provenance: whom the generators and models behind the images learned from; only their number is told.
         use: how the format is loaded, Markdown.
     """
     head = yaml.safe_dump(header(rows, labels, format, config), sort_keys=False, allow_unicode=True, width=1000)
@@ -93,7 +93,7 @@ def card_text(
         f"---\n{head}---\n\n# {escaped_markdown(config.title)}\n\n{about}",
         f"**{USE[1]}**",
         f"## What is in it\n\n{_counts(rows, labels)}",
-        f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, tainted_by)}",
+        f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, provenance)}",
         f"## How to load it\n\n{use}",
         f"## Provenance\n\n{_provenance(rows)}",
         f"## Limits\n\n{_list(limits(rows))}",
@@ -200,16 +200,22 @@ def _sites(rows: Sequence[Image]) -> str:
     return markdown.table(("source", "site", "machine", "images", "patients"), lines)
 
 
-def _generators(rows: Sequence[Image], tainted_by: Sequence[str]) -> str:
+def _generators(rows: Sequence[Image], provenance: Provenance) -> str:
     found = Counter(row.generator for row in made(rows))
     if not found:
         return "There are no synthetic images in it."
     lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
     return (
         f"{markdown.table(('generator', 'synthetic images'), lines)}\n\n"
-        f"Generators behind them were trained on images of {len(set(tainted_by))} patients, none of whom is in "
-        "validation or test of this set. Do not test on those patients what was trained on these images."
+        f"Generators behind them, and what these began with, learned from images of {len(provenance.patients())} "
+        "patients, none of whom is in the test of this set. Do not test on those patients what was trained on these "
+        f"images.{_unknowns(provenance)}"
     )
+
+
+def _unknowns(provenance: Provenance) -> str:
+    names = ", ".join(markdown.code(name) for name in provenance.unknowns())
+    return f" It is not known whom these learned from: {names}." if names else ""
 
 
 def _provenance(rows: Sequence[Image]) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from fulora.data.card import CardConfig, Format, card_text, splits
 from fulora.data.labels import Split
-from fulora.data.manifest import Image, ImageSet, check
+from fulora.data.manifest import Image, ImageSet
 from fulora.data.marking import read_mark
+from fulora.data.set_rules import check
 from fulora.workspace import scratch
 
 
@@ -56,8 +57,8 @@ def export(
     for name, number in (("repeats", repeats), ("shard_bytes", shard_bytes)):
         if number < 1:
             raise ExportError(f"{name}: is {number}; it is at least 1")
-    labels = images.label_set()
-    check(every, images.tainted_by())
+    labels, provenance = images.label_set(), images.provenance()
+    check(every, provenance)
     _check_files(images, rows)
     work = scratch(out)
     if work.exists():  # an export was killed
@@ -66,7 +67,7 @@ def export(
     try:
         labels.write(work)
         use = _write(images, rows, format, work, card, repeats, shard_bytes)
-        text = card_text(rows, labels, images.tainted_by(), format, card, use)
+        text = card_text(rows, labels, provenance, format, card, use)
         (work / "README.md").write_text(text, encoding="utf-8")
         work.rename(out)
     finally:

@@ -16,7 +16,8 @@ from pyarrow import parquet
 from fulora.data.card import COLUMNS, PERSONAL, USE, CardConfig, limits, made, splits, tags
 from fulora.data.export import ExportError, files
 from fulora.data.labels import Split
-from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
+from fulora.data.manifest import METADATA, Image, ImageSet
+from fulora.data.provenance import FILE as PROVENANCE
 from fulora.digests import file_digest
 from fulora.progress import track
 
@@ -76,8 +77,8 @@ def _copy(images: ImageSet, rows: Sequence[Image], out: Path) -> None:
     for split in splits(rows):
         (out / split).mkdir()
         shutil.copyfile(images.path / split / METADATA, out / split / METADATA)
-    if (images.path / TAINT).is_file():
-        shutil.copyfile(images.path / TAINT, out / TAINT)
+    if (images.path / PROVENANCE).is_file():
+        shutil.copyfile(images.path / PROVENANCE, out / PROVENANCE)
     for row in track(rows, "croissant"):
         for path in files(images, row):
             target = out / path.relative_to(images.path)

@@ -19,7 +19,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from fulora.config import Config
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ManifestError, Picture, is_blank, pixel_digest
+from fulora.data.manifest import Image, ManifestError, Picture
+from fulora.data.pixels import is_blank, pixel_digest
 from fulora.environment import derive_seed
 from fulora.json_files import read_json
 

@@ -1,12 +1,13 @@
 """What a set may not hold: ids that stand twice, and patients, pictures or a generator's patients across splits."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fulora.data.labels import Split
     from fulora.data.manifest import Image
+    from fulora.data.provenance import Provenance
 
 SHOWN = 10
 """Breaches of one kind that are named; the rest are counted."""
@@ -21,12 +22,13 @@ class Ledger:
     """Rows go in one at a time; what was seen of them is kept, some 300 bytes a row, never the rows.
 
     Args:
-        tainted_by: keys of the patients that a generator behind the synthetic images was trained on.
+        provenance: whom the generators and models behind the images learned from. Nobody whom they were fitted to may
+            be in validation or test, and nobody by whom they were chosen in the test.
         classes: of the label set; None where a plane may be anything.
     """
 
-    def __init__(self, tainted_by: Iterable[str] = (), classes: Sequence[str] | None = None) -> None:
-        self._tainted = frozenset(tainted_by)
+    def __init__(self, provenance: "Provenance | None" = None, classes: Sequence[str] | None = None) -> None:
+        self._provenance = provenance
         self._classes = classes
         self._strange: dict[str, str] = {}
         self._ids: set[str] = set()
@@ -67,16 +69,25 @@ class Ledger:
             for group in groups
             if len(splits := {split for split, _ in group}) > 1
         ]
-        held_out = {key for key, found in self._patients.items() if found & {"validation", "test"}}
-        taints = [
-            f"{key}: a generator was trained on this patient, who is in validation or test"
-            for key in sorted(held_out & self._tainted)
-        ]
+        taints = self._taints()
         strange = [
             f"{name}: shows {plane!r}; the classes of its label set are {', '.join(self._classes or ())}"
             for plane, name in self._strange.items()
         ]
         return [line for kind in (ids, strange, patients, pictures, taints) for line in _first_of(kind)]
+
+    def _taints(self) -> list[str]:
+        """Patients in validation or test whom a generator or a model behind the images learned from, each once."""
+        refused: dict[str, set[Split]] = {"fitted": {"validation", "test"}, "chosen": {"test"}}
+        said = {"fitted": "trained on", "chosen": "used for choosing"}
+        found: dict[str, str] = {}
+        for entry in self._provenance.entries if self._provenance else ():
+            for key in entry.patients:
+                here = self._patients.get(key, set()) & refused[entry.use]
+                if here and self._provenance and key not in found:
+                    by = self._provenance.chain(entry.name)
+                    found[key] = f"{key}: the patient is in {_and(here)}, and was {said[entry.use]} by {by}"
+        return [found[key] for key in sorted(found)]
 
 
 def _and(splits: "set[Split]") -> str:

@@ -6,10 +6,8 @@ unknown text is "" and an unknown measure is 0.0 on disk, `None` in Python. (`ma
 because `datasets` would open it as an image, and fail where there is none.)
 """
 
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,17 +24,16 @@ from fulora.data.decoded import decoded
 from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import SPLITS, Origin, Plane, Split
 from fulora.data.leaks import Ledger
-from fulora.data.marking import png_info
+from fulora.data.picture_files import write_files
+from fulora.data.pixels import pixel_digest
+from fulora.data.provenance import Provenance, read_provenance
 from fulora.data.row_files import rows_written
 from fulora.engine import threaded
-from fulora.json_files import explained, parse_json, read_json
+from fulora.json_files import explained, parse_json
 from fulora.stage import Artifact
 
 METADATA = "metadata.jsonl"
-TAINT = "tainted_by.json"
 MEASURES = ("pixel_size_mm", "hc_mm", "aop_deg")
-BLANK_SPREAD = 2.0
-"""Standard deviation of the gray values, 0 to 255, below which a picture shows nothing."""
 
 ID = re.compile(r"[^\x00-\x1f\\:*?\"<>|]{1,200}")
 """What an id may be made of: it becomes a file name, on any system."""
@@ -50,8 +47,8 @@ class Image(Config):
     """One image: what it shows, whom it shows, where it comes from.
 
     A patient is known by (source, site, patient): patient numbers are unique only within a site. A synthetic image
-    has no patient of its own; `ImageSet.tainted_by` lists the patients whose images its generator was trained on, and
-    `recipe` says all of how it was drawn, as JSON (`fulora.diffusion.recipe`).
+    has no patient of its own; `ImageSet.provenance` tells whose images its generator learned from, and `recipe` says
+    all of how it was drawn, as JSON (`fulora.diffusion.recipe`).
     """
 
     file_name: str
@@ -141,16 +138,6 @@ class Picture:
     mask: UInt8[np.ndarray, "h w"] | None = None
 
 
-def pixel_digest(pixels: UInt8[np.ndarray, "h w *rgb"]) -> str:
-    """SHA-256 of the size and the decoded pixels: equal for equal pictures, however they were encoded."""
-    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
-def is_blank(pixels: UInt8[np.ndarray, "h w"]) -> bool:
-    """Whether a picture shows nothing: all its gray values are nearly the same."""
-    return bool(pixels.std() < BLANK_SPREAD)
-
-
 @dataclass(frozen=True)
 class ImageSet(Artifact):
     """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
@@ -226,24 +213,27 @@ class ImageSet(Artifact):
         """
         return read_label_set(self.path)
 
-    def tainted_by(self) -> list[str]:
-        """Keys of the patients that a generator behind the synthetic images was trained on.
+    def provenance(self) -> Provenance:
+        """Whom the generators and the models behind its images and masks learned from; empty for real images alone.
 
         Raises:
-            DamagedFileError: the file that says so is no list of keys.
+            DamagedFileError: the file that says so is damaged.
+            EarlierVersionError: an earlier version of fulora wrote the set.
         """
-        path = self.path / TAINT
-        return read_json(path, list[str]) if path.is_file() else []
+        found = read_provenance(self.path)
+        if found is None and any(row.origin == "synthetic" for row in self.iter_rows("train")):
+            return Provenance.unknown(f"the generator of {self.path.name}")
+        return found or Provenance()
 
     @classmethod
     def write(
-        cls, folder: Path, pictures: Iterable[Picture], *, labels: LabelSet, tainted_by: Sequence[str] = ()
+        cls, folder: Path, pictures: Iterable[Picture], *, labels: LabelSet, provenance: Provenance | None = None
     ) -> int:
         """Write pictures as an image set, on all cores, and its manifest last. No picture is kept in memory.
 
         Args:
             labels: the classes, of which every row's `plane` is one.
-            tainted_by: patient keys that a generator behind the synthetic images was trained on.
+            provenance: whom the generators and models behind its images and masks learned from.
 
         Returns:
             How many pictures were written.
@@ -251,15 +241,15 @@ class ImageSet(Artifact):
         Raises:
             ManifestError: the set would break a rule (`fulora.data.leaks`); its manifest is not written then.
         """
-        rows = threaded(partial(_write_picture, folder), pictures)
-        return cls.write_rows(folder, rows, labels=labels, tainted_by=tainted_by)
+        rows = threaded(partial(_written, folder), pictures)
+        return cls.write_rows(folder, rows, labels=labels, provenance=provenance)
 
     @classmethod
     def write_rows(
-        cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, tainted_by: Sequence[str] = ()
+        cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, provenance: Provenance | None = None
     ) -> int:
         """Write the manifest of pictures that stand in the folder already; else as `write`."""
-        ledger, count = Ledger(tainted_by, labels.names), 0
+        ledger, count = Ledger(provenance, labels.names), 0
         with rows_written(folder, METADATA) as add:
             for row in rows:
                 ledger.add(row)
@@ -267,8 +257,8 @@ class ImageSet(Artifact):
                 count += 1
             refuse(ledger)
         labels.write(folder)
-        if tainted_by:
-            (folder / TAINT).write_text(json.dumps(sorted(set(tainted_by))), encoding="utf-8")
+        if provenance is not None and provenance.entries:
+            provenance.write(folder)
         return count
 
 
@@ -278,31 +268,19 @@ def _other(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> str:
     return "its pixels were changed since it was written"
 
 
-def _write_picture(folder: Path, picture: Picture) -> Image:
-    row, pixels = picture.row, picture.pixels
-    height, width = pixels.shape
-    name = row.image_id.replace("/", "_") + ".png"
-    mask_name = "" if picture.mask is None else f"masks/{name}"
-    update = {"file_name": f"images/{name}", "mask_file": mask_name, "width": width, "height": height}
-    row = row.model_copy(update=update | {"sha256": pixel_digest(pixels)})
-    (folder / row.split / "images").mkdir(parents=True, exist_ok=True)
-    Pil.fromarray(pixels).save(folder / row.split / row.file_name, pnginfo=png_info(row))
-    if picture.mask is not None:
-        (folder / row.split / "masks").mkdir(parents=True, exist_ok=True)
-        Pil.fromarray(picture.mask).save(folder / row.split / row.mask_file)
+def _written(folder: Path, picture: Picture) -> Image:
+    """The row of a picture whose files are written."""
+    name = picture.row.image_id.replace("/", "_") + ".png"
+    height, width = picture.pixels.shape
+    row = picture.row.changed(
+        file_name=f"images/{name}",
+        mask_file="" if picture.mask is None else f"masks/{name}",
+        width=width,
+        height=height,
+        sha256=pixel_digest(picture.pixels),
+    )
+    write_files(folder / row.split, row, picture.pixels, picture.mask)
     return row
-
-
-def check(rows: Iterable[Image], tainted_by: Sequence[str] = ()) -> None:
-    """Check the rules of a set, in one pass.
-
-    Raises:
-        ManifestError: every breach found, one a line (at most ten of a kind).
-    """
-    ledger = Ledger(tainted_by)
-    for row in rows:
-        ledger.add(row)
-    refuse(ledger)
 
 
 def refuse(ledger: Ledger) -> None:

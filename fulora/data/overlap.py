@@ -1,29 +1,36 @@
-"""The leak gate: who and what a test set shares with everything that a study's models were trained on."""
+"""The leak gate: who and what a test shares with everything that the tested models learned from."""
 
-import json
-from collections.abc import Container, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fulora.config import Config
-from fulora.data.manifest import Image
 from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
-from fulora.json_files import read_json
+from fulora.data.provenance import Learned, Provenance, Use
+
+if TYPE_CHECKING:
+    from fulora.data.manifest import Image
 
 SHOWN = 5
-TRAINED_ON = "trained_on.json"
+EVERY_USE: tuple[Use, ...] = ("fitted", "chosen")
+WHAT_TO_DO = (
+    "Leave these patients out of training (role, limit or a split_file) or out of the test, and run again what learned "
+    "from them."
+)
+SAID: Mapping[Use, str] = {"fitted": "trained on", "chosen": "used for choosing"}
 
 
 class OverlapError(ValueError):
-    """Something that a test set holds was trained on. The message lists every training input that shares with it."""
+    """Somebody or something that a test holds was learned from. The message lists every model or parent that did."""
 
 
 class Overlap(Config):
-    """What one training input shares with a test set.
+    """What one model, or one of its parents, shares with a test set.
 
     Attributes:
-        images, patients: of the training input; None for weights from outside, whose data are not known.
-        shared_images: ids of test images whose very pixels, or whose id at the same source, were trained on.
-        shared_patients: keys of test patients who were trained on.
+        trained_on: its name, and through what the tested model has it.
+        images, patients: how many it learned from; None where that is not known.
+        shared_images: ids of test images whose very pixels, or whose id at the same source, it learned from.
+        shared_patients: keys of test patients whom it learned from.
     """
 
     trained_on: str
@@ -34,58 +41,108 @@ class Overlap(Config):
 
     @property
     def known(self) -> bool:
-        """Whether it is known what was trained on."""
+        """Whether it is known whom it learned from."""
         return self.images is not None
 
 
-def overlap(name: str, training: Sequence[Image], test: Sequence[Image]) -> Overlap:
-    """What a training input shares with the test images; pictures of another size are told by source and id."""
-    patients = {row.patient_key for row in training if row.patient_key}
-    pixels, ids = {row.sha256 for row in training}, {(row.source, row.image_id) for row in training}
+class Case(NamedTuple):
+    """A picture that is tested on.
+
+    Attributes:
+        image_id: what a message calls it.
+        pixels: their digest.
+        patient_key, source_id: as `Image.patient_key` and `source/image_id`; "" where they are not known.
+    """
+
+    image_id: str
+    pixels: str
+    patient_key: str = ""
+    source_id: str = ""
+
+    @classmethod
+    def of(cls, row: "Image") -> Self:
+        """The picture of a row of an image set."""
+        return cls(row.image_id, row.sha256, row.patient_key, f"{row.source}/{row.image_id}")
+
+
+def refuse_leaks(
+    models: Iterable[Provenance],
+    test: "Sequence[Image]",
+    *,
+    uses: Sequence[Use] = EVERY_USE,
+    told_apart: bool = False,
+) -> list[Overlap]:
+    """Refuse test images of which a model, or a parent of it, has the picture or the patient.
+
+    Args:
+        uses: what may not have been done with them; `fitted` alone lets images pass that chose a checkpoint.
+        told_apart: it is said of the test images that equal patient numbers of two sites are different patients.
+
+    Returns:
+        One row for each model and parent that was fitted to images, then those of which nothing is known.
+
+    Raises:
+        OverlapError: a test image or patient was learned from.
+        SameNumberError: a test patient may have been learned from under another name.
+    """
+    return refuse_pictures(models, [Case.of(row) for row in test], uses=uses, told_apart=told_apart)
+
+
+def refuse_pictures(
+    models: Iterable[Provenance],
+    test: Sequence[Case],
+    *,
+    uses: Sequence[Use] = EVERY_USE,
+    told_apart: bool = False,
+) -> list[Overlap]:
+    """As `refuse_leaks`, of pictures of which perhaps nothing but the pixels is known."""
+    entries = [(model.chain(entry.name), entry) for model in models for entry in model.entries]
+    entries = list(dict.fromkeys(entries))
+    used = [(chain, entry) for chain, entry in entries if entry.known and entry.use in uses]
+    found = [(overlap(chain, entry, test), entry.use) for chain, entry in used]
+    wrong = [_line(row, use) for row, use in found if row.shared_images or row.shared_patients]
+    if wrong:
+        raise OverlapError("\n".join([*wrong, WHAT_TO_DO]))
+    for chain, entry in used:
+        if not (told_apart or entry.different_patients):
+            refuse_same_numbers(chain, map(Name.of_key, entry.patients), _names(test))
+    shown = [row for row, use in found if use == "fitted" and row.images]
+    return [*shown, *(unknown(chain) for chain, entry in entries if not entry.known)]
+
+
+def overlap(name: str, learned: Learned, test: Sequence[Case]) -> Overlap:
+    """What was learned from and is tested on; pictures of another size are told by source and id."""
+    patients, pixels, ids = set(learned.patients), set(learned.pixels), set(learned.ids)
     return Overlap(
         trained_on=name,
-        images=len(training),
+        images=learned.images,
         patients=len(patients),
-        shared_images=tuple(row.image_id for row in test if row.sha256 in pixels or (row.source, row.image_id) in ids),
-        shared_patients=tuple(sorted({row.patient_key for row in test} & patients)),
+        shared_images=tuple(one.image_id for one in test if one.pixels in pixels or one.source_id in ids),
+        shared_patients=tuple(sorted({one.patient_key for one in test} & patients)),
     )
 
 
 def unknown(name: str) -> Overlap:
-    """Weights from outside: what they were trained on is not known."""
+    """Weights from elsewhere: whom they learned from is not known."""
     return Overlap(trained_on=name, images=None, patients=None)
 
 
-def overlaps(
-    trained_on: Mapping[str, Sequence[Image]],
-    foundations: Iterable[str],
-    test: Sequence[Image],
-    told_apart: Container[str] = (),
-) -> list[Overlap]:
-    """One row a training input, those that are not known last.
-
-    Args:
-        told_apart: the training inputs of which it is said that a patient number that is also in the test, at another
-            site or source, is of another patient.
-
-    Raises:
-        OverlapError: a test image or patient was trained on.
-        SameNumberError: a test patient may have been trained on under another name.
-    """
-    rows = [overlap(name, training, test) for name, training in trained_on.items()]
-    wrong = [row for row in rows if row.shared_images or row.shared_patients]
-    if wrong:
-        what = "Leave these patients out of training (role, limit or a split_file), or out of the test."
-        raise OverlapError("\n".join([*map(_line, wrong), what]))
-    for name, training in trained_on.items():
-        if name not in told_apart:
-            refuse_same_numbers(name, names(training), names(test))
-    return [*rows, *map(unknown, foundations)]
+def said_of_unknown(rows: Iterable[Overlap]) -> list[str]:
+    """What a command says of models and parents of which nothing is known, a line each."""
+    return [
+        f"{row.trained_on}: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
+        for row in rows
+        if not row.known
+    ]
 
 
-def names(rows: Sequence[Image]) -> set[Name]:
+def names(rows: "Sequence[Image]") -> set[Name]:
     """Everybody who is shown in images, as a source names them."""
     return {Name(row.source, row.site, row.patient) for row in rows if row.patient_key}
+
+
+def _names(test: Sequence[Case]) -> set[Name]:
+    return {Name.of_key(one.patient_key) for one in test if one.patient_key}
 
 
 def refuse_same_numbers(name: str, training: Iterable[Name], test: Iterable[Name]) -> None:
@@ -99,52 +156,9 @@ def refuse_same_numbers(name: str, training: Iterable[Name], test: Iterable[Name
         raise SameNumberError("\n".join([f"{name} and the test:", *lines(pairs), f"{WAYS_OUT}."]))
 
 
-def _line(row: Overlap) -> str:
+def _line(row: Overlap, use: Use) -> str:
     images, patients = row.shared_images, row.shared_patients
     return (
-        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were trained on, such as "
-        f"{', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
+        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were {SAID[use]}, such "
+        f"as {', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
     )
-
-
-def write_trained_on(folder: Path, rows: Sequence[Image], tainted_by: Iterable[str] = ()) -> None:
-    """Write beside weights whom and what they were fitted to: `trained_on.json`.
-
-    Args:
-        tainted_by: patients whose pictures a generator of the synthetic rows was fitted to.
-    """
-    patients = sorted({row.patient_key for row in rows if row.patient_key} | set(tainted_by))
-    record = {"patients": patients, "pixels": sorted({row.sha256 for row in rows})}
-    (folder / TRAINED_ON).write_text(json.dumps(record, indent=1), encoding="utf-8")
-
-
-class _TrainedOn(Config):
-    patients: list[str]
-    pixels: list[str]
-
-
-def refuse_trained_on(folder: Path, test: Sequence[Image], *, told_apart: bool = False) -> None:
-    """Refuse test images that weights were fitted to, as far as their folder tells; others are not known.
-
-    Args:
-        told_apart: as in `overlaps`.
-
-    Raises:
-        OverlapError: a test image or patient was trained on.
-        SameNumberError: a test patient may have been trained on under another name.
-    """
-    if not (folder / TRAINED_ON).is_file():
-        return
-    record = read_json(folder / TRAINED_ON, _TrainedOn)
-    patients, pixels = set(record.patients), set(record.pixels)
-    row = Overlap(
-        trained_on=f"{folder.name}/{TRAINED_ON}",
-        images=len(pixels),
-        patients=len(patients),
-        shared_images=tuple(row.image_id for row in test if row.sha256 in pixels),
-        shared_patients=tuple(sorted({row.patient_key for row in test} & patients)),
-    )
-    if row.shared_images or row.shared_patients:
-        raise OverlapError(_line(row))
-    if not told_apart:
-        refuse_same_numbers(row.trained_on, map(Name.of_key, patients), names(test))

@@ -1,4 +1,4 @@
-"""Typed folders of weights. Each holds `.safetensors`, the facts to rebuild its model, and `metrics.jsonl`."""
+"""Typed folders of weights: `.safetensors`, the facts to rebuild the model, `metrics.jsonl`, and `provenance.json`."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ class ClipWeights(Artifact):
 
 @dataclass(frozen=True)
 class LoraWeights(Artifact):
-    """`lora.safetensors` (diffusers' key names, alpha kept), `train_patients.json`, `metrics.jsonl`."""
+    """`lora.safetensors` (diffusers' key names, alpha kept), `metrics.jsonl`."""
 
 
 @dataclass(frozen=True)
 class ControlWeights(Artifact):
-    """A ControlNet in diffusers' layout, `train_patients.json`, `metrics.jsonl`."""
+    """A ControlNet in diffusers' layout, `metrics.jsonl`."""
 
 
 @dataclass(frozen=True)

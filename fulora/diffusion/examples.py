@@ -11,8 +11,9 @@ from jaxtyping import UInt8
 
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.manifest import Image, ImageSet
 from fulora.data.pairs import join
+from fulora.data.pixels import pixel_digest
 from fulora.diffusion.lora import LoraError
 
 

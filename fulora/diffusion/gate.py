@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from fulora.config import Config
 from fulora.data.labels import Plane
-from fulora.data.manifest import is_blank
+from fulora.data.pixels import is_blank
 from fulora.json_files import read_json
 
 GATE = "gate.json"

@@ -12,7 +12,10 @@ from PIL import Image as Pil
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
-from fulora.data.manifest import METADATA, TAINT, Image, ImageSet
+from fulora.data.manifest import METADATA, Image, ImageSet
+from fulora.data.patient_numbers import different_patients
+from fulora.data.provenance import FILE as PROVENANCE
+from fulora.data.provenance import Learned, Provenance, derived
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.compute import Compute, choose_compute, hardware
 from fulora.diffusion.conditioning import said_of_skip
@@ -93,6 +96,7 @@ def begin(job: Job) -> None:
         if (job.out / PLAN).is_file():
             check_folder(job)  # another process may have begun another set in it since
             return
+        job.ingredients.provenance()  # what an earlier version made is refused before anything is drawn
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
         check_masks(job)
@@ -203,10 +207,10 @@ def put_together(job: Job) -> None:
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
             _write_masks(job)
-            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, tainted_by=_patients(job))
+            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance_of_set(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
-            for path in (job.out / "train" / METADATA, job.out / TAINT, job.out / OVERVIEW):
+            for path in (job.out / "train" / METADATA, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
@@ -249,8 +253,12 @@ def _without_duplicates(job: Job) -> None:
         taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
 
 
-def _patients(job: Job) -> list[str]:
-    """Of the images that LoRAs were trained on, and that pictures were drawn over."""
-    start = job.ingredients.start
-    over = {row.patient_key for rows in start_rows(start, job.cfg).values() for row in rows} if start else set()
-    return sorted({*job.ingredients.tainted_by, *over} - {""})
+def provenance_of_set(job: Job) -> Provenance:
+    """The book of the set: of its backbone and LoRAs, and of the images that it is drawn over."""
+    given, name = job.ingredients, f"synthetic images by {job.ingredients.generator()}"
+    if given.start is None:
+        return derived(name, [given.provenance()])
+    start = ImageSet(given.start, "")
+    over = [row for rows in start_rows(given.start, job.cfg).values() for row in rows]
+    own = Learned.of(name, over, different_patients=different_patients(given.start))
+    return derived(name, [given.provenance(), start.provenance()], drawn_over=own)

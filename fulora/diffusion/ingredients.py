@@ -1,8 +1,8 @@
 """What a set is drawn with: a backbone, LoRAs, images to start from. Where they are, and by digest what they are."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from jaxtyping import UInt8
 from fulora.config import digest
 from fulora.contents import check, content_digest
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.manifest import Image, ImageSet
+from fulora.data.pixels import pixel_digest
+from fulora.data.provenance import Provenance, provenance_of
 from fulora.diffusion.architectures import Architecture, Pipeline
 from fulora.diffusion.backbone import BackboneError, downloaded, load_backbone
 from fulora.diffusion.drawing import Drawing
@@ -21,8 +23,6 @@ from fulora.diffusion.lora_peft import files_of
 from fulora.diffusion.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
-
-PATIENTS = "train_patients.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ class Ingredients:
         revision, architecture: of a hub id, and of a checkpoint file that does not tell.
         start: an image set whose training images of a plane are drawn over, in turn (image-to-image).
         control: a ControlNet, with a mask for each picture.
-        tainted_by: keys of the patients that a LoRA or the ControlNet was trained on.
     """
 
     backbone: Path | str
@@ -70,7 +69,6 @@ class Ingredients:
     loras: tuple[LoraSource, ...] = ()
     start: Path | None = None
     control: ControlSource | None = None
-    tainted_by: tuple[str, ...] = field(default=(), repr=False)
 
     def load(self) -> Pipeline:
         """The backbone with its LoRAs fused, in fp32 on the CPU.
@@ -83,6 +81,18 @@ class Ingredients:
             used = lora.used
             load_lora(pipe, lora.path, used.strength, used.text_strength, any_base=used.any_base)
         return pipe
+
+    def provenance(self) -> Provenance:
+        """Whom the backbone, the LoRAs and the ControlNet learned from, as far as files beside them tell.
+
+        Raises:
+            DamagedFileError, EarlierVersionError: such a file is damaged, or an earlier version made what it is of.
+        """
+        loras = [provenance_of(lora.path, f"LoRA {lora.used.name}") for lora in self.loras]
+        control = (
+            [] if self.control is None else [provenance_of(self.control.path, f"ControlNet {self.control.used.name}")]
+        )
+        return Provenance().joined(*loras, *control, backbone_provenance(self.backbone, self.used.name))
 
     def native_size(self) -> int:
         """The side of the square pictures that the backbone was made for, px.
@@ -156,10 +166,14 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
     return content_digest(path, cache)[:16]
 
 
-def patients_of(loras: Sequence[Path]) -> tuple[str, ...]:
-    """Keys of the patients that LoRAs of fulora were trained on, which stand beside their files."""
-    files = (path.parent / PATIENTS for path in loras)
-    return tuple(sorted({key for file in files if file.is_file() for key in read_json(file, list[str])}))
+def backbone_provenance(source: Path | str, name: str) -> Provenance:
+    """Whom a backbone learned from: a folder, a checkpoint file or a hub id, of which that is not known.
+
+    Raises:
+        DamagedFileError, EarlierVersionError: as `provenance_of`.
+    """
+    called = f"backbone {name}"
+    return provenance_of(source, called) if isinstance(source, Path) else Provenance.unknown(called)
 
 
 def start_rows(folder: Path, cfg: Drawing) -> dict[Plane, list[Image]]:

@@ -17,7 +17,7 @@ from fulora.contents import OF_THE_LIST
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
-from fulora.data.manifest import TAINT
+from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.drawing import Drawing, drawing
@@ -35,7 +35,7 @@ SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
 BEGUN = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
 """What a killed process leaves for the next to replace."""
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, TAINT, LABELS, *BEGUN, *OF_THE_LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *OF_THE_LIST}
 
 
 class GenerationError(ValueError):

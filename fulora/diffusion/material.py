@@ -1,6 +1,5 @@
 """What a LoRA is trained on, read from image sets: who trains, who validates, who must not be seen."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from jaxtyping import UInt8
 
 from fulora import progress
 from fulora.data.manifest import Image, ImageSet
-from fulora.data.overlap import names, refuse_same_numbers
+from fulora.data.overlap import names, refuse_leaks, refuse_same_numbers
 from fulora.data.pairs import part
 from fulora.data.patient_numbers import different_patients
+from fulora.data.provenance import Provenance, learned
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.conditioning import said_of_skip
 from fulora.diffusion.config import LoraConfig
@@ -26,7 +26,6 @@ from fulora.diffusion.told_apart import said_of_alike
 from fulora.diffusion.train import fit
 from fulora.processes import processes
 
-PATIENTS = "train_patients.json"
 LOOKED_AT = 4
 """Pairs whose masks are sent through the autoencoder before a training."""
 
@@ -72,6 +71,24 @@ def read_material(
     )
 
 
+def lora_provenance(
+    name: str, backbone: Provenance, images: ImageSet, prior: ImageSet | None = None, tested_on: ImageSet | None = None
+) -> Provenance:
+    """Whom a LoRA of this name learns from: of images and prior, and what the backbone knows.
+
+    Raises:
+        OverlapError, SameNumberError: the backbone, or what drew the prior images, was fitted to somebody in the
+            validation or test split of `tested_on`, or chosen by somebody in its test split.
+    """
+    inherited = [backbone, *([prior.provenance()] if prior else [])]
+    if tested_on is not None:
+        told_apart = different_patients(tested_on.path)
+        refuse_leaks(inherited, tested_on.rows("validation"), uses=("fitted",), told_apart=told_apart)
+        refuse_leaks(inherited, tested_on.rows("test"), told_apart=told_apart)
+    rows = [*images.rows("train"), *(prior.rows("train") if prior else [])]
+    return learned(name, images, rows, images.rows("validation"), parents=inherited)
+
+
 def _refuse_same_numbers(
     images: ImageSet, tested_on: ImageSet, rows: Sequence[Image], held_out: Sequence[Image]
 ) -> None:
@@ -97,9 +114,18 @@ def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) 
 
 
 def fit_material(
-    out: Path, cfg: LoraConfig, pipe: Pipeline, material: Material, *, base_model: str, base_digest: str
+    out: Path,
+    cfg: LoraConfig,
+    pipe: Pipeline,
+    material: Material,
+    *,
+    base_model: str,
+    base_digest: str,
+    provenance: Provenance,
 ) -> int:
-    """Check and train; beside the LoRA stand its classes, and whom it may not be tested on (`train_patients.json`).
+    """Check, write the LoRA's classes and the book of whom it learns from, and train.
+
+    Its images may not be tested on those whom it learned from.
 
     Returns:
         After which step the weights are that are kept.
@@ -121,9 +147,9 @@ def fit_material(
             f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}; drawn ones are no better"
         )
     facts = Facts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
-    step = fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)
     if first:
-        (out / PATIENTS).write_text(json.dumps(sorted(material.patients), indent=1), encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        provenance.write(out)
         if material.labels is not None:
             material.labels.write(out)
-    return step
+    return fit(out, cfg, pipe, material.images, validation=material.validation, prior=material.prior, facts=facts)

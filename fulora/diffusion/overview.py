@@ -10,8 +10,9 @@ from PIL import Image as Pil
 from PIL import ImageDraw
 
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.manifest import Image, ImageSet
 from fulora.data.marking import png_info
+from fulora.data.pixels import pixel_digest
 
 GAP_PX = 4
 SHOWN = 10

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.manifest import is_blank, pixel_digest
 from fulora.data.pairs import part as part_of_pair
+from fulora.data.pixels import is_blank, pixel_digest
 from fulora.diffusion.architectures import Pipeline
 from fulora.diffusion.batches import fitted_sizes
 from fulora.diffusion.buckets import Size

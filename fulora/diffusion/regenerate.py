@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora import progress
-from fulora.data.manifest import Image, ImageSet, pixel_digest
+from fulora.data.manifest import Image, ImageSet
+from fulora.data.pixels import pixel_digest
 from fulora.diffusion.compute import hardware
 from fulora.diffusion.drawing import Drawing
 from fulora.diffusion.ingredients import ControlSource, Ingredients, LoraSource, lora_source, weights_digest

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image as Pil
 
-from fulora.data.manifest import Image, pixel_digest
+from fulora.data.manifest import Image
 from fulora.data.marking import png_info
+from fulora.data.pixels import pixel_digest
 from fulora.diffusion.gate import Fault, GateError, fault
 from fulora.diffusion.ingredients import Ingredients
 from fulora.diffusion.painter import Draft, Drawn, Painter, sampler_of

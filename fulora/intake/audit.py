@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.manifest import pixel_digest
+from fulora.data.pixels import pixel_digest
 from fulora.intake.curation import Cut
 from fulora.intake.deidentify import Cleaned, Removal
 from fulora.intake.review import CLEANED, PRIVATE, REVIEW, UNCHANGED

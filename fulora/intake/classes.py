@@ -27,9 +27,9 @@ def given(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[Inp
     Raises:
         LabelSetError: sources that come with different label sets.
     """
-    found = [replace(Inputs(size_px=config.image_size_px), **files) for files in paths]
+    found = [Inputs(**files) for files in paths]  # type: ignore[arg-type]  # names of files alone
     labels = named_labels(config, found)
-    return [replace(one, labels=labels) for one in found]
+    return [replace(one, labels=labels, size_px=config.image_size_px) for one in found]
 
 
 def at(config: CurateConfig, root: Path) -> list[Inputs]:

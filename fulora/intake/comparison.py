@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from scipy.cluster.hierarchy import DisjointSet
 
 from fulora.data.likeness import Likeness, likeness, near_pairs
-from fulora.data.manifest import pixel_digest
+from fulora.data.pixels import pixel_digest
 from fulora.intake.raw import RawImage
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from fulora.biometry.ellipse import MeasurementError, measure_head
 from fulora.data.likeness import Likeness, likeness
-from fulora.data.manifest import pixel_digest
+from fulora.data.pixels import pixel_digest
 from fulora.engine import threaded
 from fulora.intake.raw import RawImage, SourceError
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.pairs import part
+from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice
 from fulora.progress import track
@@ -47,9 +48,17 @@ class Record:
 
 
 def add_pseudo_labelled(
-    out: Path, config: AdditionConfig, labelled: ImageSet, candidates: ImageSet, teachers: Sequence[Unet]
+    out: Path,
+    config: AdditionConfig,
+    labelled: ImageSet,
+    candidates: ImageSet,
+    teachers: Sequence[Unet],
+    provenance: Provenance,
 ) -> None:
     """Write the labelled set with the candidates' training images whose drawn masks are believed.
+
+    Args:
+        provenance: whom the candidates' generator and the teachers learned from.
 
     Raises:
         ManifestError: there are no candidates, or no labelled validation images to calibrate on.
@@ -81,11 +90,14 @@ def add_pseudo_labelled(
         for row, opinion in zip(offered, opinions(teachers, map(candidates.pixels, offered)), strict=True):
             yield Picture(row, candidates.pixels(row), opinion.mask), opinion.confidence(temperature)
 
-    _write(out, config, labelled, candidates, record, drawn)
+    _write(out, config, labelled, provenance, record, drawn)
 
 
-def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet) -> None:
+def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet, provenance: Provenance) -> None:
     """Write the labelled set with generated pairs.
+
+    Args:
+        provenance: whom the pairs' generator learned from.
 
     Raises:
         ManifestError: there are no pairs, or pictures that are not in colour.
@@ -101,13 +113,21 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
             pixels, mask = part(stored)
             yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0
 
-    _write(out, config, labelled, pairs, record, parted)
+    _write(out, config, labelled, provenance, record, parted)
 
 
 def add_drawn_on_masks(
-    out: Path, config: AdditionConfig, labelled: ImageSet, drawn: ImageSet, teachers: Sequence[Unet]
+    out: Path,
+    config: AdditionConfig,
+    labelled: ImageSet,
+    drawn: ImageSet,
+    teachers: Sequence[Unet],
+    provenance: Provenance,
 ) -> None:
     """Write the labelled set with pictures that were drawn on masks, where the teachers see the mask in the picture.
+
+    Args:
+        provenance: whom the pictures' generator and the teachers learned from.
 
     Raises:
         ManifestError: there are no such pictures.
@@ -121,7 +141,7 @@ def add_drawn_on_masks(
             mask = drawn.mask(row)
             yield Picture(row, drawn.pixels(row), mask), dice(opinion.mask > 0, mask > 0)
 
-    _write(out, config, labelled, drawn, record, seen)
+    _write(out, config, labelled, provenance, record, seen)
 
 
 def _in_order(rows: Sequence[Image]) -> list[Image]:
@@ -138,7 +158,7 @@ def _write(
     out: Path,
     config: AdditionConfig,
     labelled: ImageSet,
-    candidates: ImageSet,
+    provenance: Provenance,
     record: Record,
     offered: Callable[[], Masked],
 ) -> None:
@@ -159,7 +179,5 @@ def _write(
             mask = refined(picture.mask) if config.refine else picture.mask
             yield Picture(picture.row, picture.pixels, mask)
 
-    ImageSet.write(
-        out, pictures(), labels=labelled.label_set(), tainted_by=[*labelled.tainted_by(), *candidates.tainted_by()]
-    )
+    ImageSet.write(out, pictures(), labels=labelled.label_set(), provenance=provenance)
     record.write(out)

@@ -79,6 +79,7 @@ def assess(
     )
     check_trusted(encoders, trusted)
     sets = sets_given(synthetic, real, train, labels)
+    _refuse_leaks(synthetic, sets.held_out)
     config = AssessConfig(
         encoders=encoders, false_reject=false_reject, draws=draws, seed=seed, trusted_encoders=trusted
     )
@@ -97,3 +98,25 @@ def assess(
     print("\n".join([*map(str, found.verdicts), *about_copies(found.encoders)]))
     if report is not None:
         print(report / "report.html")
+
+
+def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
+    """Refuse real pictures that a generator, or a parent of it, was fitted to; a note of those that are not known.
+
+    Raises:
+        OverlapError: there are some.
+        SameNumberError: their patients may be known under another name.
+    """
+    from fulora.data.manifest import ImageSet
+    from fulora.data.overlap import Case, refuse_pictures, said_of_unknown
+    from fulora.data.pixels import pixel_digest
+    from fulora.data.provenance import provenance_of
+    from fulora.progress import note
+
+    images = ImageSet(synthetic, "")
+    own = next(images.iter_rows(), None) is not None
+    book = images.provenance() if own else provenance_of(synthetic, f"the generator of {synthetic.name}")
+    patients = held_out.patients.tolist() if held_out.patients_known else [""] * len(held_out)
+    pictures = zip(held_out.ids.tolist(), map(pixel_digest, held_out.pixels), patients, strict=True)
+    for line in said_of_unknown(refuse_pictures([book], [Case(*one) for one in pictures], uses=("fitted",))):
+        note(line)

@@ -106,6 +106,8 @@ def generate(
     given = _settings(config, overrides or [], asked)
     loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
     ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
+    for name in ingredients.provenance().unknowns():
+        progress.note(f"{name}: nothing tells whom it learned from; what it knows of patients cannot be seen")
     classes = labels_given(labels, [lora.path for lora in loras], ingredients.start)
     job = Job(out, _config(given, ingredients, config), ingredients, classes)
     part = _part(shard)
@@ -191,7 +193,7 @@ def _ingredients(
     revision: str | None,
     architecture: Any,
 ) -> "Ingredients":
-    from fulora.diffusion.ingredients import Ingredients, patients_of, weights_digest
+    from fulora.diffusion.ingredients import Ingredients, weights_digest
     from fulora.diffusion.job import PLAN, is_complete
     from fulora.diffusion.recipe import BackboneUsed
     from fulora.diffusion.shards import WORK
@@ -211,7 +213,6 @@ def _ingredients(
         architecture=architecture,
         loras=tuple(loras),
         start=None if start is None else _start(start),
-        tainted_by=patients_of([lora.path for lora in loras]),
     )
 
 

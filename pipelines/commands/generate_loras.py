@@ -34,7 +34,7 @@ def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSour
     Raises:
         LoraError: there is no such file, or a strength is not a finite number of at least 0.
     """
-    from fulora.diffusion.ingredients import PATIENTS, lora_source
+    from fulora.diffusion.ingredients import lora_source
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_peft import lora_path
 
@@ -43,8 +43,6 @@ def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSour
     path = lora_path(Path(file)).resolve()
     if not path.is_file():
         raise LoraError(f"--lora {text}: {path.name} is not there; give FILE, FILE:0.8, or FILE:0.8:0.5")
-    if not (path.parent / PATIENTS).is_file():
-        progress.note(f"{path.name}: nothing beside it says on whom it was trained ({PATIENTS}); leaks cannot be seen")
     strength = float(given.get("lora_strength", 1.0)) if strength is None else strength
     said = given.get("lora_text_strength") if text_strength is None else text_strength
     text_strength = None if said is None else float(said)

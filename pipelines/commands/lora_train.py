@@ -69,11 +69,13 @@ def train(
     """
     from fulora.contents import write_list
     from fulora.diffusion.backbone import load_backbone
+    from fulora.diffusion.ingredients import backbone_provenance
     from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.material import fit_material, read_material
+    from fulora.diffusion.material import fit_material, lora_provenance, read_material
     from fulora.diffusion.plan import plan
     from fulora.diffusion.told_apart import said_of_alike
     from fulora.processes import processes
+    from fulora.workspace import name_of
 
     cfg, of_images = _settings(config, overrides or [])
     first = processes(cfg.device).first
@@ -87,7 +89,9 @@ def train(
 
     finished = (out / FILE).is_file() and not dry_run
     pipe, notes = _checked(images, of_images, cfg, None if finished else load)
-    material = read_material(_image_set(images, of_images, work), *others, mask_channel=cfg.mask_channel)
+    shown = _image_set(images, of_images, work)
+    material = read_material(shown, *others, mask_channel=cfg.mask_channel)
+    provenance = lora_provenance(f"LoRA {name_of(out)}", backbone_provenance(source, name), shown, *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
@@ -97,7 +101,7 @@ def train(
         return
     for line in notes if first else ():
         progress.note(line)
-    step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest)
+    step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest, provenance=provenance)
     if first:
         write_list(out)
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
@@ -122,15 +126,15 @@ def _check_out(out: Path) -> None:
     """
     from fulora.contents import OF_THE_LIST
     from fulora.data.label_set import FILE as CLASSES
+    from fulora.data.provenance import FILE as PROVENANCE
     from fulora.diffusion.card import KOHYA_FILE
     from fulora.diffusion.lora import LoraError
     from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.material import PATIENTS
     from fulora.diffusion.preview import SAMPLES
     from fulora.diffusion.train import LAST_GOOD
     from fulora.training import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PATIENTS, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []

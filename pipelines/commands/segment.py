@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from fulora.data.provenance import Provenance
+
 
 def segment(
     pictures: Annotated[
@@ -27,7 +29,8 @@ def segment(
     """Segment pictures of any size with one network, or with the mean of several; masks have their pictures' sizes.
 
     Which class number is which structure is printed, and written beside the masks (`label_set.json`), where `fulora
-    measure` finds it. Networks of other structures are not averaged. For research only, never for the care of a patient.
+    measure` finds it. Networks of other structures are not averaged. Pictures that a network, or what it began with,
+    learned from are refused. For research only, never for the care of a patient.
 
     Examples:
 
@@ -51,12 +54,15 @@ def segment(
     files = _files(pictures)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds something already; give a new folder for the masks")
+    learned = _learned(pictures, files, unet)
     models = [load_unet(folder).to(pick_device(device)) for folder in unet]
     known = [read_label_set(folder) for folder in unet]
     for folder, labels in zip(unet, known, strict=True):
         refuse_other_structures(known[0], labels, who=f"--unet {unet[0]}", whom=f"--unet {folder}")
     config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
     found = predict(models, map(read_picture, files.values()), config, total=len(files))
+    out.mkdir(parents=True, exist_ok=True)
+    learned.write(out)
     empty, shown = 0, []
     places = set(np.linspace(0, len(files) - 1, min(5, len(files))).astype(int).tolist())
     for place, (name, mask) in enumerate(zip(files, found, strict=True)):
@@ -71,6 +77,23 @@ def segment(
     known[0].write(out)
     meaning = ", ".join(f"{number} is {name}" for number, name in structures_of(known[0]).items())
     print(f"{len(files)} masks in {out}: {meaning}" + (f"; {empty} are empty" if empty else ""))
+
+
+def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Provenance":
+    """Whom the networks learned from; a note of those of which that is not known.
+
+    Raises:
+        OverlapError: a picture, or the patient of an image set's picture, is among them.
+    """
+    from fulora.data.overlap import refuse_pictures, said_of_unknown
+    from fulora.data.provenance import Provenance, provenance_of
+    from fulora.data.tested_files import tested_files
+    from fulora.progress import note
+
+    models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
+    for line in said_of_unknown(refuse_pictures(models, tested_files(folder, files, read_picture))):
+        note(line)
+    return Provenance().joined(*models)
 
 
 def _files(folder: Path) -> dict[str, Path]:

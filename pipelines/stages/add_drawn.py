@@ -9,7 +9,7 @@ from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import stage
 
 
-@stage(version=1)
+@stage(version=2)
 def add_drawn(
     out: Path, config: AdditionConfig, labelled: ImageSet, drawn: ImageSet, teachers: Sequence[UnetWeights]
 ) -> ImageSet:
@@ -18,8 +18,14 @@ def add_drawn(
     Args:
         teachers: trained on the training images of `labelled` and nothing else.
     """
+    from fulora.data.provenance import derived, provenance_of
     from fulora.segmentation.additions import add_drawn_on_masks
     from fulora.segmentation.model import load_unet
+    from fulora.workspace import name_of
 
-    add_drawn_on_masks(out, config, labelled, drawn, [load_unet(teacher.path) for teacher in teachers])
+    of_teachers = [provenance_of(teacher.path, f"U-Net {teacher.path.name}").as_chosen() for teacher in teachers]
+    parents = [labelled.provenance(), drawn.provenance(), *of_teachers]
+    provenance = derived(f"images on masks {name_of(out)}", parents)
+    models = [load_unet(teacher.path) for teacher in teachers]
+    add_drawn_on_masks(out, config, labelled, drawn, models, provenance)
     return ImageSet(out, "")

@@ -35,12 +35,21 @@ def assess(
 
     Raises:
         LabelSetError: the images, or the judges, are of different classes.
+        OverlapError: the generator, or a parent of it, was fitted to a held-out image or patient.
+        SameNumberError: it may have been fitted to such a patient under another name.
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
     from fulora.assessment.sets import sets_of
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.results import write_table
 
+    told_apart = different_patients(held_out.path)
+    refuse_leaks([synthetic.provenance()], held_out.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    asked = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
+    asked += [] if judges is None else [provenance_of(judges.path, f"judges {judges.path.name}")]
     found, rows = assessed(
         sets_of(synthetic, trained_on, held_out),
         config,
@@ -50,4 +59,5 @@ def assess(
     )
     write_table(out, rows)
     write_findings(out, found)
+    Provenance().joined(*asked).write(out)
     return Assessment(out, "")

@@ -21,10 +21,8 @@ def draw_on_masks(
     from fulora.diffusion.generation import generate_set
     from fulora.diffusion.ingredients import ControlSource, Ingredients
     from fulora.diffusion.job import Job
-    from fulora.diffusion.material import PATIENTS
     from fulora.diffusion.recipe import BackboneUsed, ControlUsed
     from fulora.engine import InProcess
-    from fulora.json_files import read_json
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
@@ -37,7 +35,6 @@ def draw_on_masks(
         backbone=backbone.path,
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         control=ControlSource(control.path, ControlUsed(name=control.path.name, digest=control.fingerprint), masks),
-        tainted_by=tuple(read_json(control.path / PATIENTS, list[str])),
     )
     generate_set(Job(out, config.changed(planes=planes), ingredients, labels), InProcess())
     return ImageSet(out, "")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fulora.config import Config
+from fulora.data.provenance import Provenance
 from fulora.data.weights import Backbone, ClipWeights
 from fulora.stage import stage
 
@@ -50,18 +51,20 @@ def _ask(config: HubRepository, file: str) -> None:
         ) from error
 
 
-@stage(version=1, resumes=True, check=has_backbone)
+@stage(version=2, resumes=True, check=has_backbone)
 def fetch_backbone(out: Path, config: HubRepository) -> Backbone:
     """Download a diffusers pipeline; the safety checker, made for photographs, is left out."""
     wanted = ["model_index.json", "*/*.json", "*/*.txt", "*/diffusion_pytorch_model.safetensors", "*/model.safetensors"]
     _download(out, config, wanted)
+    Provenance.unknown(f"backbone {config.name}").write(out)
     return Backbone(out, "")
 
 
-@stage(version=1, resumes=True, check=has_clip)
+@stage(version=2, resumes=True, check=has_clip)
 def fetch_clip(out: Path, config: HubRepository) -> ClipWeights:
     """Download a CLIP in open_clip's layout."""
     _download(out, config, ["*.json", "*.txt", "open_clip_model.safetensors"])
+    Provenance.unknown(f"CLIP {config.name}").write(out)
     return ClipWeights(out, "")
 
 

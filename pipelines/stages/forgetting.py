@@ -17,13 +17,23 @@ def forgetting(
 
     Raises:
         LabelSetError: one of the CLIPs was tuned on other classes, or the prompts are for others.
+        OverlapError: one of the CLIPs, or a parent of it, learned from a test image or patient, or was fitted to a
+            validation image or patient.
+        SameNumberError: it may have learned from such a patient under another name.
     """
     from fulora.clip.forgetting import along_the_way
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table
 
     for clip in (before, after):
         refuse_tuned_on_others(clip.path, images.label_set(), whose=f"the images {images.path.name}")
+    learned = [provenance_of(clip.path, f"CLIP {clip.path.name}") for clip in (before, after)]
+    told_apart = different_patients(images.path)
+    refuse_leaks(learned, images.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    refuse_leaks(learned, images.rows("test"), told_apart=told_apart)
     write_table(out, along_the_way(load_clip(before.path), load_clip(after.path), images, config))
     return Forgetting(out, "")

@@ -77,7 +77,7 @@ def _job(
     labels: LabelSet,
 ) -> "Job":
     from fulora.data.label_set import read_label_set, refuse_other_classes
-    from fulora.diffusion.ingredients import Ingredients, lora_source, patients_of
+    from fulora.diffusion.ingredients import Ingredients, lora_source
     from fulora.diffusion.job import Job
     from fulora.diffusion.lora_files import FILE
     from fulora.diffusion.recipe import BackboneUsed
@@ -92,6 +92,5 @@ def _job(
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         loras=tuple(lora_source(file, config.lora_strength, config.lora_text_strength) for file in files),
         start=None if start is None else start.path,
-        tainted_by=patients_of(files),
     )
     return Job(out, config, ingredients, labels)

@@ -33,19 +33,28 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     Distances are in mm where the pixel size is known, else in pixels. The reference circumference is the source's own,
     where it has one; every other reference is measured on the reference mask. A failure keeps its row and names its
     cause.
+
+    Raises:
+        OverlapError: a network that drew the masks, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
     from fulora.data.label_set import read_label_set
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
     from fulora.data.structures import refuse_other_structures
     from fulora.progress import track
     from fulora.segmentation.measurements import measured
 
-    labels = images.label_set()
+    rows, labels = images.rows("test"), images.label_set()
+    drawn_by = provenance_of(masks.path, f"masks {masks.path.name}")
+    refuse_leaks([drawn_by], rows, told_apart=different_patients(images.path))
     refuse_other_structures(
         labels, read_label_set(masks.path), who=f"the images {images.path.name}", whom=f"the masks {masks.path.name}"
     )
     found = [
         value
-        for row in track(images.rows("test"), "measured")
+        for row in track(rows, "measured")
         for value in measured(
             row,
             labels.of(row.plane),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from fulora.data.hybrid import Filter, FilterName, MixConfig
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import Provenance
 from fulora.data.screened import Assessment
 from fulora.stage import stage
 
 
-@stage(version=4)
+@stage(version=5)
 def mix(
     out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet | None, assessment: Assessment | None = None
 ) -> ImageSet:
@@ -31,7 +32,10 @@ def mix(
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.manifest import ManifestError, check
+    from fulora.data.manifest import ManifestError
+    from fulora.data.provenance import derived
+    from fulora.data.set_rules import check
+    from fulora.workspace import name_of
 
     labels = real.label_set()
     if synthetic is not None:
@@ -41,20 +45,19 @@ def mix(
     wanted = added_counts(every if config.real == "none" else training, config, labels)
     selection = Selection(config, _filters(config, [*every, *validation], assessment))
     added: Iterable[Picture] = ()
-    tainted_by: list[str] = []
+    parents = [real.provenance()]
     if config.arm == "hybrid":
         if synthetic is None:
             raise ManifestError("mix.arm=hybrid adds synthetic images, and none are given")
-        chosen, tainted_by = (
-            selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic)),
-            synthetic.tainted_by(),
-        )
-        check([*real.rows(), *chosen], tainted_by)
+        chosen = selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic))
+        parents += [synthetic.provenance(), *_choosers(config, assessment)]
+        check([*real.rows(), *chosen], Provenance().joined(*parents))
         added = map(partial(_picture, synthetic), chosen)
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
-    ImageSet.write(out, pictures, labels=labels, tainted_by=tainted_by)
+    provenance = derived(f"{config.arm} images {name_of(out)}", parents)
+    ImageSet.write(out, pictures, labels=labels, provenance=provenance)
     said = MixRecord(
         arm=config.arm,
         schedule=config.schedule,
@@ -64,6 +67,14 @@ def mix(
     )
     (out / MIX_RECORD).write_text(said.model_dump_json(indent=1), encoding="utf-8")
     return ImageSet(out, "")
+
+
+def _choosers(config: MixConfig, assessment: Assessment | None) -> list[Provenance]:
+    """Whom the models learned from by whose opinion pictures were left out."""
+    from fulora.data.provenance import read_provenance
+
+    found = read_provenance(assessment.path) if assessment is not None and config.assessed else None
+    return [] if found is None else [found.as_chosen()]
 
 
 def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, Filter]:

@@ -8,13 +8,15 @@ from fulora.diffusion.config import PretrainConfig
 from fulora.stage import stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
     """Train on the training split of `images`; every class is asked for by its caption."""
     from fulora.data.loaders import load_pixels
+    from fulora.data.provenance import write_learned
     from fulora.diffusion.pretrain import fit
     from fulora.diffusion.tokenizers import words_of
 
     rows, captions = images.rows("train"), images.label_set().captions
     fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], words_of(captions.values()))
+    write_learned(out, "backbone", images, rows)
     return Backbone(out, "")

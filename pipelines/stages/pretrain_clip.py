@@ -8,7 +8,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> ClipWeights:
     """Train on the images of the training split that show one of the classes that the config names, or any.
 
@@ -17,9 +17,11 @@ def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> Cl
     """
     from fulora.clip.pretrain import fit
     from fulora.data.loaders import class_indices, load_pixels
+    from fulora.data.provenance import write_learned
 
     labels = images.label_set()
     labels = labels.only(config.classes or labels.names)
     rows = [row for row in images.rows("train") if row.plane in labels.names]
     fit(out, config, labels, load_pixels(images, rows), class_indices(rows, labels))
+    write_learned(out, "CLIP", images, rows)
     return ClipWeights(out, "")

@@ -27,8 +27,8 @@ def probe_clip(
 
     Raises:
         LabelSetError: the two sets, or the CLIP where it was tuned, have different classes; or the prompts do not fit.
-        OverlapError: the CLIP or the head was fitted to a test image or patient.
-        SameNumberError: a test patient may have been trained on under another name.
+        OverlapError: the CLIP, the head, or a parent of them, learned from a test image or patient.
+        SameNumberError: they may have learned from a test patient under another name.
     """
     from fulora.clip.embed import text_directions
     from fulora.clip.loading import load_clip
@@ -38,17 +38,18 @@ def probe_clip(
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.loaders import class_indices
-    from fulora.data.overlap import overlaps, refuse_trained_on
+    from fulora.data.overlap import refuse_leaks
     from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import learned, provenance_of
 
     rows, labels = tested_on.rows("test"), tested_on.label_set()
     tested = f"the images {tested_on.path.name}"
     refuse_other_classes(labels, images.label_set(), who=tested, whom=f"the head's images {images.path.name}")
     refuse_tuned_on_others(clip.path, labels, whose=tested)
-    told_apart = different_patients(tested_on.path) or different_patients(images.path)
-    refuse_trained_on(clip.path, rows, told_apart=told_apart)
     training, held_out = images.rows("train"), images.rows("validation")
-    overlaps({"the head": [*training, *held_out]}, (), rows, ("the head",) if told_apart else ())
+    of_clip = provenance_of(clip.path, f"CLIP {clip.path.name}")
+    head = learned("the head", images, training, held_out, parents=[of_clip])
+    refuse_leaks([head], rows, told_apart=different_patients(tested_on.path))
     train, seen = (Embedded(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out))
     test = test_embeddings.of(rows)
     if config.head == "linear":

@@ -16,10 +16,17 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
 
     Args:
         unets: one network, or several whose probabilities are averaged; they know the structures of `images`.
+
+    Raises:
+        OverlapError: a network, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
     from PIL import Image
 
     from fulora.data.label_set import read_label_set
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.structures import refuse_other_structures
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
@@ -31,6 +38,9 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
             labels, images.label_set(), who=f"the network {unet.path.name}", whom=f"the test images {images.path.name}"
         )
     rows, device = images.rows("test"), pick_device(config.device)
+    learned = [provenance_of(unet.path, f"U-Net {unet.path.name}") for unet in unets]
+    refuse_leaks(learned, rows, told_apart=different_patients(images.path))
+    Provenance().joined(*learned).write(out)
     models = [load_unet(unet.path).to(device) for unet in unets]
     made = MaskSet(out, "")
     (out / "masks").mkdir()

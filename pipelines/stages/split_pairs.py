@@ -7,14 +7,17 @@ from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import stage
 
 
-@stage(version=1)
+@stage(version=2)
 def split_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet) -> ImageSet:
     """The labelled set and, in its training split, generated images with the masks drawn with them.
 
     Args:
         pairs: generated in colour, by a LoRA that was trained with `mask_channel`.
     """
+    from fulora.data.provenance import derived
     from fulora.segmentation.additions import add_pairs
+    from fulora.workspace import name_of
 
-    add_pairs(out, config, labelled, pairs)
+    provenance = derived(f"images and pairs {name_of(out)}", [labelled.provenance(), pairs.provenance()])
+    add_pairs(out, config, labelled, pairs, provenance)
     return ImageSet(out, "")

@@ -16,7 +16,7 @@ class FewConfig(Config):
     seed: int = 0
 
 
-@stage(version=1)
+@stage(version=2)
 def take_few(out: Path, config: FewConfig, images: ImageSet) -> ImageSet:
     """So many training images of each plane, from as many patients as there are; validation and test stay whole."""
     from fulora.data.splits import Member, few_images
@@ -24,5 +24,5 @@ def take_few(out: Path, config: FewConfig, images: ImageSet) -> ImageSet:
     members = [Member(row.image_id, row.patient_key, row.plane) for row in images.rows("train")]
     kept = few_images(members, config.images, config.seed)
     chosen = (picture for picture in images.pictures() if picture.row.split != "train" or picture.row.image_id in kept)
-    ImageSet.write(out, chosen, labels=images.label_set(), tainted_by=images.tainted_by())
+    ImageSet.write(out, chosen, labels=images.label_set(), provenance=images.provenance())
     return ImageSet(out, "")

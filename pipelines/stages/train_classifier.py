@@ -38,6 +38,7 @@ def train_classifier(
     from fulora.classification.train import fit
     from fulora.data.hybrid import schedule_of
     from fulora.data.loaders import class_indices, load_squares
+    from fulora.data.provenance import provenance_of, write_learned
 
     labels = images.label_set()
     rows, held_out = images.rows("train"), images.rows("validation")
@@ -48,4 +49,6 @@ def train_classifier(
         validation=(seen, class_indices(held_out, labels)), showing=schedule_of(images.path),
         start=None if start is None else start.path,
     )  # fmt: skip
+    parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
+    write_learned(out, "classifier", images, rows, held_out, parents=parents)
     return ClassifierWeights(out, "")

@@ -1,6 +1,5 @@
 """Train a ControlNet that makes a backbone draw heads where a mask says."""
 
-import json
 from pathlib import Path
 
 from fulora.data.manifest import ImageSet
@@ -9,18 +8,18 @@ from fulora.diffusion.config import ControlConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2, resumes=True)
+@stage(version=3, resumes=True)
 def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source, images: ImageSet) -> ControlWeights:
     """Train on the training split, images and their masks; the backbone stays as it is."""
     from fulora.data.loaders import load_masks, load_pixels
+    from fulora.data.provenance import write_learned
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.control import fit
-    from fulora.diffusion.material import PATIENTS
+    from fulora.diffusion.ingredients import backbone_provenance
 
     rows = images.rows("train")
     of_class = images.label_set().captions
     captions = [row.caption or of_class[row.plane] for row in rows]
     fit(out, config, load_backbone(backbone.path), load_pixels(images, rows), load_masks(images, rows), captions)
-    patients = sorted({row.patient_key for row in rows if row.patient_key})
-    (out / PATIENTS).write_text(json.dumps(patients, indent=1), encoding="utf-8")
+    write_learned(out, "ControlNet", images, rows, parents=[backbone_provenance(backbone.path, backbone.path.name)])
     return ControlWeights(out, "")

@@ -17,7 +17,11 @@ def train_judges(
     Args:
         start: the weights file that the classifiers' config reads, if it reads one.
     """
+    from fulora.assessment.judges import judged_images
     from fulora.assessment.judges import train_judges as train
+    from fulora.data.provenance import provenance_of, write_learned
 
     train(out, folds, classifier, images, None if start is None else start.path)
+    parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
+    write_learned(out, "judges", images, judged_images(images), parents=parents)
     return JudgeWeights(out, "")

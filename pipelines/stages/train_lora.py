@@ -24,11 +24,17 @@ def train_lora(
         tested_on: a set of whose validation and test patients nothing may be trained on.
     """
     from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.material import fit_material, read_material
+    from fulora.diffusion.ingredients import backbone_provenance
+    from fulora.diffusion.material import fit_material, lora_provenance, read_material
+    from fulora.workspace import name_of
 
     material = read_material(images, prior, tested_on, mask_channel=config.mask_channel)
+    of_backbone = backbone_provenance(backbone.path, backbone.path.name)
+    provenance = lora_provenance(f"LoRA {name_of(out)}", of_backbone, images, prior, tested_on)
     pipe = load_backbone(backbone.path)
-    fit_material(out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint)
+    fit_material(
+        out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint, provenance=provenance
+    )
     return LoraWeights(out, "")
 
 

@@ -17,6 +17,7 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     Args:
         start: a local file that the encoder or the network starts from.
     """
+    from fulora.data.provenance import provenance_of, write_learned
     from fulora.data.splits import Member, folds
     from fulora.data.structures import outputs_of, with_masks
     from fulora.segmentation.material import load_pairs
@@ -34,4 +35,6 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     validation = load_pairs(images, held_out, config, labels) if held_out else None
     fit(out, config, load_pairs(images, rows, config, labels), validation, start.path if start else None)
     labels.write(out)
+    parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
+    write_learned(out, "U-Net", images, rows, held_out, parents=parents)
     return UnetWeights(out, "")

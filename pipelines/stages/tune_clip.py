@@ -12,7 +12,7 @@ from fulora.stage import Source, stage
 def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
     """Tune on the training split, real and synthetic alike; the validation patients choose the step.
 
-    `trained_on.json` names patients and pictures of it, so that nobody tests on them; `label_set.json` its classes.
+    `provenance.json` names patients and pictures of it, so that nobody tests on them; `label_set.json` its classes.
 
     Raises:
         LabelSetError: the CLIP was tuned on other classes before, or the prompts are for others.
@@ -24,7 +24,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     from fulora.clip.tune import Shown, fit
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.loaders import class_indices, load_squares
-    from fulora.data.overlap import write_trained_on
+    from fulora.data.provenance import provenance_of, write_learned
 
     labels = images.label_set()
     refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
@@ -36,5 +36,6 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
         for found in (rows, held_out)
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
-    write_trained_on(out, [*rows, *held_out], images.tainted_by())
+    parents = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
+    write_learned(out, "tuned CLIP", images, rows, held_out, parents=parents)
     return ClipWeights(out, "")

@@ -6,6 +6,7 @@ from fulora.clip.config import ZeroShotConfig
 from fulora.data.embeddings import Embeddings
 from fulora.data.manifest import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, write_predictions
+from fulora.data.score import Protocol
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
@@ -21,19 +22,21 @@ def zero_shot(
 
     Raises:
         LabelSetError: the CLIP was tuned on other classes, or the prompts or the rule do not fit those of `images`.
-        OverlapError: the CLIP was tuned on a test image or patient.
-        SameNumberError: a test patient may have been trained on under another name.
+        OverlapError: the CLIP, or a parent of it, learned from a test image or patient.
+        SameNumberError: it may have learned from a test patient under another name.
     """
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
     from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
     from fulora.data.loaders import class_indices
-    from fulora.data.overlap import refuse_trained_on
+    from fulora.data.overlap import refuse_leaks
     from fulora.data.patient_numbers import different_patients
+    from fulora.data.provenance import provenance_of
 
     rows, labels = images.rows("test"), images.label_set()
     refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
-    refuse_trained_on(clip.path, rows, told_apart=different_patients(images.path))
+    learned = provenance_of(clip.path, f"CLIP {clip.path.name}")
+    refuse_leaks([learned], rows, told_apart=different_patients(images.path))
     model, prompts = load_clip(clip.path), config.asked(labels)
     texts = prompts.texts(distractors=config.distractors)
     logits = prompt_logits(model, texts, embeddings.of(rows))
@@ -45,6 +48,6 @@ def zero_shot(
         seen = prompt_logits(model, texts, embeddings.of(held_out))
         rule = choose_rule(seen, class_indices(held_out, labels), labels, config.other)
         found, about = by_rule(logits, labels, rule), f"{about}; {rule}"
-    facts = PredictionFacts(protocol="adapted" if tuned_on(clip.path) else "prompt", about=about)
-    write_predictions(out, rows, found, facts, labels)
+    protocol: Protocol = "adapted" if tuned_on(clip.path) else "prompt"
+    write_predictions(out, rows, found, PredictionFacts(protocol=protocol, about=about), labels)
     return Predictions(out, "")

@@ -31,7 +31,7 @@ from fulora.workspace import Workspace
 FILES = {
     "a.txt": "one",
     "train/metadata.jsonl": '{"a": 1}\n{"b": 2}\n',
-    "tainted_by.json": "[]",
+    "provenance.json": "[]",
     "audit/sheet.png": "s",
 }
 
@@ -88,7 +88,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda made: (made / "train/metadata.jsonl").write_text('{"a": 1}\n'),
         r"metadata\.jsonl \(changed",
     ),
-    "taint removed": (lambda made: (made / "tainted_by.json").unlink(), r"tainted_by\.json \(missing\)"),
+    "book removed": (lambda made: (made / "provenance.json").unlink(), r"provenance\.json \(missing\)"),
     "folder removed": (lambda made: shutil.rmtree(made / "train"), r"train/metadata\.jsonl \(missing\)"),
     "rows added": (lambda made: (made / "metadata.jsonl").write_text("{}"), r"metadata\.jsonl \(added\)"),
     "sheet changed": (lambda made: (made / "audit/sheet.png").write_text("other"), r"audit/sheet\.png \(changed\)"),
@@ -187,8 +187,8 @@ def test_a_file_in_an_artifact_is_held_against_the_list_of_the_artifact(made: Pa
     inside = made / "train" / "metadata.jsonl"
     assert home_of(inside) == made
     assert check(inside) == inside
-    (made / "tainted_by.json").unlink()
-    with pytest.raises(DamagedArtifactError, match=r"tainted_by\.json \(missing\)"):
+    (made / "provenance.json").unlink()
+    with pytest.raises(DamagedArtifactError, match=r"provenance\.json \(missing\)"):
         check(inside)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / RECORD).write_text('{"of": "other software"}')

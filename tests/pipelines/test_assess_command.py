@@ -101,7 +101,8 @@ def test_judges_see_planes_of_people_they_never_saw(tmp_path: Path, real: ImageS
     cfg = ClassifierConfig(steps=24, batch_size=16, stem="imagenet", image_size_px=32)
     (tmp_path / "judges").mkdir()
     judges = train_judges.function(tmp_path / "judges", 2, cfg, real)
-    assert sorted(path.name for path in judges.path.iterdir()) == ["0", "1", "folds.json", "label_set.json"]
+    made = ["0", "1", "folds.json", "label_set.json", "provenance.json"]
+    assert sorted(path.name for path in judges.path.iterdir()) == made
     assert len(set(json.loads((judges.path / "folds.json").read_text()).values())) == 2
     wrong = mislabelled(tmp_path / "made", real)
     (tmp_path / "found").mkdir()

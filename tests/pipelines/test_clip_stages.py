@@ -102,12 +102,14 @@ def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
 ) -> None:
     found = zero_shot.function(made(tmp_path / "a"), ZeroShotConfig(), images, tuned, embedded)
     assert found.facts().protocol == "adapted"
-    for number in (1, 3):  # trained on, and chosen by
+    for number, said in ((1, "trained on"), (3, "used for choosing")):
         leak = write(tmp_path, f"leak{number}", {"test": [number]})
-        with pytest.raises(OverlapError, match=r"\d images and 1 patients of the test set were trained on"):
+        with pytest.raises(
+            OverlapError, match=rf"tuned CLIP tuned: \d images and 1 patients of the test set were {said}"
+        ):
             zero_shot.function(made(tmp_path / f"b{number}"), ZeroShotConfig(), leak, tuned, embedded)
     renamed = write(tmp_path, "renamed", {"test": [1]}, site="B")
-    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient number occurs"):
+    with pytest.raises(SameNumberError, match=r"tuned CLIP tuned and the test:\n1 patient number occurs"):
         zero_shot.function(made(tmp_path / "c"), ZeroShotConfig(), renamed, tuned, embedded)
 
 

@@ -12,6 +12,7 @@ from PIL import Image as Pil
 
 from fulora.data.labels import PLANES
 from fulora.data.manifest import ImageSet
+from fulora.data.provenance import Learned, Provenance
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora import add_lora, all_lora_parameters
@@ -75,7 +76,8 @@ def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
 
 def test_a_set_of_a_plane(six: Path) -> None:
     assert sorted(path.name for path in six.iterdir()) == [
-        ".sources.json", "fulora_files.json", "gate.json", "generation.json", "overview.png", "train",
+        ".sources.json", "fulora_files.json", "gate.json", "generation.json", "label_set.json", "overview.png",
+        "provenance.json", "train",
     ]  # fmt: skip
     rows = ImageSet(six, "").rows()
     names = [f"images/brain-0000{i // 2}/synthetic_brain_0000{i}.png" for i in range(6)]
@@ -164,7 +166,7 @@ def test_all_planes_and_quiet(tmp_path: Path) -> None:
 def test_a_lora_with_its_strengths_and_its_clip_skip(tmp_path: Path, lora: Path) -> None:
     done = called(*TWO, "--lora", f"{lora / FILE}:0.8:0.5", "--out", tmp_path / "set")
     assert done.code == 0, done.stderr
-    assert f"{FILE}: nothing beside it says on whom it was trained (train_patients.json)" in done.stderr
+    assert f"LoRA {FILE}: nothing tells whom it learned from" in done.stderr
     assert "clip_skip" not in done.stderr
     recipe = recipes(tmp_path / "set")[0]
     assert [(used.name, used.strength, used.text_strength) for used in recipe.loras] == [(FILE, 0.8, 0.5)]
@@ -176,13 +178,24 @@ def test_a_lora_with_its_strengths_and_its_clip_skip(tmp_path: Path, lora: Path)
 
 def test_a_folder_is_its_lora_and_settings_give_its_strengths(tmp_path: Path, lora: Path) -> None:
     shutil.copytree(lora, tmp_path / "lora")
-    (tmp_path / "lora" / "train_patients.json").write_text('["spain:1"]')
+    Provenance(entries=(Learned(name="LoRA l", patients=("spain/A/1",)),)).write(tmp_path / "lora")
     for out, given in (("said", ("lora_strength=0.7", "lora_text_strength=0.2")), ("plain", ())):
         done = called(*TWO, "--lora", tmp_path / "lora", *given, "--out", tmp_path / out)
-        assert (done.code, "on whom" in done.stderr) == (0, False), done.stderr
+        assert (done.code, "nothing tells" in done.stderr) == (0, False), done.stderr
     strengths = [[(x.strength, x.text_strength) for x in recipes(tmp_path / out)[0].loras] for out in ("said", "plain")]
     assert strengths == [[(0.7, 0.2)], [(1.0, 1.0)]]
-    assert ImageSet(tmp_path / "plain", "").tainted_by() == ["spain:1"]
+    book = ImageSet(tmp_path / "plain", "").provenance()
+    assert [entry.name for entry in book.entries[1:]] == ["LoRA l", "backbone embedded in fulora"]
+    assert book.entries[1].patients == ("spain/A/1",)
+
+
+def test_a_lora_of_an_earlier_version_is_refused_before_anything_is_drawn(tmp_path: Path, lora: Path) -> None:
+    shutil.copytree(lora, tmp_path / "lora")
+    (tmp_path / "lora" / "train_patients.json").write_text('["spain/A/1"]')
+    done = called(*TWO, "--lora", tmp_path / "lora", "--out", tmp_path / "set")
+    assert (done.code, done.stdout) == (2, "")
+    assert "was made by an earlier version of fulora" in done.stderr
+    assert not (tmp_path / "set").exists()
 
 
 def test_another_clip_skip_than_a_lora_was_trained_with_is_said(tmp_path: Path, lora: Path) -> None:
@@ -241,7 +254,8 @@ def test_image_to_image_draws_over_the_training_images_in_turn(tmp_path: Path, p
     assert [start and (start.image_id, start.sha256, start.strength) for start in found] == [
         (row.image_id, row.sha256, 0.5) for row in (*there, there[0])
     ]
-    assert ImageSet(tmp_path / "set", "").tainted_by() == sorted({row.patient_key for row in there})
+    (over, _) = ImageSet(tmp_path / "set", "").provenance().entries
+    assert set(over.patients) == {row.patient_key for row in there}
     again = called(*settings, "--out", tmp_path / "set")
     assert (again.code, again.stdout) == (2, "")
     assert again.stderr.startswith(f"fulora: {tmp_path / 'set'}: holds another set, with start=")

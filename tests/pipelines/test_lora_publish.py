@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(trained: Path, tmp_path: Path) -> Path:
     """A copy of it, beside what a stage and its users leave there, none of which may go out."""
     copy = shutil.copytree(trained, tmp_path / "lora")
-    (copy / "train_patients.json").write_text('["source/site/patient-4711"]')
+    (copy / "provenance.json").write_text('["source/site/patient-4711"]')
     (copy / "stage.json").write_text('{"input_folders": {"images": "/home/someone/images"}}')
     for name in (".hidden", "checkpoint.pt", "last_good.safetensors", "notes.md", "samples/.step_000001.png"):
         (copy / name).write_text("patient-4711")
@@ -145,9 +145,7 @@ def test_nothing_of_patients_or_of_this_machine_goes_out(folder: Path, tmp_path:
             assert words not in content, (name, words)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     assert set(done.left_out) == there - set(OUT)
-    assert {"train_patients.json", "stage.json", "samples/step_000004.png", "samples/step_000006.png"} < set(
-        done.left_out
-    )
+    assert {"provenance.json", "stage.json", "samples/step_000004.png", "samples/step_000006.png"} < set(done.left_out)
 
 
 def test_without_push_nothing_is_sent(folder: Path, tmp_path: Path) -> None:
@@ -378,7 +376,7 @@ def test_the_command_shows_what_would_go_out(folder: Path) -> None:
     assert lines[0] == "someone/planes, private: nothing was sent"
     size = f"{(folder / FILE).stat().st_size:,}"
     assert f"  {size:>13} bytes  lora.safetensors" in lines
-    assert f"  {'stays here':>19}  train_patients.json" in lines
+    assert f"  {'stays here':>19}  provenance.json" in lines
     assert "You must check: whether the licence of the training images (cc-by-4.0)" in done.stdout
     assert "\n---\nbase_model: owner/base\n" in done.stdout
 

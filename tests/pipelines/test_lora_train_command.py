@@ -20,6 +20,7 @@ from fulora.contents import LIST
 from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES, Split
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import read_provenance
 from fulora.intake.sources.phantom_scan import draw
 from pipelines.__main__ import app
 
@@ -58,7 +59,7 @@ def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Pat
     first = run(tmp_path, *command)
     assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
-        "fulora_files.json", "label_set.json", "lora.safetensors", "metrics.jsonl", "train_patients.json",
+        "fulora_files.json", "label_set.json", "lora.safetensors", "metrics.jsonl", "provenance.json",
     ]  # fmt: skip
     with safe_open(tmp_path / "mine" / "lora.safetensors", "pt") as file:
         header = json.loads(file.metadata()["fulora"])
@@ -66,7 +67,13 @@ def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Pat
     assert header["facts"]["patients"] == 5
     assert header["facts"]["base_model"] == "demo"
     assert header["facts"]["captions"]["a photo of fetal brain"] == 1
-    assert len(json.loads((tmp_path / "mine" / "train_patients.json").read_text())) == 5
+    book = read_provenance(tmp_path / "mine")
+    assert book is not None
+    assert [(one.name, one.use, len(one.patients)) for one in book.entries] == [
+        ("LoRA mine", "fitted", 5),
+        ("LoRA mine", "chosen", 2),
+        ("backbone embedded in fulora", "fitted", 1200),
+    ]
     before = (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns
     assert run(tmp_path, *command).stdout.splitlines()[-1] == "mine/lora.safetensors"
     assert (tmp_path / "mine" / "lora.safetensors").stat().st_mtime_ns == before
@@ -268,5 +275,5 @@ def test_sigterm_leaves_a_checkpoint_exits_with_75_and_changes_nothing(images: P
     assert "a checkpoint is in stopped" in said
     assert (tmp_path / "stopped" / "checkpoints" / "LATEST").is_file()
     run(tmp_path, *command, "--out", "stopped")
-    for name in ("lora.safetensors", "metrics.jsonl", "train_patients.json"):
+    for name in ("lora.safetensors", "metrics.jsonl"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -10,6 +10,7 @@ from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from fulora.data.provenance import Learned, Provenance
 from fulora.data.results import write_table
 from fulora.data.screened import Assessment, Screened
 from pipelines.stages.mix import mix
@@ -22,6 +23,10 @@ def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: s
     row = {"image_id": image_id, "plane": plane, "split": split, "patient": patient}
     noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
     return Picture(Image.model_validate(about | row | values), noise)
+
+
+def drawn_by(patient: str) -> Provenance:
+    return Provenance(entries=(Learned(name="LoRA l", images=1, patients=(patient,)),))
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def synthetic(tmp_path: Path) -> ImageSet:
     write_table(tmp_path / "found", [screened(row.row.image_id, row.row.plane) for row in rows])
     (tmp_path / "found" / "findings.json").write_text('{"filters": [{"name": "memorised"}, {"name": "brightness"}]}')
     (tmp_path / "synthetic").mkdir()
-    ImageSet.write(tmp_path / "synthetic", rows, tainted_by=["s/A/b0"], labels=FETAL)
+    ImageSet.write(tmp_path / "synthetic", rows, provenance=drawn_by("s/A/b0"), labels=FETAL)
     return ImageSet(tmp_path / "synthetic", "s")
 
 
@@ -88,7 +93,9 @@ def test_arms(
     training = [row for row in rows if row.split == "train"]
     assert Counter(row.plane for row in training) == Counter(left) + Counter(added)
     assert Counter(row.split for row in rows if row.split != "train") == {"validation": 2}
-    assert ImageSet(tmp_path / "out", "").tainted_by() == tainted
+    book = ImageSet(tmp_path / "out", "").provenance()
+    assert book.patients() == tainted
+    assert book.roots() == (("hybrid images out",) if tainted else ())
     synthetic_rows = [row for row in training if row.origin == "synthetic"]
     assert Counter(row.plane for row in synthetic_rows) == (Counter(added) if config.arm == "hybrid" else {})
     assert schedule_of(tmp_path / "out") == "anneal"
@@ -135,7 +142,19 @@ def test_filters_that_were_not_calibrated_are_named(tmp_path: Path, real: ImageS
 
 
 def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
-    (synthetic.path / "tainted_by.json").write_text('["s/A/testbrain"]')
-    with pytest.raises(ManifestError, match="s/A/testbrain: a generator was trained on this patient"):
+    drawn_by("s/A/testbrain").write(synthetic.path)
+    with pytest.raises(ManifestError, match="s/A/testbrain: the patient is in test, and was trained on by LoRA l"):
         mixed(tmp_path / "out", MixConfig(ratio=1), real, synthetic)
     assert mixed(tmp_path / "fine", MixConfig(ratio=1, arm="duplicated"), real, synthetic)
+
+
+def test_judges_that_chose_the_pictures_may_know_who_validates_and_nobody_who_is_tested_on(
+    tmp_path: Path, real: ImageSet, synthetic: ImageSet
+) -> None:
+    drawn_by("s/A/validationbrain").write(tmp_path / "found")
+    mixed(tmp_path / "out", MixConfig(ratio=1.0), real, synthetic)
+    uses = {entry.patients: entry.use for entry in ImageSet(tmp_path / "out", "").provenance().entries}
+    assert uses == {(): "fitted", ("s/A/b0",): "fitted", ("s/A/validationbrain",): "chosen"}
+    drawn_by("s/A/testbrain").write(tmp_path / "found")
+    with pytest.raises(ManifestError, match="testbrain: the patient is in test, and was used for choosing by LoRA l"):
+        mixed(tmp_path / "leak", MixConfig(ratio=1.0), real, synthetic)

@@ -82,9 +82,9 @@ def test_the_leak_gate_of_a_study_knows_both_names(own: Path, tmp_path: Path) ->
         sets.append(curated(config, own, Workspace(tmp_path / "work", InProcess())))
     trained, tested = sets
     with pytest.raises(SameNumberError, match="LoRA and the test:\n1 patient number occurs under two names: 00003"):
-        check_leaks.function(tmp_path, tested, {"LoRA": trained}, ())
+        check_leaks.function(tmp_path, tested, {"LoRA": trained}, {}, {})
     note_different_patients(trained.path)
-    check_leaks.function(tmp_path, tested, {"LoRA": trained}, ())
+    check_leaks.function(tmp_path, tested, {"LoRA": trained}, {}, {})
     assert len(LeakTable(tmp_path, "").rows()) == 1
 
 

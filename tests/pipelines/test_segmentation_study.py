@@ -116,7 +116,9 @@ def test_pairs_are_drawn_in_colour_and_arrive_gray_with_a_mask(finished: Path) -
 
 def test_whom_the_generator_saw_is_remembered(finished: Path) -> None:
     for path in made(finished, "split_pairs"):
-        assert ImageSet(path, "").tainted_by()
+        book = ImageSet(path, "").provenance()
+        assert book.patients()
+        assert {entry.name.split()[0] for entry in book.entries} >= {"images", "synthetic", "LoRA", "backbone"}
 
 
 def test_it_is_cached(finished: Path) -> None:

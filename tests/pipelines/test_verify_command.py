@@ -15,12 +15,14 @@ from fulora.contents import LIST
 from fulora.data.label_set import label_set
 from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import Learned, Provenance
 from fulora.digests import Known, write_known
 from fulora.engine import InProcess
 from fulora.stage import RECORD, stage
 from fulora.workspace import Workspace
 
 FETAL = label_set("fetal_planes")
+DRAWN_BY = Provenance(entries=(Learned(name="LoRA l", patients=("s/A/other",)),))
 
 
 @stage(version=1)
@@ -39,7 +41,7 @@ def invent_images(out: Path) -> ImageSet:
         for split in ("train", "validation", "test")
         for plane in PLANES[:2]
     ]  # fmt: skip
-    ImageSet.write(out, pictures, tainted_by=["s/A/other"], labels=FETAL)
+    ImageSet.write(out, pictures, provenance=DRAWN_BY, labels=FETAL)
     return ImageSet(out, "")
 
 
@@ -82,10 +84,10 @@ def test_a_workspace_that_is_as_it_was_made(work: Path) -> None:
 def test_everything_that_is_damaged_is_named_with_what_to_do(work: Path) -> None:
     folder = images_in(work)
     inverted(folder / "train/images/train-brain.png")
-    (folder / "tainted_by.json").unlink()
+    (folder / "provenance.json").unlink()
     done = fulora("verify", work, "--quiet")
     assert done.returncode == 1, done.stderr
-    assert f"{folder}/tainted_by.json: missing" in done.stdout
+    assert f"{folder}/provenance.json: missing" in done.stdout
     assert f"{folder}/train/images/train-brain.png: changed" in done.stdout
     assert f"rm -r {folder}" in done.stdout
     assert "damaged" in done.stdout
@@ -215,9 +217,9 @@ def test_a_lora_of_whose_patients_nothing_is_known_any_more_is_not_used(work: Pa
     done = fulora("lora", "train", images_in(work), "--out", out, *settings)
     assert done.returncode == 0, done.stderr
     assert fulora("verify", out, "--quiet").returncode == 0
-    (out / "train_patients.json").unlink()
+    (out / "provenance.json").unlink()
     drawn = ("generate", "--lora", out / "lora.safetensors", "--count", "1", "--out", tmp_path / "set", *QUICK)
     for command in (drawn, ("lora", "train", images_in(work), "--out", out, *settings)):
         done = fulora(*command)
         assert done.returncode == 2
-        assert "train_patients.json (missing)" in done.stderr
+        assert "provenance.json (missing)" in done.stderr

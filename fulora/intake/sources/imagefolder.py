@@ -29,7 +29,8 @@ from fulora.data.json_rows import JsonRowError, json_row
 from fulora.data.label_set import FILE as LABEL_SET
 from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, pixel_digest
+from fulora.data.manifest import Image
+from fulora.data.pixels import pixel_digest
 from fulora.intake.folders import listed, pictures_in, read_real
 from fulora.intake.mask_values import MaskValues, source_values
 from fulora.intake.masks import checked_mask

@@ -9,6 +9,7 @@ from fulora.config import ConfigError, validated
 from fulora.data.card import COLUMNS, CardConfig, Format, card_text, header, tar_features
 from fulora.data.label_set import label_set
 from fulora.data.manifest import Image
+from fulora.data.provenance import Learned, Provenance
 
 FETAL = label_set("fetal_planes")
 
@@ -38,9 +39,13 @@ ROWS = [
     row("g", origin="synthetic", patient="", site="", generator="e11", seed="3"),
 ]
 
+DRAWN_BY = Provenance.unknown("backbone sd15").joined(
+    Provenance(entries=(Learned(name="LoRA l", patients=("s/A/1", "s/A/2")),))
+)
+
 
 def text(rows: list[Image] = ROWS, config: CardConfig = CONFIG, format: Format = "parquet") -> str:
-    return card_text(rows, FETAL, ["s/A/1", "s/A/2"], format, config, "USE")
+    return card_text(rows, FETAL, DRAWN_BY, format, config, "USE")
 
 
 def test_the_hub_reads_the_head() -> None:
@@ -109,7 +114,8 @@ def test_counts_and_sources() -> None:
         assert line in lines
     assert "Patients: 2 in train, 1 in test; none is in two splits. Images with a mask: 1." in lines
     assert not any(line.startswith("| train | thorax") for line in lines)
-    assert "trained on images of 2 patients" in text()
+    assert "learned from images of 2 patients" in text()
+    assert "It is not known whom these learned from: `backbone sd15`." in text()
 
 
 def test_what_a_reader_must_know() -> None:

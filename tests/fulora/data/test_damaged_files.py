@@ -14,12 +14,12 @@ from fulora.data.decoded import PictureFileError, decoded
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
 from fulora.data.label_set import label_set
-from fulora.data.manifest import METADATA, TAINT, Image, ImageSet, ManifestError, Picture
-from fulora.data.overlap import TRAINED_ON, refuse_trained_on
+from fulora.data.manifest import METADATA, Image, ImageSet, ManifestError, Picture
+from fulora.data.provenance import FILE as PROVENANCE
+from fulora.data.provenance import read_provenance
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
 from fulora.data.screened import FINDINGS, Assessment
 from fulora.diffusion.gate import GATE, read_counts
-from fulora.diffusion.ingredients import PATIENTS, patients_of
 from fulora.json_files import DamagedFileError
 from fulora.report.training import training_section
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
@@ -128,19 +128,17 @@ def test_a_damaged_row_is_named_in_one_line(tmp_path: Path, line: bytes, message
 
 
 JSON_READERS: dict[str, Callable[[Path], object]] = {
-    TAINT: lambda folder: ImageSet(folder, "").tainted_by(),
+    PROVENANCE: read_provenance,
     FACTS: lambda folder: Predictions(folder, "").facts(),
     FINDINGS: lambda folder: Assessment(folder, "").filters(),
     MIX_RECORD: schedule_of,
-    TRAINED_ON: lambda folder: refuse_trained_on(folder, []),
     PSEUDO: lambda folder: pseudo_labelled(ImageSet(folder, "")),
     GATE: read_counts,
-    PATIENTS: lambda folder: patients_of([folder / "lora.safetensors"]),
 }
 
 
 def test_what_readers_do_without_is_known_so_that_an_added_file_is_not_believed() -> None:
-    assert {METADATA, TAINT, MIX_RECORD, TRAINED_ON, PSEUDO, GATE, PATIENTS} == set(READ_IF_THERE)
+    assert {METADATA, PROVENANCE, MIX_RECORD, PSEUDO, GATE} == set(READ_IF_THERE)
 
 
 @pytest.mark.parametrize("name", JSON_READERS)

@@ -26,6 +26,7 @@ from fulora.data.export import ExportError, export, shards
 from fulora.data.label_set import label_set
 from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.marking import Mark, png_info, read_mark
+from fulora.data.provenance import Learned, Provenance
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
@@ -51,10 +52,10 @@ def picture(row: Image, *, masked: bool = False) -> Picture:
     return Picture(row, noise, (noise // 100).astype(np.uint8) if masked else None)
 
 
-def written(folder: Path, pictures: list[Picture], tainted_by: tuple[str, ...] = ()) -> ImageSet:
+def written(folder: Path, pictures: list[Picture], drawn_by: Provenance | None = None) -> ImageSet:
     """A set whose synthetic pictures carry their mark."""
     folder.mkdir()
-    ImageSet.write(folder, pictures, tainted_by=tainted_by, labels=FETAL)
+    ImageSet.write(folder, pictures, provenance=drawn_by, labels=FETAL)
     images = ImageSet(folder, "f")
     for made in images.rows("train"):
         if made.origin == "synthetic":
@@ -74,7 +75,9 @@ def images(tmp_path: Path) -> ImageSet:
         picture(synthetic(IDS[4], plane="thorax", caption="plain")),
     ]
     held_out = [picture(row("t1", split="test", patient="0009")), picture(row("t2", split="test", patient="0009"))]
-    return written(tmp_path / "set", [*train, *held_out], ("s/A/0007",))
+    return written(
+        tmp_path / "set", [*train, *held_out], Provenance(entries=(Learned(name="LoRA l", patients=("s/A/0007",)),))
+    )
 
 
 def source_bytes(images: ImageSet, row: Image) -> tuple[bytes, bytes | None]:
@@ -386,7 +389,7 @@ def test_croissant_of_real_images_only(tmp_path: Path) -> None:
     document = json.loads((out / "croissant.json").read_text(encoding="utf-8"))
     assert document["rai:hasSyntheticData"] is False
     assert [records["@id"] for records in document["recordSet"]] == ["train"]
-    assert not (out / "tainted_by.json").exists()
+    assert not (out / "provenance.json").exists()
 
 
 def test_croissant_without_its_library(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

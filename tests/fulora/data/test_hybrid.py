@@ -24,7 +24,8 @@ from fulora.data.hybrid import (
 )
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ManifestError, Picture, pixel_digest
+from fulora.data.manifest import Image, ManifestError, Picture
+from fulora.data.pixels import pixel_digest
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:

@@ -13,9 +13,12 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
+from fulora.data.labels import SPLITS, Plane, Split
 from fulora.data.leaks import Ledger
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, check, pixel_digest
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
+from fulora.data.pixels import pixel_digest
+from fulora.data.provenance import EarlierVersionError, Learned, Provenance
+from fulora.data.set_rules import check
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
@@ -37,8 +40,14 @@ def picture(row: Image, *, masked: bool = False) -> Picture:
     return Picture(row, noise, (noise > 128).astype(np.uint8) if masked else None)
 
 
-def breaches(rows: list[Image], tainted_by: list[str] | None = None) -> list[str]:
-    ledger = Ledger(tainted_by or [])
+def drawn_by(*patients: str, chosen_by: tuple[str, ...] = ()) -> Provenance:
+    """The book of a set whose LoRA was trained on patients, and chosen by others."""
+    chosen = (Learned(name="LoRA l", use="chosen", patients=chosen_by),) if chosen_by else ()
+    return Provenance(entries=(Learned(name="LoRA l", images=2, patients=patients), *chosen))
+
+
+def breaches(rows: list[Image], provenance: Provenance | None = None) -> list[str]:
+    ledger = Ledger(provenance)
     for row in rows:
         ledger.add(row)
     return ledger.breaches()
@@ -56,7 +65,6 @@ def breaches(rows: list[Image], tainted_by: list[str] | None = None) -> list[str
         ({"pixel_size_mm": 0.0}, "a measure is positive, or None"),
         ({"hc_mm": -1.0}, "a measure is positive, or None"),
         ({"aop_deg": -0.1}, "a measure is positive, or None"),
-        ({"plane": "cervix"}, "plane"),
         ({"split": "training"}, "split"),
         ({"origin": "fake"}, "origin"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
@@ -97,8 +105,8 @@ def test_every_row_has_the_same_columns_of_the_same_types() -> None:
 
 def test_clean_rows_have_no_breaches() -> None:
     rows = [real("a"), real("b"), real("c", "validation", "2"), real("d", "test", "3"), synthetic("e")]
-    assert breaches(rows, ["s/A/1"]) == []
-    check(rows, ["s/A/1"])
+    assert breaches(rows, drawn_by("s/A/1")) == []
+    check(rows, drawn_by("s/A/1"))
 
 
 @pytest.mark.parametrize(
@@ -117,16 +125,24 @@ def test_clean_rows_have_no_breaches() -> None:
             [],
             "identical pixels are in train and validation: a, b",
         ),
-        ([real("a", "test", "2"), synthetic("b")], ["s/A/2"], "s/A/2: a generator was trained on this patient"),
-        ([real("a", "validation", "2")], ["s/A/2", "s/A/9"], "s/A/2: a generator was trained on this patient"),
+        (
+            [real("a", "test", "2"), synthetic("b")],
+            ["s/A/2"],
+            "s/A/2: the patient is in test, and was trained on by LoRA l",
+        ),
+        (
+            [real("a", "validation", "2")],
+            ["s/A/2", "s/A/9"],
+            "s/A/2: the patient is in validation, and was trained on by",
+        ),
     ],
 )
 def test_a_breach_is_found_and_named(rows: list[Image], taints: list[str], message: str) -> None:
-    found = breaches(rows, taints)
+    found = breaches(rows, drawn_by(*taints))
     assert len(found) == 1
     assert message in found[0]
     with pytest.raises(ManifestError, match=r"cannot be written: 1 breaches"):
-        check(rows, taints)
+        check(rows, drawn_by(*taints))
 
 
 def test_equal_numbers_at_two_sites_are_two_patients() -> None:
@@ -135,7 +151,7 @@ def test_equal_numbers_at_two_sites_are_two_patients() -> None:
 
 def test_all_kinds_of_breaches_come_at_once() -> None:
     rows = [real("a"), real("a", "test", sha256="y"), real("c", "validation", "2", sha256="y")]
-    found = breaches(rows, ["s/A/2"])
+    found = breaches(rows, drawn_by("s/A/2"))
     assert len(found) == 4
     assert len(breaches([real(str(n), s) for n in range(30) for s in ("train", "test")])) == 11 + 1 + 11
 
@@ -172,14 +188,15 @@ def written(folder: Path, *, masked: bool = False) -> tuple[ImageSet, list[Pictu
         real("d", "test", "3"),
     ]
     pictures = [picture(row, masked=masked) for row in rows]
-    ImageSet.write(folder, pictures, tainted_by=["s/A/1", "s/A/1", "s/A/0"], labels=FETAL)
+    ImageSet.write(folder, pictures, provenance=drawn_by("s/A/0", "s/A/1"), labels=FETAL)
     return ImageSet(folder, ""), pictures
 
 
 def test_a_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
     images, pictures = written(tmp_path, masked=True)
     assert files(tmp_path) == {
-        "tainted_by.json",
+        "provenance.json",
+        "label_set.json",
         *(f"{split}/metadata.jsonl" for split in ("train", "validation", "test")),
         *(f"train/{kind}/{name}.png" for kind in ("images", "masks") for name in ("x_a", "b")),
         *(
@@ -188,7 +205,7 @@ def test_a_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
             for split, name in (("validation", "c"), ("test", "d"))
         ),
     }
-    assert images.tainted_by() == ["s/A/0", "s/A/1"]
+    assert images.provenance() == drawn_by("s/A/0", "s/A/1")
     assert [row.image_id for row in images.rows()] == ["x/a", "b", "c", "d"]
     assert [row.image_id for row in images.rows("test")] == ["d"]
     for found, given in zip(images.pictures(), pictures, strict=True):
@@ -200,14 +217,40 @@ def test_a_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
         assert found.row.model_dump(exclude=keep) == given.row.model_dump(exclude=keep)
 
 
-def test_a_set_without_masks_or_taints(tmp_path: Path) -> None:
+def test_a_set_of_real_images_without_masks(tmp_path: Path) -> None:
     ImageSet.write(tmp_path, [picture(real("a"))], labels=FETAL)
     images = ImageSet(tmp_path, "")
-    assert images.tainted_by() == []
+    assert images.provenance() == Provenance()
     assert images.rows("validation") == []
     assert next(images.pictures()).mask is None
     with pytest.raises(ManifestError, match="a: has no mask"):
         images.mask(images.rows()[0])
+
+
+def test_who_chose_a_checkpoint_may_validate_and_not_be_tested_on() -> None:
+    rows = [real("a", "validation", "2"), real("b", "test", "3")]
+    assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/2",))) == []
+    said = ["s/A/3: the patient is in test, and was used for choosing by LoRA l"]
+    assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/3",))) == said
+
+
+def test_a_plane_is_a_class_of_the_label_set(tmp_path: Path) -> None:
+    said = "a: shows 'cervix'; the classes of its label set are abdomen, brain, femur, thorax, other, intrapartum"
+    with pytest.raises(ManifestError, match=said):
+        ImageSet.write(tmp_path, [picture(real("a", plane="cervix"))], labels=FETAL)
+    assert not (tmp_path / "train" / "metadata.jsonl").exists()
+
+
+def test_a_synthetic_set_that_says_nothing_of_its_generator_has_an_unknown_one(tmp_path: Path) -> None:
+    ImageSet.write(tmp_path / "set", [picture(synthetic("a"))], labels=FETAL)
+    assert ImageSet(tmp_path / "set", "").provenance().unknowns() == ["the generator of set"]
+
+
+def test_a_set_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    ImageSet.write(tmp_path, [picture(synthetic("a"))], labels=FETAL)
+    (tmp_path / "tainted_by.json").write_text('["s/A/1"]')
+    with pytest.raises(EarlierVersionError, match=r"made by an earlier version .*tainted_by\.json.*run the study"):
+        ImageSet(tmp_path, "").provenance()
 
 
 def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
@@ -259,10 +302,11 @@ def test_pictures_that_are_there_get_their_manifest(tmp_path: Path) -> None:
     """As shards of a generation are put together: the rows alone, and the pictures stay as they are."""
     images, _ = written(tmp_path / "a")
     shutil.copytree(images.path, tmp_path / "b")
-    for name in ("tainted_by.json", "train/metadata.jsonl", "validation/metadata.jsonl", "test/metadata.jsonl"):
+    written_last = ("provenance.json", "label_set.json", *(f"{split}/metadata.jsonl" for split in SPLITS))
+    for name in written_last:
         (tmp_path / "b" / name).unlink()
     before = {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in files(tmp_path / "b")}
-    count = ImageSet.write_rows(tmp_path / "b", iter(images.rows()), tainted_by=images.tainted_by(), labels=FETAL)
+    count = ImageSet.write_rows(tmp_path / "b", iter(images.rows()), provenance=images.provenance(), labels=FETAL)
     assert count == 4
     assert files(tmp_path / "b") == files(images.path)
     assert all((tmp_path / "b" / name).read_bytes() == (images.path / name).read_bytes() for name in files(images.path))

@@ -1,13 +1,13 @@
-"""The leak gate: a training input that shares a patient or a picture with the test set is found and refused."""
+"""The leak gate: a model that knows a patient or a picture of the test set, itself or by a parent, is refused."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from fulora.data.manifest import Image
-from fulora.data.overlap import Overlap, OverlapError, overlap, overlaps, refuse_trained_on, write_trained_on
+from fulora.data.overlap import Case, Overlap, OverlapError, overlap, refuse_leaks, refuse_pictures, said_of_unknown
 from fulora.data.patient_numbers import SameNumberError
+from fulora.data.provenance import Learned, Provenance, Use
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
@@ -17,11 +17,19 @@ def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
     )
 
 
+def model(name: str, *rows: Image, parents: tuple[Provenance, ...] = (), use: Use = "fitted") -> Provenance:
+    inherited = Provenance().joined(*parents)
+    own = Learned.of(name, rows, use, parents=inherited.roots())
+    return Provenance(entries=(own,)).joined(inherited)
+
+
 TEST = [image("t1", "p1", "x1"), image("t2", "p2", "x2")]
+TESTED = [Case.of(row) for row in TEST]
 
 
 def test_others_share_nothing() -> None:
-    found = overlap("real", [image("a", "p8", "y1"), image("b", "p8", "y2"), image("c", "p9", "y3")], TEST)
+    rows = [image("a", "p8", "y1"), image("b", "p8", "y2"), image("c", "p9", "y3")]
+    found = overlap("real", Learned.of("real", rows), TESTED)
     assert found == Overlap(trained_on="real", images=3, patients=2)
     assert found.known
 
@@ -38,43 +46,69 @@ def test_others_share_nothing() -> None:
 def test_patients_pixels_and_ids_at_one_source_are_told(
     trained: Image, images: tuple[str, ...], patients: tuple[str, ...]
 ) -> None:
-    found = overlap("LoRA", [image("b", "p8", "y2"), trained], TEST)
+    found = overlap("LoRA", Learned.of("LoRA", [image("b", "p8", "y2"), trained]), TESTED)
     assert (found.shared_images, found.shared_patients) == (images, patients)
 
 
 def test_all_that_leaks_is_refused_with_examples() -> None:
-    leaks = {"LoRA": [image("a", "p1", "y")], "classifiers": [image("b", "p8", "z")], "CLIP": [image("c", "p7", "x2")]}
+    leaks = [
+        model("LoRA", image("a", "p1", "y")),
+        model("classifiers", image("b", "p8", "z")),
+        model("CLIP", image("c", "p7", "x2"), use="chosen"),
+        Provenance.unknown("SD"),
+    ]
     with pytest.raises(OverlapError) as caught:
-        overlaps(leaks, ["SD"], TEST)
+        refuse_leaks(leaks, TEST)
     first, second, advice = str(caught.value).splitlines()
     assert first == "LoRA: 0 images and 1 patients of the test set were trained on, such as s/A/p1"
-    assert second == "CLIP: 1 images and 0 patients of the test set were trained on, such as t2"
+    assert second == "CLIP: 1 images and 0 patients of the test set were used for choosing, such as t2"
     assert advice.startswith("Leave these patients out of training")
 
 
+def test_a_parent_that_leaks_is_named_with_all_that_is_between() -> None:
+    backbone = model("backbone b", image("a", "p1", "y"))
+    lora = model("LoRA l", image("b", "p8", "z"), parents=(backbone,))
+    classifier = model("classifier c", image("d", "p7", "v"), parents=(model("hybrid images h", parents=(lora,)),))
+    said = "backbone b, through LoRA l, through hybrid images h, through classifier c: 0 images and 1 patients"
+    with pytest.raises(OverlapError, match=said):
+        refuse_leaks([classifier], TEST)
+
+
+def test_what_only_chose_passes_where_that_is_allowed() -> None:
+    chosen = model("LoRA", image("a", "p1", "y"), use="chosen")
+    assert refuse_leaks([chosen], TEST, uses=("fitted",)) == []
+    with pytest.raises(OverlapError, match="used for choosing"):
+        refuse_leaks([chosen], TEST)
+
+
 def test_what_weights_from_outside_have_seen_is_not_known() -> None:
-    known, foundation = overlaps({"LoRA": [image("a", "p8", "y")]}, ["Stable Diffusion"], TEST)
+    seen = [model("LoRA", image("a", "p8", "y")), Provenance.unknown("Stable Diffusion")]
+    known, foundation = refuse_leaks(seen, TEST)
     assert (known.known, foundation.known, foundation.images) == (True, False, None)
+    assert said_of_unknown([known, foundation]) == [
+        "Stable Diffusion: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
+    ]
 
 
-def test_weights_remember_whom_they_were_fitted_to(tmp_path: Path) -> None:
-    refuse_trained_on(tmp_path, TEST)  # weights that say nothing are not known to leak
-    write_trained_on(tmp_path, [image("a", "p8", "y1"), image("b", "p9", "y2")], tainted_by=["s/A/p7"])
-    refuse_trained_on(tmp_path, TEST)
-    for leak in (image("c", "p8", "y3"), image("c", "p7", "y3"), image("c", "p6", "y2")):
-        with pytest.raises(OverlapError, match=r"trained_on.json: \d images and \d patients of the test set were"):
-            refuse_trained_on(tmp_path, [*TEST, leak])
+def test_two_models_of_one_parent_give_it_one_row() -> None:
+    backbone = model("backbone", image("a", "p8", "y"))
+    assert [row.trained_on for row in refuse_leaks([backbone, backbone], TEST)] == ["backbone"]
 
 
-def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient(tmp_path: Path) -> None:
-    renamed = image("a", "p1", "y").model_copy(update={"site": "B"})
+def test_pictures_of_which_only_the_pixels_are_known_are_refused_by_them() -> None:
+    seen = [model("U-Net", image("a", "p1", "x1"))]
+    assert len(refuse_pictures(seen, [Case("mine.png", "x9")])) == 1
+    with pytest.raises(OverlapError, match=r"U-Net: 1 images and 0 patients .* such as mine\.png"):
+        refuse_pictures(seen, [Case("mine.png", "x1")])
+
+
+def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient() -> None:
+    renamed = image("a", "p1", "y").changed(site="B")
     said = r"LoRA and the test:\n1 patient number occurs under two names: p1 .*same_numbers: different_patients"
     with pytest.raises(SameNumberError, match=re.compile(said, re.DOTALL)):
-        overlaps({"LoRA": [renamed]}, [], TEST)
-    assert overlaps({"LoRA": [renamed]}, [], TEST, told_apart=["LoRA"])[0].shared_patients == ()
-    published = [row.model_copy(update={"source": "african_planes"}) for row in (renamed, TEST[0])]
-    assert overlaps({"LoRA": published[:1]}, [], published[1:])[0].shared_patients == ()
-    write_trained_on(tmp_path, [renamed])
-    with pytest.raises(SameNumberError, match=r"trained_on\.json and the test:\n1 patient number occurs"):
-        refuse_trained_on(tmp_path, TEST)
-    refuse_trained_on(tmp_path, TEST, told_apart=True)
+        refuse_leaks([model("LoRA", renamed)], TEST)
+    assert refuse_leaks([model("LoRA", renamed)], TEST, told_apart=True)[0].shared_patients == ()
+    apart = Provenance(entries=(Learned.of("LoRA", [renamed], different_patients=True),))
+    assert refuse_leaks([apart], TEST)[0].shared_patients == ()
+    published = [row.changed(source="african_planes") for row in (renamed, TEST[0])]
+    assert refuse_leaks([model("LoRA", published[0])], published[1:])[0].shared_patients == ()

@@ -11,6 +11,7 @@ from drawn_run import complete, drawn, lora_file, real_set, settings, tree
 
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.manifest import ImageSet
+from fulora.data.provenance import Learned, Provenance
 from fulora.data.weights import LoraWeights
 from fulora.diffusion.gate import GateError
 from fulora.diffusion.ingredients import weights_digest
@@ -42,7 +43,7 @@ class Elsewhere:
 
 def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
     lora_file(backbone, folder / "lora.safetensors")
-    (folder / "train_patients.json").write_text(json.dumps(patients))
+    Provenance(entries=(Learned(name="LoRA l", patients=tuple(patients)),)).write(folder)
     labels.write(folder)
     return LoraWeights(folder, "f" * 16)
 
@@ -93,7 +94,7 @@ def test_a_stopped_stage_goes_on_with_the_shards_it_has(
     }
 
 
-def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_taint_the_set(
+def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_in_the_book(
     tmp_path: Path, backbone: Path
 ) -> None:
     work = Workspace(tmp_path / "work", InProcess())
@@ -101,7 +102,7 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_taint_the
     start = ImageSet(real_set(tmp_path / "real", ["p1", "p2"]), "r" * 16)
     config = settings(lora_strength=0.5, lora_text_strength=0.25, steps=4)
     images = work.run(generate, config, work.read(backbone), lora, start, labels=FETAL)
-    assert images.tainted_by() == ["s/A/p1", "s/A/p2", "s/A/p9"]
+    assert images.provenance().patients() == ["s/A/p1", "s/A/p2", "s/A/p9"]
     for row in images.rows():
         recipe = json.loads(row.recipe)
         assert recipe["backbone"] == {"name": backbone.name, "digest": weights_digest(backbone)}

@@ -19,6 +19,7 @@ from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
 from fulora.data.manifest import ImageSet, ManifestError
 from fulora.data.marking import read_mark
+from fulora.data.provenance import Learned, Provenance
 from fulora.diffusion import generation
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.gate import GateError, read_counts
@@ -60,8 +61,9 @@ def test_a_set_holds_what_it_should_and_nothing_else(whole: Path) -> None:
     assert names == {
         ".sources.json",
         "generation.json",
-        "gate.json",
+        "provenance.json",
         "label_set.json",
+        "gate.json",
         "overview.png",
         "train",
         "train/images",
@@ -512,13 +514,22 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
 # --- whose images are behind a set
 
 
-def test_patients_behind_loras_and_start_images_taint_the_set(tmp_path: Path, backbone: Path) -> None:
+def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
+    """A copy of the backbone that says whom it learned from."""
+    shutil.copytree(backbone, folder)
+    Provenance(entries=(Learned(name="backbone b", patients=patients),)).write(folder)
+    return folder
+
+
+def test_patients_behind_weights_and_start_images_are_in_the_book_of_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
-    with_start = replace(ingredients(backbone), start=start, tainted_by=("s/A/p9", "s/A/p1"))
+    with_start = replace(ingredients(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
     mine = Job(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
     assert generate_set(mine, InProcess()) == []
     images = ImageSet(mine.out, "")
-    assert images.tainted_by() == ["s/A/p1", "s/A/p2", "s/A/p9"]
+    own, of_backbone = images.provenance().entries
+    assert (own.name, own.parents) == (f"synthetic images by {with_start.generator()}", ("backbone b",))
+    assert (own.patients, of_backbone.patients) == (("s/A/p1", "s/A/p2"), ("s/A/p9", "s/A/p1"))
     recipes = [json.loads(row.recipe) for row in images.rows()]
     by_id = {row.image_id: row for row in ImageSet(start, "").rows()}
     order = sorted(name for name in by_id if "femur" in name)
@@ -532,18 +543,22 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
     """The rules of image sets hold for what was drawn, too: by its LoRA, and by what it was drawn over."""
     real = real_set(tmp_path / "real", ["p1"], held_out="p2")
     config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
-    for name, tainted_by, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
-        mine = Job(tmp_path / name, settings(), replace(ingredients(backbone), tainted_by=tainted_by), FETAL)
+    for name, patients, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
+        weights = known_to(backbone, tmp_path / f"backbone {name}", *patients)
+        mine = Job(tmp_path / name, settings(), ingredients(weights), FETAL)
         assert generate_set(mine, InProcess()) == []
         out = tmp_path / f"mixed {name}"
         out.mkdir()
         if allowed:
             mixed = mix.function(out, config, ImageSet(real, "r"), ImageSet(mine.out, "s"))
             assert Counter(row.origin for row in mixed.rows()) == {"real": 4, "synthetic": 4}
-            assert mixed.tainted_by() == ["s/A/p1"]
+            assert mixed.provenance().patients() == ["s/A/p1"]
             assert all(json.loads(row.recipe)["synthetic"] for row in mixed.rows() if row.origin == "synthetic")
         else:
-            with pytest.raises(ManifestError, match="s/A/p2: a generator was trained on this patient"):
+            with pytest.raises(
+                ManifestError,
+                match=r"s/A/p2: .* was trained on by backbone b, through synthetic",
+            ):
                 mix.function(out, config, ImageSet(real, "r"), ImageSet(mine.out, "s"))
 
 

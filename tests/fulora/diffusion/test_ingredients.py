@@ -15,6 +15,7 @@ from fulora.contents import DamagedArtifactError
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import EarlierVersionError, Learned, Provenance
 from fulora.data.weights import Backbone
 from fulora.diffusion import ingredients as module
 from fulora.diffusion.architectures import build_backbone
@@ -24,7 +25,6 @@ from fulora.diffusion.ingredients import (
     Ingredients,
     LoraSource,
     lora_source,
-    patients_of,
     start_rows,
     weights_digest,
 )
@@ -135,16 +135,22 @@ def test_a_folder_that_does_not_say_its_native_size_is_named(backbone: Path, tmp
         Ingredients(folder, BackboneUsed(name="b", digest="abc")).native_size()
 
 
-def test_patients_stand_beside_the_loras_that_were_trained_on_them(tmp_path: Path) -> None:
-    files = []
-    for name, patients in (("a", ["s/A/2", "s/A/1"]), ("b", ["s/A/1", "s/B/1"]), ("c", None)):
+def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path, backbone: Path) -> None:
+    loras = []
+    for name, patients in (("a", ("s/A/1", "s/A/2")), ("b", ("s/A/1", "s/B/1")), ("c", None)):
         (tmp_path / name).mkdir()
-        files.append(tmp_path / name / "lora.safetensors")
+        used = LoraUsed(name=f"{name}.safetensors", digest="0", strength=1.0, text_strength=1.0)
+        loras.append(LoraSource(tmp_path / name / "lora.safetensors", used))
         if patients is not None:
-            (tmp_path / name / "train_patients.json").write_text(json.dumps(patients))
-    assert patients_of(files) == ("s/A/1", "s/A/2", "s/B/1")
-    assert patients_of(files[2:]) == ()
-    assert patients_of([]) == ()
+            Provenance(entries=(Learned(name=f"LoRA {name}", patients=patients),)).write(tmp_path / name)
+    found = ingredients(backbone, loras=tuple(loras)).provenance()
+    assert found.patients() == ["s/A/1", "s/A/2", "s/B/1"]
+    assert found.unknowns() == ["LoRA c.safetensors", f"backbone {backbone.name}"]
+    hub = Ingredients("somebody/sd", BackboneUsed(name="somebody/sd", digest="0")).provenance()
+    assert hub.unknowns() == ["backbone somebody/sd"]
+    (tmp_path / "c" / "train_patients.json").write_text("[]")
+    with pytest.raises(EarlierVersionError, match="c: was made by an earlier version"):
+        ingredients(backbone, loras=tuple(loras)).provenance()
 
 
 def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
@@ -171,7 +177,6 @@ def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Pa
 
 
 def test_they_travel_without_weights(backbone: Path) -> None:
-    mine = ingredients(backbone, tainted_by=("s/A/1",))
+    mine = ingredients(backbone)
     assert pickle.loads(pickle.dumps(mine)) == mine
     assert len(pickle.dumps(mine)) < 2000
-    assert "s/A/1" not in repr(mine)

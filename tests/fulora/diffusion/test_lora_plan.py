@@ -8,7 +8,7 @@ import torch
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
-from fulora.data.manifest import pixel_digest
+from fulora.data.pixels import pixel_digest
 from fulora.diffusion import plan as planning
 from fulora.diffusion.architectures import Pipeline, build
 from fulora.diffusion.backbone import BackboneError, load_backbone

@@ -8,12 +8,14 @@ import fulora
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.overlap import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
+from fulora.data.provenance import Learned, Provenance, read_provenance
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.examples import load_examples
 from fulora.diffusion.lora import LoraError
-from fulora.diffusion.material import PATIENTS, fit_material, read_material
+from fulora.diffusion.material import fit_material, lora_provenance, read_material
 from fulora.diffusion.plan import plan
 
 FETAL = label_set("fetal_planes")
@@ -76,7 +78,7 @@ def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, back
     said = "1 patients are among" if same == "patient" else "1 training pictures are in the set it is tested on too"
     pipe = load_backbone(backbone)
     with pytest.raises(LoraError, match=said):
-        fit_material(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="")
+        fit_material(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="", provenance=Provenance())
     with pytest.raises(LoraError, match=said):
         plan(CONFIG, pipe, material)
     assert not (tmp_path / "out").exists()
@@ -94,9 +96,28 @@ def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
 
 
 def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Path) -> None:
-    material = read_material(image_set(tmp_path / "mine", ["train", "train"]))
-    fit_material(tmp_path / "out", CONFIG, load_backbone(backbone), material, base_model="tiny", base_digest="0")
-    assert (tmp_path / "out" / PATIENTS).read_text() == '[\n "own/A/0",\n "own/A/1"\n]'
+    images = image_set(tmp_path / "mine", ["train", "train", "validation"])
+    prior = image_set(tmp_path / "prior", ["train"], first=50)
+    known = Provenance(entries=(Learned(name="backbone b", patients=("own/A/7",)),))
+    found = lora_provenance("LoRA out", known, images, prior)
+    assert [(one.name, one.use, one.patients, one.parents) for one in found.entries] == [
+        ("LoRA out", "fitted", ("own/A/0", "own/A/1", "own/A/50"), ("backbone b",)),
+        ("LoRA out", "chosen", ("own/A/2",), ("backbone b",)),
+        ("backbone b", "fitted", ("own/A/7",), ()),
+    ]
+    pipe, out = load_backbone(backbone), tmp_path / "out"
+    fit_material(out, CONFIG, pipe, read_material(images), base_model="tiny", base_digest="0", provenance=found)
+    assert read_provenance(out) == found
+
+
+def test_a_backbone_that_knows_who_is_tested_on_is_refused_before_training(tmp_path: Path) -> None:
+    images = image_set(tmp_path / "mine", ["train"])
+    tested = image_set(tmp_path / "tested", ["validation", "test"], first=5)
+    for key in ("own/A/5", "own/A/6"):
+        known = Provenance(entries=(Learned(name="backbone b", patients=(key,)),))
+        with pytest.raises(OverlapError, match=f"backbone b: 0 images and 1 patients .* such as {key}"):
+            lora_provenance("LoRA out", known, images, tested_on=tested)
+        assert lora_provenance("LoRA out", known, images).patients() == ["own/A/0", key]
 
 
 def test_a_set_without_what_it_is_given_for_is_refused(tmp_path: Path) -> None:
@@ -140,6 +161,6 @@ def test_a_lora_of_pairs_is_trained(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         cfg = CONFIG.model_copy(update={"mask_channel": name == "pairs", "batch_size": 2})
         pipe = load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
-        fit_material(tmp_path / name, cfg, pipe, given, base_model="demo", base_digest="")
+        fit_material(tmp_path / name, cfg, pipe, given, base_model="demo", base_digest="", provenance=Provenance())
         found.append((tmp_path / name / "metrics.jsonl").read_text())
     assert found[0] != found[1]

@@ -12,8 +12,9 @@ import pytest
 from drawn_run import complete, ingredients, tree
 from PIL import Image as Pil
 
-from fulora.data.manifest import Image, pixel_digest
+from fulora.data.manifest import Image
 from fulora.data.marking import read_mark
+from fulora.data.pixels import pixel_digest
 from fulora.diffusion import shard_writer
 from fulora.diffusion.compute import choose_compute
 from fulora.diffusion.drawing import Drawing

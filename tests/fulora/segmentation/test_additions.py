@@ -10,8 +10,10 @@ from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture, pixel_digest
+from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.pairs import join, part, with_ellipses
+from fulora.data.pixels import pixel_digest
+from fulora.data.provenance import Provenance
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.gates import AdditionConfig, GateConfig, judge, refined
@@ -22,6 +24,8 @@ from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, 
 FETAL = label_set("fetal_planes")
 
 LIMITS = GateConfig()
+
+DRAWN_BY = Provenance.unknown("LoRA l")
 
 
 def drawn(a: float, b: float, at: tuple[int, int] = (50, 50), size: int = 100, angle: float = 20.0) -> np.ndarray:
@@ -138,15 +142,16 @@ def test_pairs_pass_the_gates_or_are_counted(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "train", "validation", "test"])
     pairs = coloured(image_set(tmp_path / "made", ["train"] * 6, masks=False, synthetic=True))
     (tmp_path / "out").mkdir()
-    add_pairs(tmp_path / "out", AdditionConfig(images=5), labelled, pairs)
+    add_pairs(tmp_path / "out", AdditionConfig(images=5), labelled, pairs, DRAWN_BY)
     out = ImageSet(tmp_path / "out", "")
     record = json.loads((out.path / PSEUDO).read_text())
     assert record["rejected"] == {"share": 3}
     assert pseudo_labelled(out) == {"made0", "made2", "made4"}
     assert record["accept_rate"] == 0.5
     assert [row.split for row in out.rows()] == ["train"] * 5 + ["validation", "test"]
+    assert out.provenance() == DRAWN_BY
     (tmp_path / "all").mkdir()
-    add_pairs(tmp_path / "all", AdditionConfig(images=5, filtered=False, refine=False), labelled, pairs)
+    add_pairs(tmp_path / "all", AdditionConfig(images=5, filtered=False, refine=False), labelled, pairs, DRAWN_BY)
     everything = ImageSet(tmp_path / "all", "")
     assert len(pseudo_labelled(everything)) == 5
     by_id = {row.image_id: everything.mask(row) for row in everything.rows("train")}
@@ -158,7 +163,7 @@ def test_gray_pictures_are_no_pairs(tmp_path: Path) -> None:
     gray = image_set(tmp_path / "made", ["train"], masks=False, synthetic=True)
     (tmp_path / "out").mkdir()
     with pytest.raises(ManifestError, match=r"made0: is gray, not RGB: generate pairs with colour=rgb"):
-        add_pairs(tmp_path / "out", AdditionConfig(), labelled, gray)
+        add_pairs(tmp_path / "out", AdditionConfig(), labelled, gray, DRAWN_BY)
 
 
 def test_drawn_masks_are_calibrated_on_validation_images(tmp_path: Path) -> None:
@@ -166,7 +171,9 @@ def test_drawn_masks_are_calibrated_on_validation_images(tmp_path: Path) -> None
     others = image_set(tmp_path / "others", ["train"] * 3, masks=False)
     teacher = build_unet(UnetConfig(encoder="resnet18", image_size_px=64)).eval()
     (tmp_path / "out").mkdir()
-    add_pseudo_labelled(tmp_path / "out", AdditionConfig(images=2, filtered=False), labelled, others, [teacher])
+    add_pseudo_labelled(
+        tmp_path / "out", AdditionConfig(images=2, filtered=False), labelled, others, [teacher], DRAWN_BY
+    )
     record = json.loads((tmp_path / "out" / PSEUDO).read_text())
     assert len(record["accepted"]) == 2
     assert record["calibration"]["validation_images"] == 2
@@ -178,7 +185,7 @@ def test_without_candidates_or_validation_images_nothing_is_added(tmp_path: Path
     labelled = image_set(tmp_path / "real", ["train", "train"])
     teacher = build_unet(UnetConfig(encoder="resnet18")).eval()
     with pytest.raises(ManifestError, match="there are no images to add"):
-        add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, labelled, [teacher])
+        add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, labelled, [teacher], DRAWN_BY)
     others = image_set(tmp_path / "others", ["train"], masks=False)
     with pytest.raises(ManifestError, match="no labelled validation images to calibrate"):
-        add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, others, [teacher])
+        add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, others, [teacher], DRAWN_BY)

@@ -1,0 +1,22 @@
+"""The rules of an image set, held against rows that are not written yet."""
+
+from collections.abc import Iterable
+
+from fulora.data.leaks import Ledger
+from fulora.data.manifest import Image, refuse
+from fulora.data.provenance import Provenance
+
+
+def check(rows: Iterable[Image], provenance: Provenance | None = None) -> None:
+    """Check the rules of a set, in one pass.
+
+    Args:
+        provenance: whom the generators and models behind its images learned from.
+
+    Raises:
+        ManifestError: every breach found, one a line (at most ten of a kind).
+    """
+    ledger = Ledger(provenance)
+    for row in rows:
+        ledger.add(row)
+    refuse(ledger)

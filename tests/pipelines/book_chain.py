@@ -1,0 +1,178 @@
+"""Tiny artifacts of every kind that learns from images, made by the real stages but for their fitting and drawing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulora.classification.config import ClassifierConfig
+from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
+from fulora.data.embeddings import Embeddings
+from fulora.data.hybrid import MixConfig
+from fulora.data.label_set import label_set
+from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import Provenance, provenance_of
+from fulora.data.results import write_table
+from fulora.data.screened import Assessment, Screened
+from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
+from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
+from fulora.diffusion.generation import provenance_of_set
+from fulora.diffusion.job import Job
+from fulora.segmentation.config import SegmentConfig, UnetConfig
+from fulora.segmentation.gates import AdditionConfig
+from pipelines.backbones import ASSETS
+from pipelines.stages.classify import classify
+from pipelines.stages.generate import generate
+from pipelines.stages.mix import mix
+from pipelines.stages.pretrain import pretrain
+from pipelines.stages.pretrain_clip import pretrain_clip
+from pipelines.stages.pseudo_label import pseudo_label
+from pipelines.stages.segment import segment
+from pipelines.stages.train_classifier import train_classifier
+from pipelines.stages.train_control import train_control
+from pipelines.stages.train_judges import train_judges
+from pipelines.stages.train_lora import train_lora
+from pipelines.stages.train_unet import train_unet
+from pipelines.stages.tune_clip import tune_clip
+from pipelines.stages.zero_shot import zero_shot
+
+FETAL = label_set("fetal_planes")
+PLANES = ("brain", "femur")
+SIDE_PX = 32
+
+
+def pictures(patient: str, split: str, **more: str) -> list[Picture]:
+    """A brain and a femur of a patient, each with a mask."""
+    about = {"file_name": "", "split": split, "origin": "real", "source": "s", "site": "A", "patient": patient}
+    found = []
+    for plane in PLANES:
+        name = f"{patient or 'synthetic'}{plane}{split}"
+        row = {**about, "image_id": name, "plane": plane, "width": SIDE_PX, "height": SIDE_PX, "sha256": "", **more}
+        noise = np.random.default_rng(list(name.encode())).integers(0, 256, (SIDE_PX, SIDE_PX)).astype(np.uint8)
+        found.append(Picture(Image.model_validate(row), noise, (noise > 128).astype(np.uint8)))
+    return found
+
+
+class Chain:
+    """Makes artifacts, each in a folder that is named after its stage and a letter."""
+
+    def __init__(self, root: Path, tested: str) -> None:
+        self.root, self.tested_patient, self.made = root, tested, 0
+
+    def out(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir()
+        return folder
+
+    def images(self, *train: str, validation: str = "other") -> ImageSet:
+        self.made += 1
+        folder = self.out(f"images{self.made}")
+        every = [picture for name in train or ("nobody",) for picture in pictures(name, "train")]
+        every += [*pictures(validation, "validation"), *pictures(f"rest{self.made}", "test")]
+        ImageSet.write(folder, every, labels=FETAL)
+        return ImageSet(folder, folder.name)
+
+    def tested(self, split: str = "test") -> ImageSet:
+        """Pictures of the tested patient that nobody learned from: her number alone tells."""
+        folder = self.out(f"tested in {split}")
+        ImageSet.write(folder, pictures(self.tested_patient, split), labels=FETAL)
+        return ImageSet(folder, folder.name)
+
+    def backbone(self, letter: str, *patients: str) -> Backbone:
+        return pretrain.function(self.out(f"pretrain-{letter}"), PretrainConfig(), self.images(*patients))
+
+    def lora(self, letter: str, base: Backbone, *patients: str, prior: ImageSet | None = None) -> LoraWeights:
+        config = LoraConfig(steps=1, rank=2, device="cpu")
+        return train_lora.function(self.out(f"train_lora-{letter}"), config, base, self.images(*patients), prior)
+
+    def drawn(
+        self, letter: str, base: Backbone, lora: LoraWeights | None = None, start: ImageSet | None = None
+    ) -> ImageSet:
+        config = GenerateConfig(per_class=1, planes=PLANES, image_size_px=SIDE_PX, steps=4)
+        return generate.function(self.out(f"generate-{letter}"), config, base, lora, start, labels=FETAL)
+
+    def hybrid(self, synthetic: ImageSet, assessment: Assessment | None = None) -> ImageSet:
+        config = MixConfig(ratio=1.0, filters=("brightness",) if assessment else ())
+        return mix.function(self.out("mix-h"), config, self.images(), synthetic, assessment)
+
+    def judged(self, *patients: str) -> Assessment:
+        """An assessment by judges, in whose opinion all pictures are good."""
+        judges = train_judges.function(self.out("train_judges-j"), 2, ClassifierConfig(), self.images(*patients))
+        out = self.out("assess-a")
+        provenance_of(judges.path, "judges").write(out)
+        write_table(out, [Screened(image_id=f"synthetic{plane}train", plane=plane, fails=()) for plane in PLANES])
+        (out / "findings.json").write_text('{"filters": [{"name": "brightness"}]}')
+        return Assessment(out, "")
+
+    def classifier(self, images: ImageSet) -> ClassifierWeights:
+        config = ClassifierConfig(image_size_px=SIDE_PX)
+        return train_classifier.function(self.out("train_classifier-c"), config, images)
+
+    def clip(self, *patients: str) -> ClipWeights:
+        return pretrain_clip.function(self.out("pretrain_clip-p"), ClipPretrainConfig(), self.images(*patients))
+
+    def tuned(self, clip: ClipWeights, images: ImageSet) -> ClipWeights:
+        return tune_clip.function(self.out("tune_clip-t"), TuneClipConfig(steps=2), images, clip)
+
+    def unet(self, letter: str, images: ImageSet) -> UnetWeights:
+        config = UnetConfig(image_size_px=SIDE_PX)
+        return train_unet.function(self.out(f"train_unet-{letter}"), config, images)
+
+    def pseudo_labelled(self, *teachers: UnetWeights) -> ImageSet:
+        return pseudo_label.function(
+            self.out("pseudo_label-q"), AdditionConfig(), self.images(), self.images(), teachers
+        )
+
+    def control(self, base: Backbone, *patients: str) -> ControlWeights:
+        return train_control.function(self.out("train_control-n"), ControlConfig(steps=1), base, self.images(*patients))
+
+    def classify(self, synthetic: ImageSet, assessment: Assessment | None = None) -> None:
+        """Test a classifier of a hybrid set."""
+        self.predict(self.classifier(self.hybrid(synthetic, assessment)))
+
+    def predict(self, classifier: ClassifierWeights) -> None:
+        classify.function(self.out("classify"), self.tested(), classifier, trained_on=self.images(), balanced=False)
+
+    def ask(self, clip: ClipWeights) -> None:
+        zero_shot.function(self.out("zero_shot"), ZeroShotConfig(), self.tested(), clip, Embeddings(self.root, ""))
+
+    def segment(self, *unets: UnetWeights) -> None:
+        segment.function(self.out("segment"), SegmentConfig(), self.tested(), unets)
+
+
+def _fitted(out: Path, *given: object, **more: object) -> int:
+    """Instead of fitting: a file of weights, which nothing reads."""
+    (out / "lora.safetensors").write_bytes(b"weights")
+    return 1
+
+
+def _drawn(job: Job, engine: object) -> None:
+    """Instead of drawing: noise, with the book that drawing would write."""
+    made = pictures("", "train", origin="synthetic", site="", generator=job.ingredients.generator(), seed="1")
+    ImageSet.write(job.out, made, labels=job.labels, provenance=provenance_of_set(job))
+
+
+def _masked(
+    out: Path, config: object, labelled: ImageSet, candidates: object, teachers: object, provenance: Provenance
+) -> None:
+    """Instead of masks by teachers: the labelled set, with the book that it would have."""
+    ImageSet.write(out, labelled.pictures(), labels=FETAL, provenance=provenance)
+
+
+def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    """Stages that neither fit nor draw."""
+    from fulora.clip.loading import load_clip
+    from fulora.diffusion.backbone import load_backbone
+
+    demo, clip = load_backbone(ASSETS / "diffusion"), load_clip(ASSETS / "clip")
+    fits = ("diffusion.pretrain", "diffusion.material", "diffusion.control", "clip.pretrain", "clip.tune")
+    for module in (*fits, "classification.train", "segmentation.train"):
+        monkeypatch.setattr(f"fulora.{module}.fit", _fitted)
+    monkeypatch.setattr("fulora.assessment.judges.train_judges", _fitted)
+    monkeypatch.setattr("fulora.diffusion.material.check", lambda *given: None)
+    monkeypatch.setattr("fulora.diffusion.generation.generate_set", _drawn)
+    monkeypatch.setattr("fulora.segmentation.additions.add_pseudo_labelled", _masked)
+    monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: path)
+    monkeypatch.setattr("fulora.diffusion.backbone.load_backbone", lambda path: demo)
+    monkeypatch.setattr("fulora.clip.loading.load_clip", lambda path: clip)
+    return Chain(root, tested)

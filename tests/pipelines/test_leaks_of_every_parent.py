@@ -1,0 +1,162 @@
+"""Whoever learned from a patient is refused where she is tested on, itself or as any parent, by its name and hers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from book_chain import FETAL, Chain, pictures, quick_chain
+
+from fulora.assessment.config import AssessConfig
+from fulora.clip.config import ForgettingConfig, ProbeConfig
+from fulora.clip.prompts import prompt_set
+from fulora.data.embeddings import Embeddings
+from fulora.data.manifest import ImageSet, ManifestError
+from fulora.data.overlap import OverlapError
+from fulora.data.provenance import derived, provenance_of
+from fulora.data.results import MaskSet
+from fulora.data.weights import ClipWeights
+from pipelines.backbones import ASSETS
+from pipelines.stages.assess import assess
+from pipelines.stages.forgetting import forgetting
+from pipelines.stages.measure import MeasureConfig, measure
+from pipelines.stages.probe_clip import probe_clip
+from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
+
+HER = "tested"
+"""The patient who is tested on; in each case one parent knows her."""
+HYBRID = ", through synthetic images by .*, through hybrid images mix-h, through classifier train_classifier-c: "
+
+
+def of_second_backbone(chain: Chain) -> None:
+    lora = chain.lora("l", chain.backbone("second", HER))
+    chain.classify(chain.drawn("d", chain.backbone("b"), lora))
+
+
+def of_prior_images(chain: Chain) -> None:
+    prior = chain.drawn("prior", chain.backbone("of_prior", HER))
+    base = chain.backbone("b")
+    chain.classify(chain.drawn("d", base, chain.lora("l", base, prior=prior)))
+
+
+def of_control(chain: Chain) -> None:
+    control = chain.control(chain.backbone("b"), HER)
+    book = derived("images on masks m", [provenance_of(control.path, "")])
+    ImageSet.write(chain.out("masks"), pictures("shown", "train"), labels=FETAL, provenance=book)
+    chain.segment(chain.unet("u", ImageSet(chain.root / "masks", "m")))
+
+
+def of_a_head(chain: Chain, images: ImageSet) -> None:
+    given = (Embeddings(chain.root, ""), Embeddings(chain.root, ""))
+    clip = ClipWeights(ASSETS / "clip", "c")
+    probe_clip.function(chain.out("probe"), ProbeConfig(), images, chain.tested(), clip, *given)
+
+
+def of_masks(chain: Chain) -> None:
+    provenance_of(chain.unet("u", chain.images(HER)).path, "").write(chain.out("segment-s"))
+    masks = MaskSet(chain.root / "segment-s", "s")
+    measure.function(chain.out("measure"), MeasureConfig(), chain.tested(), masks)
+
+
+def of_a_tuned_clip(chain: Chain) -> None:
+    before = chain.clip(HER)
+    after = chain.tuned(before, chain.images())
+    forgetting.function(chain.out("forgetting"), ForgettingConfig(), chain.tested("validation"), before, after)
+
+
+def of_closeness(chain: Chain) -> None:
+    synthetic = {"base": chain.drawn("d", chain.backbone("b", HER))}
+    score_generation.function(chain.out("closeness"), GenerationScoreConfig(), chain.tested("validation"), synthetic)
+
+
+def of_an_assessment(chain: Chain) -> None:
+    base, clip = chain.backbone("b"), ClipWeights(ASSETS / "clip", "c")
+    given = (chain.drawn("d", base, chain.lora("l", base, HER)), chain.images(), chain.tested("validation"), clip)
+    assess.function(chain.out("assess"), AssessConfig(), *given, prompt_set("fulora"))
+
+
+CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
+    "pretrained backbone": (
+        lambda chain: chain.classify(chain.drawn("d", chain.backbone("b", HER))),
+        f"backbone pretrain-b{HYBRID}",
+    ),
+    "LoRA": (
+        lambda chain: chain.classify(chain.drawn("d", (b := chain.backbone("b")), chain.lora("l", b, HER))),
+        f"LoRA train_lora-l{HYBRID}",
+    ),
+    "second backbone, through a LoRA": (
+        of_second_backbone,
+        f"backbone pretrain-second, through LoRA train_lora-l{HYBRID}",
+    ),
+    "backbone of the prior images": (
+        of_prior_images,
+        f"backbone pretrain-of_prior, through synthetic images by .*, through LoRA train_lora-l{HYBRID}",
+    ),
+    "synthetic set drawn over images": (
+        lambda chain: chain.classify(chain.drawn("d", chain.backbone("b"), start=chain.images(HER))),
+        f"{HYBRID.removeprefix(', through ')}",
+    ),
+    "hybrid set, in a tuned CLIP": (
+        lambda chain: chain.ask(chain.tuned(chain.clip(), chain.hybrid(chain.drawn("d", chain.backbone("b", HER))))),
+        "backbone pretrain-b, through synthetic images by .*, through hybrid images mix-h, through tuned CLIP tune_clip-t: ",
+    ),
+    "judges that chose pictures": (
+        lambda chain: chain.classify(chain.drawn("d", chain.backbone("b")), chain.judged(HER)),
+        "judges train_judges-j, through hybrid images mix-h, through classifier train_classifier-c: .*used for choosing",
+    ),
+    "classifier": (lambda chain: chain.predict(chain.classifier(chain.images(HER))), "classifier train_classifier-c: "),
+    "validation images of a classifier": (
+        lambda chain: chain.predict(chain.classifier(chain.images(validation=HER))),
+        "classifier train_classifier-c: .*used for choosing",
+    ),
+    "pretrained CLIP": (lambda chain: chain.ask(chain.clip(HER)), "CLIP pretrain_clip-p: "),
+    "tuned CLIP": (lambda chain: chain.ask(chain.tuned(chain.clip(), chain.images(HER))), "tuned CLIP tune_clip-t: "),
+    "pretrained CLIP, through a tuned one": (of_a_tuned_clip, "CLIP pretrain_clip-p: "),
+    "probe head": (lambda chain: of_a_head(chain, chain.images(HER)), "the head: "),
+    "validation images of a head": (
+        lambda chain: of_a_head(chain, chain.images(validation=HER)),
+        "the head: .*choosing",
+    ),
+    "ControlNet": (of_control, "ControlNet train_control-n, through images on masks m, through U-Net train_unet-u: "),
+    "U-Net": (lambda chain: chain.segment(chain.unet("u", chain.images(HER))), "U-Net train_unet-u: "),
+    "one U-Net of an ensemble": (
+        lambda chain: chain.segment(chain.unet("u", chain.images()), chain.unet("v", chain.images(HER))),
+        "U-Net train_unet-v: ",
+    ),
+    "teacher of a pseudo-labelled set": (
+        lambda chain: chain.segment(chain.unet("u", chain.pseudo_labelled(chain.unet("teacher", chain.images(HER))))),
+        "U-Net train_unet-teacher, through pseudo-labelled images pseudo_label-q, through U-Net train_unet-u: ",
+    ),
+    "U-Net, through its masks": (of_masks, "U-Net train_unet-u: "),
+    "backbone, compared with those held out": (of_closeness, "backbone pretrain-b, through synthetic images by .*: "),
+    "LoRA, assessed beside those held out": (of_an_assessment, "LoRA train_lora-l, through synthetic images by .*: "),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_parent_that_knows_a_tested_patient_is_refused(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak, parent = CASES[case]
+    with pytest.raises(OverlapError, match=rf"(?m)^{parent}.* s/A/{HER}$"):
+        leak(quick_chain(tmp_path, HER, monkeypatch))
+
+
+def test_those_who_know_others_are_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain of every kind, where nobody knows her: what comes next is what quick stages cannot do."""
+    chain = quick_chain(tmp_path, HER, monkeypatch)
+    base = chain.backbone("b", "one")
+    prior = chain.drawn("prior", chain.backbone("p", "two"))
+    synthetic = chain.drawn("d", base, chain.lora("l", base, "three", prior=prior), chain.images("four"))
+    with pytest.raises(FileNotFoundError, match="train_classifier-c/model.json"):
+        chain.classify(synthetic, chain.judged("five"))
+    known = provenance_of(chain.root / "train_classifier-c", "").patients()
+    assert {f"s/A/{name}" for name in ("one", "two", "three", "four", "five", "nobody", "other")} == set(known)
+
+
+def test_a_hybrid_set_whose_generator_knows_who_validates_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = quick_chain(tmp_path, HER, monkeypatch)
+    said = "s/A/other: the patient is in validation, and was trained on by backbone pretrain-b, through synthetic"
+    with pytest.raises(ManifestError, match=said):
+        chain.hybrid(chain.drawn("d", chain.backbone("b", "another", "other")))
