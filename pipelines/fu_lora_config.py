@@ -13,8 +13,10 @@ from fulora.data.hybrid import MixConfig
 from fulora.data.labels import PLANES, Plane
 from fulora.data.results import PROMPT, ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.intake.config import CurateConfig, PhantomsConfig, PsfhsConfig
+from fulora.intake.config import CurateConfig
 from fulora.intake.source import FolderSourceConfig
+from fulora.intake.sources.phantoms import PhantomsConfig
+from fulora.intake.sources.psfhs import PsfhsConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig

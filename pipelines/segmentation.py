@@ -10,7 +10,10 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from fulora.config import Config, Json, Runtime
 from fulora.data.manifest import ImageSet
 from fulora.data.results import Report, Scores
-from fulora.intake.config import CurateConfig, Hc18Config, PhantomsConfig, PsfhsConfig
+from fulora.intake.config import CurateConfig
+from fulora.intake.sources.hc18 import Hc18Config
+from fulora.intake.sources.phantoms import PhantomsConfig
+from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
