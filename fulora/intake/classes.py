@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,9 +28,10 @@ def given(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[Inp
     Raises:
         LabelSetError: sources that come with different label sets.
     """
-    found = [Inputs(**files) for files in paths]  # type: ignore[arg-type]  # names of files alone
+    values: list[dict[str, Any]] = [{"size_px": config.image_size_px, **files} for files in paths]
+    found = [Inputs(**one) for one in values]
     labels = named_labels(config, found)
-    return [replace(one, labels=labels, size_px=config.image_size_px) for one in found]
+    return [replace(one, labels=labels) for one in found]
 
 
 def at(config: CurateConfig, root: Path) -> list[Inputs]:

@@ -42,11 +42,11 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
             first[own], planes[own] = image, class_of(source, own, inputs)
         if planes[own]:
             yield replace(image, plane=planes[own])
+    if most is None or counts.total() < most:
+        _check_renamed(source, tuple(counts))
     for own, image in first.items():
         if not planes[own]:
             complain(_not_used(source, image, counts[own], inputs))
-    if most is None or counts.total() < most:
-        _check_renamed(source, tuple(counts))
 
 
 def class_of(source: AnySource, own: str, inputs: Inputs) -> str:

@@ -70,7 +70,7 @@ def _imagefolder(folder: Path) -> bool:
 
 
 def _kohya(folder: Path) -> bool:
-    """A folder such as `20_fetal` with captions, or `20_brain`; not `4_chamber`, which may well be a class."""
+    """A folder such as `20_fetal` with captions, or the name of a shipped class; not `4_chamber` alone."""
     numbered = [path for path in inside(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
     return any(shipped_class(path.name.partition("_")[2]) or any(_captions(path)) for path in numbered)
 

@@ -16,7 +16,7 @@ def cervix(s: Scene) -> None:
     background(s, 0.0)
     side, half = s.sign(), s.uni(0.3, 0.48)
     tilt = side * s.uni(0.1, 0.6)
-    canal = Shaft(s.uni(-0.12, 0.12), s.uni(-0.1, 0.15), half, s.uni(0.022, 0.04), tilt, s.uni(-0.05, 0.05))
+    canal = Shaft(s.uni(-0.12, 0.12), s.uni(-0.1, 0.15), half, s.uni(0.034, 0.05), tilt, s.uni(-0.05, 0.05))
     u, v = math.cos(tilt), math.sin(tilt)
     inner = (canal.cx - side * u * half, canal.cy - side * v * half)
     fluid = Ellipse(inner[0] - side * u * 0.42, inner[1] - side * v * 0.42, 0.44, s.uni(0.34, 0.5), tilt)
@@ -31,11 +31,11 @@ def cervix(s: Scene) -> None:
         )  # fmt: skip
         s.fill(lip, s.uni(-27, -22), 2.0 * s.noise(14, 8))
         s.rim(lip, 0.025, s.uni(0.1, 0.2))
-    wall = Shaft(canal.cx, canal.cy, half, canal.radius + 0.02, tilt, canal.bend)
-    s.line(wall, s.uni(0.25, 0.4))
+    wall = Shaft(canal.cx, canal.cy, half, canal.radius + 0.022, tilt, canal.bend)
+    s.line(wall, s.uni(0.2, 0.3))
     s.fill(canal, s.uni(-52, -46))
     s.masks.append((1, canal))
-    s.unit_mm = s.uni(12, 22) / half
+    s.unit_mm = s.uni(12, 20) / half
 
 
 def trans_thalamic(s: Scene) -> Ellipse:
