@@ -29,13 +29,13 @@ class GateCounts(Config):
     """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane.
 
     Attributes:
-        alike: classes that the backbone could not tell apart by their prompts, several a group.
+        alike: a sentence for each group of classes that the backbone could not tell apart by their prompts.
     """
 
     images: int
     drawn: int
     rejected: Mapping[Plane, Mapping[Fault, int]]
-    alike: tuple[tuple[Plane, ...], ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 class GateError(ValueError):
