@@ -29,13 +29,13 @@ class GateCounts(Config):
     """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane.
 
     Attributes:
-        alike: a sentence for each group of classes that the backbone could not tell apart by their prompts.
+        alike: classes that the backbone could not tell apart by their prompts, several a group.
     """
 
     images: int
     drawn: int
     rejected: Mapping[Plane, Mapping[Fault, int]]
-    alike: tuple[str, ...] = ()
+    alike: tuple[tuple[Plane, ...], ...] = ()
 
 
 class GateError(ValueError):

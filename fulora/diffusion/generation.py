@@ -32,7 +32,7 @@ from fulora.diffusion.painter import Painter, check_size, prepare, starting_from
 from fulora.diffusion.schedules import said
 from fulora.diffusion.shard_writer import REJECTED, make_shard
 from fulora.diffusion.shards import WORK, Shard, claimed, part_of, read_shard, shards_of, synced
-from fulora.diffusion.told_apart import said_of_alike
+from fulora.diffusion.told_apart import alike, said_of_alike
 from fulora.disk import told_when_full
 from fulora.engine import Engine
 from fulora.environment import versions
@@ -95,14 +95,15 @@ def begin(job: Job) -> None:
             progress.note(f"sampled as the backbone says: {special}")
         if skipped := said_of_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
-        alike = said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()})
-        for line in alike:
+        prompts = {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}
+        one_to_it = alike(pipe, prompts)
+        for line in said_of_alike(pipe, prompts):
             progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
         write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
-        plan = job.planned(compute).changed(alike=alike)
+        plan = job.planned(compute, one_to_it)
         write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
 
 

@@ -6,7 +6,7 @@ joins holds to it. `gate.json` is written last: a set that has it is complete.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from fulora.config import Config, digest, identity
 from fulora.contents import OF_THE_LIST
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
+from fulora.data.labels import Plane
 from fulora.data.manifest import TAINT
 from fulora.diffusion.compute import Compute
 from fulora.diffusion.config import GenerateConfig
@@ -42,7 +43,7 @@ class Plan(Config):
     """`generation.json`: what a set is made of, and how it is computed.
 
     Attributes:
-        alike: a sentence for each group of classes that the backbone cannot tell apart by their prompts.
+        alike: classes that the backbone cannot tell apart by their prompts, several a group.
     """
 
     config: Mapping[str, Any]
@@ -52,7 +53,7 @@ class Plan(Config):
     compute: Compute
     versions: Mapping[str, str]
     commit: str
-    alike: tuple[str, ...] = ()
+    alike: tuple[tuple[Plane, ...], ...] = ()
 
     def made_of(self) -> Any:
         """What another process must have alike."""
@@ -77,8 +78,8 @@ class Job:
         """
         return drawing(self.asked, self.labels)
 
-    def planned(self, compute: Compute) -> Plan:
-        """The plan, with what was chosen to compute it."""
+    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> Plan:
+        """The plan, with what was chosen to compute it, and what the backbone cannot tell apart."""
         start = self.ingredients.start
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
         return Plan(
@@ -89,6 +90,7 @@ class Job:
             compute=compute,
             versions=versions(),
             commit=commit(),
+            alike=tuple(alike),
         )
 
 

@@ -51,7 +51,7 @@ def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
                 causes.update(faults)
             said = ", ".join(f"{count} {fault}" for fault, count in causes.items()) or "none"
             rows.append((name, str(counts.images), str(counts.drawn), said))
-            alike += [f" {name}: {line}." for line in counts.alike]
+            alike += [f" {name}: {', '.join(group)} look the same to the backbone." for group in counts.alike]
     caption = "Pictures that show nothing, or what another shows, were drawn again with the next seed."
     header = ("set", "images", "drawn", "rejected")
     return [Table("First look at synthetic pictures", caption + "".join(alike), header, tuple(rows))] if rows else []

@@ -16,6 +16,7 @@ def draw_on_masks(
     from fulora.data.manifest import Image, Picture
     from fulora.diffusion.backbone import load_backbone
     from fulora.diffusion.control import draw, load_control
+    from fulora.diffusion.drawing import drawing
     from fulora.diffusion.material import PATIENTS
     from fulora.diffusion.sample import image_seed
     from fulora.json_files import read_json
@@ -24,14 +25,16 @@ def draw_on_masks(
 
     known = [labelled.mask(row) for row in labelled.rows("train")]
     masks = propose(known, config.per_class, config.seed, GateConfig())
-    seeds = [image_seed(config, "brain", number) for number in range(len(masks))]
-    prompt = config.prompts["brain"]
+    whole = drawing(config, labelled.label_set())
+    plane = whole.planes[0]
+    seeds = [image_seed(config, plane, number) for number in range(len(masks))]
+    prompt = whole.prompts[plane]
     pixels = draw(load_backbone(backbone.path), load_control(control.path), masks, prompt, seeds, config)
     height, width = masks.shape[1:]
     pictures = [
         Picture(
             Image(
-                file_name="", image_id=f"synthetic_on_mask_{number:05d}", plane="brain", split="train",
+                file_name="", image_id=f"synthetic_on_mask_{number:05d}", plane=plane, split="train",
                 origin="synthetic", source="fulora", site="", patient="", caption=prompt, seed=str(seeds[number]),
                 generator=control.fingerprint, width=width, height=height, sha256="",
             ),

@@ -52,7 +52,7 @@ def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[s
     (said,) = [note for note in notes if "look the same" in note]
     assert said.startswith("肝, 腎臓 look the same to this backbone: its tokenizer reads their captions alike, such as")
     assert "'a photo of 肝' and 'a photo of 腎臓'" in said
-    assert read_plan(tmp_path / "set").alike == (said,)
+    assert read_plan(tmp_path / "set").alike == (("肝", "腎臓"),)
 
 
 def test_it_is_said_before_training_and_the_lora_says_its_classes(
