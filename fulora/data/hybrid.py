@@ -1,19 +1,16 @@
-"""Hybrid sets: real images and a stated number of added ones, and the control arms that add no synthetic image.
+"""Hybrid sets: real images and a stated number of added ones.
 
 What is added is counted plane by plane from the config and the real images alone, so that every arm of a study has the
 same size and the same class prior; only what the added images are differs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import cv2
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
@@ -31,7 +28,6 @@ ASSESSED: tuple[FilterName, ...] = ("brightness", "near_duplicate", "memorised",
 """Filters whose answers stand in the assessment of a synthetic set."""
 
 MIX_RECORD = "mix.json"
-MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 
 MAX_RATIO = 1_000_000
 
@@ -233,39 +229,6 @@ class Selection:
 
 def _again(row: Image, times: int) -> Image:
     return row.changed(image_id=f"{row.image_id}_copy{times}") if times else row
-
-
-def copies(
-    real: Sequence[Image], wanted: Mapping[Plane, int], load: Callable[[Image], Picture], config: MixConfig
-) -> Iterator[Picture]:
-    """The wanted number of copies of real training pictures, each as often as any other of its plane.
-
-    Raises:
-        ManifestError: a plane that has nothing to copy.
-    """
-    for plane, count in wanted.items():
-        those = [row for row in real if row.plane == plane]
-        if count and not those:
-            raise ManifestError(f"{plane}: {count} copies are wanted and there is no real image of it")
-        ranked = sorted(those, key=lambda row: derive_seed("mix", config.seed, row.image_id))
-        for number in range(count):
-            row = ranked[number % len(ranked)]
-            name, pixels = f"{row.image_id}_copy{number // len(ranked) + 1}", load(row).pixels
-            if config.arm == "augmented":
-                pixels = augmented(pixels, derive_seed("augmented", config.seed, name))
-            yield Picture(row.changed(image_id=name), pixels)
-
-
-def augmented(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:
-    """A picture flipped or not, turned by up to 15 degrees, scaled and brightened by up to 10 and 15 %."""
-    random = np.random.default_rng(seed)
-    height, width = pixels.shape
-    turned = pixels[:, ::-1] if random.random() < 0.5 else pixels
-    angle, scale = random.uniform(-MAX_TURN_DEG, MAX_TURN_DEG), 1 + random.uniform(-MAX_SCALE, MAX_SCALE)
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
-    moved = cv2.warpAffine(np.ascontiguousarray(turned), matrix, (width, height), flags=cv2.INTER_LINEAR)
-    gain = 1 + random.uniform(-MAX_GAIN, MAX_GAIN)
-    return np.asarray(np.clip(np.round(moved * gain), 0, 255), dtype=np.uint8)
 
 
 def kept(real: Sequence[Image], config: MixConfig) -> list[Image]:

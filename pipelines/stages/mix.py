@@ -30,7 +30,8 @@ def mix(
             not looked at.
         LabelSetError: the synthetic images have other classes than the real ones, or the config names what is none.
     """
-    from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, copies, kept
+    from fulora.data.copies import copies
+    from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, kept
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.manifest import ManifestError
     from fulora.data.provenance import derived

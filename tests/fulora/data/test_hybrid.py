@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from fulora.data.copies import augmented, copies
 from fulora.data.hybrid import (
     MixConfig,
     MixRecord,
     Selection,
     added_counts,
-    augmented,
     balanced,
-    copies,
     kept,
     never_seen,
     schedule_of,
