@@ -5,8 +5,8 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
+from fulora.affine import moved, view
 from fulora.classification.config import Augmentation
 
 ZOOM = 0.75
@@ -40,13 +40,10 @@ def _mild(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float
     angle = math.radians(ANGLE_DEG) * (2 * draw[1] - 1)
     mirror = torch.where(draw[2] < 0.5, -1.0, 1.0)
     shift = (1 - side) * (2 * draw[3:5] - 1)
-    cos, sin = side * angle.cos(), side * angle.sin()
-    rows = (torch.stack([cos * mirror, -sin, shift[0]], 1), torch.stack([sin * mirror, cos, shift[1]], 1))
-    grid = F.affine_grid(torch.stack(rows, 1), list(pixels.shape), align_corners=False)
-    moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    shown = moved(pixels, view(side, side, shift, angle_rad=angle, mirror=mirror))
     gain = (1 + GAIN * (2 * draw[5] - 1)).view(-1, 1, 1, 1)
     gamma = (GAMMA * (2 * draw[6] - 1)).exp().view(-1, 1, 1, 1)
-    return (gain * moved.clamp(0, 1) ** gamma).clamp(0, 1)
+    return (gain * shown.clamp(0, 1) ** gamma).clamp(0, 1)
 
 
 def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float[Tensor, "b 1 h w"]:
@@ -58,19 +55,15 @@ def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Fl
     draw = torch.rand(4, len(pixels), generator=generator).to(pixels.device)
     turned = turned_by(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
     width, height = (side.to(pixels.device) for side in crops(len(pixels), generator))
-    mirror, none = torch.where(draw[3] < 0.5, -1.0, 1.0), torch.zeros_like(width)
-    across = torch.stack([width * mirror, none, (1 - width) * (2 * draw[1] - 1)], 1)
-    down = torch.stack([none, height, (1 - height) * (2 * draw[2] - 1)], 1)
-    grid = F.affine_grid(torch.stack([across, down], 1), list(pixels.shape), align_corners=False)
-    return F.grid_sample(turned, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
+    shift = torch.stack([(1 - width) * (2 * draw[1] - 1), (1 - height) * (2 * draw[2] - 1)])
+    return moved(turned, view(width, height, shift, mirror=mirror), outside="border")
 
 
 def turned_by(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
     """Square pictures turned clockwise, each by its angle: the nearest pixel, black where there was none."""
-    cos, sin, none = angle_rad.cos(), angle_rad.sin(), torch.zeros_like(angle_rad)
-    rows = torch.stack([torch.stack([cos, sin, none], 1), torch.stack([-sin, cos, none], 1)], 1)
-    grid = F.affine_grid(rows, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    whole, none = torch.ones_like(angle_rad), torch.zeros_like(angle_rad)
+    return moved(pixels, view(whole, whole, torch.stack([none, none]), angle_rad=-angle_rad), "nearest")
 
 
 def crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
