@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from book_chain import FETAL, Chain, pictures, quick_chain
+from command_inside import called
 
 from fulora.assessment.config import AssessConfig
+from fulora.classification.networks import ClassifierError
 from fulora.clip.config import ForgettingConfig, ProbeConfig
 from fulora.clip.prompts import prompt_set
 from fulora.data.embeddings import Embeddings
@@ -16,7 +18,10 @@ from fulora.data.overlap import OverlapError
 from fulora.data.provenance import derived, provenance_of
 from fulora.data.results import MaskSet
 from fulora.data.weights import ClipWeights
+from fulora.engine import InProcess
+from fulora.workspace import Workspace
 from pipelines.backbones import ASSETS
+from pipelines.segmentation import SegmentationStudyConfig, run
 from pipelines.stages.assess import assess
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.measure import MeasureConfig, measure
@@ -151,7 +156,7 @@ def test_those_who_know_others_are_tested(tmp_path: Path, monkeypatch: pytest.Mo
     base = chain.backbone("b", "one")
     prior = chain.drawn("prior", chain.backbone("p", "two"))
     synthetic = chain.drawn("d", base, chain.lora("l", base, "three", prior=prior), chain.images("four"))
-    with pytest.raises(FileNotFoundError, match=r"model\.json"):
+    with pytest.raises(ClassifierError, match=r"holds no model\.json"):
         chain.classify(synthetic, chain.judged("five"))
     known = provenance_of(chain.root / "train_classifier-c", "").patients()
     assert {f"s/A/{name}" for name in ("one", "two", "three", "four", "five", "nobody", "other")} == set(known)
@@ -163,7 +168,7 @@ def test_a_hybrid_set_whose_generator_knows_who_validates_is_not_made(
     chain = quick_chain(tmp_path, HER, monkeypatch)
     said = "s/A/other: the patient is in validation, and was trained on by backbone pretrain-b, through synthetic"
     with pytest.raises(ManifestError, match=said):
-        chain.hybrid(chain.drawn("d", chain.backbone("b", "another", "other")))
+        chain.hybrid(chain.drawn("d", chain.backbone("b", "other")))
 
 
 def test_a_lora_of_the_command_is_known_where_its_pictures_are_assessed(tmp_path: Path) -> None:
