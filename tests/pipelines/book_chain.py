@@ -1,5 +1,6 @@
 """Tiny artifacts of every kind that learns from images, made by the real stages but for their fitting and drawing."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
+from fulora.clip.loading import load_clip
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
 from fulora.data.label_set import label_set
@@ -15,6 +17,7 @@ from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
 from fulora.data.screened import Assessment, Screened
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
+from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
 from fulora.diffusion.generation import provenance_of_set
 from fulora.diffusion.job import Job
@@ -79,7 +82,8 @@ class Chain:
         return ImageSet(folder, folder.name)
 
     def backbone(self, letter: str, *patients: str) -> Backbone:
-        return pretrain.function(self.out(f"pretrain-{letter}"), PretrainConfig(), self.images(*patients))
+        images = self.images(*patients, validation="another")
+        return Backbone(pretrain.function(self.out(f"pretrain-{letter}"), PretrainConfig(), images).path, letter)
 
     def lora(self, letter: str, base: Backbone, *patients: str, prior: ImageSet | None = None) -> LoraWeights:
         config = LoraConfig(steps=1, rank=2, device="cpu")
@@ -119,9 +123,8 @@ class Chain:
         return train_unet.function(self.out(f"train_unet-{letter}"), config, images)
 
     def pseudo_labelled(self, *teachers: UnetWeights) -> ImageSet:
-        return pseudo_label.function(
-            self.out("pseudo_label-q"), AdditionConfig(), self.images(), self.images(), teachers
-        )
+        sets = self.images(), self.images()
+        return pseudo_label.function(self.out("pseudo_label-q"), AdditionConfig(), *sets, teachers)
 
     def control(self, base: Backbone, *patients: str) -> ControlWeights:
         return train_control.function(self.out("train_control-n"), ControlConfig(steps=1), base, self.images(*patients))
@@ -159,12 +162,12 @@ def _masked(
     ImageSet.write(out, labelled.pictures(), labels=FETAL, provenance=provenance)
 
 
+DEMO, CLIP = cache(load_backbone), cache(load_clip)
+"""The embedded models, read once."""
+
+
 def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """Stages that neither fit nor draw."""
-    from fulora.clip.loading import load_clip
-    from fulora.diffusion.backbone import load_backbone
-
-    demo, clip = load_backbone(ASSETS / "diffusion"), load_clip(ASSETS / "clip")
     fits = ("diffusion.pretrain", "diffusion.material", "diffusion.control", "clip.pretrain", "clip.tune")
     for module in (*fits, "classification.train", "segmentation.train"):
         monkeypatch.setattr(f"fulora.{module}.fit", _fitted)
@@ -173,6 +176,6 @@ def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Cha
     monkeypatch.setattr("fulora.diffusion.generation.generate_set", _drawn)
     monkeypatch.setattr("fulora.segmentation.additions.add_pseudo_labelled", _masked)
     monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: path)
-    monkeypatch.setattr("fulora.diffusion.backbone.load_backbone", lambda path: demo)
-    monkeypatch.setattr("fulora.clip.loading.load_clip", lambda path: clip)
+    monkeypatch.setattr("fulora.diffusion.backbone.load_backbone", lambda path: DEMO(ASSETS / "diffusion"))
+    monkeypatch.setattr("fulora.clip.loading.load_clip", lambda path: CLIP(ASSETS / "clip"))
     return Chain(root, tested)

@@ -1,12 +1,15 @@
 """Whoever learned from a patient is refused where she is tested on, itself or as any parent, by its name and hers."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from book_chain import FETAL, Chain, pictures, quick_chain
+from command_inside import called
 
 from fulora.assessment.config import AssessConfig
+from fulora.classification.networks import ClassifierError
 from fulora.clip.config import ForgettingConfig, ProbeConfig
 from fulora.clip.prompts import prompt_set
 from fulora.data.embeddings import Embeddings
@@ -15,7 +18,10 @@ from fulora.data.overlap import OverlapError
 from fulora.data.provenance import derived, provenance_of
 from fulora.data.results import MaskSet
 from fulora.data.weights import ClipWeights
+from fulora.engine import InProcess
+from fulora.workspace import Workspace
 from pipelines.backbones import ASSETS
+from pipelines.segmentation import SegmentationStudyConfig, run
 from pipelines.stages.assess import assess
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.measure import MeasureConfig, measure
@@ -93,28 +99,31 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
     ),
     "synthetic set drawn over images": (
         lambda chain: chain.classify(chain.drawn("d", chain.backbone("b"), start=chain.images(HER))),
-        f"{HYBRID.removeprefix(', through ')}",
+        HYBRID.removeprefix(", through "),
     ),
     "hybrid set, in a tuned CLIP": (
         lambda chain: chain.ask(chain.tuned(chain.clip(), chain.hybrid(chain.drawn("d", chain.backbone("b", HER))))),
-        "backbone pretrain-b, through synthetic images by .*, through hybrid images mix-h, through tuned CLIP tune_clip-t: ",
+        "backbone pretrain-b, through synthetic .*, through hybrid images mix-h, through tuned CLIP tune_clip-t: ",
     ),
     "judges that chose pictures": (
         lambda chain: chain.classify(chain.drawn("d", chain.backbone("b")), chain.judged(HER)),
-        "judges train_judges-j, through hybrid images mix-h, through classifier train_classifier-c: .*used for choosing",
+        "judges train_judges-j, through hybrid images mix-h, through classifier .*used for choosing",
     ),
-    "classifier": (lambda chain: chain.predict(chain.classifier(chain.images(HER))), "classifier train_classifier-c: "),
+    "classifier": (
+        lambda chain: chain.predict(chain.classifier(chain.images(HER))),
+        "classifier train_classifier-c: ",
+    ),
     "validation images of a classifier": (
         lambda chain: chain.predict(chain.classifier(chain.images(validation=HER))),
         "classifier train_classifier-c: .*used for choosing",
     ),
     "pretrained CLIP": (lambda chain: chain.ask(chain.clip(HER)), "CLIP pretrain_clip-p: "),
     "tuned CLIP": (lambda chain: chain.ask(chain.tuned(chain.clip(), chain.images(HER))), "tuned CLIP tune_clip-t: "),
-    "pretrained CLIP, through a tuned one": (of_a_tuned_clip, "CLIP pretrain_clip-p: "),
+    "pretrained CLIP, beside the tuned one": (of_a_tuned_clip, "CLIP pretrain_clip-p: "),
     "probe head": (lambda chain: of_a_head(chain, chain.images(HER)), "the head: "),
     "validation images of a head": (
         lambda chain: of_a_head(chain, chain.images(validation=HER)),
-        "the head: .*choosing",
+        "the head: .*used for choosing",
     ),
     "ControlNet": (of_control, "ControlNet train_control-n, through images on masks m, through U-Net train_unet-u: "),
     "U-Net": (lambda chain: chain.segment(chain.unet("u", chain.images(HER))), "U-Net train_unet-u: "),
@@ -147,7 +156,7 @@ def test_those_who_know_others_are_tested(tmp_path: Path, monkeypatch: pytest.Mo
     base = chain.backbone("b", "one")
     prior = chain.drawn("prior", chain.backbone("p", "two"))
     synthetic = chain.drawn("d", base, chain.lora("l", base, "three", prior=prior), chain.images("four"))
-    with pytest.raises(FileNotFoundError, match="train_classifier-c/model.json"):
+    with pytest.raises(ClassifierError, match=r"holds no model\.json"):
         chain.classify(synthetic, chain.judged("five"))
     known = provenance_of(chain.root / "train_classifier-c", "").patients()
     assert {f"s/A/{name}" for name in ("one", "two", "three", "four", "five", "nobody", "other")} == set(known)
@@ -159,4 +168,54 @@ def test_a_hybrid_set_whose_generator_knows_who_validates_is_not_made(
     chain = quick_chain(tmp_path, HER, monkeypatch)
     said = "s/A/other: the patient is in validation, and was trained on by backbone pretrain-b, through synthetic"
     with pytest.raises(ManifestError, match=said):
-        chain.hybrid(chain.drawn("d", chain.backbone("b", "another", "other")))
+        chain.hybrid(chain.drawn("d", chain.backbone("b", "other")))
+
+
+def test_a_lora_of_the_command_is_known_where_its_pictures_are_assessed(tmp_path: Path) -> None:
+    """`fulora lora train`, `fulora generate` and `fulora assess`, one after the other, in folders of a user's own."""
+    chain = Chain(tmp_path, HER)
+    quick = ("steps=1", "batch_size=1", "device=cpu")
+    trained = called("lora", "train", chain.images(HER).path, *quick, "rank=2", "--out", tmp_path / "lora")
+    assert trained.code == 0, trained.stderr
+    drawn = ("generate", "--lora", tmp_path / "lora", "--plane", "brain", "--count", "1", "steps=1", "max_rejected=1")
+    made = called(*drawn, "device=cpu", "--out", tmp_path / "made")
+    assert made.code == 0, made.stderr
+    done = called("assess", tmp_path / "made", "--real", chain.tested().path, "--encoder", "pixels")
+    assert (done.code, done.stdout) == (2, "")
+    assert "LoRA lora, through synthetic images by " in done.stderr
+    assert f"0 images and 1 patients of the test set were trained on, such as s/A/{HER}" in done.stderr
+
+
+def test_a_network_does_not_segment_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = quick_chain(tmp_path, HER, monkeypatch)
+    images = chain.images(HER)
+    unet = chain.unet("u", images)
+    for place, said in (
+        (images.path, f"such as .*s/A/{HER}"),
+        (images.path / "train" / "images", f"such as {HER}brain"),
+    ):
+        done = called("segment", place, "--unet", unet.path, "--out", tmp_path / "masks")
+        assert done.code == 2
+        assert re.search(rf"U-Net train_unet-u: \d images and \d patients .* were trained on, {said}", done.stderr)
+    assert not (tmp_path / "masks").exists()
+
+
+BRAINS = {"kind": "phantoms", "sites": ["A"], "planes": ["brain"], "per_plane": 16, "images_per_patient": 1}
+
+
+def test_a_backbone_of_another_split_seed_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    """The heads of the study and of its generator are the same women: by another seed some would be in both."""
+    heads = {"image_size_px": 64, "sources": [BRAINS | {"role": "train+validation+test"}]}
+    study = {
+        "study": "segmentation",
+        "heads": heads | {"split_seed": 5},
+        "synthetic": {
+            "backbone": {"kind": "pretrain", "images": heads},
+            "generate": {"per_class": 1, "planes": ["brain"]},
+        },
+        "report": {"title": "t", "about": "a"},
+    }
+    with pytest.raises(OverlapError, match=r"backbone: \d images and \d patients of the test set were trained on"):
+        run(SegmentationStudyConfig.model_validate(study), Workspace(tmp_path, InProcess()))
+    made = [path.name for path in tmp_path.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    assert {name.partition("-")[0] for name in made} == {"curate"}
