@@ -211,9 +211,8 @@ class FuLoraConfig(Config):
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
         seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()
-        tested = {s.folder for s in self.planes.sources if isinstance(s, FolderSourceConfig) and "test" in s.shares()}
-        if seen & tested:
-            raise ValueError(
-                f"backbone.images reads {', '.join(sorted(seen & tested))}, which planes keeps for the test"
-            )
+        outside = [source.outside() for source in self.planes.sources if "test" in source.shares()]
+        both = sorted(seen & {one["folder"].as_posix() for one in outside if "folder" in one})
+        if both:
+            raise ValueError(f"backbone.images reads {', '.join(both)}, which planes keeps for the test")
         return self

@@ -10,6 +10,7 @@ from pipelines.checks.backbones import Made
 from pipelines.checks.classes import check_asked_for, check_classes, check_drawn_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
+from pipelines.checks.label_sets import check_labels
 from pipelines.checks.mixing import check_mixing
 from pipelines.checks.models import check_models
 from pipelines.checks.networks import check_segmentation

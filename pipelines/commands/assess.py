@@ -1,13 +1,16 @@
 """`fulora assess`: whether synthetic images are near real ones, diverse, nobody's copies, and show what they should."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import check_trusted, torchscript_files
 from fulora.digests import file_digest
+
+if TYPE_CHECKING:
+    from fulora.assessment.pictures import Pictures
 
 DEFAULT = ("pixels", "hash", "clip")
 

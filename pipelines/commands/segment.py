@@ -88,6 +88,7 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
     from fulora.data.overlap import refuse_pictures, said_of_unknown
     from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.tested_files import tested_files
+    from fulora.intake.metaimage import read_picture
     from fulora.progress import note
 
     models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
