@@ -47,9 +47,10 @@ def test_folders_of_any_name_are_checked_and_curated(tmp_path: Path, names: list
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"]["plane"] == dict.fromkeys(json.loads(done.stdout)["counts"]["plane"], 6)
     done = fulora(
-        "data", "curate", own, *CURATED, "caption=a scan of {name}", "--work", tmp_path / "work", "-q", cwd=tmp_path
+        "data", "curate", own, *CURATED, "caption=a scan of {name}", "--work", tmp_path / "work", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+    assert f"{len(names)} classes, by their folders or labels: " in done.stderr
     made = Path(done.stdout.splitlines()[-1])
     assert planes_in(tmp_path / made) == dict.fromkeys(names, 6)
     labels = ImageSet(tmp_path / made, "").label_set()
