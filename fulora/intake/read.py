@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from fulora.data.label_class import plain
 from fulora.intake.config import AnySource, CurateConfig
@@ -34,15 +33,17 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
     counts = Counter[str]()
     first: dict[str, RawImage] = {}
     planes: dict[str, str] = {}
-    most = source.limit if isinstance(source, FolderSourceConfig) else None
-    for image in islice(source.read(inputs, complain), most):
+    images = source.read(inputs, complain)
+    left = source.limit if isinstance(source, FolderSourceConfig) else None
+    while left != 0 and (image := next(images, None)) is not None:
         own = image.plane
         counts[own] += 1
         if own not in first:
             first[own], planes[own] = image, class_of(source, own, inputs)
         if planes[own]:
             yield replace(image, plane=planes[own])
-    if most is None or counts.total() < most:
+            left = None if left is None else left - 1
+    if left != 0:
         _check_renamed(source, tuple(counts))
     for own, image in first.items():
         if not planes[own]:

@@ -78,7 +78,8 @@ class Sources:
         complete = all(images is not None for images in listed)
         if complete and where not in self._checked:
             self._checked.add(where)
-            self._patients_and_classes(where, config, inputs)
+            self._patients(where, config, inputs)
+            self._classes(where, config, inputs)
         return ExpectedSet(config, [image for images in listed for image in images or ()], complete)
 
     def labels(self, where: str, config: CurateConfig) -> LabelSet | None:
@@ -90,13 +91,19 @@ class Sources:
         except (ValueError, OSError):
             return None
 
-    def _patients_and_classes(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
-        """Patients who would be in two splits, under one name or two; two images of one id; classes that cannot be.
+    def _patients(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
+        """Patients who would be in two splits, under one name or two, and two images of one id.
 
         Rows that cannot be used, which are told elsewhere, are passed over, so that both are told at once.
         """
         try:
             patients_apart(config.changed(unusable="leave_out"), inputs)
+        except (ValueError, OSError) as error:
+            self.found.problem(where, str(error))
+
+    def _classes(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
+        """Names of class folders and labels that make no label set."""
+        try:
             labels_of(config, inputs)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))

@@ -64,7 +64,10 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     audit = Audit(out / AUDIT, searched(where, words_of(config)))
     read = _given(config, inputs)
     curation = Curation(config, read, seen=audit.note)
-    ImageSet.write(out, track(curation.pictures(), "images"), labels=labels_of(config, read))
+    labels = labels_of(config, read)
+    if read[0].labels is None:
+        note(f"  {len(labels.names)} classes, by their folders or labels: {', '.join(labels.names)}")
+    ImageSet.write(out, track(curation.pictures(), "images"), labels=labels)
     audit.write(curation.left_out, curation.noted)
     curation.near_duplicates.write(out / AUDIT)
     for line in curation.near_duplicates.lines():

@@ -17,6 +17,8 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.raw import PassedOver
 from fulora.intake.read import read_rows
 from pipelines import sources
+from pipelines.checks.findings import Findings
+from pipelines.checks.images import Sources
 
 ODD = ["Left Kidney", "żółć", "4 chamber", "LVOT", "x+y=z", "日本"]
 MANY = [*ODD, *(f"class no {number}" for number in range(24))]
@@ -45,9 +47,10 @@ def test_folders_of_any_name_are_checked_and_curated(tmp_path: Path, names: list
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"]["plane"] == dict.fromkeys(json.loads(done.stdout)["counts"]["plane"], 6)
     done = fulora(
-        "data", "curate", own, *CURATED, "caption=a scan of {name}", "--work", tmp_path / "work", "-q", cwd=tmp_path
+        "data", "curate", own, *CURATED, "caption=a scan of {name}", "--work", tmp_path / "work", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+    assert f"{len(names)} classes, by their folders or labels: " in done.stderr
     made = Path(done.stdout.splitlines()[-1])
     assert planes_in(tmp_path / made) == dict.fromkeys(names, 6)
     labels = ImageSet(tmp_path / made, "").label_set()
@@ -84,6 +87,21 @@ def test_a_layout_of_splits_is_told(tmp_path: Path) -> None:
     done = fulora("data", "check", tmp_path / "own", "kind=class_folders", "patients_unknown=true")
     assert done.returncode == 2
     assert "is named like a split, and no class is; its layout is one folder of classes for each split" in done.stderr
+
+
+def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
+    folders(tmp_path / "own", ["Kidney", "kidney"])
+    own = {"kind": "class_folders", "folder": "own", "patients_unknown": True}
+    found = Findings()
+    Sources(found, tmp_path).expect("planes", CurateConfig.model_validate({"sources": [own]}))
+    two = [
+        {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": [plane]} for plane in ("brain", "intrapartum")
+    ]
+    assert not Sources(found, tmp_path).expect("heads", CurateConfig.model_validate({"sources": two})).complete
+    (kidneys, planes), (mixed, heads) = found.problems.items()
+    assert (planes, heads) == (["planes"], ["heads"])
+    assert "'Kidney' and 'kidney' are the same but for case" in kidneys
+    assert "sources.0 (phantoms) and sources.1 (phantoms) have different classes" in mixed
 
 
 def test_help_shows_label_sets() -> None:

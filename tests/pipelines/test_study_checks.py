@@ -226,7 +226,7 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         "own_images: ",
         f"planes.sources.0: 1 rows, files or folders cannot be used (correct them, or unusable="
         f"leave_out leaves them out and lists them): {data}/train/torax/",
-        "planes.sources.1.patient_pattern: 'Pat(\\\\d+)' finds a patient in 0 of 41 names, and none in abdomen/Patient",
+        "planes.sources.1.patient_pattern: 'Pat(\\\\d+)' finds a patient in 0 of 44 names, and none in abdomen/Patient",
         "lora.sizes: planes has images of 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
         "lora.sizes=buckets",
         f"backbone.clip: {tmp_path}/clip is not there. Place open_clip_config.json",

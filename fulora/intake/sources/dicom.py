@@ -33,6 +33,9 @@ from fulora.intake.sources.dicom_people import People
 from fulora.intake.sources.dicom_pixels import decode, gray
 
 CENTIMETRES = 3
+EXPORTED = re.compile(r"(dicom|series|ser|se|study|stu?|s|pat?|im)?[ _-]*[\d._-]*", re.IGNORECASE)
+"""How exports name folders of patients, studies and series: `SER00002`, `1.2.840.10008`, `DICOM`."""
+
 SAME_SPACING = 0.01
 
 
@@ -120,7 +123,7 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     """The class that a file's folder is named after. Class names are written into image sets: no patient's may be one.
 
     Raises:
-        SourceError: it lies in none, or in one that is named after the patient.
+        SourceError: it lies in none, or in one that is named after the patient or by an export.
     """
     path = found.path
     if path.parent == folder:
@@ -128,6 +131,8 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     name = class_folder(path.parent)
     patient, *names = (plain(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
+    if EXPORTED.fullmatch(name):
+        raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or say plane=...")
     if plain(name) == patient or words & set(plain(name).split()):
         raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
     return name

@@ -232,6 +232,12 @@ def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
     assert "unknown class 'head (so called by classes, for Kopf)'" in told[1]
 
 
+def test_a_limit_counts_what_is_used(tmp_path: Path) -> None:
+    folders(tmp_path / "own", ["a", "b", "c"], each=3)
+    found = rows(tmp_path, [], OWN | {"limit": 4, "classes": {"a": "", "z": "y"}})
+    assert [image.plane for image in found] == ["b", "b", "b", "c"]
+
+
 def test_a_class_that_is_not_there_cannot_be_renamed(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kopf", "scout"])
     with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; it has Kopf, scout"):

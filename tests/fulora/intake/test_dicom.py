@@ -357,6 +357,13 @@ def test_a_folder_named_after_the_patient_is_no_class(tmp_path: Path, name: str)
     assert [image.plane for image in read_dicom(tmp_path, "brain", key=KEY)] == ["brain"]
 
 
+@pytest.mark.parametrize("name", ["SER00002", "1.2.840.10008", "DICOM", "0001", "series 3"])
+def test_a_folder_of_an_export_is_no_class(tmp_path: Path, name: str) -> None:
+    save(tmp_path / name / "x", picture())
+    with pytest.raises(SourceError, match=rf"x: its folder {name} is named by an export; name it after the class"):
+        list(read_dicom(tmp_path, None, key=KEY))
+
+
 def test_a_file_in_no_folder_shows_what_is_said(tmp_path: Path) -> None:
     save(tmp_path / "x", picture())
     with pytest.raises(SourceError, match=r"x: lies in no class's folder; put it .* say plane="):
