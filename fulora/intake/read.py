@@ -3,11 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
-from fulora.data.label_class import plain
+import numpy as np
+from jaxtyping import UInt8
+
+from fulora.data.label_class import LabelClass, plain
+from fulora.data.label_set import LabelSet
+from fulora.data.structures import StructureError, check_numbers
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw import Complain, FolderError, PassedOver, RawImage, refuse
+from fulora.intake.raw import Complain, FolderError, PassedOver, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 
 Rows = Sequence[Sequence[RawImage]]
@@ -39,12 +45,31 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
         counts[own] += 1
         first.setdefault(own, image)
         if plane := _class_of(source, own, inputs):
-            yield replace(image, plane=plane)
+            yield _in_class(image, plane, inputs.labels)
     for own, image in first.items():
         if not _class_of(source, own, inputs):
             complain(_not_used(source, image, counts[own], inputs))
     if most is None or counts.total() < most:
         _check_renamed(source, tuple(counts))
+
+
+def _in_class(image: RawImage, plane: str, labels: LabelSet | None) -> RawImage:
+    """The image as one of a class; if that says what its masks hold, the mask is checked when it is loaded."""
+    shows = None if labels is None else labels.of(plane)
+    load = image.load if shows is None or not shows.structures else partial(_load_named, image, shows)
+    return replace(image, plane=plane, load=load)
+
+
+def _load_named(
+    image: RawImage, shows: LabelClass
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+    pixels, mask = image.load()
+    try:
+        if mask is not None:
+            check_numbers(mask, shows, str(image.mask_path or image.name))
+    except StructureError as error:
+        raise SourceError(str(error)) from error
+    return pixels, mask
 
 
 def _class_of(source: AnySource, own: str, inputs: Inputs) -> str:
