@@ -77,7 +77,7 @@ class SegmentationConfig(Config):
             if source.has_masks() is False:
                 raise ValueError(
                     f"source {number} ({source.kind}) has no masks; use parallel_folders, class_folders with a "
-                    "mask_suffix, an imagefolder or huggingface set with masks, hc18, psfhs, or phantoms of planes: [brain]"
+                    "mask_suffix, imagefolder or huggingface with masks, hc18, psfhs, or phantoms of planes: [brain]"
                 )
         value.check_splits()
         return value

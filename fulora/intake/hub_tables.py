@@ -125,7 +125,9 @@ def label_reader(table: Any, column: str, folder: Path) -> Callable[[object], st
         return lambda value: names[value] if isinstance(value, int) and 0 <= value < len(names) else ""
     if isinstance(kind, datasets.Value) and kind.dtype in ("string", "large_string"):
         return lambda value: "" if value is None else str(value).strip()
-    raise SourceError(f"{folder}: column {column} is {kind}; a class is a ClassLabel or text, whose names are the classes")
+    raise SourceError(
+        f"{folder}: column {column} is {kind}; a class is a ClassLabel or text, whose names are the classes"
+    )
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,17 @@ class Files:
         try:
             return self._own(cell).read_bytes()
         except OSError as error:
-            raise SourceError(f"{self.folder}: its row names {cell}, which cannot be read ({error.strerror})") from error
+            raise SourceError(
+                f"{self.folder}: its row names {cell}, which cannot be read ({error.strerror})"
+            ) from error
 
     def file(self, cell: Cell, name: str) -> Path | None:
         """The file of a picture, a temporary one of this name where its bytes stand in the table."""
         if not isinstance(cell, bytes):
             return None if cell is None else self._own(cell)
-        folder = Path(_temporary().name) / "masks" / hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        folder = (
+            Path(_temporary().name) / "masks" / hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        )
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
         path.write_bytes(cell)

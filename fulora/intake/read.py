@@ -60,9 +60,7 @@ def _in_class(image: RawImage, plane: str, labels: LabelSet | None) -> RawImage:
     return replace(image, plane=plane, load=load)
 
 
-def _load_named(
-    image: RawImage, shows: LabelClass
-) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+def _load_named(image: RawImage, shows: LabelClass) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     pixels, mask = image.load()
     try:
         if mask is not None:

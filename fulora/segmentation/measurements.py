@@ -45,7 +45,7 @@ def measured(
         inferior: the side of the image on which the inferior end of the symphysis lies.
 
     Raises:
-        StructureError: an image of a class without structures, or a reference with a class number that it does not name.
+        StructureError: an image of a class without structures, or a reference with a number that it does not name.
     """
     if not shows.structures:
         raise StructureError(
@@ -126,9 +126,7 @@ def _ellipse(mask: Region, size: float | None, inset_px: float) -> tuple[dict[Qu
     return {"hc": head.hc_mm, "bpd": head.bpd_mm, "ofd": head.ofd_mm}, ""
 
 
-def _angle(
-    row: Image, numbers: tuple[int, int], prediction: Mask, reference: Mask, inferior: Side
-) -> Measurement:
+def _angle(row: Image, numbers: tuple[int, int], prediction: Mask, reference: Mask, inferior: Side) -> Measurement:
     """Both angles by the project's own rules; where the reference has none, the image has none."""
     axis, tangent = numbers
     found: dict[str, object] = {"quantity": "aop", "unit": "deg"}

@@ -27,7 +27,7 @@ def segment(
     """Segment pictures of any size with one network, or with the mean of several; masks have their pictures' sizes.
 
     Which class number is which structure is printed, and written beside the masks (`label_set.json`), where `fulora
-    measure` finds it. Networks of other structures are not averaged. For research only, never for the care of a patient.
+    measure` finds it. Networks of other structures are not averaged. For research only, never for a patient's care.
 
     Examples:
 
@@ -101,5 +101,9 @@ def _sheet(files: dict[str, Path], shown: "list[tuple[str, UInt8[np.ndarray, 'h 
     from fulora.report.overlays import Overlay, plot_overlays
 
     return plot_overlays(
-        {"masks": [Overlay(read_picture(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown]}
+        {
+            "masks": [
+                Overlay(read_picture(files[name]), np.zeros_like(mask), mask, Path(name).name) for name, mask in shown
+            ]
+        }
     )

@@ -89,7 +89,7 @@ class HuggingfaceConfig(FolderSourceConfig):
     def _classes_and_patients_said(self) -> "HuggingfaceConfig":
         if bool(self.columns.label) == bool(self.plane):
             raise ValueError(
-                f'columns.label={self.columns.label} plane={self.plane}: give the column of the class, or columns.label="" '
+                f"columns.label={self.columns.label} plane={self.plane}: give the column of the class, or no columns.label "
                 "and the plane that all images show"
             )
         if bool(self.columns.patient) == self.patients_unknown:
@@ -119,7 +119,9 @@ class HuggingfaceConfig(FolderSourceConfig):
             SourceError: what `datasets` cannot open, a split or column that it has not, or a column of another type.
         """
         if inputs.folder is None and self.hub:
-            raise SourceError(f"{self.hub}: a set of the hub is read once it is fetched; name its classes by label_set=")
+            raise SourceError(
+                f"{self.hub}: a set of the hub is read once it is fetched; name its classes by label_set="
+            )
         return _read(self, inputs.own_folder, complain)
 
 
@@ -148,7 +150,9 @@ def _listed(config: HuggingfaceConfig, folder: Path, table: Any) -> Iterator[Map
     names = {ours: theirs for ours, theirs in dict(config.columns).items() if theirs and ours not in ("image", "mask")}
     missing = sorted({config.columns.image, config.columns.mask, *names.values()} - {"", *table.column_names})
     if missing:
-        raise SourceError(f"{folder}: no column {missing[0]}; it has {', '.join(table.column_names)}: say columns: {{...}}")
+        raise SourceError(
+            f"{folder}: no column {missing[0]}; it has {', '.join(table.column_names)}: say columns: {{...}}"
+        )
     label = label_reader(table, names["label"], folder) if "label" in names else None
     if not names:
         yield from ({} for _ in range(len(table)))

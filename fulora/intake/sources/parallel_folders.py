@@ -127,7 +127,9 @@ def _by_masks(images: Path, masks: Path, plane: Plane, complain: Complain) -> di
         complain(f"{masks / name}: a folder of masks without a folder of images, {images / name}")
     for path in pictures_in(images, complain, IMAGES):
         if path.parent == images:
-            complain(f"{path}: lies in no class's folder; say plane=NAME, or put it into a folder named after its class")
+            complain(
+                f"{path}: lies in no class's folder; say plane=NAME, or put it into a folder named after its class"
+            )
             continue
         top = path.relative_to(images).parts[0]
         found.setdefault(masks / top if apart else masks, []).append((path, class_folder(images / top)))
@@ -161,7 +163,9 @@ def _measures(folder: Path, name: str) -> tuple[dict[str, PixelSize], dict[str, 
     return read_pixel_sizes(path), references_in(path, REFERENCE) if has_references(path) else {}
 
 
-def _load(pair: _Pair, values: MaskValues, size: PixelSize | None) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+def _load(
+    pair: _Pair, values: MaskValues, size: PixelSize | None
+) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     pixels = read_real(pair.image)
     if size is not None and size.original not in (None, pixels.shape[::-1]):
         raise SourceError(

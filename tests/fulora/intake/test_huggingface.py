@@ -20,7 +20,14 @@ from fulora.intake.read import read_source
 from fulora.intake.source import Inputs
 
 NAMES = ["left kidney", "right kidney"]
-COLUMNS = {"label": "view", "patient": "who", "site": "place", "machine": "scanner", "pixel_size_mm": "mm", "mask": "seg"}
+COLUMNS = {
+    "label": "view",
+    "patient": "who",
+    "site": "place",
+    "machine": "scanner",
+    "pixel_size_mm": "mm",
+    "mask": "seg",
+}
 REVISION = "0123456789" * 4
 
 
@@ -211,9 +218,9 @@ def test_names_of_files_and_plain_bytes_are_pictures_too(tmp_path: Path) -> None
     for column, number in (("image", 1), ("raw", 2)):
         about = {"columns": {"image": column, "label": ""}, "plane": "a", "patients_unknown": True}
         assert np.array_equal(read(tmp_path / "own", **about)[0].load()[0], picture(number))
-    with pytest.raises(SourceError, match="column number is .*; it must hold pictures"):
+    with pytest.raises(SourceError, match=r"column number is .*; it must hold pictures"):
         read(tmp_path / "own", columns={"image": "number", "label": ""}, plane="a", patients_unknown=True)
-    with pytest.raises(SourceError, match="column number is .*; a class is a ClassLabel or text"):
+    with pytest.raises(SourceError, match=r"column number is .*; a class is a ClassLabel or text"):
         read(tmp_path / "own", columns={"label": "number"}, patients_unknown=True)
     with pytest.raises(SourceError, match="no column view; it has image, raw, number"):
         read(tmp_path / "own", columns={"label": "view"}, patients_unknown=True)

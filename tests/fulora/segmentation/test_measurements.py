@@ -1,4 +1,4 @@
-"""What is measured of a mask follows from the label set: overlaps of each structure, ellipses, the angle, the challenge."""
+"""What is measured of a mask follows from its label set: overlaps, ellipses, the angle, the challenge."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,7 +144,9 @@ def test_an_angle_needs_no_numbers_of_psfhs_and_the_challenge_does() -> None:
     found = {item.quantity: item for item in measured(image(), pubis, moved, moved)}
     assert found["aop"].value == usual["aop"].value
     assert "psfhs_s" not in found
-    mirrored = {item.quantity: item for item in measured(image(), pubis, moved[:, ::-1], moved[:, ::-1], inferior="left")}
+    mirrored = {
+        item.quantity: item for item in measured(image(), pubis, moved[:, ::-1], moved[:, ::-1], inferior="left")
+    }
     assert mirrored["aop"].value == pytest.approx(usual["aop"].value, abs=1e-3)
 
 
