@@ -166,9 +166,9 @@ class Segmentation:
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
     """Curate, train, segment, measure, score."""
+    heads = curated(cfg.heads, data_root, work)
     labels = labels_of(cfg.heads, data_root)
     cfg.check_outputs(labels)
-    heads = curated(cfg.heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
     arms = {
