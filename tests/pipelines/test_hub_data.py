@@ -36,7 +36,9 @@ def test_a_set_of_the_hub_is_fetched_once_and_known_by_its_revision(
 
     def download(name: str, *, repo_type: str, revision: str, local_dir: Path) -> None:
         asked.append((f"{repo_type} {name}", revision))
-        rows = {"image": [{"bytes": png(n), "path": None} for n in range(4)], "label": [0, 1, 0, 1]} | {"who": [*"0123"]}
+        rows = {"image": [{"bytes": png(n), "path": None} for n in range(4)], "label": [0, 1, 0, 1]} | {
+            "who": [*"0123"]
+        }
         features = datasets.Features(
             {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"]), "who": datasets.Value("string")}
         )
