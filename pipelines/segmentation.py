@@ -78,7 +78,7 @@ class SegmentationConfig(Config):
             if source.has_masks() is False:
                 raise ValueError(
                     f"source {number} ({source.kind}) has no masks; use parallel_folders, class_folders with a "
-                    "mask_suffix, an imagefolder or huggingface set with masks, hc18, psfhs, or phantoms of planes: [brain]"
+                    "mask_suffix, imagefolder or huggingface with masks, hc18, psfhs, or phantoms of a plane with masks"
                 )
         value.check_splits()
         return value
@@ -201,9 +201,9 @@ class Segmentation:
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
     """Curate, train, segment, measure, score."""
+    heads = curated(cfg.heads, data_root, work)
     labels = labels_of(cfg.heads, data_root)
     cfg.check_outputs(labels)
-    heads = curated(cfg.heads, data_root, work)
     check(cfg, heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
-from fulora.intake.config import CurateConfig
+from fulora.intake.config import AnySource, CurateConfig, HuggingfaceConfig
+from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.curate import curate
+from pipelines.stages.fetch import HubRepository, fetch_data
 
 FOLDER_HINT = "Set data_root=FOLDER to the folder that holds it; published sets can be had by `fulora data download`."
 
@@ -27,9 +29,17 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
     """
     inputs = [
         {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in source.outside().items()}
+        | _fetched(source, work)
         for source in config.sources
     ]
     return work.run(curate, config, inputs=inputs)
+
+
+def _fetched(source: AnySource, work: Workspace) -> dict[str, Source]:
+    """The folder of a set of the hub, which a stage brings here."""
+    if not isinstance(source, HuggingfaceConfig) or not source.hub:
+        return {}
+    return {"folder": work.run(fetch_data, HubRepository(name=source.hub, revision=source.revision))}
 
 
 def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:

@@ -54,7 +54,7 @@ class Structure(Config):
     def _class_number(cls, value: int) -> int:
         if not 1 <= value <= MOST:
             raise ValueError(
-                f"a class number is 1 to {MOST} (0 is background); shades of gray in masks are numbered in their order: "
+                f"a class number is 1 to {MOST} (0 is background); shades of gray in masks are numbered in order: "
                 "255 alone is class 1, of 127 and 255 the darker is 1 and the lighter 2"
             )
         return value

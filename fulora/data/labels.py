@@ -13,12 +13,4 @@ PLANES: tuple[Plane, ...] = label_set("fetal_planes").names
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-Structure = str
-
-STRUCTURES: dict[Plane, dict[Structure, tuple[int, ...]]] = {
-    "brain": {"head": (1,)},
-    "intrapartum": {"symphysis": (1,), "head": (2,), "all": (1, 2)},
-}
-"""What the class numbers of a mask mean, by plane; planes that are not named have no masks."""
-
 ALL_PLANES: tuple[Plane, ...] = (*PLANES, "intrapartum")

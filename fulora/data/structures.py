@@ -104,7 +104,7 @@ def check_numbers(mask: UInt8[np.ndarray, "h w"], shows: LabelClass, where: str)
         StructureError: the class has no structures, or not this one.
     """
     known = {structure.number: name for name, structure in shows.structures.items()}
-    strange = sorted(set(np.unique(mask).tolist()) - {0, *known})
+    strange = sorted(set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - {0, *known})
     if not strange:
         return
     allowed = ", ".join(f"{number} {name}" for number, name in sorted(known.items())) or "none"

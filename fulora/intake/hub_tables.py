@@ -6,7 +6,7 @@ process, which is gone when it ends.
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,9 @@ from fulora.intake.raw import SourceError, within
 
 ON_DISK = ("dataset_dict.json", "state.json")
 """Files of what `save_to_disk` wrote."""
+
+ROWS, BUFFER = 16, 1 << 20
+"""Rows and bytes of a parquet file that are read together."""
 
 Cell = bytes | str | None
 """A picture of a table: its bytes, or the path of its file."""
@@ -40,19 +43,50 @@ def opened(folder: Path, subset: str | None = None) -> dict[str, Any]:
         if any((folder / name).is_file() for name in ON_DISK):
             found = datasets.load_from_disk(str(folder), keep_in_memory=False)
         else:
-            found = datasets.load_dataset(
-                str(folder.resolve()),
-                subset,
-                cache_dir=_temporary().name,
-                download_config=datasets.DownloadConfig(local_files_only=True, cache_dir=_temporary().name),
-                keep_in_memory=False,
-            )
+            found = _prepared(folder, subset)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise SourceError(
             f"{folder}: datasets cannot open it ({str(error).splitlines()[0]}); read are parquet files, what "
             "save_to_disk writes, and imagefolders"
         ) from error
-    return dict(found) if isinstance(found, datasets.DatasetDict) else {str(found.split or "train"): found}
+    return {str(found.split or "train"): found} if isinstance(found, datasets.Dataset) else dict(found)
+
+
+def _prepared(folder: Path, subset: str | None) -> dict[str, Any]:
+    """The splits of parquet files and imagefolders: which files are which split is as `datasets` says.
+
+    Parquet files are copied to arrow batch by batch: its own builder holds a whole group of rows, which may be all.
+    """
+    import datasets
+
+    builder = datasets.load_dataset_builder(
+        str(folder.resolve()),
+        subset,
+        cache_dir=_temporary().name,
+        download_config=datasets.DownloadConfig(local_files_only=True, cache_dir=_temporary().name),
+    )
+    files = builder.config.data_files or {}
+    if all(str(path).endswith(".parquet") for paths in files.values() for path in paths):
+        return {str(split): _of_parquet([Path(path) for path in paths]) for split, paths in files.items()}
+    builder.download_and_prepare()
+    return dict(builder.as_dataset(in_memory=False))
+
+
+def _of_parquet(files: Sequence[Path]) -> Any:
+    """One table of parquet files, mapped from a copy of them."""
+    import datasets
+    import pyarrow
+    from pyarrow import parquet
+
+    made = []
+    for path in files:
+        copy = Path(tempfile.mkdtemp(dir=_temporary().name)) / "rows.arrow"
+        rows = parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
+        with pyarrow.OSFile(str(copy), "wb") as sink, pyarrow.ipc.new_stream(sink, rows.schema_arrow) as writer:
+            for batch in rows.iter_batches(batch_size=ROWS):
+                writer.write_batch(batch)
+        made.append(datasets.Dataset.from_file(str(copy)))
+    return datasets.concatenate_datasets(made)
 
 
 def column_reader(table: Any, column: str, folder: Path) -> Callable[[int], Cell]:

@@ -3,10 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
-from fulora.data.label_class import plain
+import numpy as np
+from jaxtyping import UInt8
+
+from fulora.data.label_class import LabelClass, plain
+from fulora.data.label_set import LabelSet
+from fulora.data.structures import StructureError, check_numbers
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw import Complain, FolderError, PassedOver, RawImage, refuse
+from fulora.intake.raw import Complain, FolderError, PassedOver, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 
 Rows = Sequence[Sequence[RawImage]]
@@ -41,13 +47,30 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
         if own not in first:
             first[own], planes[own] = image, class_of(source, own, inputs)
         if planes[own]:
-            yield replace(image, plane=planes[own])
+            yield _in_class(image, planes[own], inputs.labels)
             left = None if left is None else left - 1
     if left != 0:
         _check_renamed(source, tuple(counts))
     for own, image in first.items():
         if not planes[own]:
             complain(_not_used(source, image, counts[own], inputs))
+
+
+def _in_class(image: RawImage, plane: str, labels: LabelSet | None) -> RawImage:
+    """The image as one of a class; if that says what its masks hold, the mask is checked when it is loaded."""
+    shows = None if labels is None else labels.of(plane)
+    load = image.load if shows is None or not shows.structures else partial(_load_named, image, shows)
+    return replace(image, plane=plane, load=load)
+
+
+def _load_named(image: RawImage, shows: LabelClass) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+    pixels, mask = image.load()
+    try:
+        if mask is not None:
+            check_numbers(mask, shows, str(image.mask_path or image.name))
+    except StructureError as error:
+        raise SourceError(str(error)) from error
+    return pixels, mask
 
 
 def class_of(source: AnySource, own: str, inputs: Inputs) -> str:

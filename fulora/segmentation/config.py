@@ -82,8 +82,8 @@ class UnetConfig(Config):
             `file` of the encoder's state dict, `network` of a whole network's, such as an earlier `model.safetensors`.
         decoder_channels: channels of d0 to d4 of a U-Net; the default is the published network, fewer are faster.
         in_channels: 1 gives the encoder one gray channel, 3 the same gray three times, as its weights expect.
-        classes: outputs of the network. None takes them from the label set of the images: 1 for one structure against the
-            background, else the background and each class number up to the largest.
+        classes: outputs of the network. None takes them from the label set of the images: 1 for one structure against
+            the background, else the background and each class number up to the largest.
         image_size_px: side of the square that images are resized to; None leaves them as they are (then all of a set
             are of one size). Masks that are predicted always have the size of their image.
         fit: how an image becomes a square: whole on black (`letterbox`), or with a scale for each side (`squash`).

@@ -45,7 +45,7 @@ def measured(
         inferior: the side of the image on which the inferior end of the symphysis lies.
 
     Raises:
-        StructureError: an image of a class without structures, or a reference with a class number that it does not name.
+        StructureError: an image of a class without structures, or a reference with a number that it does not name.
     """
     if not shows.structures:
         raise StructureError(

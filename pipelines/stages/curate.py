@@ -37,6 +37,8 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
 
     if config.text_detector != "none":
         need_detector()
+    if not all(item.path.exists() for given in inputs for item in given.values()):
+        return  # a set of the hub, which is fetched first: what is wrong with it is told when it is read
     read = _given(config, inputs)
     labels_of(config, read)
     people = patients_apart(config, read)

@@ -5,7 +5,7 @@ from pathlib import Path
 from fulora.config import Config
 from fulora.data.provenance import Provenance
 from fulora.data.weights import Backbone, ClipWeights
-from fulora.stage import stage
+from fulora.stage import Source, stage
 
 
 class HubRepository(Config):
@@ -49,6 +49,29 @@ def _ask(config: HubRepository, file: str) -> None:
             "(model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/), the second in open_clip's "
             "(open_clip_config.json, open_clip_model.safetensors)"
         ) from error
+
+
+def has_data(config: HubRepository) -> None:
+    """Ask for a data set before any stage of a study runs."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(config.name, revision=config.revision, timeout=10)
+    except OSError as error:
+        raise ValueError(
+            f"{config.name} (revision {config.revision}) cannot be had from the hub ({error}). Where there is no "
+            "internet, copy it from a machine that has it (hf download NAME --repo-type dataset --local-dir FOLDER), "
+            "and say folder: FOLDER instead of hub and revision"
+        ) from error
+
+
+@stage(version=1, resumes=True, check=has_data)
+def fetch_data(out: Path, config: HubRepository) -> Source:
+    """Download a data set, all its files; it is known by its name and revision."""
+    from huggingface_hub import snapshot_download
+
+    snapshot_download(config.name, repo_type="dataset", revision=config.revision, local_dir=out)
+    return Source(out, "")
 
 
 @stage(version=2, resumes=True, check=has_backbone)

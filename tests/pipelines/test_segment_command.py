@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from command_inside import called
 from PIL import Image as Pil
 
+from fulora.data.label_set import LabelSet, label_set, read_label_set
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.model import build_unet, save_unet
 
@@ -34,6 +36,7 @@ def network(folder: Path, seed: int = 0, classes: int = 1) -> Path:
     shape = {"encoder": "resnet18", "image_size_px": 64, "decoder_channels": (16, 16, 16, 8, 8)}
     config = UnetConfig.model_validate(shape | {"seed": seed, "classes": classes})
     save_unet(folder, config, build_unet(config).net.state_dict())
+    label_set("fetal_planes" if classes == 1 else "intrapartum").write(folder)
     return folder
 
 
@@ -42,7 +45,8 @@ def test_masks_have_the_sizes_and_names_of_their_pictures(pictures: Path, tmp_pa
     done = called("segment", pictures, "--unet", one, "--unet", two, "--flip", "--out", tmp_path / "masks",
                   "--overlays", tmp_path / "look.png", "--device", "cpu")  # fmt: skip
     assert done.code == 0, done.stderr
-    assert done.stdout.startswith(f"3 masks in {tmp_path / 'masks'}")
+    assert done.stdout.startswith(f"3 masks in {tmp_path / 'masks'}: 1 is head")
+    assert read_label_set(tmp_path / "masks") == label_set("fetal_planes")
     for name, shape in SIZES.items():
         with Pil.open((tmp_path / "masks" / name).with_suffix(".png")) as mask:
             assert mask.size == shape[::-1]
@@ -67,7 +71,7 @@ def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path)
     (pictures / "a.bmp").unlink()
     for arguments, said in (
         (("--unet", one, "--out", tmp_path / "full"), "holds something already"),
-        (("--unet", one, "--unet", three, "--out", tmp_path / "masks"), "networks of different classes"),
+        (("--unet", one, "--unet", three, "--out", tmp_path / "masks"), "have different structures"),
         (("--unet", tmp_path / "full", "--out", tmp_path / "masks"), "no U-Net"),
     ):
         done = called("segment", pictures, *arguments)
@@ -85,3 +89,29 @@ def test_masks_beside_pictures_are_passed_over(pictures: Path, tmp_path: Path) -
     assert "3 files named as masks passed over, such as a_Mask.png" in done.stderr
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert made == ["a.png", "c.png", "sub/b.png"]
+
+
+def test_a_network_of_before_label_sets_is_one_message(pictures: Path, tmp_path: Path) -> None:
+    (network(tmp_path / "old") / "label_set.json").unlink()
+    done = called("segment", pictures, "--unet", tmp_path / "old", "--out", tmp_path / "masks", "--device", "cpu")
+    assert (done.code, done.stdout) == (2, "")
+    assert "has no label_set.json, which says its classes; an earlier version of fulora made it" in done.stderr
+    assert not (tmp_path / "masks").exists()
+
+
+def test_measure_finds_the_class_numbers_beside_the_masks(tmp_path: Path) -> None:
+    """Masks of 1 symphysis and 2 head, renumbered: without the label set the angle would be of the wrong two."""
+    angles = []
+    for name, numbers in (("usual", (1, 2)), ("renumbered", (3, 5))):
+        drawn = np.zeros((256, 256), np.uint8)
+        cv2.ellipse(drawn, ((150, 160), (120, 90), 0), numbers[1], -1)
+        cv2.ellipse(drawn, ((80, 70), (50, 20), 20), numbers[0], -1)
+        (tmp_path / name).mkdir()
+        Pil.fromarray(drawn).save(tmp_path / name / "a.png")
+        held = {part: {"number": n, "measured": "angle"} for part, n in zip(("pubis", "skull"), numbers, strict=True)}
+        labels = {"name": "mine", "classes": [{"name": "view", "structures": held}]}
+        LabelSet.model_validate(labels).write(tmp_path / name)
+        done = called("measure", "aop", tmp_path / name, "--out", tmp_path / f"{name}.csv")
+        assert done.code == 0, done.stderr
+        angles.append((tmp_path / f"{name}.csv").read_text())
+    assert angles[0] == angles[1]

@@ -89,8 +89,8 @@ class HuggingfaceConfig(FolderSourceConfig):
     def _classes_and_patients_said(self) -> "HuggingfaceConfig":
         if bool(self.columns.label) == bool(self.plane):
             raise ValueError(
-                f'columns.label={self.columns.label} plane={self.plane}: give the column of the class, or columns.label="" '
-                "and the plane that all images show"
+                f"columns.label={self.columns.label} plane={self.plane}: give the column of the class, or "
+                "the plane that all images show and no columns.label"
             )
         if bool(self.columns.patient) == self.patients_unknown:
             raise ValueError(

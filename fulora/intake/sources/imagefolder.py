@@ -3,7 +3,8 @@
 The metadata stands in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names
 are relative to where it stands. Of its columns, `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are
 needed; `split`, `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file`
-are read where they are there. Case, blanks and punctuation of these names do not count; other columns are told.
+(or `mask_file_name`, `mask`) are read where they are there. Case, blanks and punctuation of these names do not count;
+other columns are told.
 
 Without a label set, and in no image set of fulora's, which has its own, every label is a class.
 `split` is the published split, spelled as those folders; it must agree with the folder, and an empty one is none.
@@ -52,9 +53,12 @@ SPLIT_OF: dict[str, Split] = {
 RANGES = {"pixel_size_mm": (0.005, 10.0), "hc_mm": (20.0, 600.0), "aop_deg": (1.0, 180.0)}
 """What a measure can be in life."""
 
+MASKS = ("mask_file", "mask_file_name", "mask")
+"""Names of the column of masks: fulora's own, that of `datasets`, and a plain one."""
+
 COLUMNS = (
     "file_name", "plane", "label", "patient", "patient_id", "split", "site", "source", "machine", *RANGES, "caption",
-    "text", "mask_file", "origin", "is_synthetic",
+    "text", *MASKS, "origin", "is_synthetic",
 )  # fmt: skip
 
 Row = Mapping[str, object]
@@ -110,7 +114,7 @@ def _read(config: ImageFolderConfig, folder: Path, complain: Complain) -> Iterat
                 complain(f"{path}, line {number}: {error}")
                 continue
             finally:
-                named |= {path.parent / str(row.get(key)) for key in ("file_name", "mask_file")}
+                named |= {path.parent / str(row.get(key)) for key in ("file_name", *MASKS)}
             names.add((image.source, image.name))
             yield image
     for picture in pictures_in(folder, complain):
@@ -138,7 +142,7 @@ def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
     for metadata, named in rows.items():
         for _, row in named:
             with suppress(SourceError):
-                if name := _text(row, "mask_file"):
+                if name := _text(row, *MASKS):
                     found.append(listed(metadata.parent, name))
     return found
 
@@ -206,7 +210,7 @@ def _image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, va
     path = listed(metadata.parent, _text(row, "file_name"))
     within_folder = path.relative_to(folder)
     published = _published(path, within_folder, row)
-    mask_name = _text(row, "mask_file")
+    mask_name = _text(row, *MASKS)
     mask = listed(metadata.parent, mask_name) if mask_name else None
     if _is_own(row):
         return _own(path, mask, row, values)

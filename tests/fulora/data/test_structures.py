@@ -31,7 +31,7 @@ def test_structures_and_outputs_follow_from_the_numbers() -> None:
 
 
 def test_label_sets_that_one_network_cannot_learn_are_refused() -> None:
-    with pytest.raises(StructureError, match="none of its classes .* says what its masks hold"):
+    with pytest.raises(StructureError, match=r"none of its classes .* says what its masks hold"):
         with_masks(LabelSet.derived(["a", "b"]))
     with pytest.raises(StructureError, match="class number 1 is head in one class and symphysis in intrapartum"):
         structures_of(label_set("fetal_planes").joined(label_set("intrapartum")))
@@ -56,5 +56,5 @@ def test_a_class_number_that_nobody_named_is_refused() -> None:
 
 @pytest.mark.parametrize("number", [0, 16, 255])
 def test_a_class_number_is_no_shade_of_gray(number: int) -> None:
-    with pytest.raises(ValidationError, match="a class number is 1 to 15 .* 255 alone is class 1"):
+    with pytest.raises(ValidationError, match=r"a class number is 1 to 15 .* 255 alone is class 1"):
         Structure(number=number)

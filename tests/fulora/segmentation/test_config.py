@@ -51,3 +51,16 @@ def test_the_device_is_no_part_of_the_identity() -> None:
 def test_it_needs_no_torch(module: str) -> None:
     code = f"import sys, fulora.segmentation.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_steps_of_epochs_are_checked_again() -> None:
+    config = UnetConfig(steps=100, warmup_steps=50, epochs=1, batch_size=2)
+    assert config.of(200).steps == 100
+    with pytest.raises(ValidationError, match="warmup_steps=50 leaves nothing of steps=10"):
+        config.of(20)
+
+
+def test_outputs_follow_from_the_masks_unless_they_are_said() -> None:
+    assert (UnetConfig().outputs, UnetConfig().with_outputs(3).outputs, UnetConfig(classes=3).outputs) == (1, 3, 3)
+    with pytest.raises(ValueError, match="classes=3, and these masks need 1; leave classes out, or say 1"):
+        UnetConfig(classes=3).with_outputs(1)

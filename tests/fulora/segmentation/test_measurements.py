@@ -1,4 +1,4 @@
-"""What is measured of a mask follows from the label set: overlaps of each structure, ellipses, the angle, the challenge."""
+"""What is measured of a mask follows from its label set: overlaps, ellipses, the angle, the challenge."""
 
 from collections.abc import Mapping
 from pathlib import Path
