@@ -11,10 +11,10 @@ from fulora.intake.config import CurateConfig
 from pipelines.assessment import AssessmentStudyConfig
 from pipelines.backbones import BackboneConfig, OnSite
 from pipelines.checks.backbones import Made, check_backbone
-from pipelines.checks.classes import check_labels
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
 from pipelines.checks.mixing import check_mixing
+from pipelines.checks.prompts import check_prompts
 from pipelines.checks.sizes import check_drawn_size, check_lora_sizes, check_pretraining_sizes
 from pipelines.curation import CurationConfig
 from pipelines.fu_lora_config import FuLoraConfig
@@ -67,7 +67,13 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
     if cfg.prior is not None:
         check_drawn_size(found, "prior", cfg.prior, made)
     _classes(found, sources, cfg)
-    check_labels(found, sources, cfg)
+    if planes.complete:
+        learned = (
+            labels_of(cfg.backbone.images, sources.root)
+            if made is not None and isinstance(cfg.backbone, OnSite)
+            else None
+        )
+        check_prompts(found, cfg, labels_of(cfg.planes, sources.root), learned)
     _asked_for(found, cfg.generate, lora_at, shown)
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training})
