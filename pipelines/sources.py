@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.data.label_set import LabelSet
 from fulora.data.manifest import ImageSet
-from fulora.intake.config import AnySource, CurateConfig, HuggingfaceConfig
+from fulora.intake.config import AnySource, CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.curate import curate
@@ -37,9 +37,8 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
 
 def _fetched(source: AnySource, work: Workspace) -> dict[str, Source]:
     """The folder of a set of the hub, which a stage brings here."""
-    if not isinstance(source, HuggingfaceConfig) or not source.hub:
-        return {}
-    return {"folder": work.run(fetch_data, HubRepository(name=source.hub, revision=source.revision))}
+    of_hub = source.of_hub()
+    return {} if of_hub is None else {"folder": work.run(fetch_data, HubRepository(name=of_hub[0], revision=of_hub[1]))}
 
 
 def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:

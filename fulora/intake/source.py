@@ -145,6 +145,10 @@ class SourceConfig(Config):
         """What a split knows of its images, where that is known without reading anything; else None."""
         return None
 
+    def of_hub(self) -> tuple[str, str] | None:
+        """The name and revision of a data set of the hub that is fetched before it is read; else None."""
+        return None
+
     def outside(self) -> dict[str, Path]:
         """What it reads under the study's `data_root`, by its name in `Inputs`."""
         return {} if self.split_file is None else {"split_file": self.split_file}

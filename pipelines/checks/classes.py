@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fulora.data.class_counts import ClassCounts
 from fulora.data.hybrid import MixConfig
-from fulora.data.label_set import LabelSet
+from fulora.data.label_set import LabelSet, LabelSetError, refuse_other_classes
 from fulora.data.labels import Split
 from fulora.diffusion.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
-from pipelines.fu_lora_config import PLANES_AT, FuLoraConfig
+from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
 from pipelines.generators import Generators
 
 
@@ -18,6 +18,7 @@ def check_classes(found: Findings, sources: Sources, cfg: FuLoraConfig) -> None:
     """Whether training and test show the same classes, all of them known."""
     labels = sources.labels(PLANES_AT, cfg.planes)
     if labels is not None:
+        _one_label_set(found, sources, cfg, labels)
         _names(found, cfg, labels)
     used = {f"other_images.{name}": cfg.other_images[name] for name in cfg.names_of_images() if name}
     compared = [_compared(found, sources, cfg.accept_missing_classes, {PLANES_AT: cfg.planes, **used}, PLANES_AT)]
@@ -34,6 +35,27 @@ def check_classes(found: Findings, sources: Sources, cfg: FuLoraConfig) -> None:
     unseen = [name for name in (labels.names if labels else tested) if tested[name] and not validated[name]]
     if planes.complete and unseen:
         found.note(PLANES_AT, f"no validation image of {', '.join(unseen)}: classifiers are chosen without it")
+
+
+def _one_label_set(found: Findings, sources: Sources, cfg: FuLoraConfig, labels: LabelSet) -> None:
+    """All real images that meet in the study have the classes of those tested on, and these are two or more."""
+    if len(labels.names) < 2:
+        found.problem(
+            PLANES_AT, f"its label set {labels.name} has one class, {labels.names[0]}; a study tells two or more apart"
+        )
+    others: dict[str, CurateConfig] = {f"other_images.{name}": images for name, images in cfg.other_images.items()}
+    if cfg.lora_images is not None:
+        others[LORA_AT] = cfg.lora_images
+    if cfg.few_shot is not None:
+        others["few_shot.images"] = cfg.few_shot.images
+    for where, images in others.items():
+        theirs = sources.labels(where, images)
+        if theirs is None:
+            continue
+        try:
+            refuse_other_classes(labels, theirs, who=PLANES_AT, whom=where)
+        except LabelSetError as error:
+            found.problem(where, str(error))
 
 
 def _names(found: Findings, cfg: FuLoraConfig, labels: LabelSet) -> None:

@@ -6,14 +6,15 @@ from fulora.config import Config
 from fulora.data.labels import Split
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from pipelines.assessment import IMAGES_AT, AssessmentStudyConfig
+from pipelines.backbones import OnSite
 from pipelines.checks.backbones import Made
 from pipelines.checks.classes import check_asked_for, check_classes, check_drawn_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
-from pipelines.checks.label_sets import check_labels
 from pipelines.checks.mixing import check_mixing
 from pipelines.checks.models import check_models
 from pipelines.checks.networks import check_segmentation
+from pipelines.checks.prompts import check_prompts
 from pipelines.checks.sizes import check_drawn_size, check_lora_sizes
 from pipelines.curation import CurationConfig
 from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
@@ -67,9 +68,11 @@ def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -
     _generators(found, cfg.synthetic, cfg.lora, cfg.generate, lora_at, shown, made)
     if cfg.prior is not None:
         check_drawn_size(found, "prior", cfg.prior, made)
-    check_labels(found, sources, cfg)
     check_classes(found, sources, cfg)
     labels = sources.labels(PLANES_AT, cfg.planes)
+    if labels is not None:
+        own = cfg.backbone.images if made is not None and isinstance(cfg.backbone, OnSite) else None
+        check_prompts(found, cfg, labels, None if own is None else sources.labels("backbone.images", own))
     check_asked_for(found, cfg.synthetic, labels, lora_at, shown, {PLANES_AT: planes, lora_at: shown, **others})
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training}, labels)

@@ -107,6 +107,10 @@ class HuggingfaceConfig(FolderSourceConfig):
         """Where a column holds them."""
         return bool(self.columns.mask)
 
+    def of_hub(self) -> tuple[str, str] | None:
+        """Its name and revision, where it is on the hub."""
+        return (self.hub, self.revision) if self.hub else None
+
     def outside(self) -> dict[str, Path]:
         """The folder, where it is not on the hub, and what every source may read."""
         found = super().outside()

@@ -1,4 +1,4 @@
-"""Images, prompts and rules of a study that are not of the classes that it tests: told before anything runs."""
+"""Prompts and rules of a study that do not fit the classes of its images: told before anything runs."""
 
 from pathlib import Path
 
@@ -8,33 +8,26 @@ from fulora.config import ConfigError
 from fulora.data.label_set import LabelSet, label_set
 from pipelines import configs
 from pipelines.checks.findings import Findings
-from pipelines.checks.label_sets import compare_labels
+from pipelines.checks.prompts import check_prompts
 from pipelines.checks.studies import check_study
 from pipelines.fu_lora_config import FuLoraConfig
 
 FIVE, SIX, TWO = label_set("fetal_planes"), label_set("fetal_planes_db"), LabelSet.derived(["normal", "cyst"])
 
 
-def found(*overrides: str, **labels: LabelSet) -> dict[str, list[str]]:
-    """The problems of the smoke study with label sets by place, `__` for a dot: each message with its places."""
+def found(labels: LabelSet, *overrides: str, learned: LabelSet | None = None) -> dict[str, list[str]]:
+    """The problems of the smoke study on images of a label set: each message with its places."""
     _, cfg = configs.load("smoke", overrides)
     assert isinstance(cfg, FuLoraConfig)
     findings = Findings()
-    compare_labels(findings, cfg, {where.replace("__", "."): one for where, one in labels.items()})
+    check_prompts(findings, cfg, labels, learned)
     return findings.problems
 
 
 def test_what_fits_is_no_problem() -> None:
     for labels in (FIVE, SIX, TWO):
-        assert found(planes=labels, few_shot__images=labels, backbone__images=FIVE.joined(SIX)) == {}
-    assert found(few_shot__images=TWO) == {}  # nothing is known of the study's own images
-
-
-def test_images_of_other_classes_are_told_with_both() -> None:
-    ((message, places),) = found(planes=FIVE, other_images__more=SIX).items()
-    assert places == ["other_images.more"]
-    assert "planes: abdomen, brain, femur, thorax, other (negative: other)" in message
-    assert "other_images.more: abdomen, brain, femur, thorax, cervix, other" in message
+        assert found(labels, learned=FIVE.joined(SIX)) == {}
+    assert found(SIX, "zero_shot.distractors=true", "zero_shot.other=threshold") == {}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +58,7 @@ def test_images_of_other_classes_are_told_with_both() -> None:
     ],
 )
 def test_prompts_and_rules_fit_the_classes(override: str, where: str, message: str) -> None:
-    ((said, places),) = found(override, planes=TWO).items()
+    ((said, places),) = found(TWO, override).items()
     assert message in said
     assert places == [where]
 
@@ -73,7 +66,7 @@ def test_prompts_and_rules_fit_the_classes(override: str, where: str, message: s
 def test_a_clip_learns_classes_that_its_images_have() -> None:
     images = "{sources: [{kind: phantoms, role: train, sites: [base1], per_plane: 2}]}"
     override = f"backbone={{kind: pretrain, images: {images}, clip: {{classes: [kidney]}}}}"
-    ((said, places),) = found(override, planes=FIVE, backbone__images=FIVE).items()
+    ((said, places),) = found(FIVE, override, learned=FIVE).items()
     assert "'kidney' is no class of the label set fetal_planes" in said
     assert places == ["backbone.clip.classes"]
 
