@@ -77,7 +77,8 @@ def _gate_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
 
 def _overviews(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> list[Figure]:
     """Two images of each class (one of each of many): the study population, and each synthetic set."""
-    sets, classes = {"study population": real, **synthetic}, real.label_set().names
+    sets, present = {"study population": real, **synthetic}, {row.plane for row in real.rows()}
+    classes = [name for name in real.label_set().names if name in present]
     each = 2 if len(classes) <= MANY else 1
     rows = {
         name: [image for one in classes for image in _some(images, one, "train", each)] for name, images in sets.items()
