@@ -8,7 +8,7 @@ from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
 
 
-@stage(version=3)
+@stage(version=4)
 def classify(
     out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
 ) -> Predictions:

@@ -41,7 +41,7 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
             pass
 
 
-@stage(version=4, check=readable)
+@stage(version=5, check=readable)
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 

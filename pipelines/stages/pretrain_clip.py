@@ -8,7 +8,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> ClipWeights:
     """Train on the images of the training split that show one of the five classification planes."""
     from fulora.clip.pretrain import fit

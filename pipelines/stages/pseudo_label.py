@@ -9,7 +9,7 @@ from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import stage
 
 
-@stage(version=1)
+@stage(version=2)
 def pseudo_label(
     out: Path, config: AdditionConfig, labelled: ImageSet, candidates: ImageSet, teachers: Sequence[UnetWeights]
 ) -> ImageSet:

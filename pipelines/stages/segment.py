@@ -10,7 +10,7 @@ from fulora.segmentation.config import SegmentConfig
 from fulora.stage import stage
 
 
-@stage(version=2)
+@stage(version=3)
 def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[UnetWeights]) -> MaskSet:
     """Write `masks/<image_id>.png` for the test split of `images`, each of its image's size.
 

@@ -24,7 +24,7 @@ def _buildable(config: ClassifierConfig, start: Path | None) -> None:
     build_classifier(config, start=start)
 
 
-@stage(version=2, resumes=True, check=_check)
+@stage(version=3, resumes=True, check=_check)
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:

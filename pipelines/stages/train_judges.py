@@ -8,7 +8,7 @@ from fulora.data.weights import JudgeWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1, resumes=True)
+@stage(version=2, resumes=True)
 def train_judges(
     out: Path, folds: int, classifier: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> JudgeWeights:

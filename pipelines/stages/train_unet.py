@@ -8,7 +8,7 @@ from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source, stage
 
 
-@stage(version=2, resumes=True)
+@stage(version=3, resumes=True)
 def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | None = None) -> UnetWeights:
     """Train on the training split; the validation patients, or one fold of the training ones, choose the checkpoint.
 

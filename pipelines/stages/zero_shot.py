@@ -10,7 +10,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=3)
+@stage(version=4)
 def zero_shot(
     out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWeights | Source, embeddings: Embeddings
 ) -> Predictions:
