@@ -8,7 +8,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def embed_images(out: Path, images: ImageSet, clip: ClipWeights | Source) -> Embeddings:
     """The unit direction of every image of every split."""
     from fulora.clip.embed import image_directions

@@ -9,7 +9,7 @@ from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
 
-@stage(version=1)
+@stage(version=2)
 def forgetting(
     out: Path, config: ForgettingConfig, images: ImageSet, before: ClipWeights | Source, after: ClipWeights
 ) -> Forgetting:
