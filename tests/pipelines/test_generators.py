@@ -28,6 +28,10 @@ SMALL = (
     "segmentation=null",
     "classifier_seeds=[0]",
     "generate.per_class=4",
+    "generate.steps=3",
+    "lora.steps=2",
+    "lora.checkpoint_every=5",
+    "report.images_per_row=2",
     "mix.filters=[blank, duplicate]",
 )
 
