@@ -45,8 +45,7 @@ def score_generation(
     synthetic ones, whole on black.
 
     Raises:
-        OverlapError: a generator, or a parent of it, was fitted to a validation image or patient.
-        SameNumberError: it may have been fitted to such a patient under another name.
+        OverlapError, SameNumberError: a generator, or a parent of it, was fitted to a validation image or patient.
     """
     from fulora.data.overlap import refuse_leaks
     from fulora.data.patient_numbers import different_patients
@@ -101,14 +100,8 @@ def _against(
         note="RBF kernel on pixel features, unbiased; jackknife over patients and synthetic images; 0 is best",
     )
     note = "logistic regression on pixel features, folds grouped by patient; 0.5 is best"
-    domain = {
-        "name": "AUC of telling the set from unseen patients",
-        "value": auc,
-        "low": None,
-        "high": None,
-        "note": note,
-    }
-    return [about, about.model_copy(update=domain)]
+    domain = {"name": "AUC of telling the set from unseen patients", "value": auc, "low": None, "high": None}
+    return [about, about.model_copy(update=domain | {"note": note})]
 
 
 def _closer(base: Sample, lora: Sample, reference: Sample, bandwidth: float, config: GenerationScoreConfig) -> Score:
