@@ -1,4 +1,4 @@
-"""How far synthetic images are from people of the study's population who trained nothing."""
+"""How far synthetic images are from held-out patients of the study's population."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,17 @@ from fulora.stage import stage
 
 @stage(version=2)
 def score_generation(out: Path, config: ClosenessConfig, real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Scores:
-    """Scores of each synthetic set, and of the real training images, against the validation split of the real ones."""
-    from fulora.assessment.closeness import closeness
+    """Scores of each synthetic set, and of the real training images, against the validation split of the real ones.
 
+    Raises:
+        OverlapError, SameNumberError: a generator, or a parent of it, was fitted to a validation image or patient.
+    """
+    from fulora.assessment.closeness import closeness
+    from fulora.data.overlap import refuse_leaks
+    from fulora.data.patient_numbers import different_patients
+
+    generators = [images.provenance() for images in synthetic.values()]
+    told_apart = different_patients(real.path)
+    refuse_leaks(generators, real.rows("validation"), uses=("fitted",), told_apart=told_apart)
     write_table(out, closeness(real, synthetic, config))
     return Scores(out, "")

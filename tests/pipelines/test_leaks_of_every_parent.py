@@ -177,7 +177,7 @@ def test_a_lora_of_the_command_is_known_where_its_pictures_are_assessed(tmp_path
     quick = ("steps=1", "batch_size=1", "device=cpu")
     trained = called("lora", "train", chain.images(HER).path, *quick, "rank=2", "--out", tmp_path / "lora")
     assert trained.code == 0, trained.stderr
-    drawn = ("generate", "--lora", tmp_path / "lora", "--plane", "brain", "--count", "1", "steps=1", "max_rejected=1")
+    drawn = ("generate", "--lora", tmp_path / "lora", "--plane", "brain", "--count", "1", "steps=2", "max_rejected=1")
     made = called(*drawn, "device=cpu", "--out", tmp_path / "made")
     assert made.code == 0, made.stderr
     done = called("assess", tmp_path / "made", "--real", chain.tested().path, "--encoder", "pixels")
