@@ -75,7 +75,7 @@ def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
 
 def test_a_set_of_a_plane(six: Path) -> None:
     assert sorted(path.name for path in six.iterdir()) == [
-        ".sources.json", "fulora_files.json", "gate.json", "generation.json", "overview.png", "train",
+        ".sources.json", "fulora_files.json", "gate.json", "generation.json", "label_set.json", "overview.png", "train",
     ]  # fmt: skip
     rows = ImageSet(six, "").rows()
     names = [f"images/brain-0000{i // 2}/synthetic_brain_0000{i}.png" for i in range(6)]
@@ -267,7 +267,6 @@ def test_the_papers_settings_with_a_small_backbone(tmp_path: Path) -> None:
 # --- what it refuses
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
-    "plane": (("--plane", "brian"), "planes.1: Input should be 'abdomen', 'brain', 'femur', 'thorax', 'other'"),
     "count 0": (("--count", "0"), "per_class: Input should be greater than 0 (given: 0)"),
     "count": (("--count", "many"), "Invalid value for '--count'"),
     "seed": (("--seed", "x"), "Invalid value for '--seed'"),
@@ -381,7 +380,7 @@ def test_help_has_examples() -> None:
     done = fulora("generate", "--help")
     assert done.returncode == 0
     for example in (
-        "fulora generate --plane brain --count 100 --seed 0 --out brains",
+        'fulora generate --lora kidneys/lora.safetensors --plane "left kidney" --count 100 --out left',
         "fulora generate --backbone sd15 --count 1000 --out synthetic --shard $SLURM_ARRAY_TASK_ID/16",
         "fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run",
     ):

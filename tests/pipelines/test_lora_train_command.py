@@ -140,7 +140,7 @@ def test_what_would_stop_a_training_is_told_before_anything_is_curated(dry_run: 
         folder.mkdir(parents=True, exist_ok=True)
         Pil.new("L", size, 50 + place).save(folder / f"P{place}.png")
     Pil.new("L", (64, 64), 9).save(tmp_path / "mine" / "brain" / "nobody.png")
-    names = ["images.kind=class_folders", "images.patient_pattern=P(\\d)"]
+    names = ["images.kind=class_folders", "images.patient_pattern=P(\\d)", "images.label_set=fetal_planes"]
     command = ["lora", "train", "mine", *SETTINGS, *names, "--backbone", "gone", "--out", "lora", *dry_run]
     message = run(tmp_path, *command, expect=2).stderr
     assert "mine: 4 problems, found before anything runs" in message
