@@ -147,12 +147,12 @@ def test_what_would_stop_a_training_is_told_before_anything_is_curated(dry_run: 
         folder.mkdir(parents=True, exist_ok=True)
         Pil.new("L", size, 50 + place).save(folder / f"P{place}.png")
     Pil.new("L", (64, 64), 9).save(tmp_path / "mine" / "brain" / "nobody.png")
-    names = ["images.kind=class_folders", "images.patient_pattern=P(\\d)"]
+    names = ["images.kind=class_folders", "images.patient_pattern=P(\\d)", "images.label_set=fetal_planes"]
     command = ["lora", "train", "mine", *SETTINGS, *names, "--backbone", "gone", "--out", "lora", *dry_run]
     message = run(tmp_path, *command, expect=2).stderr
     assert "mine: 4 problems, found before anything runs" in message
     assert "images.sources.0.patient_pattern: 'P(\\\\d)' finds a patient in 2 of 3 names" in message
-    assert "mine/brian: unknown plane; rename the folder to one of abdomen" in message
+    assert "unknown class 'brian', of 1 images; rename it to one of abdomen, brain, femur, thorax, other" in message
     assert "--backbone: gone: there is no such folder or file" in message
     assert "sizes: images has images of 2 sizes, 64x64 (2), 64x48 (1), and sizes=fixed trains on one" in message
     assert not list((tmp_path / "work").glob("*/"))

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from fulora.classification.config import fu_lora_classifier
-from fulora.data.captions import CAPTIONS
+from fulora.data.label_set import label_set
+from fulora.diffusion.drawing import drawing
 from pipelines.configs import load
 from pipelines.fu_lora import FuLoraConfig
 
+FETAL = label_set("fetal_planes")
 READING = Path(__file__).parents[3] / "shared" / "reference" / "fu_lora.md"
 
 PUBLISHED = {
@@ -87,7 +89,7 @@ def test_images_and_generation_are_the_published_ones(config: FuLoraConfig) -> N
     made = config.generate
     assert (made.per_class, made.steps, made.guidance_scale, made.image_size_px) == (1000, 20, 7.0, 512)
     assert (made.samplers, made.negative_prompt, made.clip_skip) == (("euler", "unipc"), "", 2)
-    assert made.planes == ("abdomen", "brain", "femur", "thorax", "other")
+    assert drawing(made, FETAL).planes == ("abdomen", "brain", "femur", "thorax", "other")
 
 
 def test_classifiers_are_the_notebooks(config: FuLoraConfig) -> None:
@@ -114,15 +116,15 @@ def test_sets_are_of_the_published_sizes(config: FuLoraConfig, data_root: Path) 
     assert rows == {"real": 6148, "balanced": 1150}
     mix, made = config.all_arms()["HB"].mix, config.generate.per_class
     assert mix is not None
-    assert {min(round(mix.ratio_of(plane) * 230), mix.cap or 0, made) for plane in config.generate.planes} == {1000}
+    assert {min(round(mix.ratio_of(plane) * 230), mix.cap or 0, made) for plane in FETAL.names} == {1000}
 
 
 @pytest.mark.real_data
 def test_captions_are_the_published_ones_to_the_byte(config: FuLoraConfig, data_root: Path) -> None:
     for plane in ("abdomen", "brain", "femur", "thorax", "other"):
         (file,) = (data_root / "fetal_planes_lora" / plane).glob("duplicate_text*")
-        assert file.read_bytes() == CAPTIONS[plane].encode()  # type: ignore[index]
-        assert config.generate.prompts[plane] == CAPTIONS[plane]  # type: ignore[index]
+        assert file.read_bytes() == FETAL.captions[plane].encode()
+        assert drawing(config.generate, FETAL).prompts[plane] == FETAL.captions[plane]
 
 
 @pytest.mark.skipif(not READING.is_file(), reason="the reading of the authors' material is not beside the repository")
