@@ -268,8 +268,9 @@ def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
     assert "planes.sources.1: 2 rows, files or folders cannot be used" in message
     assert "unknown class 'Fetal_head', of 2 images" in message
     assert "unknown class 'heart', of 2 images" in message
-    left_out = refused(tmp_path, "planes.unusable=leave_out")
-    assert "note: planes.sources.1: 2 rows, files or folders will be left out" in left_out
+    left_out = fulora("status", *own(tmp_path, "planes.unusable=leave_out"))
+    assert left_out.returncode == 0, left_out.stderr
+    assert "note: planes.sources.1: 2 rows, files or folders will be left out" in left_out.stdout
 
 
 def test_phantoms_of_a_population_that_there_is_none_of() -> None:
