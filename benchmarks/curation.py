@@ -24,7 +24,6 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.leaks import Ledger
 from fulora.data.manifest import Image, ImageSet
 from fulora.environment import cores, peak_resident, versions
@@ -32,6 +31,8 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.curation import Curation
 from fulora.intake.source import Inputs
 from fulora.intake.sources.phantom_scan import draw
+
+PLANES = label_set("fetal_planes").names
 
 RESULT = Path(__file__).parent / "results" / "curation.json"
 SIZE_PX = 256

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import cv2
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.intake.sources.phantom_scan import draw
+
+PLANES = label_set("fetal_planes").names
 
 
 def rate(size_px: int, count: int) -> dict[str, float]:

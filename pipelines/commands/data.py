@@ -79,7 +79,7 @@ def check(
 
       fulora data check my_images patients_unknown=true label_set=fetal_planes
 
-      fulora data check my_images patients_unknown=true label_set=my_classes.yaml 'classes={Kopf: brain}'
+      fulora data check my_images patients_unknown=true label_set=my_classes.yaml 'classes={Kopf: head}'
 
       fulora data check dicom_export key_file=key.txt
     """
@@ -154,7 +154,7 @@ def curate(
 
       fulora data curate my_images patients_unknown=true caption='ultrasound of {name}' role=train+validation+test
 
-      fulora data curate my_images patients_unknown=true label_set=fetal_planes 'classes={Kopf: brain, scout: ""}'
+      fulora data curate my_images patients_unknown=true label_set=my_classes.yaml 'classes={Kopf: head, scout: ""}'
 
       fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """

@@ -13,7 +13,6 @@ from fulora.clip.model import normalised
 from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.overlap import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
@@ -27,6 +26,7 @@ from pipelines.stages.tune_clip import tune_clip
 from pipelines.stages.zero_shot import zero_shot
 
 FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 
 CLIP = ClipWeights(ASSETS / "clip", "c")
 TUNE = TuneClipConfig(steps=2, batch_size=5, evaluate_every=1, device="cpu")

@@ -12,7 +12,6 @@ import pytest
 from command_line import ROOT, fulora, fulora_alone
 from PIL import Image as Pil
 
-from fulora.data.labels import PLANES
 from pipelines.stages.fetch import HubRepository, has_backbone, has_clip
 
 CURATE_ONLY = """
@@ -259,9 +258,12 @@ print([name for name in ("torch", "torchvision", "diffusers", "transformers", "p
         "import pipelines.__main__",
         """
 from pathlib import Path
+from fulora.data.label_set import label_set
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
 from pipelines.configs import load
+
+PLANES = label_set("fetal_planes").names
 study, config = load("demo")
 plan = Workspace(Path("nowhere"), InProcess(), plan=True)
 study.run(config, plan)

@@ -9,7 +9,6 @@ import pytest
 
 from fulora.classification.config import ClassifierConfig
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.disk import DiskFullError
 from fulora.engine import InProcess
@@ -19,6 +18,7 @@ from fulora.workspace import Workspace, scratch
 from pipelines.stages.train_classifier import train_classifier
 
 FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 
 pytestmark = pytest.mark.slow
 

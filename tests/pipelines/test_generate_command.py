@@ -10,7 +10,7 @@ from command_inside import QUICK, called, pictures, tree
 from command_line import fulora
 from PIL import Image as Pil
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.provenance import Learned, Provenance
 from fulora.diffusion.backbone import load_backbone
@@ -19,6 +19,8 @@ from fulora.diffusion.lora import add_lora, all_lora_parameters
 from fulora.diffusion.lora_files import FILE, save_lora
 from fulora.diffusion.recipe import Recipe, read_row
 from pipelines.backbones import ASSETS
+
+PLANES = label_set("fetal_planes").names
 
 SIX = ("generate", "--plane", "brain", "--count", "6", "--seed", "3", *QUICK)
 ONE = ("generate", "--plane", "brain", "--count", "1", *QUICK)

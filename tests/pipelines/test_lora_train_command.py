@@ -18,13 +18,14 @@ from typer.testing import CliRunner, Result
 
 from fulora.contents import LIST
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES, Split
+from fulora.data.labels import Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import read_provenance
 from fulora.intake.sources.phantom_scan import draw
 from pipelines.__main__ import app
 
 FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 
 SETTINGS = ["rank=2", "steps=2", "batch_size=2", "text_encoder_learning_rate=0", "log_every=1", "device=cpu"]
 

@@ -6,7 +6,7 @@ import pytest
 from command_line import fulora
 from PIL import Image as Pil
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.results import LeakTable
@@ -14,6 +14,8 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.sources.phantom_scan import draw
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
+
+PLANES = label_set("fetal_planes").names
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from command_line import fulora
 from PIL import Image as Pil
 
 from fulora.data.class_counts import MissingClassError
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.engine import InProcess
 from fulora.stage import Artifact
 from fulora.workspace import ReachedError, Workspace
@@ -20,6 +20,8 @@ from pipelines.checks.mixing import check_mixing
 from pipelines.checks.studies import check_study
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.stages.report import report
+
+PLANES = label_set("fetal_planes").names
 
 COMMANDS = (["run"], ["run", "--dry-run"], ["status"], ["status", "--json"])
 

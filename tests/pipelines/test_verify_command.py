@@ -13,7 +13,6 @@ from PIL import Image as Pil
 
 from fulora.contents import LIST
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import Learned, Provenance
 from fulora.digests import Known, write_known
@@ -22,6 +21,7 @@ from fulora.stage import RECORD, stage
 from fulora.workspace import Workspace
 
 FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 DRAWN_BY = Provenance(entries=(Learned(name="LoRA l", patients=("s/A/other",)),))
 
 

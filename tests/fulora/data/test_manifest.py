@@ -20,6 +20,8 @@ from fulora.data.pixels import pixel_digest
 from fulora.data.provenance import EarlierVersionError, Learned, Provenance
 from fulora.data.set_rules import check
 
+PLANES = label_set("fetal_planes").names
+
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 
@@ -282,7 +284,7 @@ def test_hugging_face_opens_a_set_unchanged(tmp_path: Path, masked: bool) -> Non
 
 
 def test_planes_have_an_order_that_tables_rely_on() -> None:
-    from fulora.data.labels import PLANES, SPLITS
+    from fulora.data.labels import SPLITS
 
     expected: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
     assert expected == PLANES

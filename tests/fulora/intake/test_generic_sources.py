@@ -12,7 +12,7 @@ from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES, Plane, Split
+from fulora.data.labels import Plane, Split
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.config import AnySource
 from fulora.intake.folders import check_name, patient_finder, pictures_in
@@ -24,6 +24,8 @@ from fulora.intake.source import Inputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from fulora.intake.sources.kohya import KohyaConfig
+
+PLANES = label_set("fetal_planes").names
 
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 

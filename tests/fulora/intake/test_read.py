@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Picture, check
 from fulora.intake.classes import given
 from fulora.intake.config import (
@@ -25,6 +25,8 @@ from fulora.intake.raw import SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs, SourceConfig
 from fulora.intake.sources.hc18 import LIST
+
+PLANES = label_set("fetal_planes").names
 
 
 def test_shares_follow_the_role() -> None:

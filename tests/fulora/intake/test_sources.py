@@ -12,7 +12,7 @@ import SimpleITK
 from PIL import Image as Pil
 from scipy import ndimage
 
-from fulora.data.labels import PLANES
+from fulora.data.label_set import label_set
 from fulora.intake.masks import enclosed
 from fulora.intake.metaimage import read_mha
 from fulora.intake.raw import PassedOver, RawImage, SourceError
@@ -23,6 +23,8 @@ from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, rea
 from fulora.intake.sources.hc18 import LIST, Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig, check_lora_list
 from fulora.intake.sources.psfhs import PsfhsConfig
+
+PLANES = label_set("fetal_planes").names
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 

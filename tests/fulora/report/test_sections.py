@@ -8,7 +8,6 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.data.label_set import label_set
-from fulora.data.labels import PLANES
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.marking import png_info
 from fulora.data.score import Score
@@ -17,6 +16,7 @@ from fulora.report.training import over_fitting, training_section
 from fulora.stage import Artifact
 
 FETAL = label_set("fetal_planes")
+PLANES = FETAL.names
 
 
 def score(quantity: str, arm: str, low: float | None, high: float | None, **more: object) -> Score:
