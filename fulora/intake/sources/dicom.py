@@ -131,10 +131,10 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     name = class_folder(path.parent)
     patient, *names = (plain(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
-    if EXPORTED.fullmatch(name):
-        raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or say plane=...")
     if plain(name) == patient or words & set(plain(name).split()):
         raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
+    if EXPORTED.fullmatch(name):
+        raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or say plane=...")
     return name
 
 
