@@ -12,8 +12,10 @@ import pytest
 from command_line import ROOT, fulora, fulora_alone
 from PIL import Image as Pil
 
+from fulora.data.label_set import label_set
 from pipelines.stages.fetch import HubRepository, has_backbone, has_clip
 
+PLANES = label_set("fetal_planes").names
 CURATE_ONLY = """
 study: pretraining
 models:
@@ -258,12 +260,9 @@ print([name for name in ("torch", "torchvision", "diffusers", "transformers", "p
         "import pipelines.__main__",
         """
 from pathlib import Path
-from fulora.data.label_set import label_set
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
 from pipelines.configs import load
-
-PLANES = label_set("fetal_planes").names
 study, config = load("demo")
 plan = Workspace(Path("nowhere"), InProcess(), plan=True)
 study.run(config, plan)
