@@ -63,6 +63,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
         heads=heads.images if heads else None,
         masks={arm: seeds[0] for arm, seeds in heads.compared.masks.items()} if heads else {},
         measurements=heads.compared.measurements if heads else {},
+        leaks_of_heads=heads.leaks if heads else None,
     )
 
 

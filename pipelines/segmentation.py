@@ -191,12 +191,14 @@ class Segmentation:
 
     Attributes:
         sweep: by arm without its size, the arms that differ in nothing else, and the images each has the masks of.
+        leaks: what every training input shares with the test images.
     """
 
     images: ImageSet
     compared: Compared
     scores: Scores
     sweep: Mapping[str, Mapping[str, ImageSet]]
+    leaks: LeakTable
 
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
@@ -204,7 +206,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     heads = curated(cfg.heads, data_root, work)
     labels = labels_of(cfg.heads, data_root)
     cfg.check_outputs(labels)
-    check(cfg, heads, data_root, work)
+    leaks = check(cfg, heads, data_root, work)
     start = work.read(data_root / cfg.encoder_file, hint="Or leave out encoder_file.") if cfg.encoder_file else None
     sets = {size: heads if size == "all" else work.run(take_few, FewConfig(images=size), heads) for size in cfg.sizes}
     arms = {
@@ -219,7 +221,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     tested = Tested(heads, start, cfg.segment, cfg.measure)
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
-    return Segmentation(heads, compared, scores, _sweep(cfg, sets))
+    return Segmentation(heads, compared, scores, _sweep(cfg, sets), leaks)
 
 
 def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
@@ -255,4 +257,5 @@ def run(cfg: SegmentationStudyConfig, work: Workspace) -> Report:
         scores=found.scores,
         curves={name: seeds[0][0] for name, seeds in found.compared.unets.items()},
         sweep=found.sweep,
+        leaks=found.leaks,
     )

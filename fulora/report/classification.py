@@ -13,6 +13,7 @@ from fulora.metrics.groups import EVERYTHING, GroupKind
 from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
 from fulora.report.confusion import plot_confusion
 from fulora.report.curves import plot_sweep
+from fulora.report.leaks import leak_table
 from fulora.report.numbers import MISSING
 from fulora.report.page import Figure, Section, file_words
 from fulora.report.tables import Table, raw_lines, score_table
@@ -56,7 +57,7 @@ def classification_section(
         *_of_groups(own, "machine"),
         *_once(own),
         *_seeds(predictions, labels),
-        _leak_table(leaks),
+        leak_table(leaks),
     ]
     return Section(
         "Does synthetic data help on people never seen?",
@@ -152,19 +153,6 @@ def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
             "Accuracy by training seed", "The same images, the same arms; what chance in training does.", header, lines
         )
     ]
-
-
-def _leak_table(leaks: Sequence[Overlap]) -> Table:
-    """How much each training input holds, and how much of the test set was in it."""
-    rows = tuple(
-        (row.trained_on, str(row.images), str(row.patients), str(len(row.shared_images)), str(len(row.shared_patients)))
-        if row.known
-        else (row.trained_on, *["unknown"] * 4)
-        for row in leaks
-    )
-    header = ("Trained on it", "Images", "Patients", "Test images among them", "Test patients among them")
-    caption = "A study with an overlap is refused. Nobody here knows what weights from outside were trained on."
-    return Table("Leak gate", caption, header, rows)
 
 
 def _figures(

@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from fulora.data.manifest import ImageSet
+from fulora.data.overlap import Overlap
 from fulora.data.results import MaskSet, Measurement
 from fulora.data.score import Protocol, Score
 from fulora.metrics.ranking import ranking, stability
 from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
 from fulora.report.curves import plot_sweep
 from fulora.report.figures import plot_bland_altman
+from fulora.report.leaks import leak_table
 from fulora.report.overlays import Overlay, plot_overlays
 from fulora.report.page import Figure, Section, file_words
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
@@ -39,18 +41,25 @@ Tables = Mapping[str, Sequence[Sequence[Measurement]]]
 
 
 def segmentation_section(
-    images: ImageSet, masks: Mapping[str, MaskSet], tables: Tables, scores: Sequence[Score], sweep: Sweep
+    images: ImageSet,
+    masks: Mapping[str, MaskSet],
+    tables: Tables,
+    scores: Sequence[Score],
+    sweep: Sweep,
+    leaks: Sequence[Overlap],
 ) -> Section:
     """Everything that is told of segmentation arms.
 
     Args:
         masks: of the arms whose pictures are shown, the first seed's.
         sweep: the numbers of training images, where they were varied.
+        leaks: what every training input shares with the test set.
     """
     plain = [score for score in scores if not score.baseline]
     compared = [score for score in scores if score.baseline]
     shown = [table for protocol in TITLES for table in _by_structure(plain, protocol)]
     shown += comparison_tables(compared, "Segmentation arms compared", LEVEL)
+    shown.append(leak_table(leaks, "Leak gate of segmentation"))
     figures = [*_of_arms(plain, compared), *_sweeps(plain, compared, sweep), *_ranking(tables)]
     words = file_words(tables)
     for arm, found in masks.items():

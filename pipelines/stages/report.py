@@ -39,6 +39,7 @@ def report(
     heads: ImageSet | None,
     masks: Mapping[str, MaskSet],
     measurements: Mapping[str, Sequence[Measurements]],
+    leaks_of_heads: LeakTable | None,
 ) -> Report:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
@@ -73,9 +74,9 @@ def report(
         classification_section(tables, labels, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),
     ]
-    if heads is not None:
+    if heads is not None and leaks_of_heads is not None:
         found = {arm: [item.rows() for item in seeds] for arm, seeds in measurements.items()}
-        parts.append(segmentation_section(heads, masks, found, rows["segmentation"], {}))
+        parts.append(segmentation_section(heads, masks, found, rows["segmentation"], {}, leaks_of_heads.rows()))
     parts.append(training_section(curves))
     everything = [score for found in rows.values() for score in found]
     used: list[Artifact] = [real, *synthetic.values(), *assessments.values(), *scores.values(), *curves.values()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.manifest import ImageSet
-from fulora.data.results import MaskSet, Measurements, Report, Scores
+from fulora.data.results import LeakTable, MaskSet, Measurements, Report, Scores
 from fulora.stage import Artifact, stage
 
 
@@ -17,7 +17,7 @@ class ReportSegmentationConfig(Config):
     shown: tuple[str, ...] = ()
 
 
-@stage(version=2)
+@stage(version=3)
 def report_segmentation(
     out: Path,
     config: ReportSegmentationConfig,
@@ -27,6 +27,7 @@ def report_segmentation(
     scores: Scores,
     curves: Mapping[str, Artifact],
     sweep: Mapping[str, Mapping[str, ImageSet]],
+    leaks: LeakTable,
 ) -> Report:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 
@@ -35,6 +36,7 @@ def report_segmentation(
         measurements: by arm, one a training seed.
         curves: artifacts with a `metrics.jsonl`, by name.
         sweep: by curve, its arms and the labelled images of each, whose number is where it stands.
+        leaks: what every training input shares with the test set.
     """
     from fulora.report.comparisons import comparison_sentences
     from fulora.report.page import write_report
@@ -49,7 +51,7 @@ def report_segmentation(
         curve: {arm: float(len(known.rows("train"))) for arm, known in arms.items()} for curve, arms in sweep.items()
     }
     declared = comparison_sentences([score for score in rows if score.role == "declared"])
-    section = segmentation_section(images, shown, tables, rows, places)
+    section = segmentation_section(images, shown, tables, rows, places, leaks.rows())
     write_report(
         out,
         title=config.title,

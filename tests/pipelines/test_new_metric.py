@@ -106,7 +106,7 @@ def test_a_metric_of_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     rows: list[Score] = [row for arm in read.values() for row in scores.arm_scores(arm, config)]
     rows += scores.comparisons(read, config)
     assert [(row.quantity, row.role) for row in rows if row.baseline] == [("share above 0.7", "declared")]
-    section = segmentation_section(ImageSet(tmp_path, ""), {}, tables, rows, {})
+    section = segmentation_section(ImageSet(tmp_path, ""), {}, tables, rows, {}, [])
     assert first_columns(section) == {
         "Segmentation": "Share above 0.7",
         "Segmentation arms compared": "Share above 0.7",

@@ -64,7 +64,7 @@ def test_networks_of_any_name_stand_in_a_report_as_they_are(tmp_path: Path) -> N
     rows = [score("Dice", arm, **mask) for arm in ODD]
     rows += [score("Dice", arm, baseline="a, b", role="exploratory", p=0.5, **mask) for arm in ODD if arm != "a, b"]
     sweep = {"curve": {arm: float(number) for number, arm in enumerate(ODD)}}
-    found = segmentation_section(ImageSet(tmp_path, ""), {}, {}, rows, sweep)
+    found = segmentation_section(ImageSet(tmp_path, ""), {}, {}, rows, sweep, [])
     assert [figure.name for figure in found.figures] == [
         "arms-dice-cavum-left-1", "gains-dice-cavum-left-1", "sizes-dice-cavum-left-1"
     ]  # fmt: skip
