@@ -59,7 +59,7 @@ def segmentation_section(
     compared = [score for score in scores if score.baseline]
     shown = [table for protocol in TITLES for table in _by_structure(plain, protocol)]
     shown += comparison_tables(compared, "Segmentation arms compared", LEVEL)
-    shown.append(leak_table(leaks, "Leak gate of segmentation"))
+    shown += [leak_table(leaks, "Leak gate of segmentation")] if leaks else []
     figures = [*_of_arms(plain, compared), *_sweeps(plain, compared, sweep), *_ranking(tables)]
     words = file_words(tables)
     for arm, found in masks.items():
