@@ -22,6 +22,7 @@ from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.compute import choose_compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.control import build_control
+from fulora.diffusion.drawing import drawing
 from fulora.diffusion.gate import read_counts
 from fulora.diffusion.generation import generate_set
 from fulora.diffusion.ingredients import ControlSource, Ingredients, weights_digest
@@ -169,7 +170,7 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
 
 def test_a_picture_depends_on_its_mask_and_seed_alone(backbone: Path, control: Path) -> None:
     def drawn(masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[Draft], **changes: object) -> list[Drawn]:
-        pipe, asked = load_backbone(backbone), cfg(sampler="euler", **changes)
+        pipe, asked = load_backbone(backbone), drawing(cfg(sampler="euler", **changes), FETAL)
         painter = prepare(pipe, asked, choose_compute(pipe, asked, 1))
         return drawing_on(painter, control, lambda draft: masks[draft.index]).draw(drafts)
 
