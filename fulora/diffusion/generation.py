@@ -12,9 +12,9 @@ from PIL import Image as Pil
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
+from fulora.data.label_set import FILE as LABELS
 from fulora.data.manifest import METADATA, Image, ImageSet
 from fulora.data.patient_numbers import different_patients
-from fulora.data.label_set import FILE as LABELS
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.data.provenance import Learned, Provenance, derived
 from fulora.diffusion.architectures import Pipeline
