@@ -15,6 +15,7 @@ from pydantic import NonNegativeInt
 
 from fulora.config import Config
 from fulora.data.patient_numbers import different_patients
+from fulora.disk import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, read_record
 from fulora.workspace import name_of
@@ -139,7 +140,8 @@ class Provenance(Config):
             {**entry.model_dump(), **{name: [places[name][item] for item in getattr(entry, name)] for name in LISTS}}
             for entry in self.entries
         ]
-        (folder / FILE).write_text(json.dumps({**tables, "entries": entries}) + "\n", encoding="utf-8")
+        with whole(folder / FILE) as new:
+            new.write_text(json.dumps({**tables, "entries": entries}) + "\n", encoding="utf-8")
 
 
 class _Entry(Config):

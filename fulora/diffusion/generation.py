@@ -12,6 +12,7 @@ from PIL import Image as Pil
 from fulora import progress
 from fulora.config import digest, identity
 from fulora.contents import LIST, check, write_list
+from fulora.data.label_set import FILE as LABELS
 from fulora.data.manifest import METADATA, Image, ImageSet
 from fulora.data.patient_numbers import different_patients
 from fulora.data.provenance import FILE as PROVENANCE
@@ -210,7 +211,7 @@ def put_together(job: Job) -> None:
             images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance_of_set(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
-            for path in (job.out / "train" / METADATA, job.out / PROVENANCE, job.out / OVERVIEW):
+            for path in (job.out / "train" / METADATA, job.out / LABELS, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())

@@ -10,6 +10,7 @@ from fulora.clip.config import ClipPretrainConfig, ForgettingConfig, ProbeConfig
 from fulora.data.embeddings import Embeddings
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.provenance import EarlierVersionError
 from fulora.data.results import Predictions
 from fulora.data.weights import ClassifierWeights, ClipWeights
 from pipelines.backbones import ASSETS
@@ -200,8 +201,10 @@ def test_a_tuned_clip_of_other_classes_is_refused(
     ):
         with pytest.raises(LabelSetError, match=r"the tuned CLIP tuned: zyst, left, none \(negative: none\)"):
             refused()
-    (tuned.path / "label_set.json").unlink()
-    with pytest.raises(LabelSetError, match=r"tuned: has no label_set\.json, .* an earlier version of fulora made it"):
+    for file in ("label_set.json", "provenance.json"):
+        (tuned.path / file).unlink()
+    (tuned.path / "trained_on.json").write_text("{}")
+    with pytest.raises(EarlierVersionError, match=r"tuned: was made by an earlier version of fulora.*trained_on\.json"):
         zero_shot.function(tmp_path, ZeroShotConfig(), images["binary"], tuned, embedded["binary"])
 
 
@@ -226,4 +229,4 @@ def test_a_network_is_checked_before_the_classes_are_known(images: dict[str, Ima
 def test_the_weights_say_their_classes(tmp_path: Path, images: dict[str, ImageSet]) -> None:
     model: ClassifierWeights = train_classifier.function(made(tmp_path / "model"), TINY, images["fifty"])
     files = {path.name for path in model.path.iterdir()}
-    assert files == {"model.safetensors", "model.json", "label_set.json", "metrics.jsonl"}
+    assert files == {"model.safetensors", "model.json", "label_set.json", "provenance.json", "metrics.jsonl"}

@@ -7,6 +7,7 @@ import pytest
 
 from fulora.config import ConfigError
 from fulora.data.hybrid import MixConfig
+from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet, ManifestError
 from fulora.data.results import Scores
 from fulora.engine import InProcess
@@ -17,6 +18,7 @@ from pipelines.assessment import AssessmentStudyConfig
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.stages.mix import mix
 
+FETAL = label_set("fetal_planes")
 ODD = 'guidance 7, "UniPC" - drawn/over: planes'
 GENERATORS = (
     "{base: {lora: none}, LoRA: {}, rank 3: {lora: {rank: 3}}, "
@@ -116,6 +118,7 @@ def empty(folder: Path) -> ImageSet:
         def rows(self, split: str = "") -> list[object]:  # type: ignore[override]
             return []
 
+    FETAL.write(folder)
     return Nothing(folder, "")
 
 
@@ -142,9 +145,11 @@ def test_each_generator_draws_and_equal_loras_are_trained_once(finished: tuple[P
     assert set(made(work, "generate")) == {"base", "LoRA", "rank 3", ODD}
     assert set(made(work, "train_lora")) == {"LoRA", "rank 3"}
     assert set(made(work, "assess")) == {"base", "LoRA", "rank 3", ODD}
-    over = ImageSet(made(work, "generate")[ODD], "")
-    assert over.tainted_by()
-    assert not ImageSet(made(work, "generate")["base"], "").tainted_by()
+    books = {name: ImageSet(path, "").provenance() for name, path in made(work, "generate").items()}
+    assert set(books["base"].patients()) < set(books["LoRA"].patients())
+    drawn_over = {name: book.entries[0].patients for name, book in books.items()}
+    assert drawn_over.pop(ODD)
+    assert drawn_over == {"base": (), "LoRA": (), "rank 3": ()}
 
 
 def test_arms_add_the_images_of_the_generator_they_name(finished: tuple[Path, Artifact]) -> None:
@@ -167,7 +172,10 @@ def test_closeness_and_the_report_tell_of_each(finished: tuple[Path, Artifact]) 
     (folder,) = work.glob("score_generation-*")
     rows = Scores(folder, "").rows()
     for name in ("base", "LoRA", "rank 3", ODD):
-        assert sum(row.arm == name for row in rows) == 2
+        assert sum(row.arm == name and not row.baseline for row in rows) == 2
+    assert [(row.arm, row.baseline) for row in rows if row.baseline] == [
+        ("base", name) for name in ("LoRA", "rank 3", ODD)
+    ]
     assert len(rows) == 2 * 5 + 3
     text = (report.path / "report.md").read_text(encoding="utf-8")
     for name in ("base", "LoRA", "rank 3", ODD):

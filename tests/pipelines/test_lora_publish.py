@@ -30,6 +30,7 @@ from fulora.diffusion.config import LoraConfig, PretrainConfig, SamplesConfig
 from fulora.diffusion.examples import Examples, Facts
 from fulora.diffusion.lora import LoraError
 from fulora.diffusion.lora_files import FILE, convert_lora
+from fulora.diffusion.tokenizers import words_of
 from fulora.diffusion.train import fit
 from pipelines.__main__ import app
 from pipelines.commands.lora_publish import Publication, PublishError, publish_lora
@@ -53,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(
         place / "lora",
         config,
-        build_backbone(tiny, 32, place / "words"),
+        build_backbone(tiny, 32, place / "words", words_of(CAPTIONS)),
         Examples(pictures, CAPTIONS),
         validation=Examples(pictures, CAPTIONS),
         facts=Facts(base_model="owner/base", patients=2),

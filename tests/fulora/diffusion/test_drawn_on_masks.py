@@ -16,11 +16,13 @@ from fulora import contents
 from fulora.data.label_set import label_set
 from fulora.data.manifest import ImageSet, pixel_digest
 from fulora.data.marking import read_mark
+from fulora.data.provenance import Learned, Provenance
 from fulora.diffusion import shard_writer
 from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.compute import choose_compute
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.control import build_control
+from fulora.diffusion.drawing import drawing
 from fulora.diffusion.gate import read_counts
 from fulora.diffusion.generation import generate_set
 from fulora.diffusion.ingredients import ControlSource, Ingredients, weights_digest
@@ -47,18 +49,19 @@ class Made:
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
-    """A ControlNet that does something: as it is built it is silent."""
+    """A ControlNet that does something (as it is built it is silent), and that learned from a patient."""
     made = build_control(load_backbone(backbone), 0)
     for silent in (made.controlnet_mid_block, made.controlnet_cond_embedding.conv_out):
         torch.nn.init.constant_(silent.weight, 0.05)
     folder = tmp_path_factory.mktemp("control")
     made.save_pretrained(folder)
+    Provenance(entries=(Learned(name="ControlNet c", patients=("s/A/1",)),)).write(folder)
     return folder
 
 
 def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> Ingredients:
     used = ControlUsed(name=control.name, digest=weights_digest(control))
-    return ingredients(backbone, control=ControlSource(control, used, {"brain": masks}), tainted_by=("s/A/1",))
+    return ingredients(backbone, control=ControlSource(control, used, {"brain": masks}))
 
 
 def cfg(**changes: object) -> GenerateConfig:
@@ -94,7 +97,9 @@ def test_each_picture_has_its_mask_its_seed_and_a_recipe_with_the_controls_diges
         assert mark is not None
         assert mark.synthetic
         assert mark.generator.endswith(f"+control:{weights_digest(made.control)}")
-    assert images.tainted_by() == ["s/A/1"]
+    assert images.provenance().patients() == ["s/A/1"]
+    drawn_by = f"synthetic images by {made.used.generator()}"
+    assert images.provenance().chain("ControlNet c") == f"ControlNet c, through {drawn_by}"
     contents.check(made.out)
 
 
@@ -165,7 +170,7 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
 
 def test_a_picture_depends_on_its_mask_and_seed_alone(backbone: Path, control: Path) -> None:
     def drawn(masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[Draft], **changes: object) -> list[Drawn]:
-        pipe, asked = load_backbone(backbone), cfg(sampler="euler", **changes)
+        pipe, asked = load_backbone(backbone), drawing(cfg(sampler="euler", **changes), FETAL)
         painter = prepare(pipe, asked, choose_compute(pipe, asked, 1))
         return drawing_on(painter, control, lambda draft: masks[draft.index]).draw(drafts)
 

@@ -81,6 +81,7 @@ from fulora.diffusion.architectures import build_backbone
 from fulora.diffusion.config import LoraConfig, PretrainConfig
 from fulora.diffusion.examples import Examples
 from fulora.diffusion.memory import predict_memory
+from fulora.diffusion.tokenizers import words_of
 from fulora.diffusion.train import fit
 
 cfg = LoraConfig.model_validate(json.loads(sys.argv[1]))

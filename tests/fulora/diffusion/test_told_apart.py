@@ -7,6 +7,7 @@ from drawn_run import ingredients, settings
 
 from fulora import progress
 from fulora.data.label_set import LabelSet
+from fulora.data.provenance import Provenance, read_provenance
 from fulora.diffusion.architectures import ARCHITECTURES, Architecture, build
 from fulora.diffusion.backbone import BackboneError, load_backbone
 from fulora.diffusion.config import LoraConfig
@@ -62,6 +63,8 @@ def test_it_is_said_before_training_and_the_lora_says_its_classes(
     labels = LabelSet.derived(planes)
     material = Material(Examples(examples.pictures, [labels.captions[name] for name in planes]), planes, labels)
     cfg = LoraConfig(rank=1, steps=1, batch_size=2, device="cpu")
-    fit_material(tmp_path, cfg, load_backbone(backbone), material, base_model="", base_digest="")
+    book = Provenance.unknown("backbone b")
+    fit_material(tmp_path, cfg, load_backbone(backbone), material, base_model="", base_digest="", provenance=book)
+    assert read_provenance(tmp_path) == book
     assert any(note.startswith("肝, 腎臓 look the same") for note in notes)
     assert LabelSet.model_validate_json((tmp_path / "label_set.json").read_text()) == labels

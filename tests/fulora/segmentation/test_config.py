@@ -56,7 +56,7 @@ def test_it_needs_no_torch(module: str) -> None:
 def test_steps_of_epochs_are_checked_again() -> None:
     config = UnetConfig(steps=100, warmup_steps=50, epochs=1, batch_size=2)
     assert config.of(200).steps == 100
-    with pytest.raises(ValidationError, match="warmup_steps=50 leaves nothing of steps=10"):
+    with pytest.raises(ValueError, match=r"20 images .* are 10 steps: warmup_steps=50 leaves nothing of them"):
         config.of(20)
 
 
