@@ -12,8 +12,10 @@ import yaml
 from markdown_it import MarkdownIt
 
 from fulora.data.card import CardConfig, card_text
+from fulora.data.label_set import label_set
 from fulora.data.manifest import Image
 from fulora.data.markdown import code, escaped_markdown
+from fulora.data.provenance import Provenance
 from fulora.data.score import Score
 from fulora.report.curves import plot_percentiles, plot_sweep
 from fulora.report.figures import plot_image_grid, plot_intervals, plot_losses
@@ -27,6 +29,7 @@ HOSTILE = (
     "1. x", "- x", "+ x", "---", "===", "a\\", "\\*a", "$\\frac{1}{0}$", "_x", "%s {0} {x!r}", "Größe 胎児 العربية",
 )  # fmt: skip
 FORMULAS = ("=1+1", '=HYPERLINK("http://x.example")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)")
+LABELS = label_set("fetal_planes")
 PNG = plot_image_grid({"real": [np.full((8, 8), 99, np.uint8)]})
 
 
@@ -102,7 +105,7 @@ def test_the_card_of_a_data_set_shows_any_text_as_it_is(text: str) -> None:
             row("a", site=text, machine=text, source=text),
             row("b", origin="synthetic", patient="", site="", generator=text, seed="1"),
         ]
-        return card_text(rows, [], "parquet", CardConfig(title=text), "USE")
+        return card_text(rows, LABELS, Provenance(), "parquet", CardConfig(title=text), "USE")
 
     head, body = card(text).removeprefix("---\n").split("\n---\n", 1)
     assert yaml.safe_load(head)["pretty_name"] == text
@@ -156,7 +159,7 @@ def test_control_characters_are_written_out_in_every_output(tmp_path: Path) -> N
         patient="1", machine=CONTROL, width=8, height=8, sha256="",
     )  # fmt: skip
     config = CardConfig(title=CONTROL, description=CONTROL, licence_link=CONTROL, citations=(CONTROL,), contact=CONTROL)
-    outputs["card"] = card_text([row], [], "parquet", config, "USE")
+    outputs["card"] = card_text([row], LABELS, Provenance(), "parquet", config, "USE")
     for name, output in outputs.items():
         assert not set(output) & set("\x1b\a\x9b\x7f\u202e\r"), name
         assert "x1b" in output, name
