@@ -79,8 +79,8 @@ def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
     given = [
-        Measurement(image_id="a", patient_key="p", site="A", structure="head", quantity="hc", unit="mm", value=None, reference=170.0,
-                    failure="empty_mask"),
+        Measurement(image_id="a", patient_key="p", site="A", structure="head", quantity="hc", unit="mm", value=None,
+                    reference=170.0, failure="empty_mask"),
         Measurement(image_id="b", patient_key="p", site="A", structure="all", quantity="dice", unit="1", value=0.9,
                     reference=None),
     ]  # fmt: skip
