@@ -73,15 +73,16 @@ def test_patients_who_share_a_picture_count_as_one(tmp_path: Path) -> None:
 def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_predictions(tmp_path, [row(1)], np.zeros((2, 5)), FACTS, FETAL)
-    with pytest.raises(ValueError, match="4 probabilities an image for the 5 classes of the label set fetal_planes"):
+    with pytest.raises(ValueError, match="4 probabilities an image, and the label set fetal_planes has 5 classes"):
         write_predictions(tmp_path, [row(1)], np.zeros((1, 4)), FACTS, FETAL)
 
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
     given = [
-        Measurement(image_id="a", patient_key="p", site="A", quantity="hc", unit="mm", value=None, reference=170.0,
-                    failure="empty_mask"),
-        Measurement(image_id="b", patient_key="p", site="A", quantity="dice", unit="1", value=0.9, reference=None),
+        Measurement(image_id="a", patient_key="p", site="A", structure="head", quantity="hc", unit="mm", value=None,
+                    reference=170.0, failure="empty_mask"),
+        Measurement(image_id="b", patient_key="p", site="A", structure="all", quantity="dice", unit="1", value=0.9,
+                    reference=None),
     ]  # fmt: skip
     write_table(tmp_path, given)
     assert Measurements(tmp_path, "").rows() == given

@@ -130,7 +130,7 @@ def refusals(folder: Path, path: Path) -> list[str]:
         said.append(str(error))
     key = folder.parent / "key.txt"
     key.write_text(KEY)
-    found = inspect(folder, {"kind": "dicom", "plane": "brain", "key_file": str(key)})
+    found = inspect(folder, {"kind": "dicom", "plane": "brain", "label_set": "fetal_planes", "key_file": str(key)})
     said += [line for finding in found.findings for line in finding.examples if finding.severity == "misleading"]
     target = folder.parent / "copy"
     try:

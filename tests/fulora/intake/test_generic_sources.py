@@ -336,10 +336,10 @@ def test_an_imagefolder_with_all_it_can_say(tmp_path: Path) -> None:
     save(tmp_path / "images" / "x.png")
     save(tmp_path / "masks" / "x.png", BLOB * 2)
     said = {"site": "Kampala", "source": "ours", "machine": "Mindray", "pixel_size_mm": 0.2, "hc_mm": 180.5,
-            "aop_deg": 99.0, "caption": "a head", "mask_file": "masks/x.png"}  # fmt: skip
+            "aop_deg": 99.0, "caption": "a head", "mask_file": "masks/x.png", "plane": "intrapartum"}  # fmt: skip
     write_rows(tmp_path, {**ROW, "file_name": "images/x.png", **said})
     (image,) = images_of(ImageFolderConfig(folder=".", site="elsewhere"), tmp_path)
-    assert facts(image) == ("images/x", "brain", "ours", "Kampala", "7")
+    assert facts(image) == ("images/x", "intrapartum", "ours", "Kampala", "7")
     assert (image.machine, image.caption, image.published) == ("Mindray", "a head", None)
     assert (image.pixel_size_mm, image.hc_mm, image.aop_deg) == (0.2, 180.5, 99.0)
     pixels, mask = image.load()

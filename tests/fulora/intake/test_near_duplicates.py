@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.data.label_set import label_set
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.manifest import ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
@@ -48,9 +48,9 @@ def config(*sources: dict[str, object], **values: object) -> CurateConfig:
     )
 
 
-def curated(out: Path, cfg: CurateConfig, *inputs: Inputs) -> Curation:
+def curated(out: Path, cfg: CurateConfig, *inputs: Inputs, labels: LabelSet = FETAL) -> Curation:
     curation = Curation(cfg, inputs)
-    ImageSet.write(out, curation.pictures(), labels=FETAL)
+    ImageSet.write(out, curation.pictures(), labels=labels)
     curation.near_duplicates.write(out / "audit")
     return curation
 
@@ -222,7 +222,7 @@ def test_what_curation_makes_of_the_african_planes_is_clean(
 def test_frames_of_videos(data_root: Path, tmp_path: Path, rule: str, images: int, left_out: int) -> None:
     """PSFHS: 350 pairs of neighbouring stretches look alike, and every split is still there."""
     cfg = CurateConfig.model_validate({"sources": [{"kind": "psfhs", "role": ALL, "split": rule}]})
-    curation = curated(tmp_path, cfg, Inputs(data_root / "psfhs"))
+    curation = curated(tmp_path, cfg, Inputs(data_root / "psfhs"), labels=label_set("intrapartum"))
     rows = ImageSet(tmp_path, "").rows()
     assert {row.split for row in rows} == {"train", "validation", "test"}
     assert (len(rows), len(curation.left_out)) == (images, left_out)

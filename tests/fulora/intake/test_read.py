@@ -10,7 +10,8 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Picture, check
+from fulora.data.manifest import Picture
+from fulora.data.set_rules import check
 from fulora.intake.classes import given
 from fulora.intake.config import (
     AfricanPlanesConfig,
@@ -119,7 +120,7 @@ def test_heads_are_fitted_with_their_masks_and_pixel_sizes(tmp_path: Path, how: 
         splits[row.patient_key].add(row.split)
     assert all(len(found) == 1 for found in splits.values())
     assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
-    check([picture.row.model_copy(update={"sha256": picture.row.image_id}) for picture in pictures])
+    check([picture.row.changed(sha256=picture.row.image_id) for picture in pictures])
 
 
 PHANTOMS = PhantomsConfig(role="train", sites=("A", "B"), planes=("brain", "other"), per_plane=3, seed=5)
@@ -139,10 +140,10 @@ def test_phantoms_bring_their_known_truth() -> None:
 
 
 def test_later_phantoms_are_other_patients_and_a_longer_set_starts_the_same() -> None:
-    later = PHANTOMS.model_copy(update={"first_patient": 100})
+    later = PHANTOMS.changed(first_patient=100)
     patients = [{(i.site, i.patient) for i in read_source(source, Inputs(size_px=32))} for source in (PHANTOMS, later)]
     assert not patients[0] & patients[1]
-    longer = list(read_source(PHANTOMS.model_copy(update={"per_plane": 5}), Inputs(size_px=32)))
+    longer = list(read_source(PHANTOMS.changed(per_plane=5), Inputs(size_px=32)))
     for image in read_source(PHANTOMS, Inputs(size_px=32)):
         same = next(other for other in longer if other.name == image.name)
         np.testing.assert_array_equal(same.load()[0], image.load()[0])

@@ -44,8 +44,8 @@ def psfhs(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[R
 
 def class_folders(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[RawImage]:
     for name, labels in LABELS.items():
-        save(folder / "brain" / f"{name}.png", NOISE)
-        save(folder / "brain" / f"{name}_mask.png", shown(labels))
+        save(folder / "intrapartum" / f"{name}.png", NOISE)
+        save(folder / "intrapartum" / f"{name}_mask.png", shown(labels))
     return read_source(
         ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True, mask_suffix="_mask"),
         Inputs(folder, labels=CLASSES),
@@ -57,7 +57,7 @@ def rows(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[Ra
     for name, labels in LABELS.items():
         save(folder / f"{name}.png", NOISE)
         save(folder / "masks" / f"{name}.png", shown(labels))
-        lines.append(f"{name}.png,masks/{name}.png,brain,{name}")
+        lines.append(f"{name}.png,masks/{name}.png,intrapartum,{name}")
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
     return read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES))
 

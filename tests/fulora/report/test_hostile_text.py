@@ -30,6 +30,7 @@ HOSTILE = (
 )  # fmt: skip
 FETAL = label_set("fetal_planes")
 FORMULAS = ("=1+1", '=HYPERLINK("http://x.example")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)")
+LABELS = label_set("fetal_planes")
 PNG = plot_image_grid({"real": [np.full((8, 8), 99, np.uint8)]})
 
 
