@@ -121,8 +121,8 @@ def test_a_study_does_not_ask_whether_it_is_planned(name: str) -> None:
 # --- names
 
 
-def annotations(path: Path) -> set[tuple[int, int]]:
-    """Line and column (from 1) of every string in the brackets of a jaxtyping type: names of dimensions, no code."""
+def annotations(path: Path) -> list[tuple[int, int, int]]:
+    """Line, first and last column of every string in the brackets of a jaxtyping type: dimensions, no code."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     shaped = {
         name.asname or name.name
@@ -130,13 +130,13 @@ def annotations(path: Path) -> set[tuple[int, int]]:
         if isinstance(node, ast.ImportFrom) and node.module == "jaxtyping"
         for name in node.names
     }
-    return {
-        (part.lineno, part.col_offset + 1)
+    return [
+        (part.lineno, part.col_offset + 1, part.end_col_offset or 0)
         for node in ast.walk(tree)
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in shaped
         for part in ast.walk(node.slice)
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    }
+    ]
 
 
 def undefined(*paths: Path) -> list[str]:
@@ -151,9 +151,7 @@ def undefined(*paths: Path) -> list[str]:
     found = []
     for one in json.loads(done.stdout):
         path, row, column = Path(one["filename"]), one["location"]["row"], one["location"]["column"]
-        strings = annotations(path)
-        # Within a string ruff points at the name, which stands behind the quote, and perhaps behind a blank.
-        if not {(row, column), (row, column - 1), (row, column - 2)} & strings:
+        if not any(row == line and first <= column <= last for line, first, last in annotations(path)):
             found.append(f"{path.name}, line {row}: {one['message']}")
     return found
 
@@ -193,7 +191,7 @@ def classes_named(text: str) -> list[str]:
     words = "|".join(sorted(map(re.escape, CLASS_NAMES - NEGATIVE)))
     named = re.findall(rf"(?i)(?<![\w-])(?:{words})(?![\w-])", text)
     negative = "|".join(sorted(map(re.escape, NEGATIVE)))
-    return named + re.findall(rf"[\"'`](?:{negative})[\"'`]", text)
+    return named + re.findall(rf"[\"'](?:{negative})[\"']", text)
 
 
 def test_the_search_for_classes_finds_them() -> None:
