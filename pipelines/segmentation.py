@@ -77,8 +77,8 @@ class SegmentationConfig(Config):
         for number, source in enumerate(value.sources):
             if source.has_masks() is False:
                 raise ValueError(
-                    f"source {number} ({source.kind}) has no masks; use parallel_folders, class_folders with a "
-                    "mask_suffix, imagefolder or huggingface with masks, hc18, psfhs, or phantoms of a plane with masks"
+                    f"source {number} ({source.kind}) has no masks; use a source that brings them, such as "
+                    "parallel_folders, class_folders with a mask_suffix, or phantoms of a plane with masks"
                 )
         value.check_splits()
         return value

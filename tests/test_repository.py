@@ -1,6 +1,7 @@
 """The rules of the repository: budgets, layers, the map of folders, and what must never be committed."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from fulora.data.label_set import label_set, shipped
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("fulora", "pipelines") for path in (ROOT / package).rglob("*.py"))
@@ -113,6 +116,97 @@ def test_a_study_does_not_ask_whether_it_is_planned(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     asked = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "plan"]
     assert not asked, f"{name}: .plan is read on lines {asked}"
+
+
+# --- names
+
+
+def annotations(path: Path) -> list[tuple[int, int, int]]:
+    """Line, first and last column of every string in the brackets of a jaxtyping type: dimensions, no code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    shaped = {
+        name.asname or name.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "jaxtyping"
+        for name in node.names
+    }
+    return [
+        (part.lineno, part.col_offset + 1, part.end_col_offset or 0)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in shaped
+        for part in ast.walk(node.slice)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+
+
+def undefined(*paths: Path) -> list[str]:
+    """Names that are used and nowhere defined, by ruff; the dimensions of jaxtyping's types are none.
+
+    mypy does not say them: its `name-defined` is off, because it takes dimensions for names.
+    """
+    ruff = Path(sys.executable).with_name("ruff")
+    command = [str(ruff), "check", "--isolated", "--no-cache", "--select", "F821", "--output-format", "json"]
+    done = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=120)
+    assert done.returncode in (0, 1), done.stderr
+    found = []
+    for one in json.loads(done.stdout):
+        path, row, column = Path(one["filename"]), one["location"]["row"], one["location"]["column"]
+        if not any(row == line and first <= column <= last for line, first, last in annotations(path)):
+            found.append(f"{path.name}, line {row}: {one['message']}")
+    return found
+
+
+def test_every_name_is_defined() -> None:
+    assert not undefined(ROOT / "fulora", ROOT / "pipelines")
+
+
+def test_the_search_for_undefined_names_knows_dimensions_from_names(tmp_path: Path) -> None:
+    made = tmp_path / "made.py"
+    made.write_text(
+        "import numpy as np\n"
+        "from jaxtyping import Float\n"
+        "def one(x: Float[np.ndarray, ' n'], y: Float[np.ndarray, 'n']) -> 'Gone':\n"
+        "    return lost(x, n)\n"
+    )
+    told = [line.partition(", ")[2] for line in undefined(made)]
+    assert told == [f"line {n}: Undefined name `{name}`" for n, name in ((3, "Gone"), (4, "lost"), (4, "n"))]
+
+
+PUBLISHED = re.compile(
+    r"fulora/intake/sources/(fetal_planes|african_planes|lora_planes|fu_lora_lists|hc18|psfhs|phantom\w*)\.py"
+    r"|fulora/data/published_scores\.py"
+)
+"""Published sources and phantoms, which know what they show, and a published table."""
+CLASS_NAMES = {one for name in shipped() for one in label_set(name).names}
+NEGATIVE = {one for name in shipped() if (one := label_set(name).negative) is not None}
+LICENCES = "fulora/data/card.py"
+"""Where "other" is the name of a licence."""
+
+
+def classes_named(text: str) -> list[str]:
+    """What a module's text says of the classes of the shipped label sets.
+
+    The name of a negative class is a word of every sentence: it counts where it is a string of its own, or in quotes.
+    """
+    words = "|".join(sorted(map(re.escape, CLASS_NAMES - NEGATIVE)))
+    named = re.findall(rf"(?i)(?<![\w-])(?:{words})(?![\w-])", text)
+    negative = "|".join(sorted(map(re.escape, NEGATIVE)))
+    return named + re.findall(rf"[\"'](?:{negative})[\"']", text)
+
+
+def test_the_search_for_classes_finds_them() -> None:
+    assert {"brain", "trans-thalamic", "cervix", "intrapartum"} <= CLASS_NAMES
+    assert sorted(NEGATIVE) == ["other"]
+    assert classes_named("a Brain, 'other', trans-thalamic") == ["Brain", "trans-thalamic", "'other'"]
+    assert classes_named("the other, brain_planes, brainy") == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not PUBLISHED.fullmatch(name)])
+def test_no_class_is_named_outside_label_sets_and_published_sources(name: str) -> None:
+    found = classes_named((ROOT / name).read_text(encoding="utf-8"))
+    if name == LICENCES:
+        found = [one for one in found if one != '"other"']
+    assert not found, f"{name} names {', '.join(sorted(set(found)))}: take it from a label set"
 
 
 # --- the map of folders

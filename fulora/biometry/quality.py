@@ -41,7 +41,7 @@ class Limits:
 STANDARD_PLANE = Limits(0.75, 0.95, (0.62, 0.95))
 """HC18's reference masks: fit IoU 0.998 or more, axis ratio 0.66 to 0.92."""
 
-INTRAPARTUM = Limits(0.75, 0.88, (0.56, 0.99))
+DURING_LABOUR = Limits(0.75, 0.88, (0.56, 0.99))
 """PSFHS' reference masks: fit IoU 0.888 or more, axis ratio 0.58 to 0.987."""
 
 
@@ -63,7 +63,7 @@ def head_warnings(fit: Fit, limits: Limits = STANDARD_PLANE) -> tuple[Warned, ..
 
 def angle_warnings(measured: AngleMeasurement) -> tuple[Warned, ...]:
     """What is unusual about an angle: the head's warnings, and symphysis_nearly_round, whose axis a few pixels turn."""
-    found = list(head_warnings(measured.head, INTRAPARTUM))
+    found = list(head_warnings(measured.head, DURING_LABOUR))
     if measured.symphysis.components > 1 and "several_components" not in found:
         found.append("several_components")
     if measured.axis_ratio < SURE_AXIS_RATIO:

@@ -75,7 +75,7 @@ class LabelClass(Config):
         prompts: what a CLIP is asked with; their directions are averaged. By default the caption.
         folders: names of class folders that hold it, beside its own.
         aliases: other words for it in lists and tables.
-        negative: it is what is none of the others ("other"); one class of a set at most.
+        negative: it is what is none of the others; one class of a set at most.
         names, anatomy: words for it and for what it shows, of which a small CLIP's training captions are made.
         structures: by name, what its masks hold; 0 is background. Empty where it has no masks.
     """

@@ -7,14 +7,13 @@ count. In JSON lines they may also stand in `probabilities`, by name, or as a li
 there are, `fulora.data.prediction_classes` says.
 
 A patient is a number at a site: the same number at two sites is two patients, which is said. Numbers that differ only
-in case or leading zeros are refused. Patients who share a picture (equal
-`sha256`) are one cluster in every interval.
+in case or leading zeros are refused. Patients who share a picture (equal `sha256`) are one cluster in every interval.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.data.cells import NUMBER, is_missing, spellings
-from fulora.data.label_set import LabelSet, refuse_other_classes
+from fulora.data.label_set import LabelSet
 from fulora.data.prediction_classes import Asked, Classes
 from fulora.data.prediction_doubts import check_spellings, less_probable, two_sites
 from fulora.data.prediction_rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
@@ -112,63 +111,6 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
         (*found.notes, *two_sites(rows), *less_probable(decided, probabilities)),
-    )  # fmt: skip
-
-
-def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answers]:
-    """The answers of two files on the same images, in one order and with the same classes.
-
-    Which patients share pictures is taken from the first.
-
-    Raises:
-        PredictionFileError: the files hold other images, or disagree on the truth, patient or site of one.
-        LabelSetError: the files say that they have different classes.
-    """
-    if ours.labels is not None and other.labels is not None:
-        refuse_other_classes(ours.labels, other.labels, who=str(ours.path), whom=str(other.path))
-    _check_images(ours, other)
-    place = {image: number for number, image in enumerate(other.image_ids)}
-    order = np.array([place[image] for image in ours.image_ids])
-    names = tuple(dict.fromkeys((*ours.answers.names, *other.answers.names)))
-    first = _on_classes(ours.answers, names)
-    second = _on_classes(other.answers.of(order), names)
-    for what, one, two in (("true", first.true, second.true), ("site", first.sites, second.sites)):
-        if (one != two).any():
-            number = int(np.argmax(one != two))
-            said = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
-            raise PredictionFileError(
-                f"image {ours.image_ids[number]!r}: {what} is {said[0]!r} in {ours.path} but {said[1]!r} in "
-                f"{other.path} ({int((one != two).sum())} such images)"
-            )
-    theirs_by_mine = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
-    if not len(theirs_by_mine) == len(set(ours.patients)) == len(set(other.patients)):
-        raise PredictionFileError(f"{ours.path} and {other.path} do not agree on which images are of one patient")
-    return first, replace(second, patients=first.patients)
-
-
-def _check_images(ours: PredictionFile, other: PredictionFile) -> None:
-    mine, theirs = set(ours.image_ids), set(other.image_ids)
-    only = [
-        f"{len(images)} only in {path} (such as {min(images)!r})"
-        for images, path in ((mine - theirs, ours.path), (theirs - mine, other.path))
-        if images
-    ]
-    if only:
-        raise PredictionFileError(
-            f"the two files hold other images: {' and '.join(only)}. A paired comparison needs the same images in both"
-        )
-
-
-def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
-    """The same answers, numbered by other classes; what a model has no probability of has 0."""
-    to = np.array([names.index(name) for name in answers.names])
-    probabilities = None
-    if answers.probabilities is not None:
-        probabilities = np.zeros((*answers.probabilities.shape[:2], len(names)))
-        probabilities[..., to] = answers.probabilities
-    return replace(
-        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities,
-        negative=None if answers.negative is None else int(to[answers.negative]),
     )  # fmt: skip
 
 

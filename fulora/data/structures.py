@@ -71,7 +71,7 @@ def numbers_measured(folder: Path, measured: Measured) -> list[int]:
 
 
 def said(labels: LabelSet) -> str:
-    """The structures as a message shows them: `1 symphysis, 2 head (label set intrapartum)`."""
+    """The structures as a message shows them: `1 symphysis, 2 head (label set birth)`."""
     shown = ", ".join(f"{number} {name}" for number, name in structures_of(labels).items())
     return f"{shown} (label set {labels.name})"
 

@@ -102,7 +102,7 @@ DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
             ("test_set.zip", 43_518_463, "md5:8402af5d137ef40a2888c1011ef3fe7e"),
         ),
         "psfhs": _zenodo(
-            "psfhs", "PSFHS: pubic symphysis and fetal head in intrapartum ultrasound", 10969427,
+            "psfhs", "PSFHS: pubic symphysis and fetal head in ultrasound during labour", 10969427,
             "Chen et al., Sci Data 11:436, 2024, doi 10.1038/s41597-024-03266-4", "PSFHS",
             ("PSFHS.zip", None, "sha256:3f4a8126c84640e4d1b8a4e296d0dfd599cea6529b64b9ee00e5489bfd17ea95"),
         ),

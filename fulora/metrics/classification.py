@@ -64,8 +64,8 @@ def macro_f1(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
 def averages(true: Indices, predicted: Indices, labels: Sequence[int]) -> dict[str, float]:
     """Macro and weighted precision, recall and F1 over `labels`, 0..1; weights are the images that show each label.
 
-    A prediction outside `labels` ("other" on a test set without it) counts as a miss. A label that no image truly
-    shows raises UndefinedScoreError: averaging its 0 would punish a test set for the classes it lacks.
+    A prediction outside `labels` (such as the negative class on a test set without it) counts as a miss. A label that
+    no image truly shows raises UndefinedScoreError: averaging its 0 would punish a test set for the classes it lacks.
     """
     _check_pair(true, predicted)
     _check_labels(labels)

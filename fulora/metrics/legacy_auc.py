@@ -1,9 +1,9 @@
 """The published "AUC" of FU-LoRA, which is wrong, and which of its published values are possible at all.
 
-The authors' notebook takes hard decisions, not probabilities, and counts a decision outside the four planes ("other")
-as a hit for *every* plane: whoever says "other" to each image gets no plane wrong. It is here to compare with the
-published table, and for nothing else. Both formulas below are the mean of sensitivity and specificity of one decision;
-neither is an area under a ROC curve. `true` and `predicted` hold class indices.
+The authors' notebook takes hard decisions, not probabilities, and counts a decision outside the four planes (the
+negative class) as a hit for *every* plane: whoever decides so for each image gets no plane wrong. It is here to compare
+with the published table, and for nothing else. Both formulas below are the mean of sensitivity and specificity of one
+decision; neither is an area under a ROC curve. `true` and `predicted` hold class indices.
 """
 
 from collections.abc import Sequence

@@ -68,8 +68,8 @@ def check(
 
     Patients and pixels across splits, labels that disagree, unreadable and missing files, masks, pixel sizes. Of a
     folder that holds several data sets each is checked, and what they share. Every class folder or label is a class,
-    unless label_set names the classes: a shipped one (fetal_planes, fetal_planes_db, brain_planes, intrapartum) or a
-    YAML file. classes={...} says which of them a folder holds; an empty name leaves its images out.
+    unless label_set names the classes: a shipped one (an unknown name lists them) or a YAML file. classes={...} says
+    which of them a folder holds; an empty name leaves its images out.
 
     Examples:
 

@@ -80,7 +80,8 @@ def classification(
 
       fulora score classification mine.csv --labels normal,cyst --prior uniform --training-prior normal=90,cyst=10
     """
-    from fulora.data.prediction_files import paired, read_predictions
+    from fulora.data.prediction_files import read_predictions
+    from fulora.data.prediction_pairs import paired
     from fulora.metrics.classification_metrics import chosen as chosen_metrics
     from fulora.metrics.comparison import compare
     from fulora.metrics.scorecard import Sampling

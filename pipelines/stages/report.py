@@ -65,7 +65,7 @@ def report(
 
     rows = {name: item.rows() for name, item in scores.items()}
     tables = {arm: [item.rows() for item in seeds] for arm, seeds in predictions.items()}
-    labels = next(iter(predictions.values()))[0].label_set()
+    labels = real.label_set()
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
         *assessment_sections(

@@ -11,7 +11,7 @@ from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfi
 from fulora.clip.loading import load_clip
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
-from fulora.data.label_set import label_set
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
@@ -39,8 +39,14 @@ from pipelines.stages.train_unet import train_unet
 from pipelines.stages.tune_clip import tune_clip
 from pipelines.stages.zero_shot import zero_shot
 
-FETAL = label_set("fetal_planes")
 PLANES = ("brain", "femur")
+SHIPPED = label_set("fetal_planes")
+FETAL = SHIPPED.changed(
+    classes=[
+        one.changed(structures=SHIPPED.of("brain").structures if one.name in PLANES else {}) for one in SHIPPED.classes
+    ]
+)
+"""The shipped classes, where masks of a femur hold what those of a brain do: both planes here have masks."""
 SIDE_PX = 32
 
 
@@ -144,8 +150,11 @@ class Chain:
 
 
 def _fitted(out: Path, *given: object, **more: object) -> int:
-    """Instead of fitting: a file of weights, which nothing reads."""
+    """Instead of fitting: a file of weights, which nothing reads, and the classes, if a network learns them."""
     (out / "lora.safetensors").write_bytes(b"weights")
+    for labels in given:
+        if isinstance(labels, LabelSet):
+            labels.write(out)
     return 1
 
 

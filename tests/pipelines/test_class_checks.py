@@ -82,6 +82,10 @@ def test_classes_are_counted_again_after_curating(tmp_path: Path) -> None:
     class Split:
         def __init__(self, train: str, test: str) -> None:
             self.shown = {"train": train.split(), "test": test.split()}
+            self.path = Path("images")
+
+        def label_set(self) -> LabelSet:
+            return LabelSet.derived(["a", "b"])
 
         def rows(self, split: str) -> list[object]:
             return [type("Row", (), {"plane": plane})() for plane in self.shown[split]]

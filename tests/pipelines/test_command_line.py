@@ -91,7 +91,7 @@ def test_status_predicts_every_stage(tmp_path: Path) -> None:
     assert done.stderr == ""
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     assert {step["state"] for step in steps} == {"missing"}
-    assert len({step["folder"] for step in steps}) == len(steps) == 38
+    assert len({step["folder"] for step in steps}) == len(steps) == 40
     assert [steps[0]["stage"], steps[-1]["stage"]] == ["curate", "report"]
     assert all(Path(step["folder"]).parent == tmp_path / "work" for step in steps)
     changed = fulora("status", "smoke", "lora.rank=3", "--work", tmp_path / "work", "--json").stdout.splitlines()
@@ -104,7 +104,7 @@ def test_status_for_people(tmp_path: Path) -> None:
     done = fulora("status", "smoke", "--work", tmp_path)
     assert done.returncode == 0
     assert "train_lora" in done.stdout
-    assert "0 of 38 stages ready" in done.stdout
+    assert "0 of 40 stages ready" in done.stdout
 
 
 def test_a_misspelled_key_a_wrong_type_and_more_come_at_once(tmp_path: Path) -> None:

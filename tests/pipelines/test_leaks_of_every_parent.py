@@ -8,10 +8,9 @@ import pytest
 from book_chain import FETAL, Chain, pictures, quick_chain
 from command_inside import called
 
-from fulora.assessment.config import AssessConfig
+from fulora.assessment.config import AssessConfig, ClosenessConfig
 from fulora.classification.networks import ClassifierError
 from fulora.clip.config import ForgettingConfig, ProbeConfig
-from fulora.clip.prompts import prompt_set
 from fulora.data.embeddings import Embeddings
 from fulora.data.manifest import ImageSet, ManifestError
 from fulora.data.overlap import OverlapError
@@ -26,7 +25,7 @@ from pipelines.stages.assess import assess
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.probe_clip import probe_clip
-from pipelines.stages.score_generation import GenerationScoreConfig, score_generation
+from pipelines.stages.score_generation import score_generation
 
 HER = "tested"
 """The patient who is tested on; in each case one parent knows her."""
@@ -71,13 +70,13 @@ def of_a_tuned_clip(chain: Chain) -> None:
 
 def of_closeness(chain: Chain) -> None:
     synthetic = {"base": chain.drawn("d", chain.backbone("b", HER))}
-    score_generation.function(chain.out("closeness"), GenerationScoreConfig(), chain.tested("validation"), synthetic)
+    score_generation.function(chain.out("closeness"), ClosenessConfig(), chain.tested("validation"), synthetic)
 
 
 def of_an_assessment(chain: Chain) -> None:
     base, clip = chain.backbone("b"), ClipWeights(ASSETS / "clip", "c")
     given = (chain.drawn("d", base, chain.lora("l", base, HER)), chain.images(), chain.tested("validation"), clip)
-    assess.function(chain.out("assess"), AssessConfig(), *given, prompt_set("fulora"))
+    assess.function(chain.out("assess"), AssessConfig(), *given, None)
 
 
 CASES: dict[str, tuple[Callable[[Chain], None], str]] = {

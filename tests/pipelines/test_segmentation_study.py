@@ -247,7 +247,7 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
             "shows femur, and the label set fetal_planes says nothing",
         ),
         ({"heads": {"sources": [WHOLE | {"planes": ["other"]}]}}, "has no masks"),
-        ({"heads": {"sources": [CLASSES]}}, "has no masks; use parallel_folders, class_folders with a mask_suffix"),
+        ({"heads": {"sources": [CLASSES]}}, "has no masks; use a source that brings them, such as parallel_f"),
         (
             {"heads": {"sources": [PSFHS, WHOLE]}},
             r"have different classes:\n.*label set intrapartum\n.*label set fetal_planes",

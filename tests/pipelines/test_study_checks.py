@@ -109,7 +109,7 @@ def test_the_images_of_every_arm_are_counted(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", "train", ALL)
     class_folders(tmp_path / "data", "test", ALL)
     class_folders(tmp_path / "data", "more", {"brain": 4, "femur": 4, "abdomen": 4, "other": 4})
-    more = "{more: {sources: [{kind: class_folders, folder: more, patients_unknown: true}]}}"
+    more = "{more: {sources: [{kind: class_folders, folder: more, patients_unknown: true}], label_set: fetal_planes}}"
     unused = fulora("status", *own(tmp_path, f"other_images={more}"))
     assert unused.returncode == 0, unused.stderr
     message = refused(tmp_path, f"other_images={more}", "arms={more: {images: more}}")
@@ -430,7 +430,7 @@ def test_a_backbone_that_is_trained_on_site_needs_squares_of_one_size(tmp_path: 
 def mixing(*overrides: str) -> Findings:
     """The demo's 20 training images of each plane, and what is said of what arms add to them."""
     found = Findings()
-    check_mixing(found, config_of("demo", *overrides), {"": dict.fromkeys(PLANES, 20)})
+    check_mixing(found, config_of("demo", *overrides), {"": dict.fromkeys(PLANES, 20)}, label_set("fetal_planes"))
     return found
 
 

@@ -14,7 +14,7 @@ from fulora.biometry.agreement import agreement
 from fulora.biometry.angle import measure_angle
 from fulora.biometry.ellipse import Ellipse, ellipse_mask, measure_head
 from fulora.biometry.gestational_age import gestational_age_weeks
-from fulora.biometry.quality import INTRAPARTUM, angle_warnings, head_warnings
+from fulora.biometry.quality import DURING_LABOUR, angle_warnings, head_warnings
 
 HEAD = ellipse_mask(Ellipse(200.0, 150.0, 130.0, 100.0, 20.0), (300, 400))
 EMPTY = np.zeros((300, 400), dtype=bool)
@@ -123,4 +123,4 @@ def test_reference_masks_give_no_warnings(data_root: Path) -> None:
     for name in names:
         labels = cv2.imread(str(data_root / "psfhs_metric_fixture" / "gt" / name), cv2.IMREAD_GRAYSCALE)
         assert not set(angle_warnings(measure_angle(labels))) - {"several_components"}, name
-        assert not set(head_warnings(measure_angle(labels).head, INTRAPARTUM)) - {"several_components"}, name
+        assert not set(head_warnings(measure_angle(labels).head, DURING_LABOUR)) - {"several_components"}, name
