@@ -253,6 +253,8 @@ def _explained(kind: type[BaseModel], item: Any) -> str:
         return f"{path}: unknown key; {hint}"
     if item["type"] == "missing":
         return f"{path}: required, and not given"
+    if not path:  # of several fields together: the whole config is no value that helps
+        return str(item["msg"]).removeprefix("Value error, ")
     quote = "; quote it, so that it stays a text" if item["type"] == "string_type" else ""
     return f"{path}: {item['msg']} (given: {_short(item['input'])}){quote}"
 

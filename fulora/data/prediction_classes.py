@@ -75,7 +75,9 @@ def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
         return Classes(every, tuple(names), notes=notes)
     order = f"lists of probabilities are taken in the order of the label set {found.name}: {', '.join(found.names)}"
     more = [name for name in names if name not in found.names]
-    notes = () if told.listed is None else (order,)
+    strange = sorted(name for name in told.shown if not is_missing(name) and name not in (*found.names, *names))
+    taken = f"classes are those of the label set {found.name} and {', '.join(strange)}; --labels says otherwise"
+    notes = (*((order,) if told.listed is not None else ()), *((taken,) if strange else ()))
     return Classes((*found.names, *more), found.names, negative=found.negative, notes=notes)
 
 

@@ -23,7 +23,7 @@ class Score(Config):
     """One number with its interval, what it is of, what it was computed from, and how it was tested.
 
     Attributes:
-        quantity: the name of the metric, such as `macro F1`, `Dice` or `HC absolute difference`.
+        quantity: the name of the metric, such as `macro F1`, `Dice` or `circumference absolute difference`.
         statistic: over images, then the mean over training seeds; `mean` also of what only a set of images has (AUC).
         structure: of a mask; "" of scores without masks.
         group: which of the images.

@@ -4,6 +4,7 @@ A network has one output for a single structure, numbered 1; else one for each c
 the background. So one number means one structure in all classes of a label set that one network learns.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,30 @@ def structures_of(labels: LabelSet) -> dict[int, str]:
                     "or learn the classes by themselves (label_set: one of the two)"
                 )
     return dict(sorted(found.items()))
+
+
+def refuse_absent(masks: Iterable[UInt8[np.ndarray, "h w"]], labels: LabelSet, *, whose: str) -> None:
+    """Refuse masks of which none holds a structure that the label set names: nothing can be learned of it.
+
+    Args:
+        whose: the masks, for the message.
+
+    Raises:
+        StructureError: there is such a structure.
+    """
+    there = {int(number) for mask in masks for number in np.unique(mask)} - {0}
+    absent = [f"{number} ({name})" for number, name in structures_of(labels).items() if number not in there]
+    if absent:
+        raise StructureError(
+            f"{whose}: no mask holds class number {', '.join(absent)}, which the label set {labels.name} names; they "
+            f"hold {', '.join(map(str, sorted(there))) or 'background alone'}. Take it out of structures, or look "
+            "which number stands for which structure"
+        )
+
+
+def units_of(shows: LabelClass) -> frozenset[str]:
+    """The units of what is measured in the masks of a class."""
+    return frozenset(one.unit for one in shows.structures.values())
 
 
 def outputs_of(labels: LabelSet) -> int:

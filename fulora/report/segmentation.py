@@ -24,13 +24,14 @@ from fulora.report.wording import quantity_words, unit_words
 LEVEL = "Brackets hold 95 % intervals; patients and training seeds, not images, are resampled."
 TEXT = (
     "Dice, IoU, HD, HD95, ASSD and NSD are MONAI's definitions, one image at a time; an empty prediction counts as the "
-    "worst value. HC is head circumference, AoP the angle of progression; an absolute difference is that to the "
-    "reference. All networks are trained with as many optimiser steps, and chosen on validation patients only."
+    "worst value. A circumference is that of the ellipse of a structure (of a head: HC), AoP the angle of progression; "
+    "an absolute difference is that to the reference. All networks are trained with as many optimiser steps, and "
+    "chosen on validation patients only."
 )
 DRAWS = 1000
 TITLES: dict[Protocol, str] = {
     "segmentation": "Segmentation",
-    "biometry": "Head circumference and angle of progression",
+    "biometry": "Circumference and angle of progression",
 }
 WHOLE = "all"
 """The structure that is everything but background, where masks hold several."""
@@ -78,7 +79,7 @@ def _by_structure(plain: Sequence[Score], protocol: Protocol) -> list[Table]:
         rows = [score for score in scores if score.structure == structure]
         shown = [score for score in rows if _in_table(score)]
         if shown:
-            title = TITLES[protocol] + (f" ({structure})" if len(structures) > 1 else "")
+            title = TITLES[protocol] + (f" ({structure})" if structure else "")
             found.append(replace(score_table(shown, title, LEVEL), raw=raw_lines(rows)))
     return found
 

@@ -100,11 +100,18 @@ METRICS = (
     MaskMetric("NSD", "nsd", _as_measured),
     MaskMetric("challenge S", "psfhs_s", _as_measured, compared=True, shown=True),
     MaskMetric(
-        "HC absolute difference", "hc", _absolute, "biometry", "lower", quantiles=OF_ERRORS, compared=True, shown=True
+        "circumference absolute difference",
+        "hc",
+        _absolute,
+        "biometry",
+        "lower",
+        quantiles=OF_ERRORS,
+        compared=True,
+        shown=True,
     ),
-    MaskMetric("HC difference", "hc", _difference, "biometry", "", shown=True),
-    MaskMetric("HC failures", "hc", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
-    MaskMetric("HC relative difference", "hc", _relative, "biometry", "lower", "1", computed=False),
+    MaskMetric("circumference difference", "hc", _difference, "biometry", "", shown=True),
+    MaskMetric("circumference failures", "hc", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
+    MaskMetric("circumference relative difference", "hc", _relative, "biometry", "lower", "1", computed=False),
     MaskMetric(
         "AoP absolute difference", "aop", _absolute, "biometry", "lower", quantiles=OF_ERRORS, compared=True, shown=True
     ),

@@ -42,8 +42,8 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     from fulora.data.overlap import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
-    from fulora.data.structures import refuse_other_structures
-    from fulora.progress import track
+    from fulora.data.structures import refuse_other_structures, units_of
+    from fulora.progress import note, track
     from fulora.segmentation.measurements import measured
 
     rows, labels = images.rows("test"), images.label_set()
@@ -52,6 +52,12 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     refuse_other_structures(
         labels, read_label_set(masks.path), who=f"the images {images.path.name}", whom=f"the masks {masks.path.name}"
     )
+    sizeless = [row for row in rows if row.pixel_size_mm is None and "mm" in units_of(labels.of(row.plane))]
+    if sizeless:
+        note(
+            f"{len(sizeless)} of {len(rows)} test images have no pixel size, such as {sizeless[0].image_id}: nothing "
+            "is measured in mm there; give pixel sizes, or say unit: px"
+        )
     found = [
         value
         for row in track(rows, "measured")

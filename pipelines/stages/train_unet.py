@@ -19,7 +19,7 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     """
     from fulora.data.provenance import provenance_of, write_learned
     from fulora.data.splits import Member, folds
-    from fulora.data.structures import outputs_of, with_masks
+    from fulora.data.structures import outputs_of, refuse_absent, with_masks
     from fulora.segmentation.material import load_pairs
     from fulora.segmentation.train import fit
 
@@ -33,7 +33,9 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
         held_out = [row for row in real if fold[row.image_id] == which]
         rows = [row for row in rows if fold.get(row.image_id) != which]
     validation = load_pairs(images, held_out, config, labels) if held_out else None
-    fit(out, config, load_pairs(images, rows, config, labels), validation, start.path if start else None)
+    pairs = load_pairs(images, rows, config, labels)
+    refuse_absent(pairs.masks, labels, whose=f"the training masks of {images.path.name}")
+    fit(out, config, pairs, validation, start.path if start else None)
     labels.write(out)
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
     write_learned(out, "U-Net", images, rows, held_out, parents=parents)

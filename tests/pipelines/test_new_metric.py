@@ -108,14 +108,14 @@ def test_a_metric_of_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert [(row.quantity, row.role) for row in rows if row.baseline] == [("share above 0.7", "declared")]
     section = segmentation_section(ImageSet(tmp_path, ""), {}, tables, rows, {}, [])
     assert first_columns(section) == {
-        "Segmentation": "Share above 0.7",
+        "Segmentation (left - lung)": "Share above 0.7",
         "Segmentation arms compared": "Share above 0.7",
     }
     names = [figure.name for figure in section.figures]
     assert {"arms-share-above-0-7-left-lung-1", "gains-share-above-0-7-left-lung-1"} <= set(names)
 
 
-@pytest.mark.parametrize("name", ["Cohen's kappa", "HC relative difference"])
+@pytest.mark.parametrize("name", ["Cohen's kappa", "circumference relative difference"])
 def test_a_metric_is_named_in_one_file(name: str) -> None:
     """Beside the text of the module that computes it, if that is another one."""
     sources = [path for package in ("fulora", "pipelines") for path in (ROOT / package).rglob("*.py")]

@@ -143,3 +143,10 @@ def test_the_negative_class_is_that_of_a_label_set() -> None:
     assert classes_of(told, label_set("brain_planes"), None).negative is None
     own = Told(frozenset(["other", "normal", "cyst"]), frozenset(), (), None)
     assert classes_of(own, (), None).negative is None
+
+
+def test_a_shipped_label_set_that_lacks_a_name_is_said() -> None:
+    told = Told(frozenset({"brain", "other", "normal"}), frozenset(), (), None)
+    (note,) = classes_of(told, (), None).notes
+    assert note == "classes are those of the label set fetal_planes and normal; --labels says otherwise"
+    assert classes_of(Told(frozenset({"brain", "other"}), frozenset(), (), None), (), None).notes == ()

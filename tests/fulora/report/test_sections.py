@@ -70,12 +70,12 @@ def test_a_network_alone_is_told_by_its_first_scores() -> None:
             ("Dice", "segmentation", 1, "head", "1"),
             ("Dice", "segmentation", 1, "all", "1"),
             ("failures", "segmentation", 2, "all", "1"),
-            ("HC absolute difference", "biometry", 6, "head", "mm"),
-            ("HC difference", "biometry", 7, "head", "mm"),
+            ("circumference absolute difference", "biometry", 6, "head", "mm"),
+            ("circumference difference", "biometry", 7, "head", "mm"),
         )
     ]
     labels = [card.label for card in sections.key_numbers(found)]
-    assert labels == ["Dice (all), U-Net", "HC absolute difference, U-Net (mm)"]
+    assert labels == ["Dice (all), U-Net", "Circumference absolute difference, U-Net (mm)"]
     assert not sections.key_numbers([*found, *(row.changed(arm="another") for row in found)])
 
 

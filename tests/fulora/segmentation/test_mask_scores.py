@@ -41,8 +41,8 @@ def scored(*seeds: list[Measurement], config: MaskScoreConfig = CONFIG) -> dict[
 
 
 DICE, HD95 = ("Dice", "mean", "1"), ("HD95", "mean", "mm")
-BIAS, ADF = ("HC difference", "mean", "mm"), ("HC absolute difference", "mean", "mm")
-LOST, EMPTY = ("HC failures", "mean", "1"), ("failures", "mean", "1")
+BIAS, ADF = ("circumference difference", "mean", "mm"), ("circumference absolute difference", "mean", "mm")
+LOST, EMPTY = ("circumference failures", "mean", "1"), ("failures", "mean", "1")
 
 
 ERRORS = [2.0, -2.0, 4.0, None, 0.0, None, 6.0, 2.0]
@@ -146,23 +146,23 @@ def test_arms_may_have_any_name(name: str) -> None:
 
 def test_a_study_names_its_metrics() -> None:
     """The relative difference is off by default; named, it is computed, compared and shown."""
-    config = CONFIG.changed(metrics=("HC relative difference", "HD95"), comparisons={"declared": ("a", "b")})
+    config = CONFIG.changed(metrics=("circumference relative difference", "HD95"), comparisons={"declared": ("a", "b")})
     found = scored(heads(ERRORS), config=config)
-    relative = found["HC relative difference", "mean", "1"]
+    relative = found["circumference relative difference", "mean", "1"]
     assert relative.value == pytest.approx(16 / 6 / 170)
     assert (relative.rank, found[HD95].rank, found[DICE].rank) == (1, 2, 0)
     arms = {
         name: read_arm(name, [heads([error and error + n for error in ERRORS])], config) for n, name in enumerate("ab")
     }
     assert [(row.quantity, row.unit, row.role) for row in comparisons(arms, config)] == [
-        ("HC relative difference", "1", "declared"),
+        ("circumference relative difference", "1", "declared"),
         ("HD95", "mm", "declared"),
     ]
-    assert ("HC relative difference", "mean", "1") not in scored(heads(ERRORS))
+    assert ("circumference relative difference", "mean", "1") not in scored(heads(ERRORS))
 
 
 def test_unknown_metrics_and_arms_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"there is no 'Dise'; there are Dice, failures, .*HC relative difference"):
+    with pytest.raises(ValueError, match=r"no 'Dise'; there are Dice, failures, .*circumference relative difference"):
         MaskScoreConfig(metrics=("Dise",))
     with pytest.raises(ValueError, match="Dice, Dice: one stands twice"):
         MaskScoreConfig(metrics=("Dice", "Dice"))
