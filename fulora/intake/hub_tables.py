@@ -126,7 +126,8 @@ def label_reader(table: Any, column: str, folder: Path) -> Callable[[object], st
     if isinstance(kind, datasets.Value) and kind.dtype in ("string", "large_string"):
         return lambda value: "" if value is None else str(value).strip()
     raise SourceError(
-        f"{folder}: column {column} is {kind}; a class is a ClassLabel or text: cast it, dataset.cast_column(..., datasets.ClassLabel(names=[...]))"
+        f"{folder}: column {column} is {kind}; a class is a ClassLabel or text: cast it, "
+        "dataset.cast_column(..., datasets.ClassLabel(names=[...]))"
     )
 
 
