@@ -35,7 +35,6 @@ BRIEF: dict[str, Any] = {
     },
     "classifier_seeds": [0],
     "judge": {"folds": 2},
-    "clip_arms": {"CLIP tuned": {"tune": {"method": "lora", "steps": 2, "batch_size": 4, "evaluate_every": 2}}},
     "assess": {"pairs": 4, "draws": 100},
     "score": {"draws": 100, "permutations": 100},
     "report": {"title": "a study of any classes", "about": "Gratings."},
@@ -144,7 +143,8 @@ def test_brain_planes(tmp_path: Path) -> None:
 
 def test_two_classes(tmp_path: Path) -> None:
     classes = ["healthy", "not healthy"]
-    run(tmp_path, {"sources": own_folders(tmp_path, classes)}, classes)
+    tuned = {"CLIP tuned": {"tune": {"method": "lora", "steps": 2, "batch_size": 4, "evaluate_every": 2}}}
+    run(tmp_path, {"sources": own_folders(tmp_path, classes)}, classes, clip_arms=tuned)
 
 
 def test_thirty_classes_of_folders(tmp_path: Path) -> None:
