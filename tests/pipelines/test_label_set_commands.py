@@ -106,7 +106,7 @@ def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
 
 def test_help_shows_label_sets() -> None:
     for command in ("check", "curate"):
-        assert "label_set=fetal_planes" in fulora("data", command, "--help").stdout
+        assert "label_set=my_classes.yaml" in fulora("data", command, "--help").stdout
 
 
 # --- FETAL_PLANES_DB's own list, with the 100 of its images that are here

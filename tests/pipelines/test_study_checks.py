@@ -165,7 +165,14 @@ def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path, monkeypat
     monkeypatch.setattr("fulora.report.sections.provenance", lambda used: [row])
     names = ("synthetic", "assessments", "predictions", "forgetting", "sweeps", "curves")
     nothing: dict[str, dict[str, object]] = {name: {} for name in names}
-    sets = {"real": real, "training": {"planes": real}, "few": None, "trained_on": real, "heads": None}
+    sets = {
+        "real": real,
+        "training": {"planes": real},
+        "few": None,
+        "trained_on": real,
+        "heads": None,
+        "leaks_of_heads": None,
+    }
     scores = {name: NoRows() for name in ("generation", "classification")}
     given = sets | nothing | {"scores": scores, "leaks": NoRows(), "masks": {}, "measurements": {}}
     report.function(tmp_path / "report", config.report, **given)
