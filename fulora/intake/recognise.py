@@ -39,8 +39,8 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
         folder = there[0]
     raise SourceError(
         f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a class, or say "
-        "kind=... with what the kind needs: parallel_folders for images in one folder and masks in another, "
-        "huggingface for parquet, arrow and other sets of datasets"
+        "kind=... with what the kind needs (there are kinds for images and masks in two folders, and for parquet and "
+        "other sets of datasets: configs/README.md)"
     )
 
 
