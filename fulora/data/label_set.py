@@ -128,6 +128,11 @@ class LabelSet(Config):
                 f"{where}: {unknown}: no class of the label set {self.name}; it has {', '.join(self.names)}"
             )
 
+    def captioned(self) -> Self:
+        """The same classes with their captions alone: none of the words that folders, lists and CLIPs need."""
+        classes = [{"name": one.name, "caption": one.caption, "negative": one.negative} for one in self.classes]
+        return type(self).model_validate({"name": self.name, "classes": classes})
+
     def only(self, names: Iterable[str]) -> Self:
         """The label set of some of the classes, in its own order.
 

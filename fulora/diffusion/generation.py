@@ -162,7 +162,7 @@ def _work_through(job: Job, shards: Sequence[Shard], engine: Engine, advance: Ca
     """Shards that another process is at are left to it, and waited for when there are no others."""
     wait = False
     while shards:
-        made = engine.map(partial(_made, job, wait, advance if engine.here else _silent), shards)
+        made = engine.map(partial(_made, job.travelling(), wait, advance if engine.here else _silent), shards)
         busy = []
         for shard, done in zip(shards, made, strict=True):
             if not done:

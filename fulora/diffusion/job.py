@@ -7,7 +7,7 @@ joins holds to it. `gate.json` is written last: a set that has it is complete.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,10 @@ class Job:
             LabelSetError: planes or prompts of what is no class.
         """
         return drawing(self.asked, self.labels)
+
+    def travelling(self) -> "Job":
+        """The job as it travels to other processes: of the classes only what drawing needs, names and captions."""
+        return replace(self, labels=self.labels.captioned())
 
     def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> Plan:
         """The plan, with what was chosen to compute it, and what the backbone cannot tell apart."""

@@ -156,7 +156,8 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
-    task = partial(generation._made, Job(tmp_path, cfg, Ingredients("demo", used), FETAL), False, generation._silent)
+    job = Job(tmp_path, cfg, Ingredients("demo", used), FETAL).travelling()
+    task = partial(generation._made, job, False, generation._silent)
     assert len(pickle.dumps((task, shards_of(drawings.drawing(cfg, FETAL))[0]))) < 4000
 
 
