@@ -109,10 +109,6 @@ class Provenance(Config):
         parents = {name for entry in self.entries for name in entry.parents}
         return tuple(dict.fromkeys(entry.name for entry in self.entries if entry.name not in parents))
 
-    def began_with_another(self) -> bool:
-        """Whether the artifact itself, whose entry is the first, was made of another one that learned."""
-        return bool(self.entries and self.entries[0].parents)
-
     def chain(self, name: str) -> str:
         """Through what the artifact has what `name` learned: "backbone b, through LoRA l, through classifier c"."""
         found = [name]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.calibration import brier_scores, log_losses
+from fulora.metrics.choice import choose
 from fulora.metrics.classification import restricted
 from fulora.metrics.groups import Better
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span, WeightedStatistic
@@ -172,14 +173,4 @@ def chosen(names: Sequence[str] = ()) -> Chosen:
     Raises:
         ValueError: there is no such metric, or one is named twice.
     """
-    table = {metric.name: metric for metric in METRICS}
-    if unknown := [name for name in names if name not in table]:
-        raise ValueError(f"metrics: there is no {unknown[0]!r}; there are {', '.join(table)}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"metrics: {', '.join(names)}: one stands twice")
-    named = tuple(table[name] for name in names)
-    computed = tuple(metric for metric in METRICS if metric.computed or metric in named)
-    if named:
-        return Chosen(computed, named, named)
-    compared, shown = (tuple(m for m in METRICS if getattr(m, field)) for field in ("compared", "shown"))
-    return Chosen(computed, compared, shown)
+    return Chosen(*choose(METRICS, names))

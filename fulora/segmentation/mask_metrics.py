@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from fulora.data.results import Quantity
 from fulora.data.score import Protocol, Statistic
+from fulora.metrics.choice import choose
 from fulora.metrics.groups import Better
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span
 
@@ -139,13 +140,4 @@ def chosen(names: Sequence[str] = ()) -> Chosen:
     Raises:
         ValueError: there is no such metric, or one is named twice.
     """
-    table = {metric.name: metric for metric in METRICS}
-    if unknown := [name for name in names if name not in table]:
-        raise ValueError(f"metrics: there is no {unknown[0]!r}; there are {', '.join(table)}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"metrics: {', '.join(names)}: one stands twice")
-    named = tuple(table[name] for name in names)
-    computed = tuple(metric for metric in METRICS if metric.computed or metric in named)
-    if named:
-        return Chosen(computed, named, named)
-    return Chosen(computed, tuple(m for m in METRICS if m.compared), tuple(m for m in METRICS if m.shown))
+    return Chosen(*choose(METRICS, names))
