@@ -23,20 +23,20 @@ from clocked_run import peak_mb
 import fulora
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import load_backbone, quiet, save_backbone
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.diffusion.drawing import Drawing, drawing
-from fulora.diffusion.gate import read_counts
-from fulora.diffusion.generation import begin, generate_set, painter_of
-from fulora.diffusion.ingredients import Ingredients, lora_source, weights_digest
-from fulora.diffusion.job import Job
-from fulora.diffusion.lora import add_lora
-from fulora.diffusion.lora_files import save_lora
-from fulora.diffusion.painter import Draft
-from fulora.diffusion.recipe import BackboneUsed
-from fulora.diffusion.sample import image_seed, start_noise
-from fulora.diffusion.samplers import build_sampler
+from fulora.diffusion.lora.adapters import add_lora
+from fulora.diffusion.lora.files import save_lora
+from fulora.diffusion.models.architectures import Pipeline, build
+from fulora.diffusion.models.loading import load_backbone, quiet, save_backbone
+from fulora.diffusion.sampling.drawing_config import Drawing, drawing
+from fulora.diffusion.sampling.ingredients import Ingredients, lora_source, weights_digest
+from fulora.diffusion.sampling.painter import Draft
+from fulora.diffusion.sampling.recipe import BackboneUsed
+from fulora.diffusion.sampling.sample import image_seed, start_noise
+from fulora.diffusion.sampling.samplers import build_sampler
+from fulora.diffusion.sets.blank_images import read_counts
+from fulora.diffusion.sets.generation import begin, generate_set, painter_of
+from fulora.diffusion.sets.job import Job
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")

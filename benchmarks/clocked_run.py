@@ -28,12 +28,12 @@ from safetensors import safe_open
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from fulora.data.label_set import label_set
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.train import fit
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.train import fit
 from fulora.environment import peak_resident
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 
 HERE = Path(__file__).parent
 FETAL = label_set("fetal_planes")

@@ -23,14 +23,15 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageOps
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.leaks import Ledger
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.set_leaks import Ledger
 from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
+from fulora.intake.curate.curate import Curation
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.source import Inputs
-from fulora.intake.sources.phantom_scan import draw
 
 PLANES = label_set("fetal_planes").names
 

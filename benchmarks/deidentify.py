@@ -1,4 +1,4 @@
-"""How much drawn text and how much tissue `fulora.intake.deidentify` takes away, and how fast it is.
+"""How much drawn text and how much tissue `fulora.intake.deidentify.burned_in_text` takes away, and how fast it is.
 
 Names, dates, settings, rulers, bars and logos are drawn around phantoms and real pictures; calipers, dotted lines and
 labels over their tissue, at known places. Half of the pictures are then compressed as JPEG. Thresholds were chosen on
@@ -19,13 +19,13 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
-from fulora.intake.deidentify import clean
+from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
 from fulora.intake.raw import RawImage
 from fulora.intake.source import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
-from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
 from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 

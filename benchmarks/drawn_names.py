@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from deidentify import READERS, compressed, stamp
 
-from fulora.intake.deidentify import clean
+from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.deidentify.text_detection import detector, find_words
 from fulora.intake.raw import RawImage
-from fulora.intake.words import detector, find_words
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
 NAMES = (

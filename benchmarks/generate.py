@@ -37,7 +37,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from train_lora import line, machine, peak_tflops
 
-from fulora.diffusion.backbone import load_backbone
+from fulora.diffusion.models.loading import load_backbone
 
 RESULT = Path(__file__).parent / "results" / "generate.json"
 BATCHED = SIDES[1:]

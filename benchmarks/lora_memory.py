@@ -21,13 +21,13 @@ import numpy as np
 import psutil
 import torch
 
-from fulora.diffusion.architectures import build
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.memory import predict_memory
-from fulora.diffusion.train import fit
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.memory import predict_memory
+from fulora.diffusion.training.train import fit
 from fulora.environment import cores, peak_resident, versions
-from fulora.training import pick_device
+from fulora.training.devices import pick_device
 
 RESULT = Path(__file__).parent / "results" / "lora_memory.json"
 IMAGES = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from fulora.data.label_set import label_set
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 
 PLANES = label_set("fetal_planes").names
 

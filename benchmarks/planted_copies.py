@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from fulora.assessment.encoders import Encoder, Views, load_encoder
-from fulora.data.loaders import to_square
+from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.memorisation import memorisation, vote
 from fulora.progress import track

@@ -30,10 +30,10 @@ from fulora.classification.model import build_classifier, load_classifier
 from fulora.classification.predict import predict, to_pixels
 from fulora.classification.train import fit
 from fulora.data.label_set import label_set
-from fulora.data.loaders import to_square
+from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
 from fulora.metrics.classification import accuracy
-from fulora.training import generator
+from fulora.training.seeded_draws import generator
 
 RESULT = Path(__file__).parent / "results" / "train_classifier.json"
 BATCH = 24

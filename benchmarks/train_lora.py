@@ -30,10 +30,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import load_backbone, save_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import add_lora
+from fulora.diffusion.lora.adapters import add_lora
+from fulora.diffusion.models.architectures import Pipeline, build
+from fulora.diffusion.models.loading import load_backbone, save_backbone
 from fulora.environment import cores, versions
 
 RESULT = Path(__file__).parent / "results" / "train_lora.json"

@@ -22,7 +22,7 @@ import torch
 from PIL import Image as Pil
 from torch.utils.data import DataLoader, Dataset
 
-from fulora.data.loaders import to_square
+from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
 from fulora.intake.source import Inputs
 from fulora.intake.sources.hc18 import Hc18Config

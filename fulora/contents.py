@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from fulora import progress
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
-from fulora.disk import whole
 from fulora.engine import threaded
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, MissingInputError, fingerprint_in_name, read_record
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from fulora import progress
 from fulora.config import digest
-from fulora.disk import whole
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 
 

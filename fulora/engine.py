@@ -16,7 +16,7 @@ class Engine(Protocol):
     """Where a fan-out runs. Only ids, configs and paths travel, never images."""
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it runs in this process."""
         ...
 
@@ -28,7 +28,7 @@ class Engine(Protocol):
 class InProcess:
     """One item after the other, in this process."""
 
-    here = True
+    is_local = True
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items."""

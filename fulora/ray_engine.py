@@ -48,7 +48,7 @@ class Ray:
         ConnectionError: no cluster at `RAY_ADDRESS`.
     """
 
-    here = False
+    is_local = False
 
     def __init__(self, *, cpus: float = 1, gpus: float = 0) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody

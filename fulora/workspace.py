@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
-from fulora.disk import DiskFullError, synced, told_when_full
 from fulora.engine import Engine
 from fulora.environment import commit, versions
+from fulora.files import DiskFullError, raise_on_disk_full, synced
 from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
 
@@ -94,7 +94,7 @@ class Workspace:
             for step in new.values():
                 if step.state == "ready":
                     self.report(step, 0.0)
-            if not self.engine.here:
+            if not self.engine.is_local:
                 list(self.engine.map(make_part, [(step, name) for step in todo for name in _part_names(step)]))
             for step, seconds in zip(todo, self.engine.map(make, todo), strict=True):
                 self.report(step, seconds)
@@ -185,7 +185,7 @@ def make(step: Step) -> float:
     """
     folder, work = step.artifact.path, scratch(step.artifact.path)
     try:
-        with told_when_full(folder):
+        with raise_on_disk_full(folder):
             return _made(step, folder, work)
     except DiskFullError:
         if not step.call.stage.resumes:
@@ -221,7 +221,7 @@ def make_part(step_and_name: tuple[Step, str]) -> None:
     """
     step, name = step_and_name
     folder, work = step.artifact.path, scratch(step.artifact.path)
-    with told_when_full(folder):
+    with raise_on_disk_full(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as begun_with:
             if _is_up_to_date(step):

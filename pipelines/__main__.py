@@ -8,8 +8,8 @@ from types import FrameType
 import typer
 from pydantic import ValidationError
 
-from fulora.disk import DiskFullError, is_full
 from fulora.environment import stop_signals
+from fulora.files import DiskFullError, is_full
 from fulora.json_files import explained
 from fulora.stage import PreemptedError
 from fulora.terminal import printable

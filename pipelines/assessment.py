@@ -11,7 +11,7 @@ from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.clip.prompts import PromptSet
 from fulora.config import Config, Json, Runtime
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Report
 from fulora.data.screened import Assessment
 from fulora.data.weights import ClipWeights, JudgeWeights

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
 from fulora.config import Config
 from fulora.data.embeddings import Embeddings
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import PROMPT, Forgetting, Predictions
 from fulora.data.weights import ClipWeights
 from fulora.intake.config import CurateConfig

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fulora.config import Config, Runtime
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.intake.config import CurateConfig
 from fulora.workspace import Workspace
 from pipelines.sources import curated

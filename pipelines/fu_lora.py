@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Predictions, Report, Scores
 from fulora.data.screened import Assessment
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights

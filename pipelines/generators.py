@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pydantic import field_validator
 
 from fulora.config import Config, Json
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.stage import Source

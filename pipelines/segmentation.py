@@ -9,8 +9,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Json, Runtime
 from fulora.data.comparisons import check_arm_names
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
 from fulora.data.results import LeakTable, Report, Scores
 from fulora.data.structures import outputs_of, said
 from fulora.intake.classes import named_labels

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace

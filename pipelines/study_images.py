@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import LeakTable
 from fulora.workspace import Workspace
 from pipelines.backbones import OnSite, at_hand

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 from pydantic import Field, PositiveInt, model_validator
 
 from fulora.config import Config, Json
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig
 from fulora.segmentation.config import UnetConfig

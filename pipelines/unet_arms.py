@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurements
 from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig

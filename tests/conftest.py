@@ -14,15 +14,15 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISAB
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-# fulora.data.manifest is left out: beartype cannot check its `Self` method by method.
+# fulora.data.image_set is left out: beartype cannot check its `Self` method by method.
 CHECKED = [
     "fulora.metrics",
     "fulora.biometry",
     "fulora.assessment",
-    "fulora.data.loaders",
+    "fulora.data.pictures.loaders",
     "fulora.data.results",
     "fulora.data.splits",
-    "fulora.data.squares",
+    "fulora.data.pictures.resize",
 ]
 install_import_hook(CHECKED, "beartype.beartype")
 

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from fulora.assessment.config import ClosenessConfig
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import refuse_other_classes
 from fulora.data.labels import Split
-from fulora.data.loaders import load_squares
-from fulora.data.manifest import ImageSet
+from fulora.data.pictures.loaders import load_squares
 from fulora.data.score import Score
 from fulora.metrics.fidelity import domain_auc, median_distance, mmd2_difference, mmd2_jackknife, pixel_features
 

@@ -19,11 +19,11 @@ import fulora
 from fulora.assessment.encoder_checks import EncoderError, Features, Picture, check_stable, check_varied, rows_of
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
-from fulora.data.pixel_statistics import IMAGENET, Statistics, of_timm
-from fulora.data.pixels import pixel_digest
-from fulora.data.squares import to_square
+from fulora.data.pictures.normalisation import IMAGENET, Statistics, of_timm
+from fulora.data.pictures.pixels import pixel_digest
+from fulora.data.pictures.resize import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
-from fulora.disk import whole
+from fulora.files import whole
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
 

@@ -13,11 +13,12 @@ from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict
 from fulora.classification.train import fit
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, read_label_set, refuse_other_classes
-from fulora.data.loaders import class_indices, load_squares
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.pictures.loaders import class_indices, load_squares
+from fulora.data.pictures.resize import to_square
 from fulora.data.splits import Member, folds
-from fulora.data.squares import to_square
 from fulora.json_files import read_json
 
 FOLDS = "folds.json"

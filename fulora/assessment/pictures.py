@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
-from fulora.data.decoded import opened
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
-from fulora.data.manifest import Image, ImageSet
-from fulora.data.pixels import pixel_digest
-from fulora.intake.decode import read_gray
+from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.folders import PICTURES
-from fulora.intake.mask_names import pictures_and_masks
+from fulora.intake.formats.decode import read_gray
+from fulora.intake.masks.names import pictures_and_masks
 from fulora.progress import note
 
 UNKNOWN = "unknown"

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int, UInt8
 
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
-from fulora.data.squares import to_square
-from fulora.intake.deidentify import clean
+from fulora.data.pictures.resize import to_square
+from fulora.intake.deidentify.burned_in_text import clean
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
 
 SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000

@@ -19,9 +19,9 @@ from fulora.classification.networks import (
 )
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
-from fulora.data.pixel_statistics import AS_THEY_ARE
-from fulora.disk import whole
+from fulora.data.pictures.normalisation import AS_THEY_ARE
 from fulora.environment import derive_seed
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"

@@ -10,8 +10,8 @@ from torch import nn
 
 from fulora.classification.config import TIMM, ClassifierConfig, Stem, Torchvision, Weights
 from fulora.data.folded_mobilenet import load_folded
-from fulora.data.pixel_statistics import HALF, IMAGENET, Statistics, of_timm
-from fulora.data.state_dicts import StateDictError, misfits, read_state
+from fulora.data.pictures.normalisation import HALF, IMAGENET, Statistics, of_timm
+from fulora.data.state_dicts import StateDictError, read_state, state_dict_mismatch
 
 HEADS = {
     "resnet18": "fc",
@@ -87,7 +87,7 @@ def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
     own = network.state_dict()
     left = {f"{head}.{name}" for name in ("weight", "bias")}
     state = {k: v for k, v in state.items() if k not in left or (k in own and v.shape == own[k].shape)}
-    if wrong := misfits(own, state, left):
+    if wrong := state_dict_mismatch(own, state, left):
         raise ClassifierError(f"{path}: not weights of {cfg.architecture}: {wrong}")
     network.load_state_dict(state, strict=False)
 

@@ -19,19 +19,11 @@ from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
 from fulora.metrics.classification import macro_f1
 from fulora.progress import track
-from fulora.training import (
-    MetricsLog,
-    batch_indices,
-    by_class,
-    cosine_rate,
-    generator,
-    pick_device,
-    remove_checkpoint,
-    resume,
-    save_progress,
-    set_rate,
-    take_turns,
-)
+from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
+from fulora.training.devices import pick_device
+from fulora.training.learning_rate import cosine_rate, set_rate
+from fulora.training.metrics_log import MetricsLog
+from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
 
 UNFOLDED_ON = 64
 """Training images that the batch norms of a folded network get their first statistics from."""
@@ -169,7 +161,7 @@ def batch(
     groups = by_class(targets, cfg.seed, "order")
     if not cfg.balanced:
         groups = {(cfg.seed, "order"): torch.arange(len(targets))}
-    return take_turns(groups, cfg.batch_size, done - 1, asked)
+    return round_robin_batch(groups, cfg.batch_size, done - 1, asked)
 
 
 @torch.no_grad()

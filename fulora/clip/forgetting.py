@@ -8,11 +8,11 @@ from fulora.clip.config import ForgettingConfig
 from fulora.clip.embed import image_directions
 from fulora.clip.loading import Clip, copied
 from fulora.clip.prompts import prompts_of
-from fulora.clip.tune import between
+from fulora.clip.tune import interpolate_weights
 from fulora.clip.zero_shot import prompt_logits
+from fulora.data.image_set import ImageSet
 from fulora.data.labels import Split
-from fulora.data.loaders import class_indices
-from fulora.data.manifest import ImageSet
+from fulora.data.pictures.loaders import class_indices
 from fulora.data.results import AlphaScore
 from fulora.metrics.statistics import RIGHT_OR_WRONG, weighted_bootstrap
 from fulora.metrics.weighted_scores import mean
@@ -34,7 +34,7 @@ def along_the_way(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingCo
     old, new = copied(before.model), copied(after.model)
     found = []
     for alpha in cfg.alphas:
-        before.model.load_state_dict(between(old, new, alpha))
+        before.model.load_state_dict(interpolate_weights(old, new, alpha))
         found += [row for split in POPULATIONS for row in _score(before, alpha, images, split, cfg)]
     return found
 

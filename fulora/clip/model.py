@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fulora.clip.config import ClipPretrainConfig
-from fulora.data.squares import Resampling, to_square
-from fulora.disk import whole
+from fulora.data.pictures.resize import Resampling, to_square
 from fulora.environment import derive_seed
+from fulora.files import whole
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"

@@ -29,17 +29,11 @@ from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.label_set import LabelSet
 from fulora.progress import track
-from fulora.training import (
-    MetricsLog,
-    batch_indices,
-    cosine_rate,
-    generator,
-    pick_device,
-    remove_checkpoint,
-    resume,
-    save_checkpoint,
-    set_rate,
-)
+from fulora.training.checkpoints import remove_checkpoint, resume, save_checkpoint
+from fulora.training.devices import pick_device
+from fulora.training.learning_rate import cosine_rate, set_rate
+from fulora.training.metrics_log import MetricsLog
+from fulora.training.seeded_draws import batch_indices, generator
 
 
 def fit(

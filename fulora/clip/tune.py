@@ -21,19 +21,11 @@ from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
 from fulora.metrics.classification import macro_f1
 from fulora.progress import track
-from fulora.training import (
-    MetricsLog,
-    batch_indices,
-    by_class,
-    cosine_rate,
-    generator,
-    pick_device,
-    remove_checkpoint,
-    resume,
-    save_progress,
-    set_rate,
-    take_turns,
-)
+from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
+from fulora.training.devices import pick_device
+from fulora.training.learning_rate import cosine_rate, set_rate
+from fulora.training.metrics_log import MetricsLog
+from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
 
 Squares = UInt8[np.ndarray, "n s s"]
 
@@ -136,7 +128,7 @@ def fit(
     if best.state:
         learner.model.load_state_dict(best.state)
     after = merged(learner.model)
-    after.load_state_dict(between(before, copied(after), cfg.wise_ft))
+    after.load_state_dict(interpolate_weights(before, copied(after), cfg.wise_ft))
     labels.write(out)
     save_clip(after, clip.config, out, half=False)
     remove_checkpoint(out)
@@ -199,7 +191,7 @@ def merged(model: ClipModel) -> ClipModel:
     return model
 
 
-def between(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+def interpolate_weights(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     """`share` of the new weights and the rest of the old ones (WiSE-FT, Wortsman et al., CVPR 2022, equation 1).
 
     Raises:
@@ -216,4 +208,4 @@ def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tenso
     """The pictures of one step; balanced, the classes take turns, and each goes through its own in epochs."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
-    return take_turns(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)
+    return round_robin_batch(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, refuse_other_classes
-from fulora.data.manifest import Image, ImageSet
 
 
 class MissingClassError(ValueError):

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.hybrid import MixConfig
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import Picture
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ManifestError, Picture
 from fulora.environment import derive_seed
 
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15

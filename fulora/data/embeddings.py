@@ -10,8 +10,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fulora.data.manifest import Image
-from fulora.disk import whole
+from fulora.data.image import Image
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import Artifact
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 import fulora
 from fulora.config import Config, ConfigError, read_yaml, validated
 from fulora.data.label_class import CAPTION, LabelClass, plain
-from fulora.disk import whole
+from fulora.files import whole
 from fulora.json_files import read_json
 
 SHIPPED = Path(fulora.__file__).parent / "assets" / "label_sets"

@@ -9,19 +9,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import NonNegativeInt
 
 from fulora.config import Config
-from fulora.data.patient_numbers import different_patients
-from fulora.disk import whole
+from fulora.data.image import Image
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, read_record
-from fulora.workspace import name_of
-
-if TYPE_CHECKING:
-    from fulora.data.manifest import Image, ImageSet
 
 FILE = "provenance.json"
 EARLIER = ("train_patients.json", "trained_on.json", "tainted_by.json")
@@ -65,7 +61,7 @@ class Learned(Config):
     def of(
         cls,
         name: str,
-        rows: "Iterable[Image]",
+        rows: Iterable[Image],
         use: Use = "fitted",
         *,
         different_patients: bool = False,
@@ -213,41 +209,6 @@ def _earlier(folder: Path, why: str) -> EarlierVersionError:
         f"{folder}: was made by an earlier version of fulora, which did not note everybody whom it learned from "
         f"({why}): run the study or the command that made it again"
     )
-
-
-def write_learned(
-    out: Path,
-    kind: str,
-    images: "ImageSet",
-    rows: "Iterable[Image]",
-    chosen_on: "Sequence[Image]" = (),
-    *,
-    parents: Sequence[Provenance] = (),
-) -> None:
-    """Write the book of a model that was fitted to rows of an image set.
-
-    Args:
-        kind: what it is, such as "classifier"; its name is that of the folder `out` will have.
-        chosen_on: rows that a checkpoint or a threshold was chosen by.
-        parents: of what it began with; that of the image set is one of them anyway.
-    """
-    learned(f"{kind} {name_of(out)}", images, rows, chosen_on, parents=parents).write(out)
-
-
-def learned(
-    name: str,
-    images: "ImageSet",
-    rows: "Iterable[Image]",
-    chosen_on: "Sequence[Image]" = (),
-    *,
-    parents: Sequence[Provenance] = (),
-) -> Provenance:
-    """The book of what was fitted to rows of an image set; else as `write_learned`."""
-    inherited = Provenance().joined(images.provenance(), *parents)
-    said, roots = different_patients(images.path), inherited.roots()
-    own = [Learned.of(name, rows, different_patients=said, parents=roots)]
-    own += [Learned.of(name, chosen_on, "chosen", different_patients=said, parents=roots)] if chosen_on else []
-    return Provenance(entries=tuple(own)).joined(inherited)
 
 
 def derived(name: str, parents: Sequence[Provenance], drawn_over: Learned | None = None) -> Provenance:

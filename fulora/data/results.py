@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fulora.config import Config
-from fulora.data.decoded import decoded
+from fulora.data.image import Image
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image
-from fulora.data.overlap import Overlap
+from fulora.data.leak_gate import Overlap
+from fulora.data.pictures.decoding import decoded
 from fulora.data.score import Protocol, Score
 from fulora.data.splits import Member, clusters
 from fulora.json_files import DamagedFileError, read_json, read_json_lines

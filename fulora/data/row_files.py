@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from fulora.data.manifest import Image
+from fulora.data.image import Image
 
 
 @contextmanager
-def rows_written(folder: Path, name: str) -> "Iterator[Callable[[Image], None]]":
+def rows_written(folder: Path, name: str) -> Iterator[Callable[[Image], None]]:
     """Add rows to the file called `name` of their splits; the files get their names when all went well, else they go.
 
     Raises:
@@ -19,7 +18,7 @@ def rows_written(folder: Path, name: str) -> "Iterator[Callable[[Image], None]]"
     """
     files: dict[Path, TextIO] = {}
 
-    def add(row: "Image") -> None:
+    def add(row: Image) -> None:
         path = folder / row.split / name
         if path not in files:
             files[path] = path.with_suffix(".new").open("w", encoding="utf-8")

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from fulora.data.leaks import Ledger
-from fulora.data.manifest import Image, refuse
+from fulora.data.image import Image
+from fulora.data.image_set import refuse
 from fulora.data.provenance import Provenance
+from fulora.data.set_leaks import Ledger
 
 
 def check(rows: Iterable[Image], provenance: Provenance | None = None) -> None:

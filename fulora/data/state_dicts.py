@@ -111,7 +111,7 @@ def more_than_weights(error: Exception) -> str:
     return f"{what}: such a pickle can run any code; save its state_dict as .safetensors where you trust its source"
 
 
-def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor], optional: Collection[str] = ()) -> str:
+def state_dict_mismatch(own: Mapping[str, Tensor], state: Mapping[str, Tensor], optional: Collection[str] = ()) -> str:
     """In a few words, what is missing from a state, unknown in it, or of another shape than `own`; "" if it fits.
 
     Args:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.cells import is_missing
 from fulora.data.label_class import plain
-from fulora.data.marking import mark_in
-from fulora.intake.decode import read_gray_and_info
-from fulora.intake.metaimage import read_picture
+from fulora.data.pictures.marking import mark_in
+from fulora.data.tables.cells import is_missing
+from fulora.intake.formats.decode import read_gray_and_info
+from fulora.intake.formats.metaimage import read_picture
 from fulora.intake.raw import NOT_THERE, Complain, FolderError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -41,11 +41,11 @@ MASK_FOLDERS = ("image", "images", "mask", "masks")
 """Folders that hold a split, or images and masks beside one another, and no class."""
 
 
-def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
+def pictures_in(folder: Path, on_skip: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
     """Every picture file below a folder, in the order of their names.
 
     Hidden files and what operating systems leave behind do not count, nor do lists and captions. Everything else that
-    is no such file is told to `complain`: other kinds, links that lead out, links to folders, folders and pipes that
+    is no such file is told to `on_skip`: other kinds, links that lead out, links to folders, folders and pipes that
     are named like pictures, names that differ from one before only in case, ending or `/` for `_`.
 
     Raises:
@@ -54,32 +54,32 @@ def pictures_in(folder: Path, complain: Complain = refuse, endings: tuple[str, .
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(_files(folder, endings, complain)):
+    for path in sorted(_files(folder, endings, on_skip)):
         try:
             name = _usable(folder, path, endings)
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
             continue
         key = unicodedata.normalize("NFC", name.removesuffix(path.suffix).replace("/", "_")).casefold()
         if path.suffix.lower() in BESIDE:
             continue
         if key in found:
-            complain(f"{path}: named like {found[key].name} but for case, ending or folder; give it another name")
+            on_skip(f"{path}: named like {found[key].name} but for case, ending or folder; give it another name")
         else:
             found[key] = path
     return list(found.values())
 
 
-def _files(folder: Path, endings: tuple[str, ...], complain: Complain) -> Iterator[Path]:
+def _files(folder: Path, endings: tuple[str, ...], on_skip: Complain) -> Iterator[Path]:
     def shut(error: OSError) -> None:
-        complain(f"{error.filename}: cannot be opened ({error.strerror})")
+        on_skip(f"{error.filename}: cannot be opened ({error.strerror})")
 
     for place, folders, files in os.walk(folder, onerror=shut):
         folders[:] = sorted(name for name in folders if not is_clutter(name))
         for path in [Path(place, name) for name in folders]:
             if path.is_symlink() or path.suffix.lower() in endings:
                 folders.remove(path.name)
-                complain(f"{path}: {'a link to a folder' if path.is_symlink() else 'a folder'}, and no picture")
+                on_skip(f"{path}: {'a link to a folder' if path.is_symlink() else 'a folder'}, and no picture")
         yield from (Path(place, name) for name in files if not is_clutter(name) and name.lower() not in TEXTS)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import log, log1p
 from pathlib import Path
 
-from fulora.data.cells import plain
-from fulora.intake.mask_names import case_of
+from fulora.data.tables.cells import plain
+from fulora.intake.masks.names import case_of
 from fulora.intake.raw import SourceError
 from fulora.intake.tables import count_in, number_in, read_header, read_rows
 from fulora.progress import note

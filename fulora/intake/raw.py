@@ -55,13 +55,13 @@ def refuse(message: str) -> None:
 def sorting(unusable: Literal["stop", "leave_out"], left_out: list[str], noted: list[str]) -> Complain:
     """Keeps what is told: of files that are passed over, of what is left out unless it stops, and what is noted."""
 
-    def complain(message: str) -> None:
+    def on_skip(message: str) -> None:
         if unusable == "stop":
             refuse(message)
         kept = isinstance(message, Noted) and not isinstance(message, PassedOver)
         (noted if kept else left_out).append(message)
 
-    return complain
+    return on_skip
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,19 @@ Rows = Sequence[Sequence[RawImage]]
 """The raw images of every source of a config, without their pixels."""
 
 
-def read_rows(config: CurateConfig, inputs: Sequence[Inputs], complain: Complain = refuse) -> list[list[RawImage]]:
-    """The raw images of every source; what cannot be used is told to `complain`.
+def read_rows(config: CurateConfig, inputs: Sequence[Inputs], on_skip: Complain = refuse) -> list[list[RawImage]]:
+    """The raw images of every source; what cannot be used is told to `on_skip`.
 
     Raises:
         SourceError: a folder has not the source's layout.
     """
-    return [list(read_source(source, one, complain)) for source, one in zip(config.sources, inputs, strict=True)]
+    return [list(read_source(source, one, on_skip)) for source, one in zip(config.sources, inputs, strict=True)]
 
 
-def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+def read_source(source: AnySource, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
     """The raw images of one source, under the names that `classes` and the label set give them.
 
-    What cannot be used is told to `complain`, images of an unknown class at the end, once for each class.
+    What cannot be used is told to `on_skip`, images of an unknown class at the end, once for each class.
 
     Raises:
         SourceError: the folder has not the source's layout.
@@ -39,7 +39,7 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
     counts = Counter[str]()
     first: dict[str, RawImage] = {}
     planes: dict[str, str] = {}
-    images = source.read(inputs, complain)
+    images = source.read(inputs, on_skip)
     left = source.limit if isinstance(source, FolderSourceConfig) else None
     while left != 0 and (image := next(images, None)) is not None:
         own = image.plane
@@ -53,7 +53,7 @@ def read_source(source: AnySource, inputs: Inputs, complain: Complain = refuse) 
         _check_renamed(source, tuple(counts))
     for own, image in first.items():
         if not planes[own]:
-            complain(_not_used(source, image, counts[own], inputs))
+            on_skip(_not_used(source, image, counts[own], inputs))
 
 
 def _in_class(image: RawImage, plane: str, labels: LabelSet | None) -> RawImage:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fulora.data import label_class
-from fulora.data.cells import plain
 from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
+from fulora.data.tables.cells import plain
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
 from fulora.intake.raw import SourceError

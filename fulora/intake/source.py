@@ -1,7 +1,7 @@
 """What all sources share: their configs' base, what a source says of itself, and what its reader is given.
 
 A source is one module of `fulora.intake.sources`: a config class with the fields of its YAML, and its method
-`read(inputs, complain)`. One line, in `AnySource` of `fulora.intake.config`, makes it known.
+`read(inputs, on_skip)`. One line, in `AnySource` of `fulora.intake.config`, makes it known.
 """
 
 from collections.abc import Iterator

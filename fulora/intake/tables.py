@@ -7,24 +7,24 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from fulora import progress
-from fulora.data import delimited
-from fulora.data.cells import NUMBER, tidied
-from fulora.data.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
-from fulora.data.headers import HeaderError, documented
+from fulora.data.tables import delimited
+from fulora.data.tables.cells import NUMBER, tidied
+from fulora.data.tables.column_names import HeaderError, documented
+from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
 from fulora.intake.raw import Complain, SourceError, refuse
 
 MAX_CELLS = 1_000_000
 
 
-def read_table(path: Path, columns: tuple[str, ...] = (), complain: Complain = refuse) -> list[dict[str, str]]:
+def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: Complain = refuse) -> list[dict[str, str]]:
     """The rows of a .csv or .xlsx list, as `read_rows` gives them, without their line numbers."""
-    return [row for _, row in read_rows(path, columns, complain)]
+    return [row for _, row in read_rows(path, columns, on_skip)]
 
 
 def read_rows(
     path: Path,
     columns: tuple[str, ...] = (),
-    complain: Complain = refuse,
+    on_skip: Complain = refuse,
     renamed: Mapping[str, str] | None = None,
     *,
     optional: Collection[str] = (),
@@ -33,11 +33,11 @@ def read_rows(
     """The rows of a .csv list, or of the first sheet of an .xlsx, each with the number of the line it ends on.
 
     Names and values lose the blanks around them, empty rows are left out, and a missing value (`NA`, `nan`, `-`, ...;
-    `fulora.data.cells`) is "". What was taken as missing is noted on standard error. In a sheet 1.0 is "1".
+    `fulora.data.tables.cells`) is "". What was taken as missing is noted on standard error. In a sheet 1.0 is "1".
 
     Args:
         columns: names that must be there.
-        complain: told of each row with more or fewer cells than the header.
+        on_skip: told of each row with more or fewer cells than the header.
         renamed: other names that columns have, and those they get.
         optional: names that may be there. Case, blanks and punctuation of all these names do not count.
         measures: columns of measures, in which a comma is decimal if it does not separate cells.
@@ -58,7 +58,7 @@ def read_rows(
         if len(cells) == len(header):
             rows.append((number, named(header, cells)))
         else:
-            complain(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
+            on_skip(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
     found = tidied([row for _, row in rows], decimal_commas=measures if separator != "," else ())
     for note in found.notes:
         progress.note(f"{path}: {note}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from fulora.data.label_set import LabelSet
-from fulora.data.overlap import Overlap
+from fulora.data.leak_gate import Overlap
 from fulora.data.results import Prediction
 from fulora.data.score import Score
 from fulora.metrics.groups import EVERYTHING, GroupKind

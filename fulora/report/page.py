@@ -18,7 +18,7 @@ from markupsafe import Markup
 from PIL import Image as Pil
 
 from fulora.config import Json
-from fulora.data.markdown import escaped_markdown
+from fulora.markdown import escaped_markdown
 from fulora.report.tables import Table, to_csv, to_markdown
 from fulora.terminal import printable
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fulora.data.image_set import ImageSet
 from fulora.data.labels import Plane
-from fulora.data.manifest import ImageSet
 from fulora.data.score import Score
-from fulora.diffusion.gate import read_counts
+from fulora.diffusion.sets.blank_images import read_counts
 from fulora.metrics.groups import EVERYTHING
 from fulora.report.figures import plot_image_grid, plot_intervals
 from fulora.report.numbers import rounded

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fulora.data.delimited import csv_text
-from fulora.data.markdown import escaped_markdown
 from fulora.data.score import Score
+from fulora.data.tables.delimited import csv_text
+from fulora.markdown import escaped_markdown
 from fulora.metrics.groups import EVERYTHING, Group
 from fulora.report.numbers import MISSING
 from fulora.report.wording import (

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image as Pil
 
-from fulora.data.decoded import opened
+from fulora.data.image_set import ImageSet
 from fulora.data.labels import Split
-from fulora.data.manifest import ImageSet
-from fulora.data.marking import read_mark
+from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.marking import read_mark
 from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
 from fulora.report.page import Figure, Section, file_words

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
-from fulora.data.pairs import part
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
+from fulora.data.pictures.image_and_mask import part
 from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.loaders import load_masks, load_pixels, load_square_masks, load_squares
-from fulora.data.manifest import Image, ImageSet
+from fulora.data.pictures.loaders import load_masks, load_pixels, load_square_masks, load_squares
 from fulora.data.structures import check_numbers
 from fulora.json_files import read_json
 from fulora.segmentation.config import UnetConfig

@@ -8,8 +8,8 @@ from jaxtyping import Bool, UInt8
 
 from fulora.biometry.angle import Side, measure_angle
 from fulora.biometry.ellipse import MeasurementError, measure_head
+from fulora.data.image import Image
 from fulora.data.label_class import LabelClass, Structure
-from fulora.data.manifest import Image
 from fulora.data.results import Measurement, Quantity
 from fulora.data.structures import StructureError, check_numbers
 from fulora.metrics.psfhs_challenge import ChallengeError, aggregate, score_pair

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from fulora.config import identity
 from fulora.data.folded_mobilenet import pad_like_tensorflow
-from fulora.disk import whole
+from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
 from fulora.segmentation.config import FROM_A_FILE, UnetConfig
 from fulora.segmentation.networks import DIVISOR, UnetFileError, build_network, encoder_statistics, load_start

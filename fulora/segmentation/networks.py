@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import load_folded
-from fulora.data.pixel_statistics import AS_THEY_ARE, HALF, of_encoder
-from fulora.data.state_dicts import StateDictError, misfits, read_state
+from fulora.data.pictures.normalisation import AS_THEY_ARE, HALF, of_encoder
+from fulora.data.state_dicts import StateDictError, read_state, state_dict_mismatch
 from fulora.environment import derive_seed
 from fulora.segmentation.config import Architecture, UnetConfig
 
@@ -123,7 +123,7 @@ def load_start(net: nn.Module, cfg: UnetConfig, path: Path) -> None:
 def _load(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
     own = module.state_dict()
     state = {key: _as_gray(value, own[key]) if key in own else value for key, value in state.items()}
-    if wrong := misfits(own, state):
+    if wrong := state_dict_mismatch(own, state):
         raise UnetFileError(f"{path}: not weights of {name}: {wrong}")
     module.load_state_dict(state)
 

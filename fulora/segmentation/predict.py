@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
-from fulora.data.squares import from_square, to_square
+from fulora.data.pictures.resize import from_square, to_square
 from fulora.progress import track
 from fulora.segmentation.config import SegmentConfig
 from fulora.segmentation.model import Unet

@@ -26,20 +26,12 @@ from fulora.segmentation.strategies import (
     set_joined,
     settle_batch_norm,
 )
-from fulora.training import (
-    Average,
-    Best,
-    MetricsLog,
-    averaged,
-    batch_indices,
-    cosine_rate,
-    load_checkpoint,
-    pick_device,
-    put,
-    remove_checkpoint,
-    save_checkpoint,
-    set_rate,
-)
+from fulora.training.averages import Average, averaged, put
+from fulora.training.checkpoints import Best, load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.devices import pick_device
+from fulora.training.learning_rate import cosine_rate, set_rate
+from fulora.training.metrics_log import MetricsLog
+from fulora.training.seeded_draws import batch_indices
 
 Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w); `check_pairs` says in words what does not fit
 SETTLE = 32  # images that the first batch norm statistics are taken from

@@ -10,7 +10,7 @@ from pipelines.checks.findings import Findings
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
 
 if TYPE_CHECKING:
-    from fulora.diffusion.architectures import Pipeline
+    from fulora.diffusion.models.architectures import Pipeline
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHTS = ("unet", "vae", "text_encoder")

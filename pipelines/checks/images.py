@@ -9,9 +9,9 @@ from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
 from fulora.intake.classes import at, labels_of
 from fulora.intake.config import AnySource, CurateConfig
+from fulora.intake.curate.forecast import Expected, Size, expected, sizes_in
+from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.folders import NO_PATIENT
-from fulora.intake.forecast import Expected, Size, expected, sizes_in
-from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import Complain, Noted, PassedOver
 from fulora.intake.source import Inputs
 from pipelines.checks.findings import Findings
@@ -137,10 +137,10 @@ class Sources:
         return self._known[key]
 
     def _expected(
-        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, complain: Complain, exact: bool
+        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, on_skip: Complain, exact: bool
     ) -> list[Expected] | None:
         try:
-            return expected(source, inputs, config, complain, compare_pictures=exact)
+            return expected(source, inputs, config, on_skip, compare_pictures=exact)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
             return None

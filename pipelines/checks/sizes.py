@@ -4,7 +4,7 @@ from collections import Counter
 
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig
-from fulora.intake.forecast import Size
+from fulora.intake.curate.forecast import Size
 from pipelines.checks.backbones import Made
 from pipelines.checks.findings import Findings
 
@@ -51,7 +51,7 @@ def check_lora_sizes(
 
 
 def _buckets(found: Findings, where: str, cfg: LoraConfig, sizes: Counter[Size]) -> Counter[Size]:
-    from fulora.diffusion.buckets import bucket_of
+    from fulora.diffusion.training.buckets import bucket_of
 
     trained = Counter[Size]()
     for (width, height), count in sizes.items():

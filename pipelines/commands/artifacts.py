@@ -38,7 +38,7 @@ def show(
     for name, folder in record["input_folders"].items():
         console.print(f"  input        {name}: {folder}", soft_wrap=True)
     if (artifact / "audit").is_dir():
-        from fulora.intake.confirmation import state
+        from fulora.intake.deidentify.confirmation import state
 
         console.print(f"  text         {state(artifact) or 'not looked for'}", soft_wrap=True)
     console.print(

@@ -110,9 +110,9 @@ def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
         OverlapError: there are some.
         SameNumberError: their patients may be known under another name.
     """
-    from fulora.data.manifest import ImageSet
-    from fulora.data.overlap import Case, refuse_pictures, said_of_unknown
-    from fulora.data.pixels import pixel_digest
+    from fulora.data.image_set import ImageSet
+    from fulora.data.leak_gate import Case, refuse_pictures, said_of_unknown
+    from fulora.data.pictures.pixels import pixel_digest
     from fulora.data.provenance import provenance_of
     from fulora.progress import note
 

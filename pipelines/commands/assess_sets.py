@@ -41,8 +41,8 @@ def sets_given(synthetic: Path, real: Path, train: Path | None, labels: str | No
 
 
 def _labels(named: str | None, folders: Sequence[Path]) -> "LabelSet | None":
+    from fulora.data.image_set import ImageSet
     from fulora.data.label_set import label_set, refuse_other_classes
-    from fulora.data.manifest import ImageSet
 
     found = {} if named is None else {f"--labels {named}": label_set(named)}
     sets = (ImageSet(folder, "") for folder in dict.fromkeys(folders))
@@ -54,7 +54,7 @@ def _labels(named: str | None, folders: Sequence[Path]) -> "LabelSet | None":
 
 def _real(real: Path, train: Path | None, labels: "LabelSet | None") -> tuple["Pictures", "Pictures | None"]:
     from fulora.assessment.pictures import PicturesError, of_rows, read_pictures
-    from fulora.data.manifest import ImageSet
+    from fulora.data.image_set import ImageSet
 
     if train is None:
         return read_pictures(real, labels), None

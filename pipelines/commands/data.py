@@ -14,7 +14,7 @@ from pipelines.commands.verify import typed
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fulora.intake.findings import Check, Finding
+    from fulora.intake.check.findings import Check, Finding
 
 SHOWN = 5
 COLOURS = {"leak": "bold red", "misleading": "yellow", "note": "dim"}
@@ -46,7 +46,7 @@ def download(
 
       fulora data download fetal_planes --to data
     """
-    from fulora.intake.download import DATASETS, download
+    from fulora.intake.download.published import DATASETS, download
 
     progress.show(not quiet)
     dataset = DATASETS[name]
@@ -84,7 +84,7 @@ def check(
       fulora data check dicom_export key_file=key.txt
     """
     from fulora.config import overridden
-    from fulora.intake.inspection import inspect
+    from fulora.intake.check.folder import inspect
 
     progress.show(not quiet)
     found = inspect(folder, overridden({}, overrides or []))
@@ -159,7 +159,7 @@ def curate(
       fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
     from fulora.config import overridden
-    from fulora.intake.inspection import curate_config
+    from fulora.intake.check.folder import curate_config
     from pipelines.sources import curated
 
     progress.show(not quiet)
@@ -175,7 +175,7 @@ def curate(
 
 def _with_detector(values: dict[str, Any]) -> dict[str, Any]:
     """The values, and the text detector where it is installed and text is looked for."""
-    from fulora.intake.words import detector
+    from fulora.intake.deidentify.text_detection import detector
 
     used = detector() and values.get("deidentify") != "nothing"
     return ({"text_detector": "rapidocr"} if used else {}) | values
@@ -183,8 +183,8 @@ def _with_detector(values: dict[str, Any]) -> dict[str, Any]:
 
 def _print_text_state(images: Path) -> None:
     """What is known of the text in an image set's pictures, and how a person checks it."""
-    from fulora.intake.confirmation import state
-    from fulora.intake.review import CLEANED, REVIEW, UNCHANGED
+    from fulora.intake.deidentify.confirmation import state
+    from fulora.intake.deidentify.review import CLEANED, REVIEW, UNCHANGED
 
     known, audit = state(images), images / "audit"
     if known is None:
@@ -201,7 +201,7 @@ def _print_text_state(images: Path) -> None:
 
 def _print_review(searched: str, found: str, pages: int, sheets: Path, folder: Path) -> None:
     """What was removed automatically, and how a person checks and confirms it."""
-    from fulora.intake.words import detector
+    from fulora.intake.deidentify.text_detection import detector
 
     hint = "" if detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
     progress.console.print(
@@ -248,7 +248,7 @@ def deidentify(
 
       fulora data deidentify --confirm work/curate-0123456789abcdef --by "A. Person"
     """
-    from fulora.intake.confirmation import confirm as confirm_folder
+    from fulora.intake.deidentify.confirmation import confirm as confirm_folder
 
     progress.show(not quiet)
     if confirm is not None:
@@ -269,10 +269,10 @@ def _deidentify(
     label_set: str | None,
 ) -> None:
     from fulora.data.label_set import label_set as named
-    from fulora.intake.dicom_folder import deidentify_folder
+    from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.deidentify.text_detection import detector, find_words
+    from fulora.intake.dicom.export_folder import deidentify_folder
     from fulora.intake.key_file import read_key
-    from fulora.intake.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
-    from fulora.intake.words import detector, find_words
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
     review = deidentify_folder(folder, to, read_key(key_file), where, words, named(label_set) if label_set else None)

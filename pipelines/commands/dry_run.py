@@ -85,9 +85,9 @@ def _cost(steps: Sequence[Step], took: Mapping[str, float]) -> str:
 
 
 def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.material import read_material
-    from fulora.diffusion.plan import plan
+    from fulora.diffusion.models.loading import load_backbone
+    from fulora.diffusion.training.image_sets import read_material
+    from fulora.diffusion.training.plan import plan
 
     load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_material)  # mostly, all LoRAs have the same
     try:

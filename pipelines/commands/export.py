@@ -28,9 +28,9 @@ def export(
       fulora export work/curate-0123456789abcdef --format kohya --out planes --repeats 20
     """
     from fulora.config import overridden, validated
-    from fulora.data.card import CardConfig
-    from fulora.data.export import export
-    from fulora.data.manifest import ImageSet
+    from fulora.data.image_set import ImageSet
+    from fulora.export.card import CardConfig
+    from fulora.export.export import export
 
     progress.show(not quiet)
     card = validated(CardConfig, overridden({}, overrides or []), where="card")

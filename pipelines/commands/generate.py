@@ -14,7 +14,7 @@ from pipelines.commands.generate_processes import run_processes
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.ingredients import Ingredients, LoraSource
+    from fulora.diffusion.sampling.ingredients import Ingredients, LoraSource
 
 DEMO = "demo"
 
@@ -93,10 +93,10 @@ def generate(
 
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
-    from fulora.diffusion.generation import generate_set
-    from fulora.diffusion.job import Job, check_folder
-    from fulora.diffusion.shards import part_of, shards_of
-    from fulora.training import pick_device
+    from fulora.diffusion.sets.generation import generate_set
+    from fulora.diffusion.sets.job import Job, check_folder
+    from fulora.diffusion.sets.shards import part_of, shards_of
+    from fulora.training.devices import pick_device
 
     if processes > 1 and engine == "ray":
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
@@ -193,10 +193,10 @@ def _ingredients(
     revision: str | None,
     architecture: Any,
 ) -> "Ingredients":
-    from fulora.diffusion.ingredients import Ingredients, weights_digest
-    from fulora.diffusion.job import PLAN, is_complete
-    from fulora.diffusion.recipe import BackboneUsed
-    from fulora.diffusion.shards import WORK
+    from fulora.diffusion.sampling.ingredients import Ingredients, weights_digest
+    from fulora.diffusion.sampling.recipe import BackboneUsed
+    from fulora.diffusion.sets.job import PLAN, is_complete
+    from fulora.diffusion.sets.shards import WORK
 
     named = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
     source = named.resolve() if named.exists() else backbone
@@ -222,7 +222,7 @@ def _start(folder: Path) -> Path:
     Raises:
         ValueError: it is none.
     """
-    from fulora.data.manifest import METADATA
+    from fulora.data.image import METADATA
 
     if not (folder / "train" / METADATA).is_file():
         raise ValueError(

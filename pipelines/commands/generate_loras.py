@@ -10,7 +10,7 @@ from fulora import progress
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.ingredients import LoraSource
+    from fulora.diffusion.sampling.ingredients import LoraSource
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSour
     Raises:
         LoraError: there is no such file, or a strength is not a finite number of at least 0.
     """
-    from fulora.diffusion.ingredients import lora_source
-    from fulora.diffusion.lora import LoraError
-    from fulora.diffusion.lora_peft import lora_path
+    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.peft_folder import lora_path
+    from fulora.diffusion.sampling.ingredients import lora_source
 
     file, *strengths = _split(text)
     strength, text_strength = ([_strength(text, part) for part in strengths] + [None, None])[:2]
@@ -60,7 +60,7 @@ def _split(text: str) -> list[str]:
 
 
 def _strength(text: str, given: str) -> float:
-    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora.adapters import LoraError
 
     try:
         strength = float(given)
@@ -80,9 +80,9 @@ def trained_as(path: Path) -> TrainedAs:
     Raises:
         LoraError: it cannot be read.
     """
-    from fulora.diffusion.lora_base import about_alpha, predictions_of
-    from fulora.diffusion.lora_metadata import architecture_in, own, settings_in
-    from fulora.diffusion.lora_read import read_lora
+    from fulora.diffusion.lora.base_model import about_alpha, predictions_of
+    from fulora.diffusion.lora.metadata import architecture_in, own, settings_in
+    from fulora.diffusion.lora.read import read_lora
 
     lora = read_lora(path)
     settings, notes = settings_in(lora.metadata), [about_alpha(lora)]
@@ -102,7 +102,7 @@ def check_lora(name: str, header: TrainedAs, cfg: "GenerateConfig") -> None:
     Raises:
         LoraError: a LoRA of pairs, whose masks would be mixed into gray pictures.
     """
-    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora.adapters import LoraError
 
     if header.pairs and cfg.colour == "gray":
         raise LoraError(

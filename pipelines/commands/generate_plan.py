@@ -4,7 +4,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fulora.diffusion.job import Job
+    from fulora.diffusion.sets.job import Job
 
 RECORD_BYTES = 5000
 """What the record of a picture takes, in its file and in the manifest."""
@@ -19,10 +19,10 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
     Raises:
         BackboneError: weights that cannot be had, or a size that they cannot draw.
     """
-    from fulora.diffusion.job import check_folder
-    from fulora.diffusion.painter import check_size
-    from fulora.diffusion.shards import part_of, shards_of
-    from fulora.diffusion.told_apart import said_of_alike
+    from fulora.diffusion.models.distinct_captions import said_of_alike
+    from fulora.diffusion.sampling.painter import check_size
+    from fulora.diffusion.sets.job import check_folder
+    from fulora.diffusion.sets.shards import part_of, shards_of
     from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.sizes import check_drawn_size

@@ -14,7 +14,7 @@ from fulora import progress
 from fulora.environment import cores
 
 if TYPE_CHECKING:
-    from fulora.diffusion.shards import Shard
+    from fulora.diffusion.sets.shards import Shard
 
 POLL_S = 0.5
 

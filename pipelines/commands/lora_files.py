@@ -34,7 +34,7 @@ def inspect(
 
       fulora lora inspect lora.safetensors --json -
     """
-    from fulora.diffusion.lora_inspect import inspect_lora
+    from fulora.diffusion.lora.inspect import inspect_lora
 
     facts = inspect_lora(file)
     text = json.dumps(facts, indent=1, ensure_ascii=False)
@@ -83,7 +83,7 @@ def _print(console: "Console", facts: dict[str, Any]) -> None:
 
 def _predicts(facts: dict[str, Any]) -> str:
     """What the LoRA was trained to predict, in words."""
-    from fulora.diffusion.model_headers import WORDS
+    from fulora.diffusion.models.headers import WORDS
 
     kind = str(facts["prediction_type"])
     words = {**WORDS, "unknown": "the file does not say", "contradictory": "contradictory, see below"}
@@ -134,9 +134,9 @@ def convert(
 
       fulora lora convert lora.safetensors for_webui.safetensors --format kohya --precision fp16
     """
-    from fulora.diffusion.lora import LoraError
-    from fulora.diffusion.lora_files import convert_lora
-    from fulora.diffusion.lora_inspect import inspect_lora
+    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.files import convert_lora
+    from fulora.diffusion.lora.inspect import inspect_lora
 
     if destination.suffix != ".safetensors":
         raise LoraError(f"{destination}: a LoRA file ends in .safetensors, or other tools do not find it")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
     from fulora.diffusion.config import LoraConfig
-    from fulora.diffusion.examples import Facts
+    from fulora.diffusion.lora.training_facts import TrainingFacts
 
 TITLE = "Fetal ultrasound LoRA"
 CARD = "README.md"
@@ -80,7 +80,7 @@ def publish_lora(
         raise PublishError("no token for the Hub: run `hf auth login`, or set HF_TOKEN to a token that may write")
     from huggingface_hub import HfApi
 
-    from fulora.diffusion.card import hub_id, model_card
+    from fulora.diffusion.lora.card import hub_id, model_card
 
     if hub_id(repo_id) is None:
         raise PublishError(
@@ -107,7 +107,7 @@ def publish_lora(
     return Publication(sizes, _left_out(folder, files), card, config.licence, url)
 
 
-def read_header(folder: Path) -> "tuple[LoraConfig, Facts, str]":
+def read_header(folder: Path) -> "tuple[LoraConfig, TrainingFacts, str]":
     """How `lora.safetensors` was trained, on what, and for which of diffusers' pipelines, by its header.
 
     Raises:
@@ -118,9 +118,9 @@ def read_header(folder: Path) -> "tuple[LoraConfig, Facts, str]":
 
     from fulora.config import ConfigError, validated
     from fulora.diffusion.config import LoraConfig
-    from fulora.diffusion.examples import Facts
-    from fulora.diffusion.lora_files import FILE
-    from fulora.training import CHECKPOINTS
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.lora.training_facts import TrainingFacts
+    from fulora.training.checkpoints import CHECKPOINTS
 
     path = folder / FILE
     if not _plain(path):
@@ -130,7 +130,7 @@ def read_header(folder: Path) -> "tuple[LoraConfig, Facts, str]":
     said = _said(path)
     try:
         config = validated(LoraConfig, said["config"], where=str(path))
-        facts = TypeAdapter(Facts).validate_python(said["facts"])
+        facts = TypeAdapter(TrainingFacts).validate_python(said["facts"])
     except (KeyError, ConfigError, ValidationError) as error:
         raise PublishError(
             f"{path}: its header does not say how it was trained and on what ({error}), so no model card can be "
@@ -142,10 +142,10 @@ def read_header(folder: Path) -> "tuple[LoraConfig, Facts, str]":
 def outgoing(folder: Path) -> dict[str, Path]:
     """The files that may go out, by their name in the repository: what is known to hold no patient, and no more."""
     from fulora.data.label_set import FILE as CLASSES
-    from fulora.data.marking import read_mark
-    from fulora.diffusion.card import KOHYA_FILE
-    from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.preview import SAMPLES
+    from fulora.data.pictures.marking import read_mark
+    from fulora.diffusion.lora.card import KOHYA_FILE
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.training.preview import SAMPLES
 
     files = {name: folder / name for name in (FILE, KOHYA_FILE, METRICS, CLASSES) if _plain(folder / name)}
     if KOHYA_FILE in files:
@@ -163,8 +163,8 @@ def outgoing(folder: Path) -> dict[str, Path]:
 
 def _said(path: Path) -> dict[str, Any]:
     """fulora's part of the header of a LoRA file that is whole."""
-    from fulora.diffusion.lora_metadata import own
-    from fulora.diffusion.lora_read import read_lora
+    from fulora.diffusion.lora.metadata import own
+    from fulora.diffusion.lora.read import read_lora
 
     return own(read_lora(path).metadata)
 

@@ -14,11 +14,11 @@ from pipelines.commands.verify import typed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fulora.data.image_set import ImageSet
     from fulora.data.labels import Split
-    from fulora.data.manifest import ImageSet
-    from fulora.diffusion.architectures import Pipeline
     from fulora.diffusion.config import LoraConfig
-    from fulora.diffusion.examples import Material
+    from fulora.diffusion.models.architectures import Pipeline
+    from fulora.diffusion.training.examples import Material
 
 DEMO = "demo"
 HELD: "tuple[Split, ...]" = ("train", "validation")
@@ -68,13 +68,13 @@ def train(
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
     from fulora.contents import write_list
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.ingredients import backbone_provenance
-    from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.material import fit_material, lora_provenance, read_material
-    from fulora.diffusion.plan import plan
-    from fulora.diffusion.told_apart import said_of_alike
-    from fulora.processes import processes
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.models.distinct_captions import said_of_alike
+    from fulora.diffusion.models.loading import load_backbone
+    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
+    from fulora.diffusion.training.plan import plan
+    from fulora.training.processes import processes
     from fulora.workspace import name_of
 
     cfg, of_images = _settings(config, overrides or [])
@@ -127,12 +127,12 @@ def _check_out(out: Path) -> None:
     from fulora.contents import OF_THE_LIST
     from fulora.data.label_set import FILE as CLASSES
     from fulora.data.provenance import FILE as PROVENANCE
-    from fulora.diffusion.card import KOHYA_FILE
-    from fulora.diffusion.lora import LoraError
-    from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.preview import SAMPLES
-    from fulora.diffusion.train import LAST_GOOD
-    from fulora.training import CHECKPOINTS
+    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.card import KOHYA_FILE
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.training.preview import SAMPLES
+    from fulora.diffusion.training.train import LAST_GOOD
+    from fulora.training.checkpoints import CHECKPOINTS
 
     ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
     if out.exists() and not out.is_dir():
@@ -148,9 +148,10 @@ def _given(folder: Path | None, option: str) -> "ImageSet | None":
     Raises:
         LoraError: it is none.
     """
+    from fulora.data.image import METADATA
+    from fulora.data.image_set import ImageSet
     from fulora.data.labels import SPLITS
-    from fulora.data.manifest import METADATA, ImageSet
-    from fulora.diffusion.lora import LoraError
+    from fulora.diffusion.lora.adapters import LoraError
 
     if folder is None:
         return None
@@ -169,11 +170,12 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
     """
     from fulora.config import identity
     from fulora.contents import LIST, check, write_list
-    from fulora.diffusion.examples import MADE_OF, Facts, counted, made_of
-    from fulora.diffusion.lora import LoraError
-    from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.lora_metadata import facts_in, settings_in
-    from fulora.diffusion.lora_read import read_lora
+    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.lora.metadata import facts_in, settings_in
+    from fulora.diffusion.lora.read import read_lora
+    from fulora.diffusion.lora.training_facts import MADE_OF, TrainingFacts, made_of
+    from fulora.diffusion.training.examples import counted
 
     if not (out / FILE).is_file():
         return False
@@ -181,7 +183,7 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
         check(out)
     header = read_lora(out / FILE).metadata
     theirs = facts_in(header)
-    ours = counted(Facts(base_digest=base_digest), material.images, material.validation, material.prior)
+    ours = counted(TrainingFacts(base_digest=base_digest), material.images, material.validation, material.prior)
     if (settings_in(header), [theirs.get(name, "") for name in MADE_OF]) != (identity(cfg), made_of(ours)):
         raise LoraError(
             f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
@@ -209,7 +211,8 @@ def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, di
 
 def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     """The folder as an image set of fulora's own; None where it has to be curated first."""
-    from fulora.data.manifest import METADATA, ImageSet, ManifestError
+    from fulora.data.image import METADATA, ManifestError
+    from fulora.data.image_set import ImageSet
 
     if settings or not (folder / "train" / METADATA).is_file():
         return None
@@ -232,8 +235,8 @@ def _checked(
     Raises:
         ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
     """
-    from fulora.diffusion.backbone import BackboneError
-    from fulora.intake.inspection import curate_config
+    from fulora.diffusion.models.loading import BackboneError
+    from fulora.intake.check.folder import curate_config
     from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
@@ -257,7 +260,7 @@ def _checked(
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
     """The folder, if it is an image set, or else the one that curating it gives."""
     from fulora.engine import InProcess
-    from fulora.intake.inspection import curate_config
+    from fulora.intake.check.folder import curate_config
     from fulora.workspace import Workspace
     from pipelines.sources import curated
 

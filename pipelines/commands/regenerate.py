@@ -10,7 +10,7 @@ from pipelines.backbones import ASSETS
 from pipelines.commands.generate import DEMO
 
 if TYPE_CHECKING:
-    from fulora.diffusion.regenerate import Again
+    from fulora.diffusion.sets.regenerate import Again
 
 
 def regenerate(
@@ -32,7 +32,7 @@ def regenerate(
 
       fulora regenerate found.png --out again.png --backbone sd15 --lora lora.safetensors
     """
-    from fulora.diffusion.regenerate import Given, regenerate
+    from fulora.diffusion.sets.regenerate import Given, regenerate
 
     progress.show(not quiet)
     places = _places(images, out)
@@ -74,8 +74,8 @@ def _written(again: "Again", path: Path) -> tuple[str, bool]:
     """Write a picture, and say how it compares with what it was; whether the pixels are equal."""
     import numpy as np
 
-    from fulora.data.decoded import opened
-    from fulora.diffusion.shard_writer import write_picture
+    from fulora.data.pictures.decoding import opened
+    from fulora.diffusion.sets.shard_writer import write_picture
 
     before = again.path.read_bytes()
     with opened(again.path) as image:

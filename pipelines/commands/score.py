@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from fulora.data.prediction_classes import Asked
-    from fulora.data.prediction_files import PredictionFile
+    from fulora.data.predictions.classes import Asked
+    from fulora.data.predictions.files import PredictionFile
     from fulora.metrics.answers import Prior
     from fulora.metrics.classification_metrics import Chosen
     from fulora.metrics.scorecard import Sampling, ScoreRow
@@ -80,8 +80,8 @@ def classification(
 
       fulora score classification mine.csv --labels normal,cyst --prior uniform --training-prior normal=90,cyst=10
     """
-    from fulora.data.prediction_files import read_predictions
-    from fulora.data.prediction_pairs import paired
+    from fulora.data.predictions.files import read_predictions
+    from fulora.data.predictions.pairs import paired
     from fulora.metrics.classification_metrics import chosen as chosen_metrics
     from fulora.metrics.comparison import compare
     from fulora.metrics.scorecard import Sampling

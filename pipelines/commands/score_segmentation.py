@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float, Shaped
 
-    from fulora.intake.mask_values import MaskValues
+    from fulora.intake.masks.values import MaskValues
     from fulora.intake.pixel_sizes import PixelSize
     from pipelines.commands.mask_protocols import Figure, ScoreOne, Scorer
 
@@ -71,7 +71,7 @@ def segmentation(
 
       fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
     """
-    from fulora.intake.mask_files import masks_in
+    from fulora.intake.masks.files import masks_in
     from fulora.intake.pixel_sizes import read_pixel_sizes
 
     chosen = _protocol(protocol)
@@ -123,7 +123,7 @@ def _protocol(text: str) -> Protocol:
 def _scorer(
     protocol: Protocol, mapping: "MaskValues", sizes: "Mapping[str, PixelSize] | None", label: int | None
 ) -> "Scorer":
-    from fulora.intake.mask_files import checked_label
+    from fulora.intake.masks.files import checked_label
     from pipelines.commands import mask_protocols
 
     if label is not None and protocol != "hc18":
@@ -152,7 +152,7 @@ def _mapping(
     references: Mapping[str, Path], predicted: Mapping[str, Mapping[str, Path]], given: str, workers: int
 ) -> "MaskValues":
     """The mapping of values to classes of all references and of what is scored against them, printed."""
-    from fulora.intake.mask_values import find_values, parse_values
+    from fulora.intake.masks.values import find_values, parse_values
     from fulora.progress import note
 
     folders = {REFERENCE: list(references.values())} | {
@@ -184,7 +184,7 @@ def _rankings(
 def _scored(
     name: str, score: "ScoreOne", references: Mapping[str, Path], files: Mapping[str, Path], workers: int
 ) -> list[CaseScores]:
-    from fulora.intake.mask_files import each
+    from fulora.intake.masks.files import each
     from fulora.progress import track
 
     if not references.keys() & files.keys():

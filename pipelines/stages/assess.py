@@ -5,7 +5,7 @@ from pathlib import Path
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import check_trusted
 from fulora.clip.prompts import PromptSet, prompts_of
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.screened import Assessment
 from fulora.data.weights import ClipWeights, JudgeWeights
 from fulora.stage import Source, stage
@@ -41,7 +41,7 @@ def assess(
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
     from fulora.assessment.sets import sets_of
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.results import write_table

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import LeakTable
 from fulora.data.weights import Backbone, ClipWeights
 from fulora.stage import Source, stage
@@ -30,9 +30,10 @@ def check_leaks(
         OverlapError: somebody or something of the test split is learned from.
         SameNumberError: a test patient may be learned from under another name.
     """
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.learned import learned
     from fulora.data.patient_numbers import different_patients
-    from fulora.data.provenance import learned, provenance_of
+    from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table
 
     told_apart = different_patients(tested_on.path)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClassifierWeights
 from fulora.stage import stage
@@ -28,9 +28,9 @@ def classify(
     from fulora.classification.model import load_classifier
     from fulora.classification.predict import predict
     from fulora.data.label_set import read_label_set, refuse_other_classes
-    from fulora.data.loaders import load_squares
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
+    from fulora.data.pictures.loaders import load_squares
     from fulora.data.provenance import provenance_of
 
     labels, known = images.label_set(), read_label_set(classifier.path)

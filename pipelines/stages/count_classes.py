@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.stage import Artifact, stage
 
 

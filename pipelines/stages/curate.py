@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.intake.config import CurateConfig
 from fulora.stage import Source, stage
 
@@ -27,9 +27,9 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
     """
     from fulora.engine import threaded
     from fulora.intake.classes import labels_of
-    from fulora.intake.patient_checks import patients_apart
+    from fulora.intake.curate.patient_checks import patients_apart
+    from fulora.intake.deidentify.text_detection import need_detector
     from fulora.intake.raw import RawImage
-    from fulora.intake.words import need_detector
     from fulora.progress import track
 
     def decode(image: RawImage) -> None:
@@ -55,10 +55,10 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     which pictures of two patients are nearly the same.
     """
     from fulora.data.patient_numbers import note_different_patients
-    from fulora.intake.audit import Audit
     from fulora.intake.classes import labels_of
-    from fulora.intake.curation import Curation, words_of
-    from fulora.intake.deidentify import searched
+    from fulora.intake.curate.curate import Curation, words_of
+    from fulora.intake.deidentify.audit import Audit
+    from fulora.intake.deidentify.burned_in_text import searched
     from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import note, track
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import Backbone, ControlWeights
 from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Source, stage
@@ -17,11 +17,11 @@ def draw_on_masks(
     A mask is an ellipse near that of a labelled training image of the class.
     """
     from fulora.data.structures import with_masks
-    from fulora.diffusion.drawing import drawing
-    from fulora.diffusion.generation import generate_set
-    from fulora.diffusion.ingredients import ControlSource, Ingredients
-    from fulora.diffusion.job import Job
-    from fulora.diffusion.recipe import BackboneUsed, ControlUsed
+    from fulora.diffusion.sampling.drawing_config import drawing
+    from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients
+    from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed
+    from fulora.diffusion.sets.generation import generate_set
+    from fulora.diffusion.sets.job import Job
     from fulora.engine import InProcess
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.data.embeddings import Embeddings
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.clip.config import ForgettingConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Forgetting
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
@@ -24,7 +24,7 @@ def forgetting(
     from fulora.clip.forgetting import along_the_way
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Parts, Source, stage
 
 if TYPE_CHECKING:
-    from fulora.diffusion.job import Job
+    from fulora.diffusion.sets.job import Job
 
 
 def _names(
@@ -21,8 +21,8 @@ def _names(
     *,
     labels: LabelSet,
 ) -> list[str]:
-    from fulora.diffusion.drawing import drawing
-    from fulora.diffusion.shards import shards_of
+    from fulora.diffusion.sampling.drawing_config import drawing
+    from fulora.diffusion.sets.shards import shards_of
 
     return [shard.name for shard in shards_of(drawing(config, labels))]
 
@@ -37,7 +37,7 @@ def _make(
     *,
     labels: LabelSet,
 ) -> None:
-    from fulora.diffusion.generation import generate_shard
+    from fulora.diffusion.sets.generation import generate_shard
 
     generate_shard(_job(out, config, backbone, lora, start, labels), name)
 
@@ -61,7 +61,7 @@ def generate(
     Raises:
         LabelSetError: the LoRA, or the images to start from, have other classes; or the config names what is none.
     """
-    from fulora.diffusion.generation import generate_set
+    from fulora.diffusion.sets.generation import generate_set
     from fulora.engine import InProcess
 
     generate_set(_job(out, config, backbone, lora, start, labels), InProcess())
@@ -77,10 +77,10 @@ def _job(
     labels: LabelSet,
 ) -> "Job":
     from fulora.data.label_set import read_label_set, refuse_other_classes
-    from fulora.diffusion.ingredients import Ingredients, lora_source
-    from fulora.diffusion.job import Job
-    from fulora.diffusion.lora_files import FILE
-    from fulora.diffusion.recipe import BackboneUsed
+    from fulora.diffusion.lora.files import FILE
+    from fulora.diffusion.sampling.ingredients import Ingredients, lora_source
+    from fulora.diffusion.sampling.recipe import BackboneUsed
+    from fulora.diffusion.sets.job import Job
 
     if lora is not None:
         refuse_other_classes(labels, read_label_set(lora.path), who="the images to draw", whom="the LoRA")

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat
 
 from fulora.config import Config
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurements, write_table
 from fulora.stage import stage
 
@@ -39,7 +39,7 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
         SameNumberError: it may have learned from a test patient under another name.
     """
     from fulora.data.label_set import read_label_set
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
     from fulora.data.structures import refuse_other_structures, units_of

@@ -6,7 +6,8 @@ from itertools import chain
 from pathlib import Path
 
 from fulora.data.hybrid import Filter, FilterName, MixConfig
-from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.provenance import Provenance
 from fulora.data.screened import Assessment
 from fulora.stage import stage
@@ -32,8 +33,8 @@ def mix(
     """
     from fulora.data.copies import copies
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, kept
+    from fulora.data.image import ManifestError
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.manifest import ManifestError
     from fulora.data.provenance import derived
     from fulora.data.set_rules import check
     from fulora.workspace import name_of
@@ -80,7 +81,7 @@ def _choosers(config: MixConfig, assessment: Assessment | None) -> list[Provenan
 
 def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, Filter]:
     from fulora.data.hybrid import ASSESSED, never_seen, passing, shows_something
-    from fulora.data.manifest import ManifestError
+    from fulora.data.image import ManifestError
 
     if config.arm != "hybrid":
         return {}

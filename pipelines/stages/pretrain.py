@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.stage import stage
@@ -11,10 +11,10 @@ from fulora.stage import stage
 @stage(version=2, resumes=True)
 def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
     """Train on the training split of `images`; every class is asked for by its caption."""
-    from fulora.data.loaders import load_pixels
-    from fulora.data.provenance import write_learned
-    from fulora.diffusion.pretrain import fit
-    from fulora.diffusion.tokenizers import words_of
+    from fulora.data.learned import write_learned
+    from fulora.data.pictures.loaders import load_pixels
+    from fulora.diffusion.models.tokenizers import words_of
+    from fulora.diffusion.training.pretrain import fit
 
     rows, captions = images.rows("train"), images.label_set().captions
     fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], words_of(captions.values()))

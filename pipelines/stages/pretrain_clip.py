@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.clip.config import ClipPretrainConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import ClipWeights
 from fulora.stage import stage
 
@@ -16,8 +16,8 @@ def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> Cl
         LabelSetError: the config names a class that the images do not have.
     """
     from fulora.clip.pretrain import fit
-    from fulora.data.loaders import class_indices, load_pixels
-    from fulora.data.provenance import write_learned
+    from fulora.data.learned import write_learned
+    from fulora.data.pictures.loaders import class_indices, load_pixels
 
     labels = images.label_set()
     labels = labels.only(config.classes or labels.names)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.clip.config import ProbeConfig
 from fulora.data.embeddings import Embeddings
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
@@ -37,10 +37,11 @@ def probe_clip(
     from fulora.clip.prompts import prompts_of
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.loaders import class_indices
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.learned import learned
     from fulora.data.patient_numbers import different_patients
-    from fulora.data.provenance import learned, provenance_of
+    from fulora.data.pictures.loaders import class_indices
+    from fulora.data.provenance import provenance_of
 
     rows, labels = tested_on.rows("test"), tested_on.label_set()
     tested = f"the images {tested_on.path.name}"

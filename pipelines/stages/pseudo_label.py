@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import UnetWeights
 from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import stage

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, PositiveInt
 
 from fulora.config import Config
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Forgetting, LeakTable, MaskSet, Measurements, Predictions, Report, Scores
 from fulora.data.screened import Assessment
 from fulora.stage import Artifact, stage

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fulora.config import Config
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import LeakTable, MaskSet, Measurements, Report, Scores
 from fulora.stage import Artifact, stage
 

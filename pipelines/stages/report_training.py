@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fulora.config import Config
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Report
 from fulora.stage import Artifact, stage
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fulora.assessment.config import ClosenessConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Scores, write_table
 from fulora.stage import stage
 
@@ -17,7 +17,7 @@ def score_generation(out: Path, config: ClosenessConfig, real: ImageSet, synthet
         OverlapError, SameNumberError: a generator, or a parent of it, was fitted to a validation image or patient.
     """
     from fulora.assessment.closeness import closeness
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
 
     generators = [images.provenance() for images in synthetic.values()]

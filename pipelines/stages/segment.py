@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet
 from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import SegmentConfig
@@ -24,13 +24,13 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     from PIL import Image
 
     from fulora.data.label_set import read_label_set
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.structures import refuse_other_structures
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
-    from fulora.training import pick_device
+    from fulora.training.devices import pick_device
 
     known = [read_label_set(unet.path) for unet in unets]
     for unet, labels in zip(unets, known, strict=True):

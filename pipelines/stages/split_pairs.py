@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import stage
 

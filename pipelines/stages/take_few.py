@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from fulora.config import Config
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.stage import stage
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fulora.classification.config import ClassifierConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import ClassifierWeights
 from fulora.stage import Source, stage
 
@@ -37,8 +37,9 @@ def train_classifier(
 
     from fulora.classification.train import fit
     from fulora.data.hybrid import schedule_of
-    from fulora.data.loaders import class_indices, load_squares
-    from fulora.data.provenance import provenance_of, write_learned
+    from fulora.data.learned import write_learned
+    from fulora.data.pictures.loaders import class_indices, load_squares
+    from fulora.data.provenance import provenance_of
 
     labels = images.label_set()
     rows, held_out = images.rows("train"), images.rows("validation")

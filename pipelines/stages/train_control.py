@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import Backbone, ControlWeights
 from fulora.diffusion.config import ControlConfig
 from fulora.stage import Source, stage
@@ -11,11 +11,11 @@ from fulora.stage import Source, stage
 @stage(version=3, resumes=True)
 def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source, images: ImageSet) -> ControlWeights:
     """Train on the training split, images and their masks; the backbone stays as it is."""
-    from fulora.data.loaders import load_masks, load_pixels
-    from fulora.data.provenance import write_learned
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.control import fit
-    from fulora.diffusion.ingredients import backbone_provenance
+    from fulora.data.learned import write_learned
+    from fulora.data.pictures.loaders import load_masks, load_pixels
+    from fulora.diffusion.models.loading import load_backbone
+    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.training.controlnet import fit
 
     rows = images.rows("train")
     of_class = images.label_set().captions

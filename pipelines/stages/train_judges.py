@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.classification.config import ClassifierConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import JudgeWeights
 from fulora.stage import Source, stage
 
@@ -19,7 +19,8 @@ def train_judges(
     """
     from fulora.assessment.judges import judged_images
     from fulora.assessment.judges import train_judges as train
-    from fulora.data.provenance import provenance_of, write_learned
+    from fulora.data.learned import write_learned
+    from fulora.data.provenance import provenance_of
 
     train(out, folds, classifier, images, None if start is None else start.path)
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]

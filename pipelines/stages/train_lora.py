@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import LoraConfig
 from fulora.stage import RECORD, Artifact, Source, read_record, stage
@@ -23,9 +23,9 @@ def train_lora(
         prior: images that the LoRA must not unlearn, such as the base's own.
         tested_on: a set of whose validation and test patients nothing may be trained on.
     """
-    from fulora.diffusion.backbone import load_backbone
-    from fulora.diffusion.ingredients import backbone_provenance
-    from fulora.diffusion.material import fit_material, lora_provenance, read_material
+    from fulora.diffusion.models.loading import load_backbone
+    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
     from fulora.workspace import name_of
 
     material = read_material(images, prior, tested_on, mask_channel=config.mask_channel)

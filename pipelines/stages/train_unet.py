@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source, stage
@@ -17,7 +17,8 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     Args:
         start: a local file that the encoder or the network starts from.
     """
-    from fulora.data.provenance import provenance_of, write_learned
+    from fulora.data.learned import write_learned
+    from fulora.data.provenance import provenance_of
     from fulora.data.splits import Member, folds
     from fulora.data.structures import outputs_of, refuse_absent, with_masks
     from fulora.segmentation.material import load_pairs

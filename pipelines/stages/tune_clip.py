@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.clip.config import TuneClipConfig
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
@@ -23,8 +23,9 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     from fulora.clip.model import FIT, RESAMPLING, image_size_px
     from fulora.clip.tune import Shown, fit
     from fulora.clip.tuned import refuse_tuned_on_others
-    from fulora.data.loaders import class_indices, load_squares
-    from fulora.data.provenance import provenance_of, write_learned
+    from fulora.data.learned import write_learned
+    from fulora.data.pictures.loaders import class_indices, load_squares
+    from fulora.data.provenance import provenance_of
 
     labels = images.label_set()
     refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")

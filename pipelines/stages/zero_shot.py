@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.clip.config import ZeroShotConfig
 from fulora.data.embeddings import Embeddings
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, write_predictions
 from fulora.data.score import Protocol
 from fulora.data.weights import ClipWeights
@@ -28,9 +28,9 @@ def zero_shot(
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
     from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
-    from fulora.data.loaders import class_indices
-    from fulora.data.overlap import refuse_leaks
+    from fulora.data.leak_gate import refuse_leaks
     from fulora.data.patient_numbers import different_patients
+    from fulora.data.pictures.loaders import class_indices
     from fulora.data.provenance import provenance_of
 
     rows, labels = images.rows("test"), images.label_set()

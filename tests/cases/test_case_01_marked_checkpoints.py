@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fulora.diffusion.backbone import load_backbone
+from fulora.diffusion.models.loading import load_backbone
 
 pytestmark = pytest.mark.real_data
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.dicom_profile import write_deidentified
+from fulora.intake.dicom.confidentiality_profile import write_deidentified
 from fulora.intake.sources.dicom import read_dicom
 
 pytestmark = pytest.mark.real_data

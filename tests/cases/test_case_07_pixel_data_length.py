@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.dicom_inputs import files_to_deidentify
-from fulora.intake.dicom_profile import ProfileError
-from fulora.intake.inspection import inspect
+from fulora.intake.check.folder import inspect
+from fulora.intake.dicom.confidentiality_profile import ProfileError
+from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.dicom import read_dicom
 

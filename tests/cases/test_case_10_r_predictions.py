@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fulora.data.label_set import label_set
-from fulora.data.prediction_files import read_predictions
-from fulora.data.prediction_rows import PredictionFileError
-from fulora.intake.inspection import inspect
+from fulora.data.predictions.files import read_predictions
+from fulora.data.predictions.rows import PredictionFileError
+from fulora.intake.check.folder import inspect
 from fulora.intake.raw import SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs

@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from pipelines.__main__ import app
 
 pytestmark = pytest.mark.real_data

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.lora_files import load_lora
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.models.loading import load_backbone
 from pipelines.commands.lora import app
 
 pytestmark = pytest.mark.real_data

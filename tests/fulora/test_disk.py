@@ -14,14 +14,16 @@ from PIL import Image as Pil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from fulora.data import loaders
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.loaders import load_squares
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.disk import DiskFullError, is_full, share, told_when_full, whole
+from fulora.data.pictures import loaders
+from fulora.data.pictures.loaders import load_squares
 from fulora.engine import InProcess
+from fulora.files import DiskFullError, is_full, raise_on_disk_full, share, whole
 from fulora.stage import Artifact, Stage, stage
-from fulora.training import CHECKPOINTS, LATEST, MetricsLog, load_checkpoint, save_checkpoint
+from fulora.training.checkpoints import CHECKPOINTS, LATEST, load_checkpoint, save_checkpoint
+from fulora.training.metrics_log import MetricsLog
 from fulora.workspace import Workspace, scratch
 
 FETAL = label_set("fetal_planes")
@@ -35,9 +37,9 @@ SERIALIZED = "Error while serializing: I/O error: No space left on device (os er
 )
 def test_a_full_disk_is_known_whoever_says_it(tmp_path: Path, error: Exception) -> None:
     message = r"out: the disk is full; .*the same command continues.* MB are free there"
-    with pytest.raises(DiskFullError, match=message), told_when_full(tmp_path / "out"):
+    with pytest.raises(DiskFullError, match=message), raise_on_disk_full(tmp_path / "out"):
         raise error
-    with pytest.raises(DiskFullError, match=message), told_when_full(tmp_path / "out"):
+    with pytest.raises(DiskFullError, match=message), raise_on_disk_full(tmp_path / "out"):
         _as_torch_closes_its_file(error)
 
 
@@ -51,9 +53,9 @@ def _as_torch_closes_its_file(error: Exception) -> None:
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     assert not is_full(OSError(errno.EACCES, "x"))
     assert not is_full(None)
-    with pytest.raises(PermissionError), told_when_full(tmp_path):
+    with pytest.raises(PermissionError), raise_on_disk_full(tmp_path):
         raise PermissionError(errno.EACCES, "x")
-    with pytest.raises(KeyError), told_when_full(tmp_path):
+    with pytest.raises(KeyError), raise_on_disk_full(tmp_path):
         raise KeyError("a mistake of ours")
 
 
@@ -223,7 +225,10 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_every_writer_of_ours_tells_of_a_full_disk(small_disk: Path, writer: str) -> None:
-    with pytest.raises(DiskFullError, match=r"the disk is full; .*of 0 MB are free there"), told_when_full(small_disk):
+    with (
+        pytest.raises(DiskFullError, match=r"the disk is full; .*of 0 MB are free there"),
+        raise_on_disk_full(small_disk),
+    ):
         WRITERS[writer](small_disk / "file")
 
 

@@ -56,6 +56,6 @@ def test_a_failure_reaches_the_caller_and_stops_the_rest() -> None:
 def test_in_this_process_each_item_is_done_when_its_result_is_taken() -> None:
     done: list[int] = []
     results = InProcess().map(lambda number: done.append(number) or number * 2, [1, 2, 3])  # type: ignore[func-returns-value]
-    assert (InProcess().here, done) == (True, [])
+    assert (InProcess().is_local, done) == (True, [])
     assert (next(results), done) == (2, [1])
     assert (list(results), done) == ([4, 6], [1, 2, 3])

@@ -86,7 +86,7 @@ def dies(once: Path | None) -> str:
 
 
 def test_results_come_in_the_order_of_the_items_from_all_nodes(engine: Ray, tmp_path: Path) -> None:
-    assert not engine.here
+    assert not engine.is_local
     assert list(engine.map(abs, range(-20, 0))) == list(range(20, 0, -1))
     assert list(engine.map(abs, [])) == []
     own, other = tmp_path / "own", tmp_path / "other"

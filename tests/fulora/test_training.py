@@ -13,24 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fulora import training
-from fulora.training import (
+from fulora.training.averages import Average, put
+from fulora.training.checkpoints import (
     CHECKPOINTS,
     LATEST,
-    Average,
     CheckpointError,
-    MetricsLog,
-    TrainingDivergedError,
-    batch_indices,
-    cosine_rate,
-    generator,
     load_checkpoint,
-    pick_device,
-    preemption,
-    put,
     remove_checkpoint,
     save_checkpoint,
-    set_rate,
 )
+from fulora.training.devices import pick_device
+from fulora.training.learning_rate import cosine_rate, set_rate
+from fulora.training.metrics_log import MetricsLog, TrainingDivergedError
+from fulora.training.preemption import preemption
+from fulora.training.seeded_draws import batch_indices, generator
 
 
 @settings(deadline=None, max_examples=40)

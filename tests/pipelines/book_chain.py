@@ -11,16 +11,17 @@ from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfi
 from fulora.clip.loading import load_clip
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
 from fulora.data.screened import Assessment, Screened
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
-from fulora.diffusion.generation import provenance_of_set
-from fulora.diffusion.job import Job
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sets.generation import provenance_of_set
+from fulora.diffusion.sets.job import Job
 from fulora.segmentation.config import SegmentConfig, UnetConfig
 from fulora.segmentation.gates import AdditionConfig
 from pipelines.backbones import ASSETS
@@ -181,10 +182,10 @@ def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Cha
     for module in (*fits, "classification.train", "segmentation.train"):
         monkeypatch.setattr(f"fulora.{module}.fit", _fitted)
     monkeypatch.setattr("fulora.assessment.judges.train_judges", _fitted)
-    monkeypatch.setattr("fulora.diffusion.material.check", lambda *given: None)
-    monkeypatch.setattr("fulora.diffusion.generation.generate_set", _drawn)
+    monkeypatch.setattr("fulora.diffusion.training.image_sets.check", lambda *given: None)
+    monkeypatch.setattr("fulora.diffusion.sets.generation.generate_set", _drawn)
     monkeypatch.setattr("fulora.segmentation.additions.add_pseudo_labelled", _masked)
     monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: path)
-    monkeypatch.setattr("fulora.diffusion.backbone.load_backbone", lambda path: DEMO(ASSETS / "diffusion"))
+    monkeypatch.setattr("fulora.diffusion.models.loading.load_backbone", lambda path: DEMO(ASSETS / "diffusion"))
     monkeypatch.setattr("fulora.clip.loading.load_clip", lambda path: CLIP(ASSETS / "clip"))
     return Chain(root, tested)

@@ -8,8 +8,9 @@ import pytest
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
 from fulora.data.embeddings import Embeddings
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import EarlierVersionError
 from fulora.data.results import Predictions
 from fulora.data.weights import ClassifierWeights, ClipWeights

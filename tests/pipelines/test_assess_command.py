@@ -11,14 +11,14 @@ from PIL import Image as Pil
 from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.classification.config import ClassifierConfig
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.screened import Assessment
 from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
-from fulora.intake.curation import Curation
+from fulora.intake.curate.curate import Curation
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.source import Inputs
-from fulora.intake.sources.phantom_scan import draw
 from fulora.stage import Source
 from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess
@@ -125,7 +125,7 @@ def test_judges_see_planes_of_people_they_never_saw(tmp_path: Path, real: ImageS
 
 def mislabelled(folder: Path, real: ImageSet) -> ImageSet:
     """Copies of training brains, half of them called femurs, as synthetic images."""
-    from fulora.data.manifest import Picture
+    from fulora.data.image_set import Picture
 
     made = []
     brains = [row for row in real.rows("train") if row.plane == "brain"]

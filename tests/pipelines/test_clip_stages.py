@@ -12,9 +12,10 @@ from fulora.clip.loading import Clip, load_clip
 from fulora.clip.model import normalised
 from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.data.overlap import OverlapError
+from fulora.data.leak_gate import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
 from pipelines import configs

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 
-from fulora.disk import DiskFullError
+from fulora.files import DiskFullError
 from pipelines import __main__ as command_line
 
 

@@ -15,8 +15,8 @@ import pytest
 from command_line import fulora
 from PIL import Image as Pil
 
-from fulora.data.manifest import ImageSet
-from fulora.intake.sources.phantom_scan import draw
+from fulora.data.image_set import ImageSet
+from fulora.intake.phantoms.scan import draw
 
 PATTERN = "patient_pattern=P(\\d+)_"
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from fulora.classification.config import ClassifierConfig
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.disk import DiskFullError
 from fulora.engine import InProcess
+from fulora.files import DiskFullError
 from fulora.stage import RECORD, read_record
-from fulora.training import CHECKPOINTS
+from fulora.training.checkpoints import CHECKPOINTS
 from fulora.workspace import Workspace, scratch
 from pipelines.stages.train_classifier import train_classifier
 

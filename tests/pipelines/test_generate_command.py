@@ -10,14 +10,14 @@ from command_inside import QUICK, called, pictures, tree
 from command_line import fulora
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.provenance import Learned, Provenance
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import add_lora, all_lora_parameters
-from fulora.diffusion.lora_files import FILE, save_lora
-from fulora.diffusion.recipe import Recipe, read_row
+from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
+from fulora.diffusion.lora.files import FILE, save_lora
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.recipe import Recipe, read_row
 from pipelines.backbones import ASSETS
 
 PLANES = label_set("fetal_planes").names

@@ -20,8 +20,8 @@ from command_line import ROOT
 from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.drawing import drawing
-from fulora.diffusion.shards import Shard, shards_of
+from fulora.diffusion.sampling.drawing_config import drawing
+from fulora.diffusion.sets.shards import Shard, shards_of
 from fulora.environment import cores
 from pipelines.commands import generate_processes
 from pipelines.commands.generate_processes import ProcessError, run_processes

@@ -7,8 +7,9 @@ import pytest
 
 from fulora.config import ConfigError
 from fulora.data.hybrid import MixConfig
+from fulora.data.image import ManifestError
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet, ManifestError
 from fulora.data.results import Scores
 from fulora.engine import InProcess
 from fulora.stage import Artifact

@@ -10,8 +10,8 @@ import pytest
 from command_line import fulora
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet
 from fulora.intake.classes import at, labels_of
 from fulora.intake.config import CurateConfig
 from fulora.intake.raw import PassedOver

@@ -12,8 +12,9 @@ from fulora.assessment.config import AssessConfig, ClosenessConfig
 from fulora.classification.networks import ClassifierError
 from fulora.clip.config import ForgettingConfig, ProbeConfig
 from fulora.data.embeddings import Embeddings
-from fulora.data.manifest import ImageSet, ManifestError
-from fulora.data.overlap import OverlapError
+from fulora.data.image import ManifestError
+from fulora.data.image_set import ImageSet
+from fulora.data.leak_gate import OverlapError
 from fulora.data.provenance import derived, provenance_of
 from fulora.data.results import MaskSet
 from fulora.data.weights import ClipWeights

@@ -24,14 +24,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from fulora.diffusion.architectures import build_backbone
-from fulora.diffusion.card import KOHYA_FILE, CardError
 from fulora.diffusion.config import LoraConfig, PretrainConfig, SamplesConfig
-from fulora.diffusion.examples import Examples, Facts
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.lora_files import FILE, convert_lora
-from fulora.diffusion.tokenizers import words_of
-from fulora.diffusion.train import fit
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.card import KOHYA_FILE, CardError
+from fulora.diffusion.lora.files import FILE, convert_lora
+from fulora.diffusion.lora.training_facts import TrainingFacts
+from fulora.diffusion.models.architectures import build_backbone
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.train import fit
 from pipelines.__main__ import app
 from pipelines.commands.lora_publish import Publication, PublishError, publish_lora
 
@@ -57,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_backbone(tiny, 32, place / "words", words_of(CAPTIONS)),
         Examples(pictures, CAPTIONS),
         validation=Examples(pictures, CAPTIONS),
-        facts=Facts(base_model="owner/base", patients=2),
+        facts=TrainingFacts(base_model="owner/base", patients=2),
     )
     return place / "lora"
 

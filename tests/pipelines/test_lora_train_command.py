@@ -17,11 +17,12 @@ from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
 from fulora.contents import LIST
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import read_provenance
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 from pipelines.__main__ import app
 
 FETAL = label_set("fetal_planes")
@@ -121,7 +122,7 @@ def here(*arguments: str) -> Result:
 def test_a_finished_lora_is_told_without_its_backbone(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = counting(monkeypatch, "fulora.diffusion.backbone.load_backbone")
+    loaded = counting(monkeypatch, "fulora.diffusion.models.loading.load_backbone")
     for _ in range(2):
         command = ["lora", "train", str(images), *SETTINGS, "--out", f"{tmp_path}/mine", "--work", f"{tmp_path}/work"]
         assert here(*command).stdout.splitlines()[-1] == f"{tmp_path}/mine/lora.safetensors"

@@ -11,14 +11,14 @@ from command_inside import QUICK, called
 from safetensors.torch import save_file
 from test_lora_train_command import SETTINGS, write_set
 
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet, Picture
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import save_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import add_lora
-from fulora.diffusion.lora_files import save_lora
-from fulora.diffusion.recipe import read_row
+from fulora.diffusion.lora.adapters import add_lora
+from fulora.diffusion.lora.files import save_lora
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.loading import save_backbone
+from fulora.diffusion.sampling.recipe import read_row
 from pipelines.commands.generate_loras import trained_as
 
 FETAL = label_set("fetal_planes")

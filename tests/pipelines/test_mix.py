@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
 from fulora.data.provenance import Learned, Provenance
 from fulora.data.results import write_table
 from fulora.data.screened import Assessment, Screened

@@ -7,9 +7,9 @@ import pytest
 
 from fulora.classification.scores import arm_scores, comparisons, read_arms
 from fulora.data.comparisons import ComparisonsConfig
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
-from fulora.data.overlap import Overlap
+from fulora.data.leak_gate import Overlap
 from fulora.data.results import Measurement, Prediction, PredictionFacts, Predictions, write_table
 from fulora.data.score import Score, ScoreConfig
 from fulora.metrics import classification_metrics

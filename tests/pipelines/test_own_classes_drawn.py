@@ -15,12 +15,13 @@ from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.sets import sets_of
 from fulora.classification.config import ClassifierConfig
-from fulora.data.card import Format
-from fulora.data.export import export
 from fulora.data.hybrid import MixConfig
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.weights import JudgeWeights
+from fulora.export.card import Format
+from fulora.export.export import export
 from fulora.stage import Source
 from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.biometry.ellipse import perimeter
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.results import Measurement, Measurements
 from fulora.data.weights import UnetWeights
 from fulora.engine import InProcess

@@ -7,7 +7,7 @@ import pytest
 
 from fulora.classification.config import fu_lora_classifier
 from fulora.data.label_set import label_set
-from fulora.diffusion.drawing import drawing
+from fulora.diffusion.sampling.drawing_config import drawing
 from pipelines.configs import load
 from pipelines.fu_lora import FuLoraConfig
 

@@ -6,12 +6,12 @@ import pytest
 from command_line import fulora
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.results import LeakTable
 from fulora.intake.config import CurateConfig
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
 

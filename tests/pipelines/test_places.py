@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_inside import called
 
-from fulora.diffusion.lora_files import FILE
+from fulora.diffusion.lora.files import FILE
 from pipelines.commands.places import check_place
 
 COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {

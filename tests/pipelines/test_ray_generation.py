@@ -17,13 +17,13 @@ from command_inside import QUICK, called, tree
 from command_line import ROOT
 
 from fulora.data.label_set import label_set
-from fulora.diffusion import drawing as drawings
-from fulora.diffusion import generation
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.ingredients import Ingredients
-from fulora.diffusion.job import Job
-from fulora.diffusion.recipe import BackboneUsed
-from fulora.diffusion.shards import shards_of
+from fulora.diffusion.sampling import drawing_config as drawings
+from fulora.diffusion.sampling.ingredients import Ingredients
+from fulora.diffusion.sampling.recipe import BackboneUsed
+from fulora.diffusion.sets import generation
+from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.shards import shards_of
 from fulora.stage import read_record
 
 FETAL = label_set("fetal_planes")

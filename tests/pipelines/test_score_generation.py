@@ -6,12 +6,12 @@ import pytest
 
 from fulora.assessment.closeness import REAL, closeness
 from fulora.assessment.config import ClosenessConfig
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSetError, label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.results import Scores
 from fulora.data.score import Score
 from fulora.intake.config import CurateConfig, PhantomsConfig
-from fulora.intake.curation import Curation
+from fulora.intake.curate.curate import Curation
 from fulora.intake.source import Inputs
 from pipelines.stages.score_generation import score_generation
 

@@ -9,7 +9,7 @@ from command_inside import called
 from PIL import Image as Pil
 from pydantic import ValidationError
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.results import Scores
 from fulora.engine import InProcess
 from fulora.segmentation.material import PSEUDO, pseudo_labelled

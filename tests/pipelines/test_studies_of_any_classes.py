@@ -18,7 +18,7 @@ from command_line import fulora
 from PIL import Image as Pil
 from scipy.ndimage import gaussian_filter
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 
 SIDE = 64
 PER_CLASS = {"train": 4, "validation": 2, "test": 2}

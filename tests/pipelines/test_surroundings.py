@@ -10,7 +10,7 @@ import pytest
 from command_line import ROOT
 
 from fulora.environment import stop_signals
-from fulora.training import preemption
+from fulora.training.preemption import preemption
 
 DRAW = ("generate", "--plane", "brain", "--count", "2", "steps=2", "device=cpu", "--out")
 COMMAND = [sys.executable, "-m", "pipelines"]

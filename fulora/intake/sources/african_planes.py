@@ -13,8 +13,8 @@ from typing import Literal
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
-from fulora.intake.decode import load_gray
 from fulora.intake.folders import inside, listed, pictures_in
+from fulora.intake.formats.decode import load_gray
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_rows
@@ -44,20 +44,20 @@ class AfricanPlanesConfig(FolderSourceConfig):
         """FU-LoRA's five planes."""
         return label_set("fetal_planes")
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every image in the folder's list; rows that cannot be used and images on no list are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every image in the folder's list; rows that cannot be used and images on no list are told to `on_skip`.
 
         Raises:
             SourceError: no list or several, or a missing column.
         """
-        return _read(inputs.own_folder, complain)
+        return _read(inputs.own_folder, on_skip)
 
 
-def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     lists = [path for path in inside(folder) if path.suffix == ".csv"]
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
-    rows = read_rows(lists[0], COLUMNS, complain, {"Filename": "Image_name"}, optional=("Train",))
+    rows = read_rows(lists[0], COLUMNS, on_skip, {"Filename": "Image_name"}, optional=("Train",))
     seen: set[str] = set()
     for number, row in rows:
         try:
@@ -66,10 +66,10 @@ def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
             seen.add(row["Image_name"])
             yield _image(folder, row)
         except SourceError as error:
-            complain(f"{lists[0]}, line {number}: {error}")
-    for path in pictures_in(folder, complain):
+            on_skip(f"{lists[0]}, line {number}: {error}")
+    for path in pictures_in(folder, on_skip):
         if path.stem not in seen:
-            complain(f"{path}: {NOT_LISTED} {lists[0].name}")
+            on_skip(f"{path}: {NOT_LISTED} {lists[0].name}")
 
 
 def _image(folder: Path, row: dict[str, str]) -> RawImage:

@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import class_folder, patient_finder, pictures_in, read_real
-from fulora.intake.mask_names import case_of, named_as_mask, stem_of
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask
+from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.names import case_of, named_as_mask, stem_of
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 
@@ -46,19 +46,19 @@ class ClassFoldersConfig(FolderSourceConfig):
         """Where masks are told from images."""
         return self.mask_suffix is not None
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every picture of the class folders; pictures in none, and masks without an image, are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every picture of the class folders; pictures in none, and masks without an image, are told to `on_skip`.
 
         Raises:
             SourceError: no such folder, no pictures in it, folders of splits or of masks on top, it is not said how
                 patients are known, masks that are not said to be masks, or a suffix that no file has.
         """
-        return _read(self, inputs.own_folder, complain)
+        return _read(self, inputs.own_folder, on_skip)
 
 
-def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(config: ClassFoldersConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
-    files = pictures_in(folder, complain)
+    files = pictures_in(folder, on_skip)
     for top in sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder}):
         class_folder(folder / top)
     images, masks = _apart(files, config.mask_suffix)
@@ -66,7 +66,7 @@ def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Itera
     if not images:
         raise SourceError(f"{folder}: no pictures; expected one folder a class, with pictures in it")
     for stem in sorted(masks.keys() - images.keys()):
-        complain(f"{masks[stem]}: a mask without an image beside it")
+        on_skip(f"{masks[stem]}: a mask without an image beside it")
     values = source_values(folder, [path for stem, path in masks.items() if stem in images])
     for stem, path in images.items():
         name = stem.relative_to(folder).as_posix()
@@ -76,7 +76,7 @@ def _read(config: ClassFoldersConfig, folder: Path, complain: Complain) -> Itera
         except FolderError:
             raise
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
             continue
         mask = masks.get(stem)
         load = partial(_load, path, mask, values)

@@ -22,15 +22,15 @@ from fulora.config import Runtime
 from fulora.data.label_class import plain
 from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
+from fulora.intake.dicom.files import Ultrasound, text, ultrasound_in
+from fulora.intake.dicom.frames import Frames, frames_of
+from fulora.intake.dicom.header import BROKEN
+from fulora.intake.dicom.patients import People
+from fulora.intake.dicom.pixels import decode, gray
 from fulora.intake.folders import class_folder
 from fulora.intake.key_file import read_key
 from fulora.intake.raw import Complain, Doubtful, FolderError, NoPixelSize, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
-from fulora.intake.sources.dicom_files import Ultrasound, text, ultrasound_in
-from fulora.intake.sources.dicom_frames import Frames, frames_of
-from fulora.intake.sources.dicom_header import BROKEN
-from fulora.intake.sources.dicom_people import People
-from fulora.intake.sources.dicom_pixels import decode, gray
 
 CENTIMETRES = 3
 EXPORTED = re.compile(r"(dicom|series|ser|se|study|stu?|s|pat?|im)?[ _-]*[\d._-]*", re.IGNORECASE)
@@ -62,9 +62,9 @@ class DicomConfig(FolderSourceConfig):
         """The folder, the secret, and what every source may read."""
         return {**super().outside(), "key_file": self.key_file}
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
         """As `read_dicom`, with the secret of the key file."""
-        return read_dicom(inputs.own_folder, self.plane, complain, key=read_key(inputs.key_file))
+        return read_dicom(inputs.own_folder, self.plane, on_skip, key=read_key(inputs.key_file))
 
 
 def pseudonym(patient_id: str, key: str) -> str:
@@ -88,10 +88,10 @@ def keyed(text: str, key: str) -> bytes:
     return hashlib.blake2b(text.encode(), key=secret).digest()
 
 
-def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *, key: str) -> Iterator[RawImage]:
+def read_dicom(folder: Path, plane: Plane | None, on_skip: Complain = refuse, *, key: str) -> Iterator[RawImage]:
     """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
 
-    Which files they are is decided in `dicom_files.py`, which tells `complain` of all others. Pixels are decoded by
+    Which files they are is decided in `dicom_files.py`, which tells `on_skip` of all others. Pixels are decoded by
     `load()`, one frame at a time. Told and left out besides: files in a folder that is none of a class, as it is named
     after the patient. Told, but kept without a pixel size: contradictory spacings. Told at the end: patients of whom it
     is doubtful who they are.
@@ -105,18 +105,18 @@ def read_dicom(folder: Path, plane: Plane | None, complain: Complain = refuse, *
     """
     keyed("", key)
     people = People()
-    for found in ultrasound_in(folder, complain):
+    for found in ultrasound_in(folder, on_skip):
         people.add(found)
         try:
-            images = _images(found, plane or _class_of(folder, found), key, complain)
+            images = _images(found, plane or _class_of(folder, found), key, on_skip)
         except FolderError:
             raise
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
         else:
             yield from images
     for line in people.doubts():
-        complain(Doubtful(line))
+        on_skip(Doubtful(line))
 
 
 def _class_of(folder: Path, found: Ultrasound) -> Plane:
@@ -138,7 +138,7 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     return name
 
 
-def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> list[RawImage]:
+def _images(found: Ultrasound, plane: Plane, key: str, on_skip: Complain) -> list[RawImage]:
     """One image a frame; the pixels stay on disk."""
     path, header = found.path, found.header
     try:
@@ -150,7 +150,7 @@ def _images(found: Ultrasound, plane: Plane, key: str, complain: Complain) -> li
     except BROKEN as error:
         raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
     if problem:
-        complain(NoPixelSize(f"{path}: {problem}; kept without a pixel size"))
+        on_skip(NoPixelSize(f"{path}: {problem}; kept without a pixel size"))
     who = pseudonym(patient, key)
     name = f"{who}_{keyed(instance, key).hex()[:8]}"
     return [

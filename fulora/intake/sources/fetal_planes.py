@@ -18,8 +18,8 @@ from typing import Literal
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
-from fulora.intake.decode import load_gray
 from fulora.intake.folders import listed, pictures_in
+from fulora.intake.formats.decode import load_gray
 from fulora.intake.raw import NOT_LISTED, Complain, PassedOver, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_rows
@@ -80,8 +80,8 @@ class FetalPlanesConfig(FolderSourceConfig):
         """FU-LoRA's five planes, without the cervix; or the planes of the brain."""
         return label_set("brain_planes" if self.column == "Brain_plane" else "fetal_planes")
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every listed image of a plane; unknown planes and missing files are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every listed image of a plane; unknown planes and missing files are told to `on_skip`.
 
         Told as passed over: images of none of the planes, and those of the cervix where the label set has none. With
         the published list, images that are not on it are told as well.
@@ -92,18 +92,18 @@ class FetalPlanesConfig(FolderSourceConfig):
         labels = inputs.labels or self.own_labels(inputs.folder)
         cervix = self.renamed(CERVIX)
         left_out = ("",) if cervix and labels.named(cervix) else ("", CERVIX)
-        return _read(self, inputs.own_folder, left_out, complain)
+        return _read(self, inputs.own_folder, left_out, on_skip)
 
 
 def _read(
-    config: FetalPlanesConfig, folder: Path, left_out: Collection[Plane], complain: Complain
+    config: FetalPlanesConfig, folder: Path, left_out: Collection[Plane], on_skip: Complain
 ) -> Iterator[RawImage]:
     path = listed(folder, config.list_file) if config.list_file else _published(folder)
     fewer = ("Image_name", config.column, *(("Train",) if config.half else ()))
     columns = fewer if config.list_file else (*COLUMNS, config.column)
     seen: set[str] = set()
     none = Counter[str]()
-    for number, row in read_rows(path, columns, complain, optional=COLUMNS):
+    for number, row in read_rows(path, columns, on_skip, optional=COLUMNS):
         name = row["Image_name"]
         try:
             if name in seen:
@@ -118,12 +118,12 @@ def _read(
             else:
                 yield _image(listed(folder, f"Images/{name}.png"), row, plane, patient, published)
         except SourceError as error:
-            complain(f"{path}, line {number}: {error}")
+            on_skip(f"{path}, line {number}: {error}")
     for word, count in none.items():
-        complain(PassedOver(f"{path}: {count} images of {config.column} '{word}' are of none of the classes"))
-    for image in () if config.list_file else pictures_in(folder / "Images", complain):
+        on_skip(PassedOver(f"{path}: {count} images of {config.column} '{word}' are of none of the classes"))
+    for image in () if config.list_file else pictures_in(folder / "Images", on_skip):
         if image.stem not in seen:
-            complain(f"{image}: {NOT_LISTED} {path.name}")
+            on_skip(f"{image}: {NOT_LISTED} {path.name}")
 
 
 def _published(folder: Path) -> Path:

@@ -51,7 +51,7 @@ class ListedImage:
     line_number: int
 
 
-def read_lists(folder: Path, complain: Complain = refuse) -> dict[Kind, list[ListedImage]]:
+def read_lists(folder: Path, on_skip: Complain = refuse) -> dict[Kind, list[ListedImage]]:
     """The lists of a folder that are there, by their kind.
 
     Raises:
@@ -60,25 +60,25 @@ def read_lists(folder: Path, complain: Complain = refuse) -> dict[Kind, list[Lis
     there: dict[Kind, Path] = {kind: folder / name for kind, name in LISTS.items() if (folder / name).is_file()}
     if not there:
         raise SourceError(f"{folder}: none of FU-LoRA's lists is there: {', '.join(LISTS.values())}")
-    return {kind: read_list(path, complain) for kind, path in there.items()}
+    return {kind: read_list(path, on_skip) for kind, path in there.items()}
 
 
-def read_list(path: Path, complain: Complain = refuse) -> list[ListedImage]:
-    """The rows of one list; those that cannot be understood are told to `complain`.
+def read_list(path: Path, on_skip: Complain = refuse) -> list[ListedImage]:
+    """The rows of one list; those that cannot be understood are told to `on_skip`.
 
     Raises:
         SourceError: the list cannot be read, or a column is missing.
     """
     rows: dict[str, ListedImage] = {}
     renamed, optional = {"category": "Plane"}, ("Patient_num", "Train")
-    for number, row in read_rows(path, ("Image_name", "Plane"), complain, renamed, optional=optional):
+    for number, row in read_rows(path, ("Image_name", "Plane"), on_skip, renamed, optional=optional):
         try:
             image = _listed(row, number)
             if image.name in rows:
                 raise SourceError(f"{image.name} stands twice, first in line {rows[image.name].line_number}")
             rows[image.name] = image
         except SourceError as error:
-            complain(f"{path}, line {number}: {error}")
+            on_skip(f"{path}, line {number}: {error}")
     return list(rows.values())
 
 

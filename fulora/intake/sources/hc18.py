@@ -17,10 +17,10 @@ from jaxtyping import UInt8
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Split
-from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask, head_in
+from fulora.intake.formats.decode import read_gray
+from fulora.intake.masks.checked import checked_mask, head_in
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import number_in, read_rows
@@ -54,30 +54,30 @@ class Hc18Config(FolderSourceConfig):
         """FU-LoRA's five planes, of which it shows one."""
         return label_set("fetal_planes")
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
         """Every listed head.
 
-        Those without an image, a mask or a pixel size, and images on no list, are told to `complain`.
+        Those without an image, a mask or a pixel size, and images on no list, are told to `on_skip`.
 
         Raises:
             SourceError: no list, a missing column, or no listed image.
         """
-        return _read(inputs.own_folder, self.part, complain)
+        return _read(inputs.own_folder, self.part, on_skip)
 
 
-def _read(folder: Path, part: Part, complain: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, part: Part, on_skip: Complain) -> Iterator[RawImage]:
     labelled = part == "training_set"
     path = folder / LISTS[part]
     if not path.is_file():
         raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
     columns = ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE)
-    rows = [row for _, row in read_rows(path, columns, complain, measures=(SIZE, REFERENCE))]
-    there = {file.name: file for file in pictures_in(folder / part, complain)}
+    rows = [row for _, row in read_rows(path, columns, on_skip, measures=(SIZE, REFERENCE))]
+    there = {file.name: file for file in pictures_in(folder / part, on_skip)}
     names = [row["filename"] for row in rows]
     if there.keys().isdisjoint(names):
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
-        complain(f"{there[name]}: {NOT_LISTED} {path.name}")
+        on_skip(f"{there[name]}: {NOT_LISTED} {path.name}")
     drawn = {f"{Path(name).stem}{end}.png" for name in names for end in MASKS} if labelled else set()
     values = source_values(folder / part, [there[name] for name in sorted(drawn & there.keys())])
     seen: set[str] = set()
@@ -88,7 +88,7 @@ def _read(folder: Path, part: Part, complain: Complain) -> Iterator[RawImage]:
             seen.add(row["filename"])
             yield _head(folder / part, row, part, values)
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
 
 
 def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> RawImage:

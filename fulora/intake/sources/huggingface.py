@@ -15,12 +15,12 @@ from jaxtyping import UInt8
 from pydantic import Field, model_validator
 
 from fulora.config import Config
-from fulora.data.cells import text_of
 from fulora.data.labels import Plane, Split
+from fulora.data.tables.cells import text_of
 from fulora.intake.folders import read_real
 from fulora.intake.hub_tables import Files, column_reader, label_reader, opened
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask
+from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs, SplitRule
 from fulora.intake.sources.imagefolder import RANGES, SPLIT_OF
@@ -116,8 +116,8 @@ class HuggingfaceConfig(FolderSourceConfig):
         found = super().outside()
         return found if self.folder else {name: path for name, path in found.items() if name != "folder"}
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every row with a picture; those that cannot be used are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every row with a picture; those that cannot be used are told to `on_skip`.
 
         Raises:
             SourceError: what `datasets` cannot open, a split or column that it has not, or a column of another type.
@@ -126,10 +126,10 @@ class HuggingfaceConfig(FolderSourceConfig):
             raise SourceError(
                 f"{self.hub}: a set of the hub is read once it is fetched; name its classes by label_set="
             )
-        return _read(self, inputs.own_folder, complain)
+        return _read(self, inputs.own_folder, on_skip)
 
 
-def _read(config: HuggingfaceConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(config: HuggingfaceConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     tables = opened(folder, config.subset)
     if config.part and config.part not in tables:
         raise SourceError(f"{folder}: has no split {config.part}; it has {', '.join(tables)}")
@@ -146,7 +146,7 @@ def _read(config: HuggingfaceConfig, folder: Path, complain: Complain) -> Iterat
                 load = partial(_load, pictures, place, where, Files(folder), masks[name].get(place), values)
                 yield _image(config, f"{name}/{place:06d}", row, where, published, load, masks[name].get(place))
             except SourceError as error:
-                complain(str(error))
+                on_skip(str(error))
 
 
 def _listed(config: HuggingfaceConfig, folder: Path, table: Any) -> Iterator[Mapping[str, object]]:

@@ -24,17 +24,17 @@ from jaxtyping import UInt8
 from pydantic import ValidationError
 
 from fulora import progress
-from fulora.data.cells import text_of, tidied
-from fulora.data.headers import HeaderError, documented
-from fulora.data.json_rows import JsonRowError, json_row
+from fulora.data.image import Image
 from fulora.data.label_set import FILE as LABEL_SET
 from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image
-from fulora.data.pixels import pixel_digest
+from fulora.data.pictures.pixels import pixel_digest
+from fulora.data.tables.cells import text_of, tidied
+from fulora.data.tables.column_names import HeaderError, documented
+from fulora.data.tables.json_rows import JsonRowError, json_row
 from fulora.intake.folders import listed, pictures_in, read_real
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask
+from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs, SplitRule
 from fulora.intake.tables import number_in, read_rows, read_text
@@ -86,23 +86,23 @@ class ImageFolderConfig(FolderSourceConfig):
         """That of an image set of fulora's."""
         return read_label_set(folder) if folder is not None and (folder / LABEL_SET).is_file() else None
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every image with a row; rows that cannot be used and images without a row are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every image with a row; rows that cannot be used and images without a row are told to `on_skip`.
 
         The rows of an image set of fulora's own come back with the facts they were written with.
 
         Raises:
             SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
         """
-        return _read(self, inputs.own_folder, complain)
+        return _read(self, inputs.own_folder, on_skip)
 
 
-def _read(config: ImageFolderConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(config: ImageFolderConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     named: set[Path] = set()
     names: set[tuple[str, str]] = set()
-    found = {path: list(_rows(path, complain)) for path in _metadata(folder)}
+    found = {path: list(_rows(path, on_skip)) for path in _metadata(folder)}
     values = source_values(folder, _masks(found))
     for path, rows in found.items():
         for number, row in rows:
@@ -111,15 +111,15 @@ def _read(config: ImageFolderConfig, folder: Path, complain: Complain) -> Iterat
                 if image.path in named or (image.source, image.name) in names:
                     raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
             except SourceError as error:
-                complain(f"{path}, line {number}: {error}")
+                on_skip(f"{path}, line {number}: {error}")
                 continue
             finally:
                 named |= {path.parent / str(row.get(key)) for key in ("file_name", *MASKS)}
             names.add((image.source, image.name))
             yield image
-    for picture in pictures_in(folder, complain):
+    for picture in pictures_in(folder, on_skip):
         if picture not in named and not picture.is_relative_to(folder / AUDIT):
-            complain(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
+            on_skip(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
 
 
 def _metadata(folder: Path) -> list[Path]:
@@ -147,9 +147,9 @@ def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
     return found
 
 
-def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, on_skip: Complain) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
-        listed_rows = read_rows(path, ("file_name",), complain, optional=COLUMNS, measures=RANGES)
+        listed_rows = read_rows(path, ("file_name",), on_skip, optional=COLUMNS, measures=RANGES)
         _tell_others(path, [row for _, row in listed_rows])
         yield from listed_rows
         return
@@ -159,7 +159,7 @@ def _rows(path: Path, complain: Complain) -> Iterator[tuple[int, Row]]:
             try:
                 rows.append((number, _renamed(json_row(line))))
             except (JsonRowError, HeaderError) as error:
-                complain(f"{path}, line {number}: {error}")
+                on_skip(f"{path}, line {number}: {error}")
     found = tidied([row for _, row in rows if not _is_own(row)])
     for note in found.notes:
         progress.note(f"{path}: {note}")

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import class_folder, files_below, patient_finder, pictures_in, read_real
-from fulora.intake.mask_names import apart
+from fulora.intake.masks.names import apart
 from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_text
@@ -47,8 +47,8 @@ class KohyaConfig(FolderSourceConfig):
         """What its words stand for, where they are said."""
         return tuple(dict.fromkeys(self.words.values())) or None
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every picture of the folders whose class is known; captions without a picture are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every picture of the folders whose class is known; captions without a picture are told to `on_skip`.
 
         Raises:
             SourceError: no such folder, no pictures in it, or it is not said how patients are known.
@@ -56,19 +56,19 @@ class KohyaConfig(FolderSourceConfig):
         words = self.words
         if not words and inputs.labels is not None:
             words = {word: one.name for one in inputs.labels.classes for word in one.words()}
-        return _read(self, inputs.own_folder, words, complain)
+        return _read(self, inputs.own_folder, words, on_skip)
 
 
-def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], complain: Complain) -> Iterator[RawImage]:
+def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], on_skip: Complain) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
-    files = pictures_in(folder, complain)
+    files = pictures_in(folder, on_skip)
     if not files:
         raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
     files, masks = apart(folder, files)
     for path in masks:
-        complain(f"{path}: named as a mask, and kohya's folders hold images only; take it out")
+        on_skip(f"{path}: named as a mask, and kohya's folders hold images only; take it out")
     for path in _alone(folder, [*files, *masks]):
-        complain(f"{path}: a caption without a picture beside it")
+        on_skip(f"{path}: a caption without a picture beside it")
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:
@@ -79,7 +79,7 @@ def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], complai
         except FolderError:
             raise
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
             continue
         yield RawImage(
             name, plane, config.source, config.site, patient, partial(_load, path), path=path, caption=caption

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from fulora.data.label_set import LabelSet, label_set
-from fulora.intake.decode import load_gray
 from fulora.intake.folders import pictures_in
+from fulora.intake.formats.decode import load_gray
 from fulora.intake.raw import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 from fulora.intake.sources.fetal_planes import patient_of
@@ -37,25 +37,25 @@ class LoraPlanesConfig(FolderSourceConfig):
         """FU-LoRA's five planes."""
         return label_set("fetal_planes")
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every image of the five plane folders; names that hold no patient are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every image of the five plane folders; names that hold no patient are told to `on_skip`.
 
         Raises:
             SourceError: a plane folder without images.
         """
-        return _read(inputs.own_folder, complain)
+        return _read(inputs.own_folder, on_skip)
 
 
-def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     for plane in PLANES:
-        files = pictures_in(folder / plane, complain) if (folder / plane).is_dir() else []
+        files = pictures_in(folder / plane, on_skip) if (folder / plane).is_dir() else []
         if not files:
             raise SourceError(f"{folder / plane}: no PNG images; expected one folder a plane: {', '.join(PLANES)}")
         for path in files:
             try:
                 patient, caption = patient_of(path.stem), caption_of(path)
             except SourceError as error:
-                complain(f"{path}: {error}")
+                on_skip(f"{path}: {error}")
                 continue
             yield RawImage(
                 path.stem, plane, "fetal_planes_db", "barcelona", patient, partial(load_gray, path),
@@ -63,17 +63,17 @@ def _read(folder: Path, complain: Complain) -> Iterator[RawImage]:
             )  # fmt: skip
 
 
-def check_lora_list(folder: Path, complain: Complain = refuse) -> None:
-    """Compare the folders with the list beside them: each row and each image without the other is told to `complain`.
+def check_lora_list(folder: Path, on_skip: Complain = refuse) -> None:
+    """Compare the folders with the list beside them: each row and each image without the other is told to `on_skip`.
 
     Rows of the cervix, of which there is no folder, are left out; `fu_lora_lists.missing_images` counts them.
 
     Raises:
         SourceError: no list, or a missing column.
     """
-    rows = {(row.plane, row.name) for row in read_list(folder / LIST, complain) if row.plane in PLANES}
-    there = {(plane, path.stem) for plane in PLANES for path in pictures_in(folder / plane, complain)}
+    rows = {(row.plane, row.name) for row in read_list(folder / LIST, on_skip) if row.plane in PLANES}
+    there = {(plane, path.stem) for plane in PLANES for path in pictures_in(folder / plane, on_skip)}
     for plane, name in sorted(rows - there):
-        complain(f"{folder / plane / name}.png: {NOT_THERE} ({LIST})")
+        on_skip(f"{folder / plane / name}.png: {NOT_THERE} ({LIST})")
     for plane, name in sorted(there - rows):
-        complain(f"{folder / plane / name}.png: {NOT_LISTED} {LIST} as {plane}")
+        on_skip(f"{folder / plane / name}.png: {NOT_LISTED} {LIST} as {plane}")

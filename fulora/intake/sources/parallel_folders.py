@@ -17,10 +17,10 @@ from pydantic import Field
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import PICTURES, class_folder, inside, patient_finder, pictures_in, read_real
-from fulora.intake.mask_files import masks_in, read_labels
-from fulora.intake.mask_names import case_of
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask
+from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.files import masks_in, read_labels
+from fulora.intake.masks.names import case_of
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.pixel_sizes import REFERENCE, PixelSize, has_references, read_pixel_sizes, references_in
 from fulora.intake.raw import Complain, FolderError, NoPixelSize, RawImage, SourceError, refuse, within
 from fulora.intake.source import FolderSourceConfig, Inputs
@@ -60,14 +60,14 @@ class ParallelFoldersConfig(FolderSourceConfig):
         """Always."""
         return True
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every image with its mask; images without one, and masks without an image, are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every image with its mask; images without one, and masks without an image, are told to `on_skip`.
 
         Raises:
             SourceError: a folder or list that is not there, no images or masks, two masks of one name, or it is not
                 said how patients are known.
         """
-        return _read(self, inputs.own_folder, complain)
+        return _read(self, inputs.own_folder, on_skip)
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class _Pair:
     case: str
 
 
-def _read(config: ParallelFoldersConfig, folder: Path, complain: Complain) -> Iterator[RawImage]:
+def _read(config: ParallelFoldersConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown, classes_on_top=not config.plane)
     images, masks = (_below(folder, name, path) for name, path in (("images", config.images), ("masks", config.masks)))
     if images.resolve() == masks.resolve():
         raise SourceError(f"{images}: images and masks are one folder; use class_folders with a mask_suffix for it")
-    pairs = list(_pairs(_by_masks(images, masks, config.plane, complain), complain))
+    pairs = list(_pairs(_by_masks(images, masks, config.plane, on_skip), on_skip))
     sizes, references = _measures(folder, config.pixel_sizes)
     values = source_values(masks, [pair.mask for pair in pairs])
     for pair in pairs:
@@ -95,11 +95,11 @@ def _read(config: ParallelFoldersConfig, folder: Path, complain: Complain) -> It
         except FolderError:
             raise
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
             continue
         size = sizes.get(pair.case)
         if config.pixel_sizes and size is None:
-            complain(NoPixelSize(f"{pair.image}: {config.pixel_sizes} gives it no pixel size"))
+            on_skip(NoPixelSize(f"{pair.image}: {config.pixel_sizes} gives it no pixel size"))
         yield RawImage(
             name, pair.plane, config.source, config.site, patient, partial(_load, pair, values, size),
             pixel_size_mm=None if size is None else size.mm, hc_mm=references.get(pair.case),
@@ -115,29 +115,27 @@ def _below(folder: Path, what: str, name: str) -> Path:
     return path
 
 
-def _by_masks(images: Path, masks: Path, plane: Plane, complain: Complain) -> dict[Path, list[tuple[Path, Plane]]]:
+def _by_masks(images: Path, masks: Path, plane: Plane, on_skip: Complain) -> dict[Path, list[tuple[Path, Plane]]]:
     """The images, each with its class, by the folder that their masks lie in."""
     if plane:
-        return {masks: [(path, plane) for path in pictures_in(images, complain, IMAGES)]}
+        return {masks: [(path, plane) for path in pictures_in(images, on_skip, IMAGES)]}
     found: dict[Path, list[tuple[Path, Plane]]] = {}
     folders = {path.name for path in inside(masks) if path.is_dir()}
     tops = {path.name for path in inside(images) if path.is_dir()}
     apart = bool(folders & tops)
     for name in sorted(folders - tops) if apart else ():
-        complain(f"{masks / name}: a folder of masks without a folder of images, {images / name}")
-    for path in pictures_in(images, complain, IMAGES):
+        on_skip(f"{masks / name}: a folder of masks without a folder of images, {images / name}")
+    for path in pictures_in(images, on_skip, IMAGES):
         if path.parent == images:
-            complain(
-                f"{path}: lies in no class's folder; say plane=NAME, or put it into a folder named after its class"
-            )
+            on_skip(f"{path}: lies in no class's folder; say plane=NAME, or put it into a folder named after its class")
             continue
         top = path.relative_to(images).parts[0]
         found.setdefault(masks / top if apart else masks, []).append((path, class_folder(images / top)))
     return found
 
 
-def _pairs(by_masks: Mapping[Path, list[tuple[Path, Plane]]], complain: Complain) -> Iterator[_Pair]:
-    """Every image with the mask of its name; what has no other half is told to `complain`."""
+def _pairs(by_masks: Mapping[Path, list[tuple[Path, Plane]]], on_skip: Complain) -> Iterator[_Pair]:
+    """Every image with the mask of its name; what has no other half is told to `on_skip`."""
     if not any(by_masks.values()):
         raise SourceError(f"no images ({', '.join(IMAGES)}) in the folder that `images` names")
     for folder, shown in by_masks.items():
@@ -145,14 +143,14 @@ def _pairs(by_masks: Mapping[Path, list[tuple[Path, Plane]]], complain: Complain
         for path, plane in shown:
             case = case_of(path)
             if case in seen:
-                complain(f"{path}: has the mask of {seen[case]}; give each image a name of its own")
+                on_skip(f"{path}: has the mask of {seen[case]}; give each image a name of its own")
             elif case not in masks:
-                complain(f"{path}: no mask in {folder} has its name; expected {case}.png or {case}_mask.png")
+                on_skip(f"{path}: no mask in {folder} has its name; expected {case}.png or {case}_mask.png")
             else:
                 yield _Pair(path, masks[case], plane, case)
             seen.setdefault(case, path)
         for case in masks.keys() - seen.keys():
-            complain(f"{masks[case]}: a mask without an image; expected one that is named {case}")
+            on_skip(f"{masks[case]}: a mask without an image; expected one that is named {case}")
 
 
 def _measures(folder: Path, name: str) -> tuple[dict[str, PixelSize], dict[str, float]]:

@@ -11,9 +11,9 @@ from pydantic import Field, PositiveInt, field_validator
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.labels import Plane
 from fulora.data.splits import Member
+from fulora.intake.phantoms.scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.source import Inputs, SourceConfig
-from fulora.intake.sources.phantom_scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
 
 SETS = ("fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum")
 """Label sets that phantoms may have: the first that holds all planes of a source is its own."""
@@ -23,7 +23,7 @@ class PhantomsConfig(SourceConfig):
     """Phantoms of one population: `per_plane` images of each plane at each site.
 
     Attributes:
-        sites: names of `fulora.intake.sources.phantom_scan.SITES`: base1..3, A, B, C, D.
+        sites: names of `fulora.intake.phantoms.scan.SITES`: base1..3, A, B, C, D.
         planes: of `DRAWN` in the same module: FU-LoRA's five, the cervix, three planes of the brain, intrapartum.
         first_patient: number of the first patient, so that two sources of one site share none.
     """
@@ -70,7 +70,7 @@ class PhantomsConfig(SourceConfig):
             f"several, such as [fetal_planes, intrapartum] ({', '.join(SETS)})"
         )
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
         """Every phantom, `inputs.size_px` wide and high.
 
         Raises:

@@ -16,11 +16,11 @@ from jaxtyping import UInt8
 from pydantic import PositiveInt
 
 from fulora.data.label_set import LabelSet, label_set
-from fulora.intake.decode import read_gray
 from fulora.intake.folders import listed, pictures_in
-from fulora.intake.mask_values import MaskValues, source_values
-from fulora.intake.masks import checked_mask
-from fulora.intake.metaimage import one_channel, read_mha
+from fulora.intake.formats.decode import read_gray
+from fulora.intake.formats.metaimage import one_channel, read_mha
+from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.values import MaskValues, source_values
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.source import FolderSourceConfig, Inputs
 
@@ -51,23 +51,23 @@ class PsfhsConfig(FolderSourceConfig):
         """The intrapartum view."""
         return label_set("intrapartum")
 
-    def read(self, inputs: Inputs, complain: Complain = refuse) -> Iterator[RawImage]:
-        """Every view that has a label; those without, or with a name that is no number, are told to `complain`.
+    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+        """Every view that has a label; those without, or with a name that is no number, are told to `on_skip`.
 
         So are labels without a view.
 
         Raises:
             SourceError: no images.
         """
-        return _read(inputs.own_folder, self.block, complain)
+        return _read(inputs.own_folder, self.block, on_skip)
 
 
-def _read(folder: Path, block: int, complain: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, block: int, on_skip: Complain) -> Iterator[RawImage]:
     images, labels = folder / "image_mha", folder / "label_mha"
-    files = pictures_in(images, complain, ENDINGS) if images.is_dir() else []
+    files = pictures_in(images, on_skip, ENDINGS) if images.is_dir() else []
     if not files:
         raise SourceError(f"{images}: no .mha images; expected PSFHS (Zenodo 10969427)")
-    drawn = pictures_in(labels, complain, ENDINGS) if labels.is_dir() else []
+    drawn = pictures_in(labels, on_skip, ENDINGS) if labels.is_dir() else []
     known = {path.name for path in files}
     values = source_values(labels, [label for label in drawn if label.name in known])
     for path in files:
@@ -79,13 +79,13 @@ def _read(folder: Path, block: int, complain: Complain) -> Iterator[RawImage]:
                 raise SourceError(f"{path}: expected a number as its name; neighbours are told by it")
             label = listed(labels, path.name)
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
             continue
         patient, load = str(int(path.stem) // block), partial(_load, path, label, values)
         yield RawImage(path.stem, "intrapartum", "psfhs", "guangzhou", patient, load, path=path, mask_path=label)
     for label in drawn:
         if label.name not in known:
-            complain(f"{label}: a label without an image; {images.name}/{label.name} is not there")
+            on_skip(f"{label}: a label without an image; {images.name}/{label.name} is not there")
 
 
 def _load(image: Path, label: Path, values: MaskValues) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:

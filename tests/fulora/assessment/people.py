@@ -5,7 +5,7 @@ import numpy as np
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Sets
 from fulora.data.label_set import label_set
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.phantoms.scan import draw
 
 FETAL = label_set("fetal_planes")
 PEOPLE = 16

@@ -20,9 +20,9 @@ from fulora.assessment.pictures import PicturesError
 from fulora.assessment.sets import Encoded, Sets, closest
 from fulora.assessment.trust import UntrustedEncoderError
 from fulora.assessment.verdicts import about_copies
-from fulora.data.squares import to_square
+from fulora.data.pictures.resize import to_square
 from fulora.digests import file_digest
-from fulora.intake.decode import read_gray
+from fulora.intake.formats.decode import read_gray
 from fulora.report.assessment import assessment_section
 
 

@@ -10,7 +10,7 @@ from fulora.assessment.assess import Findings, assess
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import Sets
-from fulora.data.manifest import pixel_digest
+from fulora.data.image_set import pixel_digest
 from fulora.data.screened import Screened
 from fulora.report.drawing import FigureError
 from fulora.report.pairs import plot_pairs

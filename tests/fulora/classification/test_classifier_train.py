@@ -18,7 +18,7 @@ from fulora.classification.model import Classifier, build_classifier, load_class
 from fulora.classification.networks import ClassifierError
 from fulora.classification.predict import predict
 from fulora.data.label_set import label_set, read_label_set
-from fulora.training import generator
+from fulora.training.seeded_draws import generator
 
 FETAL = label_set("fetal_planes")
 

@@ -10,7 +10,7 @@ from fulora.clip import pretrain
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.model import WEIGHTS, ClipError
 from fulora.data.label_set import LabelSet, label_set
-from fulora.training import generator
+from fulora.training.seeded_draws import generator
 
 TINY = ClipPretrainConfig(
     image_size_px=32,

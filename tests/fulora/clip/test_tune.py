@@ -1,4 +1,4 @@
-"""Tuning a CLIP: losses against torch's, exact resume, adapters merged, weights between old and new."""
+"""Tuning a CLIP: losses against torch's, exact resume, adapters merged, weights interpolate_weights old and new."""
 
 import hashlib
 from pathlib import Path
@@ -13,9 +13,17 @@ from fulora.clip import tune
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig
 from fulora.clip.loading import Clip, copied, load_clip
 from fulora.clip.model import ClipError, build_clip, clip_config, save_clip
-from fulora.clip.tune import Shown, adapted, between, caption_loss, lora_targets, merged, text_classifier_loss
+from fulora.clip.tune import (
+    Shown,
+    adapted,
+    caption_loss,
+    interpolate_weights,
+    lora_targets,
+    merged,
+    text_classifier_loss,
+)
 from fulora.data.label_set import label_set, read_label_set
-from fulora.training import generator
+from fulora.training.seeded_draws import generator
 
 FETAL = label_set("fetal_planes")
 
@@ -138,12 +146,12 @@ def test_adapters_begin_as_nothing_and_merge_into_the_same_model(tower: str, bun
 
 def test_weights_between_are_those_of_the_ends_at_the_ends(bundle: Path) -> None:
     old, new = copied(load_clip(bundle).model), copied(build_clip(TINY.model_copy(update={"seed": 1})))
-    assert all(torch.equal(value, old[name]) for name, value in between(old, new, 0.0).items())
-    assert all(torch.equal(value, new[name]) for name, value in between(old, new, 1.0).items())
-    middle = between(old, new, 0.25)["text_projection"]
+    assert all(torch.equal(value, old[name]) for name, value in interpolate_weights(old, new, 0.0).items())
+    assert all(torch.equal(value, new[name]) for name, value in interpolate_weights(old, new, 1.0).items())
+    middle = interpolate_weights(old, new, 0.25)["text_projection"]
     assert torch.allclose(middle, 0.75 * old["text_projection"] + 0.25 * new["text_projection"])
     with pytest.raises(ClipError, match="different architectures"):
-        between(old, {}, 0.5)
+        interpolate_weights(old, {}, 0.5)
 
 
 def test_wise_ft_keeps_a_share_of_the_old_weights(bundle: Path, tmp_path: Path) -> None:

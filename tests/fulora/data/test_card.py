@@ -6,10 +6,10 @@ from datasets import Features
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from fulora.config import ConfigError, validated
-from fulora.data.card import COLUMNS, CardConfig, Format, card_text, header, tar_features
+from fulora.data.image import Image
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image
 from fulora.data.provenance import Learned, Provenance
+from fulora.export.card import COLUMNS, CardConfig, Format, card_text, header, tar_features
 
 FETAL = label_set("fetal_planes")
 

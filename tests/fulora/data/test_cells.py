@@ -6,7 +6,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from fulora.data.cells import is_missing, text_of, tidied
+from fulora.data.tables.cells import is_missing, text_of, tidied
 
 ASKED = ("NA", "N/A", "nan", "NaN", "NULL", "None", "#N/A", "-", ".", "", " ", " na ", "null", "n/a", "<NA>", "#NV")
 PANDAS = sorted(pd._libs.parsers.STR_NA_VALUES)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fulora.data.class_counts import ClassCounts, MissingClassError, check_classes, class_counts
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.manifest import ImageSet
 
 FETAL = label_set("fetal_planes")
 

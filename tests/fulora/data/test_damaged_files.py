@@ -10,23 +10,25 @@ from PIL import Image as Pil
 
 from fulora.classification.model import ClassifierError, load_classifier
 from fulora.contents import READ_IF_THERE
-from fulora.data.decoded import PictureFileError, decoded
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
+from fulora.data.image import METADATA, Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import METADATA, Image, ImageSet, ManifestError, Picture
+from fulora.data.pictures.decoding import PictureFileError, decoded
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.data.provenance import read_provenance
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
 from fulora.data.screened import FINDINGS, Assessment
-from fulora.diffusion.gate import GATE, read_counts
+from fulora.diffusion.sets.blank_images import GATE, read_counts
 from fulora.json_files import DamagedFileError
 from fulora.report.training import training_section
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import load_unet
 from fulora.segmentation.networks import UnetFileError
 from fulora.stage import Artifact
-from fulora.training import CheckpointError, MetricsLog
+from fulora.training.checkpoints import CheckpointError
+from fulora.training.metrics_log import MetricsLog
 
 FETAL = label_set("fetal_planes")
 

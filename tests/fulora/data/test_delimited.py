@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fulora.data.delimited import DelimitedFileError, csv_text, read_lines, read_text
-from fulora.data.json_rows import JsonRowError, json_row, json_rows
+from fulora.data.tables.delimited import DelimitedFileError, csv_text, read_lines, read_text
+from fulora.data.tables.json_rows import JsonRowError, json_row, json_rows
 
 FORMULAS = (
     "=1+1", "=HYPERLINK(\"http://x\",\"y\")", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\n=1",

@@ -20,13 +20,16 @@ from PIL import Image as Pil
 from webdataset.autodecode import Decoder, imagehandler
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from fulora.data import export_kohya, export_webdataset
-from fulora.data.card import CardConfig, Format
-from fulora.data.export import ExportError, export, shards
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
-from fulora.data.marking import Mark, png_info, read_mark
+from fulora.data.pictures.marking import Mark, png_info, read_mark
 from fulora.data.provenance import Learned, Provenance
+from fulora.export import kohya as export_kohya
+from fulora.export import webdataset as export_webdataset
+from fulora.export.card import CardConfig, Format
+from fulora.export.export import export, shards
+from fulora.export.source_files import ExportError
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
@@ -127,7 +130,7 @@ def test_an_interrupted_export_leaves_nothing(
     (tmp_path / ".out.partial").mkdir()  # of an export that was killed
     (tmp_path / ".out.partial" / "rest").write_text("rest")
     with monkeypatch.context() as patch:
-        patch.setattr("fulora.data.export.card_text", interrupted)
+        patch.setattr("fulora.export.export.card_text", interrupted)
         with pytest.raises(KeyboardInterrupt):
             export(images, format, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]

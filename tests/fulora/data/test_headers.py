@@ -2,7 +2,7 @@
 
 import pytest
 
-from fulora.data.headers import HeaderError, documented
+from fulora.data.tables.column_names import HeaderError, documented
 
 KNOWN = ("file_name", "pixel size(mm)", "width")
 

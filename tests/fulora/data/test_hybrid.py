@@ -21,10 +21,11 @@ from fulora.data.hybrid import (
     shows_something,
     synthetic_share,
 )
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ManifestError, Picture
-from fulora.data.pixels import pixel_digest
+from fulora.data.pictures.pixels import pixel_digest
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:

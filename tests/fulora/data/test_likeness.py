@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fulora.data.likeness import likeness, near_pairs
-from fulora.intake.sources.phantom_scan import draw
+from fulora.data.pictures.near_duplicates import likeness, near_pairs
+from fulora.intake.phantoms.scan import draw
 
 PICTURES = draw("brain", range(4), site="A", size_px=128, seed=5).images
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fulora.data import loaders
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.loaders import load_squares
-from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.pictures import loaders
+from fulora.data.pictures.loaders import load_squares
 
 FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 

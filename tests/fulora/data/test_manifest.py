@@ -12,12 +12,13 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import SPLITS, Plane, Split
-from fulora.data.leaks import Ledger
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
-from fulora.data.pixels import pixel_digest
+from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import EarlierVersionError, Learned, Provenance
+from fulora.data.set_leaks import Ledger
 from fulora.data.set_rules import check
 
 PLANES = label_set("fetal_planes").names

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fulora.data.manifest import Image
-from fulora.data.overlap import Case, Overlap, OverlapError, overlap, refuse_leaks, refuse_pictures, said_of_unknown
+from fulora.data.image import Image
+from fulora.data.leak_gate import Case, Overlap, OverlapError, overlap, refuse_leaks, refuse_pictures, said_of_unknown
 from fulora.data.patient_numbers import SameNumberError
 from fulora.data.provenance import Learned, Provenance, Use
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from fulora.classification.networks import pixel_statistics
-from fulora.data.pixel_statistics import HALF, IMAGENET, of_encoder, of_timm
+from fulora.data.pictures.normalisation import HALF, IMAGENET, of_encoder, of_timm
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.networks import build_network, encoder_statistics

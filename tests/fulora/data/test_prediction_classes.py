@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.prediction_classes import Told, classes_of
-from fulora.data.prediction_files import read_predictions
-from fulora.data.prediction_pairs import paired
-from fulora.data.prediction_rows import PredictionFileError
+from fulora.data.predictions.classes import Told, classes_of
+from fulora.data.predictions.files import read_predictions
+from fulora.data.predictions.pairs import paired
+from fulora.data.predictions.rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
 
 FETAL = label_set("fetal_planes")

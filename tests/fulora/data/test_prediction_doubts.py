@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fulora.data.prediction_files import read_predictions
-from fulora.data.prediction_rows import PredictionFileError
+from fulora.data.predictions.files import read_predictions
+from fulora.data.predictions.rows import PredictionFileError
 
 HEADER = "image_id,patient,site,true,predicted"
 

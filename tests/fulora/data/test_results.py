@@ -8,10 +8,11 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.labels import Plane
-from fulora.data.loaders import class_indices, load_masks, load_pixels
-from fulora.data.manifest import Image, ImageSet, Picture
+from fulora.data.pictures.loaders import class_indices, load_masks, load_pixels
 from fulora.data.results import (
     MaskSet,
     Measurement,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torchvision.transforms.functional import resize
 
-from fulora.data.squares import Fit, Resampling, from_square, scale_to_square, to_square
+from fulora.data.pictures.resize import Fit, Resampling, from_square, scale_to_square, to_square
 
 WIDE = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (30, 1))
 RESAMPLINGS: tuple[Resampling, ...] = ("area", "bilinear", "bicubic", "nearest")

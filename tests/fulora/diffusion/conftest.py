@@ -5,11 +5,11 @@ import pytest
 from jaxtyping import UInt8
 
 from fulora.data.label_set import label_set
-from fulora.diffusion.architectures import build_backbone
-from fulora.diffusion.backbone import save_backbone
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.models.architectures import build_backbone
+from fulora.diffusion.models.loading import save_backbone
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.training.examples import Examples
 
 FETAL = label_set("fetal_planes")
 WORDS = words_of(FETAL.captions.values())

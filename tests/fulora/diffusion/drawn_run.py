@@ -12,21 +12,22 @@ import torch
 
 from fulora import progress
 from fulora.contents import LIST
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.diffusion import job as jobs
-from fulora.diffusion import painter
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import GenerateConfig, LoraConfig
-from fulora.diffusion.drawing import Drawing, drawing
-from fulora.diffusion.generation import generate_set
-from fulora.diffusion.ingredients import Ingredients, weights_digest
-from fulora.diffusion.job import Job
-from fulora.diffusion.lora import add_lora, all_lora_parameters
-from fulora.diffusion.lora_files import save_lora
-from fulora.diffusion.recipe import BackboneUsed
-from fulora.diffusion.sample import image_seed
+from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
+from fulora.diffusion.lora.files import save_lora
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling import painter
+from fulora.diffusion.sampling.drawing_config import Drawing, drawing
+from fulora.diffusion.sampling.ingredients import Ingredients, weights_digest
+from fulora.diffusion.sampling.recipe import BackboneUsed
+from fulora.diffusion.sampling.sample import image_seed
+from fulora.diffusion.sets import job as jobs
+from fulora.diffusion.sets.generation import generate_set
+from fulora.diffusion.sets.job import Job
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")

@@ -13,11 +13,11 @@ from drawn_run import job, tree
 from PIL import Image as Pil
 
 from fulora import progress
-from fulora.diffusion import job as jobs
-from fulora.diffusion.generation import generate_set
-from fulora.diffusion.shards import read_shard, shards_of
-from fulora.disk import DiskFullError
+from fulora.diffusion.sets import job as jobs
+from fulora.diffusion.sets.generation import generate_set
+from fulora.diffusion.sets.shards import read_shard, shards_of
 from fulora.engine import InProcess
+from fulora.files import DiskFullError
 
 PAGE_KB = 4
 

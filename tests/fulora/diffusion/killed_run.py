@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from fulora import training
-from fulora.diffusion import train
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training import train
+from fulora.diffusion.training.examples import Examples
 
 STEPS = 28
 CONFIG = LoraConfig(

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fulora.diffusion.architectures import (
+from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.lora.adapters import TEXT_TARGETS, UNET_TARGETS
+from fulora.diffusion.models.architectures import (
     ARCHITECTURES,
     SMALL_UNETS,
     TEXT_ENCODERS,
@@ -13,10 +15,8 @@ from fulora.diffusion.architectures import (
     build,
     build_backbone,
 )
-from fulora.diffusion.backbone import networks, quiet
-from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.lora import TEXT_TARGETS, UNET_TARGETS
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.models.loading import networks, quiet
+from fulora.diffusion.models.tokenizers import words_of
 
 PARAMETERS = {
     "sd1": [859_520_964, 83_653_863, 123_060_480],

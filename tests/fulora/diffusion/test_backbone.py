@@ -9,10 +9,10 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from fulora.diffusion.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
-from fulora.diffusion.backbone import BackboneError, load_backbone, networks, quiet, save_backbone
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
+from fulora.diffusion.models.loading import BackboneError, load_backbone, networks, quiet, save_backbone
+from fulora.diffusion.models.tokenizers import words_of
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fulora.diffusion.backbone import BackboneError, load_backbone, networks, quiet
-from fulora.diffusion.loaded_weights import check_finite
+from fulora.diffusion.models.loaded_weights import check_finite
+from fulora.diffusion.models.loading import BackboneError, load_backbone, networks, quiet
 
 UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.batches import Encoded, draw_batch, encoded, fitted, fitted_sizes
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.objective import Latents
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training.batches import Encoded, draw_batch, encoded, fitted, fitted_sizes
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.objective import Latents
 
 CONFIG = LoraConfig(batch_size=4, caption_dropout=0.5, seed=3)
 BUCKETS = LoraConfig(batch_size=4, sizes="buckets", resolution_px=32, bucket_step_px=8)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fulora.diffusion.buckets import Bucket, bucket_of, draw_places, fit_to_bucket, resolutions
-from fulora.diffusion.lora import LoraError
-from fulora.training import batch_indices
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.training.buckets import Bucket, bucket_of, draw_places, fit_to_bucket, resolutions
+from fulora.training.seeded_draws import batch_indices
 
 SIZES = st.lists(st.sampled_from([(64, 64), (128, 64), (64, 192)]), min_size=1, max_size=12)
 

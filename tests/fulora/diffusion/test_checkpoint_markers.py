@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_checkpoint_file import build, checkpoint, clip_weights, drawn_tower, same_weights, tower_weights
 
-from fulora.diffusion.architectures import Architecture
-from fulora.diffusion.backbone import BackboneError, load_backbone
-from fulora.diffusion.checkpoint_file import recognised
-from fulora.diffusion.model_headers import families_said, predictions_said
+from fulora.diffusion.models.architectures import Architecture
+from fulora.diffusion.models.checkpoint_file import recognised
+from fulora.diffusion.models.headers import families_said, predictions_said
+from fulora.diffusion.models.loading import BackboneError, load_backbone
 
 KEY = torch.tensor([])
 TEXT = "cond_stage_model.transformer."

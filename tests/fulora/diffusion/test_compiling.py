@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from fulora.diffusion.compiling import choose_unet, median_seconds
+from fulora.diffusion.models.compiling import choose_unet, median_seconds
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 

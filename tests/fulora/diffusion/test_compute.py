@@ -10,21 +10,21 @@ from pydantic import ValidationError
 
 from fulora import progress
 from fulora.data.label_set import label_set
-from fulora.diffusion import compute
-from fulora.diffusion.architectures import Architecture, Pipeline, build
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.compute import (
+from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.models.architectures import Architecture, Pipeline, build
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling import compute
+from fulora.diffusion.sampling.compute import (
     DTYPES,
     FORMATS,
     Compute,
     Layout,
     Precision,
     choose_compute,
+    pinned_threads,
     placed,
-    split_as,
 )
-from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.drawing import Drawing, drawing
+from fulora.diffusion.sampling.drawing_config import Drawing, drawing
 
 CPU = Compute(
     device="cpu", hardware="a", precision="fp32", layout="contiguous", compiled=False, batch_size=3, threads=2
@@ -240,12 +240,12 @@ def test_on_a_gpu_the_autoencoder_is_fp16_unless_its_config_says_that_it_overflo
 
 def test_inside_torch_has_the_threads_of_the_set() -> None:
     before = torch.get_num_threads()
-    with split_as(changed(threads=before + 1)):
+    with pinned_threads(changed(threads=before + 1)):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    with split_as(changed(device="cuda", threads=0)):
+    with pinned_threads(changed(device="cuda", threads=0)):
         assert torch.get_num_threads() == before
-    with pytest.raises(KeyError), split_as(changed(threads=before + 1)):
+    with pytest.raises(KeyError), pinned_threads(changed(threads=before + 1)):
         raise KeyError
     assert torch.get_num_threads() == before
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import BackboneError, load_backbone, quiet
-from fulora.diffusion.conditioning import embed, text_encoders, token_ids, unet_arguments
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.conditioning import embed, text_encoders, token_ids, unet_arguments
+from fulora.diffusion.models.loading import BackboneError, load_backbone, quiet
 
 TEXTS = ["a photo of fetal brain", "", "a photo of fetal femur"]
 

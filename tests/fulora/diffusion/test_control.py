@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import fulora
-from fulora.diffusion import control
-from fulora.diffusion.architectures import Pipeline
-from fulora.diffusion.backbone import BackboneError, load_backbone
-from fulora.diffusion.conditioning import embed, unet_arguments
 from fulora.diffusion.config import ControlConfig
+from fulora.diffusion.models import controlnet as control
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.conditioning import embed, unet_arguments
+from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.segmentation.gates import GateConfig, judge
 from fulora.segmentation.proposals import propose
 

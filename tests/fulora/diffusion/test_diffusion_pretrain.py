@@ -8,11 +8,11 @@ import pytest
 import torch
 from jaxtyping import UInt8
 
-from fulora.diffusion import pretrain
-from fulora.diffusion.backbone import BackboneError, load_backbone
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.objective import encode
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.training import pretrain
+from fulora.diffusion.training.objective import encode
 
 
 class Killed(Exception):

@@ -13,24 +13,24 @@ from drawn_run import ingredients, settings, tree
 from jaxtyping import UInt8
 
 from fulora import contents
+from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet, pixel_digest
-from fulora.data.marking import read_mark
+from fulora.data.pictures.marking import read_mark
 from fulora.data.provenance import Learned, Provenance
-from fulora.diffusion import shard_writer
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.compute import choose_compute
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.control import build_control
-from fulora.diffusion.drawing import drawing
-from fulora.diffusion.gate import read_counts
-from fulora.diffusion.generation import generate_set
-from fulora.diffusion.ingredients import ControlSource, Ingredients, weights_digest
-from fulora.diffusion.job import GenerationError, Job
-from fulora.diffusion.painter import Draft, Drawn, Painter, drawing_on, prepare
-from fulora.diffusion.recipe import ControlUsed, RecipeError, read_row
-from fulora.diffusion.regenerate import Given, regenerate
-from fulora.diffusion.shard_writer import write_picture
+from fulora.diffusion.models.controlnet import build_control
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.compute import choose_compute
+from fulora.diffusion.sampling.drawing_config import drawing
+from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients, weights_digest
+from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.sampling.recipe import ControlUsed, RecipeError, read_row
+from fulora.diffusion.sets import shard_writer
+from fulora.diffusion.sets.blank_images import read_counts
+from fulora.diffusion.sets.generation import generate_set
+from fulora.diffusion.sets.job import GenerationError, Job
+from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.shard_writer import write_picture
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")

@@ -10,7 +10,7 @@ import full_disk_run
 import pytest
 from drawn_run import drawn
 
-from fulora.diffusion import job as jobs
+from fulora.diffusion.sets import job as jobs
 
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 

@@ -9,8 +9,16 @@ import pytest
 from jaxtyping import UInt8
 from PIL import Image as Pil
 
-from fulora.diffusion.gate import BLACK_LEVEL, FAULTS, GATE, SATURATED_LEVEL, GateCounts, fault, read_counts
-from fulora.intake.metaimage import read_mha
+from fulora.diffusion.sets.blank_images import (
+    BLACK_LEVEL,
+    FAULTS,
+    GATE,
+    SATURATED_LEVEL,
+    GateCounts,
+    fault,
+    read_counts,
+)
+from fulora.intake.formats.metaimage import read_mha
 
 SIDE = 40
 Form = Callable[[np.ndarray], np.ndarray]

@@ -9,17 +9,17 @@ from typing import TypeVar
 import pytest
 from drawn_run import complete, drawn, lora_file, real_set, settings, tree
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.provenance import Learned, Provenance
 from fulora.data.weights import LoraWeights
-from fulora.diffusion.gate import GateError
-from fulora.diffusion.ingredients import weights_digest
-from fulora.diffusion.painter import Draft, Drawn, Painter
-from fulora.diffusion.regenerate import Given, regenerate
-from fulora.diffusion.sample import image_seed
-from fulora.diffusion.shard_writer import write_picture
-from fulora.diffusion.shards import shards_of
+from fulora.diffusion.sampling.ingredients import weights_digest
+from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.sample import image_seed
+from fulora.diffusion.sets.blank_images import GateError
+from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.shards import shards_of
 from fulora.engine import Engine, InProcess
 from fulora.stage import Source
 from fulora.workspace import Workspace

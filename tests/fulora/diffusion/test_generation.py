@@ -15,20 +15,21 @@ from drawn_run import complete, drawn, ingredients, job, real_set, settings, tre
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.image import ManifestError
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.data.manifest import ImageSet, ManifestError
-from fulora.data.marking import read_mark
+from fulora.data.pictures.marking import read_mark
 from fulora.data.provenance import Learned, Provenance
-from fulora.diffusion import generation
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.gate import GateError, read_counts
-from fulora.diffusion.generation import begin, generate_set, generate_shard, painter_of, put_together
-from fulora.diffusion.job import GenerationError, Job, is_complete, read_plan
-from fulora.diffusion.painter import Draft, Drawn, Painter
-from fulora.diffusion.recipe import read_row
-from fulora.diffusion.sample import image_seed
-from fulora.diffusion.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
+from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.recipe import read_row
+from fulora.diffusion.sampling.sample import image_seed
+from fulora.diffusion.sets import generation
+from fulora.diffusion.sets.blank_images import GateError, read_counts
+from fulora.diffusion.sets.generation import begin, generate_set, generate_shard, painter_of, put_together
+from fulora.diffusion.sets.job import GenerationError, Job, is_complete, read_plan
+from fulora.diffusion.sets.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
 from fulora.engine import InProcess
 from pipelines.stages.mix import MixConfig, mix
 
@@ -222,7 +223,7 @@ def equal_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     def seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int) -> int:
         return image_seed(cfg, plane, *SAME.get((plane, index, attempt), (index, attempt)))
 
-    monkeypatch.setattr("fulora.diffusion.painter.image_seed", seed)
+    monkeypatch.setattr("fulora.diffusion.sampling.painter.image_seed", seed)
 
 
 @pytest.mark.usefixtures("equal_seeds")
@@ -290,7 +291,9 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one prompt for both, and seeds that do not know the plane, all first attempts are equal."""
-    monkeypatch.setattr("fulora.diffusion.painter.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt)
+    monkeypatch.setattr(
+        "fulora.diffusion.sampling.painter.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt
+    )
     prompts = {"brain": "a photo", "femur": "a photo"}
     out = drawn(backbone, tmp_path / "set", prompts=prompts, max_rejected=1.0, per_class=4)
     rows = ImageSet(out, "").rows()

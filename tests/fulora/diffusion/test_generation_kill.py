@@ -13,7 +13,7 @@ import drawn_run
 import pytest
 from drawn_run import tree
 
-PRELOADED = ["fulora.diffusion.generation", "drawn_run"]
+PRELOADED = ["fulora.diffusion.sets.generation", "drawn_run"]
 KILLED = -9
 
 Start = Callable[..., BaseProcess]

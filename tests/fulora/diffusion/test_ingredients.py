@@ -12,26 +12,27 @@ import torch
 from drawn_run import complete, ingredients, lora_file
 
 from fulora.contents import DamagedArtifactError
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.data.provenance import EarlierVersionError, Learned, Provenance
 from fulora.data.weights import Backbone
-from fulora.diffusion import ingredients as module
-from fulora.diffusion.architectures import build_backbone
-from fulora.diffusion.backbone import BackboneError, load_backbone, save_backbone
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.ingredients import (
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.models.architectures import build_backbone
+from fulora.diffusion.models.loading import BackboneError, load_backbone, save_backbone
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.sampling import ingredients as module
+from fulora.diffusion.sampling.ingredients import (
     Ingredients,
     LoraSource,
     lora_source,
     start_rows,
     weights_digest,
 )
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.lora_files import load_lora
-from fulora.diffusion.recipe import BackboneUsed, LoraUsed, RecipeError
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.sampling.recipe import BackboneUsed, LoraUsed, RecipeError
 from fulora.engine import InProcess
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace

@@ -9,10 +9,10 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLImg2ImgPipeline
 
-from fulora.diffusion.architectures import build
-from fulora.diffusion.latents import check_scaling, scaled, scaled_spread, unscaled
-from fulora.diffusion.objective import encode as encode_for_training
-from fulora.diffusion.sample import decode, encode
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.latent_scaling import check_scaling, scaled, scaled_spread, unscaled
+from fulora.diffusion.sampling.sample import decode, encode
+from fulora.diffusion.training.objective import encode as encode_for_training
 
 MEAN, STD = [-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299]
 """Those of Playground v2.5, which is of SDXL's kind."""
@@ -49,7 +49,7 @@ def test_sdxl_encodes_as_its_own_pipeline(sdxl: Any) -> None:
 
 def test_a_shift_is_taken_off_and_put_back(backbone: Path) -> None:
     """As SD 3's pipeline has it: (own - shift) * factor, and latents / factor + shift."""
-    from fulora.diffusion.backbone import load_backbone
+    from fulora.diffusion.models.loading import load_backbone
 
     vae = load_backbone(backbone).vae
     vae.register_to_config(shift_factor=0.0609, scaling_factor=1.5305)

@@ -5,11 +5,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig as Adapter
 
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import load_backbone, quiet
-from fulora.diffusion.conditioning import embed
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import (
+from fulora.diffusion.lora.adapters import (
     TEXT_TARGETS,
     UNET_TARGETS,
     LoraError,
@@ -17,6 +14,9 @@ from fulora.diffusion.lora import (
     all_lora_parameters,
     lora_parameters,
 )
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.conditioning import embed
+from fulora.diffusion.models.loading import load_backbone, quiet
 
 CONFIG = LoraConfig(rank=2, alpha=6)
 

@@ -9,15 +9,15 @@ import torch
 from drawn_run import ingredients, lora_file
 from safetensors.torch import load_file, save_file
 
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.ingredients import lora_source
-from fulora.diffusion.lora import LoraError, add_lora
-from fulora.diffusion.lora_base import about_alpha
-from fulora.diffusion.lora_files import load_lora, save_lora
-from fulora.diffusion.lora_inspect import inspect_lora
-from fulora.diffusion.lora_read import read_lora
-from fulora.diffusion.recipe import LoraUsed
+from fulora.diffusion.lora.adapters import LoraError, add_lora
+from fulora.diffusion.lora.base_model import about_alpha
+from fulora.diffusion.lora.files import load_lora, save_lora
+from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.read import read_lora
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.ingredients import lora_source
+from fulora.diffusion.sampling.recipe import LoraUsed
 
 Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
 

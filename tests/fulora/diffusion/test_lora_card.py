@@ -12,17 +12,17 @@ from huggingface_hub import ModelCard, ModelCardData, metadata_load
 from PIL import Image as Pil
 
 from fulora.config import identity, is_runtime
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import load_backbone, quiet
-from fulora.diffusion.card import KOHYA_FILE, UNKNOWN_BASE, CardError, hub_id, model_card
-from fulora.diffusion.conditioning import Pipeline, embed
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Facts
-from fulora.diffusion.lora import add_lora, all_lora_parameters
-from fulora.diffusion.lora_files import FILE, save_lora
+from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
+from fulora.diffusion.lora.card import KOHYA_FILE, UNKNOWN_BASE, CardError, hub_id, model_card
+from fulora.diffusion.lora.files import FILE, save_lora
+from fulora.diffusion.lora.training_facts import TrainingFacts
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.conditioning import Pipeline, embed
+from fulora.diffusion.models.loading import load_backbone, quiet
 
 CONFIG = LoraConfig(rank=4, alpha=6, steps=300, batch_size=2, licence="cc-by-4.0")
-FACTS = Facts(
+FACTS = TrainingFacts(
     base_model="owner/base-1.5",
     base_digest="ba5e" * 16,
     captions=Counter({"a photo of fetal femur": 4, "a photo of fetal brain": 2}),
@@ -41,7 +41,7 @@ METRICS = [
 
 def text(
     config: LoraConfig = CONFIG,
-    facts: Facts = FACTS,
+    facts: TrainingFacts = FACTS,
     metrics: list[dict[str, float]] = METRICS,
     title: str = "Planes: «féta»",
     licence: str = "cc-by-4.0",
@@ -89,18 +89,18 @@ def test_the_hub_reads_the_head(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "tiny", "/home/someone/base", "a/b/c", "C:\\someone\\base", "owner/..base"])
 def test_only_a_hub_id_is_a_base_model_of_the_hub(name: str) -> None:
     assert hub_id(name) is None
-    card = text(facts=Facts(base_model=name))
+    card = text(facts=TrainingFacts(base_model=name))
     assert not {"base_model", "base_model_relation"} & set(ModelCard(card).data.to_dict())
     assert UNKNOWN_BASE in code(card)
     assert "someone" not in card
 
 
 def test_a_prompt_stands_in_the_head_only_if_all_images_have_it() -> None:
-    one = text(facts=Facts(captions=Counter({"a: 'fetal' brain": 3})))
+    one = text(facts=TrainingFacts(captions=Counter({"a: 'fetal' brain": 3})))
     assert ModelCard(one).data.instance_prompt == "a: 'fetal' brain"
-    assert ModelCard(text(facts=Facts(captions=Counter({"a\nb": 3})))).data.get("instance_prompt") is None
+    assert ModelCard(text(facts=TrainingFacts(captions=Counter({"a\nb": 3})))).data.get("instance_prompt") is None
     assert ModelCard(text()).data.get("instance_prompt") is None
-    assert ModelCard(text(facts=Facts())).data.get("instance_prompt") is None
+    assert ModelCard(text(facts=TrainingFacts())).data.get("instance_prompt") is None
 
 
 @pytest.mark.parametrize("licence", ["", "CC BY 4.0", "mit\nevil: true", "-x"])
@@ -145,7 +145,9 @@ def test_images_are_counted() -> None:
     ]
     assert "Patients: 5." in data
     assert "Images of other patients, for the validation loss: 1,234." in data
-    assert "Images of other patients, for the validation loss: none recorded." in section(text(facts=Facts()), "Data")
+    assert "Images of other patients, for the validation loss: none recorded." in section(
+        text(facts=TrainingFacts()), "Data"
+    )
     assert "Licence of the images: `cc-by-4.0`." in data
     assert f"SHA-256 of their pixels and captions: `{FACTS.images_digest}`." in data
     assert "512 px by 512 px" in data
@@ -153,7 +155,7 @@ def test_images_are_counted() -> None:
 
 
 def test_what_is_not_known_is_not_made_up() -> None:
-    card = text(LoraConfig(), Facts(), [])
+    card = text(LoraConfig(), TrainingFacts(), [])
     for words in (
         *("Captions and their counts are not recorded", "Patients: number not recorded"),
         *("Licence of the images: not recorded", "SHA-256 of their pixels and captions: not recorded"),
@@ -223,7 +225,7 @@ def test_files_beside_it_are_told() -> None:
 
 def test_words_of_a_caption_cannot_become_parts_of_the_card() -> None:
     hostile = "x | `y`\n---\n## Out of scope\n<script>\u2028\ud800```"
-    card = text(facts=Facts(base_model="`#\n<b>", captions=Counter({hostile: 1})))
+    card = text(facts=TrainingFacts(base_model="`#\n<b>", captions=Counter({hostile: 1})))
     card.encode()
     assert "| ``` ` `` |" not in card
     assert r"| ```` x \| `y` --- ## Out of scope <script> ``` ```` | 1 |" in card.splitlines()
@@ -270,7 +272,7 @@ def test_the_code_of_the_card_loads_the_lora_and_draws(
     trained = load_backbone(backbone)
     written = adapted(trained, tmp_path, cfg)
     monkeypatch.chdir(tmp_path)
-    pipe = run(text(cfg, Facts(captions=FACTS.captions)), backbone)
+    pipe = run(text(cfg, TrainingFacts(captions=FACTS.captions)), backbone)
     assert type(pipe) is StableDiffusionPipeline
     assert pipe.safety_checker is None
     left_out = (clip_skip - 1) * 6 * 2  # of the last layer's six modules, which learn nothing with clip skip 2
@@ -291,7 +293,7 @@ def test_the_code_of_a_card_for_sdxl(tmp_path: Path, monkeypatch: pytest.MonkeyP
     base.save_pretrained(tmp_path / "base")
     written = adapted(base, tmp_path, cfg)
     monkeypatch.chdir(tmp_path)
-    card = text(cfg, Facts(), pipeline="StableDiffusionXLPipeline")
+    card = text(cfg, TrainingFacts(), pipeline="StableDiffusionXLPipeline")
     assert "safety" not in card
     assert "clip_skip=1)" in code(card)
     pipe = run(card, tmp_path / "base")

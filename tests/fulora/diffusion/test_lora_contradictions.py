@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fulora import disk
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.lora_base import about_alpha
-from fulora.diffusion.lora_inspect import inspect_lora
-from fulora.diffusion.lora_read import ADAPTER, read_lora
-from fulora.diffusion.lora_write import write_lora
+from fulora import files as disk_files
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.base_model import about_alpha
+from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.read import ADAPTER, read_lora
+from fulora.diffusion.lora.write import write_lora
 
 Q = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
 K = f"lora_unet_{Q.replace('.', '_')}"
@@ -114,13 +114,13 @@ def test_a_header_of_diffusers_with_another_alpha_is_said(tmp_path: Path, settin
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(of_diffusers(), tmp_path / "l.safetensors")
-    lora, share = read_lora(tmp_path / "l.safetensors"), disk.share
+    lora, share = read_lora(tmp_path / "l.safetensors"), disk_files.share
 
     def full(files: list[Path]) -> None:
         share(files)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(disk, "share", full)
-    with pytest.raises(disk.DiskFullError, match=r"new\.safetensors: the disk is full"):
+    monkeypatch.setattr(disk_files, "share", full)
+    with pytest.raises(disk_files.DiskFullError, match=r"new\.safetensors: the disk is full"):
         write_lora(lora, tmp_path / "new.safetensors", format="kohya")
     assert [path.name for path in tmp_path.iterdir()] == ["l.safetensors"]

@@ -22,18 +22,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import load_backbone, quiet
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Facts
-from fulora.diffusion.lora import LoraError, add_lora, all_lora_parameters
-from fulora.diffusion.lora_files import FILE, convert_lora, load_lora, save_lora
-from fulora.diffusion.lora_inspect import inspect_lora
-from fulora.diffusion.lora_metadata import metadata_of
-from fulora.diffusion.lora_names import kohya_name, parse_key
-from fulora.diffusion.lora_read import ADAPTER, read_lora
-from fulora.diffusion.lora_weights import Lora, LoraModule, lora_of
-from fulora.diffusion.lora_write import write_lora
+from fulora.diffusion.lora.adapters import LoraError, add_lora, all_lora_parameters
+from fulora.diffusion.lora.files import FILE, convert_lora, load_lora, save_lora
+from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.metadata import metadata_of
+from fulora.diffusion.lora.names import kohya_name, parse_key
+from fulora.diffusion.lora.read import ADAPTER, read_lora
+from fulora.diffusion.lora.training_facts import TrainingFacts
+from fulora.diffusion.lora.weights import Lora, LoraModule, lora_of
+from fulora.diffusion.lora.write import write_lora
+from fulora.diffusion.models.architectures import Pipeline, build
+from fulora.diffusion.models.loading import load_backbone, quiet
 
 CONFIG = LoraConfig(rank=2, alpha=6, licence="cc-by-4.0")
 KINDS: dict[str, dict[str, Any]] = {
@@ -585,9 +585,9 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
 # --- headers, precision, bytes
 
 
-def facts() -> Facts:
+def facts() -> TrainingFacts:
     captions = Counter({"a photo of fetal brain": 20, "a photo of fetal femur": 19})
-    return Facts("owner/base", "ab12", captions, patients=30, images_digest="cd34", step=400)
+    return TrainingFacts("owner/base", "ab12", captions, patients=30, images_digest="cd34", step=400)
 
 
 def test_the_header_says_what_is_true_and_nothing_else(backbone: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import killed_run
 
-PRELOADED = ["fulora.diffusion.train", "fulora.diffusion.backbone", "killed_run"]
+PRELOADED = ["fulora.diffusion.training.train", "fulora.diffusion.models.loading", "killed_run"]
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, backbone: Path) -> None:

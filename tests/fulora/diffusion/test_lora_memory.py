@@ -9,15 +9,15 @@ import pytest
 import torch
 from jaxtyping import UInt8
 
-from fulora.diffusion import train
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import load_backbone, networks
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.lora import add_lora, all_lora_parameters
-from fulora.diffusion.memory import optimizer_bytes, outline, predict_memory, training_peak
-from fulora.diffusion.optimizers import build_optimizer
-from fulora.diffusion.storages import CPU_BLOCK, MMAP, Live, following
+from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.loading import load_backbone, networks
+from fulora.diffusion.training import train
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.memory import optimizer_bytes, outline, predict_memory, training_peak
+from fulora.diffusion.training.optimizers import build_optimizer
+from fulora.diffusion.training.tensor_storages import CPU_BLOCK, MMAP, Live, following
 
 Images = UInt8[np.ndarray, "10 32 32"]
 CONFIG = LoraConfig(rank=2, batch_size=2, steps=2, log_every=1, device="cpu", checkpoint_every=100)
@@ -77,12 +77,12 @@ PEAK = """
 import json, sys, tempfile
 from pathlib import Path
 import numpy as np
-from fulora.diffusion.architectures import build_backbone
+from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.config import LoraConfig, PretrainConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.memory import predict_memory
-from fulora.diffusion.tokenizers import words_of
-from fulora.diffusion.train import fit
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.memory import predict_memory
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.training.train import fit
 
 cfg = LoraConfig.model_validate(json.loads(sys.argv[1]))
 wide = PretrainConfig(vae_channels=(32, 32, 32), unet_channels=(64, 128, 256), text_width=64)

@@ -12,12 +12,12 @@ from peft import LoraConfig as Adapter
 from peft import get_peft_model
 from safetensors.torch import load_file
 
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.ingredients import lora_source
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.lora_files import load_lora
-from fulora.diffusion.lora_inspect import inspect_lora
-from fulora.diffusion.lora_read import read_lora
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.read import read_lora
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.ingredients import lora_source
 
 TARGETS = {"unet": ["to_q", "to_k", "to_v"], "text_encoder": ["q_proj", "v_proj"]}
 

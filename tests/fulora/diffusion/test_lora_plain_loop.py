@@ -10,13 +10,13 @@ from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
 from torch.nn.functional import mse_loss
 
-from fulora.diffusion import train
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.batches import draw_batch, encoded
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.learner import build_learner, cast_and_adapt
-from fulora.processes import Processes
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training import train
+from fulora.diffusion.training.batches import draw_batch, encoded
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.learner import build_learner, cast_and_adapt
+from fulora.training.processes import Processes
 
 STEPS = 10
 

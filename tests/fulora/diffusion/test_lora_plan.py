@@ -8,21 +8,21 @@ import torch
 from jaxtyping import UInt8
 from pydantic import ValidationError
 
-from fulora.data.pixels import pixel_digest
-from fulora.diffusion import plan as planning
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import BackboneError, load_backbone
-from fulora.diffusion.batches import encoded
+from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.examples import Examples, Excluded, Material
-from fulora.diffusion.learner import cast_and_adapt
-from fulora.diffusion.lora import LoraError, all_lora_parameters
-from fulora.diffusion.lora_files import FILE
-from fulora.diffusion.memory import Memory
-from fulora.diffusion.plan import check, plan
-from fulora.diffusion.train import fit
-from fulora.processes import Processes
-from fulora.training import load_checkpoint
+from fulora.diffusion.lora.adapters import LoraError, all_lora_parameters
+from fulora.diffusion.lora.files import FILE
+from fulora.diffusion.models.architectures import Pipeline, build
+from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.training import plan as planning
+from fulora.diffusion.training.batches import encoded
+from fulora.diffusion.training.examples import Examples, Excluded, Material
+from fulora.diffusion.training.learner import cast_and_adapt
+from fulora.diffusion.training.memory import Memory
+from fulora.diffusion.training.plan import check, plan
+from fulora.diffusion.training.train import fit
+from fulora.training.checkpoints import load_checkpoint
+from fulora.training.processes import Processes
 
 Images = UInt8[np.ndarray, "10 32 32"]
 CONFIG = LoraConfig(rank=2, steps=20, batch_size=2, device="cpu", checkpoint_every=5)
@@ -100,7 +100,7 @@ def test_sd_15_has_the_authors_number_of_parameters(tmp_path: Path, memory: obje
 def test_disk_is_what_is_then_written(
     tmp_path: Path, backbone: Path, examples: Examples, memory: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fulora.diffusion.train.remove_checkpoint", lambda out: None)
+    monkeypatch.setattr("fulora.diffusion.training.train.remove_checkpoint", lambda out: None)
     cfg = changed(rank=64, keep="best", ema_decay=0.9, validate_every=2, steps=6, checkpoint_every=2)
     disk = plan(cfg, load_backbone(backbone), Material(examples, validation=examples)).disk
     fit(tmp_path, cfg, load_backbone(backbone), examples, validation=examples)

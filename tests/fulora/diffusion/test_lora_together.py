@@ -12,7 +12,7 @@ import together_run
 import torch
 from safetensors.torch import load_file
 
-from fulora.processes import Processes, processes
+from fulora.training.processes import Processes, processes
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> None:

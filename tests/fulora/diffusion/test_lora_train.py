@@ -12,19 +12,20 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fulora.data.marking import read_mark
-from fulora.diffusion import train
-from fulora.diffusion.architectures import build
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.batches import encoded, grid
-from fulora.diffusion.conditioning import text_encoders
+from fulora.data.pictures.marking import read_mark
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.examples import Examples
-from fulora.diffusion.learner import build_learner, cast_and_adapt
-from fulora.diffusion.lora import LoraError
-from fulora.processes import Processes
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.models.architectures import build
+from fulora.diffusion.models.conditioning import text_encoders
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training import train
+from fulora.diffusion.training.batches import encoded, grid
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.learner import build_learner, cast_and_adapt
 from fulora.stage import PreemptedError
-from fulora.training import CheckpointError, TrainingDivergedError
+from fulora.training.checkpoints import CheckpointError
+from fulora.training.metrics_log import TrainingDivergedError
+from fulora.training.processes import Processes
 
 FILES = ["lora.safetensors", "metrics.jsonl"]
 CONFIG = LoraConfig(

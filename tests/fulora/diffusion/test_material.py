@@ -5,18 +5,19 @@ import numpy as np
 import pytest
 
 import fulora
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.data.overlap import OverlapError
+from fulora.data.leak_gate import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
 from fulora.data.provenance import Learned, Provenance, read_provenance
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import load_examples
-from fulora.diffusion.lora import LoraError
-from fulora.diffusion.material import fit_material, lora_provenance, read_material
-from fulora.diffusion.plan import plan
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training.examples import load_examples
+from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
+from fulora.diffusion.training.plan import plan
 
 FETAL = label_set("fetal_planes")
 

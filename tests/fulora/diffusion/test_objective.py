@@ -6,8 +6,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.objective import batch_timesteps, encode, noise_error, stratified_timesteps
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training.objective import batch_timesteps, encode, noise_error, stratified_timesteps
 
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 

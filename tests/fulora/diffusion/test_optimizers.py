@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from fulora.config import ConfigError, validated
-from fulora.diffusion.backbone import load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora import LoraError, add_lora
-from fulora.diffusion.optimizers import build_optimizer, rate
+from fulora.diffusion.lora.adapters import LoraError, add_lora
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training.optimizers import build_optimizer, rate
 
 
 def optimizer_of(backbone: Path, cfg: LoraConfig) -> torch.optim.Optimizer:

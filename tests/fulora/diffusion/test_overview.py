@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.data.marking import read_mark
-from fulora.diffusion.overview import GAP_PX, HEIGHT_PX, LABEL_PX, SHOWN, grid, write_marked, write_overview
+from fulora.data.pictures.marking import read_mark
+from fulora.diffusion.sampling.picture_grid import (
+    GAP_PX,
+    HEIGHT_PX,
+    LABEL_PX,
+    SHOWN,
+    grid,
+    write_marked,
+    write_overview,
+)
 
 FETAL = label_set("fetal_planes")
 

@@ -15,17 +15,19 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 import fulora
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, Picture
-from fulora.diffusion.architectures import Pipeline, build, build_backbone
-from fulora.diffusion.backbone import BackboneError, load_backbone
-from fulora.diffusion.compute import Compute, Precision
 from fulora.diffusion.config import GenerateConfig, PretrainConfig
-from fulora.diffusion.drawing import Drawing, drawing
-from fulora.diffusion.lora_files import load_lora
-from fulora.diffusion.lora_weights import Lora, LoraModule
-from fulora.diffusion.lora_write import write_lora
-from fulora.diffusion.painter import (
+from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.lora.weights import Lora, LoraModule
+from fulora.diffusion.lora.write import write_lora
+from fulora.diffusion.models.architectures import Pipeline, build, build_backbone
+from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.sampling.compute import Compute, Precision
+from fulora.diffusion.sampling.drawing_config import Drawing, drawing
+from fulora.diffusion.sampling.painter import (
     BatchTooLargeError,
     Draft,
     Drawn,
@@ -35,10 +37,9 @@ from fulora.diffusion.painter import (
     sampler_of,
     starting_from,
 )
-from fulora.diffusion.recipe import RecipeError
-from fulora.diffusion.sample import encode, image_seed, start_noise
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
-from fulora.diffusion.tokenizers import words_of
+from fulora.diffusion.sampling.recipe import RecipeError
+from fulora.diffusion.sampling.sample import encode, image_seed, start_noise
+from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
 FETAL = label_set("fetal_planes")
 

@@ -10,15 +10,15 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image as Pil
 
-from fulora.diffusion.architectures import Pipeline
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.batches import Encoded
-from fulora.diffusion.conditioning import Conditioning, embed
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.objective import Latents
-from fulora.diffusion.preview import draw_samples
-from fulora.diffusion.sample import start_noise
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.conditioning import Conditioning, embed
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.sample import start_noise
+from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.training.batches import Encoded
+from fulora.diffusion.training.objective import Latents
+from fulora.diffusion.training.preview import draw_samples
 from fulora.environment import derive_seed
 
 CONFIG = LoraConfig(clip_skip=2, samples=SamplesConfig(per_caption=3, steps=2, guidance_scale=4.0))

@@ -9,9 +9,9 @@ from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
-from fulora.data.manifest import Image
-from fulora.data.marking import png_info
-from fulora.diffusion.recipe import Recipe, RecipeError, read_row
+from fulora.data.image import Image
+from fulora.data.pictures.marking import png_info
+from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 
 RECIPE = Recipe.model_validate(
     {

@@ -13,17 +13,18 @@ from drawn_run import ingredients, lora_file, real_set, settings
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet
-from fulora.data.marking import png_info
-from fulora.diffusion import regenerate as module
-from fulora.diffusion.generation import generate_set
-from fulora.diffusion.ingredients import Ingredients, lora_source
-from fulora.diffusion.job import Job
-from fulora.diffusion.painter import Draft, Drawn, Painter
-from fulora.diffusion.recipe import Recipe, RecipeError, read_row
-from fulora.diffusion.regenerate import Again, Given, regenerate
-from fulora.diffusion.shard_writer import write_picture
+from fulora.data.pictures.marking import png_info
+from fulora.diffusion.sampling.ingredients import Ingredients, lora_source
+from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
+from fulora.diffusion.sets import regenerate as module
+from fulora.diffusion.sets.generation import generate_set
+from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.regenerate import Again, Given, regenerate
+from fulora.diffusion.sets.shard_writer import write_picture
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")

@@ -12,13 +12,13 @@ from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
 from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor
 
-from fulora.diffusion import sample
-from fulora.diffusion.architectures import Pipeline, build
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.conditioning import embed
 from fulora.diffusion.config import GenerateConfig, Sampler
-from fulora.diffusion.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.models.architectures import Pipeline, build
+from fulora.diffusion.models.conditioning import embed
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling import sample
+from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
+from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 SEEDS = (11, 12)

@@ -15,7 +15,7 @@ from diffusers import (
 from torch import Tensor
 
 from fulora.diffusion.config import Sampler
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 BETAS: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}

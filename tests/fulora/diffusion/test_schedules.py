@@ -9,12 +9,12 @@ import torch
 from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from torch import Tensor
 
-from fulora.diffusion.conditioning import Conditioning
 from fulora.diffusion.config import Sampler
-from fulora.diffusion.objective import noise_error
-from fulora.diffusion.sample import Guidance, denoise
-from fulora.diffusion.samplers import as_numpy_2, build_sampler
-from fulora.diffusion.schedules import ScheduleError, check_schedule, said, training_schedule
+from fulora.diffusion.models.conditioning import Conditioning
+from fulora.diffusion.models.noise_schedules import ScheduleError, check_schedule, said, training_schedule
+from fulora.diffusion.sampling.sample import Guidance, denoise
+from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
+from fulora.diffusion.training.objective import noise_error
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 BETAS: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}

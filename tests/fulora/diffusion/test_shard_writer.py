@@ -12,21 +12,21 @@ import pytest
 from drawn_run import complete, ingredients, tree
 from PIL import Image as Pil
 
-from fulora.data.manifest import Image
-from fulora.data.marking import read_mark
-from fulora.data.pixels import pixel_digest
-from fulora.diffusion import shard_writer
-from fulora.diffusion.compute import choose_compute
-from fulora.diffusion.drawing import Drawing
-from fulora.diffusion.gate import Fault, GateError
-from fulora.diffusion.generation import KEPT
-from fulora.diffusion.ingredients import Ingredients
-from fulora.diffusion.painter import Draft, Drawn, Painter, prepare
-from fulora.diffusion.recipe import read_row
-from fulora.diffusion.sample import image_seed
-from fulora.diffusion.shard_writer import make_shard
-from fulora.diffusion.shards import Rejected, Shard, read_shard
-from fulora.disk import DiskFullError, told_when_full
+from fulora.data.image import Image
+from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.pixels import pixel_digest
+from fulora.diffusion.sampling.compute import choose_compute
+from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.diffusion.sampling.ingredients import Ingredients
+from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, prepare
+from fulora.diffusion.sampling.recipe import read_row
+from fulora.diffusion.sampling.sample import image_seed
+from fulora.diffusion.sets import shard_writer
+from fulora.diffusion.sets.blank_images import Fault, GateError
+from fulora.diffusion.sets.generation import KEPT
+from fulora.diffusion.sets.shard_writer import make_shard
+from fulora.diffusion.sets.shards import Rejected, Shard, read_shard
+from fulora.files import DiskFullError, raise_on_disk_full
 
 EIGHT = Shard("brain", 1, 8, 16)
 Spoil = Callable[[Draft], Fault | None]
@@ -129,7 +129,7 @@ def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
         same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again when it is drawn again
         return index * 100 + attempt if (index, attempt) not in same else same[index, attempt] * 100
 
-    monkeypatch.setattr("fulora.diffusion.painter.image_seed", seed)
+    monkeypatch.setattr("fulora.diffusion.sampling.painter.image_seed", seed)
     make_shard(EIGHT, tmp_path, painter, used)
     record = read_shard(EIGHT, tmp_path)
     assert record.rejected == tuple(
@@ -261,7 +261,7 @@ def test_a_full_disk_stops_with_nothing_half_written(
 
 
 def fill(out: Path, painter: Painter, used: Ingredients) -> None:
-    with told_when_full(out, KEPT):
+    with raise_on_disk_full(out, KEPT):
         make_shard(EIGHT, out, painter, used)
 
 

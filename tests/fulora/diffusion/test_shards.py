@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from drawn_run import complete
 
-from fulora.data.manifest import Image
-from fulora.diffusion.shards import (
+from fulora.data.image import Image
+from fulora.diffusion.sets.shards import (
     Rejected,
     Shard,
     ShardError,
@@ -168,9 +168,9 @@ def test_everything_is_on_the_disk_before_the_shard_has_its_name(
         done.append("renamed")
         real_replace(source, target)
 
-    monkeypatch.setattr("fulora.diffusion.shards.os.open", opened)
-    monkeypatch.setattr("fulora.diffusion.shards.os.fsync", synced)
-    monkeypatch.setattr("fulora.diffusion.shards.os.replace", replaced)
+    monkeypatch.setattr("fulora.diffusion.sets.shards.os.open", opened)
+    monkeypatch.setattr("fulora.diffusion.sets.shards.os.fsync", synced)
+    monkeypatch.setattr("fulora.diffusion.sets.shards.os.replace", replaced)
     made(tmp_path)
     assert sorted(done[:2]) == ["a.png", "shard.json"]
     assert done[2:] == [SHARD.name, "renamed", "images"]

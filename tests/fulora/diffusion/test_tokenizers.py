@@ -5,7 +5,7 @@ import open_clip
 import pytest
 
 from fulora.data.label_set import LabelSet, label_set
-from fulora.diffusion.tokenizers import END, build_clip_tokenizer, build_tokenizer, words_of
+from fulora.diffusion.models.tokenizers import END, build_clip_tokenizer, build_tokenizer, words_of
 from pipelines.backbones import ASSETS
 
 TEXTS = (

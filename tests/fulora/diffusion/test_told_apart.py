@@ -8,14 +8,14 @@ from drawn_run import ingredients, settings
 from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.data.provenance import Provenance, read_provenance
-from fulora.diffusion.architectures import ARCHITECTURES, Architecture, build
-from fulora.diffusion.backbone import BackboneError, load_backbone
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.examples import Examples, Material
-from fulora.diffusion.generation import begin
-from fulora.diffusion.job import Job, read_plan
-from fulora.diffusion.material import fit_material
-from fulora.diffusion.told_apart import alike, said_of_alike
+from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, build
+from fulora.diffusion.models.distinct_captions import alike, said_of_alike
+from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.sets.generation import begin
+from fulora.diffusion.sets.job import Job, read_plan
+from fulora.diffusion.training.examples import Examples, Material
+from fulora.diffusion.training.image_sets import fit_material
 
 KANJI = {"腎臓": {"a photo of 腎臓"}, "肝": {"a photo of 肝"}, "kidney": {"a photo of kidney"}}
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from fulora.diffusion.watch import LossWatch
-from fulora.training import TrainingDivergedError
+from fulora.diffusion.training.loss_watch import LossWatch
+from fulora.training.metrics_log import TrainingDivergedError
 
 
 def fed(watch: LossWatch, losses: list[float], first: int = 1) -> None:

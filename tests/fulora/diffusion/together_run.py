@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from killed_run import CONFIG, examples
 
-from fulora.diffusion import train
-from fulora.diffusion.backbone import load_backbone
-from fulora.diffusion.examples import Examples
-from fulora.processes import processes
+from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.training import train
+from fulora.diffusion.training.examples import Examples
+from fulora.training.processes import processes
 
 
 def run(backbone: Path, out: Path) -> None:

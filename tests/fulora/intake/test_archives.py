@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fulora.intake import archives
-from fulora.intake.archives import RECORD, ArchiveError, Limits, check_extracted, extract
+from fulora.intake.download import archives
+from fulora.intake.download.archives import RECORD, ArchiveError, Limits, check_extracted, extract
 
 FILES = {
     "data/a.csv": b"name;value\n",

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.config import ConfigError
-from fulora.data.likeness import near_pairs
-from fulora.intake.findings import Check
-from fulora.intake.inspection import curate_config, inspect
+from fulora.data.pictures.near_duplicates import near_pairs
+from fulora.intake.check.findings import Check
+from fulora.intake.check.folder import curate_config, inspect
+from fulora.intake.check.survey import survey
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.raw import SourceError
 from fulora.intake.recognise import recognise
 from fulora.intake.source import Inputs
-from fulora.intake.sources.phantom_scan import draw
-from fulora.intake.survey import survey
 
 PATTERN = {"kind": "class_folders", "patient_pattern": r"P(\d+)"}
 GRAY = {plane: draw(plane, range(6), site="A", size_px=96, seed=1) for plane in ("brain", "femur")}

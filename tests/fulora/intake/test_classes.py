@@ -11,13 +11,13 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 import fulora
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.manifest import ImageSet
+from fulora.intake.check.folder import inspect
 from fulora.intake.classes import at, derived, labels_of
 from fulora.intake.config import KINDS, CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.forecast import expected
-from fulora.intake.inspection import inspect
+from fulora.intake.curate.curate import Curation
+from fulora.intake.curate.forecast import expected
 from fulora.intake.raw import FolderError, PassedOver, RawImage, SourceError
 from fulora.intake.read import read_rows
 from fulora.intake.recognise import recognise

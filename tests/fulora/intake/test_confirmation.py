@@ -15,21 +15,21 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.pixels import pixel_array, set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.digests import file_digest
 from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
-from fulora.intake.confirmation import ConfirmationError, confirm, state
-from fulora.intake.dicom_folder import deidentify_folder
-from fulora.intake.review import review_folder
-from fulora.intake.sheets import FRAMES, HEADER_PX
+from fulora.intake.deidentify.confirmation import ConfirmationError, confirm, state
+from fulora.intake.deidentify.review import review_folder
+from fulora.intake.deidentify.sheets import FRAMES, HEADER_PX
+from fulora.intake.deidentify.text_detection import detector, find_words
+from fulora.intake.dicom.export_folder import deidentify_folder
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.source import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
-from fulora.intake.sources.phantom_scan import draw
 from fulora.intake.sources.psfhs import PsfhsConfig
-from fulora.intake.words import detector, find_words
 from fulora.workspace import Workspace
 from pipelines.sources import curated
 

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
-from fulora.intake.audit import Audit
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, PhantomsConfig
-from fulora.intake.curation import Curation
-from fulora.intake.division import divide
+from fulora.intake.curate.curate import Curation
+from fulora.intake.curate.division import divide
+from fulora.intake.deidentify.audit import Audit
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.raw import SourceError
 from fulora.intake.source import Inputs, SourceConfig
-from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.decode import read_gray
-from fulora.intake.forecast import picture_size
-from fulora.intake.mask_pixels import read_stored
+from fulora.intake.curate.forecast import picture_size
+from fulora.intake.formats.decode import read_gray
+from fulora.intake.masks.pixels import read_stored
 from fulora.intake.raw import SourceError
 
 RAMP = np.arange(192, dtype=np.uint8).reshape(12, 16)

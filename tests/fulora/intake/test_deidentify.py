@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fulora.intake.deidentify import DeidentifyError, clean, find_sector, removal, searched
+from fulora.intake.deidentify.burned_in_text import DeidentifyError, clean, find_sector, removal, searched
+from fulora.intake.phantoms.scan import PLANES, draw
 from fulora.intake.source import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
-from fulora.intake.sources.phantom_scan import PLANES, draw
 
 HEIGHT, WIDTH = 400, 600
 APEX, NEAR, FAR, HALF = (300, -60), 90, 430, 0.62

@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from fulora.data.label_set import label_set
-from fulora.intake.decode import read_gray
+from fulora.intake.formats.decode import read_gray
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs

@@ -17,8 +17,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from fulora.intake.dicom.codestream import read_codestream
 from fulora.intake.raw import SourceError
-from fulora.intake.sources.dicom_codestream import read_codestream
 
 TAGS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 

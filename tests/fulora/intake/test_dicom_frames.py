@@ -19,8 +19,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from fulora.intake.dicom.frames import frames_of
 from fulora.intake.raw import SourceError
-from fulora.intake.sources.dicom_frames import frames_of
 
 CINE = np.stack([np.roll(RAMP, 9 * index, axis=1) for index in range(5)])
 ODD = RAMP[:47, :63]
@@ -299,7 +299,7 @@ def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, data: Dataset, 
 
 def test_too_many_compressed_frames_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "x", cine(FIVE, None))
-    monkeypatch.setattr("fulora.intake.sources.dicom_frames.MAX_FRAMES", 4)
+    monkeypatch.setattr("fulora.intake.dicom.frames.MAX_FRAMES", 4)
     with pytest.raises(SourceError, match="x: 5 frames; expected 1 to 4"):
         read(tmp_path)
 

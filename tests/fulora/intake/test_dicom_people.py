@@ -9,13 +9,13 @@ from dicom_made import KEY, RAMP, dicom, save
 from pydicom import Dataset, Sequence
 
 from fulora.data.patient_numbers import SameNumberError
+from fulora.intake.check.findings import Check
+from fulora.intake.check.folder import curate_config, inspect
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.dicom_inputs import files_to_deidentify
-from fulora.intake.findings import Check
-from fulora.intake.inspection import curate_config, inspect
+from fulora.intake.curate.curate import Curation
+from fulora.intake.curate.patient_checks import patients_apart
+from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.intake.key_file import read_key
-from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
 from fulora.intake.source import Inputs
 from pipelines.checks.findings import Findings

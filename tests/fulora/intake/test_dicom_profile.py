@@ -28,7 +28,14 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from fulora.intake.dicom_profile import Audit, ProfileError, deidentified, new_uid, sign_checked, write_deidentified
+from fulora.intake.dicom.confidentiality_profile import (
+    Audit,
+    ProfileError,
+    deidentified,
+    new_uid,
+    sign_checked,
+    write_deidentified,
+)
 from fulora.intake.raw import SourceError
 from fulora.intake.sources.dicom import pseudonym, read_dicom
 

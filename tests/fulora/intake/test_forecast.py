@@ -8,8 +8,8 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.intake.config import AnySource, ClassFoldersConfig, CurateConfig, PhantomsConfig
-from fulora.intake.curation import Curation
-from fulora.intake.forecast import expected, picture_size, sizes_in
+from fulora.intake.curate.curate import Curation
+from fulora.intake.curate.forecast import expected, picture_size, sizes_in
 from fulora.intake.raw import refuse
 from fulora.intake.source import Inputs
 
@@ -75,7 +75,7 @@ def test_patients_who_share_a_picture_stay_together_where_pictures_are_compared(
 
 
 def test_sizes_are_those_of_the_decoded_pictures(tmp_path: Path) -> None:
-    from fulora.intake.decode import read_gray
+    from fulora.intake.formats.decode import read_gray
 
     turned = Pil.Exif()
     turned[0x0112] = 6

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.manifest import Image, ImageSet, Picture
 from fulora.intake.config import AnySource
 from fulora.intake.folders import check_name, patient_finder, pictures_in
-from fulora.intake.mask_values import find_values
-from fulora.intake.masks import checked_mask, head_in
+from fulora.intake.masks.checked import checked_mask, head_in
+from fulora.intake.masks.values import find_values
 from fulora.intake.raw import Complain, RawImage, SourceError, refuse
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs
@@ -36,9 +37,9 @@ BLOB[3:9, 4:12] = 1
 PATIENT = r"Patient(\d+)"
 
 
-def images_of(source: AnySource, folder: Path, complain: Complain = refuse) -> Iterator[RawImage]:
+def images_of(source: AnySource, folder: Path, on_skip: Complain = refuse) -> Iterator[RawImage]:
     """The images of a folder, in the classes of fetal planes and intrapartum views."""
-    return read_source(source, Inputs(folder, labels=CLASSES), complain)
+    return read_source(source, Inputs(folder, labels=CLASSES), on_skip)
 
 
 def save(path: Path, pixels: np.ndarray = NOISE, **options: Any) -> Path:

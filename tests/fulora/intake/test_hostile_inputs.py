@@ -128,26 +128,26 @@ def mha(path: Path, pixels: np.ndarray) -> None:
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels), str(path))
 
 
-def read_classes(folder: Path, complain: Complain) -> Iterator[RawImage]:
+def read_classes(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     return read_source(
         ClassFoldersConfig(
             folder="", source="class_folders", patient_pattern=r"(?i)(?:^|/)p(\d+)", mask_suffix="_mask"
         ),
         Inputs(folder, labels=CLASSES),
-        complain,
+        on_skip,
     )
 
 
-def read_captions(folder: Path, complain: Complain) -> Iterator[RawImage]:
+def read_captions(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
     return read_source(
         KohyaConfig(folder="", source="kohya", words={"brain": "brain", "femur": "femur"}, patient_pattern=r"/p(\d+)"),
         Inputs(folder, labels=CLASSES),
-        complain,
+        on_skip,
     )
 
 
 def by(source: AnySource) -> Read:
-    return lambda folder, complain: source.read(Inputs(folder), complain)
+    return lambda folder, on_skip: source.read(Inputs(folder), on_skip)
 
 
 READ: dict[Spoil, Read] = {
@@ -526,7 +526,7 @@ def tree(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in found]
 
 
-def usable(images: Iterator[RawImage], complain: Complain) -> list[tuple[str, bytes]]:
+def usable(images: Iterator[RawImage], on_skip: Complain) -> list[tuple[str, bytes]]:
     """Name and pixels of the images that can be loaded; the others are told."""
     found = []
     for image in images:
@@ -535,7 +535,7 @@ def usable(images: Iterator[RawImage], complain: Complain) -> list[tuple[str, by
             assert mask is None or mask.shape == pixels.shape
             found.append((image.name, pixels.tobytes()))
         except SourceError as error:
-            complain(str(error))
+            on_skip(str(error))
     return found
 
 
@@ -632,9 +632,9 @@ def test_a_list_that_cannot_be_read_stops_it(tmp_path: Path, good: Spoil, spoil:
     good(tmp_path)
     spoil(tmp_path)
     before = tree(tmp_path)
-    for complain in (refuse, lambda told: None):
+    for on_skip in (refuse, lambda told: None):
         with pytest.raises(SourceError, match=message):
-            list(READ[good](tmp_path, complain))
+            list(READ[good](tmp_path, on_skip))
     assert tree(tmp_path) == before
 
 

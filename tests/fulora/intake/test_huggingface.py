@@ -12,9 +12,9 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.label_set import LabelSet
-from fulora.intake import decode
 from fulora.intake.classes import labels_of
 from fulora.intake.config import CurateConfig, HuggingfaceConfig
+from fulora.intake.formats import decode
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs

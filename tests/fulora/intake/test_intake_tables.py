@@ -77,7 +77,7 @@ def test_columns_can_have_another_name(tmp_path: Path) -> None:
 def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     path = saved(tmp_path, b"name,plane\na,Fetal brain\nshort\nlong,x,y\nb,Other\n")
     told: list[str] = []
-    assert read_table(path, complain=told.append) == ROWS
+    assert read_table(path, on_skip=told.append) == ROWS
     assert told == [
         f"{path}, line 3: 1 cells for 2 columns: short",
         f"{path}, line 4: 3 cells for 2 columns: long, x, y",
@@ -165,7 +165,7 @@ def test_a_sheet_and_its_numbers(tmp_path: Path) -> None:
 def test_a_sheet_with_a_row_that_is_too_long(tmp_path: Path) -> None:
     path = sheet(tmp_path / "list.xlsx", [["a", "b"], [1, 2], [1, 2, 3]])
     told: list[str] = []
-    assert read_table(path, complain=told.append) == [{"a": "1", "b": "2"}]
+    assert read_table(path, on_skip=told.append) == [{"a": "1", "b": "2"}]
     assert told == [f"{path}, line 3: 3 cells for 2 columns: 1, 2, 3"]
 
 

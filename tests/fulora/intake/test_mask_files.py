@@ -10,12 +10,12 @@ import pytest
 import SimpleITK
 from PIL import Image as Pil
 
-from fulora.intake import mask_files as m
 from fulora.intake import pixel_sizes
-from fulora.intake.mask_names import case_of
-from fulora.intake.mask_values import find_values
-from fulora.intake.nifti import read_nifti
-from fulora.intake.plain_png import read_plain_png
+from fulora.intake.formats.nifti import read_nifti
+from fulora.intake.formats.plain_png import read_plain_png
+from fulora.intake.masks import files as m
+from fulora.intake.masks.names import case_of
+from fulora.intake.masks.values import find_values
 from fulora.intake.raw import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)

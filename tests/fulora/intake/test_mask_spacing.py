@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from fulora.intake.mask_pixels import read_stored
-from fulora.intake.mask_spacing import shape_conflict, spacing_conflict, spacing_of
-from fulora.intake.metaimage import read_mha, read_mha_mask
+from fulora.intake.formats.metaimage import read_mha, read_mha_mask
+from fulora.intake.masks.pixels import read_stored
+from fulora.intake.masks.spacing import shape_conflict, spacing_conflict, spacing_of
 from fulora.intake.raw import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake import mask_values
-from fulora.intake.mask_pixels import read_stored
-from fulora.intake.mask_values import MaskValues, find_values, parse_values
+from fulora.intake.masks import values as mask_values
+from fulora.intake.masks.pixels import read_stored
+from fulora.intake.masks.values import MaskValues, find_values, parse_values
 from fulora.intake.raw import SourceError
 
 HEAD = np.zeros((24, 32), np.uint8)

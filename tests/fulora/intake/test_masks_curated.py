@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.manifest import ImageSet
 from fulora.intake.classes import given
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.sources.phantom_scan import draw
+from fulora.intake.curate.curate import Curation
+from fulora.intake.phantoms.scan import draw
 
 BRAIN = label_set("fetal_planes").only(["brain"])
 PHANTOMS = draw("brain", range(6), site="A", size_px=64, seed=3)

@@ -9,7 +9,7 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from fulora.intake.dicom_profile import deidentified
+from fulora.intake.dicom.confidentiality_profile import deidentified
 from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, references_in
 from fulora.intake.raw import SourceError
 from fulora.intake.source import Inputs

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.manifest import ImageSet
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
+from fulora.intake.check.folder import inspect
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.inspection import inspect
+from fulora.intake.curate.curate import Curation
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.source import Inputs
-from fulora.intake.sources.phantom_scan import draw
 
 FETAL = label_set("fetal_planes")
 
@@ -192,7 +192,7 @@ def test_of_blocks_single_images_beside_a_border_are_left_out(tmp_path: Path) ->
 def test_nothing_is_compared_where_all_is_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own(tmp_path / "in", range(2))
     save(folder, 1, brightened(DRAWN[0]), "copy")
-    monkeypatch.setattr("fulora.intake.curation.links", None)
+    monkeypatch.setattr("fulora.intake.curate.curate.links", None)
     curated(tmp_path / "out", config({"folder": "in"}), Inputs(folder))
     assert inspect(tmp_path / "out").clean
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fulora.data.image import Image
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image
 from fulora.data.results import Measurement
 from fulora.intake.config import Hc18Config, ParallelFoldersConfig, PsfhsConfig
 from fulora.intake.raw import RawImage

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fulora.data.manifest import ImageSet
+from fulora.data.image_set import ImageSet
 from fulora.data.patient_numbers import NUMBERING, SameNumberError
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.patient_checks import patients_apart
+from fulora.intake.curate.curate import Curation
+from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.raw import SourceError
 from fulora.intake.source import Inputs
 
@@ -146,7 +146,7 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
 def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:
     from PIL import Image as Pil
 
-    from fulora.intake.sources.phantom_scan import draw
+    from fulora.intake.phantoms.scan import draw
     from fulora.stage import Source
     from pipelines.stages.curate import curate
 

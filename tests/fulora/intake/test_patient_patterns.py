@@ -8,10 +8,10 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.data.patient_numbers import SameNumberError
+from fulora.intake.check.folder import curate_config, inspect
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
+from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.folders import patient_finder
-from fulora.intake.inspection import curate_config, inspect
-from fulora.intake.patient_checks import patients_apart
 from fulora.intake.raw import FolderError, SourceError
 from fulora.intake.source import Inputs
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fulora.intake.sources import phantom_scan as phantoms
-from fulora.intake.sources.phantom_canvas import Ellipse, angle_of_progression
-from fulora.intake.sources.phantom_scan import INTRAPARTUM, PLANES, SITES, draw
+from fulora.intake.phantoms import scan as phantoms
+from fulora.intake.phantoms.canvas import Ellipse, angle_of_progression
+from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
 
 ALL_PLANES = phantoms.DRAWN
 LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1}, "other": {0}, INTRAPARTUM: {0, 1, 2}}

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Picture
 from fulora.data.set_rules import check
 from fulora.intake.classes import given
 from fulora.intake.config import (
@@ -21,7 +21,7 @@ from fulora.intake.config import (
     PhantomsConfig,
     PsfhsConfig,
 )
-from fulora.intake.curation import Curation
+from fulora.intake.curate.curate import Curation
 from fulora.intake.raw import SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs, SourceConfig

@@ -10,7 +10,7 @@ from PIL import Image as Pil
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
+from fulora.intake.curate.curate import Curation
 from fulora.intake.raw import RawImage, SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs

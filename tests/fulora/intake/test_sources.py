@@ -13,8 +13,8 @@ from PIL import Image as Pil
 from scipy import ndimage
 
 from fulora.data.label_set import label_set
-from fulora.intake.masks import enclosed
-from fulora.intake.metaimage import read_mha
+from fulora.intake.formats.metaimage import read_mha
+from fulora.intake.masks.checked import enclosed
 from fulora.intake.raw import PassedOver, RawImage, SourceError
 from fulora.intake.source import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig

@@ -8,9 +8,9 @@ from PIL import Image as Pil
 
 from fulora.data.label_set import label_set
 from fulora.data.splits import SplitError
+from fulora.intake.check.folder import inspect
 from fulora.intake.config import CurateConfig
-from fulora.intake.curation import Curation
-from fulora.intake.inspection import inspect
+from fulora.intake.curate.curate import Curation
 from fulora.intake.raw import SourceError
 from fulora.intake.read import read_source
 from fulora.intake.source import Inputs

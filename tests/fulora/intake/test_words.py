@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fulora.intake import words
 from fulora.intake.config import CurateConfig, PhantomsConfig
-from fulora.intake.deidentify import clean
+from fulora.intake.deidentify import text_detection as words
+from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.phantoms.scan import draw
 from fulora.intake.source import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
-from fulora.intake.sources.phantom_scan import draw
 
 needs_detector = pytest.mark.skipif(not words.detector(), reason="the extra 'text' is not installed")
 

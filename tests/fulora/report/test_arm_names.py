@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.manifest import ImageSet
-from fulora.data.overlap import Overlap
+from fulora.data.leak_gate import Overlap
 from fulora.data.results import AlphaScore, Prediction
 from fulora.data.score import Score
 from fulora.report.classification import classification_section

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from fulora.data.card import CardConfig, card_text
+from fulora.data.image import Image
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image
-from fulora.data.markdown import code, escaped_markdown
 from fulora.data.provenance import Provenance
 from fulora.data.score import Score
+from fulora.export.card import CardConfig, card_text
+from fulora.markdown import code, escaped_markdown
 from fulora.report.curves import plot_percentiles, plot_sweep
 from fulora.report.figures import plot_image_grid, plot_intervals, plot_losses
 from fulora.report.page import Card, Figure, ProvenanceRow, Section, write_report

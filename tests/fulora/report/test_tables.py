@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from fulora.data.markdown import escaped_markdown
 from fulora.data.score import Score
+from fulora.markdown import escaped_markdown
 from fulora.metrics.groups import EVERYTHING, Group
 from fulora.report.numbers import MISSING, rounded
 from fulora.report.tables import Table, TableError, score_table, to_csv, to_markdown

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
+from fulora.data.image import Image, ManifestError
+from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image, ImageSet, ManifestError, Picture
-from fulora.data.pairs import join, part, with_ellipses
-from fulora.data.pixels import pixel_digest
+from fulora.data.pictures.image_and_mask import join, part, with_ellipses
+from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.image import Image
 from fulora.data.label_class import LabelClass
 from fulora.data.label_set import label_set
-from fulora.data.manifest import Image
 from fulora.data.results import Measurement
 from fulora.data.structures import StructureError
 from fulora.metrics.psfhs_challenge import aggregate, score_pair

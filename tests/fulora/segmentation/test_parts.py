@@ -9,7 +9,7 @@ from fulora.segmentation.config import Augmentation, SegmentConfig, UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.predict import largest_filled, predict, probabilities, to_labels
-from fulora.training import generator
+from fulora.training.seeded_draws import generator
 
 
 def test_loss_of_one_structure() -> None:

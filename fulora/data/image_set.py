@@ -1,0 +1,195 @@
+"""`ImageSet`: a folder of images in splits, which cannot be written if it leaks.
+
+On disk it is a valid Hugging Face `imagefolder`: one folder a split, each with a `metadata.jsonl` of `Image` rows whose
+first key is `file_name`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image as Pil
+from pydantic import ValidationError
+
+from fulora.data.image import METADATA, Image, ManifestError
+from fulora.data.label_set import LabelSet, read_label_set
+from fulora.data.labels import SPLITS, Split
+from fulora.data.pictures.decoding import decoded
+from fulora.data.pictures.files import write_files
+from fulora.data.pictures.pixels import pixel_digest
+from fulora.data.provenance import Provenance, read_provenance
+from fulora.data.row_files import rows_written
+from fulora.data.set_leaks import Ledger
+from fulora.engine import threaded
+from fulora.json_files import explained, parse_json
+from fulora.stage import Artifact
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its pixels, on its way into a set.
+
+    Attributes:
+        row: what is known of it; `file_name`, `mask_file`, size and digest are set when the set is written.
+        pixels: (height, width) gray, 0 to 255.
+        mask: (height, width) of small class numbers, 0 background; or None.
+    """
+
+    row: Image
+    pixels: UInt8[np.ndarray, "h w"]
+    mask: UInt8[np.ndarray, "h w"] | None = None
+
+
+@dataclass(frozen=True)
+class ImageSet(Artifact):
+    """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
+
+    def iter_rows(self, split: Split | None = None) -> Iterator[Image]:
+        """The rows of one split, or of all, in the order they were written; read as they are asked for.
+
+        Raises:
+            ManifestError: a line is not a row; the message names the file, the line and the fields.
+        """
+        for name in SPLITS if split is None else (split,):
+            path = self.path / name / METADATA
+            if path.is_file():
+                with path.open("rb") as lines:
+                    for number, line in enumerate(lines, 1):
+                        try:
+                            yield Image.from_json(parse_json(line))
+                        except ValueError as error:
+                            what = explained(error) if isinstance(error, ValidationError) else error
+                            raise ManifestError(f"{path}, line {number}: is no row of an image set ({what})") from error
+
+    def rows(self, split: Split | None = None) -> list[Image]:
+        """The rows of one split, or of all. A split without images has no folder."""
+        return list(self.iter_rows(split))
+
+    def pixels(self, row: Image) -> UInt8[np.ndarray, "h w"]:
+        """The picture of a row: (height, width) gray, 0 to 255. Raises as `stored`."""
+        stored = self.stored(row)
+        return stored if stored.ndim == 2 else np.asarray(Pil.fromarray(stored).convert("L"))
+
+    def stored(self, row: Image) -> UInt8[np.ndarray, "h w *rgb"]:
+        """The picture of a row as it was written: (height, width) gray or (height, width, 3) colour, 0 to 255.
+
+        Raises:
+            FileNotFoundError, PictureFileError: it is not there; it cannot be read.
+            ManifestError: its pixels are not those that were written.
+        """
+        path = self.path / row.split / row.file_name
+        stored = decoded(path)
+        if pixel_digest(stored) != row.sha256:
+            raise ManifestError(
+                f"{path}: is not the picture of its row in {METADATA}: {_other(stored, row)}; put back the original, "
+                "or make the set again"
+            )
+        return stored
+
+    def mask(self, row: Image) -> UInt8[np.ndarray, "h w"]:
+        """The mask of a row: (height, width) class numbers.
+
+        Raises:
+            ManifestError: the row has none, or it is of another size than its picture.
+            PictureFileError: it cannot be read.
+        """
+        if not row.mask_file:
+            raise ManifestError(f"{row.image_id}: has no mask")
+        path = self.path / row.split / row.mask_file
+        mask = decoded(path)
+        if mask.shape != (row.height, row.width):
+            raise ManifestError(f"{path}: is not the mask of its row in {METADATA}: {_other(mask, row)}")
+        return mask
+
+    def pictures(self, split: Split | None = None) -> Iterator[Picture]:
+        """Rows with their pixels and masks, one at a time."""
+        for row in self.rows(split):
+            yield Picture(row, self.pixels(row), self.mask(row) if row.mask_file else None)
+
+    def label_set(self) -> LabelSet:
+        """Its classes.
+
+        Raises:
+            LabelSetError: it was written before image sets had one.
+            DamagedFileError: the file that says them is no label set.
+        """
+        return read_label_set(self.path)
+
+    def provenance(self) -> Provenance:
+        """Whom the generators and the models behind its images and masks learned from; empty for real images alone.
+
+        Raises:
+            DamagedFileError: the file that says so is damaged.
+            EarlierVersionError: an earlier version of fulora wrote the set.
+        """
+        found = read_provenance(self.path)
+        if found is None and any(row.origin == "synthetic" for row in self.iter_rows("train")):
+            return Provenance.unknown(f"the generator of {self.path.name}")
+        return found or Provenance()
+
+    @classmethod
+    def write(
+        cls, folder: Path, pictures: Iterable[Picture], *, labels: LabelSet, provenance: Provenance | None = None
+    ) -> int:
+        """Write pictures as an image set, on all cores, and its manifest last. No picture is kept in memory.
+
+        Args:
+            labels: the classes, of which every row's `plane` is one.
+            provenance: whom the generators and models behind its images and masks learned from.
+
+        Returns:
+            How many pictures were written.
+
+        Raises:
+            ManifestError: the set would break a rule (`fulora.data.set_leaks`); its manifest is not written then.
+        """
+        rows = threaded(partial(_written, folder), pictures)
+        return cls.write_rows(folder, rows, labels=labels, provenance=provenance)
+
+    @classmethod
+    def write_rows(
+        cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, provenance: Provenance | None = None
+    ) -> int:
+        """Write the manifest of pictures that stand in the folder already; else as `write`."""
+        ledger, count = Ledger(provenance, labels.names), 0
+        with rows_written(folder, METADATA) as add:
+            for row in rows:
+                ledger.add(row)
+                add(row)
+                count += 1
+            refuse(ledger)
+        labels.write(folder)
+        if provenance is not None and provenance.entries:
+            provenance.write(folder)
+        return count
+
+
+def _other(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> str:
+    if pixels.shape[:2] != (row.height, row.width):
+        return f"it has {pixels.shape[1]}x{pixels.shape[0]} px, not {row.width}x{row.height}"
+    return "its pixels were changed since it was written"
+
+
+def _written(folder: Path, picture: Picture) -> Image:
+    """The row of a picture whose files are written."""
+    name = picture.row.image_id.replace("/", "_") + ".png"
+    height, width = picture.pixels.shape
+    row = picture.row.changed(
+        file_name=f"images/{name}",
+        mask_file="" if picture.mask is None else f"masks/{name}",
+        width=width,
+        height=height,
+        sha256=pixel_digest(picture.pixels),
+    )
+    write_files(folder / row.split, row, picture.pixels, picture.mask)
+    return row
+
+
+def refuse(ledger: Ledger) -> None:
+    """Raise ManifestError with everything that a ledger found, if it found anything."""
+    found = ledger.breaches()
+    if found:
+        raise ManifestError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))

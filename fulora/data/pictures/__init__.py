@@ -1,0 +1,1 @@
+"""Picture files and their pixels: decoding, digests, marks, resizing, near duplicates."""

@@ -1,0 +1,1 @@
+"""Tables of predictions from any tool: read, checked and brought to one order."""

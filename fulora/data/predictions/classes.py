@@ -1,0 +1,114 @@
+"""Which classes a table of predictions has: those that are named to fulora, a shipped label set's, or its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from fulora.data.label_set import LabelSet, LabelSetError, label_set, refuse_other_classes, shipped
+from fulora.data.tables.cells import is_missing, plain
+
+Asked = LabelSet | Sequence[str]
+"""A label set, which the table then has; or names of classes beside those that it has anyway."""
+
+MOST = 200
+"""Values of `true` and `predicted` that can be names of classes."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a table tells of its classes.
+
+    Attributes:
+        shown: the values of `true` and `predicted`.
+        columns: the names of other columns.
+        probable: names that a probability is given for, such as that in `probability_NAME`.
+        listed: how many probabilities a list of them has; None where there is no list.
+    """
+
+    shown: frozenset[str]
+    columns: frozenset[str]
+    probable: tuple[str, ...]
+    listed: int | None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a table.
+
+    Attributes:
+        names: those that may occur, in the order of every table.
+        listed: those that a list of probabilities stands for, in its order; empty where that is not known.
+        labels: their label set, where one is told; no other class may occur then.
+        negative: the class that is none of the others; None where there is none, or it is not known.
+        notes: what was taken for granted, for people.
+    """
+
+    names: tuple[str, ...]
+    listed: tuple[str, ...]
+    labels: LabelSet | None = None
+    negative: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
+    """The classes of a table.
+
+    They are those of the label set that is asked for or that the table comes with. Else those of the shipped label set
+    that more than half of the names in the table belong to. Else the names in the table.
+
+    Args:
+        own: the label set that the table comes with.
+
+    Raises:
+        LabelSetError: two label sets that differ, names that are alike, or more names than there are classes.
+    """
+    if isinstance(asked, LabelSet) and own is not None:
+        refuse_other_classes(asked, own, who="the labels asked for", whom="the predictions")
+    labels = asked if isinstance(asked, LabelSet) else own
+    if labels is not None:
+        return Classes(labels.names, labels.names, labels, labels.negative)
+    names: Sequence[str] = () if isinstance(asked, LabelSet) else asked
+    found = recognised(told)
+    if found is None:
+        every = _own_names(told, names)
+        notes = () if names or not every else (f"classes are the names in the file: {', '.join(every)}",)
+        return Classes(every, tuple(names), notes=notes)
+    order = f"lists of probabilities are taken in the order of the label set {found.name}: {', '.join(found.names)}"
+    more = [name for name in names if name not in found.names]
+    strange = sorted(name for name in told.shown if not is_missing(name) and name not in (*found.names, *names))
+    taken = f"classes are those of the label set {found.name} and {', '.join(strange)}; --labels says otherwise"
+    notes = (*((order,) if told.listed is not None else ()), *((taken,) if strange else ()))
+    return Classes((*found.names, *more), found.names, negative=found.negative, notes=notes)
+
+
+def recognised(told: Told) -> LabelSet | None:
+    """The shipped label set that a table most likely has; None where its names are rather its own.
+
+    More than half of the names in `true` and `predicted` are of its classes. Of several, the one with most of these
+    names, then with most columns, then with as many classes as a list has, then the smallest.
+    """
+    shown, columns = ({plain(name) for name in names if not is_missing(name)} for names in (told.shown, told.columns))
+
+    def fit(labels: LabelSet) -> tuple[int, int, bool, int]:
+        names = {plain(name) for name in labels.names}
+        return len(shown & names), len(columns & names), told.listed == len(names), -len(names)
+
+    best = max((label_set(name) for name in shipped()), key=fit)
+    return best if 2 * fit(best)[0] > len(shown) else None
+
+
+def _own_names(told: Told, asked: Sequence[str]) -> tuple[str, ...]:
+    """The names in a table, in alphabetical order whatever their case."""
+    shown = {name for name in told.shown if not is_missing(name)} | {*asked}
+    written = {plain(name) for name in shown}
+    names = shown | {name for name in told.probable if plain(name) not in written}
+    if len(names) > MOST:
+        raise LabelSetError(
+            f"true and predicted have {len(names)} different values, and there are at most {MOST} classes; give the "
+            "names of classes there"
+        )
+    ordered = sorted(names, key=lambda name: (name.casefold(), name))
+    for one, other in pairwise(ordered):
+        if one.casefold() == other.casefold():
+            raise LabelSetError(f"{one!r} and {other!r} differ in case only; write a class in one way")
+    return tuple(ordered)

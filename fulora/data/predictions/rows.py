@@ -1,0 +1,193 @@
+"""A table of predictions as it stands in a file: CSV, JSON lines, or the folder of ours, row by row.
+
+What the columns mean, and whether they can be scored, is for `fulora.data.predictions.files`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fulora.data.label_set import FILE, LabelSet, LabelSetError, read_label_set
+from fulora.data.predictions.classes import Asked, Classes, Told, classes_of
+from fulora.data.results import TABLE
+from fulora.data.tables.cells import plain, text_of, tidied
+from fulora.data.tables.column_names import HeaderError, documented
+from fulora.data.tables.delimited import DelimitedFileError, named, read_lines, read_text
+from fulora.data.tables.json_rows import JsonRowError, json_rows
+
+TEXTS = ("image_id", "patient", "site", "true", "predicted", "machine", "sha256")
+OURS = {"patient_key": "patient", "plane": "true"}
+PREFIX = "probability_"
+NAMES = tuple(name for name in TEXTS if name not in ("true", "predicted"))
+"""Columns in which a spelling such as NA means that nothing is known. A class may be called `none`."""
+
+Row = dict[str, Any]
+
+
+class PredictionFileError(ValueError):
+    """A file of predictions that cannot be scored, or two that cannot be compared."""
+
+
+class Rows(NamedTuple):
+    """The rows of a file.
+
+    Attributes:
+        lines: of each row, the number of its line, or its place in a list of JSON.
+        missing: by column, how many cells were taken as missing in which spelling.
+        classes: those of the file.
+        notes: what was taken otherwise than it is written, for people.
+    """
+
+    rows: list[Row]
+    lines: list[int]
+    classes: Classes
+    missing: Mapping[str, Counter[str]]
+    notes: tuple[str, ...]
+
+
+def read_rows(path: Path, asked: Asked = ()) -> Rows:
+    """The rows of a file or folder: texts without blanks around them, probabilities in columns of their own.
+
+    Case, blanks and punctuation of the names of columns do not count.
+
+    A missing patient, site, machine, image or digest is "", however it is spelled; a missing label stays as it is
+    written.
+
+    Args:
+        asked: the label set of the file, or names of classes that it may use.
+
+    Raises:
+        PredictionFileError: no such file, no table, a row that does not fit, or classes that cannot be told apart.
+        LabelSetError: a folder of ours that does not say its classes.
+    """
+    numbered, decimal_commas = _rows(path)
+    own = _own_labels(path)
+    try:
+        classes = classes_of(_told(_headed(path, numbered, ())), asked, own)
+    except LabelSetError as error:
+        raise PredictionFileError(f"{path}: {error}") from error
+    rows = []
+    for (number, _), row in zip(numbered, _headed(path, numbered, classes.names), strict=True):
+        try:
+            rows.append(_plain(row, classes))
+        except PredictionFileError as error:
+            raise PredictionFileError(f"{path}, line {number}: {error}") from error
+    measures = {name for row in rows for name in row} - {*TEXTS} if decimal_commas else set[str]()
+    found = tidied(rows, NAMES, measures)
+    notes = (*found.notes, *classes.notes)
+    return Rows(found.rows, [number for number, _ in numbered], classes, found.missing, notes)
+
+
+def _own_labels(path: Path) -> LabelSet | None:
+    """The label set that a folder of ours says, or that stands beside its table."""
+    if path.is_dir():
+        return read_label_set(path)
+    return read_label_set(path.parent) if path.name == TABLE and (path.parent / FILE).is_file() else None
+
+
+def _headed(path: Path, numbered: Sequence[tuple[int, Row]], classes: Sequence[str]) -> list[Row]:
+    """The rows with the documented names of their columns, our own names put right."""
+    names, rows = dict[tuple[str, ...], list[str]](), []
+    for number, row in numbered:
+        header = tuple(row)
+        try:
+            if header not in names:
+                names[header] = _documented(header, classes)
+        except HeaderError as error:
+            raise PredictionFileError(f"{path}, line {number}: {error}") from error
+        named_row = dict(zip(names[header], row.values(), strict=True))
+        rows.append({OURS.get(k, k) if OURS.get(k) not in named_row else k: value for k, value in named_row.items()})
+    return rows
+
+
+def _documented(header: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """The names of columns as they are documented, those of probabilities among them."""
+    fixed = (*TEXTS, *OURS, "probabilities")
+    taken = {plain(name) for name in fixed}
+    bare = [name for name in classes if plain(name) not in taken]
+    prefixed = [PREFIX + name[len(PREFIX) :] if name.lower().startswith(PREFIX) else name for name in header]
+    return documented(prefixed, (*fixed, *bare, *(PREFIX + name for name in classes)))
+
+
+def _told(rows: Sequence[Row]) -> Told:
+    """What rows tell of their classes."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    given = [row["probabilities"] for row in rows if "probabilities" in row]
+    objects = dict.fromkeys(str(name) for one in given if isinstance(one, dict) for name in one)
+    return Told(
+        shown=frozenset(text_of(row[name]) for row in rows for name in ("true", "predicted") if name in row),
+        columns=frozenset(columns) - {*TEXTS, "probabilities"},
+        probable=(*(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)), *objects),
+        listed=next((len(one) for one in given if isinstance(one, list)), None),
+    )
+
+
+def _rows(path: Path) -> tuple[list[tuple[int, Row]], bool]:
+    """The numbered rows, and whether commas in them may be decimal."""
+    file = path / TABLE if path.is_dir() else path
+    if not file.is_file():
+        raise PredictionFileError(f"{file} is not there: give a CSV or JSON-lines file, or a folder of predictions")
+    try:
+        if file.suffix in (".jsonl", ".ndjson", ".json"):
+            return json_rows(file, read_text(file)), False
+        if file.suffix in (".csv", ".tsv", ".txt"):
+            return _csv_rows(file)
+    except (DelimitedFileError, JsonRowError) as error:
+        raise PredictionFileError(str(error)) from error
+    raise PredictionFileError(f"{file}: endings that are read are .csv, .tsv, .txt, .jsonl, .ndjson and .json")
+
+
+def _csv_rows(file: Path) -> tuple[list[tuple[int, Row]], bool]:
+    lines, separator = read_lines(file)
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    header = filled[0][1] if filled else []
+    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
+        raise PredictionFileError(f"{file}: duplicate columns: {', '.join(repeated)}; which one counts is not known")
+    for row, (number, cells) in enumerate(filled[1:], 1):
+        if len(cells) != len(header):
+            more = "more" if len(cells) > len(header) else "fewer"
+            raise PredictionFileError(
+                f"{file}, line {number}, row {row}: {more} cells than the {len(header)} columns: {len(cells)}"
+            )
+    return [(number, named(header, cells)) for number, cells in filled[1:]], separator != ","
+
+
+def _plain(row: Row, classes: Classes) -> Row:
+    """Probabilities as columns, and texts without blanks around them."""
+    found = dict(row)
+    given = found.pop("probabilities", None)
+    if isinstance(given, list):
+        given = dict(zip(_listed(row, len(given), classes), given, strict=True))
+    if given is not None and not isinstance(given, dict):
+        raise PredictionFileError(
+            f"image {row.get('image_id')!r}: probabilities is {given!r}; give a list, or an object with names"
+        )
+    for name, value in (given or {}).items():
+        found[PREFIX + name] = value
+    return {name: _text(name, value) if name in TEXTS else value for name, value in found.items()}
+
+
+def _listed(row: Row, count: int, classes: Classes) -> tuple[str, ...]:
+    """The classes that a list of probabilities stands for."""
+    if not classes.listed:
+        raise PredictionFileError(
+            f"image {row.get('image_id')!r}: the order of a list of {count} probabilities is not known; name the "
+            "classes in that order (--labels), or give an object with names"
+        )
+    if count != len(classes.listed):
+        raise PredictionFileError(
+            f"image {row.get('image_id')!r}: {count} probabilities; a list stands for {', '.join(classes.listed)}, "
+            "else give an object with names"
+        )
+    return classes.listed
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, list | dict) or (isinstance(value, float) and math.isinf(value)):
+        raise PredictionFileError(f"{name} is {str(value)[:60]}; it must be text or a number")
+    text = "nan" if isinstance(value, float) and math.isnan(value) else text_of(value)
+    if "\0" in text:
+        raise PredictionFileError(f"{name} is {text[:60]!r}; a text holds no NUL")
+    return text

@@ -1,0 +1,1 @@
+"""Tables of text: cells, column names, CSV and JSON lines."""

@@ -1,0 +1,1 @@
+"""LoRA adapters and their files: names, reading, writing, metadata, inspection, cards."""

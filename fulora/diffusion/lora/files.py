@@ -1,0 +1,83 @@
+"""LoRA files: written from a pipeline, fused into one, converted between diffusers' and kohya's format."""
+
+from pathlib import Path
+
+from fulora import progress
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.base_model import families, misfit, other_schedule
+from fulora.diffusion.lora.metadata import metadata_of
+from fulora.diffusion.lora.read import read_lora
+from fulora.diffusion.lora.training_facts import TrainingFacts
+from fulora.diffusion.lora.weights import Lora, fuse, lora_of
+from fulora.diffusion.lora.write import Format, Precision, write_lora
+from fulora.diffusion.models.architectures import Pipeline
+
+FILE = "lora.safetensors"
+
+
+def save_lora(
+    pipe: Pipeline,
+    path: Path,
+    *,
+    format: Format = "diffusers",
+    precision: Precision = "fp32",
+    cfg: LoraConfig | None = None,
+    facts: TrainingFacts | None = None,
+) -> None:
+    """Write the LoRA that a pipeline holds, for `pipe.load_lora_weights(path.parent, weight_name=path.name)`.
+
+    Equal weights give equal bytes. `write_lora` tells the formats, `lora_metadata` what the header says.
+
+    Args:
+        cfg, facts: how it was trained and on what, for the header.
+
+    Raises:
+        LoraError: the pipeline holds no LoRA or several, or a number is too large for fp16.
+    """
+    lora = lora_of(pipe)
+    described = Lora(lora.modules, metadata_of(pipe, lora, cfg, facts))
+    write_lora(described, path, format=format, precision=precision)
+
+
+def load_lora(
+    pipe: Pipeline, path: Path, strength: float, text_strength: float | None = None, *, any_base: bool = False
+) -> None:
+    """Fuse a LoRA, of fulora, diffusers, kohya or peft, into the pipeline's weights, `strength` times.
+
+    Args:
+        text_strength: of the part in the text encoders, where it is another.
+        any_base: also one that says it was trained for another prediction type or family; a note says so.
+
+    Raises:
+        LoraError: no such file, not a LoRA, or one for another architecture, or, unless `any_base`, for another
+            prediction type or family; the pipeline is as it was then.
+    """
+    lora = read_lora(path)
+    if wrong := misfit(lora, pipe):
+        if not any_base:
+            raise LoraError(
+                f"{path}: cannot be used as a LoRA of this backbone: {wrong}. Give a backbone that it was trained for; "
+                "`fulora lora inspect` shows what its file says, and --any-base uses it nevertheless"
+            )
+        progress.note(f"{path.name} is used nevertheless (--any-base): {wrong}")
+    if another := other_schedule(lora, pipe):
+        progress.note(f"{path.name}: {another}")
+    try:
+        fuse(pipe, lora, strength, text_strength)
+    except LoraError as error:
+        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families(lora, pipe)}") from error
+
+
+def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:
+    """Write a LoRA file in another format, with its header; returns what was in the source.
+
+    Args:
+        precision: None keeps that of the source.
+
+    Raises:
+        LoraError: the source cannot be read, or not written in that format or precision.
+    """
+    lora = read_lora(source)
+    write_lora(lora, destination, format=format, precision=precision)
+    return lora

@@ -1,0 +1,109 @@
+"""What is in a LoRA file: for whom it is, what it adapts and by how much, what it was trained on, its hashes."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fulora.diffusion.lora.base_model import about_alpha, families_of, predictions_of, zero_snr_of
+from fulora.diffusion.lora.metadata import (
+    architecture_in,
+    base_model_in,
+    captions_in,
+    facts_in,
+    licence_in,
+    settings_in,
+)
+from fulora.diffusion.lora.peft_folder import lora_path
+from fulora.diffusion.lora.read import read_lora
+from fulora.diffusion.lora.weights import LoraModule
+
+_BLOCK_BYTES = 1 << 20
+_SHORT = 12
+
+
+def inspect_lora(path: Path) -> dict[str, Any]:
+    """The facts, as JSON has them.
+
+    `prediction_type` is what the LoRA was trained to predict: `unknown` where the file does not say, `contradictory`
+    where its statements, which are in `trained_for`, disagree.
+
+    `parts` has for each part the number of layers and of parameters, how many layers have each rank, alpha and
+    precision, the norm of what is added (Frobenius, over all layers, DoRA's magnitudes aside), and the layers whose
+    `up` is zero: they never learned anything, as those of the last text layer under clip skip 2.
+
+    `hashes` has the SHA-256 of the file, and AUTOMATIC1111's of a LoRA: that of the bytes after the header, which
+    stays when the header is edited, and its first 12 digits, as pictures' parameters quote it.
+
+    Raises:
+        LoraError: as `read_lora`.
+    """
+    path = lora_path(path)
+    lora = read_lora(path)
+    modules = lora.modules.values()
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "format": lora.layout,
+        "architecture": architecture_in(lora) or "unknown",
+        "layers": len(lora.modules),
+        "parameters": sum(_parameters(module) for module in modules),
+        "prediction_type": _one(predictions_of(lora)),
+        "zero_terminal_snr": zero_snr_of(lora),
+        "trained_for": {**families_of(lora), **predictions_of(lora)},
+        "base_model": facts_in(lora.metadata).get("base_model") or base_model_in(lora.metadata),
+        "alpha_known": lora.alpha_known,
+        "alpha_from": _counted(module.alpha_from for module in modules),
+        "about_alpha": about_alpha(lora),
+        "rslora": any(module.rslora for module in modules),
+        "dora": any(module.magnitude is not None for module in modules),
+        "parts": {part: _part(found) for part, found in lora.parts().items()},
+        "captions": captions_in(lora.metadata),
+        "licence": licence_in(lora.metadata),
+        "facts": facts_in(lora.metadata),
+        "settings": settings_in(lora.metadata),
+        "hashes": hashes(path),
+        "metadata": dict(sorted(lora.metadata.items())),
+    }
+
+
+def _part(modules: Mapping[str, LoraModule]) -> dict[str, Any]:
+    found = modules.values()
+    return {
+        "layers": len(modules),
+        "parameters": sum(_parameters(module) for module in found),
+        "ranks": _counted(module.rank for module in found),
+        "alphas": _counted(f"{module.alpha:g}" for module in found),
+        "precisions": _counted(str(module.down.dtype).removeprefix("torch.") for module in found),
+        "norm": math.sqrt(sum(module.norm() ** 2 for module in found)),
+        "zero_up": [name for name, module in modules.items() if not module.up.any()],
+    }
+
+
+def _one(said: Mapping[str, str]) -> str:
+    values = set(said.values())
+    return values.pop() if len(values) == 1 else "contradictory" if values else "unknown"
+
+
+def _parameters(module: LoraModule) -> int:
+    magnitude = 0 if module.magnitude is None else module.magnitude.numel()
+    return module.down.numel() + module.up.numel() + magnitude
+
+
+def _counted(values: Iterable[object]) -> dict[str, int]:
+    return {str(value): count for value, count in Counter(values).most_common()}
+
+
+def hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of a whole safetensors file, and of its bytes after the header, in full and short."""
+    whole, data = hashlib.sha256(), hashlib.sha256()
+    with path.open("rb") as file:
+        size = file.read(8)
+        header = file.read(int.from_bytes(size, "little"))
+        whole.update(size + header)
+        while block := file.read(_BLOCK_BYTES):
+            whole.update(block)
+            data.update(block)
+    return {"sha256": whole.hexdigest(), "data_sha256": data.hexdigest(), "lora_hash": data.hexdigest()[:_SHORT]}

@@ -1,0 +1,175 @@
+"""The header of a LoRA file: kohya's `ss_*` keys, where they are true, and everything fulora knows, as JSON.
+
+Equal LoRAs get equal headers: there are no times and no names of machines in them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fulora import __version__
+from fulora.config import identity
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.training_facts import TrainingFacts
+from fulora.diffusion.lora.weights import Lora
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.headers import families_said
+from fulora.diffusion.models.noise_schedules import zero_terminal_snr
+
+KEY = "fulora"
+"""The key of the header that holds fulora's own JSON."""
+
+_OPTIMIZERS = {
+    "adamw": "torch.optim.adamw.AdamW",
+    "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
+    "prodigy": "prodigyopt.prodigy.Prodigy",
+}
+_VERSIONS = {
+    ("sd1", 768, "epsilon"): "sd_v1",
+    ("sd1", 768, "v_prediction"): "sd_v1_v",
+    ("sd2", 1024, "epsilon"): "sd_v2",
+    ("sd2", 1024, "v_prediction"): "sd_v2_768_v",
+    ("sdxl", 2048, "epsilon"): "sdxl_base_v1-0",
+    ("sdxl", 2048, "v_prediction"): "sdxl_base_v1-0",
+}
+"""kohya's names of published models, by architecture, width of the text and what is predicted."""
+
+
+def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
+    """The header of a LoRA just trained; what is not known is left out."""
+    kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
+    ours: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
+    zero_snr = zero_terminal_snr(pipe.scheduler.config)
+    if zero_snr:
+        ours["zero_terminal_snr"] = True
+    if cfg is not None:
+        ours |= {"licence": cfg.licence, "config": identity(cfg)}
+    if facts is not None:
+        ours["facts"] = {**vars(facts), "captions": dict(facts.captions)}
+    theirs = _network(lora) | (_training(cfg) if cfg else {}) | (_data(facts) if facts else {})
+    if version := _VERSIONS.get((kind, pipe.unet.config.cross_attention_dim, predicts)):
+        theirs |= {"ss_base_model_version": version, "ss_v2": str(kind == "sd2")}
+    theirs |= {"ss_v_parameterization": "True"} if predicts == "v_prediction" else {}
+    theirs |= {"ss_zero_terminal_snr": "True"} if zero_snr else {}
+    return {**theirs, KEY: json.dumps(ours, sort_keys=True)}
+
+
+def family_of_pipe(pipe: Pipeline) -> str:
+    """sd1, sd2 or sdxl."""
+    if getattr(pipe, "text_encoder_2", None) is not None:
+        return "sdxl"
+    return "sd2" if pipe.unet.config.use_linear_projection else "sd1"
+
+
+def _network(lora: Lora) -> dict[str, str]:
+    """What kohya says of the network: alpha as its formula, alpha / rank, has it, which knows nothing of rsLoRA."""
+    modules = lora.modules.values()
+    found = {"dim": {f"{m.rank}" for m in modules}, "alpha": {f"{m.plain_alpha:.9g}" for m in modules}}
+    said = {f"ss_network_{key}": values.pop() for key, values in found.items() if len(values) == 1}
+    return said if any(m.magnitude is not None for m in modules) else said | {"ss_network_module": "networks.lora"}
+
+
+def _training(cfg: LoraConfig) -> dict[str, str]:
+    said: dict[str, object] = {
+        "ss_learning_rate": cfg.unet_learning_rate,
+        "ss_unet_lr": cfg.unet_learning_rate,
+        "ss_max_train_steps": cfg.steps,
+        "ss_total_batch_size": cfg.batch_size,
+        "ss_gradient_accumulation_steps": cfg.accumulation,
+        "ss_optimizer": f"{_OPTIMIZERS[cfg.optimizer]}(weight_decay={cfg.weight_decay})",
+        "ss_lr_scheduler": "constant_with_warmup" if cfg.schedule == "constant" and cfg.warmup_steps else cfg.schedule,
+        "ss_lr_warmup_steps": cfg.warmup_steps,
+        "ss_max_grad_norm": cfg.max_grad_norm,
+        "ss_clip_skip": cfg.clip_skip,
+        "ss_caption_dropout_rate": cfg.caption_dropout,
+        "ss_min_snr_gamma": cfg.min_snr_gamma,
+        "ss_noise_offset": cfg.noise_offset,
+        "ss_mixed_precision": "no" if cfg.precision == "fp32" else cfg.precision,
+        "ss_enable_bucket": cfg.sizes == "buckets",
+        "ss_seed": cfg.seed,
+    }
+    if cfg.text_encoder_learning_rate > 0:
+        said["ss_text_encoder_lr"] = cfg.text_encoder_learning_rate
+    if cfg.sizes == "buckets":
+        said["ss_resolution"] = (cfg.resolution_px, cfg.resolution_px)
+        said["ss_bucket_no_upscale"] = not cfg.bucket_upscale
+    return {key: str(value) for key, value in said.items()}
+
+
+def _data(facts: TrainingFacts) -> dict[str, str]:
+    said = {}
+    if facts.captions:
+        said["ss_num_train_images"] = str(facts.captions.total())
+        said["ss_tag_frequency"] = json.dumps({"images": facts.captions}, sort_keys=True)
+    if facts.step:
+        said["ss_steps"] = str(facts.step)
+    if facts.base_model:
+        said["ss_sd_model_name"] = facts.base_model
+    return said
+
+
+def own(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """fulora's own JSON in a header; empty where there is none, or none that can be read."""
+    return _json(metadata.get(KEY))
+
+
+def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What fulora says of the images and the base model; empty where it does not."""
+    facts = own(metadata).get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
+def architecture_in(lora: Lora) -> str:
+    """sd1, sd2 or sdxl: as fulora's header says, else by the layers and their widths, else as another header says.
+
+    "" where nothing tells.
+    """
+    said = own(lora.metadata).get("architecture")
+    if said in ("sd1", "sd2", "sdxl"):
+        return str(said)
+    names = list(lora.modules)
+    if any(name.startswith("text_encoder_2.") or ".transformer_blocks.1." in name for name in names):
+        return "sdxl"
+    widths = {lora.modules[name].down.shape[1] for name in names if name.endswith(("attn2.to_k", "self_attn.q_proj"))}
+    known = {frozenset({768}): "sd1", frozenset({1024}): "sd2"}
+    return known.get(frozenset(widths)) or next(iter(families_said(lora.metadata).values()), "")
+
+
+def base_model_in(metadata: Mapping[str, str]) -> str:
+    """The name of the model that was trained, as kohya or peft writes it; "" where neither does."""
+    return next((metadata[key] for key in ("ss_sd_model_name", "base_model_name_or_path") if metadata.get(key)), "")
+
+
+def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
+    """How many images each caption had: fulora's count, else kohya's over all its folders of images."""
+    said = facts_in(metadata).get("captions")
+    if said and isinstance(said, dict):
+        return dict(sorted(said.items()))
+    counts: dict[str, int] = {}
+    for folder in _json(metadata.get("ss_tag_frequency")).values():
+        for caption, count in folder.items() if isinstance(folder, dict) else ():
+            if isinstance(count, int):
+                counts[caption.strip()] = counts.get(caption.strip(), 0) + count
+    return dict(sorted(counts.items()))
+
+
+def settings_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Hyper-parameters: fulora's whole config, else kohya's keys without their `ss_`, less those of the data."""
+    config = own(metadata).get("config")
+    if isinstance(config, dict):
+        return config
+    data = ("ss_tag_frequency", "ss_dataset_dirs", "ss_bucket_info", "ss_datasets", "ss_reg_dataset_dirs")
+    return {k.removeprefix("ss_"): v for k, v in sorted(metadata.items()) if k.startswith("ss_") and k not in data}
+
+
+def licence_in(metadata: Mapping[str, str]) -> str:
+    """Of the images, as fulora writes it, or of the model, as `modelspec.license` says; "" where neither is there."""
+    return str(own(metadata).get("licence") or metadata.get("modelspec.license", ""))
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

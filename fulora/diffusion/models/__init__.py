@@ -1,0 +1,1 @@
+"""Backbones: architectures, loading, tokenizers, conditioning, noise schedules."""

@@ -1,0 +1,198 @@
+"""Checkpoint files under the original names: what one holds and how it is sampled, by its header alone."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DDPMScheduler
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from fulora.data.state_dicts import wrong_format
+from fulora.diffusion.models.architectures import SMALL_UNETS, UNETS, Architecture, build
+from fulora.diffusion.models.headers import contradiction, families_said, predictions_said, zero_snr_said
+from fulora.diffusion.models.noise_schedules import check_schedule
+
+CHOICE = "architecture='sd2-base' (512 px, noise) or 'sd2-v' (768 px, velocity)"
+
+TOLD_BY: dict[str, tuple[Architecture, ...]] = {
+    "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": ("sd1",),
+    "cond_stage_model.model.positional_embedding": ("sd2-base", "sd2-v"),
+    "conditioner.embedders.1.model.positional_embedding": ("sdxl",),
+}
+"""The weights in a checkpoint file that tell what it may be."""
+
+FIRST_OF_UNET = "model.diffusion_model.input_blocks.0.0.weight"
+PARTS = {
+    "UNet (model.diffusion_model.)": (FIRST_OF_UNET,),
+    "autoencoder (first_stage_model.)": ("first_stage_model.encoder.conv_in.weight",),
+    "text encoder (cond_stage_model. or conditioner.embedders.)": tuple(TOLD_BY),
+}
+FIRST_OF_SDXL = "conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight"
+
+LOOKS_LIKE = {
+    "joint_blocks.": "a Stable Diffusion 3",
+    "double_blocks.": "a Flux",
+    "conditioner.embedders.0.model.": "an SDXL refiner",
+    "control_model.": "a ControlNet",
+    "lora_": "a LoRA, which is given beside a backbone (--lora)",
+    "transformer_blocks.": "networks under diffusers' names, which are read from a folder",
+}
+"""What a file without the parts of a Stable Diffusion may be, by what stands in its names."""
+
+V_KEYS, ZERO_SNR_KEYS = ("v_pred",), ("ztsnr",)
+EDM_KEYS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
+"""Empty or small tensors by which trainers mark how a checkpoint is sampled; AUTOMATIC1111 and ComfyUI read them."""
+
+QUANTISED = re.compile(r"scaled_fp8|.*\.(scale_weight|weight_scale|comfy_quant|absmax|quant_map|quant_state.*)")
+"""Names of the scales that belong to quantised weights, which are wrong numbers without them."""
+
+_PREFIX = re.compile(r"^(?:state_dict|module)\.")
+_OLD_TEXT = re.compile(
+    r"^(cond_stage_model|conditioner\.embedders\.0)\.transformer\.(?=embeddings\.|encoder\.|final_layer_norm\.)"
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        small: the tiny one of the architecture.
+        prediction: `epsilon` or `v_prediction`.
+        zero_snr: whether the last timestep is pure noise.
+        names: the published name of each weight whose name is another.
+    """
+
+    architecture: Architecture
+    small: bool
+    prediction: str
+    zero_snr: bool
+    names: Mapping[str, str]
+
+
+def published_name(name: str) -> str:
+    """Without what some trainers put in front of all names, and with the `text_model.` that the earliest files lack."""
+    return _OLD_TEXT.sub(r"\1.transformer.text_model.", _PREFIX.sub("", name))
+
+
+def recognised(path: Path, architecture: Architecture | None) -> Checkpoint:
+    """What a checkpoint file holds; only its header is read.
+
+    Args:
+        architecture: as the user says; it has to be given for an SD 2.x whose file does not say what it predicts.
+
+    Raises:
+        ValueError: another kind of file, a part is missing, another architecture than was given, quantised weights, or
+            a file that contradicts itself or is sampled in a way not known here.
+        OSError, SafetensorError: it cannot be read.
+    """
+    if wrong := wrong_format(path):
+        raise ValueError(wrong)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"only .safetensors files are read, and this is named {path.suffix or 'without an ending'}")
+    with safe_open(path, "pt") as file:
+        written = list(file.keys())
+        names = {published_name(name): name for name in written}
+        possible = _possible(names)
+        width, channels = file.get_slice(names[FIRST_OF_UNET]).get_shape()[:2]
+        metadata = file.metadata() or {}
+    _check_kind(names, possible, metadata)
+    said = _said(names, metadata)
+    architecture, prediction = _chosen(possible, architecture, said)
+    zero_snr = any(key in names for key in ZERO_SNR_KEYS) or zero_snr_said(metadata)
+    check_schedule({"prediction_type": prediction, "rescale_betas_zero_snr": zero_snr})
+    if channels != 4:
+        raise ValueError(
+            f"its UNet reads {channels} channels instead of 4, for inpainting or editing; give a plain one"
+        )
+    widths = [table[architecture]["block_out_channels"][0] for table in (UNETS, SMALL_UNETS)]
+    if width not in widths:
+        raise ValueError(f"its UNet begins with {width} channels instead of {widths[0]}; give it as a folder")
+    others = {old: new for new, old in names.items() if new != old}
+    return Checkpoint(architecture, width == widths[1], prediction, zero_snr, others)
+
+
+def _possible(names: Collection[str]) -> tuple[Architecture, ...]:
+    """The architectures that weights of these names can be of."""
+    found = [known for name, known in TOLD_BY.items() if name in names]
+    missing = [part for part, first in PARTS.items() if not any(name in names for name in first)]
+    if found == [("sdxl",)] and FIRST_OF_SDXL not in names:
+        missing.append("first text encoder (conditioner.embedders.0.transformer.)")
+    if not missing and len(found) == 1:
+        return found[0]
+    parts = f"there is no {', no '.join(missing)}" if missing else "there are text encoders of several architectures"
+    like = next((f"; it looks like {what}" for word, what in LOOKS_LIKE.items() if any(word in n for n in names)), "")
+    raise ValueError(
+        f"it lacks a UNet, an autoencoder or text encoders under their original names: {parts}{like}. Give one "
+        ".safetensors checkpoint that holds all three, or a folder in diffusers' layout"
+    )
+
+
+def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], metadata: Mapping[str, str]) -> None:
+    if edm := [key for key in EDM_KEYS if key in names]:
+        raise ValueError(
+            f"its key {edm[0]!r} marks an EDM schedule (Karras et al. 2022), which is neither sampled nor trained here"
+        )
+    if scales := [name for name in names if QUANTISED.fullmatch(name)]:
+        raise ValueError(f"its weights are quantised, with scales such as {scales[0]}; give one in fp32, bf16 or fp16")
+    families = families_said(metadata)
+    wrong = {by: family for by, family in families.items() if family != possible[0].split("-")[0]}
+    if wrong:
+        by, family = next(iter(wrong.items()))
+        raise ValueError(f"its header says {by}, which is {family}, and its weights are of {' or '.join(possible)}")
+
+
+def _said(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
+    """What the file says that it predicts, by what says it."""
+    marked = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
+    return marked | {f"its header's {by}": prediction for by, prediction in predictions_said(metadata).items()}
+
+
+def _chosen(
+    possible: tuple[Architecture, ...], given: Architecture | None, said: Mapping[str, str]
+) -> tuple[Architecture, str]:
+    """The architecture and what it predicts: as given and as the file says, which must agree."""
+    if given is not None and given not in possible:
+        raise ValueError(f"architecture={given!r} was given, and it is {' or '.join(possible)}")
+    if len(possible) > 1:
+        if given is not None:
+            said = {f"architecture={given!r}": "v_prediction" if given == "sd2-v" else "epsilon", **said}
+        if not said:
+            raise ValueError("it is an SD 2.x, whose file does not say what it predicts: give " + CHOICE)
+    if wrong := contradiction(said):
+        raise ValueError(wrong)
+    prediction = next(iter(said.values()), "epsilon")
+    if len(possible) > 1:
+        return ("sd2-v" if prediction == "v_prediction" else "sd2-base"), prediction
+    return possible[0], prediction
+
+
+def write_configs(found: Checkpoint, folder: Path) -> None:
+    """The configs and tokenizers of a checkpoint, as a diffusers folder without weights."""
+    with torch.device("meta"):
+        pipe = build(found.architecture, folder, small=found.small, seed=0)
+    scheduler = pipe.scheduler
+    if found.prediction != scheduler.config.prediction_type or found.zero_snr:
+        trailing = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if found.zero_snr else {}
+        scheduler = DDPMScheduler.from_config(scheduler.config, prediction_type=found.prediction, **trailing)
+    pipe.save_config(folder)
+    scheduler.save_pretrained(folder / "scheduler")
+    pipe.unet.save_config(folder / "unet")
+    pipe.vae.save_config(folder / "vae")
+    for part in ("text_encoder", "text_encoder_2"):
+        if (encoder := getattr(pipe, part, None)) is not None:
+            encoder.config.save_pretrained(folder / part)
+            tokenizer = part.replace("text_encoder", "tokenizer")
+            getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
+
+
+def with_published_names(path: Path, found: Checkpoint, folder: Path) -> Path:
+    """The file itself, or, where it has other names, a copy in `folder` under the published ones."""
+    if not found.names:
+        return path
+    copy = folder / "renamed.safetensors"
+    save_file({found.names.get(name, name): weight for name, weight in load_file(path).items()}, copy)
+    return copy

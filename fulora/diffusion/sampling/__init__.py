@@ -1,0 +1,1 @@
+"""Sampling: from a backbone, LoRAs and a recipe to pictures."""

@@ -1,0 +1,169 @@
+"""How the arithmetic of sampling is done: device, precision, memory layout, compiled or not, the shape of a batch.
+
+It is chosen once for a set and written down, because each of these changes the last digits of a picture. So `auto` goes
+by what the device can do; only `fastest` asks the clock.
+"""
+
+import copy
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Literal
+
+import torch
+
+from fulora import progress
+from fulora.config import Config
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.compiling import UNet, choose_unet, median_seconds
+from fulora.diffusion.models.conditioning import embed, unet_arguments
+from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.training.devices import pick_device
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Layout = Literal["contiguous", "channels_last"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+class Compute(Config):
+    """How a set is computed. Equal values give equal bytes, wherever in the set a picture stands.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        hardware: the model of a GPU, or the instruction set of a CPU.
+        precision, layout: of the denoiser. The autoencoder is fp32 on a CPU and fp16 on a GPU, or fp32 where its
+            config says that fp16 overflows.
+        batch_size: pictures that are computed together, those that fill up a batch included.
+        threads: that a CPU's arithmetic is split over; 0 on a GPU.
+    """
+
+    device: str
+    hardware: str
+    precision: Precision
+    layout: Layout
+    compiled: bool
+    batch_size: int
+    threads: int
+
+    def said(self) -> str:
+        """In words, for a log."""
+        compiled = ", compiled" if self.compiled else ""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        arithmetic = f"{self.precision}, {self.layout}{compiled}, {self.batch_size} at once{threads}"
+        return f"{self.device} ({self.hardware}): {arithmetic}"
+
+
+def hardware(device: torch.device) -> str:
+    """The model of a GPU, or a CPU's architecture and instruction set."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def choose_compute(pipe: Pipeline, cfg: Drawing, images: int) -> Compute:
+    """What a set is to be computed with; says it in a note.
+
+    Args:
+        pipe: in fp32, LoRAs fused. It is left as it is.
+        images: that are to be drawn, to know whether compiling pays.
+
+    Raises:
+        ValueError: a device that is not there.
+    """
+    device = pick_device(cfg.device)
+    precision, layout = _fitting(cfg, device)
+    found = Compute(
+        device=device.type,
+        hardware=hardware(device),
+        precision=precision,
+        layout=layout,
+        compiled=False,
+        batch_size=cfg.batch_size,
+        threads=cfg.threads if device.type == "cpu" else 0,
+    )
+    if cfg.precision == "fastest" and device.type == "cpu":
+        with pinned_threads(found):
+            precision, layout = _fastest(pipe, cfg)
+        found = found.changed(precision=precision, layout=layout)
+    if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, found, images)):
+        found = found.changed(compiled=True)
+    progress.note(f"computed on {found.said()}")
+    return found
+
+
+def _fitting(cfg: Drawing, device: torch.device) -> tuple[Precision, Layout]:
+    """What the config says, or what the device can do."""
+    on_gpu = device.type == "cuda"
+    half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    known: Precision = half if on_gpu else "fp32"
+    precision = known if cfg.precision == "auto" or cfg.precision == "fastest" else cfg.precision
+    return precision, cfg.layout if cfg.layout != "auto" else ("channels_last" if on_gpu else "contiguous")
+
+
+def placed(pipe: Pipeline, compute: Compute) -> None:
+    """Put denoiser and autoencoder on the device, in their precision and layout; text encoders stay in fp32."""
+    halved = compute.device == "cuda" and not pipe.vae.config.force_upcast
+    pipe.to(torch.device(compute.device))
+    as_denoiser(pipe.unet, compute)
+    cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=FORMATS[compute.layout])
+
+
+def as_denoiser(module: torch.nn.Module, compute: Compute) -> None:
+    """Put the denoiser, or what works beside it, into its precision and layout."""
+    cast(module, DTYPES[compute.precision]).to(memory_format=FORMATS[compute.layout])
+
+
+@contextmanager
+def pinned_threads(compute: Compute) -> Iterator[None]:
+    """Inside, a CPU's arithmetic has the threads of the set, however many torch has here."""
+    here = torch.get_num_threads()
+    torch.set_num_threads(compute.threads or here)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(here)
+
+
+def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The module in another precision, without what diffusers' own `to` logs."""
+    return torch.nn.Module.to(module, dtype)
+
+
+def _fastest(pipe: Pipeline, cfg: Drawing) -> tuple[Precision, Layout]:
+    """The precision and layout, of those allowed, with the shortest median time of a denoiser's step on this CPU."""
+    taken: dict[tuple[Precision, Layout], float] = {}
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if cfg.layout == "auto" else (cfg.layout,)
+    for precision, layout in product(precisions, layouts):
+        unet = cast(copy.deepcopy(pipe.unet), DTYPES[precision]).to(memory_format=FORMATS[layout])
+        probe = _probe(pipe, cfg, torch.device("cpu"), DTYPES[precision])
+        taken[precision, layout] = median_seconds(probe, unet, torch.device("cpu"))
+    progress.note("a step takes " + ", ".join(f"{s:.3f} s ({p}, {f})" for (p, f), s in taken.items()))
+    return min(taken, key=lambda choice: taken[choice])
+
+
+def _compiling_pays(pipe: Pipeline, cfg: Drawing, compute: Compute, images: int) -> bool:
+    """Asked of a copy of the denoiser; on a CPU it never does (`choose_unet`)."""
+    device, dtype = torch.device(compute.device), DTYPES[compute.precision]
+    if device.type != "cuda":
+        return False
+    unet = cast(copy.deepcopy(pipe.unet), dtype).to(device).to(memory_format=FORMATS[compute.layout])
+    calls = -(-images // cfg.batch_size) * cfg.steps
+    return choose_unet(unet, _probe(pipe, cfg, device, dtype), calls, "auto", device) is not unet
+
+
+def _probe(pipe: Pipeline, cfg: Drawing, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
+    """One guided step of a whole batch, with the UNet it is given."""
+    width, height = (side // pipe.vae_scale_factor for side in cfg.size)
+    latents = torch.zeros(2 * cfg.batch_size, pipe.unet.config.in_channels, height, width, device=device, dtype=dtype)
+    prompts = [cfg.negative_prompt, cfg.prompts[cfg.planes[0]]]
+    with torch.no_grad():
+        texts = embed(pipe, prompts, cfg.clip_skip).at([0, 1] * cfg.batch_size).to(dtype).on(device)
+
+    @torch.no_grad()
+    def probe(unet: UNet) -> None:
+        unet(latents, torch.tensor(500, device=device), **unet_arguments(texts, (cfg.size[1], cfg.size[0])))
+
+    return probe

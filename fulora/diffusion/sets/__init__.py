@@ -1,0 +1,1 @@
+"""A generated set on disk: jobs, shards, and images drawn again from their recipes."""

@@ -1,0 +1,166 @@
+"""How a set is cut into shards: fixed runs of consecutive images, whoever makes them and in whatever order.
+
+A shard is a folder under `train/images`, there when it is complete and not before. What is half made stands under
+`.work`, with the locks by which processes keep out of each other's way.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from fulora.config import Config
+from fulora.data.image import Image
+from fulora.data.labels import Plane
+from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.diffusion.sets.blank_images import Fault
+from fulora.files import synced
+from fulora.json_files import parse_json
+
+IMAGES = Path("train") / "images"
+WORK = ".work"
+SHARD_RECORD = "shard.json"
+
+
+class ShardError(ValueError):
+    """A part of the work that is none, or a shard that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Images `first` to `last` (not included) of a plane."""
+
+    plane: Plane
+    number: int
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder, such as `kidney-00003`."""
+        return f"{self.plane}-{self.number:05d}"
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def folder(self, out: Path) -> Path:
+        """Where it is when it is complete."""
+        return out / IMAGES / self.name
+
+    def is_complete(self, out: Path) -> bool:
+        """Whether it is there."""
+        return (self.folder(out) / SHARD_RECORD).is_file()
+
+
+class Rejected(Config):
+    """A picture that was drawn and not kept."""
+
+    index: int
+    attempt: int
+    fault: Fault
+
+
+class ShardRecord(Config):
+    """`shard.json`: the rows of a shard's images in order, and what was drawn and not kept."""
+
+    rows: tuple[Image, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def shards_of(cfg: Drawing) -> list[Shard]:
+    """All shards of a set, plane after plane. More images a plane leave all full shards as they are."""
+    size = cfg.batch_size * cfg.shard_batches
+    return [
+        Shard(plane, number, first, min(first + size, cfg.per_class))
+        for plane in cfg.planes
+        for number, first in enumerate(range(0, cfg.per_class, size))
+    ]
+
+
+def part_of(shards: Sequence[Shard], part: tuple[int, int]) -> list[Shard]:
+    """The shards of part i of n: every n-th one, from the i-th on, counted from 0.
+
+    Raises:
+        ShardError: i is not below n.
+    """
+    index, count = part
+    if not 0 <= index < count:
+        raise ShardError(f"shard {index}/{count}: the first number counts from 0 and is below the second")
+    return list(shards[index::count])
+
+
+def read_shard(shard: Shard, out: Path) -> ShardRecord:
+    """The record of a complete shard.
+
+    Raises:
+        ShardError: it is not there, or damaged.
+    """
+    path = shard.folder(out) / SHARD_RECORD
+    try:
+        found = parse_json(path.read_text(encoding="utf-8"))
+        rows = tuple(Image.from_json(row) for row in found["rows"])
+        return ShardRecord(rows=rows, rejected=tuple(Rejected.model_validate(each) for each in found["rejected"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardError(f"{path}: cannot be read ({error}); remove its folder, and the shard is made again") from error
+
+
+def write_record(folder: Path, record: ShardRecord) -> None:
+    """Write `shard.json` and force the folder with all that is in it to the disk."""
+    rows = [row.to_json() for row in record.rows]
+    text = json.dumps({"rows": rows, "rejected": [each.model_dump() for each in record.rejected]}, indent=1)
+    (folder / SHARD_RECORD).write_text(text, encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        synced(path)
+
+
+@contextmanager
+def claimed(out: Path, name: str, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a shard, or of another part of the work; yields False where another process holds it.
+
+    A process that dies lets go of it.
+
+    Args:
+        wait: until the other has finished.
+    """
+    with _lock_file(out / WORK / "locks" / name) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _lock_file(path: Path) -> TextIO:
+    """Opened, and made unless it is there; a process that has put the set together may remove its folder meanwhile."""
+    for _ in range(10):
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a")
+    return path.open("a")
+
+
+@contextmanager
+def scratch(shard: Shard, out: Path) -> Iterator[Path]:
+    """An empty folder to make a shard in; it becomes the shard when all went well, and is removed when not.
+
+    Hold the shard's lock.
+    """
+    work, target = out / WORK / shard.name, shard.folder(out)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # it is made anew, for one of its images stands in another shard as well
+            shutil.rmtree(old := work.with_name(f"{shard.name}.old"), ignore_errors=True)
+            os.replace(target, old)
+        os.replace(work, target)
+        synced(target.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

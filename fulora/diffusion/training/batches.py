@@ -1,0 +1,169 @@
+"""Batches: what each training step sees, as a function of the seed and the step alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.training.buckets import Bucket, Size, bucket_of, draw_places, fit_to_bucket
+from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.objective import Latents, encode, sent, stratified_timesteps, with_dropout
+from fulora.environment import derive_seed
+from fulora.training.seeded_draws import generator
+
+GRID_IMAGES = 32
+GRID_TIMESTEPS = 6
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples whose pictures went through the autoencoder.
+
+    Attributes:
+        latents: of every picture and, where images are flipped, of every mirror image after them.
+        sizes: width and height in pixels of every picture, as it is trained on.
+    """
+
+    latents: Latents
+    captions: Sequence[str]
+    sizes: Sequence[Size]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one size: their latents, the noise and the timesteps it comes with, their captions."""
+
+    latents: Float[Tensor, "b c h w"]
+    noise: Float[Tensor, "b c h w"]
+    timesteps: Int[Tensor, " b"]
+    captions: Sequence[str]
+    size: Size
+
+    def parts(self, first: int, stride: int, count: int) -> "Iterator[Batch]":
+        """Every `stride`th image from `first` on, the slice of one of `stride` processes, in `count` parts."""
+        for part in range(count):
+            mine = slice(first + part * stride, None, stride * count)
+            tensors = (self.latents[mine], self.noise[mine], self.timesteps[mine])
+            yield Batch(*tensors, self.captions[mine], self.size)
+
+
+def fitted(examples: Examples, cfg: LoraConfig) -> Examples:
+    """The pictures as they are trained on: as they are, or shrunk and cropped to their buckets.
+
+    Raises:
+        LoraError: pictures of several sizes where one is expected, or one too small for a bucket.
+    """
+    if cfg.sizes == "buckets":
+        pictures = [fit_to_bucket(picture, _bucket(picture.shape, cfg)) for picture in examples.pictures]
+        return Examples(pictures, examples.captions)
+    fitted_sizes(examples, cfg)
+    return examples
+
+
+def fitted_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
+    """Width and height of every picture as `fitted` gives it, from its shape alone; raises what that raises."""
+    if cfg.sizes == "buckets":
+        return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
+    sizes = [size_of(picture) for picture in examples.pictures]
+    found = sorted(set(sizes))
+    if len(found) > 1:
+        raise LoraError(
+            f"images of {len(found)} sizes, {found[0][0]}x{found[0][1]} among them: use sizes=buckets, or curate them "
+            "to one size"
+        )
+    return sizes
+
+
+def _bucket(shape: Sequence[int], cfg: LoraConfig) -> Bucket:
+    height, width = shape
+    return bucket_of(
+        width, height, resolution_px=cfg.resolution_px, step_px=cfg.bucket_step_px, upscale=cfg.bucket_upscale
+    )
+
+
+def encoded(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> Encoded:
+    """Examples fitted and encoded, on the autoencoder's device."""
+    pictures = list(fitted(examples, cfg).pictures)
+    mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures] if cfg.flip else []
+    latents = encode(vae, pictures + mirrored)
+    if cfg.latents == "once":
+        latents = latents.drawn_once(cfg.seed)
+    return Encoded(latents, examples.captions, [size_of(picture) for picture in pictures])
+
+
+def size_of(picture: UInt8[np.ndarray, "h w *rgb"]) -> Size:
+    """Width and height."""
+    return picture.shape[1], picture.shape[0]
+
+
+def draw_batch(data: Encoded, cfg: LoraConfig, scheduler: DDPMScheduler, step: int, name: str) -> Batch:
+    """The batch of training step `step` (from 0): the same for every process, whatever came before.
+
+    Args:
+        name: of the loss it is for, so that the training and the prior images are drawn apart.
+    """
+    seed = cfg.seed if name == "lora" else derive_seed(cfg.seed, name)
+    random = generator(seed, "lora", "draw", step)
+    places: list[int] = draw_places(data.sizes, cfg.batch_size, step, seed).tolist()
+    captions = with_dropout([data.captions[place] for place in places], cfg.caption_dropout, random)
+    size = data.sizes[places[0]]
+    if cfg.flip:
+        mirrored = (torch.rand(len(places), generator=random) < 0.5).tolist()
+        places = [place + len(data.captions) * mirror for place, mirror in zip(places, mirrored, strict=True)]
+    latents = data.latents.draw(places, random)
+    noise = torch.randn(latents.shape, generator=random)
+    if cfg.noise_offset:
+        noise = noise + cfg.noise_offset * torch.randn((*latents.shape[:2], 1, 1), generator=random)
+    total = scheduler.config.num_train_timesteps
+    if cfg.timesteps == "stratified":
+        timesteps = stratified_timesteps(len(places), total, step, seed)
+    else:
+        timesteps = torch.randint(0, total, (len(places),), generator=random)
+    device = latents.device
+    return Batch(latents, sent(noise, device), sent(timesteps, device), captions, size)
+
+
+@torch.no_grad()
+def grid(pipe: Pipeline, examples: Examples, cfg: LoraConfig) -> list[Batch]:
+    """What a loss is evaluated on: always the same images, timesteps and noise, whatever is trained.
+
+    Of 32 images, evenly chosen where there are more, each comes with 6 timesteps, the middles of equal parts of the
+    schedule. The autoencoder must be on its device.
+    """
+    chosen = _evenly(examples, GRID_IMAGES)
+    data = encoded(pipe.vae, chosen, cfg.changed(flip=False, latents="resampled"))
+    total = pipe.scheduler.config.num_train_timesteps
+    times = [(2 * part + 1) * total // (2 * GRID_TIMESTEPS) for part in range(GRID_TIMESTEPS)]
+    rows = [(place, time) for place in range(len(data.captions)) for time in times]
+    found = []
+    for size in sorted(set(data.sizes)):
+        members = [row for row in rows if data.sizes[row[0]] == size]
+        at_once = cfg.batch_size // cfg.accumulation
+        found += [
+            _grid_batch(data, members[start : start + at_once], size) for start in range(0, len(members), at_once)
+        ]
+    return found
+
+
+def _evenly(examples: Examples, count: int) -> Examples:
+    total = len(examples.pictures)
+    places = [place * total // min(count, total) for place in range(min(count, total))]
+    return Examples([examples.pictures[place] for place in places], [examples.captions[place] for place in places])
+
+
+def _grid_batch(data: Encoded, rows: Sequence[tuple[int, int]], size: Size) -> Batch:
+    latents, noise = [], []
+    for place, time in rows:
+        random = generator("grid", place, time)
+        latents.append(data.latents.draw([place], random)[0])
+        noise.append(torch.randn(latents[-1].shape, generator=random))
+    drawn = torch.stack(latents)
+    times = torch.tensor([time for _, time in rows], device=drawn.device)
+    return Batch(drawn, torch.stack(noise).to(drawn.device), times, [data.captions[place] for place, _ in rows], size)

@@ -1,0 +1,135 @@
+"""What denoisers are trained on: cached latents, noise drawn by step, and the weighted error of what they predict."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers.training_utils import compute_snr
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from fulora.diffusion.models.latent_scaling import scaled, scaled_spread
+from fulora.training.seeded_draws import generator
+
+ENCODED_PIXELS = 2**19
+"""Pixels, and 32 pictures, that the autoencoder reads at once at most: its activations are what memory goes to."""
+
+STRATA = 64
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The autoencoder's posterior of every image, scaled as its config says; images may differ in size."""
+
+    mean: Sequence[Float[Tensor, "c _ _"]]
+    std: Sequence[Float[Tensor, "c _ _"]]
+
+    def draw(self, places: Sequence[int], random: torch.Generator) -> Float[Tensor, "b c h w"]:
+        """One draw of the latents at `places`, which are of one size."""
+        mean = torch.stack([self.mean[place] for place in places])
+        std = torch.stack([self.std[place] for place in places])
+        return mean + std * sent(torch.randn(mean.shape, generator=random), mean.device)
+
+    def drawn_once(self, seed: int) -> "Latents":
+        """One draw of every image, which is what all later draws will give."""
+        drawn = [self.draw([place], generator(seed, "latents", place))[0] for place in range(len(self.mean))]
+        return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on a device; a GPU does not wait for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def to_tensor(images: UInt8[np.ndarray, "n h w *rgb"]) -> Float[Tensor, "n 3 h w"]:
+    """Pictures as three channels from -1 to 1; gray ones as three equal channels."""
+    values = torch.from_numpy(images).float().div(127.5).sub(1)
+    return values.movedim(-1, 1) if values.dim() == 4 else values[:, None].expand(-1, 3, -1, -1)
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) -> Latents:
+    """The posterior of every image, encoded once, on the autoencoder's device."""
+    means: dict[int, Tensor] = {}
+    stds: dict[int, Tensor] = {}
+    for places in _batches([image.shape for image in images]):
+        batch = np.stack([images[place] for place in places])
+        posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
+        means |= dict(zip(places, scaled(vae, posterior.mean), strict=True))
+        stds |= dict(zip(places, scaled_spread(vae, posterior.std), strict=True))
+    return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
+
+
+def encoded_at_once(pixels: int) -> int:
+    """How many pictures of so many pixels the autoencoder reads at once."""
+    return max(1, min(32, ENCODED_PIXELS // pixels))
+
+
+def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Places of equal shape, so many that memory holds them."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for place, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(place)
+    found = []
+    for (height, width, *_), places in by_shape.items():
+        size = encoded_at_once(height * width)
+        found += [places[start : start + size] for start in range(0, len(places), size)]
+    return found
+
+
+def with_dropout(captions: Sequence[str], rate: float, random: torch.Generator) -> list[str]:
+    """The captions, each left empty with probability `rate`."""
+    dropped = torch.rand(len(captions), generator=random) < rate
+    return ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
+
+
+def batch_timesteps(count: int, total: int, random: torch.Generator) -> Int[Tensor, " n"]:
+    """Timesteps below `total`, one in each of `count` equal parts of the schedule, in random order."""
+    places = (torch.randperm(count, generator=random) + torch.rand(count, generator=random)) / count
+    return (places * total).long().clamp(max=total - 1)
+
+
+def stratified_timesteps(count: int, total: int, step: int, seed: int) -> Int[Tensor, " n"]:
+    """Timesteps of training step `step` (from 0): every 64 draws in a row, over steps, cover the schedule evenly."""
+    draws = range(step * count, (step + 1) * count)
+    orders = {
+        cycle: torch.randperm(STRATA, generator=generator(seed, "strata", cycle))
+        for cycle in {draw // STRATA for draw in draws}
+    }
+    strata = torch.stack([orders[draw // STRATA][draw % STRATA] for draw in draws])
+    places = (strata + torch.rand(count, generator=generator(seed, "timesteps", step))) / STRATA
+    return (places * total).long().clamp(max=total - 1)
+
+
+def noise_error(
+    unet: Callable[..., Any],
+    scheduler: DDPMScheduler,
+    latents: Float[Tensor, "b c h w"],
+    noise: Float[Tensor, "b c h w"],
+    timesteps: Int[Tensor, " b"],
+    arguments: dict[str, Any],
+    *,
+    min_snr_gamma: float | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, " b"]:
+    """Squared error of each image's prediction: of the noise (Ho et al. 2020), or of the velocity where the scheduler
+    says so (Salimans and Ho 2022), weighted after Hang et al. 2023.
+
+    Args:
+        arguments: of the UNet, beside latents and timesteps.
+        min_snr_gamma: weighs by min(SNR, gamma) / SNR, or min(SNR, gamma) / (SNR + 1) for velocity.
+        dtype: of the UNet's input; the error is fp32.
+    """
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
+    noisy = scheduler.add_noise(latents, noise, timesteps).to(dtype)
+    predicted = unet(noisy, timesteps, **arguments).sample
+    error: Tensor = (predicted.float() - target).square().mean(dim=(1, 2, 3))
+    if min_snr_gamma is None:
+        return error
+    snr = compute_snr(scheduler, timesteps)
+    weight: Tensor = snr.clamp(max=min_snr_gamma) / (snr + 1 if velocity else snr)
+    return error * weight

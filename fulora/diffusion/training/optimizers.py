@@ -1,0 +1,65 @@
+"""The optimizers a LoRA is trained by, and the course of their learning rate."""
+
+import torch
+
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.adapters import LoraError, lora_parameters
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.conditioning import text_encoders
+from fulora.training.learning_rate import cosine_rate
+
+
+def build_optimizer(pipe: Pipeline, cfg: LoraConfig) -> torch.optim.Optimizer:
+    """The optimizer of `cfg`, over the UNet's adapters and the text encoders', each with its own `base_lr`.
+
+    Raises:
+        LoraError: its library is not installed, or cannot be used here.
+    """
+    groups = [{"params": lora_parameters(pipe.unet), "lr": cfg.unet_learning_rate}]
+    words = [parameter for encoder in text_encoders(pipe).values() for parameter in lora_parameters(encoder)]
+    if words:
+        groups.append({"params": words, "lr": cfg.text_encoder_learning_rate})
+    for group in groups:
+        group["base_lr"] = group["lr"]
+    match cfg.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, weight_decay=cfg.weight_decay, fused=True)
+        case "adamw8bit":
+            return _adamw8bit(groups, cfg)
+        case "prodigy":
+            return _prodigy(groups, cfg)
+
+
+def _adamw8bit(groups: list[dict[str, object]], cfg: LoraConfig) -> torch.optim.Optimizer:
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise LoraError(_missing("adamw8bit", "bitsandbytes", error)) from error
+    optimizer: torch.optim.Optimizer = AdamW8bit(groups, weight_decay=cfg.weight_decay)
+    return optimizer
+
+
+def _prodigy(groups: list[dict[str, object]], cfg: LoraConfig) -> torch.optim.Optimizer:
+    try:
+        from prodigyopt import Prodigy
+    except ImportError as error:
+        raise LoraError(_missing("prodigy", "prodigyopt", error)) from error
+    optimizer: torch.optim.Optimizer = Prodigy(
+        groups,
+        lr=cfg.unet_learning_rate,
+        weight_decay=cfg.weight_decay,
+        safeguard_warmup=True,
+        use_bias_correction=True,
+    )
+    return optimizer
+
+
+def _missing(optimizer: str, package: str, error: ImportError) -> str:
+    return f"optimizer={optimizer} needs {package} ({error}): pip install {package}, or use optimizer=adamw"
+
+
+def rate(cfg: LoraConfig, step: int) -> float:
+    """Factor on the learning rates at step `step` (from 0)."""
+    if cfg.schedule == "cosine":
+        return cosine_rate(step, cfg.steps, warmup=cfg.warmup_steps)
+    return min(1.0, (step + 1) / cfg.warmup_steps) if cfg.warmup_steps else 1.0

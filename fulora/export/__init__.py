@@ -1,0 +1,1 @@
+"""Image sets in the formats that other tools read."""

@@ -1,0 +1,111 @@
+"""Exports: an image set in the formats that other tools read, with every picture's file unchanged."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from fulora.data.image import Image
+from fulora.data.image_set import ImageSet
+from fulora.data.labels import Split
+from fulora.data.set_rules import check
+from fulora.export.card import CardConfig, Format, card_text, splits
+from fulora.export.source_files import ExportError, check_files, files
+from fulora.workspace import scratch
+
+
+def export(
+    images: ImageSet,
+    format: Format,
+    out: Path,
+    *,
+    card: CardConfig | None = None,
+    repeats: int = 1,
+    shard_bytes: int = 256 * 2**20,
+) -> Path:
+    """Export an image set and its label set. Equal sets give equal bytes; `out` is complete or absent.
+
+    Pictures are read one at a time.
+
+    Args:
+        out: the folder to make. It must not be there.
+        card: title, licence and citations for the card and the metadata.
+        repeats: kohya only: how often its trainer shows each image an epoch.
+        shard_bytes: parquet and webdataset only: a file is closed before its pictures exceed this.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ExportError: `out` is there; no images (kohya: none to train on); a picture's file is missing, named twice or
+            outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
+            `mlcroissant` is not installed (croissant).
+        LabelSetError: the set does not say its classes.
+        ManifestError: the set breaks a rule of `fulora.data.set_leaks`.
+    """
+    card = card or CardConfig()
+    every = images.rows()
+    rows = [row for row in every if format != "kohya" or row.split == "train"]
+    if not rows:
+        wanted = "images to train on" if format == "kohya" else "images"
+        raise ExportError(f"{images.path}: holds no {wanted}; there is nothing to export")
+    if out.exists() or out.is_symlink():
+        raise ExportError(f"{out}: is there already; remove it, or export to another folder")
+    for name, number in (("repeats", repeats), ("shard_bytes", shard_bytes)):
+        if number < 1:
+            raise ExportError(f"{name}: is {number}; it is at least 1")
+    labels, provenance = images.label_set(), images.provenance()
+    check(every, provenance)
+    check_files(images, rows)
+    work = scratch(out)
+    if work.exists():  # an export was killed
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    try:
+        labels.write(work)
+        use = _write(images, rows, format, work, card, repeats, shard_bytes)
+        text = card_text(rows, labels, provenance, format, card, use)
+        (work / "README.md").write_text(text, encoding="utf-8")
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def shards(images: ImageSet, rows: Sequence[Image], shard_bytes: int) -> dict[Split, list[list[Image]]]:
+    """The rows of each split in their order, cut so that a part's pictures are within `shard_bytes`, or are one."""
+    found: dict[Split, list[list[Image]]] = {}
+    for split in splits(rows):
+        parts: list[list[Image]] = []
+        filled = shard_bytes
+        for row in (row for row in rows if row.split == split):
+            size = sum(path.stat().st_size for path in files(images, row))
+            if filled + size > shard_bytes:
+                parts.append([])
+                filled = 0
+            parts[-1].append(row)
+            filled += size
+        found[split] = parts
+    return found
+
+
+def _write(
+    images: ImageSet, rows: Sequence[Image], format: Format, out: Path, card: CardConfig, repeats: int, size: int
+) -> str:
+    """Write one format into `out`; returns how it is loaded. Imports only what this format needs."""
+    match format:
+        case "parquet":
+            from fulora.export.parquet import write_parquet
+
+            return write_parquet(images, shards(images, rows, size), out)
+        case "webdataset":
+            from fulora.export.webdataset import write_webdataset
+
+            return write_webdataset(images, shards(images, rows, size), out)
+        case "croissant":
+            from fulora.export.croissant import write_croissant
+
+            return write_croissant(images, rows, out, card)
+        case "kohya":
+            from fulora.export.kohya import write_kohya
+
+            return write_kohya(images, rows, out, repeats)

@@ -1,0 +1,1 @@
+"""Checks of a folder before anything is trained on it: leaks, duplicates, lists."""

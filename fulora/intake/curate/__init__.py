@@ -1,0 +1,1 @@
+"""Curation: sources in, an image set with splits out."""

@@ -1,0 +1,1 @@
+"""DICOM: reading images, and writing files back without names."""

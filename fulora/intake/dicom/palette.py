@@ -1,0 +1,84 @@
+"""Palettes of a DICOM file as 8-bit colours, for the ways in which scanners store them (PS3.3 C.7.6.3.1.5 and 6).
+
+How deep the entries are is told by the length of their data, before the descriptor; where 8-bit entries stand in
+16-bit words, by the byte that is used.
+"""
+
+import numpy as np
+from jaxtyping import UInt8
+from pydicom import Dataset
+from pydicom.pixels import apply_color_lut
+
+from fulora.intake.formats.decode import from_16_bit
+from fulora.intake.raw import SourceError
+
+COLOURS = ("Red", "Green", "Blue")
+
+
+def palette_rgb(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame of palette numbers as (height, width, 3) RGB, 0 to 255.
+
+    Numbers below the first that is mapped show the first entry, those above the last show the last one.
+
+    Raises:
+        SourceError: signed numbers, descriptors that differ or make no sense, data of another length than they say,
+            or 16-bit entries that use only their lowest 12 bits.
+    """
+    if frame.dtype.kind != "u" or frame.dtype.itemsize > 2:
+        raise SourceError("palette numbers are signed, or of 32 bits; they count from 0 to 65535 at most")
+    entries, first, bits = _descriptor(header)
+    table = _eight_bit(_entries(header, entries, first, bits), bits)
+    numbers = np.clip(np.arange(2 ** (8 * frame.itemsize)) - first, 0, entries - 1)
+    return np.asarray(table[numbers][frame])
+
+
+def _descriptor(header: Dataset) -> tuple[int, int, int]:
+    """Number of entries, first pixel value that is mapped, and bits an entry; the same for the three colours."""
+    found = set()
+    for colour in COLOURS:
+        entries, first, bits = header[f"{colour}PaletteColorLookupTableDescriptor"].value
+        found.add((int(entries) & 0xFFFF or 2**16, int(first), int(bits)))
+    if len(found) > 1:
+        raise SourceError(f"the descriptors of its three palettes differ: {sorted(found)}; they must be the same")
+    entries, first, bits = found.pop()
+    if bits not in (8, 16) or first < 0:
+        raise SourceError(
+            f"a palette of {bits} bits an entry from number {first}; expected 8 or 16 bits, and 0 or more"
+        )
+    return entries, first, bits
+
+
+def _entries(header: Dataset, entries: int, first: int, bits: int) -> np.ndarray:
+    """(entries, 3) as stored: 8-bit bytes or 16-bit words."""
+    if "RedPaletteColorLookupTableData" not in header and "SegmentedRedPaletteColorLookupTableData" in header:
+        if bits == 8 and entries > 256:
+            raise SourceError(f"a segmented palette of {entries} 8-bit entries is not supported; export it as RGB")
+        return np.asarray(apply_color_lut(np.arange(first, first + entries), header)[:, :3])
+    little = header.file_meta.TransferSyntaxUID.is_little_endian
+    tables: list[np.ndarray] = []
+    for colour in COLOURS:
+        data = bytes(header[f"{colour}PaletteColorLookupTableData"].value)
+        if len(data) == 2 * entries and not (entries == 1 and bits == 8):
+            tables.append(np.frombuffer(data, "<u2" if little else ">u2").astype(np.uint16))
+        elif len(data) in (entries, entries + entries % 2):
+            words = np.frombuffer(data + b"\0" * (len(data) % 2), "<u2")
+            tables.append(np.frombuffer((words if little else words.byteswap()).tobytes(), np.uint8)[:entries])
+        else:
+            raise SourceError(
+                f"{len(data)} bytes of {colour.lower()} palette, but its descriptor says {entries} entries "
+                f"({entries} or {2 * entries} bytes)"
+            )
+    if len({table.dtype for table in tables}) > 1:
+        raise SourceError("some of its three palettes are bytes, and some are words; they must be the same")
+    return np.stack(tables, axis=1)
+
+
+def _eight_bit(entries: np.ndarray, bits: int) -> UInt8[np.ndarray, "n 3"]:
+    if entries.dtype == np.uint8:
+        return entries
+    high, low = entries >> 8, entries & 255
+    if not low.any():
+        return high.astype(np.uint8)
+    if bits == 8 and not high.any():
+        return low.astype(np.uint8)
+    return from_16_bit(entries, "the palette")

@@ -1,0 +1,1 @@
+"""Picture formats: PNG, MetaImage, NIfTI, decoded as 8-bit gray."""

@@ -1,0 +1,1 @@
+"""Phantoms: drawn anatomy, scanned by a simple model of ultrasound."""

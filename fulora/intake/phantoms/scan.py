@@ -1,0 +1,299 @@
+"""B-mode ultrasound phantoms of fetal planes, with known truth, for several sites.
+
+The picture is made the way a machine makes it. The anatomy (phantom_anatomy) gives, on a
+grid of beam angle x depth, the diffuse echogenicity, specular echoes and absorption.
+Then: complex Gaussian scatterers times the echo amplitude (fully developed speckle:
+Goodman, "Some fundamental properties of speckle", J. Opt. Soc. Am. 66, 1976), shadow as
+the exponential of the absorption summed along each beam, attenuation and time-gain
+compensation, a Gaussian point-spread function of constant *angular* width (so that its
+lateral width in mm grows with depth) that widens away from the focus, receiver noise,
+envelope, spatial compounding, log compression, grey map, scan conversion to the sector.
+
+Masks, ``hc_mm`` and ``aop_deg`` come from the same continuous ellipses as the picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fulora.intake.phantoms import anatomy as anatomy
+from fulora.intake.phantoms import views as views
+from fulora.intake.phantoms.canvas import Array, Ellipse, Scene
+
+PLANES = ("abdomen", "brain", "femur", "thorax", "other")
+INTRAPARTUM = "intrapartum"
+HEADS: Mapping[str, Callable[[Scene], Ellipse]] = MappingProxyType({
+    "brain": anatomy.brain,
+    "trans-thalamic": views.trans_thalamic,
+    "trans-cerebellum": views.trans_cerebellum,
+    "trans-ventricular": views.trans_ventricular,
+})  # fmt: skip
+"""Painters of planes whose head circumference is known."""
+
+PAINTERS: Mapping[str, Callable[[Scene], object]] = MappingProxyType({**anatomy.PAINTERS, "cervix": views.cervix})
+DRAWN = (*PLANES, INTRAPARTUM, "cervix", *tuple(HEADS)[1:])
+WITHOUT_MASK = ("other",)
+MIN_SIZE_PX = 32
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place and its machine; "unit" is half the image width.
+
+    Attributes:
+        name: key in ``SITES``.
+        machine: what kind of machine it stands for.
+        dynamic_range_db: dB shown between black and white.
+        gain_db: overall gain, dB.
+        lateral_deg: sd of the point-spread function across the beam, degrees of beam angle.
+        axial: sd of the point-spread function along the beam, units.
+        defocus: how much wider the beam is one unit away from the focus (factor minus 1).
+        focus: focal depth below the transducer surface, units.
+        attenuation_db: residual loss per unit of depth, dB, after compensation.
+        tgc_db: extra time-gain slope per unit of depth, dB; amplifies noise as well.
+        noise_db: receiver noise, dB re a bone echo, at the surface.
+        bone_gain: factor on specular echoes (skull, shaft, ribs).
+        shadow: factor on absorption behind bone.
+        looks: number of compounded frames (more looks, less speckle).
+        gamma: exponent of the grey map; above 1 darkens mid-tones.
+        half_angle_deg: half opening angle of the sector.
+        footprint: radius of the convex transducer surface, units.
+    """
+
+    name: str
+    machine: str
+    dynamic_range_db: float
+    gain_db: float
+    lateral_deg: float
+    axial: float
+    defocus: float
+    focus: float
+    attenuation_db: float
+    tgc_db: float
+    noise_db: float
+    bone_gain: float
+    shadow: float
+    looks: int
+    gamma: float
+    half_angle_deg: float
+    footprint: float
+
+
+#                               DR  gain  lat  axial defoc focus att tgc noise bone shadow looks gamma half foot
+_TABLE = (
+    Site("base1", "mid-range convex", 60, -3, 0.9, 0.016, 0.5, 1.1, 2.0, 1, -66, 0.8, 1.0, 3, 1.30, 38, 0.9),
+    Site("base2", "mid-range convex", 64, -4, 1.1, 0.018, 0.6, 0.9, 3.0, 2, -64, 0.75, 0.9, 3, 1.35, 41, 0.8),
+    Site("base3", "older convex", 57, -2, 1.0, 0.020, 0.6, 1.2, 2.5, 1, -62, 0.9, 1.1, 2, 1.25, 36, 1.0),
+    Site("A", "high-end convex", 49, -2, 0.5, 0.009, 0.3, 1.1, 1.0, 1, -72, 1.5, 1.3, 3, 1.20, 50, 2.4),
+    Site("B", "portable", 50, 1, 1.5, 0.024, 0.7, 0.9, 5.0, 2, -46, 0.7, 0.8, 2, 1.15, 30, 0.6),
+    Site("C", "low-cost convex", 76, -1, 1.1, 0.020, 0.5, 1.2, 2.0, 0, -54, 0.75, 0.7, 2, 2.10, 34, 1.3),
+    Site("D", "hand-held phased array", 52, -2, 1.8, 0.020, 0.8, 0.9, 6.0, 4, -48, 0.9, 1.2, 2, 1.15, 41, 0.15),
+)
+SITES: Mapping[str, Site] = MappingProxyType({site.name: site for site in _TABLE})
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """A batch of N phantoms.
+
+    Attributes:
+        images: (N, H, W) uint8, 0 outside the sector.
+        masks: (N, H, W) uint8. Brain and its planes: 1 inside the outer skull ellipse; abdomen and
+            thorax: 1 inside the body outline; femur: 1 in the shaft; cervix: 1 in the canal; other: 0;
+            intrapartum: 1 pubic symphysis, 2 fetal head. A pixel belongs to a shape when
+            its centre does, also where the sector does not reach.
+        pixel_size_mm: (N,) side of a pixel, mm.
+        hc_mm: (N,) true head circumference, mm; NaN unless a head.
+        aop_deg: (N,) true angle of progression, degrees; NaN unless intrapartum.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    pixel_size_mm: NDArray[np.float64]
+    hc_mm: NDArray[np.float64]
+    aop_deg: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Sector:
+    """Sector of one picture: apex (x, y), radii near and far (units), half angle (rad)."""
+
+    x: float
+    y: float
+    near: float
+    far: float
+    half: float
+
+
+def ellipse_perimeter(a: float, b: float) -> float:
+    """Perimeter of an ellipse with semi-axes ``a`` and ``b``, in their unit.
+
+    Ramanujan's second approximation ("Modular equations and approximations to pi",
+    1914): pi (a + b) (1 + 3h / (10 + sqrt(4 - 3h))), h = ((a - b) / (a + b))^2; relative
+    error below 1e-5 for b/a above 0.3.
+    """
+    h = ((a - b) / (a + b)) ** 2
+    return math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
+
+
+def draw(plane: str, indices: Sequence[int], *, site: str, size_px: int, seed: int) -> Phantoms:
+    """Phantoms number ``indices`` of one plane at one site.
+
+    Phantom i of (seed, site, plane, size_px) is the same, byte for byte, in any batch.
+
+    Args:
+        plane: one of ``DRAWN``.
+        indices: numbers of the phantoms, at least one.
+        site: key of ``SITES``.
+        size_px: height and width of the pictures, pixels, at least 32.
+        seed: seed of the whole collection.
+
+    Raises:
+        ValueError: unknown plane or site, size too small, no indices.
+    """
+    if plane not in DRAWN:
+        raise ValueError(f"unknown plane {plane!r}: allowed are {', '.join(DRAWN)}")
+    if site not in SITES:
+        raise ValueError(f"unknown site {site!r}: allowed are {', '.join(SITES)}")
+    if size_px < MIN_SIZE_PX:
+        raise ValueError(f"size_px is {size_px}: allowed are {MIN_SIZE_PX} and more")
+    if len(indices) == 0:
+        raise ValueError("indices is empty: allowed is one index or more")
+    shape = (len(indices), size_px, size_px)
+    numbers = (np.full(len(indices), np.nan) for _ in range(3))
+    out = Phantoms(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), *numbers)
+    for row, index in enumerate(indices):
+        rng = _generator(seed, site, plane, int(index))
+        _draw_one(out, row, plane, SITES[site], rng)
+    return out
+
+
+def _generator(seed: int, site: str, plane: str, index: int) -> np.random.Generator:
+    """Random generator that belongs to one phantom alone."""
+    digest = hashlib.blake2b(f"{seed}/{site}/{plane}/{index}".encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Generator) -> None:
+    """Draw one phantom into row ``row`` of ``out``."""
+    size = out.images.shape[1]
+    sector = _sector(site, plane == INTRAPARTUM, rng)
+    scene = _scene(sector, size, rng)
+    if plane == INTRAPARTUM:
+        out.aop_deg[row] = anatomy.intrapartum(scene)
+    elif plane in HEADS:
+        head = HEADS[plane](scene)
+        hc = scene.uni(150, 340)
+        scene.unit_mm = hc / ellipse_perimeter(head.a, head.b)
+        out.hc_mm[row] = hc
+    else:
+        PAINTERS[plane](scene)
+    out.pixel_size_mm[row] = scene.unit_mm * 2 / size
+    grey = _beamform(scene, site)
+    out.images[row] = _scan_convert(grey, sector, size)
+    x, y = _pixels(size)
+    for label, shape in scene.masks:
+        out.masks[row][shape.distance(x, y) < 0] = label
+
+
+def _sector(site: Site, wide: bool, rng: np.random.Generator) -> _Sector:
+    """The site's sector with the operator's choice of place and depth."""
+    half = math.radians(site.half_angle_deg * (1.55 if wide else 1.0) + rng.uniform(-2, 2))
+    half = min(half, math.radians(68))
+    near = site.footprint * (0.45 if wide else 1.0)
+    top = rng.uniform(-1.02, -0.86) if not wide else rng.uniform(-1.0, -0.92)
+    span = rng.uniform(1.85, 2.2)
+    shift = rng.uniform(-0.12, 0.12)
+    seen = math.atan2(1 + abs(shift), max(near - 1 - top, 1e-6))  # beams further out miss the image
+    return _Sector(shift, top - near, near, near + span, min(half, seen))
+
+
+def _scene(sector: _Sector, size: int, rng: np.random.Generator) -> Scene:
+    """Empty scene on the beam grid: R = size depths, T = 1.15 size beams."""
+    radius = np.linspace(sector.near, sector.far, size, dtype=np.float32)
+    angle = np.linspace(-sector.half, sector.half, int(1.15 * size), dtype=np.float32)
+    return Scene((sector.x, sector.y), radius, angle, 2.2 / size, rng)
+
+
+def _beamform(scene: Scene, site: Site) -> Array:
+    """Grey values 0 .. 255 (R, T) float32 on the beam grid: the physics of the module."""
+    rng, neper = scene.rng, math.log(10) / 20
+    depth = (scene.radius - scene.radius[0])[:, None]
+    step = float(scene.radius[1] - scene.radius[0])
+    loss = np.cumsum(scene.absorb, axis=0, dtype=np.float32) - scene.absorb
+    slope = neper * (site.tgc_db - site.attenuation_db)
+    through = np.exp(loss * (-step * site.shadow) + slope * depth) * _contact(scene)
+    amplitude = np.exp(neper * scene.db) * through
+    scatter = rng.standard_normal((*scene.db.shape, 2 * site.looks), dtype=np.float32)
+    speckle = _blur(scatter * (amplitude * math.sqrt(0.5))[..., None], scene, site, keep_power=True)
+    bright = _blur(scene.spec * through * site.bone_gain, scene, site, keep_power=False)
+    # Receiver noise: the scatterers' draws turned upside down, far from where they were used.
+    noise = np.exp(neper * (site.noise_db + site.tgc_db * depth))
+    signal = scatter[::-1, ::-1] * noise[..., None]
+    signal += speckle
+    signal[..., ::2] += bright[..., None]
+    power = np.einsum("rtc,rtc->rt", signal, signal) / site.looks
+    gain = site.gain_db + float(rng.normal(0, 1.5))
+    db = (10 / math.log(10)) * np.log(power + 1e-10) + gain
+    level = np.clip(db / site.dynamic_range_db + 1, 0, 1)
+    return np.asarray(255 * level ** (site.gamma * rng.uniform(0.93, 1.07)), np.float32)
+
+
+def _contact(scene: Scene) -> Array:
+    """Factor (1, T): beams that lost contact with the skin or meet a maternal rib."""
+    rng = scene.rng
+    angle = np.linspace(-1, 1, scene.angle.size, dtype=np.float32)[None, :]
+    centre, width, drop = rng.uniform(-1, 1), rng.uniform(0.05, 0.2), rng.uniform(0.5, 0.9)
+    if rng.random() > 0.35:
+        return np.ones_like(angle)
+    return np.asarray(1 - drop * np.exp(-(((angle - centre) / width) ** 2)), np.float32)
+
+
+def _blur(field: Array, scene: Scene, site: Site, *, keep_power: bool) -> Array:
+    """Point-spread function on (R, T) or (R, T, channels), wider away from the focus.
+
+    With ``keep_power`` white noise keeps its mean square, else a constant its value.
+    """
+    across = math.radians(site.lateral_deg) / float(scene.angle[1] - scene.angle[0])
+    along = _kernel(max(site.axial / float(scene.radius[1] - scene.radius[0]), 0.35))
+    far = np.clip(np.abs(scene.radius - scene.radius[0] - site.focus) / 1.5, 0, 1)
+    total = np.zeros_like(field)
+    for sigma, weight in ((across, 1 - far), (across * (1 + 1.5 * site.defocus), far)):
+        kernel = _kernel(sigma)
+        power = float(np.sum(kernel**2) * np.sum(along**2)) if keep_power else 1.0
+        image = np.asarray(cv2.sepFilter2D(field, -1, kernel, along, borderType=cv2.BORDER_REFLECT), np.float32)
+        image *= (weight / math.sqrt(power)).reshape((-1,) + (1,) * (field.ndim - 1))
+        total += image
+    return total
+
+
+def _kernel(sigma: float) -> Array:
+    """Gaussian kernel (2k + 1,) with unit sum; sigma in samples."""
+    reach = max(1, math.ceil(2.5 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def _pixels(size: int) -> tuple[Array, Array]:
+    """Normalised coordinates of the pixel centres: x (1, W) and y (H, 1)."""
+    centre = ((2 * np.arange(size) + 1) / size - 1).astype(np.float32)
+    return centre[None, :], centre[:, None]
+
+
+def _scan_convert(grey: Array, sector: _Sector, size: int) -> NDArray[np.uint8]:
+    """Beam grid to picture (H, W) uint8; black outside the sector."""
+    x, y = _pixels(size)
+    dx, dy = x - np.float32(sector.x), y - np.float32(sector.y)
+    per_radius, per_angle = (grey.shape[0] - 1) / (sector.far - sector.near), (grey.shape[1] - 1) / (2 * sector.half)
+    rows = (np.sqrt(dx * dx + dy * dy) - sector.near) * per_radius
+    cols = (np.arctan2(dx, dy) + sector.half) * per_angle
+    image = cv2.remap(grey, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(np.rint(image), np.uint8)

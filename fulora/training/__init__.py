@@ -1,0 +1,1 @@
+"""What all training loops share: devices, seeded draws, learning rates, checkpoints, logs, averages, processes."""

@@ -1,0 +1,123 @@
+"""Checkpoints: complete or absent, checked when they are read, and exact."""
+
+import math
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from fulora.files import whole
+
+CHECKPOINTS = "checkpoints"
+
+
+LATEST = "LATEST"
+
+
+KEPT = 2
+
+
+UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
+"""What torch raises of a checkpoint that is damaged."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or is of another training."""
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write the state after `step` steps to `folder/checkpoints`: complete or absent, whenever the process dies.
+
+    `LATEST` names the file to continue from; the one before it is kept as well.
+    """
+    home = folder / CHECKPOINTS
+    home.mkdir(parents=True, exist_ok=True)
+    name = f"step_{step:08d}.pt"
+    _replace(home / name, lambda file: torch.save({"step": step, **state}, file))
+    _replace(home / LATEST, lambda file: file.write(f"{name}\n".encode()))
+    for old in sorted(home.glob("step_*.pt"))[:-KEPT]:
+        old.unlink()
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with whole(path, durable=True) as new, new.open("wb") as file:
+        write(file)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The checkpoint that `LATEST` names, or None. Only tensors and plain values are read (`weights_only`).
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    latest = folder / CHECKPOINTS / LATEST
+    if not latest.is_file():
+        return None
+    name = latest.read_text(encoding="utf-8", errors="replace").strip()
+    path = latest.parent / name
+    try:
+        _check_sums(path)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        others = sorted(other.name for other in latest.parent.glob("step_*.pt") if other != path)
+        older = f"write {others[-1]} into {latest} to continue from there, or " if others else ""
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path if name else latest}: the checkpoint cannot be read ({reason}): {older}remove {latest.parent} to "
+            "begin again"
+        ) from error
+    return state
+
+
+def _check_sums(path: Path) -> None:
+    """A checkpoint is a zip file, whose checksums torch does not look at."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{LATEST} names no file")
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise ValueError(f"its part {damaged} is damaged")
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove what only a resumed run would need; call it when the weights are written."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+@dataclass
+class Best:
+    """The best checkpoint so far; `state` is empty until the first evaluation."""
+
+    score: float = -math.inf
+    step: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, score: float, step: int, model: torch.nn.Module) -> None:
+        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
+        if score >= self.score:
+            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+            self.score, self.step, self.state = score, step, state
+
+
+def save_progress(
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: Best
+) -> None:
+    """Checkpoint a loop that keeps its best model."""
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    save_checkpoint(folder, step, {**states, "best": vars(best)})
+
+
+def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
+    """Put the last checkpoint into model and optimizer. Returns the best so far, if it was kept, and the steps done."""
+    state = load_checkpoint(folder)
+    if state is None:
+        return Best(), 0
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Best(**state.get("best", {})), int(state["step"])

@@ -1,0 +1,50 @@
+"""The log of a training, `metrics.jsonl`."""
+
+import json
+import math
+from pathlib import Path
+
+from fulora.files import whole
+from fulora.training.checkpoints import CHECKPOINTS, CheckpointError
+
+
+class TrainingDivergedError(ValueError):
+    """The loss is not a finite number any more, or far above what it was."""
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one line a logged step. Lines from beyond a resumed step are dropped, so a curve has no loops.
+
+    Args:
+        folder: where the file stands.
+        start: the step that the loop starts from; 0 for a new run.
+
+    Raises:
+        CheckpointError: a line of the log of the steps before is damaged.
+    """
+
+    def __init__(self, folder: Path, start: int = 0) -> None:
+        self.path = folder / "metrics.jsonl"
+        lines = self.path.read_bytes().splitlines(keepends=True) if start and self.path.is_file() else []
+        complete = [line for line in lines if line.endswith(b"\n")]
+        with whole(self.path) as new:
+            new.write_bytes(b"".join(x for n, x in enumerate(complete, 1) if self._step(n, x) <= start))
+
+    def _step(self, number: int, line: bytes) -> int:
+        try:
+            return int(json.loads(line)["step"])
+        except (ValueError, LookupError, TypeError) as error:
+            again = f"remove {self.path.parent / CHECKPOINTS} to begin again"
+            raise CheckpointError(f"{self.path}, line {number}: is damaged ({error}); {again}") from error
+
+    def write(self, step: int, **values: float) -> None:
+        """Append the values after `step` steps.
+
+        Raises:
+            TrainingDivergedError: one of them is NaN or infinite.
+        """
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDivergedError(f"{name} is {value} at step {step}; lower the learning rate")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **{k: float(f"{v:.6g}") for k, v in values.items()}}) + "\n")
