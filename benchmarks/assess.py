@@ -75,10 +75,12 @@ def main() -> None:
     result = {
         "command": "OMP_NUM_THREADS=2 python benchmarks/assess.py",
         "machine": {"cores": cores(), "system": platform.machine(), **versions()},
-        "synthetic": SYNTHETIC, "real": REAL, "features": WIDTH,
+        "synthetic": SYNTHETIC,
+        "real": REAL,
+        "features": WIDTH,
         **{name: measured(name, REAL) for name in ("nearest", "manifold", "kid", "mmd", "memorisation")},
         "nearest_by_real_rows": {str(count): measured("nearest", count) for count in SIZES},
-    }  # fmt: skip
+    }
     given.out.parent.mkdir(exist_ok=True, parents=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))

@@ -136,9 +136,18 @@ def manifest(count: int) -> dict[str, float]:
 
 def _row(number: int) -> Image:
     return Image(
-        file_name=f"images/x_{number:07d}.png", image_id=f"x_{number:07d}", plane=PLANES[number % 5], split="train",
-        origin="real", source="x", site="A", patient=str(number // 7), width=256, height=256, sha256=f"{number:064x}",
-    )  # fmt: skip
+        file_name=f"images/x_{number:07d}.png",
+        image_id=f"x_{number:07d}",
+        plane=PLANES[number % 5],
+        split="train",
+        origin="real",
+        source="x",
+        site="A",
+        patient=str(number // 7),
+        width=256,
+        height=256,
+        sha256=f"{number:064x}",
+    )
 
 
 def peak_mb() -> float:

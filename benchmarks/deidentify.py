@@ -30,9 +30,24 @@ from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
 WORDS = (
-    "DOE^JANE", "Id 4711-08", "12.03.2019 10:14:55", "GA=22w3d", "MI 1.1 TIs 0.4", "Gn -14", "C5/M7", "FF2/E1", "V",
-    "SRI II 3", "RAB6-D/OB", "75Hz/11.2cm", "HC 20.31cm", "St. Elsewhere", "Voluson E8", "2. Trim.", "Pwr 98%",
-)  # fmt: skip
+    "DOE^JANE",
+    "Id 4711-08",
+    "12.03.2019 10:14:55",
+    "GA=22w3d",
+    "MI 1.1 TIs 0.4",
+    "Gn -14",
+    "C5/M7",
+    "FF2/E1",
+    "V",
+    "SRI II 3",
+    "RAB6-D/OB",
+    "75Hz/11.2cm",
+    "HC 20.31cm",
+    "St. Elsewhere",
+    "Voluson E8",
+    "2. Trim.",
+    "Pwr 98%",
+)
 LABELS = ("BPD", "HC", "AC 1", "FL", "1", "2", "D 52.3mm", "CSP", "SPINE", "OFD")
 FONTS = (0, 1, 2, 3, 4)  # the upright Hershey fonts
 WITHOUT_CALIPERS = ("barcelona", "nijmegen", "guangzhou", "Algeria", "Egypt", "Malawi")
@@ -189,9 +204,12 @@ def outside_phantom(tally: Tally, cluster: str, picture: np.ndarray, rng: np.ran
     lost = true & ~result.sector
     weight = float(frame[lost].sum(dtype=float) / frame.sum(dtype=float))
     tally.add(
-        cluster, recall=1 - float(result.sector[over > 8].mean()), false=float(lost.sum() / true.sum()),
-        false_by_gray=weight, not_confident=float(not result.confident),
-    )  # fmt: skip
+        cluster,
+        recall=1 - float(result.sector[over > 8].mean()),
+        false=float(lost.sum() / true.sum()),
+        false_by_gray=weight,
+        not_confident=float(not result.confident),
+    )
 
 
 def inside_picture(tally: Tally, cluster: str, picture: np.ndarray, rng: np.random.Generator) -> None:

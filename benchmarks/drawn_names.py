@@ -23,9 +23,17 @@ from fulora.intake.raw import RawImage
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
 NAMES = (
-    "DOE^JANE", "Smith, Mary", "GARCIA LOPEZ ANA", "Diallo M.", "O'Brien K.", "NGUYEN THI LAN", "Okafor, Chi",
-    "MRN 4711-08", "M. Schmidt 12.03.1989", "SOTO",
-)  # fmt: skip
+    "DOE^JANE",
+    "Smith, Mary",
+    "GARCIA LOPEZ ANA",
+    "Diallo M.",
+    "O'Brien K.",
+    "NGUYEN THI LAN",
+    "Okafor, Chi",
+    "MRN 4711-08",
+    "M. Schmidt 12.03.1989",
+    "SOTO",
+)
 SIDES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 PLACES = {f"{depth}, {side}": (way, side) for depth, way in (("edge", 1.0), ("tissue", 0.45)) for side in SIDES}
 METHODS = ("outside", "everywhere", "outside + words", "everywhere + words")
@@ -104,19 +112,25 @@ def recall(rows: list[dict[str, object]], method: str) -> dict[str, object]:
     found = {"n": len(each), "patients": len(set(clusters.tolist()))}
     figures = {"pixels": mean.value, "low": mean.low, "high": mean.high, "gone": gone.value, "gone_low": gone.low}
     places = {name: [row[method] >= GONE for row in rows if row["place"] == name] for name in PLACES}
-    return found | {key: None if v is None else round(float(v), 4) for key, v in figures.items()} | {
-        "gone_high": None if gone.high is None else round(gone.high, 4),
-        "gone_by_place": {name: [sum(hits), len(hits)] for name, hits in places.items()},
-    }  # fmt: skip
+    return (
+        found
+        | {key: None if v is None else round(float(v), 4) for key, v in figures.items()}
+        | {
+            "gone_high": None if gone.high is None else round(gone.high, 4),
+            "gone_by_place": {name: [sum(hits), len(hits)] for name, hits in places.items()},
+        }
+    )
 
 
 def lost(rows: list[dict[str, object]], method: str) -> dict[str, object]:
     """Share of the labelled anatomy that is removed where nothing was drawn."""
     each = np.array([row[method] for row in rows])
     return {
-        "n": len(each), "mean": round(float(each.mean()), 5), "worst": round(float(each.max()), 5),
+        "n": len(each),
+        "mean": round(float(each.mean()), 5),
+        "worst": round(float(each.max()), 5),
         "above_1_percent": int((each > 0.01).sum()),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -62,8 +62,12 @@ def measure(setting: dict[str, Any]) -> dict[str, Any]:
         fit(Path(folder) / "out", cfg, pipe, images)
     taken = torch.cuda.max_memory_allocated() if gpu else peak_resident()
     expected = predicted.gpu if gpu else predicted.cpu
-    return {**setting, "predicted_mb": round(expected / 1e6), "measured_mb": round(taken / 1e6),
-            "predicted / measured": round(expected / taken, 3)}  # fmt: skip
+    return {
+        **setting,
+        "predicted_mb": round(expected / 1e6),
+        "measured_mb": round(taken / 1e6),
+        "predicted / measured": round(expected / taken, 3),
+    }
 
 
 def main() -> None:

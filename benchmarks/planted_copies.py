@@ -120,8 +120,10 @@ def main() -> None:
     result: dict[str, object] = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/planted_copies.py --data-root FOLDER",
         "machine": {"cores": cores(), "system": platform.machine(), **versions()},
-        "cohorts": given.cohorts, "patients": [PATIENTS, PATIENTS], "false_reject": FALSE_REJECT,
-    }  # fmt: skip
+        "cohorts": given.cohorts,
+        "patients": [PATIENTS, PATIENTS],
+        "false_reject": FALSE_REJECT,
+    }
     sources = {"phantoms": list(phantoms(given.cohorts))}
     if given.data_root is not None:
         sources["hc18"] = list(heads(given.data_root, given.cohorts))

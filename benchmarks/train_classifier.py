@@ -85,12 +85,26 @@ def config(size_px: int, epochs: int, precision: str) -> ClassifierConfig:
     """The notebook's training with random weights."""
     return ClassifierConfig.model_validate(
         {
-            "architecture": "mobilenet_v2", "stem": "imagenet", "image_size_px": size_px, "fit": "squash",
-            "statistics": "none", "steps": None, "epochs": epochs, "batch_size": BATCH, "optimizer": "sgd",
-            "weight_decay": 0.0, "schedule": "constant", "warmup_steps": 0, "augmentation": "fu_lora",
-            "balanced": False, "select": "last", "precision": precision, "device": "cpu", "checkpoint_every": 10**6,
+            "architecture": "mobilenet_v2",
+            "stem": "imagenet",
+            "image_size_px": size_px,
+            "fit": "squash",
+            "statistics": "none",
+            "steps": None,
+            "epochs": epochs,
+            "batch_size": BATCH,
+            "optimizer": "sgd",
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup_steps": 0,
+            "augmentation": "fu_lora",
+            "balanced": False,
+            "select": "last",
+            "precision": precision,
+            "device": "cpu",
+            "checkpoint_every": 10**6,
         }
-    )  # fmt: skip
+    )
 
 
 def notebook(pictures: Labelled, size_px: int, epochs: int) -> torch.nn.Module:
@@ -204,7 +218,9 @@ def main() -> None:
             "command": "OMP_NUM_THREADS=1 python benchmarks/train_classifier.py --data-root FOLDER",
             "machine": {"cores": cores(), "threads": 1, "system": platform.machine(), **versions()},
             "capability": torch.backends.cpu.get_cpu_capability(),
-            "pictures": len(train), "size_px": size, "epochs": epochs,
+            "pictures": len(train),
+            "size_px": size,
+            "epochs": epochs,
             "loader_epochs": 5 * epochs,
             "loader": in_turn(
                 {
@@ -216,7 +232,7 @@ def main() -> None:
             "training": in_turn({"notebook": lambda: notebook(train, size, epochs)} | sides, given.repeats),
             "accuracy_after": given.learn_epochs,
             "accuracy": learnt(train, test, size, given.learn_epochs, home) if given.learn_epochs else None,
-        }  # fmt: skip
+        }
     given.out.parent.mkdir(exist_ok=True, parents=True)
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))

@@ -91,9 +91,16 @@ def ours(files: Files, size_px: int, epochs: int) -> None:
     """What fulora trains, decoding and writing included."""
     steps = epochs * (len(files) // BATCH)
     cfg = UnetConfig(
-        strategy="scratch", steps=steps, batch_size=BATCH, augmentation="none", image_size_px=size_px, fit="squash",
-        schedule="constant", device="cpu", checkpoint_every=10**6,
-    )  # fmt: skip
+        strategy="scratch",
+        steps=steps,
+        batch_size=BATCH,
+        augmentation="none",
+        image_size_px=size_px,
+        fit="squash",
+        schedule="constant",
+        device="cpu",
+        checkpoint_every=10**6,
+    )
     with tempfile.TemporaryDirectory() as folder:
         fit(Path(folder), cfg, load(files, size_px))
 
@@ -140,9 +147,11 @@ def main() -> None:
     result: dict[str, object] = {
         "command": "OMP_NUM_THREADS=1 python benchmarks/train_unet.py --data-root FOLDER",
         "machine": {"cores": cores(), "threads": 1, "system": platform.machine(), **versions()},
-        "images": len(files), "epochs": given.epochs, "repeats": given.repeats,
+        "images": len(files),
+        "epochs": given.epochs,
+        "repeats": given.repeats,
         "faster": "median, least, most over turns",
-    }  # fmt: skip
+    }
     for size in given.sizes_px:
         shown = given.epochs * (len(files) // BATCH) * BATCH
         result[f"{size} px"] = {

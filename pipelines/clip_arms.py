@@ -100,19 +100,29 @@ def compare_clips(
         if arm.probe is not None:
             done.predictions[name] = [
                 work.run(
-                    probe_clip, arm.probe, images=images, tested_on=by.tested_on, clip=by.clip,
-                    embeddings=by.embedded(images, work), test_embeddings=here,
+                    probe_clip,
+                    arm.probe,
+                    images=images,
+                    tested_on=by.tested_on,
+                    clip=by.clip,
+                    embeddings=by.embedded(images, work),
+                    test_embeddings=here,
                 )
-            ]  # fmt: skip
+            ]
         elif arm.tune is not None:
             _tuned(name, arm.tune, images, seeds, by, work, done)
     return done
 
 
 def _tuned(
-    name: str, tune: TuneClipConfig, images: ImageSet, seeds: tuple[int, ...], by: Prompted, work: Workspace,
+    name: str,
+    tune: TuneClipConfig,
+    images: ImageSet,
+    seeds: tuple[int, ...],
+    by: Prompted,
+    work: Workspace,
     done: ClipResults,
-) -> None:  # fmt: skip
+) -> None:
     """Tune once a seed, ask each; the first seed's forgetting and losses are told."""
     tuned = work.each(
         {one: tune_clip.call(config, images=images, clip=by.clip) for one, config in tunings(name, tune, seeds).items()}
@@ -147,7 +157,12 @@ def few_shot(config: FewShotConfig, images: ImageSet, by: Prompted, work: Worksp
     seen = by.embedded(images, work)
     return [
         work.run(
-            probe_clip, config.probe, images=images, tested_on=images, clip=by.clip,
-            embeddings=seen, test_embeddings=seen,
+            probe_clip,
+            config.probe,
+            images=images,
+            tested_on=images,
+            clip=by.clip,
+            embeddings=seen,
+            test_embeddings=seen,
         )
-    ]  # fmt: skip
+    ]

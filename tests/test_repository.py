@@ -18,6 +18,7 @@ SOURCES = sorted(path for package in ("fulora", "pipelines") for path in (ROOT /
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 LOOP = re.compile(r"fulora/(\w+/)+(train|tune|pretrain)\.py|fulora/diffusion/training/controlnet\.py")
 TRAINING_LOOPS = [name for name in NAMES if LOOP.fullmatch(name)]
+FORMATTER_OFF = re.compile(r"# fmt: (?:skip|off)")
 PICTURES = {"fulora/assets/planes.png", "fulora/assets/gains.png"}
 """Where the two pictures of the repository may stand, both shown in README: synthetic planes, and a plot."""
 
@@ -136,6 +137,12 @@ def test_a_study_does_not_ask_whether_it_is_planned(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     asked = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "plan"]
     assert not asked, f"{name}: .plan is read on lines {asked}"
+
+
+def test_hardly_any_code_is_kept_from_the_formatter() -> None:
+    """A budget of lines is not kept by compression."""
+    kept = [path for path in tracked() if path.suffix == ".py" and FORMATTER_OFF.search(path.read_text("utf-8"))]
+    assert len(kept) <= 10, kept
 
 
 # --- names
@@ -287,11 +294,15 @@ def texts() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("rule", "yes", "no"),
     [
-        (MACHINE_PATH, ["x = '/work/main'", "(/home/me/x)", "`/tmp/a`"], ["../work/x", "fulora run --work work/a", "https://a.b/home/c"]),
+        (
+            MACHINE_PATH,
+            ["x = '/work/main'", "(/home/me/x)", "`/tmp/a`"],
+            ["../work/x", "fulora run --work work/a", "https://a.b/home/c"],
+        ),
         (REGISTRY, ["--index-url https://x", "https://pypi.org/simple"], ["a simple thing", "an index"]),
     ],
     ids=["machine path", "registry"],
-)  # fmt: skip
+)
 def test_the_rules_find_what_they_should(rule: re.Pattern[str], yes: list[str], no: list[str]) -> None:
     assert all(rule.search(text) for text in yes)
     assert not any(rule.search(text) for text in no)

@@ -11,7 +11,7 @@ from fulora.biometry.ellipse import Fit
 
 Warned = Literal[
     "cut_by_border", "not_an_ellipse", "axis_ratio", "several_components", "symphysis_nearly_round", "field_of_view"
-]  # fmt: skip
+]
 
 SURE_AXIS_RATIO = 1.3
 """Of a symphysis; the least of PSFHS' reference masks is 1.33."""

@@ -51,8 +51,10 @@ def _score(clip: Clip, alpha: float, images: ImageSet, split: Split, cfg: Forget
         [partial(mean, right)],
         np.array([row.patient_key for row in rows]),
         strata=np.array([row.site for row in rows]),
-        draws=DRAWS, seed=0, span=RIGHT_OR_WRONG,
-    )  # fmt: skip
+        draws=DRAWS,
+        seed=0,
+        span=RIGHT_OR_WRONG,
+    )
     return [
         AlphaScore(
             alpha=alpha,

@@ -52,9 +52,13 @@ def linear_probe(
 
 
 def tip_adapter(
-    train: Embedded, validation: Embedded, test: Features, texts: Float[np.ndarray, "embed classes"], scale: float,
+    train: Embedded,
+    validation: Embedded,
+    test: Features,
+    texts: Float[np.ndarray, "embed classes"],
+    scale: float,
     cfg: ProbeConfig,
-) -> tuple[np.ndarray, str]:  # fmt: skip
+) -> tuple[np.ndarray, str]:
     """Probabilities (n, classes) of test pictures by Tip-Adapter without training, and what was chosen.
 
     logits = scale f W + alpha exp(-beta (1 - f F')) L: f the picture, W the prompts, F the training pictures, L their

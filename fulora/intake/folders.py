@@ -21,9 +21,19 @@ BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz",
 """Files that may lie beside pictures: lists, captions, papers, and what trainers keep of a picture."""
 
 CLUTTER = (
-    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "__macosx", "icon\r",
-    "lost+found", "@eadir", "@recycle", "#recycle", "@tmp",
-)  # fmt: skip
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "$recycle.bin",
+    "system volume information",
+    "__macosx",
+    "icon\r",
+    "lost+found",
+    "@eadir",
+    "@recycle",
+    "#recycle",
+    "@tmp",
+)
 """What Windows, macOS, Linux and network drives leave in folders, beside hidden files."""
 
 TEXTS = ("license", "readme")

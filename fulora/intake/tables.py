@@ -121,9 +121,19 @@ def _sheet(path: Path) -> list[Line]:
     except SourceError:
         raise
     except (
-        BadZipFile, KeyError, IndexError, OSError, ValueError, TypeError, AttributeError, SyntaxError, EOFError,
-        NotImplementedError, RuntimeError, zlib.error,
-    ) as error:  # fmt: skip
+        BadZipFile,
+        KeyError,
+        IndexError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        SyntaxError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ) as error:
         raise SourceError(f"{path}: cannot be read as a spreadsheet ({error})") from error
     width = next((len(cells) for _, cells in lines if any(cells)), 0)
     return [(number, cells + [""] * (width - len(cells))) for number, cells in lines]

@@ -126,8 +126,16 @@ def _kappa(said: Said) -> WeightedStatistic:
 
 
 METRICS = (
-    Metric("accuracy", "decision", _mean(_right), _right, span=RIGHT_OR_WRONG, compared=True, shown=True,
-           groups="every rule"),
+    Metric(
+        "accuracy",
+        "decision",
+        _mean(_right),
+        _right,
+        span=RIGHT_OR_WRONG,
+        compared=True,
+        shown=True,
+        groups="every rule",
+    ),
     Metric("macro precision", "decision", _averaged("macro", "precision")),
     Metric("balanced accuracy", "decision", _averaged("macro", "recall"), shown=True),
     Metric("macro F1", "decision", _averaged("macro", "F1"), compared=True, shown=True, groups="own decision"),
@@ -135,13 +143,20 @@ METRICS = (
     Metric("weighted recall", "decision", _averaged("weighted", "recall")),
     Metric("weighted F1", "decision", _averaged("weighted", "F1")),
     Metric("Cohen's kappa", "decision", _kappa, over="classes", labels=2, computed=False),
-    Metric("rate of deciding the negative class", "decision", _mean(_negative), _negative, "", RIGHT_OR_WRONG,
-           negative=True),
+    Metric(
+        "rate of deciding the negative class",
+        "decision",
+        _mean(_negative),
+        _negative,
+        "",
+        RIGHT_OR_WRONG,
+        negative=True,
+    ),
     Metric("macro one-vs-rest AUC", "probabilities among the labels", _auc, labels=2, compared=True, shown=True),
     Metric("log loss", "probabilities", _mean(_log_loss), _log_loss, "lower", over="classes"),
     Metric("Brier score", "probabilities", _mean(_brier), _brier, "lower", over="classes"),
     Metric("expected calibration error", "probabilities", _calibration, better="lower", over="classes", shown=True),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,21 @@ def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str,
 
 
 def _closeness(found: Findings, of: str) -> Iterator[Table]:
-    header = ("Encoder", "Plane", "Images", "n", "KID", "SD", "p", "CMMD", "Frechet", "Precision", "Recall", "Density",
-              "Coverage")  # fmt: skip
+    header = (
+        "Encoder",
+        "Plane",
+        "Images",
+        "n",
+        "KID",
+        "SD",
+        "p",
+        "CMMD",
+        "Frechet",
+        "Precision",
+        "Recall",
+        "Density",
+        "Coverage",
+    )
     rows = tuple(
         (
             one.encoder,
@@ -144,8 +157,16 @@ def _copies(found: Findings, of: str) -> Iterator[Table]:
         for one in found.encoders
         if (test := one.memorisation) is not None
     )
-    header = ("Encoder", "Nearest to who trained", "By chance", "p", "Suspiciously near", "Of real images",
-              "Nearer than a patient's own images", "Least ratio")  # fmt: skip
+    header = (
+        "Encoder",
+        "Nearest to who trained",
+        "By chance",
+        "p",
+        "Suspiciously near",
+        "Of real images",
+        "Nearer than a patient's own images",
+        "Least ratio",
+    )
     caption = (
         "Share of synthetic images nearest to a patient who trained, and 95 % of random divisions of patients; p of "
         "that and of the suspiciously near, Bonferroni. Nearer than a patient's own images: than half of the real ones "
@@ -157,8 +178,16 @@ def _copies(found: Findings, of: str) -> Iterator[Table]:
 
 
 def _diversity(found: Findings, of: str) -> Iterator[Table]:
-    header = ("Encoder", "Plane", "n", "Vendi, synthetic", "Vendi, held-out", "Median distance, synthetic",
-              "Median distance, held-out", "Near duplicates")  # fmt: skip
+    header = (
+        "Encoder",
+        "Plane",
+        "n",
+        "Vendi, synthetic",
+        "Vendi, held-out",
+        "Median distance, synthetic",
+        "Median distance, held-out",
+        "Near duplicates",
+    )
     rows = tuple(
         (
             one.encoder,
@@ -244,22 +273,33 @@ def _shares(found: Findings, of: str) -> Iterator[Table]:
 def _figures(sets: Sets, found: Findings, rows: Sequence[Screened], of: str, word: str) -> Iterator[Figure]:
     if found.train is None or not found.encoders:
         return
-    yield Figure(f"typical{word}", _grid(sets, rows), (
-        "Synthetic images of each plane from typical to suspicious: by the least ratio of the distance to the nearest "
-        f"patient to that to the next{of}."
-    ))  # fmt: skip
+    yield Figure(
+        f"typical{word}",
+        _grid(sets, rows),
+        (
+            "Synthetic images of each plane from typical to suspicious: by the least ratio of the distance to the "
+            f"nearest patient to that to the next{of}."
+        ),
+    )
     curves = {
         one.encoder: {"synthetic": one.distances.synthetic, "held-out patients": one.distances.held_out}
         for one in found.encoders
         if one.distances is not None
     }
-    yield Figure(f"distances{word}", plot_percentiles(curves, "distance to the nearest training image"), (
-        f"Distance to the nearest training image, of synthetic and of held-out images{of}. Copies lie far to the left."
-    ))  # fmt: skip
+    yield Figure(
+        f"distances{word}",
+        plot_percentiles(curves, "distance to the nearest training image"),
+        (
+            f"Distance to the nearest training image, of synthetic and of held-out images{of}. "
+            "Copies lie far to the left."
+        ),
+    )
     if sets.train is not None:
-        yield Figure(f"pairs{word}", plot_pairs(sets.synthetic, sets.train, sets.held_out, found.encoders), (
-            f"The most suspicious synthetic images, each above the real image that it is nearest to{of}."
-        ))  # fmt: skip
+        yield Figure(
+            f"pairs{word}",
+            plot_pairs(sets.synthetic, sets.train, sets.held_out, found.encoders),
+            (f"The most suspicious synthetic images, each above the real image that it is nearest to{of}."),
+        )
 
 
 def _grid(sets: Sets, rows: Sequence[Screened]) -> bytes:

@@ -49,10 +49,13 @@ def generation_section(
     distances = [score for score in scores if not score.baseline and score.low is not None]
     if distances:
         plot = plot_intervals(
-            [score.arm for score in distances], [score.value for score in distances],
-            [score.low for score in distances], [score.high for score in distances],
-            quantity=f"{distances[0].quantity} to unseen patients (0 is best)", baseline=0.0,
-        )  # fmt: skip
+            [score.arm for score in distances],
+            [score.value for score in distances],
+            [score.low for score in distances],
+            [score.high for score in distances],
+            quantity=f"{distances[0].quantity} to unseen patients (0 is best)",
+            baseline=0.0,
+        )
         figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
     table = score_table(scores, "Closeness to the study population", "Intervals of MMD² are 95 % jackknife intervals.")
     text = "The reference images are of patients that no weight was fitted to. Features are of texture and intensity."
@@ -180,6 +183,11 @@ def _collect(artifact: Artifact, found: dict[str, ProvenanceRow]) -> None:
             _collect(Artifact(path, read_record(path)["fingerprint"]), found)
     inputs = {name: fingerprint for name, fingerprint in record["input_fingerprints"].items()}
     found[artifact.fingerprint] = ProvenanceRow(
-        record["stage"], record["label"], artifact.fingerprint, record["digest"][:16], inputs,
-        record["identity"]["version"], record["identity"]["arguments"],
-    )  # fmt: skip
+        record["stage"],
+        record["label"],
+        artifact.fingerprint,
+        record["digest"][:16],
+        inputs,
+        record["identity"]["version"],
+        record["identity"]["arguments"],
+    )

@@ -144,8 +144,10 @@ def _ranking(tables: Tables) -> list[Figure]:
     names, matrix, patients = list(tables), *_dice(tables)
     if matrix.shape[1] < 2:
         return []
-    found = {scheme: stability(matrix, scheme, higher_is_better=True, clusters=patients, draws=DRAWS, seed=0)
-             for scheme in ("aggregate_then_rank", "rank_then_aggregate", "test_then_rank")}  # fmt: skip
+    found = {
+        scheme: stability(matrix, scheme, higher_is_better=True, clusters=patients, draws=DRAWS, seed=0)
+        for scheme in ("aggregate_then_rank", "rank_then_aggregate", "test_then_rank")
+    }
     first = ranking(matrix, "aggregate_then_rank", higher_is_better=True)
     plot = plot_rank_stability(names, first, found["aggregate_then_rank"])
     figures = [Figure("ranks", plot, f"Ranks by mean Dice over images and seeds; dots: {DRAWS} draws of patients.")]

@@ -9,14 +9,39 @@ from fulora.config import Config, Runtime
 from fulora.data.label_class import MOST
 
 Architecture = Literal[
-    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
-    "segformer", "monai_basic_unet", "monai_attention_unet", "monai_segresnet", "monai_dynunet",
-]  # fmt: skip
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+    "monai_basic_unet",
+    "monai_attention_unet",
+    "monai_segresnet",
+    "monai_dynunet",
+]
 Part = Literal["encoder", "d0", "d1", "d2", "d3", "d4"]
 StrategyName = Literal[
-    "all", "scratch", "random_frozen_encoder", "encoder", "d0", "d0-1", "d0-2", "d2-4", "d4", "d0-4",
-    "discriminative", "gradual", "norms", "lora",
-]  # fmt: skip
+    "all",
+    "scratch",
+    "random_frozen_encoder",
+    "encoder",
+    "d0",
+    "d0-1",
+    "d0-2",
+    "d2-4",
+    "d4",
+    "d0-4",
+    "discriminative",
+    "gradual",
+    "norms",
+    "lora",
+]
 EncoderWeights = Literal["none", "imagenet", "imagenet_folded", "file", "network"]
 Augmentation = Literal["none", "paper", "mild", "strong"]
 Fit = Literal["letterbox", "squash"]

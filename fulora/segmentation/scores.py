@@ -142,9 +142,13 @@ def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
         found.append(_score(arm, column, "mean", _mean_interval(column, config), metrics))
         for statistic, level in column.metric.quantiles.items():
             interval = cluster_bootstrap(
-                partial(_quantile, column.values, level), column.images.patients, strata=column.images.sites,
-                draws=config.draws, seed=config.seed, level=config.level,
-            )  # fmt: skip
+                partial(_quantile, column.values, level),
+                column.images.patients,
+                strata=column.images.sites,
+                draws=config.draws,
+                seed=config.seed,
+                level=config.level,
+            )
             found.append(_score(arm, column, statistic, interval, metrics))
     return found
 
@@ -243,13 +247,20 @@ def _difference(ours: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, co
         return None
     gains = (mine.values - theirs.values)[:, known]
     interval = weighted_bootstrap(
-        [partial(mean, gain) for gain in gains], patients, strata=sites,
-        draws=config.draws, seed=config.seed, level=config.level,
-    )  # fmt: skip
+        [partial(mean, gain) for gain in gains],
+        patients,
+        strata=sites,
+        draws=config.draws,
+        seed=config.seed,
+        level=config.level,
+    )
     over_patients = sign_flip_test(
-        theirs.values[:, known].mean(axis=0), mine.values[:, known].mean(axis=0), patients,
-        draws=config.permutations, seed=config.seed,
-    )  # fmt: skip
+        theirs.values[:, known].mean(axis=0),
+        mine.values[:, known].mean(axis=0),
+        patients,
+        draws=config.permutations,
+        seed=config.seed,
+    )
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
     return _score(ours, mine, "mean", interval, chosen(config.metrics)).changed(
         baseline=other.name,

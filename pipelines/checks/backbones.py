@@ -69,8 +69,11 @@ def _check_diffusion(found: Findings, where: str, path: Path) -> Made | None:
         found.problem(where, f"{path} is not there. Place a diffusers folder there, or set {where}=FOLDER.")
     elif path.is_file():
         if path.suffix != ".safetensors":
-            found.problem(where, f"{path}: is a {path.suffix or 'file without ending'}; give {DIFFUSERS}, or one "
-                          ".safetensors checkpoint")  # fmt: skip
+            found.problem(
+                where,
+                f"{path}: is a {path.suffix or 'file without ending'}; give {DIFFUSERS}, or one "
+                ".safetensors checkpoint",
+            )
     else:
         missing = [part for part in ("model_index.json", *PARTS) if not (path / part).exists()]
         missing += [f"{part}/*.safetensors" for part in WEIGHTS if (path / part).is_dir() and not _weights(path / part)]

@@ -76,10 +76,13 @@ def _say_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Si
             f"other sizes; {key}resolution_px={side} is what it knows",
         )
         return
-    other = Counter({
-        size: count for size, count in trained.items()
-        if (size != (side, side) if cfg.sizes == "fixed" else size[0] * size[1] * 4 < side * side)
-    })  # fmt: skip
+    other = Counter(
+        {
+            size: count
+            for size, count in trained.items()
+            if (size != (side, side) if cfg.sizes == "fixed" else size[0] * size[1] * 4 < side * side)
+        }
+    )
     if other:
         what = "" if cfg.sizes == "fixed" else ", less than a quarter of that area"
         found.note(
@@ -100,10 +103,7 @@ def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: Mad
         return
     width, height = cfg.size
     if width % made.latent_px or height % made.latent_px:
-        found.problem(
-            key, f"{width}x{height} px: this backbone draws sides that are multiples of "
-            f"{made.latent_px} px"
-        )  # fmt: skip
+        found.problem(key, f"{width}x{height} px: this backbone draws sides that are multiples of {made.latent_px} px")
     elif made.side_px is not None and (width, height) != (made.side_px, made.side_px):
         found.note(
             key,

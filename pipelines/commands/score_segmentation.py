@@ -260,9 +260,13 @@ def _write_bland_altman(path: Path, cases: Sequence[CaseScores], protocol: Proto
 
 
 def _figure(
-    values: "Float[np.ndarray, ' n']", failed: "Bool[np.ndarray, ' n']", figure: "Figure",
-    patients: "Shaped[np.ndarray, ' n']", draws: int, seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    values: "Float[np.ndarray, ' n']",
+    failed: "Bool[np.ndarray, ' n']",
+    figure: "Figure",
+    patients: "Shaped[np.ndarray, ' n']",
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
     from fulora.metrics.segmentation import summarise
     from fulora.metrics.statistics import weighted_bootstrap
     from fulora.metrics.weighted_scores import mean

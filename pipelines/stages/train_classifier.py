@@ -46,10 +46,16 @@ def train_classifier(
     synthetic = np.array([row.origin == "synthetic" for row in rows])
     pixels, seen = (load_squares(images, found, config.image_size_px, config.fit) for found in (rows, held_out))
     fit(
-        out, config, labels, pixels, class_indices(rows, labels), synthetic,
-        validation=(seen, class_indices(held_out, labels)), showing=schedule_of(images.path),
+        out,
+        config,
+        labels,
+        pixels,
+        class_indices(rows, labels),
+        synthetic,
+        validation=(seen, class_indices(held_out, labels)),
+        showing=schedule_of(images.path),
         start=None if start is None else start.path,
-    )  # fmt: skip
+    )
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
     write_learned(out, "classifier", images, rows, held_out, parents=parents)
     return ClassifierWeights(out, "")

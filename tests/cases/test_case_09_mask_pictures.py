@@ -19,8 +19,15 @@ CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 pytestmark = pytest.mark.real_data
 KINDS = (
-    "palette_white_first", "palette_black_first", "transparent", "black_alpha", "la", "one_bit_tiff", "jpeg", "sixteen",
-)  # fmt: skip
+    "palette_white_first",
+    "palette_black_first",
+    "transparent",
+    "black_alpha",
+    "la",
+    "one_bit_tiff",
+    "jpeg",
+    "sixteen",
+)
 
 
 @pytest.fixture(scope="module")

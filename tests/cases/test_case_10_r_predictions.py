@@ -45,8 +45,13 @@ def plain(case: Path) -> dict[str, Any]:
 
 
 FORMS = (
-    "r_write_csv.csv", "r_write_csv2.csv", "excel_de.csv", "excel_sep_line.csv", "utf16.csv", "records.json",
-)  # fmt: skip
+    "r_write_csv.csv",
+    "r_write_csv2.csv",
+    "excel_de.csv",
+    "excel_sep_line.csv",
+    "utf16.csv",
+    "records.json",
+)
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -11,8 +11,11 @@ from fulora.intake.masks.names import pictures_and_masks
 
 pytestmark = pytest.mark.real_data
 SETS: dict[str, tuple[SourceKind, int]] = {
-    "hc18": ("hc18", 3), "african": ("african_planes", 4), "psfhs": ("psfhs", 4), "classes": ("class_folders", 4),
-}  # fmt: skip
+    "hc18": ("hc18", 3),
+    "african": ("african_planes", 4),
+    "psfhs": ("psfhs", 4),
+    "classes": ("class_folders", 4),
+}
 
 
 def test_what_macos_adds_is_passed_over(tmp_path: Path, make_case: Callable[..., None]) -> None:

@@ -201,9 +201,18 @@ def test_pictures_that_do_not_fit_among_temporary_files_are_an_error_and_no_cras
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = Image(
-        file_name="", image_id="a", plane="brain", split="train", origin="real", source="s", site="A", patient="1",
-        width=64, height=64, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id="a",
+        plane="brain",
+        split="train",
+        origin="real",
+        source="s",
+        site="A",
+        patient="1",
+        width=64,
+        height=64,
+        sha256="",
+    )
     ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])], labels=FETAL)
     images = ImageSet(tmp_path / "images", "")
     monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", 0)

@@ -61,7 +61,7 @@ HOSTILE = [
     ("nul", "a: b\0\n", "special characters are not allowed"),
     ("escape", "a: \x1b[31m\n", "special characters are not allowed"),
     ("long", "a: " + "x" * MAX_CHARACTERS, r"200,003 characters; allowed are 200,000"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])

@@ -107,9 +107,15 @@ def test_judges_see_planes_of_people_they_never_saw(tmp_path: Path, real: ImageS
     wrong = mislabelled(tmp_path / "made", real)
     (tmp_path / "found").mkdir()
     found = assess.function(
-        tmp_path / "found", AssessConfig(draws=100, encoders=("pixels",), false_reject=0.1), wrong, real, real,
-        Source(ASSETS / "clip", ""), None, JudgeWeights(judges.path, ""),
-    )  # fmt: skip
+        tmp_path / "found",
+        AssessConfig(draws=100, encoders=("pixels",), false_reject=0.1),
+        wrong,
+        real,
+        real,
+        Source(ASSETS / "clip", ""),
+        None,
+        JudgeWeights(judges.path, ""),
+    )
     findings = read_findings(found.path)
     truth = {truth.plane: truth for truth in findings.truths}
     assert truth["brain"].agreement > 0.9
@@ -133,9 +139,13 @@ def mislabelled(folder: Path, real: ImageSet) -> ImageSet:
         plane = "brain" if number < len(brains) else "femur"
         pixels = np.clip(real.pixels(row).astype(int) + number % 7, 0, 255).astype(np.uint8)
         about = {
-            "image_id": f"{plane}{number}", "plane": plane, "origin": "synthetic", "generator": "g",
-            "seed": str(number), "patient": "",
-        }  # fmt: skip
+            "image_id": f"{plane}{number}",
+            "plane": plane,
+            "origin": "synthetic",
+            "generator": "g",
+            "seed": str(number),
+            "patient": "",
+        }
         made.append(Picture(row.model_copy(update=about), pixels))
     folder.mkdir()
     ImageSet.write(folder, made, labels=FETAL)

@@ -12,8 +12,15 @@ STUDY = {
     "images": {
         "image_size_px": 64,
         "sources": [
-            {"kind": "phantoms", "role": role, "sites": ["A"], "planes": ["brain", "femur"], "per_plane": 5,
-             "images_per_patient": 1, "first_patient": first}
+            {
+                "kind": "phantoms",
+                "role": role,
+                "sites": ["A"],
+                "planes": ["brain", "femur"],
+                "per_plane": 5,
+                "images_per_patient": 1,
+                "first_patient": first,
+            }
             for role, first in (("train", 0), ("validation", 1000))
         ],
     },
@@ -24,7 +31,7 @@ STUDY = {
     "judge": {"folds": 2, "classifier": {"steps": 2, "batch_size": 4, "stem": "imagenet", "image_size_px": 32}},
     "assess": {"draws": 100, "pairs": 5},
     "report": {"title": "Two LoRAs", "about": "Phantoms."},
-}  # fmt: skip
+}
 
 
 def test_loras_are_trained_drawn_with_assessed_and_told_of(tmp_path: Path) -> None:

@@ -175,8 +175,11 @@ def lora_planes(folder: Path) -> Path:
 def test_an_unreadable_image_is_found_before_any_work(tmp_path: Path) -> None:
     (lora_planes(tmp_path / "data" / "planes") / "femur" / "Patient22_Plane1_1_of_1.png").write_bytes(b"\x89PNG broken")
     config = tmp_path / "mine.yaml"
-    config.write_text(CURATE_ONLY.replace("kind: phantoms, sites: [A], planes: [brain], per_plane: 2",
-                                          "kind: lora_planes, folder: planes"))  # fmt: skip
+    config.write_text(
+        CURATE_ONLY.replace(
+            "kind: phantoms, sites: [A], planes: [brain], per_plane: 2", "kind: lora_planes, folder: planes"
+        )
+    )
     message = refused(fulora("run", config, "--work", tmp_path / "work", f"data_root={tmp_path / 'data'}"))
     assert "femur/Patient22_Plane1_1_of_1.png: cannot be read as an image" in message
     assert message.count("\n") == 1

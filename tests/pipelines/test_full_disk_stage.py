@@ -24,9 +24,15 @@ PLANES = FETAL.names
 pytestmark = pytest.mark.slow
 
 CONFIG = ClassifierConfig(
-    architecture="mobilenet_v2", weights="none", image_size_px=32, steps=4, batch_size=4, evaluate_every=2,
-    checkpoint_every=2, device="cpu",
-)  # fmt: skip
+    architecture="mobilenet_v2",
+    weights="none",
+    image_size_px=32,
+    steps=4,
+    batch_size=4,
+    evaluate_every=2,
+    checkpoint_every=2,
+    device="cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +41,23 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     pictures = [
         Picture(
             Image(
-                file_name="", image_id=f"{split}-{plane}", plane=plane, split=split, origin="real", source="s",
-                site="A", patient=f"{split}-{plane}", width=32, height=32, sha256="",
+                file_name="",
+                image_id=f"{split}-{plane}",
+                plane=plane,
+                split=split,
+                origin="real",
+                source="s",
+                site="A",
+                patient=f"{split}-{plane}",
+                width=32,
+                height=32,
+                sha256="",
             ),
             random.integers(0, 256, (32, 32), np.uint8),
         )
         for split in ("train", "validation")
         for plane in PLANES
-    ]  # fmt: skip
+    ]
     ImageSet.write(folder, pictures, labels=FETAL)
     return ImageSet(folder, "f")
 

@@ -78,9 +78,15 @@ def stamps(folder: Path) -> dict[Path, tuple[int, int]]:
 
 def test_a_set_of_a_plane(six: Path) -> None:
     assert sorted(path.name for path in six.iterdir()) == [
-        ".sources.json", "fulora_files.json", "gate.json", "generation.json", "label_set.json", "overview.png",
-        "provenance.json", "train",
-    ]  # fmt: skip
+        ".sources.json",
+        "fulora_files.json",
+        "gate.json",
+        "generation.json",
+        "label_set.json",
+        "overview.png",
+        "provenance.json",
+        "train",
+    ]
     rows = ImageSet(six, "").rows()
     names = [f"images/brain-0000{i // 2}/synthetic_brain_0000{i}.png" for i in range(6)]
     assert [row.file_name for row in rows] == names

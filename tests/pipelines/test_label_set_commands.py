@@ -151,8 +151,10 @@ def test_the_cervix_is_read_where_the_label_set_has_it(planes_db: Path) -> None:
 def test_the_planes_of_the_brain(planes_db: Path) -> None:
     told: list[str] = []
     assert read(planes_db, told, column="Brain_plane") == {
-        "trans-thalamic": 14, "trans-cerebellum": 5, "trans-ventricular": 1,
-    }  # fmt: skip
+        "trans-thalamic": 14,
+        "trans-cerebellum": 5,
+        "trans-ventricular": 1,
+    }
     passed = sorted(message.rpartition(": ")[2] for message in told if isinstance(message, PassedOver))
     assert passed == [
         "143 images of Brain_plane 'Other' are of none of the classes",

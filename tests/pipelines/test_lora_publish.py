@@ -48,9 +48,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("trained")
     tiny = PretrainConfig(vae_channels=(8, 8, 8), unet_channels=(16, 32), text_width=16, device="cpu")
     config = LoraConfig(
-        rank=2, steps=2, batch_size=2, resolution_px=32, bucket_step_px=8, validate_every=1, licence="cc-by-4.0",
-        samples=SamplesConfig(every=2, per_caption=1, steps=1), compile="never", device="cpu",
-    )  # fmt: skip
+        rank=2,
+        steps=2,
+        batch_size=2,
+        resolution_px=32,
+        bucket_step_px=8,
+        validate_every=1,
+        licence="cc-by-4.0",
+        samples=SamplesConfig(every=2, per_caption=1, steps=1),
+        compile="never",
+        device="cpu",
+    )
     pictures = list(np.random.default_rng(0).integers(0, 256, (2, 32, 32)).astype(np.uint8))
     fit(
         place / "lora",
@@ -399,8 +407,10 @@ def test_the_command_passes_its_options_on(folder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: TOKEN)
     assert asked("--push").startswith("someone/planes, private: sent, https://hub.invalid/someone/planes/commit/1")
     assert [(call, values["token"]) for call, values in hub.calls] == [
-        ("create_repo", TOKEN), ("model_info", TOKEN), ("upload_folder", TOKEN),
-    ]  # fmt: skip
+        ("create_repo", TOKEN),
+        ("model_info", TOKEN),
+        ("upload_folder", TOKEN),
+    ]
     assert hub.calls[0][1]["private"] is True
 
 

@@ -42,9 +42,18 @@ def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> 
     for place, split in enumerate(splits):
         plane, number = PLANES[place % 5], first_patient + place
         row = Image(
-            file_name="", image_id=f"{plane}_{number}", plane=plane, split=split, origin="real", source="phantoms",
-            site="A", patient=str(number), width=64, height=64, sha256="",
-        )  # fmt: skip
+            file_name="",
+            image_id=f"{plane}_{number}",
+            plane=plane,
+            split=split,
+            origin="real",
+            source="phantoms",
+            site="A",
+            patient=str(number),
+            width=64,
+            height=64,
+            sha256="",
+        )
         pixels = draw(plane, range(number, number + 1), site="A", size_px=64, seed=0).images[0]
         pictures.append(Picture(row, pixels))
     ImageSet.write(folder, pictures, labels=FETAL)
@@ -61,8 +70,12 @@ def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Pat
     first = run(tmp_path, *command)
     assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
-        "fulora_files.json", "label_set.json", "lora.safetensors", "metrics.jsonl", "provenance.json",
-    ]  # fmt: skip
+        "fulora_files.json",
+        "label_set.json",
+        "lora.safetensors",
+        "metrics.jsonl",
+        "provenance.json",
+    ]
     with safe_open(tmp_path / "mine" / "lora.safetensors", "pt") as file:
         header = json.loads(file.metadata()["fulora"])
     assert header["licence"] == "cc-by-4.0"
@@ -266,8 +279,11 @@ def test_sigterm_leaves_a_checkpoint_exits_with_75_and_changes_nothing(images: P
     run(tmp_path, *command, "--out", "whole")
     running = subprocess.Popen(
         [sys.executable, "-m", "pipelines", *command, "--out", "stopped"],
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     metrics = tmp_path / "stopped" / "metrics.jsonl"
     while running.poll() is None and not (metrics.is_file() and '"step": 5,' in metrics.read_text()):
         time.sleep(0.01)

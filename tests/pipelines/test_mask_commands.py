@@ -70,9 +70,13 @@ def test_heads_are_measured_one_row_a_mask(heads: Path) -> None:
     said = _worked(called("measure", "hc", heads / "reference", "--pixel-sizes", heads / "sizes.csv", "--out", out))
     rows = {row["file_name"]: row for row in _table(out)}
     assert {name: row["failure"] for name, row in rows.items()} == {
-        "1_2HC_Mask.png": "", "1_3HC_Mask.png": "empty_mask", "1_HC_Mask.png": "", "2_2HC_Mask.png": "unreadable",
-        "2_HC_Mask.png": "", "3_HC_Mask.png": "no_pixel_size",
-    }  # fmt: skip
+        "1_2HC_Mask.png": "",
+        "1_3HC_Mask.png": "empty_mask",
+        "1_HC_Mask.png": "",
+        "2_2HC_Mask.png": "unreadable",
+        "2_HC_Mask.png": "",
+        "3_HC_Mask.png": "no_pixel_size",
+    }
     good = rows["1_HC_Mask.png"]
     assert float(good["hc_mm"]) == pytest.approx(0.5 * perimeter(HEAD.a, HEAD.b), rel=0.003)
     assert (float(good["ofd_mm"]), float(good["bpd_mm"])) == pytest.approx((60, 48), rel=0.006)
@@ -91,9 +95,7 @@ def test_a_submission_and_an_undone_resize(heads: Path) -> None:
     _worked(called("measure", "hc", heads / "small", *options))
     assert float(_table(out)[0]["hc_mm"]) == pytest.approx(0.5 * perimeter(HEAD.a, HEAD.b), rel=0.005)
     line = _table(sent)[0]
-    assert list(line) == [
-        "filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"
-    ]  # fmt: skip
+    assert list(line) == ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad"]
     assert line["filename"] == "1_HC.png"
     found = [float(value) for value in list(line.values())[1:]]
     assert found == pytest.approx([50, 40, 30, 24, math.radians(20)], abs=0.4)
@@ -152,11 +154,26 @@ def test_heads_are_scored_and_ranked(heads: Path) -> None:
     out, png = heads / "scores.json", heads / "ranks.png"
     said = _worked(
         called(
-            "score", "segmentation", "--reference", heads / "reference", "--prediction", heads / "ours",
-            "--prediction", heads / "theirs", "--protocol", "hc18", "--pixel-sizes", heads / "sizes.csv",
-            "--draws", "100", "--json", out, "--figure", png,
+            "score",
+            "segmentation",
+            "--reference",
+            heads / "reference",
+            "--prediction",
+            heads / "ours",
+            "--prediction",
+            heads / "theirs",
+            "--protocol",
+            "hc18",
+            "--pixel-sizes",
+            heads / "sizes.csv",
+            "--draws",
+            "100",
+            "--json",
+            out,
+            "--figure",
+            png,
         )
-    )  # fmt: skip
+    )
     for words in ("3 cases, protocol hc18", "2 patients", "ours: 1 of 3 cases", "failure no_file: 1", "test then rank"):
         assert words in said
     facts = json.loads(out.read_text())

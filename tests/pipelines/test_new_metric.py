@@ -48,11 +48,14 @@ def arms(folder: Path) -> dict[str, list[Predictions]]:
         given = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         rows = [
             Prediction(
-                image_id=f"i{n}", patient_key=f"p{n // 2}", site="AB"[n // 2 % 2], plane=LABELS.names[n % 3],
+                image_id=f"i{n}",
+                patient_key=f"p{n // 2}",
+                site="AB"[n // 2 % 2],
+                plane=LABELS.names[n % 3],
                 probabilities=tuple(map(float, values)),
             )
             for n, values in enumerate(given)
-        ]  # fmt: skip
+        ]
         write_table(out, rows)
         (out / "facts.json").write_text(PredictionFacts(protocol="transfer").model_dump_json(), encoding="utf-8")
         LABELS.write(out)
@@ -91,10 +94,18 @@ def test_a_metric_of_classifiers_is_one_line(tmp_path: Path, monkeypatch: pytest
 def heads(seed: int, shift: float) -> list[Measurement]:
     values = 0.7 + shift + 0.05 * np.random.default_rng(seed).normal(size=20)
     return [
-        Measurement(image_id=f"i{n}", patient_key=f"p{n}", site="A", structure="left - lung", quantity="dice", unit="1",
-                    value=float(value), reference=None)
+        Measurement(
+            image_id=f"i{n}",
+            patient_key=f"p{n}",
+            site="A",
+            structure="left - lung",
+            quantity="dice",
+            unit="1",
+            value=float(value),
+            reference=None,
+        )
         for n, value in enumerate(values)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_metric_of_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,18 @@ def shaded(labels: LabelSet, each: int, split: str, **about: Any) -> Iterator[Pi
         for number in range(each):
             name = f"{split}_{about.get('origin', 'real')}_{place:02d}_{number}"
             row = {
-                "file_name": "", "image_id": name, "plane": plane, "split": split, "origin": "real", "source": "s",
-                "site": "A", "patient": "" if about else name, "width": 0, "height": 0, "sha256": "",
-            }  # fmt: skip
+                "file_name": "",
+                "image_id": name,
+                "plane": plane,
+                "split": split,
+                "origin": "real",
+                "source": "s",
+                "site": "A",
+                "patient": "" if about else name,
+                "width": 0,
+                "height": 0,
+                "sha256": "",
+            }
             noise = np.random.default_rng(list(name.encode())).integers(0, 30, (32, 32))
             yield Picture(Image.model_validate(row | about), (40 + step * place + noise).astype(np.uint8))
 

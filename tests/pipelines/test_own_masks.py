@@ -22,7 +22,14 @@ from pipelines.segmentation import SegmentationStudyConfig, run
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.segment import segment
 
-UNET = {"encoder": "resnet18", "decoder_channels": [16, 16, 16, 8, 8], "steps": 2, "batch_size": 2, "evaluate_every": 2, "device": "cpu"}  # fmt: skip  # noqa: E501
+UNET = {
+    "encoder": "resnet18",
+    "decoder_channels": [16, 16, 16, 8, 8],
+    "steps": 2,
+    "batch_size": 2,
+    "evaluate_every": 2,
+    "device": "cpu",
+}
 SHAPE = (64, 64)
 AXES = (24.0, 17.0)
 
@@ -53,7 +60,13 @@ def measurements(work: Path) -> list[Measurement]:
 
 
 def study(root: Path, structures: dict[str, object], **source: object) -> SegmentationStudyConfig:
-    about = {"kind": "parallel_folders", "folder": "own", "plane": "scan", "patient_pattern": r"P(\d+)", "role": "train+validation+test"}  # fmt: skip  # noqa: E501
+    about = {
+        "kind": "parallel_folders",
+        "folder": "own",
+        "plane": "scan",
+        "patient_pattern": r"P(\d+)",
+        "role": "train+validation+test",
+    }
     labels = {"name": "mine", "classes": [{"name": "scan", "structures": structures}]}
     heads = {"label_set": labels, "sources": [about | source], "image_size_px": 64, "deidentify": "nothing"}
     values = {"study": "segmentation", "data_root": str(root), "heads": heads, "unet": UNET}
@@ -73,7 +86,9 @@ def test_the_shipped_config_runs_to_its_report(tmp_path: Path) -> None:
     (folder / "pixel_sizes.csv").write_text("filename,pixel size(mm)\n" + sizes)
     assert len(lines_of(Path(__file__).parents[2] / "configs" / "own_masks.yaml")) <= 20
     changes = [f"unet.{name}={value}" for name, value in UNET.items()]
-    cfg = configs.load("own_masks", [f"data_root={tmp_path / 'data'}", "heads.image_size_px=64", *changes, "score.draws=100"])[1]  # fmt: skip  # noqa: E501
+    cfg = configs.load(
+        "own_masks", [f"data_root={tmp_path / 'data'}", "heads.image_size_px=64", *changes, "score.draws=100"]
+    )[1]
     assert isinstance(cfg, SegmentationStudyConfig)
     report = run(cfg, Workspace(tmp_path / "work", InProcess()))
     assert "Segmentation of our own images" in (report.path / "report.html").read_text(encoding="utf-8")
@@ -135,7 +150,13 @@ def test_class_folders_with_masks_enter_a_study(tmp_path: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "raw" / half / f"P{number}.png").rename(target)
     cfg = study(tmp_path, {"cyst": {"number": 1, "measured": "ellipse", "unit": "px"}})
-    source = {"kind": "class_folders", "folder": "own", "mask_suffix": "_mask", "patient_pattern": r"P(\d+)", "role": "train+validation+test"}  # fmt: skip  # noqa: E501
+    source = {
+        "kind": "class_folders",
+        "folder": "own",
+        "mask_suffix": "_mask",
+        "patient_pattern": r"P(\d+)",
+        "role": "train+validation+test",
+    }
     heads = cfg.heads.changed(sources=[source])
     run(cfg.changed(heads=heads), Workspace(tmp_path / "work", InProcess()))
     found = [row for row in measurements(tmp_path / "work") if row.quantity == "hc"]

@@ -82,11 +82,21 @@ def test_a_comparison_is_printed_written_and_drawn(tmp_path: Path) -> None:
     command = ("score", "classification", ours, "--against", other, "--draws", "200")
     said = worked(fulora(*command, "--json", out, "--figure", png))
     for words in (
-        "160 images of 40 patients at 2 sites", "labels: abdomen, brain, femur, thorax", "5-way, own decision",
-        "4-way, among the labels", "macro one-vs-rest AUC", "By class", "By site", "By machine", "Confusion matrix",
-        "Without pictures that also stand under another patient", "1 clusters fewer", "Durkalski", "Holm p",
+        "160 images of 40 patients at 2 sites",
+        "labels: abdomen, brain, femur, thorax",
+        "5-way, own decision",
+        "4-way, among the labels",
+        "macro one-vs-rest AUC",
+        "By class",
+        "By site",
+        "By machine",
+        "Confusion matrix",
+        "Without pictures that also stand under another patient",
+        "1 clusters fewer",
+        "Durkalski",
+        "Holm p",
         "found at 80 %",
-    ):  # fmt: skip
+    ):
         assert words in said
     facts = json.loads(out.read_text())
     first = facts["comparisons"][0]

@@ -76,7 +76,9 @@ def rescored(folder: Path, change: Callable[[list[Prediction]], list[Prediction]
     return Scores(folder / "out", "").rows()
 
 
-def one(rows: Sequence[Score], quantity: str, arm: str, baseline: str = "", group: Group = EVERYTHING, rule: str = "") -> Score:  # fmt: skip  # noqa: E501
+def one(
+    rows: Sequence[Score], quantity: str, arm: str, baseline: str = "", group: Group = EVERYTHING, rule: str = ""
+) -> Score:
     """The score of an arm, or of a comparison; of decisions by the model's own rule where none is named."""
     own = (rule,) if rule else ("own decision", "probabilities", "probabilities among the labels")
     key = (quantity, arm, baseline, group)

@@ -42,8 +42,21 @@ def network(folder: Path, seed: int = 0, classes: int = 1) -> Path:
 
 def test_masks_have_the_sizes_and_names_of_their_pictures(pictures: Path, tmp_path: Path) -> None:
     one, two = network(tmp_path / "one"), network(tmp_path / "two", seed=1)
-    done = called("segment", pictures, "--unet", one, "--unet", two, "--flip", "--out", tmp_path / "masks",
-                  "--overlays", tmp_path / "look.png", "--device", "cpu")  # fmt: skip
+    done = called(
+        "segment",
+        pictures,
+        "--unet",
+        one,
+        "--unet",
+        two,
+        "--flip",
+        "--out",
+        tmp_path / "masks",
+        "--overlays",
+        tmp_path / "look.png",
+        "--device",
+        "cpu",
+    )
     assert done.code == 0, done.stderr
     assert done.stdout.startswith(f"3 masks in {tmp_path / 'masks'}: 1 is head")
     assert read_label_set(tmp_path / "masks") == label_set("fetal_planes")

@@ -28,13 +28,17 @@ TINY = {
     "study": "segmentation",
     "heads": {"image_size_px": 64, "sources": [WHOLE]},
     "unet": {
-        "encoder": "resnet18", "decoder_channels": [16, 16, 16, 8, 8], "steps": 2, "batch_size": 2,
-        "evaluate_every": 2, "device": "cpu",
+        "encoder": "resnet18",
+        "decoder_channels": [16, 16, 16, 8, 8],
+        "steps": 2,
+        "batch_size": 2,
+        "evaluate_every": 2,
+        "device": "cpu",
     },
     "arms": {"real": {}, "strong augmentation": {"augmentation": "strong"}},
     "score": {"draws": 100, "permutations": 100, "comparisons": {"baseline": "real"}},
     "report": {"title": "tiny", "about": "nothing"},
-}  # fmt: skip
+}
 SYNTHETIC = {
     "backbone": {"kind": "demo"},
     "lora": {"rank": 2, "steps": 2, "batch_size": 2, "device": "cpu"},

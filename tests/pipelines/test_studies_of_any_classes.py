@@ -31,14 +31,18 @@ BRIEF: dict[str, Any] = {
     "generate": {"per_class": 4, "steps": 2, "batch_size": 8},
     "mix": {"ratio": 0.5, "too_few": "repeat"},
     "classifier": {
-        "architecture": "mobilenet_v2", "image_size_px": 32, "steps": 4, "batch_size": 4, "evaluate_every": 2,
+        "architecture": "mobilenet_v2",
+        "image_size_px": 32,
+        "steps": 4,
+        "batch_size": 4,
+        "evaluate_every": 2,
     },
     "classifier_seeds": [0],
     "judge": {"folds": 2},
     "assess": {"pairs": 4, "draws": 100},
     "score": {"draws": 100, "permutations": 100},
     "report": {"title": "a study of any classes", "about": "Gratings."},
-}  # fmt: skip
+}
 
 
 def grating(number: int, patient: int, image: int) -> np.ndarray:

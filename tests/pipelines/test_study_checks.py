@@ -332,8 +332,15 @@ def test_sizes_that_the_backbone_was_not_made_for_are_told(overrides: list[str],
 
 
 def test_sides_that_the_networks_cannot_halve_are_a_problem() -> None:
-    found = check_study(config_of("demo", "lora={sizes: buckets, resolution_px: 64, bucket_step_px: 8}",
-                                  "planes.image_size_px=32", "planes.fit=native"), Path("nowhere"))  # fmt: skip
+    found = check_study(
+        config_of(
+            "demo",
+            "lora={sizes: buckets, resolution_px: 64, bucket_step_px: 8}",
+            "planes.image_size_px=32",
+            "planes.fit=native",
+        ),
+        Path("nowhere"),
+    )
     assert not found.problems
     wrong = check_study(
         config_of("demo", "lora={sizes: buckets, resolution_px: 60, bucket_step_px: 8}"), Path("nowhere")

@@ -33,15 +33,24 @@ def invent_images(out: Path) -> ImageSet:
     pictures = [
         Picture(
             Image(
-                file_name="", image_id=f"{split}-{plane}", plane=plane, split=split, origin="real", source="s",
-                site="A", patient=split, width=32, height=32, sha256="",
+                file_name="",
+                image_id=f"{split}-{plane}",
+                plane=plane,
+                split=split,
+                origin="real",
+                source="s",
+                site="A",
+                patient=split,
+                width=32,
+                height=32,
+                sha256="",
             ),
             random.integers(0, 256, (32, 32), np.uint8),
             np.eye(32, dtype=np.uint8),
         )
         for split in ("train", "validation", "test")
         for plane in PLANES[:2]
-    ]  # fmt: skip
+    ]
     ImageSet.write(out, pictures, provenance=DRAWN_BY, labels=FETAL)
     return ImageSet(out, "")
 

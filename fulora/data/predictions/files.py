@@ -101,8 +101,13 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         path,
         tuple(row["image_id"] for row in rows),
         Answers(
-            names, true, decided[None], None if probabilities is None else probabilities[None],
-            grouped, np.array([row["site"] for row in rows]), _place_of(names, found.classes.negative),
+            names,
+            true,
+            decided[None],
+            None if probabilities is None else probabilities[None],
+            grouped,
+            np.array([row["site"] for row in rows]),
+            _place_of(names, found.classes.negative),
         ),
         patients,
         np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
@@ -111,7 +116,7 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
         (*found.notes, *two_sites(rows), *less_probable(decided, probabilities)),
-    )  # fmt: skip
+    )
 
 
 def _place_of(names: Sequence[str], name: str | None) -> int | None:

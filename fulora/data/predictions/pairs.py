@@ -62,6 +62,10 @@ def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
         probabilities = np.zeros((*answers.probabilities.shape[:2], len(names)))
         probabilities[..., to] = answers.probabilities
     return replace(
-        answers, names=names, true=to[answers.true], decided=to[answers.decided], probabilities=probabilities,
+        answers,
+        names=names,
+        true=to[answers.true],
+        decided=to[answers.decided],
+        probabilities=probabilities,
         negative=None if answers.negative is None else int(to[answers.negative]),
-    )  # fmt: skip
+    )

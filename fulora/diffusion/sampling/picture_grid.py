@@ -31,10 +31,21 @@ def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w *rgb"]]]) -> UInt8[np.nd
 def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w *rgb"], *, caption: str, seed: str, generator: str) -> None:
     """A PNG of several synthetic pictures, with the mark of one."""
     row = Image(
-        file_name=path.name, image_id=path.stem, plane="", split="train", origin="synthetic", source="fulora",
-        site="", patient="", caption=caption, seed=seed, generator=generator,
-        width=pixels.shape[1], height=pixels.shape[0], sha256=pixel_digest(pixels),
-    )  # fmt: skip
+        file_name=path.name,
+        image_id=path.stem,
+        plane="",
+        split="train",
+        origin="synthetic",
+        source="fulora",
+        site="",
+        patient="",
+        caption=caption,
+        seed=seed,
+        generator=generator,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        sha256=pixel_digest(pixels),
+    )
     Pil.fromarray(pixels).save(path, pnginfo=png_info(row))
 
 

@@ -40,11 +40,14 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequ
         *_patients(good),
         *_numbers(sets),
         *_classes(sets),
-        *finding("note", "folders without a set", "folders have no layout that is known here, or are links: "
-                 "not looked at",
-                 list(map(str, others))),
+        *finding(
+            "note",
+            "folders without a set",
+            "folders have no layout that is known here, or are links: not looked at",
+            list(map(str, others)),
+        ),
         *finding("note", "files beside the sets", "files belong to no set: not looked at", strays),
-    )  # fmt: skip
+    )
     counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}
     return Check(
         f"{len(sets)} data sets",
@@ -71,10 +74,14 @@ def _pictures(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
         if name != other_name and found.digest != other_found.digest:
             near.append(f"{name}/{named(found)} ~ {other_name}/{named(other_found)}, correlation {alike:.3f}")
     return [
-        *finding("leak", "identical across sets", "pictures are in two sets, pixel for pixel: do not train on one and "
-                 "test on the other", same),
+        *finding(
+            "leak",
+            "identical across sets",
+            "pictures are in two sets, pixel for pixel: do not train on one and test on the other",
+            same,
+        ),
         *finding("leak", "near duplicates across sets", "pairs in two sets show nearly the same picture", near),
-    ]  # fmt: skip
+    ]
 
 
 def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:

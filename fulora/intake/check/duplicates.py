@@ -32,12 +32,20 @@ def _identical(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
     within = [group for group in same if len({found.patient for found in group}) == 1]
     return [
         *finding("leak", "identical across splits", "pictures stand pixel for pixel in two splits", _lines(apart)),
-        *finding(harm, "identical across patients", "pictures stand under several patients, pixel for pixel: such "
-                 "patients must stay in one split", _lines(people)),
+        *finding(
+            harm,
+            "identical across patients",
+            "pictures stand under several patients, pixel for pixel: such patients must stay in one split",
+            _lines(people),
+        ),
         *finding("misleading", "labels disagree", "identical pictures have different labels", _lines(labels)),
-        *finding("misleading", "identical within a patient", "a patient's pictures stand twice and count double",
-                 _lines(within)),
-    ]  # fmt: skip
+        *finding(
+            "misleading",
+            "identical within a patient",
+            "a patient's pictures stand twice and count double",
+            _lines(within),
+        ),
+    ]
 
 
 def _near(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
@@ -50,13 +58,25 @@ def _near(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
     people = [pair for pair in pairs if pair[0].patient != pair[1].patient and _splits(pair[:2]) <= 1]
     within = [pair for pair in pairs if pair[0].patient == pair[1].patient]
     return [
-        *finding("leak", "near duplicates across splits", "pairs in two splits show nearly the same picture",
-                 [_pair(pair) for pair in apart]),
-        *finding(harm, "near duplicates across patients", "pairs of two patients show nearly the same picture: keep "
-                 "them in one split", [_pair(pair) for pair in people]),
-        *finding("note", "near duplicates within a patient", "pairs of one patient show nearly the same picture",
-                 [_pair(pair) for pair in within]),
-    ]  # fmt: skip
+        *finding(
+            "leak",
+            "near duplicates across splits",
+            "pairs in two splits show nearly the same picture",
+            [_pair(pair) for pair in apart],
+        ),
+        *finding(
+            harm,
+            "near duplicates across patients",
+            "pairs of two patients show nearly the same picture: keep them in one split",
+            [_pair(pair) for pair in people],
+        ),
+        *finding(
+            "note",
+            "near duplicates within a patient",
+            "pairs of one patient show nearly the same picture",
+            [_pair(pair) for pair in within],
+        ),
+    ]
 
 
 def _splits(group: Sequence[Facts]) -> int:

@@ -55,11 +55,15 @@ class Check:
     def to_json(self) -> dict[str, Json]:
         """The same facts for programs."""
         return {
-            "kind": self.kind, "n_images": self.n_images, "n_patients": self.n_patients,
-            "patients": list(self.patients), "clean": self.clean, "counts": self.counts,
+            "kind": self.kind,
+            "n_images": self.n_images,
+            "n_patients": self.n_patients,
+            "patients": list(self.patients),
+            "clean": self.clean,
+            "counts": self.counts,
             "findings": [asdict(found) for found in self.findings],
             **({"sets": {name: check.to_json() for name, check in self.sets.items()}} if self.sets else {}),
-        }  # fmt: skip
+        }
 
 
 def finding(severity: Severity, kind: str, text: str, examples: Sequence[str]) -> list[Finding]:

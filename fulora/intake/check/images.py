@@ -66,11 +66,15 @@ def _patients(facts: Sequence[Facts]) -> list[Finding]:
     ]
     return [
         *finding("leak", "patients in two splits", "patients stand in two published splits", both),
-        *finding("note", "patients with several images", "patients (or exams) have several images: split by patient, "
-                  "never by image", several),
+        *finding(
+            "note",
+            "patients with several images",
+            "patients (or exams) have several images: split by patient, never by image",
+            several,
+        ),
         *_shortcuts(facts, "machine", [found.image.machine for found in facts]),
         *_shortcuts(facts, "site", [found.image.site for found in facts]),
-    ]  # fmt: skip
+    ]
 
 
 def _shortcuts(facts: Sequence[Facts], what: str, values: Sequence[str]) -> list[Finding]:
@@ -86,9 +90,10 @@ def _shortcuts(facts: Sequence[Facts], what: str, values: Sequence[str]) -> list
         if value and planes.total() >= 30 and share - usual >= SHORTCUT:
             told.append(f"{value}: {plane} is {share:.0%} of its {planes.total()} images, {usual:.0%} of all")
     missing = [
-        f"{value}: no {', '.join(sorted(set(overall) - set(planes)))}" for value, planes in by.items()
+        f"{value}: no {', '.join(sorted(set(overall) - set(planes)))}"
+        for value, planes in by.items()
         if value and set(overall) - set(planes)
-    ]  # fmt: skip
+    ]
     return [
         *finding("note", f"{what} tells the plane", f"a network may read the {what} instead of the anatomy", told),
         *finding("note", f"planes missing at a {what}", "means over planes do not compare there", missing),
@@ -118,24 +123,36 @@ def _measures(facts: Sequence[Facts]) -> list[Finding]:
     middle = float(np.median(known)) if known else 0.0
     odd = [f"{name}: {size:g} mm" for name, size in sizes.items() if size and not middle / 10 <= size <= middle * 10]
     views = [
-        f"{found.image.name}: {view}" for found in facts if found.image.pixel_size_mm
+        f"{found.image.name}: {view}"
+        for found in facts
+        if found.image.pixel_size_mm
         and (view := field_of_view_mm(float(found.width), float(found.height), found.image.pixel_size_mm))
-    ]  # fmt: skip
+    ]
     unknown = [name for name, size in sizes.items() if size is None] if known else []
     apart = [
         f"{found.image.name}: {found.image.hc_mm:.1f} mm listed, {found.mask.hc_mm:.1f} mm on its mask"
         for found in facts
-        if found.mask and found.mask.hc_mm and found.image.hc_mm
+        if found.mask
+        and found.mask.hc_mm
+        and found.image.hc_mm
         and abs(found.mask.hc_mm - found.image.hc_mm) > HC_TOLERANCE * found.image.hc_mm
-    ]  # fmt: skip
+    ]
     return [
         *finding("misleading", "odd pixel sizes", f"pixel sizes are ten times off the median of {middle:.3g} mm", odd),
-        *finding("misleading", "odd fields of view", "pictures show less or more than any fetal scan: the pixel size "
-                  "is wrong, or is not that of these pixels", views),
-        *finding("misleading", "circumferences that do not fit", "the listed HC and the mask's differ by more than "
-                  "5 %: the pixel size, the reference or the mask is wrong", apart),
+        *finding(
+            "misleading",
+            "odd fields of view",
+            "pictures show less or more than any fetal scan: the pixel size is wrong, or is not that of these pixels",
+            views,
+        ),
+        *finding(
+            "misleading",
+            "circumferences that do not fit",
+            "the listed HC and the mask's differ by more than 5 %: the pixel size, the reference or the mask is wrong",
+            apart,
+        ),
         *finding("note", "unknown pixel sizes", "images have no pixel size while others do: no mm for them", unknown),
-    ]  # fmt: skip
+    ]
 
 
 def _looks(facts: Sequence[Facts]) -> list[Finding]:
@@ -148,9 +165,13 @@ def _looks(facts: Sequence[Facts]) -> list[Finding]:
     shown = [f"{site}: {width} x {height}" for site, (width, height) in fixed.items()] if tell else []
     return [
         *finding("misleading", "constant images", "pictures show nothing", constant),
-        *finding("note", "size tells the site", "every site has its own picture size: a resize that distorts tells "
-                  "sites apart", shown),
-    ]  # fmt: skip
+        *finding(
+            "note",
+            "size tells the site",
+            "every site has its own picture size: a resize that distorts tells sites apart",
+            shown,
+        ),
+    ]
 
 
 def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:

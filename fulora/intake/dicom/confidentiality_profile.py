@@ -47,9 +47,15 @@ PLAIN = ("CS", "DS", "IS", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT")
 """Kinds of value that stay where the profile does not name the attribute: codes and numbers."""
 
 KEPT = (
-    "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "CodeValue", "CodingSchemeDesignator",
-    "CodingSchemeVersion", "CodeMeaning", "LUTData",
-)  # fmt: skip
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+    "CodeValue",
+    "CodingSchemeDesignator",
+    "CodingSchemeVersion",
+    "CodeMeaning",
+    "LUTData",
+)
 CLASSES = ("SOPClassUID", "ReferencedSOPClassUID")
 STANDARD = "1.2.840.10008."
 """The root of the standard's own UIDs: no site may give any out under it."""
@@ -261,9 +267,12 @@ def _copy_pixels(frames: Frames, result: Dataset, clean: Clean | None) -> int:
     result.file_meta = FileMetaDataset()
     result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     set_pixel_data(
-        result, pixels, "RGB" if colour else interpretation, 8 if colour else int(source.BitsStored),
+        result,
+        pixels,
+        "RGB" if colour else interpretation,
+        8 if colour else int(source.BitsStored),
         generate_instance_uid=False,
-    )  # fmt: skip
+    )
     return blanked
 
 

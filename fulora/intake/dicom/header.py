@@ -17,10 +17,23 @@ UNDEFINED = 0xFFFFFFFF
 """Length of pixel data that are split into items (compressed frames)."""
 
 BROKEN = (
-    InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, AttributeError, KeyError, IndexError,
-    TypeError, NotImplementedError, RuntimeError, OverflowError, AssertionError, SyntaxError, struct.error,
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    OSError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+    AssertionError,
+    SyntaxError,
+    struct.error,
     zlib.error,
-)  # fmt: skip
+)
 """What pydicom and Pillow raise on files that are cut short or damaged."""
 
 

@@ -27,10 +27,15 @@ from fulora.intake.dicom.palette import palette_rgb
 from fulora.intake.raw import SourceError
 
 OPTIONS = {
-    "rows": "Rows", "columns": "Columns", "samples_per_pixel": "SamplesPerPixel", "bits_allocated": "BitsAllocated",
-    "bits_stored": "BitsStored", "pixel_representation": "PixelRepresentation",
-    "planar_configuration": "PlanarConfiguration", "photometric_interpretation": "PhotometricInterpretation",
-}  # fmt: skip
+    "rows": "Rows",
+    "columns": "Columns",
+    "samples_per_pixel": "SamplesPerPixel",
+    "bits_allocated": "BitsAllocated",
+    "bits_stored": "BitsStored",
+    "pixel_representation": "PixelRepresentation",
+    "planar_configuration": "PlanarConfiguration",
+    "photometric_interpretation": "PhotometricInterpretation",
+}
 """What pydicom's decoders call the attributes that describe pixels."""
 
 

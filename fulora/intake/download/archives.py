@@ -140,9 +140,16 @@ def _contents(folder: Path) -> tuple[int, int]:
 def _one_error(archive: Path) -> Iterator[None]:
     """What the libraries raise on damaged archives, as one ArchiveError."""
     broken = (
-        zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
-        NotImplementedError, OverflowError,
-    )  # fmt: skip
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        OverflowError,
+    )
     try:
         yield
     except ArchiveError as error:

@@ -39,9 +39,12 @@ def trunk(s: Scene, round_min: float, size: tuple[float, float]) -> Ellipse:
     r = 0.97 - a
     room = max(r, 0.05)
     body = Ellipse(
-        s.uni(-1, 1) * min(room, 0.22), s.uni(-0.7, 1) * min(room, 0.22), a,
-        a * s.uni(round_min, 0.98), s.uni(-math.pi, math.pi),
-    )  # fmt: skip
+        s.uni(-1, 1) * min(room, 0.22),
+        s.uni(-0.7, 1) * min(room, 0.22),
+        a,
+        a * s.uni(round_min, 0.98),
+        s.uni(-math.pi, math.pi),
+    )
     s.masks.append((1, body))
     s.unit_mm = s.uni(35, 62) / a
     return body

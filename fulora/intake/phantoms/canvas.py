@@ -194,9 +194,7 @@ class Scene:
         if absorb > 0:
             self.absorb[w] += cover * absorb
 
-    def rim(
-        self, e: Ellipse, width: float, amplitude: float, absorb: float = 0.0, gate: Array | None = None
-    ) -> None:  # fmt: skip
+    def rim(self, e: Ellipse, width: float, amplitude: float, absorb: float = 0.0, gate: Array | None = None) -> None:
         """Bright shell just inside ellipse ``e``; brightest where the beam meets it squarely.
 
         Args:

@@ -30,12 +30,14 @@ from fulora.intake.phantoms.canvas import Array, Ellipse, Scene
 
 PLANES = ("abdomen", "brain", "femur", "thorax", "other")
 INTRAPARTUM = "intrapartum"
-HEADS: Mapping[str, Callable[[Scene], Ellipse]] = MappingProxyType({
-    "brain": anatomy.brain,
-    "trans-thalamic": views.trans_thalamic,
-    "trans-cerebellum": views.trans_cerebellum,
-    "trans-ventricular": views.trans_ventricular,
-})  # fmt: skip
+HEADS: Mapping[str, Callable[[Scene], Ellipse]] = MappingProxyType(
+    {
+        "brain": anatomy.brain,
+        "trans-thalamic": views.trans_thalamic,
+        "trans-cerebellum": views.trans_cerebellum,
+        "trans-ventricular": views.trans_ventricular,
+    }
+)
 """Painters of planes whose head circumference is known."""
 
 PAINTERS: Mapping[str, Callable[[Scene], object]] = MappingProxyType({**anatomy.PAINTERS, "cervix": views.cervix})

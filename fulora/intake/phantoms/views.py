@@ -26,9 +26,12 @@ def cervix(s: Scene) -> None:
     s.rim(head, 0.06, s.uni(0.5, 0.9), 3.0)
     for across in (-1.0, 1.0):
         lip = Ellipse(
-            canal.cx - across * v * s.uni(0.16, 0.2), canal.cy + across * u * s.uni(0.16, 0.2),
-            half * s.uni(0.98, 1.1), s.uni(0.15, 0.2), tilt,
-        )  # fmt: skip
+            canal.cx - across * v * s.uni(0.16, 0.2),
+            canal.cy + across * u * s.uni(0.16, 0.2),
+            half * s.uni(0.98, 1.1),
+            s.uni(0.15, 0.2),
+            tilt,
+        )
         s.fill(lip, s.uni(-27, -22), 2.0 * s.noise(14, 8))
         s.rim(lip, 0.025, s.uni(0.1, 0.2))
     wall = Shaft(canal.cx, canal.cy, half, canal.radius + 0.022, tilt, canal.bend)

@@ -83,6 +83,12 @@ def _image(folder: Path, row: dict[str, str]) -> RawImage:
     flat = not (folder / center).is_dir()
     path = listed(folder, f"{name}.png" if flat else f"{center}/{name}.png")
     return RawImage(
-        name, PLANE_OF[plane], "african_planes", center, patient, partial(load_gray, path),
-        path=path, published=PUBLISHED.get(row.get("Train", "")),
-    )  # fmt: skip
+        name,
+        PLANE_OF[plane],
+        "african_planes",
+        center,
+        patient,
+        partial(load_gray, path),
+        path=path,
+        published=PUBLISHED.get(row.get("Train", "")),
+    )

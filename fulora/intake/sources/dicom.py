@@ -155,12 +155,19 @@ def _images(found: Ultrasound, plane: Plane, key: str, on_skip: Complain) -> lis
     name = f"{who}_{keyed(instance, key).hex()[:8]}"
     return [
         RawImage(
-            f"{name}_f{index:04d}" if found.frames > 1 else name, plane, "dicom", site or "unknown", who,
-            partial(_load, path, index), machine=f"{maker} {model}".strip(), pixel_size_mm=size, path=path,
+            f"{name}_f{index:04d}" if found.frames > 1 else name,
+            plane,
+            "dicom",
+            site or "unknown",
+            who,
+            partial(_load, path, index),
+            machine=f"{maker} {model}".strip(),
+            pixel_size_mm=size,
+            path=path,
             own_number=pseudonym(plain_number(patient), key),
         )
         for index in range(found.frames)
-    ]  # fmt: skip
+    ]
 
 
 def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:

@@ -175,6 +175,13 @@ def patient_of(name: str, number: str | None = None) -> str:
 
 def _image(path: Path, row: dict[str, str], plane: Plane, patient: str, published: Split | None) -> RawImage:
     return RawImage(
-        row["Image_name"], plane, "fetal_planes_db", "barcelona", patient, partial(load_gray, path),
-        machine=row.get("US_Machine", ""), path=path, published=published,
-    )  # fmt: skip
+        row["Image_name"],
+        plane,
+        "fetal_planes_db",
+        "barcelona",
+        patient,
+        partial(load_gray, path),
+        machine=row.get("US_Machine", ""),
+        path=path,
+        published=published,
+    )

@@ -98,11 +98,18 @@ def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> 
         raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
     mask = _mask_path(image) if labelled else None
     return RawImage(
-        image.stem, BRAIN, "hc18", "nijmegen", match[1], partial(_load, image, mask, values),
+        image.stem,
+        BRAIN,
+        "hc18",
+        "nijmegen",
+        match[1],
+        partial(_load, image, mask, values),
         pixel_size_mm=number_in(row[SIZE], f"{image.name}: {SIZE}", 0.005, 2),
         hc_mm=number_in(row[REFERENCE], f"{image.name}: {REFERENCE}", 20, 600) if labelled else None,
-        path=image, mask_path=mask, published=PUBLISHED[part],
-    )  # fmt: skip
+        path=image,
+        mask_path=mask,
+        published=PUBLISHED[part],
+    )
 
 
 def _mask_path(image: Path) -> Path:

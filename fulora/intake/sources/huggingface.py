@@ -190,10 +190,18 @@ def _image(
         if not text:
             raise SourceError(f"{where}: has no {what}")
     return RawImage(
-        name, plane, config.source, text_of(row.get("site")) or config.site, patient, load,
-        machine=text_of(row.get("machine")), pixel_size_mm=_measure(row, "pixel_size_mm", where),
-        hc_mm=_measure(row, "hc_mm", where), mask_path=mask, published=published,
-    )  # fmt: skip
+        name,
+        plane,
+        config.source,
+        text_of(row.get("site")) or config.site,
+        patient,
+        load,
+        machine=text_of(row.get("machine")),
+        pixel_size_mm=_measure(row, "pixel_size_mm", where),
+        hc_mm=_measure(row, "hc_mm", where),
+        mask_path=mask,
+        published=published,
+    )
 
 
 def _measure(row: Mapping[str, object], column: str, where: str) -> float | None:

@@ -57,9 +57,22 @@ MASKS = ("mask_file", "mask_file_name", "mask")
 """Names of the column of masks: fulora's own, that of `datasets`, and a plain one."""
 
 COLUMNS = (
-    "file_name", "plane", "label", "patient", "patient_id", "split", "site", "source", "machine", *RANGES, "caption",
-    "text", *MASKS, "origin", "is_synthetic",
-)  # fmt: skip
+    "file_name",
+    "plane",
+    "label",
+    "patient",
+    "patient_id",
+    "split",
+    "site",
+    "source",
+    "machine",
+    *RANGES,
+    "caption",
+    "text",
+    *MASKS,
+    "origin",
+    "is_synthetic",
+)
 
 Row = Mapping[str, object]
 

@@ -58,9 +58,16 @@ def _read(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
                 on_skip(f"{path}: {error}")
                 continue
             yield RawImage(
-                path.stem, plane, "fetal_planes_db", "barcelona", patient, partial(load_gray, path),
-                path=path, published="train", caption=caption,
-            )  # fmt: skip
+                path.stem,
+                plane,
+                "fetal_planes_db",
+                "barcelona",
+                patient,
+                partial(load_gray, path),
+                path=path,
+                published="train",
+                caption=caption,
+            )
 
 
 def check_lora_list(folder: Path, on_skip: Complain = refuse) -> None:

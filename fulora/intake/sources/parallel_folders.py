@@ -101,10 +101,17 @@ def _read(config: ParallelFoldersConfig, folder: Path, on_skip: Complain) -> Ite
         if config.pixel_sizes and size is None:
             on_skip(NoPixelSize(f"{pair.image}: {config.pixel_sizes} gives it no pixel size"))
         yield RawImage(
-            name, pair.plane, config.source, config.site, patient, partial(_load, pair, values, size),
-            pixel_size_mm=None if size is None else size.mm, hc_mm=references.get(pair.case),
-            path=pair.image, mask_path=pair.mask,
-        )  # fmt: skip
+            name,
+            pair.plane,
+            config.source,
+            config.site,
+            patient,
+            partial(_load, pair, values, size),
+            pixel_size_mm=None if size is None else size.mm,
+            hc_mm=references.get(pair.case),
+            path=pair.image,
+            mask_path=pair.mask,
+        )
 
 
 def _below(folder: Path, what: str, name: str) -> Path:

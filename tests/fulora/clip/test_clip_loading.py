@@ -61,8 +61,16 @@ def test_an_architecture_beside_a_pt_file_as_fetalclip_is_published(tmp_path: Pa
 
 
 def test_a_text_tower_of_hugging_face_from_a_folder_inside(tmp_path: Path) -> None:
-    tower = BertModel(BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=1,
-                                 intermediate_size=16, max_position_embeddings=32))  # fmt: skip
+    tower = BertModel(
+        BertConfig(
+            vocab_size=30,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    )
     tower.save_pretrained(tmp_path / "bert")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "fetal", "brain"]
     (tmp_path / "bert" / "vocab.txt").write_text("\n".join(words))

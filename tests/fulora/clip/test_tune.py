@@ -112,9 +112,11 @@ def test_losses_are_torchs(bundle: Path) -> None:
     expected = (functional.cross_entropy(logits, labels, reduction="none") * weights).sum() / 2.5
     assert torch.allclose(text_classifier_loss(model, seen, labels, weights, texts), expected)
     tokens = [torch.full((1, 32), plane + 1) for plane in range(5)]
-    similarity = model.logit_scale.exp() * model.encode_image(seen, normalize=True) @ model.encode_text(
-        torch.cat([tokens[label] for label in labels]), normalize=True
-    ).T  # fmt: skip
+    similarity = (
+        model.logit_scale.exp()
+        * model.encode_image(seen, normalize=True)
+        @ model.encode_text(torch.cat([tokens[label] for label in labels]), normalize=True).T
+    )
     same = (labels[:, None] == labels[None]).float()
     target = same / same.sum(1, keepdim=True)
     both = [-(target * side.log_softmax(1)).sum(1).mean() for side in (similarity, similarity.T)]

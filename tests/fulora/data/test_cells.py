@@ -25,8 +25,14 @@ def test_values_are_not_missing(cell: object) -> None:
 
 def test_json_values_as_text() -> None:
     assert [text_of(value) for value in (None, math.nan, 12.0, 12, 1.5, " a ", True)] == [
-        "", "", "12", "12", "1.5", "a", "True",
-    ]  # fmt: skip
+        "",
+        "",
+        "12",
+        "12",
+        "1.5",
+        "a",
+        "True",
+    ]
 
 
 def test_missing_cells_are_empty_and_counted_by_spelling() -> None:

@@ -36,9 +36,18 @@ FETAL = label_set("fetal_planes")
 def images(folder: Path) -> ImageSet:
     """A training picture of 24x16 px with its mask."""
     row = Image(
-        file_name="", image_id="a", plane="brain", split="train", origin="real", source="s", site="A", patient="1",
-        width=24, height=16, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id="a",
+        plane="brain",
+        split="train",
+        origin="real",
+        source="s",
+        site="A",
+        patient="1",
+        width=24,
+        height=16,
+        sha256="",
+    )
     pixels = np.arange(384, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
     ImageSet.write(folder, [Picture(row, pixels, (pixels > 100).astype(np.uint8))], labels=FETAL)
     return ImageSet(folder, "")

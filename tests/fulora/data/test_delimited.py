@@ -12,9 +12,22 @@ from fulora.data.tables.delimited import DelimitedFileError, csv_text, read_line
 from fulora.data.tables.json_rows import JsonRowError, json_row, json_rows
 
 FORMULAS = (
-    "=1+1", "=HYPERLINK(\"http://x\",\"y\")", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\n=1",
-    " =1", "＝1", "-", "=", "'=1", "''=1", "-inf",
-)  # fmt: skip
+    "=1+1",
+    '=HYPERLINK("http://x","y")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1",
+    "-",
+    "=",
+    "'=1",
+    "''=1",
+    "-inf",
+)
 PLAIN = ("brain", "a=b", "'quoted'", "'5", "", 'a, "b"', "Größe 胎児", "−0.5", "<b>", "[red]", "-0.5", "+1e-3", "12")
 
 

@@ -30,9 +30,18 @@ from fulora.data.pictures.pixels import pixel_digest
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:
     return Image(
-        file_name="", image_id=f"{plane}{number}{split}", plane=plane, split=split, origin="real", source="s", site="A",
-        patient=str(number), width=8, height=8, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id=f"{plane}{number}{split}",
+        plane=plane,
+        split=split,
+        origin="real",
+        source="s",
+        site="A",
+        patient=str(number),
+        width=8,
+        height=8,
+        sha256="",
+    )
 
 
 def synthetic(plane: Plane, number: int) -> Image:

@@ -22,8 +22,11 @@ def of(*classes: object, **values: object) -> LabelSet:
 
 def test_four_are_shipped() -> None:
     assert {path.stem for path in SHIPPED.glob("*.yaml")} == {
-        "fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum",
-    }  # fmt: skip
+        "fetal_planes",
+        "fetal_planes_db",
+        "brain_planes",
+        "intrapartum",
+    }
     assert [len(label_set(path.stem).classes) for path in sorted(SHIPPED.glob("*.yaml"))] == [3, 5, 6, 1]
     assert label_set("fetal_planes").negative == "other"
     assert label_set("brain_planes").negative is None
@@ -48,8 +51,12 @@ def test_derived_of_folders() -> None:
 def test_words_of_folders_and_lists() -> None:
     labels = of({"name": "brain", "folders": ["Fetal brain"], "aliases": ["Gehirn"]}, "femur")
     assert [labels.named(text) for text in ("BRAIN", "fetal_brain", " gehirn ", "femur", "leg")] == [
-        "brain", "brain", "brain", "femur", None,
-    ]  # fmt: skip
+        "brain",
+        "brain",
+        "brain",
+        "femur",
+        None,
+    ]
     assert labels.places(["femur", "brain"]) == [1, 0]
     with pytest.raises(LabelSetError, match="'leg' is no class of the label set mine; it has brain, femur"):
         labels.places(["leg"])

@@ -41,9 +41,18 @@ def test_masks_keep_their_class_numbers(tmp_path: Path) -> None:
     mask = np.zeros((30, 60), np.uint8)
     mask[5:20, 10:40], mask[22:28, 45:58] = 1, 2
     row = Image(
-        file_name="", image_id="a", plane="intrapartum", split="train", origin="real", source="s", site="A",
-        patient="1", width=60, height=30, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id="a",
+        plane="intrapartum",
+        split="train",
+        origin="real",
+        source="s",
+        site="A",
+        patient="1",
+        width=60,
+        height=30,
+        sha256="",
+    )
     ImageSet.write(tmp_path, [Picture(row, mask * 90, mask)], labels=FETAL)
     images = ImageSet(tmp_path, "")
     (square,) = loaders.load_square_masks(images, images.rows("train"), 40, "letterbox")

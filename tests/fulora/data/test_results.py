@@ -34,9 +34,18 @@ FACTS = PredictionFacts(protocol="transfer", training_prior=(0.2,) * 5, about="h
 
 def row(number: int, plane: Plane = "brain") -> Image:
     return Image(
-        file_name="", image_id=f"i{number}", plane=plane, split="train", origin="real", source="s", site="A",
-        patient=str(number), width=8, height=6, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id=f"i{number}",
+        plane=plane,
+        split="train",
+        origin="real",
+        source="s",
+        site="A",
+        patient=str(number),
+        width=8,
+        height=6,
+        sha256="",
+    )
 
 
 def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:
@@ -80,11 +89,28 @@ def test_every_row_needs_a_prediction(tmp_path: Path) -> None:
 
 def test_measurements_keep_their_failures(tmp_path: Path) -> None:
     given = [
-        Measurement(image_id="a", patient_key="p", site="A", structure="head", quantity="hc", unit="mm", value=None,
-                    reference=170.0, failure="empty_mask"),
-        Measurement(image_id="b", patient_key="p", site="A", structure="all", quantity="dice", unit="1", value=0.9,
-                    reference=None),
-    ]  # fmt: skip
+        Measurement(
+            image_id="a",
+            patient_key="p",
+            site="A",
+            structure="head",
+            quantity="hc",
+            unit="mm",
+            value=None,
+            reference=170.0,
+            failure="empty_mask",
+        ),
+        Measurement(
+            image_id="b",
+            patient_key="p",
+            site="A",
+            structure="all",
+            quantity="dice",
+            unit="1",
+            value=0.9,
+            reference=None,
+        ),
+    ]
     write_table(tmp_path, given)
     assert Measurements(tmp_path, "").rows() == given
     with pytest.raises(ValidationError, match="unit"):
@@ -94,9 +120,18 @@ def test_measurements_keep_their_failures(tmp_path: Path) -> None:
 def test_scores_come_back(tmp_path: Path) -> None:
     site = Group("site", "A, B | all")
     given = [
-        Score(quantity="accuracy", arm="real", value=0.1, protocol="transfer", group=site, labels=("a, b", "c"),
-              n_images=3, n_patients=2, note="é")
-    ]  # fmt: skip
+        Score(
+            quantity="accuracy",
+            arm="real",
+            value=0.1,
+            protocol="transfer",
+            group=site,
+            labels=("a, b", "c"),
+            n_images=3,
+            n_patients=2,
+            note="é",
+        )
+    ]
     write_table(tmp_path, given)
     assert Scores(tmp_path, "").rows() == given
     with pytest.raises(ValidationError, match="protocol"):

@@ -44,11 +44,15 @@ def sets(draw: st.DrawFn) -> list[Member]:
     """Images of up to 40 patients at two sites, some of them with the same pixels, under different patients too."""
     rows = draw(
         st.lists(
-            st.tuples(st.integers(0, 19), st.sampled_from("AB"), st.sampled_from(["brain", "femur", "thorax"]),
-                      st.integers(0, 60)),
+            st.tuples(
+                st.integers(0, 19),
+                st.sampled_from("AB"),
+                st.sampled_from(["brain", "femur", "thorax"]),
+                st.integers(0, 60),
+            ),
             max_size=80,
         )
-    )  # fmt: skip
+    )
     return [
         Member(f"i{n}", f"s/{site}/{who}", plane, site, f"p{pix}") for n, (who, site, plane, pix) in enumerate(rows)
     ]
@@ -77,12 +81,22 @@ def test_the_order_does_not_matter(rule: Rule, members: list[Member], order: obj
 
 def test_clusters_are_joined_through_others() -> None:
     members = [
-        Member("1", "s/A/3", pixels="x"), Member("2", "s/A/2", pixels="x"), Member("3", "s/A/2", pixels="y"),
-        Member("4", "s/B/1", pixels="y"), Member("5", "s/B/9", pixels="z"), Member("6", "s/B/8"), Member("7", "s/B/7"),
-    ]  # fmt: skip
+        Member("1", "s/A/3", pixels="x"),
+        Member("2", "s/A/2", pixels="x"),
+        Member("3", "s/A/2", pixels="y"),
+        Member("4", "s/B/1", pixels="y"),
+        Member("5", "s/B/9", pixels="z"),
+        Member("6", "s/B/8"),
+        Member("7", "s/B/7"),
+    ]
     assert clusters(members) == {
-        "s/A/2": "s/A/2", "s/A/3": "s/A/2", "s/B/1": "s/A/2", "s/B/9": "s/B/9", "s/B/8": "s/B/8", "s/B/7": "s/B/7",
-    }  # fmt: skip
+        "s/A/2": "s/A/2",
+        "s/A/3": "s/A/2",
+        "s/B/1": "s/A/2",
+        "s/B/9": "s/B/9",
+        "s/B/8": "s/B/8",
+        "s/B/7": "s/B/7",
+    }
 
 
 @settings(deadline=None, max_examples=60)

@@ -78,8 +78,18 @@ def test_weights_are_read_and_nothing_else(tmp_path: Path, name: str) -> None:
     assert torch.equal(read_state(tmp_path / name)["a"], WEIGHTS["a"])
 
 
-@pytest.mark.parametrize("name", ["program.pt", "other.zip", "model.gguf", "model.h5", "pointer.safetensors",
-                                  "page.safetensors", "empty.safetensors"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "program.pt",
+        "other.zip",
+        "model.gguf",
+        "model.h5",
+        "pointer.safetensors",
+        "page.safetensors",
+        "empty.safetensors",
+    ],
+)
 def test_what_is_something_else_is_named(tmp_path: Path, name: str) -> None:
     write, kind = FILES[name]
     write(tmp_path / name)

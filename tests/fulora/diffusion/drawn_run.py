@@ -92,11 +92,19 @@ def real_set(folder: Path, patients: Sequence[str], held_out: str = "") -> Path:
                     name = f"{patient}_{plane}_{number}"
                     row = Image.model_validate(
                         {
-                            "file_name": "", "image_id": name, "plane": plane, "origin": "real", "source": "s",
-                            "split": "test" if patient == held_out else "train", "site": "A", "patient": patient,
-                            "width": 0, "height": 0, "sha256": "",
+                            "file_name": "",
+                            "image_id": name,
+                            "plane": plane,
+                            "origin": "real",
+                            "source": "s",
+                            "split": "test" if patient == held_out else "train",
+                            "site": "A",
+                            "patient": patient,
+                            "width": 0,
+                            "height": 0,
+                            "sha256": "",
                         }
-                    )  # fmt: skip
+                    )
                     noise = np.random.default_rng(list(name.encode())).integers(0, 256, (24, 40)).astype(np.uint8)
                     yield Picture(row, noise)
 

@@ -118,9 +118,12 @@ def test_images_that_do_not_suit_are_refused(
 
 
 def test_the_autoencoder_learns_masks_in_the_red_channel(
-    tmp_path: Path, tiny: PretrainConfig, images: UInt8[np.ndarray, "10 32 32"], captions: Sequence[str],
+    tmp_path: Path,
+    tiny: PretrainConfig,
+    images: UInt8[np.ndarray, "10 32 32"],
+    captions: Sequence[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     seen = []
     usual = pretrain.to_tensor
 

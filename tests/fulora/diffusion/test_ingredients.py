@@ -157,9 +157,18 @@ def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path,
 def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
     def picture(image_id: str, plane: Plane, split: Split = "train") -> Picture:
         row = Image(
-            file_name="", image_id=image_id, plane=plane, split=split, origin="real", source="s", site="A",
-            patient=f"{split}", width=0, height=0, sha256="",
-        )  # fmt: skip
+            file_name="",
+            image_id=image_id,
+            plane=plane,
+            split=split,
+            origin="real",
+            source="s",
+            site="A",
+            patient=f"{split}",
+            width=0,
+            height=0,
+            sha256="",
+        )
         noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
         return Picture(row, noise)
 

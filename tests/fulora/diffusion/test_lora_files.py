@@ -227,8 +227,10 @@ def test_a_convolution_of_3_by_3_is_fused_as_peft_does(backbone: Path, tmp_path:
 
 def test_ranks_and_alphas_of_each_layer_survive(backbone: Path, tmp_path: Path) -> None:
     pipe = load_backbone(backbone)
-    for model, last in ((pipe.unet, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
-                        (pipe.text_encoder, "encoder.layers.1.self_attn.q_proj")):  # fmt: skip
+    for model, last in (
+        (pipe.unet, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"),
+        (pipe.text_encoder, "encoder.layers.1.self_attn.q_proj"),
+    ):
         model.requires_grad_(False)
         targets = ["to_q", "q_proj", "k_proj"]
         ranks, alphas = {last: 4}, {last: 1.5}
@@ -458,9 +460,14 @@ def test_a_kohya_file_without_alpha_has_the_rank_for_it(tmp_path: Path) -> None:
 def test_sdxl_in_diffusers_block_names_becomes_kohyas(tmp_path: Path) -> None:
     layer = "transformer_blocks_0_attn1_to_q"
     tensors = {}
-    for name in (f"lora_unet_down_blocks_1_attentions_0_{layer}", f"lora_unet_mid_block_attentions_0_{layer}",
-                 f"lora_unet_up_blocks_0_attentions_2_{layer}", "lora_te1_text_model_encoder_layers_0_mlp_fc1",
-                 "lora_te2_text_model_encoder_layers_0_mlp_fc1", "lora_te2_text_projection"):  # fmt: skip
+    for name in (
+        f"lora_unet_down_blocks_1_attentions_0_{layer}",
+        f"lora_unet_mid_block_attentions_0_{layer}",
+        f"lora_unet_up_blocks_0_attentions_2_{layer}",
+        "lora_te1_text_model_encoder_layers_0_mlp_fc1",
+        "lora_te2_text_model_encoder_layers_0_mlp_fc1",
+        "lora_te2_text_projection",
+    ):
         tensors |= {f"{name}.lora_down.weight": numbers(0, 2, 8), f"{name}.lora_up.weight": numbers(1, 8, 2)}
     save_file(tensors, tmp_path / "theirs.safetensors")
     convert_lora(tmp_path / "theirs.safetensors", tmp_path / FILE, format="kohya")

@@ -26,8 +26,10 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> No
     (roll := tmp_path / "roll").mkdir()
     done = subprocess.run(
         [*command, together_run.__file__, str(backbone), str(tmp_path / "two"), str(roll)],
-        env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True,
-    )  # fmt: skip
+        env=os.environ | {"ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(path.name for path in roll.iterdir()) == ["0 of 2", "1 of 2"]
     together_run.run(backbone, tmp_path / "one")

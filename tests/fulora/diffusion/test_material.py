@@ -30,10 +30,19 @@ def image_set(
     pictures = []
     for place, split in enumerate(splits):
         row = Image(
-            file_name="", image_id=f"{site}_{first + place}", plane="brain", split=split, origin="real", source="own",
-            site=site, patient=str(first + place), caption=captions[place] if captions else "", width=32, height=32,
+            file_name="",
+            image_id=f"{site}_{first + place}",
+            plane="brain",
+            split=split,
+            origin="real",
+            source="own",
+            site=site,
+            patient=str(first + place),
+            caption=captions[place] if captions else "",
+            width=32,
+            height=32,
             sha256="",
-        )  # fmt: skip
+        )
         pixels = np.random.default_rng(first + place).integers(0, 256, (32, 32)).astype(np.uint8)
         pictures.append(Picture(row, pixels))
     ImageSet.write(folder, pictures, labels=FETAL)

@@ -32,9 +32,20 @@ def image_set(
     for place, plane in enumerate(planes):
         for number in range(count):
             row = Image(
-                file_name="", image_id=f"{plane}{number:03d}", plane=plane, split="train", origin="synthetic",
-                source="fulora", site="", patient="", seed="1", generator="g0", width=0, height=0, sha256="",
-            )  # fmt: skip
+                file_name="",
+                image_id=f"{plane}{number:03d}",
+                plane=plane,
+                split="train",
+                origin="synthetic",
+                source="fulora",
+                site="",
+                patient="",
+                seed="1",
+                generator="g0",
+                width=0,
+                height=0,
+                sha256="",
+            )
             pictures.append(Picture(row, np.full(size[::-1], 100 * place + 5 * number + 10, np.uint8)))
     folder.mkdir()
     ImageSet.write(folder, pictures, labels=labels)

@@ -197,8 +197,12 @@ def test_every_setting_changes_the_picture(backbone: Path, change: dict[str, Any
 def test_samplers_are_taken_in_turn_by_index(backbone: Path) -> None:
     cfg = like(sampler=("euler", "unipc", "ddim"))
     assert [sampler_of(cfg, Draft("brain", index)) for index in (0, 1, 2, 3, 7)] == [
-        "euler", "unipc", "ddim", "euler", "unipc",
-    ]  # fmt: skip
+        "euler",
+        "unipc",
+        "ddim",
+        "euler",
+        "unipc",
+    ]
     painter = painter_of(backbone, sampler=("euler", "unipc", "ddim"))
     for index, name in enumerate(("euler", "unipc", "ddim", "euler")):
         (drawn,) = painter.draw([Draft("brain", index)])
@@ -224,9 +228,15 @@ def test_pictures_have_the_width_and_height_asked_for_and_are_those_of_diffusers
     noise = start_noise(4, (height // 4, width // 4), [drawn.seed for drawn in found])
     with as_numpy_2():
         theirs = pipe(
-            ["a photo of fetal brain"] * 3, negative_prompt=[""] * 3, width=width, height=height, latents=noise,
-            num_inference_steps=3, guidance_scale=5.0, output_type="np",
-        ).images  # fmt: skip
+            ["a photo of fetal brain"] * 3,
+            negative_prompt=[""] * 3,
+            width=width,
+            height=height,
+            latents=noise,
+            num_inference_steps=3,
+            guidance_scale=5.0,
+            output_type="np",
+        ).images
     for gray, rgb, expected in zip(found, colour, theirs, strict=True):
         assert gray.pixels.shape == (height, width)
         assert rgb.pixels.shape == (height, width, 3)
@@ -349,9 +359,18 @@ def start_set(folder: Path) -> ImageSet:
 
     def picture(name: str, plane: str, split: str) -> Picture:
         row = {
-            "file_name": "", "image_id": name, "plane": plane, "origin": "real", "source": "s", "split": split,
-            "site": "A", "patient": name, "width": 0, "height": 0, "sha256": "",
-        }  # fmt: skip
+            "file_name": "",
+            "image_id": name,
+            "plane": plane,
+            "origin": "real",
+            "source": "s",
+            "split": split,
+            "site": "A",
+            "patient": name,
+            "width": 0,
+            "height": 0,
+            "sha256": "",
+        }
         noise = np.random.default_rng(list(name.encode())).integers(0, 256, (24, 40)).astype(np.uint8)
         return Picture(Image.model_validate(row), noise)
 

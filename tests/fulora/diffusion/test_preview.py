@@ -47,10 +47,15 @@ def test_a_row_a_caption_by_name_of_the_size_of_most_images(tmp_path: Path, back
         for place in range(3):
             with as_numpy_2():
                 expected = pipe(
-                    prompt_embeds=prompt, negative_prompt_embeds=negative, width=48, height=32, output_type="np",
+                    prompt_embeds=prompt,
+                    negative_prompt_embeds=negative,
+                    width=48,
+                    height=32,
+                    output_type="np",
                     latents=start_noise(4, (8, 12), [derive_seed("samples", caption, place)]),
-                    num_inference_steps=2, guidance_scale=4.0,
-                ).images[0]  # fmt: skip
+                    num_inference_steps=2,
+                    guidance_scale=4.0,
+                ).images[0]
             found = pixels[36 * row : 36 * row + 32, 52 * place : 52 * place + 48]
             assert np.abs(found - 255 * expected.mean(axis=2)).max() < 0.51
 

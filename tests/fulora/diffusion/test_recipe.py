@@ -15,26 +15,55 @@ from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 
 RECIPE = Recipe.model_validate(
     {
-        "plane": "brain", "set_seed": 0, "index": 7, "attempt": 1, "seed": 2**62 + 1, "prompt": "a photo",
-        "negative_prompt": "", "clip_skip": 1, "width": 8, "height": 8, "colour": "rgb", "sampler": "unipc",
-        "steps": 20, "guidance_scale": 7.0, "guidance_interval": (0.0, 0.6),
+        "plane": "brain",
+        "set_seed": 0,
+        "index": 7,
+        "attempt": 1,
+        "seed": 2**62 + 1,
+        "prompt": "a photo",
+        "negative_prompt": "",
+        "clip_skip": 1,
+        "width": 8,
+        "height": 8,
+        "colour": "rgb",
+        "sampler": "unipc",
+        "steps": 20,
+        "guidance_scale": 7.0,
+        "guidance_interval": (0.0, 0.6),
         "backbone": {"name": "demo", "digest": "abc"},
         "loras": ({"name": "l.safetensors", "digest": "def", "strength": 0.8, "text_strength": 0.5},),
         "start": {"image_id": "p1", "sha256": "0", "strength": 0.75},
         "compute": {
-            "device": "cpu", "hardware": "x86_64 AVX2", "precision": "fp32", "layout": "contiguous",
-            "compiled": False, "batch_size": 20, "threads": 2,
+            "device": "cpu",
+            "hardware": "x86_64 AVX2",
+            "precision": "fp32",
+            "layout": "contiguous",
+            "compiled": False,
+            "batch_size": 20,
+            "threads": 2,
         },
         "versions": {"torch": "2.6.0"},
     }
-)  # fmt: skip
+)
 
 
 def written(path: Path, recipe: str) -> Image:
     row = Image(
-        file_name="images/a.png", image_id="a", plane="brain", split="train", origin="synthetic", source="fulora",
-        site="", patient="", seed="1", generator="g", recipe=recipe, width=8, height=8, sha256="0",
-    )  # fmt: skip
+        file_name="images/a.png",
+        image_id="a",
+        plane="brain",
+        split="train",
+        origin="synthetic",
+        source="fulora",
+        site="",
+        patient="",
+        seed="1",
+        generator="g",
+        recipe=recipe,
+        width=8,
+        height=8,
+        sha256="0",
+    )
     Pil.fromarray(np.zeros((8, 8), np.uint8)).save(path, pnginfo=png_info(row))
     return row
 

@@ -27,9 +27,21 @@ from fulora.diffusion.sets.shards import (
 
 SHARD = Shard("brain", 0, 0, 2)
 ROW = Image(
-    file_name="images/brain-00000/a.png", image_id="a", plane="brain", split="train", origin="synthetic",
-    source="fulora", site="", patient="", seed="1", generator="g", recipe="{}", width=4, height=4, sha256="0" * 64,
-)  # fmt: skip
+    file_name="images/brain-00000/a.png",
+    image_id="a",
+    plane="brain",
+    split="train",
+    origin="synthetic",
+    source="fulora",
+    site="",
+    patient="",
+    seed="1",
+    generator="g",
+    recipe="{}",
+    width=4,
+    height=4,
+    sha256="0" * 64,
+)
 RECORD = ShardRecord(rows=(ROW,), rejected=(Rejected(index=1, attempt=0, fault="black"),))
 
 

@@ -50,9 +50,13 @@ def compressed(
 
 
 def jpeg(
-    pixels: np.ndarray = COLOURS, *, space: str = "YBR", jfif: bool = False, adobe: int | None = None,
+    pixels: np.ndarray = COLOURS,
+    *,
+    space: str = "YBR",
+    jfif: bool = False,
+    adobe: int | None = None,
     ids: bytes = b"\1\2\3",
-) -> bytes:  # fmt: skip
+) -> bytes:
     """A baseline JPEG of gray or RGB pixels, which are stored in a colour space under the marks that are named."""
     buffer = io.BytesIO()
     keep = pixels.ndim == 3 and space == "RGB"

@@ -191,10 +191,17 @@ def test_a_name_with_an_end_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ("a.png", "a.png"), ("a.png", "./a.png"), ("A.png", "a.png"), ("D/a", "d/b"), ("a", "a/b"), ("a/b", "a"),
-        ("\u00e9", "e\u0301"), ("a", "a."), ("a/x", "a /y"),
+        ("a.png", "a.png"),
+        ("a.png", "./a.png"),
+        ("A.png", "a.png"),
+        ("D/a", "d/b"),
+        ("a", "a/b"),
+        ("a/b", "a"),
+        ("\u00e9", "e\u0301"),
+        ("a", "a."),
+        ("a/x", "a /y"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_one_name_twice(tmp_path: Path, ending: str, names: tuple[str, str]) -> None:
     pair = [(name, b"x") for name in names]

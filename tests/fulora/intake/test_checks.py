@@ -162,9 +162,12 @@ def image_folder(folder: Path, rows: list[dict[str, str]]) -> Path:
 
 def test_what_crosses_published_splits_comes_first(tmp_path: Path) -> None:
     rows = [
-        {"split": "train", "patient": "1"}, {"split": "train", "patient": "2"}, {"split": "test", "patient": "2"},
-        {"split": "test", "patient": "3", "shows": "0"}, {"split": "test", "patient": "4"},
-    ]  # fmt: skip
+        {"split": "train", "patient": "1"},
+        {"split": "train", "patient": "2"},
+        {"split": "test", "patient": "2"},
+        {"split": "test", "patient": "3", "shows": "0"},
+        {"split": "test", "patient": "4"},
+    ]
     found = inspect(image_folder(tmp_path, rows))
     assert kinds(found) == {"patients in two splits": 1, "identical across splits": 1}
     assert [f.severity for f in found.findings][:2] == ["leak", "leak"]
@@ -172,9 +175,10 @@ def test_what_crosses_published_splits_comes_first(tmp_path: Path) -> None:
 
 def test_twins_within_one_split_are_a_note_only(tmp_path: Path) -> None:
     rows = [
-        {"split": "train", "patient": "1"}, {"split": "train", "patient": "2", "shows": "0"},
+        {"split": "train", "patient": "1"},
+        {"split": "train", "patient": "2", "shows": "0"},
         {"split": "test", "patient": "3"},
-    ]  # fmt: skip
+    ]
     found = inspect(image_folder(tmp_path, rows))
     assert found.clean
     assert {f.kind for f in found.findings} == {"identical across patients"}

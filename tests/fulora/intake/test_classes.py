@@ -202,9 +202,16 @@ def test_a_label_set_by_path_inline_and_joined(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("planes", "planes: no label set; shipped: brain_planes"), ([], "an empty list"), ([3], "label_set"),
-     (["fetal_planes", "fetal_planes_db", {"name": "x", "classes": [{"name": "n", "negative": True}]}], "do not fit")],
-)  # fmt: skip
+    [
+        ("planes", "planes: no label set; shipped: brain_planes"),
+        ([], "an empty list"),
+        ([3], "label_set"),
+        (
+            ["fetal_planes", "fetal_planes_db", {"name": "x", "classes": [{"name": "n", "negative": True}]}],
+            "do not fit",
+        ),
+    ],
+)
 def test_label_sets_that_cannot_be(value: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         config(OWN, label_set=value)
@@ -270,8 +277,10 @@ def test_kohya_folders_are_classes(tmp_path: Path) -> None:
     mine = {"name": "mine", "classes": ["kidney", "left kidney", {"name": "bile", "aliases": ["Żółć"]}]}
     found = rows(tmp_path, [], source, label_set=mine)
     assert sorted({(image.name.split("/")[0], image.plane) for image in found}) == [
-        ("10_left kidney", "left kidney"), ("2_żółć", "bile"), ("5_kidney", "kidney"),
-    ]  # fmt: skip
+        ("10_left kidney", "left kidney"),
+        ("2_żółć", "bile"),
+        ("5_kidney", "kidney"),
+    ]
 
 
 # --- label sets of sources
@@ -281,11 +290,15 @@ def test_published_sources_bring_theirs(tmp_path: Path) -> None:
     brought = {
         kind: labels.name
         for kind, values in {
-            "lora_planes": {}, "african_planes": {}, "hc18": {}, "psfhs": {}, "fetal_planes": {},
+            "lora_planes": {},
+            "african_planes": {},
+            "hc18": {},
+            "psfhs": {},
+            "fetal_planes": {},
             "phantoms": {"sites": ["A"], "per_plane": 1},
         }.items()
         if (labels := KINDS[kind].model_validate(values).own_labels(None)) is not None
-    }  # fmt: skip
+    }
     assert brought == dict.fromkeys(brought, "fetal_planes") | {"psfhs": "intrapartum"}
     assert len(brought) == 6
     assert names_of(tmp_path, {"kind": "fetal_planes", "column": "Brain_plane"}) == label_set("brain_planes").names
@@ -293,9 +306,13 @@ def test_published_sources_bring_theirs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("planes", "name"),
-    [(["brain"], "fetal_planes"), (["cervix", "brain"], "fetal_planes_db"), (["trans-thalamic"], "brain_planes"),
-     (["intrapartum"], "intrapartum")],
-)  # fmt: skip
+    [
+        (["brain"], "fetal_planes"),
+        (["cervix", "brain"], "fetal_planes_db"),
+        (["trans-thalamic"], "brain_planes"),
+        (["intrapartum"], "intrapartum"),
+    ],
+)
 def test_phantoms_have_the_label_set_of_their_planes(tmp_path: Path, planes: list[str], name: str) -> None:
     phantoms = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": planes}
     assert names_of(tmp_path, phantoms) == label_set(name).names

@@ -251,9 +251,24 @@ def damage_record(export: Path) -> str:
 
 
 CHANGES = [
-    change_pixels, change_tags, take_file, add_file, link_folder, take_sheet, change_sheet, take_review, damage_review,
-    damage_record, hide_file, hide_folder, browse, change_list, edit_review, forget_list, add_sheet,
-]  # fmt: skip
+    change_pixels,
+    change_tags,
+    take_file,
+    add_file,
+    link_folder,
+    take_sheet,
+    change_sheet,
+    take_review,
+    damage_review,
+    damage_record,
+    hide_file,
+    hide_folder,
+    browse,
+    change_list,
+    edit_review,
+    forget_list,
+    add_sheet,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -90,9 +90,15 @@ def test_an_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> Non
     exif[0x0112] = orientation
     GRAY.save(tmp_path / "x.png", exif=exif)
     turned = {
-        1: RAMP, 2: RAMP[:, ::-1], 3: RAMP[::-1, ::-1], 4: RAMP[::-1],
-        5: RAMP.T, 6: np.rot90(RAMP, -1), 7: RAMP[::-1, ::-1].T, 8: np.rot90(RAMP),
-    }  # fmt: skip
+        1: RAMP,
+        2: RAMP[:, ::-1],
+        3: RAMP[::-1, ::-1],
+        4: RAMP[::-1],
+        5: RAMP.T,
+        6: np.rot90(RAMP, -1),
+        7: RAMP[::-1, ::-1].T,
+        8: np.rot90(RAMP),
+    }
     np.testing.assert_array_equal(read_gray(tmp_path / "x.png"), turned[orientation])
 
 
@@ -149,9 +155,15 @@ def test_a_tiff_is_upright_whatever_its_orientation(
     """Its size, gray values and mask values: TIFF 6.0 says which corner the first pixel and row belong to."""
     image = np.arange(6, dtype=np.uint8).reshape(2, 3) * 51
     shown = [
-        image, image[:, ::-1], image[::-1, ::-1], image[::-1],
-        image.T, np.rot90(image, -1), np.rot90(image, 2).T, np.rot90(image),
-    ][orientation - 1]  # fmt: skip
+        image,
+        image[:, ::-1],
+        image[::-1, ::-1],
+        image[::-1],
+        image.T,
+        np.rot90(image, -1),
+        np.rot90(image, 2).T,
+        np.rot90(image),
+    ][orientation - 1]
     stored = image if depth is np.uint8 else image.astype(np.uint16) * 257
     path = tmp_path / "a.tif"
     Pil.fromarray(stored).save(path, tiffinfo={0x0112: orientation}, compression=compression)

@@ -165,11 +165,28 @@ def halved(ybr: np.ndarray) -> np.ndarray:
         (lambda: palette(16), PALETTE, 1),
     ],
     ids=[
-        "explicit", "implicit", "deflated", "big-endian", "rle", "jpeg-ls", "jpeg2000", "jpeg", "monochrome1", "signed",
-        "8-in-16", "rgb", "rgb-rle", "rgb-jpeg-ls", "rgb-jpeg2000", "ybr-jpeg", "ybr", "ybr-422", "palette-8",
+        "explicit",
+        "implicit",
+        "deflated",
+        "big-endian",
+        "rle",
+        "jpeg-ls",
+        "jpeg2000",
+        "jpeg",
+        "monochrome1",
+        "signed",
+        "8-in-16",
+        "rgb",
+        "rgb-rle",
+        "rgb-jpeg-ls",
+        "rgb-jpeg2000",
+        "ybr-jpeg",
+        "ybr",
+        "ybr-422",
+        "palette-8",
         "palette-16",
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
 def test_every_encoding_becomes_the_gray_it_shows(
     tmp_path: Path, make: Callable[[], Dataset], expected: np.ndarray, tolerance: float

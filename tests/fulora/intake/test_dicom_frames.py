@@ -166,10 +166,18 @@ def extended() -> Dataset:
         (extended(), 5),
     ],
     ids=[
-        "said", "no table", "unsaid", "unsaid, no table", "0", "two fragments each", "two fragments each, unsaid",
-        "one of two fragments, unsaid", "one of two fragments", "extended table",
+        "said",
+        "no table",
+        "unsaid",
+        "unsaid, no table",
+        "0",
+        "two fragments each",
+        "two fragments each, unsaid",
+        "one of two fragments, unsaid",
+        "one of two fragments",
+        "extended table",
     ],
-)  # fmt: skip
+)
 def test_compressed_frames_are_counted(tmp_path: Path, data: Dataset, frames: int) -> None:
     found = read_and_written(tmp_path, data)
     assert len(found) == frames

@@ -61,10 +61,21 @@ SHORT = {colour: values[:255] for colour, values in TABLE.items()}
         (palette([1, 0, 8], lambda values: octets(values[:1]) + b"\0"), RAMP * 0),
     ],
     ids=[
-        "8", "16 in bytes", "16", "8 as 16", "8 in the high byte", "16 in the high byte", "8 in the low byte",
-        "65536 of 16", "65536 of 8", "odd", "first is 1", "first is large", "one",
+        "8",
+        "16 in bytes",
+        "16",
+        "8 as 16",
+        "8 in the high byte",
+        "16 in the high byte",
+        "8 in the low byte",
+        "65536 of 16",
+        "65536 of 8",
+        "odd",
+        "first is 1",
+        "first is large",
+        "one",
     ],
-)  # fmt: skip
+)
 def test_a_palette_shows_its_colours(tmp_path: Path, data: Dataset, numbers: np.ndarray) -> None:
     (found,) = read_and_written(tmp_path, data)
     assert np.abs(found - luma(numbers)).max() <= 1

@@ -85,32 +85,75 @@ def written(folder: Path, data: Dataset, **others: object) -> tuple[Dataset, Aud
 # --- who it is
 
 SECRETS: dict[str, str | list[str]] = {
-    "PatientName": "Doe^Jane^Q", "PatientID": "H-4711-X", "IssuerOfPatientID": "MaryHospIssuer",
-    "PatientBirthDate": "19870423", "PatientBirthTime": "030405", "PatientSex": "F", "PatientAge": "032Y",
-    "PatientBirthName": "Maiden^Jane", "OtherPatientIDs": ["ALT-99-1", "ALT-99-2"], "OtherPatientNames": "Alias^Jane",
-    "PatientMotherBirthName": "Mother^Ann", "PatientAddress": "12 Elm Street, Springfield", "MilitaryRank": "Sergeant",
-    "PatientTelephoneNumbers": "+1-555-0147", "CountryOfResidence": "Ruritania", "RegionOfResidence": "Strelsau",
-    "EthnicGroup": "Ruritanian", "Occupation": "Lighthouse keeper", "AdditionalPatientHistory": "gravida three",
-    "PatientComments": "called Jane by sister", "PatientReligiousPreference": "Pastafarian",
-    "ReferringPhysicianName": "House^Gregory", "ReferringPhysicianAddress": "221B Baker Street",
-    "ReferringPhysicianTelephoneNumbers": "+44-555-0199", "PerformingPhysicianName": "Wilson^James",
-    "PhysiciansOfRecord": "Cuddy^Lisa", "NameOfPhysiciansReadingStudy": "Foreman^Eric",
-    "OperatorsName": "Sono^Grapher", "RequestingPhysician": "Chase^Robert", "InstitutionName": "Princeton Plainsboro",
-    "InstitutionAddress": "1 Hospital Road", "InstitutionalDepartmentName": "Maternity West",
-    "StationName": "US-ROOM-7", "DeviceSerialNumber": "SN-123456", "AccessionNumber": "ACC-8675309",
+    "PatientName": "Doe^Jane^Q",
+    "PatientID": "H-4711-X",
+    "IssuerOfPatientID": "MaryHospIssuer",
+    "PatientBirthDate": "19870423",
+    "PatientBirthTime": "030405",
+    "PatientSex": "F",
+    "PatientAge": "032Y",
+    "PatientBirthName": "Maiden^Jane",
+    "OtherPatientIDs": ["ALT-99-1", "ALT-99-2"],
+    "OtherPatientNames": "Alias^Jane",
+    "PatientMotherBirthName": "Mother^Ann",
+    "PatientAddress": "12 Elm Street, Springfield",
+    "MilitaryRank": "Sergeant",
+    "PatientTelephoneNumbers": "+1-555-0147",
+    "CountryOfResidence": "Ruritania",
+    "RegionOfResidence": "Strelsau",
+    "EthnicGroup": "Ruritanian",
+    "Occupation": "Lighthouse keeper",
+    "AdditionalPatientHistory": "gravida three",
+    "PatientComments": "called Jane by sister",
+    "PatientReligiousPreference": "Pastafarian",
+    "ReferringPhysicianName": "House^Gregory",
+    "ReferringPhysicianAddress": "221B Baker Street",
+    "ReferringPhysicianTelephoneNumbers": "+44-555-0199",
+    "PerformingPhysicianName": "Wilson^James",
+    "PhysiciansOfRecord": "Cuddy^Lisa",
+    "NameOfPhysiciansReadingStudy": "Foreman^Eric",
+    "OperatorsName": "Sono^Grapher",
+    "RequestingPhysician": "Chase^Robert",
+    "InstitutionName": "Princeton Plainsboro",
+    "InstitutionAddress": "1 Hospital Road",
+    "InstitutionalDepartmentName": "Maternity West",
+    "StationName": "US-ROOM-7",
+    "DeviceSerialNumber": "SN-123456",
+    "AccessionNumber": "ACC-8675309",
     "StudyID": "STUDY-31337",
-    "StudyDate": "20190317", "SeriesDate": "20190318", "AcquisitionDate": "20190319", "ContentDate": "20190320",
-    "StudyTime": "112233.445", "AcquisitionDateTime": "20190321101112", "InstanceCreationDate": "20190322",
-    "StudyDescription": "20 week scan of Jane", "SeriesDescription": "twin A series", "ProtocolName": "OB Jane",
-    "ImageComments": "looks like her father", "DerivationDescription": "cut by Bob", "FrameComments": "hand of Bob",
-    "AdmissionID": "ADM-555", "CurrentPatientLocation": "Ward Nine", "LastMenstrualDate": "20181028",
-    "PerformedProcedureStepDescription": "done for Jane", "PerformedProcedureStepID": "PPS-777",
-    "RequestedProcedureDescription": "asked by Bob", "SoftwareVersions": "1.2.3", "DateOfLastCalibration": "20180707",
-    "StudyInstanceUID": UIDS[1], "SeriesInstanceUID": UIDS[2], "FrameOfReferenceUID": UIDS[3],
-    "SOPInstanceUID": UIDS[0], "IrradiationEventUID": [UIDS[4], UIDS[5]], "DeviceUID": UIDS[6],
-    "TransducerData": ["C1-5-D", "PROBE-SERIAL-42"], "ContributionDescription": "sent by Carol",
-    "VisitComments": "came with Dave", "TextString": "Jane once more", "StudyArrivalDate": "20190316",
-}  # fmt: skip
+    "StudyDate": "20190317",
+    "SeriesDate": "20190318",
+    "AcquisitionDate": "20190319",
+    "ContentDate": "20190320",
+    "StudyTime": "112233.445",
+    "AcquisitionDateTime": "20190321101112",
+    "InstanceCreationDate": "20190322",
+    "StudyDescription": "20 week scan of Jane",
+    "SeriesDescription": "twin A series",
+    "ProtocolName": "OB Jane",
+    "ImageComments": "looks like her father",
+    "DerivationDescription": "cut by Bob",
+    "FrameComments": "hand of Bob",
+    "AdmissionID": "ADM-555",
+    "CurrentPatientLocation": "Ward Nine",
+    "LastMenstrualDate": "20181028",
+    "PerformedProcedureStepDescription": "done for Jane",
+    "PerformedProcedureStepID": "PPS-777",
+    "RequestedProcedureDescription": "asked by Bob",
+    "SoftwareVersions": "1.2.3",
+    "DateOfLastCalibration": "20180707",
+    "StudyInstanceUID": UIDS[1],
+    "SeriesInstanceUID": UIDS[2],
+    "FrameOfReferenceUID": UIDS[3],
+    "SOPInstanceUID": UIDS[0],
+    "IrradiationEventUID": [UIDS[4], UIDS[5]],
+    "DeviceUID": UIDS[6],
+    "TransducerData": ["C1-5-D", "PROBE-SERIAL-42"],
+    "ContributionDescription": "sent by Carol",
+    "VisitComments": "came with Dave",
+    "TextString": "Jane once more",
+    "StudyArrivalDate": "20190316",
+}
 HARMLESS = ("F", "1.2.3")
 
 
@@ -126,10 +169,17 @@ def nested() -> Sequence:
 
 
 SEQUENCES = (
-    "SourceImageSequence", "AnatomicRegionSequence", "ProcedureCodeSequence", "OtherPatientIDsSequence",
-    "RequestAttributesSequence", "ReferencedStudySequence", "AcquisitionContextSequence", "InstitutionCodeSequence",
-    "SequenceOfUltrasoundRegions", "OperatorIdentificationSequence",
-)  # fmt: skip
+    "SourceImageSequence",
+    "AnatomicRegionSequence",
+    "ProcedureCodeSequence",
+    "OtherPatientIDsSequence",
+    "RequestAttributesSequence",
+    "ReferencedStudySequence",
+    "AcquisitionContextSequence",
+    "InstitutionCodeSequence",
+    "SequenceOfUltrasoundRegions",
+    "OperatorIdentificationSequence",
+)
 
 
 def stuffed() -> Dataset:
@@ -161,10 +211,29 @@ def stuffed() -> Dataset:
 
 
 BURIED = (
-    "RP-DEEP-1", "Throat", "ACC-NESTED", "20190401", "private", "VENDOR", "ICON", "OVERLAY", "overlay", "CURVE",
-    "curve", "document", "profile", "padding", "AE_OF_MARY", "meta of", "PREAMBLE", "Jane", "JANE", "Doe", "Bob",
+    "RP-DEEP-1",
+    "Throat",
+    "ACC-NESTED",
+    "20190401",
+    "private",
+    "VENDOR",
+    "ICON",
+    "OVERLAY",
+    "overlay",
+    "CURVE",
+    "curve",
+    "document",
+    "profile",
+    "padding",
+    "AE_OF_MARY",
+    "meta of",
+    "PREAMBLE",
+    "Jane",
+    "JANE",
+    "Doe",
+    "Bob",
     "4711",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
@@ -202,9 +271,14 @@ def test_secrets_behind_and_inside_compressed_frames_are_gone(tmp_path: Path) ->
 TABLES = dicom_anonymization_database_selector("dicomfields_2026c")
 TEXTS = {"LO": 64, "LT": 99, "PN": 64, "SH": 16, "ST": 99, "UT": 99, "UC": 99, "AE": 16}
 LEFT = {
-    "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "CodeValue", "CodingSchemeDesignator",
-    "CodingSchemeVersion", "CodeMeaning",
-}  # fmt: skip
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+    "CodeValue",
+    "CodingSchemeDesignator",
+    "CodingSchemeVersion",
+    "CodeMeaning",
+}
 
 
 def test_every_text_of_the_dictionary_is_cleared_but_seven_that_name_machines_and_codes() -> None:

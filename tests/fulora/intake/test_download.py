@@ -578,7 +578,8 @@ AFRICAN = b"Patient_num,Plane,Center,Image_name\n3,Fetal femur,Ghana,p1\n"
 PUBLISHED: dict[DatasetName, dict[str, dict[str, bytes] | bytes]] = {
     "fetal_planes": {
         "FETAL_PLANES_ZENODO.zip": {
-            "Images/Patient00001_Plane5_1_of_1.png": picture(9), "FETAL_PLANES_DB_data.csv": PLANES
+            "Images/Patient00001_Plane5_1_of_1.png": picture(9),
+            "FETAL_PLANES_DB_data.csv": PLANES,
         }
     },
     "african": {"Zenodo_dataset.tar.xz": {"top/list.csv": AFRICAN, "top/p1.png": picture(9)}},
@@ -586,14 +587,13 @@ PUBLISHED: dict[DatasetName, dict[str, dict[str, bytes] | bytes]] = {
         "training_set_pixel_size_and_HC.csv": HEADS,
         "test_set_pixel_size.csv": HEADS.replace(b",head circumference (mm)", b"").replace(b",200", b""),
         "training_set.zip": {
-            "training_set/7_HC.png": picture(9), "training_set/7_HC_Annotation.png": picture(255, frame=0)
+            "training_set/7_HC.png": picture(9),
+            "training_set/7_HC_Annotation.png": picture(255, frame=0),
         },
         "test_set.zip": {"test_set/7_HC.png": picture(9)},
     },
-    "psfhs": {
-        "PSFHS.zip": {"PSFHS/image_mha/00001.png": picture(9), "PSFHS/label_mha/00001.png": intrapartum()}
-    },
-}  # fmt: skip
+    "psfhs": {"PSFHS.zip": {"PSFHS/image_mha/00001.png": picture(9), "PSFHS/label_mha/00001.png": intrapartum()}},
+}
 READERS: dict[DatasetName, AnySource] = {
     "fetal_planes": FetalPlanesConfig(),
     "african": AfricanPlanesConfig(),

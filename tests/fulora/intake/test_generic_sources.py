@@ -95,12 +95,22 @@ def test_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "plane"),
     [
-        ("brain", "brain"), ("Brain", "brain"), ("Fetal brain", "brain"), ("fetal_brain", "brain"),
+        ("brain", "brain"),
+        ("Brain", "brain"),
+        ("Fetal brain", "brain"),
+        ("fetal_brain", "brain"),
         (" FETAL FEMUR ", "femur"),
-        ("intrapartum", "intrapartum"), ("Other", "other"), ("head", None), ("fetalbrain", None), ("brains", None),
-        ("", None), ("2", None), ("Maternal cervix", None), ("fetal fetal brain", None),
+        ("intrapartum", "intrapartum"),
+        ("Other", "other"),
+        ("head", None),
+        ("fetalbrain", None),
+        ("brains", None),
+        ("", None),
+        ("2", None),
+        ("Maternal cervix", None),
+        ("fetal fetal brain", None),
     ],
-)  # fmt: skip
+)
 def test_planes_have_few_names(text: str, plane: Plane | None) -> None:
     assert CLASSES.named(text) == plane
 
@@ -336,8 +346,17 @@ def write_rows(folder: Path, *rows: Mapping[str, object] | str) -> None:
 def test_an_imagefolder_with_all_it_can_say(tmp_path: Path) -> None:
     save(tmp_path / "images" / "x.png")
     save(tmp_path / "masks" / "x.png", BLOB * 2)
-    said = {"site": "Kampala", "source": "ours", "machine": "Mindray", "pixel_size_mm": 0.2, "hc_mm": 180.5,
-            "aop_deg": 99.0, "caption": "a head", "mask_file": "masks/x.png", "plane": "intrapartum"}  # fmt: skip
+    said = {
+        "site": "Kampala",
+        "source": "ours",
+        "machine": "Mindray",
+        "pixel_size_mm": 0.2,
+        "hc_mm": 180.5,
+        "aop_deg": 99.0,
+        "caption": "a head",
+        "mask_file": "masks/x.png",
+        "plane": "intrapartum",
+    }
     write_rows(tmp_path, {**ROW, "file_name": "images/x.png", **said})
     (image,) = images_of(ImageFolderConfig(folder=".", site="elsewhere"), tmp_path)
     assert facts(image) == ("images/x", "intrapartum", "ours", "Kampala", "7")
@@ -491,8 +510,9 @@ def test_unknown_values_of_rows_are_as_empty_cells(
         "",
     )
     assert [line.rpartition(f"metadata.{ending}, line ")[2][3:].partition(";")[0] for line in told] == [
-        "y.png: no patient", "z.png: no class",
-    ]  # fmt: skip
+        "y.png: no patient",
+        "z.png: no class",
+    ]
     said = capsys.readouterr().err
     assert ("taken as missing: " in said) == (missing not in ("", None))
     if missing == "NA":

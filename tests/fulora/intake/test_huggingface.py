@@ -57,9 +57,14 @@ def mask(number: int) -> np.ndarray:
 def table(numbers: range, *, text: bool = False) -> datasets.Dataset:
     label = datasets.Value("string") if text else datasets.ClassLabel(names=NAMES)
     features = {
-        "image": datasets.Image(), "view": label, "who": datasets.Value("string"), "place": datasets.Value("string"),
-        "scanner": datasets.Value("string"), "mm": datasets.Value("float32"), "seg": datasets.Image(),
-    }  # fmt: skip
+        "image": datasets.Image(),
+        "view": label,
+        "who": datasets.Value("string"),
+        "place": datasets.Value("string"),
+        "scanner": datasets.Value("string"),
+        "mm": datasets.Value("float32"),
+        "seg": datasets.Image(),
+    }
     rows = {
         "image": [{"bytes": png(picture(n)), "path": f"{n}.png"} for n in numbers],
         "view": [NAMES[n % 2] if text else n % 2 for n in numbers],
@@ -97,7 +102,9 @@ def read(folder: Path, told: list[str] | None = None, **values: object) -> list[
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "text"])
 def test_every_layout_gives_the_same_rows(kind: str, tmp_path: Path) -> None:
     images = read(written(tmp_path / "own", kind))
-    assert [image.name for image in images] == [f"train/{n:06d}" for n in range(6)] + [f"validation/{n:06d}" for n in (0, 1)]  # fmt: skip  # noqa: E501
+    assert [image.name for image in images] == [f"train/{n:06d}" for n in range(6)] + [
+        f"validation/{n:06d}" for n in (0, 1)
+    ]
     for number, image in enumerate(images):
         pixels, drawn = image.load()
         assert np.array_equal(pixels, picture(number))
@@ -136,7 +143,9 @@ def test_an_imagefolder_is_read_by_its_folders(tmp_path: Path) -> None:
 def test_listing_the_rows_decodes_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, opened = written(tmp_path / "own", "parquet"), list[str]()
     of_picture = decode.of_picture
-    monkeypatch.setattr(decode, "of_picture", lambda path, *rest, **more: (opened.append(path.name), of_picture(path, *rest, **more))[1])  # fmt: skip  # noqa: E501
+    monkeypatch.setattr(
+        decode, "of_picture", lambda path, *rest, **more: (opened.append(path.name), of_picture(path, *rest, **more))[1]
+    )
     images = read(folder, columns=COLUMNS | {"mask": ""})
     assert opened == []
     images[3].load()
@@ -152,7 +161,9 @@ def test_pictures_are_never_all_in_memory(kind: str, tmp_path: Path) -> None:
         for number in range(count):
             yield {"image": {"bytes": png(noise + np.uint8(number)), "path": None}, "label": "a", "who": str(number)}
 
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string"), "who": datasets.Value("string")})  # fmt: skip  # noqa: E501
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.Value("string"), "who": datasets.Value("string")}
+    )
     made = datasets.Dataset.from_generator(rows, features=features, cache_dir=str(tmp_path / "cache"))
     if kind == "arrow":
         made.save_to_disk(tmp_path / "own")
@@ -182,14 +193,25 @@ def test_the_classes_of_a_set_are_its_labels(tmp_path: Path) -> None:
 def test_rows_that_say_nothing_are_told_and_the_others_read(tmp_path: Path) -> None:
     rows = {"image": [{"bytes": png(picture(n)), "path": None} for n in range(4)], "label": ["a", None, "a", "a"]}
     rows |= {"who": ["1", "2", "", "3"], "mm": ["0.2", "0.2", "0.2", "12"]}
-    made = datasets.Dataset.from_dict(rows, features=datasets.Features(
-        {"image": datasets.Image(), "label": datasets.Value("string"), "who": datasets.Value("string"), "mm": datasets.Value("string")}  # noqa: E501
-    ))  # fmt: skip
+    made = datasets.Dataset.from_dict(
+        rows,
+        features=datasets.Features(
+            {
+                "image": datasets.Image(),
+                "label": datasets.Value("string"),
+                "who": datasets.Value("string"),
+                "mm": datasets.Value("string"),
+            }
+        ),
+    )
     made.save_to_disk(tmp_path / "own")
     told: list[str] = []
     images = read(tmp_path / "own", told, columns={"patient": "who", "pixel_size_mm": "mm"})
     assert [image.name for image in images] == ["train/000000"]
-    assert [message.partition("own, ")[2] for message in told[:2]] == ["train, row 1: has no class", "train, row 2: has no patient"]  # fmt: skip  # noqa: E501
+    assert [message.partition("own, ")[2] for message in told[:2]] == [
+        "train, row 1: has no class",
+        "train, row 2: has no patient",
+    ]
     assert "row 3: pixel_size_mm" in told[2]
 
 

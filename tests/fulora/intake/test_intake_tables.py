@@ -40,9 +40,21 @@ ROWS = [{"name": "a", "plane": "Fetal brain"}, {"name": "b", "plane": "Other"}]
         b'"name";"plane"\n"a";"Fetal brain"\nb;Other\n',
         b"\n\nname,plane\n\n,\na,Fetal brain\n,\nb,Other\n\n",
     ],
-    ids=["plain", "no last newline", "bom", "crlf", "cr", "mixed", "semicolons", "tabs", "blanks", "quoted", "quoted ;",
-         "empty rows"],
-)  # fmt: skip
+    ids=[
+        "plain",
+        "no last newline",
+        "bom",
+        "crlf",
+        "cr",
+        "mixed",
+        "semicolons",
+        "tabs",
+        "blanks",
+        "quoted",
+        "quoted ;",
+        "empty rows",
+    ],
+)
 def test_every_way_to_write_a_list(tmp_path: Path, content: bytes) -> None:
     path = saved(tmp_path, content)
     assert read_table(path, ("name", "plane")) == ROWS
@@ -105,9 +117,24 @@ def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path)
         (b'name,plane\na,"b"c\n', "line 2: cannot be read as a list"),
         (b"name,plane\na," + b"x" * (MAX_CELL + 1), "line 2: cannot be read as a list .*field larger than"),
     ],
-    ids=["empty", "blank", "header only", "column", "twice", "latin-1", "utf-16 cut off", "utf-16 unmarked", "utf-32",
-         "utf-32 marked", "utf-16 with NUL", "nul", "open quote", "quote inside", "huge cell"],
-)  # fmt: skip
+    ids=[
+        "empty",
+        "blank",
+        "header only",
+        "column",
+        "twice",
+        "latin-1",
+        "utf-16 cut off",
+        "utf-16 unmarked",
+        "utf-32",
+        "utf-32 marked",
+        "utf-16 with NUL",
+        "nul",
+        "open quote",
+        "quote inside",
+        "huge cell",
+    ],
+)
 def test_lists_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
     path = saved(tmp_path, content)
     with pytest.raises(SourceError, match=rf"list\.csv.*{message}"):
@@ -228,7 +255,7 @@ def test_a_whole_number_that_a_sheet_holds_as_a_fraction(tmp_path: Path) -> None
         (lambda path: sheet(path, []), "columns missing: a; found: nothing"),
     ],
     ids=["text", "empty", "other zip", "cut", "bomb", "entities", "cells", "cell", "header only", "nothing"],
-)  # fmt: skip
+)
 def test_spreadsheets_that_cannot_be_read(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
     make(tmp_path / "list.xlsx")
     with pytest.raises(SourceError, match=rf"list\.xlsx: {message}"):

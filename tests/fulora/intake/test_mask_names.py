@@ -19,10 +19,19 @@ from fulora.intake.sources.kohya import KohyaConfig
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 CLUTTER = (
-    "__MACOSX/brain/._a.png", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", "@eaDir/a.png", "$RECYCLE.BIN/a.png",
-    ".ipynb_checkpoints/a-checkpoint.png", ".AppleDouble/a.png", "System Volume Information/a.png", "lost+found/a.png",
+    "__MACOSX/brain/._a.png",
+    "._a.png",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    "@eaDir/a.png",
+    "$RECYCLE.BIN/a.png",
+    ".ipynb_checkpoints/a-checkpoint.png",
+    ".AppleDouble/a.png",
+    "System Volume Information/a.png",
+    "lost+found/a.png",
     "#recycle/a.png",
-)  # fmt: skip
+)
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -36,11 +45,24 @@ def make(folder: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        "010_HC_Mask.png", "a_Annotation.png", "a_seg.png", "a-mask.png", "a_masks.png", "a_gt.png", "a.seg.nii.gz",
-        "benign (1)_mask_1.png", "mask_010.png", "masks/010.png", "label_mha/00001.mha", "train_labels/1.png",
-        "Ground Truth/1.png", "gt/1.png", "brain/segmentations/1.png", "a_prediction.png",
+        "010_HC_Mask.png",
+        "a_Annotation.png",
+        "a_seg.png",
+        "a-mask.png",
+        "a_masks.png",
+        "a_gt.png",
+        "a.seg.nii.gz",
+        "benign (1)_mask_1.png",
+        "mask_010.png",
+        "masks/010.png",
+        "label_mha/00001.mha",
+        "train_labels/1.png",
+        "Ground Truth/1.png",
+        "gt/1.png",
+        "brain/segmentations/1.png",
+        "a_prediction.png",
     ],
-)  # fmt: skip
+)
 def test_masks_are_told_by_their_names_and_folders(name: str) -> None:
     assert named_as_mask(Path("masks"), Path("masks") / name)
 

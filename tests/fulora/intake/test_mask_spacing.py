@@ -14,8 +14,16 @@ from fulora.intake.raw import SourceError
 LABELS = np.zeros((20, 30), np.uint8)
 LABELS[3:9, 4:15], LABELS[11:18, 8:27] = 1, 255
 TYPES = [
-    np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64,
-]  # fmt: skip
+    np.int8,
+    np.int16,
+    np.uint16,
+    np.int32,
+    np.uint32,
+    np.int64,
+    np.uint64,
+    np.float32,
+    np.float64,
+]
 
 
 def write(path: Path, pixels: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0), compress: bool = False) -> Path:

@@ -28,7 +28,9 @@ def config(**values: object) -> ParallelFoldersConfig:
     return ParallelFoldersConfig.model_validate({name: v for name, v in (about | values).items() if v is not None})
 
 
-def read(folder: Path, told: list[str] | None = None, labels: LabelSet | None = None, **values: object) -> list[RawImage]:  # fmt: skip  # noqa: E501
+def read(
+    folder: Path, told: list[str] | None = None, labels: LabelSet | None = None, **values: object
+) -> list[RawImage]:
     inputs = Inputs(folder, labels=labels)
     if told is None:
         return list(read_source(config(**values), inputs))

@@ -24,9 +24,20 @@ def measurements(image: RawImage, labels: str) -> list[Measurement]:
     pixels, mask = image.load()
     assert mask is not None
     row = Image(
-        file_name="", image_id="x", plane=image.plane, split="test", origin="real", source="s", site="", patient="1",
-        pixel_size_mm=image.pixel_size_mm, hc_mm=image.hc_mm, width=pixels.shape[1], height=pixels.shape[0], sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id="x",
+        plane=image.plane,
+        split="test",
+        origin="real",
+        source="s",
+        site="",
+        patient="1",
+        pixel_size_mm=image.pixel_size_mm,
+        hc_mm=image.hc_mm,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        sha256="",
+    )
     return list(measured(row, label_set(labels).of(image.plane), np.ascontiguousarray(np.roll(mask, 3, 1)), mask))
 
 

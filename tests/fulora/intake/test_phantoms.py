@@ -16,9 +16,13 @@ LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1},
 HEADS = ("brain", "trans-thalamic", "trans-cerebellum", "trans-ventricular")
 LABELS |= {plane: {0, 1} for plane in ("cervix", *HEADS)}
 DIGESTS = {
-    "abdomen": "80e5b90afa8bb6bc", "brain": "eee537660fb28e7c", "femur": "4baec3c17d14ab8d",
-    "thorax": "0bf6194d6cbdfeef", "other": "2bb3ae215189f7fe", "intrapartum": "90f3d496a971c978",
-}  # fmt: skip
+    "abdomen": "80e5b90afa8bb6bc",
+    "brain": "eee537660fb28e7c",
+    "femur": "4baec3c17d14ab8d",
+    "thorax": "0bf6194d6cbdfeef",
+    "other": "2bb3ae215189f7fe",
+    "intrapartum": "90f3d496a971c978",
+}
 """Of the phantoms that studies were made of: pixels, masks and measures of three at each of five sites."""
 
 

@@ -196,8 +196,13 @@ def test_fu_loras_lists(tmp_path: Path) -> None:
 
 def test_rows_of_fu_loras_lists_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "all_train_no_cer.csv"
-    rows = ["Patient00001_Plane1_1_of_2,1,Other", "Patient00001_Plane1_2_of_2,2,Other", "p1,1,Other",
-            "Patient00003_Plane1_1_of_1,3,Heart", "Patient00001_Plane1_1_of_2,1,Other"]  # fmt: skip
+    rows = [
+        "Patient00001_Plane1_1_of_2,1,Other",
+        "Patient00001_Plane1_2_of_2,2,Other",
+        "p1,1,Other",
+        "Patient00003_Plane1_1_of_1,3,Heart",
+        "Patient00001_Plane1_1_of_2,1,Other",
+    ]
     path.write_text("\n".join(["Image_name,Patient_num,Plane", *rows]))
     told: list[str] = []
     assert [row.line_number for row in read_list(path, told.append)] == [2]
@@ -550,9 +555,22 @@ def header(size: str = "4 4", kind: str = "MET_UCHAR", where: str = "LOCAL", mor
         (header(more="CompressedData = True\n") + bytes(16), "cannot be read as an image .*zlib|decompress"),
         (b"\x89PNG\r\n\x1a\n", "no MetaImage header"),
     ],
-    ids=["short", "long", "elsewhere", "list", "bomb", "no width", "4 axes", "channels", "text", "cut stream", "bigger",
-         "no stream", "png"],
-)  # fmt: skip
+    ids=[
+        "short",
+        "long",
+        "elsewhere",
+        "list",
+        "bomb",
+        "no width",
+        "4 axes",
+        "channels",
+        "text",
+        "cut stream",
+        "bigger",
+        "no stream",
+        "png",
+    ],
+)
 def test_metaimages_that_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.mha").write_bytes(content)
     with pytest.raises(SourceError, match=rf"x\.mha: .*({message})"):
@@ -611,8 +629,11 @@ def test_fu_loras_real_lists(data_root: Path) -> None:
     assert counts["other"] == {"other": 230}
     assert counts["synthetic"] == dict.fromkeys(PLANES, 1000)
     assert {kind: len({row.patient for row in rows}) for kind, rows in lists.items()} == {
-        "real": 612, "balanced": 486, "other": len({row.patient for row in lists["other"]}), "synthetic": 1,
-    }  # fmt: skip
+        "real": 612,
+        "balanced": 486,
+        "other": len({row.patient for row in lists["other"]}),
+        "synthetic": 1,
+    }
     assert {row.name for row in lists["balanced"]} < {row.name for row in lists["real"]}
     assert [row.name for row in lists["other"]] == [row.name for row in lists["balanced"] if row.plane == "other"]
     assert {row.half for kind in ("real", "balanced") for row in lists[kind]} == {"train"}
@@ -637,10 +658,19 @@ def test_the_real_list_of_the_lora_and_what_is_missing(data_root: Path) -> None:
 def test_the_real_list_of_fetal_planes_db(data_root: Path) -> None:
     rows = read_list(data_root / "fetal_planes_db" / "FETAL_PLANES_DB_data.csv")
     assert Counter((row.half, row.plane) for row in rows) == {
-        ("train", "abdomen"): 353, ("train", "brain"): 1620, ("train", "femur"): 516, ("train", "thorax"): 1058,
-        ("train", "other"): 2601, ("train", "cervix"): 981, ("test", "abdomen"): 358, ("test", "brain"): 1472,
-        ("test", "femur"): 524, ("test", "thorax"): 660, ("test", "other"): 1612, ("test", "cervix"): 645,
-    }  # fmt: skip
+        ("train", "abdomen"): 353,
+        ("train", "brain"): 1620,
+        ("train", "femur"): 516,
+        ("train", "thorax"): 1058,
+        ("train", "other"): 2601,
+        ("train", "cervix"): 981,
+        ("test", "abdomen"): 358,
+        ("test", "brain"): 1472,
+        ("test", "femur"): 524,
+        ("test", "thorax"): 660,
+        ("test", "other"): 1612,
+        ("test", "cervix"): 645,
+    }
     assert len({row.patient for row in rows}) == 1792
 
 
@@ -650,8 +680,12 @@ def test_the_real_african_planes(data_root: Path) -> None:
     assert len(images) == 217
     assert len({(image.site, image.patient) for image in images}) == 61
     assert Counter(image.site for image in images) == {
-        "Algeria": 48, "Egypt": 48, "Malawi": 49, "Ghana": 36, "Uganda": 36,
-    }  # fmt: skip
+        "Algeria": 48,
+        "Egypt": 48,
+        "Malawi": 49,
+        "Ghana": 36,
+        "Uganda": 36,
+    }
     assert {image.published for image in images} == {"train"}
     loaded(images, 20)
 

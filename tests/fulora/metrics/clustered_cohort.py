@@ -40,9 +40,12 @@ def right_answers(
 
 def rates(cohorts: int, seed: int, *, patient: float, interaction: float, draws: int) -> dict[str, float]:
     """Share of cohorts without a true difference (both right on 75 %) where tests reject at 5 %, intervals cover."""
-    rng, hits = np.random.default_rng(seed), dict.fromkeys(
-        ("sign flip", "Durkalski", "Obuchowski", "Yang", "McNemar", "accuracy covered", "difference covered"), 0
-    )  # fmt: skip
+    rng, hits = (
+        np.random.default_rng(seed),
+        dict.fromkeys(
+            ("sign flip", "Durkalski", "Obuchowski", "Yang", "McNemar", "accuracy covered", "difference covered"), 0
+        ),
+    )
     for number in range(cohorts):
         a, b = right_answers(rng, (0.75, 0.75), patient=patient, interaction=interaction)
         tests = clustered_mcnemar(a, b, PATIENTS)

@@ -101,9 +101,17 @@ def test_the_score_is_the_published_formula() -> None:
 def test_the_score_of_a_published_row_is_the_published_score() -> None:
     """FH-PS-AOP's final leaderboard, entry Gregor Koe, 0.939; the board's own rounding and errors are some 0.003."""
     means = {
-        "aop": 6.484, "dice_fh": 0.931, "dice_ps": 0.858, "dice_all": 0.924, "hd_fh": 12.504, "hd_ps": 7.745,
-        "hd_all": 13.291, "asd_fh": 3.874, "asd_ps": 2.537, "asd_all": 3.499,
-    }  # fmt: skip
+        "aop": 6.484,
+        "dice_fh": 0.931,
+        "dice_ps": 0.858,
+        "dice_all": 0.924,
+        "hd_fh": 12.504,
+        "hd_ps": 7.745,
+        "hd_all": 13.291,
+        "asd_fh": 3.874,
+        "asd_ps": 2.537,
+        "asd_all": 3.499,
+    }
     assert challenge.score_of(means) == pytest.approx(0.939, abs=0.003)
 
 

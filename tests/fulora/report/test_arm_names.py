@@ -66,8 +66,10 @@ def test_networks_of_any_name_stand_in_a_report_as_they_are(tmp_path: Path) -> N
     sweep = {"curve": {arm: float(number) for number, arm in enumerate(ODD)}}
     found = segmentation_section(ImageSet(tmp_path, ""), {}, {}, rows, sweep, [])
     assert [figure.name for figure in found.figures] == [
-        "arms-dice-cavum-left-1", "gains-dice-cavum-left-1", "sizes-dice-cavum-left-1"
-    ]  # fmt: skip
+        "arms-dice-cavum-left-1",
+        "gains-dice-cavum-left-1",
+        "sizes-dice-cavum-left-1",
+    ]
     text = page(tmp_path, found)
     assert all(arm in text for arm in ODD)
 
@@ -84,8 +86,12 @@ def test_adapted_clips_of_any_name_have_a_figure_each() -> None:
 
 def test_names_that_only_signs_tell_apart_have_files_of_their_own() -> None:
     assert file_words(["x, y", "x / y", "x-y-2", "胎児", "🙂"]) == {
-        "x, y": "x-y", "x / y": "x-y-2", "x-y-2": "x-y-2-2", "胎児": "unnamed", "🙂": "unnamed-2",
-    }  # fmt: skip
+        "x, y": "x-y",
+        "x / y": "x-y-2",
+        "x-y-2": "x-y-2-2",
+        "胎児": "unnamed",
+        "🙂": "unnamed-2",
+    }
 
 
 def test_every_metric_compared_has_its_columns_whatever_its_name() -> None:

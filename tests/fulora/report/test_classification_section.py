@@ -25,10 +25,20 @@ def score(quantity: str, arm: str, value: float, kind: str = "all", name: str = 
 def gain(arm: str, baseline: str, value: float, p: float, role: Role, p_holm: float | None = None) -> list[Score]:
     names = ("accuracy", "macro F1", "macro one-vs-rest AUC")
     return [
-        score(name, arm, value, baseline=baseline, role=role if rank == 1 else "exploratory", p=p, rank=rank,
-              better="higher", p_holm=p_holm if rank == 1 else None, n_holm=p_holm and 1)
+        score(
+            name,
+            arm,
+            value,
+            baseline=baseline,
+            role=role if rank == 1 else "exploratory",
+            p=p,
+            rank=rank,
+            better="higher",
+            p_holm=p_holm if rank == 1 else None,
+            n_holm=p_holm and 1,
+        )
         for rank, name in enumerate(names, start=1)
-    ]  # fmt: skip
+    ]
 
 
 def scores_of(arms: dict[str, float]) -> list[Score]:
@@ -132,8 +142,11 @@ def test_the_tables_follow_the_first_metric_of_the_study() -> None:
     rows += [score("accuracy", "real", 0.9), score("Cohen's kappa", "hybrid", 0.2, baseline="real", rank=1, p=0.5)]
     made = classification_section({}, FETAL, rows, {}, LEAKS)
     assert [table.title for table in made.tables] == [
-        "Classification of the unseen population", "Arms compared", "Cohen's kappa by site", "Leak gate",
-    ]  # fmt: skip
+        "Classification of the unseen population",
+        "Arms compared",
+        "Cohen's kappa by site",
+        "Leak gate",
+    ]
     assert made.tables[0].header[1] == "Cohen's kappa"
     assert made.tables[1].header[1] == "Cohen's kappa"
 

@@ -23,11 +23,34 @@ from fulora.report.page import Card, Figure, ProvenanceRow, Section, write_repor
 from fulora.report.tables import Table, score_table, to_csv
 
 HOSTILE = (
-    "<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "' onmouseover='alert(1)", "</td></table></main>",
-    "<!-- x", "]]>", "&lt;b&gt; &amp; &copy;", "{{ 7*7 }}{% raw %}{{ config }}", "[a](javascript:alert(1))",
-    "![a](http://x.example/y.png)", "[x]: http://x.example", "a | b", "|", "`code` ``` x", "# head", "*a* _b_ ~~c~~",
-    "1. x", "- x", "+ x", "---", "===", "a\\", "\\*a", "$\\frac{1}{0}$", "_x", "%s {0} {x!r}", "Größe 胎児 العربية",
-)  # fmt: skip
+    "<img src=x onerror=alert(1)>",
+    '"><script>alert(1)</script>',
+    "' onmouseover='alert(1)",
+    "</td></table></main>",
+    "<!-- x",
+    "]]>",
+    "&lt;b&gt; &amp; &copy;",
+    "{{ 7*7 }}{% raw %}{{ config }}",
+    "[a](javascript:alert(1))",
+    "![a](http://x.example/y.png)",
+    "[x]: http://x.example",
+    "a | b",
+    "|",
+    "`code` ``` x",
+    "# head",
+    "*a* _b_ ~~c~~",
+    "1. x",
+    "- x",
+    "+ x",
+    "---",
+    "===",
+    "a\\",
+    "\\*a",
+    "$\\frac{1}{0}$",
+    "_x",
+    "%s {0} {x!r}",
+    "Größe 胎児 العربية",
+)
 FETAL = label_set("fetal_planes")
 FORMULAS = ("=1+1", '=HYPERLINK("http://x.example")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)")
 LABELS = label_set("fetal_planes")
@@ -156,9 +179,19 @@ def test_control_characters_are_written_out_in_every_output(tmp_path: Path) -> N
     outputs = {path.name: path.read_bytes().decode() for path in files}
     assert {Path(name).suffix for name in outputs} == {".html", ".md", ".csv"}
     row = Image(
-        file_name="", image_id="a", plane="brain", split="train", origin="real", source=CONTROL, site=CONTROL,
-        patient="1", machine=CONTROL, width=8, height=8, sha256="",
-    )  # fmt: skip
+        file_name="",
+        image_id="a",
+        plane="brain",
+        split="train",
+        origin="real",
+        source=CONTROL,
+        site=CONTROL,
+        patient="1",
+        machine=CONTROL,
+        width=8,
+        height=8,
+        sha256="",
+    )
     config = CardConfig(title=CONTROL, description=CONTROL, licence_link=CONTROL, citations=(CONTROL,), contact=CONTROL)
     outputs["card"] = card_text([row], FETAL, Provenance.unknown(CONTROL), "parquet", config, "USE")
     for name, output in outputs.items():

@@ -85,13 +85,23 @@ def images(folder: Path, name: str, gray: int) -> ImageSet:
     rows = [
         Image.model_validate(
             {
-                "file_name": "", "image_id": f"{name}_{plane}_{split}_{n}", "plane": plane, "split": split,
-                "origin": "real", "source": name, "site": "A", "patient": f"{plane}{split}{n}", "width": 64,
-                "height": 64, "sha256": "",
+                "file_name": "",
+                "image_id": f"{name}_{plane}_{split}_{n}",
+                "plane": plane,
+                "split": split,
+                "origin": "real",
+                "source": name,
+                "site": "A",
+                "patient": f"{plane}{split}{n}",
+                "width": 64,
+                "height": 64,
+                "sha256": "",
             }
         )
-        for plane in PLANES for split in ("train", "test") for n in range(3)
-    ]  # fmt: skip
+        for plane in PLANES
+        for split in ("train", "test")
+        for n in range(3)
+    ]
     pictures = []
     for number, row in enumerate(rows):
         pixels = np.full((64, 64), gray, np.uint8)
@@ -107,8 +117,10 @@ def test_the_grids_show_each_set_in_its_own_row(tmp_path: Path) -> None:
         real, {"base": base, "LoRA": lora}, [score("MMD²", "base", 0.0, 0.2, **CLOSER)], 2
     )
     assert [figure.name for figure in section.figures] == [
-        "overview", *(f"planes-{plane}" for plane in PLANES), "distance"
-    ]  # fmt: skip
+        "overview",
+        *(f"planes-{plane}" for plane in PLANES),
+        "distance",
+    ]
     overview = section.figures[0].png
     assert all(plane in section.figures[0].caption for plane in PLANES)
     with Pil.open(BytesIO(overview)) as opened:
@@ -143,16 +155,32 @@ def test_sample_grids_are_shown_large_with_what_their_rows_are(tmp_path: Path) -
     )
     (tmp_path / "samples").mkdir()
     row = Image(
-        file_name="x.png", image_id="x", plane="other", split="train", origin="synthetic", source="fulora", site="",
-        patient="", caption="a photo; another", seed="1", generator="g", width=40, height=20, sha256="",
-    )  # fmt: skip
+        file_name="x.png",
+        image_id="x",
+        plane="other",
+        split="train",
+        origin="synthetic",
+        source="fulora",
+        site="",
+        patient="",
+        caption="a photo; another",
+        seed="1",
+        generator="g",
+        width=40,
+        height=20,
+        sha256="",
+    )
     for step in range(0, 900, 100):
         path = tmp_path / "samples" / f"step_{step:06d}.png"
         Pil.fromarray(np.full((20, 40), step // 10, np.uint8)).save(path, pnginfo=png_info(row))
     section = training_section({"LoRA": Artifact(tmp_path, "f")})
     assert [figure.name for figure in section.figures] == [
-        "loss-lora", "samples-lora-0", "samples-lora-300", "samples-lora-500", "samples-lora-800",
-    ]  # fmt: skip
+        "loss-lora",
+        "samples-lora-0",
+        "samples-lora-300",
+        "samples-lora-500",
+        "samples-lora-800",
+    ]
     assert "LoRA after step 300" in section.figures[2].caption
     assert "Rows: a photo; another." in section.figures[2].caption
     with Pil.open(BytesIO(section.figures[2].png)) as opened:

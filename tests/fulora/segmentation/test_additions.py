@@ -117,11 +117,21 @@ def image_set(folder: Path, splits: list[str], *, masks: bool = True, synthetic:
     made = []
     for number, split in enumerate(splits):
         origin = {"origin": "synthetic", "seed": "1", "generator": "g"} if synthetic else {"origin": "real"}
-        row = Image.model_validate({
-            "file_name": "", "image_id": f"{folder.name}{number}", "plane": "brain", "split": split, "source": "s",
-            "site": "A", "patient": "" if synthetic else f"{folder.name}{number}", "width": 100, "height": 100,
-            "sha256": "", **origin,
-        })  # fmt: skip
+        row = Image.model_validate(
+            {
+                "file_name": "",
+                "image_id": f"{folder.name}{number}",
+                "plane": "brain",
+                "split": split,
+                "source": "s",
+                "site": "A",
+                "patient": "" if synthetic else f"{folder.name}{number}",
+                "width": 100,
+                "height": 100,
+                "sha256": "",
+                **origin,
+            }
+        )
         pixels = (drawn(30, 24, (45 + number, 50)) * 150 + number + sum(map(ord, folder.name)) % 50).astype(np.uint8)
         made.append(Picture(row, pixels, drawn(30, 24, (45 + number, 50)) if masks else None))
     ImageSet.write(folder, made, labels=FETAL)

@@ -13,7 +13,9 @@ from fulora.segmentation.scores import MaskScoreConfig, arm_scores, comparisons,
 CONFIG = MaskScoreConfig(draws=100, permutations=999)
 
 
-def row(number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = "") -> Measurement:  # fmt: skip  # noqa: E501
+def row(
+    number: int, quantity: str, value: float | None, reference: float | None = None, failure: str = ""
+) -> Measurement:
     unit = "mm" if quantity in ("hc", "hd95") else "1"
     about = {"structure": "head", "image_id": f"i{number}", "patient_key": f"s/A/{number // 2}", "site": "A"}
     values = {"quantity": quantity, "unit": unit, "value": value, "reference": reference, "failure": failure}

@@ -23,13 +23,24 @@ OVERLAPS = {"dice", "iou", "nsd", "hd", "hd95", "assd"}
 
 def image(**changes: object) -> Image:
     about = {
-        "file_name": "x.png", "image_id": "x", "plane": "any", "split": "test", "origin": "real", "source": "s",
-        "site": "A", "patient": "1", "width": 200, "height": 160, "sha256": "",
-    }  # fmt: skip
+        "file_name": "x.png",
+        "image_id": "x",
+        "plane": "any",
+        "split": "test",
+        "origin": "real",
+        "source": "s",
+        "site": "A",
+        "patient": "1",
+        "width": 200,
+        "height": 160,
+        "sha256": "",
+    }
     return Image.model_validate(about | changes)
 
 
-def ellipse(shape: tuple[int, int], *axes: float, label: int = 1, angle: float = 0.0, at: tuple[int, int] = (100, 80)) -> np.ndarray:  # fmt: skip  # noqa: E501
+def ellipse(
+    shape: tuple[int, int], *axes: float, label: int = 1, angle: float = 0.0, at: tuple[int, int] = (100, 80)
+) -> np.ndarray:
     mask = np.zeros(shape, np.uint8)
     cv2.ellipse(mask, (at, (2 * axes[0], 2 * axes[1]), angle), label, -1)
     return mask

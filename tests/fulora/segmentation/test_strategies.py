@@ -121,8 +121,11 @@ def test_adapters_start_as_nothing_learn_and_are_merged(model: Unet) -> None:
         merge_adapters(model.net)
         assert torch.allclose(model(images), learned, atol=1e-3)
     assert set(model.net.state_dict()) == set(weights)
-    changed = [key for key, value in model.net.get_submodule("encoder").state_dict().items()
-               if not torch.equal(value, weights[f"encoder.{key}"])]  # fmt: skip
+    changed = [
+        key
+        for key, value in model.net.get_submodule("encoder").state_dict().items()
+        if not torch.equal(value, weights[f"encoder.{key}"])
+    ]
     assert changed
     assert all(key.endswith("weight") for key in changed)
 

@@ -64,7 +64,9 @@ def test_an_encoder_starts_from_a_file(tmp_path: Path) -> None:
         made = build_unet(narrow(encoder_weights="file"), tmp_path / name).net
         own = made.get_submodule("encoder").state_dict()
         assert all(torch.equal(own[key], value) for key, value in encoder.items())
-        assert not torch.equal(made.state_dict()["segmentation_head.0.weight"], source.state_dict()["segmentation_head.0.weight"])  # fmt: skip  # noqa: E501
+        assert not torch.equal(
+            made.state_dict()["segmentation_head.0.weight"], source.state_dict()["segmentation_head.0.weight"]
+        )
 
 
 def test_a_network_starts_from_another_but_for_a_head_of_other_classes(tmp_path: Path) -> None:
