@@ -32,7 +32,7 @@ def view(
     return torch.stack([across, down], 1)
 
 
-def moved(
+def warp(
     pixels: Float[Tensor, "b c h w"],
     views: Float[Tensor, "b 2 3"],
     mode: Literal["bilinear", "nearest"] = "bilinear",

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from fulora import progress
 from fulora.config import digest
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
 
 
-class Known(NamedTuple):
+class CachedDigest(NamedTuple):
     """A digest, and what the file looked like when it was taken."""
 
     size: int
@@ -32,7 +32,7 @@ class _Cache(BaseModel):
     """What the file holds; `check` is the digest of the rest, so that damage shows."""
 
     check: str
-    files: dict[str, Known]
+    files: dict[str, CachedDigest]
 
 
 def file_digest(path: Path) -> str:
@@ -41,7 +41,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_known(cache: Path) -> dict[str, Known]:
+def read_cache(cache: Path) -> dict[str, CachedDigest]:
     """The digests that a cache keeps, by resolved path; none, and a note, where it is damaged."""
     if not cache.is_file():
         return {}
@@ -55,37 +55,37 @@ def read_known(cache: Path) -> dict[str, Known]:
     return found.files
 
 
-def write_known(cache: Path, known: Mapping[str, Known]) -> None:
+def write_cache(cache: Path, known: Mapping[str, CachedDigest]) -> None:
     """Keep digests; the file is complete or as it was."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with whole(cache, by_several=True) as new:
+    with atomic_file(cache, by_several=True) as new:
         new.write_text(json.dumps({"check": _check(known), "files": known}), encoding="utf-8")
 
 
-def _check(known: Mapping[str, Known]) -> str:
+def _check(known: Mapping[str, CachedDigest]) -> str:
     return digest({path: list(entry) for path, entry in known.items()})
 
 
 def cached_digests(files: list[Path], cache: Path | None) -> dict[Path, str]:
     """The digest of each file, taken anew where size or times are not those that `cache` keeps."""
-    known = read_known(cache) if cache else {}
+    known = read_cache(cache) if cache else {}
     found: dict[Path, str] = {}
-    fresh: dict[str, Known] = {}
+    fresh: dict[str, CachedDigest] = {}
     for file in files:
         key, now = str(file.resolve()), file.stat()
         entry = known.get(key)
         if entry is None or not entry.fits(now):
-            entry = fresh[key] = Known(now.st_size, now.st_mtime_ns, now.st_ctime_ns, file_digest(file))
+            entry = fresh[key] = CachedDigest(now.st_size, now.st_mtime_ns, now.st_ctime_ns, file_digest(file))
         found[file] = entry.sha256
     if fresh and cache:
-        write_known(cache, {**known, **fresh})
+        write_cache(cache, {**known, **fresh})
     return found
 
 
-def wrong_in_cache(cache: Path) -> list[str]:
+def mismatches_in_cache(cache: Path) -> list[str]:
     """Files whose content is not what a cache says though size and times are: one line each."""
     lines = []
-    for path, entry in read_known(cache).items():
+    for path, entry in read_cache(cache).items():
         file = Path(path)
         if file.is_file() and entry.fits(file.stat()) and file_digest(file) != entry.sha256:
             lines.append(path)

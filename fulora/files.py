@@ -57,7 +57,7 @@ def _room(place: Path) -> str:
     return f" ({free:.1f} of {total:.0f} MB are free there, and more is needed)"
 
 
-def share(files: Iterable[Path]) -> None:
+def apply_umask(files: Iterable[Path]) -> None:
     """Let others read files as the umask says; safetensors lets only their owner.
 
     On file systems without such permissions nothing happens.
@@ -69,7 +69,7 @@ def share(files: Iterable[Path]) -> None:
             file.chmod(0o666 & ~umask)
 
 
-def synced(path: Path) -> None:
+def sync(path: Path) -> None:
     """Force a file, or the names in a folder, to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -79,7 +79,7 @@ def synced(path: Path) -> None:
 
 
 @contextmanager
-def whole(path: Path, *, durable: bool = False, by_several: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = False, by_several: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when all went well and is removed when not.
 
     It has the ending of `path`, and the same name each time, so that a killed process leaves at most one.
@@ -91,9 +91,9 @@ def whole(path: Path, *, durable: bool = False, by_several: bool = False) -> Ite
     new = path.with_name(f".new.{os.getpid()}.{path.name}" if by_several else f".new.{path.name}")
     try:
         yield new
-        share([new])
+        apply_umask([new])
         if durable:
-            synced(new)
+            sync(new)
         os.replace(new, path)
     except BaseException:
         new.unlink(missing_ok=True)

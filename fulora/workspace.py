@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
-from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.engine import Engine
 from fulora.environment import commit, versions
-from fulora.files import DiskFullError, raise_on_disk_full, synced
+from fulora.files import DiskFullError, raise_on_disk_full, sync
+from fulora.integrity import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
 
@@ -171,7 +171,7 @@ def scratch(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def name_of(folder: Path) -> str:
+def artifact_name(folder: Path) -> str:
     """The name of an artifact's folder, or the one that it will have when the work in its scratch folder is done."""
     name = folder.absolute().name
     return name[1:].removesuffix(".partial") if name.startswith(".") and name.endswith(".partial") else name
@@ -284,7 +284,7 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
     (work / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     for path in work.rglob("*"):
         if path.is_file():
-            synced(path)
+            sync(path)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from fulora.data.comparisons import check_arm_names
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.results import LeakTable, Report, Scores
-from fulora.data.structures import outputs_of, said
-from fulora.intake.classes import named_labels
+from fulora.data.structures import describe_structures, outputs_of
 from fulora.intake.config import CurateConfig
-from fulora.intake.source import Inputs
+from fulora.intake.image_set_labels import named_label_set
+from fulora.intake.source_config import SourceInputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
@@ -94,7 +94,7 @@ class SegmentationConfig(Config):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"arms: {twice} is there already; give another name")
-        labels = named_labels(self.heads, [Inputs()] * len(self.heads.sources))
+        labels = named_label_set(self.heads, [SourceInputs()] * len(self.heads.sources))
         if labels is not None:
             self.check_outputs(labels)
         for name, arm in arms.items():
@@ -138,7 +138,9 @@ class SegmentationConfig(Config):
             if arm.classes not in (None, wanted):
                 raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}; leave classes out")
         if self.synthetic is not None and wanted != 1:
-            raise ValueError(f"synthetic: draws masks of one structure, 1, and these hold {said(labels)}")
+            raise ValueError(
+                f"synthetic: draws masks of one structure, 1, and these hold {describe_structures(labels)}"
+            )
 
     def networks(self) -> dict[str, UnetConfig]:
         """The networks of the arms, by name."""

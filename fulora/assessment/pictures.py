@@ -11,11 +11,11 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
-from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.folders import PICTURES
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.names import pictures_and_masks
+from fulora.intake.masks.file_names import find_pictures_and_masks
 from fulora.progress import note
 
 UNKNOWN = "unknown"
@@ -98,7 +98,7 @@ def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:
     images = ImageSet(folder, "")
     if rows := images.rows():
         return of_rows(images, rows)
-    files, masks = pictures_and_masks(folder)
+    files, masks = find_pictures_and_masks(folder)
     if not files:
         raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(PICTURES)})")
     if masks:
@@ -143,7 +143,7 @@ def _plane(path: Path, folder: Path, labels: LabelSet | None) -> str:
 
 
 def _tint(path: Path) -> tuple[float, float]:
-    with opened(path) as image:
+    with open_picture(path) as image:
         if image.mode not in ("RGB", "RGBA", "P", "YCbCr", "CMYK"):
             return 0.0, 0.0
         red, green, blue = np.asarray(image.convert("RGB"), np.float64).reshape(-1, 3).mean(axis=0)

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
+from fulora.assessment.sets import LEAST, AssessedSets, places_of, reported_planes
 from fulora.data.pictures.resize import to_square
-from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.deidentify.burned_in_text import remove_overlays
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
 
 SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000
@@ -38,12 +38,12 @@ class Shortcut:
     n: int
 
 
-def shortcuts(sets: Sets, seed: int = 0) -> tuple[Shortcut, ...]:
+def compute_shortcuts(sets: AssessedSets, seed: int = 0) -> tuple[Shortcut, ...]:
     """Every cue and all together, over all planes and for each of which there are enough images."""
     parts = [_thinned(pictures, seed) for pictures in (sets.synthetic, sets.held_out)]
     parts += [] if sets.train is None else [_thinned(sets.train, seed)]
     seen = [(pictures, cues(pictures)) for pictures in parts]
-    planes = planes_told_of(sets.synthetic.planes.tolist())
+    planes = reported_planes(sets.synthetic.planes.tolist())
     return tuple(line for plane in planes for line in _of_plane(plane, seen, seed))
 
 
@@ -77,7 +77,7 @@ def _border(square: UInt8[np.ndarray, "h w"]) -> tuple[float, ...]:
 
 
 def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
-    found = clean(picture, "everywhere")
+    found = remove_overlays(picture, "everywhere")
     return float(found.outside.mean()), float(found.inside.mean())
 
 

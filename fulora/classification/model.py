@@ -19,9 +19,9 @@ from fulora.classification.networks import (
 )
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
-from fulora.data.pictures.normalisation import AS_THEY_ARE
+from fulora.data.pictures.normalisation import UNCHANGED
 from fulora.environment import derive_seed
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"
@@ -86,7 +86,7 @@ def build_classifier(cfg: ClassifierConfig, classes: int, start: Path | None = N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(cfg.seed, "classifier", "weights"))
         network = build_network(cfg.architecture, cfg.stem, cfg.image_size_px, classes, cfg.weights == "imagenet")
-    seen = pixel_statistics(cfg.architecture, cfg.weights) if cfg.statistics == "own" else AS_THEY_ARE
+    seen = pixel_statistics(cfg.architecture, cfg.weights) if cfg.statistics == "own" else UNCHANGED
     if start is not None:
         load_start(network, cfg, start)
     facts = ClassifierFacts(
@@ -122,7 +122,7 @@ def save_classifier(model: Classifier, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FACTS).write_text(model.facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
     state = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
-    with whole(folder / WEIGHTS) as new:
+    with atomic_file(folder / WEIGHTS) as new:
         save_file(state, new)
 
 

@@ -23,7 +23,7 @@ from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
+from fulora.training.seeded_draws import batch_indices, generator, indices_by_class, round_robin_batch
 
 UNFOLDED_ON = 64
 """Training images that the batch norms of a folded network get their first statistics from."""
@@ -158,7 +158,7 @@ def batch(
         kind = group[synthetic[group] == drawn]
         return kind if len(kind) else group
 
-    groups = by_class(targets, cfg.seed, "order")
+    groups = indices_by_class(targets, cfg.seed, "order")
     if not cfg.balanced:
         groups = {(cfg.seed, "order"): torch.arange(len(targets))}
     return round_robin_batch(groups, cfg.batch_size, done - 1, asked)

@@ -25,7 +25,7 @@ from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
+from fulora.training.seeded_draws import batch_indices, generator, indices_by_class, round_robin_batch
 
 Squares = UInt8[np.ndarray, "n s s"]
 
@@ -208,4 +208,4 @@ def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tenso
     """The pictures of one step; balanced, the classes take turns, and each goes through its own in epochs."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
-    return round_robin_batch(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)
+    return round_robin_batch(indices_by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

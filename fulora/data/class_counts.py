@@ -44,7 +44,7 @@ class ClassCounts:
             for training, counts in self.training.items():
                 trained = counts.get(name, 0)
                 if name not in accepted and bool(tested) != bool(trained):
-                    found.setdefault(name, []).append(_said(name, training, trained, tested))
+                    found.setdefault(name, []).append(_describe_imbalance(name, training, trained, tested))
         return found
 
     def sentences(self) -> list[str]:
@@ -78,7 +78,7 @@ class ClassCounts:
         )
 
 
-def _said(name: str, training: str, trained: int, tested: int) -> str:
+def _describe_imbalance(name: str, training: str, trained: int, tested: int) -> str:
     if tested:
         return (
             f"Training ({training}) has no image of the class '{name}' and the test set has {tested}: a classifier "

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 import fulora
 from fulora.config import Config, ConfigError, read_yaml, validated
-from fulora.data.label_class import CAPTION, LabelClass, plain
-from fulora.files import whole
+from fulora.data.label_class import CAPTION, LabelClass, comparable_word
+from fulora.files import atomic_file
 from fulora.json_files import read_json
 
 SHIPPED = Path(fulora.__file__).parent / "assets" / "label_sets"
@@ -43,10 +43,10 @@ class LabelSet(Config):
     def _told_apart(self) -> Self:
         owners: dict[str, str] = {}
         for one in self.classes:
-            for word in {plain(word) for word in one.words()}:
+            for word in {comparable_word(word) for word in one.words()}:
                 if owners.setdefault(word, one.name) != one.name:
                     raise ValueError(f"{word!r} names both {owners[word]} and {one.name}; give it to one of them")
-        if len({plain(one.name) for one in self.classes}) < len(self.classes):
+        if len({comparable_word(one.name) for one in self.classes}) < len(self.classes):
             raise ValueError(f"classes {', '.join(self.names)}: each has a name of its own, whatever its case")
         negative = [one.name for one in self.classes if one.negative]
         if len(negative) > 1:
@@ -99,7 +99,9 @@ class LabelSet(Config):
 
     def named(self, text: str) -> str | None:
         """The class that a word of a folder or list names, in any case; None where it names none."""
-        return next((one.name for one in self.classes if plain(text) in map(plain, one.words())), None)
+        return next(
+            (one.name for one in self.classes if comparable_word(text) in map(comparable_word, one.words())), None
+        )
 
     def places(self, names: Sequence[str]) -> list[int]:
         """The place of each name in the order of the classes.
@@ -163,7 +165,7 @@ class LabelSet(Config):
 
     def write(self, folder: Path) -> None:
         """Write it into a folder of images, predictions or weights."""
-        with whole(folder / FILE) as new:
+        with atomic_file(folder / FILE) as new:
             new.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -229,12 +231,12 @@ def refuse_other_classes(ours: LabelSet, theirs: LabelSet, *, who: str, whom: st
     if (ours.names, ours.negative) == (theirs.names, theirs.negative):
         return
     raise LabelSetError(
-        f"{who} and {whom} have different classes:\n  {who}: {_said(ours)}\n  {whom}: {_said(theirs)}\n"
+        f"{who} and {whom} have different classes:\n  {who}: {_describe_classes(ours)}\n  {whom}: {_describe_classes(theirs)}\n"
         "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
         "classes: {their name: its name here}"
     )
 
 
-def _said(labels: LabelSet) -> str:
+def _describe_classes(labels: LabelSet) -> str:
     negative = f" (negative: {labels.negative})" if labels.negative else ""
     return f"{', '.join(labels.names)}{negative}, label set {labels.name}"

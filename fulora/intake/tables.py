@@ -8,15 +8,15 @@ from zipfile import BadZipFile, ZipFile
 
 from fulora import progress
 from fulora.data.tables import delimited
-from fulora.data.tables.cells import NUMBER, tidied
-from fulora.data.tables.column_names import HeaderError, documented
-from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
-from fulora.intake.raw import Complain, SourceError, refuse
+from fulora.data.tables.cells import NUMBER, clean_rows
+from fulora.data.tables.column_names import HeaderError, rename_columns
+from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, row_by_column
+from fulora.intake.raw_image import OnSkip, SourceError, refuse
 
 MAX_CELLS = 1_000_000
 
 
-def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: Complain = refuse) -> list[dict[str, str]]:
+def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: OnSkip = refuse) -> list[dict[str, str]]:
     """The rows of a .csv or .xlsx list, as `read_rows` gives them, without their line numbers."""
     return [row for _, row in read_rows(path, columns, on_skip)]
 
@@ -24,7 +24,7 @@ def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: Complain = re
 def read_rows(
     path: Path,
     columns: tuple[str, ...] = (),
-    on_skip: Complain = refuse,
+    on_skip: OnSkip = refuse,
     renamed: Mapping[str, str] | None = None,
     *,
     optional: Collection[str] = (),
@@ -56,10 +56,10 @@ def read_rows(
     rows = []
     for number, cells in filled[1:]:
         if len(cells) == len(header):
-            rows.append((number, named(header, cells)))
+            rows.append((number, row_by_column(header, cells)))
         else:
             on_skip(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
-    found = tidied([row for _, row in rows], decimal_commas=measures if separator != "," else ())
+    found = clean_rows([row for _, row in rows], decimal_commas=measures if separator != "," else ())
     for note in found.notes:
         progress.note(f"{path}: {note}")
     return [(number, row) for (number, _), row in zip(rows, found.rows, strict=True)]
@@ -79,7 +79,7 @@ def _header(
 ) -> list[str]:
     """The columns by their documented names."""
     try:
-        header = documented(written, known, renamed)
+        header = rename_columns(written, known, renamed)
     except HeaderError as error:
         raise SourceError(f"{path}: {error}") from error
     missing = [name for name in needed if name not in header]

@@ -26,7 +26,7 @@ def batch_indices(count: int, batch_size: int, step: int, *parts: str | int) -> 
     return torch.stack([orders[place // count][place % count] for place in places])
 
 
-def by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
+def indices_by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
     """The places of each class in `targets`, classes in order; `parts` and the number of the class name its draws."""
     return {(*parts, which): torch.nonzero(targets == c)[:, 0] for which, c in enumerate(torch.unique(targets))}
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fulora import progress
+from fulora.diffusion.sampling.lora_usage import check_lora, lora_given, trained_as
+from fulora.diffusion.sets.build_job import labels_given
+from fulora.diffusion.sets.processes import run_processes
 from pipelines.backbones import ASSETS
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
-from pipelines.commands.generate_labels import labels_given
-from pipelines.commands.generate_loras import check_lora, lora_given, trained_as
-from pipelines.commands.generate_processes import run_processes
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.sampling.ingredients import Ingredients, LoraSource
+    from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource
 
 DEMO = "demo"
 
@@ -94,7 +94,7 @@ def generate(
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
     from fulora.diffusion.sets.generation import generate_set
-    from fulora.diffusion.sets.job import Job, check_folder
+    from fulora.diffusion.sets.job import GenerationJob, check_folder
     from fulora.diffusion.sets.shards import part_of, shards_of
     from fulora.training.devices import pick_device
 
@@ -109,12 +109,12 @@ def generate(
     for name in ingredients.provenance().unknowns():
         progress.note(f"{name}: nothing tells whom it learned from; what it knows of patients cannot be seen")
     classes = labels_given(labels, [lora.path for lora in loras], ingredients.start)
-    job = Job(out, _config(given, ingredients, config), ingredients, classes)
+    job = GenerationJob(out, _config(given, ingredients, config), ingredients, classes)
     part = _part(shard)
     if engine == "local":
         pick_device(job.cfg.device)
     if dry_run:
-        from pipelines.commands.generate_plan import plan_lines
+        from fulora.diffusion.sets.forecast import plan_lines
 
         print("\n".join(plan_lines(job, part)))
         return
@@ -192,8 +192,8 @@ def _ingredients(
     out: Path,
     revision: str | None,
     architecture: Any,
-) -> "Ingredients":
-    from fulora.diffusion.sampling.ingredients import Ingredients, weights_digest
+) -> "GenerationInputs":
+    from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
     from fulora.diffusion.sampling.recipe import BackboneUsed
     from fulora.diffusion.sets.job import PLAN, is_complete
     from fulora.diffusion.sets.shards import WORK
@@ -204,7 +204,7 @@ def _ingredients(
     digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
     if isinstance(source, str) and revision is None:
         progress.note(f"{backbone}: no --revision is given; what the hub has under this name may change")
-    return Ingredients(
+    return GenerationInputs(
         backbone=source,
         used=BackboneUsed(
             name=source.name if isinstance(source, Path) and backbone != DEMO else backbone, digest=digest
@@ -231,7 +231,7 @@ def _start(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | None) -> "GenerateConfig":
+def _config(given: dict[str, Any], ingredients: "GenerationInputs", config: str | None) -> "GenerateConfig":
     """With the size that the backbone was made for and the clip skip of the LoRA, where nothing else is said."""
     from fulora.config import validated
     from fulora.diffusion.config import GenerateConfig

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fulora.data.labels import Split
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.models.architectures import Pipeline
-    from fulora.diffusion.training.examples import Material
+    from fulora.diffusion.training.examples import TrainingImages
 
 DEMO = "demo"
 HELD: "tuple[Split, ...]" = ("train", "validation")
@@ -67,15 +67,15 @@ def train(
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
-    from fulora.contents import write_list
     from fulora.diffusion.lora.files import FILE
-    from fulora.diffusion.models.distinct_captions import said_of_alike
+    from fulora.diffusion.models.distinct_captions import describe_identical_captions
     from fulora.diffusion.models.loading import load_backbone
-    from fulora.diffusion.sampling.ingredients import backbone_provenance
-    from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
-    from fulora.diffusion.training.plan import plan
+    from fulora.diffusion.sampling.inputs import backbone_provenance
+    from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+    from fulora.diffusion.training.plan import plan_training
+    from fulora.integrity import write_list
     from fulora.training.processes import processes
-    from fulora.workspace import name_of
+    from fulora.workspace import artifact_name
 
     cfg, of_images = _settings(config, overrides or [])
     first = processes(cfg.device).first
@@ -90,18 +90,26 @@ def train(
     finished = (out / FILE).is_file() and not dry_run
     pipe, notes = _checked(images, of_images, cfg, None if finished else load)
     shown = _image_set(images, of_images, work)
-    material = read_material(shown, *others, mask_channel=cfg.mask_channel)
-    provenance = lora_provenance(f"LoRA {name_of(out)}", backbone_provenance(source, name), shown, *others)
+    material = read_training_images(shown, *others, mask_channel=cfg.mask_channel)
+    provenance = lora_provenance(f"LoRA {artifact_name(out)}", backbone_provenance(source, name), shown, *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
     pipe = pipe or load()
     if dry_run:
-        print("\n".join([*plan(cfg, pipe, material).lines(), *notes, *said_of_alike(pipe, material.captions())]))
+        print(
+            "\n".join(
+                [
+                    *plan_training(cfg, pipe, material).lines(),
+                    *notes,
+                    *describe_identical_captions(pipe, material.captions()),
+                ]
+            )
+        )
         return
     for line in notes if first else ():
         progress.note(line)
-    step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest, provenance=provenance)
+    step = fit_lora(out, cfg, pipe, material, base_model=name, base_digest=digest, provenance=provenance)
     if first:
         write_list(out)
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
@@ -110,7 +118,7 @@ def train(
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
     """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
-    from fulora.contents import content_digest
+    from fulora.integrity import content_digest
 
     source = ASSETS / "diffusion" if named == DEMO else Path(named)
     if source.exists():
@@ -124,7 +132,6 @@ def _check_out(out: Path) -> None:
     Raises:
         LoraError: `out` is a file, or holds what no training writes.
     """
-    from fulora.contents import OF_THE_LIST
     from fulora.data.label_set import FILE as CLASSES
     from fulora.data.provenance import FILE as PROVENANCE
     from fulora.diffusion.lora.adapters import LoraError
@@ -132,9 +139,10 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.training.preview import SAMPLES
     from fulora.diffusion.training.train import LAST_GOOD
+    from fulora.integrity import LIST_FILES
     from fulora.training.checkpoints import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *LIST_FILES}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []
@@ -161,7 +169,7 @@ def _given(folder: Path | None, option: str) -> "ImageSet | None":
     return ImageSet(folder, "")
 
 
-def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Material") -> bool:
+def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "TrainingImages") -> bool:
     """Whether `out` holds the LoRA that was asked for; a list of its files that is gone is written again.
 
     Raises:
@@ -169,13 +177,13 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
         DamagedArtifactError: it is not as it was made.
     """
     from fulora.config import identity
-    from fulora.contents import LIST, check, write_list
     from fulora.diffusion.lora.adapters import LoraError
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.lora.metadata import facts_in, settings_in
     from fulora.diffusion.lora.read import read_lora
-    from fulora.diffusion.lora.training_facts import MADE_OF, TrainingFacts, made_of
-    from fulora.diffusion.training.examples import counted
+    from fulora.diffusion.lora.training_facts import INPUT_DIGESTS, TrainingFacts, input_digests
+    from fulora.diffusion.training.examples import add_image_counts
+    from fulora.integrity import LIST, check, write_list
 
     if not (out / FILE).is_file():
         return False
@@ -183,8 +191,10 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
         check(out)
     header = read_lora(out / FILE).metadata
     theirs = facts_in(header)
-    ours = counted(TrainingFacts(base_digest=base_digest), material.images, material.validation, material.prior)
-    if (settings_in(header), [theirs.get(name, "") for name in MADE_OF]) != (identity(cfg), made_of(ours)):
+    ours = add_image_counts(
+        TrainingFacts(base_digest=base_digest), material.images, material.validation, material.prior
+    )
+    if (settings_in(header), [theirs.get(name, "") for name in INPUT_DIGESTS]) != (identity(cfg), input_digests(ours)):
         raise LoraError(
             f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
             "--out"
@@ -211,7 +221,7 @@ def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, di
 
 def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     """The folder as an image set of fulora's own; None where it has to be curated first."""
-    from fulora.data.image import METADATA, ManifestError
+    from fulora.data.image import METADATA, ImageSetError
     from fulora.data.image_set import ImageSet
 
     if settings or not (folder / "train" / METADATA).is_file():
@@ -219,7 +229,7 @@ def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     found = ImageSet(folder, "")
     try:
         next(found.iter_rows("train"), None)
-    except ManifestError:  # somebody else's imagefolder
+    except ImageSetError:  # somebody else's imagefolder
         return None
     return found
 
@@ -236,8 +246,7 @@ def _checked(
         ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
     """
     from fulora.diffusion.models.loading import BackboneError
-    from fulora.intake.check.folder import curate_config
-    from pipelines.checks.backbones import made_of
+    from fulora.intake.check.check_folder import curate_config
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
     from pipelines.checks.sizes import check_lora_sizes
@@ -252,7 +261,7 @@ def _checked(
         pipe = load() if load else None
     except BackboneError as error:
         found.problem("--backbone", str(error))
-    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else made_of(pipe))
+    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else input_digests(pipe))
     found.stop(str(folder))
     return pipe, found.note_lines()
 
@@ -260,7 +269,7 @@ def _checked(
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
     """The folder, if it is an image set, or else the one that curating it gives."""
     from fulora.engine import InProcess
-    from fulora.intake.check.folder import curate_config
+    from fulora.intake.check.check_folder import curate_config
     from fulora.workspace import Workspace
     from pipelines.sources import curated
 

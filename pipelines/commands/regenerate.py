@@ -10,7 +10,7 @@ from pipelines.backbones import ASSETS
 from pipelines.commands.generate import DEMO
 
 if TYPE_CHECKING:
-    from fulora.diffusion.sets.regenerate import Again
+    from fulora.diffusion.sets.regenerate import RegeneratedImage
 
 
 def regenerate(
@@ -70,18 +70,18 @@ def _place(backbone: str) -> Path | str:
     return Path(backbone) if Path(backbone).exists() or backbone.count("/") != 1 else backbone
 
 
-def _written(again: "Again", path: Path) -> tuple[str, bool]:
+def _written(again: "RegeneratedImage", path: Path) -> tuple[str, bool]:
     """Write a picture, and say how it compares with what it was; whether the pixels are equal."""
     import numpy as np
 
-    from fulora.data.pictures.decoding import opened
-    from fulora.diffusion.sets.shard_writer import write_picture
+    from fulora.data.pictures.decoding import open_picture
+    from fulora.diffusion.sets.shard_writer import write_image
 
     before = again.path.read_bytes()
-    with opened(again.path) as image:
+    with open_picture(again.path) as image:
         pixels = np.asarray(image)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, again.new, again.drawn)
+    write_image(path, again.new, again.drawn)
     if path.read_bytes() == before:
         return "the same bytes", True
     if np.array_equal(pixels, again.drawn.pixels):

@@ -85,14 +85,14 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
     Raises:
         OverlapError: a picture, or the patient of an image set's picture, is among them.
     """
-    from fulora.data.leak_gate import refuse_pictures, said_of_unknown
+    from fulora.data.image_identities import identify_files
+    from fulora.data.leak_check import describe_unknown, refuse_leaked_identities
     from fulora.data.provenance import Provenance, provenance_of
-    from fulora.data.tested_images import tested_files
     from fulora.intake.formats.metaimage import read_picture
     from fulora.progress import note
 
     models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
-    for line in said_of_unknown(refuse_pictures(models, tested_files(folder, files, read_picture))):
+    for line in describe_unknown(refuse_leaked_identities(models, identify_files(folder, files, read_picture))):
         note(line)
     return Provenance().joined(*models)
 
@@ -100,11 +100,11 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
 def _files(folder: Path) -> dict[str, Path]:
     """Pictures by the name of their mask, less its ending; files named as masks are passed over."""
     from fulora.intake.folders import PICTURES
-    from fulora.intake.masks.names import pictures_and_masks
+    from fulora.intake.masks.file_names import find_pictures_and_masks
     from fulora.progress import note
 
     endings = (*PICTURES, ".mha")
-    pictures, masks = pictures_and_masks(folder, endings)
+    pictures, masks = find_pictures_and_masks(folder, endings)
     if masks:
         note(f"{folder}: {len(masks)} files named as masks passed over, such as {masks[0].relative_to(folder)}")
     found: dict[str, Path] = {}

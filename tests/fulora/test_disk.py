@@ -20,7 +20,7 @@ from fulora.data.label_set import label_set
 from fulora.data.pictures import loaders
 from fulora.data.pictures.loaders import load_squares
 from fulora.engine import InProcess
-from fulora.files import DiskFullError, is_full, raise_on_disk_full, share, whole
+from fulora.files import DiskFullError, apply_umask, atomic_file, is_full, raise_on_disk_full
 from fulora.stage import Artifact, Stage, stage
 from fulora.training.checkpoints import CHECKPOINTS, LATEST, load_checkpoint, save_checkpoint
 from fulora.training.metrics_log import MetricsLog
@@ -62,7 +62,7 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 def test_several_may_write_a_file_at_once_and_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, numbers = tmp_path / "list.json", iter((1, 2))
     monkeypatch.setattr(os, "getpid", lambda: next(numbers))
-    with whole(path, by_several=True) as first, whole(path, by_several=True) as second:
+    with atomic_file(path, by_several=True) as first, atomic_file(path, by_several=True) as second:
         first.write_text("first")
         second.write_text("second")
         assert first != second
@@ -78,7 +78,7 @@ def test_a_durable_file_is_forced_to_the_disk_before_it_takes_its_place(
     monkeypatch.setattr(os, "fsync", lambda file: done.append("forced") or forced(file))
     monkeypatch.setattr(os, "replace", lambda *names: done.append("moved") or moved(*names))
     for durable in (True, False):
-        with whole(tmp_path / "a", durable=durable) as new:
+        with atomic_file(tmp_path / "a", durable=durable) as new:
             new.write_text("a")
     assert done == ["forced", "moved", "moved"]
 
@@ -90,14 +90,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
         _half_written(path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "before"
-    with whole(path) as new:
+    with atomic_file(path) as new:
         new.write_text("after")
     assert path.read_text() == "after"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
 def _half_written(path: Path) -> None:
-    with whole(path) as new:
+    with atomic_file(path) as new:
         new.write_text("half")
         raise OSError(errno.ENOSPC, "full")
 
@@ -245,10 +245,10 @@ def test_every_writer_of_ours_tells_of_a_full_disk(small_disk: Path, writer: str
 def test_others_may_read_what_safetensors_wrote_as_the_umask_says(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        with whole(tmp_path / "whole.safetensors") as new:
+        with atomic_file(tmp_path / "whole.safetensors") as new:
             save_file({"a": torch.zeros(3)}, new)
         save_file({"a": torch.zeros(3)}, tmp_path / "shared.safetensors")
-        share(tmp_path.glob("shared.*"))
+        apply_umask(tmp_path.glob("shared.*"))
     finally:
         os.umask(before)
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {

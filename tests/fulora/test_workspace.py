@@ -15,8 +15,8 @@ from typing import Annotated, TypeVar
 import pytest
 
 from fulora.config import Config, Runtime
-from fulora.contents import LIST, content_digest
 from fulora.engine import Engine, InProcess
+from fulora.integrity import LIST, content_digest
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
 from fulora.workspace import ReachedError, Step, Workspace, make_part, scratch
 

@@ -9,6 +9,7 @@ import pytest
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
 from fulora.clip.loading import load_clip
+from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
 from fulora.data.image import Image
@@ -16,12 +17,11 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
-from fulora.data.screened import Assessment, Screened
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sets.generation import provenance_of_set
-from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.job import GenerationJob
 from fulora.segmentation.config import SegmentConfig, UnetConfig
 from fulora.segmentation.gates import AdditionConfig
 from pipelines.backbones import ASSETS
@@ -111,7 +111,7 @@ class Chain:
         judges = train_judges.function(self.out("train_judges-j"), 2, ClassifierConfig(), self.images(*patients))
         out = self.out("assess-a")
         provenance_of(judges.path, "judges").write(out)
-        write_table(out, [Screened(image_id=f"synthetic{plane}train", plane=plane, fails=()) for plane in PLANES])
+        write_table(out, [AssessedImage(image_id=f"synthetic{plane}train", plane=plane, fails=()) for plane in PLANES])
         (out / "findings.json").write_text('{"filters": [{"name": "brightness"}]}')
         return Assessment(out, "")
 
@@ -159,7 +159,7 @@ def _fitted(out: Path, *given: object, **more: object) -> int:
     return 1
 
 
-def _drawn(job: Job, engine: object) -> None:
+def _drawn(job: GenerationJob, engine: object) -> None:
     """Instead of drawing: noise, with the book that drawing would write."""
     made = pictures("", "train", origin="synthetic", site="", generator=job.ingredients.generator(), seed="1")
     ImageSet.write(job.out, made, labels=job.labels, provenance=provenance_of_set(job))

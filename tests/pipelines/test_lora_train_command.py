@@ -16,13 +16,13 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
-from fulora.contents import LIST
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
 from fulora.intake.phantoms.scan import draw
+from fulora.integrity import LIST
 from pipelines.__main__ import app
 
 FETAL = label_set("fetal_planes")
@@ -189,7 +189,7 @@ MADE = {"curate", "count_classes", "check_leaks"}
 def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [
         counting(monkeypatch, f"fulora.diffusion.{name}")
-        for name in ("backbone.load_backbone", "material.read_material", "plan.plan")
+        for name in ("backbone.load_backbone", "material.read_training_images", "plan.plan")
     ]
     generators = "{base: {lora: none}, LoRA: {}, twice: {generate: {steps: 2}}, LoRA of rank 4: {lora: {rank: 4}}}"
     found = here("run", "smoke", f"synthetic={generators}", "--dry-run", "--work", f"{tmp_path}/work")

@@ -18,8 +18,8 @@ from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.architectures import build
 from fulora.diffusion.models.loading import save_backbone
+from fulora.diffusion.sampling.lora_usage import trained_as
 from fulora.diffusion.sampling.recipe import read_row
-from pipelines.commands.generate_loras import trained_as
 
 FETAL = label_set("fetal_planes")
 

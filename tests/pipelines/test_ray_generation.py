@@ -18,11 +18,11 @@ from command_line import ROOT
 
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling import drawing_config as drawings
-from fulora.diffusion.sampling.ingredients import Ingredients
+from fulora.diffusion.sampling import config as drawings
+from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets import generation
-from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.job import GenerationJob
 from fulora.diffusion.sets.shards import shards_of
 from fulora.stage import read_record
 
@@ -156,9 +156,9 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
-    job = Job(tmp_path, cfg, Ingredients("demo", used), FETAL).travelling()
+    job = GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), FETAL).travelling()
     task = partial(generation._made, job, False, generation._silent)
-    assert len(pickle.dumps((task, shards_of(drawings.drawing(cfg, FETAL))[0]))) < 4000
+    assert len(pickle.dumps((task, shards_of(drawings.resolve_config(cfg, FETAL))[0]))) < 4000
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,28 +11,33 @@ from PIL import Image as Pil
 
 from fulora import progress
 from fulora.config import digest, identity
-from fulora.contents import LIST, check, write_list
 from fulora.data.image import METADATA, Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.patient_numbers import different_patients
 from fulora.data.provenance import FILE as PROVENANCE
-from fulora.data.provenance import Learned, Provenance, derived
+from fulora.data.provenance import Provenance, ProvenanceEntry, derive_provenance
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.conditioning import said_of_skip
-from fulora.diffusion.models.distinct_captions import alike, said_of_alike
-from fulora.diffusion.models.noise_schedules import said
+from fulora.diffusion.models.conditioning import describe_clip_skip
+from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
+from fulora.diffusion.models.noise_schedules import describe_schedule
 from fulora.diffusion.sampling.compute import Compute, choose_compute, hardware
-from fulora.diffusion.sampling.ingredients import start_rows
-from fulora.diffusion.sampling.painter import Painter, check_size, drawing_on, prepare, starting_from
+from fulora.diffusion.sampling.image_generator import (
+    ImageGenerator,
+    build_generator,
+    check_size,
+    with_control,
+    with_start_images,
+)
+from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.picture_grid import write_overview
-from fulora.diffusion.sets.blank_images import GATE, Fault, GateCounts
+from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
 from fulora.diffusion.sets.job import (
     OVERVIEW,
     PLAN,
     SOURCES,
     GenerationError,
-    Job,
+    GenerationJob,
     check_folder,
     check_masks,
     is_complete,
@@ -44,14 +49,15 @@ from fulora.diffusion.sets.shard_writer import REJECTED, make_shard
 from fulora.diffusion.sets.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
 from fulora.engine import Engine
 from fulora.environment import versions
-from fulora.files import raise_on_disk_full, synced
+from fulora.files import raise_on_disk_full, sync
+from fulora.integrity import LIST, check, write_list
 from fulora.training.devices import pick_device
 
 KEPT = "all complete shards are kept"
 """What a full disk leaves of a set."""
 
 
-def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
+def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
     """Draw the shards of a part of a set that are not there, and put the set together if none is missing then.
 
     May run in any number of processes at once, with the same part or others; each shard is made by one of them.
@@ -85,13 +91,13 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
     return missing
 
 
-def generate_shard(job: Job, name: str) -> None:
+def generate_shard(job: GenerationJob, name: str) -> None:
     """Draw one shard, by its name, without putting the set together; waits where another process is at it."""
     begin(job)
     _made(job, True, _silent, next(shard for shard in shards_of(job.cfg) if shard.name == name))
 
 
-def begin(job: Job) -> None:
+def begin(job: GenerationJob) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "begin", wait=True):
@@ -102,13 +108,13 @@ def begin(job: Job) -> None:
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
         check_masks(job)
-        if special := said(pipe.scheduler.config):
+        if special := describe_schedule(pipe.scheduler.config):
             progress.note(f"sampled as the backbone says: {special}")
-        if skipped := said_of_skip(pipe, job.cfg.clip_skip):
+        if skipped := describe_clip_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
         prompts = {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}
-        one_to_it = alike(pipe, prompts)
-        for line in said_of_alike(pipe, prompts):
+        one_to_it = find_identical_captions(pipe, prompts)
+        for line in describe_identical_captions(pipe, prompts):
             progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
@@ -118,23 +124,23 @@ def begin(job: Job) -> None:
         write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
 
 
-_ready: dict[str, Painter] = {}
+_ready: dict[str, ImageGenerator] = {}
 """The painter of this process' job: weights are loaded once, however many shards it makes."""
 
 
-def _painter(job: Job, pipe: Pipeline, compute: Compute) -> Painter:
-    painter = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
+def _painter(job: GenerationJob, pipe: Pipeline, compute: Compute) -> ImageGenerator:
+    painter = with_start_images(build_generator(pipe, job.cfg, compute), job.ingredients.start)
     control = job.ingredients.control
     if control is None:
         return painter
-    return drawing_on(painter, control.path, lambda draft: control.mask_of(draft.plane, draft.index))
+    return with_control(painter, control.path, lambda draft: control.mask_of(draft.plane, draft.index))
 
 
-def _key(job: Job) -> str:
+def _key(job: GenerationJob) -> str:
     return digest([str(job.out.resolve()), identity(job.cfg), job.ingredients.generator()])
 
 
-def painter_of(job: Job) -> Painter:
+def painter_of(job: GenerationJob) -> ImageGenerator:
     """What this process draws a begun set with.
 
     Raises:
@@ -159,7 +165,7 @@ def painter_of(job: Job) -> Painter:
     return _ready[key]
 
 
-def _work_through(job: Job, shards: Sequence[Shard], engine: Engine, advance: Callable[[int], None]) -> None:
+def _work_through(job: GenerationJob, shards: Sequence[Shard], engine: Engine, advance: Callable[[int], None]) -> None:
     """Shards that another process is at are left to it, and waited for when there are no others."""
     wait = False
     while shards:
@@ -178,7 +184,7 @@ def _silent(images: int) -> None:
     pass
 
 
-def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
+def _made(job: GenerationJob, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
     """Whether the shard is there now; if not, another process is at it."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, shard.name, wait=wait) as mine:
         if not mine:
@@ -190,7 +196,7 @@ def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) ->
         return True
 
 
-def _lost(job: Job) -> bool:
+def _lost(job: GenerationJob) -> bool:
     """Whether shards of a complete set are gone; it is not complete any more then."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         lost = not all(shard.is_complete(job.out) for shard in shards_of(job.cfg))
@@ -200,7 +206,7 @@ def _lost(job: Job) -> bool:
     return lost
 
 
-def put_together(job: Job) -> None:
+def put_together(job: GenerationJob) -> None:
     """The manifest of all shards, once, when no two of them have a picture in common."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         if not is_complete(job.out):
@@ -214,9 +220,9 @@ def put_together(job: Job) -> None:
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             for path in (job.out / "train" / METADATA, job.out / LABELS, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
-                    synced(path)
+                    sync(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            counted = GateCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
+            counted = RejectionCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
             write_whole(job.out / GATE, counted.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:
@@ -228,7 +234,7 @@ def put_together(job: Job) -> None:
     rmtree(job.out / WORK, ignore_errors=True)
 
 
-def _write_masks(job: Job) -> None:
+def _write_masks(job: GenerationJob) -> None:
     """The masks that pictures were drawn on, each where its row says."""
     if (control := job.ingredients.control) is None:
         return
@@ -237,15 +243,15 @@ def _write_masks(job: Job) -> None:
             path = job.out / row.split / row.mask_file
             path.parent.mkdir(parents=True, exist_ok=True)
             Pil.fromarray(control.mask_of(shard.plane, index)).save(path)
-            synced(path)
+            sync(path)
 
 
-def _rows(job: Job) -> Iterator[Image]:
+def _rows(job: GenerationJob) -> Iterator[Image]:
     for shard in shards_of(job.cfg):
         yield from read_shard(shard, job.out).rows
 
 
-def _without_duplicates(job: Job) -> None:
+def _without_duplicates(job: GenerationJob) -> None:
     """A shard with a picture that one before it has is made anew, and draws that picture with another seed."""
     taken: set[str] = set()
     for shard in shards_of(job.cfg):
@@ -255,12 +261,12 @@ def _without_duplicates(job: Job) -> None:
         taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
 
 
-def provenance_of_set(job: Job) -> Provenance:
+def provenance_of_set(job: GenerationJob) -> Provenance:
     """The book of the set: of its backbone and LoRAs, and of the images that it is drawn over."""
     given, name = job.ingredients, f"synthetic images by {job.ingredients.generator()}"
     if given.start is None:
-        return derived(name, [given.provenance()])
+        return derive_provenance(name, [given.provenance()])
     start = ImageSet(given.start, "")
     over = [row for rows in start_rows(given.start, job.cfg).values() for row in rows]
-    own = Learned.of(name, over, different_patients=different_patients(given.start))
-    return derived(name, [given.provenance(), start.provenance()], drawn_over=own)
+    own = ProvenanceEntry.of(name, over, different_patients=different_patients(given.start))
+    return derive_provenance(name, [given.provenance(), start.provenance()], drawn_over=own)

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from fulora.config import Config, digest, identity
-from fulora.contents import OF_THE_LIST
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.compute import Compute
-from fulora.diffusion.sampling.drawing_config import Drawing, drawing
-from fulora.diffusion.sampling.ingredients import Ingredients, start_rows
+from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.inputs import GenerationInputs, start_rows
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
 from fulora.diffusion.sets.shards import WORK
 from fulora.environment import commit, versions
-from fulora.files import whole
+from fulora.files import atomic_file
+from fulora.integrity import LIST_FILES
 from fulora.json_files import read_json
 
 PLAN = "generation.json"
@@ -35,14 +35,14 @@ SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
 BEGUN = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
 """What a killed process leaves for the next to replace."""
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *OF_THE_LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *LIST_FILES}
 
 
 class GenerationError(ValueError):
     """A folder that another set is in, or a machine that cannot go on with a set."""
 
 
-class Plan(Config):
+class GenerationPlan(Config):
     """`generation.json`: what a set is made of, and how it is computed.
 
     Attributes:
@@ -66,32 +66,32 @@ class Plan(Config):
 
 
 @dataclass(frozen=True)
-class Job:
+class GenerationJob:
     """A set that is to be drawn: where, how, with what, and of whose classes."""
 
     out: Path
     asked: GenerateConfig
-    ingredients: Ingredients
+    ingredients: GenerationInputs
     labels: LabelSet
 
     @cached_property
-    def cfg(self) -> Drawing:
+    def cfg(self) -> SamplingConfig:
         """How, with all planes and prompts.
 
         Raises:
             LabelSetError: planes or prompts of what is no class.
         """
-        return drawing(self.asked, self.labels)
+        return resolve_config(self.asked, self.labels)
 
-    def travelling(self) -> "Job":
+    def travelling(self) -> "GenerationJob":
         """The job as it travels to other processes: of the classes only what drawing needs, names and captions."""
         return replace(self, labels=self.labels.captioned())
 
-    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> Plan:
+    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
         """The plan, with what was chosen to compute it, and what the backbone cannot tell apart."""
         start, control = self.ingredients.start, self.ingredients.control
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
-        return Plan(
+        return GenerationPlan(
             config=json.loads(json.dumps(identity(self.cfg))),
             backbone=self.ingredients.used,
             loras=tuple(lora.used for lora in self.ingredients.loras),
@@ -110,7 +110,7 @@ def is_complete(out: Path) -> bool:
     return (out / GATE).is_file()
 
 
-def check_folder(job: Job) -> None:
+def check_folder(job: GenerationJob) -> None:
     """Refuse a folder with something else in it.
 
     Raises:
@@ -131,7 +131,7 @@ def check_folder(job: Job) -> None:
             )
 
 
-def check_masks(job: Job) -> None:
+def check_masks(job: GenerationJob) -> None:
     """Refuse masks that are too few, or of another size than the pictures that are drawn on them.
 
     Raises:
@@ -159,19 +159,19 @@ def _difference(theirs: Any, ours: Any) -> str:
     return f"without {', '.join(sorted(set(ours) - set(theirs)))}"
 
 
-def read_plan(out: Path) -> Plan:
+def read_plan(out: Path) -> GenerationPlan:
     """The plan of a set.
 
     Raises:
         GenerationError: it is damaged, or of another version of fulora.
     """
     try:
-        return read_json(out / PLAN, Plan)
+        return read_json(out / PLAN, GenerationPlan)
     except ValueError as error:
         raise GenerationError(f"{out / PLAN}: cannot be read; give a new folder ({error})") from error
 
 
-def sources_of(job: Job) -> dict[str, Any]:
+def sources_of(job: GenerationJob) -> dict[str, Any]:
     """Where everything is, from the set's folder: for `regenerate`, never for others, so it is a hidden file."""
 
     def place(source: Path | str | None) -> str | None:
@@ -191,5 +191,5 @@ def sources_of(job: Job) -> dict[str, Any]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file of a set's folder that is on the disk, whole, or absent; hold a lock of the set."""
-    with whole(path, durable=True) as new:
+    with atomic_file(path, durable=True) as new:
         new.write_text(text, encoding="utf-8")

@@ -16,9 +16,15 @@ from fulora.data.image_set import ImageSet
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.lora.peft_folder import lora_path
 from fulora.diffusion.sampling.compute import hardware
-from fulora.diffusion.sampling.drawing_config import Drawing
-from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients, LoraSource, lora_source, weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.sampling.config import SamplingConfig
+from fulora.diffusion.sampling.image_generator import (
+    GeneratedImage,
+    ImageGenerator,
+    ImageRequest,
+    build_generator,
+    with_control,
+)
+from fulora.diffusion.sampling.inputs import ControlSource, GenerationInputs, LoraSource, lora_source, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.sets.job import SOURCES
 from fulora.diffusion.sets.shard_writer import row_of
@@ -37,7 +43,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Again:
+class RegeneratedImage:
     """A picture drawn again.
 
     Attributes:
@@ -47,11 +53,11 @@ class Again:
 
     path: Path
     row: Image
-    drawn: Drawn
+    drawn: GeneratedImage
     new: Image
 
 
-def regenerate(paths: Sequence[Path], given: Given, demo: Path) -> Iterator[Again]:
+def regenerate(paths: Sequence[Path], given: Given, demo: Path) -> Iterator[RegeneratedImage]:
     """Draw images again, those of one set together.
 
     Args:
@@ -76,31 +82,31 @@ def _group(path: Path, recipe: Recipe) -> str:
     return json.dumps([str(home), alike, strength, None if home else recipe.prompt], sort_keys=True)
 
 
-def _drawn_again(group: Sequence[tuple[Path, Image, Recipe]], given: Given, demo: Path) -> Iterator[Again]:
+def _drawn_again(group: Sequence[tuple[Path, Image, Recipe]], given: Given, demo: Path) -> Iterator[RegeneratedImage]:
     recipes = [recipe for _, _, recipe in group]
     ingredients = _ingredients(recipes[0], group[0][0], given, demo)
     painter = _painter(recipes, ingredients, given.device)
     if ingredients.control is not None:
         masks = {(recipe.plane, recipe.index): _mask(*each) for each in group for recipe in each[2:]}
-        painter = drawing_on(painter, ingredients.control.path, lambda draft: masks[draft.plane, draft.index])
+        painter = with_control(painter, ingredients.control.path, lambda draft: masks[draft.plane, draft.index])
     for first in range(0, len(group), painter.compute.batch_size):
         batch = group[first : first + painter.compute.batch_size]
-        drafts = [Draft(recipe.plane, recipe.index, recipe.attempt) for _, _, recipe in batch]
+        drafts = [ImageRequest(recipe.plane, recipe.index, recipe.attempt) for _, _, recipe in batch]
         for (path, row, recipe), drawn in zip(batch, painter.draw(drafts), strict=True):
             if drawn.seed != recipe.seed:
                 raise RecipeError(f"{path}: its seed is not that of its plane and index; the record was changed")
             new = row_of(drawn, painter, ingredients, Path(row.file_name).parent.as_posix())
-            yield Again(path, row, drawn, new)
+            yield RegeneratedImage(path, row, drawn, new)
 
 
-def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -> Painter:
+def _painter(recipes: Sequence[Recipe], ingredients: GenerationInputs, device: str) -> ImageGenerator:
     first = recipes[0]
     here = pick_device(first.compute.device if device == "auto" else device)
     if here.type != first.compute.device:
         raise RecipeError(f"made on {first.compute.device}, and {here.type} draws other pixels; draw it again there")
     if hardware(here) != first.compute.hardware:
         progress.note(f"made on {first.compute.hardware}, and this is {hardware(here)}: last digits may differ")
-    cfg = Drawing(
+    cfg = SamplingConfig(
         per_class=1,
         planes=tuple(dict.fromkeys(recipe.plane for recipe in recipes)),
         prompts={recipe.plane: recipe.prompt for recipe in recipes},
@@ -118,7 +124,7 @@ def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -
         device=here.type,
     )
     compute = first.compute.changed(hardware=hardware(here))
-    painter = prepare(ingredients.load(), cfg, compute)
+    painter = build_generator(ingredients.load(), cfg, compute)
     if ingredients.start is None:
         return painter
     images = ImageSet(ingredients.start, "")
@@ -165,7 +171,7 @@ def _control(used: ControlUsed, path: Path, home: Path | None, said: Mapping[str
     return ControlSource(found, used, {})
 
 
-def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingredients:
+def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> GenerationInputs:
     """Those that were given, or stand where the set says, when they are those of the recipe by their digests."""
     home = _home(path)
     said: dict[str, Any] = read_json(home / SOURCES, dict[str, Any]) if home else {}
@@ -177,7 +183,7 @@ def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingred
     if recipe.start is not None and start is None:
         raise RecipeError(f"{path}: was drawn over an image of a set that is not known here; give it with --start SET")
     backbone = _backbone(recipe.backbone, path, given, demo, home, said)
-    return Ingredients(
+    return GenerationInputs(
         backbone=backbone,
         used=recipe.backbone,
         revision=said.get("revision") if isinstance(backbone, str) else None,

@@ -10,13 +10,13 @@ from pathlib import Path
 from PIL import Image as Pil
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.diffusion.sampling.ingredients import Ingredients
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, sampler_of
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest, sampler_of
+from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import Recipe, StartUsed
-from fulora.diffusion.sets.blank_images import Fault, GateError, fault
-from fulora.diffusion.sets.shards import WORK, Rejected, Shard, ShardRecord, scratch, write_record
+from fulora.diffusion.sets.blank_images import Fault, RejectedImagesError, find_fault
+from fulora.diffusion.sets.shards import WORK, RejectedImage, Shard, ShardRecord, scratch, write_record
 from fulora.engine import threaded
 from fulora.environment import versions
 
@@ -36,8 +36,8 @@ MATTERING = ("fulora", "torch", "diffusers", "transformers")
 def make_shard(
     shard: Shard,
     out: Path,
-    painter: Painter,
-    ingredients: Ingredients,
+    painter: ImageGenerator,
+    ingredients: GenerationInputs,
     *,
     taken: Collection[str] = (),
     drawn: Callable[[int], None] = lambda images: None,
@@ -56,12 +56,12 @@ def make_shard(
     try:
         with scratch(shard, out) as folder:
             write_record(folder, _filled(folder, rejects, shard, painter, ingredients, set(taken), drawn))
-    except GateError as error:
+    except RejectedImagesError as error:
         shown = out / REJECTED / shard.name
         shutil.rmtree(shown, ignore_errors=True)
         shown.parent.mkdir(exist_ok=True)
         rejects.replace(shown)
-        raise GateError(f"{error} The rejected pictures are in {shown}.") from None
+        raise RejectedImagesError(f"{error} The rejected pictures are in {shown}.") from None
     finally:
         shutil.rmtree(rejects, ignore_errors=True)
 
@@ -70,17 +70,17 @@ def _filled(
     folder: Path,
     rejects: Path,
     shard: Shard,
-    painter: Painter,
-    ingredients: Ingredients,
+    painter: ImageGenerator,
+    ingredients: GenerationInputs,
     taken: set[str],
     drawn: Callable[[int], None],
 ) -> ShardRecord:
     rows: dict[int, Image] = {}
-    rejected: list[Rejected] = []
-    drafts = [Draft(shard.plane, index) for index in range(shard.first, shard.last)]
+    rejected: list[RejectedImage] = []
+    drafts = [ImageRequest(shard.plane, index) for index in range(shard.first, shard.last)]
     write = partial(_written, folder, shard.name, painter, ingredients)
     while drafts:
-        again: list[Draft] = []
+        again: list[ImageRequest] = []
         for draft, row, found in threaded(write, _pictures(painter, drafts)):
             cause: Fault | None = "duplicate" if found is None and row.sha256 in taken else found
             if cause is None:
@@ -91,14 +91,14 @@ def _filled(
             rejects.mkdir(exist_ok=True)
             name = Path(row.file_name).name
             (folder / name).replace(rejects / f"{draft.attempt}_{cause}_{name}")
-            rejected.append(Rejected(index=draft.index, attempt=draft.attempt, fault=cause))
-            again.append(Draft(draft.plane, draft.index, draft.attempt + 1))
+            rejected.append(RejectedImage(index=draft.index, attempt=draft.attempt, fault=cause))
+            again.append(ImageRequest(draft.plane, draft.index, draft.attempt + 1))
         _check(shard, rejected, painter)
         drafts = again
     return ShardRecord(rows=tuple(rows[index] for index in sorted(rows)), rejected=tuple(rejected))
 
 
-def _pictures(painter: Painter, drafts: Sequence[Draft]) -> Iterator[Drawn]:
+def _pictures(painter: ImageGenerator, drafts: Sequence[ImageRequest]) -> Iterator[GeneratedImage]:
     """Batch after batch, each of one sampler."""
     size = painter.compute.batch_size
     for sampler in dict.fromkeys(painter.cfg.samplers):
@@ -108,19 +108,19 @@ def _pictures(painter: Painter, drafts: Sequence[Draft]) -> Iterator[Drawn]:
 
 
 def _written(
-    folder: Path, shard_name: str, painter: Painter, ingredients: Ingredients, drawn: Drawn
-) -> tuple[Draft, Image, Fault | None]:
+    folder: Path, shard_name: str, painter: ImageGenerator, ingredients: GenerationInputs, drawn: GeneratedImage
+) -> tuple[ImageRequest, Image, Fault | None]:
     row = row_of(drawn, painter, ingredients, f"images/{shard_name}")
-    write_picture(folder / Path(row.file_name).name, row, drawn)
-    return drawn.draft, row, fault(drawn.pixels, drawn.finite)
+    write_image(folder / Path(row.file_name).name, row, drawn)
+    return drawn.draft, row, find_fault(drawn.pixels, drawn.finite)
 
 
-def write_picture(path: Path, row: Image, drawn: Drawn) -> None:
+def write_image(path: Path, row: Image, drawn: GeneratedImage) -> None:
     """A PNG that says what it is. Equal rows and pixels give equal bytes."""
     Pil.fromarray(drawn.pixels).save(path, pnginfo=png_info(row), compress_level=COMPRESSION)
 
 
-def row_of(drawn: Drawn, painter: Painter, ingredients: Ingredients, folder: str) -> Image:
+def row_of(drawn: GeneratedImage, painter: ImageGenerator, ingredients: GenerationInputs, folder: str) -> Image:
     """The row of a picture in an image set.
 
     Args:
@@ -149,7 +149,7 @@ def row_of(drawn: Drawn, painter: Painter, ingredients: Ingredients, folder: str
     )
 
 
-def _recipe(drawn: Drawn, painter: Painter, ingredients: Ingredients) -> Recipe:
+def _recipe(drawn: GeneratedImage, painter: ImageGenerator, ingredients: GenerationInputs) -> Recipe:
     cfg, draft = painter.cfg, drawn.draft
     start = drawn.start and StartUsed(
         image_id=drawn.start.image_id, sha256=drawn.start.sha256, strength=cfg.start_strength
@@ -180,17 +180,17 @@ def _recipe(drawn: Drawn, painter: Painter, ingredients: Ingredients) -> Recipe:
     )
 
 
-def _check(shard: Shard, rejected: Sequence[Rejected], painter: Painter) -> None:
+def _check(shard: Shard, rejected: Sequence[RejectedImage], painter: ImageGenerator) -> None:
     cfg = painter.cfg
     counts = ", ".join(f"{count} {cause}" for cause, count in Counter(each.fault for each in rejected).items())
     hopeless = [each for each in rejected if each.attempt + 1 >= cfg.max_attempts]
     if hopeless:
-        raise GateError(
+        raise RejectedImagesError(
             f"{shard.plane} {hopeless[0].index} was drawn {cfg.max_attempts} times, and never with a picture worth "
             f"keeping ({counts} in {shard.name}): the backbone or a LoRA is broken, untrained or too strong."
         )
     if len(rejected) >= MANY and len(rejected) > cfg.max_rejected * len(shard):
-        raise GateError(
+        raise RejectedImagesError(
             f"{shard.name}: {len(rejected)} pictures rejected ({counts}), more than max_rejected={cfg.max_rejected:g} "
             f"of its {len(shard)} images: the backbone or a LoRA is broken, untrained or too strong."
         )

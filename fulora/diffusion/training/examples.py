@@ -13,7 +13,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
-from fulora.data.pictures.image_and_mask import join
+from fulora.data.pictures.image_and_mask import join_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts
@@ -28,7 +28,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Excluded:
+class HeldOutSet:
     """Whom and what nothing may be trained on: those of a validation or test set.
 
     Attributes:
@@ -43,7 +43,7 @@ class Excluded:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingImages:
     """All that a training is given.
 
     Attributes:
@@ -62,7 +62,7 @@ class Material:
     patients: AbstractSet[str] = frozenset()
     validation: Examples | None = None
     prior: Examples | None = None
-    excluded: Sequence[Excluded] = ()
+    excluded: Sequence[HeldOutSet] = ()
 
     def captions(self) -> dict[Plane, set[str]]:
         """The captions of each class that is trained on; empty where classes are not known."""
@@ -72,7 +72,7 @@ class Material:
         return found
 
 
-def counted(
+def add_image_counts(
     facts: TrainingFacts, images: Examples, validation: Examples | None = None, prior: Examples | None = None
 ) -> TrainingFacts:
     """TrainingFacts with what the images themselves tell."""
@@ -120,7 +120,7 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
     of_class = images.label_set().captions if without else {}
     captions = [of_class[row.plane] if without else row.caption for row in rows]
     if mask_channel:
-        return Examples([join(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
+        return Examples([join_pair(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
     return Examples([images.pixels(row) for row in rows], captions)
 
 

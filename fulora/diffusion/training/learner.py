@@ -13,7 +13,7 @@ from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import Conditioning, embed, text_encoders
 from fulora.diffusion.models.loading import quiet
-from fulora.diffusion.training.loss_watch import LossWatch
+from fulora.diffusion.training.loss_watch import LossMonitor
 from fulora.diffusion.training.optimizers import build_optimizer
 from fulora.training.averages import Average, averaged, put
 from fulora.training.processes import Processes
@@ -47,7 +47,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     processes: Processes
-    watch: LossWatch
+    watch: LossMonitor
     texts: dict[str, Conditioning] | None
     average: Average | None
     best: Best | None = None
@@ -135,7 +135,7 @@ def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], toge
         optimizer=build_optimizer(pipe, cfg),
         scaler=torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16"),
         processes=together,
-        watch=LossWatch(cfg.spike),
+        watch=LossMonitor(cfg.spike),
         texts=texts,
         average=None if cfg.ema_decay is None else Average(parameters, cfg.ema_decay),
     )

@@ -4,20 +4,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fulora.data.image_set_rules import comparable_id
 from fulora.data.labels import Split
-from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
-from fulora.data.set_leaks import id_key
+from fulora.data.patient_numbers import WAYS_OUT, PatientName, SameNumberError, describe_pairs, same_numbers
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw import RawImage, SourceError, refuse
-from fulora.intake.read import Rows, read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage, SourceError, refuse
+from fulora.intake.read_sources import Rows, read_source
+from fulora.intake.source_config import SourceInputs
 
 SHOWN = 10
 
 
-def patients_apart(config: CurateConfig, inputs: Sequence[Inputs]) -> list[RawImage]:
+def read_and_check_patients(config: CurateConfig, inputs: Sequence[SourceInputs]) -> list[RawImage]:
     """Check the patients of a config's sources by their rows alone, without decoding a picture.
 
     Returns:
@@ -33,7 +33,7 @@ def patients_apart(config: CurateConfig, inputs: Sequence[Inputs]) -> list[RawIm
         list(read_source(source, given, on_skip)) if source.shows_people() else []
         for source, given in zip(config.sources, inputs, strict=True)
     ]
-    check_patients(config, people, saved_splits(inputs))
+    check_patients(config, people, load_saved_splits(inputs))
     return [image for images in people for image in images]
 
 
@@ -41,12 +41,12 @@ def _pass_over(message: str) -> None:
     """Rows that are left out are listed when the set is written."""
 
 
-def saved_splits(inputs: Sequence[Inputs]) -> list[SplitFile | None]:
+def load_saved_splits(inputs: Sequence[SourceInputs]) -> list[SplitFile | None]:
     """The saved split of every source that has one."""
     return [None if given.split_file is None else SplitFile.load(given.split_file) for given in inputs]
 
 
-def pictures_of_people(config: CurateConfig, rows: Rows) -> Iterator[tuple[AnySource, RawImage]]:
+def patient_images(config: CurateConfig, rows: Rows) -> Iterator[tuple[AnySource, RawImage]]:
     """The images of all sources but phantoms, each with its source."""
     for source, images in zip(config.sources, rows, strict=True):
         if source.shows_people():
@@ -68,7 +68,7 @@ def possible_splits(source: AnySource, image: RawImage, saved: SplitFile | None)
     return named
 
 
-def splits_of_people(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> frozenset[Split]:
+def patient_image_splits(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> frozenset[Split]:
     """All splits that a picture of a person may get."""
     return frozenset().union(*(splits for *_, splits in _possible(config, rows, saved)))
 
@@ -86,9 +86,9 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
             does not say that they are different patients.
     """
     by_source: dict[str, dict[int, set[Split]]] = defaultdict(lambda: defaultdict(set))
-    known: dict[Name, set[Split]] = defaultdict(set)
-    said: dict[Name, str] = {}
-    files: dict[Name, Path | None] = {}
+    known: dict[PatientName, set[Split]] = defaultdict(set)
+    said: dict[PatientName, str] = {}
+    files: dict[PatientName, Path | None] = {}
     for number, source, image, splits in _possible(config, rows, saved):
         if not getattr(source, "patients_unknown", False):
             by_source[image.patient_key][number] |= splits
@@ -101,7 +101,7 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
         names = [name for name, splits in known.items() if splits]
         doubtful = [pair for pair in same_numbers(names, names) if len(known[pair[0]] | known[pair[1]]) > 1]
         if doubtful:
-            raise SameNumberError("\n".join([*lines(doubtful, said, files), f"{WAYS_OUT}."]))
+            raise SameNumberError("\n".join([*describe_pairs(doubtful, said, files), f"{WAYS_OUT}."]))
     _ids_once(config, rows)
 
 
@@ -118,8 +118,8 @@ def _possible(
 def _ids_once(config: CurateConfig, rows: Rows) -> None:
     first: dict[str, RawImage] = {}
     twice = []
-    for _, image in pictures_of_people(config, rows):
-        other = first.setdefault(id_key(image.image_id), image)
+    for _, image in patient_images(config, rows):
+        other = first.setdefault(comparable_id(image.image_id), image)
         if other is not image:
             twice.append(f"{image.image_id}: {other.path} and {image.path}")
     if twice:

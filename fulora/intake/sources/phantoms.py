@@ -12,8 +12,8 @@ from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.labels import Plane
 from fulora.data.splits import Member
 from fulora.intake.phantoms.scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.source import Inputs, SourceConfig
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import SourceConfig, SourceInputs
 
 SETS = ("fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum")
 """Label sets that phantoms may have: the first that holds all planes of a source is its own."""
@@ -70,7 +70,7 @@ class PhantomsConfig(SourceConfig):
             f"several, such as [fetal_planes, intrapartum] ({', '.join(SETS)})"
         )
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every phantom, `inputs.size_px` wide and high.
 
         Raises:

@@ -10,7 +10,7 @@ from fulora.data.structures import (
     StructureError,
     check_numbers,
     outputs_of,
-    refuse_absent,
+    refuse_missing_structures,
     refuse_other_structures,
     structures_of,
     with_masks,
@@ -64,6 +64,6 @@ def test_a_class_number_is_no_shade_of_gray(number: int) -> None:
 def test_structures_that_no_training_mask_holds_are_refused() -> None:
     labels = LabelSet.model_validate({"name": "x", "classes": [{"name": "a", "structures": {"liver": 1, "spleen": 2}}]})
     mask = np.array([[0, 1], [2, 1]], np.uint8)
-    refuse_absent([mask], labels, whose="the masks")
+    refuse_missing_structures([mask], labels, whose="the masks")
     with pytest.raises(StructureError, match=r"the masks: no mask holds class number 2 \(spleen\), .* they hold 1\."):
-        refuse_absent([np.minimum(mask, 1)], labels, whose="the masks")
+        refuse_missing_structures([np.minimum(mask, 1)], labels, whose="the masks")

@@ -9,28 +9,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_run import ingredients, settings, tree
+from generation_run import ingredients, settings, tree
 from jaxtyping import UInt8
 
-from fulora import contents
+from fulora import integrity as contents
 from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import read_mark
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.pictures.embedded_metadata import read_mark
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.controlnet import build_control
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.compute import choose_compute
-from fulora.diffusion.sampling.drawing_config import drawing
-from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients, weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.image_generator import (
+    GeneratedImage,
+    ImageGenerator,
+    ImageRequest,
+    build_generator,
+    with_control,
+)
+from fulora.diffusion.sampling.inputs import ControlSource, GenerationInputs, weights_digest
 from fulora.diffusion.sampling.recipe import ControlUsed, RecipeError, read_row
 from fulora.diffusion.sets import shard_writer
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.diffusion.sets.generation import generate_set
-from fulora.diffusion.sets.job import GenerationError, Job
+from fulora.diffusion.sets.job import GenerationError, GenerationJob
 from fulora.diffusion.sets.regenerate import Given, regenerate
-from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")
@@ -44,7 +50,7 @@ class Made:
 
     out: Path
     control: Path
-    used: Ingredients
+    used: GenerationInputs
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +61,11 @@ def control(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
         torch.nn.init.constant_(silent.weight, 0.05)
     folder = tmp_path_factory.mktemp("control")
     made.save_pretrained(folder)
-    Provenance(entries=(Learned(name="ControlNet c", patients=("s/A/1",)),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="ControlNet c", patients=("s/A/1",)),)).write(folder)
     return folder
 
 
-def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> Ingredients:
+def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> GenerationInputs:
     used = ControlUsed(name=control.name, digest=weights_digest(control))
     return ingredients(backbone, control=ControlSource(control, used, {"brain": masks}))
 
@@ -71,14 +77,14 @@ def cfg(**changes: object) -> GenerateConfig:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, backbone: Path, control: Path) -> Made:
-    real, used, out = Painter.draw, with_control(backbone, control), tmp_path_factory.mktemp("made") / "set"
+    real, used, out = ImageGenerator.draw, with_control(backbone, control), tmp_path_factory.mktemp("made") / "set"
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return [replace(each, finite=each.draft.attempt > 0 or each.draft.index != 1) for each in real(self, drafts)]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Painter, "draw", draw)
-        assert generate_set(Job(out, cfg(), used, FETAL), InProcess()) == []
+        patched.setattr(ImageGenerator, "draw", draw)
+        assert generate_set(GenerationJob(out, cfg(), used, FETAL), InProcess()) == []
     return Made(out, control, used)
 
 
@@ -115,7 +121,7 @@ def test_they_are_drawn_again_with_the_same_bytes(made: Made, tmp_path: Path) ->
     again = list(regenerate(paths, Given(), tmp_path))
     assert {each.path for each in again} == set(paths)
     for each in again:
-        write_picture(tmp_path / "again.png", each.new, each.drawn)
+        write_image(tmp_path / "again.png", each.new, each.drawn)
         assert (tmp_path / "again.png").read_bytes() == each.path.read_bytes()
 
 
@@ -147,7 +153,7 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
     tmp_path: Path, backbone: Path, control: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = with_control(backbone, control)
-    whole, broken = (Job(tmp_path / name, cfg(), used, FETAL) for name in ("whole", "broken"))
+    whole, broken = (GenerationJob(tmp_path / name, cfg(), used, FETAL) for name in ("whole", "broken"))
     generate_set(whole, InProcess())
     usual, calls = shard_writer.write_record, []
 
@@ -169,21 +175,23 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
 
 
 def test_a_picture_depends_on_its_mask_and_seed_alone(backbone: Path, control: Path) -> None:
-    def drawn(masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[Draft], **changes: object) -> list[Drawn]:
-        pipe, asked = load_backbone(backbone), drawing(cfg(sampler="euler", **changes), FETAL)
-        painter = prepare(pipe, asked, choose_compute(pipe, asked, 1))
-        return drawing_on(painter, control, lambda draft: masks[draft.index]).draw(drafts)
+    def drawn(
+        masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[ImageRequest], **changes: object
+    ) -> list[GeneratedImage]:
+        pipe, asked = load_backbone(backbone), resolve_config(cfg(sampler="euler", **changes), FETAL)
+        painter = build_generator(pipe, asked, choose_compute(pipe, asked, 1))
+        return with_control(painter, control, lambda draft: masks[draft.index]).draw(drafts)
 
-    first, second = drawn(MASKS, [Draft("brain", 0), Draft("brain", 1)])
-    (alone,) = drawn(MASKS, [Draft("brain", 1)])
+    first, second = drawn(MASKS, [ImageRequest("brain", 0), ImageRequest("brain", 1)])
+    (alone,) = drawn(MASKS, [ImageRequest("brain", 1)])
     assert np.array_equal(alone.pixels, second.pixels)
     assert not np.array_equal(first.pixels, second.pixels)
-    (other,) = drawn(np.zeros_like(MASKS), [Draft("brain", 0)])
+    (other,) = drawn(np.zeros_like(MASKS), [ImageRequest("brain", 0)])
     assert other.seed == first.seed
     assert not np.array_equal(other.pixels, first.pixels)
-    (colour,) = drawn(MASKS, [Draft("brain", 0)], colour="rgb")
+    (colour,) = drawn(MASKS, [ImageRequest("brain", 0)], colour="rgb")
     assert colour.pixels.shape == (32, 32, 3)
-    (half,) = drawn(MASKS, [Draft("brain", 0)], precision="bf16")
+    (half,) = drawn(MASKS, [ImageRequest("brain", 0)], precision="bf16")
     assert not np.array_equal(half.pixels, first.pixels)
     assert np.abs(half.pixels.astype(int) - first.pixels).mean() < 16
 
@@ -205,4 +213,6 @@ def test_masks_that_are_too_few_or_of_another_size_are_refused(
     control: Path,
 ) -> None:
     with pytest.raises(GenerationError, match=message):
-        generate_set(Job(tmp_path / "set", cfg(**changes), with_control(backbone, control, masks), FETAL), InProcess())
+        generate_set(
+            GenerationJob(tmp_path / "set", cfg(**changes), with_control(backbone, control, masks), FETAL), InProcess()
+        )

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from drawn_run import complete, drawn, lora_file, real_set, settings, tree
+from generation_run import complete, drawn, lora_file, real_set, settings, tree
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.data.weights import LoraWeights
-from fulora.diffusion.sampling.ingredients import weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
+from fulora.diffusion.sampling.inputs import weights_digest
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets.blank_images import GateError
+from fulora.diffusion.sets.blank_images import RejectedImagesError
 from fulora.diffusion.sets.regenerate import Given, regenerate
-from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.shard_writer import write_image
 from fulora.diffusion.sets.shards import shards_of
 from fulora.engine import Engine, InProcess
 from fulora.stage import Source
@@ -43,7 +43,7 @@ class Elsewhere:
 
 def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
     lora_file(backbone, folder / "lora.safetensors")
-    Provenance(entries=(Learned(name="LoRA l", patients=tuple(patients)),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=tuple(patients)),)).write(folder)
     labels.write(folder)
     return LoraWeights(folder, "f" * 16)
 
@@ -70,16 +70,16 @@ def test_its_parts_are_its_shards(backbone: Path) -> None:
 def test_a_stopped_stage_goes_on_with_the_shards_it_has(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked, stopped = Painter.draw, [], []
+    real, asked, stopped = ImageGenerator.draw, [], []
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
         asked.extend((draft.plane, draft.index) for draft in drafts)
         if asked[-1] == ("femur", 3) and not stopped:
             stopped.append(True)
             raise KeyboardInterrupt
         return real(self, drafts)
 
-    monkeypatch.setattr(Painter, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "draw", draw)
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(KeyboardInterrupt):
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
@@ -111,7 +111,7 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_in_the_bo
         assert recipe["start"]["image_id"].startswith("p")
     paths = sorted(images.path.glob("train/images/*/*.png"))[::5]
     for again in regenerate(paths, Given(), tmp_path / "lora"):
-        write_picture(tmp_path / "again.png", again.new, again.drawn)
+        write_image(tmp_path / "again.png", again.new, again.drawn)
         assert (tmp_path / "again.png").read_bytes() == again.path.read_bytes()
 
 
@@ -135,12 +135,12 @@ def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -
 def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.draw
     monkeypatch.setattr(
-        Painter, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+        ImageGenerator, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
     )
     work = Workspace(tmp_path / "work", InProcess())
-    with pytest.raises(GateError, match=r"\(6 nan\)"):
+    with pytest.raises(RejectedImagesError, match=r"\(6 nan\)"):
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     assert not list((tmp_path / "work").glob("generate-*"))
     assert len(list((tmp_path / "work").glob(".generate-*/rejected/brain-00000/*.png"))) == 6

@@ -11,24 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import complete, drawn, ingredients, job, real_set, settings, tree
+from generation_run import complete, drawn, ingredients, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
-from fulora.data.image import ManifestError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.data.pictures.marking import read_mark
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.pictures.embedded_metadata import read_mark
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
 from fulora.diffusion.sets import generation
-from fulora.diffusion.sets.blank_images import GateError, read_counts
+from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
 from fulora.diffusion.sets.generation import begin, generate_set, generate_shard, painter_of, put_together
-from fulora.diffusion.sets.job import GenerationError, Job, is_complete, read_plan
+from fulora.diffusion.sets.job import GenerationError, GenerationJob, is_complete, read_plan
 from fulora.diffusion.sets.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
 from fulora.engine import InProcess
 from pipelines.stages.mix import MixConfig, mix
@@ -130,16 +130,16 @@ def test_a_complete_shard_is_never_redone(tmp_path: Path, backbone: Path, whole:
 def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = job(backbone, tmp_path / "set", shard_batches=2)
     asked: list[int] = []
-    real = Painter.draw
+    real = ImageGenerator.draw
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
         asked.extend(draft.index for draft in drafts if draft.plane == "femur")
         if len(asked) > 6:
             raise KeyboardInterrupt
         return real(self, drafts)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Painter, "draw", draw)
+        patched.setattr(ImageGenerator, "draw", draw)
         with pytest.raises(KeyboardInterrupt):
             generate_set(mine, InProcess())
     assert folders(mine.out) == {"brain-00000", "brain-00001", "femur-00000"}
@@ -148,7 +148,7 @@ def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatc
     assert sorted(path.name for path in (mine.out / ".work").iterdir()) == ["locks"]
     asked.clear()
     monkeypatch.setattr(
-        Painter, "draw", lambda self, drafts: [asked.extend(d.index for d in drafts), real(self, drafts)][1]
+        ImageGenerator, "draw", lambda self, drafts: [asked.extend(d.index for d in drafts), real(self, drafts)][1]
     )
     assert generate_set(mine, InProcess()) == []
     assert asked == [4, 5, 6, 7]
@@ -223,7 +223,7 @@ def equal_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     def seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int) -> int:
         return image_seed(cfg, plane, *SAME.get((plane, index, attempt), (index, attempt)))
 
-    monkeypatch.setattr("fulora.diffusion.sampling.painter.image_seed", seed)
+    monkeypatch.setattr("fulora.diffusion.sampling.image_generator.image_seed", seed)
 
 
 @pytest.mark.usefixtures("equal_seeds")
@@ -292,7 +292,7 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
 ) -> None:
     """With one prompt for both, and seeds that do not know the plane, all first attempts are equal."""
     monkeypatch.setattr(
-        "fulora.diffusion.sampling.painter.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt
+        "fulora.diffusion.sampling.image_generator.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt
     )
     prompts = {"brain": "a photo", "femur": "a photo"}
     out = drawn(backbone, tmp_path / "set", prompts=prompts, max_rejected=1.0, per_class=4)
@@ -303,16 +303,16 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
 def test_rejected_pictures_are_counted_and_told(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.draw
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
         black = np.zeros((32, 32), np.uint8)
         return [
             replace(each, pixels=black) if each.draft.attempt == 0 and each.draft.index % 4 == 1 else each
             for each in real(self, drafts)
         ]
 
-    monkeypatch.setattr(Painter, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "draw", draw)
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     out = drawn(backbone, tmp_path / "set")
@@ -329,12 +329,12 @@ def test_rejected_pictures_are_counted_and_told(
 def test_a_broken_backbone_stops_the_set_and_a_mended_one_goes_on(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, whole: Path
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.draw
     with monkeypatch.context() as patched:
         patched.setattr(
-            Painter, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+            ImageGenerator, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
         )
-        with pytest.raises(GateError, match=r"brain-00000: 6 pictures rejected \(6 nan\)"):
+        with pytest.raises(RejectedImagesError, match=r"brain-00000: 6 pictures rejected \(6 nan\)"):
             generate_set(job(backbone, tmp_path / "set"), InProcess())
     kept = list((tmp_path / "set" / "rejected" / "brain-00000").iterdir())
     assert len(kept) == 6
@@ -410,7 +410,7 @@ def test_a_set_goes_on_with_how_it_was_begun(tmp_path: Path, backbone: Path, mon
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
 
-    def begun(**compute: object) -> Painter:
+    def begun(**compute: object) -> ImageGenerator:
         changed = plan | {"compute": plan["compute"] | compute, "versions": plan["versions"] | {"torch": "1.0"}}
         (tmp_path / "generation.json").write_text(json.dumps(changed))
         generation._ready.clear()
@@ -520,14 +520,14 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
 def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
     """A copy of the backbone that says whom it learned from."""
     shutil.copytree(backbone, folder)
-    Provenance(entries=(Learned(name="backbone b", patients=patients),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="backbone b", patients=patients),)).write(folder)
     return folder
 
 
 def test_patients_behind_weights_and_start_images_are_in_the_book_of_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
     with_start = replace(ingredients(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
-    mine = Job(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
+    mine = GenerationJob(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
     assert generate_set(mine, InProcess()) == []
     images = ImageSet(mine.out, "")
     own, of_backbone = images.provenance().entries
@@ -548,7 +548,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
     config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
     for name, patients, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
         weights = known_to(backbone, tmp_path / f"backbone {name}", *patients)
-        mine = Job(tmp_path / name, settings(), ingredients(weights), FETAL)
+        mine = GenerationJob(tmp_path / name, settings(), ingredients(weights), FETAL)
         assert generate_set(mine, InProcess()) == []
         out = tmp_path / f"mixed {name}"
         out.mkdir()
@@ -559,7 +559,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
             assert all(json.loads(row.recipe)["synthetic"] for row in mixed.rows() if row.origin == "synthetic")
         else:
             with pytest.raises(
-                ManifestError,
+                ImageSetError,
                 match=r"s/A/p2: .* was trained on by backbone b, through synthetic",
             ):
                 mix.function(out, config, ImageSet(real, "r"), ImageSet(mine.out, "s"))
@@ -567,9 +567,9 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
 
 def test_start_images_with_other_pixels_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     start, other = real_set(tmp_path / "real", ["p1"]), real_set(tmp_path / "other", ["p2"])
-    begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=start), FETAL))
+    begin(GenerationJob(tmp_path / "set", settings(), replace(ingredients(backbone), start=start), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of "\w{64}"'):
-        begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=other), FETAL))
+        begin(GenerationJob(tmp_path / "set", settings(), replace(ingredients(backbone), start=other), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of ""'):
         begin(job(backbone, tmp_path / "set"))
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1])))
 import numpy as np
-from drawn_run import drawn
-from fulora.diffusion.sampling.painter import Drawn, Painter
+from generation_run import drawn
+from fulora.diffusion.sampling.image_generator import Drawn, Painter
 
 def noise(self, drafts):
     shape = (512, 512, 3)

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import ingredients, lora_file, real_set, settings
+from generation_run import ingredients, lora_file, real_set, settings
 from PIL import Image as Pil
 
 from fulora import progress
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import png_info
-from fulora.diffusion.sampling.ingredients import Ingredients, lora_source
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.data.pictures.embedded_metadata import png_info
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
+from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source
 from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 from fulora.diffusion.sets import regenerate as module
 from fulora.diffusion.sets.generation import generate_set
-from fulora.diffusion.sets.job import Job
-from fulora.diffusion.sets.regenerate import Again, Given, regenerate
-from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.job import GenerationJob
+from fulora.diffusion.sets.regenerate import Given, RegeneratedImage, regenerate
+from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")
@@ -45,19 +45,22 @@ class Sources:
     demo: Path
 
 
-def make(out: Path, used: Ingredients, **changes: object) -> Path:
+def make(out: Path, used: GenerationInputs, **changes: object) -> Path:
     """A set in which some pictures were drawn twice."""
-    real = Painter.draw
+    real = ImageGenerator.draw
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return [
             replace(drawn, finite=drawn.draft.attempt > 0 or drawn.draft.index not in FIRST_TRIES)
             for drawn in real(self, drafts)
         ]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Painter, "draw", draw)
-        assert generate_set(Job(out, settings(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess()) == []
+        patched.setattr(ImageGenerator, "draw", draw)
+        assert (
+            generate_set(GenerationJob(out, settings(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess())
+            == []
+        )
     return out
 
 
@@ -98,8 +101,8 @@ def copied(paths: Sequence[Path], to: Path) -> list[Path]:
     return [Path(shutil.copy(path, to / path.name)) for path in paths]
 
 
-def written(again: Again, folder: Path) -> bytes:
-    write_picture(folder / "again.png", again.new, again.drawn)
+def written(again: RegeneratedImage, folder: Path) -> bytes:
+    write_image(folder / "again.png", again.new, again.drawn)
     return (folder / "again.png").read_bytes()
 
 

@@ -1,0 +1,104 @@
+"""Images of two patients that show the same and are in two splits: refused, or left out of the training side."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from fulora.data.labels import SPLITS, Split
+from fulora.data.splits import SplitError
+from fulora.intake.config import CurateConfig
+from fulora.intake.curate.duplicate_links import DuplicatePair
+from fulora.intake.raw_image import RawImage
+from fulora.intake.read_sources import Rows
+
+SHOWN = 10
+
+
+def images_to_leave_out(
+    config: CurateConfig, rows: Rows, apart: Sequence[DuplicatePair], where: Mapping[str, Split]
+) -> dict[str, str]:
+    """Ids of the images to leave out, each with the reason.
+
+    Of a pair in train and test the patient in train is left out, of one in validation and test the one in validation;
+    with `blocks`, whose patients are stretches of frames, the image alone.
+
+    Args:
+        apart: pairs of which both images have a split, and not the same.
+        where: the split of every image that has one, by id.
+
+    Raises:
+        SplitError: pairs that may not be apart, and of which none may be left out.
+    """
+    blocks = _of_blocks(config, rows)
+    wrong = [link for link in apart if not _allowed(config, link, blocks)]
+    if wrong:
+        raise SplitError(_refusal(config, wrong, where))
+    if config.near_duplicates == "ignore":
+        return {}
+    by_patient = defaultdict(list)
+    for image in (image for images in rows for image in images if image.image_id in where):
+        by_patient[image.patient_key].append(image)
+    dropped: dict[str, str] = {}
+    for link in sorted(apart, key=lambda link: -max(_rank(image, where) for image in link[:2])):
+        less, more = sorted(link[:2], key=lambda image: _rank(image, where))
+        if less.image_id in dropped or more.image_id in dropped:
+            continue
+        for image in [less] if less.image_id in blocks else by_patient[less.patient_key]:
+            dropped[image.image_id] = (
+                f"{image.image_id}: left out of {where[less.image_id]}: {describe_pair(link, where)}"
+            )
+    return dropped
+
+
+def describe_pair(link: DuplicatePair, where: Mapping[str, Split]) -> str:
+    """A pair in words: both images with patient and split, and how alike they are."""
+    one, other = (
+        f"{image.image_id} ({image.patient_key}, {where.get(image.image_id, 'not used')})"
+        for image in (link.first, link.second)
+    )
+    return f"{one} = {other}" if link.identical else f"{one} ~ {other}, correlation {link.correlation:.3f}"
+
+
+def _rank(image: RawImage, where: Mapping[str, Split]) -> int:
+    return SPLITS.index(where[image.image_id])
+
+
+def _of_blocks(config: CurateConfig, rows: Rows) -> dict[str, int]:
+    """By id, the number of the source of every image whose patients are stretches of frames."""
+    return {
+        image.image_id: number
+        for number, (source, images) in enumerate(zip(config.sources, rows, strict=True))
+        if source.split == "blocks"
+        for image in images
+    }
+
+
+def _allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
+    """Whether a pair in two splits is left out, or may stay there."""
+    match config.near_duplicates:
+        case "leave_out":
+            return True
+        case "ignore":
+            return not link.identical
+        case "together":
+            return blocks.get(link.first.image_id, -1) == blocks.get(link.second.image_id, -2)
+
+
+def _refusal(config: CurateConfig, wrong: Sequence[DuplicatePair], where: Mapping[str, Split]) -> str:
+    more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+    if config.near_duplicates == "ignore":
+        what, advice = "are identical and", "Identical pictures cannot be ignored; say near_duplicates: leave_out"
+    else:
+        what = "show the same picture, or nearly, and"
+        advice = (
+            "Their splits are fixed by roles, a saved or a published split, so that they cannot be kept together. Say "
+            "near_duplicates: leave_out (the patients nearer to training are left out, those tested on stay) or "
+            "near_duplicates: ignore; or divide one source of both by its role"
+        )
+    return "\n".join(
+        [
+            f"{len(wrong)} pairs of images of two patients {what} are in two splits:",
+            *(describe_pair(link, where) for link in wrong[:SHOWN]),
+            *more,
+            f"{advice}.",
+        ]
+    )

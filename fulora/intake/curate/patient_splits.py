@@ -1,0 +1,83 @@
+"""Which split every patient of a configured source gets."""
+
+from collections.abc import Iterable, Sequence
+
+from fulora.data.labels import Split
+from fulora.data.split_file import SplitFile
+from fulora.data.splits import (
+    Member,
+    SplitError,
+    as_published,
+    by_patient,
+    few_images,
+    few_patients,
+    in_blocks,
+    stratified,
+    without_site,
+)
+from fulora.intake.source_config import SourceConfig, SplitRule
+
+
+def split_patients(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
+    """The split of a source's images, by the rule its config names.
+
+    Raises:
+        SplitError: patients that cannot be split as asked, or a split that nobody is in.
+    """
+    found, rule = _divided(members, source, seed)
+    empty = sorted(set(source.shares()) - set(found.values()))
+    if empty:
+        people = len({member.patient for member in members})
+        raise SplitError(
+            f"role={source.role} by {rule}: nobody is in {' or '.join(empty)}, of {people} patients; give more "
+            "patients, other shares, another rule (split, gap), or another role"
+        )
+    left_out = frozenset(member.patient for member in members) - set(found)
+    return SplitFile(rule, found, left_out, _few(members, found, source, seed))
+
+
+def split_rule(source: SourceConfig, published: Iterable[Split | None]) -> SplitRule:
+    """The rule that a source's images are divided by, of those splits that the source names itself."""
+    if source.split != "as_listed":
+        return source.split
+    return "published" if any(published) else "stratified"
+
+
+def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
+    shares = source.shares()
+    if source.left_out_site:
+        rest: dict[Split, float] = {
+            split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
+        }
+        return without_site(members, source.left_out_site, rest, seed), f"{source.left_out_site} left out, seed {seed}"
+    match split_rule(source, [member.published for member in members]):
+        case "stratified" | "as_listed":
+            return stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
+        case "patients":
+            return by_patient(members, shares, seed), f"by patient, seed {seed}"
+        case "blocks":
+            return in_blocks(members, shares, source.gap), f"contiguous blocks, gap {source.gap}"
+        case "published":
+            return _published(members, source, seed), f"published, validation by seed {seed}"
+
+
+def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
+    """The published splits that the role names; validation is taken from training patients where there is none."""
+    named, found = source.shares(), as_published(members)
+    if "validation" in named and "validation" not in found.values():
+        training = [member for member in members if found[member.patient] == "train"]
+        share = source.validation_share
+        found |= stratified(training, {"train": 1 - share, "validation": share}, seed)
+    return {patient: split for patient, split in found.items() if split in named}
+
+
+def _few(members: Sequence[Member], found: dict[str, Split], source: SourceConfig, seed: int) -> frozenset[str] | None:
+    """Ids of the images to use where only a few are kept for training; None for all."""
+    if source.images_per_plane is None and source.patients_per_plane is None:
+        return None
+    training = [member for member in members if found.get(member.patient) == "train"]
+    if source.images_per_plane is not None:
+        kept = few_images(training, source.images_per_plane, seed)
+    else:
+        kept = few_patients(training, source.patients_per_plane or 0, seed)
+    return frozenset(kept | {member.image_id for member in members if found.get(member.patient) not in (None, "train")})

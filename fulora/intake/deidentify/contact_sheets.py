@@ -1,0 +1,169 @@
+"""Sheets that a person checks pictures with: pages of PNG files, every picture under its name, its columns labelled.
+
+A page is written as soon as it is full, so that memory does not grow with the number of pictures.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image as Pil
+from PIL import ImageDraw, ImageFont
+
+PAGE_PX = 1920
+"""Width of a page."""
+
+GAP_PX = 6
+HEADER_PX = 34
+CAPTION_PX = 24
+PAPER, INK, RED = (60, 60, 60), (255, 255, 255), (255, 0, 0)
+
+Tile = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
+Page = UInt8[np.ndarray, "page_h page_w 3"]
+
+
+@dataclass(frozen=True)
+class SheetLayout:
+    """How a page is divided.
+
+    Attributes:
+        columns: labels of the tiles of one picture, from left to right.
+        across, down: pictures beside and below one another.
+    """
+
+    columns: tuple[str, ...]
+    across: int
+    down: int
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Width and height that a tile has at most, pixels."""
+        width = PAGE_PX // (self.across * len(self.columns)) - GAP_PX
+        return width, width * 3 // 4
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height of one picture's tiles and their caption, pixels."""
+        return PAGE_PX // self.across, self.tile[1] + CAPTION_PX + GAP_PX
+
+
+CHANGES = SheetLayout(("before", "after", "removed (red)"), across=1, down=4)
+FRAMES = SheetLayout(("before", "after", "removed (red)"), across=2, down=8)
+"""Of a cine: smaller, for frames are many and alike."""
+
+PLAIN = SheetLayout(("nothing removed",), across=4, down=5)
+
+
+@dataclass
+class ContactSheets:
+    """Pages `<name>-0001.png`, ... of one layout.
+
+    Attributes:
+        folder: where the pages are written; made with the first page.
+        name: of the pages, without number.
+        pages: SHA-256 of every page that has been written, by file name.
+    """
+
+    folder: Path
+    name: str
+    layout: SheetLayout
+    pages: dict[str, str] = field(default_factory=dict)
+    _page: Page | None = None
+    _count: int = 0
+
+    def add(self, caption: str, tiles: Sequence[Tile], note: str = "") -> str:
+        """Put a picture on the page; returns the file name of that page.
+
+        Args:
+            caption: what the picture is called; characters beyond ASCII are escaped, so that names stay apart.
+            tiles: one a column of the layout.
+            note: said behind the caption.
+        """
+        if self._page is None:
+            self._page = self._empty()
+        row, place = divmod(self._count, self.layout.across)
+        (width, height), (tile_width, _) = self.layout.cell, self.layout.tile
+        top, left = HEADER_PX + row * height, place * width
+        for number, tile in enumerate(tiles):
+            shown = _fitted(tile, self.layout.tile)
+            x = left + number * (tile_width + GAP_PX)
+            self._page[top + CAPTION_PX :][: shown.shape[0], x : x + shown.shape[1]] = shown
+        _write_on(self._page, (left + 4, top + 2), f"{_ascii(caption)}  {note}".rstrip(), width - 8)
+        page = self._file_name()
+        self._count += 1
+        if self._count == self.layout.across * self.layout.down:
+            self.close()
+        return page
+
+    def close(self) -> None:
+        """Write the page that is not full yet, if there is one."""
+        if self._page is None:
+            return
+        rows = -(-self._count // self.layout.across)
+        used = self._page[: HEADER_PX + rows * self.layout.cell[1]]
+        buffer = io.BytesIO()
+        Pil.fromarray(used).save(buffer, "PNG", compress_level=2)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / self._file_name()).write_bytes(buffer.getbuffer())
+        self.pages[self._file_name()] = hashlib.sha256(buffer.getbuffer()).hexdigest()
+        self._page, self._count = None, 0
+
+    def _file_name(self) -> str:
+        return f"{self.name}-{len(self.pages) + 1:04d}.png"
+
+    def _empty(self) -> Page:
+        page = np.full((HEADER_PX + self.layout.down * self.layout.cell[1], PAGE_PX, 3), PAPER, dtype=np.uint8)
+        for place in range(self.layout.across):
+            for number, label in enumerate(self.layout.columns):
+                x = place * self.layout.cell[0] + number * (self.layout.tile[0] + GAP_PX)
+                _write_on(page, (x + 4, 6), label, self.layout.tile[0] - 200 // self.layout.across)
+        page_name = f"{self.name} {len(self.pages) + 1}"
+        _write_on(page, (PAGE_PX - int(_font().getlength(page_name)) - 8, 6), page_name, PAGE_PX)
+        return page
+
+
+def mark_removed(before: Tile, removed: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture, darkened, with what was removed in red."""
+    shown = _rgb(before) // 2
+    shown[removed] = RED
+    return shown
+
+
+def _rgb(tile: Tile) -> UInt8[np.ndarray, "h w 3"]:
+    return tile if tile.ndim == 3 else np.repeat(tile[:, :, None], 3, axis=2)
+
+
+def _fitted(tile: Tile, most: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:
+    """A picture at its own size, or smaller where a tile does not allow it; never distorted."""
+    height, width = tile.shape[:2]
+    scale = min(1.0, most[0] / width, most[1] / height)
+    size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    return np.asarray(cv2.resize(_rgb(tile), size, interpolation=cv2.INTER_AREA))
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=17)
+
+
+def _write_on(page: Page, at: tuple[int, int], text: str, width_px: int) -> None:
+    """Write a line of text; of one that is too long, the beginning is left out."""
+    font = _font()
+    if font.getlength(text) > width_px:
+        while len(text) > 1 and font.getlength("..." + text) > width_px:
+            text = text[1:]
+        text = "..." + text
+    x, y = at
+    strip = Pil.fromarray(page[y : y + CAPTION_PX - 2])
+    ImageDraw.Draw(strip).text((x, 0), text, fill=INK, font=font)
+    page[y : y + CAPTION_PX - 2] = np.asarray(strip)

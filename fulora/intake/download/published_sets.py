@@ -1,0 +1,242 @@
+"""The published data sets, from Zenodo into a folder: resumed, checked, unpacked; or from files put there by hand.
+
+`pooch.retrieve` compares checksums and moves a file into place only when it is whole, but begins anew each time it is
+called; so it is handed `transfer.resume` as its downloader, which keeps what has come and asks for the rest. File
+names, sizes and checksums are those of the records, as far as they could be confirmed: None stands for what could not.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from fulora import progress
+from fulora.intake.download.archives import check_extracted, extract
+from fulora.intake.download.resumable_download import DownloadError, OfflineError, resume
+
+DatasetName = Literal["fetal_planes", "african", "hc18", "psfhs"]
+PARTIAL = ".download.partial"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a record.
+
+    Attributes:
+        checksum: "md5:..." or "sha256:..."; None where it is not known.
+        folder: what its content is unpacked to; None for a file that is no archive.
+    """
+
+    name: str
+    url: str
+    size_bytes: int | None
+    checksum: str | None
+    folder: str | None
+
+    def described(self) -> str:
+        """Its size and checksum, as far as they are known."""
+        size = "size not known" if self.size_bytes is None else f"{self.size_bytes:,} bytes"
+        return f"{size}, {self.checksum or 'checksum not known to fulora'}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published data set.
+
+    Attributes:
+        record, page: where it is published, in words and as an address.
+        reads: the folder, below the one it was downloaded to, that the reader of this source takes.
+    """
+
+    name: DatasetName
+    title: str
+    record: str
+    page: str
+    licence: str
+    citation: str
+    reads: str
+    files: tuple[RemoteFile, ...]
+
+
+def _zenodo(
+    name: DatasetName, title: str, number: int, citation: str, reads: str, *files: tuple[str, int | None, str | None]
+) -> Dataset:
+    page = f"https://zenodo.org/records/{number}"
+    listed = tuple(
+        RemoteFile(file, f"{page}/files/{file}?download=1", size, checksum, _folder(file, reads))
+        for file, size, checksum in files
+    )
+    return Dataset(name, title, f"Zenodo {number}", page, "CC BY 4.0", citation, reads, listed)
+
+
+def _folder(file: str, reads: str) -> str | None:
+    archive = re.fullmatch(r"(.+?)\.(zip|tar|tar\.gz|tar\.xz)", file)
+    return None if archive is None else archive[1] if reads == "." else reads
+
+
+DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
+    {
+        "fetal_planes": _zenodo(
+            "fetal_planes",
+            "FETAL_PLANES_DB: common maternal-fetal ultrasound images",
+            3904280,
+            "Burgos-Artizzu et al., Sci Rep 10:10200, 2020, doi 10.1038/s41598-020-67076-5",
+            "FETAL_PLANES_DB",
+            ("FETAL_PLANES_ZENODO.zip", 2_088_522_169, "md5:2a5fcc2cefb789bcc0f6c1f73e0ea43f"),
+        ),
+        "african": _zenodo(
+            "african",
+            "Maternal fetal ultrasound planes from five African countries",
+            7540448,
+            "Sendra-Balcells et al., Sci Rep 13:2728, 2023, doi 10.1038/s41598-023-29490-3",
+            "african_planes",
+            ("Zenodo_dataset.tar.xz", None, None),
+        ),
+        "hc18": _zenodo(
+            "hc18",
+            "HC18: automated measurement of fetal head circumference",
+            1327317,
+            "van den Heuvel et al., PLoS ONE 13(8):e0200412, 2018, doi 10.1371/journal.pone.0200412",
+            ".",
+            ("training_set_pixel_size_and_HC.csv", 33_688, "md5:c0761518fece2bd2d2ad4218f2cd9777"),
+            ("test_set_pixel_size.csv", 9_096, "md5:8476dc198cc6542f26c57e87faeee033"),
+            ("training_set.zip", 132_926_838, "md5:00eb8198b9a505b2b3a6dfc740382497"),
+            ("test_set.zip", 43_518_463, "md5:8402af5d137ef40a2888c1011ef3fe7e"),
+        ),
+        "psfhs": _zenodo(
+            "psfhs",
+            "PSFHS: pubic symphysis and fetal head in ultrasound during labour",
+            10969427,
+            "Chen et al., Sci Data 11:436, 2024, doi 10.1038/s41597-024-03266-4",
+            "PSFHS",
+            ("PSFHS.zip", None, "sha256:3f4a8126c84640e4d1b8a4e296d0dfd599cea6529b64b9ee00e5489bfd17ea95"),
+        ),
+    }
+)
+
+
+def _say(message: str) -> None:
+    progress.console.print(message, soft_wrap=True)
+
+
+def download(
+    dataset: Dataset, to: Path, *, base_url: str | None = None, tell: Callable[[str], None] = _say
+) -> list[Path]:
+    """Bring a data set into a folder; what is there already is checked and kept, so a second call changes nothing.
+
+    Args:
+        to: made where it is not there. Archives stay in it beside what they are unpacked to; one that was unpacked may
+            be removed.
+        base_url: where to take the files from instead of the record (a mirror).
+        tell: told of each checksum that is not known, with the one that was found.
+
+    Returns:
+        A path a file of the record, in its order: the file, or the folder that it was unpacked to.
+
+    Raises:
+        OfflineError: the server cannot be reached; the files can be put into `to` by hand.
+        DownloadError: another answer of the server, a broken connection, a file that is not the published one, too
+            little room, a folder that cannot be written or that another download works on.
+        ArchiveError: an archive that cannot be unpacked, or a folder that is not what it held.
+    """
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with _alone(to):
+            paths = [_have(dataset, file, to, base_url, tell) for file in dataset.files]
+            shutil.rmtree(to / PARTIAL, ignore_errors=True)
+            return paths
+    except OSError as error:
+        raise DownloadError(f"{to}: cannot be written ({error}); choose another folder or make room") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise DownloadError(f"{folder}: another download works on it; wait until it is done") from error
+    finally:
+        os.close(handle)
+
+
+def _have(dataset: Dataset, file: RemoteFile, to: Path, base_url: str | None, tell: Callable[[str], None]) -> Path:
+    path, folder = to / file.name, None if file.folder is None else to / file.folder
+    if folder is not None and folder.exists() and not path.exists():
+        check_extracted(folder, file.checksum)
+        return folder
+    if not path.exists():
+        url = file.url if base_url is None else f"{base_url.rstrip('/')}/{file.name}"
+        _fetch(dataset, file, to, url)
+        digest = file.checksum or _digest(path, "md5")
+    else:
+        digest = _check(dataset, file, path)
+    if file.checksum is None:
+        tell(f"{file.name}: checksum not known to fulora; {dataset.page} lists it, and this file has {digest}")
+    if folder is None:
+        return path
+    if folder.exists():
+        check_extracted(folder, digest)
+    else:
+        extract(path, folder, digest)
+    return folder
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    import pooch
+
+    return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+
+
+def _check(dataset: Dataset, file: RemoteFile, path: Path) -> str:
+    """The checksum of a file that is there already; it is never removed, for it may have been put there by hand."""
+    again = f"it is damaged, incomplete or another file; remove it and get it again ({dataset.page})"
+    size = path.stat().st_size
+    if not path.is_file() or file.size_bytes not in (None, size):
+        raise DownloadError(f"{path} has {size:,} bytes; {file.name} is a file of {file.described()}: {again}")
+    found = _digest(path, file.checksum.split(":")[0] if file.checksum else "md5")
+    if file.checksum not in (None, found):
+        raise DownloadError(f"{path} has the checksum {found}; expected {file.checksum}: {again}")
+    return found
+
+
+def _by_hand(dataset: Dataset, to: Path) -> str:
+    wanted = [(file, to / file.name, to / (file.folder or file.name)) for file in dataset.files]
+    missing = [file for file, path, made in wanted if not path.exists() and not made.exists()]
+    lines = [f"  {file.name} ({file.described()}) to {to / file.name}" for file in missing]
+    return "\n".join(
+        [f"Without a network: open {dataset.page} elsewhere, download and put", *lines, "and run the command again."]
+    )
+
+
+def _fetch(dataset: Dataset, file: RemoteFile, to: Path, url: str) -> None:
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    work = to / PARTIAL
+    work.mkdir(exist_ok=True)
+    what = f"{dataset.title} ({dataset.record}), {file.name}"
+    try:
+        part = work / f"{file.name}.part"
+        resumed = partial(resume, part=part, size_bytes=file.size_bytes)
+        pooch.retrieve(url, file.checksum, file.name, str(work), downloader=resumed)
+    except requests.RequestException as error:
+        raise OfflineError(f"{what}: {url} cannot be reached ({error})\n{_by_hand(dataset, to)}") from error
+    except DownloadError as error:
+        raise type(error)(f"{what}: {error}\n{_by_hand(dataset, to)}") from error
+    except ValueError as error:  # pooch's word for a wrong checksum
+        advice = f"Run the command again; if it fails again, compare with the checksum on {dataset.page}"
+        raise DownloadError(f"{what}: {error} {advice}") from error
+    finally:
+        with suppress(OSError):
+            work.rmdir()  # where nothing has come
+    os.replace(work / file.name, to / file.name)

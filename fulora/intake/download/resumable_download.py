@@ -1,0 +1,143 @@
+"""One file over HTTP, resumed: what has come is kept, and a range asks for the rest of the very same file."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from fulora import progress
+from fulora.intake.download.archives import describe_lack_of_space
+
+if TYPE_CHECKING:
+    from requests import Response
+
+CHUNK = 1 << 14
+"""Bytes written at once: what a broken connection loses at most."""
+TIMEOUT_S = (15, 60)
+"""Seconds to wait for a connection, and for the next bytes."""
+
+
+class DownloadError(ValueError):
+    """A file that could not be had, or is not the published one."""
+
+
+class OfflineError(DownloadError):
+    """The server cannot be reached; the message says how to go on without a network."""
+
+
+class InterruptedDownloadError(DownloadError):
+    """The connection broke on the way; what has come is kept."""
+
+
+def resume(url: str, output: str, _: object, *, part: Path, size_bytes: int | None) -> None:
+    """A downloader for pooch: go on from `part`, again at once while each try brings more; then move it to `output`.
+
+    Beside `part` stands `<part>.seen`: the ETag or date and the size that the file had on the server. The server is
+    asked for the rest only if it still has that file; if it does not, or knows no ranges, `part` is begun anew.
+
+    Args:
+        size_bytes: what the file should have; None where that is not known.
+
+    Raises:
+        InterruptedDownloadError: the connection broke, and the last try brought nothing new.
+        DownloadError: an answer other than the file, a file of another size, or no room on the disk.
+        requests.RequestException: the server cannot be reached.
+    """
+    best = _size(part)
+    while True:
+        try:
+            while not _transfer(url, part, size_bytes):
+                _seen(part).unlink(missing_ok=True)
+            break
+        except InterruptedDownloadError:
+            if _size(part) <= best:
+                raise
+            best = _size(part)
+    os.replace(part, output)
+    _seen(part).unlink()
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _seen(part: Path) -> Path:
+    return part.with_name(f"{part.name}.seen")
+
+
+def _transfer(url: str, part: Path, size_bytes: int | None) -> bool:
+    """One request; False where the server has another file than the one begun, and it has to be asked anew."""
+    import requests
+
+    record = _seen(part).read_text().split("\n") if _seen(part).exists() else []
+    have, (validator, total) = _size(part) if len(record) == 2 else 0, record if len(record) == 2 else ("", "")
+    asked = {"Accept-Encoding": "identity"}
+    if have:
+        asked |= {"Range": f"bytes={have}-"} | ({"If-Range": validator} if validator else {})
+    with requests.get(url, headers=asked, stream=True, timeout=TIMEOUT_S) as response:
+        place = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if have and response.status_code == 416:
+            return place is not None and place[2] == total == str(have)
+        if have and response.status_code == 206:
+            if place is None or place[1] != str(have) or (total and place[2] not in (total, "*")):
+                return False
+        elif response.status_code == 200:
+            have = 0
+        else:
+            raise DownloadError(f"the server answered {response.status_code} {response.reason} for {url}")
+        _receive(response, part, have, size_bytes)
+    return True
+
+
+def _receive(response: "Response", part: Path, have: int, size_bytes: int | None) -> None:
+    """Write an answer's body to `part` behind the `have` bytes that are kept of it."""
+    import requests
+
+    length = response.headers.get("Content-Length", "")
+    total = have + int(length) if length.isdecimal() else size_bytes
+    if size_bytes is not None and total != size_bytes:
+        raise DownloadError(
+            f"the server has a file of {total:,} bytes, expected {size_bytes:,}: not the published file"
+        )
+    if lacking := describe_lack_of_space(part.parent, 0 if total is None else total - have):
+        raise DownloadError(f"the download {lacking}")
+    with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as advance:
+        _seen(part).write_text(f"{_validator(response)}\n{'' if total is None else total}")
+        try:
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                advance(len(chunk))
+                if total is not None and have > total:
+                    raise DownloadError(f"the server sends more than the {total:,} bytes of the file")
+        except requests.RequestException as error:
+            raise _broken(have, total) from error
+    if total is not None and have != total:
+        raise _broken(have, total)
+
+
+def _broken(have: int, total: int | None) -> InterruptedDownloadError:
+    of = "an unknown number of" if total is None else f"{total:,}"
+    return InterruptedDownloadError(f"the connection broke after {have:,} of {of} bytes; run again to go on from there")
+
+
+def _validator(response: "Response") -> str:
+    """What tells this file from a later one of the same name; If-Range takes no weak ETag."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+@contextmanager
+def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on standard error, where `fulora.progress` shows any."""
+    if not progress.shown():
+        yield lambda count: None
+        return
+    columns = (TextColumn("  {task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=progress.console, transient=True) as bar:
+        task = bar.add_task(name, total=total, completed=have)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,46 @@
+"""Which metrics of a table a study computes, compares and shows: one rule for classifiers and segmentation networks."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+
+@runtime_checkable
+class TabulatedMetric(Protocol):
+    """A line of a table of metrics; whether it is computed, compared and shown where a study names none."""
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+
+    @property
+    def computed(self) -> bool:
+        """Whether it is computed."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether arms are compared in it."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether a report shows it."""
+
+
+M = TypeVar("M", bound=TabulatedMetric)
+
+
+def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:
+    """The metrics computed, compared and shown: those that are named, in that order; the usual ones where none is.
+
+    Raises:
+        ValueError: there is no such metric, or one is named twice.
+    """
+    known = {metric.name: metric for metric in table}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"metrics: there is no {unknown[0]!r}; there are {', '.join(known)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"metrics: {', '.join(names)}: one stands twice")
+    named = tuple(known[name] for name in names)
+    computed = tuple(metric for metric in table if metric.computed or metric in named)
+    if named:
+        return computed, named, named
+    return computed, tuple(m for m in table if m.compared), tuple(m for m in table if m.shown)
