@@ -28,15 +28,15 @@ from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone, quiet, save_backbone
-from fulora.diffusion.sampling.drawing_config import Drawing, drawing
-from fulora.diffusion.sampling.ingredients import Ingredients, lora_source, weights_digest
-from fulora.diffusion.sampling.painter import Draft
+from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.image_generator import ImageRequest
+from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sampling.sample import image_seed, start_noise
 from fulora.diffusion.sampling.samplers import build_sampler
 from fulora.diffusion.sets.blank_images import read_counts
-from fulora.diffusion.sets.generation import begin, generate_set, painter_of
-from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.generation import begin, generate_set, generator_of
+from fulora.diffusion.sets.job import GenerationJob
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")
@@ -55,7 +55,7 @@ PRECISION = {"cpu": torch.float32, "cuda": torch.bfloat16}
 """Of the pipelines: what fulora takes by itself for the denoiser. Its autoencoder is fp16 on a GPU."""
 
 Numbers = dict[str, float]
-Draw = Callable[[Path, Drawing], None]
+Draw = Callable[[Path, SamplingConfig], None]
 """Draws a config's pictures into a folder."""
 
 
@@ -75,7 +75,7 @@ class Setting:
     device: str
     compiling: str = "documented"
 
-    def config(self) -> Drawing:
+    def config(self) -> SamplingConfig:
         """What fulora draws; the others follow it. A GPU compiles, as it does by itself where a set is large."""
         asked = GenerateConfig(
             per_class=self.images,
@@ -88,7 +88,7 @@ class Setting:
             compile="always" if self.device == "cuda" else "auto",
             max_rejected=1.0,
         )
-        return drawing(asked, FETAL)
+        return resolve_config(asked, FETAL)
 
 
 # --- diffusers' pipeline
@@ -128,7 +128,7 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
     Each starts from the noise that fulora gives it, so that all sides draw the same pictures.
     """
 
-    def draw(out: Path, cfg: Drawing) -> None:
+    def draw(out: Path, cfg: SamplingConfig) -> None:
         out.mkdir(parents=True)
         width, height = cfg.size
         latent_size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
@@ -153,18 +153,20 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
 # --- fulora
 
 
-def begun(folder: Path, out: Path, cfg: Drawing) -> Job:
+def begun(folder: Path, out: Path, cfg: SamplingConfig) -> GenerationJob:
     """A set whose weights are loaded."""
     used = BackboneUsed(name=BACKBONE, digest=weights_digest(folder / BACKBONE))
-    job = Job(out, cfg, Ingredients(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)), FETAL)
+    job = GenerationJob(
+        out, cfg, GenerationInputs(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)), FETAL
+    )
     begin(job)
     return job
 
 
-def warm_up(job: Job) -> None:
-    """A batch of two steps by a set's painter."""
-    painter = painter_of(job)
-    replace(painter, cfg=painter.cfg.model_copy(update={"steps": 2})).draw([Draft(PLANE, 0)])
+def warm_up(job: GenerationJob) -> None:
+    """A batch of two steps by a set's generator."""
+    generator = generator_of(job)
+    replace(generator, cfg=generator.cfg.model_copy(update={"steps": 2})).generate([ImageRequest(PLANE, 0)])
 
 
 # --- under the clock

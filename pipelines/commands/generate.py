@@ -14,7 +14,7 @@ from pipelines.commands.generate_processes import run_processes
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.sampling.ingredients import Ingredients, LoraSource
+    from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource
 
 DEMO = "demo"
 
@@ -94,7 +94,7 @@ def generate(
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
     from fulora.diffusion.sets.generation import generate_set
-    from fulora.diffusion.sets.job import Job, check_folder
+    from fulora.diffusion.sets.job import GenerationJob, check_folder
     from fulora.diffusion.sets.shards import part_of, shards_of
     from fulora.training.devices import pick_device
 
@@ -105,11 +105,11 @@ def generate(
     asked = {"per_class": count, "seed": seed, "planes": _planes(plane), "image_size_px": _size(size)}
     given = _settings(config, overrides or [], asked)
     loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
-    ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
-    for name in ingredients.provenance().unknowns():
+    inputs = _find_inputs(backbone, loras, start, out, revision, architecture)
+    for name in inputs.provenance().unknowns():
         progress.note(f"{name}: nothing tells whom it learned from; what it knows of patients cannot be seen")
-    classes = labels_given(labels, [lora.path for lora in loras], ingredients.start)
-    job = Job(out, _config(given, ingredients, config), ingredients, classes)
+    classes = labels_given(labels, [lora.path for lora in loras], inputs.start)
+    job = GenerationJob(out, _config(given, inputs, config), inputs, classes)
     part = _part(shard)
     if engine == "local":
         pick_device(job.cfg.device)
@@ -185,15 +185,15 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
     return found
 
 
-def _ingredients(
+def _find_inputs(
     backbone: str,
     loras: "list[LoraSource]",
     start: Path | None,
     out: Path,
     revision: str | None,
     architecture: Any,
-) -> "Ingredients":
-    from fulora.diffusion.sampling.ingredients import Ingredients, weights_digest
+) -> "GenerationInputs":
+    from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
     from fulora.diffusion.sampling.recipe import BackboneUsed
     from fulora.diffusion.sets.job import PLAN, is_complete
     from fulora.diffusion.sets.shards import WORK
@@ -204,7 +204,7 @@ def _ingredients(
     digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
     if isinstance(source, str) and revision is None:
         progress.note(f"{backbone}: no --revision is given; what the hub has under this name may change")
-    return Ingredients(
+    return GenerationInputs(
         backbone=source,
         used=BackboneUsed(
             name=source.name if isinstance(source, Path) and backbone != DEMO else backbone, digest=digest
@@ -231,18 +231,18 @@ def _start(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _config(given: dict[str, Any], ingredients: "Ingredients", config: str | None) -> "GenerateConfig":
+def _config(given: dict[str, Any], inputs: "GenerationInputs", config: str | None) -> "GenerateConfig":
     """With the size that the backbone was made for and the clip skip of the LoRA, where nothing else is said."""
     from fulora.config import validated
     from fulora.diffusion.config import GenerateConfig
 
     values = dict(given)
     if "image_size_px" not in values:
-        values["image_size_px"] = ingredients.native_size()
-    headers = [trained_as(lora.path) for lora in ingredients.loras]
+        values["image_size_px"] = inputs.native_size()
+    headers = [trained_as(lora.path) for lora in inputs.loras]
     if "clip_skip" not in values and any(header.clip_skip for header in headers):
         values["clip_skip"] = next(header.clip_skip for header in headers if header.clip_skip)
     found = validated(GenerateConfig, values, where=config or "settings")
-    for lora, header in zip(ingredients.loras, headers, strict=True):
+    for lora, header in zip(inputs.loras, headers, strict=True):
         check_lora(lora.used.name, header, found)
     return found

@@ -10,7 +10,7 @@ from fulora import progress
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.sampling.ingredients import LoraSource
+    from fulora.diffusion.sampling.inputs import LoraSource
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def lora_given(text: str, given: dict[str, Any], *, any_base: bool) -> "LoraSour
     """
     from fulora.diffusion.lora.adapters import LoraError
     from fulora.diffusion.lora.peft_folder import lora_path
-    from fulora.diffusion.sampling.ingredients import lora_source
+    from fulora.diffusion.sampling.inputs import lora_source
 
     file, *strengths = _split(text)
     strength, text_strength = ([_strength(text, part) for part in strengths] + [None, None])[:2]

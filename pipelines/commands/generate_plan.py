@@ -4,13 +4,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fulora.diffusion.sets.job import Job
+    from fulora.diffusion.sets.job import GenerationJob
 
 RECORD_BYTES = 5000
 """What the record of a picture takes, in its file and in the manifest."""
 
 
-def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
+def plan_lines(job: "GenerationJob", part: tuple[int, int]) -> list[str]:
     """What a run would do and take, a line each.
 
     Args:
@@ -20,7 +20,7 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
         BackboneError: weights that cannot be had, or a size that they cannot draw.
     """
     from fulora.diffusion.models.distinct_captions import said_of_alike
-    from fulora.diffusion.sampling.painter import check_size
+    from fulora.diffusion.sampling.image_generator import check_size
     from fulora.diffusion.sets.job import check_folder
     from fulora.diffusion.sets.shards import part_of, shards_of
     from pipelines.checks.backbones import made_of
@@ -28,7 +28,7 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
     from pipelines.checks.sizes import check_drawn_size
 
     check_folder(job)
-    pipe, found = job.ingredients.load(), Findings()
+    pipe, found = job.inputs.load(), Findings()
     alike = said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()})
     check_size(pipe, job.cfg)
     check_drawn_size(found, "", job.cfg, made_of(pipe))
@@ -42,7 +42,7 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
     return [
         f"images      {images}, {cfg.per_class} of each of {', '.join(cfg.planes)}, {width}x{height} px, {cfg.colour}",
         f"shards      {len(chosen)} of {len(every)}, of {cfg.batch_size * cfg.shard_batches} images; {there} are there",
-        f"weights     {job.ingredients.used.name}" + "".join(f" + {x.used.name}" for x in job.ingredients.loras),
+        f"weights     {job.inputs.used.name}" + "".join(f" + {x.used.name}" for x in job.inputs.loras),
         f"sampling    {', '.join(cfg.samplers)}, {cfg.steps} steps, guidance {cfg.guidance_scale:g}, seed {cfg.seed}",
         f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each",
         f"disk        {images * (pixels * 0.6 + RECORD_BYTES) / 1e9:.2f} GB at most, of {disk / 1e9:.0f} GB free",

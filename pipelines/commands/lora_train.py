@@ -71,7 +71,7 @@ def train(
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.models.distinct_captions import said_of_alike
     from fulora.diffusion.models.loading import load_backbone
-    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.sampling.inputs import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
     from fulora.diffusion.training.plan import plan
     from fulora.training.processes import processes

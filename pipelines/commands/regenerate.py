@@ -10,7 +10,7 @@ from pipelines.backbones import ASSETS
 from pipelines.commands.generate import DEMO
 
 if TYPE_CHECKING:
-    from fulora.diffusion.sets.regenerate import Again
+    from fulora.diffusion.sets.regenerate import RegeneratedImage
 
 
 def regenerate(
@@ -32,13 +32,13 @@ def regenerate(
 
       fulora regenerate found.png --out again.png --backbone sd15 --lora lora.safetensors
     """
-    from fulora.diffusion.sets.regenerate import Given, regenerate
+    from fulora.diffusion.sets.regenerate import InputOverrides, regenerate
 
     progress.show(not quiet)
     places = _places(images, out)
     demo = ASSETS / "diffusion"
     source = None if backbone is None else (demo if backbone == DEMO else _place(backbone))
-    given = Given(source, None if lora is None else tuple(lora), start, device)
+    given = InputOverrides(source, None if lora is None else tuple(lora), start, device)
     same = True
     for again in regenerate(images, given, demo):
         said, equal = _written(again, places[again.path])
@@ -70,7 +70,7 @@ def _place(backbone: str) -> Path | str:
     return Path(backbone) if Path(backbone).exists() or backbone.count("/") != 1 else backbone
 
 
-def _written(again: "Again", path: Path) -> tuple[str, bool]:
+def _written(again: "RegeneratedImage", path: Path) -> tuple[str, bool]:
     """Write a picture, and say how it compares with what it was; whether the pixels are equal."""
     import numpy as np
 

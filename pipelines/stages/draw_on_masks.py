@@ -17,24 +17,24 @@ def draw_on_masks(
     A mask is an ellipse near that of a labelled training image of the class.
     """
     from fulora.data.structures import with_masks
-    from fulora.diffusion.sampling.drawing_config import drawing
-    from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients
+    from fulora.diffusion.sampling.config import resolve_config
+    from fulora.diffusion.sampling.inputs import ControlSource, GenerationInputs
     from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed
     from fulora.diffusion.sets.generation import generate_set
-    from fulora.diffusion.sets.job import Job
+    from fulora.diffusion.sets.job import GenerationJob
     from fulora.engine import InProcess
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
     labels, masks = labelled.label_set(), {}
-    planes = drawing(config, with_masks(labels)).planes
+    planes = resolve_config(config, with_masks(labels)).planes
     for plane in planes:
         known = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
         masks[plane] = propose(known, config.per_class, config.seed, GateConfig())
-    ingredients = Ingredients(
+    inputs = GenerationInputs(
         backbone=backbone.path,
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         control=ControlSource(control.path, ControlUsed(name=control.path.name, digest=control.fingerprint), masks),
     )
-    generate_set(Job(out, config.changed(planes=planes), ingredients, labels), InProcess())
+    generate_set(GenerationJob(out, config.changed(planes=planes), inputs, labels), InProcess())
     return ImageSet(out, "")

@@ -10,7 +10,7 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.stage import Parts, Source, stage
 
 if TYPE_CHECKING:
-    from fulora.diffusion.sets.job import Job
+    from fulora.diffusion.sets.job import GenerationJob
 
 
 def _names(
@@ -21,10 +21,10 @@ def _names(
     *,
     labels: LabelSet,
 ) -> list[str]:
-    from fulora.diffusion.sampling.drawing_config import drawing
+    from fulora.diffusion.sampling.config import resolve_config
     from fulora.diffusion.sets.shards import shards_of
 
-    return [shard.name for shard in shards_of(drawing(config, labels))]
+    return [shard.name for shard in shards_of(resolve_config(config, labels))]
 
 
 def _make(
@@ -75,22 +75,22 @@ def _job(
     lora: LoraWeights | None,
     start: ImageSet | None,
     labels: LabelSet,
-) -> "Job":
+) -> "GenerationJob":
     from fulora.data.label_set import read_label_set, refuse_other_classes
     from fulora.diffusion.lora.files import FILE
-    from fulora.diffusion.sampling.ingredients import Ingredients, lora_source
+    from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source
     from fulora.diffusion.sampling.recipe import BackboneUsed
-    from fulora.diffusion.sets.job import Job
+    from fulora.diffusion.sets.job import GenerationJob
 
     if lora is not None:
         refuse_other_classes(labels, read_label_set(lora.path), who="the images to draw", whom="the LoRA")
     if start is not None:
         refuse_other_classes(labels, start.label_set(), who="the images to draw", whom="the images to start from")
     files = [] if lora is None else [lora.path / FILE]
-    ingredients = Ingredients(
+    inputs = GenerationInputs(
         backbone=backbone.path,
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         loras=tuple(lora_source(file, config.lora_strength, config.lora_text_strength) for file in files),
         start=None if start is None else start.path,
     )
-    return Job(out, config, ingredients, labels)
+    return GenerationJob(out, config, inputs, labels)

@@ -14,7 +14,7 @@ def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source,
     from fulora.data.learned import write_learned
     from fulora.data.pictures.loaders import load_masks, load_pixels
     from fulora.diffusion.models.loading import load_backbone
-    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.sampling.inputs import backbone_provenance
     from fulora.diffusion.training.controlnet import fit
 
     rows = images.rows("train")

@@ -24,7 +24,7 @@ def train_lora(
         tested_on: a set of whose validation and test patients nothing may be trained on.
     """
     from fulora.diffusion.models.loading import load_backbone
-    from fulora.diffusion.sampling.ingredients import backbone_provenance
+    from fulora.diffusion.sampling.inputs import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
     from fulora.workspace import name_of
 

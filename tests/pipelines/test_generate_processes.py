@@ -20,7 +20,7 @@ from command_line import ROOT
 from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.drawing_config import drawing
+from fulora.diffusion.sampling.config import resolve_config
 from fulora.diffusion.sets.shards import Shard, shards_of
 from fulora.environment import cores
 from pipelines.commands import generate_processes
@@ -141,7 +141,9 @@ class Ended:
 @pytest.fixture
 def shards(tmp_path: Path) -> list[Shard]:
     """Two shards, both complete."""
-    found = shards_of(drawing(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), LabelSet.derived(["kidney"])))
+    found = shards_of(
+        resolve_config(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), LabelSet.derived(["kidney"]))
+    )
     for shard in found:
         shard.folder(tmp_path).mkdir(parents=True)
         (shard.folder(tmp_path) / "shard.json").write_text("{}")

@@ -7,7 +7,7 @@ import pytest
 
 from fulora.classification.config import fu_lora_classifier
 from fulora.data.label_set import label_set
-from fulora.diffusion.sampling.drawing_config import drawing
+from fulora.diffusion.sampling.config import resolve_config
 from pipelines.configs import load
 from pipelines.fu_lora import FuLoraConfig
 
@@ -89,7 +89,7 @@ def test_images_and_generation_are_the_published_ones(config: FuLoraConfig) -> N
     made = config.generate
     assert (made.per_class, made.steps, made.guidance_scale, made.image_size_px) == (1000, 20, 7.0, 512)
     assert (made.samplers, made.negative_prompt, made.clip_skip) == (("euler", "unipc"), "", 2)
-    assert drawing(made, FETAL).planes == ("abdomen", "brain", "femur", "thorax", "other")
+    assert resolve_config(made, FETAL).planes == ("abdomen", "brain", "femur", "thorax", "other")
 
 
 def test_classifiers_are_the_notebooks(config: FuLoraConfig) -> None:
@@ -124,7 +124,7 @@ def test_captions_are_the_published_ones_to_the_byte(config: FuLoraConfig, data_
     for plane in ("abdomen", "brain", "femur", "thorax", "other"):
         (file,) = (data_root / "fetal_planes_lora" / plane).glob("duplicate_text*")
         assert file.read_bytes() == FETAL.captions[plane].encode()
-        assert drawing(config.generate, FETAL).prompts[plane] == FETAL.captions[plane]
+        assert resolve_config(config.generate, FETAL).prompts[plane] == FETAL.captions[plane]
 
 
 @pytest.mark.skipif(not READING.is_file(), reason="the reading of the authors' material is not beside the repository")

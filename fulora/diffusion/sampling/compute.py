@@ -18,7 +18,7 @@ from fulora.config import Config
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet, choose_unet, median_seconds
 from fulora.diffusion.models.conditioning import embed, unet_arguments
-from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.training.devices import pick_device
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -62,7 +62,7 @@ def hardware(device: torch.device) -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def choose_compute(pipe: Pipeline, cfg: Drawing, images: int) -> Compute:
+def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
     """What a set is to be computed with; says it in a note.
 
     Args:
@@ -93,7 +93,7 @@ def choose_compute(pipe: Pipeline, cfg: Drawing, images: int) -> Compute:
     return found
 
 
-def _fitting(cfg: Drawing, device: torch.device) -> tuple[Precision, Layout]:
+def _fitting(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:
     """What the config says, or what the device can do."""
     on_gpu = device.type == "cuda"
     half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -102,15 +102,15 @@ def _fitting(cfg: Drawing, device: torch.device) -> tuple[Precision, Layout]:
     return precision, cfg.layout if cfg.layout != "auto" else ("channels_last" if on_gpu else "contiguous")
 
 
-def placed(pipe: Pipeline, compute: Compute) -> None:
+def move_to_device(pipe: Pipeline, compute: Compute) -> None:
     """Put denoiser and autoencoder on the device, in their precision and layout; text encoders stay in fp32."""
     halved = compute.device == "cuda" and not pipe.vae.config.force_upcast
     pipe.to(torch.device(compute.device))
-    as_denoiser(pipe.unet, compute)
+    cast_denoiser(pipe.unet, compute)
     cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=FORMATS[compute.layout])
 
 
-def as_denoiser(module: torch.nn.Module, compute: Compute) -> None:
+def cast_denoiser(module: torch.nn.Module, compute: Compute) -> None:
     """Put the denoiser, or what works beside it, into its precision and layout."""
     cast(module, DTYPES[compute.precision]).to(memory_format=FORMATS[compute.layout])
 
@@ -131,7 +131,7 @@ def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     return torch.nn.Module.to(module, dtype)
 
 
-def _fastest(pipe: Pipeline, cfg: Drawing) -> tuple[Precision, Layout]:
+def _fastest(pipe: Pipeline, cfg: SamplingConfig) -> tuple[Precision, Layout]:
     """The precision and layout, of those allowed, with the shortest median time of a denoiser's step on this CPU."""
     taken: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
@@ -144,7 +144,7 @@ def _fastest(pipe: Pipeline, cfg: Drawing) -> tuple[Precision, Layout]:
     return min(taken, key=lambda choice: taken[choice])
 
 
-def _compiling_pays(pipe: Pipeline, cfg: Drawing, compute: Compute, images: int) -> bool:
+def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, images: int) -> bool:
     """Asked of a copy of the denoiser; on a CPU it never does (`choose_unet`)."""
     device, dtype = torch.device(compute.device), DTYPES[compute.precision]
     if device.type != "cuda":
@@ -154,7 +154,7 @@ def _compiling_pays(pipe: Pipeline, cfg: Drawing, compute: Compute, images: int)
     return choose_unet(unet, _probe(pipe, cfg, device, dtype), calls, "auto", device) is not unet
 
 
-def _probe(pipe: Pipeline, cfg: Drawing, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
+def _probe(pipe: Pipeline, cfg: SamplingConfig, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
     """One guided step of a whole batch, with the UNet it is given."""
     width, height = (side // pipe.vae_scale_factor for side in cfg.size)
     latents = torch.zeros(2 * cfg.batch_size, pipe.unet.config.in_channels, height, width, device=device, dtype=dtype)

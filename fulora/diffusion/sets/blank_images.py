@@ -25,7 +25,7 @@ SATURATED_SHARE = 0.3
 """A picture is saturated if more than this share of its pixels is at `SATURATED_LEVEL` or above."""
 
 
-class GateCounts(Config):
+class RejectionCounts(Config):
     """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane.
 
     Attributes:
@@ -38,7 +38,7 @@ class GateCounts(Config):
     alike: tuple[tuple[Plane, ...], ...] = ()
 
 
-class GateError(ValueError):
+class RejectedImagesError(ValueError):
     """Too many pictures show nothing, or one does however often it is drawn."""
 
 
@@ -60,7 +60,7 @@ def fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | None:
     return "constant" if is_blank(gray) else None
 
 
-def read_counts(folder: Path) -> GateCounts | None:
+def read_counts(folder: Path) -> RejectionCounts | None:
     """What the gate of a set's folder says; None for a set that was not drawn, or has been mixed."""
     path = folder / GATE
-    return read_json(path, GateCounts) if path.is_file() else None
+    return read_json(path, RejectionCounts) if path.is_file() else None

@@ -23,16 +23,22 @@ from fulora.diffusion.models.conditioning import said_of_skip
 from fulora.diffusion.models.distinct_captions import alike, said_of_alike
 from fulora.diffusion.models.noise_schedules import said
 from fulora.diffusion.sampling.compute import Compute, choose_compute, hardware
-from fulora.diffusion.sampling.ingredients import start_rows
-from fulora.diffusion.sampling.painter import Painter, check_size, drawing_on, prepare, starting_from
+from fulora.diffusion.sampling.image_generator import (
+    ImageGenerator,
+    build_generator,
+    check_size,
+    with_control,
+    with_start_images,
+)
+from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.picture_grid import write_overview
-from fulora.diffusion.sets.blank_images import GATE, Fault, GateCounts
+from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
 from fulora.diffusion.sets.job import (
     OVERVIEW,
     PLAN,
     SOURCES,
     GenerationError,
-    Job,
+    GenerationJob,
     check_folder,
     check_masks,
     is_complete,
@@ -51,7 +57,7 @@ KEPT = "all complete shards are kept"
 """What a full disk leaves of a set."""
 
 
-def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
+def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
     """Draw the shards of a part of a set that are not there, and put the set together if none is missing then.
 
     May run in any number of processes at once, with the same part or others; each shard is made by one of them.
@@ -64,7 +70,7 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
 
     Raises:
         GenerationError: the folder holds something else, or the set was begun on another kind of device.
-        GateError: as `make_shard`.
+        RejectedImagesError: as `make_shard`.
         DiskFullError: there is no room.
         DamagedArtifactError: the set is complete, and not as it was made.
     """
@@ -81,25 +87,25 @@ def generate_set(job: Job, engine: Engine, *, part: tuple[int, int] = (0, 1)) ->
         check(job.out)
     missing = [shard for shard in every if not shard.is_complete(job.out)]
     if not missing:
-        list(engine.map(put_together, [job]))
+        list(engine.map(assemble_set, [job]))
     return missing
 
 
-def generate_shard(job: Job, name: str) -> None:
+def generate_shard(job: GenerationJob, name: str) -> None:
     """Draw one shard, by its name, without putting the set together; waits where another process is at it."""
     begin(job)
     _made(job, True, _silent, next(shard for shard in shards_of(job.cfg) if shard.name == name))
 
 
-def begin(job: Job) -> None:
+def begin(job: GenerationJob) -> None:
     """Check what can be checked, choose how to compute, and write the plan, unless it is there."""
     job.out.mkdir(parents=True, exist_ok=True)
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "begin", wait=True):
         if (job.out / PLAN).is_file():
             check_folder(job)  # another process may have begun another set in it since
             return
-        job.ingredients.provenance()  # what an earlier version made is refused before anything is drawn
-        pipe = job.ingredients.load()
+        job.inputs.provenance()  # what an earlier version made is refused before anything is drawn
+        pipe = job.inputs.load()
         check_size(pipe, job.cfg)
         check_masks(job)
         if special := said(pipe.scheduler.config):
@@ -112,29 +118,29 @@ def begin(job: Job) -> None:
             progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
-        _ready[_key(job)] = _painter(job, pipe, compute)
+        _ready[_key(job)] = _build_generator(job, pipe, compute)
         write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
         plan = job.planned(compute, one_to_it)
         write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
 
 
-_ready: dict[str, Painter] = {}
-"""The painter of this process' job: weights are loaded once, however many shards it makes."""
+_ready: dict[str, ImageGenerator] = {}
+"""The generator of this process' job: weights are loaded once, however many shards it makes."""
 
 
-def _painter(job: Job, pipe: Pipeline, compute: Compute) -> Painter:
-    painter = starting_from(prepare(pipe, job.cfg, compute), job.ingredients.start)
-    control = job.ingredients.control
+def _build_generator(job: GenerationJob, pipe: Pipeline, compute: Compute) -> ImageGenerator:
+    generator = with_start_images(build_generator(pipe, job.cfg, compute), job.inputs.start)
+    control = job.inputs.control
     if control is None:
-        return painter
-    return drawing_on(painter, control.path, lambda draft: control.mask_of(draft.plane, draft.index))
+        return generator
+    return with_control(generator, control.path, lambda request: control.mask_of(request.plane, request.index))
 
 
-def _key(job: Job) -> str:
-    return digest([str(job.out.resolve()), identity(job.cfg), job.ingredients.generator()])
+def _key(job: GenerationJob) -> str:
+    return digest([str(job.out.resolve()), identity(job.cfg), job.inputs.generator()])
 
 
-def painter_of(job: Job) -> Painter:
+def generator_of(job: GenerationJob) -> ImageGenerator:
     """What this process draws a begun set with.
 
     Raises:
@@ -155,11 +161,11 @@ def painter_of(job: Job) -> Painter:
             changed = [f"{name} {old}" for name, old in plan.versions.items() if known.get(name) != old]
             progress.note(f"begun with {', '.join(changed)}, which is another now: pictures may differ")
         _ready.clear()
-        _ready[key] = _painter(job, job.ingredients.load(), here)
+        _ready[key] = _build_generator(job, job.inputs.load(), here)
     return _ready[key]
 
 
-def _work_through(job: Job, shards: Sequence[Shard], engine: Engine, advance: Callable[[int], None]) -> None:
+def _work_through(job: GenerationJob, shards: Sequence[Shard], engine: Engine, advance: Callable[[int], None]) -> None:
     """Shards that another process is at are left to it, and waited for when there are no others."""
     wait = False
     while shards:
@@ -178,7 +184,7 @@ def _silent(images: int) -> None:
     pass
 
 
-def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
+def _made(job: GenerationJob, wait: bool, advance: Callable[[int], None], shard: Shard) -> bool:
     """Whether the shard is there now; if not, another process is at it."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, shard.name, wait=wait) as mine:
         if not mine:
@@ -186,11 +192,11 @@ def _made(job: Job, wait: bool, advance: Callable[[int], None], shard: Shard) ->
         if shard.is_complete(job.out):
             advance(len(shard))
         else:
-            make_shard(shard, job.out, painter_of(job), job.ingredients, drawn=advance)
+            make_shard(shard, job.out, generator_of(job), job.inputs, drawn=advance)
         return True
 
 
-def _lost(job: Job) -> bool:
+def _lost(job: GenerationJob) -> bool:
     """Whether shards of a complete set are gone; it is not complete any more then."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         lost = not all(shard.is_complete(job.out) for shard in shards_of(job.cfg))
@@ -200,7 +206,7 @@ def _lost(job: Job) -> bool:
     return lost
 
 
-def put_together(job: Job) -> None:
+def assemble_set(job: GenerationJob) -> None:
     """The manifest of all shards, once, when no two of them have a picture in common."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
         if not is_complete(job.out):
@@ -209,14 +215,14 @@ def put_together(job: Job) -> None:
             for shard in shards_of(job.cfg):
                 rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
             _write_masks(job)
-            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance_of_set(job))
+            images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=build_set_provenance(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
             os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             for path in (job.out / "train" / METADATA, job.out / LABELS, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     synced(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
-            counted = GateCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
+            counted = RejectionCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
             write_whole(job.out / GATE, counted.model_dump_json(indent=1))
             for plane, counts in rejected.items():
                 if counts:
@@ -228,9 +234,9 @@ def put_together(job: Job) -> None:
     rmtree(job.out / WORK, ignore_errors=True)
 
 
-def _write_masks(job: Job) -> None:
+def _write_masks(job: GenerationJob) -> None:
     """The masks that pictures were drawn on, each where its row says."""
-    if (control := job.ingredients.control) is None:
+    if (control := job.inputs.control) is None:
         return
     for shard in shards_of(job.cfg):
         for index, row in enumerate(read_shard(shard, job.out).rows, shard.first):
@@ -240,24 +246,24 @@ def _write_masks(job: Job) -> None:
             synced(path)
 
 
-def _rows(job: Job) -> Iterator[Image]:
+def _rows(job: GenerationJob) -> Iterator[Image]:
     for shard in shards_of(job.cfg):
         yield from read_shard(shard, job.out).rows
 
 
-def _without_duplicates(job: Job) -> None:
+def _without_duplicates(job: GenerationJob) -> None:
     """A shard with a picture that one before it has is made anew, and draws that picture with another seed."""
     taken: set[str] = set()
     for shard in shards_of(job.cfg):
         if taken & {row.sha256 for row in read_shard(shard, job.out).rows}:
             with claimed(job.out, shard.name, wait=True):
-                make_shard(shard, job.out, painter_of(job), job.ingredients, taken=taken)
+                make_shard(shard, job.out, generator_of(job), job.inputs, taken=taken)
         taken |= {row.sha256 for row in read_shard(shard, job.out).rows}
 
 
-def provenance_of_set(job: Job) -> Provenance:
+def build_set_provenance(job: GenerationJob) -> Provenance:
     """The book of the set: of its backbone and LoRAs, and of the images that it is drawn over."""
-    given, name = job.ingredients, f"synthetic images by {job.ingredients.generator()}"
+    given, name = job.inputs, f"synthetic images by {job.inputs.generator()}"
     if given.start is None:
         return derived(name, [given.provenance()])
     start = ImageSet(given.start, "")

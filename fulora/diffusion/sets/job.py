@@ -20,8 +20,8 @@ from fulora.data.labels import Plane
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.compute import Compute
-from fulora.diffusion.sampling.drawing_config import Drawing, drawing
-from fulora.diffusion.sampling.ingredients import Ingredients, start_rows
+from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.inputs import GenerationInputs, start_rows
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
@@ -42,7 +42,7 @@ class GenerationError(ValueError):
     """A folder that another set is in, or a machine that cannot go on with a set."""
 
 
-class Plan(Config):
+class GenerationPlan(Config):
     """`generation.json`: what a set is made of, and how it is computed.
 
     Attributes:
@@ -66,35 +66,35 @@ class Plan(Config):
 
 
 @dataclass(frozen=True)
-class Job:
+class GenerationJob:
     """A set that is to be drawn: where, how, with what, and of whose classes."""
 
     out: Path
     asked: GenerateConfig
-    ingredients: Ingredients
+    inputs: GenerationInputs
     labels: LabelSet
 
     @cached_property
-    def cfg(self) -> Drawing:
+    def cfg(self) -> SamplingConfig:
         """How, with all planes and prompts.
 
         Raises:
             LabelSetError: planes or prompts of what is no class.
         """
-        return drawing(self.asked, self.labels)
+        return resolve_config(self.asked, self.labels)
 
-    def travelling(self) -> "Job":
+    def travelling(self) -> "GenerationJob":
         """The job as it travels to other processes: of the classes only what drawing needs, names and captions."""
         return replace(self, labels=self.labels.captioned())
 
-    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> Plan:
+    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
         """The plan, with what was chosen to compute it, and what the backbone cannot tell apart."""
-        start, control = self.ingredients.start, self.ingredients.control
+        start, control = self.inputs.start, self.inputs.control
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
-        return Plan(
+        return GenerationPlan(
             config=json.loads(json.dumps(identity(self.cfg))),
-            backbone=self.ingredients.used,
-            loras=tuple(lora.used for lora in self.ingredients.loras),
+            backbone=self.inputs.used,
+            loras=tuple(lora.used for lora in self.inputs.loras),
             start=digest(rows) if start else "",
             control=control.used if control else None,
             masks=control.masks_digest() if control else "",
@@ -110,7 +110,7 @@ def is_complete(out: Path) -> bool:
     return (out / GATE).is_file()
 
 
-def check_folder(job: Job) -> None:
+def check_folder(job: GenerationJob) -> None:
     """Refuse a folder with something else in it.
 
     Raises:
@@ -131,13 +131,13 @@ def check_folder(job: Job) -> None:
             )
 
 
-def check_masks(job: Job) -> None:
+def check_masks(job: GenerationJob) -> None:
     """Refuse masks that are too few, or of another size than the pictures that are drawn on them.
 
     Raises:
         GenerationError: they are.
     """
-    if (control := job.ingredients.control) is None:
+    if (control := job.inputs.control) is None:
         return
     width, height = job.cfg.size
     for plane in job.cfg.planes:
@@ -159,25 +159,25 @@ def _difference(theirs: Any, ours: Any) -> str:
     return f"without {', '.join(sorted(set(ours) - set(theirs)))}"
 
 
-def read_plan(out: Path) -> Plan:
+def read_plan(out: Path) -> GenerationPlan:
     """The plan of a set.
 
     Raises:
         GenerationError: it is damaged, or of another version of fulora.
     """
     try:
-        return read_json(out / PLAN, Plan)
+        return read_json(out / PLAN, GenerationPlan)
     except ValueError as error:
         raise GenerationError(f"{out / PLAN}: cannot be read; give a new folder ({error})") from error
 
 
-def sources_of(job: Job) -> dict[str, Any]:
+def sources_of(job: GenerationJob) -> dict[str, Any]:
     """Where everything is, from the set's folder: for `regenerate`, never for others, so it is a hidden file."""
 
     def place(source: Path | str | None) -> str | None:
         return os.path.relpath(source, job.out) if isinstance(source, Path) else source
 
-    given = job.ingredients
+    given = job.inputs
     return {
         "backbone": place(given.backbone),
         "on_disk": isinstance(given.backbone, Path),

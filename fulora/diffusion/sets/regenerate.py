@@ -16,9 +16,15 @@ from fulora.data.image_set import ImageSet
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.lora.peft_folder import lora_path
 from fulora.diffusion.sampling.compute import hardware
-from fulora.diffusion.sampling.drawing_config import Drawing
-from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients, LoraSource, lora_source, weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.sampling.config import SamplingConfig
+from fulora.diffusion.sampling.image_generator import (
+    GeneratedImage,
+    ImageGenerator,
+    ImageRequest,
+    build_generator,
+    with_control,
+)
+from fulora.diffusion.sampling.inputs import ControlSource, GenerationInputs, LoraSource, lora_source, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, Recipe, RecipeError, read_row
 from fulora.diffusion.sets.job import SOURCES
 from fulora.diffusion.sets.shard_writer import row_of
@@ -27,8 +33,8 @@ from fulora.training.devices import pick_device
 
 
 @dataclass(frozen=True)
-class Given:
-    """Where the ingredients are, as far as a user says; what is None is looked for where the set says."""
+class InputOverrides:
+    """Where the inputs are, as far as a user says; what is None is looked for where the set says."""
 
     backbone: Path | str | None = None
     loras: tuple[Path, ...] | None = None
@@ -37,7 +43,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Again:
+class RegeneratedImage:
     """A picture drawn again.
 
     Attributes:
@@ -47,11 +53,11 @@ class Again:
 
     path: Path
     row: Image
-    drawn: Drawn
+    drawn: GeneratedImage
     new: Image
 
 
-def regenerate(paths: Sequence[Path], given: Given, demo: Path) -> Iterator[Again]:
+def regenerate(paths: Sequence[Path], given: InputOverrides, demo: Path) -> Iterator[RegeneratedImage]:
     """Draw images again, those of one set together.
 
     Args:
@@ -76,31 +82,33 @@ def _group(path: Path, recipe: Recipe) -> str:
     return json.dumps([str(home), alike, strength, None if home else recipe.prompt], sort_keys=True)
 
 
-def _drawn_again(group: Sequence[tuple[Path, Image, Recipe]], given: Given, demo: Path) -> Iterator[Again]:
+def _drawn_again(
+    group: Sequence[tuple[Path, Image, Recipe]], given: InputOverrides, demo: Path
+) -> Iterator[RegeneratedImage]:
     recipes = [recipe for _, _, recipe in group]
-    ingredients = _ingredients(recipes[0], group[0][0], given, demo)
-    painter = _painter(recipes, ingredients, given.device)
-    if ingredients.control is not None:
+    inputs = _find_inputs(recipes[0], group[0][0], given, demo)
+    generator = _build_generator(recipes, inputs, given.device)
+    if inputs.control is not None:
         masks = {(recipe.plane, recipe.index): _mask(*each) for each in group for recipe in each[2:]}
-        painter = drawing_on(painter, ingredients.control.path, lambda draft: masks[draft.plane, draft.index])
-    for first in range(0, len(group), painter.compute.batch_size):
-        batch = group[first : first + painter.compute.batch_size]
-        drafts = [Draft(recipe.plane, recipe.index, recipe.attempt) for _, _, recipe in batch]
-        for (path, row, recipe), drawn in zip(batch, painter.draw(drafts), strict=True):
+        generator = with_control(generator, inputs.control.path, lambda request: masks[request.plane, request.index])
+    for first in range(0, len(group), generator.compute.batch_size):
+        batch = group[first : first + generator.compute.batch_size]
+        requests = [ImageRequest(recipe.plane, recipe.index, recipe.attempt) for _, _, recipe in batch]
+        for (path, row, recipe), drawn in zip(batch, generator.generate(requests), strict=True):
             if drawn.seed != recipe.seed:
                 raise RecipeError(f"{path}: its seed is not that of its plane and index; the record was changed")
-            new = row_of(drawn, painter, ingredients, Path(row.file_name).parent.as_posix())
-            yield Again(path, row, drawn, new)
+            new = row_of(drawn, generator, inputs, Path(row.file_name).parent.as_posix())
+            yield RegeneratedImage(path, row, drawn, new)
 
 
-def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -> Painter:
+def _build_generator(recipes: Sequence[Recipe], inputs: GenerationInputs, device: str) -> ImageGenerator:
     first = recipes[0]
     here = pick_device(first.compute.device if device == "auto" else device)
     if here.type != first.compute.device:
         raise RecipeError(f"made on {first.compute.device}, and {here.type} draws other pixels; draw it again there")
     if hardware(here) != first.compute.hardware:
         progress.note(f"made on {first.compute.hardware}, and this is {hardware(here)}: last digits may differ")
-    cfg = Drawing(
+    cfg = SamplingConfig(
         per_class=1,
         planes=tuple(dict.fromkeys(recipe.plane for recipe in recipes)),
         prompts={recipe.plane: recipe.prompt for recipe in recipes},
@@ -118,13 +126,13 @@ def _painter(recipes: Sequence[Recipe], ingredients: Ingredients, device: str) -
         device=here.type,
     )
     compute = first.compute.changed(hardware=hardware(here))
-    painter = prepare(ingredients.load(), cfg, compute)
-    if ingredients.start is None:
-        return painter
-    images = ImageSet(ingredients.start, "")
+    generator = build_generator(inputs.load(), cfg, compute)
+    if inputs.start is None:
+        return generator
+    images = ImageSet(inputs.start, "")
     by_id = {row.image_id: row for row in images.iter_rows("train")}
     wanted = {(recipe.plane, recipe.index): _start(recipe, by_id, images.path) for recipe in recipes}
-    return replace(painter, start_set=images, start_of=lambda draft: wanted[draft.plane, draft.index])
+    return replace(generator, start_set=images, start_of=lambda request: wanted[request.plane, request.index])
 
 
 def _start(recipe: Recipe, by_id: Mapping[str, Image], folder: Path) -> Image | None:
@@ -165,7 +173,7 @@ def _control(used: ControlUsed, path: Path, home: Path | None, said: Mapping[str
     return ControlSource(found, used, {})
 
 
-def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingredients:
+def _find_inputs(recipe: Recipe, path: Path, given: InputOverrides, demo: Path) -> GenerationInputs:
     """Those that were given, or stand where the set says, when they are those of the recipe by their digests."""
     home = _home(path)
     said: dict[str, Any] = read_json(home / SOURCES, dict[str, Any]) if home else {}
@@ -177,7 +185,7 @@ def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingred
     if recipe.start is not None and start is None:
         raise RecipeError(f"{path}: was drawn over an image of a set that is not known here; give it with --start SET")
     backbone = _backbone(recipe.backbone, path, given, demo, home, said)
-    return Ingredients(
+    return GenerationInputs(
         backbone=backbone,
         used=recipe.backbone,
         revision=said.get("revision") if isinstance(backbone, str) else None,
@@ -189,7 +197,7 @@ def _ingredients(recipe: Recipe, path: Path, given: Given, demo: Path) -> Ingred
 
 
 def _backbone(
-    used: BackboneUsed, path: Path, given: Given, demo: Path, home: Path | None, said: Mapping[str, Any]
+    used: BackboneUsed, path: Path, given: InputOverrides, demo: Path, home: Path | None, said: Mapping[str, Any]
 ) -> Path | str:
     if given.backbone is not None:
         found = given.backbone

@@ -17,7 +17,7 @@ from typing import TextIO
 from fulora.config import Config
 from fulora.data.image import Image
 from fulora.data.labels import Plane
-from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sets.blank_images import Fault
 from fulora.files import synced
 from fulora.json_files import parse_json
@@ -57,7 +57,7 @@ class Shard:
         return (self.folder(out) / SHARD_RECORD).is_file()
 
 
-class Rejected(Config):
+class RejectedImage(Config):
     """A picture that was drawn and not kept."""
 
     index: int
@@ -69,10 +69,10 @@ class ShardRecord(Config):
     """`shard.json`: the rows of a shard's images in order, and what was drawn and not kept."""
 
     rows: tuple[Image, ...]
-    rejected: tuple[Rejected, ...]
+    rejected: tuple[RejectedImage, ...]
 
 
-def shards_of(cfg: Drawing) -> list[Shard]:
+def shards_of(cfg: SamplingConfig) -> list[Shard]:
     """All shards of a set, plane after plane. More images a plane leave all full shards as they are."""
     size = cfg.batch_size * cfg.shard_batches
     return [
@@ -104,7 +104,7 @@ def read_shard(shard: Shard, out: Path) -> ShardRecord:
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
         rows = tuple(Image.from_json(row) for row in found["rows"])
-        return ShardRecord(rows=rows, rejected=tuple(Rejected.model_validate(each) for each in found["rejected"]))
+        return ShardRecord(rows=rows, rejected=tuple(RejectedImage.model_validate(each) for each in found["rejected"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: cannot be read ({error}); remove its folder, and the shard is made again") from error
 

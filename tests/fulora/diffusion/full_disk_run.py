@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_run import job, tree
+from generation_run import job, tree
 from PIL import Image as Pil
 
 from fulora import progress

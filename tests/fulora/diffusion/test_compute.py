@@ -21,19 +21,19 @@ from fulora.diffusion.sampling.compute import (
     Layout,
     Precision,
     choose_compute,
+    move_to_device,
     pinned_threads,
-    placed,
 )
-from fulora.diffusion.sampling.drawing_config import Drawing, drawing
+from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
 
 CPU = Compute(
     device="cpu", hardware="a", precision="fp32", layout="contiguous", compiled=False, batch_size=3, threads=2
 )
 
 
-def like(**changes: Any) -> Drawing:
+def like(**changes: Any) -> SamplingConfig:
     small = {"per_class": 4, "image_size_px": 32, "steps": 3, "batch_size": 3, "device": "cpu"}
-    return drawing(GenerateConfig.model_validate(small | changes), label_set("fetal_planes"))
+    return resolve_config(GenerateConfig.model_validate(small | changes), label_set("fetal_planes"))
 
 
 def changed(**values: Any) -> Compute:
@@ -217,7 +217,7 @@ def test_a_gpu_compiles_where_a_copy_of_the_denoiser_says_that_it_pays(
 @pytest.mark.parametrize("layout", get_args(Layout))
 def test_the_denoiser_is_cast_and_nothing_else(backbone: Path, precision: Precision, layout: Layout) -> None:
     pipe = load_backbone(backbone)
-    placed(pipe, changed(precision=precision, layout=layout))
+    move_to_device(pipe, changed(precision=precision, layout=layout))
     assert {weight.dtype for weight in pipe.unet.parameters()} == {DTYPES[precision]}
     for module in (pipe.vae, pipe.text_encoder):
         assert {weight.dtype for weight in module.parameters()} == {torch.float32}
@@ -234,7 +234,7 @@ def test_on_a_gpu_the_autoencoder_is_fp16_unless_its_config_says_that_it_overflo
     pipe: Pipeline = load_backbone(backbone)
     pipe.vae.register_to_config(force_upcast=force_upcast)
     monkeypatch.setattr(type(pipe), "to", lambda pipe, device: pipe)  # to a GPU that is not there
-    placed(pipe, changed(device="cuda", precision="bf16", layout="channels_last"))
+    move_to_device(pipe, changed(device="cuda", precision="bf16", layout="channels_last"))
     assert (pipe.vae.dtype, pipe.unet.dtype, pipe.text_encoder.dtype) == (expected, torch.bfloat16, torch.float32)
 
 

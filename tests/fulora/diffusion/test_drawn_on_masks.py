@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_run import ingredients, settings, tree
+from generation_run import inputs, settings, tree
 from jaxtyping import UInt8
 
 from fulora import contents
@@ -21,15 +21,21 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.controlnet import build_control
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.compute import choose_compute
-from fulora.diffusion.sampling.drawing_config import drawing
-from fulora.diffusion.sampling.ingredients import ControlSource, Ingredients, weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, drawing_on, prepare
+from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.image_generator import (
+    GeneratedImage,
+    ImageGenerator,
+    ImageRequest,
+    build_generator,
+    with_control,
+)
+from fulora.diffusion.sampling.inputs import ControlSource, GenerationInputs, weights_digest
 from fulora.diffusion.sampling.recipe import ControlUsed, RecipeError, read_row
 from fulora.diffusion.sets import shard_writer
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.diffusion.sets.generation import generate_set
-from fulora.diffusion.sets.job import GenerationError, Job
-from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.job import GenerationError, GenerationJob
+from fulora.diffusion.sets.regenerate import InputOverrides, regenerate
 from fulora.diffusion.sets.shard_writer import write_picture
 from fulora.engine import InProcess
 
@@ -44,7 +50,7 @@ class Made:
 
     out: Path
     control: Path
-    used: Ingredients
+    used: GenerationInputs
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +65,9 @@ def control(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
     return folder
 
 
-def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> Ingredients:
+def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> GenerationInputs:
     used = ControlUsed(name=control.name, digest=weights_digest(control))
-    return ingredients(backbone, control=ControlSource(control, used, {"brain": masks}))
+    return inputs(backbone, control=ControlSource(control, used, {"brain": masks}))
 
 
 def cfg(**changes: object) -> GenerateConfig:
@@ -71,14 +77,16 @@ def cfg(**changes: object) -> GenerateConfig:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, backbone: Path, control: Path) -> Made:
-    real, used, out = Painter.draw, with_control(backbone, control), tmp_path_factory.mktemp("made") / "set"
+    real, used, out = ImageGenerator.generate, with_control(backbone, control), tmp_path_factory.mktemp("made") / "set"
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
-        return [replace(each, finite=each.draft.attempt > 0 or each.draft.index != 1) for each in real(self, drafts)]
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        return [
+            replace(each, finite=each.request.attempt > 0 or each.request.index != 1) for each in real(self, requests)
+        ]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Painter, "draw", draw)
-        assert generate_set(Job(out, cfg(), used, FETAL), InProcess()) == []
+        patched.setattr(ImageGenerator, "generate", draw)
+        assert generate_set(GenerationJob(out, cfg(), used, FETAL), InProcess()) == []
     return Made(out, control, used)
 
 
@@ -112,7 +120,7 @@ def test_the_gate_looks_at_them(made: Made) -> None:
 
 def test_they_are_drawn_again_with_the_same_bytes(made: Made, tmp_path: Path) -> None:
     paths = sorted(made.out.glob("train/images/*/*.png"))
-    again = list(regenerate(paths, Given(), tmp_path))
+    again = list(regenerate(paths, InputOverrides(), tmp_path))
     assert {each.path for each in again} == set(paths)
     for each in again:
         write_picture(tmp_path / "again.png", each.new, each.drawn)
@@ -125,29 +133,29 @@ def test_without_their_set_or_with_another_control_or_mask_they_are_not_drawn_ag
     first = sorted(made.out.glob("train/images/*/*.png"))[0]
     alone = Path(shutil.copy(first, tmp_path / "alone.png"))
     with pytest.raises(RecipeError, match=r"was drawn on a mask by the ControlNet control.*as it lies"):
-        list(regenerate([alone], Given(backbone=backbone), tmp_path))
+        list(regenerate([alone], InputOverrides(backbone=backbone), tmp_path))
     copy = shutil.copytree(made.out, tmp_path / "set")
     path, said = copy / first.relative_to(made.out), json.loads((copy / ".sources.json").read_text())
     said["backbone"], said["control"] = str(backbone), "gone"
     (copy / ".sources.json").write_text(json.dumps(said))
     with pytest.raises(RecipeError, match=r"the ControlNet control.* is not there"):
-        list(regenerate([path], Given(), tmp_path))
+        list(regenerate([path], InputOverrides(), tmp_path))
     said["control"] = str(backbone)
     (copy / ".sources.json").write_text(json.dumps(said))
     with pytest.raises(RecipeError, match=r"is another ControlNet \(.*\) than .* was made with"):
-        list(regenerate([path], Given(), tmp_path))
+        list(regenerate([path], InputOverrides(), tmp_path))
     said["control"] = str(made.control)
     (copy / ".sources.json").write_text(json.dumps(said))
     shutil.copy(copy / "train/masks/synthetic_on_mask_brain_00003.png", copy / "train/masks" / path.name)
     with pytest.raises(RecipeError, match=r"is not the mask that .* was drawn on"):
-        list(regenerate([path], Given(), tmp_path))
+        list(regenerate([path], InputOverrides(), tmp_path))
 
 
 def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
     tmp_path: Path, backbone: Path, control: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = with_control(backbone, control)
-    whole, broken = (Job(tmp_path / name, cfg(), used, FETAL) for name in ("whole", "broken"))
+    whole, broken = (GenerationJob(tmp_path / name, cfg(), used, FETAL) for name in ("whole", "broken"))
     generate_set(whole, InProcess())
     usual, calls = shard_writer.write_record, []
 
@@ -163,27 +171,29 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
     generate_set(broken, InProcess())
     assert len(calls) == 4  # of three shards, the second was begun twice
     assert tree(broken.out) == tree(whole.out)
-    other = replace(broken, ingredients=with_control(backbone, control, MASKS[::-1]))
+    other = replace(broken, inputs=with_control(backbone, control, MASKS[::-1]))
     with pytest.raises(GenerationError, match=r"holds another set, with masks="):
         generate_set(other, InProcess())
 
 
 def test_a_picture_depends_on_its_mask_and_seed_alone(backbone: Path, control: Path) -> None:
-    def drawn(masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[Draft], **changes: object) -> list[Drawn]:
-        pipe, asked = load_backbone(backbone), drawing(cfg(sampler="euler", **changes), FETAL)
-        painter = prepare(pipe, asked, choose_compute(pipe, asked, 1))
-        return drawing_on(painter, control, lambda draft: masks[draft.index]).draw(drafts)
+    def drawn(
+        masks: UInt8[np.ndarray, "n h w"], requests: Sequence[ImageRequest], **changes: object
+    ) -> list[GeneratedImage]:
+        pipe, asked = load_backbone(backbone), resolve_config(cfg(sampler="euler", **changes), FETAL)
+        generator = build_generator(pipe, asked, choose_compute(pipe, asked, 1))
+        return with_control(generator, control, lambda request: masks[request.index]).generate(requests)
 
-    first, second = drawn(MASKS, [Draft("brain", 0), Draft("brain", 1)])
-    (alone,) = drawn(MASKS, [Draft("brain", 1)])
+    first, second = drawn(MASKS, [ImageRequest("brain", 0), ImageRequest("brain", 1)])
+    (alone,) = drawn(MASKS, [ImageRequest("brain", 1)])
     assert np.array_equal(alone.pixels, second.pixels)
     assert not np.array_equal(first.pixels, second.pixels)
-    (other,) = drawn(np.zeros_like(MASKS), [Draft("brain", 0)])
+    (other,) = drawn(np.zeros_like(MASKS), [ImageRequest("brain", 0)])
     assert other.seed == first.seed
     assert not np.array_equal(other.pixels, first.pixels)
-    (colour,) = drawn(MASKS, [Draft("brain", 0)], colour="rgb")
+    (colour,) = drawn(MASKS, [ImageRequest("brain", 0)], colour="rgb")
     assert colour.pixels.shape == (32, 32, 3)
-    (half,) = drawn(MASKS, [Draft("brain", 0)], precision="bf16")
+    (half,) = drawn(MASKS, [ImageRequest("brain", 0)], precision="bf16")
     assert not np.array_equal(half.pixels, first.pixels)
     assert np.abs(half.pixels.astype(int) - first.pixels).mean() < 16
 
@@ -205,4 +215,6 @@ def test_masks_that_are_too_few_or_of_another_size_are_refused(
     control: Path,
 ) -> None:
     with pytest.raises(GenerationError, match=message):
-        generate_set(Job(tmp_path / "set", cfg(**changes), with_control(backbone, control, masks), FETAL), InProcess())
+        generate_set(
+            GenerationJob(tmp_path / "set", cfg(**changes), with_control(backbone, control, masks), FETAL), InProcess()
+        )

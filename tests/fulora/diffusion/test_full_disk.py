@@ -8,7 +8,7 @@ from pathlib import Path
 
 import full_disk_run
 import pytest
-from drawn_run import drawn
+from generation_run import drawn
 
 from fulora.diffusion.sets import job as jobs
 

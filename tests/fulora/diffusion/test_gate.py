@@ -14,7 +14,7 @@ from fulora.diffusion.sets.blank_images import (
     FAULTS,
     GATE,
     SATURATED_LEVEL,
-    GateCounts,
+    RejectionCounts,
     fault,
     read_counts,
 )
@@ -97,7 +97,7 @@ def test_no_real_image_is_rejected(data_root: Path) -> None:
 
 def test_counts_are_read_back_where_there_are_any(tmp_path: Path) -> None:
     assert read_counts(tmp_path) is None
-    counts = GateCounts(images=3, drawn=5, rejected={"brain": {"black": 1, "duplicate": 1}, "femur": {}})
+    counts = RejectionCounts(images=3, drawn=5, rejected={"brain": {"black": 1, "duplicate": 1}, "femur": {}})
     (tmp_path / GATE).write_text(counts.model_dump_json())
     assert read_counts(tmp_path) == counts
     assert FAULTS == ("nan", "black", "saturated", "constant", "duplicate")

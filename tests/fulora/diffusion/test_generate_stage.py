@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from drawn_run import complete, drawn, lora_file, real_set, settings, tree
+from generation_run import complete, drawn, lora_file, real_set, settings, tree
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.provenance import Learned, Provenance
 from fulora.data.weights import LoraWeights
-from fulora.diffusion.sampling.ingredients import weights_digest
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
+from fulora.diffusion.sampling.inputs import weights_digest
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets.blank_images import GateError
-from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.blank_images import RejectedImagesError
+from fulora.diffusion.sets.regenerate import InputOverrides, regenerate
 from fulora.diffusion.sets.shard_writer import write_picture
 from fulora.diffusion.sets.shards import shards_of
 from fulora.engine import Engine, InProcess
@@ -34,7 +34,7 @@ R = TypeVar("R")
 class Elsewhere:
     """An engine of many workers, of which one is here, and takes items in the order that suits it."""
 
-    here = False
+    is_local = False
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         found = {number: function(items[number]) for number in reversed(range(len(items)))}
@@ -70,16 +70,16 @@ def test_its_parts_are_its_shards(backbone: Path) -> None:
 def test_a_stopped_stage_goes_on_with_the_shards_it_has(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked, stopped = Painter.draw, [], []
+    real, asked, stopped = ImageGenerator.generate, [], []
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
-        asked.extend((draft.plane, draft.index) for draft in drafts)
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        asked.extend((request.plane, request.index) for request in requests)
         if asked[-1] == ("femur", 3) and not stopped:
             stopped.append(True)
             raise KeyboardInterrupt
-        return real(self, drafts)
+        return real(self, requests)
 
-    monkeypatch.setattr(Painter, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "generate", draw)
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(KeyboardInterrupt):
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
@@ -110,7 +110,7 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_in_the_bo
         assert (used["name"], used["strength"], used["text_strength"]) == ("lora.safetensors", 0.5, 0.25)
         assert recipe["start"]["image_id"].startswith("p")
     paths = sorted(images.path.glob("train/images/*/*.png"))[::5]
-    for again in regenerate(paths, Given(), tmp_path / "lora"):
+    for again in regenerate(paths, InputOverrides(), tmp_path / "lora"):
         write_picture(tmp_path / "again.png", again.new, again.drawn)
         assert (tmp_path / "again.png").read_bytes() == again.path.read_bytes()
 
@@ -135,12 +135,14 @@ def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -
 def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.generate
     monkeypatch.setattr(
-        Painter, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+        ImageGenerator,
+        "generate",
+        lambda self, requests: [replace(each, finite=False) for each in real(self, requests)],
     )
     work = Workspace(tmp_path / "work", InProcess())
-    with pytest.raises(GateError, match=r"\(6 nan\)"):
+    with pytest.raises(RejectedImagesError, match=r"\(6 nan\)"):
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
     assert not list((tmp_path / "work").glob("generate-*"))
     assert len(list((tmp_path / "work").glob(".generate-*/rejected/brain-00000/*.png"))) == 6
@@ -186,6 +188,6 @@ def test_any_classes_are_drawn_by_their_captions(tmp_path: Path, backbone: Path,
     assert [row.plane for row in rows] == list(labels.names)
     assert [row.caption for row in rows] == [config.prompts.get(name, name) for name in labels.names]
     assert {row.seed for row in rows} == {str(image_seed(config, row.plane, 0)) for row in rows}
-    again = next(regenerate([images.path / "train" / rows[-1].file_name], Given(), tmp_path))
+    again = next(regenerate([images.path / "train" / rows[-1].file_name], InputOverrides(), tmp_path))
     assert again.row.sha256 == again.new.sha256
     assert again.new.plane == labels.names[-1]

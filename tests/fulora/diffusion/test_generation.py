@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_run import complete, drawn, ingredients, job, real_set, settings, tree
+from generation_run import complete, drawn, inputs, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
@@ -22,13 +22,13 @@ from fulora.data.labels import Plane
 from fulora.data.pictures.marking import read_mark
 from fulora.data.provenance import Learned, Provenance
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
 from fulora.diffusion.sets import generation
-from fulora.diffusion.sets.blank_images import GateError, read_counts
-from fulora.diffusion.sets.generation import begin, generate_set, generate_shard, painter_of, put_together
-from fulora.diffusion.sets.job import GenerationError, Job, is_complete, read_plan
+from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
+from fulora.diffusion.sets.generation import assemble_set, begin, generate_set, generate_shard, generator_of
+from fulora.diffusion.sets.job import GenerationError, GenerationJob, is_complete, read_plan
 from fulora.diffusion.sets.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
 from fulora.engine import InProcess
 from pipelines.stages.mix import MixConfig, mix
@@ -92,7 +92,7 @@ def test_parts_in_any_order_are_one_run(
 
 
 def test_shards_made_one_by_one_in_any_order_are_one_run(tmp_path: Path, backbone: Path, whole: Path) -> None:
-    """As a cluster does: each by its name, the painter new every other time, and the set put together at the end."""
+    """As a cluster does: each by its name, the generator new every other time, and the set put together at the end."""
     mine = job(backbone, tmp_path / "set")
     names = [shard.name for shard in shards_of(mine.cfg)]
     random.Random(3).shuffle(names)
@@ -102,7 +102,7 @@ def test_shards_made_one_by_one_in_any_order_are_one_run(tmp_path: Path, backbon
         generate_shard(mine, name)
         assert folders(mine.out) == set(names[: number + 1])
         assert not is_complete(mine.out)
-    put_together(mine)
+    assemble_set(mine)
     assert tree(mine.out) == tree(whole)
 
 
@@ -122,7 +122,7 @@ def test_a_complete_shard_is_never_redone(tmp_path: Path, backbone: Path, whole:
     done = stamps(mine.out)
     assert generate_set(mine, InProcess()) == []
     generate_shard(mine, "brain-00000")
-    put_together(mine)
+    assemble_set(mine)
     assert stamps(mine.out) == done
     assert tree(mine.out) == tree(whole)
 
@@ -130,16 +130,16 @@ def test_a_complete_shard_is_never_redone(tmp_path: Path, backbone: Path, whole:
 def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = job(backbone, tmp_path / "set", shard_batches=2)
     asked: list[int] = []
-    real = Painter.draw
+    real = ImageGenerator.generate
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
-        asked.extend(draft.index for draft in drafts if draft.plane == "femur")
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        asked.extend(request.index for request in requests if request.plane == "femur")
         if len(asked) > 6:
             raise KeyboardInterrupt
-        return real(self, drafts)
+        return real(self, requests)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Painter, "draw", draw)
+        patched.setattr(ImageGenerator, "generate", draw)
         with pytest.raises(KeyboardInterrupt):
             generate_set(mine, InProcess())
     assert folders(mine.out) == {"brain-00000", "brain-00001", "femur-00000"}
@@ -148,7 +148,9 @@ def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatc
     assert sorted(path.name for path in (mine.out / ".work").iterdir()) == ["locks"]
     asked.clear()
     monkeypatch.setattr(
-        Painter, "draw", lambda self, drafts: [asked.extend(d.index for d in drafts), real(self, drafts)][1]
+        ImageGenerator,
+        "generate",
+        lambda self, requests: [asked.extend(d.index for d in requests), real(self, requests)][1],
     )
     assert generate_set(mine, InProcess()) == []
     assert asked == [4, 5, 6, 7]
@@ -223,7 +225,7 @@ def equal_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     def seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int) -> int:
         return image_seed(cfg, plane, *SAME.get((plane, index, attempt), (index, attempt)))
 
-    monkeypatch.setattr("fulora.diffusion.sampling.painter.image_seed", seed)
+    monkeypatch.setattr("fulora.diffusion.sampling.image_generator.image_seed", seed)
 
 
 @pytest.mark.usefixtures("equal_seeds")
@@ -259,7 +261,7 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
         random.Random(number).shuffle(order)
         for name in order:
             generate_shard(mine, name)
-        put_together(mine)
+        assemble_set(mine)
         assert tree(mine.out) == tree(whole)
 
 
@@ -292,7 +294,7 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
 ) -> None:
     """With one prompt for both, and seeds that do not know the plane, all first attempts are equal."""
     monkeypatch.setattr(
-        "fulora.diffusion.sampling.painter.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt
+        "fulora.diffusion.sampling.image_generator.image_seed", lambda cfg, plane, index, attempt: 10 * index + attempt
     )
     prompts = {"brain": "a photo", "femur": "a photo"}
     out = drawn(backbone, tmp_path / "set", prompts=prompts, max_rejected=1.0, per_class=4)
@@ -303,16 +305,16 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
 def test_rejected_pictures_are_counted_and_told(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.generate
 
-    def draw(self: Painter, drafts: Sequence[Draft]) -> list[Drawn]:
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         black = np.zeros((32, 32), np.uint8)
         return [
-            replace(each, pixels=black) if each.draft.attempt == 0 and each.draft.index % 4 == 1 else each
-            for each in real(self, drafts)
+            replace(each, pixels=black) if each.request.attempt == 0 and each.request.index % 4 == 1 else each
+            for each in real(self, requests)
         ]
 
-    monkeypatch.setattr(Painter, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "generate", draw)
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     out = drawn(backbone, tmp_path / "set")
@@ -329,12 +331,14 @@ def test_rejected_pictures_are_counted_and_told(
 def test_a_broken_backbone_stops_the_set_and_a_mended_one_goes_on(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, whole: Path
 ) -> None:
-    real = Painter.draw
+    real = ImageGenerator.generate
     with monkeypatch.context() as patched:
         patched.setattr(
-            Painter, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+            ImageGenerator,
+            "generate",
+            lambda self, requests: [replace(each, finite=False) for each in real(self, requests)],
         )
-        with pytest.raises(GateError, match=r"brain-00000: 6 pictures rejected \(6 nan\)"):
+        with pytest.raises(RejectedImagesError, match=r"brain-00000: 6 pictures rejected \(6 nan\)"):
             generate_set(job(backbone, tmp_path / "set"), InProcess())
     kept = list((tmp_path / "set" / "rejected" / "brain-00000").iterdir())
     assert len(kept) == 6
@@ -386,9 +390,9 @@ def test_another_plan_is_refused_with_the_first_setting_that_differs(
 def test_other_weights_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     mine = job(backbone, tmp_path)
     begin(mine)
-    used = mine.ingredients.used.model_copy(update={"digest": "f00"})
+    used = mine.inputs.used.model_copy(update={"digest": "f00"})
     with pytest.raises(GenerationError, match=r'with backbone\.digest="\w{16}" instead of "f00"'):
-        generate_set(replace(mine, ingredients=replace(mine.ingredients, used=used)), InProcess())
+        generate_set(replace(mine, inputs=replace(mine.inputs, used=used)), InProcess())
 
 
 def test_a_setting_that_changes_no_result_is_no_other_plan(tmp_path: Path, backbone: Path) -> None:
@@ -410,16 +414,16 @@ def test_a_set_goes_on_with_how_it_was_begun(tmp_path: Path, backbone: Path, mon
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
 
-    def begun(**compute: object) -> Painter:
+    def begun(**compute: object) -> ImageGenerator:
         changed = plan | {"compute": plan["compute"] | compute, "versions": plan["versions"] | {"torch": "1.0"}}
         (tmp_path / "generation.json").write_text(json.dumps(changed))
         generation._ready.clear()
-        return painter_of(mine)
+        return generator_of(mine)
 
     with pytest.raises(GenerationError, match=r"was begun on cuda, and this is cpu.*go on with device=cuda"):
         begun(device="cuda")
-    painter = begun(layout="channels_last", hardware="another")
-    assert (painter.compute.layout, painter.compute.hardware) == ("channels_last", plan["compute"]["hardware"])
+    generator = begun(layout="channels_last", hardware="another")
+    assert (generator.compute.layout, generator.compute.hardware) == ("channels_last", plan["compute"]["hardware"])
     assert notes == [
         f"begun on another, goes on on {plan['compute']['hardware']}: last digits may differ",
         "begun with torch 1.0, which is another now: pictures may differ",
@@ -457,7 +461,7 @@ def test_every_picture_carries_the_whole_recipe_and_the_manifest_has_the_same(wh
             "steps": 2,
             "guidance_scale": 3.0,
             "guidance_interval": [0.0, 1.0],
-            "backbone": {"name": backbone.name, "digest": ingredients(backbone).used.digest},
+            "backbone": {"name": backbone.name, "digest": inputs(backbone).used.digest},
             "loras": [],
             "start": None,
             "compute": plan["compute"],
@@ -526,8 +530,8 @@ def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
 
 def test_patients_behind_weights_and_start_images_are_in_the_book_of_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
-    with_start = replace(ingredients(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
-    mine = Job(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
+    with_start = replace(inputs(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
+    mine = GenerationJob(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
     assert generate_set(mine, InProcess()) == []
     images = ImageSet(mine.out, "")
     own, of_backbone = images.provenance().entries
@@ -548,7 +552,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
     config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
     for name, patients, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
         weights = known_to(backbone, tmp_path / f"backbone {name}", *patients)
-        mine = Job(tmp_path / name, settings(), ingredients(weights), FETAL)
+        mine = GenerationJob(tmp_path / name, settings(), inputs(weights), FETAL)
         assert generate_set(mine, InProcess()) == []
         out = tmp_path / f"mixed {name}"
         out.mkdir()
@@ -567,9 +571,9 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
 
 def test_start_images_with_other_pixels_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     start, other = real_set(tmp_path / "real", ["p1"]), real_set(tmp_path / "other", ["p2"])
-    begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=start), FETAL))
+    begin(GenerationJob(tmp_path / "set", settings(), replace(inputs(backbone), start=start), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of "\w{64}"'):
-        begin(Job(tmp_path / "set", settings(), replace(ingredients(backbone), start=other), FETAL))
+        begin(GenerationJob(tmp_path / "set", settings(), replace(inputs(backbone), start=other), FETAL))
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of ""'):
         begin(job(backbone, tmp_path / "set"))
 
@@ -581,7 +585,7 @@ def test_weights_are_loaded_once_however_many_shards(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Path | str] = []
-    real = generation.prepare
-    monkeypatch.setattr(generation, "prepare", lambda *given: [loaded.append(backbone), real(*given)][1])
+    real = generation.build_generator
+    monkeypatch.setattr(generation, "build_generator", lambda *given: [loaded.append(backbone), real(*given)][1])
     drawn(backbone, tmp_path / "set")
     assert len(loaded) == 1

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import drawn_run
+import generation_run
 import pytest
-from drawn_run import tree
+from generation_run import tree
 
-PRELOADED = ["fulora.diffusion.sets.generation", "drawn_run"]
+PRELOADED = ["fulora.diffusion.sets.generation", "generation_run"]
 KILLED = -9
 
 Start = Callable[..., BaseProcess]
@@ -22,12 +22,12 @@ Whole = tuple[dict[str, bytes], int, float]
 
 @pytest.fixture(scope="module")
 def start(backbone: Path) -> Start:
-    """Starts `drawn_run.run` in a process of its own."""
+    """Starts `generation_run.run` in a process of its own."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(PRELOADED)
 
     def started(out: Path, *arguments: object) -> BaseProcess:
-        process = processes.Process(target=drawn_run.run, args=(backbone, out, *arguments))
+        process = processes.Process(target=generation_run.run, args=(backbone, out, *arguments))
         process.start()
         return process
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from drawn_run import lora_file
+from generation_run import lora_file
 from peft import LoraConfig as Adapter
 from peft import get_peft_model
 from safetensors.torch import load_file
@@ -17,7 +17,7 @@ from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.inspect import inspect_lora
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.models.loading import load_backbone
-from fulora.diffusion.sampling.ingredients import lora_source
+from fulora.diffusion.sampling.inputs import lora_source
 
 TARGETS = {"unet": ["to_q", "to_k", "to_v"], "text_encoder": ["q_proj", "v_proj"]}
 

@@ -9,11 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from drawn_run import complete
+from generation_run import complete
 
 from fulora.data.image import Image
 from fulora.diffusion.sets.shards import (
-    Rejected,
+    RejectedImage,
     Shard,
     ShardError,
     ShardRecord,
@@ -42,7 +42,7 @@ ROW = Image(
     height=4,
     sha256="0" * 64,
 )
-RECORD = ShardRecord(rows=(ROW,), rejected=(Rejected(index=1, attempt=0, fault="black"),))
+RECORD = ShardRecord(rows=(ROW,), rejected=(RejectedImage(index=1, attempt=0, fault="black"),))
 
 
 def made(out: Path) -> Path:

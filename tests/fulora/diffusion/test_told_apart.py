@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from drawn_run import ingredients, settings
+from generation_run import inputs, settings
 
 from fulora import progress
 from fulora.data.label_set import LabelSet
@@ -13,7 +13,7 @@ from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, b
 from fulora.diffusion.models.distinct_captions import alike, said_of_alike
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sets.generation import begin
-from fulora.diffusion.sets.job import Job, read_plan
+from fulora.diffusion.sets.job import GenerationJob, read_plan
 from fulora.diffusion.training.examples import Examples, Material
 from fulora.diffusion.training.image_sets import fit_material
 
@@ -49,7 +49,7 @@ def test_a_caption_that_is_too_long_is_named(backbone: Path) -> None:
 
 def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
     cfg, labels = settings(planes=None), LabelSet.derived(list(KANJI))
-    begin(Job(tmp_path / "set", cfg, ingredients(backbone), labels))
+    begin(GenerationJob(tmp_path / "set", cfg, inputs(backbone), labels))
     (said,) = [note for note in notes if "look the same" in note]
     assert said.startswith("肝, 腎臓 look the same to this backbone: its tokenizer reads their captions alike, such as")
     assert "'a photo of 肝' and 'a photo of 腎臓'" in said

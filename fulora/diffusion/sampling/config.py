@@ -9,7 +9,7 @@ from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig
 
 
-class Drawing(GenerateConfig):
+class SamplingConfig(GenerateConfig):
     """A `GenerateConfig` with nothing left to the label set.
 
     Attributes:
@@ -21,7 +21,7 @@ class Drawing(GenerateConfig):
     prompts: Mapping[Plane, str]
 
 
-def drawing(cfg: GenerateConfig, labels: LabelSet) -> Drawing:
+def resolve_config(cfg: GenerateConfig, labels: LabelSet) -> SamplingConfig:
     """The config for a label set: its classes where none is named, its captions where there is no other prompt.
 
     Raises:
@@ -32,4 +32,4 @@ def drawing(cfg: GenerateConfig, labels: LabelSet) -> Drawing:
     planes = labels.names if cfg.planes is None else cfg.planes
     prompts = {plane: cfg.prompts.get(plane, labels.captions[plane]) for plane in planes}
     given = {name: getattr(cfg, name) for name in GenerateConfig.model_fields}
-    return Drawing.model_validate({**given, "planes": planes, "prompts": prompts})
+    return SamplingConfig.model_validate({**given, "planes": planes, "prompts": prompts})

@@ -20,7 +20,7 @@ from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.peft_folder import files_of
 from fulora.diffusion.models.architectures import Architecture, Pipeline
 from fulora.diffusion.models.loading import BackboneError, downloaded, load_backbone
-from fulora.diffusion.sampling.drawing_config import Drawing
+from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
@@ -53,7 +53,7 @@ class ControlSource:
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class GenerationInputs:
     """What a set is drawn with. Small, so that it travels to other processes; weights are read where they are used.
 
     Attributes:
@@ -177,7 +177,7 @@ def backbone_provenance(source: Path | str, name: str) -> Provenance:
     return provenance_of(source, called) if isinstance(source, Path) else Provenance.unknown(called)
 
 
-def start_rows(folder: Path, cfg: Drawing) -> dict[Plane, list[Image]]:
+def start_rows(folder: Path, cfg: SamplingConfig) -> dict[Plane, list[Image]]:
     """The training images of each plane that pictures are drawn over, by id.
 
     Raises:

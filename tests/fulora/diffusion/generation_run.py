@@ -20,14 +20,14 @@ from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.loading import load_backbone
-from fulora.diffusion.sampling import painter
-from fulora.diffusion.sampling.drawing_config import Drawing, drawing
-from fulora.diffusion.sampling.ingredients import Ingredients, weights_digest
+from fulora.diffusion.sampling import image_generator as generator
+from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sampling.sample import image_seed
 from fulora.diffusion.sets import job as jobs
 from fulora.diffusion.sets.generation import generate_set
-from fulora.diffusion.sets.job import Job
+from fulora.diffusion.sets.job import GenerationJob
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")
@@ -50,18 +50,18 @@ def settings(**changes: Any) -> GenerateConfig:
     return GenerateConfig.model_validate(small | changes)
 
 
-def complete(**changes: Any) -> Drawing:
+def complete(**changes: Any) -> SamplingConfig:
     """The same, with a prompt for each plane."""
-    return drawing(settings(**changes), FETAL)
+    return resolve_config(settings(**changes), FETAL)
 
 
-def ingredients(backbone: Path, **others: Any) -> Ingredients:
+def inputs(backbone: Path, **others: Any) -> GenerationInputs:
     used = BackboneUsed(name=backbone.name, digest=weights_digest(backbone))
-    return Ingredients(backbone=backbone, used=used, **others)
+    return GenerationInputs(backbone=backbone, used=used, **others)
 
 
-def job(backbone: Path, out: Path, **changes: Any) -> Job:
-    return Job(out, settings(**changes), ingredients(backbone), FETAL)
+def job(backbone: Path, out: Path, **changes: Any) -> GenerationJob:
+    return GenerationJob(out, settings(**changes), inputs(backbone), FETAL)
 
 
 def drawn(backbone: Path, out: Path, **changes: Any) -> Path:
@@ -149,7 +149,7 @@ def run(
                 os.kill(os.getpid(), signal.SIGKILL)
 
     if twins:
-        painter.image_seed = _twin_seed  # type: ignore[assignment]
+        generator.image_seed = _twin_seed  # type: ignore[assignment]
     sys.addaudithook(count)
     generate_set(job(backbone, out, max_rejected=1.0 if twins else 0.2), InProcess(), part=part)
     if told is not None:

@@ -23,9 +23,9 @@ from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, embed
 from fulora.diffusion.models.controlnet import Controlled, as_condition, load_control
 from fulora.diffusion.models.loading import BackboneError
-from fulora.diffusion.sampling.compute import DTYPES, Compute, as_denoiser, pinned_threads, placed
-from fulora.diffusion.sampling.drawing_config import Drawing
-from fulora.diffusion.sampling.ingredients import start_rows
+from fulora.diffusion.sampling.compute import DTYPES, Compute, cast_denoiser, move_to_device, pinned_threads
+from fulora.diffusion.sampling.config import SamplingConfig
+from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.recipe import RecipeError
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
 from fulora.diffusion.sampling.samplers import build_sampler
@@ -38,7 +38,7 @@ class BatchTooLargeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Draft:
+class ImageRequest:
     """A picture that is to be drawn: image `index` of a plane, for the `attempt`-th time, counted from 0."""
 
     plane: Plane
@@ -47,7 +47,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedImage:
     """A picture that was drawn.
 
     Attributes:
@@ -57,7 +57,7 @@ class Drawn:
         mask: (height, width), class numbers, that it was drawn on.
     """
 
-    draft: Draft
+    request: ImageRequest
     seed: int
     sampler: Sampler
     pixels: UInt8[np.ndarray, "h w *rgb"]
@@ -67,7 +67,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Painter:
+class ImageGenerator:
     """Draws pictures, a batch at a time. Nothing of one picture depends on the others in its batch.
 
     Attributes:
@@ -76,7 +76,7 @@ class Painter:
         control, mask_of: a ControlNet, and the mask that a picture is drawn on; None leaves it to the prompt.
     """
 
-    cfg: Drawing
+    cfg: SamplingConfig
     compute: Compute
     unet: UNet
     vae: AutoencoderKL
@@ -86,11 +86,11 @@ class Painter:
     prompts: Sequence[str]
     texts: Conditioning
     start_set: ImageSet | None = None
-    start_of: Callable[[Draft], Image | None] = lambda draft: None
+    start_of: Callable[[ImageRequest], Image | None] = lambda request: None
     control: ControlNetModel | None = None
-    mask_of: Callable[[Draft], Mask | None] = lambda draft: None
+    mask_of: Callable[[ImageRequest], Mask | None] = lambda request: None
 
-    def draw(self, drafts: Sequence[Draft]) -> list[Drawn]:
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture.
 
         Raises:
@@ -98,7 +98,7 @@ class Painter:
         """
         try:
             with pinned_threads(self.compute):
-                return self._draw(drafts)
+                return self._generate(requests)
         except torch.OutOfMemoryError as error:
             raise BatchTooLargeError(
                 f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} pictures of "
@@ -106,13 +106,13 @@ class Painter:
             ) from error
 
     @torch.no_grad()
-    def _draw(self, drafts: Sequence[Draft]) -> list[Drawn]:
+    def _generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         cfg = self.cfg
-        filled = [*drafts, *[drafts[-1]] * (self.compute.batch_size - len(drafts))]
-        seeds = [image_seed(cfg, draft.plane, draft.index, draft.attempt) for draft in filled]
-        sampler, (width, height) = sampler_of(cfg, drafts[0]), cfg.size
+        filled = [*requests, *[requests[-1]] * (self.compute.batch_size - len(requests))]
+        seeds = [image_seed(cfg, request.plane, request.index, request.attempt) for request in filled]
+        sampler, (width, height) = sampler_of(cfg, requests[0]), cfg.size
         latent_size = (height // self.pixels_a_latent, width // self.pixels_a_latent)
-        prompts = [cfg.prompts[draft.plane] for draft in filled]
+        prompts = [cfg.prompts[request.plane] for request in filled]
         latents = denoise(
             self._told(filled),
             build_sampler(self.schedule, sampler),
@@ -126,53 +126,53 @@ class Painter:
             start_strength=cfg.start_strength,
         )
         pixels, finite = to_pixels(decode(self.vae, latents), gray=cfg.colour == "gray")
-        pictures = zip(drafts, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
+        pictures = zip(requests, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
         return [
-            Drawn(draft, seed, sampler, array, good, self.start_of(draft), self.mask_of(draft))
-            for draft, seed, array, good in pictures
+            GeneratedImage(request, seed, sampler, array, good, self.start_of(request), self.mask_of(request))
+            for request, seed, array, good in pictures
         ]
 
-    def _told(self, drafts: Sequence[Draft]) -> UNet:
+    def _told(self, requests: Sequence[ImageRequest]) -> UNet:
         """The denoiser, which knows the mask of each picture where there is a ControlNet."""
         if self.control is None:
             return self.unet
-        masks = as_condition(np.stack([mask for draft in drafts if (mask := self.mask_of(draft)) is not None]))
+        masks = as_condition(np.stack([mask for request in requests if (mask := self.mask_of(request)) is not None]))
         return Controlled(self.unet, self.control, masks.to(self.compute.device, DTYPES[self.compute.precision]))
 
     def _texts(self, prompts: Sequence[str]) -> Conditioning:
         return self.texts.at([self.prompts.index(prompt) for prompt in prompts])
 
-    def _encoded(self, drafts: Sequence[Draft]) -> Float[Tensor, "b c h w"] | None:
+    def _encoded(self, requests: Sequence[ImageRequest]) -> Float[Tensor, "b c h w"] | None:
         """Each by itself, so that its last digits do not depend on the batch."""
         if self.start_set is None:
             return None
         pictures = []
-        for draft in drafts:
-            row = self.start_of(draft)
+        for request in requests:
+            row = self.start_of(request)
             if row is None:
-                raise RecipeError(f"{draft.plane}: there is no image to start from")
+                raise RecipeError(f"{request.plane}: there is no image to start from")
             fitted = ImageOps.fit(Pil.fromarray(self.start_set.pixels(row)), self.cfg.size, Pil.Resampling.LANCZOS)
             pictures.append(encode(self.vae, torch.from_numpy(np.array(fitted))[None]))
         return torch.cat(pictures).to(self.compute.device)
 
 
-def sampler_of(cfg: GenerateConfig, draft: Draft) -> Sampler:
+def sampler_of(cfg: GenerateConfig, request: ImageRequest) -> Sampler:
     """The sampler of a picture: those of the config in turn, by index."""
-    return cfg.samplers[draft.index % len(cfg.samplers)]
+    return cfg.samplers[request.index % len(cfg.samplers)]
 
 
-def prepare(pipe: Pipeline, cfg: Drawing, compute: Compute) -> Painter:
+def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> ImageGenerator:
     """Make a pipeline, in fp32 on the CPU with LoRAs fused, ready; it is of no other use afterwards.
 
     Raises:
         BackboneError: a size that the autoencoder cannot hold, or a prompt that is too long.
     """
     check_size(pipe, cfg)
-    placed(pipe, compute)
+    move_to_device(pipe, compute)
     prompts = [*dict.fromkeys([*(cfg.prompts[plane] for plane in cfg.planes), cfg.negative_prompt])]
     with torch.no_grad(), pinned_threads(compute):  # each alone: those beside it could change its last digits
         texts = [embed(pipe, [prompt], cfg.clip_skip) for prompt in prompts]
-    return Painter(
+    return ImageGenerator(
         cfg=cfg,
         compute=compute,
         unet=torch.compile(pipe.unet, dynamic=False) if compute.compiled else pipe.unet,
@@ -185,32 +185,32 @@ def prepare(pipe: Pipeline, cfg: Drawing, compute: Compute) -> Painter:
     )
 
 
-def starting_from(painter: Painter, start: Path | None) -> Painter:
-    """The painter, drawing over the training images of an image set: those of each plane in turn, by index.
+def with_start_images(generator: ImageGenerator, start: Path | None) -> ImageGenerator:
+    """The generator, drawing over the training images of an image set: those of each plane in turn, by index.
 
     Raises:
         RecipeError: a plane has none.
     """
     if start is None:
-        return painter
-    rows = start_rows(start, painter.cfg)
+        return generator
+    rows = start_rows(start, generator.cfg)
 
-    def start_of(draft: Draft) -> Image:
-        return rows[draft.plane][draft.index % len(rows[draft.plane])]
+    def start_of(request: ImageRequest) -> Image:
+        return rows[request.plane][request.index % len(rows[request.plane])]
 
-    return replace(painter, start_set=ImageSet(start, ""), start_of=start_of)
+    return replace(generator, start_set=ImageSet(start, ""), start_of=start_of)
 
 
-def drawing_on(painter: Painter, control: Path, mask_of: Callable[[Draft], Mask]) -> Painter:
-    """The painter, drawing each picture on a mask of its size by the ControlNet in a folder.
+def with_control(generator: ImageGenerator, control: Path, mask_of: Callable[[ImageRequest], Mask]) -> ImageGenerator:
+    """The generator, drawing each picture on a mask of its size by the ControlNet in a folder.
 
     Raises:
         BackboneError: there is no ControlNet.
     """
     loaded = load_control(control)
-    loaded.to(torch.device(painter.compute.device))
-    as_denoiser(loaded, painter.compute)
-    return replace(painter, control=loaded, mask_of=mask_of)
+    loaded.to(torch.device(generator.compute.device))
+    cast_denoiser(loaded, generator.compute)
+    return replace(generator, control=loaded, mask_of=mask_of)
 
 
 def check_size(pipe: Pipeline, cfg: GenerateConfig) -> None:
