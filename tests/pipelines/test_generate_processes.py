@@ -21,10 +21,11 @@ from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sets import processes
+from fulora.diffusion.sets.processes import ProcessError, run_processes
 from fulora.diffusion.sets.shards import Shard, shards_of
 from fulora.environment import cores
-from pipelines.commands import generate_processes
-from pipelines.commands.generate_processes import ProcessError, run_processes
+from pipelines.commands import generate as command
 
 MANY = ("generate", "--plane", "brain", "--count", "40", "--seed", "1", *QUICK, "steps=6")
 """Twenty shards, some eight seconds of drawing on one core."""
@@ -152,8 +153,8 @@ def shards(tmp_path: Path) -> list[Shard]:
 
 def ended(*codes: tuple[int, str]) -> Any:
     @contextmanager
-    def children(count: int) -> Any:
-        assert count == len(codes)
+    def children(command: list[str], count: int) -> Any:
+        assert (command, count) == (["draw"], len(codes))
         yield [(Ended(code), io.BytesIO(said.encode())) for code, said in codes]
 
     return children
@@ -161,12 +162,12 @@ def ended(*codes: tuple[int, str]) -> Any:
 
 def test_all_shards_are_not_yet_a_set(tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
     full = (2, "a note\nfulora: the disk is full\n")  # in the manifest, after the last shard
-    monkeypatch.setattr(generate_processes, "_children", ended(full, (2, "fulora: something else\n")))
+    monkeypatch.setattr(processes, "_children", ended(full, (2, "fulora: something else\n")))
     with pytest.raises(ProcessError, match=r"^all 2 processes failed\. The first said: the disk is full$"):
-        run_processes(tmp_path, shards, 2)
-    monkeypatch.setattr(generate_processes, "_children", ended((-9, ""), (-9, "")))
+        run_processes(["draw"], tmp_path, shards, 2)
+    monkeypatch.setattr(processes, "_children", ended((-9, ""), (-9, "")))
     with pytest.raises(ProcessError, match=r"The first said: exit code -9$"):
-        run_processes(tmp_path, shards, 2)
+        run_processes(["draw"], tmp_path, shards, 2)
 
 
 def test_one_that_fails_is_a_note_when_another_did_its_work(
@@ -174,14 +175,15 @@ def test_one_that_fails_is_a_note_when_another_did_its_work(
 ) -> None:
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
-    monkeypatch.setattr(generate_processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
-    run_processes(tmp_path, shards, 2)
+    monkeypatch.setattr(processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
+    run_processes(["draw"], tmp_path, shards, 2)
     assert notes == ["a process failed, and the others did its work: no memory"]
 
 
 def test_the_command_of_the_processes() -> None:
     given = ["generate", "--processes", "4", "--out", "x", "--processes=2", "--shard", "0/2", "steps=4"]
-    assert generate_processes._without_processes(given) == ["generate", "--out", "x", "--shard", "0/2", "steps=4"]
+    kept = ["generate", "--out", "x", "--shard", "0/2", "steps=4"]
+    assert command._command_of_one(given) == [sys.executable, "-m", "pipelines", *kept, "--quiet"]
 
 
 def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +191,7 @@ def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
     def gpus(count: int) -> list[str]:
-        return [generate_processes._environment(number, count)["CUDA_VISIBLE_DEVICES"] for number in range(count)]
+        return [processes._environment(number, count)["CUDA_VISIBLE_DEVICES"] for number in range(count)]
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpus(3) == ["0", "1", "0"]
@@ -200,9 +202,9 @@ def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_gpus_each_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = generate_processes._environment(0, 2)
+    found = processes._environment(0, 2)
     assert found["OMP_NUM_THREADS"] == str(max(1, cores() // 2))
     assert found.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
-    assert generate_processes._environment(0, 1000)["OMP_NUM_THREADS"] == "1"
+    assert processes._environment(0, 1000)["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert generate_processes._environment(0, 2)["OMP_NUM_THREADS"] == "3"
+    assert processes._environment(0, 2)["OMP_NUM_THREADS"] == "3"

@@ -155,8 +155,8 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
-    job = GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), FETAL).travelling()
-    task = partial(generation._made, job, False, generation._silent)
+    job = GenerationJob(tmp_path, resolve_config(cfg, FETAL), GenerationInputs("demo", used), FETAL).for_worker()
+    task = partial(generation._make_unless_busy, job, False, generation._no_progress)
     assert len(pickle.dumps((task, shards_of(resolve_config(cfg, FETAL))[0]))) < 4000
 
 

@@ -1,4 +1,4 @@
-"""A backbone made ready to draw many pictures: prompts embedded once, text encoders gone, weights on the device."""
+"""A backbone prepared to generate many images: prompts embedded once, text encoders released, weights on the device."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,12 +34,12 @@ Mask = UInt8[np.ndarray, "h w"]
 
 
 class BatchTooLargeError(ValueError):
-    """More pictures at once than a GPU has memory for."""
+    """A batch needs more memory than the GPU has."""
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """A picture that is to be drawn: image `index` of a plane, for the `attempt`-th time, counted from 0."""
+    """A request for image `index` of a class; `attempt`, counted from 0, is higher after rejections."""
 
     plane: Plane
     index: int
@@ -48,13 +48,13 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A picture that was drawn.
+    """A generated image.
 
     Attributes:
         pixels: (height, width) gray, or with a third axis of three colours.
-        finite: whether it was made of numbers.
-        start: the row of the image it was drawn over.
-        mask: (height, width), class numbers, that it was drawn on.
+        finite: whether all values were finite before they became pixels.
+        start: the row of the image that it started from.
+        mask: (height, width), class numbers, that the ControlNet was conditioned on.
     """
 
     request: ImageRequest
@@ -68,12 +68,12 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class ImageGenerator:
-    """Draws pictures, a batch at a time. Nothing of one picture depends on the others in its batch.
+    """Generates images in batches. No image depends on the others in its batch.
 
     Attributes:
-        texts: the embeddings of `prompts`, the negative one among them.
-        start_set, start_of: the image set, and the row of it that a picture is drawn over; None from noise alone.
-        control, mask_of: a ControlNet, and the mask that a picture is drawn on; None leaves it to the prompt.
+        texts: the embeddings of `prompts`, which include the negative prompt.
+        start_set, start_of: an image set, and the row of it that an image starts from; None: from noise alone.
+        control, mask_of: a ControlNet, and the mask that it is conditioned on for an image; None: by the prompt alone.
     """
 
     cfg: SamplingConfig
@@ -91,17 +91,17 @@ class ImageGenerator:
     mask_of: Callable[[ImageRequest], Mask | None] = lambda request: None
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture.
+        """Generate images of one sampler, at most a batch; an incomplete batch is filled up with its last request.
 
         Raises:
-            BatchTooLargeError: the GPU has no memory for a batch.
+            BatchTooLargeError: if the GPU has too little memory for a batch.
         """
         try:
             with pinned_threads(self.compute):
                 return self._generate(requests)
         except torch.OutOfMemoryError as error:
             raise BatchTooLargeError(
-                f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} pictures of "
+                f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} images of "
                 f"{self.cfg.size[0]}x{self.cfg.size[1]} px; give a smaller batch_size and a new folder"
             ) from error
 
@@ -110,11 +110,12 @@ class ImageGenerator:
         cfg = self.cfg
         filled = [*requests, *[requests[-1]] * (self.compute.batch_size - len(requests))]
         seeds = [image_seed(cfg, request.plane, request.index, request.attempt) for request in filled]
-        sampler, (width, height) = sampler_of(cfg, requests[0]), cfg.size
+        sampler = sampler_of(cfg, requests[0])
+        width, height = cfg.size
         latent_size = (height // self.pixels_a_latent, width // self.pixels_a_latent)
         prompts = [cfg.prompts[request.plane] for request in filled]
         latents = denoise(
-            self._told(filled),
+            self._denoiser(filled),
             build_sampler(self.schedule, sampler),
             (self._texts(prompts), self._texts([cfg.negative_prompt] * len(prompts))),
             start_noise(self.channels, latent_size, seeds).to(self.compute.device),
@@ -122,18 +123,18 @@ class ImageGenerator:
             steps=cfg.steps,
             size_px=(height, width),
             dtype=DTYPES[self.compute.precision],
-            start=self._encoded(filled),
+            start=self._start_latents(filled),
             start_strength=cfg.start_strength,
         )
         pixels, finite = to_pixels(decode(self.vae, latents), gray=cfg.colour == "gray")
-        pictures = zip(requests, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
+        images = zip(requests, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
         return [
-            GeneratedImage(request, seed, sampler, array, good, self.start_of(request), self.mask_of(request))
-            for request, seed, array, good in pictures
+            GeneratedImage(request, seed, sampler, array, is_finite, self.start_of(request), self.mask_of(request))
+            for request, seed, array, is_finite in images
         ]
 
-    def _told(self, requests: Sequence[ImageRequest]) -> UNet:
-        """The denoiser, which knows the mask of each picture where there is a ControlNet."""
+    def _denoiser(self, requests: Sequence[ImageRequest]) -> UNet:
+        """The denoiser; with a ControlNet, conditioned on the mask of each image."""
         if self.control is None:
             return self.unet
         masks = as_condition(np.stack([mask for request in requests if (mask := self.mask_of(request)) is not None]))
@@ -142,35 +143,35 @@ class ImageGenerator:
     def _texts(self, prompts: Sequence[str]) -> Conditioning:
         return self.texts.at([self.prompts.index(prompt) for prompt in prompts])
 
-    def _encoded(self, requests: Sequence[ImageRequest]) -> Float[Tensor, "b c h w"] | None:
-        """Each by itself, so that its last digits do not depend on the batch."""
+    def _start_latents(self, requests: Sequence[ImageRequest]) -> Float[Tensor, "b c h w"] | None:
+        """Each encoded by itself, so that its last digits do not depend on the batch."""
         if self.start_set is None:
             return None
-        pictures = []
+        latents = []
         for request in requests:
             row = self.start_of(request)
             if row is None:
                 raise RecipeError(f"{request.plane}: there is no image to start from")
             fitted = ImageOps.fit(Pil.fromarray(self.start_set.pixels(row)), self.cfg.size, Pil.Resampling.LANCZOS)
-            pictures.append(encode(self.vae, torch.from_numpy(np.array(fitted))[None]))
-        return torch.cat(pictures).to(self.compute.device)
+            latents.append(encode(self.vae, torch.from_numpy(np.array(fitted))[None]))
+        return torch.cat(latents).to(self.compute.device)
 
 
 def sampler_of(cfg: GenerateConfig, request: ImageRequest) -> Sampler:
-    """The sampler of a picture: those of the config in turn, by index."""
+    """Return the sampler of an image: those of the config in turn, by index."""
     return cfg.samplers[request.index % len(cfg.samplers)]
 
 
 def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> ImageGenerator:
-    """Make a pipeline, in fp32 on the CPU with LoRAs fused, ready; it is of no other use afterwards.
+    """Build a generator from a pipeline, in fp32 on the CPU with LoRAs fused. The pipeline is used up.
 
     Raises:
-        BackboneError: a size that the autoencoder cannot hold, or a prompt that is too long.
+        BackboneError: if the backbone cannot generate the size, or a prompt is too long.
     """
     check_size(pipe, cfg)
     move_to_device(pipe, compute)
     prompts = [*dict.fromkeys([*(cfg.prompts[plane] for plane in cfg.planes), cfg.negative_prompt])]
-    with torch.no_grad(), pinned_threads(compute):  # each alone: those beside it could change its last digits
+    with torch.no_grad(), pinned_threads(compute):  # each by itself: others in a batch could change its last digits
         texts = [embed(pipe, [prompt], cfg.clip_skip) for prompt in prompts]
     return ImageGenerator(
         cfg=cfg,
@@ -186,10 +187,10 @@ def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> Im
 
 
 def with_start_images(generator: ImageGenerator, start: Path | None) -> ImageGenerator:
-    """The generator, drawing over the training images of an image set: those of each plane in turn, by index.
+    """Return the generator that starts from the training images of an image set: those of each class in turn, by index.
 
     Raises:
-        RecipeError: a plane has none.
+        RecipeError: if a class has none.
     """
     if start is None:
         return generator
@@ -202,27 +203,27 @@ def with_start_images(generator: ImageGenerator, start: Path | None) -> ImageGen
 
 
 def with_control(generator: ImageGenerator, control: Path, mask_of: Callable[[ImageRequest], Mask]) -> ImageGenerator:
-    """The generator, drawing each picture on a mask of its size by the ControlNet in a folder.
+    """Return the generator conditioned on a mask for each image by the ControlNet in a folder.
 
     Raises:
-        BackboneError: there is no ControlNet.
+        BackboneError: if the folder has no ControlNet.
     """
-    loaded = load_control(control)
-    loaded.to(torch.device(generator.compute.device))
-    cast_denoiser(loaded, generator.compute)
-    return replace(generator, control=loaded, mask_of=mask_of)
+    model = load_control(control)
+    model.to(torch.device(generator.compute.device))
+    cast_denoiser(model, generator.compute)
+    return replace(generator, control=model, mask_of=mask_of)
 
 
 def check_size(pipe: Pipeline, cfg: GenerateConfig) -> None:
-    """Refuse a size that is no whole number of latent pixels.
+    """Check that an image has a whole number of latent pixels.
 
     Raises:
-        BackboneError: it is not.
+        BackboneError: if it has not.
     """
     step = pipe.vae_scale_factor
     if any(side % step for side in cfg.size):
         width, height = cfg.size
         raise BackboneError(
-            f"image_size_px={width}x{height}: the backbone draws sides that are multiples of {step} px; give "
+            f"image_size_px={width}x{height}: the backbone generates sides that are multiples of {step} px; give "
             f"{width // step * step or step}x{height // step * step or step}"
         )

@@ -61,7 +61,7 @@ def inputs(backbone: Path, **others: Any) -> GenerationInputs:
 
 
 def job(backbone: Path, out: Path, **changes: Any) -> GenerationJob:
-    return GenerationJob(out, settings(**changes), inputs(backbone), FETAL)
+    return GenerationJob(out, complete(**changes), inputs(backbone), FETAL)
 
 
 def drawn(backbone: Path, out: Path, **changes: Any) -> Path:

@@ -1,8 +1,9 @@
-"""The first look at a picture: every fault is found, and nothing real is taken for one."""
+"""The blank-image check: every fault is found, and no real image is rejected."""
 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from PIL import Image as Pil
 
 from fulora.diffusion.sets.blank_images import (
     BLACK_LEVEL,
-    FAULTS,
     GATE,
     SATURATED_LEVEL,
+    Fault,
     RejectionCounts,
-    fault,
+    find_fault,
     read_counts,
 )
 from fulora.intake.formats.metaimage import read_mha
@@ -59,18 +60,18 @@ def coloured(gray: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     ],
 )
 def test_faults(form: Form, pixels: UInt8[np.ndarray, "40 40"], expected: str | None) -> None:
-    assert fault(form(pixels), finite=True) == expected
+    assert find_fault(form(pixels), finite=True) == expected
 
 
 def test_what_is_no_number_comes_first() -> None:
-    assert fault(np.zeros((SIDE, SIDE), np.uint8), finite=False) == "nan"
-    assert fault(noise(0, 256), finite=False) == "nan"
+    assert find_fault(np.zeros((SIDE, SIDE), np.uint8), finite=False) == "nan"
+    assert find_fault(noise(0, 256), finite=False) == "nan"
 
 
 @pytest.mark.parametrize("colour", [(200, 100, 50), (255, 0, 0), (255, 255, 0)])
 def test_one_colour_alone_shows_nothing(colour: tuple[int, int, int]) -> None:
     """Its levels differ, from channel to channel."""
-    assert fault(np.full((SIDE, SIDE, 3), colour, np.uint8), finite=True) == "constant"
+    assert find_fault(np.full((SIDE, SIDE, 3), colour, np.uint8), finite=True) == "constant"
 
 
 @pytest.mark.real_data
@@ -89,7 +90,7 @@ def test_no_real_image_is_rejected(data_root: Path) -> None:
         assert np.percentile(pixels, 99) > 4 * BLACK_LEVEL
         assert (pixels >= SATURATED_LEVEL).mean() < 0.02
         assert pixels.std() > 19
-        if (cause := fault(pixels, finite=True)) is not None:
+        if (cause := find_fault(pixels, finite=True)) is not None:
             rejected.append((path.name, cause))
     assert count == {"african": 217, "hc18": 296, "fetal_planes_lora": 100, "psfhs": 300}
     assert not rejected
@@ -100,4 +101,4 @@ def test_counts_are_read_back_where_there_are_any(tmp_path: Path) -> None:
     counts = RejectionCounts(images=3, drawn=5, rejected={"brain": {"black": 1, "duplicate": 1}, "femur": {}})
     (tmp_path / GATE).write_text(counts.model_dump_json())
     assert read_counts(tmp_path) == counts
-    assert FAULTS == ("nan", "black", "saturated", "constant", "duplicate")
+    assert get_args(Fault) == ("nan", "black", "saturated", "constant", "duplicate")

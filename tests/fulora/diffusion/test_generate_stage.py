@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,10 +18,11 @@ from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGener
 from fulora.diffusion.sampling.inputs import weights_digest
 from fulora.diffusion.sampling.sample import image_seed
 from fulora.diffusion.sets.blank_images import RejectedImagesError
-from fulora.diffusion.sets.regenerate import InputOverrides, regenerate
-from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.recipe_inputs import InputOverrides
+from fulora.diffusion.sets.regenerate import regenerate
+from fulora.diffusion.sets.shard_writer import write_image
 from fulora.diffusion.sets.shards import shards_of
-from fulora.engine import Engine, InProcess
+from fulora.engine import Engine, InProcess, ProcessCache
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.generate import generate
@@ -39,6 +41,9 @@ class Elsewhere:
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         found = {number: function(items[number]) for number in reversed(range(len(items)))}
         return iter([found[number] for number in range(len(items))])
+
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        return self.map(partial(function, ProcessCache()), items)
 
 
 def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
@@ -111,7 +116,7 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_in_the_bo
         assert recipe["start"]["image_id"].startswith("p")
     paths = sorted(images.path.glob("train/images/*/*.png"))[::5]
     for again in regenerate(paths, InputOverrides(), tmp_path / "lora"):
-        write_picture(tmp_path / "again.png", again.new, again.drawn)
+        write_image(tmp_path / "again.png", again.new_row, again.image)
         assert (tmp_path / "again.png").read_bytes() == again.path.read_bytes()
 
 
@@ -189,5 +194,5 @@ def test_any_classes_are_drawn_by_their_captions(tmp_path: Path, backbone: Path,
     assert [row.caption for row in rows] == [config.prompts.get(name, name) for name in labels.names]
     assert {row.seed for row in rows} == {str(image_seed(config, row.plane, 0)) for row in rows}
     again = next(regenerate([images.path / "train" / rows[-1].file_name], InputOverrides(), tmp_path))
-    assert again.row.sha256 == again.new.sha256
-    assert again.new.plane == labels.names[-1]
+    assert again.row.sha256 == again.new_row.sha256
+    assert again.new_row.plane == labels.names[-1]

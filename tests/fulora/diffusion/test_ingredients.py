@@ -57,8 +57,8 @@ def test_the_fingerprint_names_weights_and_strengths(tmp_path: Path) -> None:
         LoraSource(tmp_path, LoraUsed(name="l", digest=digest, strength=strength, text_strength=text))
         for digest, strength, text in (("d1", 1.0, 1.0), ("d2", 0.8, 0.5))
     )
-    assert GenerationInputs(tmp_path, used).generator() == "abc"
-    assert GenerationInputs(tmp_path, used, loras=loras).generator() == "abc+d1@1+d2@0.8/0.5"
+    assert GenerationInputs(tmp_path, used).fingerprint() == "abc"
+    assert GenerationInputs(tmp_path, used, loras=loras).fingerprint() == "abc+d1@1+d2@0.8/0.5"
 
 
 def test_a_backbone_is_known_by_its_content_wherever_it_lies(tmp_path: Path, backbone: Path) -> None:

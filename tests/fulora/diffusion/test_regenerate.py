@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generation_run import inputs, lora_file, real_set, settings
+from generation_run import complete, inputs, lora_file, real_set
 from PIL import Image as Pil
 
 from fulora import progress
@@ -23,8 +23,9 @@ from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 from fulora.diffusion.sets import regenerate as module
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationJob
-from fulora.diffusion.sets.regenerate import InputOverrides, RegeneratedImage, regenerate
-from fulora.diffusion.sets.shard_writer import write_picture
+from fulora.diffusion.sets.recipe_inputs import InputOverrides
+from fulora.diffusion.sets.regenerate import RegeneratedImage, regenerate
+from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
 FETAL = label_set("fetal_planes")
@@ -58,7 +59,7 @@ def make(out: Path, used: GenerationInputs, **changes: object) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ImageGenerator, "generate", draw)
         assert (
-            generate_set(GenerationJob(out, settings(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess())
+            generate_set(GenerationJob(out, complete(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess())
             == []
         )
     return out
@@ -102,7 +103,7 @@ def copied(paths: Sequence[Path], to: Path) -> list[Path]:
 
 
 def written(again: RegeneratedImage, folder: Path) -> bytes:
-    write_picture(folder / "again.png", again.new, again.drawn)
+    write_image(folder / "again.png", again.new_row, again.image)
     return (folder / "again.png").read_bytes()
 
 
@@ -201,8 +202,8 @@ def test_a_picture_of_a_mixed_set_has_the_same_pixels(tmp_path: Path, sources: S
     paths = sorted(tmp_path.glob("train/images/*.png"))
     assert len(paths) == 16
     for again in regenerate(paths[:4], InputOverrides(sources.backbone, start=sources.real), sources.demo):
-        assert again.new.sha256 == again.row.sha256
-        assert again.new.recipe == again.row.recipe
+        assert again.new_row.sha256 == again.row.sha256
+        assert again.new_row.recipe == again.row.recipe
 
 
 # --- what is not the same
@@ -217,8 +218,8 @@ def test_edited_pixels_are_another_picture_than_what_is_drawn(tmp_path: Path, so
     edited = tmp_path / "edited.png"
     Pil.fromarray(pixels).save(edited, pnginfo=png_info(read_row(path)[0]))
     (again,) = regenerate([edited], InputOverrides(sources.backbone, start=sources.real), sources.demo)
-    assert again.new.sha256 == again.row.sha256
-    assert np.argwhere(again.drawn.pixels != pixels).tolist() == [[3, 5]]
+    assert again.new_row.sha256 == again.row.sha256
+    assert np.argwhere(again.image.pixels != pixels).tolist() == [[3, 5]]
     assert written(again, tmp_path) == path.read_bytes() != edited.read_bytes()
 
 
@@ -254,7 +255,7 @@ def test_another_backbone_is_refused(tmp_path: Path, sources: Sources) -> None:
         r"other: is another backbone \(\w{16}\) than .*png was made with \(\w{16}\)",
     )
     refused(
-        [path], InputOverrides(tmp_path / "no"), sources, r"no: the backbone .* is not there; give it with --backbone"
+        [path], InputOverrides(tmp_path / "no"), sources, r"no: the backbone .* is missing; give it with --backbone"
     )
     alone = copied([path], tmp_path / "alone")
     refused(
@@ -271,9 +272,9 @@ def test_other_loras_are_refused(tmp_path: Path, sources: Sources) -> None:
     refused([path], InputOverrides(loras=(one,)), sources, count)
     refused([path], InputOverrides(loras=()), sources, count)
     refused(copied([path], tmp_path / "alone"), InputOverrides(sources.backbone), sources, count)
-    other = r"lora\.safetensors: is another LoRA \(\w{16}\) than the picture was made with \(\w{16}\)"
+    other = r"lora\.safetensors: is another LoRA \(\w{16}\) than the image was made with \(\w{16}\)"
     refused([path], InputOverrides(loras=(two, one)), sources, other)
-    missing = r"no\.safetensors: the LoRA lora\.safetensors \(\w{16}\) is not there; give it with --lora FILE"
+    missing = r"no\.safetensors: the LoRA lora\.safetensors \(\w{16}\) is missing; give it with --lora FILE"
     refused([path], InputOverrides(loras=(one, tmp_path / "no.safetensors")), sources, missing)
     plain = copied(pictures(sources.over)[:1], tmp_path / "plain")
     given = InputOverrides(sources.backbone, loras=(one,), start=sources.real)
@@ -287,10 +288,12 @@ def test_other_start_images_are_refused(tmp_path: Path, sources: Sources) -> Non
         alone,
         InputOverrides(sources.backbone),
         sources,
-        "was drawn over an image of a set that is not known here; give it",
+        "was generated from an image of an unknown set; give it",
     )
     others = real_set(tmp_path / "others", ["p3"])
-    drawn_over = rf"others: the picture was drawn over p1_{read_row(path)[1].plane}_0, which is not in it; give --start"
+    drawn_over = (
+        rf"others: the image was generated from p1_{read_row(path)[1].plane}_0, which is not in it; give --start"
+    )
     refused([path], InputOverrides(start=others), sources, drawn_over)
     edited = Path(shutil.copytree(sources.real, tmp_path / "edited"))
     lines = [json.loads(line) for line in (edited / "train" / "metadata.jsonl").read_text().splitlines()]
@@ -300,7 +303,7 @@ def test_other_start_images_are_refused(tmp_path: Path, sources: Sources) -> Non
         [path],
         InputOverrides(start=edited),
         sources,
-        "edited: the picture was drawn over .* which has other pixels there",
+        "edited: the image was generated from .* which has other pixels there",
     )
 
 
@@ -316,13 +319,13 @@ def test_another_kind_of_device_is_refused_and_another_model_is_said(
     tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = InputOverrides(sources.backbone, start=sources.real, device="cpu")
-    refused([on(sources, tmp_path, device="cuda")], given, sources, "made on cuda, and cpu draws other pixels; draw it")
+    refused([on(sources, tmp_path, device="cuda")], given, sources, "made on cuda, and cpu gives other pixels; use")
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     (again,) = regenerate([on(sources, tmp_path, hardware="another")], given, sources.demo)
     assert [note for note in notes if note.startswith("made on another, and this is ")]
-    assert json.loads(again.new.recipe)["compute"]["hardware"] != "another"
-    assert again.new.sha256 == again.row.sha256
+    assert json.loads(again.new_row.recipe)["compute"]["hardware"] != "another"
+    assert again.new_row.sha256 == again.row.sha256
 
 
 def test_weights_are_loaded_once_for_all_pictures_of_a_sampler(

@@ -70,7 +70,7 @@ def test_a_shard_holds_its_pictures_each_with_its_row(
     tmp_path: Path, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     told: list[int] = []
-    make_shard(EIGHT, tmp_path, generator, used, drawn=told.append)
+    make_shard(EIGHT, tmp_path, generator, used, advance=told.append)
     folder, record = EIGHT.folder(tmp_path), read_shard(EIGHT, tmp_path)
     assert sum(told) == 8
     assert record.rejected == ()
@@ -106,7 +106,7 @@ def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
     make_shard(EIGHT, tmp_path / "clean", generator, used)
     spoil(monkeypatch, lambda request: fault if (request.index, request.attempt) in {(9, 0), (9, 1), (14, 0)} else None)
     told: list[int] = []
-    make_shard(EIGHT, tmp_path / "out", generator, used, drawn=told.append)
+    make_shard(EIGHT, tmp_path / "out", generator, used, advance=told.append)
     clean, record = read_shard(EIGHT, tmp_path / "clean"), read_shard(EIGHT, tmp_path / "out")
     assert record.rejected == tuple(
         RejectedImage(index=index, attempt=attempt, fault=fault) for index, attempt in ((9, 0), (14, 0), (9, 1))
@@ -181,8 +181,8 @@ def test_too_large_a_share_stops_and_is_kept_to_be_looked_at(
         for _ in range(2):  # the second takes the place of the first
             with pytest.raises(
                 RejectedImagesError,
-                match=r"brain-00001: 5 pictures rejected \(2 black, 1 nan, 1 saturated, 1 constant\), more than "
-                r"max_rejected=0\.5 of its 8 images: the backbone .* The rejected pictures are in .*brain-00001\.$",
+                match=r"brain-00001: 5 images rejected \(2 black, 1 nan, 1 saturated, 1 constant\), more than "
+                r"max_rejected=0\.5 of its 8 images: the backbone .* The rejected images are in .*brain-00001\.$",
             ):
                 make_shard(EIGHT, tmp_path, generator, used)
     kept = sorted((tmp_path / "rejected" / "brain-00001").iterdir())
@@ -217,7 +217,7 @@ def test_a_picture_that_never_succeeds_stops_after_max_attempts(
     spoil(monkeypatch, lambda request: "constant" if request.index == 10 else None)
     with pytest.raises(
         RejectedImagesError,
-        match=r"brain 10 was drawn 3 times, and never with a picture worth keeping \(3 constant in brain-00001\): the",
+        match=r"brain 10 was generated 3 times, and rejected each time \(3 constant in brain-00001\): the",
     ):
         make_shard(EIGHT, tmp_path, generator, used)
     kept = sorted(path.name for path in (tmp_path / "rejected" / "brain-00001").iterdir())
@@ -230,14 +230,14 @@ def test_a_backbone_that_gives_no_numbers_is_found_out(tmp_path: Path, used: Gen
     generator = ready(used, complete(batch_size=4))
     generator.vae.decoder.conv_out.weight.data.fill_(float("nan"))
     with pytest.raises(
-        RejectedImagesError, match=r"brain-00001: 8 pictures rejected \(8 nan\), more than max_rejected=0\.2"
+        RejectedImagesError, match=r"brain-00001: 8 images rejected \(8 nan\), more than max_rejected=0\.2"
     ):
         make_shard(EIGHT, tmp_path, generator, used)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
     """The `at`-th picture, counted from 1, is half written, and then the system says `number`."""
-    real, written = shard_writer.write_picture, []
+    real, written = shard_writer.write_image, []
 
     def write(path: Path, row: Image, drawn: GeneratedImage) -> None:
         written.append(path)
@@ -246,7 +246,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
             raise OSError(number, "what the system says")
         real(path, row, drawn)
 
-    monkeypatch.setattr(shard_writer, "write_picture", write)
+    monkeypatch.setattr(shard_writer, "write_image", write)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -292,6 +292,6 @@ def test_an_error_of_the_caller_leaves_nothing(
 
     for _ in range(5):
         with pytest.raises(RuntimeError, match="enough"):
-            make_shard(EIGHT, tmp_path, generator, used, drawn=stop)
+            make_shard(EIGHT, tmp_path, generator, used, advance=stop)
         assert list((tmp_path / ".work").iterdir()) == []
         assert not EIGHT.folder(tmp_path).exists()
