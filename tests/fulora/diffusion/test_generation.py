@@ -25,7 +25,7 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets import begin, generation
+from fulora.diffusion.sets import assembly, begin, generation
 from fulora.diffusion.sets.assembly import assemble_set
 from fulora.diffusion.sets.begin import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
