@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from typing import Any, TypeVar
 
 from fulora.engine import ProcessCache
@@ -68,7 +67,7 @@ class Ray:
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items, as `map_with_cache`."""
-        return self.map_with_cache(partial(_without_cache, function), items)
+        return self.map_with_cache(lambda cache, item: function(item), items)
 
     def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of the worker's cache and each item, in the order of the items. Its errors are raised unchanged.
@@ -160,10 +159,6 @@ def _answering(address: str) -> None:
                 f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); without RAY_ADDRESS, one is started "
                 "on this machine"
             ) from error
-
-
-def _without_cache(function: Callable[[T], R], cache: ProcessCache, item: T) -> R:
-    return function(item)
 
 
 def _task(cache: ProcessCache) -> Callable[[str, Callable[[ProcessCache, T], R], T], R]:

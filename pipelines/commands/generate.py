@@ -100,16 +100,17 @@ def generate(
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
     progress.show(not quiet)
     path = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
-    options = {"per_class": count, "seed": seed, "planes": _parse_planes(plane), "image_size_px": _parse_size(size)}
+    planes = list(dict.fromkeys(plane)) if plane else None
+    options = {"per_class": count, "seed": seed, "planes": planes, "image_size_px": _parse_size(size)}
+    settings = _settings(config, overrides or [], options)
     job = build_job(
         out.resolve(),
-        _settings(config, overrides or [], options),
+        settings,
         backbone=path.resolve() if path.exists() else backbone,
         backbone_name=path.name if path.exists() and backbone != DEMO else backbone,
         revision=revision,
         architecture=architecture,
-        loras=[parse_lora(text) for text in lora or []],
-        any_base=any_base,
+        loras=[parse_lora(text, settings, any_base=any_base) for text in lora or []],
         start=start,
         labels=labels,
     )
@@ -120,29 +121,12 @@ def generate(
         print("\n".join(describe_job(job, part)))
         return
     if processes > 1:
-        missing = generate_in_processes(job, _command_of_one(sys.argv[1:]), processes, part=part)
+        command = [sys.executable, "-m", "pipelines", *sys.argv[1:], "--processes", "1", "--quiet"]
+        missing = generate_in_processes(job, command, processes, part=part)
     else:
         missing = generate_set(job, engine_named(engine, cpus, gpus), part=part)
     total = len(shards_of(job.cfg))
     print(f"{job.out}: {total - len(missing)} of {total} shards are complete" if missing else job.out)
-
-
-def _command_of_one(arguments: list[str]) -> list[str]:
-    """Return this command without `--processes`, for one process."""
-    kept, skip = [], False
-    for argument in arguments:
-        if skip or argument.startswith("--processes="):
-            skip = False
-        elif argument == "--processes":
-            skip = True
-        else:
-            kept.append(argument)
-    return [sys.executable, "-m", "pipelines", *kept, "--quiet"]
-
-
-def _parse_planes(names: list[str] | None) -> list[str] | None:
-    """Each plane once, in the order of the options."""
-    return list(dict.fromkeys(names)) if names else None
 
 
 def _parse_size(text: str | None) -> int | list[int] | None:

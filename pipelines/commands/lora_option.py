@@ -2,29 +2,35 @@
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fulora.diffusion.sampling.lora_usage import LoraChoice
+    from fulora.diffusion.sampling.inputs import LoraSource
 
 
-def parse_lora(text: str) -> "LoraChoice":
+def parse_lora(text: str, settings: Mapping[str, Any], *, any_base: bool) -> "LoraSource":
     """Parse FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of fulora, diffusers or peft is its file.
+
+    Args:
+        settings: of a `GenerateConfig`, with the strengths if the text has none.
 
     Raises:
         LoraError: if there is no such file, or a strength is not a finite number of at least 0.
     """
     from fulora.diffusion.lora.adapters import LoraError
     from fulora.diffusion.lora.peft_folder import lora_path
-    from fulora.diffusion.sampling.lora_usage import LoraChoice
+    from fulora.diffusion.sampling.inputs import lora_source
 
-    file, *strengths = _split(text)
-    numbers = [_parse_strength(text, strength) for strength in strengths]
+    file, *texts = _split(text)
+    strengths = [_parse_strength(text, each) for each in texts]
     path = lora_path(Path(file)).resolve()
     if not path.is_file():
         raise LoraError(f"--lora {text}: {path.name} not found; give FILE, FILE:0.8, or FILE:0.8:0.5")
-    return LoraChoice(path, *numbers)
+    strength = strengths[0] if strengths else float(settings.get("lora_strength", 1.0))
+    text_strength = strengths[1] if len(strengths) > 1 else settings.get("lora_text_strength")
+    return lora_source(path, strength, None if text_strength is None else float(text_strength), any_base=any_base)
 
 
 def _split(text: str) -> list[str]:

@@ -21,11 +21,13 @@ from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.inputs import GenerationInputs
+from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets import processes
-from fulora.diffusion.sets.processes import ProcessError, run_processes
-from fulora.diffusion.sets.shards import Shard, shards_of
+from fulora.diffusion.sets.job import GenerationJob
+from fulora.diffusion.sets.processes import ProcessError, generate_in_processes
+from fulora.diffusion.sets.shards import shards_of
 from fulora.environment import cores
-from pipelines.commands import generate as command
 
 MANY = ("generate", "--plane", "brain", "--count", "40", "--seed", "1", *QUICK, "steps=6")
 """Twenty shards, some eight seconds of drawing on one core."""
@@ -140,15 +142,15 @@ class Ended:
 
 
 @pytest.fixture
-def shards(tmp_path: Path) -> list[Shard]:
-    """Two shards, both complete."""
-    found = shards_of(
-        resolve_config(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), LabelSet.derived(["kidney"]))
-    )
-    for shard in found:
+def done(tmp_path: Path) -> GenerationJob:
+    """A set of two shards, both complete."""
+    labels = LabelSet.derived(["kidney"])
+    cfg = resolve_config(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), labels)
+    used = BackboneUsed(name="demo", digest="0" * 16)
+    for shard in shards_of(cfg):
         shard.folder(tmp_path).mkdir(parents=True)
         (shard.folder(tmp_path) / "shard.json").write_text("{}")
-    return found
+    return GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), labels)
 
 
 def ended(*codes: tuple[int, str]) -> Any:
@@ -160,30 +162,24 @@ def ended(*codes: tuple[int, str]) -> Any:
     return children
 
 
-def test_all_shards_are_not_yet_a_set(tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_shards_are_not_yet_a_set(done: GenerationJob, monkeypatch: pytest.MonkeyPatch) -> None:
     full = (2, "a note\nfulora: the disk is full\n")  # in the manifest, after the last shard
     monkeypatch.setattr(processes, "_children", ended(full, (2, "fulora: something else\n")))
     with pytest.raises(ProcessError, match=r"^all 2 processes failed\. The first said: the disk is full$"):
-        run_processes(["draw"], tmp_path, shards, 2)
+        generate_in_processes(done, ["draw"], 2)
     monkeypatch.setattr(processes, "_children", ended((-9, ""), (-9, "")))
     with pytest.raises(ProcessError, match=r"The first said: exit code -9$"):
-        run_processes(["draw"], tmp_path, shards, 2)
+        generate_in_processes(done, ["draw"], 2)
 
 
 def test_one_that_fails_is_a_note_when_another_did_its_work(
-    tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+    done: GenerationJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     monkeypatch.setattr(processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
-    run_processes(["draw"], tmp_path, shards, 2)
+    generate_in_processes(done, ["draw"], 2)
     assert notes == ["a process failed, and the others did its work: no memory"]
-
-
-def test_the_command_of_the_processes() -> None:
-    given = ["generate", "--processes", "4", "--out", "x", "--processes=2", "--shard", "0/2", "steps=4"]
-    kept = ["generate", "--out", "x", "--shard", "0/2", "steps=4"]
-    assert command._command_of_one(given) == [sys.executable, "-m", "pipelines", *kept, "--quiet"]
 
 
 def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
-"""How a LoRA is used in a generation: its strengths, and what its file says of its training."""
+"""What a LoRA's file says of its training, and whether the settings of a generation suit it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fulora import progress
 from fulora.diffusion.config import GenerateConfig
@@ -11,29 +9,6 @@ from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.base_model import about_alpha, predictions_of
 from fulora.diffusion.lora.metadata import architecture_in, own, settings_in
 from fulora.diffusion.lora.read import read_lora
-from fulora.diffusion.sampling.inputs import LoraSource, lora_source
-
-
-@dataclass(frozen=True)
-class LoraChoice:
-    """A LoRA file that a user names; a strength that is None is that of the settings."""
-
-    path: Path
-    strength: float | None = None
-    text_strength: float | None = None
-
-    def source(self, settings: Mapping[str, Any], *, any_base: bool) -> LoraSource:
-        """Return the LoRA with its digest and strengths.
-
-        Args:
-            settings: of a `GenerateConfig`.
-            any_base: as `lora_source`.
-        """
-        strength = float(settings.get("lora_strength", 1.0)) if self.strength is None else self.strength
-        text_strength = settings.get("lora_text_strength") if self.text_strength is None else self.text_strength
-        return lora_source(
-            self.path, strength, None if text_strength is None else float(text_strength), any_base=any_base
-        )
 
 
 @dataclass(frozen=True)

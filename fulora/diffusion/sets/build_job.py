@@ -12,8 +12,8 @@ from fulora.data.label_set import LabelSet, label_set, read_label_set, refuse_ot
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.architectures import Architecture
 from fulora.diffusion.sampling.config import resolve_config
-from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
-from fulora.diffusion.sampling.lora_usage import LoraChoice, check_lora_usage, read_lora_usage
+from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource, weights_digest
+from fulora.diffusion.sampling.lora_usage import check_lora_usage, read_lora_usage
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets.job import PLAN, GenerationJob, is_complete
 from fulora.diffusion.sets.shards import WORK
@@ -30,8 +30,7 @@ def build_job(
     backbone_name: str,
     revision: str | None = None,
     architecture: Architecture | None = None,
-    loras: Sequence[LoraChoice] = (),
-    any_base: bool = False,
+    loras: Sequence[LoraSource] = (),
     start: Path | None = None,
     labels: str | None = None,
 ) -> GenerationJob:
@@ -41,9 +40,7 @@ def build_job(
         out: folder of the set; digests of a set that was begun are read from it.
         settings: of a `GenerateConfig`. Without an image size, that of the backbone is used; without a clip skip,
             that of a LoRA.
-        backbone, revision, architecture: as `GenerationInputs`.
-        any_base: as `lora_source`.
-        start: as `GenerationInputs`.
+        backbone, revision, architecture, loras, start: as `GenerationInputs`.
         labels: name or file of a label set; by default that of the LoRAs or of `start`, or `DEFAULT_LABELS`.
 
     Raises:
@@ -59,7 +56,7 @@ def build_job(
         used=BackboneUsed(name=backbone_name, digest=digest),
         revision=revision,
         architecture=architecture,
-        loras=tuple(lora.source(settings, any_base=any_base) for lora in loras),
+        loras=tuple(loras),
         start=None if start is None else _image_set(start),
     )
     for name in inputs.provenance().unknowns():

@@ -29,7 +29,9 @@ class ProcessError(ValueError):
 def generate_in_processes(
     job: GenerationJob, command: Sequence[str], count: int, *, part: tuple[int, int] = (0, 1)
 ) -> list[Shard]:
-    """Generate a part of a set by several runs of a command.
+    """Generate a part of a set by a command in `count` processes, each making shards that no other is at.
+
+    When a process dies, the others make its shards.
 
     Args:
         command: generates the part in one process.
@@ -43,28 +45,16 @@ def generate_in_processes(
         ProcessError: if all processes failed.
     """
     check_folder(job)
-    run_processes(command, job.out, part_of(shards_of(job.cfg), part), count)
-    return missing_shards(job)
-
-
-def run_processes(command: Sequence[str], out: Path, shards: Sequence[Shard], count: int) -> None:
-    """Run a command in `count` processes, each making shards that no other is at, until all are complete.
-
-    When a process dies, the others make its shards.
-
-    Raises:
-        ProcessError: if all processes failed.
-    """
-    before = sum(len(shard) for shard in shards if shard.is_complete(out))
+    shards = part_of(shards_of(job.cfg), part)
+    complete = _complete_images(shards, job.out)
     with (
         _children(command, count) as children,
-        progress.meter("synthetic", unit="images", total=sum(map(len, shards)), start=before) as advance,
+        progress.meter("synthetic", unit="images", total=sum(map(len, shards)), start=complete) as advance,
     ):
         while any(child.poll() is None for child, _ in children):
             time.sleep(POLL_S)
-            complete = sum(len(shard) for shard in shards if shard.is_complete(out))
+            before, complete = complete, _complete_images(shards, job.out)
             advance(complete - before)
-            before = complete
         failures = [
             _last_line(errors) or f"exit code {child.returncode}" for child, errors in children if child.returncode
         ]
@@ -72,6 +62,11 @@ def run_processes(command: Sequence[str], out: Path, shards: Sequence[Shard], co
         raise ProcessError(f"all {count} processes failed. The first said: {failures[0]}")
     for message in failures:
         progress.note(f"a process failed, and the others did its work: {message}")
+    return missing_shards(job)
+
+
+def _complete_images(shards: Sequence[Shard], out: Path) -> int:
+    return sum(len(shard) for shard in shards if shard.is_complete(out))
 
 
 @contextmanager
@@ -82,10 +77,8 @@ def _children(command: Sequence[str], count: int) -> Iterator[list[Child]]:
         try:
             for number in range(count):
                 errors = files.enter_context(tempfile.TemporaryFile())
-                environment = _environment(number, count)
-                children.append(
-                    (subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment), errors)
-                )
+                out, environment = subprocess.DEVNULL, _environment(number, count)
+                children.append((subprocess.Popen(command, stdout=out, stderr=errors, env=environment), errors))
             yield children
         finally:
             for child, _ in children:
