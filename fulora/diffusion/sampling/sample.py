@@ -110,7 +110,7 @@ def denoise(
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Decode latents to values from 0 to 1, in fp32; the autoencoder works in its own precision, on a few images at once.
+    """Decode latents to values from 0 to 1, in fp32: a few images at once, in the autoencoder's own precision.
 
     The parts have equal sizes, filled up with the last image: another size would change the last digits.
     """

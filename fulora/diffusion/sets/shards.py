@@ -1,7 +1,7 @@
 """Shards of a set: fixed runs of consecutive images, which any process may make, in any order.
 
-A shard is a folder under `train/images`, which exists when it is complete. Unfinished ones are under `.work`, with the locks
-of all shards.
+A shard is a folder under `train/images`, which exists when it is complete. Unfinished ones are under `.work`, with the
+locks of all shards.
 """
 
 import fcntl
