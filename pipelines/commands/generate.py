@@ -93,7 +93,6 @@ def generate(
     from fulora.diffusion.sets.forecast import describe_job
     from fulora.diffusion.sets.generation import generate_set
     from fulora.diffusion.sets.processes import generate_in_processes
-    from fulora.diffusion.sets.shards import shards_of
     from fulora.training.devices import pick_device
 
     if processes > 1 and engine == "ray":
@@ -125,7 +124,7 @@ def generate(
         missing = generate_in_processes(job, command, processes, part=part)
     else:
         missing = generate_set(job, engine_named(engine, cpus, gpus), part=part)
-    total = len(shards_of(job.cfg))
+    total = len(job.shards)
     print(f"{job.out}: {total - len(missing)} of {total} shards are complete" if missing else job.out)
 
 

@@ -1,4 +1,4 @@
-"""`fulora regenerate` as a user calls it: the same bytes, what differs, and what cannot be drawn again."""
+"""`fulora regenerate` as a user calls it: the same bytes, what differs, and what cannot be generated again."""
 
 import shutil
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from fulora.diffusion.sets.begin import generator_of
 from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
 from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, is_complete, read_plan, write_whole
 from fulora.diffusion.sets.shard_writer import REJECTED, make_shard
-from fulora.diffusion.sets.shards import WORK, claimed, read_shard, shards_of
+from fulora.diffusion.sets.shards import WORK, claimed, read_shard
 from fulora.engine import ProcessCache
 from fulora.files import raise_on_disk_full, synced
 
@@ -49,7 +49,7 @@ def assemble_set(cache: ProcessCache, job: GenerationJob) -> None:
 def _write_counts(job: GenerationJob, images: int) -> None:
     """Write `gate.json`, with which the set is complete."""
     rejected = {plane: Counter[Fault]() for plane in job.cfg.planes}
-    for shard in shards_of(job.cfg):
+    for shard in job.shards:
         rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
     generated = images + sum(faults.total() for faults in rejected.values())
     counts = RejectionCounts(images=images, drawn=generated, rejected=rejected, alike=read_plan(job.out).alike)
@@ -64,7 +64,7 @@ def _write_masks(job: GenerationJob) -> None:
     """Write the masks that images were generated on, each to the path in its row."""
     if (control := job.inputs.control) is None:
         return
-    for shard in shards_of(job.cfg):
+    for shard in job.shards:
         for index, row in enumerate(read_shard(shard, job.out).rows, shard.first):
             path = job.out / row.split / row.mask_file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ def _write_masks(job: GenerationJob) -> None:
 
 
 def _rows(job: GenerationJob) -> Iterator[Image]:
-    for shard in shards_of(job.cfg):
+    for shard in job.shards:
         yield from read_shard(shard, job.out).rows
 
 
 def _replace_duplicates(cache: ProcessCache, job: GenerationJob) -> None:
     """Make a shard again that has an image of an earlier shard: that image is generated from another seed."""
     taken: set[str] = set()
-    for shard in shards_of(job.cfg):
+    for shard in job.shards:
         if taken & {row.sha256 for row in read_shard(shard, job.out).rows}:
             with claimed(job.out, shard.name, wait=True):
                 make_shard(shard, job.out, generator_of(cache, job), job.inputs, taken=taken)

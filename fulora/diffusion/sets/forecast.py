@@ -6,7 +6,7 @@ from fulora.diffusion.models.distinct_captions import said_of_alike
 from fulora.diffusion.models.native_size import describe_other_size, native_size_of
 from fulora.diffusion.sampling.image_generator import check_size
 from fulora.diffusion.sets.job import GenerationJob, check_folder
-from fulora.diffusion.sets.shards import part_of, shards_of
+from fulora.diffusion.sets.shards import part_of
 
 RECORD_BYTES = 5000
 """Size of the record of an image, in its file and in the manifest."""
@@ -26,8 +26,7 @@ def describe_job(job: GenerationJob, part: tuple[int, int]) -> list[str]:
     alike = said_of_alike(pipe, {plane: [prompt] for plane, prompt in cfg.prompts.items()})
     check_size(pipe, cfg)
     warning = describe_other_size(cfg.size, native_size_of(pipe))
-    shards = shards_of(cfg)
-    chosen = part_of(shards, part)
+    chosen = part_of(job.shards, part)
     complete = sum(shard.is_complete(job.out) for shard in chosen)
     width, height = cfg.size
     images = sum(map(len, chosen))
@@ -37,7 +36,7 @@ def describe_job(job: GenerationJob, part: tuple[int, int]) -> list[str]:
     size = cfg.batch_size * cfg.shard_batches
     return [
         f"images      {images}, {cfg.per_class} of each of {', '.join(cfg.planes)}, {width}x{height} px, {cfg.colour}",
-        f"shards      {len(chosen)} of {len(shards)}, of {size} images; {complete} are complete",
+        f"shards      {len(chosen)} of {len(job.shards)}, of {size} images; {complete} are complete",
         f"weights     {job.inputs.used.name}" + "".join(f" + {lora.used.name}" for lora in job.inputs.loras),
         f"sampling    {', '.join(cfg.samplers)}, {cfg.steps} steps, guidance {cfg.guidance_scale:g}, seed {cfg.seed}",
         f"work        {calls} calls of the denoiser, for {cfg.batch_size} images each",

@@ -10,7 +10,7 @@ from fulora.diffusion.sets.begin import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.job import KEPT, GenerationJob, check_folder, is_complete
 from fulora.diffusion.sets.shard_writer import make_shard
-from fulora.diffusion.sets.shards import Shard, claimed, part_of, shards_of
+from fulora.diffusion.sets.shards import Shard, claimed, part_of
 from fulora.engine import Engine, ProcessCache
 from fulora.files import raise_on_disk_full
 
@@ -32,16 +32,16 @@ def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = 
         DiskFullError: if the disk is full.
         DamagedArtifactError: if the set is complete, and its files have changed since.
     """
-    chosen = part_of(shards_of(job.cfg), part)
+    chosen = part_of(job.shards, part)
     check_folder(job)
-    if is_complete(job.out) and missing_shards(job):
+    if is_complete(job.out) and job.missing_shards():
         _reopen(job)
     if not is_complete(job.out):
         list(engine.map_with_cache(begin_set, [job]))
         _generate_shards(job, chosen, engine)
     elif (job.out / LIST).is_file():
         check(job.out)
-    missing = missing_shards(job)
+    missing = job.missing_shards()
     if not missing:
         list(engine.map_with_cache(assemble_set, [job]))
     return missing
@@ -50,19 +50,14 @@ def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = 
 def generate_shard(cache: ProcessCache, job: GenerationJob, name: str) -> None:
     """Generate one shard, by its name, without assembling the set; waits while another process is at it."""
     begin_set(cache, job)
-    shard = next(shard for shard in shards_of(job.cfg) if shard.name == name)
+    shard = next(shard for shard in job.shards if shard.name == name)
     _make_unless_busy(job, True, _no_progress, cache, shard)
-
-
-def missing_shards(job: GenerationJob) -> list[Shard]:
-    """Return the shards that are not complete."""
-    return [shard for shard in shards_of(job.cfg) if not shard.is_complete(job.out)]
 
 
 def _reopen(job: GenerationJob) -> None:
     """Remove what marks a set as complete, if it still has missing shards once no other process assembles it."""
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
-        if missing_shards(job):
+        if job.missing_shards():
             (job.out / GATE).unlink(missing_ok=True)
             (job.out / LIST).unlink(missing_ok=True)
 

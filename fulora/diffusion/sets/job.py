@@ -23,7 +23,7 @@ from fulora.diffusion.sampling.inputs import GenerationInputs, start_rows
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
-from fulora.diffusion.sets.shards import WORK
+from fulora.diffusion.sets.shards import WORK, Shard, shards_of
 from fulora.environment import commit, versions
 from fulora.files import whole
 from fulora.json_files import read_json
@@ -75,6 +75,15 @@ class GenerationJob:
     cfg: SamplingConfig
     inputs: GenerationInputs
     labels: LabelSet
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards of the set."""
+        return shards_of(self.cfg)
+
+    def missing_shards(self) -> list[Shard]:
+        """Return the shards that are not complete."""
+        return [shard for shard in self.shards if not shard.is_complete(self.out)]
 
     def key(self) -> str:
         """Return the key of the job's loaded weights in a process' cache."""

@@ -12,9 +12,8 @@ from typing import IO
 import torch
 
 from fulora import progress
-from fulora.diffusion.sets.generation import missing_shards
 from fulora.diffusion.sets.job import GenerationJob, check_folder
-from fulora.diffusion.sets.shards import Shard, part_of, shards_of
+from fulora.diffusion.sets.shards import Shard, part_of
 from fulora.environment import cores
 
 POLL_S = 0.5
@@ -45,7 +44,7 @@ def generate_in_processes(
         ProcessError: if all processes failed.
     """
     check_folder(job)
-    shards = part_of(shards_of(job.cfg), part)
+    shards = part_of(job.shards, part)
     complete = _complete_images(shards, job.out)
     with (
         _children(command, count) as children,
@@ -62,7 +61,7 @@ def generate_in_processes(
         raise ProcessError(f"all {count} processes failed. The first said: {failures[0]}")
     for message in failures:
         progress.note(f"a process failed, and the others did its work: {message}")
-    return missing_shards(job)
+    return job.missing_shards()
 
 
 def _complete_images(shards: Sequence[Shard], out: Path) -> int:

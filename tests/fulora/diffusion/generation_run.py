@@ -1,4 +1,4 @@
-"""Small sets for tests, and a process of its own that draws one and kills itself as the kernel would."""
+"""Small sets for tests, and a process that generates one and kills itself as the kernel would."""
 
 import os
 import signal
@@ -134,7 +134,7 @@ def run(
 
     Args:
         told: a file to write the number of such calls into.
-        twins: the first picture of each shard looks like that of the shard before it, and has to be drawn again.
+        twins: the first picture of each shard looks like that of the shard before it, and has to be generated again.
     """
     torch.set_num_threads(1)
     progress.show(False)

@@ -210,7 +210,7 @@ def test_a_damaged_shard_stops_with_what_to_do(tmp_path: Path, backbone: Path, w
     assert tree(mine.out) == tree(whole)
 
 
-# --- pictures that are equal, and what the gate rejects
+# --- pictures that are equal, and what is rejected
 
 
 SAME: dict[tuple[str, int, int], tuple[int, int]] = {
@@ -288,7 +288,7 @@ def test_a_set_with_equal_pictures_goes_on_after_it_was_stopped_while_put_togeth
         generate_set(mine, InProcess())
     assert made[8:] == ["brain-00002", "brain-00003"]
     assert generate_set(mine, InProcess()) == []
-    assert made[10:] == ["brain-00003"]  # and femur 3 was drawn again in its shard at once
+    assert made[10:] == ["brain-00003"]  # and femur 3 was generated again in its shard at once
     assert tree(mine.out) == tree(whole)
 
 
@@ -520,17 +520,17 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
     }
 
 
-# --- whose images are behind a set
+# --- provenance of a set
 
 
 def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
-    """A copy of the backbone that says whom it learned from."""
+    """A copy of the backbone with the provenance of patients."""
     shutil.copytree(backbone, folder)
     Provenance(entries=(Learned(name="backbone b", patients=patients),)).write(folder)
     return folder
 
 
-def test_patients_behind_weights_and_start_images_are_in_the_book_of_the_set(tmp_path: Path, backbone: Path) -> None:
+def test_patients_of_weights_and_start_images_are_in_the_provenance_of_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
     with_start = replace(inputs(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
     mine = GenerationJob(tmp_path / "set", complete(planes=("femur",), per_class=5), with_start, FETAL)

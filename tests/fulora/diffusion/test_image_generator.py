@@ -424,6 +424,6 @@ def test_a_batch_that_a_gpu_has_no_memory_for_is_told(backbone: Path) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     generator = replace(generator_of(backbone, image_size_px=(48, 32)), unet=full)
-    said = "a test's has no memory for batch_size=3 pictures of 48x32 px; give a smaller batch_size and a new folder"
+    said = "a test's has no memory for batch_size=3 images of 48x32 px; give a smaller batch_size and a new folder"
     with pytest.raises(BatchTooLargeError, match=said):
         generator.generate(BRAINS[:1])

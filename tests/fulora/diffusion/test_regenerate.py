@@ -1,4 +1,4 @@
-"""Pictures drawn again from what their files say: the same bytes, or a clear word on what is not the same."""
+"""Images generated again from their recipes: the same bytes, or a clear message about what differs."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""One shard: what its pictures say of themselves, what is drawn again, and what stops it."""
+"""One shard: the rows of its images, what is generated again, and what stops it."""
 
 import errno
 import json
@@ -128,7 +128,7 @@ def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     def seed(cfg: SamplingConfig, plane: str, index: int, attempt: int) -> int:
-        same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again when it is drawn again
+        same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again at its second attempt
         return index * 100 + attempt if (index, attempt) not in same else same[index, attempt] * 100
 
     monkeypatch.setattr("fulora.diffusion.sampling.image_generator.image_seed", seed)
