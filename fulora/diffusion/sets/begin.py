@@ -56,8 +56,9 @@ def begin_set(cache: ProcessCache, job: GenerationJob) -> None:
             progress.note(skipped)
         for line in said_of_alike(pipe, prompts):
             progress.note(line)
-        plan = job.plan(choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes)), alike(pipe, prompts))
-        cache.put(job.key(), _build(job, pipe, plan.compute))
+        compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
+        plan = job.build_plan(compute, alike(pipe, prompts))
+        cache.put(job.key(), _build(job, pipe, compute))
         write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
         write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
 

@@ -93,7 +93,7 @@ class GenerationJob:
         """Return the job for other processes, with the names and captions of the classes alone."""
         return replace(self, labels=self.labels.captioned())
 
-    def plan(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
+    def build_plan(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
         """Return the plan of the set, with the chosen way of computing it."""
         start, control = self.inputs.start, self.inputs.control
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
@@ -130,7 +130,7 @@ def check_folder(job: GenerationJob) -> None:
         raise GenerationError(f"{out}: holds something else ({others[0]}); give a new folder")
     if (out / PLAN).is_file():
         plan = read_plan(out)
-        before, now = plan.content(), job.plan(plan.compute).content()
+        before, now = plan.content(), job.build_plan(plan.compute).content()
         if before != now:
             raise GenerationError(
                 f"{out}: holds another set, with {_describe_difference(before, now)}; give another folder, or the same "
