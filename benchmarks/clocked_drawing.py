@@ -29,15 +29,16 @@ from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone, quiet, save_backbone
 from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
-from fulora.diffusion.sampling.image_generator import ImageRequest
+from fulora.diffusion.sampling.image_generator import ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sampling.sample import image_seed, start_noise
 from fulora.diffusion.sampling.samplers import build_sampler
+from fulora.diffusion.sets.begin import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import read_counts
-from fulora.diffusion.sets.generation import begin, generate_set, painter_of
+from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationJob
-from fulora.engine import InProcess
+from fulora.engine import InProcess, ProcessCache
 
 FETAL = label_set("fetal_planes")
 
@@ -154,19 +155,23 @@ def by_pipeline(pipe: Pipeline, at_once: int) -> Draw:
 
 
 def begun(folder: Path, out: Path, cfg: SamplingConfig) -> GenerationJob:
-    """A set whose weights are loaded."""
+    """The job of a set."""
     used = BackboneUsed(name=BACKBONE, digest=weights_digest(folder / BACKBONE))
     job = GenerationJob(
         out, cfg, GenerationInputs(folder / BACKBONE, used, loras=(lora_source(folder / LORA, 1.0),)), FETAL
     )
-    begin(job)
     return job
 
 
-def warm_up(job: GenerationJob) -> None:
-    """A batch of two steps by a set's painter."""
-    painter = painter_of(job)
-    replace(painter, cfg=painter.cfg.model_copy(update={"steps": 2})).draw([ImageRequest(PLANE, 0)])
+def _begun_generator(cache: ProcessCache, job: GenerationJob) -> ImageGenerator:
+    begin_set(cache, job)
+    return generator_of(cache, job)
+
+
+def warm_up(job: GenerationJob, engine: InProcess) -> None:
+    """Begin a set, and generate a batch of two steps."""
+    (generator,) = engine.map_with_cache(_begun_generator, [job])
+    replace(generator, cfg=generator.cfg.model_copy(update={"steps": 2})).generate([ImageRequest(PLANE, 0)])
 
 
 # --- under the clock
@@ -176,10 +181,10 @@ def ready(side: str, folder: Path, out: Path, setting: Setting) -> Callable[[], 
     """What draws the pictures of a setting into a folder, loaded and warmed up."""
     cfg, rounds = setting.config(), range(WARM_UPS[setting.device])
     if side == "fulora":
-        job = begun(folder, out, cfg)
+        job, engine = begun(folder, out, cfg), InProcess()
         for _ in rounds:
-            warm_up(job)
-        return lambda: generate_set(job, InProcess())
+            warm_up(job, engine)
+        return lambda: generate_set(job, engine)
     batched = side == "pipeline_batched"
     pipe, at_once = loaded(folder, setting.device, fused=batched), setting.batch_size if batched else 1
     if batched and setting.device == "cuda":

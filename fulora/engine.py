@@ -3,13 +3,33 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from fulora.environment import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class ProcessCache:
+    """The last value that a process loaded, such as weights. An engine has one in each of its processes."""
+
+    def __init__(self) -> None:
+        self._entry: tuple[str, Any] | None = None
+
+    def put(self, key: str, value: object) -> None:
+        """Keep a value instead of the one before."""
+        self._entry = key, value
+
+    def get(self, key: str, load: Callable[[], R]) -> R:
+        """Return the value of a key, loaded unless it is the last one; the one before is released first."""
+        if self._entry is None or self._entry[0] != key:
+            self._entry = None
+            self._entry = key, load()
+        value: R = self._entry[1]
+        return value
 
 
 class Engine(Protocol):
@@ -24,15 +44,26 @@ class Engine(Protocol):
         """`function` of each item, in the order of the items."""
         ...
 
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        """`function` of the cache of the process that it runs in, and of each item."""
+        ...
+
 
 class InProcess:
     """One item after the other, in this process."""
 
     is_local = True
 
+    def __init__(self) -> None:
+        self._cache = ProcessCache()
+
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of each item, in the order of the items."""
         return map(function, items)
+
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        """`function` of this engine's cache and each item."""
+        return map(partial(function, self._cache), items)
 
 
 def threaded(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
+from fulora.engine import ProcessCache
 from fulora.environment import stop_signals
 
 T = TypeVar("T")
@@ -62,9 +63,14 @@ class Ray:
             with _sigterm_after():
                 ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
         self.cpus, self.gpus = cpus, gpus
+        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task(ProcessCache()))
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """`function` of each item, in the order of the items. Its errors are raised as they were.
+        """`function` of each item, in the order of the items, as `map_with_cache`."""
+        return self.map_with_cache(lambda cache, item: function(item), items)
+
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        """`function` of the worker's cache and each item, in the order of the items. Its errors are raised unchanged.
 
         After an error, tasks that were handed out run on until this process ends: `ray.cancel` of a task that ends at
         that moment aborts the whole process (Ray 2.60).
@@ -77,9 +83,8 @@ class Ray:
         from ray.exceptions import RayError, RayTaskError
 
         self._check()
-        task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_run)
         with _sigterm_after():
-            waiting = [task.remote(os.getcwd(), function, item) for item in items]
+            waiting = [self._task.remote(os.getcwd(), function, item) for item in items]
         try:
             for result in waiting:
                 with redirect_stdout(sys.stderr):  # for what Ray prints of workers that died
@@ -156,12 +161,21 @@ def _answering(address: str) -> None:
             ) from error
 
 
-def _run(folder: str, function: Callable[[T], R], item: T) -> R:
-    """In the folder that the study was started in, for its paths may be relative."""
+def _task(cache: ProcessCache) -> Callable[[str, Callable[[ProcessCache, T], R], T], R]:
+    """A task with its cache. Ray sends it to each worker process once, where the cache stays from task to task."""
+
+    def run(folder: str, function: Callable[[ProcessCache, T], R], item: T) -> R:
+        _enter(folder)
+        return function(cache, item)
+
+    return run
+
+
+def _enter(folder: str) -> None:
+    """Go to the folder that the study was started in, for its paths may be relative."""
     try:
         os.chdir(folder)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder} is not there on {platform.node()}: all nodes of the Ray cluster need the same file system"
         ) from None
-    return function(item)

@@ -65,7 +65,8 @@ class Parts:
 
     Attributes:
         names: of all parts, from the stage's arguments.
-        make: fills a part into the stage's folder, from the folder, the part's name and the stage's arguments.
+        make: writes a part into the stage's folder, from the folder, the part's name, the cache of the process, and the
+            stage's arguments.
     """
 
     names: Callable[..., Sequence[str]]

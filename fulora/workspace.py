@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
-from fulora.engine import Engine
+from fulora.engine import Engine, ProcessCache
 from fulora.environment import commit, versions
 from fulora.files import DiskFullError, raise_on_disk_full, sync
 from fulora.integrity import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
@@ -95,7 +95,8 @@ class Workspace:
                 if step.state == "ready":
                     self.report(step, 0.0)
             if not self.engine.is_local:
-                list(self.engine.map(make_part, [(step, name) for step in todo for name in _part_names(step)]))
+                parts = [(step, name) for step in todo for name in _part_names(step)]
+                list(self.engine.map_with_cache(make_part, parts))
             for step, seconds in zip(todo, self.engine.map(make, todo), strict=True):
                 self.report(step, seconds)
         return {
@@ -213,7 +214,7 @@ def _made(step: Step, folder: Path, work: Path) -> float:
     return time.time() - started
 
 
-def make_part(step_and_name: tuple[Step, str]) -> None:
+def make_part(cache: ProcessCache, step_and_name: tuple[Step, str]) -> None:
     """Make one part of an artifact in its scratch folder; `make` finishes it.
 
     Raises:
@@ -228,7 +229,7 @@ def make_part(step_and_name: tuple[Step, str]) -> None:
                 return
             _begin(step, work, begun_with)
         if step.call.stage.parts is not None:
-            step.call.stage.parts.make(work, name, **step.call.arguments)
+            step.call.stage.parts.make(work, name, cache, **step.call.arguments)
 
 
 def _made_of(step: Step) -> dict[str, str]:

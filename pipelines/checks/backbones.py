@@ -1,16 +1,13 @@
 """Whether a study's backbone and CLIP are there, and which picture sizes the backbone was made for."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.stage import RECORD, Call
 from pipelines.backbones import ASSETS, BackboneConfig, Demo, Folders, Hub, OnSite
 from pipelines.checks.findings import Findings
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
-
-if TYPE_CHECKING:
-    from fulora.diffusion.models.architectures import Pipeline
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHTS = ("unet", "vae", "text_encoder")
@@ -21,23 +18,9 @@ FIRST_FILES = {"fetch_backbone": "model_index.json", "fetch_clip": "open_clip_co
 CLIP = "open_clip_config.json and open_clip_model.safetensors"
 
 
-class Made(NamedTuple):
-    """What a backbone was made for.
-
-    Attributes:
-        side_px: of the square pictures it was trained on; None where that is not known.
-        latent_px: sides of generated pictures are multiples of it.
-        halved_px: sides of pictures that a LoRA is trained on are multiples of it.
-    """
-
-    side_px: int | None
-    latent_px: int
-    halved_px: int
-
-
 def check_backbone(
     found: Findings, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
-) -> Made | None:
+) -> NativeSize | None:
     """Check that weights are there. Returns what the backbone was made for, where its configs tell.
 
     Args:
@@ -47,7 +30,7 @@ def check_backbone(
     """
     match config:
         case Demo():
-            return made_for(ASSETS / "diffusion")
+            return read_native_size(ASSETS / "diffusion")
         case Folders():
             if clip:
                 _check_clip(found, f"{where}.clip", config.clip)
@@ -57,14 +40,14 @@ def check_backbone(
                 _published(found, f"{where}.clip", config.clip, fetch_clip.call(config.clip), work)
             fetching = fetch_backbone.call(config.diffusion)
             here = _published(found, f"{where}.diffusion", config.diffusion, fetching, work)
-            return None if here is None else made_for(here)
+            return None if here is None else read_native_size(here)
         case OnSite():
             side = None if config.images.fit == "native" else config.images.image_size_px
             latent = config.diffusion.latent_downsampling
-            return Made(side, latent, latent * 2 ** (len(config.diffusion.unet_channels) - 1))
+            return NativeSize(side, latent, latent * 2 ** (len(config.diffusion.unet_channels) - 1))
 
 
-def _check_diffusion(found: Findings, where: str, path: Path) -> Made | None:
+def _check_diffusion(found: Findings, where: str, path: Path) -> NativeSize | None:
     if not path.exists():
         found.problem(where, f"{path} is not there. Place a diffusers folder there, or set {where}=FOLDER.")
     elif path.is_file():
@@ -80,7 +63,7 @@ def _check_diffusion(found: Findings, where: str, path: Path) -> Made | None:
         if missing:
             found.problem(where, f"{path}: {', '.join(missing)} is not there; expected {DIFFUSERS}")
         else:
-            return made_for(path)
+            return read_native_size(path)
     return None
 
 
@@ -113,22 +96,3 @@ def _published(found: Findings, where: str, repository: HubRepository, fetching:
         "backbone.diffusion=FOLDER backbone.clip=FOLDER",
     )
     return None
-
-
-def made_of(pipe: "Pipeline") -> Made:
-    """What a loaded backbone was made for."""
-    latent, side = int(pipe.vae_scale_factor), pipe.unet.config.sample_size
-    halved = latent * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-    return Made(side * latent if isinstance(side, int) else None, latent, halved)
-
-
-def made_for(folder: Path) -> Made | None:
-    """What the backbone in a diffusers folder was made for; None where its configs do not tell."""
-    try:
-        unet, vae = (json.loads((folder / part / "config.json").read_text("utf-8")) for part in ("unet", "vae"))
-        latent = 2 ** (len(vae["block_out_channels"]) - 1)
-        side = unet["sample_size"]
-        halved = latent * 2 ** (len(unet["block_out_channels"]) - 1)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Made(side * latent if isinstance(side, int) else None, latent, halved)

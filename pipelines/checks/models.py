@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from fulora.diffusion.models.native_size import NativeSize
 from pipelines.backbones import BackboneConfig, OnSite
-from pipelines.checks.backbones import Made, check_backbone
+from pipelines.checks.backbones import check_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_pretraining_sizes
@@ -11,7 +12,7 @@ from pipelines.checks.sizes import check_pretraining_sizes
 
 def check_models(
     found: Findings, sources: Sources, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
-) -> Made | None:
+) -> NativeSize | None:
     """Check that weights are there, or can be trained. Returns what the backbone was made for, where that is known.
 
     Args:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fulora.data.label_set import LabelSet
+from fulora.diffusion.models.native_size import NativeSize
 from fulora.segmentation.config import UnetConfig
-from pipelines.checks.backbones import Made
 from pipelines.checks.classes import check_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
@@ -75,7 +75,7 @@ def _check_arm(
     common: SyntheticHeadsConfig,
     heads: ExpectedSet,
     labels: LabelSet | None,
-    made: Made | None,
+    made: NativeSize | None,
 ) -> None:
     """Sizes and classes of what is generated for one arm."""
     if arm.lora is not None:

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.models.native_size import NativeSize, describe_other_size
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.forecast import Size
-from pipelines.checks.backbones import Made
 from pipelines.checks.findings import Findings
 
 SHOWN = 3
@@ -13,7 +13,7 @@ SHOWN = 3
 
 
 def check_lora_sizes(
-    found: Findings, where: str, images_at: str, cfg: LoraConfig, sizes: Counter[Size], made: Made | None
+    found: Findings, where: str, images_at: str, cfg: LoraConfig, sizes: Counter[Size], made: NativeSize | None
 ) -> None:
     """Check images that a LoRA is trained on.
 
@@ -92,7 +92,7 @@ def _say_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Si
         )
 
 
-def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: Made | None) -> None:
+def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: NativeSize | None) -> None:
     """Check the size that pictures are drawn at.
 
     Args:
@@ -104,16 +104,12 @@ def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: Mad
     width, height = cfg.size
     if width % made.latent_px or height % made.latent_px:
         found.problem(key, f"{width}x{height} px: this backbone draws sides that are multiples of {made.latent_px} px")
-    elif made.side_px is not None and (width, height) != (made.side_px, made.side_px):
-        found.note(
-            key,
-            f"{width}x{height} px, and the backbone was made for {made.side_px}x{made.side_px} px: its pictures may "
-            "fall apart at other sizes",
-        )
+    elif warning := describe_other_size(cfg.size, made):
+        found.note(key, warning)
 
 
 def check_pretraining_sizes(
-    found: Findings, images_at: str, config: CurateConfig, sizes: Counter[Size], made: Made
+    found: Findings, images_at: str, config: CurateConfig, sizes: Counter[Size], made: NativeSize
 ) -> None:
     """Check images that a small backbone is trained on: squares of one size, which its networks can halve."""
     wrong = [size for size in sizes if size[0] != size[1] or size[0] % made.halved_px]

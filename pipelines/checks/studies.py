@@ -5,9 +5,9 @@ from pathlib import Path
 from fulora.config import Config
 from fulora.data.labels import Split
 from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.models.native_size import NativeSize
 from pipelines.assessment import IMAGES_AT, AssessmentStudyConfig
 from pipelines.backbones import OnSite
-from pipelines.checks.backbones import Made
 from pipelines.checks.classes import check_asked_for, check_classes, check_drawn_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
@@ -87,7 +87,7 @@ def _generators(
     generate: GenerateConfig,
     images_at: str,
     images: ExpectedSet,
-    made: Made | None,
+    made: NativeSize | None,
 ) -> None:
     """Whether images can be trained on and drawn at the sizes that generators ask for.
 

@@ -1,20 +1,15 @@
-"""`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
+"""`fulora generate`: synthetic images from a backbone and LoRAs, without a study."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fulora import progress
-from fulora.diffusion.sampling.lora_usage import check_lora, lora_given, trained_as
-from fulora.diffusion.sets.build_job import labels_given
-from fulora.diffusion.sets.processes import run_processes
 from pipelines.backbones import ASSETS
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
-
-if TYPE_CHECKING:
-    from fulora.diffusion.config import GenerateConfig
-    from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource
+from pipelines.commands.lora_option import parse_lora
 
 DEMO = "demo"
 
@@ -38,39 +33,40 @@ def generate(
         ),
     ] = None,
     any_base: Annotated[
-        bool, typer.Option("--any-base", help="Use LoRAs that say they are for another prediction type or family.")
+        bool,
+        typer.Option("--any-base", help="Use LoRAs even if their files are for another prediction type or family."),
     ] = False,
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Label set whose classes are drawn; by default the LoRA's, else that of --start, else fetal_planes.",
+            help="Label set whose classes are generated; default: the LoRA's, else that of --start, else fetal_planes.",
         ),
     ] = None,
     plane: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="May be given several times; all by default.")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Images of each plane.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the set; each image has a seed of its own from it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the set; the seed of each image is derived from it.")] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="PX|WxH", help="By default what the backbone was made for.")
+        str | None, typer.Option(metavar="PX|WxH", help="By default the size that the backbone was made for.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the images; a killed run continues in it.")] = Path(
         "synthetic"
     ),
     shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Draw every N-th shard from the I-th on; I counts from 0.")
+        str, typer.Option(metavar="I/N", help="Generate every N-th shard from the I-th on; I counts from 0.")
     ] = "0/1",
     config: Annotated[
         str | None, typer.Option("--config", help="Take the `generate:` settings of this config, e.g. paper/fu_lora.")
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Image-to-image: draw over the training images of this image set.")
+        Path | None, typer.Option(help="Image-to-image: start from the training images of this image set.")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag or commit.")] = None,
     architecture: Annotated[
         Literal["sd1", "sd2-base", "sd2-v", "sdxl"] | None,
-        typer.Option(help="Of a checkpoint file that does not tell."),
+        typer.Option(help="Of a checkpoint file from which it cannot be detected."),
     ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes on this machine that share the work, one a GPU.")
@@ -78,10 +74,10 @@ def generate(
     engine: EngineName = "local",
     cpus: CpusPerTask = 1,
     gpus: GpusPerTask = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it takes.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the cost.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars, no notes.")] = False,
 ) -> None:
-    """Draw synthetic images: each by a seed of its own, the same whatever shard, order or process drew it.
+    """Generate synthetic images: each from a seed of its own, the same whatever shard, order or process makes it.
 
     Examples:
 
@@ -93,51 +89,50 @@ def generate(
 
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
+    from fulora.diffusion.sets.build_job import build_job
+    from fulora.diffusion.sets.forecast import describe_job
     from fulora.diffusion.sets.generation import generate_set
-    from fulora.diffusion.sets.job import GenerationJob, check_folder
-    from fulora.diffusion.sets.shards import part_of, shards_of
+    from fulora.diffusion.sets.processes import generate_in_processes
     from fulora.training.devices import pick_device
 
     if processes > 1 and engine == "ray":
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
     progress.show(not quiet)
-    out = out.resolve()
-    asked = {"per_class": count, "seed": seed, "planes": _planes(plane), "image_size_px": _size(size)}
-    given = _settings(config, overrides or [], asked)
-    loras = [lora_given(text, given, any_base=any_base) for text in lora or []]
-    ingredients = _ingredients(backbone, loras, start, out, revision, architecture)
-    for name in ingredients.provenance().unknowns():
-        progress.note(f"{name}: nothing tells whom it learned from; what it knows of patients cannot be seen")
-    classes = labels_given(labels, [lora.path for lora in loras], ingredients.start)
-    job = GenerationJob(out, _config(given, ingredients, config), ingredients, classes)
-    part = _part(shard)
+    path = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
+    planes = list(dict.fromkeys(plane)) if plane else None
+    options = {"per_class": count, "seed": seed, "planes": planes, "image_size_px": _parse_size(size)}
+    settings = _settings(config, overrides or [], options)
+    job = build_job(
+        out.resolve(),
+        settings,
+        backbone=path.resolve() if path.exists() else backbone,
+        backbone_name=path.name if path.exists() and backbone != DEMO else backbone,
+        revision=revision,
+        architecture=architecture,
+        loras=[parse_lora(text, settings, any_base=any_base) for text in lora or []],
+        start=start,
+        labels=labels,
+    )
+    part = _parse_part(shard)
     if engine == "local":
         pick_device(job.cfg.device)
     if dry_run:
-        from fulora.diffusion.sets.forecast import plan_lines
-
-        print("\n".join(plan_lines(job, part)))
+        print("\n".join(describe_job(job, part)))
         return
-    every = shards_of(job.cfg)
     if processes > 1:
-        check_folder(job)
-        run_processes(out, part_of(every, part), processes)
-        missing = [shard for shard in every if not shard.is_complete(out)]
+        command = [sys.executable, "-m", "pipelines", *sys.argv[1:], "--processes", "1", "--quiet"]
+        missing = generate_in_processes(job, command, processes, part=part)
     else:
         missing = generate_set(job, engine_named(engine, cpus, gpus), part=part)
-    print(f"{out}: {len(every) - len(missing)} of {len(every)} shards are there" if missing else out)
+    total = len(job.shards)
+    print(f"{job.out}: {total - len(missing)} of {total} shards are complete" if missing else job.out)
 
 
-def _planes(named: list[str] | None) -> list[str] | None:
-    """Each plane once, in the order given."""
-    return list(dict.fromkeys(named)) if named else None
-
-
-def _size(text: str | None) -> int | list[int] | None:
-    """The side of a square, or width and height.
+def _parse_size(text: str | None) -> int | list[int] | None:
+    """Return the side of a square, or width and height.
 
     Raises:
-        ValueError: neither, or no multiples of 8.
+        ValueError: if it is neither, or not a multiple of 8.
     """
     if text is None:
         return None
@@ -150,11 +145,11 @@ def _size(text: str | None) -> int | list[int] | None:
     return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
 
 
-def _part(text: str) -> tuple[int, int]:
-    """I of N.
+def _parse_part(text: str) -> tuple[int, int]:
+    """Return I and N of I/N.
 
     Raises:
-        ValueError: not two numbers, or I is not below N.
+        ValueError: if they are not two numbers, or I is not below N.
     """
     index, slash, count = text.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
@@ -164,11 +159,11 @@ def _part(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -> dict[str, Any]:
-    """What the config, the options and the overrides say, the later over the earlier.
+def _settings(config: str | None, overrides: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Merge the settings of the config, the options and the overrides; later ones replace earlier ones.
 
     Raises:
-        ConfigError: they do not say what is allowed, or not how many images.
+        ConfigError: if one is not valid, or the number of images is missing.
     """
     from fulora.config import ConfigError, merged, overridden, part, read_yaml, validated
     from fulora.diffusion.config import GenerateConfig
@@ -177,72 +172,9 @@ def _settings(config: str | None, overrides: list[str], asked: dict[str, Any]) -
     values = read_yaml(config_path(config), shipped()) if config else {"generate": {}}
     if "generate" not in values:
         raise ConfigError(f"{config}: it has no `generate:` part to take settings from")
-    said = {key: value for key, value in asked.items() if value is not None}
-    found = overridden(merged(part(values, "generate", where=config or "settings"), said), overrides)
-    if "per_class" not in found:
+    chosen = {key: value for key, value in options.items() if value is not None}
+    settings = overridden(merged(part(values, "generate", where=config or "settings"), chosen), overrides)
+    if "per_class" not in settings:
         raise ConfigError("--count is missing: how many images of each plane?")
-    validated(GenerateConfig, found, where=config or "settings")  # before weights are looked for
-    return found
-
-
-def _ingredients(
-    backbone: str,
-    loras: "list[LoraSource]",
-    start: Path | None,
-    out: Path,
-    revision: str | None,
-    architecture: Any,
-) -> "GenerationInputs":
-    from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
-    from fulora.diffusion.sampling.recipe import BackboneUsed
-    from fulora.diffusion.sets.job import PLAN, is_complete
-    from fulora.diffusion.sets.shards import WORK
-
-    named = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
-    source = named.resolve() if named.exists() else backbone
-    begun = (out / PLAN).is_file() and not is_complete(out)
-    digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
-    if isinstance(source, str) and revision is None:
-        progress.note(f"{backbone}: no --revision is given; what the hub has under this name may change")
-    return GenerationInputs(
-        backbone=source,
-        used=BackboneUsed(
-            name=source.name if isinstance(source, Path) and backbone != DEMO else backbone, digest=digest
-        ),
-        revision=revision,
-        architecture=architecture,
-        loras=tuple(loras),
-        start=None if start is None else _start(start),
-    )
-
-
-def _start(folder: Path) -> Path:
-    """The image set to start from.
-
-    Raises:
-        ValueError: it is none.
-    """
-    from fulora.data.image import METADATA
-
-    if not (folder / "train" / METADATA).is_file():
-        raise ValueError(
-            f"--start {folder}: is no image set with training images; `fulora data curate FOLDER` makes one"
-        )
-    return folder.resolve()
-
-
-def _config(given: dict[str, Any], ingredients: "GenerationInputs", config: str | None) -> "GenerateConfig":
-    """With the size that the backbone was made for and the clip skip of the LoRA, where nothing else is said."""
-    from fulora.config import validated
-    from fulora.diffusion.config import GenerateConfig
-
-    values = dict(given)
-    if "image_size_px" not in values:
-        values["image_size_px"] = ingredients.native_size()
-    headers = [trained_as(lora.path) for lora in ingredients.loras]
-    if "clip_skip" not in values and any(header.clip_skip for header in headers):
-        values["clip_skip"] = next(header.clip_skip for header in headers if header.clip_skip)
-    found = validated(GenerateConfig, values, where=config or "settings")
-    for lora, header in zip(ingredients.loras, headers, strict=True):
-        check_lora(lora.used.name, header, found)
-    return found
+    validated(GenerateConfig, settings, where=config or "settings")  # before weights are looked for
+    return settings

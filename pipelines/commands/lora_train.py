@@ -246,6 +246,7 @@ def _checked(
         ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
     """
     from fulora.diffusion.models.loading import BackboneError
+    from fulora.diffusion.models.native_size import native_size_of
     from fulora.intake.check.check_folder import curate_config
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
@@ -261,7 +262,7 @@ def _checked(
         pipe = load() if load else None
     except BackboneError as error:
         found.problem("--backbone", str(error))
-    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else input_digests(pipe))
+    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else native_size_of(pipe))
     found.stop(str(folder))
     return pipe, found.note_lines()
 

@@ -1,4 +1,4 @@
-"""Add pictures that were drawn on masks to labelled images."""
+"""Add images that were generated on masks to labelled images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from fulora.stage import stage
 def add_drawn(
     out: Path, config: AdditionConfig, labelled: ImageSet, drawn: ImageSet, teachers: Sequence[UnetWeights]
 ) -> ImageSet:
-    """The labelled set and, in its training split, drawn pictures in which the teachers see the mask drawn on.
+    """Write the labelled set and, in its training split, the generated images whose mask the teachers predict.
 
     Args:
-        teachers: trained on the training images of `labelled` and nothing else.
+        teachers: trained on the training images of `labelled` alone.
     """
     from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_drawn_on_masks

@@ -1,4 +1,4 @@
-"""Draw a picture on each of many proposed masks of heads."""
+"""Generate an image on each of many proposed masks of heads."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fulora.stage import Source, stage
 def draw_on_masks(
     out: Path, config: GenerateConfig, backbone: Backbone | Source, control: ControlWeights, labelled: ImageSet
 ) -> ImageSet:
-    """`per_class` synthetic images of each class with masks, each with the mask that it was drawn on.
+    """Write `per_class` synthetic images of each class with masks, each with the mask that it was generated on.
 
     A mask is an ellipse near that of a labelled training image of the class.
     """
@@ -26,15 +26,16 @@ def draw_on_masks(
     from fulora.segmentation.gates import GateConfig
     from fulora.segmentation.proposals import propose
 
-    labels, masks = labelled.label_set(), {}
-    planes = resolve_config(config, with_masks(labels)).planes
-    for plane in planes:
-        known = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
-        masks[plane] = propose(known, config.per_class, config.seed, GateConfig())
-    ingredients = GenerationInputs(
+    labels = labelled.label_set()
+    cfg = resolve_config(config, with_masks(labels))
+    masks = {}
+    for plane in cfg.planes:
+        real = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
+        masks[plane] = propose(real, cfg.per_class, cfg.seed, GateConfig())
+    inputs = GenerationInputs(
         backbone=backbone.path,
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),
         control=ControlSource(control.path, ControlUsed(name=control.path.name, digest=control.fingerprint), masks),
     )
-    generate_set(GenerationJob(out, config.changed(planes=planes), ingredients, labels), InProcess())
+    generate_set(GenerationJob(out, cfg, inputs, labels), InProcess())
     return ImageSet(out, "")

@@ -1,4 +1,4 @@
-"""How far synthetic images are from held-out patients of the study's population."""
+"""Score how close synthetic images are to those of held-out patients of the study's population."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from fulora.stage import stage
 
 @stage(version=2)
 def score_generation(out: Path, config: ClosenessConfig, real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Scores:
-    """Scores of each synthetic set, and of the real training images, against the validation split of the real ones.
+    """Score each synthetic set, and the real training images, against the validation split of the real ones.
 
     Raises:
-        OverlapError, SameNumberError: a generator, or a parent of it, was fitted to a validation image or patient.
+        OverlapError, SameNumberError: if a generator, or a parent of it, was fitted to a validation image or patient.
     """
     from fulora.assessment.closeness import closeness
     from fulora.data.leak_check import refuse_leaks

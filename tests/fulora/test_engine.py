@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fulora.engine import InProcess, threaded
+from fulora.engine import InProcess, ProcessCache, threaded
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -51,6 +51,25 @@ def test_a_failure_reaches_the_caller_and_stops_the_rest() -> None:
     with pytest.raises(ValueError, match="number 3 is broken"):
         list(results)
     assert len(done) < 30
+
+
+def test_a_cache_keeps_the_last_value_alone() -> None:
+    cache, loaded = ProcessCache(), list[str]()
+
+    def get(key: str) -> str:
+        return cache.get(key, lambda: loaded.append(key) or key.upper())  # type: ignore[func-returns-value]
+
+    assert [get("a"), get("a"), get("b"), get("b"), get("a")] == ["A", "A", "B", "B", "A"]
+    assert loaded == ["a", "b", "a"]
+    cache.put("c", "put")
+    assert (get("c"), loaded) == ("put", ["a", "b", "a"])
+
+
+def test_all_items_and_calls_of_an_engine_share_its_cache() -> None:
+    engine = InProcess()
+    caches = [*engine.map_with_cache(lambda cache, item: cache, [1, 2]), *engine.map_with_cache(lambda c, _: c, [3])]
+    assert len(set(map(id, caches))) == 1
+    assert caches[0] is not next(InProcess().map_with_cache(lambda cache, item: cache, [1]))
 
 
 def test_in_this_process_each_item_is_done_when_its_result_is_taken() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fulora.config import Config
-from fulora.engine import InProcess
-from fulora.ray_engine import Ray, RayMissingError, RayTaskLostError, _answering, _run
+from fulora.engine import InProcess, ProcessCache
+from fulora.ray_engine import Ray, RayMissingError, RayTaskLostError, _answering, _enter
 from fulora.stage import Artifact, Parts, Source, read_record, stage
 from fulora.workspace import Workspace
 
@@ -66,6 +66,18 @@ def place(name: str) -> str:
     return os.path.abspath(name)
 
 
+def loads_in(cache: ProcessCache, number: int) -> tuple[int, int]:
+    """The worker process, and how often it has loaded the value."""
+
+    def load() -> str:
+        loads = int(os.environ.get("LOADS", "0"))
+        os.environ["LOADS"] = str(loads + 1)
+        return "weights"
+
+    assert cache.get("model", load) == "weights"
+    return os.getpid(), int(os.environ["LOADS"])
+
+
 class BrokenError(ValueError):
     pass
 
@@ -91,6 +103,13 @@ def test_results_come_in_the_order_of_the_items_from_all_nodes(engine: Ray, tmp_
     assert list(engine.map(abs, [])) == []
     own, other = tmp_path / "own", tmp_path / "other"
     assert len(set(engine.map(node_of, [(own, other), (other, own)]))) == 2
+
+
+def test_a_worker_keeps_its_cache_from_call_to_call(engine: Ray) -> None:
+    """A worker process that has loaded something finds it there for all later tasks."""
+    for _ in range(2):
+        for process, loads in engine.map_with_cache(loads_in, range(8)):
+            assert loads == 1, process
 
 
 def test_relative_paths_are_those_of_the_caller(engine: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +180,7 @@ def _names(config: TextConfig) -> list[str]:
     return [f"part-{number}" for number in range(config.parts)]
 
 
-def _make(out: Path, name: str, config: TextConfig) -> None:
+def _make(out: Path, name: str, cache: ProcessCache, config: TextConfig) -> None:
     (out / name).write_text(f"{config.text} {name}")
     with (out.parent / "made").open("a") as file:
         file.write(f"{config.text} {name}\n")
@@ -171,7 +190,7 @@ def _make(out: Path, name: str, config: TextConfig) -> None:
 def write(out: Path, config: TextConfig) -> Text:
     for name in _names(config):
         if not (out / name).exists():
-            _make(out, name, config)
+            _make(out, name, ProcessCache(), config)
     return Text(out, "")
 
 
@@ -227,7 +246,7 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(monkeypatch: pytest.Monk
 
 def test_every_node_needs_the_folder() -> None:
     with pytest.raises(FileNotFoundError, match=r"^/nowhere is not there on .*: all nodes of the Ray cluster need the"):
-        _run("/nowhere", abs, 1)
+        _enter("/nowhere")
 
 
 def test_without_ray_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

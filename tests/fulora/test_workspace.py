@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import pytest
 
 from fulora.config import Config, Runtime
-from fulora.engine import Engine, InProcess
+from fulora.engine import Engine, InProcess, ProcessCache
 from fulora.integrity import LIST, content_digest
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
 from fulora.workspace import ReachedError, Step, Workspace, make_part, scratch
@@ -333,6 +334,7 @@ def test_a_single_file_has_a_digest_too(tmp_path: Path) -> None:
 STUDY = """
 import os, sys, time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from fulora.config import Config
 from fulora.engine import InProcess
@@ -441,17 +443,20 @@ def test_what_is_asked_for_twice_is_one_step(tmp_path: Path, plan: bool) -> None
 class Elsewhere:
     """An engine with other workers, but for the workers."""
 
-    here = False
+    is_local = False
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         return map(function, items)
+
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        return map(partial(function, ProcessCache()), items)
 
 
 def _names(config: NumberConfig) -> list[str]:
     return [str(number) for number in range(config.value)]
 
 
-def _fill(out: Path, name: str, config: NumberConfig) -> None:
+def _fill(out: Path, name: str, cache: ProcessCache, config: NumberConfig) -> None:
     if not (out / name).exists():
         ran.append(f"part {name}")
         (out / name).write_text(str(config.value), encoding="utf-8")
@@ -460,7 +465,7 @@ def _fill(out: Path, name: str, config: NumberConfig) -> None:
 @stage(version=1, resumes=True, parts=Parts(_names, _fill))
 def spread(out: Path, config: NumberConfig) -> Number:
     for name in _names(config):
-        _fill(out, name, config)
+        _fill(out, name, ProcessCache(), config)
     ran.append("spread")
     return Number(out, "")
 
@@ -477,7 +482,7 @@ def test_parts_are_done_by_other_workers_and_found_by_the_stage(tmp_path: Path, 
 
 def test_parts_of_a_run_that_was_killed_are_kept(tmp_path: Path) -> None:
     (step,) = _planned(tmp_path, spread.call(NumberConfig(value=2)))
-    make_part((step, "1"))
+    make_part(ProcessCache(), (step, "1"))
     Workspace(tmp_path, Elsewhere()).run(spread, NumberConfig(value=2))
     assert ran == ["part 1", "part 0", "spread"]
 
@@ -486,7 +491,7 @@ def test_a_part_of_a_finished_artifact_is_not_made_again(tmp_path: Path) -> None
     Workspace(tmp_path, InProcess()).run(spread, NumberConfig(value=2))
     ran.clear()
     (step,) = _planned(tmp_path, spread.call(NumberConfig(value=2)))
-    make_part((step, "1"))
+    make_part(ProcessCache(), (step, "1"))
     assert ran == []
     assert not scratch(step.artifact.path).exists()
 

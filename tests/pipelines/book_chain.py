@@ -20,7 +20,7 @@ from fulora.data.results import write_table
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
 from fulora.diffusion.models.loading import load_backbone
-from fulora.diffusion.sets.generation import provenance_of_set
+from fulora.diffusion.sets.assembly import build_set_provenance
 from fulora.diffusion.sets.job import GenerationJob
 from fulora.segmentation.config import SegmentConfig, UnetConfig
 from fulora.segmentation.gates import AdditionConfig
@@ -161,8 +161,8 @@ def _fitted(out: Path, *given: object, **more: object) -> int:
 
 def _drawn(job: GenerationJob, engine: object) -> None:
     """Instead of drawing: noise, with the book that drawing would write."""
-    made = pictures("", "train", origin="synthetic", site="", generator=job.ingredients.generator(), seed="1")
-    ImageSet.write(job.out, made, labels=job.labels, provenance=provenance_of_set(job))
+    made = pictures("", "train", origin="synthetic", site="", generator=job.inputs.fingerprint(), seed="1")
+    ImageSet.write(job.out, made, labels=job.labels, provenance=build_set_provenance(job))
 
 
 def _masked(

@@ -101,7 +101,7 @@ def test_parts_in_one_folder_are_one_run_in_any_order(tmp_path: Path, six: Path)
     for count, part in enumerate((2, 0, 1), 1):
         done = called(*SIX, "--out", out, "--shard", f"{part}/3")
         assert done.code == 0
-        assert done.stdout == (f"{out}\n" if count == 3 else f"{out}: {count} of 3 shards are there\n")
+        assert done.stdout == (f"{out}\n" if count == 3 else f"{out}: {count} of 3 shards are complete\n")
         assert "synthetic: 2 of 2 images" in done.stderr
     # Where the backbone is, seen from the set's folder, is the one thing that may differ.
     assert tree(out) | {".sources.json": b""} == tree(six) | {".sources.json": b""}
@@ -112,7 +112,7 @@ def test_parts_in_folders_of_their_own_hold_the_same_pictures(tmp_path: Path, si
     for part in (1, 2, 0):
         out = tmp_path / str(part)
         done = called(*SIX, "--out", out, "--shard", f"{part}/3")
-        assert (done.code, done.stdout) == (0, f"{out}: 1 of 3 shards are there\n")
+        assert (done.code, done.stdout) == (0, f"{out}: 1 of 3 shards are complete\n")
         found |= pictures(out)
     assert found == pictures(six)
 
@@ -132,14 +132,14 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(tmp_path: Path, six: Pat
     assert [line[0] for line in lines] == ["images", "shards", "weights", "sampling", "work", "disk"]
     said = dict(lines)
     assert said["images"] == "6, 6 of each of brain, femur, 64x64 px, gray"
-    assert said["shards"] == "3 of 6, of 2 images; 0 are there"
+    assert said["shards"] == "3 of 6, of 2 images; 0 are complete"
     assert said["weights"] == "demo"
     assert said["sampling"] == "dpm++, 2 steps, guidance 3, seed 3"
     assert said["work"] == "6 calls of the denoiser, for 2 images each"
     assert said["disk"].startswith("0.00 GB at most, of ")
     assert not list(tmp_path.iterdir())
     before = stamps(six)
-    assert "3 of 3, of 2 images; 3 are there" in called(*SIX, "--out", six, "--dry-run").stdout
+    assert "3 of 3, of 2 images; 3 are complete" in called(*SIX, "--out", six, "--dry-run").stdout
     assert stamps(six) == before
 
 
@@ -174,7 +174,7 @@ def test_all_planes_and_quiet(tmp_path: Path) -> None:
 def test_a_lora_with_its_strengths_and_its_clip_skip(tmp_path: Path, lora: Path) -> None:
     done = called(*TWO, "--lora", f"{lora / FILE}:0.8:0.5", "--out", tmp_path / "set")
     assert done.code == 0, done.stderr
-    assert f"LoRA {FILE}: nothing tells whom it learned from" in done.stderr
+    assert f"LoRA {FILE}: its training patients are unknown" in done.stderr
     assert "clip_skip" not in done.stderr
     recipe = recipes(tmp_path / "set")[0]
     assert [(used.name, used.strength, used.text_strength) for used in recipe.loras] == [(FILE, 0.8, 0.5)]
@@ -189,7 +189,7 @@ def test_a_folder_is_its_lora_and_settings_give_its_strengths(tmp_path: Path, lo
     Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=("spain/A/1",)),)).write(tmp_path / "lora")
     for out, given in (("said", ("lora_strength=0.7", "lora_text_strength=0.2")), ("plain", ())):
         done = called(*TWO, "--lora", tmp_path / "lora", *given, "--out", tmp_path / out)
-        assert (done.code, "whom it learned" in done.stderr) == (0, False), done.stderr
+        assert (done.code, "training patients" in done.stderr) == (0, False), done.stderr
     strengths = [[(x.strength, x.text_strength) for x in recipes(tmp_path / out)[0].loras] for out in ("said", "plain")]
     assert strengths == [[(0.7, 0.2)], [(1.0, 1.0)]]
     book = ImageSet(tmp_path / "plain", "").provenance()
@@ -303,8 +303,8 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         )
         for said in ("60", "0", "64x", "axb", "x", "-64", "64x60", "0x64", "64x64x64")
     },
-    "no lora": (("--lora", "no.safetensors:0.8"), "--lora no.safetensors:0.8: no.safetensors is not there; give FILE,"),
-    "a folder without a lora": (("--lora", "strange"), "--lora strange: lora.safetensors is not there; give FILE,"),
+    "no lora": (("--lora", "no.safetensors:0.8"), "--lora no.safetensors:0.8: no.safetensors not found; give FILE,"),
+    "a folder without a lora": (("--lora", "strange"), "--lora strange: lora.safetensors not found; give FILE,"),
     **{
         f"strength {said}": (
             ("--lora", f"file.safetensors:{said}"),

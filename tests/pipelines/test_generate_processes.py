@@ -21,9 +21,12 @@ from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.config import resolve_config
-from fulora.diffusion.sets import processes as generate_processes
-from fulora.diffusion.sets.processes import ProcessError, run_processes
-from fulora.diffusion.sets.shards import Shard, shards_of
+from fulora.diffusion.sampling.inputs import GenerationInputs
+from fulora.diffusion.sampling.recipe import BackboneUsed
+from fulora.diffusion.sets import processes
+from fulora.diffusion.sets.job import GenerationJob
+from fulora.diffusion.sets.processes import ProcessError, generate_in_processes
+from fulora.diffusion.sets.shards import shards_of
 from fulora.environment import cores
 
 MANY = ("generate", "--plane", "brain", "--count", "40", "--seed", "1", *QUICK, "steps=6")
@@ -139,49 +142,44 @@ class Ended:
 
 
 @pytest.fixture
-def shards(tmp_path: Path) -> list[Shard]:
-    """Two shards, both complete."""
-    found = shards_of(
-        resolve_config(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), LabelSet.derived(["kidney"]))
-    )
-    for shard in found:
+def done(tmp_path: Path) -> GenerationJob:
+    """A set of two shards, both complete."""
+    labels = LabelSet.derived(["kidney"])
+    cfg = resolve_config(GenerateConfig(per_class=4, batch_size=2, shard_batches=1), labels)
+    used = BackboneUsed(name="demo", digest="0" * 16)
+    for shard in shards_of(cfg):
         shard.folder(tmp_path).mkdir(parents=True)
         (shard.folder(tmp_path) / "shard.json").write_text("{}")
-    return found
+    return GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), labels)
 
 
 def ended(*codes: tuple[int, str]) -> Any:
     @contextmanager
-    def children(count: int) -> Any:
-        assert count == len(codes)
+    def children(command: list[str], count: int) -> Any:
+        assert (command, count) == (["draw"], len(codes))
         yield [(Ended(code), io.BytesIO(said.encode())) for code, said in codes]
 
     return children
 
 
-def test_all_shards_are_not_yet_a_set(tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_shards_are_not_yet_a_set(done: GenerationJob, monkeypatch: pytest.MonkeyPatch) -> None:
     full = (2, "a note\nfulora: the disk is full\n")  # in the manifest, after the last shard
-    monkeypatch.setattr(generate_processes, "_children", ended(full, (2, "fulora: something else\n")))
+    monkeypatch.setattr(processes, "_children", ended(full, (2, "fulora: something else\n")))
     with pytest.raises(ProcessError, match=r"^all 2 processes failed\. The first said: the disk is full$"):
-        run_processes(tmp_path, shards, 2)
-    monkeypatch.setattr(generate_processes, "_children", ended((-9, ""), (-9, "")))
+        generate_in_processes(done, ["draw"], 2)
+    monkeypatch.setattr(processes, "_children", ended((-9, ""), (-9, "")))
     with pytest.raises(ProcessError, match=r"The first said: exit code -9$"):
-        run_processes(tmp_path, shards, 2)
+        generate_in_processes(done, ["draw"], 2)
 
 
 def test_one_that_fails_is_a_note_when_another_did_its_work(
-    tmp_path: Path, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+    done: GenerationJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
-    monkeypatch.setattr(generate_processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
-    run_processes(tmp_path, shards, 2)
+    monkeypatch.setattr(processes, "_children", ended((2, "fulora: no memory\n"), (0, "")))
+    generate_in_processes(done, ["draw"], 2)
     assert notes == ["a process failed, and the others did its work: no memory"]
-
-
-def test_the_command_of_the_processes() -> None:
-    given = ["generate", "--processes", "4", "--out", "x", "--processes=2", "--shard", "0/2", "steps=4"]
-    assert generate_processes._without_processes(given) == ["generate", "--out", "x", "--shard", "0/2", "steps=4"]
 
 
 def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +187,7 @@ def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 
     def gpus(count: int) -> list[str]:
-        return [generate_processes._environment(number, count)["CUDA_VISIBLE_DEVICES"] for number in range(count)]
+        return [processes._environment(number, count)["CUDA_VISIBLE_DEVICES"] for number in range(count)]
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpus(3) == ["0", "1", "0"]
@@ -200,9 +198,9 @@ def test_each_process_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_gpus_each_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = generate_processes._environment(0, 2)
+    found = processes._environment(0, 2)
     assert found["OMP_NUM_THREADS"] == str(max(1, cores() // 2))
     assert found.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
-    assert generate_processes._environment(0, 1000)["OMP_NUM_THREADS"] == "1"
+    assert processes._environment(0, 1000)["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert generate_processes._environment(0, 2)["OMP_NUM_THREADS"] == "3"
+    assert processes._environment(0, 2)["OMP_NUM_THREADS"] == "3"

@@ -18,7 +18,7 @@ from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.architectures import build
 from fulora.diffusion.models.loading import save_backbone
-from fulora.diffusion.sampling.lora_usage import trained_as
+from fulora.diffusion.sampling.lora_usage import read_lora_usage
 from fulora.diffusion.sampling.recipe import read_row
 
 FETAL = label_set("fetal_planes")
@@ -80,7 +80,7 @@ def test_what_a_header_says_is_used_as_its_writer_means_it(
         tmp_path / "l.safetensors",
         header or None,
     )
-    found = trained_as(tmp_path / "l.safetensors")
+    found = read_lora_usage(tmp_path / "l.safetensors")
     assert (found.clip_skip, found.notes) == (clip_skip, tuple(notes))
 
 
@@ -90,7 +90,7 @@ def test_clip_skip_of_sdxl_is_said_and_that_of_fulora_is_used(tmp_path: Path) ->
     cfg = LoraConfig(rank=2, alpha=2, clip_skip=2)
     add_lora(pipe, cfg)
     save_lora(pipe, tmp_path / "lora.safetensors", cfg=cfg)
-    assert trained_as(tmp_path / "lora.safetensors").clip_skip == 2
+    assert read_lora_usage(tmp_path / "lora.safetensors").clip_skip == 2
     done = called(*ONE, "--backbone", tmp_path / "xl", "--lora", tmp_path / "lora.safetensors", "--out", tmp_path / "o")
     assert done.code == 0, done.stderr
     assert "clip_skip=2: SDXL reads layer 2 from the end, and with this layer 3" in done.stderr

@@ -18,7 +18,6 @@ from command_line import ROOT
 
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling import config as drawings
 from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets import generation
@@ -79,7 +78,7 @@ def held_bytes() -> float:
     return float(ray.cluster_resources()["object_store_memory"] - ray.available_resources()["object_store_memory"])
 
 
-def drawing(cluster: Any, out: Path) -> list[Any]:
+def busy_nodes(cluster: Any, out: Path) -> list[Any]:
     """The nodes of which a worker draws a shard at the moment: it holds the shard's lock."""
 
     def at_it(node: Any) -> bool:
@@ -102,7 +101,7 @@ def test_a_node_dies_while_it_draws(tmp_path: Path, cluster: Any, alone: dict[st
     out = tmp_path / "set"
     running = start(*MANY, "--out", out, "--engine", "ray")
     most, deadline = 0.0, time.monotonic() + 100
-    while not (busy := drawing(cluster, out)):
+    while not (busy := busy_nodes(cluster, out)):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         most = max(most, held_bytes())
@@ -156,9 +155,9 @@ def test_what_no_node_has_is_refused_at_once(tmp_path: Path, cluster: Any, more:
 
 def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     cfg, used = GenerateConfig(per_class=100_000), BackboneUsed(name="demo", digest="0" * 16)
-    job = GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), FETAL).travelling()
-    task = partial(generation._made, job, False, generation._silent)
-    assert len(pickle.dumps((task, shards_of(drawings.resolve_config(cfg, FETAL))[0]))) < 4000
+    job = GenerationJob(tmp_path, resolve_config(cfg, FETAL), GenerationInputs("demo", used), FETAL).for_worker()
+    task = partial(generation._make_unless_busy, job, False, generation._no_progress)
+    assert len(pickle.dumps((task, shards_of(resolve_config(cfg, FETAL))[0]))) < 4000
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`fulora regenerate` as a user calls it: the same bytes, what differs, and what cannot be drawn again."""
+"""`fulora regenerate` as a user calls it: the same bytes, what differs, and what cannot be generated again."""
 
 import shutil
 from collections.abc import Callable
@@ -137,7 +137,7 @@ def test_places_that_would_lose_a_picture_are_refused(tmp_path: Path, drawn: Pat
     refused(called("regenerate", first, "--out", first), f"would overwrite {first}; give another place")
     refused(called("regenerate", first, "--out", first.parent), f"would overwrite {first}; give another place")
     for name in ("again", "again.jpg"):
-        message = f"--out {tmp_path / name}: give a file that ends in .png, or a folder that is there"
+        message = f"--out {tmp_path / name}: give a file that ends in .png, or an existing folder"
         refused(called("regenerate", first, "--out", tmp_path / name), message)
     assert tree(drawn) == before
     assert [path.name for path in tmp_path.iterdir()] == ["twin"]

@@ -10,11 +10,12 @@ from PIL import Image as Pil
 
 from fulora.data.class_counts import MissingClassError
 from fulora.data.label_set import label_set
+from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.engine import InProcess
 from fulora.stage import Artifact
 from fulora.workspace import ReachedError, Workspace
 from pipelines import configs
-from pipelines.checks.backbones import Made, check_backbone, made_for
+from pipelines.checks.backbones import check_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.mixing import check_mixing
 from pipelines.checks.studies import check_study
@@ -364,7 +365,7 @@ def stable_diffusion(folder: Path, side: int = 512) -> Path:
 
 def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) -> None:
     sd = stable_diffusion(tmp_path / "sd")
-    assert made_for(sd) == Made(512, 8, 64)
+    assert read_native_size(sd) == NativeSize(512, 8, 64)
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "open_clip_config.json").write_text("{}")
     backbone = f"backbone={{kind: folder, diffusion: {sd}, clip: {tmp_path / 'clip'}}}"
@@ -421,7 +422,7 @@ def test_published_weights_that_are_not_on_this_machine_are_told(
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
     found = Findings()
     hub = config_of("demo", "backbone={kind: hub}").backbone
-    assert check_backbone(found, "backbone", hub, tmp_path) == Made(512, 8, 64)
+    assert check_backbone(found, "backbone", hub, tmp_path) == NativeSize(512, 8, 64)
     assert {file for _, file, _ in asked} == {"model_index.json", "open_clip_config.json"}
     assert list(found.notes.values()) == [["backbone.clip"]]
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K (revision main) is neither among the artifacts" in next(

@@ -1,4 +1,4 @@
-"""Mask first: a ControlNet beside a backbone, trained on images with masks; `painter` draws pictures with it."""
+"""Mask first: a ControlNet beside a backbone, trained on images with masks; `sampling.image_generator` uses it."""
 
 import math
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Sampling: from a backbone, LoRAs and a recipe to pictures."""
+"""Sampling: from a backbone, LoRAs and a config to images."""

@@ -1,7 +1,7 @@
-"""How the arithmetic of sampling is done: device, precision, memory layout, compiled or not, the shape of a batch.
+"""How sampling is computed: device, precision, memory layout, compiled or not, batch size.
 
-It is chosen once for a set and written down, because each of these changes the last digits of a picture. So `auto` goes
-by what the device can do; only `fastest` asks the clock.
+It is chosen once for a set and recorded, because each of these changes the last digits of an image. So `auto` follows
+the capabilities of the device; only `fastest` measures times.
 """
 
 import copy
@@ -28,15 +28,15 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 class Compute(Config):
-    """How a set is computed. Equal values give equal bytes, wherever in the set a picture stands.
+    """How a set is computed. Equal values give equal bytes, whatever the position of an image in the set.
 
     Attributes:
         device: `cpu` or `cuda`.
         hardware: the model of a GPU, or the instruction set of a CPU.
         precision, layout: of the denoiser. The autoencoder is fp32 on a CPU and fp16 on a GPU, or fp32 where its
             config says that fp16 overflows.
-        batch_size: pictures that are computed together, those that fill up a batch included.
-        threads: that a CPU's arithmetic is split over; 0 on a GPU.
+        batch_size: images computed together; incomplete batches are filled up.
+        threads: of the computation on a CPU; 0 on a GPU.
     """
 
     device: str
@@ -47,8 +47,8 @@ class Compute(Config):
     batch_size: int
     threads: int
 
-    def said(self) -> str:
-        """In words, for a log."""
+    def describe(self) -> str:
+        """Describe it for a log."""
         compiled = ", compiled" if self.compiled else ""
         threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
         arithmetic = f"{self.precision}, {self.layout}{compiled}, {self.batch_size} at once{threads}"
@@ -56,25 +56,25 @@ class Compute(Config):
 
 
 def hardware(device: torch.device) -> str:
-    """The model of a GPU, or a CPU's architecture and instruction set."""
+    """Return the model of a GPU, or the architecture and instruction set of a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
-    """What a set is to be computed with; says it in a note.
+    """Choose how a set is computed, and note it.
 
     Args:
-        pipe: in fp32, LoRAs fused. It is left as it is.
-        images: that are to be drawn, to know whether compiling pays.
+        pipe: in fp32, LoRAs fused; it is not changed.
+        images: in the set, to know whether compiling pays.
 
     Raises:
-        ValueError: a device that is not there.
+        ValueError: if the device is not available.
     """
     device = pick_device(cfg.device)
-    precision, layout = _fitting(cfg, device)
-    found = Compute(
+    precision, layout = _supported(cfg, device)
+    compute = Compute(
         device=device.type,
         hardware=hardware(device),
         precision=precision,
@@ -84,26 +84,26 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
         threads=cfg.threads if device.type == "cpu" else 0,
     )
     if cfg.precision == "fastest" and device.type == "cpu":
-        with pinned_threads(found):
+        with pinned_threads(compute):
             precision, layout = _fastest(pipe, cfg)
-        found = found.changed(precision=precision, layout=layout)
-    if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, found, images)):
-        found = found.changed(compiled=True)
-    progress.note(f"computed on {found.said()}")
-    return found
+        compute = compute.changed(precision=precision, layout=layout)
+    if cfg.compile == "always" or (cfg.compile == "auto" and _compiling_pays(pipe, cfg, compute, images)):
+        compute = compute.changed(compiled=True)
+    progress.note(f"computed on {compute.describe()}")
+    return compute
 
 
-def _fitting(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:
-    """What the config says, or what the device can do."""
+def _supported(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:
+    """The precision and layout of the config, or the best that the device supports."""
     on_gpu = device.type == "cuda"
     half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    known: Precision = half if on_gpu else "fp32"
-    precision = known if cfg.precision == "auto" or cfg.precision == "fastest" else cfg.precision
+    best: Precision = half if on_gpu else "fp32"
+    precision = best if cfg.precision == "auto" or cfg.precision == "fastest" else cfg.precision
     return precision, cfg.layout if cfg.layout != "auto" else ("channels_last" if on_gpu else "contiguous")
 
 
 def move_to_device(pipe: Pipeline, compute: Compute) -> None:
-    """Put denoiser and autoencoder on the device, in their precision and layout; text encoders stay in fp32."""
+    """Move a pipeline to the device, denoiser and autoencoder in their precision and layout, text encoders in fp32."""
     halved = compute.device == "cuda" and not pipe.vae.config.force_upcast
     pipe.to(torch.device(compute.device))
     cast_denoiser(pipe.unet, compute)
@@ -111,41 +111,41 @@ def move_to_device(pipe: Pipeline, compute: Compute) -> None:
 
 
 def cast_denoiser(module: torch.nn.Module, compute: Compute) -> None:
-    """Put the denoiser, or what works beside it, into its precision and layout."""
+    """Cast the denoiser, or a ControlNet beside it, to its precision and layout."""
     cast(module, DTYPES[compute.precision]).to(memory_format=FORMATS[compute.layout])
 
 
 @contextmanager
 def pinned_threads(compute: Compute) -> Iterator[None]:
-    """Inside, a CPU's arithmetic has the threads of the set, however many torch has here."""
-    here = torch.get_num_threads()
-    torch.set_num_threads(compute.threads or here)
+    """Within the context, torch uses the number of threads of the set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(compute.threads or before)
     try:
         yield
     finally:
-        torch.set_num_threads(here)
+        torch.set_num_threads(before)
 
 
 def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """The module in another precision, without what diffusers' own `to` logs."""
+    """Cast a module in place, without the log messages of diffusers' own `to`."""
     return torch.nn.Module.to(module, dtype)
 
 
 def _fastest(pipe: Pipeline, cfg: SamplingConfig) -> tuple[Precision, Layout]:
-    """The precision and layout, of those allowed, with the shortest median time of a denoiser's step on this CPU."""
-    taken: dict[tuple[Precision, Layout], float] = {}
+    """The allowed precision and layout with the shortest median time of a denoising step on this CPU."""
+    seconds: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if cfg.layout == "auto" else (cfg.layout,)
     for precision, layout in product(precisions, layouts):
         unet = cast(copy.deepcopy(pipe.unet), DTYPES[precision]).to(memory_format=FORMATS[layout])
         probe = _probe(pipe, cfg, torch.device("cpu"), DTYPES[precision])
-        taken[precision, layout] = median_seconds(probe, unet, torch.device("cpu"))
-    progress.note("a step takes " + ", ".join(f"{s:.3f} s ({p}, {f})" for (p, f), s in taken.items()))
-    return min(taken, key=lambda choice: taken[choice])
+        seconds[precision, layout] = median_seconds(probe, unet, torch.device("cpu"))
+    progress.note("a step takes " + ", ".join(f"{s:.3f} s ({p}, {f})" for (p, f), s in seconds.items()))
+    return min(seconds, key=lambda choice: seconds[choice])
 
 
 def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, images: int) -> bool:
-    """Asked of a copy of the denoiser; on a CPU it never does (`choose_unet`)."""
+    """Measured on a copy of the denoiser; on a CPU it never pays (`choose_unet`)."""
     device, dtype = torch.device(compute.device), DTYPES[compute.precision]
     if device.type != "cuda":
         return False
@@ -155,7 +155,7 @@ def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, image
 
 
 def _probe(pipe: Pipeline, cfg: SamplingConfig, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
-    """One guided step of a whole batch, with the UNet it is given."""
+    """One guided step of a full batch, with a given UNet."""
     width, height = (side // pipe.vae_scale_factor for side in cfg.size)
     latents = torch.zeros(2 * cfg.batch_size, pipe.unet.config.in_channels, height, width, device=device, dtype=dtype)
     prompts = [cfg.negative_prompt, cfg.prompts[cfg.planes[0]]]

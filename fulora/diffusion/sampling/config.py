@@ -1,4 +1,4 @@
-"""A drawing config that is complete: which classes are drawn, and with what prompts. Torch-free."""
+"""A generation config in which nothing is left to the label set. Torch-free."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ from fulora.diffusion.config import GenerateConfig
 
 
 class SamplingConfig(GenerateConfig):
-    """A `GenerateConfig` with nothing left to the label set.
+    """A `GenerateConfig` with the classes and prompts filled in from a label set.
 
     Attributes:
-        planes: all that are drawn, in this order.
-        prompts: of each of them.
+        planes: all classes to generate, in this order.
+        prompts: one for each of them.
     """
 
     planes: tuple[Plane, ...] = Field(min_length=1)
@@ -22,14 +22,14 @@ class SamplingConfig(GenerateConfig):
 
 
 def resolve_config(cfg: GenerateConfig, labels: LabelSet) -> SamplingConfig:
-    """The config for a label set: its classes where none is named, its captions where there is no other prompt.
+    """Return the config with all classes of a label set if it names none, and with their captions for missing prompts.
 
     Raises:
-        LabelSetError: a plane or a prompt of what is no class.
+        LabelSetError: if a plane or a prompt is for a class that the label set does not have.
     """
     labels.require(cfg.planes or (), where="generate.planes")
     labels.require(cfg.prompts, where="generate.prompts")
     planes = labels.names if cfg.planes is None else cfg.planes
     prompts = {plane: cfg.prompts.get(plane, labels.captions[plane]) for plane in planes}
-    given = {name: getattr(cfg, name) for name in GenerateConfig.model_fields}
-    return SamplingConfig.model_validate({**given, "planes": planes, "prompts": prompts})
+    values = {name: getattr(cfg, name) for name in GenerateConfig.model_fields}
+    return SamplingConfig.model_validate({**values, "planes": planes, "prompts": prompts})

@@ -1,4 +1,4 @@
-"""A backbone made ready to draw many pictures: prompts embedded once, text encoders gone, weights on the device."""
+"""A backbone prepared to generate many images: prompts embedded once, text encoders released, weights on the device."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,12 +34,12 @@ Mask = UInt8[np.ndarray, "h w"]
 
 
 class BatchTooLargeError(ValueError):
-    """More pictures at once than a GPU has memory for."""
+    """A batch needs more memory than the GPU has."""
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """A picture that is to be drawn: image `index` of a plane, for the `attempt`-th time, counted from 0."""
+    """A request for image `index` of a class; `attempt`, counted from 0, is higher after rejections."""
 
     plane: Plane
     index: int
@@ -48,16 +48,16 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A picture that was drawn.
+    """A generated image.
 
     Attributes:
         pixels: (height, width) gray, or with a third axis of three colours.
-        finite: whether it was made of numbers.
-        start: the row of the image it was drawn over.
-        mask: (height, width), class numbers, that it was drawn on.
+        finite: whether all values were finite before they became pixels.
+        start: the row of the image that it started from.
+        mask: (height, width), class numbers, that the ControlNet was conditioned on.
     """
 
-    draft: ImageRequest
+    request: ImageRequest
     seed: int
     sampler: Sampler
     pixels: UInt8[np.ndarray, "h w *rgb"]
@@ -68,12 +68,12 @@ class GeneratedImage:
 
 @dataclass(frozen=True)
 class ImageGenerator:
-    """Draws pictures, a batch at a time. Nothing of one picture depends on the others in its batch.
+    """Generates images in batches. No image depends on the others in its batch.
 
     Attributes:
-        texts: the embeddings of `prompts`, the negative one among them.
-        start_set, start_of: the image set, and the row of it that a picture is drawn over; None from noise alone.
-        control, mask_of: a ControlNet, and the mask that a picture is drawn on; None leaves it to the prompt.
+        texts: the embeddings of `prompts`, which include the negative prompt.
+        start_set, start_of: an image set, and the row of it that an image starts from; None: from noise alone.
+        control, mask_of: a ControlNet, and the mask that it is conditioned on for an image; None: by the prompt alone.
     """
 
     cfg: SamplingConfig
@@ -86,35 +86,36 @@ class ImageGenerator:
     prompts: Sequence[str]
     texts: Conditioning
     start_set: ImageSet | None = None
-    start_of: Callable[[ImageRequest], Image | None] = lambda draft: None
+    start_of: Callable[[ImageRequest], Image | None] = lambda request: None
     control: ControlNetModel | None = None
-    mask_of: Callable[[ImageRequest], Mask | None] = lambda draft: None
+    mask_of: Callable[[ImageRequest], Mask | None] = lambda request: None
 
-    def draw(self, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        """Pictures of one sampler, at most a batch; a batch that is not full is filled up with its last picture.
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        """Generate images of one sampler, at most a batch; an incomplete batch is filled up with its last request.
 
         Raises:
-            BatchTooLargeError: the GPU has no memory for a batch.
+            BatchTooLargeError: if the GPU has too little memory for a batch.
         """
         try:
             with pinned_threads(self.compute):
-                return self._draw(drafts)
+                return self._generate(requests)
         except torch.OutOfMemoryError as error:
             raise BatchTooLargeError(
-                f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} pictures of "
+                f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} images of "
                 f"{self.cfg.size[0]}x{self.cfg.size[1]} px; give a smaller batch_size and a new folder"
             ) from error
 
     @torch.no_grad()
-    def _draw(self, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
+    def _generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         cfg = self.cfg
-        filled = [*drafts, *[drafts[-1]] * (self.compute.batch_size - len(drafts))]
-        seeds = [image_seed(cfg, draft.plane, draft.index, draft.attempt) for draft in filled]
-        sampler, (width, height) = sampler_of(cfg, drafts[0]), cfg.size
+        filled = [*requests, *[requests[-1]] * (self.compute.batch_size - len(requests))]
+        seeds = [image_seed(cfg, request.plane, request.index, request.attempt) for request in filled]
+        sampler = sampler_of(cfg, requests[0])
+        width, height = cfg.size
         latent_size = (height // self.pixels_a_latent, width // self.pixels_a_latent)
-        prompts = [cfg.prompts[draft.plane] for draft in filled]
+        prompts = [cfg.prompts[request.plane] for request in filled]
         latents = denoise(
-            self._told(filled),
+            self._denoiser(filled),
             build_sampler(self.schedule, sampler),
             (self._texts(prompts), self._texts([cfg.negative_prompt] * len(prompts))),
             start_noise(self.channels, latent_size, seeds).to(self.compute.device),
@@ -122,55 +123,57 @@ class ImageGenerator:
             steps=cfg.steps,
             size_px=(height, width),
             dtype=DTYPES[self.compute.precision],
-            start=self._encoded(filled),
+            start=self._start_latents(filled),
             start_strength=cfg.start_strength,
         )
         pixels, finite = to_pixels(decode(self.vae, latents), gray=cfg.colour == "gray")
-        pictures = zip(drafts, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
+        images = zip(requests, seeds, pixels.cpu().numpy(), finite.tolist(), strict=False)
         return [
-            GeneratedImage(draft, seed, sampler, array, good, self.start_of(draft), self.mask_of(draft))
-            for draft, seed, array, good in pictures
+            GeneratedImage(request, seed, sampler, array, is_finite, self.start_of(request), self.mask_of(request))
+            for request, seed, array, is_finite in images
         ]
 
-    def _told(self, drafts: Sequence[ImageRequest]) -> UNet:
-        """The denoiser, which knows the mask of each picture where there is a ControlNet."""
+    def _denoiser(self, requests: Sequence[ImageRequest]) -> UNet:
+        """The denoiser; with a ControlNet, conditioned on the mask of each image."""
         if self.control is None:
             return self.unet
-        masks = masks_to_condition(np.stack([mask for draft in drafts if (mask := self.mask_of(draft)) is not None]))
+        masks = masks_to_condition(
+            np.stack([mask for request in requests if (mask := self.mask_of(request)) is not None])
+        )
         return ControlledUNet(self.unet, self.control, masks.to(self.compute.device, DTYPES[self.compute.precision]))
 
     def _texts(self, prompts: Sequence[str]) -> Conditioning:
         return self.texts.at([self.prompts.index(prompt) for prompt in prompts])
 
-    def _encoded(self, drafts: Sequence[ImageRequest]) -> Float[Tensor, "b c h w"] | None:
-        """Each by itself, so that its last digits do not depend on the batch."""
+    def _start_latents(self, requests: Sequence[ImageRequest]) -> Float[Tensor, "b c h w"] | None:
+        """Each encoded by itself, so that its last digits do not depend on the batch."""
         if self.start_set is None:
             return None
-        pictures = []
-        for draft in drafts:
-            row = self.start_of(draft)
+        latents = []
+        for request in requests:
+            row = self.start_of(request)
             if row is None:
-                raise RecipeError(f"{draft.plane}: there is no image to start from")
+                raise RecipeError(f"{request.plane}: there is no image to start from")
             fitted = ImageOps.fit(Pil.fromarray(self.start_set.pixels(row)), self.cfg.size, Pil.Resampling.LANCZOS)
-            pictures.append(encode(self.vae, torch.from_numpy(np.array(fitted))[None]))
-        return torch.cat(pictures).to(self.compute.device)
+            latents.append(encode(self.vae, torch.from_numpy(np.array(fitted))[None]))
+        return torch.cat(latents).to(self.compute.device)
 
 
-def sampler_of(cfg: GenerateConfig, draft: ImageRequest) -> Sampler:
-    """The sampler of a picture: those of the config in turn, by index."""
-    return cfg.samplers[draft.index % len(cfg.samplers)]
+def sampler_of(cfg: GenerateConfig, request: ImageRequest) -> Sampler:
+    """Return the sampler of an image: those of the config in turn, by index."""
+    return cfg.samplers[request.index % len(cfg.samplers)]
 
 
 def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> ImageGenerator:
-    """Make a pipeline, in fp32 on the CPU with LoRAs fused, ready; it is of no other use afterwards.
+    """Build a generator from a pipeline, in fp32 on the CPU with LoRAs fused. The pipeline is used up.
 
     Raises:
-        BackboneError: a size that the autoencoder cannot hold, or a prompt that is too long.
+        BackboneError: if the backbone cannot generate the size, or a prompt is too long.
     """
     check_size(pipe, cfg)
     move_to_device(pipe, compute)
     prompts = [*dict.fromkeys([*(cfg.prompts[plane] for plane in cfg.planes), cfg.negative_prompt])]
-    with torch.no_grad(), pinned_threads(compute):  # each alone: those beside it could change its last digits
+    with torch.no_grad(), pinned_threads(compute):  # each by itself: others in a batch could change its last digits
         texts = [embed(pipe, [prompt], cfg.clip_skip) for prompt in prompts]
     return ImageGenerator(
         cfg=cfg,
@@ -185,44 +188,44 @@ def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> Im
     )
 
 
-def with_start_images(painter: ImageGenerator, start: Path | None) -> ImageGenerator:
-    """The painter, drawing over the training images of an image set: those of each plane in turn, by index.
+def with_start_images(generator: ImageGenerator, start: Path | None) -> ImageGenerator:
+    """Return the generator that starts from the training images of an image set: those of each class in turn, by index.
 
     Raises:
-        RecipeError: a plane has none.
+        RecipeError: if a class has none.
     """
     if start is None:
-        return painter
-    rows = start_rows(start, painter.cfg)
+        return generator
+    rows = start_rows(start, generator.cfg)
 
-    def start_of(draft: ImageRequest) -> Image:
-        return rows[draft.plane][draft.index % len(rows[draft.plane])]
+    def start_of(request: ImageRequest) -> Image:
+        return rows[request.plane][request.index % len(rows[request.plane])]
 
-    return replace(painter, start_set=ImageSet(start, ""), start_of=start_of)
+    return replace(generator, start_set=ImageSet(start, ""), start_of=start_of)
 
 
-def with_control(painter: ImageGenerator, control: Path, mask_of: Callable[[ImageRequest], Mask]) -> ImageGenerator:
-    """The painter, drawing each picture on a mask of its size by the ControlNet in a folder.
+def with_control(generator: ImageGenerator, control: Path, mask_of: Callable[[ImageRequest], Mask]) -> ImageGenerator:
+    """Return the generator conditioned on a mask for each image by the ControlNet in a folder.
 
     Raises:
-        BackboneError: there is no ControlNet.
+        BackboneError: if the folder has no ControlNet.
     """
-    loaded = load_control(control)
-    loaded.to(torch.device(painter.compute.device))
-    cast_denoiser(loaded, painter.compute)
-    return replace(painter, control=loaded, mask_of=mask_of)
+    model = load_control(control)
+    model.to(torch.device(generator.compute.device))
+    cast_denoiser(model, generator.compute)
+    return replace(generator, control=model, mask_of=mask_of)
 
 
 def check_size(pipe: Pipeline, cfg: GenerateConfig) -> None:
-    """Refuse a size that is no whole number of latent pixels.
+    """Check that an image has a whole number of latent pixels.
 
     Raises:
-        BackboneError: it is not.
+        BackboneError: if it has not.
     """
     step = pipe.vae_scale_factor
     if any(side % step for side in cfg.size):
         width, height = cfg.size
         raise BackboneError(
-            f"image_size_px={width}x{height}: the backbone draws sides that are multiples of {step} px; give "
+            f"image_size_px={width}x{height}: the backbone generates sides that are multiples of {step} px; give "
             f"{width // step * step or step}x{height // step * step or step}"
         )

@@ -1,10 +1,9 @@
-"""What a set is drawn with: a backbone, LoRAs, images to start from. Where they are, and by digest what they are."""
+"""The inputs of a generated set, by path and digest: backbone, LoRAs, images to start from, ControlNet with masks."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,16 +18,16 @@ from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.peft_folder import lora_files
 from fulora.diffusion.models.architectures import Architecture, Pipeline
 from fulora.diffusion.models.loading import BackboneError, download_backbone, load_backbone
+from fulora.diffusion.models.native_size import native_size_of, read_native_size
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.integrity import check, content_digest
-from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
 
 
 @dataclass(frozen=True)
 class LoraSource:
-    """A LoRA file, and how strongly it is put in."""
+    """A LoRA file and its strengths."""
 
     path: Path
     used: LoraUsed
@@ -36,31 +35,31 @@ class LoraSource:
 
 @dataclass(frozen=True)
 class ControlSource:
-    """A ControlNet in diffusers' layout, and the masks that it is told: image i of a plane is drawn on the i-th."""
+    """A ControlNet in diffusers' layout, and its masks: image i of a class is generated on the i-th of the class."""
 
     path: Path
     used: ControlUsed
     masks: Mapping[Plane, UInt8[np.ndarray, "n h w"]] = field(repr=False, compare=False)
 
     def mask_of(self, plane: Plane, index: int) -> UInt8[np.ndarray, "h w"]:
-        """The mask of a picture."""
+        """Return the mask of image `index` of a class."""
         mask: UInt8[np.ndarray, "h w"] = self.masks[plane][index]
         return mask
 
     def masks_digest(self) -> str:
-        """Of all masks."""
+        """Return the digest of all masks."""
         return digest([[plane, [pixel_digest(mask) for mask in masks]] for plane, masks in self.masks.items()])
 
 
 @dataclass(frozen=True)
 class GenerationInputs:
-    """What a set is drawn with. Small, so that it travels to other processes; weights are read where they are used.
+    """The inputs of a set. It holds paths, not weights, so that it is small when it is sent to other processes.
 
     Attributes:
         backbone: a folder, a checkpoint file or a hub id.
-        revision, architecture: of a hub id, and of a checkpoint file that does not tell.
-        start: an image set whose training images of a plane are drawn over, in turn (image-to-image).
-        control: a ControlNet, with a mask for each picture.
+        revision, architecture: of a hub id, and of a checkpoint file from which it cannot be detected.
+        start: an image set whose training images of a class are started from, in turn (image-to-image).
+        control: a ControlNet, with a mask for each image.
     """
 
     backbone: Path | str
@@ -72,10 +71,10 @@ class GenerationInputs:
     control: ControlSource | None = None
 
     def load(self) -> Pipeline:
-        """The backbone with its LoRAs fused, in fp32 on the CPU.
+        """Load the backbone with its LoRAs fused, in fp32 on the CPU.
 
         Raises:
-            BackboneError, LoraError: one of them cannot be had, or they do not fit together.
+            BackboneError, LoraError: if one of them cannot be loaded, or they do not fit together.
         """
         pipe = load_backbone(self.backbone, revision=self.revision, architecture=self.architecture)
         for lora in self.loras:
@@ -84,37 +83,33 @@ class GenerationInputs:
         return pipe
 
     def provenance(self) -> Provenance:
-        """Whom the backbone, the LoRAs and the ControlNet learned from, as far as files beside them tell.
+        """Read the provenance of all weights from the files beside them.
 
         Raises:
-            DamagedFileError, EarlierVersionError: such a file is damaged, or an earlier version made what it is of.
+            DamagedFileError, EarlierVersionError: if such a file is damaged, or of an earlier version of fulora.
         """
-        loras = [provenance_of(lora.path, f"LoRA {lora.used.name}") for lora in self.loras]
-        control = (
-            [] if self.control is None else [provenance_of(self.control.path, f"ControlNet {self.control.used.name}")]
-        )
-        return Provenance().joined(*loras, *control, backbone_provenance(self.backbone, self.used.name))
+        weights = [provenance_of(lora.path, f"LoRA {lora.used.name}") for lora in self.loras]
+        if self.control is not None:
+            weights.append(provenance_of(self.control.path, f"ControlNet {self.control.used.name}"))
+        return Provenance().joined(*weights, backbone_provenance(self.backbone, self.used.name))
 
     def native_size(self) -> int:
-        """The side of the square pictures that the backbone was made for, px.
+        """Return the side of the square images that the backbone was made for, px.
 
         Raises:
-            BackboneError: a folder whose configs do not say it.
+            BackboneError: if the configs in the backbone's folder do not state it.
         """
-        if isinstance(self.backbone, Path) and self.backbone.is_dir():
-            read = {part: read_json(self.backbone / part / "config.json", dict[str, Any]) for part in ("unet", "vae")}
-            side, widths = read["unet"].get("sample_size"), read["vae"].get("block_out_channels")
-            if not isinstance(side, int) or not isinstance(widths, list):
-                raise BackboneError(
-                    f"{self.backbone}: its unet/config.json (sample_size: {side!r}) and vae/config.json "
-                    f"(block_out_channels: {widths!r}) do not say for which size it was made: give --size"
-                )
-            return int(side * 2 ** (len(widths) - 1))
-        pipe = self.load()
-        return int(pipe.unet.config.sample_size * pipe.vae_scale_factor)
+        is_folder = isinstance(self.backbone, Path) and self.backbone.is_dir()
+        native = read_native_size(Path(self.backbone)) if is_folder else native_size_of(self.load())
+        if native is None or native.side_px is None:
+            raise BackboneError(
+                f"{self.backbone}: its unet/config.json (sample_size: a number) and vae/config.json "
+                "(block_out_channels: a list) do not say for which size it was made: give --size"
+            )
+        return native.side_px
 
-    def generator(self) -> str:
-        """The fingerprint of the weights: `backbone+lora@strength+control:controlnet`."""
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the weights: `backbone+lora@strength+control:controlnet`."""
         loras = (
             f"+{lora.used.digest}@{lora.used.strength:g}"
             + ("" if lora.used.text_strength == lora.used.strength else f"/{lora.used.text_strength:g}")
@@ -127,22 +122,22 @@ class GenerationInputs:
 def lora_source(
     path: Path, strength: float, text_strength: float | None = None, *, any_base: bool = False
 ) -> LoraSource:
-    """A LoRA file, with its digest; of peft, whose settings are in a file of their own, that of both.
+    """Return a LoRA file with its digest, which for peft includes the file of settings.
 
     Args:
-        any_base: use it also where its file says that it is for another prediction type or family.
+        any_base: use it even if its file is for another prediction type or family.
 
     Raises:
-        FileNotFoundError: it is not there.
-        DamagedArtifactError: it, or what stands beside it, is not as it was made.
+        FileNotFoundError: if the file is missing.
+        DamagedArtifactError: if a file of its folder has changed since it was written.
     """
     check(path)
-    whole = hashlib.sha256()
+    content = hashlib.sha256()
     for part in lora_files(path):
-        whole.update(part.read_bytes())
+        content.update(part.read_bytes())
     used = LoraUsed(
         name=path.name,
-        digest=whole.hexdigest()[:16],
+        digest=content.hexdigest()[:16],
         strength=strength,
         text_strength=strength if text_strength is None else text_strength,
         any_base=any_base,
@@ -151,15 +146,15 @@ def lora_source(
 
 
 def weights_digest(source: Path | str, revision: str | None = None, *, cache: Path | None = None) -> str:
-    """What a backbone is known by: the fingerprint of a stage's artifact, else the digest of its content.
+    """Return the fingerprint of weights that a stage made, or the digest of the content of others.
 
     Args:
-        source, revision: a path, or a hub id, which is downloaded unless it is there.
-        cache: a file to keep digests in.
+        source, revision: a path, or a hub id, which is downloaded if it is not cached.
+        cache: a file of known digests.
 
     Raises:
-        BackboneError: a hub id that cannot be had.
-        DamagedArtifactError: an artifact that is not as it was made.
+        BackboneError: if a hub id cannot be downloaded.
+        DamagedArtifactError: if a file of an artifact has changed since it was made.
     """
     path = check(source if isinstance(source, Path) else download_backbone(source, revision))
     if (path / RECORD).is_file():
@@ -168,7 +163,7 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
 
 
 def backbone_provenance(source: Path | str, name: str) -> Provenance:
-    """Whom a backbone learned from: a folder, a checkpoint file or a hub id, of which that is not known.
+    """Return the provenance of a backbone; that of a hub id is unknown.
 
     Raises:
         DamagedFileError, EarlierVersionError: as `provenance_of`.
@@ -178,14 +173,14 @@ def backbone_provenance(source: Path | str, name: str) -> Provenance:
 
 
 def start_rows(folder: Path, cfg: SamplingConfig) -> dict[Plane, list[Image]]:
-    """The training images of each plane that pictures are drawn over, by id.
+    """Return the training images of each class to start from, by id.
 
     Raises:
-        RecipeError: a plane has none.
+        RecipeError: if a class has none.
     """
     rows = sorted(ImageSet(folder, "").iter_rows("train"), key=lambda row: row.image_id)
-    found = {plane: [row for row in rows if row.plane == plane] for plane in cfg.planes}
-    empty = [plane for plane, there in found.items() if not there]
+    by_plane = {plane: [row for row in rows if row.plane == plane] for plane in cfg.planes}
+    empty = [plane for plane, rows in by_plane.items() if not rows]
     if empty:
         raise RecipeError(f"{folder}: has no training image of {', '.join(empty)} to start from; leave that plane out")
-    return found
+    return by_plane

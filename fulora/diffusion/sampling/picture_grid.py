@@ -1,4 +1,4 @@
-"""Pictures side by side in one file that is marked as synthetic: for people, who would rather look than read."""
+"""Grids of synthetic images in one file that is marked as synthetic."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,14 +22,14 @@ LABEL_PX = 72
 
 
 def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w *rgb"]]]) -> UInt8[np.ndarray, "h w *rgb"]:
-    """Rows of as many pictures of one size, all gray or all in colour, with gaps between them."""
+    """Arrange rows of equally many images of one size, all gray or all in colour, with gaps between them."""
     gaps = [(0, GAP_PX), (0, GAP_PX), *[(0, 0)] * (rows[0][0].ndim - 2)]
     padded = [[np.pad(picture, gaps) for picture in row] for row in rows]
     return np.vstack([np.hstack(row) for row in padded])[:-GAP_PX, :-GAP_PX]
 
 
 def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w *rgb"], *, caption: str, seed: str, generator: str) -> None:
-    """A PNG of several synthetic pictures, with the mark of one."""
+    """Write a PNG of several synthetic images, marked as a synthetic image is."""
     row = Image(
         file_name=path.name,
         image_id=path.stem,
@@ -50,16 +50,16 @@ def write_marked(path: Path, pixels: UInt8[np.ndarray, "h w *rgb"], *, caption: 
 
 
 def write_overview(path: Path, images: ImageSet, planes: Sequence[Plane]) -> None:
-    """The first pictures of each plane, a row a plane, with its name."""
+    """Write the first images of each class, a row a class, with its name."""
     first: dict[Plane, list[Image]] = {plane: [] for plane in planes}
     for row in images.iter_rows("train"):
         if len(first[row.plane]) < SHOWN:
             first[row.plane].append(row)
         elif all(len(rows) == SHOWN for rows in first.values()):
             break
-    rows = [[_label(plane), *(_small(images.pixels(row)) for row in found)] for plane, found in first.items()]
-    some = next(iter(first.values()))[0]
-    write_marked(path, grid(rows), caption="; ".join(planes), seed="overview", generator=some.generator)
+    rows = [[_label(plane), *(_small(images.pixels(row)) for row in shown)] for plane, shown in first.items()]
+    generator = next(iter(first.values()))[0].generator
+    write_marked(path, grid(rows), caption="; ".join(planes), seed="overview", generator=generator)
 
 
 def _small(pixels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

@@ -1,4 +1,4 @@
-"""What a synthetic picture is made of, whole: it stands in its file and its row, and it can be drawn again from it."""
+"""The recipe of a synthetic image: all that its pixels depend on, kept in its file and row, to generate it again."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,33 +16,32 @@ from fulora.json_files import parse_json
 
 
 class RecipeError(ValueError):
-    """A picture that does not say how it was made, or cannot be made again here."""
+    """An image has no recipe, or cannot be generated again from it."""
 
 
 class BackboneUsed(Config):
-    """A backbone, by name and by the digest of its content (its revision, where it came from the hub)."""
+    """A backbone, by name and by the digest of its content (of its revision, if it is from the hub)."""
 
     name: str
     digest: str
 
 
 class LoraUsed(Config):
-    """A LoRA, by the SHA-256 of its file (the first 16 digits), and how strongly it was put in.
+    """A LoRA, by the SHA-256 of its file (the first 16 digits), and its strengths.
 
     Attributes:
-        any_base: whether it was asked for though it may be of another prediction type or family than the backbone;
-            left out of what is written where it was not.
+        any_base: used even if it is of another prediction type or family than the backbone; written only if set.
     """
 
     name: str
     digest: str
     strength: float
     text_strength: float
-    any_base: bool = Field(default=False, exclude_if=lambda asked: not asked)
+    any_base: bool = Field(default=False, exclude_if=lambda is_set: not is_set)
 
 
 class StartUsed(Config):
-    """The picture that one was drawn over (image-to-image): its id and pixel digest, and the share of steps done."""
+    """The image that one started from (image-to-image): its id and pixel digest, and the share of steps done."""
 
     image_id: str
     sha256: str
@@ -50,7 +49,7 @@ class StartUsed(Config):
 
 
 class ControlUsed(Config):
-    """A ControlNet that told the backbone where a structure is, by name and by the digest of its content."""
+    """A ControlNet that the image was conditioned by, by name and by the digest of its content."""
 
     name: str
     digest: str
@@ -61,8 +60,8 @@ class Recipe(Config):
 
     Attributes:
         set_seed, index, attempt: `seed` is blake2b of these and the plane.
-        control, mask: the ControlNet, and the pixel digest of the mask that the image was drawn on; both are left out
-            of what is written where there was none.
+        control, mask: the ControlNet, and the pixel digest of the mask that it was conditioned on; written only if
+            there was one.
     """
 
     synthetic: Literal[True] = True
@@ -91,11 +90,11 @@ class Recipe(Config):
 
 
 def read_row(path: Path) -> tuple[Image, Recipe]:
-    """The row and the recipe that a PNG carries.
+    """Read the row and the recipe in a PNG.
 
     Raises:
-        RecipeError: a picture that says nothing of how it was made.
-        FileNotFoundError, PictureFileError: missing; not a picture.
+        RecipeError: if the PNG has no recipe.
+        FileNotFoundError, PictureFileError: if the file is missing, or not a picture.
     """
     with open_picture(path) as image:
         text = image.info.get("fulora")

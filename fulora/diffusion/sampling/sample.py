@@ -1,7 +1,6 @@
-"""Sampling: from each picture's own noise, by the denoiser and a sampler, to pixels.
+"""Sampling: from the noise of each image, by the denoiser and a sampler, to pixels.
 
-The loop is our own, because that of diffusers' pipelines has no guidance interval; a test holds that it gives the same
-latents.
+The loop replaces that of diffusers' pipelines, which have no guidance interval; a test ensures equal latents.
 """
 
 import math
@@ -23,20 +22,20 @@ from fulora.diffusion.sampling.samplers import as_numpy_2
 from fulora.environment import derive_seed
 
 DECODED_LATENTS = 8 * 64 * 64
-"""Latent pixels decoded at once, eight pictures of 512 px: the autoencoder needs more memory than the denoiser."""
+"""Latent pixels decoded at once, eight images of 512 px: the autoencoder needs more memory than the denoiser."""
 
 
 def image_seed(cfg: GenerateConfig, plane: Plane, index: int, attempt: int = 0) -> int:
-    """The seed of image `index` of a plane: blake2b of its set's seed, the plane and the index, and nothing else.
+    """Return the seed of image `index` of a class: blake2b of the set's seed, the class, the index and the attempt.
 
     Args:
-        attempt: how many pictures were drawn for it before, and rejected.
+        attempt: the number of images that were rejected before.
     """
     return derive_seed("generate", cfg.seed, plane, index, *([attempt] if attempt else []))
 
 
 def start_noise(channels: int, latent_size: tuple[int, int], seeds: Sequence[int]) -> Float[Tensor, "b c h w"]:
-    """What every picture starts from, on the CPU, each drawn by a generator of its own.
+    """Return the initial noise of images, on the CPU, each from a random generator of its own.
 
     Args:
         latent_size: height and width in latent pixels.
@@ -51,14 +50,14 @@ class Guidance:
 
     Attributes:
         scale: 1 is none.
-        interval: from which share of the steps to which; outside, the prompt alone is asked.
+        interval: from which share of the steps to which; outside, the prompt alone is used.
     """
 
     scale: float
     interval: tuple[float, float] = (0.0, 1.0)
 
-    def holds(self, step: int, steps: int) -> bool:
-        """Whether step `step`, counted from 0, of `steps` is guided."""
+    def is_active(self, step: int, steps: int) -> bool:
+        """Return whether step `step`, counted from 0, of `steps` is guided."""
         first, last = self.interval
         return self.scale > 1 and first <= step / steps < last
 
@@ -77,14 +76,14 @@ def denoise(
     start: Float[Tensor, "b c h w"] | None = None,
     start_strength: float = 1.0,
 ) -> Float[Tensor, "b c h w"]:
-    """The latents of pictures. They are kept in fp32 between steps, whatever the denoiser's precision.
+    """Return the latents of images. They are kept in fp32 between steps, whatever the denoiser's precision.
 
     Args:
         sampler: a new one.
-        texts: of the prompt and of the negative prompt, one for each picture.
-        size_px: height and width of the pictures.
+        texts: of the prompt and of the negative prompt, one for each image.
+        size_px: height and width of the images.
         dtype: of the denoiser.
-        start: latents of pictures to start from; then only the last `start_strength` of the steps are done.
+        start: latents of images to start from; then only the last `start_strength` of the steps are done.
     """
     prompt, both = texts[0].to(dtype), texts[1].followed_by(texts[0]).to(dtype)
     with as_numpy_2():
@@ -97,13 +96,13 @@ def denoise(
     else:
         latents = sampler.add_noise(start, noise, times[:1].repeat(len(noise)))
     for step, time in enumerate(times, first):
-        given = sampler.scale_model_input(latents, time).to(dtype)
-        if guidance.holds(step, steps):
-            twice = unet(torch.cat([given, given]), time, **unet_arguments(both, size_px)).sample
+        noisy = sampler.scale_model_input(latents, time).to(dtype)
+        if guidance.is_active(step, steps):
+            twice = unet(torch.cat([noisy, noisy]), time, **unet_arguments(both, size_px)).sample
             without, with_prompt = twice.float().chunk(2)
             predicted = without + guidance.scale * (with_prompt - without)
         else:
-            predicted = unet(given, time, **unet_arguments(prompt, size_px)).sample.float()
+            predicted = unet(noisy, time, **unet_arguments(prompt, size_px)).sample.float()
         latents = sampler.step(predicted, time, latents).prev_sample
     result: Tensor = latents
     return result
@@ -111,23 +110,23 @@ def denoise(
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h2 w2"]:
-    """Pictures from 0 to 1, in fp32; the autoencoder works in its own precision, on a few large pictures at once.
+    """Decode latents to values from 0 to 1, in fp32: a few images at once, in the autoencoder's own precision.
 
-    The parts are of equal size, filled up with the last picture: another size would change a picture's last digits.
+    The parts have equal sizes, filled up with the last image: another size would change the last digits.
     """
-    own = unscale_latents(vae, latents).to(vae.dtype)
+    scaled_back = unscale_latents(vae, latents).to(vae.dtype)
     at_once = max(1, DECODED_LATENTS // (latents.shape[-2] * latents.shape[-1]))
-    parts = math.ceil(len(own) / at_once)
-    size = math.ceil(len(own) / parts)
-    filled = torch.cat([own, own[-1:].expand(parts * size - len(own), -1, -1, -1)])
+    parts = math.ceil(len(scaled_back) / at_once)
+    size = math.ceil(len(scaled_back) / parts)
+    filled = torch.cat([scaled_back, scaled_back[-1:].expand(parts * size - len(scaled_back), -1, -1, -1)])
     with torch.autocast(latents.device.type, enabled=False):
-        decoded = torch.cat([vae.decode(part).sample.float() for part in filled.chunk(parts)])[: len(own)]
+        decoded = torch.cat([vae.decode(part).sample.float() for part in filled.chunk(parts)])[: len(latents)]
     return (decoded / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pictures: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b c h2 w2"]:
-    """Latents of gray pictures: the mean of what the autoencoder sees in each."""
+    """Encode gray images: the means of the autoencoder's distributions."""
     values = (pictures.float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
     latents: Tensor = vae.encode(values.to(vae.device, vae.dtype)).latent_dist.mean.float()
     return scale_latents(vae, latents)
@@ -136,7 +135,7 @@ def encode(vae: AutoencoderKL, pictures: UInt8[Tensor, "b h w"]) -> Float[Tensor
 def to_pixels(
     pictures: Float[Tensor, "b 3 h w"], *, gray: bool
 ) -> tuple[UInt8[Tensor, "b h w *rgb"], Bool[Tensor, " b"]]:
-    """Pixels of pictures from 0 to 1, and whether all their numbers are numbers; what is none becomes 0.
+    """Convert values from 0 to 1 to pixels, and return which images are finite; values that are not become 0.
 
     Args:
         gray: the mean of the three channels.

@@ -1,1 +1,1 @@
-"""A generated set on disk: jobs, shards, and images drawn again from their recipes."""
+"""A generated set on disk: jobs, shards, and images generated again from their recipes."""

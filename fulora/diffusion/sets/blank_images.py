@@ -1,8 +1,8 @@
-"""The first look at a picture that was drawn: whether it shows anything. What it shows is another question."""
+"""The blank-image check of a generated image: whether it shows anything. What it shows is another question."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,21 +15,22 @@ from fulora.json_files import read_json
 GATE = "gate.json"
 
 Fault = Literal["nan", "black", "saturated", "constant", "duplicate"]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 BLACK_LEVEL = 16
-"""A picture is black if its brightest hundredth of pixels is darker than this, of 255."""
+"""An image is black if its brightest hundredth of pixels is darker than this, of 255."""
 
 SATURATED_LEVEL = 250
 SATURATED_SHARE = 0.3
-"""A picture is saturated if more than this share of its pixels is at `SATURATED_LEVEL` or above."""
+"""An image is saturated if more than this share of its pixels is at `SATURATED_LEVEL` or above."""
 
 
 class RejectionCounts(Config):
-    """`gate.json` of a complete set: how many pictures were drawn for its images, and what was rejected, by plane.
+    """`gate.json` of a complete set: how many images were generated in all, and how many were rejected, by class.
 
     Attributes:
-        alike: classes that the backbone could not tell apart by their prompts, several a group.
+        images: in the set.
+        drawn: generated, the rejected ones included.
+        alike: groups of classes whose prompts the backbone cannot distinguish.
     """
 
     images: int
@@ -39,16 +40,16 @@ class RejectionCounts(Config):
 
 
 class RejectedImagesError(ValueError):
-    """Too many pictures show nothing, or one does however often it is drawn."""
+    """Too many images are rejected, or one is at every attempt."""
 
 
 def find_fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | None:
-    """What is wrong with a picture, or None.
+    """Return what is wrong with an image, or None.
 
-    None of the real planes and heads that the project has at hand is rejected (a test holds that).
+    None of the real planes and heads that the project has is rejected (a test ensures that).
 
     Args:
-        finite: whether all numbers that it was made of were numbers.
+        finite: whether all values were finite before they became pixels.
     """
     if not finite:
         return "nan"
@@ -61,6 +62,6 @@ def find_fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | N
 
 
 def read_counts(folder: Path) -> RejectionCounts | None:
-    """What the gate of a set's folder says; None for a set that was not drawn, or has been mixed."""
+    """Return the rejection counts of a generated set; None for a set that was not generated, or has been mixed."""
     path = folder / GATE
     return read_json(path, RejectionCounts) if path.is_file() else None

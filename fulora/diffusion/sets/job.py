@@ -1,14 +1,13 @@
-"""A set that is to be drawn, and what its folder says of it.
+"""A set to be generated, and the files of its folder that describe it.
 
-`generation.json` says what the set is made of and how it is computed. It is written first, and every process that
-joins holds to it. `gate.json` is written last: a set that has it is complete.
+`generation.json` says what the set is made of and how it is computed. It is written first, and every process that joins
+follows it. `gate.json` is written last: a set that has it is complete.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
 from fulora.data.provenance import FILE as PROVENANCE
-from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.compute import Compute
-from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.inputs import GenerationInputs, start_rows
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
-from fulora.diffusion.sets.shards import WORK
+from fulora.diffusion.sets.shards import WORK, Shard, shards_of
 from fulora.environment import commit, versions
 from fulora.files import atomic_file
 from fulora.integrity import LIST_FILES
@@ -33,20 +31,24 @@ from fulora.json_files import read_json
 PLAN = "generation.json"
 SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
-BEGUN = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
+KEPT = "all complete shards are kept"
+"""What a full disk leaves of a set."""
+UNFINISHED = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
 """What a killed process leaves for the next to replace."""
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *LIST_FILES}
+FILES = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *UNFINISHED, *LIST_FILES}
 
 
 class GenerationError(ValueError):
-    """A folder that another set is in, or a machine that cannot go on with a set."""
+    """A folder that holds another set, or a machine that cannot continue a set."""
 
 
 class GenerationPlan(Config):
     """`generation.json`: what a set is made of, and how it is computed.
 
     Attributes:
-        alike: classes that the backbone cannot tell apart by their prompts, several a group.
+        start: digest of the images to start from.
+        masks: digest of the masks.
+        alike: groups of classes whose prompts the backbone cannot distinguish.
     """
 
     config: Mapping[str, Any]
@@ -60,41 +62,45 @@ class GenerationPlan(Config):
     commit: str
     alike: tuple[tuple[Plane, ...], ...] = ()
 
-    def made_of(self) -> Any:
-        """What another process must have alike."""
+    def content(self) -> Any:
+        """Return the part that has to be equal in all processes that generate the set."""
         return self.model_dump(include={"config", "backbone", "loras", "start", "control", "masks"}, mode="json")
 
 
 @dataclass(frozen=True)
 class GenerationJob:
-    """A set that is to be drawn: where, how, with what, and of whose classes."""
+    """A set to be generated: its folder, its config, the weights and images it is made with, and its classes."""
 
     out: Path
-    asked: GenerateConfig
-    ingredients: GenerationInputs
+    cfg: SamplingConfig
+    inputs: GenerationInputs
     labels: LabelSet
 
-    @cached_property
-    def cfg(self) -> SamplingConfig:
-        """How, with all planes and prompts.
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards of the set."""
+        return shards_of(self.cfg)
 
-        Raises:
-            LabelSetError: planes or prompts of what is no class.
-        """
-        return resolve_config(self.asked, self.labels)
+    def missing_shards(self) -> list[Shard]:
+        """Return the shards that are not complete."""
+        return [shard for shard in self.shards if not shard.is_complete(self.out)]
 
-    def travelling(self) -> "GenerationJob":
-        """The job as it travels to other processes: of the classes only what drawing needs, names and captions."""
+    def key(self) -> str:
+        """Return the key of the job's loaded weights in a process' cache."""
+        return digest([str(self.out.resolve()), identity(self.cfg), self.inputs.fingerprint()])
+
+    def for_worker(self) -> "GenerationJob":
+        """Return the job for other processes, with the names and captions of the classes alone."""
         return replace(self, labels=self.labels.captioned())
 
-    def planned(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
-        """The plan, with what was chosen to compute it, and what the backbone cannot tell apart."""
-        start, control = self.ingredients.start, self.ingredients.control
+    def build_plan(self, compute: Compute, alike: Sequence[tuple[Plane, ...]] = ()) -> GenerationPlan:
+        """Return the plan of the set, with the chosen way of computing it."""
+        start, control = self.inputs.start, self.inputs.control
         rows = [row.sha256 for rows in start_rows(start, self.cfg).values() for row in rows] if start else []
         return GenerationPlan(
             config=json.loads(json.dumps(identity(self.cfg))),
-            backbone=self.ingredients.used,
-            loras=tuple(lora.used for lora in self.ingredients.loras),
+            backbone=self.inputs.used,
+            loras=tuple(lora.used for lora in self.inputs.loras),
             start=digest(rows) if start else "",
             control=control.used if control else None,
             masks=control.masks_digest() if control else "",
@@ -106,38 +112,39 @@ class GenerationJob:
 
 
 def is_complete(out: Path) -> bool:
-    """Whether a set is put together."""
+    """Whether all images of a set are there, with their manifest."""
     return (out / GATE).is_file()
 
 
 def check_folder(job: GenerationJob) -> None:
-    """Refuse a folder with something else in it.
+    """Refuse an output folder with other content.
 
     Raises:
-        GenerationError: it is a file, holds what no generation writes, or a set of another plan.
+        GenerationError: if it is a file, or holds files that are not of a generated set, or a set with another plan.
     """
     out = job.out
     if out.exists() and not out.is_dir():
         raise GenerationError(f"{out}: is a file; give a folder for the images")
-    strange = sorted(path.name for path in out.glob("*") if path.name not in OURS) if out.is_dir() else []
-    if strange:
-        raise GenerationError(f"{out}: holds something else ({strange[0]}); give a new folder")
+    others = sorted(path.name for path in out.glob("*") if path.name not in FILES) if out.is_dir() else []
+    if others:
+        raise GenerationError(f"{out}: holds something else ({others[0]}); give a new folder")
     if (out / PLAN).is_file():
         plan = read_plan(out)
-        ours, theirs = job.planned(plan.compute).made_of(), plan.made_of()
-        if ours != theirs:
+        before, now = plan.content(), job.build_plan(plan.compute).content()
+        if before != now:
             raise GenerationError(
-                f"{out}: holds another set, with {_difference(theirs, ours)}; give another folder, or the same settings"
+                f"{out}: holds another set, with {_describe_difference(before, now)}; give another folder, or the same "
+                "settings"
             )
 
 
 def check_masks(job: GenerationJob) -> None:
-    """Refuse masks that are too few, or of another size than the pictures that are drawn on them.
+    """Check that there is a mask for each image, of its size.
 
     Raises:
-        GenerationError: they are.
+        GenerationError: if masks are missing or have another size.
     """
-    if (control := job.ingredients.control) is None:
+    if (control := job.inputs.control) is None:
         return
     width, height = job.cfg.size
     for plane in job.cfg.planes:
@@ -149,21 +156,21 @@ def check_masks(job: GenerationJob) -> None:
             )
 
 
-def _difference(theirs: Any, ours: Any) -> str:
-    """The first setting that differs, in words."""
-    for key, value in theirs.items():
-        if isinstance(value, dict) and value != ours[key]:
-            return f"{key}.{_difference(value, ours[key])}"
-        if value != ours.get(key):
-            return f"{key}={json.dumps(value)} instead of {json.dumps(ours.get(key))}"
-    return f"without {', '.join(sorted(set(ours) - set(theirs)))}"
+def _describe_difference(before: Any, now: Any) -> str:
+    """Describe the first setting that differs."""
+    for key, value in before.items():
+        if isinstance(value, dict) and value != now[key]:
+            return f"{key}.{_describe_difference(value, now[key])}"
+        if value != now.get(key):
+            return f"{key}={json.dumps(value)} instead of {json.dumps(now.get(key))}"
+    return f"without {', '.join(sorted(set(now) - set(before)))}"
 
 
 def read_plan(out: Path) -> GenerationPlan:
-    """The plan of a set.
+    """Read the plan of a set.
 
     Raises:
-        GenerationError: it is damaged, or of another version of fulora.
+        GenerationError: if it is damaged, or of another version of fulora.
     """
     try:
         return read_json(out / PLAN, GenerationPlan)
@@ -172,24 +179,24 @@ def read_plan(out: Path) -> GenerationPlan:
 
 
 def sources_of(job: GenerationJob) -> dict[str, Any]:
-    """Where everything is, from the set's folder: for `regenerate`, never for others, so it is a hidden file."""
+    """Return the paths of all inputs, relative to the set's folder, for `regenerate`; the file of them is hidden."""
 
-    def place(source: Path | str | None) -> str | None:
+    def relative(source: Path | str | None) -> str | None:
         return os.path.relpath(source, job.out) if isinstance(source, Path) else source
 
-    given = job.ingredients
+    inputs = job.inputs
     return {
-        "backbone": place(given.backbone),
-        "on_disk": isinstance(given.backbone, Path),
-        "revision": given.revision,
-        "architecture": given.architecture,
-        "loras": [place(lora.path) for lora in given.loras],
-        "start": place(given.start),
-        "control": place(given.control.path if given.control else None),
+        "backbone": relative(inputs.backbone),
+        "on_disk": isinstance(inputs.backbone, Path),
+        "revision": inputs.revision,
+        "architecture": inputs.architecture,
+        "loras": [relative(lora.path) for lora in inputs.loras],
+        "start": relative(inputs.start),
+        "control": relative(inputs.control.path if inputs.control else None),
     }
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file of a set's folder that is on the disk, whole, or absent; hold a lock of the set."""
+    """Write a file of a set's folder atomically and force it to the disk. The caller holds a lock of the set."""
     with atomic_file(path, durable=True) as new:
         new.write_text(text, encoding="utf-8")

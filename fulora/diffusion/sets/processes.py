@@ -1,66 +1,83 @@
-"""Several processes on one machine that draw one set, one a GPU. They share nothing but its folder."""
+"""Several processes on one machine that generate one set, one a GPU. They share nothing but its folder."""
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+import torch
 
 from fulora import progress
+from fulora.diffusion.sets.job import GenerationJob, check_folder
+from fulora.diffusion.sets.shards import Shard, part_of
 from fulora.environment import cores
 
-if TYPE_CHECKING:
-    from fulora.diffusion.sets.shards import Shard
-
 POLL_S = 0.5
+Child = tuple["subprocess.Popen[bytes]", IO[bytes]]
+"""A process, and the file of its error output."""
 
 
 class ProcessError(ValueError):
-    """A process that drew shards failed."""
+    """All processes that generate a set failed."""
 
 
-def run_processes(out: Path, shards: "Sequence[Shard]", count: int) -> None:
-    """Start this command `count` times, each drawing shards that no other is at, until all are there.
+def generate_in_processes(
+    job: GenerationJob, command: Sequence[str], count: int, *, part: tuple[int, int] = (0, 1)
+) -> list[Shard]:
+    """Generate a part of a set by a command in `count` processes, each making shards that no other is at.
 
-    When a process dies, the others draw its shards.
+    When a process dies, the others make its shards.
+
+    Args:
+        command: generates the part in one process.
+        part: i of n, counted from 0.
+
+    Returns:
+        The shards that are still missing, of other parts.
 
     Raises:
-        ProcessError: all processes failed.
+        GenerationError: if the folder holds something else.
+        ProcessError: if all processes failed.
     """
-    start = sum(len(shard) for shard in shards if shard.is_complete(out))
+    check_folder(job)
+    shards = part_of(job.shards, part)
+    complete = _complete_images(shards, job.out)
     with (
-        _children(count) as children,
-        progress.meter("synthetic", unit="images", total=sum(map(len, shards)), start=start) as advance,
+        _children(command, count) as children,
+        progress.meter("synthetic", unit="images", total=sum(map(len, shards)), start=complete) as advance,
     ):
         while any(child.poll() is None for child, _ in children):
             time.sleep(POLL_S)
-            there = sum(len(shard) for shard in shards if shard.is_complete(out))
-            advance(there - start)
-            start = there
-        failed = [_said(errors) or f"exit code {child.returncode}" for child, errors in children if child.returncode]
-    if len(failed) == count:
-        raise ProcessError(f"all {count} processes failed. The first said: {failed[0]}")
-    for message in failed:
+            before, complete = complete, _complete_images(shards, job.out)
+            advance(complete - before)
+        failures = [
+            _last_line(errors) or f"exit code {child.returncode}" for child, errors in children if child.returncode
+        ]
+    if len(failures) == count:
+        raise ProcessError(f"all {count} processes failed. The first said: {failures[0]}")
+    for message in failures:
         progress.note(f"a process failed, and the others did its work: {message}")
+    return job.missing_shards()
+
+
+def _complete_images(shards: Sequence[Shard], out: Path) -> int:
+    return sum(len(shard) for shard in shards if shard.is_complete(out))
 
 
 @contextmanager
-def _children(count: int) -> Iterator[list[tuple["subprocess.Popen[bytes]", IO[bytes]]]]:
-    """This command, without `--processes`, so many times; none is left running."""
-    command = [sys.executable, "-m", "pipelines", *_without_processes(sys.argv[1:]), "--quiet"]
-    children: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+def _children(command: Sequence[str], count: int) -> Iterator[list[Child]]:
+    """Processes of a command; none is left running."""
+    children: list[Child] = []
     with ExitStack() as files:
         try:
             for number in range(count):
                 errors = files.enter_context(tempfile.TemporaryFile())
-                environment = _environment(number, count)
-                children.append(
-                    (subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment), errors)
-                )
+                out, environment = subprocess.DEVNULL, _environment(number, count)
+                children.append((subprocess.Popen(command, stdout=out, stderr=errors, env=environment), errors))
             yield children
         finally:
             for child, _ in children:
@@ -69,32 +86,18 @@ def _children(count: int) -> Iterator[list[tuple["subprocess.Popen[bytes]", IO[b
                 child.wait()
 
 
-def _without_processes(arguments: list[str]) -> list[str]:
-    kept, skip = [], False
-    for argument in arguments:
-        if skip or argument.startswith("--processes="):
-            skip = False
-        elif argument == "--processes":
-            skip = True
-        else:
-            kept.append(argument)
-    return kept
-
-
 def _environment(number: int, count: int) -> dict[str, str]:
-    """One GPU each where there are any, else a share of the cores."""
-    import torch
-
-    found = dict(os.environ)
+    """The environment of a process: one GPU if there are any, else a share of the cores."""
+    environment = dict(os.environ)
     if torch.cuda.is_available():
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-        gpus = seen.split(",") if seen else [str(gpu) for gpu in range(torch.cuda.device_count())]
-        found["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
-    return found
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    return environment
 
 
-def _said(errors: IO[bytes]) -> str:
+def _last_line(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return lines[-1].removeprefix("fulora: ") if lines else ""

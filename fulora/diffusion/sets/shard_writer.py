@@ -1,4 +1,4 @@
-"""Make one shard: draw, look whether a picture shows anything, write it, and draw again what does not."""
+"""Make one shard: generate its images, check and write each, and generate those that are rejected again."""
 
 import json
 import shutil
@@ -21,176 +21,177 @@ from fulora.engine import threaded
 from fulora.environment import versions
 
 REJECTED = "rejected"
-"""Where rejected pictures are kept when they stop a run."""
+"""Where rejected images are kept when they stop a run."""
 
 COMPRESSION = 4
 """Of zlib, 0 to 9: on a head of 512 px, 6 takes 2.7 times as long as 4 and saves 1 %."""
 
 MANY = 5
-"""Fewer rejected pictures than this never stop a run, whatever share they are."""
+"""Fewer rejected images than this never stop a run, whatever share they are."""
 
-MATTERING = ("fulora", "torch", "diffusers", "transformers")
-"""The libraries on which pixels depend."""
+LIBRARIES = ("fulora", "torch", "diffusers", "transformers")
+"""The libraries that pixels depend on."""
 
 
 def make_shard(
     shard: Shard,
     out: Path,
-    painter: ImageGenerator,
-    ingredients: GenerationInputs,
+    generator: ImageGenerator,
+    inputs: GenerationInputs,
     *,
     taken: Collection[str] = (),
-    drawn: Callable[[int], None] = lambda images: None,
+    advance: Callable[[int], None] = lambda images: None,
 ) -> None:
-    """Write a shard's folder. Hold its lock.
+    """Write a shard's folder. The caller holds the shard's lock.
 
     Args:
-        taken: pixel digests that no image may have, for other shards have them.
-        drawn: told of each image that was kept.
+        taken: pixel digests of other shards' images, which no image may have.
+        advance: called for each image that is kept.
 
     Raises:
-        GateError: too many pictures show nothing; they are kept in `rejected/SHARD`, to be looked at.
+        RejectedImagesError: if too many images are rejected; they are kept in `rejected/SHARD` for inspection.
     """
     rejects = out / WORK / f"{shard.name}.rejected"
     shutil.rmtree(rejects, ignore_errors=True)
     try:
         with scratch(shard, out) as folder:
-            write_record(folder, _filled(folder, rejects, shard, painter, ingredients, set(taken), drawn))
+            write_record(folder, _fill(folder, rejects, shard, generator, inputs, set(taken), advance))
     except RejectedImagesError as error:
-        shown = out / REJECTED / shard.name
-        shutil.rmtree(shown, ignore_errors=True)
-        shown.parent.mkdir(exist_ok=True)
-        rejects.replace(shown)
-        raise RejectedImagesError(f"{error} The rejected pictures are in {shown}.") from None
+        kept = out / REJECTED / shard.name
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
+        rejects.replace(kept)
+        raise RejectedImagesError(f"{error} The rejected images are in {kept}.") from None
     finally:
         shutil.rmtree(rejects, ignore_errors=True)
 
 
-def _filled(
+def _fill(
     folder: Path,
     rejects: Path,
     shard: Shard,
-    painter: ImageGenerator,
-    ingredients: GenerationInputs,
+    generator: ImageGenerator,
+    inputs: GenerationInputs,
     taken: set[str],
-    drawn: Callable[[int], None],
+    advance: Callable[[int], None],
 ) -> ShardRecord:
     rows: dict[int, Image] = {}
     rejected: list[RejectedImage] = []
-    drafts = [ImageRequest(shard.plane, index) for index in range(shard.first, shard.last)]
-    write = partial(_written, folder, shard.name, painter, ingredients)
-    while drafts:
+    requests = [ImageRequest(shard.plane, index) for index in range(shard.first, shard.last)]
+    write = partial(_write, folder, shard.name, generator, inputs)
+    while requests:
         again: list[ImageRequest] = []
-        for draft, row, found in threaded(write, _pictures(painter, drafts)):
-            cause: Fault | None = "duplicate" if found is None and row.sha256 in taken else found
+        for request, row, fault in threaded(write, _generate(generator, requests)):
+            cause: Fault | None = "duplicate" if fault is None and row.sha256 in taken else fault
             if cause is None:
                 taken.add(row.sha256)
-                rows[draft.index] = row
-                drawn(1)
+                rows[request.index] = row
+                advance(1)
                 continue
             rejects.mkdir(exist_ok=True)
             name = Path(row.file_name).name
-            (folder / name).replace(rejects / f"{draft.attempt}_{cause}_{name}")
-            rejected.append(RejectedImage(index=draft.index, attempt=draft.attempt, fault=cause))
-            again.append(ImageRequest(draft.plane, draft.index, draft.attempt + 1))
-        _check(shard, rejected, painter)
-        drafts = again
+            (folder / name).replace(rejects / f"{request.attempt}_{cause}_{name}")
+            rejected.append(RejectedImage(index=request.index, attempt=request.attempt, fault=cause))
+            again.append(ImageRequest(request.plane, request.index, request.attempt + 1))
+        _check(shard, rejected, generator)
+        requests = again
     return ShardRecord(rows=tuple(rows[index] for index in sorted(rows)), rejected=tuple(rejected))
 
 
-def _pictures(painter: ImageGenerator, drafts: Sequence[ImageRequest]) -> Iterator[GeneratedImage]:
+def _generate(generator: ImageGenerator, requests: Sequence[ImageRequest]) -> Iterator[GeneratedImage]:
     """Batch after batch, each of one sampler."""
-    size = painter.compute.batch_size
-    for sampler in dict.fromkeys(painter.cfg.samplers):
-        alike = [draft for draft in drafts if sampler_of(painter.cfg, draft) == sampler]
-        for start in range(0, len(alike), size):
-            yield from painter.draw(alike[start : start + size])
+    size = generator.compute.batch_size
+    for sampler in dict.fromkeys(generator.cfg.samplers):
+        batchable = [request for request in requests if sampler_of(generator.cfg, request) == sampler]
+        for start in range(0, len(batchable), size):
+            yield from generator.generate(batchable[start : start + size])
 
 
-def _written(
-    folder: Path, shard_name: str, painter: ImageGenerator, ingredients: GenerationInputs, drawn: GeneratedImage
+def _write(
+    folder: Path, shard_name: str, generator: ImageGenerator, inputs: GenerationInputs, image: GeneratedImage
 ) -> tuple[ImageRequest, Image, Fault | None]:
-    row = row_of(drawn, painter, ingredients, f"images/{shard_name}")
-    write_image(folder / Path(row.file_name).name, row, drawn)
-    return drawn.draft, row, find_fault(drawn.pixels, drawn.finite)
+    row = row_of(image, generator, inputs, f"images/{shard_name}")
+    write_image(folder / Path(row.file_name).name, row, image)
+    return image.request, row, find_fault(image.pixels, image.finite)
 
 
-def write_image(path: Path, row: Image, drawn: GeneratedImage) -> None:
-    """A PNG that says what it is. Equal rows and pixels give equal bytes."""
-    Pil.fromarray(drawn.pixels).save(path, pnginfo=png_info(row), compress_level=COMPRESSION)
+def write_image(path: Path, row: Image, image: GeneratedImage) -> None:
+    """Write a PNG marked as synthetic, with its row. Equal rows and pixels give equal bytes."""
+    Pil.fromarray(image.pixels).save(path, pnginfo=png_info(row), compress_level=COMPRESSION)
 
 
-def row_of(drawn: GeneratedImage, painter: ImageGenerator, ingredients: GenerationInputs, folder: str) -> Image:
-    """The row of a picture in an image set.
+def row_of(image: GeneratedImage, generator: ImageGenerator, inputs: GenerationInputs, folder: str) -> Image:
+    """Return the row of a generated image in an image set.
 
     Args:
-        folder: that its file stands in, from the split's folder.
+        folder: of its file, relative to the split's folder.
     """
-    draft, height, width = drawn.draft, *drawn.pixels.shape[:2]
-    on_mask = "" if drawn.mask is None else "on_mask_"
-    image_id = f"synthetic_{on_mask}{draft.plane}_{draft.index:05d}"
+    request = image.request
+    height, width = image.pixels.shape[:2]
+    on_mask = "" if image.mask is None else "on_mask_"
+    image_id = f"synthetic_{on_mask}{request.plane}_{request.index:05d}"
     return Image(
         file_name=f"{folder}/{image_id}.png",
         image_id=image_id,
-        plane=draft.plane,
+        plane=request.plane,
         split="train",
         origin="synthetic",
         source="fulora",
         site="",
         patient="",
         mask_file=f"masks/{image_id}.png" if on_mask else "",
-        caption=painter.cfg.prompts[draft.plane],
-        seed=str(drawn.seed),
-        generator=ingredients.generator(),
-        recipe=json.dumps(_recipe(drawn, painter, ingredients).model_dump(mode="json"), sort_keys=True),
+        caption=generator.cfg.prompts[request.plane],
+        seed=str(image.seed),
+        generator=inputs.fingerprint(),
+        recipe=json.dumps(_recipe(image, generator, inputs).model_dump(mode="json"), sort_keys=True),
         width=width,
         height=height,
-        sha256=pixel_digest(drawn.pixels),
+        sha256=pixel_digest(image.pixels),
     )
 
 
-def _recipe(drawn: GeneratedImage, painter: ImageGenerator, ingredients: GenerationInputs) -> Recipe:
-    cfg, draft = painter.cfg, drawn.draft
-    start = drawn.start and StartUsed(
-        image_id=drawn.start.image_id, sha256=drawn.start.sha256, strength=cfg.start_strength
+def _recipe(image: GeneratedImage, generator: ImageGenerator, inputs: GenerationInputs) -> Recipe:
+    cfg, request = generator.cfg, image.request
+    start = image.start and StartUsed(
+        image_id=image.start.image_id, sha256=image.start.sha256, strength=cfg.start_strength
     )
     return Recipe(
-        plane=draft.plane,
+        plane=request.plane,
         set_seed=cfg.seed,
-        index=draft.index,
-        attempt=draft.attempt,
-        seed=drawn.seed,
-        prompt=cfg.prompts[draft.plane],
+        index=request.index,
+        attempt=request.attempt,
+        seed=image.seed,
+        prompt=cfg.prompts[request.plane],
         negative_prompt=cfg.negative_prompt,
         clip_skip=cfg.clip_skip,
         width=cfg.size[0],
         height=cfg.size[1],
         colour=cfg.colour,
-        sampler=drawn.sampler,
+        sampler=image.sampler,
         steps=cfg.steps,
         guidance_scale=cfg.guidance_scale,
         guidance_interval=cfg.guidance_interval,
-        backbone=ingredients.used,
-        loras=tuple(lora.used for lora in ingredients.loras),
+        backbone=inputs.used,
+        loras=tuple(lora.used for lora in inputs.loras),
         start=start,
-        control=ingredients.control.used if ingredients.control else None,
-        mask="" if drawn.mask is None else pixel_digest(drawn.mask),
-        compute=painter.compute,
-        versions={name: version for name, version in versions().items() if name in MATTERING},
+        control=inputs.control.used if inputs.control else None,
+        mask="" if image.mask is None else pixel_digest(image.mask),
+        compute=generator.compute,
+        versions={name: version for name, version in versions().items() if name in LIBRARIES},
     )
 
 
-def _check(shard: Shard, rejected: Sequence[RejectedImage], painter: ImageGenerator) -> None:
-    cfg = painter.cfg
+def _check(shard: Shard, rejected: Sequence[RejectedImage], generator: ImageGenerator) -> None:
+    cfg = generator.cfg
     counts = ", ".join(f"{count} {cause}" for cause, count in Counter(each.fault for each in rejected).items())
     hopeless = [each for each in rejected if each.attempt + 1 >= cfg.max_attempts]
     if hopeless:
         raise RejectedImagesError(
-            f"{shard.plane} {hopeless[0].index} was drawn {cfg.max_attempts} times, and never with a picture worth "
-            f"keeping ({counts} in {shard.name}): the backbone or a LoRA is broken, untrained or too strong."
+            f"{shard.plane} {hopeless[0].index} was generated {cfg.max_attempts} times, and rejected each time "
+            f"({counts} in {shard.name}): the backbone or a LoRA is broken, untrained or too strong."
         )
     if len(rejected) >= MANY and len(rejected) > cfg.max_rejected * len(shard):
         raise RejectedImagesError(
-            f"{shard.name}: {len(rejected)} pictures rejected ({counts}), more than max_rejected={cfg.max_rejected:g} "
+            f"{shard.name}: {len(rejected)} images rejected ({counts}), more than max_rejected={cfg.max_rejected:g} "
             f"of its {len(shard)} images: the backbone or a LoRA is broken, untrained or too strong."
         )

@@ -1,7 +1,7 @@
-"""How a set is cut into shards: fixed runs of consecutive images, whoever makes them and in whatever order.
+"""Shards of a set: fixed runs of consecutive images, which any process may make, in any order.
 
-A shard is a folder under `train/images`, there when it is complete and not before. What is half made stands under
-`.work`, with the locks by which processes keep out of each other's way.
+A shard is a folder under `train/images`, which exists when it is complete. Unfinished ones are under `.work`, with the
+locks of all shards.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ SHARD_RECORD = "shard.json"
 
 
 class ShardError(ValueError):
-    """A part of the work that is none, or a shard that cannot be read."""
+    """A part of the work is not valid, or a shard cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,23 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Of its folder, such as `kidney-00003`."""
+        """The name of its folder, such as `kidney-00003`."""
         return f"{self.plane}-{self.number:05d}"
 
     def __len__(self) -> int:
         return self.last - self.first
 
     def folder(self, out: Path) -> Path:
-        """Where it is when it is complete."""
+        """Return the folder of the complete shard."""
         return out / IMAGES / self.name
 
     def is_complete(self, out: Path) -> bool:
-        """Whether it is there."""
+        """Return whether the shard is complete."""
         return (self.folder(out) / SHARD_RECORD).is_file()
 
 
 class RejectedImage(Config):
-    """A picture that was drawn and not kept."""
+    """An image that was generated and not kept."""
 
     index: int
     attempt: int
@@ -66,14 +66,14 @@ class RejectedImage(Config):
 
 
 class ShardRecord(Config):
-    """`shard.json`: the rows of a shard's images in order, and what was drawn and not kept."""
+    """`shard.json`: the rows of a shard's images in order, and the rejected images."""
 
     rows: tuple[Image, ...]
     rejected: tuple[RejectedImage, ...]
 
 
 def shards_of(cfg: SamplingConfig) -> list[Shard]:
-    """All shards of a set, plane after plane. More images a plane leave all full shards as they are."""
+    """Return all shards of a set, class after class. More images a class leave all full shards as they are."""
     size = cfg.batch_size * cfg.shard_batches
     return [
         Shard(plane, number, first, min(first + size, cfg.per_class))
@@ -83,10 +83,10 @@ def shards_of(cfg: SamplingConfig) -> list[Shard]:
 
 
 def part_of(shards: Sequence[Shard], part: tuple[int, int]) -> list[Shard]:
-    """The shards of part i of n: every n-th one, from the i-th on, counted from 0.
+    """Return the shards of part i of n: every n-th one, from the i-th on, counted from 0.
 
     Raises:
-        ShardError: i is not below n.
+        ShardError: if i is not below n.
     """
     index, count = part
     if not 0 <= index < count:
@@ -95,16 +95,16 @@ def part_of(shards: Sequence[Shard], part: tuple[int, int]) -> list[Shard]:
 
 
 def read_shard(shard: Shard, out: Path) -> ShardRecord:
-    """The record of a complete shard.
+    """Read the record of a complete shard.
 
     Raises:
-        ShardError: it is not there, or damaged.
+        ShardError: if it is missing or damaged.
     """
     path = shard.folder(out) / SHARD_RECORD
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-        rows = tuple(Image.from_json(row) for row in found["rows"])
-        return ShardRecord(rows=rows, rejected=tuple(RejectedImage.model_validate(each) for each in found["rejected"]))
+        record = parse_json(path.read_text(encoding="utf-8"))
+        rows = tuple(Image.from_json(row) for row in record["rows"])
+        return ShardRecord(rows=rows, rejected=tuple(RejectedImage.model_validate(each) for each in record["rejected"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: cannot be read ({error}); remove its folder, and the shard is made again") from error
 

@@ -1,4 +1,4 @@
-"""Small sets for tests, and a process of its own that draws one and kills itself as the kernel would."""
+"""Small sets for tests, and a process that generates one and kills itself as the kernel would."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.loading import load_backbone
-from fulora.diffusion.sampling import image_generator as painter
+from fulora.diffusion.sampling import image_generator as generator
 from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
 from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed
@@ -55,13 +55,13 @@ def complete(**changes: Any) -> SamplingConfig:
     return resolve_config(settings(**changes), FETAL)
 
 
-def ingredients(backbone: Path, **others: Any) -> GenerationInputs:
+def inputs(backbone: Path, **others: Any) -> GenerationInputs:
     used = BackboneUsed(name=backbone.name, digest=weights_digest(backbone))
     return GenerationInputs(backbone=backbone, used=used, **others)
 
 
 def job(backbone: Path, out: Path, **changes: Any) -> GenerationJob:
-    return GenerationJob(out, settings(**changes), ingredients(backbone), FETAL)
+    return GenerationJob(out, complete(**changes), inputs(backbone), FETAL)
 
 
 def drawn(backbone: Path, out: Path, **changes: Any) -> Path:
@@ -134,7 +134,7 @@ def run(
 
     Args:
         told: a file to write the number of such calls into.
-        twins: the first picture of each shard looks like that of the shard before it, and has to be drawn again.
+        twins: the first picture of each shard looks like that of the shard before it, and has to be generated again.
     """
     torch.set_num_threads(1)
     progress.show(False)
@@ -149,7 +149,7 @@ def run(
                 os.kill(os.getpid(), signal.SIGKILL)
 
     if twins:
-        painter.image_seed = _twin_seed  # type: ignore[assignment]
+        generator.image_seed = _twin_seed  # type: ignore[assignment]
     sys.addaudithook(count)
     generate_set(job(backbone, out, max_rejected=1.0 if twins else 0.2), InProcess(), part=part)
     if told is not None:

@@ -1,8 +1,9 @@
-"""The first look at a picture: every fault is found, and nothing real is taken for one."""
+"""The blank-image check: every fault is found, and no real image is rejected."""
 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from PIL import Image as Pil
 
 from fulora.diffusion.sets.blank_images import (
     BLACK_LEVEL,
-    FAULTS,
     GATE,
     SATURATED_LEVEL,
+    Fault,
     RejectionCounts,
     find_fault,
     read_counts,
@@ -100,4 +101,4 @@ def test_counts_are_read_back_where_there_are_any(tmp_path: Path) -> None:
     counts = RejectionCounts(images=3, drawn=5, rejected={"brain": {"black": 1, "duplicate": 1}, "femur": {}})
     (tmp_path / GATE).write_text(counts.model_dump_json())
     assert read_counts(tmp_path) == counts
-    assert FAULTS == ("nan", "black", "saturated", "constant", "duplicate")
+    assert get_args(Fault) == ("nan", "black", "saturated", "constant", "duplicate")

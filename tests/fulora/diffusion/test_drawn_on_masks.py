@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generation_run import ingredients, settings, tree
+from generation_run import complete, inputs, tree
 from jaxtyping import UInt8
 
 from fulora import integrity as contents
@@ -17,11 +17,10 @@ from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.data.provenance import Provenance, ProvenanceEntry
-from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.controlnet import build_control
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.compute import choose_compute
-from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.image_generator import (
     GeneratedImage,
     ImageGenerator,
@@ -35,7 +34,8 @@ from fulora.diffusion.sets import shard_writer
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationError, GenerationJob
-from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.recipe_inputs import InputOverrides
+from fulora.diffusion.sets.regenerate import regenerate
 from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
@@ -65,25 +65,31 @@ def control(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
     return folder
 
 
-def with_control(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> GenerationInputs:
+def controlled_inputs(backbone: Path, control: Path, masks: UInt8[np.ndarray, "n h w"] = MASKS) -> GenerationInputs:
     used = ControlUsed(name=control.name, digest=weights_digest(control))
-    return ingredients(backbone, control=ControlSource(control, used, {"brain": masks}))
+    return inputs(backbone, control=ControlSource(control, used, {"brain": masks}))
 
 
-def cfg(**changes: object) -> GenerateConfig:
+def cfg(**changes: object) -> SamplingConfig:
     asked = {"per_class": 6, "planes": ["brain"], "batch_size": 2, "max_rejected": 1.0, "clip_skip": 2}
-    return settings(**(asked | {"sampler": ["euler", "ddim"], "guidance_interval": [0.0, 0.6], "steps": 3} | changes))
+    return complete(**(asked | {"sampler": ["euler", "ddim"], "guidance_interval": [0.0, 0.6], "steps": 3} | changes))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, backbone: Path, control: Path) -> Made:
-    real, used, out = ImageGenerator.draw, with_control(backbone, control), tmp_path_factory.mktemp("made") / "set"
+    real, used, out = (
+        ImageGenerator.generate,
+        controlled_inputs(backbone, control),
+        tmp_path_factory.mktemp("made") / "set",
+    )
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        return [replace(each, finite=each.draft.attempt > 0 or each.draft.index != 1) for each in real(self, drafts)]
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        return [
+            replace(each, finite=each.request.attempt > 0 or each.request.index != 1) for each in real(self, requests)
+        ]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ImageGenerator, "draw", draw)
+        patched.setattr(ImageGenerator, "generate", draw)
         assert generate_set(GenerationJob(out, cfg(), used, FETAL), InProcess()) == []
     return Made(out, control, used)
 
@@ -104,7 +110,7 @@ def test_each_picture_has_its_mask_its_seed_and_a_recipe_with_the_controls_diges
         assert mark.synthetic
         assert mark.generator.endswith(f"+control:{weights_digest(made.control)}")
     assert images.provenance().patients() == ["s/A/1"]
-    drawn_by = f"synthetic images by {made.used.generator()}"
+    drawn_by = f"synthetic images by {made.used.fingerprint()}"
     assert images.provenance().chain("ControlNet c") == f"ControlNet c, through {drawn_by}"
     contents.check(made.out)
 
@@ -118,10 +124,10 @@ def test_the_gate_looks_at_them(made: Made) -> None:
 
 def test_they_are_drawn_again_with_the_same_bytes(made: Made, tmp_path: Path) -> None:
     paths = sorted(made.out.glob("train/images/*/*.png"))
-    again = list(regenerate(paths, Given(), tmp_path))
+    again = list(regenerate(paths, InputOverrides(), tmp_path))
     assert {each.path for each in again} == set(paths)
     for each in again:
-        write_image(tmp_path / "again.png", each.new, each.drawn)
+        write_image(tmp_path / "again.png", each.new_row, each.image)
         assert (tmp_path / "again.png").read_bytes() == each.path.read_bytes()
 
 
@@ -130,29 +136,31 @@ def test_without_their_set_or_with_another_control_or_mask_they_are_not_drawn_ag
 ) -> None:
     first = sorted(made.out.glob("train/images/*/*.png"))[0]
     alone = Path(shutil.copy(first, tmp_path / "alone.png"))
-    with pytest.raises(RecipeError, match=r"was drawn on a mask by the ControlNet control.*as it lies"):
-        list(regenerate([alone], Given(backbone=backbone), tmp_path))
+    with pytest.raises(
+        RecipeError, match=r"was generated on a mask by the ControlNet control.*in the folder of its set"
+    ):
+        list(regenerate([alone], InputOverrides(backbone=backbone), tmp_path))
     copy = shutil.copytree(made.out, tmp_path / "set")
     path, said = copy / first.relative_to(made.out), json.loads((copy / ".sources.json").read_text())
     said["backbone"], said["control"] = str(backbone), "gone"
     (copy / ".sources.json").write_text(json.dumps(said))
-    with pytest.raises(RecipeError, match=r"the ControlNet control.* is not there"):
-        list(regenerate([path], Given(), tmp_path))
+    with pytest.raises(RecipeError, match=r"the ControlNet control.* is missing"):
+        list(regenerate([path], InputOverrides(), tmp_path))
     said["control"] = str(backbone)
     (copy / ".sources.json").write_text(json.dumps(said))
     with pytest.raises(RecipeError, match=r"is another ControlNet \(.*\) than .* was made with"):
-        list(regenerate([path], Given(), tmp_path))
+        list(regenerate([path], InputOverrides(), tmp_path))
     said["control"] = str(made.control)
     (copy / ".sources.json").write_text(json.dumps(said))
     shutil.copy(copy / "train/masks/synthetic_on_mask_brain_00003.png", copy / "train/masks" / path.name)
-    with pytest.raises(RecipeError, match=r"is not the mask that .* was drawn on"):
-        list(regenerate([path], Given(), tmp_path))
+    with pytest.raises(RecipeError, match=r"is not the mask that .* was generated on"):
+        list(regenerate([path], InputOverrides(), tmp_path))
 
 
 def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
     tmp_path: Path, backbone: Path, control: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = with_control(backbone, control)
+    used = controlled_inputs(backbone, control)
     whole, broken = (GenerationJob(tmp_path / name, cfg(), used, FETAL) for name in ("whole", "broken"))
     generate_set(whole, InProcess())
     usual, calls = shard_writer.write_record, []
@@ -169,18 +177,18 @@ def test_a_killed_set_is_gone_on_with_and_ends_with_the_same_bytes(
     generate_set(broken, InProcess())
     assert len(calls) == 4  # of three shards, the second was begun twice
     assert tree(broken.out) == tree(whole.out)
-    other = replace(broken, ingredients=with_control(backbone, control, MASKS[::-1]))
+    other = replace(broken, inputs=controlled_inputs(backbone, control, MASKS[::-1]))
     with pytest.raises(GenerationError, match=r"holds another set, with masks="):
         generate_set(other, InProcess())
 
 
 def test_a_picture_depends_on_its_mask_and_seed_alone(backbone: Path, control: Path) -> None:
     def drawn(
-        masks: UInt8[np.ndarray, "n h w"], drafts: Sequence[ImageRequest], **changes: object
+        masks: UInt8[np.ndarray, "n h w"], requests: Sequence[ImageRequest], **changes: object
     ) -> list[GeneratedImage]:
-        pipe, asked = load_backbone(backbone), resolve_config(cfg(sampler="euler", **changes), FETAL)
-        painter = build_generator(pipe, asked, choose_compute(pipe, asked, 1))
-        return with_control(painter, control, lambda draft: masks[draft.index]).draw(drafts)
+        pipe, asked = load_backbone(backbone), cfg(sampler="euler", **changes)
+        generator = build_generator(pipe, asked, choose_compute(pipe, asked, 1))
+        return with_control(generator, control, lambda request: masks[request.index]).generate(requests)
 
     first, second = drawn(MASKS, [ImageRequest("brain", 0), ImageRequest("brain", 1)])
     (alone,) = drawn(MASKS, [ImageRequest("brain", 1)])
@@ -214,5 +222,6 @@ def test_masks_that_are_too_few_or_of_another_size_are_refused(
 ) -> None:
     with pytest.raises(GenerationError, match=message):
         generate_set(
-            GenerationJob(tmp_path / "set", cfg(**changes), with_control(backbone, control, masks), FETAL), InProcess()
+            GenerationJob(tmp_path / "set", cfg(**changes), controlled_inputs(backbone, control, masks), FETAL),
+            InProcess(),
         )

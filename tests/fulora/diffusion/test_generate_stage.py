@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,10 +18,11 @@ from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGener
 from fulora.diffusion.sampling.inputs import weights_digest
 from fulora.diffusion.sampling.sample import image_seed
 from fulora.diffusion.sets.blank_images import RejectedImagesError
-from fulora.diffusion.sets.regenerate import Given, regenerate
+from fulora.diffusion.sets.recipe_inputs import InputOverrides
+from fulora.diffusion.sets.regenerate import regenerate
 from fulora.diffusion.sets.shard_writer import write_image
 from fulora.diffusion.sets.shards import shards_of
-from fulora.engine import Engine, InProcess
+from fulora.engine import Engine, InProcess, ProcessCache
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.generate import generate
@@ -34,11 +36,14 @@ R = TypeVar("R")
 class Elsewhere:
     """An engine of many workers, of which one is here, and takes items in the order that suits it."""
 
-    here = False
+    is_local = False
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         found = {number: function(items[number]) for number in reversed(range(len(items)))}
         return iter([found[number] for number in range(len(items))])
+
+    def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
+        return self.map(partial(function, ProcessCache()), items)
 
 
 def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
@@ -70,16 +75,16 @@ def test_its_parts_are_its_shards(backbone: Path) -> None:
 def test_a_stopped_stage_goes_on_with_the_shards_it_has(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked, stopped = ImageGenerator.draw, [], []
+    real, asked, stopped = ImageGenerator.generate, [], []
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        asked.extend((draft.plane, draft.index) for draft in drafts)
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        asked.extend((request.plane, request.index) for request in requests)
         if asked[-1] == ("femur", 3) and not stopped:
             stopped.append(True)
             raise KeyboardInterrupt
-        return real(self, drafts)
+        return real(self, requests)
 
-    monkeypatch.setattr(ImageGenerator, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "generate", draw)
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(KeyboardInterrupt):
         work.run(generate, settings(), work.read(backbone), None, labels=FETAL)
@@ -110,8 +115,8 @@ def test_lora_start_and_strengths_are_in_every_recipe_and_its_patients_in_the_bo
         assert (used["name"], used["strength"], used["text_strength"]) == ("lora.safetensors", 0.5, 0.25)
         assert recipe["start"]["image_id"].startswith("p")
     paths = sorted(images.path.glob("train/images/*/*.png"))[::5]
-    for again in regenerate(paths, Given(), tmp_path / "lora"):
-        write_image(tmp_path / "again.png", again.new, again.drawn)
+    for again in regenerate(paths, InputOverrides(), tmp_path / "lora"):
+        write_image(tmp_path / "again.png", again.new_row, again.image)
         assert (tmp_path / "again.png").read_bytes() == again.path.read_bytes()
 
 
@@ -135,9 +140,11 @@ def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -
 def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = ImageGenerator.draw
+    real = ImageGenerator.generate
     monkeypatch.setattr(
-        ImageGenerator, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+        ImageGenerator,
+        "generate",
+        lambda self, requests: [replace(each, finite=False) for each in real(self, requests)],
     )
     work = Workspace(tmp_path / "work", InProcess())
     with pytest.raises(RejectedImagesError, match=r"\(6 nan\)"):
@@ -186,6 +193,6 @@ def test_any_classes_are_drawn_by_their_captions(tmp_path: Path, backbone: Path,
     assert [row.plane for row in rows] == list(labels.names)
     assert [row.caption for row in rows] == [config.prompts.get(name, name) for name in labels.names]
     assert {row.seed for row in rows} == {str(image_seed(config, row.plane, 0)) for row in rows}
-    again = next(regenerate([images.path / "train" / rows[-1].file_name], Given(), tmp_path))
-    assert again.row.sha256 == again.new.sha256
-    assert again.new.plane == labels.names[-1]
+    again = next(regenerate([images.path / "train" / rows[-1].file_name], InputOverrides(), tmp_path))
+    assert again.row.sha256 == again.new_row.sha256
+    assert again.new_row.plane == labels.names[-1]

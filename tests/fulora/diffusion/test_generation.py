@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generation_run import complete, drawn, ingredients, job, real_set, settings, tree
+from generation_run import complete, drawn, inputs, job, real_set, settings, tree
 from PIL import Image as Pil
 
 from fulora import progress
@@ -25,12 +25,14 @@ from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets import generation
+from fulora.diffusion.sets import assembly, begin, generation
+from fulora.diffusion.sets.assembly import assemble_set
+from fulora.diffusion.sets.begin import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
-from fulora.diffusion.sets.generation import begin, generate_set, generate_shard, painter_of, put_together
+from fulora.diffusion.sets.generation import generate_set, generate_shard
 from fulora.diffusion.sets.job import GenerationError, GenerationJob, is_complete, read_plan
 from fulora.diffusion.sets.shards import IMAGES, Shard, ShardError, claimed, read_shard, shards_of
-from fulora.engine import InProcess
+from fulora.engine import InProcess, ProcessCache
 from pipelines.stages.mix import MixConfig, mix
 
 FETAL = label_set("fetal_planes")
@@ -92,17 +94,17 @@ def test_parts_in_any_order_are_one_run(
 
 
 def test_shards_made_one_by_one_in_any_order_are_one_run(tmp_path: Path, backbone: Path, whole: Path) -> None:
-    """As a cluster does: each by its name, the painter new every other time, and the set put together at the end."""
+    """As a cluster does: each by its name, the weights loaded again every other time, the set assembled at the end."""
     mine = job(backbone, tmp_path / "set")
-    names = [shard.name for shard in shards_of(mine.cfg)]
+    names, cache = [shard.name for shard in shards_of(mine.cfg)], ProcessCache()
     random.Random(3).shuffle(names)
     for number, name in enumerate(names):
         if number % 2:
-            generation._ready.clear()
-        generate_shard(mine, name)
+            cache = ProcessCache()
+        generate_shard(cache, mine, name)
         assert folders(mine.out) == set(names[: number + 1])
         assert not is_complete(mine.out)
-    put_together(mine)
+    assemble_set(ProcessCache(), mine)
     assert tree(mine.out) == tree(whole)
 
 
@@ -121,8 +123,8 @@ def test_a_complete_shard_is_never_redone(tmp_path: Path, backbone: Path, whole:
     assert tree(mine.out) == tree(whole)
     done = stamps(mine.out)
     assert generate_set(mine, InProcess()) == []
-    generate_shard(mine, "brain-00000")
-    put_together(mine)
+    generate_shard(ProcessCache(), mine, "brain-00000")
+    assemble_set(ProcessCache(), mine)
     assert stamps(mine.out) == done
     assert tree(mine.out) == tree(whole)
 
@@ -130,16 +132,16 @@ def test_a_complete_shard_is_never_redone(tmp_path: Path, backbone: Path, whole:
 def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = job(backbone, tmp_path / "set", shard_batches=2)
     asked: list[int] = []
-    real = ImageGenerator.draw
+    real = ImageGenerator.generate
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        asked.extend(draft.index for draft in drafts if draft.plane == "femur")
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        asked.extend(request.index for request in requests if request.plane == "femur")
         if len(asked) > 6:
             raise KeyboardInterrupt
-        return real(self, drafts)
+        return real(self, requests)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ImageGenerator, "draw", draw)
+        patched.setattr(ImageGenerator, "generate", draw)
         with pytest.raises(KeyboardInterrupt):
             generate_set(mine, InProcess())
     assert folders(mine.out) == {"brain-00000", "brain-00001", "femur-00000"}
@@ -148,7 +150,9 @@ def test_a_half_shard_is_redone_alone(tmp_path: Path, backbone: Path, monkeypatc
     assert sorted(path.name for path in (mine.out / ".work").iterdir()) == ["locks"]
     asked.clear()
     monkeypatch.setattr(
-        ImageGenerator, "draw", lambda self, drafts: [asked.extend(d.index for d in drafts), real(self, drafts)][1]
+        ImageGenerator,
+        "generate",
+        lambda self, requests: [asked.extend(d.index for d in requests), real(self, requests)][1],
     )
     assert generate_set(mine, InProcess()) == []
     assert asked == [4, 5, 6, 7]
@@ -161,7 +165,7 @@ def test_shards_that_others_are_at_are_waited_for_and_made_when_those_die(
 ) -> None:
     """Two shards are held; they come last, and are made here since nobody has made them."""
     mine, order = job(backbone, tmp_path / "set"), []
-    begin(mine)
+    begin_set(ProcessCache(), mine)
     held = [claimed(mine.out, name, wait=True) for name in ("brain-00000", "femur-00001")]
     for hold in held:
         hold.__enter__()
@@ -206,7 +210,7 @@ def test_a_damaged_shard_stops_with_what_to_do(tmp_path: Path, backbone: Path, w
     assert tree(mine.out) == tree(whole)
 
 
-# --- pictures that are equal, and what the gate rejects
+# --- pictures that are equal, and what is rejected
 
 
 SAME: dict[tuple[str, int, int], tuple[int, int]] = {
@@ -258,8 +262,8 @@ def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: 
         mine = job(backbone, tmp_path / str(number), **changes)
         random.Random(number).shuffle(order)
         for name in order:
-            generate_shard(mine, name)
-        put_together(mine)
+            generate_shard(ProcessCache(), mine, name)
+        assemble_set(ProcessCache(), mine)
         assert tree(mine.out) == tree(whole)
 
 
@@ -278,12 +282,13 @@ def test_a_set_with_equal_pictures_goes_on_after_it_was_stopped_while_put_togeth
             raise KeyboardInterrupt
         real(shard, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generation, "make_shard", stopped)
+    for module in (generation, assembly):
+        monkeypatch.setattr(module, "make_shard", stopped)
     with pytest.raises(KeyboardInterrupt):
         generate_set(mine, InProcess())
     assert made[8:] == ["brain-00002", "brain-00003"]
     assert generate_set(mine, InProcess()) == []
-    assert made[10:] == ["brain-00003"]  # and femur 3 was drawn again in its shard at once
+    assert made[10:] == ["brain-00003"]  # and femur 3 was generated again in its shard at once
     assert tree(mine.out) == tree(whole)
 
 
@@ -303,16 +308,16 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
 def test_rejected_pictures_are_counted_and_told(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = ImageGenerator.draw
+    real = ImageGenerator.generate
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         black = np.zeros((32, 32), np.uint8)
         return [
-            replace(each, pixels=black) if each.draft.attempt == 0 and each.draft.index % 4 == 1 else each
-            for each in real(self, drafts)
+            replace(each, pixels=black) if each.request.attempt == 0 and each.request.index % 4 == 1 else each
+            for each in real(self, requests)
         ]
 
-    monkeypatch.setattr(ImageGenerator, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "generate", draw)
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     out = drawn(backbone, tmp_path / "set")
@@ -320,7 +325,7 @@ def test_rejected_pictures_are_counted_and_told(
     assert counts is not None
     assert (counts.images, counts.drawn) == (16, 20)
     assert counts.rejected == {"brain": {"black": 2}, "femur": {"black": 2}}
-    assert "brain: 2 pictures were rejected and drawn again (2 black)" in notes
+    assert "brain: 2 images were rejected and generated again (2 black)" in notes
     assert not (out / "rejected").exists()
     for row in ImageSet(out, "").rows():
         assert json.loads(row.recipe)["attempt"] == (int(row.image_id[-5:]) % 4 == 1)
@@ -329,12 +334,14 @@ def test_rejected_pictures_are_counted_and_told(
 def test_a_broken_backbone_stops_the_set_and_a_mended_one_goes_on(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, whole: Path
 ) -> None:
-    real = ImageGenerator.draw
+    real = ImageGenerator.generate
     with monkeypatch.context() as patched:
         patched.setattr(
-            ImageGenerator, "draw", lambda self, drafts: [replace(each, finite=False) for each in real(self, drafts)]
+            ImageGenerator,
+            "generate",
+            lambda self, requests: [replace(each, finite=False) for each in real(self, requests)],
         )
-        with pytest.raises(RejectedImagesError, match=r"brain-00000: 6 pictures rejected \(6 nan\)"):
+        with pytest.raises(RejectedImagesError, match=r"brain-00000: 6 images rejected \(6 nan\)"):
             generate_set(job(backbone, tmp_path / "set"), InProcess())
     kept = list((tmp_path / "set" / "rejected" / "brain-00000").iterdir())
     assert len(kept) == 6
@@ -375,9 +382,9 @@ def test_a_file_or_a_folder_with_something_else_is_refused(tmp_path: Path, backb
 def test_another_plan_is_refused_with_the_first_setting_that_differs(
     tmp_path: Path, backbone: Path, changes: dict[str, object], message: str
 ) -> None:
-    begin(job(backbone, tmp_path))
+    begin_set(ProcessCache(), job(backbone, tmp_path))
     before = tree(tmp_path)
-    for act in (generate_set, lambda job, engine: begin(job)):
+    for act in (generate_set, lambda job, engine: begin_set(ProcessCache(), job)):
         with pytest.raises(GenerationError, match=f"holds another set, with {message}; give another folder, or the"):
             act(job(backbone, tmp_path, **changes), InProcess())
     assert tree(tmp_path) == before
@@ -385,15 +392,15 @@ def test_another_plan_is_refused_with_the_first_setting_that_differs(
 
 def test_other_weights_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     mine = job(backbone, tmp_path)
-    begin(mine)
-    used = mine.ingredients.used.model_copy(update={"digest": "f00"})
+    begin_set(ProcessCache(), mine)
+    used = mine.inputs.used.model_copy(update={"digest": "f00"})
     with pytest.raises(GenerationError, match=r'with backbone\.digest="\w{16}" instead of "f00"'):
-        generate_set(replace(mine, ingredients=replace(mine.ingredients, used=used)), InProcess())
+        generate_set(replace(mine, inputs=replace(mine.inputs, used=used)), InProcess())
 
 
 def test_a_setting_that_changes_no_result_is_no_other_plan(tmp_path: Path, backbone: Path) -> None:
-    begin(job(backbone, tmp_path))
-    begin(job(backbone, tmp_path, device="auto"))
+    begin_set(ProcessCache(), job(backbone, tmp_path))
+    begin_set(ProcessCache(), job(backbone, tmp_path, device="auto"))
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"config": {}}'])
@@ -405,7 +412,7 @@ def test_a_damaged_plan_is_told(tmp_path: Path, backbone: Path, text: str) -> No
 
 def test_a_set_goes_on_with_how_it_was_begun(tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = job(backbone, tmp_path)
-    begin(mine)
+    begin_set(ProcessCache(), mine)
     plan = json.loads((tmp_path / "generation.json").read_text())
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
@@ -413,16 +420,15 @@ def test_a_set_goes_on_with_how_it_was_begun(tmp_path: Path, backbone: Path, mon
     def begun(**compute: object) -> ImageGenerator:
         changed = plan | {"compute": plan["compute"] | compute, "versions": plan["versions"] | {"torch": "1.0"}}
         (tmp_path / "generation.json").write_text(json.dumps(changed))
-        generation._ready.clear()
-        return painter_of(mine)
+        return generator_of(ProcessCache(), mine)
 
     with pytest.raises(GenerationError, match=r"was begun on cuda, and this is cpu.*go on with device=cuda"):
         begun(device="cuda")
-    painter = begun(layout="channels_last", hardware="another")
-    assert (painter.compute.layout, painter.compute.hardware) == ("channels_last", plan["compute"]["hardware"])
+    generator = begun(layout="channels_last", hardware="another")
+    assert (generator.compute.layout, generator.compute.hardware) == ("channels_last", plan["compute"]["hardware"])
     assert notes == [
-        f"begun on another, goes on on {plan['compute']['hardware']}: last digits may differ",
-        "begun with torch 1.0, which is another now: pictures may differ",
+        f"begun on another, continued on {plan['compute']['hardware']}: last digits may differ",
+        "begun with torch 1.0, which is another version now: images may differ",
     ]
     assert read_plan(tmp_path).compute.layout == "channels_last"
 
@@ -457,7 +463,7 @@ def test_every_picture_carries_the_whole_recipe_and_the_manifest_has_the_same(wh
             "steps": 2,
             "guidance_scale": 3.0,
             "guidance_interval": [0.0, 1.0],
-            "backbone": {"name": backbone.name, "digest": ingredients(backbone).used.digest},
+            "backbone": {"name": backbone.name, "digest": inputs(backbone).used.digest},
             "loras": [],
             "start": None,
             "compute": plan["compute"],
@@ -514,24 +520,24 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
     }
 
 
-# --- whose images are behind a set
+# --- provenance of a set
 
 
 def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
-    """A copy of the backbone that says whom it learned from."""
+    """A copy of the backbone with the provenance of patients."""
     shutil.copytree(backbone, folder)
     Provenance(entries=(ProvenanceEntry(name="backbone b", patients=patients),)).write(folder)
     return folder
 
 
-def test_patients_behind_weights_and_start_images_are_in_the_book_of_the_set(tmp_path: Path, backbone: Path) -> None:
+def test_patients_of_weights_and_start_images_are_in_the_provenance_of_the_set(tmp_path: Path, backbone: Path) -> None:
     start = real_set(tmp_path / "real", ["p1", "p2"])
-    with_start = replace(ingredients(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
-    mine = GenerationJob(tmp_path / "set", settings(planes=("femur",), per_class=5), with_start, FETAL)
+    with_start = replace(inputs(known_to(backbone, tmp_path / "b", "s/A/p9", "s/A/p1")), start=start)
+    mine = GenerationJob(tmp_path / "set", complete(planes=("femur",), per_class=5), with_start, FETAL)
     assert generate_set(mine, InProcess()) == []
     images = ImageSet(mine.out, "")
     own, of_backbone = images.provenance().entries
-    assert (own.name, own.parents) == (f"synthetic images by {with_start.generator()}", ("backbone b",))
+    assert (own.name, own.parents) == (f"synthetic images by {with_start.fingerprint()}", ("backbone b",))
     assert (own.patients, of_backbone.patients) == (("s/A/p1", "s/A/p2"), ("s/A/p9", "s/A/p1"))
     recipes = [json.loads(row.recipe) for row in images.rows()]
     by_id = {row.image_id: row for row in ImageSet(start, "").rows()}
@@ -548,7 +554,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
     config = MixConfig(ratio={"brain": 1.0, "femur": 1.0}, filters=("blank", "duplicate"))
     for name, patients, allowed in (("fine", ("s/A/p1",), True), ("leak", ("s/A/p1", "s/A/p2"), False)):
         weights = known_to(backbone, tmp_path / f"backbone {name}", *patients)
-        mine = GenerationJob(tmp_path / name, settings(), ingredients(weights), FETAL)
+        mine = GenerationJob(tmp_path / name, complete(), inputs(weights), FETAL)
         assert generate_set(mine, InProcess()) == []
         out = tmp_path / f"mixed {name}"
         out.mkdir()
@@ -567,11 +573,15 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
 
 def test_start_images_with_other_pixels_are_another_plan(tmp_path: Path, backbone: Path) -> None:
     start, other = real_set(tmp_path / "real", ["p1"]), real_set(tmp_path / "other", ["p2"])
-    begin(GenerationJob(tmp_path / "set", settings(), replace(ingredients(backbone), start=start), FETAL))
+    begin_set(
+        ProcessCache(), GenerationJob(tmp_path / "set", complete(), replace(inputs(backbone), start=start), FETAL)
+    )
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of "\w{64}"'):
-        begin(GenerationJob(tmp_path / "set", settings(), replace(ingredients(backbone), start=other), FETAL))
+        begin_set(
+            ProcessCache(), GenerationJob(tmp_path / "set", complete(), replace(inputs(backbone), start=other), FETAL)
+        )
     with pytest.raises(GenerationError, match=r'holds another set, with start="\w{64}" instead of ""'):
-        begin(job(backbone, tmp_path / "set"))
+        begin_set(ProcessCache(), job(backbone, tmp_path / "set"))
 
 
 # --- what it costs
@@ -581,7 +591,7 @@ def test_weights_are_loaded_once_however_many_shards(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Path | str] = []
-    real = generation.prepare
-    monkeypatch.setattr(generation, "prepare", lambda *given: [loaded.append(backbone), real(*given)][1])
+    real = begin.build_generator
+    monkeypatch.setattr(begin, "build_generator", lambda *given: [loaded.append(backbone), real(*given)][1])
     drawn(backbone, tmp_path / "set")
     assert len(loaded) == 1

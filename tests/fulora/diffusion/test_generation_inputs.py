@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generation_run import complete, ingredients, lora_file
+from generation_run import complete, inputs, lora_file
 
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
@@ -57,8 +57,8 @@ def test_the_fingerprint_names_weights_and_strengths(tmp_path: Path) -> None:
         LoraSource(tmp_path, LoraUsed(name="l", digest=digest, strength=strength, text_strength=text))
         for digest, strength, text in (("d1", 1.0, 1.0), ("d2", 0.8, 0.5))
     )
-    assert GenerationInputs(tmp_path, used).generator() == "abc"
-    assert GenerationInputs(tmp_path, used, loras=loras).generator() == "abc+d1@1+d2@0.8/0.5"
+    assert GenerationInputs(tmp_path, used).fingerprint() == "abc"
+    assert GenerationInputs(tmp_path, used, loras=loras).fingerprint() == "abc+d1@1+d2@0.8/0.5"
 
 
 def test_a_backbone_is_known_by_its_content_wherever_it_lies(tmp_path: Path, backbone: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_hub_id_is_known_by_what_was_downloaded(
 def test_loras_are_fused_one_after_the_other_at_their_strengths(tmp_path: Path, backbone: Path) -> None:
     files = [lora_file(backbone, tmp_path / f"{seed}.safetensors", seed) for seed in range(2)]
     sources = (lora_source(files[0], 0.7, 0.2), lora_source(files[1], 0.3))
-    found = ingredients(backbone, loras=sources).load()
+    found = inputs(backbone, loras=sources).load()
     expected = load_backbone(backbone)
     load_lora(expected, files[0], 0.7, 0.2)
     load_lora(expected, files[1], 0.3, 0.3)
@@ -117,7 +117,7 @@ def test_a_lora_that_does_not_fit_is_told_when_it_is_loaded(tmp_path: Path, back
     save_backbone(build_backbone(wide, 32, tmp_path / "wide", collect_words(())), tmp_path / "wide", half=True)
     file = lora_file(tmp_path / "wide", tmp_path / "lora.safetensors")
     with pytest.raises(LoraError, match=r"lora\.safetensors: cannot be used as a LoRA of this backbone"):
-        ingredients(backbone, loras=(lora_source(file, 1.0),)).load()
+        inputs(backbone, loras=(lora_source(file, 1.0),)).load()
 
 
 def test_the_native_size_is_that_of_the_networks(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,14 +144,14 @@ def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path,
         loras.append(LoraSource(tmp_path / name / "lora.safetensors", used))
         if patients is not None:
             Provenance(entries=(ProvenanceEntry(name=f"LoRA {name}", patients=patients),)).write(tmp_path / name)
-    found = ingredients(backbone, loras=tuple(loras)).provenance()
+    found = inputs(backbone, loras=tuple(loras)).provenance()
     assert found.patients() == ["s/A/1", "s/A/2", "s/B/1"]
     assert found.unknowns() == ["LoRA c.safetensors", f"backbone {backbone.name}"]
     hub = GenerationInputs("somebody/sd", BackboneUsed(name="somebody/sd", digest="0")).provenance()
     assert hub.unknowns() == ["backbone somebody/sd"]
     (tmp_path / "c" / "train_patients.json").write_text("[]")
     with pytest.raises(EarlierVersionError, match="c: was made by an earlier version"):
-        ingredients(backbone, loras=tuple(loras)).provenance()
+        inputs(backbone, loras=tuple(loras)).provenance()
 
 
 def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
@@ -187,6 +187,6 @@ def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Pa
 
 
 def test_they_travel_without_weights(backbone: Path) -> None:
-    mine = ingredients(backbone)
+    mine = inputs(backbone)
     assert pickle.loads(pickle.dumps(mine)) == mine
     assert len(pickle.dumps(mine)) < 2000

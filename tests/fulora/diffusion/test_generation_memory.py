@@ -12,14 +12,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1])))
 import numpy as np
 from generation_run import drawn
-from fulora.diffusion.sampling.image_generator import Drawn, Painter
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator
 
-def noise(self, drafts):
+def noise(self, requests):
     shape = (512, 512, 3)
-    pixels = [np.random.default_rng([draft.index, draft.attempt]).integers(0, 256, shape, np.uint8) for draft in drafts]
-    return [Drawn(draft, 0, "dpm++", array, True, None) for draft, array in zip(drafts, pixels)]
+    seeds = [[request.index, request.attempt] for request in requests]
+    pixels = [np.random.default_rng(seed).integers(0, 256, shape, np.uint8) for seed in seeds]
+    return [GeneratedImage(request, 0, "dpm++", array, True, None) for request, array in zip(requests, pixels)]
 
-Painter.draw = noise
+ImageGenerator.generate = noise
 drawn(Path(sys.argv[2]), Path(sys.argv[3]), per_class=int(sys.argv[4]), planes=("brain",), image_size_px=512,
       colour="rgb", batch_size=4, shard_batches=3)
 lines = Path("/proc/self/status").read_text().splitlines()

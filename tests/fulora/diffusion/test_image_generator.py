@@ -1,4 +1,4 @@
-"""Pictures of a painter: of what they depend, and of what not; sizes, colours, LoRAs, prompts, images to start from."""
+"""Generated images: what they depend on and what not; sizes, colours, LoRAs, prompts, images to start from."""
 
 import gc
 import weakref
@@ -65,52 +65,52 @@ def compute_of(cfg: SamplingConfig, precision: Precision = "fp32") -> Compute:
     )
 
 
-def painter_of(source: Path | Pipeline, **changes: Any) -> ImageGenerator:
+def generator_of(source: Path | Pipeline, **changes: Any) -> ImageGenerator:
     cfg = like(**changes)
     return build_generator(load_backbone(source) if isinstance(source, Path) else source, cfg, compute_of(cfg))
 
 
 def pixels_of(
-    painter: ImageGenerator, drafts: Sequence[ImageRequest]
+    generator: ImageGenerator, requests: Sequence[ImageRequest]
 ) -> dict[ImageRequest, UInt8[np.ndarray, "h w *rgb"]]:
-    """Drawn batch after batch."""
-    size = painter.compute.batch_size
-    batches = [drafts[first : first + size] for first in range(0, len(drafts), size)]
-    return {drawn.draft: drawn.pixels for batch in batches for drawn in painter.draw(batch)}
+    """GeneratedImage batch after batch."""
+    size = generator.compute.batch_size
+    batches = [requests[first : first + size] for first in range(0, len(requests), size)]
+    return {drawn.request: drawn.pixels for batch in batches for drawn in generator.generate(batch)}
 
 
 def one(source: Path | Pipeline, **changes: Any) -> GeneratedImage:
-    (drawn,) = painter_of(source, **changes).draw(BRAINS[:1])
+    (drawn,) = generator_of(source, **changes).generate(BRAINS[:1])
     return drawn
 
 
 def same(first: dict[ImageRequest, Any], second: dict[ImageRequest, Any]) -> bool:
-    return first.keys() == second.keys() and all(np.array_equal(first[draft], second[draft]) for draft in first)
+    return first.keys() == second.keys() and all(np.array_equal(first[request], second[request]) for request in first)
 
 
 # --- of what a picture does not depend
 
 
 def test_pictures_do_not_depend_on_order_neighbours_or_slot(backbone: Path) -> None:
-    painter = painter_of(backbone)
-    forth = pixels_of(painter, BRAINS)
+    generator = generator_of(backbone)
+    forth = pixels_of(generator, BRAINS)
     assert list(forth) == BRAINS
-    assert same(forth, {draft: pixels_of(painter, [draft])[draft] for draft in BRAINS})
+    assert same(forth, {request: pixels_of(generator, [request])[request] for request in BRAINS})
     for order in ([4, 2, 0, 3, 1], [3, 4, 1, 2, 0]):
-        mixed = [draft for place in order for draft in (BRAINS[place], ImageRequest("femur", place))]
-        found = pixels_of(painter, mixed)
-        assert same(forth, {draft: found[draft] for draft in BRAINS})
+        mixed = [request for place in order for request in (BRAINS[place], ImageRequest("femur", place))]
+        found = pixels_of(generator, mixed)
+        assert same(forth, {request: found[request] for request in BRAINS})
     assert len({pixels.tobytes() for pixels in forth.values()}) == len(BRAINS)
 
 
 @pytest.mark.parametrize("architecture", ["sd1", "sdxl"])
 def test_nor_do_those_of_published_architectures(tmp_path: Path, architecture: Any) -> None:
     """Slots of a batch of two, which guidance makes four."""
-    painter = painter_of(build(architecture, tmp_path, small=True, seed=0), image_size_px=64, batch_size=2, steps=2)
+    generator = generator_of(build(architecture, tmp_path, small=True, seed=0), image_size_px=64, batch_size=2, steps=2)
     first, second = ImageRequest("brain", 0), ImageRequest("femur", 1)
-    forth, back = pixels_of(painter, [first, second]), pixels_of(painter, [second, first])
-    assert same(forth, {draft: back[draft] for draft in forth})
-    assert same(forth, pixels_of(painter, [first]) | pixels_of(painter, [second]))
+    forth, back = pixels_of(generator, [first, second]), pixels_of(generator, [second, first])
+    assert same(forth, {request: back[request] for request in forth})
+    assert same(forth, pixels_of(generator, [first]) | pixels_of(generator, [second]))
 
 
 def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path) -> N
     found = []
     for name, planes in (("a", ("brain",)), ("b", FETAL.names)):
         pipe = build("sdxl", tmp_path / name, small=True, seed=0)
-        painter = painter_of(pipe, image_size_px=64, batch_size=2, steps=2, planes=planes)
-        found.append((painter._texts([painter.cfg.prompts["brain"]]), painter.draw(BRAINS[:1])[0].pixels))
+        generator = generator_of(pipe, image_size_px=64, batch_size=2, steps=2, planes=planes)
+        found.append((generator._texts([generator.cfg.prompts["brain"]]), generator.generate(BRAINS[:1])[0].pixels))
     (few, alone), (many, among) = found
     assert few.pooled is not None
     assert many.pooled is not None
@@ -131,15 +131,15 @@ def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path) -> N
 @pytest.mark.parametrize("threads", [2, 3])
 def test_pictures_do_not_depend_on_the_threads_that_torch_has(threads: int) -> None:
     """Of the embedded backbone; a CPU's last digits depend on the threads that are used, which the set fixes."""
-    drafts = [ImageRequest("brain", index) for index in range(4)]
+    requests = [ImageRequest("brain", index) for index in range(4)]
     settings = {"image_size_px": 64, "steps": 5, "batch_size": 4}
     pipe, seen, before = load_backbone(EMBEDDED), set[int](), torch.get_num_threads()
     for module in (pipe.unet, pipe.text_encoder, pipe.vae.decoder):
         module.register_forward_pre_hook(lambda module, given: seen.add(torch.get_num_threads()))
-    reference = pixels_of(painter_of(EMBEDDED, **settings), drafts)
+    reference = pixels_of(generator_of(EMBEDDED, **settings), requests)
     try:
         torch.set_num_threads(threads)
-        found = pixels_of(painter_of(pipe, **settings), drafts)
+        found = pixels_of(generator_of(pipe, **settings), requests)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -149,15 +149,15 @@ def test_pictures_do_not_depend_on_the_threads_that_torch_has(threads: int) -> N
 
 def test_another_batch_size_changes_a_gray_level_of_one_pixel_in_a_thousand_at_most() -> None:
     """The embedded backbone with default settings: 20 pictures in batches of 1, 2, 4, 6 and 7, against one of 20."""
-    drafts = [ImageRequest(plane, index) for index in range(4) for plane in FETAL.names][:20]
+    requests = [ImageRequest(plane, index) for index in range(4) for plane in FETAL.names][:20]
     pipe, cfg = load_backbone(EMBEDDED), resolve_config(GenerateConfig(per_class=4, threads=1), FETAL)
-    painter = build_generator(pipe, cfg, compute_of(cfg))
-    reference = painter.draw(drafts)
+    generator = build_generator(pipe, cfg, compute_of(cfg))
+    reference = generator.generate(requests)
     found: list[GeneratedImage] = []
     for size in (1, 2, 4, 6, 7):
-        smaller = replace(painter, compute=painter.compute.model_copy(update={"batch_size": size}))
-        found += smaller.draw(drafts[len(found) : len(found) + size])
-    assert [drawn.draft for drawn in found] == drafts
+        smaller = replace(generator, compute=generator.compute.model_copy(update={"batch_size": size}))
+        found += smaller.generate(requests[len(found) : len(found) + size])
+    assert [drawn.request for drawn in found] == requests
     difference = np.abs(
         np.stack([drawn.pixels.astype(int) for drawn in found]) - np.stack([drawn.pixels for drawn in reference])
     )
@@ -170,11 +170,11 @@ def test_another_batch_size_changes_a_gray_level_of_one_pixel_in_a_thousand_at_m
 
 
 def test_its_seed_is_that_of_its_plane_index_and_attempt(backbone: Path) -> None:
-    painter = painter_of(backbone, seed=3)
-    drafts = [ImageRequest("femur", 3), ImageRequest("femur", 3, attempt=1), ImageRequest("brain", 3)]
-    drawn = painter.draw(drafts)
-    assert [each.draft for each in drawn] == drafts
-    assert [each.seed for each in drawn] == [image_seed(painter.cfg, d.plane, d.index, d.attempt) for d in drafts]
+    generator = generator_of(backbone, seed=3)
+    requests = [ImageRequest("femur", 3), ImageRequest("femur", 3, attempt=1), ImageRequest("brain", 3)]
+    drawn = generator.generate(requests)
+    assert [each.request for each in drawn] == requests
+    assert [each.seed for each in drawn] == [image_seed(generator.cfg, d.plane, d.index, d.attempt) for d in requests]
     assert len({each.pixels.tobytes() for each in drawn}) == 3
 
 
@@ -205,10 +205,10 @@ def test_samplers_are_taken_in_turn_by_index(backbone: Path) -> None:
         "euler",
         "unipc",
     ]
-    painter = painter_of(backbone, sampler=("euler", "unipc", "ddim"))
+    generator = generator_of(backbone, sampler=("euler", "unipc", "ddim"))
     for index, name in enumerate(("euler", "unipc", "ddim", "euler")):
-        (drawn,) = painter.draw([ImageRequest("brain", index)])
-        (alone,) = painter_of(backbone, sampler=name).draw([ImageRequest("brain", index)])
+        (drawn,) = generator.generate([ImageRequest("brain", index)])
+        (alone,) = generator_of(backbone, sampler=name).generate([ImageRequest("brain", index)])
         assert (drawn.sampler, alone.sampler) == (name, name)
         assert np.array_equal(drawn.pixels, alone.pixels)
 
@@ -222,9 +222,9 @@ def test_pictures_have_the_width_and_height_asked_for_and_are_those_of_diffusers
 ) -> None:
     """diffusers' own pipeline, asked for as many at once and with the same noise, gives the same pixels."""
     width, height = size
-    drafts = BRAINS[:3]
-    found = painter_of(backbone, image_size_px=size, guidance_scale=5.0).draw(drafts)
-    colour = painter_of(backbone, image_size_px=size, guidance_scale=5.0, colour="rgb").draw(drafts)
+    requests = BRAINS[:3]
+    found = generator_of(backbone, image_size_px=size, guidance_scale=5.0).generate(requests)
+    colour = generator_of(backbone, image_size_px=size, guidance_scale=5.0, colour="rgb").generate(requests)
     pipe = load_backbone(backbone)
     pipe.scheduler = build_sampler(pipe.scheduler.config, "dpm++")
     noise = start_noise(4, (height // 4, width // 4), [drawn.seed for drawn in found])
@@ -256,7 +256,7 @@ def test_a_size_the_autoencoder_cannot_hold_is_refused(tmp_path: Path) -> None:
         width, height = like(image_size_px=size).size
         said = f"image_size_px={width}x{height}: .* sides that are multiples of 16 px; give {nearest}"
         with pytest.raises(BackboneError, match=said):
-            painter_of(pipe, image_size_px=size)
+            generator_of(pipe, image_size_px=size)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae"])
@@ -280,9 +280,9 @@ def test_each_prompt_is_embedded_once_alone_and_the_text_encoder_let_go(backbone
     seen: list[int] = []
     pipe.text_encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     encoder = weakref.ref(pipe.text_encoder)
-    painter = painter_of(pipe, planes=("brain", "femur", "thorax"), negative_prompt="bone")
+    generator = generator_of(pipe, planes=("brain", "femur", "thorax"), negative_prompt="bone")
     del pipe
-    pixels_of(painter, [*BRAINS, ImageRequest("femur", 0)])
+    pixels_of(generator, [*BRAINS, ImageRequest("femur", 0)])
     assert seen == [1, 1, 1, 1]
     gc.collect()
     assert encoder() is None
@@ -292,8 +292,8 @@ def test_a_prompt_that_several_planes_have_or_that_is_the_negative_one_is_embedd
     pipe = load_backbone(backbone)
     seen: list[int] = []
     pipe.text_encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    painter = painter_of(pipe, prompts=dict.fromkeys(FETAL.names, "bone"), negative_prompt="bone")
-    assert painter.prompts == ["bone"]
+    generator = generator_of(pipe, prompts=dict.fromkeys(FETAL.names, "bone"), negative_prompt="bone")
+    assert generator.prompts == ["bone"]
     assert seen == [1]
 
 
@@ -302,8 +302,8 @@ def test_clip_skip_2_is_diffusers_1(backbone: Path) -> None:
     vars(pipe.text_encoder)["text_model"] = pipe.text_encoder  # where diffusers looks for it, as in transformers 4
     with torch.no_grad():
         expected, _ = pipe.encode_prompt("a photo of fetal brain", "cpu", 1, False, clip_skip=1)
-    painter = painter_of(backbone, clip_skip=2)
-    assert torch.allclose(painter._texts(["a photo of fetal brain"]).states, expected, atol=1e-6)
+    generator = generator_of(backbone, clip_skip=2)
+    assert torch.allclose(generator._texts(["a photo of fetal brain"]).states, expected, atol=1e-6)
 
 
 # --- LoRAs and precision
@@ -335,20 +335,20 @@ def test_the_denoiser_is_cast_after_loras_were_fused_in_fp32(backbone: Path, tmp
             load_lora(pipe, some_lora(tmp_path / f"{seed}.safetensors", seed), 0.1)
     weight = fused.unet.get_parameter(name).detach().clone()
     cfg = like()
-    painter = build_generator(fused, cfg, compute_of(cfg, "bf16"))
-    found: Any = painter.unet
+    generator = build_generator(fused, cfg, compute_of(cfg, "bf16"))
+    found: Any = generator.unet
     assert torch.equal(found.get_parameter(name), weight.to(torch.bfloat16))
     assert not torch.equal(found.get_parameter(name), cast_first.unet.get_parameter(name))
     assert {parameter.dtype for parameter in found.parameters()} == {torch.bfloat16}
-    assert {parameter.dtype for parameter in painter.vae.parameters()} == {torch.float32}
-    assert painter.texts.states.dtype == torch.float32
+    assert {parameter.dtype for parameter in generator.vae.parameters()} == {torch.float32}
+    assert generator.texts.states.dtype == torch.float32
 
 
 def test_bf16_pictures_are_nearly_those_of_fp32() -> None:
     cfg = resolve_config(GenerateConfig(per_class=1, steps=4, batch_size=2, threads=1), FETAL)
     exact, rounded = (
-        np.stack([drawn.pixels.astype(float) for drawn in painter.draw(BRAINS[:2])])
-        for painter in (
+        np.stack([drawn.pixels.astype(float) for drawn in generator.generate(BRAINS[:2])])
+        for generator in (
             build_generator(load_backbone(EMBEDDED), cfg, compute_of(cfg, kind)) for kind in ("fp32", "bf16")
         )
     )
@@ -386,34 +386,34 @@ def start_set(folder: Path) -> ImageSet:
 
 def test_pictures_are_drawn_over_the_training_images_of_their_plane_in_turn(tmp_path: Path, backbone: Path) -> None:
     images = start_set(tmp_path / "set")
-    painter = with_start_images(painter_of(backbone, planes=("brain", "femur"), start_strength=0.34), images.path)
-    drawn = painter.draw([ImageRequest("brain", 0), ImageRequest("brain", 1), ImageRequest("brain", 2)])
+    generator = with_start_images(generator_of(backbone, planes=("brain", "femur"), start_strength=0.34), images.path)
+    drawn = generator.generate([ImageRequest("brain", 0), ImageRequest("brain", 1), ImageRequest("brain", 2)])
     assert [each.start.image_id for each in drawn if each.start] == ["b1", "b2", "b1"]
-    assert [each.start.image_id for each in painter.draw([ImageRequest("femur", 5)]) if each.start] == ["f1"]
-    again = painter.draw([ImageRequest("brain", 2), ImageRequest("brain", 0)])
+    assert [each.start.image_id for each in generator.generate([ImageRequest("femur", 5)]) if each.start] == ["f1"]
+    again = generator.generate([ImageRequest("brain", 2), ImageRequest("brain", 0)])
     assert np.array_equal(again[1].pixels, drawn[0].pixels)
-    assert not np.array_equal(painter_of(backbone).draw(BRAINS[:1])[0].pixels, drawn[0].pixels)
-    assert with_start_images(painter, None) is painter
+    assert not np.array_equal(generator_of(backbone).generate(BRAINS[:1])[0].pixels, drawn[0].pixels)
+    assert with_start_images(generator, None) is generator
 
 
 def test_a_start_image_is_fitted_and_encoded_each_by_itself(tmp_path: Path, backbone: Path) -> None:
     images = start_set(tmp_path / "set")
-    painter = with_start_images(painter_of(backbone, planes=("brain",), image_size_px=(32, 48)), images.path)
-    latents = painter._encoded(BRAINS[:3])
+    generator = with_start_images(generator_of(backbone, planes=("brain",), image_size_px=(32, 48)), images.path)
+    latents = generator._encoded(BRAINS[:3])
     assert latents is not None
     assert latents.shape == (3, 4, 12, 8)
     pixels = images.pixels(next(row for row in images.rows("train") if row.image_id == "b2"))
     fitted = np.array(ImageOps.fit(Pil.fromarray(pixels), (32, 48), Pil.Resampling.LANCZOS))
-    assert torch.equal(latents[1:2], encode(painter.vae, torch.from_numpy(fitted)[None]))
+    assert torch.equal(latents[1:2], encode(generator.vae, torch.from_numpy(fitted)[None]))
 
 
 def test_a_plane_without_images_to_start_from_is_refused(tmp_path: Path, backbone: Path) -> None:
     images = start_set(tmp_path / "set")
     with pytest.raises(RecipeError, match="has no training image of thorax to start from; leave that plane out"):
-        with_start_images(painter_of(backbone, planes=("brain", "thorax")), images.path)
-    painter = replace(painter_of(backbone), start_set=images)
+        with_start_images(generator_of(backbone, planes=("brain", "thorax")), images.path)
+    generator = replace(generator_of(backbone), start_set=images)
     with pytest.raises(RecipeError, match="brain: there is no image to start from"):
-        painter.draw(BRAINS[:1])
+        generator.generate(BRAINS[:1])
 
 
 # --- a GPU that is too small
@@ -423,7 +423,7 @@ def test_a_batch_that_a_gpu_has_no_memory_for_is_told(backbone: Path) -> None:
     def full(*given: Any, **arguments: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    painter = replace(painter_of(backbone, image_size_px=(48, 32)), unet=full)
-    said = "a test's has no memory for batch_size=3 pictures of 48x32 px; give a smaller batch_size and a new folder"
+    generator = replace(generator_of(backbone, image_size_px=(48, 32)), unet=full)
+    said = "a test's has no memory for batch_size=3 images of 48x32 px; give a smaller batch_size and a new folder"
     with pytest.raises(BatchTooLargeError, match=said):
-        painter.draw(BRAINS[:1])
+        generator.generate(BRAINS[:1])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from generation_run import ingredients, lora_file
+from generation_run import inputs, lora_file
 from safetensors.torch import load_file, save_file
 
 from fulora.diffusion.config import LoraConfig
@@ -163,8 +163,8 @@ def test_what_was_asked_for_is_in_the_recipe_and_nothing_where_it_was_not(tmp_pa
 def test_ingredients_use_a_lora_as_it_was_asked_for(backbone: Path, tmp_path: Path) -> None:
     path = kohya(tmp_path / "l.safetensors", {"ss_v_parameterization": "True"})
     with pytest.raises(LoraError, match="trained to predict velocity"):
-        ingredients(backbone, loras=(lora_source(path, 1.0),)).load()
-    ingredients(backbone, loras=(lora_source(path, 1.0, any_base=True),)).load()
+        inputs(backbone, loras=(lora_source(path, 1.0),)).load()
+    inputs(backbone, loras=(lora_source(path, 1.0, any_base=True),)).load()
 
 
 # --- alpha

@@ -1,4 +1,4 @@
-"""Pictures drawn again from what their files say: the same bytes, or a clear word on what is not the same."""
+"""Images generated again from their recipes: the same bytes, or a clear message about what differs."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generation_run import ingredients, lora_file, real_set, settings
+from generation_run import complete, inputs, lora_file, real_set
 from PIL import Image as Pil
 
 from fulora import progress
@@ -23,7 +23,8 @@ from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 from fulora.diffusion.sets import regenerate as module
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationJob
-from fulora.diffusion.sets.regenerate import Given, RegeneratedImage, regenerate
+from fulora.diffusion.sets.recipe_inputs import InputOverrides
+from fulora.diffusion.sets.regenerate import RegeneratedImage, regenerate
 from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
@@ -47,18 +48,18 @@ class Sources:
 
 def make(out: Path, used: GenerationInputs, **changes: object) -> Path:
     """A set in which some pictures were drawn twice."""
-    real = ImageGenerator.draw
+    real = ImageGenerator.generate
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return [
-            replace(drawn, finite=drawn.draft.attempt > 0 or drawn.draft.index not in FIRST_TRIES)
-            for drawn in real(self, drafts)
+            replace(drawn, finite=drawn.request.attempt > 0 or drawn.request.index not in FIRST_TRIES)
+            for drawn in real(self, requests)
         ]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ImageGenerator, "draw", draw)
+        patched.setattr(ImageGenerator, "generate", draw)
         assert (
-            generate_set(GenerationJob(out, settings(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess())
+            generate_set(GenerationJob(out, complete(**{"max_rejected": 1.0} | changes), used, FETAL), InProcess())
             == []
         )
     return out
@@ -69,7 +70,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Sources
     folder = tmp_path_factory.mktemp("sources")
     loras = tuple(lora_file(backbone, folder / f"lora{number}" / "lora.safetensors", number) for number in range(2))
     real = real_set(folder / "real", ["p1", "p2"])
-    used = ingredients(backbone, loras=(lora_source(loras[0], 0.7, 0.2), lora_source(loras[1], 0.4)))
+    used = inputs(backbone, loras=(lora_source(loras[0], 0.7, 0.2), lora_source(loras[1], 0.4)))
     everything = make(
         folder / "everything",
         used,
@@ -85,7 +86,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Sources
         batch_size=3,
         seed=5,
     )
-    over = make(folder / "over", ingredients(backbone, start=real), steps=4, sampler="ddim", seed=6)
+    over = make(folder / "over", inputs(backbone, start=real), steps=4, sampler="ddim", seed=6)
     (folder / "demo").mkdir()
     return Sources(backbone, (loras[0], loras[1]), real, everything, over, folder / "demo")
 
@@ -102,7 +103,7 @@ def copied(paths: Sequence[Path], to: Path) -> list[Path]:
 
 
 def written(again: RegeneratedImage, folder: Path) -> bytes:
-    write_image(folder / "again.png", again.new, again.drawn)
+    write_image(folder / "again.png", again.new_row, again.image)
     return (folder / "again.png").read_bytes()
 
 
@@ -124,7 +125,7 @@ def test_every_picture_of_a_set_with_everything_has_the_same_bytes(tmp_path: Pat
     assert len(paths) == 22
     attempts = [read_row(path)[1].attempt for path in paths]
     assert sum(attempts) == 2 * len(FIRST_TRIES)
-    again = {each.path: each for each in regenerate(paths, Given(), sources.demo)}
+    again = {each.path: each for each in regenerate(paths, InputOverrides(), sources.demo)}
     assert set(again) == set(paths)
     for path in paths:
         assert written(again[path], tmp_path) == path.read_bytes()
@@ -135,28 +136,28 @@ def test_every_picture_of_a_set_with_everything_has_the_same_bytes(tmp_path: Pat
 def test_every_picture_that_was_drawn_over_another_has_the_same_bytes(tmp_path: Path, sources: Sources) -> None:
     paths = pictures(sources.over)
     assert {read_row(path)[1].start is not None for path in paths} == {True}
-    for again in regenerate(paths, Given(), sources.demo):
+    for again in regenerate(paths, InputOverrides(), sources.demo):
         assert written(again, tmp_path) == again.path.read_bytes()
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_it_does_not_matter_which_are_drawn_together(tmp_path: Path, sources: Sources, count: int) -> None:
-    for again in regenerate(pictures(sources.everything, count)[:count], Given(), sources.demo):
+    for again in regenerate(pictures(sources.everything, count)[:count], InputOverrides(), sources.demo):
         assert written(again, tmp_path) == again.path.read_bytes()
 
 
 def test_copies_are_drawn_with_what_is_given(tmp_path: Path, sources: Sources) -> None:
     moved = Path(shutil.copytree(sources.backbone, tmp_path / "elsewhere"))
-    given = Given(backbone=moved, loras=sources.loras)
+    given = InputOverrides(backbone=moved, loras=sources.loras)
     for again in regenerate(copied(pictures(sources.everything)[:6], tmp_path / "few"), given, sources.demo):
         assert written(again, tmp_path) == again.path.read_bytes()
-    given = Given(backbone=moved, start=sources.real)
+    given = InputOverrides(backbone=moved, start=sources.real)
     for again in regenerate(copied(pictures(sources.over)[:6], tmp_path / "over"), given, sources.demo):
         assert written(again, tmp_path) == again.path.read_bytes()
 
 
 def test_the_embedded_backbone_is_known_by_its_digest(tmp_path: Path, sources: Sources) -> None:
-    given = Given(start=sources.real)
+    given = InputOverrides(start=sources.real)
     for again in regenerate(copied(pictures(sources.over)[:2], tmp_path / "over"), given, sources.backbone):
         assert written(again, tmp_path) == again.path.read_bytes()
 
@@ -165,16 +166,16 @@ def test_a_folder_that_was_moved_with_its_sources_still_knows_them(tmp_path: Pat
     whole = tmp_path / "project"
     for name, folder in (("weights", sources.backbone), ("real", sources.real)):
         shutil.copytree(folder, whole / name)
-    out = make(whole / "sets" / "over", ingredients(whole / "weights", start=whole / "real"), steps=4, seed=6)
+    out = make(whole / "sets" / "over", inputs(whole / "weights", start=whole / "real"), steps=4, seed=6)
     shutil.move(whole, tmp_path / "moved")
     paths = pictures(tmp_path / "moved" / out.relative_to(whole))
-    for again in regenerate(paths[:3], Given(), sources.demo):
+    for again in regenerate(paths[:3], InputOverrides(), sources.demo):
         assert written(again, tmp_path) == again.path.read_bytes()
 
 
 def test_copies_of_several_sets_in_one_folder_are_kept_apart(tmp_path: Path, sources: Sources) -> None:
     """Sets with one seed that differ in a prompt, in how far they forget an image, or in whether there is one."""
-    used, start = ingredients(sources.backbone), ingredients(sources.backbone, start=sources.real)
+    used, start = inputs(sources.backbone), inputs(sources.backbone, start=sources.real)
     sets = {
         "plain": make(tmp_path / "plain", used, steps=4),
         "words": make(tmp_path / "words", used, steps=4, prompts={"brain": "a head", "femur": "a leg"}),
@@ -187,7 +188,7 @@ def test_copies_of_several_sets_in_one_folder_are_kept_apart(tmp_path: Path, sou
         paths += copied(chosen, tmp_path / "copies" / name)
     assert len(paths) == 16
     random.Random(0).shuffle(paths)
-    given = Given(backbone=sources.backbone, start=sources.real)
+    given = InputOverrides(backbone=sources.backbone, start=sources.real)
     again = list(regenerate(paths, given, sources.demo))
     assert len(again) == 16
     for each in again:
@@ -200,9 +201,9 @@ def test_a_picture_of_a_mixed_set_has_the_same_pixels(tmp_path: Path, sources: S
     ImageSet.write(tmp_path, images.pictures(), labels=FETAL)
     paths = sorted(tmp_path.glob("train/images/*.png"))
     assert len(paths) == 16
-    for again in regenerate(paths[:4], Given(sources.backbone, start=sources.real), sources.demo):
-        assert again.new.sha256 == again.row.sha256
-        assert again.new.recipe == again.row.recipe
+    for again in regenerate(paths[:4], InputOverrides(sources.backbone, start=sources.real), sources.demo):
+        assert again.new_row.sha256 == again.row.sha256
+        assert again.new_row.recipe == again.row.recipe
 
 
 # --- what is not the same
@@ -216,15 +217,15 @@ def test_edited_pixels_are_another_picture_than_what_is_drawn(tmp_path: Path, so
     pixels[3, 5] ^= 1
     edited = tmp_path / "edited.png"
     Pil.fromarray(pixels).save(edited, pnginfo=png_info(read_row(path)[0]))
-    (again,) = regenerate([edited], Given(sources.backbone, start=sources.real), sources.demo)
-    assert again.new.sha256 == again.row.sha256
-    assert np.argwhere(again.drawn.pixels != pixels).tolist() == [[3, 5]]
+    (again,) = regenerate([edited], InputOverrides(sources.backbone, start=sources.real), sources.demo)
+    assert again.new_row.sha256 == again.row.sha256
+    assert np.argwhere(again.image.pixels != pixels).tolist() == [[3, 5]]
     assert written(again, tmp_path) == path.read_bytes() != edited.read_bytes()
 
 
 def test_an_edited_record_is_found_by_its_seed(tmp_path: Path, sources: Sources) -> None:
     path = pictures(sources.over)[0]
-    given = Given(sources.backbone, start=sources.real)
+    given = InputOverrides(sources.backbone, start=sources.real)
     for recipe in ({"seed": 1}, {"attempt": 4}, {"set_seed": 7}):
         odd = changed(path, tmp_path / "odd.png", **recipe)
         with pytest.raises(RecipeError, match=r"odd\.png: its seed is not that of its plane and index; the record was"):
@@ -233,12 +234,12 @@ def test_an_edited_record_is_found_by_its_seed(tmp_path: Path, sources: Sources)
 
 def test_a_picture_without_a_recipe_is_refused_before_any_is_drawn(tmp_path: Path, sources: Sources) -> None:
     Pil.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "photo.png")
-    found = regenerate([pictures(sources.over)[0], tmp_path / "photo.png"], Given(), sources.demo)
+    found = regenerate([pictures(sources.over)[0], tmp_path / "photo.png"], InputOverrides(), sources.demo)
     with pytest.raises(RecipeError, match=r"photo\.png: does not say how it was made"):
         next(found)
 
 
-def refused(paths: Sequence[Path], given: Given, sources: Sources, message: str) -> None:
+def refused(paths: Sequence[Path], given: InputOverrides, sources: Sources, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         list(regenerate(paths, given, sources.demo))
 
@@ -247,39 +248,63 @@ def test_another_backbone_is_refused(tmp_path: Path, sources: Sources) -> None:
     other = Path(shutil.copytree(sources.backbone, tmp_path / "other"))
     (other / "model_index.json").write_text((other / "model_index.json").read_text() + "\n")
     path = pictures(sources.over)[0]
-    refused([path], Given(other), sources, r"other: is another backbone \(\w{16}\) than .*png was made with \(\w{16}\)")
-    refused([path], Given(tmp_path / "no"), sources, r"no: the backbone .* is not there; give it with --backbone")
+    refused(
+        [path],
+        InputOverrides(other),
+        sources,
+        r"other: is another backbone \(\w{16}\) than .*png was made with \(\w{16}\)",
+    )
+    refused(
+        [path], InputOverrides(tmp_path / "no"), sources, r"no: the backbone .* is missing; give it with --backbone"
+    )
     alone = copied([path], tmp_path / "alone")
-    refused(alone, Given(start=sources.real), sources, r"made with the backbone .* \(\w{16}\); give it with --backbone")
+    refused(
+        alone,
+        InputOverrides(start=sources.real),
+        sources,
+        r"made with the backbone .* \(\w{16}\); give it with --backbone",
+    )
 
 
 def test_other_loras_are_refused(tmp_path: Path, sources: Sources) -> None:
     path, (one, two) = pictures(sources.everything)[0], sources.loras
     count = r"made with these LoRAs: lora\.safetensors \(\w{16}\), lora\.safetensors \(\w{16}\); give each with --lora"
-    refused([path], Given(loras=(one,)), sources, count)
-    refused([path], Given(loras=()), sources, count)
-    refused(copied([path], tmp_path / "alone"), Given(sources.backbone), sources, count)
-    other = r"lora\.safetensors: is another LoRA \(\w{16}\) than the picture was made with \(\w{16}\)"
-    refused([path], Given(loras=(two, one)), sources, other)
-    missing = r"no\.safetensors: the LoRA lora\.safetensors \(\w{16}\) is not there; give it with --lora FILE"
-    refused([path], Given(loras=(one, tmp_path / "no.safetensors")), sources, missing)
+    refused([path], InputOverrides(loras=(one,)), sources, count)
+    refused([path], InputOverrides(loras=()), sources, count)
+    refused(copied([path], tmp_path / "alone"), InputOverrides(sources.backbone), sources, count)
+    other = r"lora\.safetensors: is another LoRA \(\w{16}\) than the image was made with \(\w{16}\)"
+    refused([path], InputOverrides(loras=(two, one)), sources, other)
+    missing = r"no\.safetensors: the LoRA lora\.safetensors \(\w{16}\) is missing; give it with --lora FILE"
+    refused([path], InputOverrides(loras=(one, tmp_path / "no.safetensors")), sources, missing)
     plain = copied(pictures(sources.over)[:1], tmp_path / "plain")
-    given = Given(sources.backbone, loras=(one,), start=sources.real)
+    given = InputOverrides(sources.backbone, loras=(one,), start=sources.real)
     refused(plain, given, sources, "made with these LoRAs: none; give each")
 
 
 def test_other_start_images_are_refused(tmp_path: Path, sources: Sources) -> None:
     path = next(path for path in pictures(sources.over) if read_row(path)[1].index == 0)
     alone = copied([path], tmp_path / "alone")
-    refused(alone, Given(sources.backbone), sources, "was drawn over an image of a set that is not known here; give it")
+    refused(
+        alone,
+        InputOverrides(sources.backbone),
+        sources,
+        "was generated from an image of an unknown set; give it",
+    )
     others = real_set(tmp_path / "others", ["p3"])
-    drawn_over = rf"others: the picture was drawn over p1_{read_row(path)[1].plane}_0, which is not in it; give --start"
-    refused([path], Given(start=others), sources, drawn_over)
+    drawn_over = (
+        rf"others: the image was generated from p1_{read_row(path)[1].plane}_0, which is not in it; give --start"
+    )
+    refused([path], InputOverrides(start=others), sources, drawn_over)
     edited = Path(shutil.copytree(sources.real, tmp_path / "edited"))
     lines = [json.loads(line) for line in (edited / "train" / "metadata.jsonl").read_text().splitlines()]
     rows = [Image.from_json(line | {"sha256": line["sha256"][::-1]}) for line in lines]
     ImageSet.write_rows(edited, rows, labels=FETAL)
-    refused([path], Given(start=edited), sources, "edited: the picture was drawn over .* which has other pixels there")
+    refused(
+        [path],
+        InputOverrides(start=edited),
+        sources,
+        "edited: the image was generated from .* which has other pixels there",
+    )
 
 
 def on(sources: Sources, folder: Path, **compute: object) -> Path:
@@ -293,21 +318,21 @@ def on(sources: Sources, folder: Path, **compute: object) -> Path:
 def test_another_kind_of_device_is_refused_and_another_model_is_said(
     tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = Given(sources.backbone, start=sources.real, device="cpu")
-    refused([on(sources, tmp_path, device="cuda")], given, sources, "made on cuda, and cpu draws other pixels; draw it")
+    given = InputOverrides(sources.backbone, start=sources.real, device="cpu")
+    refused([on(sources, tmp_path, device="cuda")], given, sources, "made on cuda, and cpu gives other pixels; use")
     notes: list[str] = []
     monkeypatch.setattr(progress, "note", notes.append)
     (again,) = regenerate([on(sources, tmp_path, hardware="another")], given, sources.demo)
     assert [note for note in notes if note.startswith("made on another, and this is ")]
-    assert json.loads(again.new.recipe)["compute"]["hardware"] != "another"
-    assert again.new.sha256 == again.row.sha256
+    assert json.loads(again.new_row.recipe)["compute"]["hardware"] != "another"
+    assert again.new_row.sha256 == again.row.sha256
 
 
 def test_weights_are_loaded_once_for_all_pictures_of_a_sampler(
     sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    real = module.prepare
-    monkeypatch.setattr(module, "prepare", lambda *given: [loaded.append(given[1].sampler), real(*given)][1])
-    assert len(list(regenerate(pictures(sources.everything), Given(), sources.demo))) == 22
+    real = module.build_generator
+    monkeypatch.setattr(module, "build_generator", lambda *given: [loaded.append(given[1].sampler), real(*given)][1])
+    assert len(list(regenerate(pictures(sources.everything), InputOverrides(), sources.demo))) == 22
     assert sorted(loaded) == ["euler", "unipc"]

@@ -1,4 +1,4 @@
-"""One shard: what its pictures say of themselves, what is drawn again, and what stops it."""
+"""One shard: the rows of its images, what is generated again, and what stops it."""
 
 import errno
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generation_run import complete, ingredients, tree
+from generation_run import complete, inputs, tree
 from PIL import Image as Pil
 
 from fulora.data.image import Image
@@ -34,11 +34,11 @@ Spoil = Callable[[ImageRequest], Fault | None]
 
 @pytest.fixture(scope="module")
 def used(backbone: Path) -> GenerationInputs:
-    return ingredients(backbone)
+    return inputs(backbone)
 
 
 @pytest.fixture(scope="module")
-def painter(used: GenerationInputs) -> ImageGenerator:
+def generator(used: GenerationInputs) -> ImageGenerator:
     return ready(used, complete(batch_size=4, max_rejected=1.0))
 
 
@@ -57,20 +57,20 @@ def spoilt(drawn: GeneratedImage, fault: Fault | None) -> GeneratedImage:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, fault_of: Spoil) -> None:
-    """Every picture that is drawn from now on has the fault that `fault_of` its draft says."""
-    real = ImageGenerator.draw
+    """Every picture that is drawn from now on has the fault that `fault_of` its request says."""
+    real = ImageGenerator.generate
 
-    def draw(self: ImageGenerator, drafts: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        return [spoilt(drawn, fault_of(drawn.draft)) for drawn in real(self, drafts)]
+    def draw(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        return [spoilt(drawn, fault_of(drawn.request)) for drawn in real(self, requests)]
 
-    monkeypatch.setattr(ImageGenerator, "draw", draw)
+    monkeypatch.setattr(ImageGenerator, "generate", draw)
 
 
 def test_a_shard_holds_its_pictures_each_with_its_row(
-    tmp_path: Path, painter: ImageGenerator, used: GenerationInputs
+    tmp_path: Path, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     told: list[int] = []
-    make_shard(EIGHT, tmp_path, painter, used, drawn=told.append)
+    make_shard(EIGHT, tmp_path, generator, used, advance=told.append)
     folder, record = EIGHT.folder(tmp_path), read_shard(EIGHT, tmp_path)
     assert sum(told) == 8
     assert record.rejected == ()
@@ -83,7 +83,7 @@ def test_a_shard_holds_its_pictures_each_with_its_row(
         path = tmp_path / "train" / row.file_name
         found, recipe = read_row(path)
         assert found == row
-        assert (recipe.index, recipe.attempt, recipe.seed) == (index, 0, image_seed(painter.cfg, "brain", index))
+        assert (recipe.index, recipe.attempt, recipe.seed) == (index, 0, image_seed(generator.cfg, "brain", index))
         assert row.seed == str(recipe.seed)
         with Pil.open(path) as image:
             pixels = np.asarray(image)
@@ -93,20 +93,20 @@ def test_a_shard_holds_its_pictures_each_with_its_row(
         assert (mark.synthetic, mark.caption, mark.seed) == (True, "a photo of fetal brain", row.seed)
 
 
-def test_equal_shards_have_equal_bytes(tmp_path: Path, painter: ImageGenerator, used: GenerationInputs) -> None:
+def test_equal_shards_have_equal_bytes(tmp_path: Path, generator: ImageGenerator, used: GenerationInputs) -> None:
     for name in ("a", "b"):
-        make_shard(EIGHT, tmp_path / name, painter, used)
+        make_shard(EIGHT, tmp_path / name, generator, used)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
 @pytest.mark.parametrize("fault", ["nan", "black", "saturated", "constant"])
 def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painter: ImageGenerator, used: GenerationInputs, fault: Fault
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs, fault: Fault
 ) -> None:
-    make_shard(EIGHT, tmp_path / "clean", painter, used)
-    spoil(monkeypatch, lambda draft: fault if (draft.index, draft.attempt) in {(9, 0), (9, 1), (14, 0)} else None)
+    make_shard(EIGHT, tmp_path / "clean", generator, used)
+    spoil(monkeypatch, lambda request: fault if (request.index, request.attempt) in {(9, 0), (9, 1), (14, 0)} else None)
     told: list[int] = []
-    make_shard(EIGHT, tmp_path / "out", painter, used, drawn=told.append)
+    make_shard(EIGHT, tmp_path / "out", generator, used, advance=told.append)
     clean, record = read_shard(EIGHT, tmp_path / "clean"), read_shard(EIGHT, tmp_path / "out")
     assert record.rejected == tuple(
         RejectedImage(index=index, attempt=attempt, fault=fault) for index, attempt in ((9, 0), (14, 0), (9, 1))
@@ -116,7 +116,7 @@ def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
     attempts = {9: 2, 14: 1}
     for row, without in zip(record.rows, clean.rows, strict=True):
         index = int(row.image_id[-5:])
-        assert row.seed == str(image_seed(painter.cfg, "brain", index, attempts.get(index, 0)))
+        assert row.seed == str(image_seed(generator.cfg, "brain", index, attempts.get(index, 0)))
         assert json.loads(row.recipe)["attempt"] == attempts.get(index, 0)
         assert (row == without) == (index not in attempts)
         assert read_row(tmp_path / "out" / "train" / row.file_name)[0] == row
@@ -125,14 +125,14 @@ def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
 
 
 def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painter: ImageGenerator, used: GenerationInputs
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     def seed(cfg: SamplingConfig, plane: str, index: int, attempt: int) -> int:
-        same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again when it is drawn again
+        same = {(13, 0): 10, (14, 0): 10, (14, 1): 10}  # 14 again at its second attempt
         return index * 100 + attempt if (index, attempt) not in same else same[index, attempt] * 100
 
     monkeypatch.setattr("fulora.diffusion.sampling.image_generator.image_seed", seed)
-    make_shard(EIGHT, tmp_path, painter, used)
+    make_shard(EIGHT, tmp_path, generator, used)
     record = read_shard(EIGHT, tmp_path)
     assert record.rejected == tuple(
         RejectedImage(index=index, attempt=attempt, fault="duplicate") for index, attempt in ((13, 0), (14, 0), (14, 1))
@@ -142,14 +142,14 @@ def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
 
 
 def test_pixels_that_other_shards_have_are_drawn_again(
-    tmp_path: Path, painter: ImageGenerator, used: GenerationInputs
+    tmp_path: Path, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
-    make_shard(EIGHT, tmp_path / "clean", painter, used)
+    make_shard(EIGHT, tmp_path / "clean", generator, used)
     taken = [read_shard(EIGHT, tmp_path / "clean").rows[3].sha256]
-    make_shard(EIGHT, tmp_path / "out", painter, used, taken=taken)
+    make_shard(EIGHT, tmp_path / "out", generator, used, taken=taken)
     record = read_shard(EIGHT, tmp_path / "out")
     assert record.rejected == (RejectedImage(index=11, attempt=0, fault="duplicate"),)
-    assert record.rows[3].seed == str(image_seed(painter.cfg, "brain", 11, 1))
+    assert record.rows[3].seed == str(image_seed(generator.cfg, "brain", 11, 1))
     assert len(taken) == 1
 
 
@@ -166,7 +166,7 @@ def test_a_few_faults_stop_nothing_and_many_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: GenerationInputs
 ) -> None:
     strict = ready(used, complete(batch_size=4, max_rejected=0.0))
-    spoil(monkeypatch, lambda draft: "black" if draft.attempt == 0 and draft.index < 12 else None)
+    spoil(monkeypatch, lambda request: "black" if request.attempt == 0 and request.index < 12 else None)
     make_shard(EIGHT, tmp_path, strict, used)
     assert len(read_shard(EIGHT, tmp_path).rejected) == 4
 
@@ -175,16 +175,16 @@ def test_too_large_a_share_stops_and_is_kept_to_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: GenerationInputs
 ) -> None:
     faults: dict[int, Fault] = {8: "black", 9: "nan", 11: "saturated", 12: "constant", 15: "black"}
-    painter = ready(used, complete(batch_size=4, max_rejected=0.5))
+    generator = ready(used, complete(batch_size=4, max_rejected=0.5))
     with monkeypatch.context() as patched:
-        spoil(patched, lambda draft: faults.get(draft.index) if draft.attempt == 0 else None)
+        spoil(patched, lambda request: faults.get(request.index) if request.attempt == 0 else None)
         for _ in range(2):  # the second takes the place of the first
             with pytest.raises(
                 RejectedImagesError,
-                match=r"brain-00001: 5 pictures rejected \(2 black, 1 nan, 1 saturated, 1 constant\), more than "
-                r"max_rejected=0\.5 of its 8 images: the backbone .* The rejected pictures are in .*brain-00001\.$",
+                match=r"brain-00001: 5 images rejected \(2 black, 1 nan, 1 saturated, 1 constant\), more than "
+                r"max_rejected=0\.5 of its 8 images: the backbone .* The rejected images are in .*brain-00001\.$",
             ):
-                make_shard(EIGHT, tmp_path, painter, used)
+                make_shard(EIGHT, tmp_path, generator, used)
     kept = sorted((tmp_path / "rejected" / "brain-00001").iterdir())
     assert Counter(path.name for path in kept) == Counter(
         f"0_{fault}_synthetic_brain_{index:05d}.png" for index, fault in faults.items()
@@ -197,29 +197,29 @@ def test_too_large_a_share_stops_and_is_kept_to_be_looked_at(
             assert image.size == (32, 32)
     assert not EIGHT.folder(tmp_path).exists()
     assert list((tmp_path / ".work").iterdir()) == []
-    make_shard(EIGHT, tmp_path, painter, used)
+    make_shard(EIGHT, tmp_path, generator, used)
     assert EIGHT.is_complete(tmp_path)
 
 
 def test_exactly_the_allowed_share_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: GenerationInputs
 ) -> None:
-    painter = ready(used, complete(batch_size=4, max_rejected=0.75))
-    spoil(monkeypatch, lambda draft: "black" if draft.attempt == 0 and draft.index < 14 else None)
-    make_shard(EIGHT, tmp_path, painter, used)
+    generator = ready(used, complete(batch_size=4, max_rejected=0.75))
+    spoil(monkeypatch, lambda request: "black" if request.attempt == 0 and request.index < 14 else None)
+    make_shard(EIGHT, tmp_path, generator, used)
     assert len(read_shard(EIGHT, tmp_path).rejected) == 6
 
 
 def test_a_picture_that_never_succeeds_stops_after_max_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: GenerationInputs
 ) -> None:
-    painter = ready(used, complete(batch_size=4, max_attempts=3, max_rejected=1.0))
-    spoil(monkeypatch, lambda draft: "constant" if draft.index == 10 else None)
+    generator = ready(used, complete(batch_size=4, max_attempts=3, max_rejected=1.0))
+    spoil(monkeypatch, lambda request: "constant" if request.index == 10 else None)
     with pytest.raises(
         RejectedImagesError,
-        match=r"brain 10 was drawn 3 times, and never with a picture worth keeping \(3 constant in brain-00001\): the",
+        match=r"brain 10 was generated 3 times, and rejected each time \(3 constant in brain-00001\): the",
     ):
-        make_shard(EIGHT, tmp_path, painter, used)
+        make_shard(EIGHT, tmp_path, generator, used)
     kept = sorted(path.name for path in (tmp_path / "rejected" / "brain-00001").iterdir())
     assert kept == [f"{attempt}_constant_synthetic_brain_00010.png" for attempt in range(3)]
     assert not EIGHT.folder(tmp_path).exists()
@@ -227,12 +227,12 @@ def test_a_picture_that_never_succeeds_stops_after_max_attempts(
 
 def test_a_backbone_that_gives_no_numbers_is_found_out(tmp_path: Path, used: GenerationInputs) -> None:
     """Real NaN, from the decoder on."""
-    painter = ready(used, complete(batch_size=4))
-    painter.vae.decoder.conv_out.weight.data.fill_(float("nan"))
+    generator = ready(used, complete(batch_size=4))
+    generator.vae.decoder.conv_out.weight.data.fill_(float("nan"))
     with pytest.raises(
-        RejectedImagesError, match=r"brain-00001: 8 pictures rejected \(8 nan\), more than max_rejected=0\.2"
+        RejectedImagesError, match=r"brain-00001: 8 images rejected \(8 nan\), more than max_rejected=0\.2"
     ):
-        make_shard(EIGHT, tmp_path, painter, used)
+        make_shard(EIGHT, tmp_path, generator, used)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
@@ -246,43 +246,45 @@ def failing(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
             raise OSError(number, "what the system says")
         real(path, row, drawn)
 
-    monkeypatch.setattr(shard_writer, "write_picture", write)
+    monkeypatch.setattr(shard_writer, "write_image", write)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_stops_with_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painter: ImageGenerator, used: GenerationInputs, number: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs, number: int
 ) -> None:
     first = replace(EIGHT, number=0, first=0, last=8)
-    make_shard(first, tmp_path, painter, used)
+    make_shard(first, tmp_path, generator, used)
     before = tree(tmp_path)
     with monkeypatch.context() as patched:
-        spoil(patched, lambda draft: "black" if draft.attempt == 0 and draft.index < 10 else None)
+        spoil(patched, lambda request: "black" if request.attempt == 0 and request.index < 10 else None)
         failing(patched, number, 6)
         with pytest.raises(
             DiskFullError, match=r"the disk is full; all complete shards are kept, and the same command"
         ):
-            fill(tmp_path, painter, used)
+            fill(tmp_path, generator, used)
     assert tree(tmp_path) == before
-    make_shard(EIGHT, tmp_path, painter, used)
+    make_shard(EIGHT, tmp_path, generator, used)
     assert EIGHT.is_complete(tmp_path)
 
 
-def fill(out: Path, painter: ImageGenerator, used: GenerationInputs) -> None:
+def fill(out: Path, generator: ImageGenerator, used: GenerationInputs) -> None:
     with raise_on_disk_full(out, KEPT):
-        make_shard(EIGHT, out, painter, used)
+        make_shard(EIGHT, out, generator, used)
 
 
 def test_other_errors_of_the_system_are_told_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painter: ImageGenerator, used: GenerationInputs
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     failing(monkeypatch, errno.EACCES, 1)
     with pytest.raises(PermissionError, match="what the system says"):
-        fill(tmp_path, painter, used)
+        fill(tmp_path, generator, used)
     assert list((tmp_path / ".work").iterdir()) == []
 
 
-def test_an_error_of_the_caller_leaves_nothing(tmp_path: Path, painter: ImageGenerator, used: GenerationInputs) -> None:
+def test_an_error_of_the_caller_leaves_nothing(
+    tmp_path: Path, generator: ImageGenerator, used: GenerationInputs
+) -> None:
     """While other pictures are still being written."""
 
     def stop(images: int) -> None:
@@ -290,6 +292,6 @@ def test_an_error_of_the_caller_leaves_nothing(tmp_path: Path, painter: ImageGen
 
     for _ in range(5):
         with pytest.raises(RuntimeError, match="enough"):
-            make_shard(EIGHT, tmp_path, painter, used, drawn=stop)
+            make_shard(EIGHT, tmp_path, generator, used, advance=stop)
         assert list((tmp_path / ".work").iterdir()) == []
         assert not EIGHT.folder(tmp_path).exists()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from generation_run import ingredients, settings
+from generation_run import inputs, settings
 
 from fulora import progress
 from fulora.data.label_set import LabelSet
@@ -12,10 +12,12 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, build
 from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
-from fulora.diffusion.sets.generation import begin
+from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sets.begin import begin_set
 from fulora.diffusion.sets.job import GenerationJob, read_plan
 from fulora.diffusion.training.examples import Examples, TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora
+from fulora.engine import ProcessCache
 
 KANJI = {"腎臓": {"a photo of 腎臓"}, "肝": {"a photo of 肝"}, "kidney": {"a photo of kidney"}}
 
@@ -48,8 +50,9 @@ def test_a_caption_that_is_too_long_is_named(backbone: Path) -> None:
 
 
 def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
-    cfg, labels = settings(planes=None), LabelSet.derived(list(KANJI))
-    begin(GenerationJob(tmp_path / "set", cfg, ingredients(backbone), labels))
+    labels = LabelSet.derived(list(KANJI))
+    cfg = resolve_config(settings(planes=None), labels)
+    begin_set(ProcessCache(), GenerationJob(tmp_path / "set", cfg, inputs(backbone), labels))
     (said,) = [note for note in notes if "look the same" in note]
     assert said.startswith("肝, 腎臓 look the same to this backbone: its tokenizer reads their captions alike, such as")
     assert "'a photo of 肝' and 'a photo of 腎臓'" in said
