@@ -22,7 +22,7 @@ from fulora import progress
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
 from fulora.engine import threaded
-from fulora.files import whole
+from fulora.files import write_atomic
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, MissingInputError, fingerprint_in_name, read_record
 
@@ -89,8 +89,7 @@ def write_list(folder: Path) -> str:
         name: Entry(now.st_size, now.st_mtime_ns, hashes[name] if name in hashes else known[name].sha256)
         for name, now in found.items()
     }
-    with whole(folder / LIST) as path:
-        path.write_text(_text(files), encoding="utf-8")
+    write_atomic(folder / LIST, _text(files))
     return _digest(files)
 
 
@@ -148,8 +147,8 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     moved = {name for name in asked if name not in changed and not _looks_as(listed[name], found[name])}
     if moved:
         times = {n: e._replace(mtime_ns=found[n].st_mtime_ns) if n in moved else e for n, e in listed.items()}
-        with suppress(OSError), whole(folder / LIST, by_several=True) as new_list:  # read only: hashed each time
-            new_list.write_text(_text(times), encoding="utf-8")
+        with suppress(OSError):  # of a read-only folder, whose files are hashed each time
+            write_atomic(folder / LIST, _text(times), by_several=True)
     return sorted(wrong, key=lambda one: one.name)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from fulora import progress
 from fulora.config import digest
-from fulora.files import whole
+from fulora.files import write_atomic
 from fulora.json_files import DamagedFileError, read_json
 
 
@@ -58,8 +58,7 @@ def read_known(cache: Path) -> dict[str, Known]:
 def write_known(cache: Path, known: Mapping[str, Known]) -> None:
     """Keep digests; the file is complete or as it was."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with whole(cache, by_several=True) as new:
-        new.write_text(json.dumps({"check": _check(known), "files": known}), encoding="utf-8")
+    write_atomic(cache, json.dumps({"check": _check(known), "files": known}), by_several=True)
 
 
 def _check(known: Mapping[str, Known]) -> str:

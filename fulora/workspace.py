@@ -5,22 +5,19 @@ folder is renamed. As with `make`, an artifact is up to date when it exists and 
 do; one that is made again makes its dependents stale.
 """
 
-import fcntl
 import json
-import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TextIO, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.engine import Engine
 from fulora.environment import commit, versions
-from fulora.files import DiskFullError, raise_on_disk_full, synced
+from fulora.files import DiskFullError, locked, move_into_place, partial_folder, raise_on_disk_full, sync
 from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
 
@@ -120,7 +117,7 @@ class Workspace:
 
     def _state(self, call: Call[Any], folder: Path) -> tuple[State, str]:
         if not (folder / RECORD).is_file():
-            return ("partial", "was interrupted, will continue") if scratch(folder).is_dir() else ("missing", "")
+            return ("partial", "was interrupted, will continue") if partial_folder(folder).is_dir() else ("missing", "")
         if not (folder / LIST).is_file():
             return "stale", f"it has no {LIST}; an earlier version of fulora made it"
         try:
@@ -166,11 +163,6 @@ def _label(key: object, call: Call[Any]) -> str:
     return call.stage.name if key == call.stage.name else f"{call.stage.name} ({key})"
 
 
-def scratch(folder: Path) -> Path:
-    """Where the work on `folder` happens until it is complete."""
-    return folder.with_name(f".{folder.name}.partial")
-
-
 def name_of(folder: Path) -> str:
     """The name of an artifact's folder, or the one that it will have when the work in its scratch folder is done."""
     name = folder.absolute().name
@@ -183,7 +175,7 @@ def make(step: Step) -> float:
     Raises:
         DiskFullError: there is no room. A stage that resumes keeps its scratch folder; that of another one is removed.
     """
-    folder, work = step.artifact.path, scratch(step.artifact.path)
+    folder, work = step.artifact.path, partial_folder(step.artifact.path)
     try:
         with raise_on_disk_full(folder):
             return _made(step, folder, work)
@@ -194,22 +186,14 @@ def make(step: Step) -> float:
 
 
 def _made(step: Step, folder: Path, work: Path) -> float:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as begun_with:
+    with locked(_lock_file(folder)):
         if _is_up_to_date(step):
             return 0.0
-        _begin(step, work, begun_with)
+        _begin(step, work)
         started = time.time()
         step.call.stage.function(work, **step.call.arguments)
         _finish(step, work, time.time() - started)
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed between the two renames
-            os.replace(folder, old)
-            os.replace(work, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(work, folder)
+        move_into_place(work, folder)
     return time.time() - started
 
 
@@ -220,13 +204,12 @@ def make_part(step_and_name: tuple[Step, str]) -> None:
         DiskFullError: there is no room.
     """
     step, name = step_and_name
-    folder, work = step.artifact.path, scratch(step.artifact.path)
+    folder, work = step.artifact.path, partial_folder(step.artifact.path)
     with raise_on_disk_full(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as begun_with:
+        with locked(_lock_file(folder)):
             if _is_up_to_date(step):
                 return
-            _begin(step, work, begun_with)
+            _begin(step, work)
         if step.call.stage.parts is not None:
             step.call.stage.parts.make(work, name, **step.call.arguments)
 
@@ -248,17 +231,14 @@ def _part_names(step: Step) -> Sequence[str]:
     return () if parts is None else parts.names(**step.call.arguments)
 
 
-def _begin(step: Step, work: Path, begun_with: TextIO) -> None:
-    """An empty scratch folder, or the one that was begun with the same inputs if the stage resumes."""
-    inputs = json.dumps(_made_of(step))
-    same = begun_with.read() == inputs
+def _begin(step: Step, work: Path) -> None:
+    """Make an empty scratch folder, or keep the one that was begun with the same inputs if the stage resumes."""
+    inputs, begun_with = json.dumps(_made_of(step)), _inputs_file(step.artifact.path)
+    same = begun_with.is_file() and begun_with.read_text(encoding="utf-8") == inputs
     if work.exists() and not (step.call.stage.resumes and same):
         shutil.rmtree(work)
     if not same:
-        begun_with.seek(0)
-        begun_with.truncate()
-        begun_with.write(inputs)
-        begun_with.flush()
+        begun_with.write_text(inputs, encoding="utf-8")
     work.mkdir(exist_ok=True)
 
 
@@ -284,15 +264,13 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
     (work / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
     for path in work.rglob("*"):
         if path.is_file():
-            synced(path)
+            sync(path)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[TextIO]:
-    """Hold the artifact's lock; the lock file remembers which inputs its scratch folder was begun with."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / folder.name).open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        yield file
+def _inputs_file(folder: Path) -> Path:
+    """The file that remembers with which inputs the scratch folder of an artifact was begun."""
+    return folder.parent / ".locks" / folder.name
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.parent / ".locks" / f"{folder.name}.lock"

@@ -23,7 +23,7 @@ from fulora.data.pictures.normalisation import IMAGENET, Statistics, of_timm
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.pictures.resize import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
 
@@ -73,7 +73,7 @@ class Encoder:
             return kept
         found = self.encode(pictures)
         cache.mkdir(parents=True, exist_ok=True)
-        with whole(path) as new:
+        with atomic_file(path) as new:
             np.savez(new, features=found)
         return found
 

@@ -21,7 +21,7 @@ from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
 from fulora.data.pictures.normalisation import AS_THEY_ARE
 from fulora.environment import derive_seed
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"
@@ -122,7 +122,7 @@ def save_classifier(model: Classifier, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FACTS).write_text(model.facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
     state = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
-    with whole(folder / WEIGHTS) as new:
+    with atomic_file(folder / WEIGHTS) as new:
         save_file(state, new)
 
 

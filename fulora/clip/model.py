@@ -15,7 +15,7 @@ from torch import Tensor
 from fulora.clip.config import ClipPretrainConfig
 from fulora.data.pictures.resize import Resampling, to_square
 from fulora.environment import derive_seed
-from fulora.files import whole
+from fulora.files import atomic_file
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -77,7 +77,7 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with whole(folder / WEIGHTS) as new:
+    with atomic_file(folder / WEIGHTS) as new:
         save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, new)
 
 

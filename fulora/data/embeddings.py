@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fulora.data.image import Image
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import Artifact
 
@@ -50,6 +50,6 @@ class Embeddings(Artifact):
 
 def write_embeddings(folder: Path, rows: Sequence[Image], vectors: Float[np.ndarray, "n embed"]) -> None:
     """Write the direction of each row."""
-    with whole(folder / VECTORS) as new:
+    with atomic_file(folder / VECTORS) as new:
         save_file({"embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}, new)
     (folder / IDS).write_text(json.dumps([row.image_id for row in rows]), encoding="utf-8")

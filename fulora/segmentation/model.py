@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from fulora.config import identity
 from fulora.data.folded_mobilenet import pad_like_tensorflow
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
 from fulora.segmentation.config import FROM_A_FILE, UnetConfig
 from fulora.segmentation.networks import DIVISOR, UnetFileError, build_network, encoder_statistics, load_start
@@ -78,7 +78,7 @@ def save_unet(folder: Path, cfg: UnetConfig, state: dict[str, Tensor]) -> None:
     A weight that stands under two names (MONAI's DynUNet) is written twice: safetensors refuses shared memory.
     """
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    with whole(folder / WEIGHTS) as new:
+    with atomic_file(folder / WEIGHTS) as new:
         save_file(copies, new)
     (folder / FACTS).write_text(json.dumps(identity(cfg), indent=2) + "\n", encoding="utf-8")
 

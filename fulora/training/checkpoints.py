@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from fulora.files import whole
+from fulora.files import atomic_file
 
 CHECKPOINTS = "checkpoints"
 
@@ -46,7 +46,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with whole(path, durable=True) as new, new.open("wb") as file:
+    with atomic_file(path, durable=True) as new, new.open("wb") as file:
         write(file)
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from fulora.files import whole
+from fulora.files import atomic_file
 from fulora.training.checkpoints import CHECKPOINTS, CheckpointError
 
 
@@ -27,7 +27,7 @@ class MetricsLog:
         self.path = folder / "metrics.jsonl"
         lines = self.path.read_bytes().splitlines(keepends=True) if start and self.path.is_file() else []
         complete = [line for line in lines if line.endswith(b"\n")]
-        with whole(self.path) as new:
+        with atomic_file(self.path) as new:
             new.write_bytes(b"".join(x for n, x in enumerate(complete, 1) if self._step(n, x) <= start))
 
     def _step(self, number: int, line: bytes) -> int:

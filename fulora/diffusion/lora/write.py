@@ -17,7 +17,7 @@ from fulora.diffusion.lora.metadata import KEY, architecture_in, own
 from fulora.diffusion.lora.names import kohya_name
 from fulora.diffusion.lora.read import ADAPTER
 from fulora.diffusion.lora.weights import Lora, LoraModule
-from fulora.files import raise_on_disk_full, whole
+from fulora.files import atomic_file, raise_on_disk_full
 
 Format = Literal["diffusers", "kohya"]
 Precision = Literal["fp32", "fp16"]
@@ -53,7 +53,7 @@ def write_lora(lora: Lora, path: Path, *, format: Format, precision: Precision |
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with raise_on_disk_full(path), whole(path) as new, new.open("wb") as file:
+    with raise_on_disk_full(path), atomic_file(path) as new, new.open("wb") as file:
         file.writelines((len(text).to_bytes(8, "little"), text, data))
 
 

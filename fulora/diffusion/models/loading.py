@@ -27,7 +27,7 @@ from fulora.diffusion.models.diffusers_folder import read_config, variant_of
 from fulora.diffusion.models.latent_scaling import check_scaling
 from fulora.diffusion.models.loaded_weights import check_finite, check_left_out
 from fulora.diffusion.models.noise_schedules import check_schedule
-from fulora.files import share
+from fulora.files import apply_umask
 from fulora.json_files import read_json
 
 LAYOUT = "model_index.json, scheduler/, unet/, vae/, text_encoder/, tokenizer/, for SDXL text_encoder_2/, tokenizer_2/"
@@ -265,6 +265,6 @@ def save_backbone(pipe: Pipeline, folder: Path, *, half: bool) -> None:
         for module in networks(pipe):
             module.to(torch.float16 if half else torch.float32)
         pipe.save_pretrained(folder, safe_serialization=True)
-        share(folder.rglob("*.safetensors"))
+        apply_umask(folder.rglob("*.safetensors"))
         for module in networks(pipe):
             module.to(torch.float32)

@@ -14,7 +14,7 @@ from fulora.diffusion.models.controlnet import Controlled, as_condition, build_c
 from fulora.diffusion.models.loading import BackboneError, networks
 from fulora.diffusion.models.noise_schedules import training_schedule
 from fulora.diffusion.training.objective import batch_timesteps, encode, noise_error, with_dropout
-from fulora.files import share
+from fulora.files import apply_umask
 from fulora.progress import track
 from fulora.training.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from fulora.training.devices import pick_device
@@ -71,5 +71,5 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, done, {"control": control.state_dict(), "optimizer": optimizer.state_dict()})
     control.to("cpu").save_pretrained(out)
-    share(out.glob("*.safetensors"))
+    apply_umask(out.glob("*.safetensors"))
     remove_checkpoint(out)
