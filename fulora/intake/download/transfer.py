@@ -138,6 +138,6 @@ def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], No
         yield lambda count: None
         return
     columns = (TextColumn("  {task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=progress.console, transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=progress.notes, transient=True) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda count: bar.advance(task, count)
