@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from fulora.contents import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.engine import Engine
 from fulora.environment import commit, versions
 from fulora.files import DiskFullError, locked, move_into_place, partial_folder, raise_on_disk_full, sync
+from fulora.integrity import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
 
@@ -163,7 +163,7 @@ def _label(key: object, call: Call[Any]) -> str:
     return call.stage.name if key == call.stage.name else f"{call.stage.name} ({key})"
 
 
-def name_of(folder: Path) -> str:
+def artifact_name(folder: Path) -> str:
     """The name of an artifact's folder, or the one that it will have when the work in its scratch folder is done."""
     name = folder.absolute().name
     return name[1:].removesuffix(".partial") if name.startswith(".") and name.endswith(".partial") else name

@@ -18,12 +18,12 @@ from PIL import Image as Pil
 import fulora
 from fulora.assessment.encoder_checks import EncoderError, Features, Picture, check_stable, check_varied, rows_of
 from fulora.assessment.trust import check_trusted
-from fulora.contents import content_digest
 from fulora.data.pictures.normalisation import IMAGENET, Statistics, of_timm
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.pictures.resize import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
 from fulora.files import atomic_file
+from fulora.integrity import content_digest
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
 

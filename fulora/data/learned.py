@@ -7,7 +7,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.patient_numbers import different_patients
 from fulora.data.provenance import Learned, Provenance
-from fulora.workspace import name_of
+from fulora.workspace import artifact_name
 
 
 def write_learned(
@@ -26,7 +26,7 @@ def write_learned(
         chosen_on: rows that a checkpoint or a threshold was chosen by.
         parents: of what it began with; that of the image set is one of them anyway.
     """
-    learned(f"{kind} {name_of(out)}", images, rows, chosen_on, parents=parents).write(out)
+    learned(f"{kind} {artifact_name(out)}", images, rows, chosen_on, parents=parents).write(out)
 
 
 def learned(

@@ -67,15 +67,15 @@ def train(
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
-    from fulora.contents import write_list
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.models.distinct_captions import said_of_alike
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.ingredients import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
     from fulora.diffusion.training.plan import plan
+    from fulora.integrity import write_list
     from fulora.training.processes import processes
-    from fulora.workspace import name_of
+    from fulora.workspace import artifact_name
 
     cfg, of_images = _settings(config, overrides or [])
     first = processes(cfg.device).first
@@ -91,7 +91,7 @@ def train(
     pipe, notes = _checked(images, of_images, cfg, None if finished else load)
     shown = _image_set(images, of_images, work)
     material = read_material(shown, *others, mask_channel=cfg.mask_channel)
-    provenance = lora_provenance(f"LoRA {name_of(out)}", backbone_provenance(source, name), shown, *others)
+    provenance = lora_provenance(f"LoRA {artifact_name(out)}", backbone_provenance(source, name), shown, *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
@@ -110,7 +110,7 @@ def train(
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
     """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
-    from fulora.contents import content_digest
+    from fulora.integrity import content_digest
 
     source = ASSETS / "diffusion" if named == DEMO else Path(named)
     if source.exists():
@@ -124,7 +124,6 @@ def _check_out(out: Path) -> None:
     Raises:
         LoraError: `out` is a file, or holds what no training writes.
     """
-    from fulora.contents import OF_THE_LIST
     from fulora.data.label_set import FILE as CLASSES
     from fulora.data.provenance import FILE as PROVENANCE
     from fulora.diffusion.lora.adapters import LoraError
@@ -132,6 +131,7 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.training.preview import SAMPLES
     from fulora.diffusion.training.train import LAST_GOOD
+    from fulora.integrity import OF_THE_LIST
     from fulora.training.checkpoints import CHECKPOINTS
 
     ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
@@ -169,13 +169,13 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
         DamagedArtifactError: it is not as it was made.
     """
     from fulora.config import identity
-    from fulora.contents import LIST, check, write_list
     from fulora.diffusion.lora.adapters import LoraError
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.lora.metadata import facts_in, settings_in
     from fulora.diffusion.lora.read import read_lora
     from fulora.diffusion.lora.training_facts import MADE_OF, TrainingFacts, made_of
     from fulora.diffusion.training.examples import counted
+    from fulora.integrity import LIST, check, write_list
 
     if not (out / FILE).is_file():
         return False

@@ -36,7 +36,7 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def checked(*args: Any, **given: Any) -> Any:
-        from fulora.contents import check
+        from fulora.integrity import check
 
         for name, value in given.items():
             if name in PLACES and isinstance(value, Path):
@@ -128,7 +128,7 @@ def _artifacts(folders: list[Path]) -> list[Path]:
 
 def _is_artifact(folder: Path) -> bool:
     """A folder with a list or a record, or one that should have them."""
-    from fulora.contents import LIST, lacks_list
+    from fulora.integrity import LIST, lacks_list
     from fulora.stage import RECORD, fingerprint_in_name
 
     told = (folder / LIST).is_file() or (folder / RECORD).is_file()
@@ -142,7 +142,7 @@ def _begun(folders: list[Path]) -> list[Path]:
 
 def _verified(folder: Path) -> tuple[int, int, list[str]]:
     """How many files of how many bytes an artifact has, and what is wrong, each file and then how to make it again."""
-    from fulora.contents import DamagedArtifactError, differences, read_list, remedy
+    from fulora.integrity import DamagedArtifactError, differences, read_list, remedy
 
     try:
         listed, found = read_list(folder), differences(folder, thorough=True)

@@ -37,7 +37,7 @@ def mix(
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.provenance import derived
     from fulora.data.set_rules import check
-    from fulora.workspace import name_of
+    from fulora.workspace import artifact_name
 
     labels = real.label_set()
     if synthetic is not None:
@@ -58,7 +58,7 @@ def mix(
     elif config.arm != "none":
         added = copies(training, wanted, partial(_picture, real), config)
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
-    provenance = derived(f"{config.arm} images {name_of(out)}", parents)
+    provenance = derived(f"{config.arm} images {artifact_name(out)}", parents)
     ImageSet.write(out, pictures, labels=labels, provenance=provenance)
     said = MixRecord(
         arm=config.arm,

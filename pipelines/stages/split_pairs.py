@@ -16,8 +16,8 @@ def split_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Im
     """
     from fulora.data.provenance import derived
     from fulora.segmentation.additions import add_pairs
-    from fulora.workspace import name_of
+    from fulora.workspace import artifact_name
 
-    provenance = derived(f"images and pairs {name_of(out)}", [labelled.provenance(), pairs.provenance()])
+    provenance = derived(f"images and pairs {artifact_name(out)}", [labelled.provenance(), pairs.provenance()])
     add_pairs(out, config, labelled, pairs, provenance)
     return ImageSet(out, "")

@@ -26,11 +26,11 @@ def train_lora(
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.ingredients import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
-    from fulora.workspace import name_of
+    from fulora.workspace import artifact_name
 
     material = read_material(images, prior, tested_on, mask_channel=config.mask_channel)
     of_backbone = backbone_provenance(backbone.path, backbone.path.name)
-    provenance = lora_provenance(f"LoRA {name_of(out)}", of_backbone, images, prior, tested_on)
+    provenance = lora_provenance(f"LoRA {artifact_name(out)}", of_backbone, images, prior, tested_on)
     pipe = load_backbone(backbone.path)
     fit_material(
         out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint, provenance=provenance

@@ -15,9 +15,9 @@ from typing import Annotated, TypeVar
 import pytest
 
 from fulora.config import Config, Runtime
-from fulora.contents import LIST, content_digest
 from fulora.engine import Engine, InProcess
 from fulora.files import partial_folder
+from fulora.integrity import LIST, content_digest
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
 from fulora.workspace import ReachedError, Step, Workspace, make_part
 

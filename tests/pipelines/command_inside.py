@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora import progress
-from fulora.contents import LIST
+from fulora.integrity import LIST
 from pipelines.__main__ import main
 
 QUICK = ("batch_size=2", "shard_batches=1", "steps=2", "device=cpu")

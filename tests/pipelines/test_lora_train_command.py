@@ -16,13 +16,13 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
-from fulora.contents import LIST
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
 from fulora.intake.phantoms.scan import draw
+from fulora.integrity import LIST
 from pipelines.__main__ import app
 
 FETAL = label_set("fetal_planes")

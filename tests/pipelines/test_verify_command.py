@@ -11,13 +11,13 @@ from command_inside import QUICK, called
 from command_line import fulora
 from PIL import Image as Pil
 
-from fulora.contents import LIST
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import Learned, Provenance
 from fulora.digests import Known, write_known
 from fulora.engine import InProcess
+from fulora.integrity import LIST
 from fulora.stage import RECORD, stage
 from fulora.workspace import Workspace
 

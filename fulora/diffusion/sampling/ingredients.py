@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.config import digest
-from fulora.contents import check, content_digest
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.labels import Plane
@@ -22,6 +21,7 @@ from fulora.diffusion.models.architectures import Architecture, Pipeline
 from fulora.diffusion.models.loading import BackboneError, downloaded, load_backbone
 from fulora.diffusion.sampling.drawing_config import Drawing
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
+from fulora.integrity import check, content_digest
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
 

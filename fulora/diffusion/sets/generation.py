@@ -10,7 +10,6 @@ from PIL import Image as Pil
 
 from fulora import progress
 from fulora.config import digest, identity
-from fulora.contents import LIST, check, write_list
 from fulora.data.image import METADATA, Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import FILE as LABELS
@@ -43,6 +42,7 @@ from fulora.diffusion.sets.shards import WORK, Shard, claimed, part_of, read_sha
 from fulora.engine import Engine
 from fulora.environment import versions
 from fulora.files import move_into_place, raise_on_disk_full, sync, write_atomic
+from fulora.integrity import LIST, check, write_list
 from fulora.training.devices import pick_device
 
 KEPT = "all complete shards are kept"

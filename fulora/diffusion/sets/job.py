@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from fulora.config import Config, digest, identity
-from fulora.contents import OF_THE_LIST
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
@@ -27,6 +26,7 @@ from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
 from fulora.diffusion.sets.shards import WORK
 from fulora.environment import commit, versions
+from fulora.integrity import OF_THE_LIST
 from fulora.json_files import read_json
 
 PLAN = "generation.json"

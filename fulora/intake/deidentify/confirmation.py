@@ -16,13 +16,13 @@ from typing import Any
 from pydicom import dcmread
 
 import fulora
-from fulora.contents import LIST, differences, read_list, remedy
 from fulora.data.image_set import ImageSet
 from fulora.digests import file_digest
 from fulora.files import move_into_place
 from fulora.intake.deidentify.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, review_folder
 from fulora.intake.dicom.confidentiality_profile import sign_checked
 from fulora.intake.sources.imagefolder import AUDIT
+from fulora.integrity import LIST, differences, read_list, remedy
 from fulora.json_files import parse_json
 from fulora.progress import track
 from fulora.stage import RECORD, read_record

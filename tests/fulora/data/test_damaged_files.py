@@ -9,7 +9,6 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.classification.model import ClassifierError, load_classifier
-from fulora.contents import READ_IF_THERE
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
 from fulora.data.image import METADATA, Image, ManifestError
@@ -21,6 +20,7 @@ from fulora.data.provenance import read_provenance
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
 from fulora.data.screened import FINDINGS, Assessment
 from fulora.diffusion.sets.blank_images import GATE, read_counts
+from fulora.integrity import READ_IF_THERE
 from fulora.json_files import DamagedFileError
 from fulora.report.training import training_section
 from fulora.segmentation.material import PSEUDO, pseudo_labelled

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from fulora import progress
-from fulora.contents import LIST
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
@@ -29,6 +28,7 @@ from fulora.diffusion.sets import job as jobs
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import Job
 from fulora.engine import InProcess
+from fulora.integrity import LIST
 
 FETAL = label_set("fetal_planes")
 

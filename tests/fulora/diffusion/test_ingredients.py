@@ -11,7 +11,6 @@ import pytest
 import torch
 from drawn_run import complete, ingredients, lora_file
 
-from fulora.contents import DamagedArtifactError
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
@@ -34,6 +33,7 @@ from fulora.diffusion.sampling.ingredients import (
 )
 from fulora.diffusion.sampling.recipe import BackboneUsed, LoraUsed, RecipeError
 from fulora.engine import InProcess
+from fulora.integrity import DamagedArtifactError
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace
 
