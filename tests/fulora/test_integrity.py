@@ -321,7 +321,7 @@ def test_looking_at_everything_names_what_was_added(made: Path) -> None:
 def test_a_set_or_a_lora_without_a_list_is_told_once(
     tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_shown", True)
+    monkeypatch.setattr(progress.notes, "quiet", False)
     (tmp_path / "train").mkdir()
     for name in names:
         assert check(tmp_path / name) == tmp_path / name
