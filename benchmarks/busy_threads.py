@@ -26,8 +26,10 @@ from fulora.environment import cores, versions
 RESULT = Path(__file__).parent / "results" / "busy_threads.json"
 MODELS = ("resnet18", "unet")
 POLICIES = ("default", "passive")
-TURN_S = 1.5
-"""How long a turn goes on; it takes two steps at least."""
+TURN_S = 1.0
+"""How long a turn goes on; it takes a step at least."""
+STATE_S = 30
+"""How long a model is measured, idle and busy each; both policies have a turn at least."""
 
 
 def resnet18() -> Callable[[], None]:
@@ -51,7 +53,10 @@ def unet() -> Callable[[], None]:
     import torch
     from diffusers import UNet2DModel
 
-    model = UNet2DModel(sample_size=32, in_channels=4, out_channels=4, block_out_channels=(32, 64, 64, 128))
+    plain: dict[str, Any] = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    model = UNet2DModel(
+        sample_size=32, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, **plain
+    )
     noise, times = torch.randn(4, 4, 32, 32), torch.arange(4) * 250
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
 
@@ -71,7 +76,7 @@ def work(model: str) -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         seconds: list[float] = []
-        while len(seconds) < 2 or sum(seconds) < TURN_S:
+        while sum(seconds) < TURN_S:
             begun = time.perf_counter()
             step()
             seconds.append(time.perf_counter() - begun)
@@ -111,7 +116,7 @@ def answer(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def in_turn(model: str, turns: int) -> dict[str, Any]:
+def in_turn(model: str) -> dict[str, Any]:
     """Seconds a step, policy by policy, and their ratio."""
     command = [sys.executable, __file__, "--work", model]
     with started(command) as default, started(command, OMP_WAIT_POLICY="PASSIVE") as passive:
@@ -122,7 +127,8 @@ def in_turn(model: str, turns: int) -> dict[str, Any]:
         for name, beside, summary in (("idle", 0, min), ("busy", cores(), median)):
             seconds: dict[str, list[float]] = {policy: [] for policy in POLICIES}
             with neighbours(beside):
-                for _ in range(turns):
+                begun = time.monotonic()
+                while time.monotonic() - begun < STATE_S:
                     for policy, process in processes.items():
                         assert process.stdin is not None
                         process.stdin.write("\n")
@@ -130,6 +136,7 @@ def in_turn(model: str, turns: int) -> dict[str, Any]:
                         seconds[policy].append(round(float(answer(process)), 4))
             ratio = summary(seconds["passive"]) / summary(seconds["default"])
             found[name] = {**seconds, "passive_over_default": round(ratio, 3)}
+            print(f"{model} {name}: passive over default {ratio:.3f}", flush=True)
     return found
 
 
@@ -137,7 +144,6 @@ def main() -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", choices=MODELS, help=argparse.SUPPRESS)
-    parser.add_argument("--turns", type=int, default=8)
     given = parser.parse_args()
     if given.work:
         work(given.work)
@@ -146,10 +152,9 @@ def main() -> None:
         "command": "python benchmarks/busy_threads.py",
         "machine": {"cores": cores(), "system": platform.machine(), **versions()},
         "load_before": round(os.getloadavg()[0], 2),
-        "seconds_a_step": {model: in_turn(model, given.turns) for model in MODELS},
+        "seconds_a_step": {model: in_turn(model) for model in MODELS},
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result["seconds_a_step"], indent=1))
 
 
 if __name__ == "__main__":

@@ -131,10 +131,10 @@ def _check_out(out: Path) -> None:
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.training.preview import SAMPLES
     from fulora.diffusion.training.train import LAST_GOOD
-    from fulora.integrity import OF_THE_LIST
+    from fulora.integrity import LIST_FILES
     from fulora.training.checkpoints import CHECKPOINTS
 
-    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *OF_THE_LIST}
+    ours = {FILE, KOHYA_FILE, LAST_GOOD, METRICS, PROVENANCE, CLASSES, SAMPLES, CHECKPOINTS, CARD, *LIST_FILES}
     if out.exists() and not out.is_dir():
         raise LoraError(f"{out}: is a file; --out names a folder for the LoRA")
     strange = sorted(path.name for path in out.glob("*") if path.name not in ours) if out.is_dir() else []

@@ -159,10 +159,10 @@ def _verified(folder: Path) -> tuple[int, int, list[str]]:
 
 def _outside(cache: Path) -> list[str]:
     """What a workspace's digests of outside data say wrongly."""
-    from fulora.digests import wrong_in_cache
+    from fulora.digests import mismatches_in_cache
 
     return [
         f"{path}: its content is not what {cache} says of it, though size and times are; remove {cache}, and outside "
         "data are read again"
-        for path in wrong_in_cache(cache)
+        for path in mismatches_in_cache(cache)
     ]

@@ -12,17 +12,17 @@ import pytest
 
 from fulora import integrity, progress
 from fulora.config import Config
-from fulora.digests import read_known, wrong_in_cache
+from fulora.digests import mismatches_in_cache, read_cache
 from fulora.engine import InProcess
 from fulora.integrity import (
-    ALONE,
     LIST,
+    RECOGNISED_BY,
     DamagedArtifactError,
     Difference,
+    artifact_folder,
     check,
     content_digest,
     differences,
-    home_of,
     write_list,
 )
 from fulora.stage import RECORD, Artifact, read_record, stage
@@ -185,7 +185,7 @@ def test_an_artifact_of_before_there_were_lists_is_made_again(made: Path) -> Non
 
 def test_a_file_in_an_artifact_is_held_against_the_list_of_the_artifact(made: Path, tmp_path: Path) -> None:
     inside = made / "train" / "metadata.jsonl"
-    assert home_of(inside) == made
+    assert artifact_folder(inside) == made
     assert check(inside) == inside
     (made / "provenance.json").unlink()
     with pytest.raises(DamagedArtifactError, match=r"provenance\.json \(missing\)"):
@@ -258,16 +258,16 @@ def test_a_damaged_cache_is_not_used(outside: tuple[Path, Path], content: str) -
     first = content_digest(data, None)
     cache.write_bytes(content.encode("latin-1"))
     assert content_digest(data, cache) == first
-    assert list(read_known(cache)) == [str((data / "a").resolve())]
+    assert list(read_cache(cache)) == [str((data / "a").resolve())]
 
 
 def test_a_wrong_digest_in_the_cache_is_not_used(outside: tuple[Path, Path]) -> None:
     data, cache = outside
     first = content_digest(data, None)
-    right = read_known(cache)[str((data / "a").resolve())].sha256
+    right = read_cache(cache)[str((data / "a").resolve())].sha256
     cache.write_text(cache.read_text().replace(right, "0" * 64))
     assert content_digest(data, cache) == first
-    assert wrong_in_cache(cache) == []
+    assert mismatches_in_cache(cache) == []
 
 
 # --- names of folders
@@ -317,7 +317,7 @@ def test_looking_at_everything_names_what_was_added(made: Path) -> None:
     assert differences(made, thorough=True) == [Difference("train/extra.png", "added")]
 
 
-@pytest.mark.parametrize("names", ALONE)
+@pytest.mark.parametrize("names", RECOGNISED_BY)
 def test_a_set_or_a_lora_without_a_list_is_told_once(
     tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,7 +331,7 @@ def test_a_set_or_a_lora_without_a_list_is_told_once(
     for path in (tmp_path, tmp_path / names[0], tmp_path / names[1]):
         check(path)
     said = capsys.readouterr().err
-    assert said.count("has no fulora_files.json, so nothing tells whether it is as it was made") == 1
+    assert said.count("has no fulora_files.json, so it cannot be checked for changes") == 1
     assert "run the command that made it once more" in said
     write_list(tmp_path)
     integrity._note_unlisted.cache_clear()

@@ -296,9 +296,9 @@ def test_the_checks_of_all_stages_speak_at_once_and_before_any_runs(tmp_path: Pa
 
 
 def test_a_missing_input_says_what_to_place_where(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"gone is not there\. Put the heads there\."):
+    with pytest.raises(MissingInputError, match=r"gone: not found\. Put the heads there\."):
         workspace(tmp_path).read(tmp_path / "gone", hint="Put the heads there.")
-    with pytest.raises(MissingInputError, match=r"gone is not there\.$"):
+    with pytest.raises(MissingInputError, match=r"gone: not found\.$"):
         workspace(tmp_path).read(tmp_path / "gone")
 
 

@@ -15,7 +15,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import Learned, Provenance
-from fulora.digests import Known, write_known
+from fulora.digests import CachedDigest, write_cache
 from fulora.engine import InProcess
 from fulora.integrity import LIST
 from fulora.stage import RECORD, stage
@@ -107,8 +107,8 @@ def test_everything_that_is_damaged_is_named_with_what_to_do(work: Path) -> None
 def test_wrong_digests_of_outside_data_are_named(work: Path) -> None:
     file, cache = work / "outside.txt", work / ".digests.json"
     now = file.stat()
-    known = Known(now.st_size, now.st_mtime_ns, now.st_ctime_ns, "0" * 64)
-    write_known(cache, {str(file.resolve()): known})
+    known = CachedDigest(now.st_size, now.st_mtime_ns, now.st_ctime_ns, "0" * 64)
+    write_cache(cache, {str(file.resolve()): known})
     done = fulora("verify", work, "--quiet")
     assert done.returncode == 1, done.stderr
     assert f"{file}: its content is not what {cache} says of it" in done.stdout

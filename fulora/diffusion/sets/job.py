@@ -26,7 +26,7 @@ from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
 from fulora.diffusion.sets.shards import WORK
 from fulora.environment import commit, versions
-from fulora.integrity import OF_THE_LIST
+from fulora.integrity import LIST_FILES
 from fulora.json_files import read_json
 
 PLAN = "generation.json"
@@ -34,7 +34,7 @@ SOURCES = ".sources.json"
 OVERVIEW = "overview.png"
 BEGUN = {f".new.{name}" for name in (PLAN, SOURCES, GATE)}
 """What a killed process leaves for the next to replace."""
-OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *OF_THE_LIST}
+OURS = {"train", PLAN, SOURCES, GATE, OVERVIEW, REJECTED, WORK, PROVENANCE, LABELS, *BEGUN, *LIST_FILES}
 
 
 class GenerationError(ValueError):

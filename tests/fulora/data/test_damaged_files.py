@@ -20,7 +20,7 @@ from fulora.data.provenance import read_provenance
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
 from fulora.data.screened import FINDINGS, Assessment
 from fulora.diffusion.sets.blank_images import GATE, read_counts
-from fulora.integrity import READ_IF_THERE
+from fulora.integrity import OPTIONAL_FILES
 from fulora.json_files import DamagedFileError
 from fulora.report.training import training_section
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
@@ -149,7 +149,7 @@ JSON_READERS: dict[str, Callable[[Path], object]] = {
 
 
 def test_what_readers_do_without_is_known_so_that_an_added_file_is_not_believed() -> None:
-    assert {METADATA, PROVENANCE, MIX_RECORD, PSEUDO, GATE} == set(READ_IF_THERE)
+    assert {METADATA, PROVENANCE, MIX_RECORD, PSEUDO, GATE} == set(OPTIONAL_FILES)
 
 
 @pytest.mark.parametrize("name", JSON_READERS)
