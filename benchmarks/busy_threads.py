@@ -134,8 +134,9 @@ def in_turn(model: str) -> dict[str, Any]:
                         process.stdin.write("\n")
                         process.stdin.flush()
                         seconds[policy].append(round(float(answer(process)), 4))
+            load = round(os.getloadavg()[0], 2)
             ratio = summary(seconds["passive"]) / summary(seconds["default"])
-            found[name] = {**seconds, "passive_over_default": round(ratio, 3)}
+            found[name] = {**seconds, "load_after": load, "passive_over_default": round(ratio, 3)}
             print(f"{model} {name}: passive over default {ratio:.3f}", flush=True)
     return found
 

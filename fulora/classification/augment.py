@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fulora.affine import moved, view
+from fulora.affine import view, warp
 from fulora.classification.config import Augmentation
 
 ZOOM = 0.75
@@ -40,7 +40,7 @@ def _mild(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float
     angle = math.radians(ANGLE_DEG) * (2 * draw[1] - 1)
     mirror = torch.where(draw[2] < 0.5, -1.0, 1.0)
     shift = (1 - side) * (2 * draw[3:5] - 1)
-    shown = moved(pixels, view(side, side, shift, angle_rad=angle, mirror=mirror))
+    shown = warp(pixels, view(side, side, shift, angle_rad=angle, mirror=mirror))
     gain = (1 + GAIN * (2 * draw[5] - 1)).view(-1, 1, 1, 1)
     gamma = (GAMMA * (2 * draw[6] - 1)).exp().view(-1, 1, 1, 1)
     return (gain * shown.clamp(0, 1) ** gamma).clamp(0, 1)
@@ -57,13 +57,13 @@ def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Fl
     width, height = (side.to(pixels.device) for side in crops(len(pixels), generator))
     mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
     shift = torch.stack([(1 - width) * (2 * draw[1] - 1), (1 - height) * (2 * draw[2] - 1)])
-    return moved(turned, view(width, height, shift, mirror=mirror), outside="border")
+    return warp(turned, view(width, height, shift, mirror=mirror), outside="border")
 
 
 def turned_by(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
     """Square pictures turned clockwise, each by its angle: the nearest pixel, black where there was none."""
     whole, none = torch.ones_like(angle_rad), torch.zeros_like(angle_rad)
-    return moved(pixels, view(whole, whole, torch.stack([none, none]), angle_rad=-angle_rad), "nearest")
+    return warp(pixels, view(whole, whole, torch.stack([none, none]), angle_rad=-angle_rad), "nearest")
 
 
 def crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:

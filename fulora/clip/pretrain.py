@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from fulora.affine import moved, view
+from fulora.affine import view, warp
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.model import (
     ClipError,
@@ -107,7 +107,7 @@ def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Genera
     draw = torch.rand(5, len(pixels), generator=drawn)
     side = crop + (1 - crop) * draw[0]
     flip = torch.where(draw[1] < 0.5, -1.0, 1.0)
-    cropped = moved(pixels, view(side, side, (1 - side) * (2 * draw[2:4] - 1), mirror=flip))
+    cropped = warp(pixels, view(side, side, (1 - side) * (2 * draw[2:4] - 1), mirror=flip))
     return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
