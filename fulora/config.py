@@ -116,7 +116,7 @@ def read_yaml(path: Path, shipped: Mapping[str, Path] | None = None) -> dict[str
         shipped: files by name, to which a `base:` may refer, as to a file beside its own.
 
     Raises:
-        ConfigError: if a file is missing or invalid YAML (`fulora.plain_yaml`), or no mapping, or if bases are circular.
+        ConfigError: if a file is missing, invalid YAML (`fulora.plain_yaml`) or no mapping, or if bases are circular.
     """
     return _read_yaml(path, shipped or {}, ())
 
