@@ -1,7 +1,6 @@
 """A whole synthetic set: begun once, made shard by shard by any number of processes, and put together."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -43,13 +42,12 @@ from fulora.diffusion.sets.job import (
     is_complete,
     read_plan,
     sources_of,
-    write_whole,
 )
 from fulora.diffusion.sets.shard_writer import REJECTED, make_shard
 from fulora.diffusion.sets.shards import WORK, Shard, claimed, part_of, read_shard, shards_of
 from fulora.engine import Engine
 from fulora.environment import versions
-from fulora.files import raise_on_disk_full, sync
+from fulora.files import move_into_place, raise_on_disk_full, sync, write_atomic
 from fulora.integrity import LIST, check, write_list
 from fulora.training.devices import pick_device
 
@@ -119,9 +117,9 @@ def begin(job: GenerationJob) -> None:
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()
         _ready[_key(job)] = _painter(job, pipe, compute)
-        write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
+        write_atomic(job.out / SOURCES, json.dumps(sources_of(job), indent=1), durable=True)
         plan = job.planned(compute, one_to_it)
-        write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
+        write_atomic(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1), durable=True)
 
 
 _ready: dict[str, ImageGenerator] = {}
@@ -217,13 +215,13 @@ def put_together(job: GenerationJob) -> None:
             _write_masks(job)
             images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance_of_set(job))
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
-            os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
+            move_into_place(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             for path in (job.out / "train" / METADATA, job.out / LABELS, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     sync(path)
             drawn = images + sum(counts.total() for counts in rejected.values())
             counted = RejectionCounts(images=images, drawn=drawn, rejected=rejected, alike=read_plan(job.out).alike)
-            write_whole(job.out / GATE, counted.model_dump_json(indent=1))
+            write_atomic(job.out / GATE, counted.model_dump_json(indent=1), durable=True)
             for plane, counts in rejected.items():
                 if counts:
                     causes = ", ".join(f"{count} {fault}" for fault, count in counts.items())

@@ -26,7 +26,6 @@ from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
 from fulora.diffusion.sets.shards import WORK
 from fulora.environment import commit, versions
-from fulora.files import atomic_file
 from fulora.integrity import LIST_FILES
 from fulora.json_files import read_json
 
@@ -187,9 +186,3 @@ def sources_of(job: GenerationJob) -> dict[str, Any]:
         "start": place(given.start),
         "control": place(given.control.path if given.control else None),
     }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file of a set's folder that is on the disk, whole, or absent; hold a lock of the set."""
-    with atomic_file(path, durable=True) as new:
-        new.write_text(text, encoding="utf-8")

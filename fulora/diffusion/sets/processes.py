@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fulora import progress
-from fulora.environment import cores
+from fulora.environment import cores, openmp_threads
 
 if TYPE_CHECKING:
     from fulora.diffusion.sets.shards import Shard
@@ -90,7 +90,8 @@ def _environment(number: int, count: int) -> dict[str, str]:
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = seen.split(",") if seen else [str(gpu) for gpu in range(torch.cuda.device_count())]
         found["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    if found.get("OMP_NUM_THREADS") in (None, str(openmp_threads())):  # not set, or by `configure_openmp`
+        found["OMP_NUM_THREADS"] = str(max(1, cores() // count))
     return found
 
 

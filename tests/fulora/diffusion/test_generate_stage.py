@@ -34,7 +34,7 @@ R = TypeVar("R")
 class Elsewhere:
     """An engine of many workers, of which one is here, and takes items in the order that suits it."""
 
-    here = False
+    is_local = False
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         found = {number: function(items[number]) for number in reversed(range(len(items)))}
