@@ -1,4 +1,4 @@
-"""True and false are no numbers: pydantic reads them as 1 and 0 where a field asks for a number, a config does not."""
+"""Booleans are refused in numeric fields of configs, where pydantic would read them as 1 and 0."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Boolean:
-    """Stands for true or false in a field that takes neither: every type of value refuses it, and shows it so."""
+    """Replaces a boolean in a field that takes none: every type refuses it, and messages show it as True or False."""
 
     def __init__(self, value: bool) -> None:
         self.value = value
@@ -18,17 +18,17 @@ class Boolean:
 
 
 def without_booleans(kind: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a model's fields, with a `Boolean` for true or false in each field that takes none.
+    """Return the values of a model's fields, with a `Boolean` in place of each boolean in a field that takes none.
 
-    Values of models inside are left to those models.
+    Nested models check their own values.
     """
     fields = kind.model_fields
-    found = {
+    marked = {
         name: _marked(value, _leaves(kind, name))
         for name, value in values.items()
         if type(value) in (bool, list, tuple, dict) and name in fields
     }
-    return {**values, **found} if found else values
+    return {**values, **marked} if marked else values
 
 
 def _marked(value: Any, leaves: tuple[Any, ...]) -> Any:
@@ -43,12 +43,12 @@ def _marked(value: Any, leaves: tuple[Any, ...]) -> Any:
 
 @cache
 def _leaves(kind: type[BaseModel], field: str) -> tuple[Any, ...]:
-    """The types that a field is made of, such as `str` and `float` of `dict[str, float]`."""
+    """The types in a field's annotation, such as `str` and `float` of `dict[str, float]`."""
     return tuple(_types_in(kind.model_fields[field].annotation))
 
 
 def _types_in(annotation: Any) -> Iterator[Any]:
-    """Of an annotation, and what stands beside a type in `Annotated`, which is no type and does no harm."""
+    """All types in an annotation; the metadata of `Annotated` is included, and has no effect."""
     if get_origin(annotation) is Literal:
         yield from map(type, get_args(annotation))
     elif get_origin(annotation) is None:

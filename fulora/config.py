@@ -1,7 +1,7 @@
-"""Configs: frozen, validated whole before anything runs, and the identity that names an artifact.
+"""Configs: immutable, fully validated before anything runs, and the identity that names an artifact.
 
-A YAML file names its study, may build on one other file (`base:`), and is changed from the command line by dotted
-overrides (`lora.rank=8`). Every error of a config is reported at once, each with its path.
+A YAML file names its study, may extend one other file (`base:`), and is changed from the command line by dotted
+overrides (`lora.rank=8`). All errors of a config are reported at once, each with its path.
 """
 
 import difflib
@@ -19,41 +19,43 @@ from fulora.plain_yaml import MAX_CHARACTERS, MAX_DEPTH, PlainYamlError, load_ya
 
 C = TypeVar("C", bound=BaseModel)
 
-LONGEST = 200
-"""Characters of a value in a message."""
+MAX_SHOWN_CHARACTERS = 200
+"""Of a value in a message."""
 
-MOST = 50
-"""Errors that a message lists."""
+MAX_SHOWN_ERRORS = 50
+"""Of a config in a message."""
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
 class ConfigError(ValueError):
-    """A config that cannot run. The message lists every error found, one a line."""
+    """An invalid config. The message lists all errors, one a line."""
 
 
 LARGEST = {"_px": 16_384, "rank": 4_096, "batch_size": 65_536, "seed": 2**64 - 1, "": 10**9}
-"""The largest whole number of a field, by how its name ends: beyond it, memory or life ends before the run does."""
+"""The largest integer of a field, by the end of its name; a larger one needs too much memory or time."""
 
 
 LARGEST_REAL = 1e15
-"""Either way: what is computed from a larger one overflows, or is lost in rounding."""
+"""The largest absolute value of a float: results of larger ones overflow, or are lost in rounding."""
 
 
 class Config(BaseModel):
-    """Base of every config: immutable, no unknown keys, numbers that are finite, within `LARGEST` and no booleans."""
+    """Base of all configs: immutable, without unknown keys; numbers are finite, within `LARGEST`, and not booleans."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
-    def _true_is_no_number(cls, values: Any) -> Any:
+    def _refuse_booleans_as_numbers(cls, values: Any) -> Any:
         return without_booleans(cls, values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_limits(self) -> Self:
         for name, value in self.__dict__.items():
-            if type(value) is int and value > LARGEST["rank"]:  # the least of them, as rows of sets are checked too
+            if (
+                type(value) is int and value > LARGEST["rank"]
+            ):  # the smallest limit, tested first for speed: rows of image sets are configs too
                 largest = next(number for end, number in LARGEST.items() if name.endswith(end))
                 if value > largest:
                     raise ValueError(f"{name} is {value}; the largest possible is {largest:,}")
@@ -62,32 +64,32 @@ class Config(BaseModel):
         return self
 
     def changed(self, **values: Any) -> Self:
-        """This config with other values of some fields, validated again as a whole.
+        """Return a copy with other values of some fields, validated again.
 
         Raises:
-            ValidationError: the fields do not fit together any more, or one is unknown.
+            ValidationError: if the values do not fit together, or a field is unknown.
         """
         return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
 Runtime = Field(json_schema_extra={"runtime": True})
-"""Marks a field that does not change a result (a path, a device, a number of workers): left out of the identity.
+"""Marks a field that does not change results (a path, a device, a number of workers): it is not in the identity.
 
 Use: `device: Annotated[str, Runtime] = "auto"`.
 """
 
 
 def is_runtime(config: type[BaseModel], field: str) -> bool:
-    """Whether `field` of `config` is marked `Runtime`."""
+    """Return whether `field` of `config` is marked `Runtime`."""
     extra = config.model_fields[field].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime"))
 
 
 def identity(value: object) -> Json:
-    """The part of a config that its result depends on: every resolved value, defaults included, less runtime fields.
+    """Return the part of a config on which results depend: all resolved values, with defaults, but no runtime fields.
 
     Raises:
-        TypeError: a value that has no stable JSON form.
+        TypeError: if a value has no stable JSON form.
     """
     if isinstance(value, BaseModel):
         kind = type(value)
@@ -102,20 +104,19 @@ def identity(value: object) -> Json:
 
 
 def digest(value: Json) -> str:
-    """SHA-256 of the canonical JSON of `value`, 64 hexadecimal digits."""
+    """Return the SHA-256 of the canonical JSON of `value`, 64 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_yaml(path: Path, shipped: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """The mapping in a YAML file, merged over the file its `base:` names (one `base:` a file).
+    """Read the mapping in a YAML file, merged over the file that its `base:` names.
 
     Args:
-        shipped: files by name, that a `base:` may name as well as a file beside its own.
+        shipped: files by name, to which a `base:` may refer, as to a file beside its own.
 
     Raises:
-        ConfigError: missing file, YAML that is invalid, too large or not finite (`fulora.plain_yaml`), a duplicate
-            key, something other than a mapping, or a circle of bases.
+        ConfigError: if a file is missing, invalid YAML (`fulora.plain_yaml`) or no mapping, or if bases are circular.
     """
     return _read_yaml(path, shipped or {}, ())
 
@@ -137,12 +138,12 @@ def _read_yaml(path: Path, shipped: Mapping[str, Path], seen: tuple[Path, ...]) 
     if not isinstance(base, str) or not base.isprintable():
         raise ConfigError(f"{path}: base is {_short(base)}; it must be the name of one config or file")
     beside = (path.parent / base).resolve()
-    found = beside if beside.is_file() else shipped.get(base.removesuffix(".yaml"), beside)
-    return merged(_read_yaml(found, shipped, (*seen, path)), loaded)
+    base_path = beside if beside.is_file() else shipped.get(base.removesuffix(".yaml"), beside)
+    return merged(_read_yaml(base_path, shipped, (*seen, path)), loaded)
 
 
 def _text(path: Path) -> str:
-    """A regular file's text, if it is as short as configs are."""
+    """The text of a regular file, unless it is too large for a config."""
     if not path.is_file() and path.exists():
         raise ConfigError(f"{path}: cannot be read (not a file)")
     if path.stat().st_size > 4 * MAX_CHARACTERS:
@@ -159,9 +160,9 @@ def _text(path: Path) -> str:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: mappings merge key by key, anything else is replaced.
+    """Merge `over` into `base`: mappings are merged key by key, other values are replaced.
 
-    A mapping that names another `kind` is another thing, and replaces the old one whole.
+    A mapping of another `kind` replaces the whole mapping.
     """
     result = dict(base)
     for key, value in over.items():
@@ -175,16 +176,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`values` with dotted overrides such as `lora.rank=8` applied; a value is read as YAML.
+    """Apply dotted overrides such as `lora.rank=8`, whose values are read as YAML.
 
     Raises:
-        ConfigError: an override without `=` or with an unreadable value (all of them are listed).
+        ConfigError: if overrides have no `=` or an invalid value; the message lists them all.
     """
-    laid: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     errors = []
     for override in overrides:
         path, equals, text = override.partition("=")
-        keys, shown = path.strip().split("."), override if len(override) <= LONGEST else f"{override[:LONGEST]}..."
+        keys, shown = path.strip().split("."), _shortened(override)
         if not equals or not all(keys) or len(keys) > MAX_DEPTH:
             errors.append(f"{shown}: an override has the form key.sub=value, for example lora.rank=8")
             continue
@@ -196,51 +197,51 @@ def overridden(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
             continue
         for key in reversed(keys):
             value = {key: value}
-        laid = merged(laid, value)
+        changes = merged(changes, value)
     if errors:
         raise ConfigError("\n".join(errors))
-    return merged(values, laid)
+    return merged(values, changes)
 
 
 def part(values: Mapping[str, Any], key: str, *, where: str) -> dict[str, Any]:
-    """The mapping under a key; empty where the key is not there.
+    """Return the mapping under a key; an empty one if the key is missing.
 
     Raises:
-        ConfigError: something else stands there.
+        ConfigError: if the value is no mapping.
     """
-    found = values.get(key, {})
-    if not isinstance(found, Mapping):
-        raise ConfigError(f"{where}: {key} is {_short(found)}; it must be a mapping of keys to values")
-    return dict(found)
+    value = values.get(key, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: {key} is {_short(value)}; it must be a mapping of keys to values")
+    return dict(value)
 
 
 def validated(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
-    """`values` as a `kind`.
+    """Validate `values` as a `kind`.
 
     Args:
-        where: what the values came from, for the message.
+        where: the source of the values, for the message.
 
     Raises:
-        ConfigError: everything that is wrong, one line each: path, value, what is allowed, the nearest known key.
+        ConfigError: if values are invalid; a line for each has its path, value, what is allowed, the nearest known key.
     """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         causes = _causes(error)
-        lines = [_explained(kind, item) for item in causes[:MOST]]
-        lines += [f"... and {len(causes) - MOST} more"] if len(causes) > MOST else []
+        lines = [_explained(kind, item) for item in causes[:MAX_SHOWN_ERRORS]]
+        lines += [f"... and {len(causes) - MAX_SHOWN_ERRORS} more"] if len(causes) > MAX_SHOWN_ERRORS else []
         plural = "errors" if len(causes) > 1 else "error"
         raise ConfigError(f"{where}: {len(causes)} {plural}\n" + "\n".join(f"  {line}" for line in lines)) from error
 
 
 def _causes(error: ValidationError) -> list[Any]:
-    """The errors, less those about a list or mapping that is too short only because what is in it is wrong."""
-    found = error.errors()
+    """The errors, without those about a list or mapping that is too short only because its items are invalid."""
+    errors = error.errors()
     return [
         item
-        for item in found
+        for item in errors
         if item["type"] != "too_short"
-        or not any(other is not item and other["loc"][: len(item["loc"])] == item["loc"] for other in found)
+        or not any(other is not item and other["loc"][: len(item["loc"])] == item["loc"] for other in errors)
     ]
 
 
@@ -253,15 +254,18 @@ def _explained(kind: type[BaseModel], item: Any) -> str:
         return f"{path}: unknown key; {hint}"
     if item["type"] == "missing":
         return f"{path}: required, and not given"
-    if not path:  # of several fields together: the whole config is no value that helps
+    if not path:  # of several fields together: the value would be the whole config
         return str(item["msg"]).removeprefix("Value error, ")
     quote = "; quote it, so that it stays a text" if item["type"] == "string_type" else ""
     return f"{path}: {item['msg']} (given: {_short(item['input'])}){quote}"
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
@@ -270,9 +274,9 @@ def _keys_beside(kind: type[BaseModel], location: tuple[int | str, ...]) -> set[
     for part in location[:-1]:
         if isinstance(part, int):
             continue
-        found = [m for k in kinds if part in k.model_fields for m in _models_in(k.model_fields[part].annotation)]
+        nested = [m for k in kinds if part in k.model_fields for m in _models_in(k.model_fields[part].annotation)]
         tagged = [k for k in kinds if "kind" in k.model_fields and k.model_fields["kind"].default == part]
-        kinds = found or tagged or kinds  # a union's tag is part of the location, not a field
+        kinds = nested or tagged or kinds  # a union's tag is part of the location, not a field
     return {name for k in kinds for name in k.model_fields}
 
 

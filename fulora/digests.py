@@ -1,4 +1,4 @@
-"""SHA-256 digests of files, and the file that keeps those of outside data so that they are not read each time."""
+"""SHA-256 digests of files, and a cache of them, so that outside data are not read each time."""
 
 import hashlib
 import json
@@ -11,82 +11,81 @@ from pydantic import BaseModel
 
 from fulora import progress
 from fulora.config import digest
-from fulora.files import atomic_file
+from fulora.files import write_atomic
 from fulora.json_files import DamagedFileError, read_json
 
 
 class CachedDigest(NamedTuple):
-    """A digest, and what the file looked like when it was taken."""
+    """A file's digest, with the size and times that the file had when it was computed."""
 
     size: int
     mtime_ns: int
     ctime_ns: int
     sha256: str
 
-    def fits(self, now: os.stat_result) -> bool:
-        """Whether the file still looks the same; a program can set `mtime` back, but not `ctime`."""
+    def matches(self, now: os.stat_result) -> bool:
+        """Return whether size and times are unchanged; a program can set `mtime` back, but not `ctime`."""
         return (self.size, self.mtime_ns, self.ctime_ns) == (now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
 class _Cache(BaseModel):
-    """What the file holds; `check` is the digest of the rest, so that damage shows."""
+    """The content of the cache file; `check` is the digest of the rest, to detect damage."""
 
     check: str
     files: dict[str, CachedDigest]
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_cache(cache: Path) -> dict[str, CachedDigest]:
-    """The digests that a cache keeps, by resolved path; none, and a note, where it is damaged."""
+    """Read the digests of a cache, by resolved path; if it is damaged, print a note and return none."""
     if not cache.is_file():
         return {}
     try:
-        found = read_json(cache, _Cache)
-        if found.check != _check(found.files):
+        content = read_json(cache, _Cache)
+        if content.check != _check(content.files):
             raise DamagedFileError(f"{cache}: was changed since fulora wrote it")
     except DamagedFileError as error:
         progress.note(f"{error}; it is not used, and outside data are read once more")
         return {}
-    return found.files
+    return content.files
 
 
-def write_cache(cache: Path, known: Mapping[str, CachedDigest]) -> None:
-    """Keep digests; the file is complete or as it was."""
+def write_cache(cache: Path, cached: Mapping[str, CachedDigest]) -> None:
+    """Write a cache atomically."""
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(cache, by_several=True) as new:
-        new.write_text(json.dumps({"check": _check(known), "files": known}), encoding="utf-8")
+    write_atomic(cache, json.dumps({"check": _check(cached), "files": cached}), by_several=True)
 
 
-def _check(known: Mapping[str, CachedDigest]) -> str:
-    return digest({path: list(entry) for path, entry in known.items()})
+def _check(cached: Mapping[str, CachedDigest]) -> str:
+    return digest({path: list(entry) for path, entry in cached.items()})
 
 
 def cached_digests(files: list[Path], cache: Path | None) -> dict[Path, str]:
-    """The digest of each file, taken anew where size or times are not those that `cache` keeps."""
-    known = read_cache(cache) if cache else {}
-    found: dict[Path, str] = {}
+    """Return the digest of each file, computed again if its size or times differ from those in `cache`."""
+    cached = read_cache(cache) if cache else {}
+    digests: dict[Path, str] = {}
     fresh: dict[str, CachedDigest] = {}
     for file in files:
         key, now = str(file.resolve()), file.stat()
-        entry = known.get(key)
-        if entry is None or not entry.fits(now):
+        entry = cached.get(key)
+        if entry is None or not entry.matches(now):
             entry = fresh[key] = CachedDigest(now.st_size, now.st_mtime_ns, now.st_ctime_ns, file_digest(file))
-        found[file] = entry.sha256
+        digests[file] = entry.sha256
     if fresh and cache:
-        write_cache(cache, {**known, **fresh})
-    return found
+        write_cache(cache, {**cached, **fresh})
+    return digests
 
 
 def mismatches_in_cache(cache: Path) -> list[str]:
-    """Files whose content is not what a cache says though size and times are: one line each."""
-    lines = []
+    """Return the paths of files whose content differs from the cached digest though size and times match."""
+    paths = []
     for path, entry in read_cache(cache).items():
         file = Path(path)
-        if file.is_file() and entry.fits(file.stat()) and file_digest(file) != entry.sha256:
-            lines.append(path)
-    return lines
+        if file.is_file() and entry.matches(file.stat()) and file_digest(file) != entry.sha256:
+            paths.append(path)
+    return paths

@@ -1,4 +1,4 @@
-"""Where work runs: stages and shards in this process (or on Ray: `ray_engine`), pictures in threads."""
+"""Engines: stages and shards run in this process (or on Ray: `ray_engine`), work on pictures in threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,15 +33,15 @@ class ProcessCache:
 
 
 class Engine(Protocol):
-    """Where a fan-out runs. Only ids, configs and paths travel, never images."""
+    """Runs a function on many items. Only ids, configs and paths are sent to workers, never images."""
 
     @property
     def is_local(self) -> bool:
-        """Whether it runs in this process."""
+        """Whether items run in this process."""
         ...
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """`function` of each item, in the order of the items."""
+        """Yield `function` of each item, in the order of the items."""
         ...
 
     def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
@@ -50,7 +50,7 @@ class Engine(Protocol):
 
 
 class InProcess:
-    """One item after the other, in this process."""
+    """Runs one item after the other, in this process."""
 
     is_local = True
 
@@ -58,7 +58,7 @@ class InProcess:
         self._cache = ProcessCache()
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-        """`function` of each item, in the order of the items."""
+        """Yield `function` of each item, in the order of the items."""
         return map(function, items)
 
     def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
@@ -67,14 +67,13 @@ class InProcess:
 
 
 def threaded(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
-    """`function` of each item, in the order of the items, on all cores.
+    """Yield `function` of each item, in the order of the items, computed in threads on all cores.
 
-    Threads, not processes: decoding, resizing, hashing and compressing pictures all let go of Python's lock, and
-    nothing has to be pickled. Never more than four items a worker are under way or waiting, so memory does not grow
-    with their number.
+    Decoding, resizing, hashing and compressing pictures release Python's global lock, and threads need no pickling. At
+    most four items per worker are running or waiting, so memory does not grow with their number.
 
     Args:
-        workers: threads; by default one a core this process may use.
+        workers: number of threads; by default one for each core that this process may use.
     """
     count = workers or cores()
     source = iter(items)

@@ -1,6 +1,7 @@
 """What surrounds a result: seeds derived from names, versions of the libraries, the commit."""
 
 import hashlib
+import math
 import os
 import platform
 import signal
@@ -9,8 +10,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 import fulora
 
+CGROUPS = Path("/sys/fs/cgroup")
 RECORDED = ("torch", "diffusers", "transformers", "peft", "open_clip_torch", "segmentation_models_pytorch", "numpy")
 
 
@@ -21,8 +25,61 @@ def derive_seed(*parts: str | int) -> int:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use: those of its affinity, or fewer by the CPU quota of its cgroup."""
+    membership = Path("/proc/self/cgroup")
+    quota = cpu_quota(membership.read_text(encoding="utf-8"), CGROUPS) if membership.is_file() else math.inf
+    return max(1, int(min(_affinity(), quota)))
+
+
+def _affinity() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_quota(membership: str, root: Path) -> float:
+    """Return the CPU quota of a process in cores: the lowest of its cgroup and of those above it, infinite without one.
+
+    Args:
+        membership: the content of `/proc/PID/cgroup`: a line `ID:CONTROLLERS:PATH` for each hierarchy of version 1, and
+            `0::PATH` for version 2.
+        root: where the hierarchies are mounted.
+    """
+    quotas = [math.inf]
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        mounts = {root / controllers, root / "cpu"} if "cpu" in controllers.split(",") else set()
+        for mount in mounts or ({root, root / "unified"} if not controllers else set()):
+            folder = mount / path.strip("/")
+            quotas += [_quota(above) for above in (folder, *folder.parents) if above.is_relative_to(mount)]
+    return min(quotas)
+
+
+def _quota(cgroup: Path) -> float:
+    """The quota of one cgroup: its time by the period, in `cpu.max` in version 2, and in two files in version 1."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        files = [cgroup / name for name in names]
+        if all(file.is_file() for file in files):
+            words = [word for file in files for word in file.read_text(encoding="utf-8").split()]
+            if len(words) == 2 and all(word.isdecimal() for word in words):  # else "max" or -1: no limit
+                return int(words[0]) / int(words[1])
+    return math.inf
+
+
+def openmp_threads() -> int | None:
+    """Return how many threads OpenMP is told to use; None where it takes no more than the CPU quota by itself."""
+    by_itself = min(_affinity(), psutil.cpu_count(logical=False) or math.inf)
+    return cores() if cores() < by_itself else None
+
+
+def configure_openmp() -> None:
+    """Set how the threads of torch work, unless the user has set it. Call it before torch is imported.
+
+    Idle threads sleep: where they wait busily, as is OpenMP's default, they take the cores from other processes. There
+    are no more threads than the CPU quota allows.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threads = openmp_threads()
+    if threads is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def peak_resident() -> int:

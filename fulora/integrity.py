@@ -1,9 +1,9 @@
-"""What an artifact's folder holds: every file with its size, time and digest, and whether that is still true.
+"""Integrity of artifacts: a list of a folder's files with size, time and digest, and checks against it.
 
-`fulora_files.json` stands beside `stage.json`, whose `digest` covers it; a generated set and a trained LoRA that no
-study made have one too. When a folder is read, sizes and times are compared, which takes some 10 microseconds a file;
-content is hashed where they differ (a copy has other times), and the new times are kept. A file that was changed with
-its size and time kept is found by `fulora verify` alone.
+`fulora_files.json` lies beside `stage.json`, whose `digest` covers it; generated sets and trained LoRAs outside of
+studies have one too. When a folder is read, sizes and times are compared, which takes some 10 microseconds a file;
+files in which they differ are hashed (a copy has other times), and the new times are kept. Only `fulora verify` finds a
+file that was changed with the same size and time.
 """
 
 import json
@@ -22,37 +22,39 @@ from fulora import progress
 from fulora.config import digest
 from fulora.digests import cached_digests, file_digest
 from fulora.engine import threaded
-from fulora.files import atomic_file
+from fulora.files import write_atomic
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, MissingInputError, fingerprint_in_name, read_record
 
 LIST = "fulora_files.json"
 LIST_FILES = {LIST, f".new.{LIST}"}
-"""The list, and what a process that was killed while it wrote it leaves for the next to replace."""
+"""The list, and the unfinished one that a killed process leaves, which the next process replaces."""
 
 COMMANDS = ".commands"
-"""Folder of a workspace that says, for each artifact, which command made it; it never travels with the artifact."""
+"""Folder of a workspace with the command that made each artifact; it is not copied with the artifact."""
 
 SHEETS = "audit"
-"""Folder of sheets that people look at, add to and remove before they pass a set on."""
+"""Folder of review sheets, to which people add and which they remove before they share a set."""
 
 OPTIONAL_FILES = ("metadata.jsonl", "provenance.json", "mix.json", "pseudo_labels.json", "gate.json")
-"""Names that readers look for and do without: such a file, added later, would be believed."""
+"""Names of optional files: readers would use such a file if it were added later."""
 
 RECOGNISED_BY = (("generation.json", "train/metadata.jsonl"), ("lora.safetensors", "provenance.json"))
-"""Files that tell a generated set and a trained LoRA which no study made, and which a list belongs to."""
+"""Files by which generated sets and trained LoRAs outside of studies are recognised; they should have a list."""
 
 SHOWN = 5
+"""How many files a message names."""
+
 DEEP = 4
-"""How many folders above a file its artifact is looked for: `SET/train/images/SHARD/FILE` is the deepest."""
+"""How many folders above a file may be its artifact: `SET/train/images/SHARD/FILE` is the deepest."""
 
 
 class DamagedArtifactError(ValueError):
-    """A folder that is not as it was made. The message names files and the command that makes it again."""
+    """Files of an artifact have changed since it was made. The message names them and the command to make it again."""
 
 
 class Entry(NamedTuple):
-    """A file of the list."""
+    """A file in the list."""
 
     size: int
     mtime_ns: int
@@ -66,7 +68,7 @@ class _List(BaseModel):
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that is not as it was made; `name` is its path in the artifact's folder."""
+    """A file that has changed since the artifact was made; `name` is its path in the artifact's folder."""
 
     name: str
     what: Literal["changed", "missing", "added"]
@@ -76,21 +78,20 @@ class Difference:
 
 
 def write_list(folder: Path) -> str:
-    """List all files of a folder; those that a list of it has already, by size and time, are not hashed again.
+    """Write the list of a folder's files; files that an older list has with the same size and time are not hashed.
 
     Returns:
         The digest of all names and contents.
     """
-    found = _files(folder)
+    present = _files(folder)
     known = read_json(folder / LIST, _List).files if (folder / LIST).is_file() else {}
-    new = [name for name, now in found.items() if name not in known or not _looks_as(known[name], now)]
+    new = [name for name, now in present.items() if name not in known or not _matches(known[name], now)]
     hashes = dict(zip(new, threaded(lambda name: file_digest(folder / name), new), strict=True))
     files = {
         name: Entry(now.st_size, now.st_mtime_ns, hashes[name] if name in hashes else known[name].sha256)
-        for name, now in found.items()
+        for name, now in present.items()
     }
-    with atomic_file(folder / LIST) as path:
-        path.write_text(_text(files), encoding="utf-8")
+    write_atomic(folder / LIST, _text(files))
     return _digest(files)
 
 
@@ -103,10 +104,10 @@ def _text(files: dict[str, Entry]) -> str:
 
 
 def read_list(folder: Path) -> dict[str, Entry]:
-    """The files that a folder was made with.
+    """Read the list of the files that a folder was made with.
 
     Raises:
-        DamagedArtifactError: the list, or the record beside it, is missing, damaged or of another artifact.
+        DamagedArtifactError: if the list, or the record beside it, is missing, damaged or of another artifact.
     """
     if fingerprint_in_name(folder) and not (folder / RECORD).is_file():
         raise DamagedArtifactError(f"{folder}: is incomplete: it has no {RECORD}. {remedy(folder)}")
@@ -115,59 +116,59 @@ def read_list(folder: Path) -> dict[str, Entry]:
             f"{folder}: has no {LIST}: an earlier version of fulora made it, or it is incomplete. {remedy(folder)}"
         )
     try:
-        found = read_json(folder / LIST, _List)
-        said = read_record(folder)["digest"] if (folder / RECORD).is_file() else found.digest
+        content = read_json(folder / LIST, _List)
+        recorded = read_record(folder)["digest"] if (folder / RECORD).is_file() else content.digest
     except DamagedFileError as error:
         raise DamagedArtifactError(f"{error}. {remedy(folder)}") from error
-    if _digest(found.files) != said:
+    if _digest(content.files) != recorded:
         raise DamagedArtifactError(f"{folder / LIST}: was changed since it was made. {remedy(folder)}")
-    return found.files
+    return content.files
 
 
 def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
-    """What is not as it was made: listed files that are missing or changed, and added ones that would be believed.
+    """Return how a folder differs from its list: missing and changed files, and added ones that would be read.
 
     Other files that were added do not change what a command reads: pictures and weights are read by lists and names.
-    Hidden files are not listed; the sheets for people may be removed, not changed.
+    Hidden files are not listed; review sheets may be removed, but not changed.
 
     Args:
-        thorough: hash every file, not only those whose size or time is another, and name every file that was added.
+        thorough: hash every file, not only those whose size or time differs, and name every file that was added.
 
     Raises:
-        DamagedArtifactError: the list itself is missing or damaged.
+        DamagedArtifactError: if the list itself is missing or damaged.
     """
-    listed, found = read_list(folder), _files(folder)
-    wrong = [Difference(name, "missing") for name in listed if name not in found and not _for_people(name)]
-    new = [name for name in found if name not in listed and not _for_people(name)]
-    wrong += [Difference(name, "added") for name in new if thorough or _matters(name)]
-    asked = [n for n, entry in listed.items() if n in found and (thorough or not _looks_as(entry, found[n]))]
-    same_size = [name for name in asked if found[name].st_size == listed[name].size]
+    listed, present = read_list(folder), _files(folder)
+    wrong = [Difference(name, "missing") for name in listed if name not in present and not _is_sheet(name)]
+    new = [name for name in present if name not in listed and not _is_sheet(name)]
+    wrong += [Difference(name, "added") for name in new if thorough or _is_optional_file(name)]
+    suspects = [n for n, entry in listed.items() if n in present and (thorough or not _matches(entry, present[n]))]
+    same_size = [name for name in suspects if present[name].st_size == listed[name].size]
     hashes = dict(zip(same_size, threaded(lambda name: file_digest(folder / name), same_size), strict=True))
-    changed = [name for name in asked if hashes.get(name) != listed[name].sha256]
+    changed = [name for name in suspects if hashes.get(name) != listed[name].sha256]
     wrong += [Difference(name, "changed") for name in changed]
-    moved = {name for name in asked if name not in changed and not _looks_as(listed[name], found[name])}
-    if moved:
-        times = {n: e._replace(mtime_ns=found[n].st_mtime_ns) if n in moved else e for n, e in listed.items()}
-        with suppress(OSError), atomic_file(folder / LIST, by_several=True) as new_list:  # read only: hashed each time
-            new_list.write_text(_text(times), encoding="utf-8")
+    copied = {name for name in suspects if name not in changed and not _matches(listed[name], present[name])}
+    if copied:
+        times = {n: e._replace(mtime_ns=present[n].st_mtime_ns) if n in copied else e for n, e in listed.items()}
+        with suppress(OSError):  # of a read-only folder, whose files are hashed each time
+            write_atomic(folder / LIST, _text(times), by_several=True)
     return sorted(wrong, key=lambda one: one.name)
 
 
 def check(path: Path) -> Path:
-    """Hold the artifact that `path` is, or lies in, against its list; other folders and files are not known.
+    """Check the artifact that `path` is, or lies in, against its list; other folders and files are not checked.
 
-    A note tells of a generated set or a trained LoRA without a list.
+    For a generated set or a trained LoRA without a list, a note is printed.
 
     Returns:
         `path`.
 
     Raises:
-        DamagedArtifactError: it is not as it was made.
+        DamagedArtifactError: if files have changed since it was made.
     """
-    home = artifact_folder(path)
-    if home is not None and (wrong := differences(home)):
-        raise DamagedArtifactError(_told(home, wrong))
-    if home is None:
+    artifact = artifact_folder(path)
+    if artifact is not None and (wrong := differences(artifact)):
+        raise DamagedArtifactError(_describe_damage(artifact, wrong))
+    if artifact is None:
         for folder in (path, *path.parents[:DEEP]):
             if lacks_list(folder):
                 _note_unlisted(folder)
@@ -175,7 +176,7 @@ def check(path: Path) -> Path:
 
 
 def lacks_list(folder: Path) -> bool:
-    """Whether it is a generated set or a trained LoRA whose list is gone, or that an earlier version made."""
+    """Return whether a folder is a generated set or a trained LoRA without a list: removed, or of an old version."""
     return not (folder / LIST).is_file() and any(
         all((folder / name).is_file() for name in names) for names in RECOGNISED_BY
     )
@@ -183,15 +184,15 @@ def lacks_list(folder: Path) -> bool:
 
 @cache
 def _note_unlisted(folder: Path) -> None:
-    """Say once what cannot be checked."""
+    """Print once that a folder cannot be checked."""
     progress.note(
-        f"{folder}: has no {LIST}, so nothing tells whether it is as it was made; put the original back, or run the "
-        "command that made it once more, which writes a list of what is there now"
+        f"{folder}: has no {LIST}, so it cannot be checked for changes; put the original back, or run the command that "
+        "made it once more, which writes a list of the present files"
     )
 
 
 def artifact_folder(path: Path) -> Path | None:
-    """The folder of the artifact that `path` is, or lies in; None where there is none."""
+    """Return the folder of the artifact that `path` is, or lies in, or None."""
     real = path.absolute()
     if (real / LIST).is_file() or _has_record(real):
         return path
@@ -205,49 +206,52 @@ def _has_record(folder: Path) -> bool:
     return False
 
 
-def _told(folder: Path, wrong: list[Difference]) -> str:
-    """The message about files that are not as they were made, and how to make them again."""
+def _describe_damage(folder: Path, wrong: list[Difference]) -> str:
+    """The message about changed files, with the command that makes the folder again."""
     named = ", ".join(map(str, wrong[:SHOWN])) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
-    said = "1 file is not as it was" if len(wrong) == 1 else f"{len(wrong)} files are not as they were"
-    return f"{folder}: {said} made: {named}. {remedy(folder)}"
+    count = "1 file is not as it was" if len(wrong) == 1 else f"{len(wrong)} files are not as they were"
+    return f"{folder}: {count} made: {named}. {remedy(folder)}"
 
 
 def remedy(folder: Path) -> str:
-    """The command that makes a folder again."""
-    remove, command = f"rm -r {shlex.quote(str(folder))}", _noted(folder.absolute())
+    """Return the advice how to restore a folder, with the command that makes it again."""
+    remove, command = f"rm -r {shlex.quote(str(folder))}", _noted_command(folder.absolute())
     if command:
         return f"Put back the original, or make it again: {remove} && {command}"
     return f"Put back the original, or remove it ({remove}) and run the command that made it again"
 
 
 def note_command(folder: Path, command: str) -> None:
-    """Remember which command makes an artifact, for `remedy`."""
+    """Record which command makes an artifact, for `remedy`."""
     if command:
         note = folder.absolute().parent / COMMANDS / folder.name
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{folder.absolute()}\n{command}\n", encoding="utf-8")
 
 
-def _noted(folder: Path) -> str:
-    """The command that made a folder; "" where none was noted, or the workspace was copied or moved since."""
+def _noted_command(folder: Path) -> str:
+    """The command that made a folder; "" if none was recorded, or the workspace was copied or moved since."""
     note = folder.parent / COMMANDS / folder.name
     lines = note.read_text(encoding="utf-8", errors="replace").splitlines() if note.is_file() else []
     return lines[1] if len(lines) == 2 and lines[0] == str(folder) else ""
 
 
 def content_digest(path: Path, cache: Path | None) -> str:
-    """Digest of a file, or of every file under a folder by name; digests are kept in `cache` by size and times.
+    """Return the digest of a file, or of the names and contents of all files under a folder.
+
+    Args:
+        cache: a file in which digests are kept by size and times.
 
     Raises:
-        DamagedArtifactError: it is, or lies in, an artifact that is not as it was made.
+        DamagedArtifactError: if it is, or lies in, an artifact whose files have changed since it was made.
     """
     check(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != LIST) if path.is_dir() else [path]
-    return digest({str(file.relative_to(path)): found for file, found in cached_digests(files, cache).items()})
+    return digest({str(file.relative_to(path)): sha256 for file, sha256 in cached_digests(files, cache).items()})
 
 
 def _files(folder: Path) -> dict[str, os.stat_result]:
-    """Every file under a folder by its path there, in order, less hidden ones, the record and the list."""
+    """All files under a folder by their paths in it, sorted; without hidden ones, the record and the list."""
     return {name: now for name, now in sorted(_walk(str(folder), "")) if name not in (RECORD, LIST)}
 
 
@@ -262,14 +266,14 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                 yield f"{prefix}{entry.name}", entry.stat()
 
 
-def _looks_as(entry: Entry, now: os.stat_result) -> bool:
+def _matches(entry: Entry, now: os.stat_result) -> bool:
     return (entry.size, entry.mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
-def _for_people(name: str) -> bool:
+def _is_sheet(name: str) -> bool:
     return name.startswith(f"{SHEETS}/")
 
 
-def _matters(name: str) -> bool:
-    """A file that was added would be read: a `provenance.json`, a `metadata.jsonl` of another split."""
+def _is_optional_file(name: str) -> bool:
+    """Whether a file would be read if it were added: a `provenance.json`, a `metadata.jsonl` of another split."""
     return name.rpartition("/")[2] in OPTIONAL_FILES

@@ -1,4 +1,4 @@
-"""Files of JSON, read in one way: every error names the file, the line or the field, and what is wrong there."""
+"""Reading JSON files: every error names the file, the line or the field, and what is wrong."""
 
 import json
 from collections import Counter
@@ -11,72 +11,73 @@ from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 SHOWN = 3
-"""Errors of one file that are named; the rest are counted."""
+"""How many errors of a file a message names; the rest are counted."""
 
 
 class DamagedFileError(ValueError):
-    """A file of JSON that cannot be read, or that does not hold what it should."""
+    """A JSON file that cannot be read, or whose content is invalid."""
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a text of JSON holds.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or gives a key of an object more than once, so that it is unknown which one counts.
+        ValueError: if it is not JSON, or a key of an object is a duplicate.
     """
     return json.loads(text, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         key = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {key[:60]!r} is given more than once; leave the one that counts")
-    return found
+    return result
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """What a file of JSON holds.
+    """Read and validate a JSON file.
 
     Args:
-        kind: what it must be, such as `list[str]` or a pydantic model.
+        kind: the type of the content, such as `list[str]` or a pydantic model.
 
     Raises:
-        DamagedFileError: it cannot be read, is not JSON, gives a key more than once, or holds something else.
+        DamagedFileError: if it cannot be read, is not JSON, has a duplicate key, or is of another type.
     """
     content = _bytes(path)
     try:
         return _parsed(content, kind)
     except ValueError as error:
-        raise DamagedFileError(f"{path}: {_what(error)}") from error
+        raise DamagedFileError(f"{path}: {_describe(error)}") from error
 
 
 def read_json_lines(path: Path, kind: type[T]) -> list[T]:
-    """What a file holds that has one JSON value a line.
+    """Read and validate a file with a JSON value on each line.
 
     Args:
-        kind: what each line must be.
+        kind: the type of each value.
 
     Raises:
-        DamagedFileError: as `read_json`, with the number of the line.
+        DamagedFileError: as `read_json`, with the line's number.
     """
-    lines, found = _bytes(path).removesuffix(b"\n").split(b"\n"), list[T]()
+    lines = _bytes(path).removesuffix(b"\n").split(b"\n")
+    values: list[T] = []
     for number, line in enumerate(lines if lines != [b""] else [], 1):
         try:
-            found.append(_parsed(line, kind))
+            values.append(_parsed(line, kind))
         except ValueError as error:
-            raise DamagedFileError(f"{path}, line {number}: {_what(error)}") from error
-    return found
+            raise DamagedFileError(f"{path}, line {number}: {_describe(error)}") from error
+    return values
 
 
 def _parsed(content: bytes, kind: type[T]) -> T:
-    found: T = _adapter(kind).validate_json(content)
-    parse_json(content)  # pydantic takes the last of a key's values
-    return found
+    value: T = _adapter(kind).validate_json(content)
+    parse_json(content)  # refuses duplicate keys, of which pydantic takes the last
+    return value
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
-"""Made once a type, for that takes pydantic some milliseconds."""
+"""Cached, as pydantic takes some milliseconds to build one."""
 
 
 def _bytes(path: Path) -> bytes:
@@ -86,13 +87,13 @@ def _bytes(path: Path) -> bytes:
         raise DamagedFileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _what(error: ValueError) -> str:
-    said = explained(error) if isinstance(error, ValidationError) else error
-    return f"is damaged, or not what fulora wrote ({said})"
+def _describe(error: ValueError) -> str:
+    cause = explained(error) if isinstance(error, ValidationError) else error
+    return f"is damaged, or not what fulora wrote ({cause})"
 
 
 def explained(error: ValidationError) -> str:
-    """What pydantic found wrong, in one line: each field by its path, at most three of them."""
+    """Describe an error of pydantic in one line: each field by its path, at most three of them."""
     lines = [_line(item) for item in error.errors(include_url=False)]
     rest = len(lines) - SHOWN
     return "; ".join(lines[:SHOWN]) + (f"; and {rest} more" if rest > 0 else "")

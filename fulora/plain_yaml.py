@@ -1,8 +1,8 @@
-"""YAML as configs are written: small, finite, every key a text and given once. Anything else is one error with a line.
+"""Safe YAML for configs: of limited size, with unique keys that are strings. Every error names the line.
 
-A few lines of YAML can stand for billions of values (aliases of aliases), for a nesting that no program survives, or
-for numbers that no machine has; all of them are refused before anything is made of them. YAML 1.1 reads `010` as 8 and
-`1:30` as 90; here they stay the text that is written, of which a field for numbers makes 10, and an error.
+A few lines of YAML can expand to billions of values (aliases of aliases), to any depth, or contain numbers that are too
+large; all of this is refused before it is expanded. YAML 1.1 reads `010` as 8 and `1:30` as 90; here they stay strings,
+which a numeric field reads as 10, and refuses.
 """
 
 import math
@@ -15,7 +15,7 @@ MAX_CHARACTERS = 200_000
 MAX_DEPTH = 40
 MAX_VALUES = 50_000
 MAX_WHOLE = 2**64
-"""A whole number is smaller than this, either way."""
+"""The absolute value of an integer is smaller than this."""
 
 
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -24,10 +24,10 @@ _ANOTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 
 
 class PlainYamlError(ValueError):
-    """Text that is not such YAML; says at which line and column, and why.
+    """Invalid YAML; the message names the line, the column and the cause.
 
     Attributes:
-        quotable: it is none by its signs, so that a value may be meant as text, and quotes would help.
+        quotable: whether quotes may help, as the syntax is wrong: the value may be meant as text.
     """
 
     def __init__(self, message: str, *, quotable: bool = False) -> None:
@@ -36,12 +36,12 @@ class PlainYamlError(ValueError):
 
 
 def load_yaml(text: str) -> Any:
-    """What the text stands for: mappings, lists, texts, numbers, true and false, dates and None.
+    """Parse YAML into mappings, lists, strings, numbers, booleans, dates and None.
 
     Raises:
-        PlainYamlError: invalid YAML, more than 200,000 characters or 50,000 values, aliases counted in full, deeper
-            than 40, a key that is no text or given more than once, a number that is not finite or has over 64 bits, or
-            that is marked `!!int` and to base 8 or 60, a text with NUL or half a character.
+        PlainYamlError: if it is invalid; has more than 200,000 characters or 50,000 values (aliases expanded); is
+            nested deeper than 40; has keys that are duplicates or no strings; numbers that are not finite, have over 64
+            bits, or are marked `!!int` and in base 8 or 60; or strings with NUL or surrogates.
     """
     if len(text) > MAX_CHARACTERS:
         raise PlainYamlError(f"{len(text):,} characters; allowed are {MAX_CHARACTERS:,}")
@@ -61,12 +61,12 @@ class _Loader(yaml.SafeLoader):
     values = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """The tag of a node without one; numbers to base 8 and 60 are texts."""
+        """Return the tag of a node without one; numbers in base 8 and 60 are strings."""
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         return "tag:yaml.org,2002:str" if tag in NUMBERS and _ANOTHER_BASE.fullmatch(value) else tag
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """The next node, if it is not nested too deep."""
+        """Return the next node, unless it is nested too deep."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             _refuse(f"nested deeper than {MAX_DEPTH}", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_document(self, node: yaml.Node) -> Any:
-        """The document, if it is not too large with every alias in full."""
+        """Return the document, unless it is too large with all aliases expanded."""
         self._count(node, 1)
         return super().construct_document(node)
 
@@ -94,7 +94,7 @@ class _Loader(yaml.SafeLoader):
                 self._count(item, depth + 1)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node, whose keys are texts, each given once."""
+        """Return the mapping of a node, whose keys are unique strings."""
         seen = set[str]()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
@@ -105,24 +105,24 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 _refuse(f"the key '{key.value}' is given more than once", key.start_mark)
             seen.add(key.value)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """The value of a node; a number is finite and has at most 64 bits."""
+        """Return the value of a node; a number is finite and has at most 64 bits."""
         if node.tag in NUMBERS and isinstance(node, yaml.ScalarNode) and _ANOTHER_BASE.fullmatch(node.value):
             _refuse(f"'{node.value[:40]}' is a number to base 8 or 60; write it to base 10", node.start_mark)
         try:
-            found = super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
             _refuse(f"'{str(node.value)[:40]}' cannot be read ({error})", node.start_mark)
-        if isinstance(found, float) and not math.isfinite(found):
+        if isinstance(value, float) and not math.isfinite(value):
             _refuse(f"{node.value} is not a finite number", node.start_mark)
-        if isinstance(found, str) and ("\0" in found or any("\ud800" <= letter <= "\udfff" for letter in found)):
-            _refuse(f"{found[:40]!r} holds NUL or half a character; a text is Unicode", node.start_mark)
-        if isinstance(found, int) and not -MAX_WHOLE < found < MAX_WHOLE:
+        if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+            _refuse(f"{value[:40]!r} holds NUL or half a character; a text is Unicode", node.start_mark)
+        if isinstance(value, int) and not -MAX_WHOLE < value < MAX_WHOLE:
             _refuse(f"{str(node.value)[:40]} is too large; whole numbers have at most 64 bits", node.start_mark)
-        return found
+        return value
 
 
 def _refuse(problem: str, mark: Any) -> NoReturn:

@@ -13,43 +13,44 @@ from fulora.terminal import PlainConsole, printable
 T = TypeVar("T")
 
 console = PlainConsole(stderr=True)
-_shown = True
+"""For messages that are always printed."""
+
+notes = PlainConsole(stderr=True)
+"""For bars and notes, which `show` switches on and off."""
 
 
 def show(on: bool) -> None:
-    """Switch bars on or off for this process. Without a terminal there are none in any case."""
-    global _shown
-    _shown = on
+    """Switch bars and notes on or off for this process. Without a terminal there are no bars in any case."""
+    notes.quiet = not on
 
 
 def shown() -> bool:
-    """Whether bars are drawn: not switched off, and there is a terminal."""
-    return _shown and sys.stderr.isatty()
+    """Return whether bars are shown: they are switched on, and there is a terminal."""
+    return not notes.quiet and sys.stderr.isatty()
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """No bars and no notes inside, for what is read once more and has been told, or will be."""
-    before = _shown
-    show(False)
+    """Show no bars and no notes inside, where the same has been reported already or will be."""
+    before = notes.quiet
+    notes.quiet = True
     try:
         yield
     finally:
-        show(before)
+        notes.quiet = before
 
 
 def note(text: str) -> None:
-    """A line on standard error, where notes are not switched off."""
-    if _shown:
-        console.print(text, soft_wrap=True)
+    """Print a line on standard error, unless notes are switched off."""
+    notes.print(text, soft_wrap=True)
 
 
 def track(items: Iterable[T], description: str, *, start: int = 0, total: int | None = None) -> Iterator[T]:
-    """`items`, with a bar on standard error while they are consumed.
+    """Yield `items`, with a bar on standard error while they are consumed.
 
     Args:
         start: how many are done already (a resumed run).
-        total: how many there are in all; taken from `len(items) + start` where it is not given.
+        total: how many there are in all; by default `len(items) + start`.
     """
     if not shown():
         yield from items
@@ -57,7 +58,7 @@ def track(items: Iterable[T], description: str, *, start: int = 0, total: int | 
     if total is None and isinstance(items, Sized):
         total = len(items) + start
     columns = (TextColumn("  {task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bar:
         task = bar.add_task(printable(description), total=total, completed=start)
         for item in items:
             yield item
@@ -70,16 +71,16 @@ EVERY_S = 30.0
 
 @contextmanager
 def meter(description: str, *, unit: str, total: int, start: int = 0) -> Iterator[Callable[[int], None]]:
-    """Tell how far work is, how fast it goes and how long it takes still: a bar, or lines where there is no terminal.
+    """Show how far work is, its speed and the time left: by a bar, or by lines where there is no terminal.
 
-    Yields a function that is called with how many more are done.
+    Yields a function to call with how many more items are done.
 
     Args:
-        unit: what is counted, in the plural.
+        unit: name of the items, in the plural.
         start: how many are done already; they do not count for the speed.
     """
     done, begun = start, time.monotonic()
-    told = begun
+    last_line = begun
 
     def pace() -> str:
         passed = time.monotonic() - begun
@@ -88,12 +89,12 @@ def meter(description: str, *, unit: str, total: int, start: int = 0) -> Iterato
         return f"{speed:.2f} {unit}/s{left}" if done > start else ""
 
     def advance(count: int) -> None:
-        nonlocal done, told
+        nonlocal done, last_line
         done += count
         if task is not None:
             bar.update(task, completed=done, pace=pace())
-        elif time.monotonic() - told > EVERY_S:
-            told = time.monotonic()
+        elif time.monotonic() - last_line > EVERY_S:
+            last_line = time.monotonic()
             note(f"  {description}: {done} of {total} {unit}, {pace()}")
 
     columns = (
@@ -103,7 +104,7 @@ def meter(description: str, *, unit: str, total: int, start: int = 0) -> Iterato
         TextColumn("{task.fields[pace]}", markup=False),
     )
     task = None
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not shown()) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=notes, transient=True, disable=not shown()) as bar:
         if shown():
             task = bar.add_task(printable(description), total=total, completed=start, pace="")
         yield advance

@@ -1,7 +1,7 @@
-"""Fan-outs on a Ray cluster (extra `ray`): shards, and a study's arms, as tasks that ask for CPUs and GPUs.
+"""Engine on a Ray cluster (extra `ray`): shards, and a study's arms, are tasks that request CPUs and GPUs.
 
-Only configs, ids and paths travel; every node reads and writes the same file system. A task whose node dies is run
-again on another one: what it had finished is there, and what it had half done is removed by the next.
+Only configs, ids and paths are sent; every node reads and writes the same file system. A task whose node dies is run
+again on another node: what was finished is kept, and what was unfinished is removed and made again.
 """
 
 import os
@@ -23,11 +23,11 @@ R = TypeVar("R")
 RETRIES = 3
 """How often a task is run again whose worker or node died."""
 
-ANSWERS_S = 5
-"""Seconds that a cluster has to answer. Ray itself would try for twelve minutes."""
+CONNECT_S = 5
+"""Seconds to wait for the connection to a cluster. Ray itself would try for twelve minutes."""
 
 POLL_S = 0.5
-"""Seconds after which a SIGTERM that came during a call of Ray is heard at the latest."""
+"""Seconds by which the handling of a SIGTERM during a call of Ray is delayed at most."""
 
 
 class RayMissingError(ValueError):
@@ -35,33 +35,42 @@ class RayMissingError(ValueError):
 
 
 class RayTaskLostError(ValueError):
-    """A task that Ray could not bring to its end."""
+    """A task whose worker or node died in every try."""
 
 
 class Ray:
-    """Every item is a task. Joins the cluster that `RAY_ADDRESS` names, or one on this machine; else starts one here.
+    """Run every item as a task, on the cluster at `RAY_ADDRESS`, or one on this machine, which is started if needed.
+
+    Workers wait for OpenMP's threads as this process does (`fulora.environment.configure_openmp`), and Ray gives each
+    as many of them as its task has CPUs.
 
     Args:
-        cpus, gpus: that each task asks for.
+        cpus, gpus: requested by each task.
 
     Raises:
-        RayMissingError: Ray is not installed.
-        ConnectionError: no cluster at `RAY_ADDRESS`.
+        RayMissingError: if Ray is not installed.
+        ConnectionError: if no cluster answers at `RAY_ADDRESS`.
     """
 
     is_local = False
 
     def __init__(self, *, cpus: float = 1, gpus: float = 0) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # what it says of dead workers is said at once, not at the end
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # messages about dead workers come at once, not at the end
         try:
             import ray
         except ImportError as error:
             raise RayMissingError("--engine ray needs Ray: pip install 'fulora[ray]'") from error
         if not ray.is_initialized():
-            _answering(os.environ.get("RAY_ADDRESS", ""))
+            _refuse_unreachable(os.environ.get("RAY_ADDRESS", ""))
+            policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
             with _sigterm_after():
-                ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+                ray.init(
+                    log_to_driver=False,
+                    include_dashboard=False,
+                    logging_level="ERROR",
+                    runtime_env={"env_vars": policy},
+                )
         self.cpus, self.gpus = cpus, gpus
         self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task(ProcessCache()))
 
@@ -72,27 +81,27 @@ class Ray:
     def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of the worker's cache and each item, in the order of the items. Its errors are raised unchanged.
 
-        After an error, tasks that were handed out run on until this process ends: `ray.cancel` of a task that ends at
-        that moment aborts the whole process (Ray 2.60).
+        After an error, submitted tasks run on until this process ends: `ray.cancel` of a task that ends at that moment
+        aborts the whole process (Ray 2.60).
 
         Raises:
-            ValueError: no node has what a task asks for.
-            RayTaskLostError: the worker or node of a task died again and again.
+            ValueError: if no node has what a task requests.
+            RayTaskLostError: if the worker or node of a task died in every try.
         """
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        self._check()
+        self._check_resources()
         with _sigterm_after():
             waiting = [self._task.remote(os.getcwd(), function, item) for item in items]
         try:
             for result in waiting:
-                with redirect_stdout(sys.stderr):  # for what Ray prints of workers that died
-                    while not _ready(result):
+                with redirect_stdout(sys.stderr):  # for Ray's messages about workers that died
+                    while not _is_finished(result):
                         pass
                     with _sigterm_after():
-                        found = ray.get(result)
-                yield found
+                        value = ray.get(result)
+                yield value
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
@@ -101,22 +110,24 @@ class Ray:
                 "What is finished is kept, and the same command continues"
             ) from error
 
-    def _check(self) -> None:
-        """A task that no node can run would wait for ever."""
+    def _check_resources(self) -> None:
+        """Refuse tasks that no node can run, which would wait forever."""
         import ray
 
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(name, 0) >= count for name, count in wanted.items()) for node in nodes):
-            there = "; ".join(sorted({f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes}))
+            resources = "; ".join(
+                sorted({f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes})
+            )
             raise ValueError(
                 f"a task asks for {self.cpus:g} CPUs and {self.gpus:g} GPUs, and no node of the Ray cluster has them "
-                f"({there}); lower --cpus or --gpus"
+                f"({resources}); lower --cpus or --gpus"
             )
 
 
-def _ready(result: Any) -> bool:
-    """Whether a task has ended, or does so in a moment."""
+def _is_finished(result: Any) -> bool:
+    """Whether a task has ended, or ends within `POLL_S`."""
     import ray
 
     with _sigterm_after():
@@ -125,35 +136,35 @@ def _ready(result: Any) -> bool:
 
 @contextmanager
 def _sigterm_after() -> Iterator[None]:
-    """SIGTERM and SIGHUP come after what is inside, and their handlers stay.
+    """Handle SIGTERM and SIGHUP after the block, by the handlers that were set before it.
 
-    Ray puts its own handler in the place of the command line's, and what a handler raises inside a call of Ray ends the
-    process with exit code 1 or a traceback.
+    Ray replaces the command line's handler by its own, and an exception that a handler raises inside a call of Ray ends
+    the process with exit code 1 or a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in stop_signals()}
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop_signals()}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
-def _answering(address: str) -> None:
-    """Whether somebody listens there.
+def _refuse_unreachable(address: str) -> None:
+    """Check the connection to a cluster's address, if it is a host and a port.
 
     Raises:
-        ConnectionError: nobody does.
+        ConnectionError: if nothing answers there.
     """
     host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdecimal():
         try:
-            socket.create_connection((host, int(port)), timeout=ANSWERS_S).close()
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         except OSError as error:
             raise ConnectionError(
                 f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); without RAY_ADDRESS, one is started "
@@ -172,10 +183,10 @@ def _task(cache: ProcessCache) -> Callable[[str, Callable[[ProcessCache, T], R],
 
 
 def _enter(folder: str) -> None:
-    """Go to the folder that the study was started in, for its paths may be relative."""
+    """Enter the folder in which the study was started, as its paths may be relative."""
     try:
         os.chdir(folder)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{folder} is not there on {platform.node()}: all nodes of the Ray cluster need the same file system"
+            f"{folder}: not found on {platform.node()}: all nodes of the Ray cluster need the same file system"
         ) from None

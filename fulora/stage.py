@@ -24,34 +24,34 @@ _NAME = re.compile(r"\w+-([0-9a-f]{16})")
 
 
 class MissingInputError(FileNotFoundError):
-    """A file or folder that a study needs from outside is not there."""
+    """A file or folder that a study needs from outside does not exist."""
 
 
 class PreemptedError(RuntimeError):
-    """A stage was told to stop (SIGTERM or SIGHUP) and wrote a checkpoint; the same command continues from it."""
+    """A signal (SIGTERM or SIGHUP) stopped a stage, which wrote a checkpoint; the same command continues from it."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A typed folder (or outside file): where it is, and the identity of what made it."""
+    """A typed folder (or outside file): its path, and the fingerprint of the call that made it."""
 
     path: Path
     fingerprint: str
 
     @property
     def made(self) -> str:
-        """Which making of the artifact this is: another each time it is made; empty while it is not complete."""
+        """The version of the artifact: a new one each time it is made; empty while it is not complete."""
         record = self.path / RECORD
         return str(read_record(self.path)["made"]) if record.is_file() else ""
 
 
 @dataclass(frozen=True)
 class Source(Artifact):
-    """Data or weights from outside, known by the digest of their content."""
+    """Data or weights from outside, identified by the digest of their content."""
 
     @property
     def made(self) -> str:
-        """The digest of the content: outside data are made elsewhere."""
+        """The digest of the content."""
         return self.fingerprint
 
 
@@ -61,12 +61,12 @@ A = TypeVar("A", bound=Artifact)
 
 @dataclass(frozen=True)
 class Parts:
-    """What of a stage can be done by itself, in any order, before its function runs: on a cluster, by many.
+    """Independent parts of a stage, which many workers may make in any order before its function runs.
 
     Attributes:
-        names: of all parts, from the stage's arguments.
-        make: writes a part into the stage's folder, from the folder, the part's name, the cache of the process, and the
-            stage's arguments.
+        names: returns the names of all parts, from the stage's arguments.
+        make: makes one part, from the stage's folder, the part's name, the cache of the process, and the stage's
+            arguments.
     """
 
     names: Callable[..., Sequence[str]]
@@ -84,7 +84,7 @@ class Stage(Generic[P, A]):
     parts: Parts | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to other processes by its name, which in its module is the stage and not the function."""
+        """Pickle the stage by its name: in its module, the name of the function is that of the stage."""
         return _stage_of, (self.function.__module__, self.function.__qualname__)
 
     @property
@@ -94,37 +94,37 @@ class Stage(Generic[P, A]):
 
     @property
     def returns(self) -> type[A]:
-        """The type of artifact that the stage makes."""
+        """The type of artifact that the stage returns."""
         kind: type[A] = get_type_hints(self.function)["return"]
         return kind
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> "Call[A]":
-        """This stage with its config and inputs, to be made by a `Workspace`."""
+        """Return this stage with its config and inputs, for a `Workspace` to run."""
         bound = inspect.signature(self.function).bind(Path(), *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
         return Call(self, arguments)
 
     def source_digest(self) -> str:
-        """Digest of the module that the stage stands in, to warn when the code has changed since."""
+        """Return the digest of the stage's module, with which a workspace notices that the code has changed."""
         return hashlib.sha256(inspect.getsource(inspect.getmodule(self.function) or self.function).encode()).hexdigest()
 
 
 def _stage_of(module: str, name: str) -> "Stage[..., Any]":
-    found: Stage[..., Any] = getattr(import_module(module), name)
-    return found
+    result: Stage[..., Any] = getattr(import_module(module), name)
+    return result
 
 
 def stage(
     *, version: int, resumes: bool = False, check: Callable[..., None] | None = None, parts: Parts | None = None
 ) -> Callable[[Callable[Concatenate[Path, P], A]], Stage[P, A]]:
-    """Make a stage of a function.
+    """Decorate a function as a stage.
 
     Args:
-        version: raise it when a change of the code changes results.
-        resumes: the function continues from what it finds in its folder; otherwise a killed run's folder is emptied.
-        parts: what an engine with many workers does first; the function, which resumes, then finds it done.
-        check: called with the stage's arguments before any stage of the study runs; raises what is wrong with them.
+        version: to be raised when a change of the code changes results.
+        resumes: the function continues from the files in its folder; otherwise the folder of a killed run is emptied.
+        parts: made first by an engine with many workers; the function, which resumes, then finds them in its folder.
+        check: called with the stage's arguments before any stage of the study runs; raises if they are invalid.
     """
     return lambda function: Stage(function, version, resumes, check, parts)
 
@@ -137,16 +137,16 @@ class Call(Generic[A]):
     arguments: Mapping[str, Any]
 
     def inputs(self) -> dict[str, Artifact]:
-        """The artifacts among the arguments, by their path such as `images` or `predictions.0`."""
+        """Return the artifacts among the arguments, by their path such as `images` or `predictions.0`."""
         return {name: item for key, value in self.arguments.items() for name, item in _artifacts(key, value)}
 
     def identity(self) -> Json:
-        """What names the artifact: stage, version, resolved config, fingerprints of the inputs."""
+        """Return what identifies the artifact: stage, version, resolved config, fingerprints of the inputs."""
         arguments = {key: _identified(value) for key, value in self.arguments.items()}
         return {"stage": self.stage.name, "version": self.stage.version, "arguments": arguments}
 
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the identity's digest."""
+        """Return the first 16 hexadecimal digits of the identity's digest."""
         return digest(self.identity())[:16]
 
 
@@ -172,13 +172,13 @@ def _identified(value: object) -> Json:
 
 
 class Record(TypedDict):
-    """`stage.json`: what made an artifact, when, and from what.
+    """`stage.json`: the provenance of an artifact.
 
     Attributes:
-        inputs: which making of each input it was made from (`Artifact.made`).
+        inputs: the version of each input (`Artifact.made`).
         digest: of the names and contents of all its files.
         code: digest of the stage's module.
-        made: another each time it is made.
+        made: the version of the artifact, new each time it is made.
     """
 
     stage: str
@@ -199,17 +199,17 @@ class Record(TypedDict):
 
 
 def fingerprint_in_name(folder: Path) -> str:
-    """The fingerprint that a folder is named by, as STAGE-FINGERPRINT; "" where its name has another form."""
-    found = _NAME.fullmatch(folder.absolute().name)
-    return found[1] if found else ""
+    """Return the fingerprint in a folder's name (STAGE-FINGERPRINT), or "" if the name has another form."""
+    match = _NAME.fullmatch(folder.absolute().name)
+    return match[1] if match else ""
 
 
 def read_record(folder: Path) -> Record:
-    """The `stage.json` of an artifact's folder.
+    """Read the `stage.json` of an artifact's folder.
 
     Raises:
-        MissingInputError: the folder is not a complete artifact.
-        DamagedFileError: it is not what a stage wrote, or the folder is named by the fingerprint of another artifact.
+        MissingInputError: if the folder is not a complete artifact.
+        DamagedFileError: if no stage wrote it so, or the folder's name has the fingerprint of another artifact.
     """
     path = folder / RECORD
     if not path.is_file():

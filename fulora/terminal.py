@@ -1,4 +1,4 @@
-"""Text on a terminal or in a report is shown as it is: no name of a file, patient or arm moves the cursor or hides."""
+"""Safe text for terminals and reports: control characters in names of files, patients or arms have no effect."""
 
 import re
 from typing import Any
@@ -7,32 +7,32 @@ from rich.console import Console
 from rich.text import Text
 
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-"""Control characters less line ends and tabs, separators of lines and paragraphs, halves of characters."""
+"""Control characters except line ends and tabs, separators of lines and paragraphs, surrogates."""
 
-_TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-"""Characters that turn the direction of what follows, and so show a text as another."""
+_DIRECTION = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Characters that change the direction of the text after them."""
 
-_HIDDEN = re.compile(f"[{_CONTROL}{_TURNING}]")
+_HIDDEN = re.compile(f"[{_CONTROL}{_DIRECTION}]")
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters written out, an escape as `\x1b`; line ends and tabs stay."""
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    r"""Return the text with control characters escaped, such as `\x1b`; line ends and tabs stay."""
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
-    """Texts one after another, each shown as it is, alone or with a style: `("12", "bold")`."""
+    """Join texts, each plain or with a style such as `("12", "bold")`, without interpreting markup."""
     return Text.assemble(
         *((printable(part), "") if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
     )
 
 
 class PlainConsole(Console):
-    """A console that shows every string as it is, in tables too: `[red]` and `:x:` are no markup. Styles: `styled`."""
+    """A console that does not interpret markup such as `[red]` or `:x:`, in tables neither. For styles use `styled`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """A string as text to show."""
+        """Return a string as printable text."""
         return super().render_str(printable(text), **options)

@@ -1,25 +1,22 @@
 """The workspace makes each artifact once.
 
 A folder is complete or absent: the work happens in a scratch folder beside it, `stage.json` is written last, and the
-folder is renamed. As with `make`, an artifact is up to date when it exists and the very inputs it was made from still
-do; one that is made again makes its dependents stale.
+folder is renamed. As with `make`, an artifact is up to date if it exists and was made from the present inputs; one that
+is made again makes its dependents stale.
 """
 
-import fcntl
 import json
-import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TextIO, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from fulora.engine import Engine, ProcessCache
 from fulora.environment import commit, versions
-from fulora.files import DiskFullError, raise_on_disk_full, sync
+from fulora.files import DiskFullError, locked, move_into_place, partial_folder, raise_on_disk_full, sync
 from fulora.integrity import LIST, DamagedArtifactError, check, content_digest, note_command, remedy, write_list
 from fulora.json_files import DamagedFileError
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Source, Stage, read_record
@@ -32,7 +29,7 @@ State = Literal["ready", "partial", "missing", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of a study as the workspace sees it. `key` is what the study calls it, `label` that in words."""
+    """A stage of a study and its state. `key` is the study's name for it, `label` the text to show."""
 
     call: Call[Any]
     key: object
@@ -43,7 +40,7 @@ class Step:
 
 
 class ReachedError(Exception):
-    """The study came to the stage that it was to stop before; `calls` are what would have been made."""
+    """The study reached the stage before which it should stop; `calls` are the stages that would have run."""
 
     def __init__(self, calls: Mapping[Any, Call[Any]]) -> None:
         super().__init__(f"stopped before {', '.join(map(str, calls))}")
@@ -54,9 +51,9 @@ class ReachedError(Exception):
 class Workspace:
     """Makes artifacts under one root, each once.
 
-    An artifact that a study asks for twice is one step. With `plan=True` nothing runs: every step is recorded with its
-    state, so that `fulora status` predicts a run. With `until`, what comes before the stage of that name is made, and
-    then `ReachedError` raised. `command` is what a user types to make the same again; messages about damage say it.
+    An artifact that a study requests twice is one step. With `plan=True` nothing runs: every step is recorded with its
+    state, so that `fulora status` predicts a run. With `until`, all stages before the one of that name run, and then
+    `ReachedError` is raised. `command` makes the same artifacts again; messages about damage contain it.
     """
 
     root: Path
@@ -68,22 +65,22 @@ class Workspace:
     steps: list[Step] = field(default_factory=list)
 
     def run(self, stage: Stage[P, A], *args: P.args, **kwargs: P.kwargs) -> A:
-        """The artifact of one stage, made unless it is up to date. The signature is the stage's, less its folder."""
+        """Return the artifact of one stage, made unless it is up to date, from the stage's arguments."""
         return self.each({stage.name: stage.call(*args, **kwargs)})[stage.name]
 
     def each(self, calls: Mapping[K, Call[A]]) -> dict[K, A]:
-        """A fan-out: the artifacts of several calls, by label, on the workspace's engine.
+        """Return the artifacts of several calls, by key, made on the workspace's engine.
 
         Raises:
-            DamagedArtifactError: one that was made before is not as it was made.
+            DamagedArtifactError: if files of an artifact have changed since it was made.
         """
         if any(call.stage.name == self.until for call in calls.values()):
             raise ReachedError(calls)
         steps = {key: self._step(call, key) for key, call in calls.items()}
-        known = {step.artifact.path for step in self.steps}
+        recorded = {step.artifact.path for step in self.steps}
         new: dict[Path, Step] = {}
         for step in steps.values():
-            if step.artifact.path not in known:
+            if step.artifact.path not in recorded:
                 new.setdefault(step.artifact.path, step)
         self.steps.extend(new.values())
         if not self.plan:
@@ -104,13 +101,13 @@ class Workspace:
         }
 
     def read(self, path: Path, *, hint: str = "") -> Source:
-        """An outside file or folder, known by its content's digest.
+        """Return an outside file or folder, identified by the digest of its content.
 
         Raises:
-            MissingInputError: it is not there; the message says `hint` (what to place where).
+            MissingInputError: if it does not exist; the message ends with `hint` (what to place where).
         """
         if not path.exists():
-            raise MissingInputError(f"{path} is not there. {hint}".rstrip())
+            raise MissingInputError(f"{path}: not found. {hint}".rstrip())
         return Source(path, content_digest(path, self.root / ".digests.json")[:16])
 
     def _step(self, call: Call[A], key: object) -> Step:
@@ -121,7 +118,7 @@ class Workspace:
 
     def _state(self, call: Call[Any], folder: Path) -> tuple[State, str]:
         if not (folder / RECORD).is_file():
-            return ("partial", "was interrupted, will continue") if scratch(folder).is_dir() else ("missing", "")
+            return ("partial", "was interrupted, will continue") if partial_folder(folder).is_dir() else ("missing", "")
         if not (folder / LIST).is_file():
             return "stale", f"it has no {LIST}; an earlier version of fulora made it"
         try:
@@ -142,8 +139,8 @@ class Workspace:
         """Run the checks of every planned stage that is not up to date.
 
         Raises:
-            DamagedArtifactError: artifacts that are not as they were made, one a line.
-            ValueError: all that they found, one a line.
+            DamagedArtifactError: if artifacts have changed since they were made, one a line.
+            ValueError: if checks fail, one error a line.
         """
         _refuse_damaged(self.steps)
         errors = []
@@ -167,81 +164,67 @@ def _label(key: object, call: Call[Any]) -> str:
     return call.stage.name if key == call.stage.name else f"{call.stage.name} ({key})"
 
 
-def scratch(folder: Path) -> Path:
-    """Where the work on `folder` happens until it is complete."""
-    return folder.with_name(f".{folder.name}.partial")
-
-
 def artifact_name(folder: Path) -> str:
-    """The name of an artifact's folder, or the one that it will have when the work in its scratch folder is done."""
+    """Return the name of an artifact's folder, also if `folder` is the scratch folder in which it is made."""
     name = folder.absolute().name
     return name[1:].removesuffix(".partial") if name.startswith(".") and name.endswith(".partial") else name
 
 
 def make(step: Step) -> float:
-    """Make one artifact; returns the seconds it took. Safe against a second process that makes the same one.
+    """Make one artifact and return the seconds it took. Several processes may make the same one at once.
 
     Raises:
-        DiskFullError: there is no room. A stage that resumes keeps its scratch folder; that of another one is removed.
+        DiskFullError: if the disk is full. The scratch folder is kept if the stage resumes, and removed if not.
     """
-    folder, work = step.artifact.path, scratch(step.artifact.path)
+    folder, work = step.artifact.path, partial_folder(step.artifact.path)
     try:
         with raise_on_disk_full(folder):
-            return _made(step, folder, work)
+            return _make_locked(step, folder, work)
     except DiskFullError:
         if not step.call.stage.resumes:
             shutil.rmtree(work, ignore_errors=True)
         raise
 
 
-def _made(step: Step, folder: Path, work: Path) -> float:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as begun_with:
+def _make_locked(step: Step, folder: Path, work: Path) -> float:
+    with locked(_lock_file(folder)):
         if _is_up_to_date(step):
             return 0.0
-        _begin(step, work, begun_with)
+        _begin(step, work)
         started = time.time()
         step.call.stage.function(work, **step.call.arguments)
         _finish(step, work, time.time() - started)
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.old")
-            shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed between the two renames
-            os.replace(folder, old)
-            os.replace(work, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(work, folder)
+        move_into_place(work, folder)
     return time.time() - started
 
 
 def make_part(cache: ProcessCache, step_and_name: tuple[Step, str]) -> None:
-    """Make one part of an artifact in its scratch folder; `make` finishes it.
+    """Make one part of an artifact in its scratch folder; `make` finishes the artifact.
 
     Raises:
-        DiskFullError: there is no room.
+        DiskFullError: if the disk is full.
     """
     step, name = step_and_name
-    folder, work = step.artifact.path, scratch(step.artifact.path)
+    folder, work = step.artifact.path, partial_folder(step.artifact.path)
     with raise_on_disk_full(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as begun_with:
+        with locked(_lock_file(folder)):
             if _is_up_to_date(step):
                 return
-            _begin(step, work, begun_with)
+            _begin(step, work)
         if step.call.stage.parts is not None:
             step.call.stage.parts.make(work, name, cache, **step.call.arguments)
 
 
-def _made_of(step: Step) -> dict[str, str]:
-    """Which making of each input an artifact is made from."""
+def _input_versions(step: Step) -> dict[str, str]:
+    """The version of each input (`Artifact.made`) from which the artifact is made."""
     return {name: item.made for name, item in step.call.inputs().items()}
 
 
 def _is_up_to_date(step: Step) -> bool:
-    """Whether the artifact has been made of the same inputs, by another process perhaps."""
+    """Whether the artifact has been made from the same inputs, perhaps by another process."""
     folder = step.artifact.path
-    whole = (folder / RECORD).is_file() and (folder / LIST).is_file()
-    return whole and read_record(folder)["inputs"] == _made_of(step)
+    is_complete = (folder / RECORD).is_file() and (folder / LIST).is_file()
+    return is_complete and read_record(folder)["inputs"] == _input_versions(step)
 
 
 def _part_names(step: Step) -> Sequence[str]:
@@ -249,17 +232,14 @@ def _part_names(step: Step) -> Sequence[str]:
     return () if parts is None else parts.names(**step.call.arguments)
 
 
-def _begin(step: Step, work: Path, begun_with: TextIO) -> None:
-    """An empty scratch folder, or the one that was begun with the same inputs if the stage resumes."""
-    inputs = json.dumps(_made_of(step))
-    same = begun_with.read() == inputs
+def _begin(step: Step, work: Path) -> None:
+    """Make an empty scratch folder, or keep the one that was begun with the same inputs if the stage resumes."""
+    inputs, begun_with = json.dumps(_input_versions(step)), _inputs_file(step.artifact.path)
+    same = begun_with.is_file() and begun_with.read_text(encoding="utf-8") == inputs
     if work.exists() and not (step.call.stage.resumes and same):
         shutil.rmtree(work)
     if not same:
-        begun_with.seek(0)
-        begun_with.truncate()
-        begun_with.write(inputs)
-        begun_with.flush()
+        begun_with.write_text(inputs, encoding="utf-8")
     work.mkdir(exist_ok=True)
 
 
@@ -271,7 +251,7 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
         "fingerprint": step.artifact.fingerprint,
         "artifact": type(step.artifact).__name__,
         "identity": step.call.identity(),
-        "inputs": _made_of(step),
+        "inputs": _input_versions(step),
         "input_folders": {name: item.path.name for name, item in step.call.inputs().items()},
         "input_fingerprints": {name: item.fingerprint for name, item in step.call.inputs().items()},
         "digest": write_list(work),
@@ -288,12 +268,10 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
             sync(path)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[TextIO]:
-    """Hold the artifact's lock; the lock file remembers which inputs its scratch folder was begun with."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / folder.name).open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        yield file
+def _inputs_file(folder: Path) -> Path:
+    """The file that remembers with which inputs the scratch folder of an artifact was begun."""
+    return folder.parent / ".locks" / folder.name
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.parent / ".locks" / f"{folder.name}.lock"

@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 from pydantic import ValidationError
 
-from fulora.environment import stop_signals
+from fulora.environment import configure_openmp, stop_signals
 from fulora.files import DiskFullError, is_full
 from fulora.json_files import explained
 from fulora.stage import PreemptedError
@@ -32,6 +32,7 @@ from pipelines.commands import (
 # A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DISABLE_TELEMETRY", "1")
+configure_openmp()
 
 INTERRUPTED = 130
 PREEMPTED = 75

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 import fulora
 from fulora.config import Config, ConfigError, read_yaml, validated
 from fulora.data.label_class import CAPTION, LabelClass, comparable_word
-from fulora.files import atomic_file
+from fulora.files import write_atomic
 from fulora.json_files import read_json
 
 SHIPPED = Path(fulora.__file__).parent / "assets" / "label_sets"
@@ -165,8 +165,7 @@ class LabelSet(Config):
 
     def write(self, folder: Path) -> None:
         """Write it into a folder of images, predictions or weights."""
-        with atomic_file(folder / FILE) as new:
-            new.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_atomic(folder / FILE, self.model_dump_json(indent=1) + "\n")
 
 
 def read_label_set(folder: Path) -> LabelSet:

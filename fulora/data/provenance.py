@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt
 
 from fulora.config import Config
 from fulora.data.image import Image
-from fulora.files import atomic_file
+from fulora.files import write_atomic
 from fulora.json_files import DamagedFileError, read_json
 from fulora.stage import RECORD, read_record
 
@@ -132,8 +132,7 @@ class Provenance(Config):
             {**entry.model_dump(), **{name: [places[name][item] for item in getattr(entry, name)] for name in LISTS}}
             for entry in self.entries
         ]
-        with atomic_file(folder / FILE) as new:
-            new.write_text(json.dumps({**tables, "entries": entries}) + "\n", encoding="utf-8")
+        write_atomic(folder / FILE, json.dumps({**tables, "entries": entries}) + "\n")
 
 
 class _StoredEntry(Config):

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from fulora.data.image import Image
+from fulora.files import atomic_file
 
 
 @contextmanager
@@ -17,21 +18,15 @@ def rows_written(folder: Path, name: str) -> Iterator[Callable[[Image], None]]:
         OSError: a file cannot be written, for a full disk perhaps.
     """
     files: dict[Path, TextIO] = {}
+    with ExitStack() as stack:
 
-    def add(row: Image) -> None:
-        path = folder / row.split / name
-        if path not in files:
-            files[path] = path.with_suffix(".new").open("w", encoding="utf-8")
-        files[path].write(json.dumps(row.to_json()) + "\n")
+        def add(row: Image) -> None:
+            path = folder / row.split / name
+            if path not in files:
+                new = stack.enter_context(atomic_file(path))
+                files[path] = stack.enter_context(new.open("w", encoding="utf-8"))
+            files[path].write(json.dumps(row.to_json()) + "\n")
 
-    try:
         yield add
-        for file in files.values():
+        for file in files.values():  # before any gets its name: the disk may be full
             file.close()
-        for path in files:
-            path.with_suffix(".new").replace(path)
-    finally:
-        for path, file in files.items():
-            with suppress(OSError):  # of a full disk, told already
-                file.close()
-            path.with_suffix(".new").unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Exports: an image set in the formats that other tools read, with every picture's file unchanged."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from fulora.data.labels import Split
 from fulora.data.set_rules import check_rows
 from fulora.export.card import CardConfig, Format, card_text, used_splits
 from fulora.export.source_files import ExportError, check_files, files_of_row
-from fulora.workspace import scratch
+from fulora.files import atomic_folder
 
 
 def export(
@@ -56,18 +55,11 @@ def export(
     labels, provenance = images.label_set(), images.provenance()
     check_rows(every, provenance)
     check_files(images, rows)
-    work = scratch(out)
-    if work.exists():  # an export was killed
-        shutil.rmtree(work)
-    work.mkdir(parents=True)
-    try:
+    with atomic_folder(out) as work:
         labels.write(work)
         use = _write(images, rows, format, work, card, repeats, shard_bytes)
         text = card_text(rows, labels, provenance, format, card, use)
         (work / "README.md").write_text(text, encoding="utf-8")
-        work.rename(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return out
 
 

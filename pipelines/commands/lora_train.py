@@ -117,12 +117,12 @@ def train(
 
 
 def _backbone(named: str, revision: str | None, work: Path) -> tuple[str, str, Path | str]:
-    """What the LoRA's file calls the backbone, the digest of its content or its revision, and where it is."""
-    from fulora.integrity import content_digest
+    """Return what the LoRA's file calls the backbone, its digest or a hub's revision, and where it is."""
+    from fulora.diffusion.sampling.inputs import weights_digest
 
     source = ASSETS / "diffusion" if named == DEMO else Path(named)
     if source.exists():
-        return (DEMO if named == DEMO else source.name), content_digest(source, work / ".digests.json")[:16], source
+        return (DEMO if named == DEMO else source.name), weights_digest(source, cache=work / ".digests.json"), source
     return named, revision or "", named
 
 

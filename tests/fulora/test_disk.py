@@ -1,9 +1,14 @@
-"""A full disk is one error, whoever writes, and leaves nothing half-written."""
+"""Files and folders are complete or absent, one process holds a lock, and a full disk is one error, whoever writes."""
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +25,21 @@ from fulora.data.label_set import label_set
 from fulora.data.pictures import loaders
 from fulora.data.pictures.loaders import load_squares
 from fulora.engine import InProcess
-from fulora.files import DiskFullError, apply_umask, atomic_file, is_full, raise_on_disk_full
+from fulora.files import (
+    DiskFullError,
+    apply_umask,
+    atomic_file,
+    atomic_folder,
+    is_full,
+    locked,
+    move_into_place,
+    partial_folder,
+    raise_on_disk_full,
+)
 from fulora.stage import Artifact, Stage, stage
 from fulora.training.checkpoints import CHECKPOINTS, LATEST, load_checkpoint, save_checkpoint
 from fulora.training.metrics_log import MetricsLog
-from fulora.workspace import Workspace, scratch
+from fulora.workspace import Workspace
 
 FETAL = label_set("fetal_planes")
 
@@ -83,7 +98,7 @@ def test_a_durable_file_is_forced_to_the_disk_before_it_takes_its_place(
     assert done == ["forced", "moved", "moved"]
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_complete_or_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")
     with pytest.raises(OSError, match="full"):
@@ -100,6 +115,151 @@ def _half_written(path: Path) -> None:
     with atomic_file(path) as new:
         new.write_text("half")
         raise OSError(errno.ENOSPC, "full")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_is_complete_or_absent(tmp_path: Path, error: type[BaseException]) -> None:
+    partial_folder(tmp_path / "a").mkdir()
+    (partial_folder(tmp_path / "a") / "left").write_text("by a process that was killed")
+    with pytest.raises(error):
+        _fill_half(tmp_path / "a", error)
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(tmp_path / "a") as work:
+        (work / "all").write_text("all")
+        assert not (tmp_path / "a").exists()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["a", "a/all"]
+
+
+def _fill_half(folder: Path, error: type[BaseException]) -> None:
+    with atomic_folder(folder) as work:
+        (work / "half").write_text("half")
+        raise error
+
+
+def test_a_folder_that_was_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="not empty"), atomic_folder(tmp_path / "a"):
+        _fill_as_another_process(tmp_path / "a")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["a", "a/of another"]
+
+
+def _fill_as_another_process(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "of another").write_text("stays")
+
+
+def test_a_finished_file_or_folder_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    for number in "12":
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / number).write_text(number)
+        move_into_place(tmp_path / "new", tmp_path / "sub" / "folder")
+        (tmp_path / "part").write_text(number)
+        move_into_place(tmp_path / "part", tmp_path / "sub" / "file")
+    assert (tmp_path / "sub" / "file").read_text() == "2"
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["sub", "file", "folder", "2"]
+
+
+# --- locks
+
+
+def test_one_thread_holds_a_lock_at_a_time(tmp_path: Path) -> None:
+    holders: list[int] = []
+    most = 0
+
+    def hold(number: int) -> bool:
+        nonlocal most
+        with locked(tmp_path / "locks" / "a") as is_held:
+            holders.append(number)
+            most = max(most, len(holders))
+            time.sleep(0.02)
+            holders.remove(number)
+        return is_held
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(hold, range(8)))
+    assert most == 1
+
+
+def test_a_lock_that_is_held_is_not_held_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for _ in range(2):
+        with locked(path) as is_held, locked(path, wait=False) as twice, locked(tmp_path / "b", wait=False) as other:
+            assert (is_held, twice, other) == (True, False, True)
+    with pytest.raises(RuntimeError, match="Deadlock"), locked(path), locked(path):
+        pass
+    with pytest.raises(KeyError), locked(path):
+        raise KeyError
+    with locked(path, wait=False) as is_held:
+        assert is_held
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fulora.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with locked(tmp_path / "a", wait=False) as is_held:
+            assert not is_held
+        process.kill()
+        with locked(tmp_path / "a") as is_held:
+            assert is_held
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_locks_whose_folder_another_process_removes_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A process that has put a set together removes the folder of its locks, and may do so at any moment."""
+    path, real, removed = tmp_path / "locks" / "a", os.open, []
+
+    def opened(name: str, flags: int, mode: int = 0o777, **others: int) -> int:
+        if str(name) == str(path) and len(removed) < times:
+            removed.append(name)
+            shutil.rmtree(path.parent)
+        return real(name, flags, mode, **others)
+
+    monkeypatch.setattr(os, "open", opened)
+    with locked(path) as is_held:
+        assert is_held
+        assert path.is_file()
+    assert len(removed) == times
+
+
+def test_a_lock_on_a_file_that_was_removed_is_not_taken_for_one(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "a"
+    with ThreadPoolExecutor(1) as pool:
+        with locked(path):
+            waiting = pool.submit(_inode_when_locked, path)
+            time.sleep(0.2)
+            shutil.rmtree(path.parent)
+        inode, now = waiting.result()
+    assert inode == now
+
+
+def _inode_when_locked(path: Path) -> tuple[int, int]:
+    with locked(path), locked(path, wait=False) as is_held_twice:
+        return (0 if is_held_twice else path.stat().st_ino, path.stat().st_ino)
+
+
+def test_locks_that_cannot_be_made_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(FileNotFoundError), locked(Path("set")):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), locked(tmp_path / "file" / "a"):
+        pass
 
 
 @dataclass(frozen=True)
@@ -136,7 +296,7 @@ def test_a_stage_on_a_full_disk_leaves_what_it_can_continue_from_and_no_more(
         Workspace(tmp_path, InProcess()).run(which)
     (step,) = _planned(tmp_path, which)
     assert not step.artifact.path.exists()
-    assert scratch(step.artifact.path).exists() == which.resumes
+    assert partial_folder(step.artifact.path).exists() == which.resumes
     room.append("there is some")
     made = Workspace(tmp_path, InProcess()).run(which)
     assert (made.path / "first").read_text() == "done"

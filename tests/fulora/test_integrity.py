@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fulora import contents, progress
+from fulora import integrity, progress
 from fulora.config import Config
 from fulora.digests import mismatches_in_cache, read_cache
 from fulora.engine import InProcess
@@ -144,8 +144,8 @@ def test_a_copy_is_hashed_once_and_then_known(made: Path, tmp_path: Path, monkey
     copy = tmp_path / "copy"
     shutil.copytree(made, copy, copy_function=shutil.copyfile)
     hashed: list[Path] = []
-    real = contents.file_digest
-    monkeypatch.setattr(contents, "file_digest", lambda path: [hashed.append(path), real(path)][1])
+    real = integrity.file_digest
+    monkeypatch.setattr(integrity, "file_digest", lambda path: [hashed.append(path), real(path)][1])
     check(copy)
     assert sorted(path.name for path in hashed) == sorted(Path(name).name for name in FILES)
     hashed.clear()
@@ -162,7 +162,7 @@ def test_a_copy_that_is_read_only_is_accepted_as_well(
     def refused(*_: object, **named: object) -> None:
         raise PermissionError("read only")
 
-    monkeypatch.setattr(contents, "whole", refused)
+    monkeypatch.setattr(integrity, "write_atomic", refused)
     assert check(copy) == copy
 
 
@@ -321,7 +321,7 @@ def test_looking_at_everything_names_what_was_added(made: Path) -> None:
 def test_a_set_or_a_lora_without_a_list_is_told_once(
     tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_shown", True)
+    monkeypatch.setattr(progress.notes, "quiet", False)
     (tmp_path / "train").mkdir()
     for name in names:
         assert check(tmp_path / name) == tmp_path / name
@@ -331,9 +331,9 @@ def test_a_set_or_a_lora_without_a_list_is_told_once(
     for path in (tmp_path, tmp_path / names[0], tmp_path / names[1]):
         check(path)
     said = capsys.readouterr().err
-    assert said.count("has no fulora_files.json, so nothing tells whether it is as it was made") == 1
+    assert said.count("has no fulora_files.json, so it cannot be checked for changes") == 1
     assert "run the command that made it once more" in said
     write_list(tmp_path)
-    contents._note_unlisted.cache_clear()
+    integrity._note_unlisted.cache_clear()
     check(tmp_path)
     assert capsys.readouterr().err == ""

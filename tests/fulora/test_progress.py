@@ -1,7 +1,6 @@
 """Bars: nothing of the items is lost, and nothing is drawn where nobody looks."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -12,14 +11,13 @@ from fulora.terminal import PlainConsole
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Standard error as a terminal that remembers what it was given."""
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=screen))
-    monkeypatch.setattr(progress, "console", PlainConsole(file=screen, force_terminal=True, width=80))
-    yield screen
-    progress.show(True)
+    monkeypatch.setattr(progress, "notes", PlainConsole(file=screen, force_terminal=True, width=80))
+    return screen
 
 
 def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +127,16 @@ def test_a_terminal_sees_a_bar_with_speed_and_time_left(clock: Clock, terminal: 
     assert "150/200" in shown
     assert "5.00 images/s, 10 s left" in shown
     assert "  synthetic: 150 of 200 images, 5.00 images/s, 10 s left" in shown  # after the bar has gone
+
+
+def test_notes_are_silent_inside_a_block_and_as_before_after_it(terminal: io.StringIO) -> None:
+    for on in (True, False):
+        progress.show(on)
+        with progress.silent():
+            progress.note("inside")
+        progress.note("after")
+    progress.console.print("always")
+    assert terminal.getvalue() == "after\n"
 
 
 def test_one_switch_silences_meters_too(clock: Clock, terminal: io.StringIO) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from fulora.config import Config
 from fulora.engine import InProcess, ProcessCache
-from fulora.ray_engine import Ray, RayMissingError, RayTaskLostError, _answering, _enter
+from fulora.ray_engine import Ray, RayMissingError, RayTaskLostError, _enter, _refuse_unreachable
 from fulora.stage import Artifact, Parts, Source, read_record, stage
 from fulora.workspace import Workspace
 
@@ -60,6 +60,10 @@ def node_of(files: tuple[Path, Path]) -> str:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return str(ray.get_runtime_context().get_node_id())
+
+
+def wait_policy(_: int) -> str:
+    return os.environ["OMP_WAIT_POLICY"]
 
 
 def place(name: str) -> str:
@@ -110,6 +114,10 @@ def test_a_worker_keeps_its_cache_from_call_to_call(engine: Ray) -> None:
     for _ in range(2):
         for process, loads in engine.map_with_cache(loads_in, range(8)):
             assert loads == 1, process
+
+
+def test_threads_of_workers_sleep_while_they_wait(engine: Ray) -> None:
+    assert list(engine.map(wait_policy, [1])) == [os.environ.get("OMP_WAIT_POLICY", "PASSIVE")]
 
 
 def test_relative_paths_are_those_of_the_caller(engine: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,16 +244,16 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(monkeypatch: pytest.Monk
         address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, but nobody listens
         started = time.monotonic()
         with pytest.raises(ConnectionError, match=rf"^RAY_ADDRESS={address}: no Ray cluster answers there \(.*refused"):
-            _answering(address)
+            _refuse_unreachable(address)
         assert time.monotonic() - started < 2
         free.listen()
-        _answering(address)
+        _refuse_unreachable(address)
     for address in ("", "auto", "local", "ray://head:10001"):
-        _answering(address)
+        _refuse_unreachable(address)
 
 
 def test_every_node_needs_the_folder() -> None:
-    with pytest.raises(FileNotFoundError, match=r"^/nowhere is not there on .*: all nodes of the Ray cluster need the"):
+    with pytest.raises(FileNotFoundError, match=r"^/nowhere: not found on .*: all nodes of the Ray cluster need the"):
         _enter("/nowhere")
 
 

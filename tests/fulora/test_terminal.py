@@ -51,7 +51,7 @@ def test_control_characters_are_written_out(text: str, shown: str) -> None:
 
 def test_notes_and_bars_show_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(progress, "console", PlainConsole(file=screen, force_terminal=True, width=200))
+    monkeypatch.setattr(progress, "notes", PlainConsole(file=screen, force_terminal=True, width=200))
     monkeypatch.setattr(progress, "shown", lambda: True)
     progress.note("[/] [red]a\x1b[2J")
     assert list(progress.track([1, 2], "[/] [red]b\x1b[2J")) == [1, 2]

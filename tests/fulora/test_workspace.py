@@ -17,9 +17,10 @@ import pytest
 
 from fulora.config import Config, Runtime
 from fulora.engine import Engine, InProcess, ProcessCache
+from fulora.files import partial_folder
 from fulora.integrity import LIST, content_digest
 from fulora.stage import RECORD, Artifact, Call, MissingInputError, Parts, Stage, read_record, stage
-from fulora.workspace import ReachedError, Step, Workspace, make_part, scratch
+from fulora.workspace import ReachedError, Step, Workspace, make_part
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -207,8 +208,8 @@ def test_planning_runs_nothing_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_plan_tells_what_is_interrupted_and_whose_code_changed(tmp_path: Path) -> None:
     made = study(workspace(tmp_path))
-    os.replace(made.path, scratch(made.path))
-    (scratch(made.path) / "stage.json").unlink()
+    os.replace(made.path, partial_folder(made.path))
+    (partial_folder(made.path) / "stage.json").unlink()
     assert states(tmp_path)["total"] == "partial"
     record = next(tmp_path.glob("double-*")) / "stage.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"code": "another"}))
@@ -257,7 +258,7 @@ def test_a_stale_artifact_is_replaced_whole_even_after_a_kill_between_the_rename
     study(workspace(tmp_path))
     (folder,) = tmp_path.glob("total-*")
     (folder / "left over").write_text("of the first making")
-    old = folder.with_name(f".{folder.name}.old")
+    old = folder.with_name(f".{folder.name}.partial.old")
     old.mkdir()
     (old / "number").write_text("of a process killed before")
     shutil.rmtree(next(iter(tmp_path.glob("double-*"))))
@@ -296,9 +297,9 @@ def test_the_checks_of_all_stages_speak_at_once_and_before_any_runs(tmp_path: Pa
 
 
 def test_a_missing_input_says_what_to_place_where(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match=r"gone is not there\. Put the heads there\."):
+    with pytest.raises(MissingInputError, match=r"gone: not found\. Put the heads there\."):
         workspace(tmp_path).read(tmp_path / "gone", hint="Put the heads there.")
-    with pytest.raises(MissingInputError, match=r"gone is not there\.$"):
+    with pytest.raises(MissingInputError, match=r"gone: not found\.$"):
         workspace(tmp_path).read(tmp_path / "gone")
 
 
@@ -493,7 +494,7 @@ def test_a_part_of_a_finished_artifact_is_not_made_again(tmp_path: Path) -> None
     (step,) = _planned(tmp_path, spread.call(NumberConfig(value=2)))
     make_part(ProcessCache(), (step, "1"))
     assert ran == []
-    assert not scratch(step.artifact.path).exists()
+    assert not partial_folder(step.artifact.path).exists()
 
 
 def _planned(root: Path, call: Call[Number]) -> list[Step]:

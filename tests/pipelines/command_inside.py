@@ -28,7 +28,7 @@ class Ended:
 def called(*arguments: str | Path) -> Ended:
     """A call of `fulora`. What it does not catch, which would be a traceback, is raised."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    before = sys.argv, signal.getsignal(signal.SIGTERM), progress._shown
+    before = sys.argv, signal.getsignal(signal.SIGTERM), progress.notes.quiet
     sys.argv = ["fulora", *map(str, arguments)]
     code = 0
     try:
@@ -37,9 +37,8 @@ def called(*arguments: str | Path) -> Ended:
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:
-        sys.argv, handler, shown = before
+        sys.argv, handler, progress.notes.quiet = before
         signal.signal(signal.SIGTERM, handler)
-        progress.show(shown)
     return Ended(code, stdout.getvalue(), stderr.getvalue())
 
 

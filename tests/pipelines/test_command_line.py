@@ -135,14 +135,14 @@ def test_missing_folders_are_all_named_and_how_to_set_them(tmp_path: Path) -> No
             "Set data_root=FOLDER"
         ) in message
         for name in ("african/african_train", "hc18", "psfhs", "weights/mobilenet_v2_imagenet_folded.npz"):
-            assert message.count(f"/nonexistent/{name} is not there") == 1 + ("weights" in name)
+            assert message.count(f"/nonexistent/{name}: not found") == 1 + ("weights" in name)
     assert not (tmp_path / "work").exists()
 
 
 def test_a_missing_folder_of_weights_says_what_to_place_there(tmp_path: Path) -> None:
     weights = "backbone={kind: folder, diffusion: /nonexistent, clip: /nonexistent}"
     message = refused(fulora("run", "smoke", weights, "--work", tmp_path / "work"))
-    assert "/nonexistent is not there. Place a diffusers folder there" in message
+    assert "/nonexistent: not found. Place a diffusers folder there" in message
     assert not (tmp_path / "work").exists()
 
 

@@ -12,10 +12,10 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.engine import InProcess
-from fulora.files import DiskFullError
+from fulora.files import DiskFullError, partial_folder
 from fulora.stage import RECORD, read_record
 from fulora.training.checkpoints import CHECKPOINTS
-from fulora.workspace import Workspace, scratch
+from fulora.workspace import Workspace
 from pipelines.stages.train_classifier import train_classifier
 
 FETAL = label_set("fetal_planes")
@@ -83,8 +83,8 @@ def test_a_training_continues_when_there_is_room_and_gives_the_same_weights(
             Workspace(disk / "work", InProcess()).run(train_classifier, CONFIG, images)
         assert not folder.exists()
         assert not list((disk / "work").rglob(RECORD))
-        assert sorted(path.name for path in (scratch(folder) / CHECKPOINTS).iterdir()) == kept
+        assert sorted(path.name for path in (partial_folder(folder) / CHECKPOINTS).iterdir()) == kept
     grown(disk, 200)
     made = Workspace(disk / "work", InProcess()).run(train_classifier, CONFIG, images)
     assert read_record(made.path)["digest"] == read_record(expected.path)["digest"]
-    assert not scratch(folder).exists()
+    assert not partial_folder(folder).exists()

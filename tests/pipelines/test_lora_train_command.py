@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,15 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
+from fulora.data.weights import Backbone
+from fulora.diffusion.sampling.inputs import weights_digest
+from fulora.engine import InProcess
 from fulora.intake.phantoms.scan import draw
 from fulora.integrity import LIST
+from fulora.stage import Source, stage
+from fulora.workspace import Workspace
 from pipelines.__main__ import app
+from pipelines.commands.lora_train import ASSETS, _backbone
 
 FETAL = label_set("fetal_planes")
 PLANES = FETAL.names
@@ -63,6 +70,20 @@ def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("set") / "planes", ["train"] * 5 + ["validation"] * 2).path
+
+
+@stage(version=1)
+def copied(out: Path, backbone: Source) -> Backbone:
+    shutil.copytree(backbone.path, out, dirs_exist_ok=True)
+    return Backbone(out, "")
+
+
+def test_a_backbone_has_the_digest_that_recipes_record(tmp_path: Path) -> None:
+    """The fingerprint of an artifact: its `stage.json` says when it was made, so its content differs each time."""
+    made = Workspace(tmp_path, InProcess()).run(copied, backbone=Source(ASSETS / "diffusion", "f"))
+    assert _backbone(str(made.path), None, tmp_path) == (made.path.name, made.fingerprint, made.path)
+    assert _backbone("demo", None, tmp_path)[1] == weights_digest(ASSETS / "diffusion")
+    assert _backbone("owner/name", "0123", tmp_path) == ("owner/name", "0123", "owner/name")
 
 
 def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         "planes.sources.1.patient_pattern: 'Pat(\\\\d+)' finds a patient in 0 of 44 names, and none in abdomen/Patient",
         "lora.sizes: planes has images of 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
         "lora.sizes=buckets",
-        f"backbone.clip: {tmp_path}/clip is not there. Place open_clip_config.json",
+        f"backbone.clip: {tmp_path}/clip: not found. Place open_clip_config.json",
         f"backbone.diffusion: {tmp_path}/sd: model_index.json, unet, vae, text_encoder, tokenizer, scheduler is not "
         "there; expected a folder in diffusers' layout",
         "generate.per_class: 5 images of each plane are drawn, and more are added by 'hybrid' (9): set "

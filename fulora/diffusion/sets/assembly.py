@@ -1,6 +1,5 @@
 """Assemble a set whose shards are complete: no two equal images, one manifest, provenance, an overview, the counts."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from shutil import rmtree
@@ -18,11 +17,11 @@ from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.picture_grid import write_overview
 from fulora.diffusion.sets.begin import generator_of
 from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
-from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, is_complete, read_plan, write_whole
+from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, is_complete, read_plan
 from fulora.diffusion.sets.shard_writer import REJECTED, make_shard
 from fulora.diffusion.sets.shards import WORK, claimed, read_shard
 from fulora.engine import ProcessCache
-from fulora.files import raise_on_disk_full, sync
+from fulora.files import move_into_place, raise_on_disk_full, sync, write_atomic
 from fulora.integrity import LIST, write_list
 
 
@@ -35,7 +34,7 @@ def assemble_set(cache: ProcessCache, job: GenerationJob) -> None:
             provenance = build_set_provenance(job)
             images = ImageSet.write_rows(job.out, _rows(job), labels=job.labels, provenance=provenance)
             write_overview(job.out / WORK / OVERVIEW, ImageSet(job.out, ""), job.cfg.planes)
-            os.replace(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
+            move_into_place(job.out / WORK / OVERVIEW, job.out / OVERVIEW)
             for path in (job.out / "train" / METADATA, job.out / LABELS, job.out / PROVENANCE, job.out / OVERVIEW):
                 if path.is_file():
                     sync(path)
@@ -53,7 +52,7 @@ def _write_counts(job: GenerationJob, images: int) -> None:
         rejected[shard.plane].update(each.fault for each in read_shard(shard, job.out).rejected)
     generated = images + sum(faults.total() for faults in rejected.values())
     counts = RejectionCounts(images=images, drawn=generated, rejected=rejected, alike=read_plan(job.out).alike)
-    write_whole(job.out / GATE, counts.model_dump_json(indent=1))
+    write_atomic(job.out / GATE, counts.model_dump_json(indent=1), durable=True)
     for plane, faults in rejected.items():
         if faults:
             causes = ", ".join(f"{count} {fault}" for fault, count in faults.items())

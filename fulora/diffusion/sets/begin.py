@@ -25,12 +25,11 @@ from fulora.diffusion.sets.job import (
     check_masks,
     read_plan,
     sources_of,
-    write_whole,
 )
 from fulora.diffusion.sets.shards import claimed
 from fulora.engine import ProcessCache
 from fulora.environment import versions
-from fulora.files import raise_on_disk_full
+from fulora.files import raise_on_disk_full, write_atomic
 from fulora.training.devices import pick_device
 
 
@@ -59,8 +58,8 @@ def begin_set(cache: ProcessCache, job: GenerationJob) -> None:
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         plan = job.build_plan(compute, find_identical_captions(pipe, prompts))
         cache.put(job.key(), _build(job, pipe, compute))
-        write_whole(job.out / SOURCES, json.dumps(sources_of(job), indent=1))
-        write_whole(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1))
+        write_atomic(job.out / SOURCES, json.dumps(sources_of(job), indent=1), durable=True)
+        write_atomic(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1), durable=True)
 
 
 def generator_of(cache: ProcessCache, job: GenerationJob) -> ImageGenerator:

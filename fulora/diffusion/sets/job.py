@@ -24,7 +24,6 @@ from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.shard_writer import REJECTED
 from fulora.diffusion.sets.shards import WORK, Shard, shards_of
 from fulora.environment import commit, versions
-from fulora.files import atomic_file
 from fulora.integrity import LIST_FILES
 from fulora.json_files import read_json
 
@@ -194,9 +193,3 @@ def sources_of(job: GenerationJob) -> dict[str, Any]:
         "start": relative(inputs.start),
         "control": relative(inputs.control.path if inputs.control else None),
     }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file of a set's folder atomically and force it to the disk. The caller holds a lock of the set."""
-    with atomic_file(path, durable=True) as new:
-        new.write_text(text, encoding="utf-8")

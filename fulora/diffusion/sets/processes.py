@@ -14,7 +14,7 @@ import torch
 from fulora import progress
 from fulora.diffusion.sets.job import GenerationJob, check_folder
 from fulora.diffusion.sets.shards import Shard, part_of
-from fulora.environment import cores
+from fulora.environment import cores, openmp_threads
 
 POLL_S = 0.5
 Child = tuple["subprocess.Popen[bytes]", IO[bytes]]
@@ -93,7 +93,8 @@ def _environment(number: int, count: int) -> dict[str, str]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
         environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    if environment.get("OMP_NUM_THREADS") in (None, str(openmp_threads())):  # not set, or by `configure_openmp`
+        environment["OMP_NUM_THREADS"] = str(max(1, cores() // count))
     return environment
 
 

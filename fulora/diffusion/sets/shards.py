@@ -4,22 +4,18 @@ A shard is a folder under `train/images`, which exists when it is complete. Unfi
 locks of all shards.
 """
 
-import fcntl
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from fulora.config import Config
 from fulora.data.image import Image
 from fulora.data.labels import Plane
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sets.blank_images import Fault
-from fulora.files import sync
+from fulora.files import locked, move_into_place, scratch_folder, sync
 from fulora.json_files import parse_json
 
 IMAGES = Path("train") / "images"
@@ -118,49 +114,17 @@ def write_record(folder: Path, record: ShardRecord) -> None:
         sync(path)
 
 
-@contextmanager
-def claimed(out: Path, name: str, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock of a shard, or of another part of the work; yields False where another process holds it.
-
-    A process that dies lets go of it.
-
-    Args:
-        wait: until the other has finished.
-    """
-    with _lock_file(out / WORK / "locks" / name) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-def _lock_file(path: Path) -> TextIO:
-    """Opened, and made unless it is there; a process that has put the set together may remove its folder meanwhile."""
-    for _ in range(10):
-        with suppress(FileNotFoundError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("a")
-    return path.open("a")
+def claimed(out: Path, name: str, *, wait: bool) -> AbstractContextManager[bool]:
+    """Hold the lock of a shard, or of another part of the work, as `fulora.files.locked`."""
+    return locked(out / WORK / "locks" / name, wait)
 
 
 @contextmanager
 def scratch(shard: Shard, out: Path) -> Iterator[Path]:
-    """An empty folder to make a shard in; it becomes the shard when all went well, and is removed when not.
+    """An empty folder to make a shard in, which becomes the shard when the block succeeds and is removed when not.
 
-    Hold the shard's lock.
+    A shard that is made anew, for one of its images is a duplicate, is replaced. Hold the shard's lock.
     """
-    work, target = out / WORK / shard.name, shard.folder(out)
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
+    with scratch_folder(out / WORK / shard.name) as work:
         yield work
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # it is made anew, for one of its images stands in another shard as well
-            shutil.rmtree(old := work.with_name(f"{shard.name}.old"), ignore_errors=True)
-            os.replace(target, old)
-        os.replace(work, target)
-        sync(target.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        move_into_place(work, shard.folder(out))

@@ -18,6 +18,7 @@ from pydicom import dcmread
 import fulora
 from fulora.data.image_set import ImageSet
 from fulora.digests import file_digest
+from fulora.files import move_into_place
 from fulora.intake.deidentify.review import CONFIRMATIONS, EXPORT_LIST, REVIEW, SHEETS, review_folder
 from fulora.intake.dicom.confidentiality_profile import sign_checked
 from fulora.intake.sources.imagefolder import AUDIT
@@ -79,7 +80,7 @@ def _confirm_export(folder: Path, by: str) -> str:
     part = beside / "signed.part"
     for name in track(left, "files signed"):
         part.write_bytes(_checked(folder / name))
-        part.replace(folder / name)
+        move_into_place(part, folder / name)
     return (
         f"{len(wanted)} files confirmed by {by}: they say PatientIdentityRemoved YES, BurnedInAnnotation NO and "
         "'Clean Pixel Data Option' now; "

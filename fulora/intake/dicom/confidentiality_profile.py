@@ -29,6 +29,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import fulora
 from fulora.data.tables.cells import is_missing
+from fulora.files import atomic_file
 from fulora.intake.dicom.frames import DicomFrames, locate_frames
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.palette import palette_rgb
@@ -105,13 +106,11 @@ def write_deidentified(
     except SourceError as error:
         raise ProfileError(str(error)) from error
     result, audit = _deidentified(frames, key, clean, pixels_unchecked)
-    scratch = target.with_name(f".{target.name}.part")
     try:
-        result.save_as(scratch, enforce_file_format=True)
+        with atomic_file(target) as new:
+            result.save_as(new, enforce_file_format=True)
     except BROKEN as error:
-        scratch.unlink(missing_ok=True)
         raise ProfileError(f"{source}: what is left of it is no valid DICOM file ({error})") from error
-    scratch.replace(target)
     return audit
 
 

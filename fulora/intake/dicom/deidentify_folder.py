@@ -4,7 +4,6 @@ Nobody has looked at the pixels then: beside the new folder stands its review, w
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +12,12 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from fulora.data.label_set import LabelSet, shipped_class
+from fulora.files import atomic_folder
 from fulora.intake.deidentify.burned_in_text import FindWords, TextRegion, describe_search, remove_overlays
 from fulora.intake.deidentify.review import EXPORT_LIST, ExportReview, SearchedFrames, review_folder
 from fulora.intake.dicom.confidentiality_profile import FileAudit, FindText, ProfileError, write_deidentified
 from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.progress import track
-from fulora.workspace import scratch
 
 
 def _written(path: Path, target: Path, key: str, overlays: FindText | None) -> FileAudit:
@@ -61,19 +60,10 @@ def deidentify_folder(
     if to.resolve().is_relative_to(folder.resolve()):
         raise ProfileError(f"{to}: lies in {folder}, which is not clean; name a folder outside")
     files = files_to_deidentify(folder)
-    works = [scratch(to), scratch(beside)]
-    for work in works:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-    try:
-        review = ExportReview(works[1], describe_search(where, find_words))
-        _write(files, works[0], key, _Search(where, find_words), review, labels)
-        review.write(works[0] / EXPORT_LIST)
-        works[1].rename(beside)
-        works[0].rename(to)
-    finally:
-        for work in works:
-            shutil.rmtree(work, ignore_errors=True)
+    with atomic_folder(to) as copies, atomic_folder(beside) as sheets:
+        review = ExportReview(sheets, describe_search(where, find_words))
+        _write(files, copies, key, _Search(where, find_words), review, labels)
+        review.write(copies / EXPORT_LIST)
     return review
 
 

@@ -7,7 +7,6 @@ link, device, owner or permission of an archive ever reaches the disk, whatever 
 import gzip
 import json
 import lzma
-import os
 import shutil
 import stat
 import tarfile
@@ -22,6 +21,7 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
+from fulora.files import move_into_place, partial_folder, scratch_folder
 from fulora.intake.folders import is_clutter
 
 RECORD = ".extracted.json"
@@ -84,10 +84,7 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
     """
     if folder.exists() or folder.is_symlink():
         raise ArchiveError(f"{folder} is there already; move it away to unpack {archive.name} anew")
-    scratch = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
-    try:
-        scratch.mkdir()
+    with scratch_folder(partial_folder(folder)) as scratch:
         with _one_error(archive):
             _unpack(archive, scratch, limits)
         tops = [path for path in scratch.iterdir() if not is_clutter(path.name)]
@@ -97,9 +94,7 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
         files, size = _contents(root)
         record = {"archive": archive.name, "digest": digest, "files": files, "bytes": size}
         (root / RECORD).write_text(json.dumps(record))
-        os.rename(root, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        move_into_place(root, folder)
 
 
 def check_extracted(folder: Path, digest: str | None) -> None:

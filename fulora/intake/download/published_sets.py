@@ -5,12 +5,11 @@ called; so it is handed `transfer.resume` as its downloader, which keeps what ha
 names, sizes and checksums are those of the records, as far as they could be confirmed: None stands for what could not.
 """
 
-import fcntl
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,13 @@ from types import MappingProxyType
 from typing import Literal
 
 from fulora import progress
+from fulora.files import locked, move_into_place
 from fulora.intake.download.archives import check_extracted, extract
 from fulora.intake.download.resumable_download import DownloadError, OfflineError, resume
 
 DatasetName = Literal["fetal_planes", "african", "hc18", "psfhs"]
 PARTIAL = ".download.partial"
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -149,23 +150,30 @@ def download(
     try:
         to.mkdir(parents=True, exist_ok=True)
         with _alone(to):
-            paths = [_have(dataset, file, to, base_url, tell) for file in dataset.files]
-            shutil.rmtree(to / PARTIAL, ignore_errors=True)
-            return paths
+            return [_have(dataset, file, to, base_url, tell) for file in dataset.files]
     except OSError as error:
         raise DownloadError(f"{to}: cannot be written ({error}); choose another folder or make room") from error
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Keep other downloads out of a folder; one that cannot be written needs no lock, for nothing is put there."""
+    if not os.access(folder, os.W_OK):
         yield
-    except BlockingIOError as error:
-        raise DownloadError(f"{folder}: another download works on it; wait until it is done") from error
-    finally:
-        os.close(handle)
+        return
+    work = folder / PARTIAL
+    with locked(work / LOCK, wait=False) as is_alone:
+        if not is_alone:
+            raise DownloadError(f"{folder}: another download works on it; wait until it is done")
+        parts: list[Path] = []
+        try:
+            yield
+        except BaseException:
+            parts = [path for path in work.iterdir() if path.name != LOCK]
+            raise
+        finally:
+            if not parts:
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _have(dataset: Dataset, file: RemoteFile, to: Path, base_url: str | None, tell: Callable[[str], None]) -> Path:
@@ -223,7 +231,6 @@ def _fetch(dataset: Dataset, file: RemoteFile, to: Path, url: str) -> None:
 
     pooch.get_logger().setLevel("WARNING")
     work = to / PARTIAL
-    work.mkdir(exist_ok=True)
     what = f"{dataset.title} ({dataset.record}), {file.name}"
     try:
         part = work / f"{file.name}.part"
@@ -236,7 +243,4 @@ def _fetch(dataset: Dataset, file: RemoteFile, to: Path, url: str) -> None:
     except ValueError as error:  # pooch's word for a wrong checksum
         advice = f"Run the command again; if it fails again, compare with the checksum on {dataset.page}"
         raise DownloadError(f"{what}: {error} {advice}") from error
-    finally:
-        with suppress(OSError):
-            work.rmdir()  # where nothing has come
-    os.replace(work / file.name, to / file.name)
+    move_into_place(work / file.name, to / file.name)

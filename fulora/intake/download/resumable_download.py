@@ -1,6 +1,5 @@
 """One file over HTTP, resumed: what has come is kept, and a range asks for the rest of the very same file."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from fulora import progress
+from fulora.files import move_into_place
 from fulora.intake.download.archives import describe_lack_of_space
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def resume(url: str, output: str, _: object, *, part: Path, size_bytes: int | No
             if _size(part) <= best:
                 raise
             best = _size(part)
-    os.replace(part, output)
+    move_into_place(part, Path(output))
     _seen(part).unlink()
 
 
@@ -138,6 +138,6 @@ def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], No
         yield lambda count: None
         return
     columns = (TextColumn("  {task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=progress.console, transient=True) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=progress.notes, transient=True) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda count: bar.advance(task, count)

@@ -12,7 +12,6 @@ import torch
 from generation_run import complete, inputs, tree
 from jaxtyping import UInt8
 
-from fulora import integrity as contents
 from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
 from fulora.data.pictures.embedded_metadata import read_mark
@@ -112,7 +111,7 @@ def test_each_picture_has_its_mask_its_seed_and_a_recipe_with_the_controls_diges
     assert images.provenance().patients() == ["s/A/1"]
     drawn_by = f"synthetic images by {made.used.fingerprint()}"
     assert images.provenance().chain("ControlNet c") == f"ControlNet c, through {drawn_by}"
-    contents.check(made.out)
+    integrity.check(made.out)
 
 
 def test_the_gate_looks_at_them(made: Made) -> None:

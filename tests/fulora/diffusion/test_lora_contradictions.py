@@ -114,13 +114,13 @@ def test_a_header_of_diffusers_with_another_alpha_is_said(tmp_path: Path, settin
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(of_diffusers(), tmp_path / "l.safetensors")
-    lora, share = read_lora(tmp_path / "l.safetensors"), disk_files.apply_umask
+    lora, apply_umask = read_lora(tmp_path / "l.safetensors"), disk_files.apply_umask
 
     def full(files: list[Path]) -> None:
-        share(files)
+        apply_umask(files)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(disk_files, "share", full)
+    monkeypatch.setattr(disk_files, "apply_umask", full)
     with pytest.raises(disk_files.DiskFullError, match=r"new\.safetensors: the disk is full"):
         write_lora(lora, tmp_path / "new.safetensors", format="kohya")
     assert [path.name for path in tmp_path.iterdir()] == ["l.safetensors"]

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -180,9 +179,9 @@ def test_everything_is_on_the_disk_before_the_shard_has_its_name(
         done.append("renamed")
         real_replace(source, target)
 
-    monkeypatch.setattr("fulora.diffusion.sets.shards.os.open", opened)
-    monkeypatch.setattr("fulora.diffusion.sets.shards.os.fsync", synced)
-    monkeypatch.setattr("fulora.diffusion.sets.shards.os.replace", replaced)
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
     made(tmp_path)
     assert sorted(done[:2]) == ["a.png", "shard.json"]
     assert done[2:] == [SHARD.name, "renamed", "images"]
@@ -226,33 +225,6 @@ def test_a_shard_is_claimed_by_one_process_and_free_when_that_dies(
     with claimed(tmp_path, SHARD.name, wait=False) as mine:
         assert mine
     process.join()
-
-
-def test_locks_that_another_process_removes_meanwhile_are_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that has put the set together removes `.work`, and may do so at any moment of this one."""
-    real, removed = Path.open, []
-
-    def opened(path: Path, mode: str = "r") -> object:
-        if len(removed) < 3:
-            shutil.rmtree(tmp_path / ".work")
-            removed.append(path)
-        return real(path, mode)
-
-    monkeypatch.setattr(Path, "open", opened)
-    with claimed(tmp_path, "together", wait=True) as mine:
-        assert mine
-    assert len(removed) == 3
-
-
-def test_locks_that_cannot_be_made_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    folder.rmdir()
-    with pytest.raises(FileNotFoundError), claimed(Path("set"), "begin", wait=True):
-        pass
 
 
 def test_a_record_is_plain_json(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Only what a person could look at is confirmed, once, and only while it is the very content that the sheets show."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -136,15 +137,15 @@ def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed
 
 
 def test_a_confirmation_that_was_cut_off_is_finished(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = Path.replace, []
+    real, calls = os.replace, []
 
-    def fail_second(self: Path, target: Path) -> Path:
+    def fail_second(new: Path, target: Path) -> None:
         calls.append(target)
         if len(calls) == 2:
             raise OSError("no space left")
-        return real(self, target)
+        real(new, target)
 
-    monkeypatch.setattr(Path, "replace", fail_second)
+    monkeypatch.setattr(os, "replace", fail_second)
     with pytest.raises(OSError, match="no space left"):
         confirm_folder(export, "A. Person")
     monkeypatch.undo()

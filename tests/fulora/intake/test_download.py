@@ -520,9 +520,9 @@ def test_a_folder_of_the_users_own_is_never_touched(server: Server, to: Path) ->
 @pytest.mark.parametrize("shown", [True, False])
 def test_the_bar_obeys_the_switch(server: Server, to: Path, monkeypatch: pytest.MonkeyPatch, shown: bool) -> None:
     screen = io.StringIO()
-    console = type(progress.console)(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(progress, "console", console)
-    monkeypatch.setattr(progress, "_shown", shown)
+    console = type(progress.notes)(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "notes", console)
+    progress.show(shown)
     monkeypatch.setattr("sys.stderr", type("Screen", (io.StringIO,), {"isatty": lambda self: True})())
     get(BIG, to, server)
     assert ("big.bin" in screen.getvalue()) == shown
