@@ -23,7 +23,7 @@ from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
+from fulora.training.seeded_draws import batch_indices, indices_by_class, round_robin_batch, seeded_generator
 
 UNFOLDED_ON = 64
 """Training images that the batch norms of a folded network get their first statistics from."""
@@ -80,7 +80,7 @@ def fit(
         set_rate(optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0)
         chosen = batch(targets, marks, cfg, done, synthetic_share(showing, (done - 1) / steps))
         pixels = to_pixels(images[chosen.numpy()]).to(device)
-        pixels = augmented(pixels, cfg.augmentation, generator(cfg.seed, "augment", done))
+        pixels = augmented(pixels, cfg.augmentation, seeded_generator(cfg.seed, "augment", done))
         seed = derive_seed(cfg.seed, "dropout", done)
         loss = step(
             model, optimizer, pixels, targets[chosen].to(device), weights[chosen].to(device), seed, cfg.precision
@@ -146,7 +146,7 @@ def batch(
     """
     if cfg.epochs is not None:
         epoch, place = divmod(done - 1, cfg.steps_for(len(targets)) // cfg.epochs)
-        order = torch.randperm(len(targets), generator=generator(cfg.seed, "order", "epoch", epoch))
+        order = torch.randperm(len(targets), generator=seeded_generator(cfg.seed, "order", "epoch", epoch))
         return order[place * cfg.batch_size : (place + 1) * cfg.batch_size]
     if not cfg.balanced and share is None:
         return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
@@ -154,11 +154,11 @@ def batch(
     def asked(place: int, group: Tensor) -> Tensor:
         if share is None:
             return group
-        drawn = torch.rand((), generator=generator(cfg.seed, "share", place)).item() < share
+        drawn = torch.rand((), generator=seeded_generator(cfg.seed, "share", place)).item() < share
         kind = group[synthetic[group] == drawn]
         return kind if len(kind) else group
 
-    groups = by_class(targets, cfg.seed, "order")
+    groups = indices_by_class(targets, cfg.seed, "order")
     if not cfg.balanced:
         groups = {(cfg.seed, "order"): torch.arange(len(targets))}
     return round_robin_batch(groups, cfg.batch_size, done - 1, asked)
@@ -169,7 +169,7 @@ def _started(cfg: ClassifierConfig, classes: int, start: Path | None, images: UI
     """The classifier before the first step; folded batch norms get the statistics of some training images."""
     model = build_classifier(cfg, classes, start)
     if cfg.weights == "imagenet_folded":
-        some = torch.randperm(len(images), generator=generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
+        some = torch.randperm(len(images), generator=seeded_generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
         unfold_batch_norm(model.network.get_submodule("features"), model.channels(to_pixels(images[some])))
     return model
 

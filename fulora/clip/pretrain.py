@@ -33,7 +33,7 @@ from fulora.training.checkpoints import remove_checkpoint, resume, save_checkpoi
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 
 def fit(
@@ -69,9 +69,9 @@ def fit(
     for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
         chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
-        drawn = generator(cfg.seed, "clip", "augment", done)
+        drawn = seeded_generator(cfg.seed, "clip", "augment", done)
         pixels = augmented(shades(shown[chosen.numpy()]), cfg.crop, drawn)
-        captions = drawn_captions(tokens, targets[chosen], generator(cfg.seed, "clip", "caption", done))
+        captions = drawn_captions(tokens, targets[chosen], seeded_generator(cfg.seed, "clip", "caption", done))
         loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
         if done % cfg.log_every == 0 or done == cfg.steps:
             log.write(done, loss=loss.item(), accuracy=accuracy.item())

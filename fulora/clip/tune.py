@@ -25,20 +25,20 @@ from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, by_class, generator, round_robin_batch
+from fulora.training.seeded_draws import batch_indices, indices_by_class, round_robin_batch, seeded_generator
 
 Squares = UInt8[np.ndarray, "n s s"]
 
 
 @dataclass(frozen=True)
-class Shown:
+class LabelledSquares:
     """Square pictures at the size that the CLIP sees, and the place of the class of each in the label set."""
 
     pixels: Squares
     labels: Int[np.ndarray, " n"]
 
 
-class Learner:
+class ClipLearner:
     """A CLIP that learns, and the words it learns with."""
 
     def __init__(self, clip: Clip, cfg: TuneClipConfig, labels: LabelSet) -> None:
@@ -53,18 +53,18 @@ class Learner:
         """The text classifier, as the text tower is now."""
         return text_directions(self.model, self.tokenizer, self.prompts)
 
-    def loss(self, train: Shown, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
+    def loss(self, train: LabelledSquares, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
         """The loss of one step's batch."""
         labels = torch.from_numpy(train.labels)
         chosen = batch(labels, self.cfg, done)
-        drawn = generator(self.cfg.seed, "augment", done)
+        drawn = seeded_generator(self.cfg.seed, "augment", done)
         pixels = augmented(shades(train.pixels[chosen.numpy()]), self.cfg.crop, drawn)
         seen, own = normalised(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
         if self.cfg.method == "flyp":
-            return caption_loss(self.model, seen, own, self.captions, generator(self.cfg.seed, "caption", done))
+            return caption_loss(self.model, seen, own, self.captions, seeded_generator(self.cfg.seed, "caption", done))
         return text_classifier_loss(self.model, seen, own, weights[chosen].to(self.device), self.texts)
 
-    def evaluate(self, shown: Shown) -> tuple[float, float]:
+    def evaluate(self, shown: LabelledSquares) -> tuple[float, float]:
         """Mean cross-entropy by prompts, and the mean F1 of the classes that are shown."""
         texts = self.directions() if self.cfg.method == "flyp" else self.texts
         with torch.no_grad():
@@ -86,9 +86,9 @@ def fit(
     cfg: TuneClipConfig,
     labels: LabelSet,
     clip: Clip,
-    train: Shown,
+    train: LabelledSquares,
     synthetic: Bool[np.ndarray, " n"],
-    validation: Shown,
+    validation: LabelledSquares,
 ) -> None:
     """Tune and write an ordinary open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 
@@ -108,7 +108,7 @@ def fit(
     if not len(train.labels):
         raise ClipError("there are no images to tune on; check the set's training split")
     out.mkdir(parents=True, exist_ok=True)
-    before, learner = copied(clip.model), Learner(clip, cfg, labels)
+    before, learner = copied(clip.model), ClipLearner(clip, cfg, labels)
     optimizer = adamw(learner.model, cfg.learning_rate, cfg.weight_decay)
     weights = torch.from_numpy(np.where(synthetic, cfg.synthetic_weight, 1.0)).float()
     best, start = resume(out, learner.model, optimizer)
@@ -208,4 +208,4 @@ def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tenso
     """The pictures of one step; balanced, the classes take turns, and each goes through its own in epochs."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
-    return round_robin_batch(by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)
+    return round_robin_batch(indices_by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

@@ -26,8 +26,8 @@ from fulora.segmentation.strategies import (
     set_joined,
     settle_batch_norm,
 )
-from fulora.training.averages import Average, averaged, put
-from fulora.training.checkpoints import Best, load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.averages import MovingAverage, copy_into, use_average
+from fulora.training.checkpoints import BestModel, load_checkpoint, remove_checkpoint, save_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
@@ -42,7 +42,7 @@ class SegmentationDataError(ValueError):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ImageMaskPairs:
     """Images with masks, of one size.
 
     Attributes:
@@ -57,7 +57,7 @@ class Pairs:
 
 
 @dataclass
-class Learner:
+class UnetLearner:
     """A network in training: what a checkpoint holds, and how it is stepped.
 
     Attributes:
@@ -72,27 +72,31 @@ class Learner:
     module: nn.ModuleList
     groups: list[Group]
     optimizer: torch.optim.Optimizer
-    average: Average | None
+    average: MovingAverage | None
 
-    def resume(self, folder: Path) -> tuple[Best, int]:
+    def resume(self, folder: Path) -> tuple[BestModel, int]:
         """Put the last checkpoint in, where there is one. Returns the best so far and the steps done."""
         state = load_checkpoint(folder)
         if state is None:
-            return Best(), 0
+            return BestModel(), 0
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
-            put(self.average.values, state["average"])
-        return Best(**state["best"]), int(state["step"])
+            copy_into(self.average.values, state["average"])
+        return BestModel(**state["best"]), int(state["step"])
 
-    def save(self, folder: Path, done: int, best: Best) -> None:
+    def save(self, folder: Path, done: int, best: BestModel) -> None:
         """Write a checkpoint after `done` steps."""
         state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "best": vars(best)}
         save_checkpoint(folder, done, state | {"average": self.average.values if self.average else []})
 
 
 def fit(
-    out: Path, cfg: UnetConfig, training: Pairs, validation: Pairs | None = None, start: Path | None = None
+    out: Path,
+    cfg: UnetConfig,
+    training: ImageMaskPairs,
+    validation: ImageMaskPairs | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train a network and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
@@ -132,13 +136,13 @@ def fit(
         if learner.average:
             learner.average.update(learning(learner.groups), done)
         if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            with averaged(learner.average, learning(learner.groups)):
+            with use_average(learner.average, learning(learner.groups)):
                 values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
                 best.offer(values["validation_dice"], done, learner.unet)
         log.write(done, **values)
         if done % cfg.checkpoint_every == 0:
             learner.save(out, done, best)
-    with averaged(learner.average, learning(learner.groups)):
+    with use_average(learner.average, learning(learner.groups)):
         if best.state:
             learner.unet.load_state_dict(best.state)
         if cfg.strategy == "lora":
@@ -155,7 +159,7 @@ def draw_batch(marked: Bool[Tensor, "n"], cfg: UnetConfig, number: int) -> Int[T
 
 
 def step(
-    learner: Learner,
+    learner: UnetLearner,
     images: Float[Tensor, "b h w"],
     masks: Int[Tensor, "b h w"],
     weights: Float[Tensor, "b"] | None = None,
@@ -177,13 +181,13 @@ def step(
     return float(loss.item())
 
 
-def evaluate(model: Unet, pairs: Pairs, batch_size: int) -> float:
+def evaluate(model: Unet, pairs: ImageMaskPairs, batch_size: int) -> float:
     """Mean Dice over images and structures, of the masks as the network gives them."""
     found = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
     return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
 
 
-def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> Learner:
+def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> UnetLearner:
     """The network and its optimiser before the first step, with batch norm statistics measured on training images."""
     unet = build_unet(cfg, start).to(pixels.device)
     inputs = unet.normalise(pixels)
@@ -201,11 +205,11 @@ def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None)
         for group in groups
     ]
     optimizer = torch.optim.AdamW(rates, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
-    average = None if cfg.ema_decay is None else Average(learning(groups), cfg.ema_decay)
-    return Learner(cfg, unet, sides, module, groups, optimizer, average)
+    average = None if cfg.ema_decay is None else MovingAverage(learning(groups), cfg.ema_decay)
+    return UnetLearner(cfg, unet, sides, module, groups, optimizer, average)
 
 
-def check_pairs(cfg: UnetConfig, pairs: Pairs, name: str) -> None:
+def check_pairs(cfg: UnetConfig, pairs: ImageMaskPairs, name: str) -> None:
     """Check images and masks against each other and the config.
 
     Raises:

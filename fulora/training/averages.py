@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Average:
+class MovingAverage:
     """An exponential moving average of a module's parameters; its decay ramps up as (1 + n) / (10 + n)."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
@@ -23,21 +23,21 @@ class Average:
 
 
 @contextmanager
-def averaged(average: Average | None, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+def use_average(average: MovingAverage | None, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
     """Inside, the parameters are their moving average, where there is one."""
     if average is None:
         yield
         return
     mine = [parameter.detach().clone() for parameter in parameters]
-    put(parameters, average.values)
+    copy_into(parameters, average.values)
     try:
         yield
     finally:
-        put(parameters, mine)
+        copy_into(parameters, mine)
 
 
 @torch.no_grad()
-def put(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+def copy_into(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Copy values into tensors, such as parameters, one into each."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)

@@ -91,7 +91,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 @dataclass
-class Best:
+class BestModel:
     """The best checkpoint so far; `state` is empty until the first evaluation."""
 
     score: float = -math.inf
@@ -106,18 +106,18 @@ class Best:
 
 
 def save_progress(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: Best
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: BestModel
 ) -> None:
     """Checkpoint a loop that keeps its best model."""
     states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     save_checkpoint(folder, step, {**states, "best": vars(best)})
 
 
-def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
+def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[BestModel, int]:
     """Put the last checkpoint into model and optimizer. Returns the best so far, if it was kept, and the steps done."""
     state = load_checkpoint(folder)
     if state is None:
-        return Best(), 0
+        return BestModel(), 0
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return Best(**state.get("best", {})), int(state["step"])
+    return BestModel(**state.get("best", {})), int(state["step"])

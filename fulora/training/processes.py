@@ -54,7 +54,7 @@ class Processes:
             PartialState().wait_for_everyone()
 
 
-def processes(device: str) -> Processes:
+def join_processes(device: str) -> Processes:
     """The processes that were launched together, and the device of this one.
 
     Args:

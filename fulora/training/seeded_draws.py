@@ -11,7 +11,7 @@ from torch import Tensor
 from fulora.environment import derive_seed
 
 
-def generator(*parts: str | int) -> torch.Generator:
+def seeded_generator(*parts: str | int) -> torch.Generator:
     """A CPU generator seeded by names and numbers: the same draws on every machine."""
     return torch.Generator().manual_seed(derive_seed(*parts))
 
@@ -22,11 +22,13 @@ def batch_indices(count: int, batch_size: int, step: int, *parts: str | int) -> 
     Depends on the step alone: epoch e is a permutation drawn from (parts, e), and the step says where in it we are.
     """
     places = range(step * batch_size, (step + 1) * batch_size)
-    orders = {e: torch.randperm(count, generator=generator(*parts, "epoch", e)) for e in {p // count for p in places}}
+    orders = {
+        e: torch.randperm(count, generator=seeded_generator(*parts, "epoch", e)) for e in {p // count for p in places}
+    }
     return torch.stack([orders[place // count][place % count] for place in places])
 
 
-def by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
+def indices_by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
     """The places of each class in `targets`, classes in order; `parts` and the number of the class name its draws."""
     return {(*parts, which): torch.nonzero(targets == c)[:, 0] for which, c in enumerate(torch.unique(targets))}
 

@@ -74,11 +74,11 @@ def train(
     from fulora.diffusion.sampling.ingredients import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
     from fulora.diffusion.training.plan import plan
-    from fulora.training.processes import processes
+    from fulora.training.processes import join_processes
     from fulora.workspace import name_of
 
     cfg, of_images = _settings(config, overrides or [])
-    first = processes(cfg.device).first
+    first = join_processes(cfg.device).first
     progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")

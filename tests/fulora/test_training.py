@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fulora import training
-from fulora.training.averages import Average, put
+from fulora.training.averages import MovingAverage, copy_into
 from fulora.training.checkpoints import (
     CHECKPOINTS,
     LATEST,
@@ -26,7 +26,7 @@ from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog, TrainingDivergedError
 from fulora.training.preemption import preemption
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 
 @settings(deadline=None, max_examples=40)
@@ -53,10 +53,10 @@ def test_epochs_names_and_seeds_have_their_own_orders() -> None:
 
 
 def test_a_generator_draws_by_its_names_and_not_by_the_state_of_the_process() -> None:
-    one = torch.rand(3, generator=generator("noise", 0, 4))
+    one = torch.rand(3, generator=seeded_generator("noise", 0, 4))
     torch.manual_seed(99)
-    assert torch.equal(one, torch.rand(3, generator=generator("noise", 0, 4)))
-    assert not torch.equal(one, torch.rand(3, generator=generator("noise", 0, 5)))
+    assert torch.equal(one, torch.rand(3, generator=seeded_generator("noise", 0, 4)))
+    assert not torch.equal(one, torch.rand(3, generator=seeded_generator("noise", 0, 5)))
 
 
 def test_the_schedule_warms_up_and_falls_along_half_a_cosine() -> None:
@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path, value: floa
 
 def test_an_average_follows_its_parameters() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(2))]
-    average = Average(parameters, 0.5)
+    average = MovingAverage(parameters, 0.5)
     with torch.no_grad():
         parameters[0].fill_(1.0)
     average.update(parameters, 1)  # decay (1 + 1) / (10 + 1)
@@ -225,7 +225,7 @@ def test_an_average_follows_its_parameters() -> None:
     average.update(parameters, 1000)  # decay 0.5
     torch.testing.assert_close(average.values[0], torch.full((2,), 10 / 11))
     assert torch.equal(parameters[0], torch.ones(2))
-    put(parameters, average.values)
+    copy_into(parameters, average.values)
     torch.testing.assert_close(parameters[0].detach(), torch.full((2,), 10 / 11))
     assert parameters[0].requires_grad
 

@@ -20,7 +20,7 @@ from fulora.training.checkpoints import load_checkpoint, remove_checkpoint, save
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 Stack = UInt8[np.ndarray, "n h w"]
 
@@ -54,7 +54,7 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
     log, schedule = MetricsLog(out, first), training_schedule(pipe.scheduler.config)
     for done in track(range(first + 1, cfg.steps + 1), "ControlNet", start=first):
         set_rate(optimizer, cosine_rate(done - 1, cfg.steps))
-        random = generator(cfg.seed, "control", done)
+        random = seeded_generator(cfg.seed, "control", done)
         places = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "control").tolist()
         texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
         drawn = latents.draw(places, random)

@@ -27,7 +27,7 @@ from fulora.diffusion.training.examples import Excluded, Material, load_examples
 from fulora.diffusion.training.objective import encode
 from fulora.diffusion.training.plan import check
 from fulora.diffusion.training.train import fit
-from fulora.training.processes import processes
+from fulora.training.processes import join_processes
 
 LOOKED_AT = 4
 """Pairs whose masks are sent through the autoencoder before a training."""
@@ -137,7 +137,7 @@ def fit_material(
         LoraError, BackboneError: what cannot work.
     """
     check(cfg, pipe, material)
-    first = processes(cfg.device).first
+    first = join_processes(cfg.device).first
     if first and (special := said(pipe.scheduler.config)):
         progress.note(f"trained as the backbone says: {special}")
     if first and (skipped := said_of_skip(pipe, cfg.clip_skip)):

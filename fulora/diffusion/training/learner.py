@@ -13,16 +13,16 @@ from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import Conditioning, embed, text_encoders
 from fulora.diffusion.models.loading import quiet
-from fulora.diffusion.training.loss_watch import LossWatch
+from fulora.diffusion.training.loss_watch import LossMonitor
 from fulora.diffusion.training.optimizers import build_optimizer
-from fulora.training.averages import Average, averaged, put
+from fulora.training.averages import MovingAverage, copy_into, use_average
 from fulora.training.processes import Processes
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Best:
+class BestLora:
     """The weights with the lowest validation loss so far."""
 
     loss: float
@@ -31,7 +31,7 @@ class Best:
 
 
 @dataclass
-class Learner:
+class LoraLearner:
     """The parts of a training in progress.
 
     Attributes:
@@ -47,10 +47,10 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     processes: Processes
-    watch: LossWatch
+    watch: LossMonitor
     texts: dict[str, Conditioning] | None
-    average: Average | None
-    best: Best | None = None
+    average: MovingAverage | None
+    best: BestLora | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -83,18 +83,18 @@ class Learner:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        put(self.parameters, state["lora"])
+        copy_into(self.parameters, state["lora"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.watch.restore(state["watch"])
         if self.average:
-            put(self.average.values, state["average"])
-        self.best = Best(*state["best"]) if state["best"] else None
+            copy_into(self.average.values, state["average"])
+        self.best = BestLora(*state["best"]) if state["best"] else None
 
     @contextmanager
     def kept_weights(self) -> Iterator[None]:
         """Inside, the weights are those that would be kept: their moving average, where there is one."""
-        with averaged(self.average, self.parameters):
+        with use_average(self.average, self.parameters):
             yield
 
 
@@ -109,7 +109,7 @@ def cast_and_adapt(pipe: Pipeline, cfg: LoraConfig) -> None:
         pipe.unet.train()
 
 
-def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], together: Processes) -> Learner:
+def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], together: Processes) -> LoraLearner:
     """Everything on the device, ready for its first step.
 
     Text encoders that do not learn embed all captions once, and are moved back to the CPU.
@@ -128,14 +128,14 @@ def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], toge
     if device.type == "cuda":
         pipe.unet.to(memory_format=torch.channels_last)
     parameters = all_lora_parameters(pipe)
-    return Learner(
+    return LoraLearner(
         pipe=pipe,
         unet=pipe.unet,
         parameters=parameters,
         optimizer=build_optimizer(pipe, cfg),
         scaler=torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16"),
         processes=together,
-        watch=LossWatch(cfg.spike),
+        watch=LossMonitor(cfg.spike),
         texts=texts,
-        average=None if cfg.ema_decay is None else Average(parameters, cfg.ema_decay),
+        average=None if cfg.ema_decay is None else MovingAverage(parameters, cfg.ema_decay),
     )

@@ -14,7 +14,7 @@ RECENT = 20
 ADVICE = "lower unet_learning_rate and text_encoder_learning_rate, or lengthen warmup_steps"
 
 
-class LossWatch:
+class LossMonitor:
     """Losses stay where they are computed until somebody asks: reading each would make a GPU wait.
 
     Args:

@@ -24,24 +24,24 @@ from fulora.diffusion.models.loading import BackboneError, save_backbone
 from fulora.diffusion.training.objective import Latents, batch_timesteps, encode, noise_error, to_tensor, with_dropout
 from fulora.environment import derive_seed
 from fulora.progress import track
-from fulora.training.averages import Average, put
+from fulora.training.averages import MovingAverage, copy_into
 from fulora.training.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 KL_WEIGHT = 1e-6
 TEXTURE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
-class Learner:
+class BackboneLearner:
     """What one loop changes: a module, its optimizer, and the moving average of its weights, which is what is kept."""
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    average: Average
+    average: MovingAverage
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
@@ -114,13 +114,13 @@ def fit_autoencoder(
         if cfg.mask_channel:
             shown = with_ellipses(shown, derive_seed(cfg.seed, "ellipses", done))
         batch = to_tensor(shown).to(vae.device)
-        loss, error = reconstruction_error(vae, batch, generator(cfg.seed, "posterior", done))
+        loss, error = reconstruction_error(vae, batch, seeded_generator(cfg.seed, "posterior", done))
         step(learner, loss, done)
         if done % cfg.log_every == 0 or done == steps:
             log.write(done, autoencoder_loss=loss.item(), autoencoder_l1=error.item())
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, done, _state(learner))
-    put(learner.parameters, learner.average.values)
+    copy_into(learner.parameters, learner.average.values)
     vae.eval()
 
 
@@ -174,7 +174,7 @@ def fit_denoiser(
         _restore(learner, state)
     for done in track(range(start + 1, steps + 1), "denoiser", start=start):
         set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
-        random = generator(cfg.seed, "denoiser", done)
+        random = seeded_generator(cfg.seed, "denoiser", done)
         places = batch_indices(len(captions), cfg.denoiser_batch_size, done - 1, cfg.seed, "denoiser")
         texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
         loss = denoising_error(pipe, latents.draw(places.tolist(), random), texts, random, cfg.min_snr_gamma)
@@ -183,7 +183,7 @@ def fit_denoiser(
             log.write(before + done, denoiser_loss=loss.item())
         if done % cfg.checkpoint_every == 0:
             save_checkpoint(out, before + done, _state(learner) | {"autoencoder": pipe.vae.state_dict()})
-    put(learner.parameters, learner.average.values)
+    copy_into(learner.parameters, learner.average.values)
     both.eval()
 
 
@@ -204,7 +204,7 @@ def denoising_error(
     return error.mean()
 
 
-def step(learner: Learner, loss: Float[Tensor, ""], done: int) -> None:
+def step(learner: BackboneLearner, loss: Float[Tensor, ""], done: int) -> None:
     """One update of the weights and of their average; `done` steps are done with it."""
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -213,15 +213,15 @@ def step(learner: Learner, loss: Float[Tensor, ""], done: int) -> None:
     learner.average.update(learner.parameters, done)
 
 
-def _learner(module: torch.nn.Module, rate: float, decay: float) -> Learner:
+def _learner(module: torch.nn.Module, rate: float, decay: float) -> BackboneLearner:
     parameters = list(module.parameters())
     optimizer = torch.optim.AdamW(
         [{"params": parameters, "base_lr": rate}], lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    return Learner(module, optimizer, Average(parameters, decay))
+    return BackboneLearner(module, optimizer, MovingAverage(parameters, decay))
 
 
-def _state(learner: Learner) -> dict[str, Any]:
+def _state(learner: BackboneLearner) -> dict[str, Any]:
     return {
         "module": learner.module.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
@@ -229,7 +229,7 @@ def _state(learner: Learner) -> dict[str, Any]:
     }
 
 
-def _restore(learner: Learner, state: dict[str, Any]) -> None:
+def _restore(learner: BackboneLearner, state: dict[str, Any]) -> None:
     learner.module.load_state_dict(state["module"])
     learner.optimizer.load_state_dict(state["optimizer"])
-    put(learner.average.values, state["average"])
+    copy_into(learner.average.values, state["average"])

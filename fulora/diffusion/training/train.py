@@ -21,17 +21,17 @@ from fulora.diffusion.models.conditioning import unet_arguments
 from fulora.diffusion.models.noise_schedules import training_schedule
 from fulora.diffusion.training.batches import Batch, Encoded, draw_batch, encoded, grid
 from fulora.diffusion.training.examples import Examples, counted
-from fulora.diffusion.training.learner import Best, Learner, build_learner, cast_and_adapt
+from fulora.diffusion.training.learner import BestLora, LoraLearner, build_learner, cast_and_adapt
 from fulora.diffusion.training.objective import noise_error
 from fulora.diffusion.training.optimizers import rate
 from fulora.diffusion.training.preview import draw_samples
 from fulora.stage import PreemptedError
-from fulora.training.averages import put
+from fulora.training.averages import copy_into
 from fulora.training.checkpoints import CheckpointError, load_checkpoint, remove_checkpoint, save_checkpoint
 from fulora.training.learning_rate import set_rate
 from fulora.training.metrics_log import MetricsLog, TrainingDivergedError
 from fulora.training.preemption import preemption
-from fulora.training.processes import Processes, processes
+from fulora.training.processes import Processes, join_processes
 
 LAST_GOOD = "last_good.safetensors"
 ASKED_EVERY = 10
@@ -39,7 +39,7 @@ ASKED_EVERY = 10
 
 
 @dataclass(frozen=True)
-class Data:
+class LoraData:
     """What a training reads.
 
     Attributes:
@@ -85,7 +85,7 @@ def fit(
         TrainingDivergedError: a loss is not finite, or a spike; `last_good.safetensors` holds the last good weights.
         PreemptedError: SIGTERM or SIGHUP came; a checkpoint was written.
     """
-    together = processes(cfg.device)
+    together = join_processes(cfg.device)
     check_training(pipe, cfg, images, together, validated=validation is not None)
     facts = counted(facts or TrainingFacts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
@@ -119,7 +119,7 @@ def fit(
     return _finish(out, learner, cfg, facts)
 
 
-def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tensor, ""]:
+def step(learner: LoraLearner, cfg: LoraConfig, data: LoraData, done: int) -> Float[Tensor, ""]:
     """One update, the `done`th, by all processes. Returns the norm of the gradients before they are clipped."""
     together, weights = learner.processes, {"lora": 1.0, "prior": cfg.prior_weight}
     learner.optimizer.zero_grad(set_to_none=True)
@@ -143,7 +143,7 @@ def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tens
 
 
 def batch_error(
-    learner: Learner, cfg: LoraConfig, batch: Batch, unet: UNet, *, weighted: bool = True
+    learner: LoraLearner, cfg: LoraConfig, batch: Batch, unet: UNet, *, weighted: bool = True
 ) -> Float[Tensor, " b"]:
     """The error of each image's prediction, weighted by min-SNR where the config says so."""
     with learner.autocast():
@@ -161,7 +161,7 @@ def batch_error(
 
 
 @torch.no_grad()
-def evaluate(learner: Learner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
+def evaluate(learner: LoraLearner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
     """The unweighted error over a fixed grid of images, timesteps and noise, shared among the processes."""
     together = learner.processes
     total = torch.zeros((), device=together.device)
@@ -170,7 +170,7 @@ def evaluate(learner: Learner, cfg: LoraConfig, batches: Sequence[Batch]) -> flo
     return together.mean(total).item() * together.count / sum(len(batch.captions) for batch in batches)
 
 
-def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsLog | None, done: int) -> None:
+def look(out: Path, cfg: LoraConfig, learner: LoraLearner, data: LoraData, log: MetricsLog | None, done: int) -> None:
     """The validation loss and the sample grid, where it is time for them, of the weights that would be kept."""
     with learner.kept_weights():
         if data.grids and (done % cfg.validate_every == 0 or done == cfg.steps):
@@ -178,7 +178,7 @@ def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsL
             _write(log, done, **found)
             loss = found["validation_loss"]
             if cfg.keep == "best" and done and (learner.best is None or loss < learner.best.loss):
-                learner.best = Best(loss, done, [parameter.detach().clone() for parameter in learner.parameters])
+                learner.best = BestLora(loss, done, [parameter.detach().clone() for parameter in learner.parameters])
         if cfg.samples and learner.processes.first and (done % cfg.samples.every == 0 or done == cfg.steps):
             with learner.autocast():
                 draw_samples(out, learner.pipe, cfg, learner.conditioning, data.losses["lora"], step=done)
@@ -214,17 +214,17 @@ def _read(
     images: Examples,
     validation: Examples | None,
     prior: Examples | None,
-) -> Data:
+) -> LoraData:
     """Everything encoded; the autoencoder then makes room for the UNet."""
     pipe.vae.to(together.device)
     losses = {name: encoded(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
     looked_at = {"seen_loss": images, "validation_loss": validation} if validation else {}
     grids = {name: grid(pipe, item, cfg) for name, item in looked_at.items() if item}
     pipe.vae.to("cpu")
-    return Data(losses, grids)
+    return LoraData(losses, grids)
 
 
-def _probe(learner: Learner, cfg: LoraConfig, data: Data, unet: UNet) -> None:
+def _probe(learner: LoraLearner, cfg: LoraConfig, data: LoraData, unet: UNet) -> None:
     """Forward and backward of the first step, without an update."""
     together = learner.processes
     batch = draw_batch(data.losses["lora"], cfg, learner.pipe.scheduler, 0, "lora")
@@ -233,7 +233,7 @@ def _probe(learner: Learner, cfg: LoraConfig, data: Data, unet: UNet) -> None:
     learner.optimizer.zero_grad(set_to_none=True)
 
 
-def _resume(out: Path, learner: Learner, run: str) -> int:
+def _resume(out: Path, learner: LoraLearner, run: str) -> int:
     """Continue from the last checkpoint. Returns the steps done, 0 without a checkpoint."""
     out.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(out)
@@ -248,7 +248,7 @@ def _resume(out: Path, learner: Learner, run: str) -> int:
     return int(state["step"])
 
 
-def _save(out: Path, learner: Learner, done: int, run: str) -> None:
+def _save(out: Path, learner: LoraLearner, done: int, run: str) -> None:
     """A checkpoint of weights that are known to be good."""
     learner.watch.read(done)
     norms = torch.stack([parameter.detach().norm() for parameter in learner.parameters])
@@ -258,7 +258,7 @@ def _save(out: Path, learner: Learner, done: int, run: str) -> None:
         save_checkpoint(out, done, {"run": run, **learner.state()})
 
 
-def _norm(learner: Learner, norm: Float[Tensor, ""]) -> dict[str, float]:
+def _norm(learner: LoraLearner, norm: Float[Tensor, ""]) -> dict[str, float]:
     """The gradients' norm for the log; not of a step that fp16's scaler skips because they overflowed."""
     skipped = learner.scaler.is_enabled() and not norm.isfinite()
     return {} if skipped else {"grad_norm": norm.item()}
@@ -272,23 +272,23 @@ def _write(log: MetricsLog | None, done: int, **values: float) -> None:
             progress.note(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
 
-def _last_good(out: Path, learner: Learner, cfg: LoraConfig, facts: TrainingFacts) -> str:
+def _last_good(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: TrainingFacts) -> str:
     state = load_checkpoint(out)
     if state is None:
         return "it came before the first checkpoint"
     if learner.processes.first:
-        put(learner.parameters, state["lora"])
+        copy_into(learner.parameters, state["lora"])
         save_lora(learner.pipe, out / LAST_GOOD, cfg=cfg, facts=replace(facts, step=int(state["step"])))
     return f"the weights after step {state['step']}, the last good ones, are in {out / LAST_GOOD}"
 
 
-def _finish(out: Path, learner: Learner, cfg: LoraConfig, facts: TrainingFacts) -> int:
+def _finish(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: TrainingFacts) -> int:
     """Write the weights that are kept, and remove what only a resumed run would need. Returns the weights' step."""
     done = learner.best.step if learner.best else cfg.steps
     if learner.processes.first:
         with learner.kept_weights():
             if learner.best:
-                put(learner.parameters, learner.best.weights)
+                copy_into(learner.parameters, learner.best.weights)
             save_lora(learner.pipe, out / FILE, cfg=cfg, facts=replace(facts, step=done))
         remove_checkpoint(out)
     return done

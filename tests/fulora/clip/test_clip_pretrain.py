@@ -10,7 +10,7 @@ from fulora.clip import pretrain
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.model import WEIGHTS, ClipError
 from fulora.data.label_set import LabelSet, label_set
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 TINY = ClipPretrainConfig(
     image_size_px=32,
@@ -94,7 +94,7 @@ def test_every_pair_of_one_plane_is_right() -> None:
 
 def test_augmentation_keeps_range_and_depends_on_the_step_alone() -> None:
     pixels = torch.rand(6, 1, 32, 32)
-    one, again, other = (pretrain.augmented(pixels, 0.75, generator("augment", done)) for done in (1, 1, 2))
+    one, again, other = (pretrain.augmented(pixels, 0.75, seeded_generator("augment", done)) for done in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert 0 <= one.min() <= one.max() <= 1

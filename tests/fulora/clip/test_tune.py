@@ -14,7 +14,7 @@ from fulora.clip.config import ClipPretrainConfig, TuneClipConfig
 from fulora.clip.loading import Clip, copied, load_clip
 from fulora.clip.model import ClipError, build_clip, clip_config, save_clip
 from fulora.clip.tune import (
-    Shown,
+    LabelledSquares,
     adapted,
     caption_loss,
     interpolate_weights,
@@ -23,7 +23,7 @@ from fulora.clip.tune import (
     text_classifier_loss,
 )
 from fulora.data.label_set import label_set, read_label_set
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 FETAL = label_set("fetal_planes")
 
@@ -49,10 +49,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shown(n: int, seed: int) -> Shown:
+def shown(n: int, seed: int) -> LabelledSquares:
     labels = np.arange(n) % 5
     noise = np.random.default_rng(seed).integers(0, 40, (n, 32, 32))
-    return Shown((noise + 50 * labels[:, None, None]).astype(np.uint8), labels)
+    return LabelledSquares((noise + 50 * labels[:, None, None]).astype(np.uint8), labels)
 
 
 def fit(out: Path, clip: Clip, cfg: TuneClipConfig) -> None:
@@ -96,9 +96,9 @@ def test_a_resumed_run_is_the_undisturbed_one_and_gives_an_ordinary_bundle(
 
 def test_it_learns_bright_from_dark(bundle: Path, tmp_path: Path) -> None:
     cfg = CFG.model_copy(update={"steps": 60, "batch_size": 10, "learning_rate": 1e-3, "select": "last"})
-    before, f1_before = tune.Learner(load_clip(bundle), cfg, FETAL).evaluate(shown(25, 2))
+    before, f1_before = tune.ClipLearner(load_clip(bundle), cfg, FETAL).evaluate(shown(25, 2))
     tune.fit(tmp_path, cfg, FETAL, load_clip(bundle), shown(25, 0), np.zeros(25, bool), shown(0, 1))
-    after, f1 = tune.Learner(load_clip(tmp_path), cfg, FETAL).evaluate(shown(25, 2))
+    after, f1 = tune.ClipLearner(load_clip(tmp_path), cfg, FETAL).evaluate(shown(25, 2))
     assert after < 0.75 * before
     assert f1 > f1_before + 0.2
 
@@ -120,7 +120,7 @@ def test_losses_are_torchs(bundle: Path) -> None:
     same = (labels[:, None] == labels[None]).float()
     target = same / same.sum(1, keepdim=True)
     both = [-(target * side.log_softmax(1)).sum(1).mean() for side in (similarity, similarity.T)]
-    found = caption_loss(model, seen, labels, tokens, generator("x"))
+    found = caption_loss(model, seen, labels, tokens, seeded_generator("x"))
     assert torch.allclose(found, sum(both) / 2, atol=1e-5)
 
 

@@ -49,7 +49,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     left = [dies_at]
     step = pretrain.step
 
-    def dying(learner: pretrain.Learner, loss: torch.Tensor, done: int) -> None:
+    def dying(learner: pretrain.BackboneLearner, loss: torch.Tensor, done: int) -> None:
         left[0] -= 1
         if not left[0]:
             raise Killed

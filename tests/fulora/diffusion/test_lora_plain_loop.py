@@ -25,7 +25,7 @@ def ours(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) -
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config, prediction_type=prediction)
-    data = train.Data({"lora": encoded(pipe.vae, examples, cfg)}, {})
+    data = train.LoraData({"lora": encoded(pipe.vae, examples, cfg)}, {})
     learner = build_learner(pipe, cfg, data.captions, Processes(0, 1, torch.device("cpu")))
     for done in range(1, STEPS + 1):
         train.step(learner, cfg, data, done)

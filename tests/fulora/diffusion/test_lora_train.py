@@ -64,11 +64,11 @@ def run(out: Path, backbone: Path, examples: Examples, cfg: LoraConfig = CONFIG)
     )
 
 
-def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any, train.Data]:
+def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any, train.LoraData]:
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    data = train.Data({"lora": encoded(pipe.vae, examples, cfg)}, {})
+    data = train.LoraData({"lora": encoded(pipe.vae, examples, cfg)}, {})
     return build_learner(pipe, cfg, data.captions, ALONE), data
 
 
@@ -422,7 +422,7 @@ def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> Non
     for names in (("lora",), ("prior",), ("lora", "prior")):
         learner, _ = learner_of(backbone, examples, cfg)
         parts = {"lora": encoded(learner.pipe.vae, examples, cfg), "prior": encoded(learner.pipe.vae, prior, cfg)}
-        train.step(learner, cfg, train.Data({name: parts[name] for name in names}, {}), 1)
+        train.step(learner, cfg, train.LoraData({name: parts[name] for name in names}, {}), 1)
         gradients[names] = torch.cat([parameter.grad.flatten() for parameter in learner.parameters])
     both, alone, of_prior = gradients["lora", "prior"], gradients["lora",], gradients["prior",]
     clipped = [float(g.norm()) for g in (both, alone, of_prior)]

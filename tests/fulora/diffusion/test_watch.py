@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from fulora.diffusion.training.loss_watch import LossWatch
+from fulora.diffusion.training.loss_watch import LossMonitor
 from fulora.training.metrics_log import TrainingDivergedError
 
 
-def fed(watch: LossWatch, losses: list[float], first: int = 1) -> None:
+def fed(watch: LossMonitor, losses: list[float], first: int = 1) -> None:
     for step, loss in enumerate(losses, first):
         watch.add(torch.tensor(loss))
         watch.read(step)
 
 
 def test_the_mean_is_of_the_steps_since_the_last_one() -> None:
-    watch = LossWatch(5.0)
+    watch = LossMonitor(5.0)
     for loss in (1.0, 2.0, 3.0):
         watch.add(torch.tensor(loss))
     assert watch.mean(3) == 2.0
@@ -23,7 +23,7 @@ def test_the_mean_is_of_the_steps_since_the_last_one() -> None:
 
 
 def test_a_number_that_is_none_is_told_with_its_step() -> None:
-    watch = LossWatch(None)
+    watch = LossMonitor(None)
     fed(watch, [0.1, 0.2])
     watch.add(torch.tensor(0.3))
     watch.add(torch.tensor(float("inf")))
@@ -32,7 +32,7 @@ def test_a_number_that_is_none_is_told_with_its_step() -> None:
 
 
 def test_a_spike_is_many_losses_far_above_all_before() -> None:
-    watch = LossWatch(5.0)
+    watch = LossMonitor(5.0)
     fed(watch, [0.1] * 50)
     fed(watch, [1.0] * 7, 51)  # the mean of the last 20 is 0.415
     with pytest.raises(
@@ -42,15 +42,15 @@ def test_a_spike_is_many_losses_far_above_all_before() -> None:
 
 
 def test_one_high_loss_among_low_ones_is_no_spike_nor_is_one_at_the_start() -> None:
-    watch = LossWatch(5.0)
+    watch = LossMonitor(5.0)
     fed(watch, [0.001] * 5 + [0.9] * 20 + [0.1] * 100 + [0.9, 0.9] + [0.1] * 10)
-    allowed = LossWatch(None)
+    allowed = LossMonitor(None)
     fed(allowed, [0.1] * 50 + [9.0] * 30)
 
 
 def test_it_continues_from_its_state() -> None:
     losses = [0.1 + 0.01 * step for step in range(45)]
-    straight, first, second = LossWatch(5.0), LossWatch(5.0), LossWatch(5.0)
+    straight, first, second = LossMonitor(5.0), LossMonitor(5.0), LossMonitor(5.0)
     fed(straight, losses)
     fed(first, losses[:30])
     second.restore(first.state())
