@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.environment import derive_seed
-from fulora.progress import track
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
@@ -26,11 +25,13 @@ from fulora.segmentation.strategies import (
     set_joined,
     settle_batch_norm,
 )
-from fulora.training.averages import MovingAverage, copy_into, use_average
-from fulora.training.checkpoints import BestModel, load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.averages import MovingAverage, use_average
+from fulora.training.checkpointer import Checkpointer, Stateful
+from fulora.training.checkpoints import BestModel, remove_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
+from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices
 
 Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w); `check_pairs` says in words what does not fit
@@ -74,21 +75,10 @@ class UnetLearner:
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
 
-    def resume(self, folder: Path) -> tuple[BestModel, int]:
-        """Put the last checkpoint in, where there is one. Returns the best so far and the steps done."""
-        state = load_checkpoint(folder)
-        if state is None:
-            return BestModel(), 0
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average:
-            copy_into(self.average.values, state["average"])
-        return BestModel(**state["best"]), int(state["step"])
-
-    def save(self, folder: Path, done: int, best: BestModel) -> None:
-        """Write a checkpoint after `done` steps."""
-        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "best": vars(best)}
-        save_checkpoint(folder, done, state | {"average": self.average.values if self.average else []})
+    def parts(self) -> dict[str, Stateful]:
+        """The parts of a checkpoint."""
+        average: dict[str, Stateful] = {} if self.average is None else {"average": self.average}
+        return {"module": self.module, "optimizer": self.optimizer, **average}
 
 
 def fit(
@@ -100,18 +90,19 @@ def fit(
 ) -> None:
     """Train a network and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
-    Run again on a folder where it was interrupted, it goes on from the last checkpoint and ends with the same bytes
-    (on a CPU with the same number of threads).
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU with the same number of threads its result
+    is bit-identical to that of an uninterrupted run.
 
     Args:
-        validation: of other patients. Weights are kept from the evaluation with the highest Dice here; without it,
-            from the last step.
-        start: the file that `cfg.encoder_weights` reads, where it reads one.
+        validation: of other patients; the weights with the highest Dice on it are kept, without it the last step's.
+        start: the file that `cfg.encoder_weights` reads, if it reads one.
 
     Raises:
-        SegmentationDataError: images and masks do not fit each other or the config.
-        UnetFileError, EncoderFileError: from `build_unet`.
-        TrainingDivergedError: the loss is not finite any more.
+        SegmentationDataError: if images and masks do not fit each other or the config.
+        UnetFileError, EncoderFileError: if `build_unet` cannot read `start`.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
+        TrainingDivergedError: if the loss is not finite.
     """
     check_pairs(cfg, training, "training")
     if validation is not None:
@@ -120,31 +111,32 @@ def fit(
     device = pick_device(cfg.device)
     pixels, labels = torch.tensor(training.images, device=device), torch.tensor(training.masks, device=device)
     marked = torch.tensor(np.zeros(len(pixels), bool) if training.marked is None else training.marked)
-    learner = prepare(cfg, pixels[:SETTLE], start)
-    best, first = learner.resume(out)
-    log = MetricsLog(out, first)
-    for number in track(range(first, cfg.steps), "train U-Net", start=first, total=cfg.steps):
-        rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
-        set_rate(learner.optimizer, rate)
-        set_joined(learner.groups, number / cfg.steps)
-        chosen = draw_batch(marked, cfg, number)
-        shown, truth = augment(
-            pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, derive_seed(cfg.seed, "augment", number)
-        )
-        weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
-        done, values = number + 1, {"loss": step(learner, shown, truth, weights)}
-        if learner.average:
-            learner.average.update(learning(learner.groups), done)
-        if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            with use_average(learner.average, learning(learner.groups)):
-                values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
-                best.offer(values["validation_dice"], done, learner.unet)
-        log.write(done, **values)
-        if done % cfg.checkpoint_every == 0:
-            learner.save(out, done, best)
+    learner, best = prepare(cfg, pixels[:SETTLE], start), BestModel()
+    run = run_digest(given, vars(training), None if validation is None else vars(validation), start)
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, {**learner.parts(), "best": best})
+    log = MetricsLog(out, checkpoints.done)
+    with checkpoints.steps(cfg.steps, "train U-Net") as numbers:
+        for done in numbers:
+            number = done - 1
+            rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
+            set_rate(learner.optimizer, rate)
+            set_joined(learner.groups, number / cfg.steps)
+            chosen = draw_batch(marked, cfg, number)
+            seed = derive_seed(cfg.seed, "augment", number)
+            batch, masks = augment(pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, seed)
+            weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
+            values = {"loss": step(learner, batch, masks, weights)}
+            if learner.average:
+                learner.average.update(learning(learner.groups), done)
+            if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
+                with use_average(learner.average, learning(learner.groups)):
+                    values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
+                    best.offer(values["validation_dice"], done, learner.unet)
+            log.write(done, **values)
+            checkpoints.after_step(done)
     with use_average(learner.average, learning(learner.groups)):
-        if best.state:
-            learner.unet.load_state_dict(best.state)
+        if best.weights:
+            learner.unet.load_state_dict(best.weights)
         if cfg.strategy == "lora":
             merge_adapters(learner.unet.net)
         save_unet(out, given, learner.unet.net.state_dict())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,23 +22,31 @@ class MovingAverage:
         for average, parameter in zip(self.values, parameters, strict=True):
             average.lerp_(parameter.detach(), 1 - decay)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The averages, in the order of the parameters."""
+        return {"values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        copy_into(self.values, state["values"])
+
 
 @contextmanager
 def use_average(average: MovingAverage | None, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    """Inside, the parameters are their moving average, where there is one."""
+    """Put the moving average, if any, into the parameters while the context is active."""
     if average is None:
         yield
         return
-    mine = [parameter.detach().clone() for parameter in parameters]
+    current = [parameter.detach().clone() for parameter in parameters]
     copy_into(parameters, average.values)
     try:
         yield
     finally:
-        copy_into(parameters, mine)
+        copy_into(parameters, current)
 
 
 @torch.no_grad()
 def copy_into(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """Copy values into tensors, such as parameters, one into each."""
+    """Copy each value into the tensor, such as a parameter, at its place."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)

@@ -92,32 +92,22 @@ def remove_checkpoint(folder: Path) -> None:
 
 @dataclass
 class BestModel:
-    """The best checkpoint so far; `state` is empty until the first evaluation."""
+    """The best weights so far; `weights` is empty until the first evaluation."""
 
     score: float = -math.inf
     step: int = 0
-    state: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
     def offer(self, score: float, step: int, model: torch.nn.Module) -> None:
-        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
+        """Keep the model's weights if they are as good as the best or better: of equals the later are kept."""
         if score >= self.score:
-            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-            self.score, self.step, self.state = score, step, state
+            self.score, self.step = score, step
+            self.weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Score, step and weights."""
+        return vars(self)
 
-def save_progress(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: BestModel
-) -> None:
-    """Checkpoint a loop that keeps its best model."""
-    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    save_checkpoint(folder, step, {**states, "best": vars(best)})
-
-
-def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[BestModel, int]:
-    """Put the last checkpoint into model and optimizer. Returns the best so far, if it was kept, and the steps done."""
-    state = load_checkpoint(folder)
-    if state is None:
-        return BestModel(), 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return BestModel(**state.get("best", {})), int(state["step"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.score, self.step, self.weights = state["score"], state["step"], state["weights"]

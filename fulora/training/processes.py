@@ -54,6 +54,10 @@ class Processes:
             PartialState().wait_for_everyone()
 
 
+ALONE = Processes(0, 1, torch.device("cpu"))
+"""One process; its device is the loop's to choose."""
+
+
 def join_processes(device: str) -> Processes:
     """The processes that were launched together, and the device of this one.
 

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fulora import training
 from fulora.training.averages import MovingAverage, copy_into
 from fulora.training.checkpoints import (
     CHECKPOINTS,
@@ -106,7 +105,7 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_last_one(
         file.write(b"half")  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.torch, "save", die)
+    monkeypatch.setattr(torch, "save", die)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path, 4, {"w": torch.zeros(2)})
     found = load_checkpoint(tmp_path)

@@ -162,7 +162,7 @@ def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bo
         optimizer=torch.optim.SGD(parameters),  # has no states: they are counted apart
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         processes=Processes(0, 1, torch.device("cpu")),
-        watch=LossMonitor(None),
+        monitor=LossMonitor(None),
         texts=texts,
         average=None,
     )

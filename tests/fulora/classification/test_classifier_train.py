@@ -183,7 +183,7 @@ def test_errors(tmp_path: Path) -> None:
     real = np.zeros(len(labels), bool)
     with pytest.raises(ClassifierError, match="14 images and 13 classes"):
         train.fit(tmp_path, TINY, FETAL, images, labels[:-1], real[:-1], NOTHING)
-    with pytest.raises(ClassifierError, match=r"classes \[5\]: each is the place of one of abdomen, .*, other, 0 to 4"):
+    with pytest.raises(ClassifierError, match=r"classes \[5\]: each is the index of one of abdomen, .*, other, 0 to 4"):
         train.fit(tmp_path, TINY, FETAL, images, labels, real, (images[:2], np.array([5, 0])))
     with pytest.raises(ClassifierError, match="label set intrapartum has the class intrapartum alone"):
         train.fit(tmp_path, TINY, label_set("intrapartum"), images, labels * 0, real, NOTHING)

@@ -12,6 +12,7 @@ from fulora.diffusion.models import controlnet as control
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, unet_arguments
 from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.training import controlnet as training
 from fulora.segmentation.gates import GateConfig, judge
 from fulora.segmentation.proposals import propose
 
@@ -44,8 +45,8 @@ def test_a_killed_training_ends_with_the_same_bytes(
     before = {name: value.clone() for name, value in pipe.unet.state_dict().items()}
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
-    control.fit(tmp_path / "whole", TINY, pipe, IMAGES, MASKS, CAPTIONS)
-    usual, calls = control.noise_error, []
+    training.fit(tmp_path / "whole", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+    usual, calls = training.noise_error, []
 
     def dies(*args: object, **named: object) -> torch.Tensor:
         calls.append(1)
@@ -53,10 +54,10 @@ def test_a_killed_training_ends_with_the_same_bytes(
             raise KeyboardInterrupt
         return usual(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(control, "noise_error", dies)
+    monkeypatch.setattr(training, "noise_error", dies)
     with pytest.raises(KeyboardInterrupt):
-        control.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
-    control.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+        training.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
+    training.fit(tmp_path / "broken", TINY, pipe, IMAGES, MASKS, CAPTIONS)
     assert len(calls) == 4
     files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("whole", "broken")]
     assert files[0] == files[1]
@@ -69,7 +70,7 @@ def test_a_killed_training_ends_with_the_same_bytes(
 
 def test_what_does_not_belong_together_is_refused(pipe: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match=r"\(3, 64, 64\) images, \(2, 64, 64\) masks, 3 captions"):
-        control.fit(tmp_path, TINY, pipe, IMAGES, MASKS[:2], CAPTIONS)
+        training.fit(tmp_path, TINY, pipe, IMAGES, MASKS[:2], CAPTIONS)
     with pytest.raises(BackboneError, match="no ControlNet in diffusers' layout"):
         control.load_control(tmp_path)
 

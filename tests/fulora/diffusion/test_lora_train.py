@@ -243,7 +243,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(
     def breaking(learner: Any, cfg: LoraConfig, data: object, done: int) -> object:
         found = step(learner, cfg, data, done)  # type: ignore[arg-type]
         if done == 5:
-            learner.watch.unread[-1] = torch.tensor(float("nan"))
+            learner.monitor.unread[-1] = torch.tensor(float("nan"))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -497,7 +497,7 @@ def test_the_best_of_nothing_is_refused(tmp_path: Path, backbone: Path, examples
 def test_a_batch_that_processes_cannot_share_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
 ) -> None:
-    monkeypatch.setattr(train, "processes", lambda device: Processes(0, 2, torch.device("cpu")))
+    monkeypatch.setattr(train, "join_processes", lambda device: Processes(0, 2, torch.device("cpu")))
     with pytest.raises(LoraError, match="cannot be shared by 2 processes in 1 parts: use a multiple of 2"):
         train.fit(tmp_path, CONFIG, load_backbone(backbone), examples)
 
