@@ -31,10 +31,6 @@ def ellipses(count: int, seed: int, size: int = 64) -> tuple[np.ndarray, np.ndar
     return images, masks
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_it_learns_ellipses(tmp_path: Path) -> None:
     cfg = NARROW.model_copy(update={"steps": 30, "batch_size": 8, "evaluate_every": 10, "learning_rate": 3e-3})
     held_out = ellipses(8, seed=2)
@@ -47,45 +43,15 @@ def test_it_learns_ellipses(tmp_path: Path) -> None:
     assert mean_dice(torch.tensor(predicted), torch.tensor(held_out[1]), 1) == pytest.approx(max(dice), abs=1e-3)
 
 
-KILLED = {
-    "plain": {},
-    "gradual": {"strategy": "gradual"},
-    "lora": {"strategy": "lora", "encoder_weights": "file", "lora_rank": 2},
-    "average and side outputs": {"ema_decay": 0.9, "deep_supervision": True, "augmentation": "strong"},
-}
-
-
-@pytest.mark.parametrize("kind", KILLED)
-def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    pairs = train.ImageMaskPairs(*ellipses(5, seed=3))
-    steps = {"steps": 5, "batch_size": 2, "checkpoint_every": 2, "evaluate_every": 2}
-    cfg = UnetConfig.model_validate(SMALL.model_dump() | steps | KILLED[kind])
-    start = None
-    if kind == "lora":
-        start = tmp_path / "encoder.safetensors"
-        encoder = build_unet(SMALL).net.get_submodule("encoder")
-        save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, start)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for folder in (whole, broken):
-        folder.mkdir()
-    train.fit(whole, cfg, pairs, pairs, start)
-    usual, calls = train.step, []
-
-    def dies(*args: object) -> float:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return usual(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(train, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train.fit(broken, cfg, pairs, pairs, start)
-    assert {path.name for path in broken.iterdir()} == {"checkpoints", "metrics.jsonl"}
-    train.fit(broken, cfg, pairs, pairs, start)
-    assert len(calls) == 4 + 3  # steps 3 to 5 again, from the checkpoint after step 2
-    assert files(broken) == files(whole)
-    assert set(files(whole)) == {"metrics.jsonl", "model.json", "model.safetensors"}
-    assert set(load_file(whole / "model.safetensors")) == set(build_unet(SMALL).net.state_dict())
+def test_adapters_are_merged_into_the_network(tmp_path: Path) -> None:
+    encoder = build_unet(SMALL).net.get_submodule("encoder")
+    save_file(
+        {key: value.contiguous() for key, value in encoder.state_dict().items()}, tmp_path / "encoder.safetensors"
+    )
+    cfg = SMALL.changed(strategy="lora", encoder_weights="file", lora_rank=2, steps=1, batch_size=2)
+    pairs = train.ImageMaskPairs(*ellipses(2, seed=3))
+    train.fit(tmp_path / "out", cfg, pairs, start=tmp_path / "encoder.safetensors")
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == set(build_unet(SMALL).net.state_dict())
 
 
 def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
