@@ -1,4 +1,4 @@
-"""Train a classifier: a fixed number of steps, the checkpoint chosen on validation patients."""
+"""Training of a classifier: a fixed number of steps, the weights chosen on validation patients."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices, indices_by_class, round_robin_batch, seeded_generator
 
 UNFOLDED_ON = 64
-"""Training images that the batch norms of a folded network get their first statistics from."""
+"""Training images from which the batch norms of a folded network get their first statistics."""
 
 
 def fit(
@@ -109,7 +109,7 @@ def step(
     seed: int,
     precision: str = "fp32",
 ) -> Float[Tensor, ""]:
-    """One update on the weighted mean of the cross-entropies; `seed` is for dropout. Returns the loss."""
+    """Do one update on the weighted mean cross-entropy; `seed` is for dropout. Returns the loss."""
     half = torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16")
     with torch.random.fork_rng(devices=[pixels.device] if pixels.is_cuda else []), half:
         torch.manual_seed(seed)
@@ -124,24 +124,23 @@ def step(
 def evaluate(
     model: Classifier, images: UInt8[np.ndarray, "m h w"], labels: Int[np.ndarray, "m"]
 ) -> tuple[float, float]:
-    """Mean cross-entropy, and the mean F1 of the classes that are among the labels."""
+    """Return the mean cross-entropy, and the mean F1 of the classes among the labels."""
     probabilities = predict(model, images)
-    guess = probabilities.argmax(1)
-    own = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(own, 1e-12)).mean()), macro_f1(labels, guess, np.unique(labels).tolist())
+    of_label = probabilities[np.arange(len(labels)), labels]
+    f1 = macro_f1(labels, probabilities.argmax(1), np.unique(labels).tolist())
+    return float(-np.log(np.maximum(of_label, 1e-12)).mean()), f1
 
 
 def batch(
     targets: Int[Tensor, "n"], synthetic: Bool[Tensor, "n"], cfg: ClassifierConfig, done: int, share: float | None
 ) -> Int[Tensor, "b"]:
-    """The images of one step. Balanced: the classes take turns, and each goes through its own images in epochs.
+    """Return the indices of one step's images; if balanced, from the classes in turn, each in epochs of its own.
 
     In a training by epochs the last batch of each may be smaller.
 
     Args:
         synthetic: which images are synthetic.
-        share: of the images that are drawn from the synthetic ones of their class, where it has both kinds; None draws
-            from all alike.
+        share: probability of a synthetic image where a class has both kinds; None ignores the kind.
     """
     if cfg.epochs is not None:
         epoch, place = divmod(done - 1, cfg.steps_for(len(targets)) // cfg.epochs)
@@ -150,22 +149,22 @@ def batch(
     if not cfg.balanced and share is None:
         return batch_indices(len(targets), cfg.batch_size, done - 1, cfg.seed, "order")
 
-    def asked(place: int, group: Tensor) -> Tensor:
+    def of_one_kind(position: int, group: Tensor) -> Tensor:
         if share is None:
             return group
-        drawn = torch.rand((), generator=seeded_generator(cfg.seed, "share", place)).item() < share
-        kind = group[synthetic[group] == drawn]
-        return kind if len(kind) else group
+        use_synthetic = torch.rand((), generator=seeded_generator(cfg.seed, "share", position)).item() < share
+        members = group[synthetic[group] == use_synthetic]
+        return members if len(members) else group
 
     groups = indices_by_class(targets, cfg.seed, "order")
     if not cfg.balanced:
         groups = {(cfg.seed, "order"): torch.arange(len(targets))}
-    return round_robin_batch(groups, cfg.batch_size, done - 1, asked)
+    return round_robin_batch(groups, cfg.batch_size, done - 1, of_one_kind)
 
 
 @torch.no_grad()
 def _started(cfg: ClassifierConfig, classes: int, start: Path | None, images: UInt8[np.ndarray, "n h w"]) -> Classifier:
-    """The classifier before the first step; folded batch norms get the statistics of some training images."""
+    """Build the classifier; folded batch norms get the statistics of some training images."""
     model = build_classifier(cfg, classes, start)
     if cfg.weights == "imagenet_folded":
         some = torch.randperm(len(images), generator=seeded_generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
@@ -199,7 +198,7 @@ def _check_inputs(
 
 
 def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum 0.9; weight decay on matrices and filters only."""
+    """Build AdamW, or SGD with momentum 0.9; weight decay on matrices and filters only."""
     groups = weight_decay_groups(model, cfg.learning_rate, cfg.weight_decay)
     if cfg.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=cfg.learning_rate, momentum=0.9)

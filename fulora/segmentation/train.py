@@ -1,4 +1,4 @@
-"""Training of a segmentation network, resumed bit for bit; the checkpoint is chosen on validation patients."""
+"""Training of a segmentation network; the weights are chosen on validation patients."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,12 @@ from fulora.training.metrics_log import MetricsLog
 from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices
 
-Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w); `check_pairs` says in words what does not fit
+Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w), checked by `check_pairs`
 SETTLE = 32  # images that the first batch norm statistics are taken from
 
 
 class SegmentationDataError(ValueError):
-    """Images and masks that a network cannot be trained on."""
+    """Images and masks that cannot be trained on."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ImageMaskPairs:
     Attributes:
         images: (n, h, w) gray, 0 to 255.
         masks: (n, h, w) class numbers, 0 background.
-        marked: (n,) which are synthetic, or have a mask that a model drew; none without.
+        marked: (n,) which are synthetic or have a mask drawn by a model; None: none.
     """
 
     images: Stack
@@ -59,12 +59,12 @@ class ImageMaskPairs:
 
 @dataclass
 class UnetLearner:
-    """A network in training: what a checkpoint holds, and how it is stepped.
+    """A network in training with its optimizer.
 
     Attributes:
-        sides: with deep supervision, the predictions of coarser blocks.
-        module: both.
-        average: of all that learns, where it is kept.
+        sides: with deep supervision, the prediction heads of coarser blocks.
+        module: the network and the heads.
+        average: moving average of the trained parameters, if the config asks for one.
     """
 
     cfg: UnetConfig
@@ -144,7 +144,7 @@ def fit(
 
 
 def draw_batch(marked: Bool[Tensor, "n"], cfg: UnetConfig, number: int) -> Int[Tensor, "b"]:
-    """Places of the images of step `number`; at the end, of real ones alone where the config says so."""
+    """Return the indices of step `number`'s images; in the last steps only real ones, if the config says so."""
     real_only = number >= round(cfg.steps * (1 - cfg.real_last)) and bool((~marked).any())
     places = torch.nonzero(~marked)[:, 0] if real_only else torch.arange(len(marked))
     return places[batch_indices(len(places), cfg.batch_size, number, "unet", cfg.seed)]
@@ -156,7 +156,7 @@ def step(
     masks: Int[Tensor, "b h w"],
     weights: Float[Tensor, "b"] | None = None,
 ) -> float:
-    """One step of the optimiser; parts that do not learn stay as they are, batch norm included. Returns the loss."""
+    """Do one update; frozen parts stay as they are, batch norm included. Returns the loss."""
     cfg = learner.cfg
     learner.module.train()
     frozen_to_eval(learner.unet.net)
@@ -174,13 +174,13 @@ def step(
 
 
 def evaluate(model: Unet, pairs: ImageMaskPairs, batch_size: int) -> float:
-    """Mean Dice over images and structures, of the masks as the network gives them."""
-    found = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
-    return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
+    """Return the mean Dice over images and structures, without post-processing."""
+    masks = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
+    return mean_dice(torch.tensor(masks), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
 
 
 def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> UnetLearner:
-    """The network and its optimiser before the first step, with batch norm statistics measured on training images."""
+    """Build the network and its optimizer, with batch norm statistics measured on training images."""
     unet = build_unet(cfg, start).to(pixels.device)
     inputs = unet.normalise(pixels)
     if cfg.encoder_weights == "imagenet_folded":
@@ -205,7 +205,7 @@ def check_pairs(cfg: UnetConfig, pairs: ImageMaskPairs, name: str) -> None:
     """Check images and masks against each other and the config.
 
     Raises:
-        SegmentationDataError: sizes differ, there is nothing, or a mask holds an unknown class.
+        SegmentationDataError: if sizes differ, there are fewer than two images, or a mask has an unknown class.
     """
     images, masks, size = pairs.images, pairs.masks, cfg.image_size_px
     wanted = images.shape[1:] if size is None else (size, size)

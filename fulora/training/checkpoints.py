@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent, checked when they are read, and exact."""
+"""Files of checkpoints: written atomically, verified when they are read; and the best weights so far."""
 
 import math
 import pickle
@@ -15,16 +15,10 @@ from torch import Tensor
 from fulora.files import whole
 
 CHECKPOINTS = "checkpoints"
-
-
 LATEST = "LATEST"
-
-
 KEPT = 2
-
-
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
-"""What torch raises of a checkpoint that is damaged."""
+"""What torch raises if a checkpoint is damaged."""
 
 
 class CheckpointError(ValueError):
@@ -32,9 +26,9 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` steps to `folder/checkpoints`: complete or absent, whenever the process dies.
+    """Write the state after `step` steps atomically to `folder/checkpoints`.
 
-    `LATEST` names the file to continue from; the one before it is kept as well.
+    `LATEST` names the file to resume from; the one before it is kept as well.
     """
     home = folder / CHECKPOINTS
     home.mkdir(parents=True, exist_ok=True)
@@ -51,10 +45,10 @@ def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The checkpoint that `LATEST` names, or None. Only tensors and plain values are read (`weights_only`).
+    """Return the checkpoint that `LATEST` names, if any. Only tensors and plain values are read (`weights_only`).
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: if it cannot be read.
     """
     latest = folder / CHECKPOINTS / LATEST
     if not latest.is_file():
@@ -76,7 +70,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def _check_sums(path: Path) -> None:
-    """A checkpoint is a zip file, whose checksums torch does not look at."""
+    """Verify the checksums of the zip file that a checkpoint is; torch ignores them."""
     if not path.is_file():
         raise FileNotFoundError(f"{LATEST} names no file")
     with zipfile.ZipFile(path) as file:
@@ -86,7 +80,7 @@ def _check_sums(path: Path) -> None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove what only a resumed run would need; call it when the weights are written."""
+    """Remove the checkpoints; call it when the final weights are written."""
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 

@@ -22,7 +22,7 @@ from fulora.diffusion.training.batches import Batch, Encoded, draw_batch, encode
 from fulora.diffusion.training.examples import Examples, counted
 from fulora.diffusion.training.learner import LoraLearner, build_learner, cast_and_adapt
 from fulora.diffusion.training.objective import noise_error
-from fulora.diffusion.training.optimizers import rate
+from fulora.diffusion.training.optimizers import learning_rate_factor
 from fulora.diffusion.training.preview import draw_samples
 from fulora.training.checkpointer import Checkpointer
 from fulora.training.checkpoints import load_checkpoint, remove_checkpoint
@@ -119,7 +119,7 @@ def step(learner: LoraLearner, cfg: LoraConfig, data: LoraData, done: int) -> Fl
     """Do update number `done`, by all processes. Returns the gradients' norm before clipping."""
     together, weights = learner.processes, {"lora": 1.0, "prior": cfg.prior_weight}
     learner.optimizer.zero_grad(set_to_none=True)
-    set_rate(learner.optimizer, rate(cfg, done - 1))
+    set_rate(learner.optimizer, learning_rate_factor(cfg, done - 1))
     total = torch.zeros((), device=together.device)
     for name, images in data.losses.items():
         batch = draw_batch(images, cfg, learner.pipe.scheduler, done - 1, name)
