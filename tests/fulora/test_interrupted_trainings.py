@@ -172,7 +172,7 @@ LOOPS = {
         fit_backbone,
         BACKBONE,
         (),
-        ((1, "kill"), (3, "SIGTERM"), (4, "kill"), (5, "SIGTERM"), (7, "kill")),
+        ((3, "SIGTERM"), (4, "kill"), (5, "SIGTERM"), (7, "kill")),
     ),
     "ControlNet": Loop(
         fit_control,

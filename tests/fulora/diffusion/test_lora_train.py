@@ -167,7 +167,7 @@ def test_weights_that_are_not_finite_are_never_checkpointed(
 # --- the arithmetic
 
 
-def test_clipping_clips(backbone: Path, examples: Examples) -> None:
+def test_gradients_are_clipped_to_max_grad_norm(backbone: Path, examples: Examples) -> None:
     """With plain gradient descent of rate 1 the weights move by exactly the clipped gradient."""
     cfg = changed(max_grad_norm=1e-3, unet_learning_rate=1.0, text_encoder_learning_rate=1.0)
     learner, data = learner_of(backbone, examples, cfg)
@@ -180,7 +180,7 @@ def test_clipping_clips(backbone: Path, examples: Examples) -> None:
     assert float(moved) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_clipping_changes_the_update_and_none_does_not_clip(backbone: Path, examples: Examples) -> None:
+def test_clipping_changes_the_update_and_no_limit_does_not_clip(backbone: Path, examples: Examples) -> None:
     moved = {}
     for limit in (1e-3, 1e9, None):
         cfg = changed(max_grad_norm=limit)
