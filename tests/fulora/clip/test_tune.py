@@ -59,7 +59,7 @@ def test_a_tuned_clip_is_an_ordinary_bundle(method: str, bundle: Path, tmp_path:
     fit(tmp_path, load_clip(bundle), CFG.model_copy(update={"method": method}))
     assert read_label_set(tmp_path) == FETAL
     before, after = load_clip(bundle), load_clip(tmp_path)
-    plain, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'whole'}")
+    plain, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
     pictures = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         ours = after.model.encode_image(pictures)
