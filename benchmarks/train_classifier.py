@@ -33,7 +33,7 @@ from fulora.data.label_set import label_set
 from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
 from fulora.metrics.classification import accuracy
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 RESULT = Path(__file__).parent / "results" / "train_classifier.json"
 BATCH = 24
@@ -143,10 +143,10 @@ def our_loader(pictures: Labelled, size_px: int, epochs: int) -> None:
     """The same of ours."""
     images = load(pictures, size_px)
     for epoch in range(epochs):
-        order = torch.randperm(len(images), generator=generator("order", epoch)).numpy()
+        order = torch.randperm(len(images), generator=seeded_generator("order", epoch)).numpy()
         for first in range(0, len(images), BATCH):
             chosen = to_pixels(images[order[first : first + BATCH]])
-            augmented(chosen, "fu_lora", generator("augment", epoch, first))
+            augmented(chosen, "fu_lora", seeded_generator("augment", epoch, first))
 
 
 def in_turn(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, object]:

@@ -28,7 +28,7 @@ from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import segmentation_loss
-from fulora.segmentation.train import Pairs, fit
+from fulora.segmentation.train import ImageMaskPairs, fit
 
 RESULT = Path(__file__).parent / "results" / "train_unet.json"
 BATCH = 8
@@ -77,14 +77,14 @@ def plain_loader(files: Files, size_px: int, epochs: int) -> None:
             pass
 
 
-def load(files: Files, size_px: int) -> Pairs:
+def load(files: Files, size_px: int) -> ImageMaskPairs:
     """Ours: once."""
     images = [to_square(np.asarray(Pil.open(image).convert("L")), size_px, "squash") for image, _ in files]
     masks = [
         to_square(filled(np.asarray(Pil.open(path).convert("L"))), size_px, "squash", Pil.Resampling.NEAREST)
         for _, path in files
     ]
-    return Pairs(np.stack(images), np.stack(masks))
+    return ImageMaskPairs(np.stack(images), np.stack(masks))
 
 
 def ours(files: Files, size_px: int, epochs: int) -> None:

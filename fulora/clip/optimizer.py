@@ -1,4 +1,4 @@
-"""How the weights of a CLIP learn, in pre-training and in tuning."""
+"""The optimizer and the update of a CLIP, in pre-training and in tuning."""
 
 import math
 
@@ -7,23 +7,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fulora.clip.model import ClipModel
+from fulora.training.parameter_groups import weight_decay_groups
 
 MAX_LOG_SCALE = math.log(100)
-"""As CLIP bounds its own."""
+"""The upper bound of CLIP's `logit_scale`."""
 
 
 def adamw(model: ClipModel, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW on what learns; decay on matrices and filters only: a token that no caption holds keeps its embedding."""
-    learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decay = [p for name, p in learning if p.ndim > 1 and "embedding" not in name]
-    rest = [p for name, p in learning if not (p.ndim > 1 and "embedding" not in name)]
-    pairs = ((decay, weight_decay), (rest, 0.0))
-    groups = [{"params": p, "weight_decay": amount, "base_lr": learning_rate} for p, amount in pairs if p]
+    """Return AdamW on the trainable parameters; embeddings do not decay: a token without a caption keeps its own."""
+    groups = weight_decay_groups(model, learning_rate, weight_decay, exempt="embedding")
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
 
 
 def update(model: ClipModel, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """One update, gradients clipped to norm 1, the scale bounded as CLIP's. Returns the loss."""
+    """Do one update with gradients clipped to norm 1 and a bounded `logit_scale`. Returns the loss."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)

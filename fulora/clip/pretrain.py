@@ -28,12 +28,13 @@ from fulora.clip.model import (
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
 from fulora.data.label_set import LabelSet
-from fulora.progress import track
-from fulora.training.checkpoints import remove_checkpoint, resume, save_checkpoint
+from fulora.training.checkpointer import Checkpointer
+from fulora.training.checkpoints import remove_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.run_digest import run_digest
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 
 def fit(
@@ -45,38 +46,40 @@ def fit(
 ) -> None:
     """Train from random weights and write the bundle (`load_clip` reads it) and `metrics.jsonl` to `out`.
 
-    A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
-    for bit.
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
+    uninterrupted run.
 
     Args:
         labels: the classes, with the words that their captions are made of.
         images: gray, 0 to 255.
-        shown: the place of each image's class in `labels`.
+        shown: the index of each image's class in `labels`.
 
     Raises:
-        ClipError: no images, or not one class an image.
-        TrainingDivergedError: the loss is not finite any more.
+        ClipError: if there are no images, or not one class for each.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
+        TrainingDivergedError: if the loss is not finite.
     """
     if not len(images) or len(images) != len(shown):
         raise ClipError(f"{len(images)} images and {len(shown)} classes: CLIP is trained on images of one class each")
-    targets = torch.from_numpy(shown).long()
-    out.mkdir(parents=True, exist_ok=True)
-    device = pick_device(cfg.device)
+    targets, tokens = torch.from_numpy(shown).long(), _tokens(cfg, labels)
+    device, pictures = pick_device(cfg.device), squares(images, cfg.image_size_px)
     model = build_clip(cfg).to(device).train()
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    _, start = resume(out, model, optimizer)
-    log, tokens, shown = MetricsLog(out, start), _tokens(cfg, labels), squares(images, cfg.image_size_px)
-    for done in track(range(start + 1, cfg.steps + 1), "CLIP", start=start):
-        set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
-        chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
-        drawn = generator(cfg.seed, "clip", "augment", done)
-        pixels = augmented(shades(shown[chosen.numpy()]), cfg.crop, drawn)
-        captions = drawn_captions(tokens, targets[chosen], generator(cfg.seed, "clip", "caption", done))
-        loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
-        if done % cfg.log_every == 0 or done == cfg.steps:
-            log.write(done, loss=loss.item(), accuracy=accuracy.item())
-        if done % cfg.checkpoint_every == 0:
-            save_checkpoint(out, done, {"model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    run = run_digest(cfg, labels, images, shown)
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, {"model": model, "optimizer": optimizer})
+    log = MetricsLog(out, checkpoints.done)
+    with checkpoints.steps(cfg.steps, "CLIP") as numbers:
+        for done in numbers:
+            set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
+            chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
+            random = seeded_generator(cfg.seed, "clip", "augment", done)
+            pixels = augmented(shades(pictures[chosen.numpy()]), cfg.crop, random)
+            captions = draw_captions(tokens, targets[chosen], seeded_generator(cfg.seed, "clip", "caption", done))
+            loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
+            if done % cfg.log_every == 0 or done == cfg.steps:
+                log.write(done, loss=loss.item(), accuracy=accuracy.item())
+            checkpoints.after_step(done)
     save_clip(model, clip_config(cfg), out)
     remove_checkpoint(out)
 
@@ -88,7 +91,7 @@ def step(
     captions: Int[Tensor, "b context"],
     labels: Int[Tensor, "b"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """One update. Returns the loss, and how often an image's best caption is of its own class."""
+    """Do one update. Returns the loss, and the share of images whose best caption is of their own class."""
     image, text, scale = model(normalised(model, pixels), captions)
     logits = scale * image @ text.T
     same = labels[:, None] == labels[None, :]
@@ -97,14 +100,14 @@ def step(
 
 
 def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Float[Tensor, ""]:
-    """Cross-entropy of images to captions and of captions to images, the target spread evenly over all that match."""
+    """Return the cross-entropy of images to captions and of captions to images, with targets even over all matches."""
     target = same / same.sum(1, keepdim=True)  # `same` is symmetric, so the target of both directions is this
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Generator) -> Float[Tensor, "b 1 s s"]:
-    """Random crop, flip and gain of every image. Pixels are 0 to 1 before and after; `crop` is the smallest side."""
-    draw = torch.rand(5, len(pixels), generator=drawn)
+def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Generator) -> Float[Tensor, "b 1 s s"]:
+    """Crop, flip and scale each image at random. Pixels are 0 to 1 before and after; `crop` is the smallest side."""
+    draw = torch.rand(5, len(pixels), generator=random)
     side = crop + (1 - crop) * draw[0]
     flip = torch.where(draw[1] < 0.5, -1.0, 1.0)
     cropped = warp(pixels, view(side, side, (1 - side) * (2 * draw[2:4] - 1), mirror=flip))
@@ -112,15 +115,14 @@ def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Genera
 
 
 def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "k context"]]:
-    """The captions of every class, tokenized."""
     tokenizer = build_tokenizer(cfg)
     return [tokenizer(pretraining_captions(one)) for one in labels.classes]
 
 
-def drawn_captions(
-    tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], drawn: torch.Generator
+def draw_captions(
+    tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], random: torch.Generator
 ) -> Int[Tensor, "b context"]:
-    """One caption an image, drawn from those of its class."""
-    draw = torch.rand(len(labels), generator=drawn)
+    """Return one caption for each image, drawn at random from those of its class."""
+    draw = torch.rand(len(labels), generator=random)
     pairs = zip(labels.tolist(), draw.tolist(), strict=True)
     return torch.stack([tokens[label][int(share * len(tokens[label]))] for label, share in pairs])

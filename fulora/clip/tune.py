@@ -1,4 +1,4 @@
-"""Adapt a CLIP to pictures of the classes of a label set: against the text classifier, with captions, or by LoRA."""
+"""Fine-tune a CLIP on images of a label set's classes: against its text classifier, with captions, or by LoRA."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,31 +15,32 @@ from fulora.clip.embed import text_directions
 from fulora.clip.loading import Clip, copied
 from fulora.clip.model import ClipError, ClipModel, normalised, save_clip, shades
 from fulora.clip.optimizer import adamw, update
-from fulora.clip.pretrain import augmented, drawn_captions, matching_loss
+from fulora.clip.pretrain import augmented, draw_captions, matching_loss
 from fulora.clip.prompts import pretraining_captions, prompts_of
 from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
 from fulora.metrics.classification import macro_f1
-from fulora.progress import track
-from fulora.training.checkpoints import remove_checkpoint, resume, save_progress
+from fulora.training.checkpointer import Checkpointer
+from fulora.training.checkpoints import BestModel, remove_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator, indices_by_class, round_robin_batch
+from fulora.training.run_digest import run_digest
+from fulora.training.seeded_draws import batch_indices, indices_by_class, round_robin_batch, seeded_generator
 
 Squares = UInt8[np.ndarray, "n s s"]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Square pictures at the size that the CLIP sees, and the place of the class of each in the label set."""
+class LabelledSquares:
+    """Square images of the CLIP's input size, and the index of each one's class in the label set."""
 
     pixels: Squares
     labels: Int[np.ndarray, " n"]
 
 
-class Learner:
-    """A CLIP that learns, and the words it learns with."""
+class ClipLearner:
+    """A CLIP in training, with the prompts and captions of its classes."""
 
     def __init__(self, clip: Clip, cfg: TuneClipConfig, labels: LabelSet) -> None:
         self.cfg, self.tokenizer = cfg, clip.tokenizer
@@ -50,33 +51,34 @@ class Learner:
         self.texts = self.directions()
 
     def directions(self) -> Float[Tensor, "embed classes"]:
-        """The text classifier, as the text tower is now."""
+        """Return the text classifier of the present text tower."""
         return text_directions(self.model, self.tokenizer, self.prompts)
 
-    def loss(self, train: Shown, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
-        """The loss of one step's batch."""
+    def loss(self, train: LabelledSquares, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
+        """Compute the loss of one step's batch."""
         labels = torch.from_numpy(train.labels)
         chosen = batch(labels, self.cfg, done)
-        drawn = generator(self.cfg.seed, "augment", done)
-        pixels = augmented(shades(train.pixels[chosen.numpy()]), self.cfg.crop, drawn)
-        seen, own = normalised(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
+        random = seeded_generator(self.cfg.seed, "augment", done)
+        pixels = augmented(shades(train.pixels[chosen.numpy()]), self.cfg.crop, random)
+        inputs, targets = normalised(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
         if self.cfg.method == "flyp":
-            return caption_loss(self.model, seen, own, self.captions, generator(self.cfg.seed, "caption", done))
-        return text_classifier_loss(self.model, seen, own, weights[chosen].to(self.device), self.texts)
+            random = seeded_generator(self.cfg.seed, "caption", done)
+            return caption_loss(self.model, inputs, targets, self.captions, random)
+        return text_classifier_loss(self.model, inputs, targets, weights[chosen].to(self.device), self.texts)
 
-    def evaluate(self, shown: Shown) -> tuple[float, float]:
-        """Mean cross-entropy by prompts, and the mean F1 of the classes that are shown."""
+    def evaluate(self, images: LabelledSquares) -> tuple[float, float]:
+        """Return the mean cross-entropy by prompts, and the mean F1 of the classes among the images."""
         texts = self.directions() if self.cfg.method == "flyp" else self.texts
         with torch.no_grad():
-            starts = range(0, len(shown.labels), self.cfg.batch_size)
-            logits = torch.cat([self._logits(shown.pixels[i : i + self.cfg.batch_size], texts) for i in starts])
-        labels = torch.from_numpy(shown.labels)
-        f1 = macro_f1(shown.labels, logits.argmax(1).numpy(), np.unique(shown.labels).tolist())
+            starts = range(0, len(images.labels), self.cfg.batch_size)
+            logits = torch.cat([self._logits(images.pixels[i : i + self.cfg.batch_size], texts) for i in starts])
+        labels = torch.from_numpy(images.labels)
+        f1 = macro_f1(images.labels, logits.argmax(1).numpy(), np.unique(images.labels).tolist())
         return float(F.cross_entropy(logits, labels)), f1
 
     def _logits(self, pixels: Squares, texts: Float[Tensor, "embed classes"]) -> Float[Tensor, "n classes"]:
-        shown = shades(pixels).to(self.device)
-        features = self.model.encode_image(normalised(self.model, shown), normalize=True)
+        inputs = normalised(self.model, shades(pixels).to(self.device))
+        features = self.model.encode_image(inputs, normalize=True)
         logits: Tensor = self.model.logit_scale.exp() * features @ texts
         return logits.float().cpu()
 
@@ -86,47 +88,51 @@ def fit(
     cfg: TuneClipConfig,
     labels: LabelSet,
     clip: Clip,
-    train: Shown,
+    train: LabelledSquares,
     synthetic: Bool[np.ndarray, " n"],
-    validation: Shown,
+    validation: LabelledSquares,
 ) -> None:
-    """Tune and write an ordinary open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
+    """Fine-tune and write an open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 
-    A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
-    for bit. The model works in evaluation mode: batch norms keep their statistics.
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
+    uninterrupted run. The model is in evaluation mode: batch norms keep their statistics.
 
     Args:
-        labels: the classes; their prompts and captions are learned with.
-        synthetic: which training pictures weigh `cfg.synthetic_weight` in the loss; flyp's knows no weights.
+        labels: the classes, with their prompts and captions.
+        synthetic: which training images weigh `cfg.synthetic_weight` in the loss; flyp's has no weights.
         validation: of other patients; chooses the step.
 
     Raises:
-        ClipError: no training pictures.
-        LabelSetError: prompts of one's own are for other classes.
-        TrainingDivergedError: the loss is not finite any more.
+        ClipError: if there are no training images.
+        LabelSetError: if the config's prompts are for other classes.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
+        TrainingDivergedError: if the loss is not finite.
     """
     if not len(train.labels):
         raise ClipError("there are no images to tune on; check the set's training split")
-    out.mkdir(parents=True, exist_ok=True)
-    before, learner = copied(clip.model), Learner(clip, cfg, labels)
+    before = copied(clip.model)
+    run = run_digest(cfg, labels, before, vars(train), synthetic, vars(validation))
+    learner, best = ClipLearner(clip, cfg, labels), BestModel()
     optimizer = adamw(learner.model, cfg.learning_rate, cfg.weight_decay)
     weights = torch.from_numpy(np.where(synthetic, cfg.synthetic_weight, 1.0)).float()
-    best, start = resume(out, learner.model, optimizer)
-    log = MetricsLog(out, start)
-    for done in track(range(start + 1, cfg.steps + 1), f"CLIP {cfg.method}", start=start):
-        set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
-        loss = update(learner.model, optimizer, learner.loss(train, weights, done))
-        if done % cfg.log_every == 0 or done == cfg.steps:
-            log.write(done, loss=loss.item())
-        if len(validation.labels) and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            loss_there, f1 = learner.evaluate(validation)
-            log.write(done, validation_loss=loss_there, validation_macro_f1=f1)
-            if cfg.select != "last":
-                best.offer(f1 if cfg.select == "macro_f1" else -loss_there, done, learner.model)
-        if done % cfg.checkpoint_every == 0:
-            save_progress(out, done, learner.model, optimizer, best)
-    if best.state:
-        learner.model.load_state_dict(best.state)
+    parts = {"model": learner.model, "optimizer": optimizer, "best": best}
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, parts)
+    log = MetricsLog(out, checkpoints.done)
+    with checkpoints.steps(cfg.steps, f"CLIP {cfg.method}") as numbers:
+        for done in numbers:
+            set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
+            loss = update(learner.model, optimizer, learner.loss(train, weights, done))
+            if done % cfg.log_every == 0 or done == cfg.steps:
+                log.write(done, loss=loss.item())
+            if len(validation.labels) and (done % cfg.evaluate_every == 0 or done == cfg.steps):
+                validation_loss, f1 = learner.evaluate(validation)
+                log.write(done, validation_loss=validation_loss, validation_macro_f1=f1)
+                if cfg.select != "last":
+                    best.offer(f1 if cfg.select == "macro_f1" else -validation_loss, done, learner.model)
+            checkpoints.after_step(done)
+    if best.weights:
+        learner.model.load_state_dict(best.weights)
     after = merged(learner.model)
     after.load_state_dict(interpolate_weights(before, copied(after), cfg.wise_ft))
     labels.write(out)
@@ -136,32 +142,32 @@ def fit(
 
 def text_classifier_loss(
     model: ClipModel,
-    seen: Float[Tensor, "b 3 s s"],
+    pixels: Float[Tensor, "b 3 s s"],
     labels: Int[Tensor, "b"],
     weights: Float[Tensor, "b"],
     texts: Float[Tensor, "embed classes"],
 ) -> Float[Tensor, ""]:
-    """Weighted mean of the cross-entropies of the learned scale times the cosines to the text classifier."""
-    logits = model.logit_scale.exp() * model.encode_image(seen, normalize=True) @ texts
+    """Return the weighted mean cross-entropy of the logits: the learned scale times cosines to the text classifier."""
+    logits = model.logit_scale.exp() * model.encode_image(pixels, normalize=True) @ texts
     losses = F.cross_entropy(logits, labels, reduction="none")
     return (losses * weights).sum() / weights.sum()
 
 
 def caption_loss(
     model: ClipModel,
-    seen: Float[Tensor, "b 3 s s"],
+    pixels: Float[Tensor, "b 3 s s"],
     labels: Int[Tensor, "b"],
     captions: list[Int[Tensor, "k context"]],
-    drawn: torch.Generator,
+    random: torch.Generator,
 ) -> Float[Tensor, ""]:
-    """CLIP's contrastive loss with one caption an image, drawn from its class's; all of the class's are right."""
-    tokens = drawn_captions(captions, labels, drawn)
-    images, texts = model.encode_image(seen, normalize=True), model.encode_text(tokens, normalize=True)
+    """Return CLIP's contrastive loss with a random caption per image; captions of an image's class all match it."""
+    tokens = draw_captions(captions, labels, random)
+    images, texts = model.encode_image(pixels, normalize=True), model.encode_text(tokens, normalize=True)
     return matching_loss(model.logit_scale.exp() * images @ texts.T, labels[:, None] == labels[None, :])
 
 
 def adapted(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
-    """The model with what learns: image tower and scale; with `flyp` everything; with `lora` adapters and scale."""
+    """Set what is trained: image tower and scale; with `flyp` everything; with `lora` adapters and scale."""
     learns = ("visual.", "logit_scale") if cfg.method != "flyp" else ("",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(learns))
@@ -175,7 +181,7 @@ def adapted(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
 
 
 def lora_targets(tower: nn.Module) -> list[str]:
-    """The modules of an image tower that adapters are put on: attention and the layers between, or all convolutions."""
+    """Return the names of an image tower's adapted modules: attention and linear layers, or all convolutions."""
     kinds = {name: type(module) for name, module in tower.named_modules()}
     attention = [name for name, kind in kinds.items() if kind is nn.MultiheadAttention]
     within = tuple(f"{name}." for name in attention)
@@ -185,27 +191,27 @@ def lora_targets(tower: nn.Module) -> list[str]:
 
 
 def merged(model: ClipModel) -> ClipModel:
-    """The model with its adapters added to its weights, under its own names again."""
+    """Merge the adapters, if any, into the weights, which get their original names back."""
     if hasattr(model.visual, "merge_and_unload"):
         model.visual = model.visual.merge_and_unload()
     return model
 
 
 def interpolate_weights(before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """`share` of the new weights and the rest of the old ones (WiSE-FT, Wortsman et al., CVPR 2022, equation 1).
+    """Interpolate between old weights (`share` 0) and new ones (1) (WiSE-FT, Wortsman et al., CVPR 2022, equation 1).
 
     Raises:
-        ClipError: the two are not of one architecture.
+        ClipError: if the two have different architectures.
     """
     if before.keys() != after.keys() or any(before[name].shape != after[name].shape for name in before):
-        raise ClipError("the two CLIPs have different architectures: weights between them do not exist")
+        raise ClipError("the two CLIPs have different architectures: their weights cannot be interpolated")
     if share in (0.0, 1.0):
         return dict(after if share else before)
     return {n: torch.lerp(v, after[n], share) if v.is_floating_point() else after[n] for n, v in before.items()}
 
 
 def batch(labels: Int[Tensor, "n"], cfg: TuneClipConfig, done: int) -> Int[Tensor, "b"]:
-    """The pictures of one step; balanced, the classes take turns, and each goes through its own in epochs."""
+    """Return the indices of one step's images; if balanced, from the classes in turn, each in epochs of its own."""
     if not cfg.balanced:
         return batch_indices(len(labels), cfg.batch_size, done - 1, cfg.seed, "order")
     return round_robin_batch(indices_by_class(labels, cfg.seed, "order"), cfg.batch_size, done - 1)

@@ -1,4 +1,4 @@
-"""Which classes a CLIP was tuned on. Data, no torch."""
+"""The classes that a CLIP was fine-tuned on. Torch-free."""
 
 from pathlib import Path
 
@@ -6,24 +6,24 @@ from fulora.data.label_set import FILE, LabelSet, read_label_set, refuse_other_c
 
 
 def tuned_on(folder: Path) -> LabelSet | None:
-    """The classes that a CLIP was tuned on; None where it was not tuned: it can be asked about any.
+    """Return the classes that a CLIP was fine-tuned on; None if it was not, and can be used with any.
 
     Raises:
-        DamagedFileError: the file that says them is no label set.
+        DamagedFileError: if its `label_set.json` is damaged.
     """
     return read_label_set(folder) if (folder / FILE).is_file() else None
 
 
 def refuse_tuned_on_others(folder: Path, labels: LabelSet, *, whose: str) -> None:
-    """Refuse a CLIP that was tuned on other classes.
+    """Refuse a CLIP that was fine-tuned on other classes.
 
     Args:
-        labels: the classes that it is asked about.
+        labels: the classes that it is to be used with.
         whose: what they belong to, for the message.
 
     Raises:
-        LabelSetError: it was.
+        LabelSetError: if its classes are others.
     """
-    known = tuned_on(folder)
-    if known is not None:
-        refuse_other_classes(labels, known, who=whose, whom=f"the tuned CLIP {folder.name}")
+    classes = tuned_on(folder)
+    if classes is not None:
+        refuse_other_classes(labels, classes, who=whose, whom=f"the tuned CLIP {folder.name}")

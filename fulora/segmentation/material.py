@@ -12,13 +12,13 @@ from fulora.data.pictures.loaders import load_masks, load_pixels, load_square_ma
 from fulora.data.structures import check_numbers
 from fulora.json_files import read_json
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.train import Pairs
+from fulora.segmentation.train import ImageMaskPairs
 
 PSEUDO = "pseudo_labels.json"
 """Of an image set with masks that a model drew: their image ids, among much else."""
 
 
-def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> Pairs:
+def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> ImageMaskPairs:
     """The pictures and masks of `rows`, marked where they are synthetic or their mask was drawn by a model.
 
     Args:
@@ -38,7 +38,7 @@ def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels:
         pixels, masks = load_squares(images, rows, size, fit), load_square_masks(images, rows, size, fit)
     for row, mask in zip(rows, masks, strict=True):
         check_numbers(mask, labels.of(row.plane), f"{images.path.name}, {row.image_id}")
-    return Pairs(pixels, masks, marked)
+    return ImageMaskPairs(pixels, masks, marked)
 
 
 class _PseudoLabels(BaseModel):

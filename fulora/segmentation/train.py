@@ -1,4 +1,4 @@
-"""Training of a segmentation network, resumed bit for bit; the checkpoint is chosen on validation patients."""
+"""Training of a segmentation network; the weights are chosen on validation patients."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.environment import derive_seed
-from fulora.progress import track
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
@@ -26,29 +25,31 @@ from fulora.segmentation.strategies import (
     set_joined,
     settle_batch_norm,
 )
-from fulora.training.averages import Average, averaged, put
-from fulora.training.checkpoints import Best, load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.averages import MovingAverage, use_average
+from fulora.training.checkpointer import Checkpointer, Stateful
+from fulora.training.checkpoints import BestModel, remove_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
+from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices
 
-Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w); `check_pairs` says in words what does not fit
+Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w), checked by `check_pairs`
 SETTLE = 32  # images that the first batch norm statistics are taken from
 
 
 class SegmentationDataError(ValueError):
-    """Images and masks that a network cannot be trained on."""
+    """Images and masks that cannot be trained on."""
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ImageMaskPairs:
     """Images with masks, of one size.
 
     Attributes:
         images: (n, h, w) gray, 0 to 255.
         masks: (n, h, w) class numbers, 0 background.
-        marked: (n,) which are synthetic, or have a mask that a model drew; none without.
+        marked: (n,) which are synthetic or have a mask drawn by a model; None: none.
     """
 
     images: Stack
@@ -57,13 +58,13 @@ class Pairs:
 
 
 @dataclass
-class Learner:
-    """A network in training: what a checkpoint holds, and how it is stepped.
+class UnetLearner:
+    """A network in training with its optimizer.
 
     Attributes:
-        sides: with deep supervision, the predictions of coarser blocks.
-        module: both.
-        average: of all that learns, where it is kept.
+        sides: with deep supervision, the prediction heads of coarser blocks.
+        module: the network and the heads.
+        average: moving average of the trained parameters, if the config asks for one.
     """
 
     cfg: UnetConfig
@@ -72,42 +73,36 @@ class Learner:
     module: nn.ModuleList
     groups: list[Group]
     optimizer: torch.optim.Optimizer
-    average: Average | None
+    average: MovingAverage | None
 
-    def resume(self, folder: Path) -> tuple[Best, int]:
-        """Put the last checkpoint in, where there is one. Returns the best so far and the steps done."""
-        state = load_checkpoint(folder)
-        if state is None:
-            return Best(), 0
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average:
-            put(self.average.values, state["average"])
-        return Best(**state["best"]), int(state["step"])
-
-    def save(self, folder: Path, done: int, best: Best) -> None:
-        """Write a checkpoint after `done` steps."""
-        state = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "best": vars(best)}
-        save_checkpoint(folder, done, state | {"average": self.average.values if self.average else []})
+    def parts(self) -> dict[str, Stateful]:
+        """The parts of a checkpoint."""
+        average: dict[str, Stateful] = {} if self.average is None else {"average": self.average}
+        return {"module": self.module, "optimizer": self.optimizer, **average}
 
 
 def fit(
-    out: Path, cfg: UnetConfig, training: Pairs, validation: Pairs | None = None, start: Path | None = None
+    out: Path,
+    cfg: UnetConfig,
+    training: ImageMaskPairs,
+    validation: ImageMaskPairs | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train a network and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
-    Run again on a folder where it was interrupted, it goes on from the last checkpoint and ends with the same bytes
-    (on a CPU with the same number of threads).
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU with the same number of threads its result
+    is bit-identical to that of an uninterrupted run.
 
     Args:
-        validation: of other patients. Weights are kept from the evaluation with the highest Dice here; without it,
-            from the last step.
-        start: the file that `cfg.encoder_weights` reads, where it reads one.
+        validation: of other patients; the weights with the highest Dice on it are kept, without it the last step's.
+        start: the file that `cfg.encoder_weights` reads, if it reads one.
 
     Raises:
-        SegmentationDataError: images and masks do not fit each other or the config.
-        UnetFileError, EncoderFileError: from `build_unet`.
-        TrainingDivergedError: the loss is not finite any more.
+        SegmentationDataError: if images and masks do not fit each other or the config.
+        UnetFileError, EncoderFileError: if `build_unet` cannot read `start`.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
+        TrainingDivergedError: if the loss is not finite.
     """
     check_pairs(cfg, training, "training")
     if validation is not None:
@@ -116,31 +111,32 @@ def fit(
     device = pick_device(cfg.device)
     pixels, labels = torch.tensor(training.images, device=device), torch.tensor(training.masks, device=device)
     marked = torch.tensor(np.zeros(len(pixels), bool) if training.marked is None else training.marked)
-    learner = prepare(cfg, pixels[:SETTLE], start)
-    best, first = learner.resume(out)
-    log = MetricsLog(out, first)
-    for number in track(range(first, cfg.steps), "train U-Net", start=first, total=cfg.steps):
-        rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
-        set_rate(learner.optimizer, rate)
-        set_joined(learner.groups, number / cfg.steps)
-        chosen = draw_batch(marked, cfg, number)
-        shown, truth = augment(
-            pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, derive_seed(cfg.seed, "augment", number)
-        )
-        weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
-        done, values = number + 1, {"loss": step(learner, shown, truth, weights)}
-        if learner.average:
-            learner.average.update(learning(learner.groups), done)
-        if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-            with averaged(learner.average, learning(learner.groups)):
-                values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
-                best.offer(values["validation_dice"], done, learner.unet)
-        log.write(done, **values)
-        if done % cfg.checkpoint_every == 0:
-            learner.save(out, done, best)
-    with averaged(learner.average, learning(learner.groups)):
-        if best.state:
-            learner.unet.load_state_dict(best.state)
+    learner, best = prepare(cfg, pixels[:SETTLE], start), BestModel()
+    run = run_digest(given, vars(training), None if validation is None else vars(validation), start)
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, {**learner.parts(), "best": best})
+    log = MetricsLog(out, checkpoints.done)
+    with checkpoints.steps(cfg.steps, "train U-Net") as numbers:
+        for done in numbers:
+            number = done - 1
+            rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
+            set_rate(learner.optimizer, rate)
+            set_joined(learner.groups, number / cfg.steps)
+            chosen = draw_batch(marked, cfg, number)
+            seed = derive_seed(cfg.seed, "augment", number)
+            batch, masks = augment(pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, seed)
+            weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
+            values = {"loss": step(learner, batch, masks, weights)}
+            if learner.average:
+                learner.average.update(learning(learner.groups), done)
+            if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
+                with use_average(learner.average, learning(learner.groups)):
+                    values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
+                    best.offer(values["validation_dice"], done, learner.unet)
+            log.write(done, **values)
+            checkpoints.after_step(done)
+    with use_average(learner.average, learning(learner.groups)):
+        if best.weights:
+            learner.unet.load_state_dict(best.weights)
         if cfg.strategy == "lora":
             merge_adapters(learner.unet.net)
         save_unet(out, given, learner.unet.net.state_dict())
@@ -148,19 +144,19 @@ def fit(
 
 
 def draw_batch(marked: Bool[Tensor, "n"], cfg: UnetConfig, number: int) -> Int[Tensor, "b"]:
-    """Places of the images of step `number`; at the end, of real ones alone where the config says so."""
+    """Return the indices of step `number`'s images; in the last steps only real ones, if the config says so."""
     real_only = number >= round(cfg.steps * (1 - cfg.real_last)) and bool((~marked).any())
     places = torch.nonzero(~marked)[:, 0] if real_only else torch.arange(len(marked))
     return places[batch_indices(len(places), cfg.batch_size, number, "unet", cfg.seed)]
 
 
 def step(
-    learner: Learner,
+    learner: UnetLearner,
     images: Float[Tensor, "b h w"],
     masks: Int[Tensor, "b h w"],
     weights: Float[Tensor, "b"] | None = None,
 ) -> float:
-    """One step of the optimiser; parts that do not learn stay as they are, batch norm included. Returns the loss."""
+    """Do one update; frozen parts stay as they are, batch norm included. Returns the loss."""
     cfg = learner.cfg
     learner.module.train()
     frozen_to_eval(learner.unet.net)
@@ -177,14 +173,14 @@ def step(
     return float(loss.item())
 
 
-def evaluate(model: Unet, pairs: Pairs, batch_size: int) -> float:
-    """Mean Dice over images and structures, of the masks as the network gives them."""
-    found = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
-    return mean_dice(torch.tensor(found), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
+def evaluate(model: Unet, pairs: ImageMaskPairs, batch_size: int) -> float:
+    """Return the mean Dice over images and structures, without post-processing."""
+    masks = np.stack([to_labels(share) for share in probabilities([model], pairs.images, batch_size=batch_size)])
+    return mean_dice(torch.tensor(masks), torch.tensor(pairs.masks), max(1, model.cfg.outputs - 1))
 
 
-def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> Learner:
-    """The network and its optimiser before the first step, with batch norm statistics measured on training images."""
+def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None) -> UnetLearner:
+    """Build the network and its optimizer, with batch norm statistics measured on training images."""
     unet = build_unet(cfg, start).to(pixels.device)
     inputs = unet.normalise(pixels)
     if cfg.encoder_weights == "imagenet_folded":
@@ -201,15 +197,15 @@ def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None)
         for group in groups
     ]
     optimizer = torch.optim.AdamW(rates, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
-    average = None if cfg.ema_decay is None else Average(learning(groups), cfg.ema_decay)
-    return Learner(cfg, unet, sides, module, groups, optimizer, average)
+    average = None if cfg.ema_decay is None else MovingAverage(learning(groups), cfg.ema_decay)
+    return UnetLearner(cfg, unet, sides, module, groups, optimizer, average)
 
 
-def check_pairs(cfg: UnetConfig, pairs: Pairs, name: str) -> None:
+def check_pairs(cfg: UnetConfig, pairs: ImageMaskPairs, name: str) -> None:
     """Check images and masks against each other and the config.
 
     Raises:
-        SegmentationDataError: sizes differ, there is nothing, or a mask holds an unknown class.
+        SegmentationDataError: if sizes differ, there are fewer than two images, or a mask has an unknown class.
     """
     images, masks, size = pairs.images, pairs.masks, cfg.image_size_px
     wanted = images.shape[1:] if size is None else (size, size)

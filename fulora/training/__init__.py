@@ -1,1 +1,1 @@
-"""What all training loops share: devices, seeded draws, learning rates, checkpoints, logs, averages, processes."""
+"""What training loops share: devices, seeded draws, learning rates, checkpoints, logs, averages, processes."""

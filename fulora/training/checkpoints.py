@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent, checked when they are read, and exact."""
+"""Files of checkpoints: written atomically, verified when they are read; and the best weights so far."""
 
 import math
 import pickle
@@ -15,16 +15,10 @@ from torch import Tensor
 from fulora.files import atomic_file
 
 CHECKPOINTS = "checkpoints"
-
-
 LATEST = "LATEST"
-
-
 KEPT = 2
-
-
 UNREADABLE = (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
-"""What torch raises of a checkpoint that is damaged."""
+"""What torch raises if a checkpoint is damaged."""
 
 
 class CheckpointError(ValueError):
@@ -32,9 +26,9 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` steps to `folder/checkpoints`: complete or absent, whenever the process dies.
+    """Write the state after `step` steps atomically to `folder/checkpoints`.
 
-    `LATEST` names the file to continue from; the one before it is kept as well.
+    `LATEST` names the file to resume from; the one before it is kept as well.
     """
     home = folder / CHECKPOINTS
     home.mkdir(parents=True, exist_ok=True)
@@ -51,10 +45,10 @@ def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The checkpoint that `LATEST` names, or None. Only tensors and plain values are read (`weights_only`).
+    """Return the checkpoint that `LATEST` names, if any. Only tensors and plain values are read (`weights_only`).
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: if it cannot be read.
     """
     latest = folder / CHECKPOINTS / LATEST
     if not latest.is_file():
@@ -76,7 +70,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def _check_sums(path: Path) -> None:
-    """A checkpoint is a zip file, whose checksums torch does not look at."""
+    """Verify the checksums of the zip file that a checkpoint is; torch ignores them."""
     if not path.is_file():
         raise FileNotFoundError(f"{LATEST} names no file")
     with zipfile.ZipFile(path) as file:
@@ -86,38 +80,28 @@ def _check_sums(path: Path) -> None:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove what only a resumed run would need; call it when the weights are written."""
+    """Remove the checkpoints; call it when the final weights are written."""
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 @dataclass
-class Best:
-    """The best checkpoint so far; `state` is empty until the first evaluation."""
+class BestModel:
+    """The best weights so far; `weights` is empty until the first evaluation."""
 
     score: float = -math.inf
     step: int = 0
-    state: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
     def offer(self, score: float, step: int, model: torch.nn.Module) -> None:
-        """Keep the model if it is as good as the best or better: of equals the later one is kept."""
+        """Keep the model's weights if they are as good as the best or better: of equals the later are kept."""
         if score >= self.score:
-            state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-            self.score, self.step, self.state = score, step, state
+            self.score, self.step = score, step
+            self.weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Score, step and weights."""
+        return vars(self)
 
-def save_progress(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, best: Best
-) -> None:
-    """Checkpoint a loop that keeps its best model."""
-    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    save_checkpoint(folder, step, {**states, "best": vars(best)})
-
-
-def resume(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Best, int]:
-    """Put the last checkpoint into model and optimizer. Returns the best so far, if it was kept, and the steps done."""
-    state = load_checkpoint(folder)
-    if state is None:
-        return Best(), 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Best(**state.get("best", {})), int(state["step"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.score, self.step, self.weights = state["score"], state["step"], state["weights"]

@@ -1,13 +1,13 @@
-"""Which device a computation runs on."""
+"""The choice of a device."""
 
 import torch
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a CUDA GPU where there is one, else the CPU.
+    """Return the device called `name`; `auto` is a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: a GPU was asked for and there is none, or a device that torch does not know or cannot use.
+        ValueError: if a GPU is requested and there is none, or torch cannot use the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

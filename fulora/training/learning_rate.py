@@ -1,4 +1,4 @@
-"""The course of a learning rate over the steps of a training."""
+"""Learning rate schedules."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 
 
 def cosine_rate(step: int, steps: int, *, warmup: int = 0) -> float:
-    """Factor on the learning rate: linear warm-up over `warmup` steps, then a half cosine to 0 (Loshchilov 2017)."""
+    """Return the factor on the learning rate: linear warm-up, then a half cosine to 0 (Loshchilov 2017)."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

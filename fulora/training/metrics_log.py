@@ -9,18 +9,18 @@ from fulora.training.checkpoints import CHECKPOINTS, CheckpointError
 
 
 class TrainingDivergedError(ValueError):
-    """The loss is not a finite number any more, or far above what it was."""
+    """A loss that is not finite, or far above its earlier values."""
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one line a logged step. Lines from beyond a resumed step are dropped, so a curve has no loops.
+    """`metrics.jsonl`: one line per logged step. Lines after the step that a run resumes from are dropped.
 
     Args:
-        folder: where the file stands.
-        start: the step that the loop starts from; 0 for a new run.
+        folder: the file's folder.
+        start: the step that the run resumes from; 0 for a new run.
 
     Raises:
-        CheckpointError: a line of the log of the steps before is damaged.
+        CheckpointError: if a line of an earlier step is damaged.
     """
 
     def __init__(self, folder: Path, start: int = 0) -> None:
@@ -41,7 +41,7 @@ class MetricsLog:
         """Append the values after `step` steps.
 
         Raises:
-            TrainingDivergedError: one of them is NaN or infinite.
+            TrainingDivergedError: if one of them is NaN or infinite.
         """
         for name, value in values.items():
             if not math.isfinite(value):

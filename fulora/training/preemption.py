@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP during a training: a checkpoint is written, and the same command continues."""
+"""SIGTERM and SIGHUP during a training: handled at the next step instead of ending the process."""
 
 import signal
 import threading
@@ -10,18 +10,18 @@ from fulora.environment import stop_signals
 
 @contextmanager
 def preemption() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM (a preempted Slurm job, `kill`) and SIGHUP (a closed terminal) do not end the process.
+    """Catch SIGTERM (a preempted Slurm job, `kill`) and SIGHUP (a closed terminal) while the context is active.
 
-    Yields a function that says whether one of them has come. A loop asks after each step, writes a checkpoint and
-    raises `fulora.stage.PreemptedError`. Signals reach the main thread only: in another thread the answer is always no.
+    Yields a function that returns whether one of them was received: `Checkpointer` then writes a checkpoint and raises
+    `fulora.stage.PreemptedError`. Signals reach the main thread only: in another thread it always returns False.
     """
-    came = threading.Event()
+    received = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
+        yield received.is_set
         return
-    before = {number: signal.signal(number, lambda number, frame: came.set()) for number in stop_signals()}
+    before = {number: signal.signal(number, lambda number, frame: received.set()) for number in stop_signals()}
     try:
-        yield came.is_set
+        yield received.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

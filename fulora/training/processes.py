@@ -1,4 +1,4 @@
-"""The processes that train together, one a GPU, as `accelerate launch` starts them; alone, there is one."""
+"""The processes that train together, one per GPU, as `accelerate launch` starts them, or a single one."""
 
 import os
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from fulora.training.devices import pick_device
 
 @dataclass(frozen=True)
 class Processes:
-    """All processes, and which of them this is.
+    """This process among all that train together.
 
-    Each does its slice of a batch that all draw alike, so that their number changes nothing but the last digits.
+    All draw the same batch and each computes a slice of it, so that their number changes only the last digits.
     """
 
     index: int
@@ -25,11 +25,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files."""
+        """Whether this process writes files."""
         return self.index == 0
 
     def mean_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Put the mean over all processes in the place of each gradient, by one all-reduce; a missing one counts 0."""
+        """Replace each gradient by its mean over all processes, with one all-reduce; a missing one counts as 0."""
         if self.count == 1:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -38,30 +38,34 @@ class Processes:
             parameter.grad = mean.view_as(parameter)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a tensor over all processes."""
-        found: Tensor = value if self.count == 1 else reduce(value, "mean")
-        return found
+        """Return the mean of a tensor over all processes."""
+        mean: Tensor = value if self.count == 1 else reduce(value, "mean")
+        return mean
 
-    def any(self, yes: bool) -> bool:
-        """Whether any process says yes. All must call it."""
+    def any(self, value: bool) -> bool:
+        """Return whether the value is true in any process. All must call it."""
         if self.count == 1:
-            return yes
-        return bool(reduce(torch.tensor(float(yes), device=self.device), "sum"))
+            return value
+        return bool(reduce(torch.tensor(float(value), device=self.device), "sum"))
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             PartialState().wait_for_everyone()
 
 
-def processes(device: str) -> Processes:
-    """The processes that were launched together, and the device of this one.
+ALONE = Processes(0, 1, torch.device("cpu"))
+"""A single process, on the CPU."""
+
+
+def join_processes(device: str) -> Processes:
+    """Join the processes that were launched together, each with its device.
 
     Args:
-        device: `auto`, `cpu` or `cuda`; launched together, each process has a device of its own.
+        device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ValueError: a GPU was asked for and there is none.
+        ValueError: if a GPU is requested and there is none.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(0, 1, pick_device(device))

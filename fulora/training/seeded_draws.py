@@ -1,6 +1,6 @@
 """Random draws of a training, seeded by (seed, name, step) and never by a running state.
 
-A resumed run draws what an undisturbed one would have drawn, and no random state has to be saved.
+A resumed run draws the same as an uninterrupted one, and no random state has to be saved.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,23 +11,25 @@ from torch import Tensor
 from fulora.environment import derive_seed
 
 
-def generator(*parts: str | int) -> torch.Generator:
-    """A CPU generator seeded by names and numbers: the same draws on every machine."""
+def seeded_generator(*parts: str | int) -> torch.Generator:
+    """Return a CPU generator seeded by names and numbers: the same draws on every machine."""
     return torch.Generator().manual_seed(derive_seed(*parts))
 
 
 def batch_indices(count: int, batch_size: int, step: int, *parts: str | int) -> Tensor:
-    """(batch_size,) indices below `count` of training step `step`: epoch after epoch, each in its own random order.
+    """Return (batch_size,) indices below `count` of training step `step`: epochs, each in its own random order.
 
-    Depends on the step alone: epoch e is a permutation drawn from (parts, e), and the step says where in it we are.
+    They depend on the step alone: epoch e is a permutation seeded by (parts, e).
     """
     places = range(step * batch_size, (step + 1) * batch_size)
-    orders = {e: torch.randperm(count, generator=generator(*parts, "epoch", e)) for e in {p // count for p in places}}
+    orders = {
+        e: torch.randperm(count, generator=seeded_generator(*parts, "epoch", e)) for e in {p // count for p in places}
+    }
     return torch.stack([orders[place // count][place % count] for place in places])
 
 
 def indices_by_class(targets: Tensor, *parts: str | int) -> dict[tuple[str | int, ...], Tensor]:
-    """The places of each class in `targets`, classes in order; `parts` and the number of the class name its draws."""
+    """Return the indices of each class in `targets`, by the seed of its draws: `parts` and the number of the class."""
     return {(*parts, which): torch.nonzero(targets == c)[:, 0] for which, c in enumerate(torch.unique(targets))}
 
 
@@ -35,18 +37,18 @@ def round_robin_batch(
     groups: Mapping[tuple[str | int, ...], Tensor],
     batch_size: int,
     step: int,
-    narrowed: Callable[[int, Tensor], Tensor] = lambda place, group: group,
+    narrowed: Callable[[int, Tensor], Tensor] = lambda position, group: group,
 ) -> Tensor:
-    """(batch_size,) members of groups that take turns; each group goes through its own in epochs (`batch_indices`).
+    """Return (batch_size,) members, from the groups in turn; each group is drawn in epochs (`batch_indices`).
 
     Args:
-        groups: their members, by what names a group's draws.
-        narrowed: the members that are asked at a place of the whole training, counted from 0.
+        groups: their members, by the seed of a group's draws.
+        narrowed: returns the members to draw from at a position of the whole training, counted from 0.
     """
-    named, chosen = list(groups.items()), []
-    for place in range(step * batch_size, (step + 1) * batch_size):
-        turn, which = divmod(place, len(named))
-        parts, group = named[which]
-        own = narrowed(place, group)
-        chosen.append(own[batch_indices(len(own), 1, turn, *parts)])
+    seeded, chosen = list(groups.items()), []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        turn, which = divmod(position, len(seeded))
+        parts, group = seeded[which]
+        members = narrowed(position, group)
+        chosen.append(members[batch_indices(len(members), 1, turn, *parts)])
     return torch.cat(chosen)

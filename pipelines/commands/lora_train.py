@@ -74,11 +74,11 @@ def train(
     from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
     from fulora.diffusion.training.plan import plan_training
     from fulora.integrity import write_list
-    from fulora.training.processes import processes
+    from fulora.training.processes import join_processes
     from fulora.workspace import artifact_name
 
     cfg, of_images = _settings(config, overrides or [])
-    first = processes(cfg.device).first
+    first = join_processes(cfg.device).first
     progress.show(first and not quiet)
     _check_out(out)
     others = _given(prior, "--prior"), _given(test, "--test")

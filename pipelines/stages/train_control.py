@@ -20,7 +20,8 @@ def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source,
     rows = images.rows("train")
     of_class = images.label_set().captions
     captions = [row.caption or of_class[row.plane] for row in rows]
-    fit(out, config, load_backbone(backbone.path), load_pixels(images, rows), load_masks(images, rows), captions)
+    pipe, pixels, masks = load_backbone(backbone.path), load_pixels(images, rows), load_masks(images, rows)
+    fit(out, config, pipe, pixels, masks, captions, base_digest=backbone.fingerprint)
     write_model_provenance(
         out, "ControlNet", images, rows, parents=[backbone_provenance(backbone.path, backbone.path.name)]
     )

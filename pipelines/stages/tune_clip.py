@@ -21,7 +21,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
 
     from fulora.clip.loading import load_clip
     from fulora.clip.model import FIT, RESAMPLING, image_size_px
-    from fulora.clip.tune import Shown, fit
+    from fulora.clip.tune import LabelledSquares, fit
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_squares
@@ -33,7 +33,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        Shown(load_squares(images, found, size, FIT, RESAMPLING), class_indices(found, labels))
+        LabelledSquares(load_squares(images, found, size, FIT, RESAMPLING), class_indices(found, labels))
         for found in (rows, held_out)
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)

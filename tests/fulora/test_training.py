@@ -7,13 +7,16 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fulora import training
-from fulora.training.averages import Average, put
+from fulora.diffusion.config import ControlConfig
+from fulora.stage import PreemptedError
+from fulora.training.averages import MovingAverage, copy_into
+from fulora.training.checkpointer import Checkpointer
 from fulora.training.checkpoints import (
     CHECKPOINTS,
     LATEST,
@@ -26,7 +29,9 @@ from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog, TrainingDivergedError
 from fulora.training.preemption import preemption
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.processes import Processes
+from fulora.training.run_digest import run_digest
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 
 @settings(deadline=None, max_examples=40)
@@ -53,10 +58,10 @@ def test_epochs_names_and_seeds_have_their_own_orders() -> None:
 
 
 def test_a_generator_draws_by_its_names_and_not_by_the_state_of_the_process() -> None:
-    one = torch.rand(3, generator=generator("noise", 0, 4))
+    one = torch.rand(3, generator=seeded_generator("noise", 0, 4))
     torch.manual_seed(99)
-    assert torch.equal(one, torch.rand(3, generator=generator("noise", 0, 4)))
-    assert not torch.equal(one, torch.rand(3, generator=generator("noise", 0, 5)))
+    assert torch.equal(one, torch.rand(3, generator=seeded_generator("noise", 0, 4)))
+    assert not torch.equal(one, torch.rand(3, generator=seeded_generator("noise", 0, 5)))
 
 
 def test_the_schedule_warms_up_and_falls_along_half_a_cosine() -> None:
@@ -106,7 +111,7 @@ def test_dying_while_a_checkpoint_is_written_leaves_the_last_one(
         file.write(b"half")  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.torch, "save", die)
+    monkeypatch.setattr(torch, "save", die)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path, 4, {"w": torch.zeros(2)})
     found = load_checkpoint(tmp_path)
@@ -179,6 +184,60 @@ def test_in_a_thread_no_signal_is_caught() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_the_digest_of_a_training_is_that_of_settings_and_inputs(tmp_path: Path) -> None:
+    file = tmp_path / "start"
+    file.write_bytes(b"a")
+    cfg, images = ControlConfig(), np.arange(12, dtype=np.uint8).reshape(1, 3, 4)
+
+    def made_of(cfg: ControlConfig = cfg, images: np.ndarray = images, captions: tuple[str, ...] = ("a", "b")) -> str:
+        return run_digest(cfg, images, list(captions), {"w": torch.ones(2)}, file, None)
+
+    same = made_of()
+    assert made_of(cfg.changed(device="cuda", checkpoint_every=3), np.asfortranarray(images)) == same
+    others = [made_of(cfg.changed(seed=1)), made_of(captions=("ab",)), made_of(images=images.reshape(1, 4, 3))]
+    others += [made_of(images=images + np.uint8(1)), made_of(images=images.view(np.int8))]
+    file.write_bytes(b"b")
+    assert len({same, *others, made_of()}) == 7
+
+
+class Noted:
+    """A part of a checkpoint that counts how often it was saved."""
+
+    saved = 0
+
+    def state_dict(self) -> dict[str, int]:
+        self.saved += 1
+        return {"saved": self.saved}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.saved = state["saved"]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_several_processes_agree_about_stopping_and_the_first_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """The other process is told to stop after step 3; both stop after step 10."""
+    part = Noted()
+    checkpoints = Checkpointer(tmp_path, "a", 100, {"part": part}, Processes(index, 2, torch.device("cpu")))
+    monkeypatch.setattr(Processes, "any", lambda self, yes: yes or checkpoints.done >= 3)
+    with checkpoints.steps(20, "test") as numbers:
+        for done in numbers:
+            if done == 10:
+                break
+            checkpoints.after_step(done)
+        with pytest.raises(PreemptedError, match="after step 10 of 20"):
+            checkpoints.after_step(10)
+    assert part.saved == 1
+    assert (load_checkpoint(tmp_path) is None) == (index == 1)
+
+
+def test_a_checkpoint_without_a_digest_is_of_another_training(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 3, {"part": {"saved": 1}})
+    with pytest.raises(CheckpointError, match="is of another training"):
+        Checkpointer(tmp_path, "a", 1, {"part": Noted()})
+
+
 def steps_of(folder: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -217,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path, value: floa
 
 def test_an_average_follows_its_parameters() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(2))]
-    average = Average(parameters, 0.5)
+    average = MovingAverage(parameters, 0.5)
     with torch.no_grad():
         parameters[0].fill_(1.0)
     average.update(parameters, 1)  # decay (1 + 1) / (10 + 1)
@@ -225,7 +284,7 @@ def test_an_average_follows_its_parameters() -> None:
     average.update(parameters, 1000)  # decay 0.5
     torch.testing.assert_close(average.values[0], torch.full((2,), 10 / 11))
     assert torch.equal(parameters[0], torch.ones(2))
-    put(parameters, average.values)
+    copy_into(parameters, average.values)
     torch.testing.assert_close(parameters[0].detach(), torch.full((2,), 10 / 11))
     assert parameters[0].requires_grad
 

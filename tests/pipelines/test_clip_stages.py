@@ -140,12 +140,14 @@ def test_a_clip_is_tuned_on_the_pixels_that_it_is_tested_on(
     """The pictures are 20x30 px, and this CLIP sees squares of 64 px."""
     learned: list[torch.Tensor] = []
 
-    def fit(out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.Shown, *given: object) -> None:
+    def fit(
+        out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.LabelledSquares, *given: object
+    ) -> None:
         same = cfg.changed(batch_size=len(train.labels), crop=1.0, balanced=False)
         monkeypatch.setattr(tune, "augmented", lambda pixels, crop, drawn: pixels)
         monkeypatch.setattr(tune, "batch", lambda labels, cfg, done: torch.arange(len(labels)))
         monkeypatch.setattr(tune, "normalised", lambda model, seen: learned.append(seen) or normalised(model, seen))
-        tune.Learner(clip, same, labels).loss(train, torch.ones(len(train.labels)), 1)
+        tune.ClipLearner(clip, same, labels).loss(train, torch.ones(len(train.labels)), 1)
 
     with monkeypatch.context() as patched:
         patched.setattr(tune, "fit", fit)

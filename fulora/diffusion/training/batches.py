@@ -16,7 +16,7 @@ from fulora.diffusion.training.buckets import Bucket, Size, bucket_of, draw_plac
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.objective import Latents, encode, stratified_timesteps, to_device, with_dropout
 from fulora.environment import derive_seed
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 GRID_IMAGES = 32
 GRID_TIMESTEPS = 6
@@ -110,7 +110,7 @@ def draw_batch(data: EncodedExamples, cfg: LoraConfig, scheduler: DDPMScheduler,
         name: of the loss it is for, so that the training and the prior images are drawn apart.
     """
     seed = cfg.seed if name == "lora" else derive_seed(cfg.seed, name)
-    random = generator(seed, "lora", "draw", step)
+    random = seeded_generator(seed, "lora", "draw", step)
     places: list[int] = draw_places(data.sizes, cfg.batch_size, step, seed).tolist()
     captions = with_dropout([data.captions[place] for place in places], cfg.caption_dropout, random)
     size = data.sizes[places[0]]
@@ -161,7 +161,7 @@ def _evenly(examples: Examples, count: int) -> Examples:
 def _grid_batch(data: EncodedExamples, rows: Sequence[tuple[int, int]], size: Size) -> Batch:
     latents, noise = [], []
     for place, time in rows:
-        random = generator("grid", place, time)
+        random = seeded_generator("grid", place, time)
         latents.append(data.latents.draw([place], random)[0])
         noise.append(torch.randn(latents[-1].shape, generator=random))
     drawn = torch.stack(latents)

@@ -122,13 +122,13 @@ def draw_places(sizes_by_image: Sequence[Size], batch_size: int, step: int, seed
     """
     import torch
 
-    from fulora.training.seeded_draws import batch_indices, generator
+    from fulora.training.seeded_draws import batch_indices, seeded_generator
 
     count = len(sizes_by_image)
     if len(set(sizes_by_image)) == 1:
         return batch_indices(count, batch_size, step, seed, "lora", "order")
     cycle, place = divmod(step, count)
-    order = torch.randperm(count, generator=generator(seed, "lora", "bucket", cycle)).tolist()
+    order = torch.randperm(count, generator=seeded_generator(seed, "lora", "bucket", cycle)).tolist()
     size = sizes_by_image[order[place]]
     members = [image for image, other in enumerate(sizes_by_image) if other == size]
     taken = cycle * len(members) + sum(sizes_by_image[image] == size for image in order[:place])

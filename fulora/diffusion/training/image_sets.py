@@ -27,7 +27,7 @@ from fulora.diffusion.training.examples import HeldOutSet, TrainingImages, load_
 from fulora.diffusion.training.objective import encode
 from fulora.diffusion.training.plan import check_plan
 from fulora.diffusion.training.train import fit
-from fulora.training.processes import processes
+from fulora.training.processes import join_processes
 
 LOOKED_AT = 4
 """Pairs whose masks are sent through the autoencoder before a training."""
@@ -137,7 +137,7 @@ def fit_lora(
         LoraError, BackboneError: what cannot work.
     """
     check_plan(cfg, pipe, material)
-    first = processes(cfg.device).first
+    first = join_processes(cfg.device).first
     if first and (special := describe_schedule(pipe.scheduler.config)):
         progress.note(f"trained as the backbone says: {special}")
     if first and (skipped := describe_clip_skip(pipe, cfg.clip_skip)):

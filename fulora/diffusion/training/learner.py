@@ -1,12 +1,11 @@
-"""What a LoRA training changes: adapters, optimizer, averages; set up, put into a checkpoint and taken out of it."""
+"""The state of a LoRA training: adapters, optimizer, moving average, best weights."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
@@ -15,30 +14,24 @@ from fulora.diffusion.models.conditioning import Conditioning, embed, text_encod
 from fulora.diffusion.models.loading import quiet
 from fulora.diffusion.training.loss_watch import LossMonitor
 from fulora.diffusion.training.optimizers import build_optimizer
-from fulora.training.averages import Average, averaged, put
+from fulora.training.averages import MovingAverage, use_average
+from fulora.training.checkpointer import Stateful
+from fulora.training.checkpoints import BestModel
+from fulora.training.metrics_log import TrainingDivergedError
 from fulora.training.processes import Processes
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(frozen=True)
-class Best:
-    """The weights with the lowest validation loss so far."""
-
-    loss: float
-    step: int
-    weights: list[Tensor]
-
-
 @dataclass
-class Learner:
-    """The parts of a training in progress.
+class LoraLearner:
+    """The state of a training.
 
     Attributes:
-        unet: what is called: the pipeline's UNet, compiled or not.
-        texts: the embedding of every caption, where the text encoders do not learn.
-        average: the moving average of the weights, where one is kept.
-        best: where the best weights are kept, from the first validation on.
+        unet: the pipeline's UNet, compiled or not.
+        texts: the embedding of each caption, unless the text encoders are trained.
+        average: the moving average of the weights, if the config asks for one.
+        best: the weights with the lowest validation loss; its score is minus the loss.
     """
 
     pipe: Pipeline
@@ -47,60 +40,74 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     processes: Processes
-    watch: LossMonitor
+    monitor: LossMonitor
     texts: dict[str, Conditioning] | None
-    average: Average | None
-    best: Best | None = None
+    average: MovingAverage | None
+    best: BestModel = field(default_factory=BestModel)
+
+    @property
+    def adapters(self) -> torch.nn.ParameterList:
+        """The trained parameters as a module."""
+        return torch.nn.ParameterList(self.parameters)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the frozen base, asked of one layer: `unet.dtype` walks through all, at every call."""
+        """The precision of the frozen base, read from one layer: `unet.dtype` walks through all, at every call."""
         dtype: torch.dtype = self.pipe.unet.conv_in.weight.dtype
         return dtype
 
     def autocast(self) -> torch.autocast:
-        """Arithmetic in the base's precision."""
+        """Return a context for arithmetic in the base's precision."""
         return torch.autocast(self.processes.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def conditioning(self, captions: Sequence[str], clip_skip: int) -> Conditioning:
-        """Embeddings of captions, in the base's precision: looked up, or computed where the text encoders learn."""
+        """Return embeddings of captions in the base's precision; computed only if the text encoders are trained."""
         if self.texts is None:
             return embed(self.pipe, captions, clip_skip).to(self.dtype)
-        found = [self.texts[caption] for caption in captions]
-        pooled = [one.pooled for one in found if one.pooled is not None]
-        return Conditioning(torch.cat([one.states for one in found]), torch.cat(pooled) if pooled else None)
+        embeddings = [self.texts[caption] for caption in captions]
+        pooled = [one.pooled for one in embeddings if one.pooled is not None]
+        return Conditioning(torch.cat([one.states for one in embeddings]), torch.cat(pooled) if pooled else None)
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+    def _parts(self) -> dict[str, Stateful]:
+        average: dict[str, Stateful] = {} if self.average is None else {"average": self.average}
         return {
-            "lora": [parameter.detach() for parameter in self.parameters],
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "watch": self.watch.state(),
-            "average": self.average.values if self.average else None,
-            "best": (self.best.loss, self.best.step, self.best.weights) if self.best else None,
+            "lora": self.adapters,
+            "optimizer": self.optimizer,
+            "scaler": self.scaler,
+            "monitor": self.monitor,
+            "best": self.best,
+            **average,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        put(self.parameters, state["lora"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.watch.restore(state["watch"])
-        if self.average:
-            put(self.average.values, state["average"])
-        self.best = Best(*state["best"]) if state["best"] else None
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps.
+
+        Raises:
+            TrainingDivergedError: if a loss or a weight is not finite, or the losses have a spike.
+        """
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        norms = torch.stack([parameter.detach().norm() for parameter in self.parameters])
+        if not norms.isfinite().all():
+            raise TrainingDivergedError(
+                f"the weights are not finite after step {self.monitor.step}: lower the learning rates"
+            )
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
 
     @contextmanager
     def kept_weights(self) -> Iterator[None]:
-        """Inside, the weights are those that would be kept: their moving average, where there is one."""
-        with averaged(self.average, self.parameters):
+        """Use the weights that would be kept, the moving average if there is one, while the context is active."""
+        with use_average(self.average, self.parameters):
             yield
 
 
 def cast_and_adapt(pipe: Pipeline, cfg: LoraConfig) -> None:
-    """The base in its precision, and adapters in fp32 on it, on the CPU. The autoencoder stays fp32: fp16 gives NaN."""
-    with quiet():  # a note on modules that are to stay fp32, of which there are none
+    """Cast the base, on the CPU, and add adapters in fp32. The autoencoder stays fp32: fp16 gives NaN."""
+    with quiet():  # a warning about modules that are to stay fp32, of which there are none
         for module in (pipe.unet, *text_encoders(pipe).values()):
             module.to(PRECISIONS[cfg.precision])
     add_lora(pipe, cfg)
@@ -109,10 +116,10 @@ def cast_and_adapt(pipe: Pipeline, cfg: LoraConfig) -> None:
         pipe.unet.train()
 
 
-def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], together: Processes) -> Learner:
-    """Everything on the device, ready for its first step.
+def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], together: Processes) -> LoraLearner:
+    """Build the state before the first step, on the device.
 
-    Text encoders that do not learn embed all captions once, and are moved back to the CPU.
+    Text encoders that are not trained embed all captions once, and are moved back to the CPU.
     """
     device = together.device
     for encoder in text_encoders(pipe).values():
@@ -128,14 +135,14 @@ def build_learner(pipe: Pipeline, cfg: LoraConfig, captions: Sequence[str], toge
     if device.type == "cuda":
         pipe.unet.to(memory_format=torch.channels_last)
     parameters = all_lora_parameters(pipe)
-    return Learner(
+    return LoraLearner(
         pipe=pipe,
         unet=pipe.unet,
         parameters=parameters,
         optimizer=build_optimizer(pipe, cfg),
         scaler=torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16"),
         processes=together,
-        watch=LossMonitor(cfg.spike),
+        monitor=LossMonitor(cfg.spike),
         texts=texts,
-        average=None if cfg.ema_decay is None else Average(parameters, cfg.ema_decay),
+        average=None if cfg.ema_decay is None else MovingAverage(parameters, cfg.ema_decay),
     )

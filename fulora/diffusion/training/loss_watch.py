@@ -1,4 +1,4 @@
-"""Watching the loss: its mean between two logs, and a stop where it is no number or far above what it was."""
+"""Monitoring of the loss: its mean between two logs, and a stop where it is not finite or has a spike."""
 
 import math
 from typing import Any
@@ -15,10 +15,10 @@ ADVICE = "lower unet_learning_rate and text_encoder_learning_rate, or lengthen w
 
 
 class LossMonitor:
-    """Losses stay where they are computed until somebody asks: reading each would make a GPU wait.
+    """The losses of a training. They stay on their device until `read`: reading each at once would make a GPU wait.
 
     Args:
-        spike: stop when the mean of the last 20 losses is so many times the mean of all before; None never does.
+        spike: stop if the mean of the last 20 losses is more than `spike` times the mean of all before; None: never.
     """
 
     def __init__(self, spike: float | None) -> None:
@@ -28,19 +28,24 @@ class LossMonitor:
         self.recent: list[float] = []
         self.total, self.count = 0.0, 0
 
+    @property
+    def step(self) -> int:
+        """The step of the last loss that was read."""
+        return self.count + len(self.recent)
+
     def add(self, loss: Tensor) -> None:
-        """Take the loss of one step."""
+        """Add the loss of one step."""
         self.unread.append(loss.detach())
 
-    def read(self, step: int) -> None:
-        """Look at the losses since the last reading; `step` steps are done.
+    def read(self) -> None:
+        """Check the losses added since the last call.
 
         Raises:
-            TrainingDivergedError: one is not finite, or the last 20 are a spike.
+            TrainingDivergedError: if one is not finite, or the last 20 are a spike.
         """
         losses = torch.stack(self.unread).tolist() if self.unread else []
         self.unread = []
-        for number, loss in enumerate(losses, step - len(losses) + 1):
+        for number, loss in enumerate(losses, self.step + 1):
             if not math.isfinite(loss):
                 raise TrainingDivergedError(f"the loss is {loss} at step {number}: {ADVICE}")
             self.recent.append(loss)
@@ -59,18 +64,19 @@ class LossMonitor:
                 f"that of all steps before ({before:.4g}): {ADVICE}, or allow it with spike=null"
             )
 
-    def mean(self, step: int) -> float:
-        """The mean loss since the last call; `step` steps are done."""
-        self.read(step)
+    def mean(self) -> float:
+        """Return the mean loss since the last call."""
+        self.read()
         mean = sum(self.window) / len(self.window)
         self.window = []
         return mean
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, once everything is read."""
+    def state_dict(self) -> dict[str, Any]:
+        """Check the losses and return what a checkpoint keeps."""
+        self.read()
         return {"window": self.window, "recent": self.recent, "total": self.total, "count": self.count}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
         self.window, self.recent = list(state["window"]), list(state["recent"])
         self.total, self.count = state["total"], state["count"]

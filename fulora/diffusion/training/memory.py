@@ -20,7 +20,7 @@ from fulora.diffusion.models.conditioning import embed, text_encoders, unet_argu
 from fulora.diffusion.models.loading import OMITTED, networks, quiet
 from fulora.diffusion.training.batches import Batch
 from fulora.diffusion.training.buckets import Size
-from fulora.diffusion.training.learner import Learner, cast_and_adapt
+from fulora.diffusion.training.learner import LoraLearner, cast_and_adapt
 from fulora.diffusion.training.loss_watch import LossMonitor
 from fulora.diffusion.training.objective import encode, encoding_batch_size
 from fulora.diffusion.training.tensor_storages import allocate, following, normalise_in_fp32, replace
@@ -140,7 +140,7 @@ def training_peak(
     return peak
 
 
-def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bool) -> Learner:
+def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bool) -> LoraLearner:
     """As `build_learner` leaves it: text encoders that do not learn embed every caption, and leave a GPU."""
     allocate(sketch.unet, channels_last=gpu)
     encoders = list(text_encoders(sketch).values())
@@ -155,14 +155,14 @@ def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bo
         for module in encoders if gpu else []:
             replace(module, lambda tensor: tensor.to("meta"))
     parameters = all_lora_parameters(sketch)
-    return Learner(
+    return LoraLearner(
         pipe=sketch,
         unet=sketch.unet,
         parameters=parameters,
         optimizer=torch.optim.SGD(parameters),  # has no states: they are counted apart
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         processes=Processes(0, 1, torch.device("cpu")),
-        watch=LossMonitor(None),
+        monitor=LossMonitor(None),
         texts=texts,
         average=None,
     )
@@ -183,7 +183,7 @@ def _latents(sketch: Pipeline, count: int, size: Size) -> Tensor:
 
 
 @torch.no_grad()
-def _sample_grid(learner: Learner, cfg: LoraConfig, size: Size, caption: str, gpu: bool) -> None:
+def _sample_grid(learner: LoraLearner, cfg: LoraConfig, size: Size, caption: str, gpu: bool) -> None:
     """One step of the sampler for the pictures of a caption, with and without it, and their decoding."""
     count = cfg.samples.per_caption if cfg.samples else 0
     if gpu:

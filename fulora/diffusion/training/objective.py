@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fulora.diffusion.models.latent_scaling import scale_latents, scale_std
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 ENCODED_PIXELS = 2**19
 """Pixels, and 32 pictures, that the autoencoder reads at once at most: its activations are what memory goes to."""
@@ -35,7 +35,7 @@ class Latents:
 
     def drawn_once(self, seed: int) -> "Latents":
         """One draw of every image, which is what all later draws will give."""
-        drawn = [self.draw([place], generator(seed, "latents", place))[0] for place in range(len(self.mean))]
+        drawn = [self.draw([place], seeded_generator(seed, "latents", place))[0] for place in range(len(self.mean))]
         return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
 
 
@@ -96,11 +96,11 @@ def stratified_timesteps(count: int, total: int, step: int, seed: int) -> Int[Te
     """Timesteps of training step `step` (from 0): every 64 draws in a row, over steps, cover the schedule evenly."""
     draws = range(step * count, (step + 1) * count)
     orders = {
-        cycle: torch.randperm(STRATA, generator=generator(seed, "strata", cycle))
+        cycle: torch.randperm(STRATA, generator=seeded_generator(seed, "strata", cycle))
         for cycle in {draw // STRATA for draw in draws}
     }
     strata = torch.stack([orders[draw // STRATA][draw % STRATA] for draw in draws])
-    places = (strata + torch.rand(count, generator=generator(seed, "timesteps", step))) / STRATA
+    places = (strata + torch.rand(count, generator=seeded_generator(seed, "timesteps", step))) / STRATA
     return (places * total).long().clamp(max=total - 1)
 
 

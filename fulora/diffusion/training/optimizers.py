@@ -1,4 +1,4 @@
-"""The optimizers a LoRA is trained by, and the course of their learning rate."""
+"""Optimizers of a LoRA, and their learning rate schedule."""
 
 import torch
 
@@ -10,15 +10,15 @@ from fulora.training.learning_rate import cosine_rate
 
 
 def build_optimizer(pipe: Pipeline, cfg: LoraConfig) -> torch.optim.Optimizer:
-    """The optimizer of `cfg`, over the UNet's adapters and the text encoders', each with its own `base_lr`.
+    """Build the optimizer of the UNet's and the text encoders' adapters, each group with its own `base_lr`.
 
     Raises:
-        LoraError: its library is not installed, or cannot be used here.
+        LoraError: if its library is not installed or cannot be used.
     """
     groups = [{"params": lora_parameters(pipe.unet), "lr": cfg.unet_learning_rate}]
-    words = [parameter for encoder in text_encoders(pipe).values() for parameter in lora_parameters(encoder)]
-    if words:
-        groups.append({"params": words, "lr": cfg.text_encoder_learning_rate})
+    of_text = [parameter for encoder in text_encoders(pipe).values() for parameter in lora_parameters(encoder)]
+    if of_text:
+        groups.append({"params": of_text, "lr": cfg.text_encoder_learning_rate})
     for group in groups:
         group["base_lr"] = group["lr"]
     match cfg.optimizer:
@@ -58,8 +58,8 @@ def _missing(optimizer: str, package: str, error: ImportError) -> str:
     return f"optimizer={optimizer} needs {package} ({error}): pip install {package}, or use optimizer=adamw"
 
 
-def rate(cfg: LoraConfig, step: int) -> float:
-    """Factor on the learning rates at step `step` (from 0)."""
+def learning_rate_factor(cfg: LoraConfig, step: int) -> float:
+    """Return the factor on the learning rates at step `step` (from 0)."""
     if cfg.schedule == "cosine":
         return cosine_rate(step, cfg.steps, warmup=cfg.warmup_steps)
     return min(1.0, (step + 1) / cfg.warmup_steps) if cfg.warmup_steps else 1.0

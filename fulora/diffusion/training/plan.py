@@ -24,7 +24,7 @@ from fulora.diffusion.training.optimizers import build_optimizer
 from fulora.diffusion.training.train import check_training
 from fulora.environment import peak_resident
 from fulora.training.checkpoints import KEPT
-from fulora.training.processes import processes
+from fulora.training.processes import join_processes
 
 SHOWN = 3
 """Patients or pictures that a message names; the rest are counted."""
@@ -170,7 +170,7 @@ def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> lis
             _check_tokens(pipe, part.captions)
             _check_sides(cfg, pipe, part)
     _check_clip_skip(cfg, pipe)
-    check_training(pipe, cfg, examples, processes(cfg.device), validated=validation is not None)
+    check_training(pipe, cfg, examples, join_processes(cfg.device), validated=validation is not None)
     digests = [pixel_digest(_image(cfg, pair)) for pair in examples.pictures] if material.excluded else []
     for others in material.excluded:
         _check_patients(material.patients, others)

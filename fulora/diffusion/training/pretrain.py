@@ -1,7 +1,7 @@
 """Pre-training of a small Stable Diffusion: first the autoencoder, then UNet and text encoder on its cached latents.
 
-Both loops resume exactly: every draw comes from (seed, step), and one checkpoint holds all the rest. Steps are counted
-over both, in the checkpoint and in `metrics.jsonl`.
+Both loops resume exactly: every draw comes from (seed, step), and one checkpoint has the state of both. Steps are
+counted over both, in the checkpoint and in `metrics.jsonl`.
 """
 
 from collections.abc import Sequence
@@ -23,30 +23,40 @@ from fulora.diffusion.models.conditioning import embed, unet_arguments
 from fulora.diffusion.models.loading import BackboneError, save_backbone
 from fulora.diffusion.training.objective import Latents, batch_timesteps, encode, noise_error, to_tensor, with_dropout
 from fulora.environment import derive_seed
-from fulora.progress import track
-from fulora.training.averages import Average, put
-from fulora.training.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.averages import MovingAverage, copy_into
+from fulora.training.checkpointer import Checkpointer
+from fulora.training.checkpoints import remove_checkpoint
 from fulora.training.devices import pick_device
 from fulora.training.learning_rate import cosine_rate, set_rate
 from fulora.training.metrics_log import MetricsLog
-from fulora.training.seeded_draws import batch_indices, generator
+from fulora.training.run_digest import run_digest
+from fulora.training.seeded_draws import batch_indices, seeded_generator
 
 KL_WEIGHT = 1e-6
 TEXTURE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
-class Learner:
-    """What one loop changes: a module, its optimizer, and the moving average of its weights, which is what is kept."""
+class BackboneLearner:
+    """A module in training, its optimizer, and the moving average of its weights, which is what is kept."""
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    average: Average
+    average: MovingAverage
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """The module's parameters, in the order of the average."""
         return list(self.module.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {name: part.state_dict() for name, part in vars(self).items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        for name, part in vars(self).items():
+            part.load_state_dict(state[name])
 
 
 def fit(
@@ -58,30 +68,32 @@ def fit(
 ) -> None:
     """Train a backbone and write it to `out` as a diffusers folder in fp16, with `metrics.jsonl`.
 
-    A run that was killed goes on from its last checkpoint in `out`; on a CPU its result is the undisturbed one's, bit
-    for bit.
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
+    uninterrupted run.
 
     Args:
         images: gray, 0 to 255, square; the size is the backbone's.
-        captions: of every image.
-        words: what the tokenizer knows as one token each, such as `tokenizers.words_of` the captions.
+        captions: one for each image.
+        words: those that the tokenizer has as one token each, such as `tokenizers.words_of` the captions.
 
     Raises:
-        BackboneError: no images, not one caption an image, or a size that the UNet cannot halve as often as it must.
-        TrainingDivergedError: a loss is not finite any more.
+        BackboneError: if there are no images, not one caption for each, or their size does not suit the UNet.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
+        TrainingDivergedError: if a loss is not finite.
     """
     _check(cfg, images, captions)
-    out.mkdir(parents=True, exist_ok=True)
     pipe = build_backbone(cfg, images.shape[1], out, words).to(pick_device(cfg.device))
-    state = load_checkpoint(out) or {"step": 0}
-    log = MetricsLog(out, state["step"])
-    if "autoencoder" in state:  # finished
-        pipe.vae.load_state_dict(state["autoencoder"])
-    else:
-        fit_autoencoder(out, cfg, log, pipe.vae, images, state)
-        state = {"step": cfg.autoencoder_steps, "autoencoder": pipe.vae.state_dict()}
-        save_checkpoint(out, cfg.autoencoder_steps, {"autoencoder": state["autoencoder"]})
-    fit_denoiser(out, cfg, log, pipe, unit_latents(pipe.vae, images), captions, state)
+    denoiser = torch.nn.ModuleList([pipe.unet, pipe.text_encoder])
+    learners = {
+        "autoencoder": _learner(pipe.vae, cfg.autoencoder_learning_rate, cfg.ema_decay),
+        "denoiser": _learner(denoiser, cfg.denoiser_learning_rate, cfg.ema_decay),
+    }
+    run = run_digest(cfg, images, captions, words)
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, learners)
+    log = MetricsLog(out, checkpoints.done)
+    fit_autoencoder(cfg, checkpoints, log, pipe.vae, learners["autoencoder"], images)
+    fit_denoiser(cfg, checkpoints, log, pipe, learners["denoiser"], unit_latents(pipe.vae, images), captions)
     save_backbone(pipe, out, half=True)
     remove_checkpoint(out)
 
@@ -95,39 +107,37 @@ def _check(cfg: PretrainConfig, images: UInt8[np.ndarray, "n h w"], captions: Se
 
 
 def fit_autoencoder(
-    out: Path,
     cfg: PretrainConfig,
+    checkpoints: Checkpointer,
     log: MetricsLog,
     vae: AutoencoderKL,
+    learner: BackboneLearner,
     images: UInt8[np.ndarray, "n h w"],
-    state: dict[str, Any],
 ) -> None:
     """Train the autoencoder; the moving average of its weights is kept."""
     steps = cfg.autoencoder_steps
-    learner, start = _learner(vae.train(), cfg.autoencoder_learning_rate, cfg.ema_decay), int(state["step"])
-    if start:
-        _restore(learner, state)
-    for done in track(range(start + 1, steps + 1), "autoencoder", start=start):
-        set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
-        places = batch_indices(len(images), cfg.autoencoder_batch_size, done - 1, cfg.seed, "autoencoder")
-        shown = images[places.numpy()]
-        if cfg.mask_channel:
-            shown = add_random_ellipses(shown, derive_seed(cfg.seed, "ellipses", done))
-        batch = to_tensor(shown).to(vae.device)
-        loss, error = reconstruction_error(vae, batch, generator(cfg.seed, "posterior", done))
-        step(learner, loss, done)
-        if done % cfg.log_every == 0 or done == steps:
-            log.write(done, autoencoder_loss=loss.item(), autoencoder_l1=error.item())
-        if done % cfg.checkpoint_every == 0:
-            save_checkpoint(out, done, _state(learner))
-    put(learner.parameters, learner.average.values)
+    vae.train()
+    with checkpoints.steps(steps, "autoencoder") as numbers:
+        for done in numbers:
+            set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
+            places = batch_indices(len(images), cfg.autoencoder_batch_size, done - 1, cfg.seed, "autoencoder")
+            pixels = images[places.numpy()]
+            if cfg.mask_channel:
+                pixels = add_random_ellipses(pixels, derive_seed(cfg.seed, "ellipses", done))
+            batch = to_tensor(pixels).to(vae.device)
+            loss, error = reconstruction_error(vae, batch, seeded_generator(cfg.seed, "posterior", done))
+            step(learner, loss, done)
+            if done % cfg.log_every == 0 or done == steps:
+                log.write(done, autoencoder_loss=loss.item(), autoencoder_l1=error.item())
+            checkpoints.after_step(done)
+    copy_into(learner.parameters, learner.average.values)
     vae.eval()
 
 
 def reconstruction_error(
     vae: AutoencoderKL, batch: Float[Tensor, "b 3 h w"], random: torch.Generator
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The autoencoder's loss, and the mean absolute error of the pixels alone (pixels are -1 to 1).
+    """Return the autoencoder's loss, and the mean absolute error of the pixels alone (pixels are -1 to 1).
 
     Loss: that error, the error of the texture's local strength, and a small KL divergence to the unit normal. Speckle
     cannot be stored pixel by pixel in the latents; the error of pixels alone would smooth it away.
@@ -140,15 +150,15 @@ def reconstruction_error(
     return error + TEXTURE_WEIGHT * texture + KL_WEIGHT * posterior.kl().mean(), error.detach()
 
 
-def texture_strength(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2*c h2 w2"]:
-    """Mean absolute difference of neighbouring pixels, across and down, in overlapping 8 x 8 windows."""
-    across = pictures.diff(dim=3)[:, :, :-1].abs()
-    down = pictures.diff(dim=2)[:, :, :, :-1].abs()
+def texture_strength(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2*c h2 w2"]:
+    """Return the mean absolute difference of neighbouring pixels, across and down, in overlapping 8 x 8 windows."""
+    across = images.diff(dim=3)[:, :, :-1].abs()
+    down = images.diff(dim=2)[:, :, :, :-1].abs()
     return F.avg_pool2d(torch.cat([across, down], dim=1), 8, stride=4)
 
 
 def unit_latents(vae: AutoencoderKL, images: UInt8[np.ndarray, "n h w"]) -> Latents:
-    """Every image encoded once; sets the autoencoder's `scaling_factor`, which gives latents of unit variance."""
+    """Encode every image once; sets the autoencoder's `scaling_factor`, which gives latents of unit variance."""
     vae.register_to_config(scaling_factor=1.0)
     raw = encode(vae, list(images))
     scale = round(1 / float(torch.stack(list(raw.mean)).std()), 4)
@@ -157,34 +167,31 @@ def unit_latents(vae: AutoencoderKL, images: UInt8[np.ndarray, "n h w"]) -> Late
 
 
 def fit_denoiser(
-    out: Path,
     cfg: PretrainConfig,
+    checkpoints: Checkpointer,
     log: MetricsLog,
     pipe: StableDiffusionPipeline,
+    learner: BackboneLearner,
     latents: Latents,
     captions: Sequence[str],
-    state: dict[str, Any],
 ) -> None:
     """Train UNet and text encoder together on the autoencoder's latents; their moving average is kept."""
     before, steps = cfg.autoencoder_steps, cfg.denoiser_steps
-    both = torch.nn.ModuleList([pipe.unet, pipe.text_encoder]).train()
-    learner = _learner(both, cfg.denoiser_learning_rate, cfg.ema_decay)
-    start = int(state["step"]) - before
-    if start:
-        _restore(learner, state)
-    for done in track(range(start + 1, steps + 1), "denoiser", start=start):
-        set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
-        random = generator(cfg.seed, "denoiser", done)
-        places = batch_indices(len(captions), cfg.denoiser_batch_size, done - 1, cfg.seed, "denoiser")
-        texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
-        loss = denoising_error(pipe, latents.draw(places.tolist(), random), texts, random, cfg.min_snr_gamma)
-        step(learner, loss, done)
-        if done % cfg.log_every == 0 or done == steps:
-            log.write(before + done, denoiser_loss=loss.item())
-        if done % cfg.checkpoint_every == 0:
-            save_checkpoint(out, before + done, _state(learner) | {"autoencoder": pipe.vae.state_dict()})
-    put(learner.parameters, learner.average.values)
-    both.eval()
+    learner.module.train()
+    with checkpoints.steps(before + steps, "denoiser") as numbers:
+        for number in numbers:
+            done = number - before
+            set_rate(learner.optimizer, cosine_rate(done - 1, steps, warmup=cfg.warmup_steps))
+            random = seeded_generator(cfg.seed, "denoiser", done)
+            places = batch_indices(len(captions), cfg.denoiser_batch_size, done - 1, cfg.seed, "denoiser")
+            texts = with_dropout([captions[place] for place in places], cfg.caption_dropout, random)
+            loss = denoising_error(pipe, latents.draw(places.tolist(), random), texts, random, cfg.min_snr_gamma)
+            step(learner, loss, done)
+            if done % cfg.log_every == 0 or done == steps:
+                log.write(number, denoiser_loss=loss.item())
+            checkpoints.after_step(number)
+    copy_into(learner.parameters, learner.average.values)
+    learner.module.eval()
 
 
 def denoising_error(
@@ -194,7 +201,7 @@ def denoising_error(
     random: torch.Generator,
     min_snr_gamma: float | None,
 ) -> Float[Tensor, ""]:
-    """The denoiser's loss on a batch; its timesteps are one in each of b equal parts of the schedule."""
+    """Return the denoiser's loss on a batch of b images, with one timestep in each of b equal parts of the schedule."""
     noise = torch.randn(latents.shape, generator=random).to(latents.device)
     total = pipe.scheduler.config.num_train_timesteps
     timesteps = batch_timesteps(len(latents), total, random).to(latents.device)
@@ -204,8 +211,8 @@ def denoising_error(
     return error.mean()
 
 
-def step(learner: Learner, loss: Float[Tensor, ""], done: int) -> None:
-    """One update of the weights and of their average; `done` steps are done with it."""
+def step(learner: BackboneLearner, loss: Float[Tensor, ""], done: int) -> None:
+    """Do update number `done` of the weights and of their average."""
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
@@ -213,23 +220,9 @@ def step(learner: Learner, loss: Float[Tensor, ""], done: int) -> None:
     learner.average.update(learner.parameters, done)
 
 
-def _learner(module: torch.nn.Module, rate: float, decay: float) -> Learner:
+def _learner(module: torch.nn.Module, rate: float, decay: float) -> BackboneLearner:
     parameters = list(module.parameters())
     optimizer = torch.optim.AdamW(
         [{"params": parameters, "base_lr": rate}], lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    return Learner(module, optimizer, Average(parameters, decay))
-
-
-def _state(learner: Learner) -> dict[str, Any]:
-    return {
-        "module": learner.module.state_dict(),
-        "optimizer": learner.optimizer.state_dict(),
-        "average": learner.average.values,
-    }
-
-
-def _restore(learner: Learner, state: dict[str, Any]) -> None:
-    learner.module.load_state_dict(state["module"])
-    learner.optimizer.load_state_dict(state["optimizer"])
-    put(learner.average.values, state["average"])
+    return BackboneLearner(module, optimizer, MovingAverage(parameters, decay))

@@ -1,4 +1,4 @@
-"""LoRA fine-tuning: written out, resumed exactly, clipped for real, validated on people it does not train on."""
+"""LoRA fine-tuning: a written-out loop with exact resumption, verified gradient clipping and a validation loss."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fulora import progress
-from fulora.config import digest, identity
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import FILE, save_lora
@@ -21,30 +20,27 @@ from fulora.diffusion.models.conditioning import unet_arguments
 from fulora.diffusion.models.noise_schedules import training_schedule
 from fulora.diffusion.training.batches import Batch, EncodedExamples, build_evaluation_grid, draw_batch, encode_examples
 from fulora.diffusion.training.examples import Examples, add_image_counts
-from fulora.diffusion.training.learner import Best, Learner, build_learner, cast_and_adapt
+from fulora.diffusion.training.learner import LoraLearner, build_learner, cast_and_adapt
 from fulora.diffusion.training.objective import noise_error
-from fulora.diffusion.training.optimizers import rate
+from fulora.diffusion.training.optimizers import learning_rate_factor
 from fulora.diffusion.training.preview import draw_samples
-from fulora.stage import PreemptedError
-from fulora.training.averages import put
-from fulora.training.checkpoints import CheckpointError, load_checkpoint, remove_checkpoint, save_checkpoint
+from fulora.training.checkpointer import Checkpointer
+from fulora.training.checkpoints import load_checkpoint, remove_checkpoint
 from fulora.training.learning_rate import set_rate
 from fulora.training.metrics_log import MetricsLog, TrainingDivergedError
-from fulora.training.preemption import preemption
-from fulora.training.processes import Processes, processes
+from fulora.training.processes import Processes, join_processes
+from fulora.training.run_digest import run_digest
 
 LAST_GOOD = "last_good.safetensors"
-ASKED_EVERY = 10
-"""Steps after which several processes agree whether one of them was told to stop."""
 
 
 @dataclass(frozen=True)
-class Data:
-    """What a training reads.
+class LoraData:
+    """The encoded images of a training.
 
     Attributes:
-        losses: what the losses are of: `lora` and, where images are not to be forgotten, `prior`.
-        grids: what is evaluated: `validation_loss` on people not trained on, `seen_loss` on people trained on.
+        losses: the images of each term of the loss: `lora` and, with prior images, `prior`.
+        grids: what is evaluated: `validation_loss` on held-out patients, `seen_loss` on training patients.
     """
 
     losses: Mapping[str, EncodedExamples]
@@ -52,10 +48,10 @@ class Data:
 
     @property
     def captions(self) -> list[str]:
-        """Every caption that is embedded, once."""
-        found = {caption for part in self.losses.values() for caption in part.captions}
-        found |= {caption for batches in self.grids.values() for batch in batches for caption in batch.captions}
-        return sorted(found)
+        """All distinct captions, sorted."""
+        captions = {caption for part in self.losses.values() for caption in part.captions}
+        captions |= {caption for batches in self.grids.values() for batch in batches for caption in batch.captions}
+        return sorted(captions)
 
 
 def fit(
@@ -68,32 +64,36 @@ def fit(
     prior: Examples | None = None,
     facts: TrainingFacts | None = None,
 ) -> int:
-    """Train a LoRA into `out`: `lora.safetensors`, `metrics.jsonl`, `samples/` if asked for. Returns its weights' step.
+    """Train a LoRA and write `lora.safetensors`, `metrics.jsonl` and, if requested, `samples/` to `out`.
 
-    A run that was killed goes on from its last checkpoint in `out`; on a CPU it ends as an undisturbed one, bit by bit.
-    Launched together (`accelerate launch`), processes share every batch, and the first one writes.
+    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
+    uninterrupted run. Launched together (`accelerate launch`), processes share every batch, and the first one writes.
 
     Args:
         pipe: a backbone without LoRA, on the CPU in fp32; it is changed.
         validation: images of other patients, for the validation loss.
         prior: images that the LoRA must not unlearn, such as the base's own (Ruiz et al. 2023).
-        facts: for the file's header; what can be counted here is.
+        facts: for the file's header; counts and digests of the images are added.
+
+    Returns:
+        The step of the weights that are kept.
 
     Raises:
-        LoraError: images, backbone and config that do not go together.
-        CheckpointError: the checkpoint in `out` is damaged, or of another training.
-        TrainingDivergedError: a loss is not finite, or a spike; `last_good.safetensors` holds the last good weights.
-        PreemptedError: SIGTERM or SIGHUP came; a checkpoint was written.
+        LoraError: if images, backbone and config do not go together.
+        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
+        TrainingDivergedError: if a loss is not finite, or has a spike; `last_good.safetensors` has the weights before.
+        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
     """
-    together = processes(cfg.device)
+    together = join_processes(cfg.device)
     check_training(pipe, cfg, images, together, validated=validation is not None)
     facts = add_image_counts(facts or TrainingFacts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = training_schedule(pipe.scheduler.config)
     data = _read(pipe, cfg, together, images, validation, prior)
     learner = build_learner(pipe, cfg, data.captions, together)
-    run = digest([identity(cfg), *input_digests(facts)])
-    start = _resume(out, learner, run)
+    run = run_digest(cfg, input_digests(facts))
+    checkpoints = Checkpointer(out, run, cfg.checkpoint_every, {"learner": learner}, together)
+    start = checkpoints.done
     log = MetricsLog(out, start) if together.first else None
     if together.count > 1 and together.first:
         progress.note(f"{together.count} processes share every batch")
@@ -101,29 +101,25 @@ def fit(
         pipe.unet, lambda unet: _probe(learner, cfg, data, unet), cfg.steps - start, cfg.compile, together.device
     )
     if start == 0:
-        look(out, cfg, learner, data, log, 0)
+        validate_and_sample(out, cfg, learner, data, log, 0)
     try:
-        with preemption() as asked:
-            for done in progress.track(range(start + 1, cfg.steps + 1), "LoRA", start=start):
+        with checkpoints.steps(cfg.steps, "LoRA") as numbers:
+            for done in numbers:
                 norm = step(learner, cfg, data, done)
                 if done % cfg.log_every == 0 or done == cfg.steps:
-                    _write(log, done, loss=learner.watch.mean(done), **_norm(learner, norm))
-                look(out, cfg, learner, data, log, done)
-                stop = (together.count == 1 or done % ASKED_EVERY == 0) and together.any(asked())
-                if done % cfg.checkpoint_every == 0 or stop:
-                    _save(out, learner, done, run)
-                if stop:
-                    raise PreemptedError(f"stopped after step {done} of {cfg.steps}; a checkpoint is in {out}")
+                    _write(log, done, loss=learner.monitor.mean(), **_norm(learner, norm))
+                validate_and_sample(out, cfg, learner, data, log, done)
+                checkpoints.after_step(done)
     except TrainingDivergedError as error:
-        raise TrainingDivergedError(f"{error}; {_last_good(out, learner, cfg, facts)}") from error
+        raise TrainingDivergedError(f"{error}; {_write_last_good(out, learner, cfg, facts)}") from error
     return _finish(out, learner, cfg, facts)
 
 
-def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tensor, ""]:
-    """One update, the `done`th, by all processes. Returns the norm of the gradients before they are clipped."""
+def step(learner: LoraLearner, cfg: LoraConfig, data: LoraData, done: int) -> Float[Tensor, ""]:
+    """Do update number `done`, by all processes. Returns the gradients' norm before clipping."""
     together, weights = learner.processes, {"lora": 1.0, "prior": cfg.prior_weight}
     learner.optimizer.zero_grad(set_to_none=True)
-    set_rate(learner.optimizer, rate(cfg, done - 1))
+    set_rate(learner.optimizer, learning_rate_factor(cfg, done - 1))
     total = torch.zeros((), device=together.device)
     for name, images in data.losses.items():
         batch = draw_batch(images, cfg, learner.pipe.scheduler, done - 1, name)
@@ -136,16 +132,16 @@ def step(learner: Learner, cfg: LoraConfig, data: Data, done: int) -> Float[Tens
     norm = torch.nn.utils.clip_grad_norm_(learner.parameters, cfg.max_grad_norm or math.inf)
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
-    learner.watch.add(together.mean(total))
+    learner.monitor.add(together.mean(total))
     if learner.average:
         learner.average.update(learner.parameters, done)
     return norm
 
 
 def batch_error(
-    learner: Learner, cfg: LoraConfig, batch: Batch, unet: UNet, *, weighted: bool = True
+    learner: LoraLearner, cfg: LoraConfig, batch: Batch, unet: UNet, *, weighted: bool = True
 ) -> Float[Tensor, " b"]:
-    """The error of each image's prediction, weighted by min-SNR where the config says so."""
+    """Compute the error of each image's prediction, weighted by min-SNR if `weighted` and the config has it."""
     with learner.autocast():
         texts = learner.conditioning(batch.captions, cfg.clip_skip)
         return noise_error(
@@ -161,8 +157,8 @@ def batch_error(
 
 
 @torch.no_grad()
-def evaluate(learner: Learner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
-    """The unweighted error over a fixed grid of images, timesteps and noise, shared among the processes."""
+def evaluate(learner: LoraLearner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
+    """Compute the mean unweighted error over a fixed grid of images, timesteps and noise, by all processes."""
     together = learner.processes
     total = torch.zeros((), device=together.device)
     for batch in batches[together.index :: together.count]:
@@ -170,15 +166,17 @@ def evaluate(learner: Learner, cfg: LoraConfig, batches: Sequence[Batch]) -> flo
     return together.mean(total).item() * together.count / sum(len(batch.captions) for batch in batches)
 
 
-def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsLog | None, done: int) -> None:
-    """The validation loss and the sample grid, where it is time for them, of the weights that would be kept."""
+def validate_and_sample(
+    out: Path, cfg: LoraConfig, learner: LoraLearner, data: LoraData, log: MetricsLog | None, done: int
+) -> None:
+    """Log the validation loss and write the sample grid, at the config's steps, of the weights that would be kept."""
     with learner.kept_weights():
         if data.grids and (done % cfg.validate_every == 0 or done == cfg.steps):
-            found = {name: evaluate(learner, cfg, batches) for name, batches in data.grids.items()}
-            _write(log, done, **found)
-            loss = found["validation_loss"]
-            if cfg.keep == "best" and done and (learner.best is None or loss < learner.best.loss):
-                learner.best = Best(loss, done, [parameter.detach().clone() for parameter in learner.parameters])
+            losses = {name: evaluate(learner, cfg, batches) for name, batches in data.grids.items()}
+            _write(log, done, **losses)
+            score = -losses["validation_loss"]
+            if cfg.keep == "best" and done and score > learner.best.score:
+                learner.best.offer(score, done, learner.adapters)
         if cfg.samples and learner.processes.first and (done % cfg.samples.every == 0 or done == cfg.steps):
             with learner.autocast():
                 draw_samples(out, learner.pipe, cfg, learner.conditioning, data.losses["lora"], step=done)
@@ -186,11 +184,11 @@ def look(out: Path, cfg: LoraConfig, learner: Learner, data: Data, log: MetricsL
 
 
 def check_training(pipe: Pipeline, cfg: LoraConfig, images: Examples, together: Processes, *, validated: bool) -> None:
-    """Refuse what no loop could train.
+    """Check that a LoRA can be trained.
 
     Raises:
-        LoraError: not a caption for every image; a backbone that predicts neither noise nor velocity; keep=best without
-            validation images; a batch that the processes cannot share evenly.
+        LoraError: if an image has no caption, the backbone predicts neither noise nor velocity, keep=best has no
+            validation images, or the processes cannot share a batch evenly.
     """
     if not len(images.pictures) or len(images.pictures) != len(images.captions):
         raise LoraError(f"{len(images.pictures)} images and {len(images.captions)} captions: every image needs one")
@@ -214,18 +212,18 @@ def _read(
     images: Examples,
     validation: Examples | None,
     prior: Examples | None,
-) -> Data:
-    """Everything encoded; the autoencoder then makes room for the UNet."""
+) -> LoraData:
+    """Encode all images; the autoencoder then makes room for the UNet."""
     pipe.vae.to(together.device)
     losses = {name: encode_examples(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
-    looked_at = {"seen_loss": images, "validation_loss": validation} if validation else {}
-    grids = {name: build_evaluation_grid(pipe, item, cfg) for name, item in looked_at.items() if item}
+    evaluated = {"seen_loss": images, "validation_loss": validation} if validation else {}
+    grids = {name: build_evaluation_grid(pipe, item, cfg) for name, item in evaluated.items() if item}
     pipe.vae.to("cpu")
-    return Data(losses, grids)
+    return LoraData(losses, grids)
 
 
-def _probe(learner: Learner, cfg: LoraConfig, data: Data, unet: UNet) -> None:
-    """Forward and backward of the first step, without an update."""
+def _probe(learner: LoraLearner, cfg: LoraConfig, data: LoraData, unet: UNet) -> None:
+    """Do the first step's forward and backward pass without an update."""
     together = learner.processes
     batch = draw_batch(data.losses["lora"], cfg, learner.pipe.scheduler, 0, "lora")
     for part in batch.parts(together.index, together.count, cfg.accumulation):
@@ -233,62 +231,37 @@ def _probe(learner: Learner, cfg: LoraConfig, data: Data, unet: UNet) -> None:
     learner.optimizer.zero_grad(set_to_none=True)
 
 
-def _resume(out: Path, learner: Learner, run: str) -> int:
-    """Continue from the last checkpoint. Returns the steps done, 0 without a checkpoint."""
-    out.mkdir(parents=True, exist_ok=True)
-    state = load_checkpoint(out)
-    if state is None:
-        return 0
-    if state["run"] != run:
-        raise CheckpointError(
-            f"{out}: its checkpoint is of another training (other images, another backbone or other settings): give "
-            "another folder, or remove this one's checkpoints/"
-        )
-    learner.restore(state)
-    return int(state["step"])
-
-
-def _save(out: Path, learner: Learner, done: int, run: str) -> None:
-    """A checkpoint of weights that are known to be good."""
-    learner.watch.read(done)
-    norms = torch.stack([parameter.detach().norm() for parameter in learner.parameters])
-    if not norms.isfinite().all():
-        raise TrainingDivergedError(f"the weights are not finite after step {done}: lower the learning rates")
-    if learner.processes.first:
-        save_checkpoint(out, done, {"run": run, **learner.state()})
-
-
-def _norm(learner: Learner, norm: Float[Tensor, ""]) -> dict[str, float]:
-    """The gradients' norm for the log; not of a step that fp16's scaler skips because they overflowed."""
+def _norm(learner: LoraLearner, norm: Float[Tensor, ""]) -> dict[str, float]:
+    """Return the gradients' norm for the log, unless they overflowed and fp16's scaler skips the step."""
     skipped = learner.scaler.is_enabled() and not norm.isfinite()
     return {} if skipped else {"grad_norm": norm.item()}
 
 
 def _write(log: MetricsLog | None, done: int, **values: float) -> None:
-    """Into the log; where no bar is drawn, such as in a batch job, onto standard error as well."""
+    """Write to the log and, if there is no progress bar, such as in a batch job, to standard error."""
     if log is not None:
         log.write(done, **values)
         if not progress.shown():
             progress.note(f"step {done}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
 
-def _last_good(out: Path, learner: Learner, cfg: LoraConfig, facts: TrainingFacts) -> str:
+def _write_last_good(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: TrainingFacts) -> str:
     state = load_checkpoint(out)
     if state is None:
         return "it came before the first checkpoint"
     if learner.processes.first:
-        put(learner.parameters, state["lora"])
+        learner.adapters.load_state_dict(state["learner"]["lora"])
         save_lora(learner.pipe, out / LAST_GOOD, cfg=cfg, facts=replace(facts, step=int(state["step"])))
     return f"the weights after step {state['step']}, the last good ones, are in {out / LAST_GOOD}"
 
 
-def _finish(out: Path, learner: Learner, cfg: LoraConfig, facts: TrainingFacts) -> int:
-    """Write the weights that are kept, and remove what only a resumed run would need. Returns the weights' step."""
-    done = learner.best.step if learner.best else cfg.steps
+def _finish(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: TrainingFacts) -> int:
+    """Write the weights that are kept, and remove the checkpoints. Returns the weights' step."""
+    done = learner.best.step or cfg.steps
     if learner.processes.first:
         with learner.kept_weights():
-            if learner.best:
-                put(learner.parameters, learner.best.weights)
+            if learner.best.weights:
+                learner.adapters.load_state_dict(learner.best.weights)
             save_lora(learner.pipe, out / FILE, cfg=cfg, facts=replace(facts, step=done))
         remove_checkpoint(out)
     return done

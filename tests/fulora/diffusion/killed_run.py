@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fulora import training
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
@@ -63,7 +62,7 @@ def run(backbone: Path, out: Path, dies_at: int | None, where: str) -> None:
             die()
         save(state, file)
 
-    train.step, training.torch.save = deadly, half  # type: ignore[assignment]
+    train.step, torch.save = deadly, half  # type: ignore[assignment]
     images = examples()
     held_out = Examples(images.pictures[:2], images.captions[:2])
     train.fit(out, CONFIG, load_backbone(backbone), images, validation=held_out)

@@ -53,7 +53,7 @@ def test_the_real_steps_use_what_was_predicted(
     live = Live(CPU_BLOCK, holes=True)
     real_step = train.step
 
-    def followed(learner: train.Learner, cfg: LoraConfig, data: train.Data, done: int) -> torch.Tensor:
+    def followed(learner: train.LoraLearner, cfg: LoraConfig, data: train.LoraData, done: int) -> torch.Tensor:
         if done == 1:
             return real_step(learner, cfg, data, done)
         states = [value for state in learner.optimizer.state.values() for value in state.values()]

@@ -25,11 +25,12 @@ def ours(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) -
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config, prediction_type=prediction)
-    data = train.Data({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
+    data = train.LoraData({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
     learner = build_learner(pipe, cfg, data.captions, Processes(0, 1, torch.device("cpu")))
     for done in range(1, STEPS + 1):
         train.step(learner, cfg, data, done)
-    return [float(loss) for loss in learner.watch.unread], torch.cat([p.detach().flatten() for p in learner.parameters])
+    weights = torch.cat([parameter.detach().flatten() for parameter in learner.parameters])
+    return [float(loss) for loss in learner.monitor.unread], weights
 
 
 def plain(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) -> tuple[list[float], torch.Tensor]:

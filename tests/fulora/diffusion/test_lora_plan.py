@@ -261,7 +261,7 @@ def test_what_the_training_would_refuse_is_refused_before_it(
         check_plan(changed(keep="best"), pipe, TrainingImages(examples))
     check_plan(changed(keep="best"), pipe, TrainingImages(examples, validation=examples))
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "processes", lambda device: Processes(0, 4, torch.device("cpu")))
+        patch.setattr(planning, "join_processes", lambda device: Processes(0, 4, torch.device("cpu")))
         with pytest.raises(LoraError, match="batch_size=2 cannot be shared by 4 processes in 1 parts"):
             check_plan(CONFIG, pipe, TrainingImages(examples))
     with pytest.raises(ValueError, match="device=foo: torch cannot use it here"):

@@ -12,7 +12,7 @@ import together_run
 import torch
 from safetensors.torch import load_file
 
-from fulora.training.processes import Processes, processes
+from fulora.training.processes import Processes, join_processes
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> None:
@@ -48,7 +48,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> No
 
 
 def test_alone_nothing_is_exchanged() -> None:
-    alone = processes("cpu")
+    alone = join_processes("cpu")
     assert (alone, alone.first) == (Processes(0, 1, torch.device("cpu")), True)
     parameter = torch.nn.Parameter(torch.zeros(2))
     alone.mean_gradients([parameter])

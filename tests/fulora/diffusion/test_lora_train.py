@@ -1,6 +1,4 @@
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +13,17 @@ from safetensors.torch import load_file
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.config import LoraConfig, SamplesConfig
 from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.training_facts import TrainingFacts, input_digests
 from fulora.diffusion.models.architectures import build
 from fulora.diffusion.models.conditioning import text_encoders
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
 from fulora.diffusion.training.batches import build_evaluation_grid, encode_examples
-from fulora.diffusion.training.examples import Examples
+from fulora.diffusion.training.examples import Examples, add_image_counts
 from fulora.diffusion.training.learner import build_learner, cast_and_adapt
-from fulora.stage import PreemptedError
-from fulora.training.checkpoints import CheckpointError
 from fulora.training.metrics_log import TrainingDivergedError
-from fulora.training.processes import Processes
+from fulora.training.processes import ALONE, Processes
+from fulora.training.run_digest import run_digest
 
 FILES = ["lora.safetensors", "metrics.jsonl"]
 CONFIG = LoraConfig(
@@ -40,12 +38,7 @@ CONFIG = LoraConfig(
     checkpoint_every=2,
     device="cpu",
 )
-ALONE = Processes(0, 1, torch.device("cpu"))
 SAMPLED = SamplesConfig(every=3, per_caption=2, steps=2)
-
-
-class Killed(Exception):
-    """The process dies here."""
 
 
 def changed(**values: Any) -> LoraConfig:
@@ -64,11 +57,11 @@ def run(out: Path, backbone: Path, examples: Examples, cfg: LoraConfig = CONFIG)
     )
 
 
-def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any, train.Data]:
+def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any, train.LoraData]:
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    data = train.Data({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
+    data = train.LoraData({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
     return build_learner(pipe, cfg, data.captions, ALONE), data
 
 
@@ -77,141 +70,37 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, backbone: Path, examples: Examples) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, backbone: Path, examples: Examples) -> Path:
     out = tmp_path_factory.mktemp("lora")
     run(out, backbone, examples)
     return out
 
 
-# --- resuming
-
-
-def dying_at(monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
-    step = train.step
-
-    def dying(*arguments: object) -> object:
-        if arguments[-1] == dies_at:
-            raise Killed
-        return step(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(train, "step", dying)
-
-
-@pytest.mark.parametrize("dies_at", [2, 3, 6])
-def test_a_killed_run_ends_as_if_it_had_not_been(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    undisturbed: Path,
-    backbone: Path,
-    examples: Examples,
-    dies_at: int,
-) -> None:
-    with monkeypatch.context() as patch:
-        dying_at(patch, dies_at)
-        with pytest.raises(Killed):
-            run(tmp_path, backbone, examples)
-    torch.manual_seed(99)  # whatever the state of the new process
-    run(tmp_path, backbone, examples)
-    assert contents(tmp_path) == contents(undisturbed)
-    assert sorted(contents(tmp_path)) == FILES
-
-
-EVERYTHING = {
-    "dora": True,
-    "flip": True,
-    "ema_decay": 0.9,
-    "keep": "best",
-    "precision": "bf16",
-    "accumulation": 3,
-    "schedule": "cosine",
-    "warmup_steps": 2,
-    "noise_offset": 0.1,
-    "min_snr_gamma": 5.0,
-    "clip_skip": 2,
-    "log_every": 4,
-    "samples": SAMPLED,
-}
-
-
-@pytest.mark.parametrize(
-    "extra", [{}, {"optimizer": "prodigy", "unet_learning_rate": 1.0, "text_encoder_learning_rate": 1.0}]
-)
-def test_nothing_that_can_be_switched_on_is_lost_by_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples, extra: dict[str, Any]
-) -> None:
-    cfg = changed(**EVERYTHING, **extra)
-    run(tmp_path / "whole", backbone, examples, cfg)
-    with monkeypatch.context() as patch:
-        dying_at(patch, 6)
-        with pytest.raises(Killed):
-            run(tmp_path / "killed", backbone, examples, cfg)
-    run(tmp_path / "killed", backbone, examples, cfg)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert [step for step, _ in logged(tmp_path / "whole", "loss")] == [4, 6]
-
-
-def test_eight_bit_states_survive_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
-) -> None:
-    pytest.importorskip("bitsandbytes")
-    cfg = changed(optimizer="adamw8bit", rank=128)  # smaller tensors keep 32 bits
-    run(tmp_path / "whole", backbone, examples, cfg)
-    with monkeypatch.context() as patch:
-        dying_at(patch, 4)
-        with pytest.raises(Killed):
-            run(tmp_path / "killed", backbone, examples, cfg)
-    run(tmp_path / "killed", backbone, examples, cfg)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+# --- checkpoints
 
 
 def test_checkpoints_do_not_change_the_result(
-    tmp_path: Path, undisturbed: Path, backbone: Path, examples: Examples
+    tmp_path: Path, uninterrupted: Path, backbone: Path, examples: Examples
 ) -> None:
     run(tmp_path, backbone, examples, changed(checkpoint_every=100))
-    assert contents(tmp_path) == contents(undisturbed)
+    assert contents(tmp_path) == contents(uninterrupted)
 
 
-def test_a_checkpoint_of_another_training_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
-) -> None:
-    with monkeypatch.context() as patch:
-        dying_at(patch, 4)
-        with pytest.raises(Killed):
-            run(tmp_path, backbone, examples)
-    before = contents(tmp_path)
-    with pytest.raises(CheckpointError, match="is of another training"):
-        run(tmp_path, backbone, examples, changed(unet_learning_rate=1e-3))
-    with pytest.raises(CheckpointError, match="is of another training"):
-        run(tmp_path, backbone, Examples(examples.pictures, ["other words"] * len(examples.captions)))
-    assert contents(tmp_path) == before
-
-
-def test_preempted_it_leaves_a_checkpoint_and_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Path, backbone: Path, examples: Examples
-) -> None:
-    step = train.step
-
-    def preempting(*arguments: object) -> object:
-        if arguments[-1] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "step", preempting)
-        with pytest.raises(PreemptedError, match="stopped after step 3 of 6"):
-            run(tmp_path, backbone, examples)
-    run(tmp_path, backbone, examples)
-    assert contents(tmp_path) == contents(undisturbed)
+def test_other_captions_and_other_validation_or_prior_images_are_another_training(examples: Examples) -> None:
+    other = Examples(examples.pictures, ["other words"] * len(examples.captions))
+    facts = [add_image_counts(TrainingFacts(), *images) for images in ((examples,), (other,), (examples, other))]
+    facts.append(add_image_counts(TrainingFacts(), examples, None, other))
+    assert len({run_digest(CONFIG, input_digests(each)) for each in facts}) == 4
 
 
 # --- what is logged, and when it stops
 
 
-def test_losses_norms_and_what_is_evaluated_are_logged(undisturbed: Path) -> None:
-    assert [step for step, _ in logged(undisturbed, "loss")] == [1, 2, 3, 4, 5, 6]
-    assert all(norm > 0 for _, norm in logged(undisturbed, "grad_norm"))
+def test_losses_norms_and_what_is_evaluated_are_logged(uninterrupted: Path) -> None:
+    assert [step for step, _ in logged(uninterrupted, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert all(norm > 0 for _, norm in logged(uninterrupted, "grad_norm"))
     for name in ("validation_loss", "seen_loss"):
-        assert [step for step, _ in logged(undisturbed, name)] == [0, 3, 6]
+        assert [step for step, _ in logged(uninterrupted, name)] == [0, 3, 6]
 
 
 def test_what_is_evaluated_is_the_same_at_every_call(backbone: Path, examples: Examples) -> None:
@@ -245,7 +134,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(
     def breaking(learner: Any, cfg: LoraConfig, data: object, done: int) -> object:
         found = step(learner, cfg, data, done)  # type: ignore[arg-type]
         if done == 5:
-            learner.watch.unread[-1] = torch.tensor(float("nan"))
+            learner.monitor.unread[-1] = torch.tensor(float("nan"))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -280,7 +169,7 @@ def test_weights_that_are_not_finite_are_never_checkpointed(
 # --- the arithmetic
 
 
-def test_clipping_clips(backbone: Path, examples: Examples) -> None:
+def test_gradients_are_clipped_to_max_grad_norm(backbone: Path, examples: Examples) -> None:
     """With plain gradient descent of rate 1 the weights move by exactly the clipped gradient."""
     cfg = changed(max_grad_norm=1e-3, unet_learning_rate=1.0, text_encoder_learning_rate=1.0)
     learner, data = learner_of(backbone, examples, cfg)
@@ -293,7 +182,7 @@ def test_clipping_clips(backbone: Path, examples: Examples) -> None:
     assert float(moved) == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_clipping_changes_the_update_and_none_does_not_clip(backbone: Path, examples: Examples) -> None:
+def test_clipping_changes_the_update_and_no_limit_does_not_clip(backbone: Path, examples: Examples) -> None:
     moved = {}
     for limit in (1e-3, 1e9, None):
         cfg = changed(max_grad_norm=limit)
@@ -315,10 +204,10 @@ def test_accumulation_changes_memory_and_not_the_update(backbone: Path, examples
 
 
 def test_gradient_checkpointing_changes_nothing(
-    tmp_path: Path, backbone: Path, examples: Examples, undisturbed: Path
+    tmp_path: Path, backbone: Path, examples: Examples, uninterrupted: Path
 ) -> None:
     run(tmp_path, backbone, examples, changed(gradient_checkpointing=True))
-    assert contents(tmp_path) == contents(undisturbed)
+    assert contents(tmp_path) == contents(uninterrupted)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -427,7 +316,7 @@ def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> Non
             "lora": encode_examples(learner.pipe.vae, examples, cfg),
             "prior": encode_examples(learner.pipe.vae, prior, cfg),
         }
-        train.step(learner, cfg, train.Data({name: parts[name] for name in names}, {}), 1)
+        train.step(learner, cfg, train.LoraData({name: parts[name] for name in names}, {}), 1)
         gradients[names] = torch.cat([parameter.grad.flatten() for parameter in learner.parameters])
     both, alone, of_prior = gradients["lora", "prior"], gradients["lora",], gradients["prior",]
     clipped = [float(g.norm()) for g in (both, alone, of_prior)]
@@ -472,10 +361,11 @@ def test_sample_grids_have_a_row_a_caption_and_are_marked(tmp_path: Path, backbo
 
 
 def test_looking_does_not_change_what_is_learned(
-    tmp_path: Path, backbone: Path, examples: Examples, undisturbed: Path
+    tmp_path: Path, backbone: Path, examples: Examples, uninterrupted: Path
 ) -> None:
-    run(tmp_path, backbone, examples, changed(samples=SAMPLED, validate_every=1))
-    mine, theirs = load_file(tmp_path / FILES[0]), load_file(undisturbed / FILES[0])
+    run(tmp_path, backbone, examples, changed(samples=SAMPLED, validate_every=1, log_every=4))
+    assert [step for step, _ in logged(tmp_path, "loss")] == [4, 6]
+    mine, theirs = load_file(tmp_path / FILES[0]), load_file(uninterrupted / FILES[0])
     assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 
 
@@ -502,7 +392,7 @@ def test_the_best_of_nothing_is_refused(tmp_path: Path, backbone: Path, examples
 def test_a_batch_that_processes_cannot_share_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path, examples: Examples
 ) -> None:
-    monkeypatch.setattr(train, "processes", lambda device: Processes(0, 2, torch.device("cpu")))
+    monkeypatch.setattr(train, "join_processes", lambda device: Processes(0, 2, torch.device("cpu")))
     with pytest.raises(LoraError, match="cannot be shared by 2 processes in 1 parts: use a multiple of 2"):
         train.fit(tmp_path, CONFIG, load_backbone(backbone), examples)
 

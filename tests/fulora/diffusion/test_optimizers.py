@@ -8,7 +8,7 @@ from fulora.config import ConfigError, validated
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, add_lora
 from fulora.diffusion.models.loading import load_backbone
-from fulora.diffusion.training.optimizers import build_optimizer, rate
+from fulora.diffusion.training.optimizers import build_optimizer, learning_rate_factor
 
 
 def optimizer_of(backbone: Path, cfg: LoraConfig) -> torch.optim.Optimizer:
@@ -42,10 +42,10 @@ def test_a_package_that_is_missing_is_named(
 
 def test_the_rate_rises_then_stays_or_falls() -> None:
     constant = LoraConfig(steps=10, warmup_steps=4)
-    assert [rate(constant, step) for step in (0, 1, 3, 4, 9)] == [0.25, 0.5, 1, 1, 1]
-    assert rate(LoraConfig(), 0) == 1
+    assert [learning_rate_factor(constant, step) for step in (0, 1, 3, 4, 9)] == [0.25, 0.5, 1, 1, 1]
+    assert learning_rate_factor(LoraConfig(), 0) == 1
     cosine = LoraConfig(steps=10, warmup_steps=4, schedule="cosine")
-    assert rate(cosine, 7) == pytest.approx(0.5)
+    assert learning_rate_factor(cosine, 7) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

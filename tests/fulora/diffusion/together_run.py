@@ -9,7 +9,7 @@ from killed_run import CONFIG, examples
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
 from fulora.diffusion.training.examples import Examples
-from fulora.training.processes import processes
+from fulora.training.processes import join_processes
 
 
 def run(backbone: Path, out: Path) -> None:
@@ -21,6 +21,6 @@ def run(backbone: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    mine = processes("cpu")
+    mine = join_processes("cpu")
     (Path(sys.argv[3]) / f"{mine.index} of {mine.count}").touch()
     run(Path(sys.argv[1]), Path(sys.argv[2]))

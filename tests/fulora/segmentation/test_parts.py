@@ -9,7 +9,7 @@ from fulora.segmentation.config import Augmentation, SegmentConfig, UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.predict import largest_filled, predict, probabilities, to_labels
-from fulora.training.seeded_draws import generator
+from fulora.training.seeded_draws import seeded_generator
 
 
 def test_loss_of_one_structure() -> None:
@@ -64,7 +64,7 @@ def test_without_augmentation_nothing_moves() -> None:
 
 @pytest.mark.parametrize("kind", ["paper", "strong"])
 def test_augmentation_is_a_function_of_its_seed(kind: Augmentation) -> None:
-    images = 255 * torch.rand(2, 32, 32, generator=generator("x"))
+    images = 255 * torch.rand(2, 32, 32, generator=seeded_generator("x"))
     torch.manual_seed(5)
     drawn = torch.rand(1)
     torch.manual_seed(5)

@@ -16,7 +16,7 @@ from fulora.segmentation.strategies import (
     set_joined,
     settle_batch_norm,
 )
-from fulora.segmentation.train import Learner, step
+from fulora.segmentation.train import UnetLearner, step
 
 HEAD = 145
 PUBLISHED = {  # trainable parameters without the head: arXiv 2307.09067, table 2; recomputed
@@ -48,10 +48,10 @@ def model() -> Unet:
     return build_unet(UnetConfig())
 
 
-def learner(model: Unet, config: UnetConfig) -> Learner:
+def learner(model: Unet, config: UnetConfig) -> UnetLearner:
     groups = apply_strategy(model.net, config)
     optimizer = torch.optim.AdamW([{"params": group.parameters} for group in groups], lr=1e-2)
-    return Learner(config, model, None, nn.ModuleList([model]), groups, optimizer, None)
+    return UnetLearner(config, model, None, nn.ModuleList([model]), groups, optimizer, None)
 
 
 def test_the_tables_are_complete() -> None:

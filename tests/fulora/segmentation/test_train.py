@@ -31,14 +31,10 @@ def ellipses(count: int, seed: int, size: int = 64) -> tuple[np.ndarray, np.ndar
     return images, masks
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_it_learns_ellipses(tmp_path: Path) -> None:
     cfg = NARROW.model_copy(update={"steps": 30, "batch_size": 8, "evaluate_every": 10, "learning_rate": 3e-3})
     held_out = ellipses(8, seed=2)
-    train.fit(tmp_path, cfg, train.Pairs(*ellipses(24, seed=1)), train.Pairs(*held_out))
+    train.fit(tmp_path, cfg, train.ImageMaskPairs(*ellipses(24, seed=1)), train.ImageMaskPairs(*held_out))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     dice = [row["validation_dice"] for row in rows if "validation_dice" in row]
     assert [row["step"] for row in rows] == list(range(1, 31))
@@ -47,52 +43,22 @@ def test_it_learns_ellipses(tmp_path: Path) -> None:
     assert mean_dice(torch.tensor(predicted), torch.tensor(held_out[1]), 1) == pytest.approx(max(dice), abs=1e-3)
 
 
-KILLED = {
-    "plain": {},
-    "gradual": {"strategy": "gradual"},
-    "lora": {"strategy": "lora", "encoder_weights": "file", "lora_rank": 2},
-    "average and side outputs": {"ema_decay": 0.9, "deep_supervision": True, "augmentation": "strong"},
-}
-
-
-@pytest.mark.parametrize("kind", KILLED)
-def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    pairs = train.Pairs(*ellipses(5, seed=3))
-    steps = {"steps": 5, "batch_size": 2, "checkpoint_every": 2, "evaluate_every": 2}
-    cfg = UnetConfig.model_validate(SMALL.model_dump() | steps | KILLED[kind])
-    start = None
-    if kind == "lora":
-        start = tmp_path / "encoder.safetensors"
-        encoder = build_unet(SMALL).net.get_submodule("encoder")
-        save_file({key: value.contiguous() for key, value in encoder.state_dict().items()}, start)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for folder in (whole, broken):
-        folder.mkdir()
-    train.fit(whole, cfg, pairs, pairs, start)
-    usual, calls = train.step, []
-
-    def dies(*args: object) -> float:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return usual(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(train, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        train.fit(broken, cfg, pairs, pairs, start)
-    assert {path.name for path in broken.iterdir()} == {"checkpoints", "metrics.jsonl"}
-    train.fit(broken, cfg, pairs, pairs, start)
-    assert len(calls) == 4 + 3  # steps 3 to 5 again, from the checkpoint after step 2
-    assert files(broken) == files(whole)
-    assert set(files(whole)) == {"metrics.jsonl", "model.json", "model.safetensors"}
-    assert set(load_file(whole / "model.safetensors")) == set(build_unet(SMALL).net.state_dict())
+def test_adapters_are_merged_into_the_network(tmp_path: Path) -> None:
+    encoder = build_unet(SMALL).net.get_submodule("encoder")
+    save_file(
+        {key: value.contiguous() for key, value in encoder.state_dict().items()}, tmp_path / "encoder.safetensors"
+    )
+    cfg = SMALL.changed(strategy="lora", encoder_weights="file", lora_rank=2, steps=1, batch_size=2)
+    pairs = train.ImageMaskPairs(*ellipses(2, seed=3))
+    train.fit(tmp_path / "out", cfg, pairs, start=tmp_path / "encoder.safetensors")
+    assert set(load_file(tmp_path / "out" / "model.safetensors")) == set(build_unet(SMALL).net.state_dict())
 
 
 def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = train.Pairs(*ellipses(4, seed=4))
+    pairs = train.ImageMaskPairs(*ellipses(4, seed=4))
     seen, scores = [], iter([0.6, 0.8, 0.7])
 
-    def scored(model: train.Unet, pairs: train.Pairs, batch_size: int) -> float:
+    def scored(model: train.Unet, pairs: train.ImageMaskPairs, batch_size: int) -> float:
         seen.append({name: value.clone() for name, value in model.net.state_dict().items()})
         return next(scores)
 
@@ -105,7 +71,7 @@ def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest
 
 def test_the_average_of_the_weights_is_evaluated_and_kept(tmp_path: Path) -> None:
     """With a decay of 0 the average is the weights themselves; with another it is not, and training goes on alike."""
-    pairs = train.Pairs(*ellipses(4, seed=4))
+    pairs = train.ImageMaskPairs(*ellipses(4, seed=4))
     found = {}
     for decay in (None, 0.0, 0.99):
         folder = tmp_path / str(decay)
@@ -122,7 +88,7 @@ def test_three_classes_and_a_frozen_encoder(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=5)
     masks[:, 4:12, 4:12] = 2
     cfg = TINY.model_copy(update={"classes": 3, "strategy": "random_frozen_encoder", "steps": 2})
-    train.fit(tmp_path, cfg, train.Pairs(images, masks))
+    train.fit(tmp_path, cfg, train.ImageMaskPairs(images, masks))
     assert load_unet(tmp_path)(torch.tensor(images)).shape == (4, 3, 64, 64)
 
 
@@ -149,7 +115,7 @@ def test_epochs_that_are_fewer_steps_than_the_warm_up_are_refused() -> None:
 
 def test_epochs_take_as_many_steps_as_the_images_need(tmp_path: Path) -> None:
     cfg = SMALL.model_copy(update={"epochs": 2, "batch_size": 2})
-    train.fit(tmp_path, cfg, train.Pairs(*ellipses(5, seed=6)))
+    train.fit(tmp_path, cfg, train.ImageMaskPairs(*ellipses(5, seed=6)))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2 * 3
     assert load_unet(tmp_path).cfg.epochs == 2
 
@@ -162,14 +128,14 @@ def test_synthetic_images_weigh_what_the_config_says(tmp_path: Path) -> None:
         folder = tmp_path / str(len(losses))
         folder.mkdir()
         marked = None if marks is None else np.array(marks)
-        train.fit(folder, cfg, train.Pairs(images, masks, marked))
+        train.fit(folder, cfg, train.ImageMaskPairs(images, masks, marked))
         losses.append(json.loads((folder / "metrics.jsonl").read_text())["loss"])
     assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-5)
     assert losses[3] != losses[0]
 
 
 def test_side_outputs_are_trained_and_not_kept(tmp_path: Path) -> None:
-    pairs = train.Pairs(*ellipses(4, seed=7))
+    pairs = train.ImageMaskPairs(*ellipses(4, seed=7))
     cfg = SMALL.model_copy(update={"steps": 2, "batch_size": 2, "deep_supervision": True})
     learner = train.prepare(cfg, torch.tensor(pairs.images), None)
     assert learner.sides is not None
@@ -191,25 +157,25 @@ def test_bf16_and_a_constant_rate_with_warm_up_train_too(tmp_path: Path) -> None
         "warmup_steps": 1,
         "loss": "ce",
     }
-    train.fit(tmp_path, SMALL.model_copy(update=changes), train.Pairs(*ellipses(4, seed=8)))
+    train.fit(tmp_path, SMALL.model_copy(update=changes), train.ImageMaskPairs(*ellipses(4, seed=8)))
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["loss"] > 0
 
 
 def test_data_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=6)
-    pairs = train.Pairs(images, masks)
+    pairs = train.ImageMaskPairs(images, masks)
     with pytest.raises(train.SegmentationDataError, match=r"training: images \(4, 64, 64\) and masks \(3, 64, 64\)"):
-        train.fit(tmp_path, TINY, train.Pairs(images, masks[:3]))
+        train.fit(tmp_path, TINY, train.ImageMaskPairs(images, masks[:3]))
     with pytest.raises(train.SegmentationDataError, match=r"both must be \(n, 96, 96\)"):
         train.fit(tmp_path, TINY.model_copy(update={"image_size_px": 96}), pairs)
     with pytest.raises(train.SegmentationDataError, match="n >= 2"):
-        train.fit(tmp_path, TINY, train.Pairs(images[:1], masks[:1]))
+        train.fit(tmp_path, TINY, train.ImageMaskPairs(images[:1], masks[:1]))
     with pytest.raises(train.SegmentationDataError, match="4 images and 3 marks"):
-        train.fit(tmp_path, TINY, train.Pairs(images, masks, np.zeros(3, bool)))
+        train.fit(tmp_path, TINY, train.ImageMaskPairs(images, masks, np.zeros(3, bool)))
     with pytest.raises(
         train.SegmentationDataError, match="validation: a mask holds class 255; classes=1 allows 0 to 1"
     ):
-        train.fit(tmp_path, TINY, pairs, train.Pairs(images, masks * 255))
+        train.fit(tmp_path, TINY, pairs, train.ImageMaskPairs(images, masks * 255))
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
