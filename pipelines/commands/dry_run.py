@@ -86,10 +86,10 @@ def _cost(steps: Sequence[Step], took: Mapping[str, float]) -> str:
 
 def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
     from fulora.diffusion.models.loading import load_backbone
-    from fulora.diffusion.training.image_sets import read_material
-    from fulora.diffusion.training.plan import plan
+    from fulora.diffusion.training.image_sets import read_training_images
+    from fulora.diffusion.training.plan import plan_training
 
-    load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_material)  # mostly, all LoRAs have the same
+    load, read = lru_cache(1)(load_backbone), lru_cache(1)(read_training_images)  # mostly, all LoRAs have the same
     try:
         study.run(values, Workspace(work, InProcess(), until="train_lora"))
     except ReachedError as reached:
@@ -100,5 +100,5 @@ def _say_what_loras_take(study: "Study", values: "Config", work: Path) -> None:
             given = call.arguments
             pairs = given["config"].mask_channel
             material = read(given["images"], given["prior"], given["tested_on"], mask_channel=pairs)
-            found = plan(given["config"], load(given["backbone"].path), material)
+            found = plan_training(given["config"], load(given["backbone"].path), material)
             print(printable("\n".join([f"{name}:", *(f"  {line}" for line in found.lines())])))

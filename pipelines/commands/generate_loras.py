@@ -80,15 +80,15 @@ def trained_as(path: Path) -> TrainedAs:
     Raises:
         LoraError: it cannot be read.
     """
-    from fulora.diffusion.lora.base_model import about_alpha, predictions_of
-    from fulora.diffusion.lora.metadata import architecture_in, own, settings_in
+    from fulora.diffusion.lora.base_model import describe_alpha, predictions_of
+    from fulora.diffusion.lora.metadata import architecture_in, fulora_entry, settings_in
     from fulora.diffusion.lora.read import read_lora
 
     lora = read_lora(path)
-    settings, notes = settings_in(lora.metadata), [about_alpha(lora)]
+    settings, notes = settings_in(lora.metadata), [describe_alpha(lora)]
     said = str(settings.get("clip_skip"))
     clip_skip = int(said) if said.isdecimal() and int(said) > 0 else None
-    if clip_skip and architecture_in(lora) == "sdxl" and "config" not in own(lora.metadata):
+    if clip_skip and architecture_in(lora) == "sdxl" and "config" not in fulora_entry(lora.metadata):
         notes.append(f"its ss_clip_skip={clip_skip} is not used: kohya ignores it for SDXL, whose layer is fixed")
         clip_skip = None
     if not predictions_of(lora):

@@ -19,7 +19,7 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
     Raises:
         BackboneError: weights that cannot be had, or a size that they cannot draw.
     """
-    from fulora.diffusion.models.distinct_captions import said_of_alike
+    from fulora.diffusion.models.distinct_captions import describe_identical_captions
     from fulora.diffusion.sampling.painter import check_size
     from fulora.diffusion.sets.job import check_folder
     from fulora.diffusion.sets.shards import part_of, shards_of
@@ -29,7 +29,7 @@ def plan_lines(job: "Job", part: tuple[int, int]) -> list[str]:
 
     check_folder(job)
     pipe, found = job.ingredients.load(), Findings()
-    alike = said_of_alike(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()})
+    alike = describe_identical_captions(pipe, {plane: [prompt] for plane, prompt in job.cfg.prompts.items()})
     check_size(pipe, job.cfg)
     check_drawn_size(found, "", job.cfg, made_of(pipe))
     cfg, every = job.cfg, shards_of(job.cfg)

@@ -163,10 +163,10 @@ def outgoing(folder: Path) -> dict[str, Path]:
 
 def _said(path: Path) -> dict[str, Any]:
     """fulora's part of the header of a LoRA file that is whole."""
-    from fulora.diffusion.lora.metadata import own
+    from fulora.diffusion.lora.metadata import fulora_entry
     from fulora.diffusion.lora.read import read_lora
 
-    return own(read_lora(path).metadata)
+    return fulora_entry(read_lora(path).metadata)
 
 
 def _plain(path: Path) -> bool:

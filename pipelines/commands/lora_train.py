@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fulora.data.labels import Split
     from fulora.diffusion.config import LoraConfig
     from fulora.diffusion.models.architectures import Pipeline
-    from fulora.diffusion.training.examples import Material
+    from fulora.diffusion.training.examples import TrainingImages
 
 DEMO = "demo"
 HELD: "tuple[Split, ...]" = ("train", "validation")
@@ -69,11 +69,11 @@ def train(
     """
     from fulora.contents import write_list
     from fulora.diffusion.lora.files import FILE
-    from fulora.diffusion.models.distinct_captions import said_of_alike
+    from fulora.diffusion.models.distinct_captions import describe_identical_captions
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.ingredients import backbone_provenance
-    from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
-    from fulora.diffusion.training.plan import plan
+    from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+    from fulora.diffusion.training.plan import plan_training
     from fulora.training.processes import processes
     from fulora.workspace import name_of
 
@@ -90,18 +90,26 @@ def train(
     finished = (out / FILE).is_file() and not dry_run
     pipe, notes = _checked(images, of_images, cfg, None if finished else load)
     shown = _image_set(images, of_images, work)
-    material = read_material(shown, *others, mask_channel=cfg.mask_channel)
+    material = read_training_images(shown, *others, mask_channel=cfg.mask_channel)
     provenance = lora_provenance(f"LoRA {name_of(out)}", backbone_provenance(source, name), shown, *others)
     if not dry_run and _finished(out, cfg, digest, material):
         print(out / FILE)
         return
     pipe = pipe or load()
     if dry_run:
-        print("\n".join([*plan(cfg, pipe, material).lines(), *notes, *said_of_alike(pipe, material.captions())]))
+        print(
+            "\n".join(
+                [
+                    *plan_training(cfg, pipe, material).lines(),
+                    *notes,
+                    *describe_identical_captions(pipe, material.captions()),
+                ]
+            )
+        )
         return
     for line in notes if first else ():
         progress.note(line)
-    step = fit_material(out, cfg, pipe, material, base_model=name, base_digest=digest, provenance=provenance)
+    step = fit_lora(out, cfg, pipe, material, base_model=name, base_digest=digest, provenance=provenance)
     if first:
         write_list(out)
         progress.note(f"the weights after step {step} of {cfg.steps} are kept")
@@ -161,7 +169,7 @@ def _given(folder: Path | None, option: str) -> "ImageSet | None":
     return ImageSet(folder, "")
 
 
-def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Material") -> bool:
+def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "TrainingImages") -> bool:
     """Whether `out` holds the LoRA that was asked for; a list of its files that is gone is written again.
 
     Raises:
@@ -174,8 +182,8 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.lora.metadata import facts_in, settings_in
     from fulora.diffusion.lora.read import read_lora
-    from fulora.diffusion.lora.training_facts import MADE_OF, TrainingFacts, made_of
-    from fulora.diffusion.training.examples import counted
+    from fulora.diffusion.lora.training_facts import INPUT_DIGESTS, TrainingFacts, input_digests
+    from fulora.diffusion.training.examples import add_image_counts
 
     if not (out / FILE).is_file():
         return False
@@ -183,8 +191,10 @@ def _finished(out: Path, cfg: "LoraConfig", base_digest: str, material: "Materia
         check(out)
     header = read_lora(out / FILE).metadata
     theirs = facts_in(header)
-    ours = counted(TrainingFacts(base_digest=base_digest), material.images, material.validation, material.prior)
-    if (settings_in(header), [theirs.get(name, "") for name in MADE_OF]) != (identity(cfg), made_of(ours)):
+    ours = add_image_counts(
+        TrainingFacts(base_digest=base_digest), material.images, material.validation, material.prior
+    )
+    if (settings_in(header), [theirs.get(name, "") for name in INPUT_DIGESTS]) != (identity(cfg), input_digests(ours)):
         raise LoraError(
             f"{out}: it holds another finished LoRA, of other images, another backbone or other settings: give another "
             "--out"

@@ -13,10 +13,10 @@ def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
     """Train on the training split of `images`; every class is asked for by its caption."""
     from fulora.data.learned import write_learned
     from fulora.data.pictures.loaders import load_pixels
-    from fulora.diffusion.models.tokenizers import words_of
+    from fulora.diffusion.models.tokenizers import collect_words
     from fulora.diffusion.training.pretrain import fit
 
     rows, captions = images.rows("train"), images.label_set().captions
-    fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], words_of(captions.values()))
+    fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], collect_words(captions.values()))
     write_learned(out, "backbone", images, rows)
     return Backbone(out, "")

@@ -25,14 +25,14 @@ def train_lora(
     """
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.ingredients import backbone_provenance
-    from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
+    from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
     from fulora.workspace import name_of
 
-    material = read_material(images, prior, tested_on, mask_channel=config.mask_channel)
+    material = read_training_images(images, prior, tested_on, mask_channel=config.mask_channel)
     of_backbone = backbone_provenance(backbone.path, backbone.path.name)
     provenance = lora_provenance(f"LoRA {name_of(out)}", of_backbone, images, prior, tested_on)
     pipe = load_backbone(backbone.path)
-    fit_material(
+    fit_lora(
         out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint, provenance=provenance
     )
     return LoraWeights(out, "")

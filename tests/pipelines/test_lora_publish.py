@@ -30,7 +30,7 @@ from fulora.diffusion.lora.card import KOHYA_FILE, CardError
 from fulora.diffusion.lora.files import FILE, convert_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.models.architectures import build_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.train import fit
 from pipelines.__main__ import app
@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit(
         place / "lora",
         config,
-        build_backbone(tiny, 32, place / "words", words_of(CAPTIONS)),
+        build_backbone(tiny, 32, place / "words", collect_words(CAPTIONS)),
         Examples(pictures, CAPTIONS),
         validation=Examples(pictures, CAPTIONS),
         facts=TrainingFacts(base_model="owner/base", patients=2),

@@ -189,7 +189,7 @@ MADE = {"curate", "count_classes", "check_leaks"}
 def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [
         counting(monkeypatch, f"fulora.diffusion.{name}")
-        for name in ("backbone.load_backbone", "material.read_material", "plan.plan")
+        for name in ("backbone.load_backbone", "material.read_training_images", "plan.plan")
     ]
     generators = "{base: {lora: none}, LoRA: {}, twice: {generate: {steps: 2}}, LoRA of rank 4: {lora: {rank: 4}}}"
     found = here("run", "smoke", f"synthetic={generators}", "--dry-run", "--work", f"{tmp_path}/work")

@@ -3,34 +3,40 @@
 import math
 from collections import Counter
 
-from fulora.diffusion.lora.metadata import architecture_in, family_of_pipe, own
+from fulora.diffusion.lora.metadata import architecture_in, family_of_pipe, fulora_entry
 from fulora.diffusion.lora.weights import Lora
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.headers import WORDS, contradiction, families_said, predictions_said, zero_snr_said
+from fulora.diffusion.models.headers import (
+    WORDS,
+    contradiction,
+    declared_families,
+    declared_predictions,
+    declares_zero_snr,
+)
 from fulora.diffusion.models.noise_schedules import PREDICTIONS, zero_terminal_snr
 
 
 def predictions_of(lora: Lora) -> dict[str, str]:
     """`epsilon`, `v_prediction` or what else the file says, by the statement; empty where it says nothing."""
-    ours = own(lora.metadata).get("prediction_type")
-    return ({f"fulora's prediction_type={ours}": str(ours)} if ours else {}) | predictions_said(lora.metadata)
+    ours = fulora_entry(lora.metadata).get("prediction_type")
+    return ({f"fulora's prediction_type={ours}": str(ours)} if ours else {}) | declared_predictions(lora.metadata)
 
 
 def families_of(lora: Lora) -> dict[str, str]:
     """sd1, sd2, sdxl, sd3 or flux, by the statement; empty where the file says nothing."""
-    ours = own(lora.metadata).get("architecture")
-    return ({f"fulora's architecture={ours}": str(ours)} if ours else {}) | families_said(lora.metadata)
+    ours = fulora_entry(lora.metadata).get("architecture")
+    return ({f"fulora's architecture={ours}": str(ours)} if ours else {}) | declared_families(lora.metadata)
 
 
 def zero_snr_of(lora: Lora) -> bool | None:
     """Whether it was trained with zero terminal SNR; None where the file does not say."""
-    ours = own(lora.metadata)
+    ours = fulora_entry(lora.metadata)
     if "ss_zero_terminal_snr" in lora.metadata or ours.get("zero_terminal_snr"):
-        return bool(ours.get("zero_terminal_snr")) or zero_snr_said(lora.metadata)
+        return bool(ours.get("zero_terminal_snr")) or declares_zero_snr(lora.metadata)
     return False if "prediction_type" in ours else None
 
 
-def misfit(lora: Lora, pipe: Pipeline) -> str:
+def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
     """Why a LoRA is not one of a backbone, by what its file says; "" where it says nothing against it."""
     here = family_of_pipe(pipe)
     for by, family in families_of(lora).items():
@@ -47,7 +53,7 @@ def misfit(lora: Lora, pipe: Pipeline) -> str:
     return ""
 
 
-def other_schedule(lora: Lora, pipe: Pipeline) -> str:
+def describe_schedule_mismatch(lora: Lora, pipe: Pipeline) -> str:
     """That only one of a LoRA and a backbone has zero terminal SNR, in words; "" else, or where it is not known."""
     theirs, ours = zero_snr_of(lora), zero_terminal_snr(pipe.scheduler.config)
     if theirs is None or theirs == ours:
@@ -55,13 +61,13 @@ def other_schedule(lora: Lora, pipe: Pipeline) -> str:
     return f"trained with{'' if theirs else 'out'} zero terminal SNR, and the backbone has {'it' if ours else 'none'}"
 
 
-def families(lora: Lora, pipe: Pipeline) -> str:
+def describe_families(lora: Lora, pipe: Pipeline) -> str:
     """The families of both, for a message, where they differ."""
     theirs, here = architecture_in(lora), family_of_pipe(pipe)
     return f"; it is a LoRA of {theirs}, and the backbone is {here}" if theirs and theirs != here else ""
 
 
-def about_alpha(lora: Lora) -> str:
+def describe_alpha(lora: Lora) -> str:
     """What else there is to know of alpha; "" where every layer has one and no header says another."""
     counts = Counter(module.alpha_from for module in lora.modules.values())
     header = lora.metadata.get("ss_network_alpha")

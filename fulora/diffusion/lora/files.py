@@ -5,11 +5,11 @@ from pathlib import Path
 from fulora import progress
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.lora.base_model import families, misfit, other_schedule
-from fulora.diffusion.lora.metadata import metadata_of
+from fulora.diffusion.lora.base_model import describe_mismatch, describe_schedule_mismatch
+from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
-from fulora.diffusion.lora.weights import Lora, fuse, lora_of
+from fulora.diffusion.lora.weights import Lora, extract_lora, fuse
 from fulora.diffusion.lora.write import Format, Precision, write_lora
 from fulora.diffusion.models.architectures import Pipeline
 
@@ -35,8 +35,8 @@ def save_lora(
     Raises:
         LoraError: the pipeline holds no LoRA or several, or a number is too large for fp16.
     """
-    lora = lora_of(pipe)
-    described = Lora(lora.modules, metadata_of(pipe, lora, cfg, facts))
+    lora = extract_lora(pipe)
+    described = Lora(lora.modules, build_metadata(pipe, lora, cfg, facts))
     write_lora(described, path, format=format, precision=precision)
 
 
@@ -54,14 +54,14 @@ def load_lora(
             prediction type or family; the pipeline is as it was then.
     """
     lora = read_lora(path)
-    if wrong := misfit(lora, pipe):
+    if wrong := describe_mismatch(lora, pipe):
         if not any_base:
             raise LoraError(
                 f"{path}: cannot be used as a LoRA of this backbone: {wrong}. Give a backbone that it was trained for; "
                 "`fulora lora inspect` shows what its file says, and --any-base uses it nevertheless"
             )
         progress.note(f"{path.name} is used nevertheless (--any-base): {wrong}")
-    if another := other_schedule(lora, pipe):
+    if another := describe_schedule_mismatch(lora, pipe):
         progress.note(f"{path.name}: {another}")
     try:
         fuse(pipe, lora, strength, text_strength)

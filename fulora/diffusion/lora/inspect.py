@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fulora.diffusion.lora.base_model import about_alpha, families_of, predictions_of, zero_snr_of
+from fulora.diffusion.lora.base_model import describe_alpha, families_of, predictions_of, zero_snr_of
 from fulora.diffusion.lora.metadata import (
     architecture_in,
     base_model_in,
@@ -56,7 +56,7 @@ def inspect_lora(path: Path) -> dict[str, Any]:
         "base_model": facts_in(lora.metadata).get("base_model") or base_model_in(lora.metadata),
         "alpha_known": lora.alpha_known,
         "alpha_from": _counted(module.alpha_from for module in modules),
-        "about_alpha": about_alpha(lora),
+        "about_alpha": describe_alpha(lora),
         "rslora": any(module.rslora for module in modules),
         "dora": any(module.magnitude is not None for module in modules),
         "parts": {part: _part(found) for part, found in lora.parts().items()},

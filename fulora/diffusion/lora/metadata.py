@@ -13,7 +13,7 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.lora.weights import Lora
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.headers import families_said
+from fulora.diffusion.models.headers import declared_families
 from fulora.diffusion.models.noise_schedules import zero_terminal_snr
 
 KEY = "fulora"
@@ -35,7 +35,7 @@ _VERSIONS = {
 """kohya's names of published models, by architecture, width of the text and what is predicted."""
 
 
-def metadata_of(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
+def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
     """The header of a LoRA just trained; what is not known is left out."""
     kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
     ours: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
@@ -108,14 +108,14 @@ def _data(facts: TrainingFacts) -> dict[str, str]:
     return said
 
 
-def own(metadata: Mapping[str, str]) -> dict[str, Any]:
+def fulora_entry(metadata: Mapping[str, str]) -> dict[str, Any]:
     """fulora's own JSON in a header; empty where there is none, or none that can be read."""
     return _json(metadata.get(KEY))
 
 
 def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
     """What fulora says of the images and the base model; empty where it does not."""
-    facts = own(metadata).get("facts")
+    facts = fulora_entry(metadata).get("facts")
     return facts if isinstance(facts, dict) else {}
 
 
@@ -124,7 +124,7 @@ def architecture_in(lora: Lora) -> str:
 
     "" where nothing tells.
     """
-    said = own(lora.metadata).get("architecture")
+    said = fulora_entry(lora.metadata).get("architecture")
     if said in ("sd1", "sd2", "sdxl"):
         return str(said)
     names = list(lora.modules)
@@ -132,7 +132,7 @@ def architecture_in(lora: Lora) -> str:
         return "sdxl"
     widths = {lora.modules[name].down.shape[1] for name in names if name.endswith(("attn2.to_k", "self_attn.q_proj"))}
     known = {frozenset({768}): "sd1", frozenset({1024}): "sd2"}
-    return known.get(frozenset(widths)) or next(iter(families_said(lora.metadata).values()), "")
+    return known.get(frozenset(widths)) or next(iter(declared_families(lora.metadata).values()), "")
 
 
 def base_model_in(metadata: Mapping[str, str]) -> str:
@@ -155,7 +155,7 @@ def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
 
 def settings_in(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Hyper-parameters: fulora's whole config, else kohya's keys without their `ss_`, less those of the data."""
-    config = own(metadata).get("config")
+    config = fulora_entry(metadata).get("config")
     if isinstance(config, dict):
         return config
     data = ("ss_tag_frequency", "ss_dataset_dirs", "ss_bucket_info", "ss_datasets", "ss_reg_dataset_dirs")
@@ -164,7 +164,7 @@ def settings_in(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def licence_in(metadata: Mapping[str, str]) -> str:
     """Of the images, as fulora writes it, or of the model, as `modelspec.license` says; "" where neither is there."""
-    return str(own(metadata).get("licence") or metadata.get("modelspec.license", ""))
+    return str(fulora_entry(metadata).get("licence") or metadata.get("modelspec.license", ""))
 
 
 def _json(text: str | None) -> dict[str, Any]:

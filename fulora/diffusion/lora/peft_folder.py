@@ -46,7 +46,7 @@ def lora_path(path: Path) -> Path:
     return path / NAMES[0]
 
 
-def files_of(path: Path) -> tuple[Path, ...]:
+def lora_files(path: Path) -> tuple[Path, ...]:
     """All files that a LoRA depends on: its own, and peft's settings beside it."""
     return (path, path.parent / CONFIG) if is_peft(path) else (path,)
 

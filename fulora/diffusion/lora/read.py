@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.lora.metadata import own
+from fulora.diffusion.lora.metadata import fulora_entry
 from fulora.diffusion.lora.names import parse_key
 from fulora.diffusion.lora.peft_folder import CONFIG, PREFIX, from_peft, is_peft, lora_path
 from fulora.diffusion.lora.weights import AlphaSource, Lora, LoraModule
@@ -85,7 +85,7 @@ def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], settings: 
             unknown.append(key)
     _check_keys(tensors, unknown)
     _check_settings(layers, settings)
-    ours = own(metadata)
+    ours = fulora_entry(metadata)
     modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
     kept = {key: value for key, value in metadata.items() if key != ADAPTER}
     return Lora(modules, kept, layout, _unused_alphas(modules, settings))

@@ -30,10 +30,10 @@ class TrainingFacts:
     step: int = 0
 
 
-MADE_OF = ("base_digest", "images_digest", "validation_digest", "prior_digest")
+INPUT_DIGESTS = ("base_digest", "images_digest", "validation_digest", "prior_digest")
 """The facts that tell a training from another one with the same settings."""
 
 
-def made_of(facts: TrainingFacts) -> list[str]:
-    """The values of `MADE_OF`."""
-    return [getattr(facts, name) for name in MADE_OF]
+def input_digests(facts: TrainingFacts) -> list[str]:
+    """The values of `INPUT_DIGESTS`."""
+    return [getattr(facts, name) for name in INPUT_DIGESTS]

@@ -99,7 +99,7 @@ class Lora:
         return {part: modules for part, modules in found.items() if modules}
 
 
-def lora_of(pipe: Pipeline) -> Lora:
+def extract_lora(pipe: Pipeline) -> Lora:
     """The LoRA that a pipeline holds unfused, on the CPU.
 
     Raises:

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.lora.metadata import KEY, architecture_in, own
+from fulora.diffusion.lora.metadata import KEY, architecture_in, fulora_entry
 from fulora.diffusion.lora.names import kohya_name
 from fulora.diffusion.lora.read import ADAPTER
 from fulora.diffusion.lora.weights import Lora, LoraModule
@@ -122,7 +122,7 @@ def _kohya(lora: Lora) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata, true = _metadata(lora), {name: m.alpha for name, m in lora.modules.items() if m.rslora}
     if true:
         same = len(true) == len(lora.modules) and len(set(true.values())) == 1
-        ours = own(metadata) | {"rslora_alpha": next(iter(true.values())) if same else true}
+        ours = fulora_entry(metadata) | {"rslora_alpha": next(iter(true.values())) if same else true}
         metadata[KEY] = json.dumps(ours, sort_keys=True)
     return tensors, metadata
 
@@ -137,7 +137,7 @@ def _alpha(module: LoraModule) -> Tensor:
 def _metadata(lora: Lora) -> dict[str, str]:
     """The header, foreign entries and all, without those that hold for the file it was read from alone."""
     metadata = {key: value for key, value in lora.metadata.items() if key not in _OF_ONE_FILE}
-    ours = own(metadata)
+    ours = fulora_entry(metadata)
     if ours.pop("rslora_alpha", None) is not None:
         metadata[KEY] = json.dumps(ours, sort_keys=True)
     return metadata

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.models.architectures import SMALL_UNETS, UNETS, Architecture, build
-from fulora.diffusion.models.headers import contradiction, families_said, predictions_said, zero_snr_said
+from fulora.diffusion.models.headers import contradiction, declared_families, declared_predictions, declares_zero_snr
 from fulora.diffusion.models.noise_schedules import check_schedule
 
 CHOICE = "architecture='sd2-base' (512 px, noise) or 'sd2-v' (768 px, velocity)"
 
-TOLD_BY: dict[str, tuple[Architecture, ...]] = {
+IDENTIFYING_WEIGHTS: dict[str, tuple[Architecture, ...]] = {
     "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": ("sd1",),
     "cond_stage_model.model.positional_embedding": ("sd2-base", "sd2-v"),
     "conditioner.embedders.1.model.positional_embedding": ("sdxl",),
@@ -28,7 +28,7 @@ FIRST_OF_UNET = "model.diffusion_model.input_blocks.0.0.weight"
 PARTS = {
     "UNet (model.diffusion_model.)": (FIRST_OF_UNET,),
     "autoencoder (first_stage_model.)": ("first_stage_model.encoder.conv_in.weight",),
-    "text encoder (cond_stage_model. or conditioner.embedders.)": tuple(TOLD_BY),
+    "text encoder (cond_stage_model. or conditioner.embedders.)": tuple(IDENTIFYING_WEIGHTS),
 }
 FIRST_OF_SDXL = "conditioner.embedders.0.transformer.text_model.embeddings.position_embedding.weight"
 
@@ -78,7 +78,7 @@ def published_name(name: str) -> str:
     return _OLD_TEXT.sub(r"\1.transformer.text_model.", _PREFIX.sub("", name))
 
 
-def recognised(path: Path, architecture: Architecture | None) -> Checkpoint:
+def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkpoint:
     """What a checkpoint file holds; only its header is read.
 
     Args:
@@ -102,7 +102,7 @@ def recognised(path: Path, architecture: Architecture | None) -> Checkpoint:
     _check_kind(names, possible, metadata)
     said = _said(names, metadata)
     architecture, prediction = _chosen(possible, architecture, said)
-    zero_snr = any(key in names for key in ZERO_SNR_KEYS) or zero_snr_said(metadata)
+    zero_snr = any(key in names for key in ZERO_SNR_KEYS) or declares_zero_snr(metadata)
     check_schedule({"prediction_type": prediction, "rescale_betas_zero_snr": zero_snr})
     if channels != 4:
         raise ValueError(
@@ -117,7 +117,7 @@ def recognised(path: Path, architecture: Architecture | None) -> Checkpoint:
 
 def _possible(names: Collection[str]) -> tuple[Architecture, ...]:
     """The architectures that weights of these names can be of."""
-    found = [known for name, known in TOLD_BY.items() if name in names]
+    found = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
     missing = [part for part, first in PARTS.items() if not any(name in names for name in first)]
     if found == [("sdxl",)] and FIRST_OF_SDXL not in names:
         missing.append("first text encoder (conditioner.embedders.0.transformer.)")
@@ -138,7 +138,7 @@ def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], meta
         )
     if scales := [name for name in names if QUANTISED.fullmatch(name)]:
         raise ValueError(f"its weights are quantised, with scales such as {scales[0]}; give one in fp32, bf16 or fp16")
-    families = families_said(metadata)
+    families = declared_families(metadata)
     wrong = {by: family for by, family in families.items() if family != possible[0].split("-")[0]}
     if wrong:
         by, family = next(iter(wrong.items()))
@@ -148,7 +148,7 @@ def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], meta
 def _said(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
     """What the file says that it predicts, by what says it."""
     marked = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
-    return marked | {f"its header's {by}": prediction for by, prediction in predictions_said(metadata).items()}
+    return marked | {f"its header's {by}": prediction for by, prediction in declared_predictions(metadata).items()}
 
 
 def _chosen(
@@ -189,7 +189,7 @@ def write_configs(found: Checkpoint, folder: Path) -> None:
             getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
 
 
-def with_published_names(path: Path, found: Checkpoint, folder: Path) -> Path:
+def rename_weights(path: Path, found: Checkpoint, folder: Path) -> Path:
     """The file itself, or, where it has other names, a copy in `folder` under the published ones."""
     if not found.names:
         return path

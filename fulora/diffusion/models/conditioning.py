@@ -74,7 +74,7 @@ def embed(pipe: Pipeline, captions: Sequence[str], clip_skip: int = 1) -> Condit
     return found.at([distinct.index(caption) for caption in captions])
 
 
-def said_of_skip(pipe: Pipeline, clip_skip: int) -> str:
+def describe_clip_skip(pipe: Pipeline, clip_skip: int) -> str:
     """What a clip skip above 1 does with SDXL, where other tools have it do nothing; "" for other backbones."""
     if clip_skip == 1 or not _is_xl(pipe):
         return ""

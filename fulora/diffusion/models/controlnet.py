@@ -20,7 +20,7 @@ EMBEDDING = (16, 32, 64, 128, 256)
 Stack = UInt8[np.ndarray, "n h w"]
 
 
-class Controlled:
+class ControlledUNet:
     """A UNet that is told a mask for each picture; called as the UNet is."""
 
     def __init__(self, unet: Any, control: ControlNetModel, masks: Float[Tensor, "b 3 h w"]) -> None:
@@ -46,7 +46,7 @@ def build_control(pipe: Pipeline, seed: int) -> ControlNetModel:
     return made
 
 
-def as_condition(masks: Stack) -> Float[Tensor, "n 3 h w"]:
+def masks_to_condition(masks: Stack) -> Float[Tensor, "n 3 h w"]:
     """Masks as a ControlNet reads them: three channels, 1 where there is a structure."""
     return torch.from_numpy((masks > 0).astype(np.float32))[:, None].expand(-1, 3, -1, -1).contiguous()
 

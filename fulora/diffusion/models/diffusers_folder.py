@@ -24,7 +24,7 @@ def read_config(path: Path) -> dict[str, Any]:
     return read_json(path, dict[str, Any])
 
 
-def variant_of(folder: Path, stem: str) -> str | None:
+def find_weight_variant(folder: Path, stem: str) -> str | None:
     """Which files of weights to read: None for the plain ones, whole or in shards; else the one variant, such as fp16.
 
     Args:

@@ -10,7 +10,7 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import token_ids
 
 
-def alike(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[tuple[Plane, ...]]:
+def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[tuple[Plane, ...]]:
     """The classes whose captions are the same to all tokenizers of a backbone, several a group.
 
     Raises:
@@ -24,7 +24,7 @@ def alike(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[tup
     return [tuple(planes) for planes in groups.values() if len(planes) > 1]
 
 
-def said_of_alike(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[str]:
+def describe_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[str]:
     """A line for each group of classes that a backbone takes for one; none where it tells all apart.
 
     Raises:
@@ -34,5 +34,5 @@ def said_of_alike(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> 
         f"{', '.join(planes)} look the same to this backbone: its tokenizer reads their captions alike, such as "
         f"{min(captions[planes[0]])!r} and {min(captions[planes[1]])!r}. Give them captions of words and letters that "
         "it knows (in the label set, or prompts.CLASS=...), or take another backbone or one pre-trained on these images"
-        for planes in alike(pipe, captions)
+        for planes in find_identical_captions(pipe, captions)
     ]

@@ -33,7 +33,7 @@ def family_of(name: str) -> str:
     return next((family for pattern, family in _FAMILIES if pattern.match(name.lower())), "")
 
 
-def families_said(metadata: Mapping[str, str]) -> dict[str, str]:
+def declared_families(metadata: Mapping[str, str]) -> dict[str, str]:
     """The family of models, by the statement, such as `modelspec.architecture=stable-diffusion-v1`."""
     found = {f"{key}={metadata[key]}": family_of(metadata[key]) for key in FAMILY_KEYS if key in metadata}
     if metadata.get("ss_v2") == "True":
@@ -41,7 +41,7 @@ def families_said(metadata: Mapping[str, str]) -> dict[str, str]:
     return {by: family for by, family in found.items() if family}
 
 
-def predictions_said(metadata: Mapping[str, str]) -> dict[str, str]:
+def declared_predictions(metadata: Mapping[str, str]) -> dict[str, str]:
     """`epsilon` or `v_prediction`, or what else the header says, by the statement.
 
     kohya's `ss_base_model_version` says it for SD 1.x and 2.x, by a `_v` at the end or none; SDXL's says nothing of it.
@@ -62,7 +62,7 @@ def predictions_said(metadata: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def zero_snr_said(metadata: Mapping[str, str]) -> bool:
+def declares_zero_snr(metadata: Mapping[str, str]) -> bool:
     """Whether kohya's header says that the schedule ends in pure noise."""
     return metadata.get("ss_zero_terminal_snr") == "True"
 

@@ -39,21 +39,21 @@ def check_scaling(config: Mapping[str, Any]) -> None:
         )
 
 
-def scaled(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def scale_latents(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Latents as the denoiser has them, of the autoencoder's own."""
     shift = _shift(vae, own)
     centred = own if shift is None else own - shift
-    return scaled_spread(vae, centred)
+    return scale_std(vae, centred)
 
 
-def scaled_spread(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def scale_std(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """A standard deviation of latents, as the denoiser has it."""
     found: Tensor = own * float(vae.config.scaling_factor)
     std = _channels(vae, "latents_std", own)
     return found if std is None else found / std
 
 
-def unscaled(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+def unscale_latents(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """The autoencoder's own latents, of those that the denoiser has."""
     std, shift = _channels(vae, "latents_std", latents), _shift(vae, latents)
     own: Tensor = (latents if std is None else latents * std) / vae.config.scaling_factor

@@ -12,7 +12,7 @@ KNOWN_EXTRAS = ("position_ids",)
 """What files of older versions hold, and no network needs."""
 
 
-def check_left_out(part: str, names: Iterable[str]) -> None:
+def check_unused_weights(part: str, names: Iterable[str]) -> None:
     """Say which weights of a file the network does not have, and refuse those of an adapter.
 
     Args:

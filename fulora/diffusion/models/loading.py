@@ -22,10 +22,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from fulora.diffusion.models.architectures import Architecture, Pipeline
-from fulora.diffusion.models.checkpoint_file import recognised, with_published_names, write_configs
-from fulora.diffusion.models.diffusers_folder import read_config, variant_of
+from fulora.diffusion.models.checkpoint_file import identify_checkpoint, rename_weights, write_configs
+from fulora.diffusion.models.diffusers_folder import find_weight_variant, read_config
 from fulora.diffusion.models.latent_scaling import check_scaling
-from fulora.diffusion.models.loaded_weights import check_finite, check_left_out
+from fulora.diffusion.models.loaded_weights import check_finite, check_unused_weights
 from fulora.diffusion.models.noise_schedules import check_schedule
 from fulora.files import share
 from fulora.json_files import read_json
@@ -105,7 +105,7 @@ def load_backbone(
         if path.is_file():
             pipe = _from_file(path, architecture)
         else:
-            pipe = _from_folder(path if path.is_dir() else downloaded(source, revision), source)
+            pipe = _from_folder(path if path.is_dir() else download_backbone(source, revision), source)
     for module in networks(pipe):
         _align(module.eval())
     pipe.set_progress_bar_config(disable=True)
@@ -125,7 +125,7 @@ def networks(pipe: Pipeline) -> list[torch.nn.Module]:
     return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
 
-def downloaded(source: Path | str, revision: str | None) -> Path:
+def download_backbone(source: Path | str, revision: str | None) -> Path:
     """The folder that a hub id's files are in, downloaded unless they are there.
 
     Raises:
@@ -208,26 +208,26 @@ def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
     loaded: dict[str, torch.nn.Module] = {}
     for part, kind in ENCODERS[name].items():
         loaded[part], report = kind.from_pretrained(
-            folder / part, variant=variant_of(folder / part, "model"), output_loading_info=True, **given
+            folder / part, variant=find_weight_variant(folder / part, "model"), output_loading_info=True, **given
         )
         if missing := sorted(report["missing_keys"]):
             raise ValueError(f"{part} lacks {len(missing)} weights, such as {missing[0]}")
-        check_left_out(part, report["unexpected_keys"])
+        check_unused_weights(part, report["unexpected_keys"])
     for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL}.items():
-        variant = variant_of(folder / part, "diffusion_pytorch_model")
+        variant = find_weight_variant(folder / part, "diffusion_pytorch_model")
         loaded[part], report = kind.from_pretrained(folder / part, variant=variant, output_loading_info=True, **given)
-        check_left_out(part, report["unexpected_keys"])
+        check_unused_weights(part, report["unexpected_keys"])
     return loaded
 
 
 def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
     """Configs and tokenizers are those of the architecture, so nothing is asked of the hub."""
     try:
-        found = recognised(path, architecture)
+        found = identify_checkpoint(path, architecture)
         name = "StableDiffusionXLPipeline" if found.architecture == "sdxl" else "StableDiffusionPipeline"
         with TemporaryDirectory() as folder:
             write_configs(found, Path(folder))
-            file = str(with_published_names(path, found, Path(folder)))
+            file = str(rename_weights(path, found, Path(folder)))
             pipe: Pipeline = CLASSES[name].from_single_file(
                 file, config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
             )

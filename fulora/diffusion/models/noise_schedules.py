@@ -12,7 +12,7 @@ from diffusers import DDPMScheduler
 
 from fulora.diffusion.models.config_values import check_count, check_number, check_numbers, check_switches
 
-KNOWN = frozenset(
+SCHEDULERS = frozenset(
     f"{name}Scheduler"
     for name in (
         "DDIM",
@@ -61,7 +61,7 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
             out of its range; or zero terminal SNR for a backbone that predicts noise.
     """
     for name in classes:
-        if name not in KNOWN:
+        if name not in SCHEDULERS:
             kind = "flow matching" if name.startswith("FlowM") else "EDM" if name.startswith("EDM") else "another kind"
             raise ScheduleError(
                 f"its scheduler is {name} ({kind}), and only discrete schedules of noise or velocity prediction are "
@@ -131,14 +131,14 @@ def training_schedule(config: Mapping[str, Any]) -> DDPMScheduler:
     return found
 
 
-def asked_spacing(config: Mapping[str, Any]) -> str:
+def custom_spacing(config: Mapping[str, Any]) -> str:
     """The setting by which a scheduler asks for noise levels of its own; "" where it does not."""
     return next((name for name in SPACINGS if config.get(name)), "")
 
 
-def said(config: Mapping[str, Any]) -> str:
+def describe_schedule(config: Mapping[str, Any]) -> str:
     """What is special about a schedule, in words for a log; "" for evenly spaced steps of noise prediction."""
-    prediction, spacing = config.get("prediction_type", "epsilon"), asked_spacing(config)
+    prediction, spacing = config.get("prediction_type", "epsilon"), custom_spacing(config)
     parts = [
         f"it predicts {PREDICTIONS[prediction]}" if prediction != "epsilon" else "",
         "zero terminal SNR" if zero_terminal_snr(config) else "",

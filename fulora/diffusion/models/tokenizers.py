@@ -27,7 +27,7 @@ CLIP_MERGES = 48_894
 END = "<|endoftext|>"
 
 
-def words_of(captions: Iterable[str]) -> tuple[str, ...]:
+def collect_words(captions: Iterable[str]) -> tuple[str, ...]:
     """The words that a small backbone should know: those of its captions and of `MORE`, in alphabetical order."""
     texts = [unicodedata.normalize("NFC", text).lower() for text in (*captions, MORE)]
     return tuple(sorted({word for text in texts for word in PARTS.findall(text)}))

@@ -17,9 +17,9 @@ from fulora.data.labels import Plane
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.diffusion.lora.files import load_lora
-from fulora.diffusion.lora.peft_folder import files_of
+from fulora.diffusion.lora.peft_folder import lora_files
 from fulora.diffusion.models.architectures import Architecture, Pipeline
-from fulora.diffusion.models.loading import BackboneError, downloaded, load_backbone
+from fulora.diffusion.models.loading import BackboneError, download_backbone, load_backbone
 from fulora.diffusion.sampling.drawing_config import Drawing
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.json_files import read_json
@@ -138,7 +138,7 @@ def lora_source(
     """
     check(path)
     whole = hashlib.sha256()
-    for part in files_of(path):
+    for part in lora_files(path):
         whole.update(part.read_bytes())
     used = LoraUsed(
         name=path.name,
@@ -161,7 +161,7 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
         BackboneError: a hub id that cannot be had.
         DamagedArtifactError: an artifact that is not as it was made.
     """
-    path = check(source if isinstance(source, Path) else downloaded(source, revision))
+    path = check(source if isinstance(source, Path) else download_backbone(source, revision))
     if (path / RECORD).is_file():
         return str(read_record(path)["fingerprint"])
     return content_digest(path, cache)[:16]

@@ -21,7 +21,7 @@ from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, embed
-from fulora.diffusion.models.controlnet import Controlled, as_condition, load_control
+from fulora.diffusion.models.controlnet import ControlledUNet, load_control, masks_to_condition
 from fulora.diffusion.models.loading import BackboneError
 from fulora.diffusion.sampling.compute import DTYPES, Compute, as_denoiser, pinned_threads, placed
 from fulora.diffusion.sampling.drawing_config import Drawing
@@ -136,8 +136,8 @@ class Painter:
         """The denoiser, which knows the mask of each picture where there is a ControlNet."""
         if self.control is None:
             return self.unet
-        masks = as_condition(np.stack([mask for draft in drafts if (mask := self.mask_of(draft)) is not None]))
-        return Controlled(self.unet, self.control, masks.to(self.compute.device, DTYPES[self.compute.precision]))
+        masks = masks_to_condition(np.stack([mask for draft in drafts if (mask := self.mask_of(draft)) is not None]))
+        return ControlledUNet(self.unet, self.control, masks.to(self.compute.device, DTYPES[self.compute.precision]))
 
     def _texts(self, prompts: Sequence[str]) -> Conditioning:
         return self.texts.at([self.prompts.index(prompt) for prompt in prompts])

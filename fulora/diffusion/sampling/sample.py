@@ -18,7 +18,7 @@ from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, unet_arguments
-from fulora.diffusion.models.latent_scaling import scaled, unscaled
+from fulora.diffusion.models.latent_scaling import scale_latents, unscale_latents
 from fulora.diffusion.sampling.samplers import as_numpy_2
 from fulora.environment import derive_seed
 
@@ -115,7 +115,7 @@ def decode(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tenso
 
     The parts are of equal size, filled up with the last picture: another size would change a picture's last digits.
     """
-    own = unscaled(vae, latents).to(vae.dtype)
+    own = unscale_latents(vae, latents).to(vae.dtype)
     at_once = max(1, DECODED_LATENTS // (latents.shape[-2] * latents.shape[-1]))
     parts = math.ceil(len(own) / at_once)
     size = math.ceil(len(own) / parts)
@@ -130,7 +130,7 @@ def encode(vae: AutoencoderKL, pictures: UInt8[Tensor, "b h w"]) -> Float[Tensor
     """Latents of gray pictures: the mean of what the autoencoder sees in each."""
     values = (pictures.float() / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
     latents: Tensor = vae.encode(values.to(vae.device, vae.dtype)).latent_dist.mean.float()
-    return scaled(vae, latents)
+    return scale_latents(vae, latents)
 
 
 def to_pixels(

@@ -14,7 +14,7 @@ from diffusers import (
 
 from fulora.diffusion.config import Sampler
 from fulora.diffusion.models.loading import quiet
-from fulora.diffusion.models.noise_schedules import ScheduleError, asked_spacing
+from fulora.diffusion.models.noise_schedules import ScheduleError, custom_spacing
 
 OBEYED = {
     "dpm++": ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"),
@@ -38,7 +38,7 @@ def build_sampler(schedule: Any, name: Sampler) -> Any:
     Raises:
         ScheduleError: the schedule asks for noise levels, such as Karras sigmas, that the sampler does not have.
     """
-    spacing, asked = "trailing", asked_spacing(schedule)
+    spacing, asked = "trailing", custom_spacing(schedule)
     if asked and asked not in OBEYED[name]:
         able = ", ".join(other for other, known in OBEYED.items() if asked in known)
         raise ScheduleError(

@@ -19,9 +19,9 @@ from fulora.data.patient_numbers import different_patients
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.data.provenance import Learned, Provenance, derived
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.conditioning import said_of_skip
-from fulora.diffusion.models.distinct_captions import alike, said_of_alike
-from fulora.diffusion.models.noise_schedules import said
+from fulora.diffusion.models.conditioning import describe_clip_skip
+from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
+from fulora.diffusion.models.noise_schedules import describe_schedule
 from fulora.diffusion.sampling.compute import Compute, choose_compute, hardware
 from fulora.diffusion.sampling.ingredients import start_rows
 from fulora.diffusion.sampling.painter import Painter, check_size, drawing_on, prepare, starting_from
@@ -102,13 +102,13 @@ def begin(job: Job) -> None:
         pipe = job.ingredients.load()
         check_size(pipe, job.cfg)
         check_masks(job)
-        if special := said(pipe.scheduler.config):
+        if special := describe_schedule(pipe.scheduler.config):
             progress.note(f"sampled as the backbone says: {special}")
-        if skipped := said_of_skip(pipe, job.cfg.clip_skip):
+        if skipped := describe_clip_skip(pipe, job.cfg.clip_skip):
             progress.note(skipped)
         prompts = {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}
-        one_to_it = alike(pipe, prompts)
-        for line in said_of_alike(pipe, prompts):
+        one_to_it = find_identical_captions(pipe, prompts)
+        for line in describe_identical_captions(pipe, prompts):
             progress.note(line)
         compute = choose_compute(pipe, job.cfg, job.cfg.per_class * len(job.cfg.planes))
         _ready.clear()

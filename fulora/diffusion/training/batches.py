@@ -14,7 +14,7 @@ from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.training.buckets import Bucket, Size, bucket_of, draw_places, fit_to_bucket
 from fulora.diffusion.training.examples import Examples
-from fulora.diffusion.training.objective import Latents, encode, sent, stratified_timesteps, with_dropout
+from fulora.diffusion.training.objective import Latents, encode, stratified_timesteps, to_device, with_dropout
 from fulora.environment import derive_seed
 from fulora.training.seeded_draws import generator
 
@@ -23,7 +23,7 @@ GRID_TIMESTEPS = 6
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedExamples:
     """Examples whose pictures went through the autoencoder.
 
     Attributes:
@@ -54,7 +54,7 @@ class Batch:
             yield Batch(*tensors, self.captions[mine], self.size)
 
 
-def fitted(examples: Examples, cfg: LoraConfig) -> Examples:
+def resize_examples(examples: Examples, cfg: LoraConfig) -> Examples:
     """The pictures as they are trained on: as they are, or shrunk and cropped to their buckets.
 
     Raises:
@@ -63,12 +63,12 @@ def fitted(examples: Examples, cfg: LoraConfig) -> Examples:
     if cfg.sizes == "buckets":
         pictures = [fit_to_bucket(picture, _bucket(picture.shape, cfg)) for picture in examples.pictures]
         return Examples(pictures, examples.captions)
-    fitted_sizes(examples, cfg)
+    training_sizes(examples, cfg)
     return examples
 
 
-def fitted_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
-    """Width and height of every picture as `fitted` gives it, from its shape alone; raises what that raises."""
+def training_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
+    """Return width and height of every picture after `resize_examples`, from the shapes alone; raises its errors."""
     if cfg.sizes == "buckets":
         return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
     sizes = [size_of(picture) for picture in examples.pictures]
@@ -88,14 +88,14 @@ def _bucket(shape: Sequence[int], cfg: LoraConfig) -> Bucket:
     )
 
 
-def encoded(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> Encoded:
+def encode_examples(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> EncodedExamples:
     """Examples fitted and encoded, on the autoencoder's device."""
-    pictures = list(fitted(examples, cfg).pictures)
+    pictures = list(resize_examples(examples, cfg).pictures)
     mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures] if cfg.flip else []
     latents = encode(vae, pictures + mirrored)
     if cfg.latents == "once":
         latents = latents.drawn_once(cfg.seed)
-    return Encoded(latents, examples.captions, [size_of(picture) for picture in pictures])
+    return EncodedExamples(latents, examples.captions, [size_of(picture) for picture in pictures])
 
 
 def size_of(picture: UInt8[np.ndarray, "h w *rgb"]) -> Size:
@@ -103,7 +103,7 @@ def size_of(picture: UInt8[np.ndarray, "h w *rgb"]) -> Size:
     return picture.shape[1], picture.shape[0]
 
 
-def draw_batch(data: Encoded, cfg: LoraConfig, scheduler: DDPMScheduler, step: int, name: str) -> Batch:
+def draw_batch(data: EncodedExamples, cfg: LoraConfig, scheduler: DDPMScheduler, step: int, name: str) -> Batch:
     """The batch of training step `step` (from 0): the same for every process, whatever came before.
 
     Args:
@@ -127,18 +127,18 @@ def draw_batch(data: Encoded, cfg: LoraConfig, scheduler: DDPMScheduler, step: i
     else:
         timesteps = torch.randint(0, total, (len(places),), generator=random)
     device = latents.device
-    return Batch(latents, sent(noise, device), sent(timesteps, device), captions, size)
+    return Batch(latents, to_device(noise, device), to_device(timesteps, device), captions, size)
 
 
 @torch.no_grad()
-def grid(pipe: Pipeline, examples: Examples, cfg: LoraConfig) -> list[Batch]:
+def build_evaluation_grid(pipe: Pipeline, examples: Examples, cfg: LoraConfig) -> list[Batch]:
     """What a loss is evaluated on: always the same images, timesteps and noise, whatever is trained.
 
     Of 32 images, evenly chosen where there are more, each comes with 6 timesteps, the middles of equal parts of the
     schedule. The autoencoder must be on its device.
     """
     chosen = _evenly(examples, GRID_IMAGES)
-    data = encoded(pipe.vae, chosen, cfg.changed(flip=False, latents="resampled"))
+    data = encode_examples(pipe.vae, chosen, cfg.changed(flip=False, latents="resampled"))
     total = pipe.scheduler.config.num_train_timesteps
     times = [(2 * part + 1) * total // (2 * GRID_TIMESTEPS) for part in range(GRID_TIMESTEPS)]
     rows = [(place, time) for place in range(len(data.captions)) for time in times]
@@ -158,7 +158,7 @@ def _evenly(examples: Examples, count: int) -> Examples:
     return Examples([examples.pictures[place] for place in places], [examples.captions[place] for place in places])
 
 
-def _grid_batch(data: Encoded, rows: Sequence[tuple[int, int]], size: Size) -> Batch:
+def _grid_batch(data: EncodedExamples, rows: Sequence[tuple[int, int]], size: Size) -> Batch:
     latents, noise = [], []
     for place, time in rows:
         random = generator("grid", place, time)

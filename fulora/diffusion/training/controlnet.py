@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from fulora.diffusion.config import ControlConfig
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, unet_arguments
-from fulora.diffusion.models.controlnet import Controlled, as_condition, build_control
+from fulora.diffusion.models.controlnet import ControlledUNet, build_control, masks_to_condition
 from fulora.diffusion.models.loading import BackboneError, networks
 from fulora.diffusion.models.noise_schedules import training_schedule
 from fulora.diffusion.training.objective import batch_timesteps, encode, noise_error, with_dropout
@@ -44,7 +44,7 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
     control = build_control(pipe, cfg.seed).to(device).train()
     for module in networks(pipe):
         module.requires_grad_(False).to(device)
-    latents, conditions = encode(pipe.vae, list(images)), as_condition(masks).to(device)
+    latents, conditions = encode(pipe.vae, list(images)), masks_to_condition(masks).to(device)
     optimizer = torch.optim.AdamW([{"params": list(control.parameters()), "base_lr": cfg.learning_rate}])
     state = load_checkpoint(out)
     if state is not None:
@@ -60,7 +60,7 @@ def fit(out: Path, cfg: ControlConfig, pipe: Pipeline, images: Stack, masks: Sta
         drawn = latents.draw(places, random)
         noise = torch.randn(drawn.shape, generator=random).to(device)
         times = batch_timesteps(len(drawn), schedule.config.num_train_timesteps, random).to(device)
-        unet = Controlled(pipe.unet, control, conditions[places])
+        unet = ControlledUNet(pipe.unet, control, conditions[places])
         arguments = unet_arguments(embed(pipe, texts), images.shape[1:])
         loss = noise_error(unet, schedule, drawn, noise, times, arguments).mean()
         optimizer.zero_grad(set_to_none=True)

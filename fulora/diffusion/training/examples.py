@@ -28,7 +28,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Excluded:
+class HeldOutSet:
     """Whom and what nothing may be trained on: those of a validation or test set.
 
     Attributes:
@@ -43,7 +43,7 @@ class Excluded:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingImages:
     """All that a training is given.
 
     Attributes:
@@ -62,7 +62,7 @@ class Material:
     patients: AbstractSet[str] = frozenset()
     validation: Examples | None = None
     prior: Examples | None = None
-    excluded: Sequence[Excluded] = ()
+    excluded: Sequence[HeldOutSet] = ()
 
     def captions(self) -> dict[Plane, set[str]]:
         """The captions of each class that is trained on; empty where classes are not known."""
@@ -72,7 +72,7 @@ class Material:
         return found
 
 
-def counted(
+def add_image_counts(
     facts: TrainingFacts, images: Examples, validation: Examples | None = None, prior: Examples | None = None
 ) -> TrainingFacts:
     """TrainingFacts with what the images themselves tell."""

@@ -19,13 +19,13 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.conditioning import said_of_skip
-from fulora.diffusion.models.distinct_captions import said_of_alike
-from fulora.diffusion.models.noise_schedules import said
+from fulora.diffusion.models.conditioning import describe_clip_skip
+from fulora.diffusion.models.distinct_captions import describe_identical_captions
+from fulora.diffusion.models.noise_schedules import describe_schedule
 from fulora.diffusion.sampling.sample import decode, to_pixels
-from fulora.diffusion.training.examples import Excluded, Material, load_examples
+from fulora.diffusion.training.examples import HeldOutSet, TrainingImages, load_examples
 from fulora.diffusion.training.objective import encode
-from fulora.diffusion.training.plan import check
+from fulora.diffusion.training.plan import check_plan
 from fulora.diffusion.training.train import fit
 from fulora.training.processes import processes
 
@@ -33,13 +33,13 @@ LOOKED_AT = 4
 """Pairs whose masks are sent through the autoencoder before a training."""
 
 
-def read_material(
+def read_training_images(
     images: ImageSet,
     prior: ImageSet | None = None,
     tested_on: ImageSet | None = None,
     *,
     mask_channel: bool = False,
-) -> Material:
+) -> TrainingImages:
     """The training split of `images`, its validation split, and the training split of `prior`.
 
     Args:
@@ -61,7 +61,7 @@ def read_material(
         _refuse_same_numbers(images, tested_on, rows, splits["the set it is tested on"])
     if prior is not None and not prior.rows("train"):
         raise LoraError(f"{prior.path}: it has no training images that could be prior images")
-    return Material(
+    return TrainingImages(
         images=load_examples(images, rows, mask_channel=mask_channel),
         planes=[row.plane for row in rows],
         labels=images.label_set(),
@@ -69,7 +69,7 @@ def read_material(
         validation=load_examples(images, held_out, mask_channel=mask_channel) if held_out else None,
         prior=load_examples(prior, prior.rows("train")) if prior else None,
         excluded=[
-            Excluded(name, _patients(found), {row.sha256 for row in found}) for name, found in splits.items() if found
+            HeldOutSet(name, _patients(found), {row.sha256 for row in found}) for name, found in splits.items() if found
         ],
     )
 
@@ -103,7 +103,7 @@ def _patients(rows: Sequence[Image]) -> frozenset[str]:
     return frozenset(row.patient_key for row in rows if row.patient_key)
 
 
-def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) -> float:
+def reconstructed_mask_dice(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) -> float:
     """The mean Dice, 0 to 1, of the masks of pairs and what is left of them after encoding and decoding.
 
     An autoencoder that never saw colours, unlike one pretrained with `mask_channel`, may lose them.
@@ -116,11 +116,11 @@ def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) 
     return float(np.mean(found))
 
 
-def fit_material(
+def fit_lora(
     out: Path,
     cfg: LoraConfig,
     pipe: Pipeline,
-    material: Material,
+    material: TrainingImages,
     *,
     base_model: str,
     base_digest: str,
@@ -136,16 +136,16 @@ def fit_material(
     Raises:
         LoraError, BackboneError: what cannot work.
     """
-    check(cfg, pipe, material)
+    check_plan(cfg, pipe, material)
     first = processes(cfg.device).first
-    if first and (special := said(pipe.scheduler.config)):
+    if first and (special := describe_schedule(pipe.scheduler.config)):
         progress.note(f"trained as the backbone says: {special}")
-    if first and (skipped := said_of_skip(pipe, cfg.clip_skip)):
+    if first and (skipped := describe_clip_skip(pipe, cfg.clip_skip)):
         progress.note(skipped)
-    for line in said_of_alike(pipe, material.captions()) if first else ():
+    for line in describe_identical_captions(pipe, material.captions()) if first else ():
         progress.note(line)
     if first and cfg.mask_channel:
-        dice = masks_kept(pipe.vae, material.images.pictures[:LOOKED_AT])
+        dice = reconstructed_mask_dice(pipe.vae, material.images.pictures[:LOOKED_AT])
         progress.note(
             f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}; drawn ones are no better"
         )

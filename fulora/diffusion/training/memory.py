@@ -22,7 +22,7 @@ from fulora.diffusion.training.batches import Batch
 from fulora.diffusion.training.buckets import Size
 from fulora.diffusion.training.learner import Learner, cast_and_adapt
 from fulora.diffusion.training.loss_watch import LossWatch
-from fulora.diffusion.training.objective import encode, encoded_at_once
+from fulora.diffusion.training.objective import encode, encoding_batch_size
 from fulora.diffusion.training.tensor_storages import allocate, following, normalise_in_fp32, replace
 from fulora.diffusion.training.train import batch_error
 from fulora.training.processes import Processes
@@ -104,7 +104,7 @@ def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
 def encoding_peak(sketch: Pipeline, sizes: Mapping[Size, int], *, gpu: bool) -> int:
     """The peak, in bytes, while the autoencoder of an outlined pipeline reads the largest batch there is, with its
     weights."""
-    batches = [(size, min(count, encoded_at_once(size[0] * size[1]))) for size, count in sizes.items()]
+    batches = [(size, min(count, encoding_batch_size(size[0] * size[1]))) for size, count in sizes.items()]
     (width, height), count = max(batches, key=lambda batch: batch[0][0] * batch[0][1] * batch[1])
     with following(gpu) as live:
         allocate(sketch.vae)

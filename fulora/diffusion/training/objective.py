@@ -11,7 +11,7 @@ from diffusers.training_utils import compute_snr
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fulora.diffusion.models.latent_scaling import scaled, scaled_spread
+from fulora.diffusion.models.latent_scaling import scale_latents, scale_std
 from fulora.training.seeded_draws import generator
 
 ENCODED_PIXELS = 2**19
@@ -31,7 +31,7 @@ class Latents:
         """One draw of the latents at `places`, which are of one size."""
         mean = torch.stack([self.mean[place] for place in places])
         std = torch.stack([self.std[place] for place in places])
-        return mean + std * sent(torch.randn(mean.shape, generator=random), mean.device)
+        return mean + std * to_device(torch.randn(mean.shape, generator=random), mean.device)
 
     def drawn_once(self, seed: int) -> "Latents":
         """One draw of every image, which is what all later draws will give."""
@@ -39,7 +39,7 @@ class Latents:
         return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """What was drawn on the CPU, on a device; a GPU does not wait for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
@@ -58,12 +58,12 @@ def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) 
     for places in _batches([image.shape for image in images]):
         batch = np.stack([images[place] for place in places])
         posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
-        means |= dict(zip(places, scaled(vae, posterior.mean), strict=True))
-        stds |= dict(zip(places, scaled_spread(vae, posterior.std), strict=True))
+        means |= dict(zip(places, scale_latents(vae, posterior.mean), strict=True))
+        stds |= dict(zip(places, scale_std(vae, posterior.std), strict=True))
     return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
 
 
-def encoded_at_once(pixels: int) -> int:
+def encoding_batch_size(pixels: int) -> int:
     """How many pictures of so many pixels the autoencoder reads at once."""
     return max(1, min(32, ENCODED_PIXELS // pixels))
 
@@ -75,7 +75,7 @@ def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
         by_shape.setdefault(shape, []).append(place)
     found = []
     for (height, width, *_), places in by_shape.items():
-        size = encoded_at_once(height * width)
+        size = encoding_batch_size(height * width)
         found += [places[start : start + size] for start in range(0, len(places), size)]
     return found
 

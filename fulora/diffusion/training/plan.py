@@ -16,9 +16,9 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, all_lora_parameters, lora_parameters
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import text_encoders, token_ids
-from fulora.diffusion.training.batches import fitted_sizes
+from fulora.diffusion.training.batches import training_sizes
 from fulora.diffusion.training.buckets import Size
-from fulora.diffusion.training.examples import Examples, Excluded, Material
+from fulora.diffusion.training.examples import Examples, HeldOutSet, TrainingImages
 from fulora.diffusion.training.memory import Memory, optimizer_bytes, outline, predict_memory
 from fulora.diffusion.training.optimizers import build_optimizer
 from fulora.diffusion.training.train import check_training
@@ -31,7 +31,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a training will do, take and leave behind.
 
     Attributes:
@@ -94,30 +94,30 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def plan(cfg: LoraConfig, pipe: Pipeline, material: Material) -> Plan:
+def plan_training(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> TrainingPlan:
     """Check everything, and count what a training will take. Images without planes are counted by caption.
 
     Args:
         pipe: the backbone in fp32, without LoRA; it is left as it is.
 
     Raises:
-        LoraError, BackboneError: what cannot work; see `check`. Also a library of the optimizer that is missing.
+        LoraError, BackboneError: what cannot work; see `check_plan`. Also a library of the optimizer that is missing.
     """
-    checked = check(cfg, pipe, material)
+    checked = check_plan(cfg, pipe, material)
     examples, validation, prior = material.images, material.validation, material.prior
     sketch = outline(pipe, cfg)
     if cfg.optimizer != "adamw":
         build_optimizer(sketch, cfg)
-    sizes = fitted_sizes(examples, cfg)
+    sizes = training_sizes(examples, cfg)
     images: dict[str, Counter[Size]] = defaultdict(Counter)
     for name, size in zip(material.planes or examples.captions, sizes, strict=True):
         images[name][size] += 1
     all_sizes = Counter(sizes)
     if prior:
-        all_sizes.update(fitted_sizes(prior, cfg))
+        all_sizes.update(training_sizes(prior, cfg))
     captions = [caption for part in (examples, validation, prior) if part for caption in part.captions]
     memory = predict_memory(pipe, cfg, all_sizes, captions, prior=prior is not None)
-    return Plan(
+    return TrainingPlan(
         cfg=cfg,
         images=dict(sorted(images.items())),
         validation=len(validation.pictures) if validation else 0,
@@ -151,8 +151,8 @@ def _disk(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions
     return found
 
 
-def check(cfg: LoraConfig, pipe: Pipeline, material: Material) -> list[str]:
-    """Refuse what cannot work. Returns what was found right, a line each. Arguments are those of `plan`.
+def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> list[str]:
+    """Refuse what cannot work. Returns what was found right, a line each. Arguments are those of `plan_training`.
 
     Raises:
         LoraError: no images; images and captions that differ in number; an empty caption; a blank picture; a patient or
@@ -220,7 +220,7 @@ def _check_tokens(pipe: Pipeline, captions: Sequence[str]) -> None:
 
 def _check_sides(cfg: LoraConfig, pipe: Pipeline, part: Examples) -> None:
     halved = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-    wrong = sorted(size for size in fitted_sizes(part, cfg) if any(side % halved for side in size))
+    wrong = sorted(size for size in training_sizes(part, cfg) if any(side % halved for side in size))
     if not wrong:
         return
     width, height = wrong[0]
@@ -245,7 +245,7 @@ def _check_clip_skip(cfg: LoraConfig, pipe: Pipeline) -> None:
         raise LoraError(f"clip_skip={cfg.clip_skip}: the text encoder has layers for 1 to {deepest}")
 
 
-def _check_patients(patients: AbstractSet[str], others: Excluded) -> None:
+def _check_patients(patients: AbstractSet[str], others: HeldOutSet) -> None:
     shared = sorted(patients & others.patients)
     if shared:
         raise LoraError(
@@ -254,7 +254,7 @@ def _check_patients(patients: AbstractSet[str], others: Excluded) -> None:
         )
 
 
-def _check_pictures(digests: Sequence[str], others: Excluded) -> None:
+def _check_pictures(digests: Sequence[str], others: HeldOutSet) -> None:
     shared = [place for place, digest in enumerate(digests) if digest in others.digests]
     if shared:
         raise LoraError(

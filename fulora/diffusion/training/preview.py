@@ -12,7 +12,7 @@ from fulora.diffusion.models.conditioning import Conditioning
 from fulora.diffusion.sampling.picture_grid import grid, write_marked
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, start_noise, to_pixels
 from fulora.diffusion.sampling.samplers import build_sampler
-from fulora.diffusion.training.batches import Encoded
+from fulora.diffusion.training.batches import EncodedExamples
 from fulora.environment import derive_seed
 
 SAMPLES = "samples"
@@ -24,7 +24,7 @@ def draw_samples(
     pipe: Pipeline,
     cfg: LoraConfig,
     embed: Callable[[Sequence[str], int], Conditioning],
-    data: Encoded,
+    data: EncodedExamples,
     *,
     step: int,
 ) -> None:

@@ -14,13 +14,13 @@ from fulora.config import digest, identity
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import FILE, save_lora
-from fulora.diffusion.lora.training_facts import TrainingFacts, made_of
+from fulora.diffusion.lora.training_facts import TrainingFacts, input_digests
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet, choose_unet
 from fulora.diffusion.models.conditioning import unet_arguments
 from fulora.diffusion.models.noise_schedules import training_schedule
-from fulora.diffusion.training.batches import Batch, Encoded, draw_batch, encoded, grid
-from fulora.diffusion.training.examples import Examples, counted
+from fulora.diffusion.training.batches import Batch, EncodedExamples, build_evaluation_grid, draw_batch, encode_examples
+from fulora.diffusion.training.examples import Examples, add_image_counts
 from fulora.diffusion.training.learner import Best, Learner, build_learner, cast_and_adapt
 from fulora.diffusion.training.objective import noise_error
 from fulora.diffusion.training.optimizers import rate
@@ -47,7 +47,7 @@ class Data:
         grids: what is evaluated: `validation_loss` on people not trained on, `seen_loss` on people trained on.
     """
 
-    losses: Mapping[str, Encoded]
+    losses: Mapping[str, EncodedExamples]
     grids: Mapping[str, Sequence[Batch]]
 
     @property
@@ -87,12 +87,12 @@ def fit(
     """
     together = processes(cfg.device)
     check_training(pipe, cfg, images, together, validated=validation is not None)
-    facts = counted(facts or TrainingFacts(), images, validation, prior)
+    facts = add_image_counts(facts or TrainingFacts(), images, validation, prior)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = training_schedule(pipe.scheduler.config)
     data = _read(pipe, cfg, together, images, validation, prior)
     learner = build_learner(pipe, cfg, data.captions, together)
-    run = digest([identity(cfg), *made_of(facts)])
+    run = digest([identity(cfg), *input_digests(facts)])
     start = _resume(out, learner, run)
     log = MetricsLog(out, start) if together.first else None
     if together.count > 1 and together.first:
@@ -217,9 +217,9 @@ def _read(
 ) -> Data:
     """Everything encoded; the autoencoder then makes room for the UNet."""
     pipe.vae.to(together.device)
-    losses = {name: encoded(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
+    losses = {name: encode_examples(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
     looked_at = {"seen_loss": images, "validation_loss": validation} if validation else {}
-    grids = {name: grid(pipe, item, cfg) for name, item in looked_at.items() if item}
+    grids = {name: build_evaluation_grid(pipe, item, cfg) for name, item in looked_at.items() if item}
     pipe.vae.to("cpu")
     return Data(losses, grids)
 

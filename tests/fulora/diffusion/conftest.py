@@ -8,11 +8,11 @@ from fulora.data.label_set import label_set
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.models.loading import save_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training.examples import Examples
 
 FETAL = label_set("fetal_planes")
-WORDS = words_of(FETAL.captions.values())
+WORDS = collect_words(FETAL.captions.values())
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from fulora.diffusion.models.architectures import (
     build_backbone,
 )
 from fulora.diffusion.models.loading import networks, quiet
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 
 PARAMETERS = {
     "sd1": [859_520_964, 83_653_863, 123_060_480],
@@ -132,7 +132,7 @@ def test_sdxl_joins_the_widths_of_its_two_text_encoders() -> None:
 
 
 def test_the_default_backbone_weighs_less_than_13_mb(tmp_path: Path) -> None:
-    unet, vae, text_encoder = counts(build_backbone(PretrainConfig(), 64, tmp_path, words_of(())))
+    unet, vae, text_encoder = counts(build_backbone(PretrainConfig(), 64, tmp_path, collect_words(())))
     assert unet <= 5.2e6
     assert vae <= 1.5e6
     assert 2 * (unet + vae + text_encoder) < 13e6

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone, networks, quiet, save_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -52,7 +52,7 @@ def test_saved_weights_are_small_and_come_back_in_fp32(backbone: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes_and_leaves_torch_alone(tmp_path: Path, tiny: PretrainConfig) -> None:
     for name in ("first", "second"):
         torch.manual_seed(5)
-        save_backbone(build_backbone(tiny, 32, tmp_path / name, words_of(())), tmp_path / name, half=True)
+        save_backbone(build_backbone(tiny, 32, tmp_path / name, collect_words(())), tmp_path / name, half=True)
         assert torch.initial_seed() == 5
         assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(5)))
     assert digests(tmp_path / "first") == digests(tmp_path / "second")

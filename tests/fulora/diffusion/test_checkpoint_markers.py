@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from test_checkpoint_file import build, checkpoint, clip_weights, drawn_tower, same_weights, tower_weights
 
 from fulora.diffusion.models.architectures import Architecture
-from fulora.diffusion.models.checkpoint_file import recognised
-from fulora.diffusion.models.headers import families_said, predictions_said
+from fulora.diffusion.models.checkpoint_file import identify_checkpoint
+from fulora.diffusion.models.headers import declared_families, declared_predictions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 
 KEY = torch.tensor([])
@@ -35,7 +35,7 @@ def sd2(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def schedule(weights: Any, path: Path, header: dict[str, str] | None = None, **given: Any) -> tuple[str, bool]:
     """What the header alone tells: the prediction, and whether it has zero terminal SNR."""
     save_file(weights, path, header)
-    found = recognised(path, given.get("architecture"))
+    found = identify_checkpoint(path, given.get("architecture"))
     return found.prediction, found.zero_snr
 
 
@@ -176,10 +176,10 @@ def test_a_file_of_another_name_or_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_kohyas_and_stabilitys_words_are_understood() -> None:
-    assert predictions_said({"ss_base_model_version": "sd_v2"}) == {"ss_base_model_version=sd_v2": "epsilon"}
-    assert predictions_said({"ss_base_model_version": "sdxl_base_v1-0"}) == {}
+    assert declared_predictions({"ss_base_model_version": "sd_v2"}) == {"ss_base_model_version=sd_v2": "epsilon"}
+    assert declared_predictions({"ss_base_model_version": "sdxl_base_v1-0"}) == {}
     both = {"ss_base_model_version": "sd_v1", "ss_v_parameterization": "True"}
-    assert set(predictions_said(both).values()) == {"v_prediction"}
+    assert set(declared_predictions(both).values()) == {"v_prediction"}
     names = {"sdxl_base_v1-0": "sdxl", "sd_v1": "sd1", "sd3m": "sd3", "flux1": "flux", "SD 1.5": "sd1", "other": ""}
     for name, family in names.items():
-        assert next(iter(families_said({"ss_base_model_version": name}).values()), "") == family
+        assert next(iter(declared_families({"ss_base_model_version": name}).values()), "") == family

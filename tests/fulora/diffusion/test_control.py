@@ -32,7 +32,7 @@ def test_it_starts_as_nothing(pipe: Pipeline) -> None:
     size = 64 // pipe.vae_scale_factor
     latents = torch.randn(4, 4, size, size, generator=torch.Generator().manual_seed(0))
     arguments = unet_arguments(embed(pipe, ["a photo of fetal brain"] * 4), (64, 64))
-    controlled = control.Controlled(pipe.unet, made, control.as_condition(MASKS[:2]))
+    controlled = control.ControlledUNet(pipe.unet, made, control.masks_to_condition(MASKS[:2]))
     with torch.no_grad():
         plain = pipe.unet(latents, torch.tensor(5), **arguments).sample
         assert torch.allclose(controlled(latents, torch.tensor(5), **arguments).sample, plain, atol=1e-5)

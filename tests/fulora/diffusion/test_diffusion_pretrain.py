@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.models.loading import BackboneError, load_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training import pretrain
 from fulora.diffusion.training.objective import encode
 
@@ -32,7 +32,7 @@ def undisturbed(
     captions: Sequence[str],
 ) -> Path:
     out = tmp_path_factory.mktemp("pretrained")
-    pretrain.fit(out, tiny, images, captions, words_of(captions))
+    pretrain.fit(out, tiny, images, captions, collect_words(captions))
     return out
 
 
@@ -58,9 +58,9 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(pretrain, "step", dying)
         with pytest.raises(Killed):
-            pretrain.fit(tmp_path, tiny, images, captions, words_of(captions))
+            pretrain.fit(tmp_path, tiny, images, captions, collect_words(captions))
     torch.manual_seed(99)  # whatever the state of the new process
-    pretrain.fit(tmp_path, tiny, images, captions, words_of(captions))
+    pretrain.fit(tmp_path, tiny, images, captions, collect_words(captions))
     assert digests(tmp_path) == digests(undisturbed)
 
 
@@ -83,7 +83,7 @@ def test_the_autoencoder_learns(tmp_path: Path, tiny: PretrainConfig) -> None:
     discs = [(rows - 16) ** 2 + (columns - 10 - k) ** 2 < 50 for k in range(10)]
     images = np.stack(discs).astype(np.uint8) * 200
     cfg = tiny.model_copy(update={"autoencoder_steps": 60, "denoiser_steps": 1, "log_every": 60})
-    pretrain.fit(tmp_path, cfg, images, ["a photo"] * 10, words_of(["a photo"]))
+    pretrain.fit(tmp_path, cfg, images, ["a photo"] * 10, collect_words(["a photo"]))
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert last["autoencoder_l1"] < 0.25
     pipe = load_backbone(tmp_path)
@@ -132,7 +132,7 @@ def test_the_autoencoder_learns_masks_in_the_red_channel(
         return usual(shown)
 
     monkeypatch.setattr(pretrain, "to_tensor", noted)
-    pretrain.fit(tmp_path, tiny.model_copy(update={"mask_channel": True}), images, captions, words_of(captions))
+    pretrain.fit(tmp_path, tiny.model_copy(update={"mask_channel": True}), images, captions, collect_words(captions))
     assert len(seen) == tiny.autoencoder_steps
     for shown in seen:
         assert shown.shape == (tiny.autoencoder_batch_size, 32, 32, 3)

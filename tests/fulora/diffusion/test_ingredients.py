@@ -23,7 +23,7 @@ from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone, save_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.sampling import ingredients as module
 from fulora.diffusion.sampling.ingredients import (
     Ingredients,
@@ -91,7 +91,7 @@ def test_a_hub_id_is_known_by_what_was_downloaded(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str | None]] = []
-    monkeypatch.setattr(module, "downloaded", lambda *given: [asked.append(given), backbone][1])
+    monkeypatch.setattr(module, "download_backbone", lambda *given: [asked.append(given), backbone][1])
     assert weights_digest("owner/name", "main") == weights_digest(backbone)
     assert asked == [("owner/name", "main")]
 
@@ -114,7 +114,7 @@ def test_loras_are_fused_one_after_the_other_at_their_strengths(tmp_path: Path, 
 def test_a_lora_that_does_not_fit_is_told_when_it_is_loaded(tmp_path: Path, backbone: Path) -> None:
     wide = PretrainConfig(vae_channels=(8, 8, 8), unet_channels=(32, 64), text_width=32)
     (tmp_path / "wide").mkdir()
-    save_backbone(build_backbone(wide, 32, tmp_path / "wide", words_of(())), tmp_path / "wide", half=True)
+    save_backbone(build_backbone(wide, 32, tmp_path / "wide", collect_words(())), tmp_path / "wide", half=True)
     file = lora_file(tmp_path / "wide", tmp_path / "lora.safetensors")
     with pytest.raises(LoraError, match=r"lora\.safetensors: cannot be used as a LoRA of this backbone"):
         ingredients(backbone, loras=(lora_source(file, 1.0),)).load()

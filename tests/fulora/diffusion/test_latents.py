@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionXLImg2ImgPipeline
 
 from fulora.diffusion.models.architectures import build
-from fulora.diffusion.models.latent_scaling import check_scaling, scaled, scaled_spread, unscaled
+from fulora.diffusion.models.latent_scaling import check_scaling, scale_latents, scale_std, unscale_latents
 from fulora.diffusion.sampling.sample import decode, encode
 from fulora.diffusion.training.objective import encode as encode_for_training
 
@@ -54,10 +54,10 @@ def test_a_shift_is_taken_off_and_put_back(backbone: Path) -> None:
     vae = load_backbone(backbone).vae
     vae.register_to_config(shift_factor=0.0609, scaling_factor=1.5305)
     own = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
-    latents = scaled(vae, own)
+    latents = scale_latents(vae, own)
     assert torch.allclose(latents, (own - 0.0609) * 1.5305)
-    assert torch.allclose(unscaled(vae, latents), own, atol=1e-6)
-    assert torch.allclose(scaled_spread(vae, own), own * 1.5305)
+    assert torch.allclose(unscale_latents(vae, latents), own, atol=1e-6)
+    assert torch.allclose(scale_std(vae, own), own * 1.5305)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, add_lora
-from fulora.diffusion.lora.base_model import about_alpha
+from fulora.diffusion.lora.base_model import describe_alpha
 from fulora.diffusion.lora.files import load_lora, save_lora
 from fulora.diffusion.lora.inspect import inspect_lora
 from fulora.diffusion.lora.read import read_lora
@@ -193,4 +193,4 @@ def test_alpha_of_some_layers_is_not_alpha_of_all(tmp_path: Path) -> None:
 def test_a_header_that_no_layer_agrees_with_is_said(tmp_path: Path, header: str, said: bool) -> None:
     lora = read_lora(kohya(tmp_path / "l.safetensors", {"ss_network_alpha": header}))
     expected = f"that of the layers is used (2), not the header's ss_network_alpha={header}" if said else ""
-    assert about_alpha(lora) == expected
+    assert describe_alpha(lora) == expected

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fulora import files as disk_files
 from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.lora.base_model import about_alpha
+from fulora.diffusion.lora.base_model import describe_alpha
 from fulora.diffusion.lora.inspect import inspect_lora
 from fulora.diffusion.lora.read import ADAPTER, read_lora
 from fulora.diffusion.lora.write import write_lora
@@ -109,7 +109,7 @@ def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
 def test_a_header_of_diffusers_with_another_alpha_is_said(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
     path = tmp_path / "l.safetensors"
     save_file(of_diffusers() | {f"unet.{Q}.alpha": torch.tensor(1.0)}, path, {ADAPTER: json.dumps(settings)})
-    assert about_alpha(read_lora(path)) == inspect_lora(path)["about_alpha"] == said
+    assert describe_alpha(read_lora(path)) == inspect_lora(path)["about_alpha"] == said
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,11 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import FILE, convert_lora, load_lora, save_lora
 from fulora.diffusion.lora.inspect import inspect_lora
-from fulora.diffusion.lora.metadata import metadata_of
+from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.names import kohya_name, parse_key
 from fulora.diffusion.lora.read import ADAPTER, read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
-from fulora.diffusion.lora.weights import Lora, LoraModule, lora_of
+from fulora.diffusion.lora.weights import Lora, LoraModule, extract_lora
 from fulora.diffusion.lora.write import write_lora
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone, quiet
@@ -356,7 +356,7 @@ def test_kohyas_names_are_those_of_diffusers_own_converter_but_for_its_prefix_an
     peft = {f"{part}.{key}": v for part, model in states.items() for key, v in get_peft_model_state_dict(model).items()}
     theirs = convert_state_dict_to_kohya(peft)
     ours = {}
-    for name, module in lora_of(pipe).modules.items():
+    for name, module in extract_lora(pipe).modules.items():
         key = kohya_name(name, sdxl=False).replace(
             "lora_te_text_model_", "lora_te1_"
         )  # transformers 5 has no text_model
@@ -403,7 +403,7 @@ def as_tensors(modules: Mapping[str, LoraModule]) -> dict[str, list[Any]]:
 
 def test_old_names_of_diffusers_are_read(backbone: Path, tmp_path: Path) -> None:
     pipe = trained(load_backbone(backbone), like(alpha=2.0))
-    expected = as_tensors(lora_of(pipe).modules)
+    expected = as_tensors(extract_lora(pipe).modules)
     save_lora(pipe, tmp_path / "kohya.safetensors", format="kohya")
     oldest, _ = _convert_non_diffusers_lora_to_diffusers(load_file(tmp_path / "kohya.safetensors"))
     assert any("processor.to_q_lora.down.weight" in key for key in oldest)
@@ -437,7 +437,7 @@ def test_files_that_diffusers_saves_are_read_with_their_alpha(backbone: Path, tm
         unet_lora_adapter_metadata=pipe.unet.peft_config["default"].to_dict(),
         text_encoder_lora_adapter_metadata=pipe.text_encoder.peft_config["default"].to_dict(),
     )
-    lora, ours = read_lora(tmp_path / FILE), lora_of(pipe)
+    lora, ours = read_lora(tmp_path / FILE), extract_lora(pipe)
     assert as_tensors(lora.modules) == as_tensors(ours.modules)
     assert lora.alpha_known
     for name, module in lora.modules.items():
@@ -491,7 +491,7 @@ def test_keys_without_text_model_are_read_as_those_with_it(backbone: Path, tmp_p
     assert any(key.startswith("text_encoder.text_model.encoder.layers.0.") for key in tensors)
     assert "text_model" not in said[ADAPTER]
     save_file({key.replace("text_model.", ""): value for key, value in tensors.items()}, tmp_path / "five", said)
-    assert as_tensors(read_lora(tmp_path / "five").modules) == as_tensors(lora_of(pipe).modules)
+    assert as_tensors(read_lora(tmp_path / "five").modules) == as_tensors(extract_lora(pipe).modules)
 
 
 # --- files that cannot be used
@@ -645,7 +645,7 @@ def test_the_header_says_what_is_true_and_nothing_else(backbone: Path, tmp_path:
 def test_a_published_architecture_is_called_as_kohya_calls_it(tmp_path: Path, architecture: Any, version: str) -> None:
     with torch.device("meta"):
         pipe = build(architecture, tmp_path, small=False, seed=0)
-    said = metadata_of(pipe, Lora({}), None, None)
+    said = build_metadata(pipe, Lora({}), None, None)
     assert (said["ss_base_model_version"], said["ss_v2"]) == (version, str("v2" in version))
 
 
@@ -682,7 +682,7 @@ def test_rslora_becomes_plain_for_kohya_and_comes_back_unless_the_rank_was_chang
 
 def test_an_rslora_of_others_keeps_each_layers_alpha(backbone: Path, tmp_path: Path) -> None:
     pipe = trained(load_backbone(backbone), like(rslora=True))
-    lora = lora_of(pipe)
+    lora = extract_lora(pipe)
     name, module = next(iter(lora.modules.items()))
     changed = LoraModule(module.down, module.up, 3.0, rslora=True)
     write_lora(Lora({**lora.modules, name: changed}), tmp_path / FILE, format="kohya")

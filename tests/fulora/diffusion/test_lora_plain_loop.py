@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
-from fulora.diffusion.training.batches import draw_batch, encoded
+from fulora.diffusion.training.batches import draw_batch, encode_examples
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.learner import build_learner, cast_and_adapt
 from fulora.training.processes import Processes
@@ -25,7 +25,7 @@ def ours(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) -
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config, prediction_type=prediction)
-    data = train.Data({"lora": encoded(pipe.vae, examples, cfg)}, {})
+    data = train.Data({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
     learner = build_learner(pipe, cfg, data.captions, Processes(0, 1, torch.device("cpu")))
     for done in range(1, STEPS + 1):
         train.step(learner, cfg, data, done)
@@ -49,7 +49,7 @@ def plain(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) 
     ]
     parameters = [p for group in groups for p in group["params"]]
     optimizer = torch.optim.AdamW(groups, weight_decay=cfg.weight_decay)
-    data, losses = encoded(pipe.vae, examples, cfg), []
+    data, losses = encode_examples(pipe.vae, examples, cfg), []
     for step in range(STEPS):
         batch = draw_batch(data, cfg, scheduler, step, "lora")
         ids = pipe.tokenizer(

@@ -15,11 +15,11 @@ from fulora.diffusion.lora.files import FILE
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.training import plan as planning
-from fulora.diffusion.training.batches import encoded
-from fulora.diffusion.training.examples import Examples, Excluded, Material
+from fulora.diffusion.training.batches import encode_examples
+from fulora.diffusion.training.examples import Examples, HeldOutSet, TrainingImages
 from fulora.diffusion.training.learner import cast_and_adapt
 from fulora.diffusion.training.memory import Memory
-from fulora.diffusion.training.plan import check, plan
+from fulora.diffusion.training.plan import check_plan, plan_training
 from fulora.diffusion.training.train import fit
 from fulora.training.checkpoints import load_checkpoint
 from fulora.training.processes import Processes
@@ -65,7 +65,7 @@ def mixed() -> Examples:
 
 
 def test_a_plan_counts_what_happens(pipe: Pipeline, examples: Examples, memory: list[tuple[object, ...]]) -> None:
-    found = plan(CONFIG, pipe, Material(examples, validation=examples, planes=PLANES))
+    found = plan_training(CONFIG, pipe, TrainingImages(examples, validation=examples, planes=PLANES))
     assert found.images == {"brain": Counter({(32, 32): 5}), "femur": Counter({(32, 32): 5})}
     assert (found.validation, found.prior, found.epochs) == (10, 0, 4.0)
     assert memory == [(Counter({(32, 32): 10}), [*examples.captions] * 2, False)]
@@ -73,7 +73,7 @@ def test_a_plan_counts_what_happens(pipe: Pipeline, examples: Examples, memory: 
 
 def test_a_plan_counts_by_caption_and_bucket(pipe: Pipeline, memory: list[tuple[object, ...]]) -> None:
     cfg = changed(sizes="buckets", resolution_px=48, bucket_step_px=8)
-    found = plan(cfg, pipe, Material(mixed(), prior=mixed()))
+    found = plan_training(cfg, pipe, TrainingImages(mixed(), prior=mixed()))
     assert found.images == {"a photo": Counter({(56, 32): 2, (32, 56): 1})}
     assert memory == [(Counter({(56, 32): 4, (32, 56): 2}), ["a photo"] * 6, True)]
 
@@ -81,10 +81,12 @@ def test_a_plan_counts_by_caption_and_bucket(pipe: Pipeline, memory: list[tuple[
 def test_parameters_are_those_that_learn(pipe: Pipeline, backbone: Path, examples: Examples, memory: object) -> None:
     trained = load_backbone(backbone)
     cast_and_adapt(trained, CONFIG)
-    found = plan(CONFIG, pipe, Material(examples)).parameters
+    found = plan_training(CONFIG, pipe, TrainingImages(examples)).parameters
     assert list(found) == ["UNet", "text encoder"]
     assert sum(found.values()) == sum(parameter.numel() for parameter in all_lora_parameters(trained))
-    assert list(plan(changed(text_encoder_learning_rate=0.0), pipe, Material(examples)).parameters) == ["UNet"]
+    assert list(plan_training(changed(text_encoder_learning_rate=0.0), pipe, TrainingImages(examples)).parameters) == [
+        "UNet"
+    ]
 
 
 def test_sd_15_has_the_authors_number_of_parameters(tmp_path: Path, memory: object) -> None:
@@ -92,7 +94,7 @@ def test_sd_15_has_the_authors_number_of_parameters(tmp_path: Path, memory: obje
     with torch.device("meta"):
         pipe = build("sd1", tmp_path, small=False, seed=0)
     picture = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    found = plan(changed(rank=8), pipe, Material(Examples([picture], ["a photo of fetal brain"])))
+    found = plan_training(changed(rank=8), pipe, TrainingImages(Examples([picture], ["a photo of fetal brain"])))
     assert sum(found.parameters.values()) == 4_718_592
     assert found.parameters["text encoder"] == 12 * 8 * (4 * 2 * 768 + 2 * (768 + 3072))
 
@@ -102,7 +104,7 @@ def test_disk_is_what_is_then_written(
 ) -> None:
     monkeypatch.setattr("fulora.diffusion.training.train.remove_checkpoint", lambda out: None)
     cfg = changed(rank=64, keep="best", ema_decay=0.9, validate_every=2, steps=6, checkpoint_every=2)
-    disk = plan(cfg, load_backbone(backbone), Material(examples, validation=examples)).disk
+    disk = plan_training(cfg, load_backbone(backbone), TrainingImages(examples, validation=examples)).disk
     fit(tmp_path, cfg, load_backbone(backbone), examples, validation=examples)
     assert load_checkpoint(tmp_path) is not None
     written = sum(path.stat().st_size for path in (tmp_path / "checkpoints").glob("*.pt"))
@@ -111,15 +113,17 @@ def test_disk_is_what_is_then_written(
 
 
 def test_sample_grids_are_counted(pipe: Pipeline, examples: Examples, memory: object) -> None:
-    disk = plan(changed(samples=SamplesConfig(every=8, per_caption=3), steps=20), pipe, Material(examples)).disk
+    disk = plan_training(
+        changed(samples=SamplesConfig(every=8, per_caption=3), steps=20), pipe, TrainingImages(examples)
+    ).disk
     assert disk["4 sample grids at most"] == 4 * 2 * 3 * 32 * 32  # before the first step, after 8, 16 and 20
 
 
 def test_lines_tell_all_of_it(pipe: Pipeline, memory: object) -> None:
     cfg = changed(sizes="buckets", resolution_px=48, bucket_step_px=8, flip=True, steps=30)
-    others = Excluded("the test set", frozenset({"x/y/9"}), frozenset({"0"}))
-    lines = plan(
-        cfg, pipe, Material(mixed(), planes=["brain", "femur", "brain"], patients={"x/y/1"}, excluded=[others])
+    others = HeldOutSet("the test set", frozenset({"x/y/9"}), frozenset({"0"}))
+    lines = plan_training(
+        cfg, pipe, TrainingImages(mixed(), planes=["brain", "femur", "brain"], patients={"x/y/1"}, excluded=[others])
     ).lines()
     assert [line.split() for line in lines[:4]] == [
         ["images", "56x32", "32x56", "all"],
@@ -145,12 +149,14 @@ def test_the_library_of_an_optimizer_is_asked_for(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "prodigyopt", None)
     with pytest.raises(LoraError, match="optimizer=prodigy needs prodigyopt"):
-        plan(changed(optimizer="prodigy"), pipe, Material(examples))
+        plan_training(changed(optimizer="prodigy"), pipe, TrainingImages(examples))
 
 
 def test_a_good_set_passes(pipe: Pipeline, examples: Examples) -> None:
-    others = Excluded("the test set", frozenset({"a/b/2"}), frozenset({pixel_digest(np.zeros((32, 32), np.uint8))}))
-    lines = check(CONFIG, pipe, Material(examples, validation=examples, patients={"a/b/1"}, excluded=[others]))
+    others = HeldOutSet("the test set", frozenset({"a/b/2"}), frozenset({pixel_digest(np.zeros((32, 32), np.uint8))}))
+    lines = check_plan(
+        CONFIG, pipe, TrainingImages(examples, validation=examples, patients={"a/b/1"}, excluded=[others])
+    )
     assert lines[0] == "10 images, each with a caption that the text encoder reads whole, none blank"
     assert len(lines) == 3
 
@@ -167,30 +173,30 @@ def test_pictures_and_captions_must_go_together(
     pipe: Pipeline, examples: Examples, pictures: int, texts: int, message: str
 ) -> None:
     with pytest.raises(LoraError, match=message):
-        check(CONFIG, pipe, Material(Examples(examples.pictures[:pictures], examples.captions[:texts])))
+        check_plan(CONFIG, pipe, TrainingImages(Examples(examples.pictures[:pictures], examples.captions[:texts])))
 
 
 def test_what_is_wrong_with_other_images_is_told_by_name(pipe: Pipeline, examples: Examples) -> None:
     with pytest.raises(LoraError, match="1 of 1 validation captions are empty, the first of image 0"):
-        check(CONFIG, pipe, Material(examples, validation=Examples(examples.pictures[:1], [" "])))
+        check_plan(CONFIG, pipe, TrainingImages(examples, validation=Examples(examples.pictures[:1], [" "])))
     with pytest.raises(LoraError, match="there are no prior images"):
-        check(CONFIG, pipe, Material(examples, prior=Examples([], [])))
+        check_plan(CONFIG, pipe, TrainingImages(examples, prior=Examples([], [])))
 
 
 def test_blank_pictures_are_refused(pipe: Pipeline, examples: Examples) -> None:
     blank = [np.full((32, 32), 7, np.uint8)] * 5
     with pytest.raises(LoraError, match="5 training pictures are blank, 10, 11, 12 and 2 more: remove them"):
-        check(CONFIG, pipe, Material(Examples([*examples.pictures, *blank], ["a photo"] * 15)))
+        check_plan(CONFIG, pipe, TrainingImages(Examples([*examples.pictures, *blank], ["a photo"] * 15)))
 
 
 def test_a_caption_that_would_be_cut_off_is_refused(pipe: Pipeline, examples: Examples) -> None:
     with pytest.raises(BackboneError, match="the backbone reads 32; shorten it"):
-        check(CONFIG, pipe, Material(Examples(examples.pictures, ["fetal " * 40] * 10)))
+        check_plan(CONFIG, pipe, TrainingImages(Examples(examples.pictures, ["fetal " * 40] * 10)))
 
 
 def test_images_of_several_sizes_are_refused_without_buckets(pipe: Pipeline) -> None:
     with pytest.raises(LoraError, match="images of 2 sizes, 48x80 among them: use sizes=buckets"):
-        check(CONFIG, pipe, Material(mixed()))
+        check_plan(CONFIG, pipe, TrainingImages(mixed()))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +207,7 @@ def test_sides_that_cannot_be_halved_are_refused(pipe: Pipeline, size: tuple[int
     picture = np.random.default_rng(0).integers(0, 256, size[::-1]).astype(np.uint8)
     message = f"{size[0]}x{size[1]} pixels cannot be trained on: sides must be multiples of 8.*sizes are {near}: curate"
     with pytest.raises(LoraError, match=message):
-        check(CONFIG, pipe, Material(Examples([picture], ["a photo"])))
+        check_plan(CONFIG, pipe, TrainingImages(Examples([picture], ["a photo"])))
 
 
 def test_a_bucket_step_that_cannot_be_halved_is_refused(tmp_path: Path) -> None:
@@ -211,15 +217,15 @@ def test_a_bucket_step_that_cannot_be_halved_is_refused(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (96, 64)).astype(np.uint8)
     cfg = changed(sizes="buckets", bucket_step_px=32)
     with pytest.raises(LoraError, match=r"64x96 pixels .* nearest sizes are 64x64, 64x128: set bucket_step_px=64"):
-        check(cfg, pipe, Material(Examples([picture], ["a photo"])))
+        check_plan(cfg, pipe, TrainingImages(Examples([picture], ["a photo"])))
 
 
 def test_a_size_that_passes_comes_back_from_the_autoencoder_as_it_went_in(pipe: Pipeline) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (40, 32)).astype(np.uint8)
     examples = Examples([picture], ["a photo"])
-    check(CONFIG, pipe, Material(examples))
+    check_plan(CONFIG, pipe, TrainingImages(examples))
     with torch.no_grad():
-        latents = torch.stack(list(encoded(pipe.vae, examples, CONFIG).latents.mean))
+        latents = torch.stack(list(encode_examples(pipe.vae, examples, CONFIG).latents.mean))
         assert pipe.vae.decode(latents).sample.shape[-2:] == picture.shape
 
 
@@ -229,22 +235,22 @@ def test_a_clip_skip_beyond_the_text_encoder_is_refused(tmp_path: Path, architec
         pipe = build(architecture, tmp_path, small=True, seed=0)  # type: ignore[arg-type]
     picture = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
     examples = Examples([picture], ["a photo"])
-    check(changed(clip_skip=deepest), pipe, Material(examples))
+    check_plan(changed(clip_skip=deepest), pipe, TrainingImages(examples))
     with pytest.raises(LoraError, match=f"clip_skip={deepest + 1}: the text encoder has layers for 1 to {deepest}"):
-        check(changed(clip_skip=deepest + 1), pipe, Material(examples))
+        check_plan(changed(clip_skip=deepest + 1), pipe, TrainingImages(examples))
 
 
 def test_a_patient_of_the_test_is_refused(pipe: Pipeline, examples: Examples) -> None:
     seen = {f"a/b/{number}" for number in range(10)}
-    others = Excluded("the test set", {"a/b/3", "a/b/4", "a/c/3"}, frozenset())
+    others = HeldOutSet("the test set", {"a/b/3", "a/b/4", "a/c/3"}, frozenset())
     with pytest.raises(LoraError, match="2 patients are among the training images and in the test set, a/b/3, a/b/4:"):
-        check(CONFIG, pipe, Material(examples, patients=seen, excluded=[others]))
+        check_plan(CONFIG, pipe, TrainingImages(examples, patients=seen, excluded=[others]))
 
 
 def test_a_picture_of_the_test_is_refused(pipe: Pipeline, examples: Examples) -> None:
-    others = Excluded("the validation set", frozenset(), {pixel_digest(examples.pictures[4])})
+    others = HeldOutSet("the validation set", frozenset(), {pixel_digest(examples.pictures[4])})
     with pytest.raises(LoraError, match="1 training pictures are in the validation set too, pixel for pixel, 4:"):
-        check(CONFIG, pipe, Material(examples, excluded=[others]))
+        check_plan(CONFIG, pipe, TrainingImages(examples, excluded=[others]))
 
 
 def test_what_the_training_would_refuse_is_refused_before_it(
@@ -252,17 +258,17 @@ def test_what_the_training_would_refuse_is_refused_before_it(
 ) -> None:
     pipe = load_backbone(backbone)
     with pytest.raises(LoraError, match="keep=best chooses by the loss on held-out patients, and there are none"):
-        check(changed(keep="best"), pipe, Material(examples))
-    check(changed(keep="best"), pipe, Material(examples, validation=examples))
+        check_plan(changed(keep="best"), pipe, TrainingImages(examples))
+    check_plan(changed(keep="best"), pipe, TrainingImages(examples, validation=examples))
     with monkeypatch.context() as patch:
         patch.setattr(planning, "processes", lambda device: Processes(0, 4, torch.device("cpu")))
         with pytest.raises(LoraError, match="batch_size=2 cannot be shared by 4 processes in 1 parts"):
-            check(CONFIG, pipe, Material(examples))
+            check_plan(CONFIG, pipe, TrainingImages(examples))
     with pytest.raises(ValueError, match="device=foo: torch cannot use it here"):
-        check(changed(device="foo"), pipe, Material(examples))
+        check_plan(changed(device="foo"), pipe, TrainingImages(examples))
     pipe.scheduler.register_to_config(prediction_type="sample")
     with pytest.raises(LoraError, match="'epsilon' and 'v_prediction' can be trained"):
-        check(CONFIG, pipe, Material(examples))
+        check_plan(CONFIG, pipe, TrainingImages(examples))
 
 
 def test_rank_0_is_refused_by_the_config() -> None:
@@ -274,5 +280,5 @@ def test_memory_is_no_less_than_loading_the_backbone_took(
     pipe: Pipeline, examples: Examples, memory: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "peak_resident", lambda: 5 * 10**9)
-    found = plan(changed(), pipe, Material(examples)).memory
+    found = plan_training(changed(), pipe, TrainingImages(examples)).memory
     assert (found.gpu, found.cpu) == (3 * 10**9, 5 * 10**9)

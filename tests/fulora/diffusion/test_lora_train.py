@@ -19,7 +19,7 @@ from fulora.diffusion.models.architectures import build
 from fulora.diffusion.models.conditioning import text_encoders
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
-from fulora.diffusion.training.batches import encoded, grid
+from fulora.diffusion.training.batches import build_evaluation_grid, encode_examples
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.learner import build_learner, cast_and_adapt
 from fulora.stage import PreemptedError
@@ -68,7 +68,7 @@ def learner_of(backbone: Path, examples: Examples, cfg: LoraConfig) -> tuple[Any
     pipe = load_backbone(backbone)
     cast_and_adapt(pipe, cfg)
     pipe.scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    data = train.Data({"lora": encoded(pipe.vae, examples, cfg)}, {})
+    data = train.Data({"lora": encode_examples(pipe.vae, examples, cfg)}, {})
     return build_learner(pipe, cfg, data.captions, ALONE), data
 
 
@@ -216,21 +216,23 @@ def test_losses_norms_and_what_is_evaluated_are_logged(undisturbed: Path) -> Non
 
 def test_what_is_evaluated_is_the_same_at_every_call(backbone: Path, examples: Examples) -> None:
     learner, _ = learner_of(backbone, examples, CONFIG)
-    first = train.evaluate(learner, CONFIG, grid(learner.pipe, examples, CONFIG))
+    first = train.evaluate(learner, CONFIG, build_evaluation_grid(learner.pipe, examples, CONFIG))
     torch.manual_seed(3)
-    assert train.evaluate(learner, CONFIG, grid(learner.pipe, examples, CONFIG)) == first
+    assert train.evaluate(learner, CONFIG, build_evaluation_grid(learner.pipe, examples, CONFIG)) == first
     other = changed(batch_size=5, min_snr_gamma=1.0, flip=True, seed=4)
-    assert train.evaluate(learner, other, grid(learner.pipe, examples, other)) == pytest.approx(first, rel=1e-5)
+    assert train.evaluate(learner, other, build_evaluation_grid(learner.pipe, examples, other)) == pytest.approx(
+        first, rel=1e-5
+    )
 
 
 def test_the_evaluated_loss_is_that_of_six_timesteps_of_at_most_32_images(backbone: Path, examples: Examples) -> None:
     learner, _ = learner_of(backbone, examples, CONFIG)
-    batches = grid(learner.pipe, examples, CONFIG)
+    batches = build_evaluation_grid(learner.pipe, examples, CONFIG)
     times = [int(time) for batch in batches for time in batch.timesteps]
     assert len(times) == 10 * 6
     assert sorted(set(times)) == [83, 250, 416, 583, 750, 916]
     many = Examples([*examples.pictures] * 7, [*examples.captions] * 7)
-    assert sum(len(batch.captions) for batch in grid(learner.pipe, many, CONFIG)) == 32 * 6
+    assert sum(len(batch.captions) for batch in build_evaluation_grid(learner.pipe, many, CONFIG)) == 32 * 6
 
 
 def test_a_run_that_diverges_stops_and_keeps_the_last_good_weights(
@@ -421,7 +423,10 @@ def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> Non
     prior = Examples([255 - picture for picture in examples.pictures], examples.captions)
     for names in (("lora",), ("prior",), ("lora", "prior")):
         learner, _ = learner_of(backbone, examples, cfg)
-        parts = {"lora": encoded(learner.pipe.vae, examples, cfg), "prior": encoded(learner.pipe.vae, prior, cfg)}
+        parts = {
+            "lora": encode_examples(learner.pipe.vae, examples, cfg),
+            "prior": encode_examples(learner.pipe.vae, prior, cfg),
+        }
         train.step(learner, cfg, train.Data({name: parts[name] for name in names}, {}), 1)
         gradients[names] = torch.cat([parameter.grad.flatten() for parameter in learner.parameters])
     both, alone, of_prior = gradients["lora", "prior"], gradients["lora",], gradients["prior",]

@@ -16,8 +16,8 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training.examples import load_examples
-from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
-from fulora.diffusion.training.plan import plan
+from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+from fulora.diffusion.training.plan import plan_training
 
 FETAL = label_set("fetal_planes")
 
@@ -52,7 +52,7 @@ def image_set(
 def test_each_split_has_its_part(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train", "validation", "test"])
     prior = image_set(tmp_path / "prior", ["train"], first=50)
-    found = read_material(images, prior)
+    found = read_training_images(images, prior)
     assert (len(found.images.pictures), found.validation and len(found.validation.pictures)) == (2, 1)
     assert found.prior is not None
     assert found.planes == ["brain", "brain"]
@@ -65,9 +65,9 @@ def test_each_split_has_its_part(tmp_path: Path) -> None:
 
 def test_the_planes_words_are_used_where_no_image_has_its_own(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train"])
-    assert read_material(images).images.captions == ["a photo of fetal brain"] * 2
+    assert read_training_images(images).images.captions == ["a photo of fetal brain"] * 2
     own = image_set(tmp_path / "own", ["train", "train"], ["one head", "two heads"])
-    assert read_material(own).images.captions == ["one head", "two heads"]
+    assert read_training_images(own).images.captions == ["one head", "two heads"]
     some = image_set(tmp_path / "some", ["train", "train"], ["one head", ""])
     with pytest.raises(LoraError, match="1 of 2 images have no caption, such as A_1: give all of them one, or none"):
         load_examples(some, some.rows())
@@ -76,7 +76,7 @@ def test_the_planes_words_are_used_where_no_image_has_its_own(tmp_path: Path) ->
 def test_a_set_without_training_images_is_refused(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["test"])
     with pytest.raises(LoraError, match=r"mine: it has no training images; curate it with role=train"):
-        read_material(images)
+        read_training_images(images)
 
 
 @pytest.mark.parametrize("same", ["patient", "picture"])
@@ -84,13 +84,13 @@ def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, back
     images = image_set(tmp_path / "mine", ["train", "train"])
     tested = image_set(tmp_path / "tested", ["test"], first=1, site="A" if same == "patient" else "B")
     note_different_patients(tested.path)
-    material = read_material(images, tested_on=tested)
+    material = read_training_images(images, tested_on=tested)
     said = "1 patients are among" if same == "patient" else "1 training pictures are in the set it is tested on too"
     pipe = load_backbone(backbone)
     with pytest.raises(LoraError, match=said):
-        fit_material(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="", provenance=Provenance())
+        fit_lora(tmp_path / "out", CONFIG, pipe, material, base_model="", base_digest="", provenance=Provenance())
     with pytest.raises(LoraError, match=said):
-        plan(CONFIG, pipe, material)
+        plan_training(CONFIG, pipe, material)
     assert not (tmp_path / "out").exists()
 
 
@@ -98,10 +98,10 @@ def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train"])
     tested = image_set(tmp_path / "tested", ["validation", "test"], first=1, site="B")
     with pytest.raises(SameNumberError, match=r"the training images and the test:\n1 patient number occurs .* 1 "):
-        read_material(images, tested_on=tested)
+        read_training_images(images, tested_on=tested)
     for folder in (images.path, tested.path):
         note_different_patients(folder)
-        assert read_material(images, tested_on=tested).patients == {"own/A/0", "own/A/1"}
+        assert read_training_images(images, tested_on=tested).patients == {"own/A/0", "own/A/1"}
         (folder / NUMBERING).unlink()
 
 
@@ -116,7 +116,7 @@ def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Pat
         ("backbone b", "fitted", ("own/A/7",), ()),
     ]
     pipe, out = load_backbone(backbone), tmp_path / "out"
-    fit_material(out, CONFIG, pipe, read_material(images), base_model="tiny", base_digest="0", provenance=found)
+    fit_lora(out, CONFIG, pipe, read_training_images(images), base_model="tiny", base_digest="0", provenance=found)
     assert read_provenance(out) == found
 
 
@@ -134,27 +134,27 @@ def test_a_set_without_what_it_is_given_for_is_refused(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train"])
     only_train, only_test = (image_set(tmp_path / split, [split], first=9) for split in ("train", "test"))
     with pytest.raises(LoraError, match="train: it has neither validation nor test images"):
-        read_material(images, tested_on=only_train)
+        read_training_images(images, tested_on=only_train)
     with pytest.raises(LoraError, match="test: it has no training images that could be prior images"):
-        read_material(images, prior=only_test)
+        read_training_images(images, prior=only_test)
 
 
 def test_pairs_are_pictures_whose_red_channel_is_the_mask(tmp_path: Path) -> None:
     plain = image_set(tmp_path / "plain", ["train", "validation"])
     with pytest.raises(LoraError, match="mask_channel=true: 1 of 1 images have no mask, such as A_0"):
-        read_material(plain, mask_channel=True)
+        read_training_images(plain, mask_channel=True)
     mask = (np.indices((32, 32))[0] < 9).astype(np.uint8)
     pictures = [Picture(picture.row, picture.pixels, mask) for picture in plain.pictures()]
     ImageSet.write(tmp_path / "masked", pictures, labels=FETAL)
     masked = ImageSet(tmp_path / "masked", "")
-    found = read_material(masked, mask_channel=True)
+    found = read_training_images(masked, mask_channel=True)
     assert found.validation is not None
     for examples, picture in ((found.images, pictures[0]), (found.validation, pictures[1])):
         pair = examples.pictures[0]
         assert pair.shape == (32, 32, 3)
         assert np.array_equal(pair[..., 0], mask * 255)
         assert np.array_equal(pair[..., 1], picture.pixels)
-    assert read_material(masked).images.pictures[0].shape == (32, 32)
+    assert read_training_images(masked).images.pictures[0].shape == (32, 32)
 
 
 def test_a_lora_of_pairs_is_trained(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_a_lora_of_pairs_is_trained(tmp_path: Path) -> None:
         [Picture(p.row, p.pixels, mask) for p in plain.pictures()],
         labels=FETAL,
     )
-    material = read_material(ImageSet(tmp_path / "masked", ""), mask_channel=True)
+    material = read_training_images(ImageSet(tmp_path / "masked", ""), mask_channel=True)
     found = []
-    for name, given in (("pairs", material), ("images", read_material(plain))):
+    for name, given in (("pairs", material), ("images", read_training_images(plain))):
         (tmp_path / name).mkdir()
         cfg = CONFIG.model_copy(update={"mask_channel": name == "pairs", "batch_size": 2})
         pipe = load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
-        fit_material(tmp_path / name, cfg, pipe, given, base_model="demo", base_digest="", provenance=Provenance())
+        fit_lora(tmp_path / name, cfg, pipe, given, base_model="demo", base_digest="", provenance=Provenance())
         found.append((tmp_path / name / "metrics.jsonl").read_text())
     assert found[0] != found[1]

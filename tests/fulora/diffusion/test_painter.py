@@ -24,7 +24,7 @@ from fulora.diffusion.lora.weights import Lora, LoraModule
 from fulora.diffusion.lora.write import write_lora
 from fulora.diffusion.models.architectures import Pipeline, build, build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.sampling.compute import Compute, Precision
 from fulora.diffusion.sampling.drawing_config import Drawing, drawing
 from fulora.diffusion.sampling.painter import (
@@ -248,7 +248,7 @@ def test_pictures_have_the_width_and_height_asked_for_and_are_those_of_diffusers
 
 def test_a_size_the_autoencoder_cannot_hold_is_refused(tmp_path: Path) -> None:
     tiny = PretrainConfig(vae_channels=(8,) * 5, unet_channels=(16, 32), text_width=16)
-    pipe = build_backbone(tiny, 32, tmp_path, words_of(()))
+    pipe = build_backbone(tiny, 32, tmp_path, collect_words(()))
     check_size(pipe, like(image_size_px=(48, 32)))
     for size, nearest in (((40, 32), "32x32"), ((64, 56), "64x48"), (8, "16x16")):
         width, height = like(image_size_px=size).size

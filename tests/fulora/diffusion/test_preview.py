@@ -16,13 +16,13 @@ from fulora.diffusion.models.conditioning import Conditioning, embed
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.sample import start_noise
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
-from fulora.diffusion.training.batches import Encoded
+from fulora.diffusion.training.batches import EncodedExamples
 from fulora.diffusion.training.objective import Latents
 from fulora.diffusion.training.preview import draw_samples
 from fulora.environment import derive_seed
 
 CONFIG = LoraConfig(clip_skip=2, samples=SamplesConfig(per_caption=3, steps=2, guidance_scale=4.0))
-DATA = Encoded(Latents([], []), ["thorax", "brain", "thorax"], [(48, 32), (32, 32), (48, 32)])
+DATA = EncodedExamples(Latents([], []), ["thorax", "brain", "thorax"], [(48, 32), (32, 32), (48, 32)])
 """Grids are drawn from noise, so the latents of what is trained on are not looked at."""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fulora.diffusion.config import Sampler
 from fulora.diffusion.models.conditioning import Conditioning
-from fulora.diffusion.models.noise_schedules import ScheduleError, check_schedule, said, training_schedule
+from fulora.diffusion.models.noise_schedules import ScheduleError, check_schedule, describe_schedule, training_schedule
 from fulora.diffusion.sampling.sample import Guidance, denoise
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 from fulora.diffusion.training.objective import noise_error
@@ -140,9 +140,9 @@ def test_a_schedule_that_would_not_be_obeyed_is_refused(
 def test_ordinary_schedules_are_not_refused_and_need_no_words() -> None:
     for kind in (DDPMScheduler, PNDMScheduler, EulerDiscreteScheduler):
         check_schedule(kind(**BETAS).config, kind.__name__)
-        assert said(kind(**BETAS).config) == ""
+        assert describe_schedule(kind(**BETAS).config) == ""
     check_schedule(DDPMScheduler(**BETAS, **ZERO).config)
-    assert said(DDPMScheduler(**BETAS, **ZERO).config) == "it predicts velocity, zero terminal SNR"
+    assert describe_schedule(DDPMScheduler(**BETAS, **ZERO).config) == "it predicts velocity, zero terminal SNR"
 
 
 def test_a_backbone_that_predicts_the_image_is_not_trained() -> None:

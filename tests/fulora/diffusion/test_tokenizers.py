@@ -5,7 +5,7 @@ import open_clip
 import pytest
 
 from fulora.data.label_set import LabelSet, label_set
-from fulora.diffusion.models.tokenizers import END, build_clip_tokenizer, build_tokenizer, words_of
+from fulora.diffusion.models.tokenizers import END, build_clip_tokenizer, build_tokenizer, collect_words
 from pipelines.backbones import ASSETS
 
 TEXTS = (
@@ -24,7 +24,7 @@ FETAL, INTRAPARTUM = label_set("fetal_planes"), label_set("intrapartum")
 def test_the_words_of_captions_are_one_token_each_and_the_embedded_backbone_has_the_same(
     tmp_path: Path, labels: LabelSet
 ) -> None:
-    tokenizer = build_tokenizer(tmp_path, words_of(labels.captions.values()))
+    tokenizer = build_tokenizer(tmp_path, collect_words(labels.captions.values()))
     for caption in FETAL.captions.values():
         assert tokenizer.tokenize(caption) == [f"{word}</w>" for word in caption.split()]
     for name in ("vocab.json", "merges.txt"):
@@ -33,7 +33,7 @@ def test_the_words_of_captions_are_one_token_each_and_the_embedded_backbone_has_
 
 def test_letters_of_captions_are_known_whatever_the_script(tmp_path: Path) -> None:
     captions = ["a photo of 腎臓", "a photo of 肝臓", "a photo of Ñandú-2²", "a photo of किडनी", "a photo of nieren"]
-    tokenizer = build_tokenizer(tmp_path, words_of(captions))
+    tokenizer = build_tokenizer(tmp_path, collect_words(captions))
     assert tokenizer.tokenize("a photo of nieren") == ["a</w>", "photo</w>", "of</w>", "nieren</w>"]
     assert len(tokenizer.tokenize(captions[0])) == 4
     found = [tuple(tokenizer(caption).input_ids) for caption in captions]
@@ -42,14 +42,14 @@ def test_letters_of_captions_are_known_whatever_the_script(tmp_path: Path) -> No
 
 
 def test_words_are_in_one_order_and_in_lower_case() -> None:
-    words = words_of(["A photo of Lung", "a photo of trans-thalamic"])
+    words = collect_words(["A photo of Lung", "a photo of trans-thalamic"])
     assert list(words) == sorted(set(words))
     assert {"lung", "trans", "thalamic", "-", "skull"} <= set(words)
-    assert words == words_of(["a photo of trans-thalamic", "a photo of lung"])
+    assert words == collect_words(["a photo of trans-thalamic", "a photo of lung"])
 
 
 def test_an_unknown_word_is_spelled(tmp_path: Path) -> None:
-    assert build_tokenizer(tmp_path, words_of(())).tokenize("cyst") == ["c", "y", "s", "t</w>"]
+    assert build_tokenizer(tmp_path, collect_words(())).tokenize("cyst") == ["c", "y", "s", "t</w>"]
 
 
 def test_other_words_may_be_given(tmp_path: Path) -> None:

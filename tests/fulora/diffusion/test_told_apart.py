@@ -10,12 +10,12 @@ from fulora.data.label_set import LabelSet
 from fulora.data.provenance import Provenance, read_provenance
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, build
-from fulora.diffusion.models.distinct_captions import alike, said_of_alike
+from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sets.generation import begin
 from fulora.diffusion.sets.job import Job, read_plan
-from fulora.diffusion.training.examples import Examples, Material
-from fulora.diffusion.training.image_sets import fit_material
+from fulora.diffusion.training.examples import Examples, TrainingImages
+from fulora.diffusion.training.image_sets import fit_lora
 
 KANJI = {"腎臓": {"a photo of 腎臓"}, "肝": {"a photo of 肝"}, "kidney": {"a photo of kidney"}}
 
@@ -29,22 +29,22 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_unknown_letters_make_classes_alike_and_unknown_words_do_not(backbone: Path) -> None:
     pipe = load_backbone(backbone)
-    assert alike(pipe, KANJI) == [("腎臓", "肝")]
-    assert alike(pipe, {"kidney": {"a kidney"}, "lung": {"a lung"}, "Lung 2": {"a lung 2"}}) == []
-    assert alike(pipe, {"a": {"x", "y"}, "b": {"y", "x"}, "c": {"x"}}) == [("a", "b")]
-    assert alike(pipe, {}) == []
+    assert find_identical_captions(pipe, KANJI) == [("腎臓", "肝")]
+    assert find_identical_captions(pipe, {"kidney": {"a kidney"}, "lung": {"a lung"}, "Lung 2": {"a lung 2"}}) == []
+    assert find_identical_captions(pipe, {"a": {"x", "y"}, "b": {"y", "x"}, "c": {"x"}}) == [("a", "b")]
+    assert find_identical_captions(pipe, {}) == []
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_published_tokenizers_know_all_letters(tmp_path: Path, architecture: Architecture) -> None:
     pipe = build(architecture, tmp_path, small=True, seed=0)
-    assert alike(pipe, KANJI) == []
-    assert alike(pipe, KANJI | {"Kidney 2": {"A photo of  KIDNEY"}}) == [("kidney", "Kidney 2")]
+    assert find_identical_captions(pipe, KANJI) == []
+    assert find_identical_captions(pipe, KANJI | {"Kidney 2": {"A photo of  KIDNEY"}}) == [("kidney", "Kidney 2")]
 
 
 def test_a_caption_that_is_too_long_is_named(backbone: Path) -> None:
     with pytest.raises(BackboneError, match="has 43 tokens, the backbone reads 32; shorten it"):
-        said_of_alike(load_backbone(backbone), {"x": {"q" * 41}})
+        describe_identical_captions(load_backbone(backbone), {"x": {"q" * 41}})
 
 
 def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
@@ -61,10 +61,10 @@ def test_it_is_said_before_training_and_the_lora_says_its_classes(
 ) -> None:
     planes = ["肝", "腎臓"] * 5
     labels = LabelSet.derived(planes)
-    material = Material(Examples(examples.pictures, [labels.captions[name] for name in planes]), planes, labels)
+    material = TrainingImages(Examples(examples.pictures, [labels.captions[name] for name in planes]), planes, labels)
     cfg = LoraConfig(rank=1, steps=1, batch_size=2, device="cpu")
     book = Provenance.unknown("backbone b")
-    fit_material(tmp_path, cfg, load_backbone(backbone), material, base_model="", base_digest="", provenance=book)
+    fit_lora(tmp_path, cfg, load_backbone(backbone), material, base_model="", base_digest="", provenance=book)
     assert read_provenance(tmp_path) == book
     assert any(note.startswith("肝, 腎臓 look the same") for note in notes)
     assert LabelSet.model_validate_json((tmp_path / "label_set.json").read_text()) == labels
