@@ -97,15 +97,8 @@ def train(
         return
     pipe = pipe or load()
     if dry_run:
-        print(
-            "\n".join(
-                [
-                    *plan_training(cfg, pipe, material).lines(),
-                    *notes,
-                    *describe_identical_captions(pipe, material.captions()),
-                ]
-            )
-        )
+        identical = describe_identical_captions(pipe, material.captions())
+        print("\n".join([*plan_training(cfg, pipe, material).lines(), *notes, *identical]))
         return
     for line in notes if first else ():
         progress.note(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 from fulora import progress
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.lora.base_model import describe_mismatch, describe_schedule_mismatch
+from fulora.diffusion.lora.base_model import describe_families, describe_mismatch, describe_schedule_mismatch
 from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
@@ -66,7 +66,8 @@ def load_lora(
     try:
         fuse(pipe, lora, strength, text_strength)
     except LoraError as error:
-        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families(lora, pipe)}") from error
+        families = describe_families(lora, pipe)
+        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families}") from error
 
 
 def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:

@@ -65,7 +65,7 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
             kind = "flow matching" if name.startswith("FlowM") else "EDM" if name.startswith("EDM") else "another kind"
             raise ScheduleError(
                 f"its scheduler is {name} ({kind}), and only discrete schedules of noise or velocity prediction are "
-                f"sampled and trained here: {', '.join(sorted(KNOWN))}"
+                f"sampled and trained here: {', '.join(sorted(SCHEDULERS))}"
             )
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in tuple(PREDICTIONS):
