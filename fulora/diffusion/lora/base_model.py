@@ -42,10 +42,10 @@ def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
     for by, family in families_of(lora).items():
         if family != here:
             return f"it was trained for {family} ({by}), and the backbone is {here}"
-    said, predicts = predictions_of(lora), str(pipe.scheduler.config.prediction_type)
-    if wrong := contradiction(said):
+    declared, predicts = predictions_of(lora), str(pipe.scheduler.config.prediction_type)
+    if wrong := contradiction(declared):
         return wrong
-    for by, prediction in said.items():
+    for by, prediction in declared.items():
         if prediction != predicts:
             return f"it was trained to predict {WORDS[prediction]}, by {by}, and the backbone predicts " + WORDS.get(
                 predicts, PREDICTIONS.get(predicts, predicts)

@@ -59,7 +59,7 @@ def inspect_lora(path: Path) -> dict[str, Any]:
         "about_alpha": describe_alpha(lora),
         "rslora": any(module.rslora for module in modules),
         "dora": any(module.magnitude is not None for module in modules),
-        "parts": {part: _part(found) for part, found in lora.parts().items()},
+        "parts": {part: _part(modules) for part, modules in lora.parts().items()},
         "captions": captions_in(lora.metadata),
         "licence": licence_in(lora.metadata),
         "facts": facts_in(lora.metadata),
@@ -82,8 +82,8 @@ def _part(modules: Mapping[str, LoraModule]) -> dict[str, Any]:
     }
 
 
-def _one(said: Mapping[str, str]) -> str:
-    values = set(said.values())
+def _one(declared: Mapping[str, str]) -> str:
+    values = set(declared.values())
     return values.pop() if len(values) == 1 else "contradictory" if values else "unknown"
 
 

@@ -124,9 +124,9 @@ def architecture_in(lora: Lora) -> str:
 
     "" if it is not known.
     """
-    said = fulora_entry(lora.metadata).get("architecture")
-    if said in ("sd1", "sd2", "sdxl"):
-        return str(said)
+    recorded = fulora_entry(lora.metadata).get("architecture")
+    if recorded in ("sd1", "sd2", "sdxl"):
+        return str(recorded)
     names = list(lora.modules)
     if any(name.startswith("text_encoder_2.") or ".transformer_blocks.1." in name for name in names):
         return "sdxl"
@@ -142,9 +142,9 @@ def base_model_in(metadata: Mapping[str, str]) -> str:
 
 def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
     """Return the number of images of each caption: fulora's count, else kohya's over all its image folders."""
-    said = facts_in(metadata).get("captions")
-    if said and isinstance(said, dict):
-        return dict(sorted(said.items()))
+    recorded = facts_in(metadata).get("captions")
+    if recorded and isinstance(recorded, dict):
+        return dict(sorted(recorded.items()))
     counts: dict[str, int] = {}
     for folder in _json(metadata.get("ss_tag_frequency")).values():
         for caption, count in folder.items() if isinstance(folder, dict) else ():

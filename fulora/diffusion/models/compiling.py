@@ -50,9 +50,9 @@ def choose_unet(
     probe(compiled)
     taken_s, compiled_s = time.perf_counter() - started, median_seconds(probe, compiled, device)
     pays = compiled_s < plain_s
-    said = "compiled" if pays else "not compiled, for it is no faster"
+    decision = "compiled" if pays else "not compiled, for it is no faster"
     progress.console.print(
-        f"{said}: a step {plain_s:.3f} s before and {compiled_s:.3f} s after {taken_s:.0f} s of work"
+        f"{decision}: a step {plain_s:.3f} s before and {compiled_s:.3f} s after {taken_s:.0f} s of work"
     )
     return compiled if pays else unet
 

@@ -46,20 +46,20 @@ def declared_predictions(metadata: Mapping[str, str]) -> dict[str, str]:
 
     kohya's `ss_base_model_version` declares it for SD 1.x and 2.x by a final `_v` or none, and not for SDXL.
     """
-    found = {}
-    if said := metadata.get("modelspec.prediction_type"):
-        found[f"modelspec.prediction_type={said}"] = _PREDICTIONS.get(said.lower(), said)
+    declared = {}
+    if prediction := metadata.get("modelspec.prediction_type"):
+        declared[f"modelspec.prediction_type={prediction}"] = _PREDICTIONS.get(prediction.lower(), prediction)
     if metadata.get("ss_v_parameterization") in ("True", "False"):
         velocity = metadata["ss_v_parameterization"] == "True"
-        found[f"ss_v_parameterization={velocity}"] = "v_prediction" if velocity else "epsilon"
-    told = bool(found)
+        declared[f"ss_v_parameterization={velocity}"] = "v_prediction" if velocity else "epsilon"
+    explicit = bool(declared)
     for key in FAMILY_KEYS:
         name = metadata.get(key, "").lower().partition("/")[0]
         if re.search(r"[_-]v$", name):
-            found[f"{key}={metadata[key]}"] = "v_prediction"
-        elif name == "stable-diffusion-v2-512" or (name in ("sd_v1", "sd_v2") and not told):
-            found[f"{key}={metadata[key]}"] = "epsilon"
-    return found
+            declared[f"{key}={metadata[key]}"] = "v_prediction"
+        elif name == "stable-diffusion-v2-512" or (name in ("sd_v1", "sd_v2") and not explicit):
+            declared[f"{key}={metadata[key]}"] = "epsilon"
+    return declared
 
 
 def declares_zero_snr(metadata: Mapping[str, str]) -> bool:
@@ -67,12 +67,12 @@ def declares_zero_snr(metadata: Mapping[str, str]) -> bool:
     return metadata.get("ss_zero_terminal_snr") == "True"
 
 
-def contradiction(said: Mapping[str, str]) -> str:
+def contradiction(declared: Mapping[str, str]) -> str:
     """Describe declared prediction types that are unknown or contradict each other; "" if there are none."""
-    unknown = [by for by, prediction in said.items() if prediction not in WORDS]
+    unknown = [by for by, prediction in declared.items() if prediction not in WORDS]
     if unknown:
         return f"{unknown[0]} is neither noise prediction (epsilon) nor velocity prediction (v)"
-    if len(set(said.values())) > 1:
-        means = "; ".join(f"{by} means {WORDS[what]}" for by, what in said.items())
+    if len(set(declared.values())) > 1:
+        means = "; ".join(f"{by} means {WORDS[what]}" for by, what in declared.items())
         return f"what it predicts is contradictory: {means}; remove the wrong one"
     return ""
