@@ -117,13 +117,13 @@ from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.config import LoraConfig, PretrainConfig
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.memory import predict_memory
-from fulora.diffusion.models.tokenizers import words_of
+from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training.train import fit
 
 cfg = LoraConfig.model_validate(json.loads(sys.argv[1]))
 wide = PretrainConfig(vae_channels=(32, 32, 32), unet_channels=(64, 128, 256), text_width=64)
 with tempfile.TemporaryDirectory() as folder:
-    pipe = build_backbone(wide, 256, Path(folder), words_of(()))
+    pipe = build_backbone(wide, 256, Path(folder), collect_words(()))
     captions = ["a photo of fetal brain"] * 4
     if sys.argv[2] == "predict":
         print(predict_memory(pipe, cfg, {(256, 256): 4}, captions).cpu)
