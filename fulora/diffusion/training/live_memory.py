@@ -32,9 +32,10 @@ def measure_peak(
         dtype: of linear layers, convolutions and attention, as under autocast, which ignores the meta device.
         norms_in_fp32: whether normalisations stay in fp32, as under autocast on CUDA but not on a CPU.
     """
-    dtypes = {function: dtype for function in LOW_PRECISION if dtype != torch.float32}
+    dtypes: dict[Any, torch.dtype] = {function: dtype for function in LOW_PRECISION if dtype != torch.float32}
     dtypes |= {function: torch.float32 for function in NORMALISATIONS if norms_in_fp32}
-    with _LiveStorages(dtypes) as storages:
+    storages = _LiveStorages(dtypes)
+    with storages:
         computation()
     return storages.peak
 
