@@ -65,7 +65,8 @@ def outline(pipe: Pipeline, cfg: LoraConfig) -> Pipeline:
         id(tensor): torch.nn.Parameter(torch.empty_like(tensor, device="meta"), requires_grad=False)
         for tensor in _tensors(*networks(pipe))
     }
-    outlined = copy.deepcopy(pipe, shapes)
+    shared = {id(part): part for part in pipe.components.values() if not isinstance(part, torch.nn.Module)}
+    outlined = copy.deepcopy(pipe, shapes | shared)
     cast_and_adapt(outlined, cfg)
     return outlined
 
