@@ -97,15 +97,8 @@ def train(
         return
     pipe = pipe or load()
     if dry_run:
-        print(
-            "\n".join(
-                [
-                    *plan_training(cfg, pipe, material).lines(),
-                    *notes,
-                    *describe_identical_captions(pipe, material.captions()),
-                ]
-            )
-        )
+        identical = describe_identical_captions(pipe, material.captions())
+        print("\n".join([*plan_training(cfg, pipe, material).lines(), *notes, *identical]))
         return
     for line in notes if first else ():
         progress.note(line)
@@ -247,6 +240,7 @@ def _checked(
     """
     from fulora.diffusion.models.loading import BackboneError
     from fulora.intake.check.check_folder import curate_config
+    from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
     from pipelines.checks.sizes import check_lora_sizes
@@ -261,7 +255,7 @@ def _checked(
         pipe = load() if load else None
     except BackboneError as error:
         found.problem("--backbone", str(error))
-    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else input_digests(pipe))
+    check_lora_sizes(found, "", "images", cfg, sizes, None if pipe is None else made_of(pipe))
     found.stop(str(folder))
     return pipe, found.note_lines()
 

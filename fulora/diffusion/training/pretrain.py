@@ -64,7 +64,7 @@ def fit(
     Args:
         images: gray, 0 to 255, square; the size is the backbone's.
         captions: of every image.
-        words: what the tokenizer knows as one token each, such as `tokenizers.words_of` the captions.
+        words: what the tokenizer knows as one token each, such as `tokenizers.collect_words` of the captions.
 
     Raises:
         BackboneError: no images, not one caption an image, or a size that the UNet cannot halve as often as it must.
