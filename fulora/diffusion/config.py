@@ -1,4 +1,4 @@
-"""Configs of pre-training a small backbone, of LoRA fine-tuning, and of sampling."""
+"""Configs of pre-training a small backbone, LoRA fine-tuning, ControlNet training, and sampling."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -59,11 +59,11 @@ class PretrainConfig(Config):
 
 
 class SamplesConfig(Config):
-    """Pictures drawn while a LoRA is trained, with the same seeds each time: a row for each caption trained with.
+    """Sample grids during a LoRA training, with the same seeds each time: a row for each training caption.
 
     Attributes:
-        every: steps between two grids; one is also drawn before the first step.
-        per_caption: pictures a row.
+        every: steps between two grids; the first grid is before the first step.
+        per_caption: pictures in a row.
         steps, guidance_scale: as for `GenerateConfig`.
     """
 
@@ -88,7 +88,7 @@ class LoraConfig(Config):
             `bucket_step_px`, keeping its shape.
         bucket_upscale: with buckets, also enlarge images that are smaller than the area.
         mask_channel: train on pairs: the mask is the red channel, the image green and blue (needs masks, sizes=fixed).
-        flip: each image is shown mirrored every other time on average; both are encoded.
+        flip: mirror each image with probability 0.5; both versions are encoded.
         latents: `resampled` draws from the autoencoder's posterior at every step, `once` only once, as kohya does.
         clip_skip: the text encoder's layer, counted from the end: 1 is the last, 2 the one before it, followed by the
             final normalisation (kohya's and AUTOMATIC1111's count; diffusers' is one less). SDXL's text encoders are
@@ -100,10 +100,10 @@ class LoraConfig(Config):
             min(SNR, gamma) / (SNR + 1) for one that predicts velocity (Hang et al. 2023); None weighs all alike.
         noise_offset: strength of noise that is the same in a whole channel (Guttenberg 2023).
         prior_weight: weight of the loss on the prior images, where there are any (Ruiz et al. 2023).
-        batch_size: images an update, over all processes; `accumulation` does them in so many parts.
+        batch_size: images in an update, over all processes; `accumulation` splits them into so many parts.
         optimizer: `adamw8bit` needs bitsandbytes, `prodigy` needs prodigyopt (its learning rates are near 1).
-        text_encoder_learning_rate: 0 leaves the text encoder as it is, and its embeddings are computed once.
-        schedule, warmup_steps: the learning rate's course: a linear rise, then constant, or a half cosine to 0.
+        text_encoder_learning_rate: 0 freezes the text encoder, and its embeddings are computed once.
+        schedule, warmup_steps: the learning rate rises linearly, then is constant, or falls as a half cosine to 0.
         max_grad_norm: gradients are clipped to this norm; None does not clip.
         ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
         precision: of the frozen base and of the arithmetic; the LoRA, its gradients and the optimizer are fp32 always.
@@ -179,7 +179,7 @@ class LoraConfig(Config):
 
 
 class ControlConfig(Config):
-    """A ControlNet (Zhang et al. 2023) that makes a backbone draw a head where a mask says, and leaves it as it is.
+    """A ControlNet (Zhang et al. 2023), by which a frozen backbone generates a head at the place of a mask.
 
     Attributes:
         caption_dropout: share of captions left empty, which classifier-free guidance needs.
@@ -258,7 +258,7 @@ class GenerateConfig(Config):
 
     @property
     def samplers(self) -> tuple[Sampler, ...]:
-        """Those that images take in turn."""
+        """The samplers that images use in turn."""
         return (self.sampler,) if isinstance(self.sampler, str) else self.sampler
 
     @model_validator(mode="after")

@@ -97,15 +97,8 @@ def train(
         return
     pipe = pipe or load()
     if dry_run:
-        print(
-            "\n".join(
-                [
-                    *plan_training(cfg, pipe, material).lines(),
-                    *notes,
-                    *describe_identical_captions(pipe, material.captions()),
-                ]
-            )
-        )
+        identical = describe_identical_captions(pipe, material.captions())
+        print("\n".join([*plan_training(cfg, pipe, material).lines(), *notes, *identical]))
         return
     for line in notes if first else ():
         progress.note(line)
@@ -248,6 +241,7 @@ def _checked(
     from fulora.diffusion.models.loading import BackboneError
     from fulora.diffusion.models.native_size import native_size_of
     from fulora.intake.check.check_folder import curate_config
+    from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
     from pipelines.checks.sizes import check_lora_sizes

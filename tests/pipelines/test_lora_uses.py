@@ -118,7 +118,7 @@ def test_lora_train_with_mask_channel_trains_on_pairs(pairs: Path, tmp_path: Pat
         samples = ["samples.every=2", "samples.per_caption=1", "samples.steps=1"]
         done = called("lora", "train", pairs / "masked", *SETTINGS, f"mask_channel={name}", *samples, "--out", out)
         assert done.code == 0, done.stderr
-        assert ("gives the masks of pairs back with a Dice of 0." in done.stderr) == (name == "true")
+        assert ("reconstructs the masks of pairs with a Dice of 0." in done.stderr) == (name == "true")
         losses[name] = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])["loss"]
     assert losses["true"] != losses["false"]
     refused = called(*ONE, "--lora", tmp_path / "true", "--out", tmp_path / "gray")

@@ -17,17 +17,17 @@ TEXT_TARGETS = {
 
 
 class LoraError(ValueError):
-    """A LoRA file that cannot be used with a backbone, or a training that cannot work as it was asked for."""
+    """A LoRA file that cannot be used with a backbone, or a training that cannot work."""
 
 
 def add_lora(pipe: Pipeline, cfg: LoraConfig) -> None:
-    """Freeze the pipeline and add adapters that change nothing yet; their weights are fp32 whatever the base's are.
+    """Freeze the pipeline and add adapters with zero output and fp32 weights, whatever the precision of the base.
 
-    The text encoders get some only if they have a learning rate. Initial values are drawn from `cfg.seed`; add them
+    Text encoders get adapters only if their learning rate is positive. Initial values depend on `cfg.seed`; add them
     while the pipeline is on the CPU, so that they are the same on every machine.
 
     Raises:
-        LoraError: the pipeline has a LoRA already.
+        LoraError: if the pipeline already has a LoRA.
     """
     if getattr(pipe.unet, "peft_config", None):
         raise LoraError("the pipeline has a LoRA already: load the backbone anew")
@@ -54,11 +54,11 @@ def _adapter(cfg: LoraConfig, targets: tuple[str, ...]) -> Adapter:
 
 
 def lora_parameters(module: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """The parameters that learn, as a list: an iterator would be empty at its second use, and clip nothing."""
+    """Return the trainable parameters, as a list that can be iterated more than once (for gradient clipping)."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 def all_lora_parameters(pipe: Pipeline) -> list[torch.nn.Parameter]:
-    """Those of the UNet, then those of the text encoders."""
+    """Return the trainable parameters of the UNet, then those of the text encoders."""
     modules = (pipe.unet, *text_encoders(pipe).values())
     return [parameter for module in modules for parameter in lora_parameters(module)]

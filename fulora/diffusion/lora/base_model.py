@@ -1,4 +1,4 @@
-"""Which backbone a LoRA was trained for, as its file says, and whether that is the one it is used with."""
+"""The backbone that a LoRA was trained for, as its file declares, compared with the one it is used with."""
 
 import math
 from collections import Counter
@@ -17,19 +17,19 @@ from fulora.diffusion.models.noise_schedules import PREDICTIONS, zero_terminal_s
 
 
 def predictions_of(lora: Lora) -> dict[str, str]:
-    """`epsilon`, `v_prediction` or what else the file says, by the statement; empty where it says nothing."""
+    """Return the declared prediction type (`epsilon`, `v_prediction` or another) by its source; empty if missing."""
     ours = fulora_entry(lora.metadata).get("prediction_type")
     return ({f"fulora's prediction_type={ours}": str(ours)} if ours else {}) | declared_predictions(lora.metadata)
 
 
 def families_of(lora: Lora) -> dict[str, str]:
-    """sd1, sd2, sdxl, sd3 or flux, by the statement; empty where the file says nothing."""
+    """Return the declared family (sd1, sd2, sdxl, sd3 or flux) by its source; empty if not declared."""
     ours = fulora_entry(lora.metadata).get("architecture")
     return ({f"fulora's architecture={ours}": str(ours)} if ours else {}) | declared_families(lora.metadata)
 
 
 def zero_snr_of(lora: Lora) -> bool | None:
-    """Whether it was trained with zero terminal SNR; None where the file does not say."""
+    """Return whether it was trained with zero terminal SNR; None if not declared."""
     ours = fulora_entry(lora.metadata)
     if "ss_zero_terminal_snr" in lora.metadata or ours.get("zero_terminal_snr"):
         return bool(ours.get("zero_terminal_snr")) or declares_zero_snr(lora.metadata)
@@ -37,15 +37,15 @@ def zero_snr_of(lora: Lora) -> bool | None:
 
 
 def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
-    """Why a LoRA is not one of a backbone, by what its file says; "" where it says nothing against it."""
+    """Describe why a LoRA does not fit a backbone, as its file declares; "" if nothing contradicts it."""
     here = family_of_pipe(pipe)
     for by, family in families_of(lora).items():
         if family != here:
             return f"it was trained for {family} ({by}), and the backbone is {here}"
-    said, predicts = predictions_of(lora), str(pipe.scheduler.config.prediction_type)
-    if wrong := contradiction(said):
+    declared, predicts = predictions_of(lora), str(pipe.scheduler.config.prediction_type)
+    if wrong := contradiction(declared):
         return wrong
-    for by, prediction in said.items():
+    for by, prediction in declared.items():
         if prediction != predicts:
             return f"it was trained to predict {WORDS[prediction]}, by {by}, and the backbone predicts " + WORDS.get(
                 predicts, PREDICTIONS.get(predicts, predicts)
@@ -54,7 +54,7 @@ def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
 
 
 def describe_schedule_mismatch(lora: Lora, pipe: Pipeline) -> str:
-    """That only one of a LoRA and a backbone has zero terminal SNR, in words; "" else, or where it is not known."""
+    """Describe that only one of LoRA and backbone has zero terminal SNR; "" if both or none have, or if unknown."""
     theirs, ours = zero_snr_of(lora), zero_terminal_snr(pipe.scheduler.config)
     if theirs is None or theirs == ours:
         return ""
@@ -62,13 +62,13 @@ def describe_schedule_mismatch(lora: Lora, pipe: Pipeline) -> str:
 
 
 def describe_families(lora: Lora, pipe: Pipeline) -> str:
-    """The families of both, for a message, where they differ."""
+    """Describe the families of LoRA and backbone for a message, if they differ."""
     theirs, here = architecture_in(lora), family_of_pipe(pipe)
     return f"; it is a LoRA of {theirs}, and the backbone is {here}" if theirs and theirs != here else ""
 
 
 def describe_alpha(lora: Lora) -> str:
-    """What else there is to know of alpha; "" where every layer has one and no header says another."""
+    """Describe missing or contradictory values of alpha; "" if every layer has one and the header agrees."""
     counts = Counter(module.alpha_from for module in lora.modules.values())
     header = lora.metadata.get("ss_network_alpha")
     if missing := counts["rank"]:

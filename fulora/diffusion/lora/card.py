@@ -1,6 +1,6 @@
-"""The model card of a LoRA: a README that says what it was made of and how, and what it must not be used for.
+"""The model card of a LoRA: a README with its data, training, results, intended use and out-of-scope use.
 
-Its YAML head is the Hugging Face Hub's, which lists the folder as an adapter of its base model by it.
+From its YAML head, the Hugging Face Hub lists the folder as an adapter of its base model.
 """
 
 import json
@@ -68,7 +68,7 @@ CITATIONS = (
 
 
 class CardError(ValueError):
-    """A model card that cannot be written: no title, or a licence that is not the Hub's."""
+    """A model card without a title, or with a licence not as the Hub writes it."""
 
 
 def model_card(
@@ -81,17 +81,17 @@ def model_card(
     files: Sequence[str] = (FILE,),
     pipeline: str = "StableDiffusionPipeline",
 ) -> str:
-    """The model card of a LoRA, Markdown with the Hub's YAML head.
+    """Return the model card of a LoRA as Markdown with the Hub's YAML head.
 
     Args:
         metrics: the rows of `metrics.jsonl`; those with `validation_loss` give the results.
-        licence: that the weights are given out under, as the Hub writes it, such as `cc-by-4.0`. That of the images is
+        licence: licence of the weights, as the Hub writes it, such as `cc-by-4.0`; that of the images is
             `config.licence`.
-        files: what stands beside the card, as `lora.safetensors` or `samples/step_000100.png`.
-        pipeline: the class of diffusers that the base model is loaded with.
+        files: files beside the card, such as `lora.safetensors` or `samples/step_000100.png`.
+        pipeline: diffusers' class for the base model.
 
     Raises:
-        CardError: an empty title, or a licence not as the Hub writes it.
+        CardError: if the title is empty, or the licence is not as the Hub writes it.
     """
     title = " ".join(title.split())
     if not title:
@@ -114,10 +114,10 @@ def model_card(
 
 
 def header(facts: TrainingFacts, licence: str) -> ModelCardData:
-    """The YAML head. A base model is named there only by a hub id, a prompt only if it is that of all images.
+    """Return the YAML head, with the base model only if it has a hub id, and a prompt only if all images share it.
 
     Raises:
-        CardError: a licence not as the Hub writes it.
+        CardError: if the licence is not as the Hub writes it.
     """
     if not LICENCE.fullmatch(licence):
         raise CardError(
@@ -137,7 +137,7 @@ def header(facts: TrainingFacts, licence: str) -> ModelCardData:
 
 
 def hub_id(name: str) -> str | None:
-    """The name, if it is one that a repository of the Hub can have: `owner/name`."""
+    """Return the name if it is a valid repository id of the Hub (`owner/name`)."""
     try:
         validate_repo_id(name)
     except ValueError:

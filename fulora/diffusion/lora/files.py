@@ -1,4 +1,4 @@
-"""LoRA files: written from a pipeline, fused into one, converted between diffusers' and kohya's format."""
+"""LoRA files: saved from a pipeline, fused into a pipeline, converted between diffusers' and kohya's format."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ def save_lora(
 ) -> None:
     """Write the LoRA that a pipeline holds, for `pipe.load_lora_weights(path.parent, weight_name=path.name)`.
 
-    Equal weights give equal bytes. `write_lora` tells the formats, `lora_metadata` what the header says.
+    Equal weights give equal bytes. See `write_lora` for the formats and `build_metadata` for the header.
 
     Args:
-        cfg, facts: how it was trained and on what, for the header.
+        cfg, facts: settings and data of the training, for the header.
 
     Raises:
-        LoraError: the pipeline holds no LoRA or several, or a number is too large for fp16.
+        LoraError: if the pipeline has no LoRA or several, or a number is too large for fp16.
     """
     lora = extract_lora(pipe)
     described = Lora(lora.modules, build_metadata(pipe, lora, cfg, facts))
@@ -46,12 +46,12 @@ def load_lora(
     """Fuse a LoRA, of fulora, diffusers, kohya or peft, into the pipeline's weights, `strength` times.
 
     Args:
-        text_strength: of the part in the text encoders, where it is another.
-        any_base: also one that says it was trained for another prediction type or family; a note says so.
+        text_strength: strength in the text encoders, if different.
+        any_base: accept a LoRA declared for another prediction type or family, with a note.
 
     Raises:
-        LoraError: no such file, not a LoRA, or one for another architecture, or, unless `any_base`, for another
-            prediction type or family; the pipeline is as it was then.
+        LoraError: if the file is missing, not a LoRA, or for another architecture or, unless `any_base`, for another
+            prediction type or family; the pipeline is not changed.
     """
     lora = read_lora(path)
     if wrong := describe_mismatch(lora, pipe):
@@ -66,19 +66,18 @@ def load_lora(
     try:
         fuse(pipe, lora, strength, text_strength)
     except LoraError as error:
-        raise LoraError(
-            f"{path}: cannot be used as a LoRA of this backbone: {error}{describe_families(lora, pipe)}"
-        ) from error
+        families = describe_families(lora, pipe)
+        raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families}") from error
 
 
 def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:
-    """Write a LoRA file in another format, with its header; returns what was in the source.
+    """Write a LoRA file in another format, with its header; return the LoRA.
 
     Args:
         precision: None keeps that of the source.
 
     Raises:
-        LoraError: the source cannot be read, or not written in that format or precision.
+        LoraError: if the source cannot be read, or not written in that format or precision.
     """
     lora = read_lora(source)
     write_lora(lora, destination, format=format, precision=precision)

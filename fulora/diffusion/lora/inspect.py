@@ -1,4 +1,4 @@
-"""What is in a LoRA file: for whom it is, what it adapts and by how much, what it was trained on, its hashes."""
+"""Describe a LoRA file: its backbone, adapted layers and their norms, training data, settings and hashes."""
 
 import hashlib
 import math
@@ -25,17 +25,17 @@ _SHORT = 12
 
 
 def inspect_lora(path: Path) -> dict[str, Any]:
-    """The facts, as JSON has them.
+    """Return the description of a LoRA file, as JSON values.
 
-    `prediction_type` is what the LoRA was trained to predict: `unknown` where the file does not say, `contradictory`
-    where its statements, which are in `trained_for`, disagree.
+    `prediction_type` is `unknown` if the file does not declare it, and `contradictory` if its statements, which are in
+    `trained_for`, disagree.
 
-    `parts` has for each part the number of layers and of parameters, how many layers have each rank, alpha and
-    precision, the norm of what is added (Frobenius, over all layers, DoRA's magnitudes aside), and the layers whose
-    `up` is zero: they never learned anything, as those of the last text layer under clip skip 2.
+    `parts` has for each part the number of layers and of parameters, the number of layers of each rank, alpha and
+    precision, the Frobenius norm of the update over all layers (without DoRA's magnitudes), and the layers whose `up`
+    is zero: they were not trained, such as the last text layer with clip skip 2.
 
-    `hashes` has the SHA-256 of the file, and AUTOMATIC1111's of a LoRA: that of the bytes after the header, which
-    stays when the header is edited, and its first 12 digits, as pictures' parameters quote it.
+    `hashes` has the SHA-256 of the file, and AUTOMATIC1111's hash of a LoRA: the SHA-256 of the bytes after the header,
+    which does not change when the header is edited, and its first 12 digits, as quoted in pictures' parameters.
 
     Raises:
         LoraError: as `read_lora`.
@@ -59,7 +59,7 @@ def inspect_lora(path: Path) -> dict[str, Any]:
         "about_alpha": describe_alpha(lora),
         "rslora": any(module.rslora for module in modules),
         "dora": any(module.magnitude is not None for module in modules),
-        "parts": {part: _part(found) for part, found in lora.parts().items()},
+        "parts": {part: _part(modules) for part, modules in lora.parts().items()},
         "captions": captions_in(lora.metadata),
         "licence": licence_in(lora.metadata),
         "facts": facts_in(lora.metadata),
@@ -82,8 +82,8 @@ def _part(modules: Mapping[str, LoraModule]) -> dict[str, Any]:
     }
 
 
-def _one(said: Mapping[str, str]) -> str:
-    values = set(said.values())
+def _one(declared: Mapping[str, str]) -> str:
+    values = set(declared.values())
     return values.pop() if len(values) == 1 else "contradictory" if values else "unknown"
 
 
@@ -97,7 +97,7 @@ def _counted(values: Iterable[object]) -> dict[str, int]:
 
 
 def hashes(path: Path) -> dict[str, str]:
-    """SHA-256 of a whole safetensors file, and of its bytes after the header, in full and short."""
+    """Return the SHA-256 of a safetensors file, and of its bytes after the header, in full and short."""
     whole, data = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
         size = file.read(8)

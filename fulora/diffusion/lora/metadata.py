@@ -1,6 +1,6 @@
-"""The header of a LoRA file: kohya's `ss_*` keys, where they are true, and everything fulora knows, as JSON.
+"""The header of a LoRA file: kohya's `ss_*` keys where they apply, and all that fulora records, as JSON.
 
-Equal LoRAs get equal headers: there are no times and no names of machines in them.
+Equal LoRAs have equal headers, without times or names of machines.
 """
 
 import json
@@ -36,7 +36,7 @@ _VERSIONS = {
 
 
 def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
-    """The header of a LoRA just trained; what is not known is left out."""
+    """Return the header of a trained LoRA, without entries that are not known."""
     kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
     ours: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
     zero_snr = zero_terminal_snr(pipe.scheduler.config)
@@ -55,7 +55,7 @@ def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Tr
 
 
 def family_of_pipe(pipe: Pipeline) -> str:
-    """sd1, sd2 or sdxl."""
+    """Return the family of a pipeline: sd1, sd2 or sdxl."""
     if getattr(pipe, "text_encoder_2", None) is not None:
         return "sdxl"
     return "sd2" if pipe.unet.config.use_linear_projection else "sd1"
@@ -109,24 +109,24 @@ def _data(facts: TrainingFacts) -> dict[str, str]:
 
 
 def fulora_entry(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """fulora's own JSON in a header; empty where there is none, or none that can be read."""
+    """Return fulora's own JSON in a header; empty if it is missing or cannot be read."""
     return _json(metadata.get(KEY))
 
 
 def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What fulora says of the images and the base model; empty where it does not."""
+    """Return fulora's facts of the images and the base model; empty if there are none."""
     facts = fulora_entry(metadata).get("facts")
     return facts if isinstance(facts, dict) else {}
 
 
 def architecture_in(lora: Lora) -> str:
-    """sd1, sd2 or sdxl: as fulora's header says, else by the layers and their widths, else as another header says.
+    """Return sd1, sd2 or sdxl: from fulora's header, else from the layers and their widths, else from other headers.
 
-    "" where nothing tells.
+    "" if it is not known.
     """
-    said = fulora_entry(lora.metadata).get("architecture")
-    if said in ("sd1", "sd2", "sdxl"):
-        return str(said)
+    recorded = fulora_entry(lora.metadata).get("architecture")
+    if recorded in ("sd1", "sd2", "sdxl"):
+        return str(recorded)
     names = list(lora.modules)
     if any(name.startswith("text_encoder_2.") or ".transformer_blocks.1." in name for name in names):
         return "sdxl"
@@ -136,15 +136,15 @@ def architecture_in(lora: Lora) -> str:
 
 
 def base_model_in(metadata: Mapping[str, str]) -> str:
-    """The name of the model that was trained, as kohya or peft writes it; "" where neither does."""
+    """Return the name of the base model, as kohya or peft writes it; "" if neither does."""
     return next((metadata[key] for key in ("ss_sd_model_name", "base_model_name_or_path") if metadata.get(key)), "")
 
 
 def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
-    """How many images each caption had: fulora's count, else kohya's over all its folders of images."""
-    said = facts_in(metadata).get("captions")
-    if said and isinstance(said, dict):
-        return dict(sorted(said.items()))
+    """Return the number of images of each caption: fulora's count, else kohya's over all its image folders."""
+    recorded = facts_in(metadata).get("captions")
+    if recorded and isinstance(recorded, dict):
+        return dict(sorted(recorded.items()))
     counts: dict[str, int] = {}
     for folder in _json(metadata.get("ss_tag_frequency")).values():
         for caption, count in folder.items() if isinstance(folder, dict) else ():
@@ -154,7 +154,7 @@ def captions_in(metadata: Mapping[str, str]) -> dict[str, int]:
 
 
 def settings_in(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Hyper-parameters: fulora's whole config, else kohya's keys without their `ss_`, less those of the data."""
+    """Return the hyper-parameters: fulora's config, else kohya's keys without `ss_` and without those of the data."""
     config = fulora_entry(metadata).get("config")
     if isinstance(config, dict):
         return config
@@ -163,7 +163,7 @@ def settings_in(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def licence_in(metadata: Mapping[str, str]) -> str:
-    """Of the images, as fulora writes it, or of the model, as `modelspec.license` says; "" where neither is there."""
+    """Return the licence of the images (fulora) or of the model (`modelspec.license`); "" if both are missing."""
     return str(fulora_entry(metadata).get("licence") or metadata.get("modelspec.license", ""))
 
 

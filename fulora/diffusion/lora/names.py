@@ -1,6 +1,6 @@
 """Names of layers and keys in LoRA files: those of diffusers and peft, new and old, and kohya's, for SD and SDXL.
 
-A layer has one name here, the published pipeline's: `unet.mid_block.attentions.0.proj_in`,
+A layer has one name in fulora, that of the published pipeline: `unet.mid_block.attentions.0.proj_in`,
 `text_encoder.text_model.encoder.layers.0.mlp.fc1`.
 """
 
@@ -41,7 +41,7 @@ _RESNET = {
 
 
 def parse_key(key: str) -> tuple[str, str] | None:
-    """The layer's name, and the tensor's role: down, up, alpha, magnitude or dora_scale. None if of no SD LoRA."""
+    """Return the layer's name and the tensor's role (down, up, alpha, magnitude or dora_scale); None if unknown."""
     found = _KEY.fullmatch(key)
     if found is None or found.lastgroup is None:
         return None
@@ -77,7 +77,9 @@ def _dotted(name: str) -> str:
 
 
 def kohya_name(name: str, *, sdxl: bool) -> str:
-    """kohya's name of a layer: `lora_unet_mid_block_attentions_0_proj_in`, for SDXL `lora_unet_middle_block_1_proj_in`.
+    """Return kohya's name of a layer, such as `lora_unet_mid_block_attentions_0_proj_in`.
+
+    For SDXL it is `lora_unet_middle_block_1_proj_in`.
 
     Text encoders are `lora_te_`, SDXL's two `lora_te1_` and `lora_te2_`.
     """

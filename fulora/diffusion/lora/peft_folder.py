@@ -1,4 +1,4 @@
-"""LoRAs as peft saves them, in a folder with `adapter_config.json`; and which file of a folder is a LoRA."""
+"""LoRAs saved by peft, in a folder with `adapter_config.json`; and the LoRA file of any folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from fulora.json_files import parse_json
 CONFIG, WEIGHTS, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 NAMES = ("lora.safetensors", "pytorch_lora_weights.safetensors")
-"""What fulora and diffusers call a LoRA in its folder."""
+"""File names of LoRAs in folders of fulora and diffusers."""
 
 PARTS = {
     "UNet2DConditionModel": "unet",
@@ -21,16 +21,16 @@ PARTS = {
     "CLIPTextModelWithProjection": "text_encoder_2",
 }
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
-"""Initialisations that take their start out of the base's weights, and do not fit the base as it was published."""
+"""Initialisations that change the base's weights, and so do not fit the published base."""
 
 _SETTINGS = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora")
 
 
 def lora_path(path: Path) -> Path:
-    """The file of a LoRA: the path itself, or the one in a folder of fulora, diffusers or peft, there or not.
+    """Return the file of a LoRA: the path itself, or the file in a folder of fulora, diffusers or peft (or missing).
 
     Raises:
-        LoraError: a folder with peft's settings and no weights, with pickles alone, or with folders of peft inside.
+        LoraError: if a folder has peft's settings without weights, only pickles, or several folders of peft.
     """
     if not path.is_dir():
         return path
@@ -47,20 +47,20 @@ def lora_path(path: Path) -> Path:
 
 
 def lora_files(path: Path) -> tuple[Path, ...]:
-    """All files that a LoRA depends on: its own, and peft's settings beside it."""
+    """Return the files of a LoRA: the weights, and peft's settings beside them."""
     return (path, path.parent / CONFIG) if is_peft(path) else (path,)
 
 
 def is_peft(path: Path) -> bool:
-    """Whether peft's settings belong to a file."""
+    """Return whether a file is the weights of a peft folder."""
     return path.name == WEIGHTS and (path.parent / CONFIG).is_file()
 
 
 def from_peft(path: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
-    """Tensors under diffusers' names, the settings by `part.setting`, and what is kept of the rest for the header.
+    """Return tensors under diffusers' names, the settings by `part.setting`, and entries for the header.
 
     Raises:
-        LoraError: settings that cannot be read, of another kind of adapter or model, or that change the base.
+        LoraError: if the settings cannot be read, are of another kind of adapter or model, or change the base.
     """
     config = _config(path.parent / CONFIG)
     part = _part(config, tensors)
@@ -89,7 +89,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _part(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """The network that is adapted, as the settings say, else by the layers' names."""
+    """The adapted network, from the settings, else from the layers' names."""
     mapping = config.get("auto_mapping") or {}
     if kind := mapping.get("base_model_class"):
         if kind not in PARTS:

@@ -1,4 +1,4 @@
-"""Reading a LoRA: files of diffusers, new and old, and of kohya, and folders of peft, for SD 1.x, 2.x and SDXL."""
+"""Read a LoRA of SD 1.x, 2.x or SDXL: a file of diffusers (new or old names) or kohya, or a folder of peft."""
 
 import math
 import re
@@ -22,7 +22,7 @@ from fulora.diffusion.models.config_values import check_switches
 from fulora.json_files import parse_json
 
 ADAPTER = "lora_adapter_metadata"
-"""The key of the header in which diffusers keeps the settings of peft's adapters."""
+"""The header key of diffusers for the settings of peft's adapters."""
 
 _OTHER_KINDS = {
     "hada_": "LoHa",
@@ -43,11 +43,11 @@ _SHOWN = 3
 
 
 def read_lora(path: Path) -> Lora:
-    """The LoRA in a file, of any of these formats, or in a folder; the tensors keep their precision.
+    """Read a LoRA from a file or folder; the tensors keep their precision.
 
     Raises:
-        LoraError: no such file, not safetensors, no LoRA of a Stable Diffusion in it, another kind of adapter, a
-            tensor that is missing or unknown, shapes that do not belong together, or numbers that are not finite.
+        LoraError: if the file is missing, not safetensors, not a LoRA of a Stable Diffusion, or another kind of
+            adapter; if tensors are missing or unknown, shapes do not match, or numbers are not finite.
     """
     path = lora_path(path)
     if not path.is_file():
@@ -117,7 +117,7 @@ def _layout(keys: Iterable[str]) -> str:
 
 
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The adapters' settings by `part.setting`, as diffusers writes them; empty where the header has none."""
+    """The adapters' settings by `part.setting`, as diffusers writes them; empty if the header has none."""
     try:
         found = parse_json(metadata.get(ADAPTER, "{}"))
     except ValueError as error:
@@ -164,7 +164,7 @@ def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | No
 def _alpha(
     name: str, given: Tensor | None, rank: int, settings: Mapping[str, Any], true_alpha: Any
 ) -> tuple[float, bool, AlphaSource]:
-    """Alpha, whether it is rsLoRA's, and where it is from: the module itself, else the header, else the rank."""
+    """Alpha, whether it is rsLoRA's, and its source: the tensor, else the header, else the rank."""
     if given is None:
         return _alpha_in_header(name, rank, settings)
     if given.numel() != 1:
@@ -191,7 +191,7 @@ def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple
 
 
 def _of_layer(name: str, settings: Mapping[str, Any], key: str, pattern: str) -> Any:
-    """A setting of peft's for one layer: what a pattern says that fits its name, else that of the whole part."""
+    """A setting of peft for one layer: from a pattern that matches its name, else that of the part."""
     part, _, inside = name.partition(".")
     found = settings.get(f"{part}.{key}")
     patterns = settings.get(f"{part}.{pattern}") or {}
@@ -201,7 +201,7 @@ def _of_layer(name: str, settings: Mapping[str, Any], key: str, pattern: str) ->
 
 
 def _check_settings(layers: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> None:
-    """Refuse peft's settings that its tensors contradict; peft itself would not load them."""
+    """Refuse settings that contradict the tensors; peft does not load them either."""
     for part in {name.partition(".")[0] for name in layers}:
         try:
             check_switches(settings, (f"{part}.use_dora", f"{part}.use_rslora"), "the settings")
@@ -227,12 +227,12 @@ def _check_settings(layers: Mapping[str, Mapping[str, Tensor]], settings: Mappin
 
 
 def _unused_alphas(modules: Mapping[str, LoraModule], settings: Mapping[str, Any]) -> tuple[float, ...]:
-    """The alphas that the header gives layers whose own tensors say another."""
-    found = set()
+    """The header's alphas of layers whose own tensors have another."""
+    unused = set()
     for name, module in modules.items():
         if module.alpha_from == "tensor":
             alpha, rslora, source = _alpha_in_header(name, module.rank, settings)
             plain = alpha * math.sqrt(module.rank) if rslora else alpha
             if source == "header" and not math.isclose(plain, module.plain_alpha, rel_tol=0.01):
-                found.add(alpha)
-    return tuple(sorted(found))
+                unused.add(alpha)
+    return tuple(sorted(unused))

@@ -1,4 +1,4 @@
-"""`TrainingFacts`: what a LoRA was trained on, as its file and its model card say it."""
+"""`TrainingFacts`: the base model and data of a LoRA, for its file and its model card."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What a LoRA was trained on, for its file and its model card.
+    """The base model and data of a LoRA.
 
     Attributes:
-        base_model: the backbone's hub id or folder name, never a whole path; "" where it is not known.
-        base_digest: of its content, hexadecimal.
-        captions: how many images each caption had.
-        patients: how many patients the images show; 0 where it is not known.
-        images_digest, validation_digest, prior_digest: of the pixels and captions of the images that were trained on,
-            evaluated on, and not to be unlearned, hexadecimal; "" where there were none.
-        validation_images: how many were held out for the validation loss.
-        step: after which step the weights are; 0 where it is not known.
+        base_model: hub id or folder name of the backbone, never its path; "" if not known.
+        base_digest: hexadecimal digest of its content.
+        captions: number of images of each caption.
+        patients: number of patients; 0 if not known.
+        images_digest, validation_digest, prior_digest: hexadecimal digests of pixels and captions of the training,
+            validation and prior images; "" if there are none.
+        validation_images: number of images for the validation loss.
+        step: training step of the weights; 0 if not known.
     """
 
     base_model: str = ""
@@ -31,9 +31,9 @@ class TrainingFacts:
 
 
 INPUT_DIGESTS = ("base_digest", "images_digest", "validation_digest", "prior_digest")
-"""The facts that tell a training from another one with the same settings."""
+"""The facts that distinguish trainings with the same settings."""
 
 
 def input_digests(facts: TrainingFacts) -> list[str]:
-    """The values of `INPUT_DIGESTS`."""
+    """Return the values of `INPUT_DIGESTS`."""
     return [getattr(facts, name) for name in INPUT_DIGESTS]

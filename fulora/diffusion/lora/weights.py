@@ -1,4 +1,4 @@
-"""What a LoRA is, whatever file it comes from: the layers it adapts, and what it adds to each."""
+"""A LoRA, independent of its file format: the adapted layers and the update of each."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from fulora.diffusion.models.conditioning import text_encoders
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 AlphaSource = Literal["tensor", "header", "rank"]
-"""Where a layer's alpha is from: its own tensor, the settings of peft's adapters, or, for want of both, the rank."""
+"""Source of a layer's alpha: its own tensor, the settings of peft's adapters, or, if both are missing, the rank."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LoraModule:
         down: (rank, in), of a convolution (rank, in, height, width).
         up: (out, rank), of a convolution (out, rank, 1, 1).
         rslora: the scale is alpha / sqrt(rank), not alpha / rank (Kalajdzievski 2023).
-        magnitude: with DoRA (Liu et al. 2024), the length that each row of the sum is given.
+        magnitude: with DoRA (Liu et al. 2024), the length of each row of the sum.
     """
 
     down: Float[Tensor, "rank *columns"]
@@ -39,12 +39,12 @@ class LoraModule:
 
     @property
     def rank(self) -> int:
-        """Rows of `down`."""
+        """The number of rows of `down`."""
         return int(self.down.shape[0])
 
     @property
     def scale(self) -> float:
-        """What the product of the two matrices is multiplied with."""
+        """The factor of the product of the two matrices."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     @property
@@ -53,9 +53,9 @@ class LoraModule:
         return self.alpha * math.sqrt(self.rank) if self.rslora else self.alpha
 
     def applied_to(self, weight: Float[Tensor, "rows *columns"], strength: float) -> Float[Tensor, "rows *columns"]:
-        """The weight with the LoRA in it, in fp32, as peft computes it.
+        """Return the weight with the LoRA added, in fp32, as peft computes it.
 
-        `strength` scales what is added; DoRA's magnitude is not scaled, so that strength 0 differs from the weight.
+        `strength` scales the update; DoRA's magnitude is not scaled, so strength 0 does not give the weight.
         """
         up, down = (part.flatten(1).to(weight.device, torch.float32) for part in (self.up, self.down))
         adapted: Tensor = weight.float() + strength * self.scale * (up @ down).reshape(weight.shape)
@@ -66,14 +66,14 @@ class LoraModule:
         return torch.mul(adapted, factors.reshape(-1, *[1] * (weight.ndim - 1)))
 
     def norm(self) -> float:
-        """Frobenius norm of what is added, DoRA's magnitude aside: of two rank x rank matrices, not of the product."""
+        """Return the Frobenius norm of the update without DoRA's magnitude, computed from two rank x rank matrices."""
         up, down = self.up.flatten(1).double(), self.down.flatten(1).double()
         return abs(self.scale) * math.sqrt(max(0.0, ((up.T @ up) * (down @ down.T)).sum().item()))
 
 
 @dataclass(frozen=True)
 class Lora:
-    """A whole LoRA.
+    """The layers and metadata of a LoRA.
 
     Attributes:
         modules: by part and the name that the layer has in a pipeline of published weights, in order of names:
@@ -90,20 +90,20 @@ class Lora:
 
     @property
     def alpha_known(self) -> bool:
-        """Whether the file says what alpha is, of every layer; if not, it is taken to be the rank, as all tools do."""
+        """Whether the file has the alpha of every layer; a missing one is taken to be the rank, as in all tools."""
         return all(module.alpha_from != "rank" for module in self.modules.values())
 
     def parts(self) -> dict[str, dict[str, LoraModule]]:
-        """The modules of each part that has any."""
-        found = {part: {n: m for n, m in self.modules.items() if n.partition(".")[0] == part} for part in PARTS}
-        return {part: modules for part, modules in found.items() if modules}
+        """Return the modules of each part that has any."""
+        by_part = {part: {n: m for n, m in self.modules.items() if n.partition(".")[0] == part} for part in PARTS}
+        return {part: modules for part, modules in by_part.items() if modules}
 
 
 def extract_lora(pipe: Pipeline) -> Lora:
-    """The LoRA that a pipeline holds unfused, on the CPU.
+    """Return the unfused LoRA of a pipeline, on the CPU.
 
     Raises:
-        LoraError: there is none, or more than one.
+        LoraError: if it has none, or more than one.
     """
     modules = {}
     for part, model in {"unet": pipe.unet, **text_encoders(pipe)}.items():
@@ -140,13 +140,13 @@ def _module(layer: Any, adapter: str, rslora: bool) -> LoraModule:
 
 @torch.no_grad()
 def fuse(pipe: Pipeline, lora: Lora, strength: float, text_strength: float | None = None) -> None:
-    """Put a LoRA, `strength` times, into the pipeline's weights for good. What does not fit changes nothing.
+    """Add a LoRA, `strength` times, to the pipeline's weights permanently.
 
     Args:
-        text_strength: of the part in the text encoders, where it is another.
+        text_strength: strength in the text encoders, if different.
 
     Raises:
-        LoraError: the pipeline holds a LoRA unfused, has not a layer of the LoRA, or has it in another size.
+        LoraError: if the pipeline has an unfused LoRA, or a layer is missing or has another size; nothing is changed.
     """
     fused = []
     for part, modules in lora.parts().items():

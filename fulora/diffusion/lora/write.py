@@ -1,4 +1,4 @@
-"""Writing a LoRA file, as diffusers or as kohya names things. Equal LoRAs give equal bytes."""
+"""Write a LoRA file in diffusers' or kohya's format. Equal LoRAs give equal bytes."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ _OF_ONE_FILE = (ADAPTER, "sshs_model_hash", "sshs_legacy_hash")
 
 
 def write_lora(lora: Lora, path: Path, *, format: Format, precision: Precision | None = None) -> None:
-    """Write a LoRA file whole or not at all.
+    """Write a LoRA file atomically.
 
     `diffusers`: peft's keys, and the adapters' settings in the header, without which alpha would be read as rank, and
     rsLoRA and DoRA as plain LoRA. `kohya`: alpha as a tensor of each layer; rsLoRA, which kohya does not know, as
@@ -39,8 +39,8 @@ def write_lora(lora: Lora, path: Path, *, format: Format, precision: Precision |
         precision: None keeps that of the tensors.
 
     Raises:
-        LoraError: a number is too large for fp16.
-        DiskFullError: there is no room; nothing is left behind.
+        LoraError: if a number is too large for fp16.
+        DiskFullError: if the disk is full; no partial file remains.
     """
     tensors, metadata = (_diffusers if format == "diffusers" else _kohya)(_in_precision(lora, precision))
     saved = memoryview(save(tensors))
@@ -91,7 +91,7 @@ def _diffusers(lora: Lora) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _settings(part: str, modules: Mapping[str, LoraModule]) -> dict[str, Any]:
-    """What peft must know of a part. Names go without `text_model.`: they match with it and without."""
+    """peft's settings of a part. Names are without `text_model.`: so they match with and without it."""
     names = {name: name.removeprefix(f"{part}.").removeprefix("text_model.") for name in modules}
     rslora = all(module.rslora for module in modules.values())
     ranks = {names[name]: module.rank for name, module in modules.items()}
@@ -135,7 +135,7 @@ def _alpha(module: LoraModule) -> Tensor:
 
 
 def _metadata(lora: Lora) -> dict[str, str]:
-    """The header, foreign entries and all, without those that hold for the file it was read from alone."""
+    """The header, with entries of other tools, without those that are only valid for the original file."""
     metadata = {key: value for key, value in lora.metadata.items() if key not in _OF_ONE_FILE}
     ours = fulora_entry(metadata)
     if ours.pop("rslora_alpha", None) is not None:

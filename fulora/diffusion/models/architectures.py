@@ -1,6 +1,6 @@
-"""Pipelines with random weights: the architectures of Stable Diffusion as data, and small ones by config.
+"""Pipelines with random weights: the architectures of Stable Diffusion, and small ones from a config.
 
-Figures: the configs and checkpoints of SD 1.5, 2.1 and SDXL base 1.0 (Rombach et al. 2022, Podell et al. 2023).
+Sources: the configs and checkpoints of SD 1.5, 2.1 and SDXL base 1.0 (Rombach et al. 2022, Podell et al. 2023).
 """
 
 from collections.abc import Iterable
@@ -91,7 +91,7 @@ PADS: dict[Architecture, tuple[str, ...]] = {"sd1": (END,), "sd2-base": ("!",), 
 def build(
     architecture: Architecture, folder: Path, *, small: bool, seed: int, dtype: torch.dtype = torch.float32
 ) -> Pipeline:
-    """A pipeline with random weights drawn from `seed`; under `torch.device("meta")`, with shapes alone.
+    """Build a pipeline with random weights from `seed`; under `torch.device("meta")`, without weights.
 
     Args:
         folder: the tokenizers' files are written to `folder/tokenizer` and, for SDXL, `folder/tokenizer_2`.
@@ -164,7 +164,7 @@ def _published_text_encoder(
 
 
 def build_backbone(cfg: PretrainConfig, size_px: int, folder: Path, words: Iterable[str]) -> StableDiffusionPipeline:
-    """A small Stable Diffusion with random weights drawn from `cfg.seed`.
+    """Build a small Stable Diffusion with random weights from `cfg.seed`.
 
     Args:
         size_px: width and height of its images.

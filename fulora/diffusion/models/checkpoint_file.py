@@ -1,4 +1,4 @@
-"""Checkpoint files under the original names: what one holds and how it is sampled, by its header alone."""
+"""Identify checkpoint files under the original names, and how they are sampled, by their header alone."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ IDENTIFYING_WEIGHTS: dict[str, tuple[Architecture, ...]] = {
     "cond_stage_model.model.positional_embedding": ("sd2-base", "sd2-v"),
     "conditioner.embedders.1.model.positional_embedding": ("sdxl",),
 }
-"""The weights in a checkpoint file that tell what it may be."""
+"""Weights that identify the possible architectures of a checkpoint file."""
 
 FIRST_OF_UNET = "model.diffusion_model.input_blocks.0.0.weight"
 PARTS = {
@@ -44,7 +44,7 @@ LOOKS_LIKE = {
 
 V_KEYS, ZERO_SNR_KEYS = ("v_pred",), ("ztsnr",)
 EDM_KEYS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
-"""Empty or small tensors by which trainers mark how a checkpoint is sampled; AUTOMATIC1111 and ComfyUI read them."""
+"""Empty or small tensors by which trainers declare how a checkpoint is sampled; other tools read them too."""
 
 QUANTISED = re.compile(r"scaled_fp8|.*\.(scale_weight|weight_scale|comfy_quant|absmax|quant_map|quant_state.*)")
 """Names of the scales that belong to quantised weights, which are wrong numbers without them."""
@@ -57,13 +57,13 @@ _OLD_TEXT = re.compile(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The architecture of a checkpoint file, and how it is sampled.
 
     Attributes:
-        small: the tiny one of the architecture.
+        small: whether it is the tiny version of the architecture.
         prediction: `epsilon` or `v_prediction`.
         zero_snr: whether the last timestep is pure noise.
-        names: the published name of each weight whose name is another.
+        names: the published name of each weight with another name.
     """
 
     architecture: Architecture
@@ -79,15 +79,15 @@ def published_name(name: str) -> str:
 
 
 def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkpoint:
-    """What a checkpoint file holds; only its header is read.
+    """Return what a checkpoint file holds, from its header alone.
 
     Args:
-        architecture: as the user says; it has to be given for an SD 2.x whose file does not say what it predicts.
+        architecture: set by the user; needed for an SD 2.x whose file does not declare what it predicts.
 
     Raises:
-        ValueError: another kind of file, a part is missing, another architecture than was given, quantised weights, or
-            a file that contradicts itself or is sampled in a way not known here.
-        OSError, SafetensorError: it cannot be read.
+        ValueError: if it is another kind of file or another architecture, lacks a part, has quantised weights,
+            contradicts itself, or is sampled in an unsupported way.
+        OSError, SafetensorError: if it cannot be read.
     """
     if wrong := wrong_format(path):
         raise ValueError(wrong)
@@ -100,8 +100,8 @@ def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkp
         width, channels = file.get_slice(names[FIRST_OF_UNET]).get_shape()[:2]
         metadata = file.metadata() or {}
     _check_kind(names, possible, metadata)
-    said = _said(names, metadata)
-    architecture, prediction = _chosen(possible, architecture, said)
+    declared = _predictions(names, metadata)
+    architecture, prediction = _choose(possible, architecture, declared)
     zero_snr = any(key in names for key in ZERO_SNR_KEYS) or declares_zero_snr(metadata)
     check_schedule({"prediction_type": prediction, "rescale_betas_zero_snr": zero_snr})
     if channels != 4:
@@ -145,39 +145,40 @@ def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], meta
         raise ValueError(f"its header says {by}, which is {family}, and its weights are of {' or '.join(possible)}")
 
 
-def _said(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
-    """What the file says that it predicts, by what says it."""
-    marked = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
-    return marked | {f"its header's {by}": prediction for by, prediction in declared_predictions(metadata).items()}
+def _predictions(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
+    """The prediction types that the file declares, by source."""
+    by_key = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
+    return by_key | {f"its header's {by}": prediction for by, prediction in declared_predictions(metadata).items()}
 
 
-def _chosen(
-    possible: tuple[Architecture, ...], given: Architecture | None, said: Mapping[str, str]
+def _choose(
+    possible: tuple[Architecture, ...], requested: Architecture | None, declared: Mapping[str, str]
 ) -> tuple[Architecture, str]:
-    """The architecture and what it predicts: as given and as the file says, which must agree."""
-    if given is not None and given not in possible:
-        raise ValueError(f"architecture={given!r} was given, and it is {' or '.join(possible)}")
+    """The architecture and its prediction type, as requested and as declared, which must agree."""
+    if requested is not None and requested not in possible:
+        raise ValueError(f"architecture={requested!r} was given, and it is {' or '.join(possible)}")
     if len(possible) > 1:
-        if given is not None:
-            said = {f"architecture={given!r}": "v_prediction" if given == "sd2-v" else "epsilon", **said}
-        if not said:
+        if requested is not None:
+            prediction = "v_prediction" if requested == "sd2-v" else "epsilon"
+            declared = {f"architecture={requested!r}": prediction, **declared}
+        if not declared:
             raise ValueError("it is an SD 2.x, whose file does not say what it predicts: give " + CHOICE)
-    if wrong := contradiction(said):
+    if wrong := contradiction(declared):
         raise ValueError(wrong)
-    prediction = next(iter(said.values()), "epsilon")
+    prediction = next(iter(declared.values()), "epsilon")
     if len(possible) > 1:
         return ("sd2-v" if prediction == "v_prediction" else "sd2-base"), prediction
     return possible[0], prediction
 
 
-def write_configs(found: Checkpoint, folder: Path) -> None:
-    """The configs and tokenizers of a checkpoint, as a diffusers folder without weights."""
+def write_configs(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the configs and tokenizers of a checkpoint as a diffusers folder without weights."""
     with torch.device("meta"):
-        pipe = build(found.architecture, folder, small=found.small, seed=0)
+        pipe = build(checkpoint.architecture, folder, small=checkpoint.small, seed=0)
     scheduler = pipe.scheduler
-    if found.prediction != scheduler.config.prediction_type or found.zero_snr:
-        trailing = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if found.zero_snr else {}
-        scheduler = DDPMScheduler.from_config(scheduler.config, prediction_type=found.prediction, **trailing)
+    if checkpoint.prediction != scheduler.config.prediction_type or checkpoint.zero_snr:
+        trailing = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if checkpoint.zero_snr else {}
+        scheduler = DDPMScheduler.from_config(scheduler.config, prediction_type=checkpoint.prediction, **trailing)
     pipe.save_config(folder)
     scheduler.save_pretrained(folder / "scheduler")
     pipe.unet.save_config(folder / "unet")
@@ -189,10 +190,10 @@ def write_configs(found: Checkpoint, folder: Path) -> None:
             getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
 
 
-def rename_weights(path: Path, found: Checkpoint, folder: Path) -> Path:
-    """The file itself, or, where it has other names, a copy in `folder` under the published ones."""
-    if not found.names:
+def rename_weights(path: Path, checkpoint: Checkpoint, folder: Path) -> Path:
+    """Return the file, or a copy in `folder` with the published names if its names differ."""
+    if not checkpoint.names:
         return path
     copy = folder / "renamed.safetensors"
-    save_file({found.names.get(name, name): weight for name, weight in load_file(path).items()}, copy)
+    save_file({checkpoint.names.get(name, name): weight for name, weight in load_file(path).items()}, copy)
     return copy

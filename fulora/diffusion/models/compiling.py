@@ -1,4 +1,4 @@
-"""Compiling the UNet where that pays: when the steps that are left save more time than compiling takes."""
+"""Compile the UNet if the remaining steps save more time than compiling takes."""
 
 import statistics
 import time
@@ -12,10 +12,10 @@ from fulora import progress
 UNet = Callable[..., Any]
 
 EXPECTED_SAVING = 0.25
-"""Share of a step that compiling saved where it was measured (1.2 to 1.5 times on GPUs)."""
+"""Share of a step's time that compiling saves (measured on GPUs: 1.2 to 1.5 times as fast)."""
 
 EXPECTED_SECONDS = 60.0
-"""What compiling a Stable Diffusion UNet with its backward pass takes, about."""
+"""Approximate time of compiling a Stable Diffusion UNet with its backward pass."""
 
 TRIES = 3
 
@@ -27,7 +27,7 @@ def choose_unet(
     mode: Literal["auto", "always", "never"],
     device: torch.device,
 ) -> UNet:
-    """The UNet, compiled or not.
+    """Return the UNet, compiled or not.
 
     `auto` times steps on a GPU: if all of them together would not save what compiling takes, or the compiled UNet turns
     out no faster, the plain one is kept. On a CPU `auto` never compiles: there a run ends with the same bytes however
@@ -50,15 +50,15 @@ def choose_unet(
     probe(compiled)
     taken_s, compiled_s = time.perf_counter() - started, median_seconds(probe, compiled, device)
     pays = compiled_s < plain_s
-    said = "compiled" if pays else "not compiled, for it is no faster"
+    decision = "compiled" if pays else "not compiled, for it is no faster"
     progress.console.print(
-        f"{said}: a step {plain_s:.3f} s before and {compiled_s:.3f} s after {taken_s:.0f} s of work"
+        f"{decision}: a step {plain_s:.3f} s before and {compiled_s:.3f} s after {taken_s:.0f} s of work"
     )
     return compiled if pays else unet
 
 
 def median_seconds(probe: Callable[[UNet], None], unet: UNet, device: torch.device) -> float:
-    """The median time of a step, after one to warm up."""
+    """Return the median time of a step in seconds, after one warm-up step."""
     taken = []
     for _ in range(TRIES + 1):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the UNet is told beside the noisy latents: the caption's embedding and, for SDXL, its pooled one and sizes."""
+"""Conditioning of the UNet: caption embeddings and, for SDXL, pooled embeddings and image sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from fulora.diffusion.models.loading import BackboneError
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The embeddings of n captions. `pooled` is there for SDXL alone."""
+    """The embeddings of n captions; `pooled` only for SDXL."""
 
     states: Float[Tensor, "n tokens width"]
     pooled: Float[Tensor, "n pooled"] | None = None
 
     def at(self, places: Sequence[int]) -> "Conditioning":
-        """Those at `places`, in that order."""
+        """Return the embeddings at `places`, in that order."""
         index = torch.tensor(places, device=self.states.device)
         return Conditioning(self.states[index], None if self.pooled is None else self.pooled[index])
 
     def followed_by(self, other: "Conditioning") -> "Conditioning":
-        """These, then those."""
+        """Concatenate with other embeddings."""
         pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
         return Conditioning(torch.cat([self.states, other.states]), pooled)
 
     def on(self, device: torch.device) -> "Conditioning":
-        """On a device."""
+        """Return the embeddings on a device."""
         return Conditioning(self.states.to(device), None if self.pooled is None else self.pooled.to(device))
 
     def to(self, dtype: torch.dtype) -> "Conditioning":
-        """In another precision."""
+        """Return the embeddings in another precision."""
         return Conditioning(self.states.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
 
 
 def text_encoders(pipe: Pipeline) -> dict[str, torch.nn.Module]:
-    """The pipeline's text encoders by name: one, or SDXL's two."""
+    """Return the pipeline's text encoders by name: one, or two for SDXL."""
     names = ("text_encoder", "text_encoder_2")
     return {name: module for name in names if (module := getattr(pipe, name, None)) is not None}
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> Int[Tensor, "n tokens"]:
-    """Token ids of texts, padded to the length that the text encoder reads.
+    """Return token ids of texts, padded to the length that the text encoder reads.
 
     Raises:
-        BackboneError: a text is too long; nothing is cut off in silence.
+        BackboneError: if a text is too long; it is never truncated.
     """
     limit = tokenizer.model_max_length
     for text in texts:
@@ -60,22 +60,22 @@ def token_ids(tokenizer: Any, texts: Sequence[str]) -> Int[Tensor, "n tokens"]:
 
 
 def embed(pipe: Pipeline, captions: Sequence[str], clip_skip: int = 1) -> Conditioning:
-    """Embeddings of captions; each distinct caption is encoded once.
+    """Return embeddings of captions; each distinct caption is encoded once.
 
     Args:
         clip_skip: which layer of the text encoder, counted from the end: 1 is the last, 2 the one before it (kohya's
             count). SD 1.x and 2.x normalise it; SDXL, which always skips one more and never normalises, does not.
 
     Raises:
-        BackboneError: a text is too long, or the text encoder has too few layers.
+        BackboneError: if a text is too long, or the text encoder has too few layers.
     """
     distinct = sorted(set(captions))
-    found = _embed_xl(pipe, distinct, clip_skip) if _is_xl(pipe) else _embed_sd(pipe, distinct, clip_skip)
-    return found.at([distinct.index(caption) for caption in captions])
+    embeddings = _embed_xl(pipe, distinct, clip_skip) if _is_xl(pipe) else _embed_sd(pipe, distinct, clip_skip)
+    return embeddings.at([distinct.index(caption) for caption in captions])
 
 
 def describe_clip_skip(pipe: Pipeline, clip_skip: int) -> str:
-    """What a clip skip above 1 does with SDXL, where other tools have it do nothing; "" for other backbones."""
+    """Describe a clip skip above 1 with SDXL, which other tools ignore; "" for other backbones."""
     if clip_skip == 1 or not _is_xl(pipe):
         return ""
     return (
@@ -115,11 +115,11 @@ def _hidden(output: Any, from_the_end: int) -> Float[Tensor, "n tokens width"]:
 
 
 def unet_arguments(conditioning: Conditioning, size_px: tuple[int, int]) -> dict[str, Any]:
-    """What the UNet is called with beside latents and timesteps.
+    """Return the UNet's arguments besides latents and timesteps.
 
     Args:
-        size_px: height and width of the pictures. SDXL is told that they are whole and of their own size: original and
-            target size are this, and nothing was cropped, which is what its sampling asks for as well.
+        size_px: height and width of the pictures, which SDXL gets as original and target size, without cropping, in
+            training and sampling.
     """
     arguments: dict[str, Any] = {"encoder_hidden_states": conditioning.states}
     if conditioning.pooled is not None:

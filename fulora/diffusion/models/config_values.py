@@ -1,6 +1,6 @@
-"""Numbers and switches in the JSON configs of backbones: of the right type and in their range, or named.
+"""Checks of the type and range of numbers and switches in the JSON configs of backbones.
 
-diffusers takes whatever the JSON holds, and fails in arithmetic much later, or not at all.
+diffusers accepts any value, and fails much later in arithmetic, or not at all.
 """
 
 import math
@@ -9,24 +9,24 @@ from typing import Any
 
 
 def is_number(value: object, above: float = -math.inf, below: float = math.inf) -> bool:
-    """Whether a value is a finite number between two others; a truth value is none."""
+    """Return whether a value is a finite number, not a boolean, between two others."""
     return isinstance(value, int | float) and not isinstance(value, bool) and above < value < below
 
 
 def check_number(
     config: Mapping[str, Any], key: str, where: str, *, above: float = -math.inf, below: float = math.inf
 ) -> None:
-    """Refuse a setting that is there and is no number between two others, both excluded.
+    """Refuse a setting that is present and not a number between two others, both excluded.
 
     Raises:
-        ValueError: names the file, the setting, its value, and what is allowed.
+        ValueError: if it is not; with the file, the setting, its value, and what is allowed.
     """
     if key in config and not is_number(config[key], above, below):
         raise ValueError(f"{where}: {key} is {config[key]!r}; {_allowed(above, below)} is needed")
 
 
 def check_count(config: Mapping[str, Any], key: str, where: str, least: int) -> None:
-    """Refuse a setting that is there and is no whole number of at least `least`.
+    """Refuse a setting that is present and not a whole number of at least `least`.
 
     Raises:
         ValueError: as `check_number`.
@@ -45,7 +45,7 @@ def check_numbers(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> None:
-    """Refuse a setting that is there, not null, and no list of `count` numbers between two others.
+    """Refuse a setting that is present, not null, and not a list of `count` numbers between two others.
 
     Raises:
         ValueError: as `check_number`.
@@ -60,7 +60,7 @@ def check_numbers(
 
 
 def check_switches(config: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Refuse settings that are there and neither true, false nor null: a text such as "false" would count as true.
+    """Refuse settings that are present and neither true, false nor null: the text "false" would count as true.
 
     Raises:
         ValueError: as `check_number`.

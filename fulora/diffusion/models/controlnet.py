@@ -1,4 +1,4 @@
-"""Mask first: a ControlNet beside a backbone, trained on images with masks; `sampling.image_generator` uses it."""
+"""A ControlNet beside a backbone, trained on images with masks; `sampling.image_generator` generates with it."""
 
 import math
 from pathlib import Path
@@ -21,13 +21,13 @@ Stack = UInt8[np.ndarray, "n h w"]
 
 
 class ControlledUNet:
-    """A UNet that is told a mask for each picture; called as the UNet is."""
+    """A UNet conditioned on a mask for each picture, called like the UNet."""
 
     def __init__(self, unet: Any, control: ControlNetModel, masks: Float[Tensor, "b 3 h w"]) -> None:
         self.unet, self.control, self.masks = unet, control, masks
 
     def __call__(self, latents: Float[Tensor, "b c h w"], time: Tensor, **arguments: Any) -> Any:
-        """What the UNet predicts. Guidance asks for every picture twice in one batch, so masks are repeated."""
+        """Return the UNet's prediction. Masks are repeated, because guidance doubles the batch."""
         masks = self.masks.repeat(len(latents) // len(self.masks), 1, 1, 1)
         down, middle = self.control(latents, time, controlnet_cond=masks, return_dict=False, **arguments)
         return self.unet(
@@ -36,7 +36,7 @@ class ControlledUNet:
 
 
 def build_control(pipe: Pipeline, seed: int) -> ControlNetModel:
-    """A ControlNet that starts as a copy of the UNet's first half and adds nothing yet."""
+    """Return a ControlNet initialised from the UNet's first half, with zero output."""
     halvings = round(math.log2(pipe.vae_scale_factor))
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(derive_seed(seed, "control"))
@@ -47,15 +47,15 @@ def build_control(pipe: Pipeline, seed: int) -> ControlNetModel:
 
 
 def masks_to_condition(masks: Stack) -> Float[Tensor, "n 3 h w"]:
-    """Masks as a ControlNet reads them: three channels, 1 where there is a structure."""
+    """Return masks as the input of a ControlNet: three channels, 1 inside a structure."""
     return torch.from_numpy((masks > 0).astype(np.float32))[:, None].expand(-1, 3, -1, -1).contiguous()
 
 
 def load_control(folder: Path) -> ControlNetModel:
-    """The ControlNet that `fit` wrote, in evaluation mode; nothing is fetched.
+    """Load the ControlNet that `fit` wrote, in evaluation mode; nothing is downloaded.
 
     Raises:
-        BackboneError: there is none, or it is damaged.
+        BackboneError: if the folder has none, or it is damaged.
     """
     try:
         made: ControlNetModel = ControlNetModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)

@@ -1,4 +1,4 @@
-"""Parts of a folder in diffusers' layout: their configs, and which of their files of weights is read."""
+"""Parts of a folder in diffusers' layout: their configs, and which weight file is read."""
 
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The JSON of a part.
+    """Read the JSON config of a part.
 
     Raises:
-        ValueError: it is not there.
-        DamagedFileError: it is not a JSON object, or gives a key more than once.
+        ValueError: if the file is missing.
+        DamagedFileError: if it is not a JSON object, or has duplicate keys.
     """
     if not path.is_file():
         raise ValueError(f"the folder has no {path.parent.name}/{path.name}")
@@ -25,7 +25,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def find_weight_variant(folder: Path, stem: str) -> str | None:
-    """Which files of weights to read: None for the plain ones, whole or in shards; else the one variant, such as fp16.
+    """Return the variant of weight files to read: None for the plain file or its shards, else the only variant.
 
     Args:
         stem: of the plain file: `diffusion_pytorch_model`, or `model` of a text encoder.
@@ -60,7 +60,7 @@ def find_weight_variant(folder: Path, stem: str) -> str | None:
 
 
 def _wrong(path: Path) -> str:
-    """Why a file holds no weights, all of them; "" where its header and its size say that it does."""
+    """Describe why a file is not a complete safetensors file; "" if it is."""
     if wrong := wrong_format(path):
         return wrong
     try:

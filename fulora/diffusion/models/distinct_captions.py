@@ -1,4 +1,4 @@
-"""Whether a backbone can tell the classes apart: letters that its tokenizer does not know make captions alike."""
+"""Find classes whose captions are identical to a backbone, because its tokenizer does not know some letters."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -11,10 +11,10 @@ from fulora.diffusion.models.conditioning import token_ids
 
 
 def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[tuple[Plane, ...]]:
-    """The classes whose captions are the same to all tokenizers of a backbone, several a group.
+    """Return groups of classes whose captions have the same token ids in all tokenizers of a backbone.
 
     Raises:
-        BackboneError: a caption is too long.
+        BackboneError: if a caption is too long.
     """
     tokenizers = [found for name in ("tokenizer", "tokenizer_2") if (found := getattr(pipe, name, None)) is not None]
     groups: dict[frozenset[tuple[int, ...]], list[Plane]] = defaultdict(list)
@@ -25,10 +25,10 @@ def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[
 
 
 def describe_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[str]:
-    """A line for each group of classes that a backbone takes for one; none where it tells all apart.
+    """Describe each group of classes that a backbone cannot distinguish, one line each.
 
     Raises:
-        BackboneError: a caption is too long.
+        BackboneError: if a caption is too long.
     """
     return [
         f"{', '.join(planes)} look the same to this backbone: its tokenizer reads their captions alike, such as "

@@ -1,4 +1,4 @@
-"""Between an autoencoder's own latents and those that denoisers are trained on, by its config.
+"""Scaling between an autoencoder's own latents and those that denoisers are trained on, by its config.
 
 diffusers' pipelines have `scaling_factor` for all (Rombach et al. 2022), `latents_mean` and `latents_std` of each
 channel for some of SDXL's kind, and `shift_factor` for later ones: scaled = (own - shift) * scaling_factor / std.
@@ -18,11 +18,11 @@ WHERE = "vae/config.json"
 
 
 def check_scaling(config: Mapping[str, Any]) -> None:
-    """Refuse an autoencoder's config that does not say one scaling.
+    """Refuse an autoencoder's config that does not define one scaling.
 
     Raises:
-        ValueError: a mean without a standard deviation or the reverse, not one number a channel, both a mean and
-            `shift_factor`, a value that is no finite number, or a factor or deviation that is not positive.
+        ValueError: if it has a mean without a standard deviation or the reverse, not one number for each channel, both
+            a mean and `shift_factor`, a value that is not finite, or a factor or deviation that is not positive.
     """
     check_count(config, "latent_channels", WHERE, 1)
     check_number(config, "scaling_factor", WHERE, above=0)
@@ -40,21 +40,21 @@ def check_scaling(config: Mapping[str, Any]) -> None:
 
 
 def scale_latents(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Latents as the denoiser has them, of the autoencoder's own."""
+    """Return the denoiser's latents from the autoencoder's own."""
     shift = _shift(vae, own)
     centred = own if shift is None else own - shift
     return scale_std(vae, centred)
 
 
 def scale_std(vae: AutoencoderKL, own: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """A standard deviation of latents, as the denoiser has it."""
-    found: Tensor = own * float(vae.config.scaling_factor)
+    """Return the standard deviation of the denoiser's latents from that of the autoencoder's own."""
+    result: Tensor = own * float(vae.config.scaling_factor)
     std = _channels(vae, "latents_std", own)
-    return found if std is None else found / std
+    return result if std is None else result / std
 
 
 def unscale_latents(vae: AutoencoderKL, latents: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """The autoencoder's own latents, of those that the denoiser has."""
+    """Return the autoencoder's own latents from the denoiser's."""
     std, shift = _channels(vae, "latents_std", latents), _shift(vae, latents)
     own: Tensor = (latents if std is None else latents * std) / vae.config.scaling_factor
     return own if shift is None else own + shift
@@ -67,6 +67,6 @@ def _shift(vae: AutoencoderKL, like: Tensor) -> Tensor | None:
 
 
 def _channels(vae: AutoencoderKL, name: str, like: Tensor) -> Tensor | None:
-    """A number of each channel."""
+    """A config value with one number for each channel."""
     values = vae.config.get(name)
     return None if values is None else torch.tensor(values, device=like.device, dtype=like.dtype).reshape(1, -1, 1, 1)

@@ -1,4 +1,4 @@
-"""Weights as they were loaded: none of the file's left out, all of them finite."""
+"""Checks of loaded weights: all of the file's are used, and all are finite."""
 
 from collections.abc import Iterable
 
@@ -7,20 +7,20 @@ import torch
 from fulora import progress
 
 ADAPTERS = (".lora_", "lora_unet_", ".base_layer.", ".hada_", ".lokr_")
-"""What stands in the names of weights that belong to an adapter on a network."""
+"""Parts of the names of weights that belong to an adapter."""
 KNOWN_EXTRAS = ("position_ids",)
-"""What files of older versions hold, and no network needs."""
+"""Weights in files of older versions that no network needs."""
 
 
 def check_unused_weights(part: str, names: Iterable[str]) -> None:
-    """Say which weights of a file the network does not have, and refuse those of an adapter.
+    """Log the weights of a file that the network does not use, and refuse those of an adapter.
 
     Args:
-        part: such as `unet`, for the message.
-        names: of the weights that were not loaded.
+        part: name of the network for the message, such as `unet`.
+        names: names of the weights that were not loaded.
 
     Raises:
-        ValueError: they are a LoRA's, or another adapter's: the network would be another one than its file holds.
+        ValueError: if they belong to an adapter such as a LoRA: the network would differ from its file.
     """
     extra = sorted(name for name in names if not name.endswith(KNOWN_EXTRAS))
     if adapters := [name for name in extra if any(word in name for word in ADAPTERS)]:
@@ -33,10 +33,10 @@ def check_unused_weights(part: str, names: Iterable[str]) -> None:
 
 
 def check_finite(module: torch.nn.Module) -> None:
-    """Refuse weights of NaN or infinity. A sum tells, and is ten times as fast as looking at each number.
+    """Refuse weights with NaN or infinity. The sum of each is tested first, which is ten times as fast.
 
     Raises:
-        ValueError: names the weights.
+        ValueError: if there are such weights.
     """
     wrong = [
         name

@@ -1,4 +1,4 @@
-"""Backbones: loading any Stable Diffusion, saving one as a diffusers folder."""
+"""Load any Stable Diffusion backbone, and save one as a diffusers folder."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ OMITTED: dict[str, dict[str, Any]] = {
     "StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
     "StableDiffusionXLPipeline": {"add_watermarker": False},
 }
-"""What a pipeline would do to pictures beside drawing them."""
+"""Parts of a pipeline that alter generated pictures, which are left out."""
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "StableDiffusionPipeline": {"text_encoder": CLIPTextModel},
@@ -54,7 +54,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 
 
 class BackboneError(ValueError):
-    """A backbone that cannot be had, images that do not suit it, or a prompt it cannot read."""
+    """A backbone that cannot be loaded, images that do not fit it, or a prompt that it cannot read."""
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def quiet() -> Iterator[None]:
 def load_backbone(
     source: Path | str, *, revision: str | None = None, architecture: Architecture | None = None
 ) -> Pipeline:
-    """The pipeline, in fp32 on the CPU, whatever precision its weights are stored in.
+    """Load a pipeline in fp32 on the CPU, whatever precision its weights are stored in.
 
     The safety checker, made for photographs, is left out: it would black out ultrasound. So is SDXL's watermark.
 
@@ -89,10 +89,10 @@ def load_backbone(
             averaged weights beside the plain ones, the plain ones are read), or a hub id such as `owner/name`. Only
             a hub id needs internet.
         revision: branch, tag or commit on the hub.
-        architecture: of a checkpoint file. It has to be given for SD 2.x, whose files do not say what they predict.
+        architecture: of a checkpoint file; needed for SD 2.x, whose files do not declare what they predict.
 
     Raises:
-        BackboneError: nothing there, not a Stable Diffusion, or a hub id that cannot be had; says what to do.
+        BackboneError: if the source is missing, not a Stable Diffusion, or a hub id that cannot be downloaded.
     """
     path = Path(source)
     if revision is not None and path.exists():
@@ -113,23 +113,23 @@ def load_backbone(
 
 
 def _align(module: torch.nn.Module) -> None:
-    """Copy weights that lie in a file at odd addresses, where arithmetic on a CPU gives other last digits."""
+    """Copy weights at unaligned addresses in a file, where arithmetic on a CPU gives different last digits."""
     for parameter in module.parameters():
         if parameter.data_ptr() % 64:
             parameter.data = parameter.data.clone()
 
 
 def networks(pipe: Pipeline) -> list[torch.nn.Module]:
-    """UNet, autoencoder and the text encoders, of which SDXL has two."""
+    """Return the UNet, the autoencoder and the text encoders (two for SDXL)."""
     names = ("unet", "vae", "text_encoder", "text_encoder_2")
     return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
 
 def download_backbone(source: Path | str, revision: str | None) -> Path:
-    """The folder that a hub id's files are in, downloaded unless they are there.
+    """Return the folder of a hub id's files, downloaded unless they are cached.
 
     Raises:
-        BackboneError: no hub id, or it cannot be had.
+        BackboneError: if the source is not a hub id, or cannot be downloaded.
     """
     if not isinstance(source, str) or source.count("/") != 1 or source.startswith(("/", ".")):
         raise BackboneError(f"{source}: there is no such folder or file. {ALLOWED}")
@@ -162,18 +162,18 @@ def _from_folder(folder: Path, source: Path | str) -> Pipeline:
 
 
 def _class_name(folder: Path) -> str:
-    """The pipeline's class, when its scheduler is one that is known here and its autoencoder of the usual kind."""
+    """The pipeline's class, if its scheduler and autoencoder are supported."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
-    said = read_json(index, dict[str, Any])
+    entries = read_json(index, dict[str, Any])
     for part in sorted(folder.glob("*/config.json")):
         read_config(part)
-    name = said.get("_class_name")
+    name = entries.get("_class_name")
     if name not in tuple(CLASSES):
         raise ValueError(f"its model_index.json says {name}, not {' or '.join(CLASSES)}")
     schedule = read_config(folder / "scheduler" / "scheduler_config.json")
-    classes = [str(part) for part in (_scheduler_class(said), schedule.get("_class_name")) if part]
+    classes = [str(part) for part in (_scheduler_class(entries), schedule.get("_class_name")) if part]
     check_schedule(schedule, *classes)
     autoencoder = read_config(folder / "vae" / "config.json")
     if autoencoder.get("_class_name", "AutoencoderKL") != "AutoencoderKL":
@@ -194,9 +194,9 @@ def _check_channels(unet: Mapping[str, Any], autoencoder: Mapping[str, Any]) -> 
 
 
 def _scheduler_class(index: Mapping[str, Any]) -> object:
-    """What model_index.json says: a library and a class."""
-    said = index.get("scheduler")
-    return said[1] if isinstance(said, list) and len(said) == 2 else ""
+    """The class in model_index.json, which has a library and a class."""
+    entry = index.get("scheduler")
+    return entry[1] if isinstance(entry, list) and len(entry) == 2 else ""
 
 
 def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:

@@ -1,7 +1,7 @@
-"""Noise schedules: what a backbone predicts, at which noise levels, and which of them can be trained and sampled.
+"""Noise schedules: what a backbone predicts, at which noise levels, and which schedules are supported.
 
-A schedule is the `config` of a pipeline's scheduler. Known are discrete variance-preserving ones (Ho et al. 2020), with
-zero terminal SNR where they say so (Lin et al. 2024, arXiv 2305.08891). Anything else is refused: EDM (Karras et al.
+A schedule is the `config` of a pipeline's scheduler. Supported are discrete variance-preserving ones (Ho et al. 2020),
+also with zero terminal SNR (Lin et al. 2024, arXiv 2305.08891). Anything else is refused: EDM (Karras et al.
 2022) and flow matching preprocess latents in another way, and would be sampled as noise prediction without an error.
 """
 
@@ -50,7 +50,7 @@ class ScheduleError(ValueError):
 
 
 def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
-    """Refuse a schedule that would not be obeyed.
+    """Refuse a schedule that is not supported.
 
     Args:
         config: of a scheduler; what it leaves out has the default of its class.
@@ -92,7 +92,7 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
 
 
 def _check_values(config: Mapping[str, Any]) -> None:
-    """What a scheduler computes its betas of: the variances of the noise that each timestep adds."""
+    """Check the values from which a scheduler computes its betas, the noise variances of the timesteps."""
     check_switches(config, SWITCHES, WHERE)
     check_count(config, "num_train_timesteps", WHERE, 2)
     check_count(config, "steps_offset", WHERE, 0)
@@ -110,34 +110,34 @@ def _check_values(config: Mapping[str, Any]) -> None:
 
 
 def zero_terminal_snr(config: Mapping[str, Any]) -> bool:
-    """Whether the last timestep is pure noise."""
+    """Return whether the last timestep is pure noise."""
     return bool(config.get("rescale_betas_zero_snr", False))
 
 
 def training_schedule(config: Mapping[str, Any]) -> DDPMScheduler:
-    """The schedule that noise is added by in training, whatever sampler the backbone was saved with.
+    """Return the schedule by which training adds noise, whatever sampler the backbone was saved with.
 
     A sampler's own methods would not do: diffusers' Euler adds noise without scaling the latents down.
 
     Raises:
-        ScheduleError: the backbone predicts neither noise nor velocity.
+        ScheduleError: if the backbone predicts neither noise nor velocity.
     """
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction"):
         raise ScheduleError(
             f"the backbone's prediction_type is '{prediction}'; 'epsilon' and 'v_prediction' can be trained"
         )
-    found: DDPMScheduler = DDPMScheduler.from_config(config)
-    return found
+    scheduler: DDPMScheduler = DDPMScheduler.from_config(config)
+    return scheduler
 
 
 def custom_spacing(config: Mapping[str, Any]) -> str:
-    """The setting by which a scheduler asks for noise levels of its own; "" where it does not."""
+    """Return the setting by which a scheduler selects special noise levels; "" if it does not."""
     return next((name for name in SPACINGS if config.get(name)), "")
 
 
 def describe_schedule(config: Mapping[str, Any]) -> str:
-    """What is special about a schedule, in words for a log; "" for evenly spaced steps of noise prediction."""
+    """Describe what is special about a schedule, for a log; "" for evenly spaced steps of noise prediction."""
     prediction, spacing = config.get("prediction_type", "epsilon"), custom_spacing(config)
     parts = [
         f"it predicts {PREDICTIONS[prediction]}" if prediction != "epsilon" else "",

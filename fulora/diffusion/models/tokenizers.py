@@ -15,7 +15,7 @@ MORE = (
     "plane standard synthetic image heart head skull spine stomach bone shaft pubic symphysis low high quality scan of "
     "the and"
 )
-"""Words that every small backbone knows, beside those of its captions."""
+"""Words that every small backbone knows besides those of its captions."""
 
 PARTS = re.compile(r"[^\W\d_]+|\S")
 """Words of letters, digits and signs by themselves: about what CLIP's tokenizer takes apart before it merges."""
@@ -28,7 +28,7 @@ END = "<|endoftext|>"
 
 
 def collect_words(captions: Iterable[str]) -> tuple[str, ...]:
-    """The words that a small backbone should know: those of its captions and of `MORE`, in alphabetical order."""
+    """Return the vocabulary of a small backbone: the words of its captions and of `MORE`, in alphabetical order."""
     texts = [unicodedata.normalize("NFC", text).lower() for text in (*captions, MORE)]
     return tuple(sorted({word for text in texts for word in PARTS.findall(text)}))
 

@@ -1,4 +1,4 @@
-"""Batches: what each training step sees, as a function of the seed and the step alone."""
+"""Batches of a LoRA training, which depend only on the seed and the step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ GRID_TIMESTEPS = 6
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """Examples whose pictures went through the autoencoder.
+    """Examples encoded by the autoencoder.
 
     Attributes:
-        latents: of every picture and, where images are flipped, of every mirror image after them.
-        sizes: width and height in pixels of every picture, as it is trained on.
+        latents: latents of every picture, followed by those of the mirror images if images are flipped.
+        sizes: width and height of every picture in pixels, as trained on.
     """
 
     latents: Latents
@@ -38,7 +38,7 @@ class EncodedExamples:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one size: their latents, the noise and the timesteps it comes with, their captions."""
+    """Images of one size: latents, noise, timesteps and captions."""
 
     latents: Float[Tensor, "b c h w"]
     noise: Float[Tensor, "b c h w"]
@@ -47,18 +47,18 @@ class Batch:
     size: Size
 
     def parts(self, first: int, stride: int, count: int) -> "Iterator[Batch]":
-        """Every `stride`th image from `first` on, the slice of one of `stride` processes, in `count` parts."""
+        """Yield the images of process `first` of `stride` processes, in `count` parts."""
         for part in range(count):
-            mine = slice(first + part * stride, None, stride * count)
-            tensors = (self.latents[mine], self.noise[mine], self.timesteps[mine])
-            yield Batch(*tensors, self.captions[mine], self.size)
+            places = slice(first + part * stride, None, stride * count)
+            tensors = (self.latents[places], self.noise[places], self.timesteps[places])
+            yield Batch(*tensors, self.captions[places], self.size)
 
 
 def resize_examples(examples: Examples, cfg: LoraConfig) -> Examples:
-    """The pictures as they are trained on: as they are, or shrunk and cropped to their buckets.
+    """Return the pictures as trained on: unchanged, or resized and cropped to their buckets.
 
     Raises:
-        LoraError: pictures of several sizes where one is expected, or one too small for a bucket.
+        LoraError: if the pictures have several sizes and `sizes=fixed`, or one is too small for a bucket.
     """
     if cfg.sizes == "buckets":
         pictures = [fit_to_bucket(picture, _bucket(picture.shape, cfg)) for picture in examples.pictures]
@@ -68,7 +68,7 @@ def resize_examples(examples: Examples, cfg: LoraConfig) -> Examples:
 
 
 def training_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
-    """Width and height of every picture as `resize_examples` gives it, from its shape alone; raises what that raises."""
+    """Return width and height of every picture after `resize_examples`, from the shapes alone; raises its errors."""
     if cfg.sizes == "buckets":
         return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
     sizes = [size_of(picture) for picture in examples.pictures]
@@ -89,7 +89,7 @@ def _bucket(shape: Sequence[int], cfg: LoraConfig) -> Bucket:
 
 
 def encode_examples(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> EncodedExamples:
-    """Examples fitted and encoded, on the autoencoder's device."""
+    """Resize and encode examples, on the autoencoder's device."""
     pictures = list(resize_examples(examples, cfg).pictures)
     mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures] if cfg.flip else []
     latents = encode(vae, pictures + mirrored)
@@ -99,15 +99,15 @@ def encode_examples(vae: AutoencoderKL, examples: Examples, cfg: LoraConfig) -> 
 
 
 def size_of(picture: UInt8[np.ndarray, "h w *rgb"]) -> Size:
-    """Width and height."""
+    """Return width and height in pixels."""
     return picture.shape[1], picture.shape[0]
 
 
 def draw_batch(data: EncodedExamples, cfg: LoraConfig, scheduler: DDPMScheduler, step: int, name: str) -> Batch:
-    """The batch of training step `step` (from 0): the same for every process, whatever came before.
+    """Return the batch of training step `step` (from 0), the same in every process.
 
     Args:
-        name: of the loss it is for, so that the training and the prior images are drawn apart.
+        name: name of the loss; training and prior images are sampled independently.
     """
     seed = cfg.seed if name == "lora" else derive_seed(cfg.seed, name)
     random = seeded_generator(seed, "lora", "draw", step)
@@ -132,24 +132,24 @@ def draw_batch(data: EncodedExamples, cfg: LoraConfig, scheduler: DDPMScheduler,
 
 @torch.no_grad()
 def build_evaluation_grid(pipe: Pipeline, examples: Examples, cfg: LoraConfig) -> list[Batch]:
-    """What a loss is evaluated on: always the same images, timesteps and noise, whatever is trained.
+    """Return the fixed images, timesteps and noise on which a loss is evaluated.
 
-    Of 32 images, evenly chosen where there are more, each comes with 6 timesteps, the middles of equal parts of the
-    schedule. The autoencoder must be on its device.
+    Up to 32 images, evenly spaced, each with 6 timesteps, the middles of equal parts of the schedule. The autoencoder
+    must be on its device.
     """
     chosen = _evenly(examples, GRID_IMAGES)
     data = encode_examples(pipe.vae, chosen, cfg.changed(flip=False, latents="resampled"))
     total = pipe.scheduler.config.num_train_timesteps
     times = [(2 * part + 1) * total // (2 * GRID_TIMESTEPS) for part in range(GRID_TIMESTEPS)]
     rows = [(place, time) for place in range(len(data.captions)) for time in times]
-    found = []
+    batches = []
     for size in sorted(set(data.sizes)):
         members = [row for row in rows if data.sizes[row[0]] == size]
         at_once = cfg.batch_size // cfg.accumulation
-        found += [
+        batches += [
             _grid_batch(data, members[start : start + at_once], size) for start in range(0, len(members), at_once)
         ]
-    return found
+    return batches
 
 
 def _evenly(examples: Examples, count: int) -> Examples:

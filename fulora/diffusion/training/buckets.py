@@ -18,14 +18,14 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Bucket:
-    """What becomes of an image: it is resized to `resized`, then cropped around its centre to `size`."""
+    """The resizing of an image: to `resized`, then centre-cropped to `size`."""
 
     resized: Size
     size: Size
 
 
 def bucket_of(width: int, height: int, *, resolution_px: int, step_px: int, upscale: bool) -> Bucket:
-    """The bucket of an image of `width` x `height` pixels.
+    """Return the bucket of an image of `width` x `height` pixels.
 
     An image of more than `resolution_px` squared pixels is shrunk to about that area, keeping its shape; a smaller one
     keeps its size, or with `upscale` is enlarged to cover the resolution of nearest shape. Then it is cropped to sides
@@ -33,7 +33,7 @@ def bucket_of(width: int, height: int, *, resolution_px: int, step_px: int, upsc
     being its `bucket_no_upscale`.
 
     Raises:
-        LoraError: a side would be less than one step.
+        LoraError: if a side is less than one step.
     """
     if upscale:
         bucket = _covering(width, height, resolutions(resolution_px, step_px))

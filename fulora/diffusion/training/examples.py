@@ -1,4 +1,4 @@
-"""What a LoRA is trained on, and what is excluded: gray pictures with one caption each."""
+"""The images of a LoRA training, with one caption each, and the held-out images that must not be among them."""
 
 import hashlib
 from collections import Counter
@@ -29,12 +29,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """Whom and what nothing may be trained on: those of a validation or test set.
+    """Patients and pictures of a validation or test set, which must not be trained on.
 
     Attributes:
-        name: of the set, for messages.
+        name: name of the set, for messages.
         patients: `Image.patient_key` of each.
-        digests: `Image.sha256`, which is `pixel_digest`, of each picture.
+        digests: `Image.sha256` (`pixel_digest`) of each picture.
     """
 
     name: str
@@ -44,16 +44,16 @@ class HeldOutSet:
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """All that a training is given.
+    """The images of a training.
 
     Attributes:
-        images: what is trained on.
-        planes: of each of them, where they are known.
-        labels: their classes, where they are known.
-        patients: who is shown in them (`Image.patient_key`).
+        images: training images.
+        planes: plane of each training image, if known.
+        labels: classes of the training images, if known.
+        patients: patients of the training images (`Image.patient_key`).
         validation: images of other patients, for the validation loss.
-        prior: images that must not be unlearned.
-        excluded: whose patients and pictures may not be among `images`.
+        prior: images for the prior-preservation loss.
+        excluded: held-out sets, whose patients and pictures must not be among `images`.
     """
 
     images: Examples
@@ -65,17 +65,17 @@ class TrainingImages:
     excluded: Sequence[HeldOutSet] = ()
 
     def captions(self) -> dict[Plane, set[str]]:
-        """The captions of each class that is trained on; empty where classes are not known."""
-        found: dict[Plane, set[str]] = {}
+        """Return the training captions of each class; empty if the classes are not known."""
+        captions: dict[Plane, set[str]] = {}
         for plane, caption in zip(self.planes, self.images.captions, strict=False):
-            found.setdefault(plane, set()).add(caption)
-        return found
+            captions.setdefault(plane, set()).add(caption)
+        return captions
 
 
 def add_image_counts(
     facts: TrainingFacts, images: Examples, validation: Examples | None = None, prior: Examples | None = None
 ) -> TrainingFacts:
-    """TrainingFacts with what the images themselves tell."""
+    """Return the facts with the counts and digests of the images."""
     return replace(
         facts,
         captions=Counter(images.captions),
@@ -94,16 +94,17 @@ def _digest(images: Examples | None) -> str:
 
 
 def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool = False) -> Examples:
-    """The pictures of `rows`, in order, each of its own size, with their captions.
+    """Return the pictures of `rows`, in order and in their own sizes, with their captions.
 
-    Where none has a caption, each gets that of its class.
+    If no row has a caption, each gets that of its class.
 
     Args:
-        mask_channel: as pairs (`fulora.data.pictures.image_and_mask`): the mask is the red channel.
+        mask_channel: return pairs of image and mask, with the mask in the red channel
+            (`fulora.data.pictures.image_and_mask`).
 
     Raises:
-        LoraError: some have a caption and others do not, or a pair is wanted of one without a mask, or with a mask of
-            several structures.
+        LoraError: if only some rows have a caption, or, with `mask_channel`, if a row has no mask or a mask of several
+            structures.
     """
     masked = [row.image_id for row in rows if not row.mask_file] if mask_channel else []
     if masked:

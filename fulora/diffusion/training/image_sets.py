@@ -1,4 +1,4 @@
-"""What a LoRA is trained on, read from image sets: who trains, who validates, who must not be seen."""
+"""Read the images of a LoRA training from image sets, record its provenance, and train."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +29,8 @@ from fulora.diffusion.training.plan import check_plan
 from fulora.diffusion.training.train import fit
 from fulora.training.processes import join_processes
 
-LOOKED_AT = 4
-"""Pairs whose masks are sent through the autoencoder before a training."""
+CHECKED_PAIRS = 4
+"""Number of pairs whose masks are encoded and decoded before a training."""
 
 
 def read_training_images(
@@ -40,15 +40,16 @@ def read_training_images(
     *,
     mask_channel: bool = False,
 ) -> TrainingImages:
-    """The training split of `images`, its validation split, and the training split of `prior`.
+    """Return the training and validation splits of `images` and the training split of `prior`.
 
     Args:
-        tested_on: another set, of whose validation and test splits nothing may be trained on.
-        mask_channel: images as pairs with their masks.
+        tested_on: another set, whose validation and test splits must not be trained on.
+        mask_channel: return pairs of image and mask.
 
     Raises:
-        LoraError: no training images, some without a caption, or another set without what it is given for.
-        SameNumberError: a patient of `tested_on` may be trained on under another name.
+        LoraError: if there are no training images, only some have a caption, or `prior` or `tested_on` lacks the split
+            it is used for.
+        SameNumberError: if a patient of `tested_on` may be in the training images under another name.
     """
     rows, held_out = images.rows("train"), images.rows("validation")
     if not rows:
@@ -77,11 +78,11 @@ def read_training_images(
 def lora_provenance(
     name: str, backbone: Provenance, images: ImageSet, prior: ImageSet | None = None, tested_on: ImageSet | None = None
 ) -> Provenance:
-    """Whom a LoRA of this name learns from: of images and prior, and what the backbone knows.
+    """Return the provenance of a LoRA: its training and prior images, and the backbone it starts from.
 
     Raises:
-        OverlapError, SameNumberError: the backbone, or what drew the prior images, was fitted to somebody in the
-            validation or test split of `tested_on`, or chosen by somebody in its test split.
+        OverlapError, SameNumberError: if the backbone, or the generator of the prior images, was fitted to patients in
+            the validation or test split of `tested_on`, or selected on patients in its test split.
     """
     inherited = [backbone, *([prior.provenance()] if prior else [])]
     if tested_on is not None:
@@ -104,16 +105,16 @@ def _patients(rows: Sequence[Image]) -> frozenset[str]:
 
 
 def reconstructed_mask_dice(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) -> float:
-    """The mean Dice, 0 to 1, of the masks of pairs and what is left of them after encoding and decoding.
+    """Return the mean Dice (0 to 1) between the masks of pairs and the same masks after encoding and decoding.
 
-    An autoencoder that never saw colours, unlike one pretrained with `mask_channel`, may lose them.
+    An autoencoder that was not pretrained on coloured pairs (`mask_channel`) may lose the masks.
     """
-    found = []
+    scores = []
     for pair in pairs:
         again = decode(vae, encode(vae, [pair]).mean[0][None])
         before, after = (split_pair(x)[1] > 0 for x in (pair, to_pixels(again, gray=False)[0][0].cpu().numpy()))
-        found.append(2 * (before & after).sum() / max(1, before.sum() + after.sum()))
-    return float(np.mean(found))
+        scores.append(2 * (before & after).sum() / max(1, before.sum() + after.sum()))
+    return float(np.mean(scores))
 
 
 def fit_lora(
@@ -126,15 +127,13 @@ def fit_lora(
     base_digest: str,
     provenance: Provenance,
 ) -> int:
-    """Check, write the LoRA's classes and the book of whom it learns from, and train.
-
-    Its images may not be tested on those whom it learned from.
+    """Check the images, write the LoRA's classes and provenance, and train.
 
     Returns:
-        After which step the weights are that are kept.
+        The training step of the weights that are kept.
 
     Raises:
-        LoraError, BackboneError: what cannot work.
+        LoraError, BackboneError: if the training cannot work; see `check_plan`.
     """
     check_plan(cfg, pipe, material)
     first = join_processes(cfg.device).first
@@ -145,9 +144,9 @@ def fit_lora(
     for line in describe_identical_captions(pipe, material.captions()) if first else ():
         progress.note(line)
     if first and cfg.mask_channel:
-        dice = reconstructed_mask_dice(pipe.vae, material.images.pictures[:LOOKED_AT])
+        dice = reconstructed_mask_dice(pipe.vae, material.images.pictures[:CHECKED_PAIRS])
         progress.note(
-            f"the autoencoder gives the masks of pairs back with a Dice of {dice:.2f}; drawn ones are no better"
+            f"the autoencoder reconstructs the masks of pairs with a Dice of {dice:.2f}; generated masks are no better"
         )
     facts = TrainingFacts(base_model=base_model, base_digest=base_digest, patients=len(material.patients))
     if first:

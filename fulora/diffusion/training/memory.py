@@ -1,14 +1,11 @@
-"""How much memory a training will take: its own steps, run on tensors that have shapes and no numbers.
+"""Predict the memory of a LoRA training: one step on the meta device, and formulas for what stays between steps."""
 
-What is followed is every storage from its allocation to its release, so weights, adapters, gradients, activations that
-the backward pass needs, casts, gradient checkpointing and accumulation count for what they are.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor
@@ -17,33 +14,23 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import all_lora_parameters
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, text_encoders, unet_arguments
-from fulora.diffusion.models.loading import OMITTED, networks, quiet
-from fulora.diffusion.training.batches import Batch
+from fulora.diffusion.models.loading import networks
 from fulora.diffusion.training.buckets import Size
-from fulora.diffusion.training.learner import LoraLearner, cast_and_adapt
-from fulora.diffusion.training.loss_watch import LossMonitor
-from fulora.diffusion.training.objective import encode, encoding_batch_size
-from fulora.diffusion.training.tensor_storages import allocate, following, normalise_in_fp32, replace
-from fulora.diffusion.training.train import batch_error
-from fulora.training.processes import Processes
+from fulora.diffusion.training.learner import PRECISIONS, cast_and_adapt
+from fulora.diffusion.training.live_memory import Peak, measure_peak
+from fulora.diffusion.training.objective import encoding_batch_size
 
 CUBLAS = 32 * 2**20
-"""What PyTorch gives cuBLAS to work in, on a Hopper GPU."""
-
+"""PyTorch's workspace of cuBLAS on a Hopper GPU."""
 KERNELS = 50 * 2**20
-"""What oneDNN compiles and keeps on a CPU's first steps, about."""
+"""What oneDNN compiles and keeps in the first steps on a CPU, approximately."""
+HOLES = 0.75
+"""What the C library keeps of freed small blocks, as a share of their peak: measured with SD 1.5 on a CPU."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Predicted peaks, in bytes, of a training by one process.
-
-    Attributes:
-        gpu: allocated on a GPU, if it is trained on one (`torch.cuda.max_memory_allocated`), without the buffers that
-            cuDNN takes for a moment.
-        cpu: resident, with Python and its libraries, if it is trained on the CPU; from the loaded backbone on (reading
-            its files may have taken as much as the UNet more).
-    """
+    """Peaks in bytes: allocated on a GPU, without cuDNN's short-lived workspaces; resident on a CPU."""
 
     gpu: int
     cpu: int
@@ -52,168 +39,135 @@ class Memory:
 def predict_memory(
     pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: Sequence[str], *, prior: bool = False
 ) -> Memory:
-    """The peaks of a training, its steps not compiled.
+    """Return the peaks of a training by one process on either device, from the loaded backbone on, not compiled.
 
     Args:
-        pipe: a backbone in fp32 without LoRA, loaded or on the meta device; it is left as it is.
-        sizes: how many images are trained on in each size.
-        captions: one an image.
-        prior: whether there are prior images, which are counted in `sizes` too.
+        pipe: a backbone in fp32 without LoRA, loaded or on the meta device; it is not changed.
+        sizes: the number of images of each size, prior images included.
+        captions: one for each image.
+        prior: whether there are prior images.
     """
-    loaded = sum(tensor.nbytes for module in networks(pipe) for tensor in _tensors(module) if not tensor.is_meta)
-    python = psutil.Process().memory_info().rss - loaded
-    on_gpu, on_cpu = outline(pipe, cfg), outline(pipe, cfg)
-    others = sum(t.nbytes for module in networks(on_cpu) if module is not on_cpu.vae for t in _tensors(module))
-    gpu = max(
-        encoding_peak(on_gpu, sizes, gpu=True),
-        training_peak(on_gpu, cfg, sizes, captions, gpu=True, prior=prior),
+    weights = _tensors(*networks(pipe))
+    python = psutil.Process().memory_info().rss - sum(tensor.nbytes for tensor in weights if not tensor.is_meta)
+    outlined = outline(pipe, cfg)
+    encoding, training = _encoding_peak(outlined, sizes), training_memory(outlined, cfg, sizes, captions, prior=prior)
+    encoding_cpu = _bytes(*networks(outlined)) + encoding.total + int(HOLES * encoding.small)
+    uncast = sum(4 * tensor.numel() for tensor in weights)
+    return Memory(
+        gpu=CUBLAS + max(_bytes(outlined.vae) + encoding.total, training.gpu),
+        cpu=python + KERNELS + max(uncast, encoding_cpu, training.cpu),
     )
-    whole = sum(4 * tensor.numel() for module in networks(pipe) for tensor in _tensors(module))
-    cpu = max(
-        whole,  # in fp32, before it is cast
-        encoding_peak(on_cpu, sizes, gpu=False) + others,
-        training_peak(on_cpu, cfg, sizes, captions, gpu=False, prior=prior),
-    )
-    return Memory(gpu=CUBLAS + gpu, cpu=python + KERNELS + cpu)
 
 
 def outline(pipe: Pipeline, cfg: LoraConfig) -> Pipeline:
-    """The pipeline as it is trained, cast and with adapters, its weights on the meta device."""
-    parts = {
-        name: _on_meta(part) if isinstance(part, torch.nn.Module) else part for name, part in pipe.components.items()
+    """Return a copy of the pipeline as it is trained, cast and with adapters, its weights on the meta device."""
+    shapes = {
+        id(tensor): torch.nn.Parameter(torch.empty_like(tensor, device="meta"), requires_grad=False)
+        for tensor in _tensors(*networks(pipe))
     }
-    with quiet():
-        sketch: Pipeline = type(pipe)(**(parts | OMITTED[type(pipe).__name__]))
-        cast_and_adapt(sketch, cfg)
-    return sketch
+    shared = {id(part): part for part in pipe.components.values() if not isinstance(part, torch.nn.Module)}
+    outlined = copy.deepcopy(pipe, shapes | shared)
+    cast_and_adapt(outlined, cfg)
+    return outlined
 
 
-def _on_meta(module: Any) -> torch.nn.Module:
-    """diffusers' models are made from the entries of their config, transformers' from the config itself."""
-    kind = type(module)
-    with torch.device("meta"):
-        made: torch.nn.Module = kind.from_config(module.config) if hasattr(kind, "from_config") else kind(module.config)
-    return made.eval()
+def training_memory(
+    pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: Sequence[str], *, prior: bool = False
+) -> Memory:
+    """Return the peaks of steps, sample grids and, on a CPU, writing the file, of an outlined pipeline, without Python.
 
-
-def _tensors(module: torch.nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def encoding_peak(sketch: Pipeline, sizes: Mapping[Size, int], *, gpu: bool) -> int:
-    """The peak, in bytes, while the autoencoder of an outlined pipeline reads the largest batch there is, with its
-    weights."""
-    batches = [(size, min(count, encoding_batch_size(size[0] * size[1]))) for size, count in sizes.items()]
-    (width, height), count = max(batches, key=lambda batch: batch[0][0] * batch[0][1] * batch[1])
-    with following(gpu) as live:
-        allocate(sketch.vae)
-        live.mark()
-        encode(sketch.vae, [np.zeros((height, width), np.uint8)] * count)
-    return live.resident()
-
-
-def training_peak(
-    sketch: Pipeline,
-    cfg: LoraConfig,
-    sizes: Mapping[Size, int],
-    captions: Sequence[str],
-    *,
-    gpu: bool,
-    prior: bool = False,
-) -> int:
-    """The peak, in bytes, of the updates of an outlined pipeline, its sample grids, and on a CPU of writing the file,
-    with all that stays from step to step. Arguments are those of `predict_memory`."""
-    with following(gpu) as live:
-        learner = _learner(sketch, cfg, captions, gpu)
-        kept = _bytes(_state_bytes(learner.parameters, cfg) + _latent_bytes(sketch, cfg, sizes))
-        live.mark()
-        for _ in range(2 if cfg.accumulation > 1 or prior else 1):  # the second finds gradients of the first
-            loss = batch_error(learner, cfg, _batch(sketch, cfg, sizes, captions), learner.unet).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            del loss
-        if cfg.samples:
-            _sample_grid(learner, cfg, max(sizes, key=sizes.__getitem__), captions[0], gpu)
-        written = 0 if gpu else 2 * sum(parameter.nbytes for parameter in learner.parameters)
-        peak = max(live.resident(), live.settled() + written)
-    del kept
-    return peak
-
-
-def _learner(sketch: Pipeline, cfg: LoraConfig, captions: Sequence[str], gpu: bool) -> LoraLearner:
-    """As `build_learner` leaves it: text encoders that do not learn embed every caption, and leave a GPU."""
-    allocate(sketch.unet, channels_last=gpu)
-    encoders = list(text_encoders(sketch).values())
-    for module in encoders if gpu else [*encoders, sketch.vae]:
-        allocate(module)
-    for module in [sketch.unet, *encoders] if gpu and cfg.precision != "fp32" else []:
-        normalise_in_fp32(module)
-    texts = None
-    if cfg.text_encoder_learning_rate == 0:
-        with torch.no_grad():
-            texts = {text: embed(sketch, [text], cfg.clip_skip).to(sketch.unet.dtype) for text in {*captions, ""}}
-        for module in encoders if gpu else []:
-            replace(module, lambda tensor: tensor.to("meta"))
-    parameters = all_lora_parameters(sketch)
-    return LoraLearner(
-        pipe=sketch,
-        unet=sketch.unet,
-        parameters=parameters,
-        optimizer=torch.optim.SGD(parameters),  # has no states: they are counted apart
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-        processes=Processes(0, 1, torch.device("cpu")),
-        monitor=LossMonitor(None),
-        texts=texts,
-        average=None,
+    Other arguments are those of `predict_memory`.
+    """
+    parameters, encoders = all_lora_parameters(pipe), list(text_encoders(pipe).values())
+    lora = sum(parameter.nbytes for parameter in parameters)
+    copies = (cfg.ema_decay is not None) + (cfg.keep == "best")
+    kept = optimizer_bytes(parameters, cfg) + copies * lora + _latent_bytes(pipe, cfg, sizes)
+    if cfg.text_encoder_learning_rate == 0:  # embeddings are computed once, then a GPU needs no text encoders
+        tokens = pipe.tokenizer.model_max_length * len({*captions, ""})
+        kept += tokens * pipe.unet.config.cross_attention_dim * pipe.unet.dtype.itemsize
+        encoders = []
+    gradients = lora if cfg.accumulation > 1 or prior else 0  # of a step's first part, during its second
+    gpu = cpu = _step_peak(pipe, cfg, sizes, captions, norms_in_fp32=cfg.precision != "fp32")
+    if cfg.precision != "fp32":
+        cpu = _step_peak(pipe, cfg, sizes, captions, norms_in_fp32=False)
+    grid, vae = _grid_peak(pipe, cfg, sizes, captions[0]), _bytes(pipe.vae) if cfg.samples else 0
+    small = max(gradients + cpu.small, grid.small)
+    cpu_peak = max(gradients + cpu.total, lora + grid.total, small + 2 * lora)  # the last: writing the file
+    return Memory(
+        gpu=kept + _bytes(pipe.unet, *encoders) + max(gradients + gpu.total, lora + vae + grid.total),
+        cpu=kept + _bytes(*networks(pipe)) + int(HOLES * small) + cpu_peak,
     )
 
 
-def _batch(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: Sequence[str]) -> Batch:
-    """As many images of the largest size as go through the UNet at once, with as many captions as there can be."""
-    count, (width, height) = cfg.batch_size // cfg.accumulation, max(sizes, key=lambda size: size[0] * size[1])
-    latents, noise = (_latents(sketch, count, (width, height)) for _ in range(2))
+@torch.no_grad()
+def _encoding_peak(pipe: Pipeline, sizes: Mapping[Size, int]) -> Peak:
+    """The largest batch that the autoencoder encodes; without weights."""
+    batches = [(min(count, encoding_batch_size(w * h)), 3, h, w) for (w, h), count in sizes.items()]
+    largest = torch.empty(max(batches, key=math.prod), device="meta")
+    return measure_peak(lambda: pipe.vae.encode(largest))
+
+
+def _step_peak(
+    pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: Sequence[str], *, norms_in_fp32: bool
+) -> Peak:
+    """One part of a batch of the largest size, until the backward pass, which frees as it goes."""
+    inputs = []
+
+    def checkpoint(block: torch.nn.Module, *arguments: Any) -> Tensor:
+        inputs.append(arguments)  # until the backward pass; what else the block saves is released after it
+        result: Tensor = block(*arguments).detach().requires_grad_()
+        return result
+
+    if cfg.gradient_checkpointing:
+        pipe.unet.enable_gradient_checkpointing(checkpoint)
     distinct = sorted({*captions, ""} if cfg.caption_dropout else set(captions))
-    texts = [distinct[place % len(distinct)] for place in range(count)]
-    return Batch(latents, noise, torch.zeros(count, dtype=torch.long), texts, (width, height))
-
-
-def _latents(sketch: Pipeline, count: int, size: Size) -> Tensor:
-    width, height = (side // sketch.vae_scale_factor for side in size)
-    return torch.empty(count, sketch.unet.config.in_channels, height, width)
+    texts = [distinct[place % len(distinct)] for place in range(cfg.batch_size // cfg.accumulation)]
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    return measure_peak(
+        lambda: _denoise(pipe, cfg, texts, largest), PRECISIONS[cfg.precision], norms_in_fp32=norms_in_fp32
+    )
 
 
 @torch.no_grad()
-def _sample_grid(learner: LoraLearner, cfg: LoraConfig, size: Size, caption: str, gpu: bool) -> None:
-    """One step of the sampler for the pictures of a caption, with and without it, and their decoding."""
-    count = cfg.samples.per_caption if cfg.samples else 0
-    if gpu:
-        allocate(learner.pipe.vae)
-    with learner.autocast():
-        arguments = unet_arguments(learner.conditioning([caption] * 2 * count, cfg.clip_skip), size[::-1])
-        noise = _latents(learner.pipe, 2 * count, size).to(learner.dtype)
-        learner.unet(noise, torch.zeros(2 * count, dtype=torch.long), **arguments)
-    learner.pipe.vae.decode(_latents(learner.pipe, count, size))
+def _grid_peak(pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], caption: str) -> Peak:
+    """One step of the sampler for the pictures of a caption, with guidance, and their decoding."""
+    if cfg.samples is None:
+        return Peak()
+    texts, size = [caption] * cfg.samples.per_caption, max(sizes, key=sizes.__getitem__)
+    denoising = measure_peak(lambda: _denoise(pipe, cfg, texts * 2, size), PRECISIONS[cfg.precision])
+    decoding = measure_peak(lambda: pipe.vae.decode(_latents(pipe, len(texts), size)))
+    return Peak(*map(max, denoising, decoding))
+
+
+def _denoise(pipe: Pipeline, cfg: LoraConfig, texts: Sequence[str], size: Size) -> Any:
+    with torch.set_grad_enabled(torch.is_grad_enabled() and cfg.text_encoder_learning_rate > 0):
+        conditioning = embed(pipe, texts, cfg.clip_skip).to(pipe.unet.dtype)
+    latents = _latents(pipe, len(texts), size).to(pipe.unet.dtype)
+    return pipe.unet(latents, latents.new_zeros(len(texts)), **unet_arguments(conditioning, size[::-1])).sample
+
+
+def _latents(pipe: Pipeline, count: int, size: Size) -> Tensor:
+    width, height = (side // pipe.vae_scale_factor for side in size)
+    return torch.empty(count, pipe.unet.config.in_channels, height, width, device="meta")
+
+
+def _latent_bytes(pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int]) -> int:
+    """Mean and standard deviation, in fp32, of every image and its mirror image."""
+    latents = sum(_latents(pipe, count, size).nbytes for size, count in sizes.items())
+    return 2 * latents * (2 if cfg.flip else 1)
 
 
 def optimizer_bytes(parameters: Sequence[torch.nn.Parameter], cfg: LoraConfig) -> int:
-    """What the optimizer keeps: AdamW two fp32 numbers a weight, bitsandbytes' two bytes in tensors of 4,096 weights or
-    more, Prodigy four fp32 numbers, or three for weights that start at 0."""
+    """Return the size of the optimizer's state: AdamW keeps two fp32 numbers for each weight, bitsandbytes' AdamW two
+    bytes in tensors of 4,096 weights or more, Prodigy four fp32 numbers, or three for weights that start at 0."""
     each = {"adamw": 8, "adamw8bit": 2, "prodigy": 16}[cfg.optimizer]
     small = 8 if cfg.optimizer == "adamw8bit" else each
     return sum(p.numel() * (each if p.numel() >= 4096 else small) for p in parameters)
 
 
-def _state_bytes(parameters: Sequence[torch.nn.Parameter], cfg: LoraConfig) -> int:
-    """Optimizer, moving average and best weights."""
-    copies = (cfg.ema_decay is not None) + (cfg.keep == "best")
-    return optimizer_bytes(parameters, cfg) + copies * sum(parameter.nbytes for parameter in parameters)
+def _bytes(*modules: torch.nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in _tensors(*modules))
 
 
-def _latent_bytes(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int]) -> int:
-    """Mean and standard deviation, in fp32, of every image and its mirror image."""
-    pixels = sum(count * width * height for (width, height), count in sizes.items()) * (2 if cfg.flip else 1)
-    return int(2 * 4 * sketch.unet.config.in_channels * pixels // sketch.vae_scale_factor**2)
-
-
-def _bytes(count: int) -> Tensor:
-    return torch.empty(count, dtype=torch.uint8)
+def _tensors(*modules: torch.nn.Module) -> list[Tensor]:
+    return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]

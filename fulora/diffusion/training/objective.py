@@ -1,4 +1,4 @@
-"""What denoisers are trained on: cached latents, noise drawn by step, and the weighted error of what they predict."""
+"""The training objective of denoisers: cached latents, noise and timesteps of each step, and the weighted error."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fulora.diffusion.models.latent_scaling import scale_latents, scale_std
 from fulora.training.seeded_draws import seeded_generator
 
 ENCODED_PIXELS = 2**19
-"""Pixels, and 32 pictures, that the autoencoder reads at once at most: its activations are what memory goes to."""
+"""The most pixels that the autoencoder encodes at once (and 32 pictures at most), to bound its memory."""
 
 STRATA = 64
 
@@ -28,31 +28,31 @@ class Latents:
     std: Sequence[Float[Tensor, "c _ _"]]
 
     def draw(self, places: Sequence[int], random: torch.Generator) -> Float[Tensor, "b c h w"]:
-        """One draw of the latents at `places`, which are of one size."""
+        """Sample the latents at `places`, which have one size."""
         mean = torch.stack([self.mean[place] for place in places])
         std = torch.stack([self.std[place] for place in places])
         return mean + std * to_device(torch.randn(mean.shape, generator=random), mean.device)
 
     def drawn_once(self, seed: int) -> "Latents":
-        """One draw of every image, which is what all later draws will give."""
+        """Return latents sampled once, which every later `draw` returns unchanged."""
         drawn = [self.draw([place], seeded_generator(seed, "latents", place))[0] for place in range(len(self.mean))]
         return Latents(drawn, [torch.zeros_like(latent) for latent in drawn])
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """What was drawn on the CPU, on a device; a GPU does not wait for it."""
+    """Copy a tensor from the CPU to a device; a GPU does not wait for the copy."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def to_tensor(images: UInt8[np.ndarray, "n h w *rgb"]) -> Float[Tensor, "n 3 h w"]:
-    """Pictures as three channels from -1 to 1; gray ones as three equal channels."""
+    """Return pictures as three channels from -1 to 1; gray pictures as three equal channels."""
     values = torch.from_numpy(images).float().div(127.5).sub(1)
     return values.movedim(-1, 1) if values.dim() == 4 else values[:, None].expand(-1, 3, -1, -1)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) -> Latents:
-    """The posterior of every image, encoded once, on the autoencoder's device."""
+    """Return the posterior of every image, on the autoencoder's device."""
     means: dict[int, Tensor] = {}
     stds: dict[int, Tensor] = {}
     for places in _batches([image.shape for image in images]):
@@ -64,36 +64,36 @@ def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) 
 
 
 def encoding_batch_size(pixels: int) -> int:
-    """How many pictures of so many pixels the autoencoder reads at once."""
+    """Return how many pictures of so many pixels the autoencoder encodes at once."""
     return max(1, min(32, ENCODED_PIXELS // pixels))
 
 
 def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Places of equal shape, so many that memory holds them."""
+    """Indices of images of equal shape, in batches that fit into memory."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)
-    found = []
+    batches = []
     for (height, width, *_), places in by_shape.items():
         size = encoding_batch_size(height * width)
-        found += [places[start : start + size] for start in range(0, len(places), size)]
-    return found
+        batches += [places[start : start + size] for start in range(0, len(places), size)]
+    return batches
 
 
 def with_dropout(captions: Sequence[str], rate: float, random: torch.Generator) -> list[str]:
-    """The captions, each left empty with probability `rate`."""
+    """Return the captions, each replaced by an empty one with probability `rate`."""
     dropped = torch.rand(len(captions), generator=random) < rate
     return ["" if drop else caption for caption, drop in zip(captions, dropped.tolist(), strict=True)]
 
 
 def batch_timesteps(count: int, total: int, random: torch.Generator) -> Int[Tensor, " n"]:
-    """Timesteps below `total`, one in each of `count` equal parts of the schedule, in random order."""
+    """Return timesteps below `total`, one in each of `count` equal parts of the schedule, in random order."""
     places = (torch.randperm(count, generator=random) + torch.rand(count, generator=random)) / count
     return (places * total).long().clamp(max=total - 1)
 
 
 def stratified_timesteps(count: int, total: int, step: int, seed: int) -> Int[Tensor, " n"]:
-    """Timesteps of training step `step` (from 0): every 64 draws in a row, over steps, cover the schedule evenly."""
+    """Return timesteps of training step `step` (from 0); 64 consecutive ones, over steps, cover the schedule evenly."""
     draws = range(step * count, (step + 1) * count)
     orders = {
         cycle: torch.randperm(STRATA, generator=seeded_generator(seed, "strata", cycle))
@@ -115,8 +115,8 @@ def noise_error(
     min_snr_gamma: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, " b"]:
-    """Squared error of each image's prediction: of the noise (Ho et al. 2020), or of the velocity where the scheduler
-    says so (Salimans and Ho 2022), weighted after Hang et al. 2023.
+    """Return the squared error of each image's prediction: of the noise (Ho et al. 2020), or of the
+    velocity, by the scheduler's config (Salimans and Ho 2022), weighted after Hang et al. 2023.
 
     Args:
         arguments: of the UNet, beside latents and timesteps.

@@ -1,4 +1,4 @@
-"""Before a training: what cannot work is refused, and what will happen is counted."""
+"""Checks before a LoRA training, and its plan: images, parameters, memory and disk space."""
 
 import math
 from collections import Counter, defaultdict
@@ -27,19 +27,19 @@ from fulora.training.checkpoints import KEPT
 from fulora.training.processes import join_processes
 
 SHOWN = 3
-"""Patients or pictures that a message names; the rest are counted."""
+"""Number of patients or pictures that a message names; the others are counted."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a training will do, take and leave behind.
+    """The images, parameters, memory and disk space of a training.
 
     Attributes:
-        images: how many there are of each plane, or caption, and of each size (width, height) as trained on.
-        validation, prior: images of the validation loss and of the prior loss.
-        parameters: that are trained, by network.
-        disk: bytes, by what is written.
-        checked: what was looked at and found right.
+        images: number of images of each plane (or caption) and each training size (width, height).
+        validation, prior: number of images for the validation loss and the prior loss.
+        parameters: number of trained parameters of each network.
+        disk: bytes of each kind of file.
+        checked: the checks that passed, one line each.
     """
 
     cfg: LoraConfig
@@ -53,11 +53,11 @@ class TrainingPlan:
 
     @property
     def epochs(self) -> float:
-        """How many times each image is seen."""
+        """The number of times that each image is used."""
         return self.cfg.steps * self.cfg.batch_size / sum(sizes.total() for sizes in self.images.values())
 
     def lines(self) -> list[str]:
-        """The plan as text, a fact a line."""
+        """Return the plan as lines of text."""
         return [*self._image_lines(), *self._training_lines(), *self._cost_lines()]
 
     def _image_lines(self) -> list[str]:
@@ -95,19 +95,19 @@ def _size(count: int) -> str:
 
 
 def plan_training(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> TrainingPlan:
-    """Check everything, and count what a training will take. Images without planes are counted by caption.
+    """Check a training and return its plan. Images without planes are counted by caption.
 
     Args:
-        pipe: the backbone in fp32, without LoRA; it is left as it is.
+        pipe: the backbone in fp32, without LoRA; it is not changed.
 
     Raises:
-        LoraError, BackboneError: what cannot work; see `check_plan`. Also a library of the optimizer that is missing.
+        LoraError, BackboneError: as `check_plan`, and if the library of the optimizer is missing.
     """
     checked = check_plan(cfg, pipe, material)
     examples, validation, prior = material.images, material.validation, material.prior
-    sketch = outline(pipe, cfg)
+    outlined = outline(pipe, cfg)
     if cfg.optimizer != "adamw":
-        build_optimizer(sketch, cfg)
+        build_optimizer(outlined, cfg)
     sizes = training_sizes(examples, cfg)
     images: dict[str, Counter[Size]] = defaultdict(Counter)
     for name, size in zip(material.planes or examples.captions, sizes, strict=True):
@@ -122,22 +122,22 @@ def plan_training(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> 
         images=dict(sorted(images.items())),
         validation=len(validation.pictures) if validation else 0,
         prior=len(prior.pictures) if prior else 0,
-        parameters=_parameters(sketch),
+        parameters=_parameters(outlined),
         memory=replace(memory, cpu=max(memory.cpu, peak_resident())),  # loading the backbone can take more
-        disk=_disk(sketch, cfg, Counter(sizes), len(set(examples.captions))),
+        disk=_disk(outlined, cfg, Counter(sizes), len(set(examples.captions))),
         checked=checked,
     )
 
 
-def _parameters(sketch: Pipeline) -> dict[str, int]:
-    networks = {"UNet": sketch.unet, **{name.replace("_", " "): e for name, e in text_encoders(sketch).items()}}
+def _parameters(outlined: Pipeline) -> dict[str, int]:
+    networks = {"UNet": outlined.unet, **{name.replace("_", " "): e for name, e in text_encoders(outlined).items()}}
     counts = {name: sum(p.numel() for p in lora_parameters(module)) for name, module in networks.items()}
     return {name: count for name, count in counts.items() if count}
 
 
-def _disk(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: int) -> dict[str, int]:
-    """The file in fp32; the checkpoints that are kept while it trains; the grids, were they not compressed."""
-    parameters = all_lora_parameters(sketch)
+def _disk(outlined: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: int) -> dict[str, int]:
+    """The LoRA in fp32, the checkpoints kept during training, and the uncompressed sample grids."""
+    parameters = all_lora_parameters(outlined)
     lora = 4 * sum(parameter.numel() for parameter in parameters)
     copies = 1 + (cfg.ema_decay is not None) + (cfg.keep == "best")
     found = {"the LoRA": lora}
@@ -152,7 +152,7 @@ def _disk(sketch: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions
 
 
 def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> list[str]:
-    """Refuse what cannot work. Returns what was found right, a line each. Arguments are those of `plan_training`.
+    """Check a training; return the checks that passed, one line each. Arguments are those of `plan_training`.
 
     Raises:
         LoraError: no images; images and captions that differ in number; an empty caption; a blank picture; a patient or
@@ -202,7 +202,7 @@ def _check_captions(name: str, part: Examples) -> None:
 
 
 def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w *rgb"]) -> UInt8[np.ndarray, "h w *rgb"]:
-    """The picture itself, or the image of a pair, as the sets that are tested on hold it."""
+    """The picture, or the image of a pair, as held-out sets store it."""
     return part_of_pair(picture)[0] if cfg.mask_channel and picture.ndim == 3 else picture
 
 
@@ -233,12 +233,12 @@ def _check_sides(cfg: LoraConfig, pipe: Pipeline, part: Examples) -> None:
 
 
 def _multiples(side: int, of: int) -> list[int]:
-    """The nearest ones, below and above."""
+    """The nearest multiples below and above."""
     return sorted({multiple for multiple in (side // of * of, -(-side // of) * of) if multiple})
 
 
 def _check_clip_skip(cfg: LoraConfig, pipe: Pipeline) -> None:
-    """SDXL always skips one layer more."""
+    """SDXL skips one more layer."""
     encoders: list[Any] = list(text_encoders(pipe).values())
     deepest = min(encoder.config.num_hidden_layers for encoder in encoders) - (len(encoders) > 1)
     if cfg.clip_skip > deepest:

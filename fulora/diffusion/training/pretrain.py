@@ -74,7 +74,7 @@ def fit(
     Args:
         images: gray, 0 to 255, square; the size is the backbone's.
         captions: one for each image.
-        words: those that the tokenizer has as one token each, such as `tokenizers.words_of` the captions.
+        words: those that the tokenizer has as one token each, such as `tokenizers.collect_words` of the captions.
 
     Raises:
         BackboneError: if there are no images, not one caption for each, or their size does not suit the UNet.

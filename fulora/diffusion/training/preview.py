@@ -1,4 +1,4 @@
-"""Sample grids while a LoRA is trained: the same seeds at every step, so that grids can be compared."""
+"""Sample grids during a LoRA training, with the same seeds at every step, so that grids can be compared."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ def draw_samples(
     *,
     step: int,
 ) -> None:
-    """Write `samples/step_000100.png` under `folder`: a row for each caption trained with, in alphabetical order.
+    """Write `samples/step_000100.png` under `folder`: a row for each training caption, in alphabetical order.
 
-    Pictures are of the size that most images have, and in colour where pairs are trained on, whose mask is red. The
-    pipeline is left as it was found.
+    Pictures have the most frequent size, and are in colour if the training is on pairs, whose mask is red. The pipeline
+    is not changed.
 
     Args:
         embed: embeddings of captions, with a clip skip.

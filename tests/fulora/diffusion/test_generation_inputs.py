@@ -91,7 +91,7 @@ def test_a_hub_id_is_known_by_what_was_downloaded(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str | None]] = []
-    monkeypatch.setattr(module, "downloaded", lambda *given: [asked.append(given), backbone][1])
+    monkeypatch.setattr(module, "download_backbone", lambda *given: [asked.append(given), backbone][1])
     assert weights_digest("owner/name", "main") == weights_digest(backbone)
     assert asked == [("owner/name", "main")]
 
