@@ -241,7 +241,6 @@ def _checked(
     from fulora.diffusion.models.loading import BackboneError
     from fulora.diffusion.models.native_size import native_size_of
     from fulora.intake.check.check_folder import curate_config
-    from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
     from pipelines.checks.sizes import check_lora_sizes
