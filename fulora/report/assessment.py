@@ -16,7 +16,7 @@ from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
 from fulora.report.label_truth import truth_tables
 from fulora.report.numbers import MISSING
-from fulora.report.page import Figure, ProvenanceRow, Section, file_words, write_report
+from fulora.report.page import Figure, ProvenanceRow, Section, file_stems, write_report
 from fulora.report.pairs import plot_pairs
 from fulora.report.tables import Table
 
@@ -28,7 +28,7 @@ TEXT = (
 )
 
 
-def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], title: str) -> None:
+def write_assessment_report(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], title: str) -> None:
     """Write the assessment of one set as a report of its own."""
     digest = hashlib.sha256(as_json(found)).hexdigest()
     counts = {"synthetic": found.synthetic, "held_out": found.held_out, "train": found.train}
@@ -44,7 +44,7 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
 
 def assessment_sections(sets: Mapping[str, Sets], assessments: Mapping[str, Assessment]) -> list[Section]:
     """A section for each assessed set of a study, beside the images that it may hold copies of."""
-    words = file_words(assessments)
+    words = file_stems(assessments)
     return [
         assessment_section(name, sets[name], read_findings(item.path), item.rows(), words[name])
         for name, item in assessments.items()

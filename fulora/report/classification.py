@@ -10,14 +10,14 @@ from fulora.data.leak_gate import Overlap
 from fulora.data.results import Prediction
 from fulora.data.score import Score
 from fulora.metrics.groups import EVERYTHING, GroupKind
-from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
+from fulora.report.comparisons import comparison_tables, plot_arms, summarize_comparisons
 from fulora.report.confusion import plot_confusion
 from fulora.report.curves import plot_sweep
 from fulora.report.leaks import leak_table
 from fulora.report.numbers import MISSING
-from fulora.report.page import Figure, Section, file_words
+from fulora.report.page import Figure, Section, file_stems
 from fulora.report.tables import Table, raw_lines, score_table
-from fulora.report.wording import quantity_words, readable, value_words
+from fulora.report.wording import describe_quantity, display_name, format_value
 
 Sweeps = Mapping[str, Mapping[str, Mapping[str, float]]]
 """What was varied; by curve; the place of each arm."""
@@ -61,7 +61,7 @@ def classification_section(
     ]
     return Section(
         "Does synthetic data help on people never seen?",
-        (TEXT, *comparison_sentences(compared)),
+        (TEXT, *summarize_comparisons(compared)),
         tuple(tables),
         tuple(_figures(own, compared, predictions, labels, sweeps)),
     )
@@ -89,7 +89,7 @@ def _rules(arms: Sequence[Score]) -> list[Table]:
     if len({score.rule for score in chosen}) < 2 and len({score.quantity for score in chosen}) < 2:
         return []
     caption = f"The same probabilities, decided in other ways. {LEVEL}"
-    return [_pivot(chosen, [readable(quantity_words(score)) for score in chosen], "Decision rules", caption)]
+    return [_pivot(chosen, [display_name(describe_quantity(score)) for score in chosen], "Decision rules", caption)]
 
 
 def _of_groups(scores: Sequence[Score], kind: GroupKind) -> list[Table]:
@@ -97,7 +97,7 @@ def _of_groups(scores: Sequence[Score], kind: GroupKind) -> list[Table]:
     chosen = [score for score in scores if score.group.kind == kind]
     if not chosen:
         return []
-    title = f"{readable(quantity_words(chosen[0]))} by {kind}"
+    title = f"{display_name(describe_quantity(chosen[0]))} by {kind}"
     return [_pivot(chosen, [score.group.name for score in chosen], title, LEVEL, counts=True)]
 
 
@@ -115,7 +115,7 @@ def _pivot(scores: Sequence[Score], names: Sequence[str], title: str, caption: s
     cells = {}
     for score, name in zip(scores, names, strict=True):
         other = "" if (score.n_images, score.n_patients) == of[name] else f" (n = {score.n_images})"
-        cells[score.arm, name] = value_words(score) + other
+        cells[score.arm, name] = format_value(score) + other
     said = [f"{name} (n = {of[name][0]}, {of[name][1]} patients)" if counts else name for name in columns]
     arms = list(dict.fromkeys(score.arm for score in scores))
     if len(columns) > WIDEST and len(arms) <= WIDEST:
@@ -159,7 +159,7 @@ def _figures(
     first: Sequence[Score], compared: Sequence[Score], predictions: Predicted, labels: LabelSet, sweeps: Sweeps
 ) -> list[Figure]:
     shown = [score for score in first if score.group == EVERYTHING]
-    figures, name = [], readable(quantity_words(shown[0])) if shown else ""
+    figures, name = [], display_name(describe_quantity(shown[0])) if shown else ""
     if shown:
         figures.append(Figure("arms", plot_arms(shown), f"{name} on the unseen population, by arm."))
     gains = [score for score in compared if score.rank == 1 and score.group == EVERYTHING]
@@ -169,7 +169,7 @@ def _figures(
     figures += _swept({score.arm: score for score in shown}, sweeps)
     told = {arm for score in compared if score.role == "declared" for arm in (score.arm, score.baseline)}
     told |= {score.arm for score in shown if score.protocol != "transfer"}
-    words = file_words(predictions)
+    words = file_stems(predictions)
     for arm in [arm for arm in predictions if arm in told or not compared]:
         figures.append(_confusion(arm, words[arm], predictions[arm], labels))
     return figures
@@ -177,16 +177,16 @@ def _figures(
 
 def _swept(shown: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
     """A figure for everything that was varied over three arms or more."""
-    figures, words = [], file_words(sweeps)
+    figures, words = [], file_stems(sweeps)
     for label, curves in sweeps.items():
         if max((len(arms) for arms in curves.values()), default=0) > 2:
             points = {
                 name: sorted((at, shown[arm].value, shown[arm].low, shown[arm].high) for arm, at in arms.items())
                 for name, arms in curves.items()
             }
-            quantity = quantity_words(next(iter(shown.values())))
+            quantity = describe_quantity(next(iter(shown.values())))
             plot = plot_sweep(points, label, quantity)
-            caption = f"{readable(quantity)} over {label}, with intervals."
+            caption = f"{display_name(quantity)} over {label}, with intervals."
             figures.append(Figure(f"sweep-{words[label]}", plot, caption))
     return figures
 

@@ -11,7 +11,7 @@ from fulora.metrics.scorecard import ScoreRow
 from fulora.report.confusion import plot_confusion
 from fulora.report.drawing import FigureError
 from fulora.report.figures import plot_intervals
-from fulora.report.wording import group_words, rule_words
+from fulora.report.wording import describe_group, describe_rule
 
 GAP_PX = 40
 
@@ -35,7 +35,10 @@ def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes
     matrix[[names.index(name) for name in confusion["true"]]] = confusion["counts"]
     intervals = [row.interval for row in shown]
     right = plot_intervals(
-        [f"{group_words(row.group)} (n = {row.interval.n}): {rule_words(row.rule, row.choices)}" for row in shown],
+        [
+            f"{describe_group(row.group)} (n = {row.interval.n}): {describe_rule(row.rule, row.choices)}"
+            for row in shown
+        ],
         [interval.value for interval in intervals],
         [interval.low for interval in intervals],
         [interval.high for interval in intervals],

@@ -8,14 +8,14 @@ from fulora.report.figures import plot_intervals
 from fulora.report.numbers import MISSING
 from fulora.report.tables import Table, raw_lines
 from fulora.report.wording import (
-    arm_words,
-    comparison_sentence,
-    comparison_words,
-    p_words,
-    quantity_words,
-    readable,
-    unit_words,
-    value_words,
+    describe_arm,
+    describe_comparison,
+    describe_quantity,
+    display_name,
+    format_p,
+    format_unit,
+    format_value,
+    summarize_comparison,
 )
 
 CAPTION = (
@@ -43,11 +43,11 @@ def _pairs(everywhere: Sequence[Score], compared: Sequence[Score], title: str, c
         found = {_metric(score): score for score in everywhere if (score.arm, score.baseline) == pair}
         first = next(iter(found.values()))
         declared = any(score.role == "declared" for score in found.values())
-        cells = [arm_words(first) + (" (declared)" if declared else "")]
+        cells = [describe_arm(first) + (" (declared)" if declared else "")]
         for name in names:
             cells += _cells(found.get(name), holm=name in adjusted)
         rows.append((*cells, *(str(count) for count in (first.n_images, first.n_patients, first.n_seeds))))
-        notes.append(f"{arm_words(first)}: {comparison_words(first)}")
+        notes.append(f"{describe_arm(first)}: {describe_comparison(first)}")
     return Table(
         title, caption, (*header, "Images", "Patients", "Seeds"), tuple(rows), tuple(notes), raw_lines(compared)
     )
@@ -63,32 +63,32 @@ def _sites(sites: Sequence[Score], level: str) -> Table:
         for score in sites
     )
     header = ("Site", _metric(sites[0]), "p", "p (Holm)", "Images", "Patients")
-    return Table(f"By site: {arm_words(sites[0])}", f"{level} Holm over sites.", header, lines, (), raw_lines(sites))
+    return Table(f"By site: {describe_arm(sites[0])}", f"{level} Holm over sites.", header, lines, (), raw_lines(sites))
 
 
 def _metric(score: Score) -> str:
-    return readable(quantity_words(score)) + unit_words(score)
+    return display_name(describe_quantity(score)) + format_unit(score)
 
 
 def _cells(score: Score | None, *, holm: bool) -> list[str]:
     if score is None:
         return [MISSING] * (2 + holm)
-    return [value_words(score), p_words(score.p), *([p_words(score.p_holm)] if holm else [])]
+    return [format_value(score), format_p(score.p), *([format_p(score.p_holm)] if holm else [])]
 
 
-def comparison_sentences(compared: Sequence[Score]) -> list[str]:
+def summarize_comparisons(compared: Sequence[Score]) -> list[str]:
     """One sentence a comparison of the study's first metric, and one for everything that was declared."""
     first = min((score.rank for score in compared if score.rank), default=0)
     told = [s for s in compared if s.group == EVERYTHING and (s.rank == first or s.role == "declared")]
-    return list(map(comparison_sentence, told))
+    return list(map(summarize_comparison, told))
 
 
 def plot_arms(scores: Sequence[Score]) -> bytes:
     """One quantity of several arms, or of several comparisons of arms, with intervals."""
     first = scores[0]
-    name = quantity_words(first)
+    name = describe_quantity(first)
     return plot_intervals(
-        list(map(arm_words, scores)),
+        list(map(describe_arm, scores)),
         [score.value for score in scores],
         [score.low for score in scores],
         [score.high for score in scores],

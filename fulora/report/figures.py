@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
 from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
-from fulora.report.numbers import rounded
+from fulora.report.numbers import format_number
 
 IMAGES_PER_LINE = 10
 GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 8, 20, 84
@@ -177,7 +177,7 @@ def plot_bland_altman(measured: Numbers, reference: Numbers, unit: str, title: s
         axes.scatter((first + second) / 2, first - second, s=26, color=COLOURS[0], alpha=0.6, linewidths=0, zorder=3)
         for value, name, dash, place in lines:
             axes.axhline(value, color=COLOURS[1], linestyle=dash, linewidth=1.6)
-            text = f" {name}  {rounded(value, unit=unit)[0]} {unit}"
+            text = f" {name}  {format_number(value, unit=unit)[0]} {unit}"
             side = axes.get_yaxis_transform()
             axes.text(1.0, value, text, transform=side, va=place, color="#a34700", fontweight="bold")
         axes.set(xlabel=f"mean of measured and reference ({unit})", title=title)
@@ -217,7 +217,7 @@ def plot_intervals(
             left, right = value if low is None else low, value if high is None else high
             axes.hlines(line, left, right, color=COLOURS[0], linewidth=3, alpha=0.5)
             axes.plot(value, line, "o", color=COLOURS[0], markersize=8, markeredgecolor="white", zorder=4)
-            text = " ".join(rounded(value, low, high, unit=unit))
+            text = " ".join(format_number(value, low, high, unit=unit))
             axes.text(1.03, line, text, transform=axes.get_yaxis_transform(), va="center")
         if baseline is not None:
             axes.axvline(baseline, color=COLOURS[1], linestyle="--", linewidth=1.4)

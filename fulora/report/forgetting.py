@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
 from fulora.report.curves import plot_sweep
-from fulora.report.numbers import rounded
-from fulora.report.page import Figure, Section, file_words
+from fulora.report.numbers import format_number
+from fulora.report.page import Figure, Section, file_stems
 from fulora.report.tables import Table
 
 LABEL = "share of the tuned weights"
@@ -24,7 +24,7 @@ def forgetting_sections(arms: Mapping[str, Sequence[AlphaScore]]) -> list[Sectio
             "What adapting CLIP gave and took",
             (TEXT,),
             (_table(arms),),
-            tuple(_figure(arm, word, arms[arm]) for arm, word in file_words(arms).items()),
+            tuple(_figure(arm, word, arms[arm]) for arm, word in file_stems(arms).items()),
         )
     ]
 
@@ -41,7 +41,7 @@ def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
     lines = tuple(
         (
             *(arm, row.population, f"{row.alpha:g}"),
-            " ".join(filter(None, rounded(row.value, row.low, row.high))),
+            " ".join(filter(None, format_number(row.value, row.low, row.high))),
             *(str(row.n_images), str(row.n_patients)),
         )
         for arm, rows in arms.items()

@@ -101,7 +101,7 @@ def write_report(
     errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
     if errors:
         raise PageError("this report cannot be written:\n" + "\n".join(errors))
-    words = file_words(table.title for section in sections for table in section.tables)
+    words = file_stems(table.title for section in sections for table in section.tables)
     for section in sections:
         for table in section.tables:
             _write(out / "tables" / f"{words[table.title]}.csv", to_csv(table).encode())
@@ -128,7 +128,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def file_words(names: Iterable[str]) -> dict[str, str]:
+def file_stems(names: Iterable[str]) -> dict[str, str]:
     """Each name as a part of a file name or anchor; of names that only other signs tell apart the later are numbered.
 
     `x, y` becomes `x-y`, and `x / y` beside it `x-y-2`; a name without a letter a-z or digit is `unnamed`.

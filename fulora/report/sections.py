@@ -11,17 +11,17 @@ from fulora.data.score import Score
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.metrics.groups import EVERYTHING
 from fulora.report.figures import plot_image_grid, plot_intervals
-from fulora.report.numbers import rounded
-from fulora.report.page import Card, Figure, ProvenanceRow, Section, file_words
+from fulora.report.numbers import format_number
+from fulora.report.page import Card, Figure, ProvenanceRow, Section, file_stems
 from fulora.report.tables import Table, score_table
 from fulora.report.wording import (
-    arm_words,
-    labels_words,
-    quantity_words,
-    readable,
+    describe_arm,
+    describe_labels,
+    describe_quantity,
+    display_name,
+    format_unit,
+    format_value,
     sign,
-    unit_words,
-    value_words,
 )
 from fulora.stage import Artifact, read_record
 
@@ -34,7 +34,7 @@ def generation_section(
 ) -> Section:
     """Pictures of every class, real beside each synthetic set, and how far each set is from unseen patients."""
     figures, classes = _overviews(real, synthetic), real.label_set().names
-    words = file_words(classes)
+    words = file_stems(classes)
     for name in classes:
         rows = {
             "real": _some(real, name, "train", count),
@@ -89,7 +89,7 @@ def _overviews(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> list[Figure
     shown = {name: pictures for name, pictures in rows.items() if pictures}
     names = ", ".join(synthetic)
     count = "Two images" if each == 2 else "One image"
-    caption = f"{count} each of {labels_words(classes)}: the study population, then {names}."
+    caption = f"{count} each of {describe_labels(classes)}: the study population, then {names}."
     return [Figure("overview", plot_image_grid(shown), caption, f"images of the study population and of {names}")]
 
 
@@ -104,9 +104,9 @@ def key_numbers(scores: Sequence[Score]) -> list[Card]:
 
 
 def _card(score: Score, scores: Sequence[Score]) -> Card:
-    what = readable(quantity_words(score, structure=_several(scores, score)))
-    value, interval = rounded(score.value, score.low, score.high, unit=score.unit)
-    label = f"{what}, {arm_words(score)}{unit_words(score)}"
+    what = display_name(describe_quantity(score, structure=_several(scores, score)))
+    value, interval = format_number(score.value, score.low, score.high, unit=score.unit)
+    label = f"{what}, {describe_arm(score)}{format_unit(score)}"
     return Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients")
 
 
@@ -152,7 +152,9 @@ def _verdict(score: Score) -> str:
         -1: f"{arm} did worse than {baseline}",
         0: f"No evidence that {arm} and {baseline} differ",
     }[side if score.better else 0]
-    return f"{said} on people never seen: {quantity_words(score)} changed by {value_words(score)}{unit_words(score)}."
+    return (
+        f"{said} on people never seen: {describe_quantity(score)} changed by {format_value(score)}{format_unit(score)}."
+    )
 
 
 def _closeness(score: Score) -> str:
@@ -162,7 +164,7 @@ def _closeness(score: Score) -> str:
         -1: f"Images of {baseline} are further from the study population than those of {arm}",
         0: f"No evidence that images of {baseline} are closer to the study population than those of {arm}",
     }
-    return f"{said[sign(score)]}: {score.quantity} of {arm} minus that of {baseline} is {value_words(score)}."
+    return f"{said[sign(score)]}: {score.quantity} of {arm} minus that of {baseline} is {format_value(score)}."
 
 
 def provenance(artifacts: Sequence[Artifact]) -> list[ProvenanceRow]:

@@ -11,15 +11,15 @@ from fulora.data.leak_gate import Overlap
 from fulora.data.results import MaskSet, Measurement
 from fulora.data.score import Protocol, Score
 from fulora.metrics.ranking import ranking, stability
-from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
+from fulora.report.comparisons import comparison_tables, plot_arms, summarize_comparisons
 from fulora.report.curves import plot_sweep
 from fulora.report.figures import plot_bland_altman
 from fulora.report.leaks import leak_table
 from fulora.report.overlays import Overlay, plot_overlays
-from fulora.report.page import Figure, Section, file_words
+from fulora.report.page import Figure, Section, file_stems
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
 from fulora.report.tables import Table, raw_lines, score_table
-from fulora.report.wording import quantity_words, unit_words
+from fulora.report.wording import describe_quantity, format_unit
 
 LEVEL = "Brackets hold 95 % intervals; patients and training seeds, not images, are resampled."
 TEXT = (
@@ -62,12 +62,12 @@ def segmentation_section(
     shown += comparison_tables(compared, "Segmentation arms compared", LEVEL)
     shown += [leak_table(leaks, "Leak gate of segmentation")] if leaks else []
     figures = [*_of_arms(plain, compared), *_sweeps(plain, compared, sweep), *_ranking(tables)]
-    words = file_words(tables)
+    words = file_stems(tables)
     for arm, found in masks.items():
         caption = f"{arm}: best, median and worst test images by Dice, first training seed."
         figures.append(Figure(f"overlays-{words[arm]}", _cases(images, found, tables[arm][0]), caption))
         figures += _agreements(arm, words[arm], tables[arm][0])
-    return Section("Segmentation", (TEXT, *comparison_sentences(compared)), tuple(shown), tuple(figures))
+    return Section("Segmentation", (TEXT, *summarize_comparisons(compared)), tuple(shown), tuple(figures))
 
 
 def _by_structure(plain: Sequence[Score], protocol: Protocol) -> list[Table]:
@@ -101,7 +101,7 @@ def _compared_metrics(plain: Sequence[Score], compared: Sequence[Score]) -> dict
 
 def _of_arms(plain: Sequence[Score], compared: Sequence[Score]) -> list[Figure]:
     figures, found = [], _compared_metrics(plain, compared)
-    words = file_words(map("-".join, found))
+    words = file_stems(map("-".join, found))
     for key, rows in found.items():
         name = _title(rows[0], found)
         gains = [score for score in compared if _key(score) == key]
@@ -115,12 +115,12 @@ def _of_arms(plain: Sequence[Score], compared: Sequence[Score]) -> list[Figure]:
 
 def _title(score: Score, found: Mapping[tuple[str, str, str], Sequence[Score]]) -> str:
     several = len({structure for quantity, structure, _ in found if quantity == score.quantity}) > 1
-    return quantity_words(score, structure=several) + unit_words(score)
+    return describe_quantity(score, structure=several) + format_unit(score)
 
 
 def _sweeps(plain: Sequence[Score], compared: Sequence[Score], sweep: Sweep) -> list[Figure]:
     figures, found = [], _compared_metrics(plain, compared)
-    words = file_words(map("-".join, found))
+    words = file_stems(map("-".join, found))
     for key, rows in found.items():
         scores = {score.arm: score for score in rows}
         curves = {

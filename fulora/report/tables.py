@@ -12,13 +12,13 @@ from fulora.metrics.groups import EVERYTHING, Group
 from fulora.report.numbers import MISSING
 from fulora.report.wording import (
     PROTOCOLS,
-    arm_words,
-    group_words,
-    note_words,
-    quantity_words,
-    readable,
-    unit_words,
-    value_words,
+    describe_arm,
+    describe_group,
+    describe_note,
+    describe_quantity,
+    display_name,
+    format_unit,
+    format_value,
 )
 from fulora.terminal import printable
 
@@ -111,18 +111,18 @@ def _flat(score: Score) -> dict[str, str]:
 
 
 def _kind(score: Score) -> tuple[str, str]:
-    return readable(quantity_words(score)), unit_words(score)
+    return display_name(describe_quantity(score)), format_unit(score)
 
 
 def _line(score: Score) -> tuple[str, ...]:
     """What scores must share to stand on one line, as the cells that say so."""
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
-    return arm_words(score), group_words(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
+    return describe_arm(score), describe_group(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
 
 
 def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The mark of each note, and the notes as they stand below the table; one that all scores share has no mark."""
-    distinct = list(dict.fromkeys(map(note_words, scores)))
+    distinct = list(dict.fromkeys(map(describe_note, scores)))
     if len(distinct) == 1:
         return {distinct[0]: ""}, tuple(filter(None, distinct))
     marks = {note: str(n).translate(_SUPERSCRIPT) for n, note in enumerate(filter(None, distinct), start=1)}
@@ -157,7 +157,7 @@ def _without_idle_group(scores: Sequence[Score], found: Cells) -> Cells:
 
 def _cell(score: Score, marks: Mapping[str, str], *, with_unit: bool = False) -> str:
     unit = score.unit if with_unit and score.unit != "1" else ""
-    return " ".join(filter(None, (value_words(score), unit, marks[note_words(score)])))
+    return " ".join(filter(None, (format_value(score), unit, marks[describe_note(score)])))
 
 
 def _raw(value: object) -> str:

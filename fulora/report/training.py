@@ -12,7 +12,7 @@ from fulora.data.pictures.decoding import opened
 from fulora.data.pictures.marking import read_mark
 from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
-from fulora.report.page import Figure, Section, file_words
+from fulora.report.page import Figure, Section, file_stems
 from fulora.report.tables import Table
 from fulora.stage import Artifact
 
@@ -52,7 +52,7 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
     """
     text = ["Losses over steps; validation images are of patients not trained on."]
     figures = []
-    words = file_words(curves)
+    words = file_stems(curves)
     for name, artifact in curves.items():
         rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, float])
         keys = sorted({key for row in rows for key in row if "loss" in key})
@@ -60,14 +60,14 @@ def training_section(curves: Mapping[str, Artifact]) -> Section:
         slug = words[name]
         shown = points
         if {"validation_loss", "seen_loss"} <= set(points):
-            text.append(over_fitting(name, points["validation_loss"], points["seen_loss"]))
+            text.append(describe_overfitting(name, points["validation_loss"], points["seen_loss"]))
             shown = {WORDS.get(key, key): found for key, found in points.items()}
         figures.append(Figure(f"loss-{slug}", plot_losses(shown, name), f"Losses of {name}."))
         figures += _samples(name, slug, artifact.path / "samples")
     return Section("Training", tuple(text), (), tuple(figures))
 
 
-def over_fitting(name: str, unseen: Sequence[tuple[int, float]], seen: Sequence[tuple[int, float]]) -> str:
+def describe_overfitting(name: str, unseen: Sequence[tuple[int, float]], seen: Sequence[tuple[int, float]]) -> str:
     """What two curves over the same timesteps and noise say: patients not trained on, and patients trained on."""
     step, lowest = min(unseen, key=lambda point: point[1])
     last_step, last = unseen[-1]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fulora.data.score import Protocol, Score, Statistic
 from fulora.metrics.groups import Better, Group, RuleKind
-from fulora.report.numbers import MISSING, rounded
+from fulora.report.numbers import MISSING, format_number
 
 MOST_NAMED = 12
 """Longer lists of classes are counted instead."""
@@ -21,53 +21,53 @@ _ACRONYMS = ("F1", "AUC", "HC", "BPD", "OFD", "AoP", "IoU", "HD95", "ASSD", "FID
 _CAPITALS = {word.lower(): word for word in _ACRONYMS}
 
 
-def readable(name: str) -> str:
+def display_name(name: str) -> str:
     """A score's name for people: `macro F1` becomes `Macro F1`, `hc bias` `HC bias`."""
     text = " ".join(_CAPITALS.get(word, word) for word in name.replace("_", " ").split())
     return text[:1].upper() + text[1:]
 
 
-def quantity_words(score: Score, *, rule: bool = True, structure: bool = False) -> str:
+def describe_quantity(score: Score, *, rule: bool = True, structure: bool = False) -> str:
     """What a score is: quantity and statistic, the rule where it is not the model's own, and the structure if asked."""
     text = score.quantity + STATISTICS[score.statistic]
     if structure and score.structure:
         text += f" ({score.structure})"
     if rule and score.rule in ("among the labels", "prior-adjusted"):
-        text += f", {rule_words(score.rule, score.choices)}"
+        text += f", {describe_rule(score.rule, score.choices)}"
     return text
 
 
-def arm_words(score: Score) -> str:
+def describe_arm(score: Score) -> str:
     """The arm, or of a comparison both arms."""
     return f"{score.arm} minus {score.baseline}" if score.baseline else score.arm
 
 
-def rule_words(rule: RuleKind | str, choices: int | None) -> str:
+def describe_rule(rule: RuleKind | str, choices: int | None) -> str:
     """A decision rule: `5-way, own decision`."""
     if rule == "probabilities":
         return "probabilities as given"
     return rule if choices is None or rule == "prior-adjusted" else f"{choices}-way, {rule}"
 
 
-def group_words(group: Group) -> str:
+def describe_group(group: Group) -> str:
     """A group of images: `all`, `site GHA`."""
     return f"{group.kind} {group.name}" if group.name else group.kind
 
 
-def labels_words(labels: Sequence[str]) -> str:
+def describe_labels(labels: Sequence[str]) -> str:
     """Classes by name, or their number where there are many."""
     return ", ".join(labels) if len(labels) <= MOST_NAMED else f"{len(labels)} classes"
 
 
-def note_words(score: Score) -> str:
+def describe_note(score: Score) -> str:
     """What a note below a table says of a score."""
-    said = [rule_words(score.rule, score.choices)] if score.rule else []
+    said = [describe_rule(score.rule, score.choices)] if score.rule else []
     if score.labels and score.group.kind != "class":
-        said.append(f"over {labels_words(score.labels)}")
+        said.append(f"over {describe_labels(score.labels)}")
     return "; ".join(filter(None, (*said, *_failed(score), *_tests(score), score.note)))
 
 
-def comparison_words(score: Score) -> str:
+def describe_comparison(score: Score) -> str:
     """How a comparison was made and tested."""
     role = "declared before the run" if score.role == "declared" else score.role
     return "; ".join(filter(None, (role, *_failed(score), *_tests(score), score.note)))
@@ -91,7 +91,7 @@ def _tests(score: Score) -> list[str]:
         over = "sites" if score.group.kind == "site" else "comparison" if score.n_holm == 1 else "comparisons"
         said.append(f"p adjusted by Holm over {score.n_holm} {over}")
     if score.p_mcnemar is not None:
-        said.append(f"clustered McNemar p = {p_words(score.p_mcnemar)}")
+        said.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
     if score.detectable is not None:
         said.append(f"least difference found with 80 % power: {score.detectable:.3f}")
     if score.p_patients is not None:
@@ -99,23 +99,23 @@ def _tests(score: Score) -> list[str]:
         said.append(
             f"p of {patients}, training seeds as given"
             if score.p_seeds is None
-            else f"p is the larger of that over patients ({patients}: {p_words(score.p_patients)}) and that over "
-            f"training seeds (paired t test: {p_words(score.p_seeds)})"
+            else f"p is the larger of that over patients ({patients}: {format_p(score.p_patients)}) and that over "
+            f"training seeds (paired t test: {format_p(score.p_seeds)})"
         )
     return said
 
 
-def p_words(value: float | None) -> str:
+def format_p(value: float | None) -> str:
     """A p-value with four decimals."""
     return MISSING if value is None else f"{value:.4f}"
 
 
-def value_words(score: Score) -> str:
+def format_value(score: Score) -> str:
     """A value with its interval: `0.812 [0.790, 0.834]`."""
-    return " ".join(filter(None, rounded(score.value, score.low, score.high, unit=score.unit)))
+    return " ".join(filter(None, format_number(score.value, score.low, score.high, unit=score.unit)))
 
 
-def unit_words(score: Score) -> str:
+def format_unit(score: Score) -> str:
     """The unit in brackets, with a blank before it; "" for a number without one."""
     return "" if score.unit == "1" else f" ({score.unit})"
 
@@ -126,7 +126,7 @@ def sign(score: Score) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def verdict(score: Score) -> str:
+def describe_verdict(score: Score) -> str:
     """What interval and test of a comparison together allow to say."""
     p = score.p if score.p_holm is None else score.p_holm
     if not sign(score) or p is None or p >= 0.05:
@@ -135,10 +135,10 @@ def verdict(score: Score) -> str:
     return which if not score.better else "better" if which == score.better else "worse"
 
 
-def comparison_sentence(score: Score) -> str:
+def summarize_comparison(score: Score) -> str:
     """A comparison in words that say no more than its interval and its p do."""
     p = score.p if score.p_holm is None else score.p_holm
-    by = "" if p is None else f", {'p' if score.p_holm is None else 'p by Holm'} = {p_words(p)}"
+    by = "" if p is None else f", {'p' if score.p_holm is None else 'p by Holm'} = {format_p(p)}"
     unit = "" if score.unit == "1" else f" {score.unit}"
-    what = f"{readable(quantity_words(score))} of {arm_words(score)} ({score.role})"
-    return f"{what}: {value_words(score)}{unit}{by}; {verdict(score)}."
+    what = f"{display_name(describe_quantity(score))} of {describe_arm(score)} ({score.role})"
+    return f"{what}: {format_value(score)}{unit}{by}; {describe_verdict(score)}."

@@ -90,9 +90,9 @@ def assess(
     texts = {} if sets.labels is None else prompts_of(sets.labels, own).texts()
     found, rows = assessed(sets, config, prompts=texts, clip=clip, judges=judges, cache=cache)
     if report is not None:
-        from fulora.report.assessment import write_page
+        from fulora.report.assessment import write_assessment_report
 
-        write_page(report, sets, found, rows, title=f"Synthetic images: {synthetic.name}")
+        write_assessment_report(report, sets, found, rows, title=f"Synthetic images: {synthetic.name}")
     if str(json_file) == "-":
         print(as_json(found).decode())
         return

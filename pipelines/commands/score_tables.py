@@ -22,7 +22,7 @@ TITLES: dict["GroupKind", str] = {
 
 def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
     """Print what was read, the scores by group, and the confusion matrix."""
-    from fulora.report.wording import group_words
+    from fulora.report.wording import describe_group
     from fulora.terminal import PlainConsole
 
     console = PlainConsole()
@@ -34,12 +34,14 @@ def print_scores(facts: dict[str, Any], rows: Sequence["ScoreRow"]) -> None:
             console.print(_score_table(some, facts["level"]))
     console.print(f"\nConfusion matrix, {facts['decision']}: rows true, columns decided", style="bold")
     console.print(_confusion_table(facts["confusion"]))
-    _print_reasons([(f"{row.quantity}, {group_words(row.group)}", row.interval.reason) for row in rows], console.print)
+    _print_reasons(
+        [(f"{row.quantity}, {describe_group(row.group)}", row.interval.reason) for row in rows], console.print
+    )
 
 
 def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) -> None:
     """Print the paired comparison: differences with interval, tests, and the difference that could be found."""
-    from fulora.report.wording import group_words
+    from fulora.report.wording import describe_group
     from fulora.terminal import PlainConsole
 
     if not rows:
@@ -57,7 +59,7 @@ def print_comparisons(facts: dict[str, Any], rows: Sequence["ComparisonRow"]) ->
         )
     console.print("what was not declared before the run is exploratory", soft_wrap=True)
     _print_reasons(
-        [(f"{row.quantity}, {group_words(row.group)}", row.difference.reason) for row in rows], console.print
+        [(f"{row.quantity}, {describe_group(row.group)}", row.difference.reason) for row in rows], console.print
     )
 
 
@@ -81,7 +83,7 @@ def _heading(facts: dict[str, Any]) -> list[str]:
 
 
 def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
-    from fulora.report.wording import labels_words, rule_words
+    from fulora.report.wording import describe_labels, describe_rule
 
     single = len({row.group for row in rows}) == 1
     texts = ["score", *([] if single else ["of"]), "rule", "over"]
@@ -90,32 +92,37 @@ def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
         of = [] if single else [row.group.name]
         found = row.interval
         numbers = (f"{found.value:.4f}", _bounds(found), str(found.n), str(found.clusters))
-        table.add_row(row.quantity, *of, rule_words(row.rule, row.choices), labels_words(row.labels), *numbers)
+        table.add_row(row.quantity, *of, describe_rule(row.rule, row.choices), describe_labels(row.labels), *numbers)
     return table
 
 
 def _difference_table(rows: Sequence["ComparisonRow"], level: float) -> "Table":
-    from fulora.report.wording import group_words, labels_words, rule_words
+    from fulora.report.wording import describe_group, describe_labels, describe_rule
 
     texts = ("score", "of", "rule", "over")
     numbers = ("difference", f"{level:.0%} interval", "p", "Holm p", "images", "patients")
     table = _table(*texts, numbers=numbers)
     for row in rows:
         found = row.difference
-        said = (row.quantity, group_words(row.group), rule_words(row.rule, row.choices), labels_words(row.labels))
+        said = (
+            row.quantity,
+            describe_group(row.group),
+            describe_rule(row.rule, row.choices),
+            describe_labels(row.labels),
+        )
         values = (f"{found.value:+.4f}", _bounds(found, signed=True), _p(row.p), _p(row.p_holm))
         table.add_row(*said, *values, str(found.n), str(found.clusters))
     return table
 
 
 def _mcnemar_table(rows: Sequence["ComparisonRow"]) -> "Table":
-    from fulora.report.wording import group_words, rule_words
+    from fulora.report.wording import describe_group, describe_rule
 
     table = _table("of", "rule", numbers=("Durkalski p", "Obuchowski p", "Yang p", "found at 80 %", "patients"))
     for row in rows:
         if test := row.mcnemar:
             tests = (_p(p) for p in (test.p_durkalski, test.p_obuchowski, test.p_yang))
-            said = group_words(row.group), rule_words(row.rule, row.choices)
+            said = describe_group(row.group), describe_rule(row.rule, row.choices)
             table.add_row(*said, *tests, f"{row.detectable:.3f}", str(test.clusters))
     return table
 

@@ -38,7 +38,7 @@ def report_segmentation(
         sweep: by curve, its arms and the labelled images of each, whose number is where it stands.
         leaks: what every training input shares with the test set.
     """
-    from fulora.report.comparisons import comparison_sentences
+    from fulora.report.comparisons import summarize_comparisons
     from fulora.report.page import write_report
     from fulora.report.sections import key_numbers, provenance
     from fulora.report.segmentation import segmentation_section
@@ -50,7 +50,7 @@ def report_segmentation(
     places = {
         curve: {arm: float(len(known.rows("train"))) for arm, known in arms.items()} for curve, arms in sweep.items()
     }
-    declared = comparison_sentences([score for score in rows if score.role == "declared"])
+    declared = summarize_comparisons([score for score in rows if score.role == "declared"])
     section = segmentation_section(images, shown, tables, rows, places, leaks.rows())
     write_report(
         out,

@@ -14,12 +14,12 @@ from fulora.data.leak_gate import Overlap
 from fulora.data.results import AlphaScore, Prediction
 from fulora.data.score import Score
 from fulora.report.classification import classification_section
-from fulora.report.comparisons import comparison_sentences, comparison_tables
+from fulora.report.comparisons import comparison_tables, summarize_comparisons
 from fulora.report.confusion import plot_confusion
 from fulora.report.forgetting import forgetting_sections
-from fulora.report.page import ProvenanceRow, Section, file_words, write_report
+from fulora.report.page import ProvenanceRow, Section, file_stems, write_report
 from fulora.report.segmentation import segmentation_section
-from fulora.report.wording import labels_words
+from fulora.report.wording import describe_labels
 
 ODD = ("a - b", "a, b", "a minus b", "real minus", "site A", "accuracy", "🙂", "胎児", "Größe", "...", "x|y", "all")
 LEAKS = (Overlap(trained_on="LoRA", images=9, patients=4),)
@@ -85,7 +85,7 @@ def test_adapted_clips_of_any_name_have_a_figure_each() -> None:
 
 
 def test_names_that_only_signs_tell_apart_have_files_of_their_own() -> None:
-    assert file_words(["x, y", "x / y", "x-y-2", "胎児", "🙂"]) == {
+    assert file_stems(["x, y", "x / y", "x-y-2", "胎児", "🙂"]) == {
         "x, y": "x-y",
         "x / y": "x-y-2",
         "x-y-2": "x-y-2-2",
@@ -102,7 +102,7 @@ def test_every_metric_compared_has_its_columns_whatever_its_name() -> None:
     ]
     (table,) = comparison_tables(rows, "Compared", "")
     assert table.header[:-3] == ("Comparison", "Dice", "p", "Dice, all", "p", "HC - BPD (mm)", "p", "P", "p")
-    assert len(comparison_sentences(rows)) == 4
+    assert len(summarize_comparisons(rows)) == 4
 
 
 THIRTY = LabelSet.derived([f"class {number:02} of a long list" for number in range(30)])
@@ -135,5 +135,5 @@ def test_matrices_of_any_size_are_drawn(count: int) -> None:
 
 
 def test_many_labels_are_counted() -> None:
-    assert labels_words(["a", "b"]) == "a, b"
-    assert labels_words([str(n) for n in range(13)]) == "13 classes"
+    assert describe_labels(["a", "b"]) == "a, b"
+    assert describe_labels([str(n) for n in range(13)]) == "13 classes"

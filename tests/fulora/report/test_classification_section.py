@@ -8,7 +8,7 @@ from fulora.data.results import Prediction
 from fulora.data.score import Role, Score
 from fulora.report.classification import classification_section
 from fulora.report.page import Section
-from fulora.report.wording import verdict
+from fulora.report.wording import describe_verdict
 
 LEAKS = (Overlap(trained_on="LoRA", images=9, patients=4), Overlap(trained_on="SD", images=None, patients=None))
 
@@ -130,7 +130,7 @@ def test_of_a_metric_where_less_is_better_less_is_better() -> None:
         score("log loss", "hybrid", -0.5, baseline="real", rank=1, p=0.001, role="declared", better=better)
         for better in ("lower", "higher", "")
     ]
-    assert [verdict(row) for row in rows] == ["better", "worse", "lower"]
+    assert [describe_verdict(row) for row in rows] == ["better", "worse", "lower"]
 
 
 def test_the_tables_follow_the_first_metric_of_the_study() -> None:

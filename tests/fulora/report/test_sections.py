@@ -13,7 +13,7 @@ from fulora.data.label_set import label_set
 from fulora.data.pictures.marking import png_info
 from fulora.data.score import Score
 from fulora.report import sections
-from fulora.report.training import over_fitting, training_section
+from fulora.report.training import describe_overfitting, training_section
 from fulora.stage import Artifact
 
 FETAL = label_set("fetal_planes")
@@ -140,13 +140,15 @@ def test_losses_come_from_the_metrics_of_what_was_trained(tmp_path: Path) -> Non
 
 def test_over_fitting_is_where_held_out_patients_and_trained_ones_part() -> None:
     falling = [(0, 0.4), (50, 0.3), (100, 0.2)]
-    assert over_fitting("LoRA", falling, falling) == (
+    assert describe_overfitting("LoRA", falling, falling) == (
         "LoRA: the loss on patients not trained on was lowest at the end, 0.2000 after step 100."
     )
     unseen = [(0, 0.4), (50, 0.3), (100, 0.35)]
-    assert "lowest after step 50, 0.3000, and 0.3500 after step 100" in over_fitting("LoRA", unseen, falling)
-    assert "fell from 0.3000 to 0.2000: over-fitting starts about there" in over_fitting("LoRA", unseen, falling)
-    assert "rose from 0.3000 to 0.3500: both losses turn about there" in over_fitting("LoRA", unseen, unseen)
+    assert "lowest after step 50, 0.3000, and 0.3500 after step 100" in describe_overfitting("LoRA", unseen, falling)
+    assert "fell from 0.3000 to 0.2000: over-fitting starts about there" in describe_overfitting(
+        "LoRA", unseen, falling
+    )
+    assert "rose from 0.3000 to 0.3500: both losses turn about there" in describe_overfitting("LoRA", unseen, unseen)
 
 
 def test_sample_grids_are_shown_large_with_what_their_rows_are(tmp_path: Path) -> None:

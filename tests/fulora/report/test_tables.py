@@ -6,9 +6,9 @@ import pytest
 from fulora.data.score import Score
 from fulora.markdown import escaped_markdown
 from fulora.metrics.groups import EVERYTHING, Group
-from fulora.report.numbers import MISSING, rounded
+from fulora.report.numbers import MISSING, format_number
 from fulora.report.tables import Table, TableError, score_table, to_csv, to_markdown
-from fulora.report.wording import readable
+from fulora.report.wording import display_name
 
 
 def score(
@@ -53,11 +53,11 @@ def score(
     ],
 )
 def test_numbers_are_rounded_to_what_they_support(given, unit, expected):
-    assert rounded(*given, unit=unit) == expected
+    assert format_number(*given, unit=unit) == expected
 
 
 def test_an_interval_never_collapses():
-    value, interval = rounded(178.3, 178.2999, 178.3001, unit="mm")
+    value, interval = format_number(178.3, 178.2999, 178.3001, unit="mm")
     assert value == "178.30000"
     assert interval == "[178.29990, 178.30010]"
 
@@ -166,7 +166,7 @@ def test_text_stays_text_in_markdown(given, expected):
 
 
 def test_names_for_people():
-    assert [readable(name) for name in ("macro_f1", "hc bias", "FID_DINOv2", "recall")] == [
+    assert [display_name(name) for name in ("macro_f1", "hc bias", "FID_DINOv2", "recall")] == [
         "Macro F1",
         "HC bias",
         "FID DINOv2",
