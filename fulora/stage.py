@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
@@ -130,7 +130,7 @@ def stage(
 
 @dataclass(frozen=True)
 class Call(Generic[A]):
-    """A stage with its arguments: a config, plain values, and artifacts (alone, or in a list or mapping)."""
+    """A stage with its arguments: a config, plain values, and artifacts (alone, or in a list, mapping or dataclass)."""
 
     stage: Stage[..., A]
     arguments: Mapping[str, Any]
@@ -158,6 +158,8 @@ def _artifacts(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _artifacts(f"{name}.{number}", item)
+    elif is_dataclass(value):
+        yield from _artifacts(name, _fields(value))
 
 
 def _identified(value: object) -> Json:
@@ -167,7 +169,13 @@ def _identified(value: object) -> Json:
         return {str(key): _identified(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_identified(item) for item in value]
+    if is_dataclass(value):
+        return {"record": type(value).__name__, "fields": _identified(_fields(value))}
     return identity(value)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 class Record(TypedDict):

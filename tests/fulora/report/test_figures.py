@@ -8,7 +8,6 @@ from PIL import Image as Pil
 from fulora.report.confusion import plot_confusion
 from fulora.report.drawing import FigureError
 from fulora.report.figures import (
-    agreement,
     plot_bland_altman,
     plot_image_grid,
     plot_intervals,
@@ -81,20 +80,6 @@ def test_images_keep_their_shape():
 def test_a_long_row_continues_below():
     heights = [opened(plot_image_grid({"row": (IMAGES * 2)[:n]})).height for n in (10, 11)]
     assert heights[1] > 1.9 * heights[0]
-
-
-def test_agreement_is_mean_and_spread_of_the_differences():
-    result = agreement(MEASURED, REFERENCE)
-    spread = 1.96 * np.std(MEASURED - REFERENCE, ddof=1)
-    assert result.bias == pytest.approx(MEASURED.mean() - REFERENCE.mean())
-    assert result.high - result.bias == pytest.approx(spread)
-    assert result.bias - result.low == pytest.approx(spread)
-    assert result.n == 40
-
-
-def test_agreement_by_hand():
-    result = agreement([11.0, 12.0, 16.0], [10.0, 10.0, 13.0])  # differences 1, 2, 3
-    assert (result.bias, result.low, result.high) == pytest.approx((2.0, 0.04, 3.96))
 
 
 def test_perfect_agreement_can_be_drawn():
