@@ -137,7 +137,7 @@ class Call(Generic[A]):
 
     def inputs(self) -> dict[str, Artifact]:
         """The artifacts among the arguments, by their path such as `images` or `predictions.0`."""
-        return {name: item for key, value in self.arguments.items() for name, item in _artifacts(key, value)}
+        return {name: item for key, value in self.arguments.items() for name, item in artifacts_in(key, value)}
 
     def identity(self) -> Json:
         """What names the artifact: stage, version, resolved config, fingerprints of the inputs."""
@@ -149,17 +149,18 @@ class Call(Generic[A]):
         return digest(self.identity())[:16]
 
 
-def _artifacts(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
+def artifacts_in(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
+    """Yield the artifacts in an argument of a stage, each with its path below `name`, such as `images.0`."""
     if isinstance(value, Artifact):
         yield name, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _artifacts(f"{name}.{key}", item)
+            yield from artifacts_in(f"{name}.{key}", item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _artifacts(f"{name}.{number}", item)
+            yield from artifacts_in(f"{name}.{number}", item)
     elif is_dataclass(value):
-        yield from _artifacts(name, _fields(value))
+        yield from artifacts_in(name, _fields(value))
 
 
 def _identified(value: object) -> Json:

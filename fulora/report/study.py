@@ -1,6 +1,6 @@
 """The report of a study, from the records of its parts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fulora.report.assessment import assessment_sections
@@ -21,7 +21,7 @@ from fulora.report.provenance import provenance
 from fulora.report.segmentation import segmentation_section
 from fulora.report.summary import key_numbers, read_scores, summarize, warnings_of
 from fulora.report.training import training_sections
-from fulora.stage import Artifact
+from fulora.stage import artifacts_in
 
 
 def write_study_report(out: Path, parts: Sequence[ReportPart], *, title: str, about: str) -> None:
@@ -36,7 +36,7 @@ def write_study_report(out: Path, parts: Sequence[ReportPart], *, title: str, ab
         warnings=warnings_of(parts),
         summary=[*summarize(parts), about],
         sections=[section for part in parts for section in _build_sections(part)],
-        provenance=provenance(_sources(parts)),
+        provenance=provenance(artifact for _, artifact in artifacts_in("parts", parts)),
         cards=key_numbers(read_scores(parts)),
     )
 
@@ -55,19 +55,3 @@ def _build_sections(part: ReportPart) -> list[Section]:
             return [segmentation_section(part)]
         case TrainingPart():
             return training_sections(part)
-
-
-def _sources(parts: Sequence[ReportPart]) -> Iterable[Artifact]:
-    """The artifacts whose provenance is listed: images and assessments, then scores, then what was trained."""
-    for part in parts:
-        match part:
-            case GenerationPart():
-                yield from (part.real, *part.synthetic.values())
-            case AssessmentPart():
-                yield from (part.held_out, *part.synthetic.values(), *part.assessments.values())
-    for part in parts:
-        if isinstance(part, GenerationPart | ClassificationPart | SegmentationPart):
-            yield part.scores
-    for part in parts:
-        if isinstance(part, TrainingPart):
-            yield from (*([part.images] if part.images is not None else []), *part.curves.values())

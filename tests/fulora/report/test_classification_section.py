@@ -67,10 +67,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     row = Prediction(image_id="i", patient_key="p", site="A", plane="brain", probabilities=(0.2,) * 5)
     seed = stored(folder / "predictions", Predictions, [row])
     sweeps = {
-        "ratio": {"hybrid": {"real": 0, "hybrid, ratio 1": 1, "hybrid": 3}},
-        "few": {"a": {"real": 1, "hybrid": 2}},
+        "ratio": {"hybrid": {"real": 0.0, "hybrid, ratio 1": 1.0, "hybrid": 3.0}},
+        "few": {"a": {"real": 1.0, "hybrid": 2.0}},
     }
-    part = classification(folder, FETAL, scores, dict.fromkeys(ARMS, [seed, seed]), sweeps)
+    part = classification(folder, FETAL, scores, {arm: [seed, seed] for arm in ARMS}, sweeps)
     return page_of_parts(folder, part)
 
 
