@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
+from fulora.biometry.agreement import agreement
 from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
 from fulora.report.numbers import format_number
 
@@ -18,17 +18,6 @@ GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 
 TILE_PX = (194, 380)
 
 Images = Sequence[UInt8[np.ndarray, "_ _"]]
-Numbers = Sequence[float] | Float[np.ndarray, " n"]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of `n` pairs: the mean difference and the 95 % limits, in the unit of what was measured."""
-
-    bias: float
-    low: float
-    high: float
-    n: int
 
 
 def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
@@ -137,31 +126,11 @@ def _plot_loss(axes: Axes, name: str, points: Float[np.ndarray, "n 2"], number: 
     axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=legend_label(name), marker=marker)
 
 
-def agreement(measured: Numbers, reference: Numbers) -> Agreement:
-    """Bias and 95 % limits of agreement: mean and mean ± 1.96 standard deviations (n - 1) of measured - reference.
-
-    Bland and Altman, Lancet 1986; 327: 307-310. The limits take the pairs as independent.
+def plot_bland_altman(measured: Sequence[float], reference: Sequence[float], unit: str, title: str = "") -> bytes:
+    """Plot the difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
 
     Raises:
-        FigureError: sequences of different length, fewer than two pairs, or a number that is not finite.
-    """
-    first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
-    if first.shape != second.shape or first.ndim != 1:
-        raise FigureError(f"{first.size} measured values and {second.size} references: agreement needs pairs")
-    if len(first) < 2:
-        raise FigureError(f"agreement needs at least two pairs, not {len(first)}")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise FigureError("agreement needs finite numbers: leave failed measurements out and report how many failed")
-    differences = first - second
-    bias, spread = float(differences.mean()), 1.96 * float(differences.std(ddof=1))
-    return Agreement(bias, bias - spread, bias + spread, len(first))
-
-
-def plot_bland_altman(measured: Numbers, reference: Numbers, unit: str, title: str = "") -> bytes:
-    """Difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
-
-    Raises:
-        FigureError: as `agreement`.
+        ValueError: as `fulora.biometry.agreement.agreement`.
     """
     result = agreement(measured, reference)
     first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)

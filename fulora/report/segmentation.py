@@ -184,7 +184,7 @@ def _agreements(arm: str, stem: str, table: Sequence[Measurement]) -> list[Figur
         rows = [row for row in table if row.quantity == quantity]
         pairs = [(row.value, row.reference) for row in rows if row.value is not None and row.reference is not None]
         if len(pairs) > 1:
-            values, references = np.array(pairs, float).T
+            values, references = zip(*pairs, strict=True)
             plot = plot_bland_altman(values, references, rows[0].unit, title)
             caption = f"{arm}: measured minus reference, {len(pairs)} of {len(rows)} images, first training seed."
             figures.append(Figure(f"bland-altman-{quantity}-{stem}", plot, caption))
