@@ -20,9 +20,9 @@ from fulora.report.parts import AssessmentPart
 
 IN_A_GRID = 20
 TEXT = (
-    "An encoder's name stands beside every figure. Real images of other patients than the held-out ones stand beside "
-    "synthetic ones, at equal numbers where numbers matter. A test that finds nothing is no evidence of copies; it is "
-    "no proof of privacy."
+    "Every figure names its encoder. Synthetic images are compared with real images of other patients than the "
+    "held-out ones, at equal numbers where numbers matter. A test that finds nothing is not evidence of copies, and "
+    "not a proof of privacy."
 )
 
 
@@ -78,7 +78,7 @@ def assessment_section(name: str, sets: Sets, findings: Findings, rows: Sequence
 
 def _describe_sizes(findings: Findings) -> str:
     held_out, train = findings.held_out, findings.train
-    owners = "patients who trained nothing" if held_out.patients_known else "files (patients are not told apart)"
+    owners = "held-out patients" if held_out.patients_known else "files (their patients are not known)"
     text = f"{findings.synthetic.images} synthetic images; {held_out.images} real ones of {held_out.patients} {owners}"
     if train is not None:
         text += f"; {train.images} images of {train.patients} patients trained the generator"

@@ -32,7 +32,7 @@ def _verdicts(findings: Findings, suffix: str) -> Table:
     rows = tuple((one.plane, one.said, one.evidence) for one in findings.verdicts)
     caption = (
         "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
-        "half as many different images as real ones are; told from real images with an AUC of 0.9 or more."
+        "half as many different images as real ones are; distinguishable from real images with an AUC of 0.9 or more."
     )
     return Table(f"Verdicts{suffix}", caption, ("Plane", "Verdict", "Evidence"), rows)
 
@@ -86,10 +86,10 @@ def _copies(findings: Findings, suffix: str) -> Table | None:
         for one in findings.encoders
         if (test := one.memorisation) is not None
     )
-    near = ("Nearest to who trained", "By chance", "p", "Suspiciously near", "Of real images")
+    near = ("Nearest to a training patient", "By chance", "p", "Suspiciously near", "Of real images")
     header = ("Encoder", *near, "Nearer than a patient's own images", "Least ratio")
     caption = (
-        "Share of synthetic images nearest to a patient who trained, and 95 % of random divisions of patients; p of "
+        "Share of synthetic images nearest to a training patient, and 95 % of random divisions of patients; p of "
         "that and of the suspiciously near, Bonferroni. Nearer than a patient's own images: than half of the real ones "
         "are to another one of their patient and plane. Least ratio: of the distance to the nearest patient to that to "
         "the next; near 0 for a copy."
@@ -130,10 +130,14 @@ def _shortcuts(findings: Findings, suffix: str) -> Table | None:
     cues = dict.fromkeys(line.cue for line in findings.shortcuts)
     rows = tuple((cue, *(cells.get((cue, plane), MISSING) for plane in planes)) for cue in cues)
     caption = (
-        "AUC of telling synthetic from held-out real images by one cue alone, on patients not fitted to; in brackets "
-        "of telling training images from held-out ones. 0.5 is best."
+        "AUC of distinguishing synthetic from held-out real images by one cue alone, on patients not fitted to; in "
+        "brackets that of distinguishing training images from held-out ones. 0.5 is best."
     )
-    return Table(f"What gives synthetic images away{suffix}", caption, ("Cue", *planes), rows) if rows else None
+    return (
+        Table(f"Shortcuts that distinguish synthetic from real images{suffix}", caption, ("Cue", *planes), rows)
+        if rows
+        else None
+    )
 
 
 def _filters(findings: Findings, suffix: str) -> Table | None:
@@ -171,6 +175,6 @@ def _shares(findings: Findings, suffix: str) -> Table | None:
         for one in findings.encoders
         for share in one.shares
     )
-    caption = "Share of a site or machine among training images, and among those that synthetic images are nearest to."
+    caption = "Share of a site or machine among training images, and among the nearest neighbours of synthetic images."
     header = ("Encoder", "", "Name", "Training", "Nearest")
     return Table(f"Sites and machines{suffix}", caption, header, rows) if rows else None

@@ -25,9 +25,10 @@ LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled, with
 WIDEST = 12
 """Most groups that stand in columns; of more, arms do."""
 TEXT = (
-    "Protocols: prompt is a CLIP asked by text alone; transfer a classifier trained on one population and tested on "
-    "another; adapted a CLIP tuned on one population, then asked on another; fewshot has seen a few patients of the "
-    "population tested on. All classifiers have the same architecture and as many optimiser steps."
+    "Protocols: prompt is a CLIP that classifies by text prompts alone; transfer a classifier trained on one "
+    "population and tested on another; adapted a CLIP tuned on one population and tested on another; fewshot is "
+    "trained on a few patients of the population tested on. All classifiers have the same architecture and as many "
+    "optimiser steps."
 )
 
 
@@ -50,7 +51,7 @@ def classification_section(part: ClassificationPart) -> Section:
         leak_table(part.leaks.rows()),
     ]
     return Section(
-        "Does synthetic data help on people never seen?",
+        "Does synthetic data help on patients not seen in training?",
         (TEXT, *summarize_comparisons(compared)),
         tuple(tables),
         tuple(_figures(first, compared, predictions, labels, part.sweeps)),
@@ -122,8 +123,8 @@ def _pivot(
 
 def _without_duplicates(scores: Sequence[Score]) -> list[Table]:
     chosen = [score for score in scores if score.group.kind == "without duplicates"]
-    caption = "Without the images whose very pixels also stand in another row."
-    return [score_table(chosen, "Pictures that stand twice", caption)] if chosen else []
+    caption = "Without the images whose pixels are identical to those of another row."
+    return [score_table(chosen, "Without duplicate images", caption)] if chosen else []
 
 
 def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
@@ -141,7 +142,7 @@ def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
         if len(values) > 1
     )
     header = ("Arm", *(f"Seed {number}" for number in range(1, most + 1)), "SD")
-    caption = "The same images, the same arms; what chance in training does."
+    caption = "The same images, the same arms; the spread is that of training alone."
     return [Table("Accuracy by training seed", caption, header, lines)]
 
 

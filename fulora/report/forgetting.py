@@ -20,7 +20,7 @@ def forgetting_section(part: ForgettingPart) -> Section:
     """Return a table, and a curve of each adapted CLIP."""
     arms = {arm: item.rows() for arm, item in part.arms.items()}
     figures = tuple(_figure(arm, stem, arms[arm]) for arm, stem in file_stems(arms).items())
-    return Section("What adapting CLIP gave and took", (TEXT,), (_table(arms),), figures)
+    return Section("What adapting CLIP gained and lost", (TEXT,), (_table(arms),), figures)
 
 
 def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:
@@ -42,4 +42,9 @@ def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
         for row in rows
     )
     header = ("Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients")
-    return Table("Before, between and after", "Brackets hold 95 % intervals by patients.", header, lines)
+    return Table(
+        "Accuracy between the original and the tuned weights",
+        "Brackets hold 95 % intervals by patients.",
+        header,
+        lines,
+    )

@@ -67,9 +67,11 @@ def _blank_image_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
             rejected = ", ".join(f"{count} {fault}" for fault, count in causes.items()) or "none"
             rows.append((name, str(counts.images), str(counts.drawn), rejected))
             alike += [f" {name}: {', '.join(group)} look the same to the backbone." for group in counts.alike]
-    caption = "Pictures that show nothing, or what another shows, were drawn again with the next seed."
-    header = ("set", "images", "drawn", "rejected")
-    return [Table("First look at synthetic pictures", caption + "".join(alike), header, tuple(rows))] if rows else []
+    caption = "Blank images, and images like another one, were generated again with the next seed."
+    header = ("Set", "Images", "Generated", "Rejected")
+    return (
+        [Table("Blank-image check of synthetic images", caption + "".join(alike), header, tuple(rows))] if rows else []
+    )
 
 
 def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:

@@ -10,8 +10,9 @@ WIDEST = 12
 """Most classes that have a column each; of more, the most frequent predictions share one column."""
 MOST_FREQUENT = 3
 CAPTION = (
-    "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of real "
-    "images that never saw the patient the image is nearest to; clip: the CLIP by prompts."
+    "The class that models predict for each synthetic image, with 95 % Wilson intervals over images. judge: a "
+    "classifier that was trained on real images, but not on the patient the image is nearest to; clip: the CLIP by "
+    "prompts."
 )
 
 
@@ -23,8 +24,8 @@ def label_truth_table(truths: Sequence[Truth], classes: Sequence[str], suffix: s
         suffix: the end of the title.
     """
     many = len(classes) > WIDEST
-    seen_as = ("Most often seen as",) if many else tuple(f"as {name}" for name in classes)
-    header = ("Seen by", "Asked for", "n", "Agreement", "Of real images", "n, real", *seen_as)
+    seen_as = ("Most often predicted",) if many else tuple(f"as {name}" for name in classes)
+    header = ("Model", "Requested class", "n", "Agreement", "Of real images", "n, real", *seen_as)
     rows = tuple(
         (
             truth.by,

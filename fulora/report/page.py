@@ -30,7 +30,7 @@ _INTERVAL = re.compile(r"(?P<value>[^\[\]]+) (?P<interval>\[[^\[\]]*\].*)")
 
 
 class PageError(ValueError):
-    """A report that cannot be written as it was given. The message lists everything that is wrong."""
+    """A report that cannot be written. The message lists all errors."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: `name` is its file name (a-z, 0-9, - and _), `alt` what it says to who cannot see it."""
+    """A figure: `name` is its file name (a-z, 0-9, - and _), `alt` its description for screen readers."""
 
     name: str
     png: bytes
@@ -96,7 +96,7 @@ def write_report(
         warnings: what limits every number of the page, shown in red above the summary.
 
     Raises:
-        PageError: something is missing, empty, or stands twice.
+        PageError: if something is missing, empty or duplicate.
     """
     errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
     if errors:
@@ -129,17 +129,17 @@ def slug(title: str) -> str:
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:
-    """Each name as a part of a file name or anchor; of names that only other signs tell apart the later are numbered.
+    """Return each name as a unique part of a file name or anchor; of names that become the same, later ones are numbered.
 
     `x, y` becomes `x-y`, and `x / y` beside it `x-y-2`; a name without a letter a-z or digit is `unnamed`.
     """
-    found: dict[str, str] = {}
+    stems: dict[str, str] = {}
     for name in dict.fromkeys(names):
         word, number = slug(name) or "unnamed", 2
-        while word in found.values():
+        while word in stems.values():
             word, number = f"{slug(name) or 'unnamed'}-{number}", number + 1
-        found[name] = word
-    return found
+        stems[name] = word
+    return stems
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -49,7 +49,7 @@ def segmentation_section(part: SegmentationPart) -> Section:
     tables = [
         *(table for protocol in TITLES for table in _by_structure(plain, protocol)),
         *comparison_tables(compared, "Segmentation arms compared", LEVEL),
-        leak_table(part.leaks.rows(), "Leak gate of segmentation"),
+        leak_table(part.leaks.rows(), "Leak check of segmentation"),
     ]
     measurements = {arm: [item.rows() for item in seeds] for arm, seeds in part.measurements.items()}
     sweep = {

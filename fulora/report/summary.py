@@ -110,7 +110,7 @@ def _summarize_declared(score: Score) -> str:
         0: f"No evidence that {arm} and {baseline} differ",
     }[side if score.better else 0]
     change = f"{describe_quantity(score)} changed by {format_value(score)}{format_unit(score)}"
-    return f"{finding} on people never seen: {change}."
+    return f"{finding} on unseen patients: {change}."
 
 
 def _summarize_closeness(score: Score) -> str:

@@ -31,7 +31,7 @@ Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
 class TableError(ValueError):
-    """A table that cannot be made of what was given."""
+    """A table that cannot be built from the given scores or cells."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Table:
     Attributes:
         header: one name a column.
         rows: rounded text, one cell a column; a number may carry its interval and a note, `0.812 [0.790, 0.834] ¹`.
-        notes: what stands below the table.
+        notes: lines below the table.
         raw: the lines of the CSV file, header first, unrounded; when empty, header and rows stand there.
     """
 
@@ -115,7 +115,7 @@ def _kind(score: Score) -> tuple[str, str]:
 
 
 def _line(score: Score) -> tuple[str, ...]:
-    """What scores must share to stand on one line, as the cells that say so."""
+    """The cells that scores on one line have in common."""
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
     return describe_arm(score), describe_group(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
 

@@ -53,7 +53,7 @@ def _images_section(images: ImageSet) -> Section:
     lines.append(("patients", *(str(len({row.patient_key for row in rows})) for rows in splits.values())))
     caption = "How many images are trained on and validated on."
     table = Table("Images by plane", caption, ("plane", *SPLITS_SHOWN), tuple(lines))
-    return Section("Images", ("Nobody is in two splits.",), (table,), ())
+    return Section("Images", ("No patient is in more than one split.",), (table,), ())
 
 
 def _read_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:

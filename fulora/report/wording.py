@@ -1,4 +1,4 @@
-"""The words of scores: names, groups, rules, tests and verdicts for people, made of a record's fields. Light."""
+"""Text made from the fields of a score: names, groups, rules, tests and verdicts. Imports no plotting library."""
 
 from collections.abc import Sequence
 
@@ -22,13 +22,13 @@ _CAPITALS = {word.lower(): word for word in _ACRONYMS}
 
 
 def display_name(name: str) -> str:
-    """A score's name for people: `macro F1` becomes `Macro F1`, `hc bias` `HC bias`."""
+    """Return a metric's name as readers see it: `macro F1` becomes `Macro F1`, `hc bias` `HC bias`."""
     text = " ".join(_CAPITALS.get(word, word) for word in name.replace("_", " ").split())
     return text[:1].upper() + text[1:]
 
 
 def describe_quantity(score: Score, *, rule: bool = True, structure: bool = False) -> str:
-    """What a score is: quantity and statistic, the rule where it is not the model's own, and the structure if asked."""
+    """Return the quantity and statistic, the rule if it is not the model's own, and the structure if requested."""
     text = score.quantity + STATISTICS[score.statistic]
     if structure and score.structure:
         text += f" ({score.structure})"
@@ -60,7 +60,7 @@ def describe_labels(labels: Sequence[str]) -> str:
 
 
 def describe_note(score: Score) -> str:
-    """What a note below a table says of a score."""
+    """Return the note below a table about a score: rule, classes, failures and tests."""
     said = [describe_rule(score.rule, score.choices)] if score.rule else []
     if score.labels and score.group.kind != "class":
         said.append(f"over {describe_labels(score.labels)}")
@@ -68,7 +68,7 @@ def describe_note(score: Score) -> str:
 
 
 def describe_comparison(score: Score) -> str:
-    """How a comparison was made and tested."""
+    """Return how a comparison was made and tested."""
     role = "declared before the run" if score.role == "declared" else score.role
     return "; ".join(filter(None, (role, *_failed(score), *_tests(score), score.note)))
 
@@ -127,7 +127,7 @@ def sign(score: Score) -> int:
 
 
 def describe_verdict(score: Score) -> str:
-    """What interval and test of a comparison together allow to say."""
+    """Return the verdict that the interval and the test of a comparison allow together."""
     p = score.p if score.p_holm is None else score.p_holm
     if not sign(score) or p is None or p >= 0.05:
         return "no evidence of a difference"
@@ -136,7 +136,7 @@ def describe_verdict(score: Score) -> str:
 
 
 def summarize_comparison(score: Score) -> str:
-    """A comparison in words that say no more than its interval and its p do."""
+    """Return a comparison as a sentence that claims no more than its interval and its p-value do."""
     p = score.p if score.p_holm is None else score.p_holm
     by = "" if p is None else f", {'p' if score.p_holm is None else 'p by Holm'} = {format_p(p)}"
     unit = "" if score.unit == "1" else f" {score.unit}"

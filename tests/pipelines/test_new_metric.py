@@ -106,7 +106,7 @@ def test_a_metric_of_classifiers_is_one_line(tmp_path: Path, monkeypatch: pytest
         "By site: new - arm minus old, arm": "Macro specificity",
         "Macro specificity by site": "A (n = 30, 15 patients)",
         "Recall by class": "left - right (n = 20, 20 patients)",
-        "Leak gate": "Images",
+        "Leak check": "Images",
     }
     assert section.text[1].startswith("Macro specificity of new - arm minus old, arm (declared): ")
 
@@ -143,7 +143,7 @@ def test_a_metric_of_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert first_columns(section) == {
         "Segmentation (left - lung)": "Share above 0.7",
         "Segmentation arms compared": "Share above 0.7",
-        "Leak gate of segmentation": "Images",
+        "Leak check of segmentation": "Images",
     }
     names = [figure.name for figure in section.figures]
     assert {"arms-share-above-0-7-left-lung-1", "gains-share-above-0-7-left-lung-1"} <= set(names)

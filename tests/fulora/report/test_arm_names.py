@@ -102,7 +102,7 @@ def test_adapted_clips_of_any_name_have_a_figure_and_a_file_each(tmp_path: Path)
     ]
     names = ("x, y", "x / y", "x-y-2", "胎児", "🙂")
     page = page_of_parts(tmp_path, ForgettingPart(dict.fromkeys(names, stored(tmp_path / "rows", Forgetting, rows))))
-    assert first_cells(page, "Before, between and after")[::2] == list(names)
+    assert first_cells(page, "Accuracy between the original and the tuned weights")[::2] == list(names)
     files = ["x-y", "x-y-2", "x-y-2-2", "unnamed", "unnamed-2"]
     assert list(page.figures) == [f"forgetting-{file}" for file in files]
     assert [caption.split(": ")[0] for caption in page.figures.values()] == list(names)
@@ -120,7 +120,8 @@ def test_every_metric_compared_has_its_columns_whatever_its_name(tmp_path: Path)
     header = page.tables["Arms compared"][0]
     assert header[:-3] == ["Comparison", "Dice", "p", "Dice, all", "p", "HC - BPD (mm)", "p", "P", "p"]
     sentences = [
-        line.split(" of a minus b")[0] for line in page.sections["Does synthetic data help on people never seen?"]
+        line.split(" of a minus b")[0]
+        for line in page.sections["Does synthetic data help on patients not seen in training?"]
     ]
     assert sentences[1:] == ["Dice", "Dice, all", "HC - BPD", "P"]
 

@@ -9,7 +9,7 @@ from fulora.data.label_set import label_set
 from fulora.data.results import Prediction, Predictions
 from fulora.data.score import Role, Score
 
-TITLE = "Does synthetic data help on people never seen?"
+TITLE = "Does synthetic data help on patients not seen in training?"
 FETAL = label_set("fetal_planes")
 
 
@@ -87,9 +87,9 @@ def test_every_kind_of_score_has_its_table(page: Page) -> None:
         "Accuracy by site",
         "Recall by class",
         "Accuracy by machine",
-        "Pictures that stand twice",
+        "Without duplicate images",
         "Accuracy by training seed",
-        "Leak gate",
+        "Leak check",
         "Provenance",
     ]
 
@@ -134,7 +134,7 @@ def test_the_tables_follow_the_first_metric_of_the_study(tmp_path: Path) -> None
     ]
     rows += [score("accuracy", "real", 0.9), score("Cohen's kappa", "hybrid", 0.2, baseline="real", rank=1, p=0.5)]
     page = page_of(tmp_path, rows)
-    titles = ["Classification of the unseen population", "Arms compared", "Cohen's kappa by site", "Leak gate"]
+    titles = ["Classification of the unseen population", "Arms compared", "Cohen's kappa by site", "Leak check"]
     assert list(page.tables)[:-1] == titles
     assert page.tables[titles[0]][0][1] == page.tables[titles[1]][0][1] == "Cohen's kappa"
     in_csv = page.csv("classification-of-the-unseen-population")
@@ -148,7 +148,7 @@ def test_every_seed_has_its_accuracy(page: Page) -> None:
 
 
 def test_the_leak_gate_says_what_is_not_known(page: Page) -> None:
-    assert page.tables["Leak gate"][1:] == [["LoRA", "9", "4", "0", "0"], ["SD", *["unknown"] * 4]]
+    assert page.tables["Leak check"][1:] == [["LoRA", "9", "4", "0", "0"], ["SD", *["unknown"] * 4]]
 
 
 def test_figures_show_gains_the_sweep_and_the_arms_of_the_declared_comparison(page: Page) -> None:

@@ -18,7 +18,7 @@ def test_a_curve_and_a_table_an_arm(tmp_path: Path) -> None:
     rows = [row(alpha, population, 0.5 + alpha / 4) for alpha in (0.0, 1.0) for population in ("own", "unseen")]
     page = page_of_parts(tmp_path, ForgettingPart({"CLIP (CE)": stored(tmp_path / "rows", Forgetting, rows)}))
     assert page.figures == {"forgetting-clip-ce": "CLIP (CE): accuracy over the share of the tuned weights."}
-    assert page.tables["Before, between and after"] == [
+    assert page.tables["Accuracy between the original and the tuned weights"] == [
         ["Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients"],
         ["CLIP (CE)", "own", "0", "0.500 [0.400, 0.600]", "9", "3"],
         ["CLIP (CE)", "unseen", "0", "0.500 [0.400, 0.600]", "9", "3"],

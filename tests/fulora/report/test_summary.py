@@ -21,7 +21,7 @@ def score(quantity: str, arm: str, low: float | None, high: float | None, **more
 
 
 CLOSER = {"protocol": "generation"}
-UNSEEN = "on people never seen: "
+UNSEEN = "on unseen patients: "
 DECLARED = {
     ("accuracy", "higher", 0.01, 0.2): f"ARM did better than c, d {UNSEEN}accuracy changed by 0.050 [0.010, 0.200].",
     ("accuracy", "higher", -0.2, -0.01): f"ARM did worse than c, d {UNSEEN}accuracy changed by 0.050 [",
