@@ -91,7 +91,7 @@ def write_report(
     All text is plain and shown as it is; control characters are written out, an escape as `\x1b`.
 
     Args:
-        summary: what was found, in short sentences; the first is the headline.
+        summary: the findings in short sentences; the first is the headline.
         cards: key numbers, shown under the summary.
         warnings: what limits every number of the page, shown in red above the summary.
 
@@ -129,7 +129,7 @@ def slug(title: str) -> str:
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:
-    """Return each name as a unique part of a file name or anchor; of names that become the same, later ones are numbered.
+    """Return each name as a unique part of a file name or anchor; of equal parts, later ones are numbered.
 
     `x, y` becomes `x-y`, and `x / y` beside it `x-y-2`; a name without a letter a-z or digit is `unnamed`.
     """
@@ -163,8 +163,8 @@ def _repeated(sections: Sequence[Section], provenance: Sequence[ProvenanceRow]) 
         "figure": [figure.name for section in sections for figure in section.figures],
         "provenance row": [row.fingerprint for row in provenance],
     }
-    found = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
-    return [f"two {kind}s are named '{name}'; names are unique" for kind, name in found]
+    repeated = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
+    return [f"two {kind}s are named '{name}'; names are unique" for kind, name in repeated]
 
 
 def _unusable(sections: Sequence[Section]) -> Iterable[str]:
@@ -210,8 +210,8 @@ def _json(config: Json) -> str:
 
 def _cell(text: str) -> Markup | str:
     """A table cell, with the interval of a number set smaller."""
-    found = _INTERVAL.fullmatch(text)
-    return Markup("{} <small>{}</small>").format(found["value"], found["interval"]) if found else text
+    match = _INTERVAL.fullmatch(text)
+    return Markup("{} <small>{}</small>").format(match["value"], match["interval"]) if match else text
 
 
 def _png_uri(png: bytes) -> str:

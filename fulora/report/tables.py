@@ -100,14 +100,14 @@ def raw_lines(scores: Sequence[Score]) -> tuple[tuple[str, ...], ...]:
 
 
 def _flat(score: Score) -> dict[str, str]:
-    found: dict[str, str] = {}
+    cells: dict[str, str] = {}
     for field in Score.model_fields:
         value = getattr(score, field)
         if isinstance(value, Group):
-            found |= {"group_kind": value.kind, "group_name": value.name}
+            cells |= {"group_kind": value.kind, "group_name": value.name}
         else:
-            found[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
-    return found
+            cells[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
+    return cells
 
 
 def _kind(score: Score) -> tuple[str, str]:
@@ -147,11 +147,11 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
     return header, tuple(rows)
 
 
-def _without_idle_group(scores: Sequence[Score], found: Cells) -> Cells:
+def _without_idle_group(scores: Sequence[Score], cells: Cells) -> Cells:
     """Without the column of groups where the only group is everything."""
-    header, rows = found
+    header, rows = cells
     if {score.group for score in scores} != {EVERYTHING}:
-        return found
+        return cells
     return header[:1] + header[2:], tuple(row[:1] + row[2:] for row in rows)
 
 

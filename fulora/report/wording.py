@@ -61,10 +61,10 @@ def describe_labels(labels: Sequence[str]) -> str:
 
 def describe_note(score: Score) -> str:
     """Return the note below a table about a score: rule, classes, failures and tests."""
-    said = [describe_rule(score.rule, score.choices)] if score.rule else []
+    parts = [describe_rule(score.rule, score.choices)] if score.rule else []
     if score.labels and score.group.kind != "class":
-        said.append(f"over {describe_labels(score.labels)}")
-    return "; ".join(filter(None, (*said, *_failed(score), *_tests(score), score.note)))
+        parts.append(f"over {describe_labels(score.labels)}")
+    return "; ".join(filter(None, (*parts, *_failed(score), *_tests(score), score.note)))
 
 
 def describe_comparison(score: Score) -> str:
@@ -86,23 +86,23 @@ def _failed(score: Score) -> list[str]:
 
 def _tests(score: Score) -> list[str]:
     """The parts of a p-value."""
-    said = []
+    parts = []
     if score.p_holm is not None:
         over = "sites" if score.group.kind == "site" else "comparison" if score.n_holm == 1 else "comparisons"
-        said.append(f"p adjusted by Holm over {score.n_holm} {over}")
+        parts.append(f"p adjusted by Holm over {score.n_holm} {over}")
     if score.p_mcnemar is not None:
-        said.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
+        parts.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
     if score.detectable is not None:
-        said.append(f"least difference found with 80 % power: {score.detectable:.3f}")
+        parts.append(f"least difference found with 80 % power: {score.detectable:.3f}")
     if score.p_patients is not None:
         patients = f"{score.test} of patients"
-        said.append(
+        parts.append(
             f"p of {patients}, training seeds as given"
             if score.p_seeds is None
             else f"p is the larger of that over patients ({patients}: {format_p(score.p_patients)}) and that over "
             f"training seeds (paired t test: {format_p(score.p_seeds)})"
         )
-    return said
+    return parts
 
 
 def format_p(value: float | None) -> str:
