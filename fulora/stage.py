@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
@@ -131,14 +131,14 @@ def stage(
 
 @dataclass(frozen=True)
 class Call(Generic[A]):
-    """A stage with its arguments: a config, plain values, and artifacts (alone, or in a list or mapping)."""
+    """A stage with its arguments: a config, plain values, and artifacts (alone, or in a list, mapping or dataclass)."""
 
     stage: Stage[..., A]
     arguments: Mapping[str, Any]
 
     def inputs(self) -> dict[str, Artifact]:
         """Return the artifacts among the arguments, by their path such as `images` or `predictions.0`."""
-        return {name: item for key, value in self.arguments.items() for name, item in _artifacts(key, value)}
+        return {name: item for key, value in self.arguments.items() for name, item in artifacts_in(key, value)}
 
     def identity(self) -> Json:
         """Return what identifies the artifact: stage, version, resolved config, fingerprints of the inputs."""
@@ -150,15 +150,18 @@ class Call(Generic[A]):
         return digest(self.identity())[:16]
 
 
-def _artifacts(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
+def artifacts_in(name: str, value: object) -> Iterator[tuple[str, Artifact]]:
+    """Yield the artifacts in an argument of a stage, each with its path below `name`, such as `images.0`."""
     if isinstance(value, Artifact):
         yield name, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _artifacts(f"{name}.{key}", item)
+            yield from artifacts_in(f"{name}.{key}", item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _artifacts(f"{name}.{number}", item)
+            yield from artifacts_in(f"{name}.{number}", item)
+    elif is_dataclass(value):
+        yield from artifacts_in(name, _fields(value))
 
 
 def _identified(value: object) -> Json:
@@ -168,7 +171,13 @@ def _identified(value: object) -> Json:
         return {str(key): _identified(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_identified(item) for item in value]
+    if is_dataclass(value):
+        return {"record": type(value).__name__, "fields": _identified(_fields(value))}
     return identity(value)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 class Record(TypedDict):

@@ -17,6 +17,7 @@ from fulora.data.results import Report
 from fulora.data.weights import ClipWeights, JudgeWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig
+from fulora.report.parts import AssessmentPart, TrainingPart
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, Demo, get_backbone, get_clip
@@ -24,7 +25,7 @@ from pipelines.changes import about
 from pipelines.generators import GeneratorConfig, different, drawn, train_loras, with_generators
 from pipelines.sources import curated, labels_of
 from pipelines.stages.assess import assess
-from pipelines.stages.report_assessment import ReportAssessmentConfig, report_assessment
+from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.train_judges import train_judges
 
 IMAGES_AT = "images"
@@ -58,7 +59,7 @@ class AssessmentStudyConfig(Config):
     judge: JudgeConfig | None = None
     classifier: ClassifierConfig = Field(default_factory=ClassifierConfig)
     classifier_file: Annotated[Path | None, Runtime] = None
-    report: ReportAssessmentConfig
+    report: ReportConfig
 
     @model_validator(mode="before")
     @classmethod
@@ -91,12 +92,7 @@ def run(cfg: AssessmentStudyConfig, work: Workspace) -> Report:
         cfg.assess, work, synthetic, shown, images, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
     )
     return work.run(
-        report_assessment,
-        cfg.report,
-        synthetic=synthetic,
-        images=images,
-        assessments=found,
-        curves=different(loras),
+        report, cfg.report, [AssessmentPart(synthetic, shown, images, found), TrainingPart(different(loras))]
     )
 
 

@@ -1,12 +1,20 @@
 """The FU-LoRA study, every stage in order: fine-tune, generate, mix, measure if it helps on people never seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
-from fulora.data.results import Predictions, Report, Scores
+from fulora.data.results import Predictions, Report
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights
-from fulora.stage import Source
+from fulora.report.parts import (
+    AssessmentPart,
+    ClassificationPart,
+    ForgettingPart,
+    GenerationPart,
+    ReportPart,
+    TrainingPart,
+)
+from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import assessment, segmentation
 from pipelines.arms import mixed, sweeps_of
@@ -44,27 +52,27 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     if cfg.few_shot is not None and images.few_shot is not None:
         predictions[FEW_SHOT] = few_shot(cfg.few_shot, images.few_shot, asked, work)
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
-    unets = {arm: seeds[0][0] for arm, seeds in heads.compared.unets.items()} if heads else {}
-    return work.run(
-        report,
-        cfg.report,
-        real=real,
-        training=training,
-        few=images.few_shot,
-        synthetic=synthetic,
-        assessments=found,
-        trained_on=images.in_reach_of(cfg),
-        scores=score_all(cfg, work, real, synthetic, predictions, heads),
-        predictions=predictions,
-        forgetting=clips.forgetting,
-        leaks=leaks,
-        sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
-        curves={**different(loras), **classifiers, **clips.curves, **unets},
-        heads=heads.images if heads else None,
-        masks={arm: seeds[0] for arm, seeds in heads.compared.masks.items()} if heads else {},
-        measurements=heads.compared.measurements if heads else {},
-        leaks_of_heads=heads.leaks if heads else None,
-    )
+    scores = work.run(score_generation, cfg.closeness, real=real, synthetic=synthetic)
+    sections: list[ReportPart] = [
+        GenerationPart(real, synthetic, scores, cfg.report.images_per_row),
+        AssessmentPart(synthetic, images.in_reach_of(cfg), real, found),
+        ClassificationPart(
+            images=real,
+            training=training,
+            few=images.few_shot,
+            predictions=predictions,
+            scores=work.run(score, cfg.score, predictions=predictions),
+            sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
+            leaks=leaks,
+        ),
+    ]
+    if clips.forgetting:
+        sections.append(ForgettingPart(clips.forgetting))
+    curves: dict[str, Artifact] = {**different(loras), **classifiers, **clips.curves}
+    if heads is not None:
+        sections.append(heads.part())
+        curves |= heads.curves()
+    return work.run(report, cfg.report, [*sections, TrainingPart(curves)])
 
 
 def generated(
@@ -78,22 +86,6 @@ def generated(
     prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
     loras = train_loras(cfg.synthetic, work, backbone=backbone, images=shown, prior=prior, tested_on=images.planes)
     return loras, drawn(cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels)
-
-
-def score_all(
-    cfg: FuLoraConfig,
-    work: Workspace,
-    real: ImageSet,
-    synthetic: Mapping[str, ImageSet],
-    predictions: Mapping[str, Sequence[Predictions]],
-    heads: segmentation.Segmentation | None,
-) -> dict[str, Scores]:
-    """Scores of what was generated, classified and segmented."""
-    return {
-        "generation": work.run(score_generation, cfg.closeness, real=real, synthetic=synthetic),
-        "classification": work.run(score, cfg.score, predictions=predictions),
-        **({"segmentation": heads.scores} if heads else {}),
-    }
 
 
 def assess_all(

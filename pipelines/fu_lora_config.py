@@ -29,6 +29,12 @@ PLANES_AT, LORA_AT = "planes", "lora_images"
 """Where a study's real images stand, other than `other_images`."""
 
 
+class StudyReportConfig(ReportConfig):
+    """The report of the study, with the number of images in a row of an image grid."""
+
+    images_per_row: PositiveInt = 8
+
+
 class FuLoraConfig(Config):
     """The whole study. `planes.sources` gives the training population and, in the test split, the unseen one.
 
@@ -86,7 +92,7 @@ class FuLoraConfig(Config):
     segmentation: SegmentationConfig | None = None
     accept_missing_classes: tuple[str, ...] = ()
     score: ScoreConfig = Field(default_factory=ScoreConfig)
-    report: ReportConfig
+    report: StudyReportConfig
 
     @model_validator(mode="before")
     @classmethod

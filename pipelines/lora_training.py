@@ -9,10 +9,11 @@ from fulora.config import Config, Runtime
 from fulora.data.results import Report
 from fulora.diffusion.config import LoraConfig
 from fulora.intake.config import CurateConfig
+from fulora.report.parts import TrainingPart
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
 from pipelines.sources import curated
-from pipelines.stages.report_training import ReportTrainingConfig, report_training
+from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.train_lora import train_lora
 
 
@@ -24,7 +25,7 @@ class LoraTrainingConfig(Config):
     images: CurateConfig
     backbone: BackboneConfig
     lora: LoraConfig = Field(default_factory=LoraConfig)
-    report: ReportTrainingConfig
+    report: ReportConfig
 
 
 def run(cfg: LoraTrainingConfig, work: Workspace) -> Report:
@@ -32,4 +33,4 @@ def run(cfg: LoraTrainingConfig, work: Workspace) -> Report:
     images = curated(cfg.images, cfg.data_root, work)
     backbone = get_backbone(cfg.backbone, cfg.data_root, work)
     lora = work.run(train_lora, cfg.lora, backbone=backbone, images=images)
-    return work.run(report_training, cfg.report, images=images, curves={"LoRA": lora})
+    return work.run(report, cfg.report, [TrainingPart({"LoRA": lora}, images)])

@@ -1,6 +1,6 @@
 """The segmentation study: train networks on masks, by arm, size and seed; segment people never seen; measure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,9 +13,11 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.results import LeakTable, Report, Scores
 from fulora.data.structures import describe_structures, outputs_of
+from fulora.data.weights import UnetWeights
 from fulora.intake.config import CurateConfig
 from fulora.intake.image_set_labels import named_label_set
 from fulora.intake.source_config import SourceInputs
+from fulora.report.parts import SegmentationPart, TrainingPart
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
@@ -24,7 +26,7 @@ from pipelines.changes import about, each_laid_over, laid_over
 from pipelines.sources import curated, labels_of
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
-from pipelines.stages.report_segmentation import ReportSegmentationConfig, report_segmentation
+from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score_masks import score_masks
 from pipelines.stages.take_few import FewConfig, take_few
 from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
@@ -172,12 +174,18 @@ class SegmentationConfig(Config):
         return [*self.networks(), *(self.synthetic.arms_at(size) if self.synthetic else ())]
 
 
+class SegmentationReportConfig(ReportConfig):
+    """The report of a study of segmentation; `shown` names the arms with overlays, all if it is empty."""
+
+    shown: tuple[str, ...] = ()
+
+
 class SegmentationStudyConfig(SegmentationConfig):
     """A study of segmentation alone, with its report."""
 
     study: Literal["segmentation"]
     data_root: Annotated[Path, Runtime] = Path("data")
-    report: ReportSegmentationConfig
+    report: SegmentationReportConfig
 
     @model_validator(mode="after")
     def _shows_arms_that_are_there(self) -> "SegmentationStudyConfig":
@@ -201,6 +209,17 @@ class Segmentation:
     scores: Scores
     sweep: Mapping[str, Mapping[str, ImageSet]]
     leaks: LeakTable
+
+    def part(
+        self, shown: Sequence[str] = (), sweep: Mapping[str, Mapping[str, ImageSet]] | None = None
+    ) -> SegmentationPart:
+        """Return this as a part of a report, with overlays of the arms `shown`, or of all if none is named."""
+        masks = {arm: self.compared.masks[arm][0] for arm in shown or self.compared.masks}
+        return SegmentationPart(self.images, masks, self.compared.measurements, self.scores, self.leaks, sweep or {})
+
+    def curves(self) -> dict[str, UnetWeights]:
+        """Return the network of each arm's first seed and fold, whose losses a report shows."""
+        return {arm: seeds[0][0] for arm, seeds in self.compared.unets.items()}
 
 
 def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segmentation:
@@ -249,15 +268,6 @@ def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet]) -> dict[str, 
 
 def run(cfg: SegmentationStudyConfig, work: Workspace) -> Report:
     """The whole study."""
-    found = evaluate(cfg, cfg.data_root, work)
-    return work.run(
-        report_segmentation,
-        cfg.report,
-        images=found.images,
-        masks={name: seeds[0] for name, seeds in found.compared.masks.items()},
-        measurements=found.compared.measurements,
-        scores=found.scores,
-        curves={name: seeds[0][0] for name, seeds in found.compared.unets.items()},
-        sweep=found.sweep,
-        leaks=found.leaks,
-    )
+    result = evaluate(cfg, cfg.data_root, work)
+    segmentation = result.part(cfg.report.shown, result.sweep)
+    return work.run(report, cfg.report, [segmentation, TrainingPart(result.curves())])

@@ -1,4 +1,4 @@
-"""Arms compared, of classifiers and of segmentation networks alike: one table, one sentence each, one figure."""
+"""Comparisons of arms, for classifiers and for segmentation networks: tables, sentences and a figure."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from fulora.report.wording import (
     describe_arm,
     describe_comparison,
     describe_quantity,
+    display_name,
     format_p,
     format_unit,
     format_value,
-    readable,
     summarize_comparison,
 )
 
@@ -25,7 +25,7 @@ CAPTION = (
 
 
 def comparison_tables(compared: Sequence[Score], title: str, level: str) -> list[Table]:
-    """One line a pair of arms with every metric compared, and the declared pair by site; none without comparisons."""
+    """Return a table of all compared pairs and one of the declared pair by site, each only if it has rows."""
     everywhere = [score for score in compared if score.group == ALL_IMAGES]
     sites = [score for score in compared if score.group.kind == "site"]
     tables = [_pairs(everywhere, compared, title, f"{CAPTION} {level}")] if everywhere else []
@@ -40,12 +40,12 @@ def _pairs(everywhere: Sequence[Score], compared: Sequence[Score], title: str, c
         header += [name, "p", *(["p (Holm)"] if name in adjusted else [])]
     rows, notes = [], []
     for pair in dict.fromkeys((score.arm, score.baseline) for score in everywhere):
-        found = {_metric(score): score for score in everywhere if (score.arm, score.baseline) == pair}
-        first = next(iter(found.values()))
-        declared = any(score.role == "declared" for score in found.values())
+        by_metric = {_metric(score): score for score in everywhere if (score.arm, score.baseline) == pair}
+        first = next(iter(by_metric.values()))
+        declared = any(score.role == "declared" for score in by_metric.values())
         cells = [describe_arm(first) + (" (declared)" if declared else "")]
         for name in names:
-            cells += _cells(found.get(name), holm=name in adjusted)
+            cells += _cells(by_metric.get(name), holm=name in adjusted)
         rows.append((*cells, *(str(count) for count in (first.n_images, first.n_patients, first.n_seeds))))
         notes.append(f"{describe_arm(first)}: {describe_comparison(first)}")
     return Table(
@@ -67,7 +67,7 @@ def _sites(sites: Sequence[Score], level: str) -> Table:
 
 
 def _metric(score: Score) -> str:
-    return readable(describe_quantity(score)) + format_unit(score)
+    return display_name(describe_quantity(score)) + format_unit(score)
 
 
 def _cells(score: Score | None, *, holm: bool) -> list[str]:
@@ -77,14 +77,14 @@ def _cells(score: Score | None, *, holm: bool) -> list[str]:
 
 
 def summarize_comparisons(compared: Sequence[Score]) -> list[str]:
-    """One sentence a comparison of the study's first metric, and one for everything that was declared."""
+    """Return a sentence for each comparison that was declared or is of the study's first metric."""
     first = min((score.rank for score in compared if score.rank), default=0)
-    told = [s for s in compared if s.group == ALL_IMAGES and (s.rank == first or s.role == "declared")]
-    return list(map(summarize_comparison, told))
+    chosen = [s for s in compared if s.group == ALL_IMAGES and (s.rank == first or s.role == "declared")]
+    return list(map(summarize_comparison, chosen))
 
 
 def plot_arms(scores: Sequence[Score]) -> bytes:
-    """One quantity of several arms, or of several comparisons of arms, with intervals."""
+    """Plot one quantity of several arms, or of several comparisons of arms, with intervals."""
     first = scores[0]
     name = describe_quantity(first)
     return plot_intervals(

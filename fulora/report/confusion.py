@@ -38,9 +38,9 @@ def plot_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str], title:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.6 else INK if count else PALE
+            if many and count:
+                axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=7)
             if many:
-                text = f"{count:,}" if count else ""
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
                 continue
             share = f"{shares[row, column]:.0%}" if totals[row, 0] else "–"
             axes.text(column, row - 0.11, share, ha="center", va="center", color=colour, fontsize=11, fontweight="bold")

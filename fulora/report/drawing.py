@@ -1,7 +1,7 @@
 """The drawing surface of the report's figures: style, size, and PNG bytes that depend on nothing else.
 
 Drawn on `Figure` objects without pyplot, at two pixels for each pixel of the page, so that they stay sharp on a good
-screen. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+screen. Colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish.
 """
 
 import io
@@ -54,11 +54,11 @@ _STYLE = {
 
 
 class FigureError(ValueError):
-    """A figure that cannot be drawn of what was given."""
+    """A figure that cannot be plotted from the given values."""
 
 
 class Canvas:
-    """A figure with one pair of axes, and its PNG bytes when it is drawn."""
+    """A figure with one pair of axes, and its PNG bytes once `draw` is called."""
 
     def __init__(self, width: float, height: float, *, layout: Layout) -> None:
         self.figure = Figure(figsize=(width, height), dpi=PIXELS_PER_INCH, layout=layout, facecolor="white")

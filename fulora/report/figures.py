@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,25 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
+from fulora.biometry.agreement import agreement
 from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
-from fulora.report.numbers import rounded
+from fulora.report.numbers import format_number
 
 IMAGES_PER_LINE = 10
 GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 8, 20, 84
 TILE_PX = (194, 380)
 
 Images = Sequence[UInt8[np.ndarray, "_ _"]]
-Numbers = Sequence[float] | Float[np.ndarray, " n"]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of `n` pairs: the mean difference and the 95 % limits, in the unit of what was measured."""
-
-    bias: float
-    low: float
-    high: float
-    n: int
 
 
 def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
@@ -137,31 +126,11 @@ def _plot_loss(axes: Axes, name: str, points: Float[np.ndarray, "n 2"], number: 
     axes.plot(steps, losses, color=colour, linestyle=dash, linewidth=2, label=legend_label(name), marker=marker)
 
 
-def agreement(measured: Numbers, reference: Numbers) -> Agreement:
-    """Bias and 95 % limits of agreement: mean and mean ± 1.96 standard deviations (n - 1) of measured - reference.
-
-    Bland and Altman, Lancet 1986; 327: 307-310. The limits take the pairs as independent.
+def plot_bland_altman(measured: Sequence[float], reference: Sequence[float], unit: str, title: str = "") -> bytes:
+    """Plot the difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
 
     Raises:
-        FigureError: sequences of different length, fewer than two pairs, or a number that is not finite.
-    """
-    first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
-    if first.shape != second.shape or first.ndim != 1:
-        raise FigureError(f"{first.size} measured values and {second.size} references: agreement needs pairs")
-    if len(first) < 2:
-        raise FigureError(f"agreement needs at least two pairs, not {len(first)}")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise FigureError("agreement needs finite numbers: leave failed measurements out and report how many failed")
-    differences = first - second
-    bias, spread = float(differences.mean()), 1.96 * float(differences.std(ddof=1))
-    return Agreement(bias, bias - spread, bias + spread, len(first))
-
-
-def plot_bland_altman(measured: Numbers, reference: Numbers, unit: str, title: str = "") -> bytes:
-    """Difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
-
-    Raises:
-        FigureError: as `agreement`.
+        ValueError: as `fulora.biometry.agreement.agreement`.
     """
     result = agreement(measured, reference)
     first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
@@ -177,7 +146,7 @@ def plot_bland_altman(measured: Numbers, reference: Numbers, unit: str, title: s
         axes.scatter((first + second) / 2, first - second, s=26, color=COLOURS[0], alpha=0.6, linewidths=0, zorder=3)
         for value, name, dash, place in lines:
             axes.axhline(value, color=COLOURS[1], linestyle=dash, linewidth=1.6)
-            text = f" {name}  {rounded(value, unit=unit)[0]} {unit}"
+            text = f" {name}  {format_number(value, unit=unit)[0]} {unit}"
             side = axes.get_yaxis_transform()
             axes.text(1.0, value, text, transform=side, va=place, color="#a34700", fontweight="bold")
         axes.set(xlabel=f"mean of measured and reference ({unit})", title=title)
@@ -217,7 +186,7 @@ def plot_intervals(
             left, right = value if low is None else low, value if high is None else high
             axes.hlines(line, left, right, color=COLOURS[0], linewidth=3, alpha=0.5)
             axes.plot(value, line, "o", color=COLOURS[0], markersize=8, markeredgecolor="white", zorder=4)
-            text = " ".join(rounded(value, low, high, unit=unit))
+            text = " ".join(format_number(value, low, high, unit=unit))
             axes.text(1.03, line, text, transform=axes.get_yaxis_transform(), va="center")
         if baseline is not None:
             axes.axvline(baseline, color=COLOURS[1], linestyle="--", linewidth=1.4)

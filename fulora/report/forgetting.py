@@ -1,11 +1,12 @@
-"""The section on adapted CLIPs: what tuning gave and took, on the way from the old to the tuned weights."""
+"""The section on adapted CLIPs: accuracy of weights between the original and the tuned ones."""
 
 from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
 from fulora.report.curves import plot_sweep
-from fulora.report.numbers import rounded
+from fulora.report.numbers import format_number
 from fulora.report.page import Figure, Section, file_stems
+from fulora.report.parts import ForgettingPart
 from fulora.report.tables import Table
 
 LABEL = "share of the tuned weights"
@@ -15,37 +16,35 @@ TEXT = (
 )
 
 
-def forgetting_sections(arms: Mapping[str, Sequence[AlphaScore]]) -> list[Section]:
-    """One section with a table, and a curve of each adapted CLIP; none without any."""
-    if not arms:
-        return []
-    return [
-        Section(
-            "What adapting CLIP gave and took",
-            (TEXT,),
-            (_table(arms),),
-            tuple(_figure(arm, word, arms[arm]) for arm, word in file_stems(arms).items()),
-        )
-    ]
+def forgetting_section(part: ForgettingPart) -> Section:
+    """Return a table, and a curve of each adapted CLIP."""
+    arms = {arm: item.rows() for arm, item in part.arms.items()}
+    figures = tuple(_figure(arm, stem, arms[arm]) for arm, stem in file_stems(arms).items())
+    return Section("What adapting CLIP gained and lost", (TEXT,), (_table(arms),), figures)
 
 
-def _figure(arm: str, word: str, rows: Sequence[AlphaScore]) -> Figure:
+def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:
     curves = {
         population: [(row.alpha, row.value, row.low, row.high) for row in rows if row.population == population]
         for population in dict.fromkeys(row.population for row in rows)
     }
-    return Figure(f"forgetting-{word}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
+    return Figure(f"forgetting-{stem}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
 
 
 def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
     lines = tuple(
         (
             *(arm, row.population, f"{row.alpha:g}"),
-            " ".join(filter(None, rounded(row.value, row.low, row.high))),
+            " ".join(filter(None, format_number(row.value, row.low, row.high))),
             *(str(row.n_images), str(row.n_patients)),
         )
         for arm, rows in arms.items()
         for row in rows
     )
     header = ("Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients")
-    return Table("Before, between and after", "Brackets hold 95 % intervals by patients.", header, lines)
+    return Table(
+        "Accuracy between the original and the tuned weights",
+        "Brackets hold 95 % intervals by patients.",
+        header,
+        lines,
+    )

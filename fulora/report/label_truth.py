@@ -1,31 +1,31 @@
-"""What models take synthetic images for, as a table."""
+"""The table of label truth: which class models predict for synthetic images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from fulora.assessment.label_truth import Truth
 from fulora.report.numbers import MISSING
 from fulora.report.tables import Table
 
 WIDEST = 12
-"""Most classes that have a column each; of more, the most frequent ones are told in one."""
-TOLD = 3
+"""Most classes that have a column each; of more, the most frequent predictions share one column."""
+MOST_FREQUENT = 3
 CAPTION = (
-    "What models take each synthetic image for, with 95 % Wilson intervals over images. judge: a classifier of real "
-    "images that never saw the patient the image is nearest to; clip: the CLIP by prompts."
+    "The class that models predict for each synthetic image, with 95 % Wilson intervals over images. judge: a "
+    "classifier that was trained on real images, but not on the patient the image is nearest to; clip: the CLIP by "
+    "prompts."
 )
 
 
-def truth_tables(truths: Sequence[Truth], classes: Sequence[str], of: str) -> Iterator[Table]:
-    """One line a model and class; no table without any.
+def label_truth_table(truths: Sequence[Truth], classes: Sequence[str], suffix: str) -> Table | None:
+    """Return a line for each model and requested class; None without any.
 
     Args:
         classes: of the models, in the order of their counts.
-        of: what the title says of the set.
+        suffix: the end of the title.
     """
-    if not truths:
-        return
-    seen_as = ("Most often seen as",) if len(classes) > WIDEST else tuple(f"as {name}" for name in classes)
-    header = ("Seen by", "Asked for", "n", "Agreement", "Of real images", "n, real", *seen_as)
+    many = len(classes) > WIDEST
+    seen_as = ("Most often predicted",) if many else tuple(f"as {name}" for name in classes)
+    header = ("Model", "Requested class", "n", "Agreement", "Of real images", "n, real", *seen_as)
     rows = tuple(
         (
             truth.by,
@@ -34,13 +34,13 @@ def truth_tables(truths: Sequence[Truth], classes: Sequence[str], of: str) -> It
             f"{truth.agreement:.3f} [{truth.low:.3f}, {truth.high:.3f}]",
             MISSING if truth.real_agreement is None else f"{truth.real_agreement:.3f}",
             str(truth.real_n),
-            *(map(str, truth.seen) if len(classes) <= WIDEST else (_most(truth.seen, classes),)),
+            *((_most_frequent(truth.seen, classes),) if many else map(str, truth.seen)),
         )
         for truth in truths
     )
-    yield Table(f"Label truth{of}", CAPTION, header, rows)
+    return Table(f"Label truth{suffix}", CAPTION, header, rows) if rows else None
 
 
-def _most(seen: Sequence[int], classes: Sequence[str]) -> str:
-    ranked = sorted(range(len(classes)), key=lambda place: -seen[place])[:TOLD]
-    return ", ".join(f"{classes[place]} {seen[place]}" for place in ranked if seen[place]) or MISSING
+def _most_frequent(counts: Sequence[int], classes: Sequence[str]) -> str:
+    ranked = sorted(range(len(classes)), key=lambda place: -counts[place])[:MOST_FREQUENT]
+    return ", ".join(f"{classes[place]} {counts[place]}" for place in ranked if counts[place]) or MISSING

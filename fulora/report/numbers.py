@@ -6,7 +6,9 @@ MAX_DECIMALS = 6
 MISSING = "–"
 
 
-def rounded(value: float, low: float | None = None, high: float | None = None, *, unit: str = "1") -> tuple[str, str]:
+def format_number(
+    value: float, low: float | None = None, high: float | None = None, *, unit: str = "1"
+) -> tuple[str, str]:
     """A value and its interval `[low, high]` ("" without one), rounded alike.
 
     Three significant digits of the largest of the three, and at least two of the interval's width, so that an interval

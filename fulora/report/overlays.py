@@ -1,4 +1,4 @@
-"""Pictures with the outlines of their reference and predicted masks."""
+"""Images with the outlines of their reference and predicted masks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_COLUMNS = 5
 
 @dataclass(frozen=True)
 class Overlay:
-    """A picture (gray, 0 to 255), its two masks of class numbers, and what is written under it."""
+    """An image (gray, 0 to 255), its two masks of class numbers, and its caption."""
 
     pixels: UInt8[np.ndarray, "h w"]
     reference: UInt8[np.ndarray, "h w"]
@@ -29,7 +29,7 @@ def plot_overlays(rows: Mapping[str, Sequence[Overlay]]) -> bytes:
     """Labelled rows of pictures; the reference's outline green, the prediction's orange.
 
     Raises:
-        FigureError: no rows, an empty one, or one of more than five pictures.
+        FigureError: if there are no rows, or a row has no images or more than five.
     """
     wrong = [name for name, pictures in rows.items() if not 0 < len(pictures) <= MAX_COLUMNS]
     if not rows or wrong:

@@ -30,7 +30,7 @@ _INTERVAL = re.compile(r"(?P<value>[^\[\]]+) (?P<interval>\[[^\[\]]*\].*)")
 
 
 class PageError(ValueError):
-    """A report that cannot be written as it was given. The message lists everything that is wrong."""
+    """A report that cannot be written. The message lists all errors."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: `name` is its file name (a-z, 0-9, - and _), `alt` what it says to who cannot see it."""
+    """A figure: `name` is its file name (a-z, 0-9, - and _), `alt` its description for screen readers."""
 
     name: str
     png: bytes
@@ -91,12 +91,12 @@ def write_report(
     All text is plain and shown as it is; control characters are written out, an escape as `\x1b`.
 
     Args:
-        summary: what was found, in short sentences; the first is the headline.
+        summary: the findings in short sentences; the first is the headline.
         cards: key numbers, shown under the summary.
         warnings: what limits every number of the page, shown in red above the summary.
 
     Raises:
-        PageError: something is missing, empty, or stands twice.
+        PageError: if something is missing, empty or duplicate.
     """
     errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
     if errors:
@@ -129,17 +129,17 @@ def slug(title: str) -> str:
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:
-    """Each name as a part of a file name or anchor; of names that only other signs tell apart the later are numbered.
+    """Return each name as a unique part of a file name or anchor; of equal parts, later ones are numbered.
 
     `x, y` becomes `x-y`, and `x / y` beside it `x-y-2`; a name without a letter a-z or digit is `unnamed`.
     """
-    found: dict[str, str] = {}
+    stems: dict[str, str] = {}
     for name in dict.fromkeys(names):
         word, number = slug(name) or "unnamed", 2
-        while word in found.values():
+        while word in stems.values():
             word, number = f"{slug(name) or 'unnamed'}-{number}", number + 1
-        found[name] = word
-    return found
+        stems[name] = word
+    return stems
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -163,8 +163,8 @@ def _repeated(sections: Sequence[Section], provenance: Sequence[ProvenanceRow]) 
         "figure": [figure.name for section in sections for figure in section.figures],
         "provenance row": [row.fingerprint for row in provenance],
     }
-    found = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
-    return [f"two {kind}s are named '{name}'; names are unique" for kind, name in found]
+    repeated = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
+    return [f"two {kind}s are named '{name}'; names are unique" for kind, name in repeated]
 
 
 def _unusable(sections: Sequence[Section]) -> Iterable[str]:
@@ -210,8 +210,8 @@ def _json(config: Json) -> str:
 
 def _cell(text: str) -> Markup | str:
     """A table cell, with the interval of a number set smaller."""
-    found = _INTERVAL.fullmatch(text)
-    return Markup("{} <small>{}</small>").format(found["value"], found["interval"]) if found else text
+    match = _INTERVAL.fullmatch(text)
+    return Markup("{} <small>{}</small>").format(match["value"], match["interval"]) if match else text
 
 
 def _png_uri(png: bytes) -> str:

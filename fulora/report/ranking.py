@@ -12,7 +12,7 @@ MAX_DOT = 900.0
 """The area of the dot of a rank that a method has in every draw, square points."""
 
 
-def plot_rank_stability(names: Sequence[str], found: Ranking, resampled: Stability, title: str = "") -> bytes:
+def plot_rank_stability(names: Sequence[str], of_all: Ranking, resampled: Stability, title: str = "") -> bytes:
     """For each method, from the first rank down: a dot at each rank, as large as the share of draws that gave it.
 
     The cross is the rank of all cases, the line the 95 % interval.
@@ -20,10 +20,10 @@ def plot_rank_stability(names: Sequence[str], found: Ranking, resampled: Stabili
     Raises:
         FigureError: names, ranks and draws of different numbers of methods.
     """
-    if not len(names) == len(found.ranks) == resampled.ranks.shape[1]:
-        given = f"{len(names)} names, {len(found.ranks)} ranks, draws of {resampled.ranks.shape[1]}"
+    if not len(names) == len(of_all.ranks) == resampled.ranks.shape[1]:
+        given = f"{len(names)} names, {len(of_all.ranks)} ranks, draws of {resampled.ranks.shape[1]}"
         raise FigureError(f"a figure of ranks needs one of each for every method, not {given}")
-    order = np.argsort(found.ranks, kind="stable")
+    order = np.argsort(of_all.ranks, kind="stable")
     with drawing(9.0, 1.5 + 0.5 * len(names)) as canvas:
         axes = canvas.axes
         for line, method in enumerate(order):
@@ -31,7 +31,7 @@ def plot_rank_stability(names: Sequence[str], found: Ranking, resampled: Stabili
             areas = MAX_DOT * counts / len(resampled.ranks)
             axes.hlines(line, resampled.low[method], resampled.high[method], color=MUTED, linewidth=1.5, zorder=2)
             axes.scatter(ranks, np.full(len(ranks), line), s=areas, color=COLOURS[0], alpha=0.6, linewidths=0, zorder=3)
-            axes.plot(found.ranks[method], line, "x", color=COLOURS[1], markersize=8, zorder=4)
+            axes.plot(of_all.ranks[method], line, "x", color=COLOURS[1], markersize=8, zorder=4)
             text = f"first in {resampled.first[method]:.0%}"
             axes.text(1.02, line, text, transform=axes.get_yaxis_transform(), va="center", color=MUTED)
         axes.set_yticks(range(len(names)), [names[method] for method in order])
@@ -47,7 +47,7 @@ def plot_kendall_tau(taus: Mapping[str, Stability], title: str = "") -> bytes:
     Raises:
         FigureError: no names, or one of which no draw tells the methods apart.
     """
-    known = {name: found.taus[np.isfinite(found.taus)] for name, found in taus.items()}
+    known = {name: item.taus[np.isfinite(item.taus)] for name, item in taus.items()}
     if blank := [name for name, values in known.items() if not values.size] or ([] if known else ["all"]):
         raise FigureError(f"no draw tells the methods apart, so there is no Kendall's tau to draw: {', '.join(blank)}")
     with drawing(9.0, 1.5 + 0.5 * len(known)) as canvas:

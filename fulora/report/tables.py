@@ -16,9 +16,9 @@ from fulora.report.wording import (
     describe_group,
     describe_note,
     describe_quantity,
+    display_name,
     format_unit,
     format_value,
-    readable,
 )
 from fulora.terminal import printable
 
@@ -31,7 +31,7 @@ Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
 class TableError(ValueError):
-    """A table that cannot be made of what was given."""
+    """A table that cannot be built from the given scores or cells."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Table:
     Attributes:
         header: one name a column.
         rows: rounded text, one cell a column; a number may carry its interval and a note, `0.812 [0.790, 0.834] ¹`.
-        notes: what stands below the table.
+        notes: lines below the table.
         raw: the lines of the CSV file, header first, unrounded; when empty, header and rows stand there.
     """
 
@@ -100,22 +100,22 @@ def raw_lines(scores: Sequence[Score]) -> tuple[tuple[str, ...], ...]:
 
 
 def _flat(score: Score) -> dict[str, str]:
-    found: dict[str, str] = {}
+    cells: dict[str, str] = {}
     for field in Score.model_fields:
         value = getattr(score, field)
         if isinstance(value, ImageGroup):
-            found |= {"group_kind": value.kind, "group_name": value.name}
+            cells |= {"group_kind": value.kind, "group_name": value.name}
         else:
-            found[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
-    return found
+            cells[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
+    return cells
 
 
 def _kind(score: Score) -> tuple[str, str]:
-    return readable(describe_quantity(score)), format_unit(score)
+    return display_name(describe_quantity(score)), format_unit(score)
 
 
 def _line(score: Score) -> tuple[str, ...]:
-    """What scores must share to stand on one line, as the cells that say so."""
+    """The cells that scores on one line have in common."""
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
     return describe_arm(score), describe_group(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
 
@@ -147,11 +147,11 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
     return header, tuple(rows)
 
 
-def _without_idle_group(scores: Sequence[Score], found: Cells) -> Cells:
+def _without_idle_group(scores: Sequence[Score], cells: Cells) -> Cells:
     """Without the column of groups where the only group is everything."""
-    header, rows = found
+    header, rows = cells
     if {score.group for score in scores} != {ALL_IMAGES}:
-        return found
+        return cells
     return header[:1] + header[2:], tuple(row[:1] + row[2:] for row in rows)
 
 

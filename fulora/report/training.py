@@ -1,6 +1,7 @@
 """The section on training: losses over steps, where over-fitting starts, and what was drawn on the way."""
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
 from fulora.report.page import Figure, Section, file_stems
+from fulora.report.parts import TrainingPart
 from fulora.report.tables import Table
-from fulora.stage import Artifact
 
 SHOWN = 4
 SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
+TEXT = "Losses over steps; validation images are of patients not trained on."
 WORDS = {
     "loss": "each step",
     "seen_loss": "patients trained on",
@@ -27,63 +29,72 @@ WORDS = {
 """What the losses of a LoRA are called in its figure."""
 
 
-def images_section(images: ImageSet) -> Section:
-    """How many images of how many patients each class has in each split."""
-    rows = {split: images.rows(split) for split in SPLITS_SHOWN}
-    planes = [
-        plane
-        for plane in images.label_set().names
-        if any(row.plane == plane for found in rows.values() for row in found)
-    ]
-    lines = [(plane, *(str(sum(row.plane == plane for row in found)) for found in rows.values())) for plane in planes]
-    lines.append(("all images", *(str(len(found)) for found in rows.values())))
-    lines.append(("patients", *(str(len({row.patient_key for row in found})) for found in rows.values())))
-    table = Table(
-        "Images by plane", "How many images are trained on and validated on.", ("plane", *SPLITS_SHOWN), tuple(lines)
-    )
-    return Section("Images", ("Nobody is in two splits.",), (table,), ())
-
-
-def training_section(curves: Mapping[str, Artifact]) -> Section:
-    """The losses of everything that was trained, and sample grids where some were drawn.
-
-    Args:
-        curves: artifacts with a `metrics.jsonl`, by name.
-    """
-    text = ["Losses over steps; validation images are of patients not trained on."]
+def training_sections(part: TrainingPart) -> list[Section]:
+    """Return the numbers of images where they are given, then the losses, and sample grids where some were drawn."""
     figures = []
-    words = file_stems(curves)
-    for name, artifact in curves.items():
-        rows = read_json_lines(artifact.path / "metrics.jsonl", dict[str, float])
-        keys = sorted({key for row in rows for key in row if "loss" in key})
-        points = {key: [(int(row["step"]), row[key]) for row in rows if key in row] for key in keys}
-        slug = words[name]
-        shown = points
-        if {"validation_loss", "seen_loss"} <= set(points):
-            text.append(describe_overfitting(name, points["validation_loss"], points["seen_loss"]))
-            shown = {WORDS.get(key, key): found for key, found in points.items()}
-        figures.append(Figure(f"loss-{slug}", plot_losses(shown, name), f"Losses of {name}."))
-        figures += _samples(name, slug, artifact.path / "samples")
-    return Section("Training", tuple(text), (), tuple(figures))
+    for name, stem in file_stems(part.curves).items():
+        folder = part.curves[name].path
+        points = _read_losses(folder)
+        if _is_compared(points):
+            points = {WORDS.get(key, key): losses for key, losses in points.items()}
+        figures.append(Figure(f"loss-{stem}", plot_losses(points, name), f"Losses of {name}."))
+        figures += _samples(name, stem, folder / "samples")
+    losses = Section("Training", (TEXT, *overfitting_sentences(part)), (), tuple(figures))
+    return [*([_images_section(part.images)] if part.images is not None else []), losses]
 
 
-def describe_overfitting(name: str, unseen: Sequence[tuple[int, float]], seen: Sequence[tuple[int, float]]) -> str:
-    """What two curves over the same timesteps and noise say: patients not trained on, and patients trained on."""
+def _images_section(images: ImageSet) -> Section:
+    """How many images of how many patients each class has in each split."""
+    splits = {split: images.rows(split) for split in SPLITS_SHOWN}
+    counts = {split: Counter(row.plane for row in rows) for split, rows in splits.items()}
+    planes = [name for name in images.label_set().names if any(count[name] for count in counts.values())]
+    lines = [(plane, *(str(count[plane]) for count in counts.values())) for plane in planes]
+    lines.append(("all images", *(str(len(rows)) for rows in splits.values())))
+    lines.append(("patients", *(str(len({row.patient_key for row in rows})) for rows in splits.values())))
+    caption = "How many images are trained on and validated on."
+    table = Table("Images by plane", caption, ("plane", *SPLITS_SHOWN), tuple(lines))
+    return Section("Images", ("No patient is in more than one split.",), (table,), ())
+
+
+def _read_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """The (step, loss) points of each loss, by its name in `metrics.jsonl`."""
+    rows = read_json_lines(folder / "metrics.jsonl", dict[str, float])
+    keys = sorted({key for row in rows for key in row if "loss" in key})
+    return {key: [(int(row["step"]), row[key]) for row in rows if key in row] for key in keys}
+
+
+def _is_compared(points: Mapping[str, object]) -> bool:
+    """Whether there are losses of held-out patients and, over the same timesteps and noise, of trained ones."""
+    return {"validation_loss", "seen_loss"} <= set(points)
+
+
+def overfitting_sentences(part: TrainingPart) -> list[str]:
+    """Return a sentence for each training whose losses of held-out and of trained patients are compared."""
+    losses = {name: _read_losses(artifact.path) for name, artifact in part.curves.items()}
+    return [
+        _describe_overfitting(name, points["validation_loss"], points["seen_loss"])
+        for name, points in losses.items()
+        if _is_compared(points)
+    ]
+
+
+def _describe_overfitting(name: str, unseen: Sequence[tuple[int, float]], seen: Sequence[tuple[int, float]]) -> str:
     step, lowest = min(unseen, key=lambda point: point[1])
     last_step, last = unseen[-1]
     if step == last_step:
         return f"{name}: the loss on patients not trained on was lowest at the end, {lowest:.4f} after step {step}."
-    there, end = dict(seen)[step], seen[-1][1]
-    went = "fell" if end < there else "rose"
-    said = "over-fitting starts" if end < there else "both losses turn"
+    at_lowest, end = dict(seen)[step], seen[-1][1]
+    change = "fell" if end < at_lowest else "rose"
+    verdict = "over-fitting starts" if end < at_lowest else "both losses turn"
     return (
         f"{name}: the loss on patients not trained on was lowest after step {step}, {lowest:.4f}, and {last:.4f} after "
-        f"step {last_step}, while that on patients trained on {went} from {there:.4f} to {end:.4f}: {said} about there."
+        f"step {last_step}, while that on patients trained on {change} from {at_lowest:.4f} to {end:.4f}: {verdict} "
+        "about there."
     )
 
 
-def _samples(name: str, slug: str, folder: Path) -> list[Figure]:
-    """The first grid, the last, and some between."""
+def _samples(name: str, stem: str, folder: Path) -> list[Figure]:
+    """Up to `SHOWN` grids: the first, the last, and some between."""
     paths = sorted(folder.glob("step_*.png"))
     count = min(SHOWN, len(paths))
     chosen = [paths[round(place * (len(paths) - 1) / max(1, count - 1))] for place in range(count)]
@@ -92,7 +103,7 @@ def _samples(name: str, slug: str, folder: Path) -> list[Figure]:
         step, mark = int(path.stem.removeprefix("step_")), read_mark(path)
         rows = f" Rows: {mark.caption}." if mark is not None else ""
         caption = f"{name} after step {step}, the same noise as in the other grids.{rows}"
-        figures.append(Figure(f"samples-{slug}-{step}", _enlarged(path), caption, f"synthetic images, step {step}"))
+        figures.append(Figure(f"samples-{stem}-{step}", _enlarged(path), caption, f"synthetic images, step {step}"))
     return figures
 
 

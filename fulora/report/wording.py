@@ -1,10 +1,10 @@
-"""The words of scores: names, groups, rules, tests and verdicts for people, made of a record's fields. Light."""
+"""Text made from the fields of a score: names, groups, rules, tests and verdicts. Imports no plotting library."""
 
 from collections.abc import Sequence
 
 from fulora.data.score import Protocol, Score, Statistic
 from fulora.metrics.groups import Better, ImageGroup, RuleKind
-from fulora.report.numbers import MISSING, rounded
+from fulora.report.numbers import MISSING, format_number
 
 MOST_NAMED = 12
 """Longer lists of classes are counted instead."""
@@ -21,14 +21,14 @@ _ACRONYMS = ("F1", "AUC", "HC", "BPD", "OFD", "AoP", "IoU", "HD95", "ASSD", "FID
 _CAPITALS = {word.lower(): word for word in _ACRONYMS}
 
 
-def readable(name: str) -> str:
-    """A score's name for people: `macro F1` becomes `Macro F1`, `hc bias` `HC bias`."""
+def display_name(name: str) -> str:
+    """Return a metric's name as readers see it: `macro F1` becomes `Macro F1`, `hc bias` `HC bias`."""
     text = " ".join(_CAPITALS.get(word, word) for word in name.replace("_", " ").split())
     return text[:1].upper() + text[1:]
 
 
 def describe_quantity(score: Score, *, rule: bool = True, structure: bool = False) -> str:
-    """What a score is: quantity and statistic, the rule where it is not the model's own, and the structure if asked."""
+    """Return the quantity and statistic, the rule if it is not the model's own, and the structure if requested."""
     text = score.quantity + STATISTICS[score.statistic]
     if structure and score.structure:
         text += f" ({score.structure})"
@@ -60,15 +60,15 @@ def describe_labels(labels: Sequence[str]) -> str:
 
 
 def describe_note(score: Score) -> str:
-    """What a note below a table says of a score."""
-    said = [describe_rule(score.rule, score.choices)] if score.rule else []
+    """Return the note below a table about a score: rule, classes, failures and tests."""
+    parts = [describe_rule(score.rule, score.choices)] if score.rule else []
     if score.labels and score.group.kind != "class":
-        said.append(f"over {describe_labels(score.labels)}")
-    return "; ".join(filter(None, (*said, *_failed(score), *_tests(score), score.note)))
+        parts.append(f"over {describe_labels(score.labels)}")
+    return "; ".join(filter(None, (*parts, *_failed(score), *_tests(score), score.note)))
 
 
 def describe_comparison(score: Score) -> str:
-    """How a comparison was made and tested."""
+    """Return how a comparison was made and tested."""
     role = "declared before the run" if score.role == "declared" else score.role
     return "; ".join(filter(None, (role, *_failed(score), *_tests(score), score.note)))
 
@@ -86,23 +86,23 @@ def _failed(score: Score) -> list[str]:
 
 def _tests(score: Score) -> list[str]:
     """The parts of a p-value."""
-    said = []
+    parts = []
     if score.p_holm is not None:
         over = "sites" if score.group.kind == "site" else "comparison" if score.n_holm == 1 else "comparisons"
-        said.append(f"p adjusted by Holm over {score.n_holm} {over}")
+        parts.append(f"p adjusted by Holm over {score.n_holm} {over}")
     if score.p_mcnemar is not None:
-        said.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
+        parts.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
     if score.detectable is not None:
-        said.append(f"least difference found with 80 % power: {score.detectable:.3f}")
+        parts.append(f"least difference found with 80 % power: {score.detectable:.3f}")
     if score.p_patients is not None:
         patients = f"{score.test} of patients"
-        said.append(
+        parts.append(
             f"p of {patients}, training seeds as given"
             if score.p_seeds is None
             else f"p is the larger of that over patients ({patients}: {format_p(score.p_patients)}) and that over "
             f"training seeds (paired t test: {format_p(score.p_seeds)})"
         )
-    return said
+    return parts
 
 
 def format_p(value: float | None) -> str:
@@ -112,7 +112,7 @@ def format_p(value: float | None) -> str:
 
 def format_value(score: Score) -> str:
     """A value with its interval: `0.812 [0.790, 0.834]`."""
-    return " ".join(filter(None, rounded(score.value, score.low, score.high, unit=score.unit)))
+    return " ".join(filter(None, format_number(score.value, score.low, score.high, unit=score.unit)))
 
 
 def format_unit(score: Score) -> str:
@@ -126,8 +126,8 @@ def sign(score: Score) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def verdict(score: Score) -> str:
-    """What interval and test of a comparison together allow to say."""
+def describe_verdict(score: Score) -> str:
+    """Return the verdict that the interval and the test of a comparison allow together."""
     p = score.p if score.p_holm is None else score.p_holm
     if not sign(score) or p is None or p >= 0.05:
         return "no evidence of a difference"
@@ -136,9 +136,9 @@ def verdict(score: Score) -> str:
 
 
 def summarize_comparison(score: Score) -> str:
-    """A comparison in words that say no more than its interval and its p do."""
+    """Return a comparison as a sentence that claims no more than its interval and its p-value do."""
     p = score.p if score.p_holm is None else score.p_holm
     by = "" if p is None else f", {'p' if score.p_holm is None else 'p by Holm'} = {format_p(p)}"
     unit = "" if score.unit == "1" else f" {score.unit}"
-    what = f"{readable(describe_quantity(score))} of {describe_arm(score)} ({score.role})"
-    return f"{what}: {format_value(score)}{unit}{by}; {verdict(score)}."
+    what = f"{display_name(describe_quantity(score))} of {describe_arm(score)} ({score.role})"
+    return f"{what}: {format_value(score)}{unit}{by}; {describe_verdict(score)}."

@@ -76,6 +76,43 @@ def test_inputs_are_found_alone_in_lists_and_in_mappings() -> None:
     assert add.call([], {}).inputs() == {}
 
 
+@dataclass(frozen=True)
+class Sum:
+    """Inputs of a stage, as one record."""
+
+    numbers: Mapping[str, Artifact]
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class Product(Sum):
+    """Another record of the same fields."""
+
+
+@stage(version=1)
+def compute(out: Path, terms: Sequence[Sum]) -> Number:
+    return Number(out, "")
+
+
+def test_inputs_are_found_in_records() -> None:
+    call = compute.call([Sum({"x": number("a")}), Sum({"y": number("b")})])
+    assert {name: item.fingerprint for name, item in call.inputs().items()} == {
+        "terms.0.numbers.x": "a",
+        "terms.1.numbers.y": "b",
+    }
+    fingerprints = {
+        compute.call([record]).fingerprint()
+        for record in (
+            Sum({"x": number("a")}),
+            Sum({"x": number("b")}),
+            Sum({"y": number("a")}),
+            Sum({"x": number("a")}, digits=3),
+            Product({"x": number("a")}),
+        )
+    }
+    assert len(fingerprints) == 5
+
+
 def test_every_input_its_place_and_its_type_change_the_fingerprint() -> None:
     a, b = number("a"), number("b")
     fingerprints = {

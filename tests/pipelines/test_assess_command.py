@@ -64,7 +64,13 @@ def test_an_image_set_is_divided_by_its_splits_and_a_page_is_written(tmp_path: P
     assert facts["encoders"][0]["memorisation"]["bulk"]["votes"] == 30
     assert {truth["by"] for truth in facts["truths"]} == {"clip"}
     text = (page / "report.html").read_text()
-    for title in ("Verdicts", "Label truth", "Filters", "Diversity", "What gives synthetic images away"):
+    for title in (
+        "Verdicts",
+        "Label truth",
+        "Filters",
+        "Diversity",
+        "Shortcuts that distinguish synthetic from real images",
+    ):
         assert title in text
     assert {file.name for file in (page / "figures").iterdir()} == {"typical.png", "distances.png", "pairs.png"}
 

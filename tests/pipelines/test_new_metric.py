@@ -1,16 +1,27 @@
 """The drill of a new metric: a line of one table, and it is computed, compared, tested and shown."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fulora.classification.scores import arm_scores, comparisons, read_arms
+from fulora.config import Config
 from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.leak_check import Overlap
-from fulora.data.results import Measurement, Prediction, PredictionFacts, Predictions, write_table
+from fulora.data.results import (
+    LeakTable,
+    Measurement,
+    Measurements,
+    Prediction,
+    PredictionFacts,
+    Predictions,
+    Scores,
+    write_table,
+)
 from fulora.data.score import Score, ScoreConfig
 from fulora.metrics import classification_metrics
 from fulora.metrics.classification_metrics import Metric, SeedAnswers
@@ -18,12 +29,14 @@ from fulora.metrics.statistics import WeightedStatistic
 from fulora.metrics.weighted_scores import tallies
 from fulora.report.classification import classification_section
 from fulora.report.page import Section
+from fulora.report.parts import ClassificationPart, SegmentationPart
 from fulora.report.segmentation import segmentation_section
 from fulora.segmentation import mask_metrics, scores
 from fulora.segmentation.mask_metrics import MaskMetric
 
 ROOT = Path(__file__).parents[2]
 LABELS = LabelSet.derived(["left - right", "up, down", "neither"])
+LEAKS = (Overlap(trained_on="LoRA", images=9, patients=4),)
 PAIR = ComparisonsConfig(declared=("new - arm", "old, arm"))
 
 
@@ -63,6 +76,12 @@ def arms(folder: Path) -> dict[str, list[Predictions]]:
     return found
 
 
+def stored(folder: Path, rows: Sequence[Config]) -> Path:
+    folder.mkdir()
+    write_table(folder, rows)
+    return folder
+
+
 def first_columns(section: Section) -> dict[str, str]:
     return {table.title: table.header[1] for table in section.tables}
 
@@ -77,16 +96,17 @@ def test_a_metric_of_classifiers_is_one_line(tmp_path: Path, monkeypatch: pytest
     gain = next(row for row in rows if row.baseline)
     assert (gain.quantity, gain.role, gain.test, gain.group.kind) == ("macro specificity", "declared", "swap", "all")
     assert (gain.low or 0) > 0
-    predictions = {arm: [item.rows() for item in seeds] for arm, seeds in given.items()}
-    leaks = (Overlap(trained_on="LoRA", images=9, patients=4),)
-    section = classification_section(predictions, LABELS, rows, {}, leaks)
+    LABELS.write(tmp_path)
+    images = ImageSet(tmp_path, "")
+    scores, leaks = Scores(stored(tmp_path / "scores", rows), ""), LeakTable(stored(tmp_path / "leaks", LEAKS), "")
+    section = classification_section(ClassificationPart(images, {}, None, given, scores, {}, leaks))
     assert first_columns(section) == {
         "Classification of the unseen population": "Macro specificity",
         "Arms compared": "Macro specificity",
         "By site: new - arm minus old, arm": "Macro specificity",
         "Macro specificity by site": "A (n = 30, 15 patients)",
         "Recall by class": "left - right (n = 20, 20 patients)",
-        "Leak gate": "Images",
+        "Leak check": "Images",
     }
     assert section.text[1].startswith("Macro specificity of new - arm minus old, arm (declared): ")
 
@@ -117,10 +137,13 @@ def test_a_metric_of_masks_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     rows: list[Score] = [row for arm in read.values() for row in scores.arm_scores(arm, config)]
     rows += scores.comparisons(read, config)
     assert [(row.quantity, row.role) for row in rows if row.baseline] == [("share above 0.7", "declared")]
-    section = segmentation_section(ImageSet(tmp_path, ""), {}, tables, rows, {}, [])
+    measured = {arm: [Measurements(stored(tmp_path / arm, seeds[0]), "")] for arm, seeds in tables.items()}
+    shown, leaks = Scores(stored(tmp_path / "scores", rows), ""), LeakTable(stored(tmp_path / "leaks", LEAKS), "")
+    section = segmentation_section(SegmentationPart(ImageSet(tmp_path, ""), {}, measured, shown, leaks))
     assert first_columns(section) == {
         "Segmentation (left - lung)": "Share above 0.7",
         "Segmentation arms compared": "Share above 0.7",
+        "Leak check of segmentation": "Images",
     }
     names = [figure.name for figure in section.figures]
     assert {"arms-share-above-0-7-left-lung-1", "gains-share-above-0-7-left-lung-1"} <= set(names)

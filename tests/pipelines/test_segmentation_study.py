@@ -139,7 +139,7 @@ def test_status_of_a_finished_study_says_ready(finished: Path) -> None:
     plan = Workspace(finished, InProcess(), plan=True)
     run(config(sizes=[4, "all"], synthetic=SYNTHETIC), plan)
     assert {step.state for step in plan.steps} == {"ready"}
-    assert plan.steps[-1].call.stage.name == "report_segmentation"
+    assert plan.steps[-1].call.stage.name == "report"
 
 
 def test_the_default_arms_can_be_written_out() -> None:

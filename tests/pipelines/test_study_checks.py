@@ -9,10 +9,14 @@ from command_line import fulora
 from PIL import Image as Pil
 
 from fulora.data.class_counts import MissingClassError
+from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
+from fulora.data.leak_check import Overlap
+from fulora.data.results import LeakTable, Scores, write_table
+from fulora.data.score import Score
 from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.engine import InProcess
-from fulora.stage import Artifact
+from fulora.report.parts import ClassificationPart, TrainingPart
 from fulora.workspace import ReachedError, Workspace
 from pipelines import configs
 from pipelines.checks.backbones import check_backbone
@@ -150,48 +154,26 @@ PHANTOMS = (
 )
 
 
-def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report is the study's own; of its sections only the one on classification is there, and says nothing."""
-    from fulora.report.page import ProvenanceRow, Section
-
+def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path) -> None:
+    """The images are the study's own; the report has only the section on classification, with one score."""
     config = config_of("smoke", f"planes.sources={PHANTOMS}", "accept_missing_classes=[thorax]")
     work = Workspace(tmp_path, InProcess(), until="train_lora")
     with pytest.raises(ReachedError):
         configs.STUDIES["fu_lora"].run(config, work)
-    real = work.steps[0].artifact
-    for name in ("sections.generation_section", "classification.classification_section", "training.training_section"):
-        monkeypatch.setattr(f"fulora.report.{name}", lambda *given, name=name: Section(name, ("Nothing.",)))
-    monkeypatch.setattr("fulora.report.sections.headline", lambda scores: ["A headline."])
-    row = ProvenanceRow("curate", "curate", "aa11", "d" * 64, {}, 1, None)
-    monkeypatch.setattr("fulora.report.sections.provenance", lambda used: [row])
-    names = ("synthetic", "assessments", "predictions", "forgetting", "sweeps", "curves")
-    nothing: dict[str, dict[str, object]] = {name: {} for name in names}
-    sets = {
-        "real": real,
-        "training": {"planes": real},
-        "few": None,
-        "trained_on": real,
-        "heads": None,
-        "leaks_of_heads": None,
-    }
-    scores = {name: NoRows() for name in ("generation", "classification")}
-    given = sets | nothing | {"scores": scores, "leaks": NoRows(), "masks": {}, "measurements": {}}
-    report.function(tmp_path / "report", config.report, **given)
+    real = ImageSet(work.steps[0].artifact.path, work.steps[0].artifact.fingerprint)
+    accuracy = Score(quantity="accuracy", arm="real", value=0.5, rank=1, protocol="transfer", n_images=4, n_patients=4)
+    rows = {Scores: [accuracy], LeakTable: [Overlap(trained_on="LoRA", images=9, patients=4)]}
+    for kind, some in rows.items():
+        (tmp_path / kind.__name__).mkdir()
+        write_table(tmp_path / kind.__name__, some)
+    scores, leaks = Scores(tmp_path / "Scores", ""), LeakTable(tmp_path / "LeakTable", "")
+    part = ClassificationPart(real, {"planes": real}, None, {}, scores, {}, leaks)
+    report.function(tmp_path / "report", config.report, [part, TrainingPart({}, real)])
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     warning = page.split('<div class="warning" role="alert">')[1].split("</div>")[0]
     assert warning.count("<p>") == 1
     assert "The test set has no image of the class &#39;thorax&#39; and training (planes) has 4: no score" in warning
     assert page.index('class="warning"') < page.index('class="headline"')
-
-
-class NoRows(Artifact):
-    """An artifact that holds nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(Path("nowhere"), "")
-
-    def rows(self) -> list[object]:
-        return []
 
 
 def test_the_shipped_studies_of_phantoms_have_nothing_to_say(tmp_path: Path) -> None:
@@ -294,7 +276,9 @@ def test_every_real_set_that_an_arm_is_trained_on_reaches_the_report(tmp_path: P
     config = config_of("demo", f"other_images={more}", "arms={more: {images: more}}")
     work = Workspace(tmp_path, InProcess(), plan=True)
     configs.STUDIES["fu_lora"].run(config, work)
-    assert set(work.steps[-1].call.arguments["training"]) == {"planes", "other_images.more"}
+    sections = work.steps[-1].call.arguments["sections"]
+    (part,) = [part for part in sections if isinstance(part, ClassificationPart)]
+    assert set(part.training) == {"planes", "other_images.more"}
 
 
 def test_patients_that_cannot_be_divided_are_told(tmp_path: Path) -> None:

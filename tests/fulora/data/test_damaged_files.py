@@ -22,7 +22,8 @@ from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions
 from fulora.diffusion.sets.blank_images import GATE, read_counts
 from fulora.integrity import OPTIONAL_FILES
 from fulora.json_files import DamagedFileError
-from fulora.report.training import training_section
+from fulora.report.parts import TrainingPart
+from fulora.report.training import training_sections
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import load_unet
 from fulora.segmentation.networks import UnetFileError
@@ -207,7 +208,7 @@ def test_a_damaged_log_of_losses_is_named(tmp_path: Path, line: str) -> None:
         MetricsLog(tmp_path, 1)
     if line != "{}":
         with pytest.raises(DamagedFileError, match=r"metrics\.jsonl, line 2: is damaged"):
-            training_section({"LoRA": Artifact(tmp_path, "")})
+            training_sections(TrainingPart({"LoRA": Artifact(tmp_path, "")}))
 
 
 def test_steps_of_a_log_stay_whole_numbers(tmp_path: Path) -> None:
@@ -215,4 +216,5 @@ def test_steps_of_a_log_stay_whole_numbers(tmp_path: Path) -> None:
     for step in (1, 2):
         log.write(step, validation_loss=0.5, seen_loss=0.4)
     assert json.loads(log.path.read_text().splitlines()[0])["step"] == 1
-    assert "after step 2, while" in training_section({"LoRA": Artifact(tmp_path, "")}).text[1]
+    (section,) = training_sections(TrainingPart({"LoRA": Artifact(tmp_path, "")}))
+    assert "after step 2, while" in section.text[1]

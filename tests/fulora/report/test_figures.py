@@ -8,7 +8,6 @@ from PIL import Image as Pil
 from fulora.report.confusion import plot_confusion
 from fulora.report.drawing import FigureError
 from fulora.report.figures import (
-    agreement,
     plot_bland_altman,
     plot_image_grid,
     plot_intervals,
@@ -22,7 +21,7 @@ MASKS = [(np.indices((64, 64))[0] > limit).astype(np.uint8) for limit in (20, 24
 CASES = [Overlay(image, mask, MASKS[0], "Dice 0.9") for image, mask in zip(IMAGES, MASKS, strict=False)]
 LABELS = ("abdomen", "brain", "femur")
 CURVES = {"LoRA": [(step, 1.0 / (step + 1)) for step in range(100)], "short": [(0, 1.0), (50, 0.5)]}
-MEASURED, REFERENCE = RNG.normal(180, 60, 40), RNG.normal(180, 60, 40)
+MEASURED, REFERENCE = RNG.normal(180, 60, 40).tolist(), RNG.normal(180, 60, 40).tolist()
 
 DRAWINGS = {
     "overlays": lambda: plot_overlays({"best": CASES[:2], "worst": CASES[1:]}),
@@ -83,20 +82,6 @@ def test_a_long_row_continues_below():
     assert heights[1] > 1.9 * heights[0]
 
 
-def test_agreement_is_mean_and_spread_of_the_differences():
-    result = agreement(MEASURED, REFERENCE)
-    spread = 1.96 * np.std(MEASURED - REFERENCE, ddof=1)
-    assert result.bias == pytest.approx(MEASURED.mean() - REFERENCE.mean())
-    assert result.high - result.bias == pytest.approx(spread)
-    assert result.bias - result.low == pytest.approx(spread)
-    assert result.n == 40
-
-
-def test_agreement_by_hand():
-    result = agreement([11.0, 12.0, 16.0], [10.0, 10.0, 13.0])  # differences 1, 2, 3
-    assert (result.bias, result.low, result.high) == pytest.approx((2.0, 0.04, 3.96))
-
-
 def test_perfect_agreement_can_be_drawn():
     assert plot_bland_altman([1.0, 2.0], [1.0, 2.0], "mm")
 
@@ -110,9 +95,6 @@ def test_perfect_agreement_can_be_drawn():
         (lambda: plot_losses({"LoRA": []}), r"without points: \['LoRA'\]"),
         (lambda: plot_confusion(np.zeros((2, 2), int), ("a", "b")), "at least one image"),
         (lambda: plot_confusion(np.ones((2, 2), int), LABELS), "does not fit 3 labels"),
-        (lambda: plot_bland_altman([1.0], [1.0], "mm"), "at least two pairs"),
-        (lambda: plot_bland_altman([1.0, 2.0], [1.0], "mm"), "agreement needs pairs"),
-        (lambda: plot_bland_altman([1.0, float("nan")], [1.0, 2.0], "mm"), "finite numbers"),
         (lambda: plot_intervals([], [], [], []), "at least one name"),
         (lambda: plot_intervals(["a"], [1.0], [None], []), "0 highs"),
     ],
@@ -120,6 +102,19 @@ def test_perfect_agreement_can_be_drawn():
 def test_what_cannot_be_drawn_is_named(draw, message):
     with pytest.raises(FigureError, match=message):
         draw()
+
+
+@pytest.mark.parametrize(
+    ("measured", "reference", "message"),
+    [
+        ([1.0], [1.0], "agreement needs two or more"),
+        ([1.0, 2.0], [1.0], "agreement needs pairs"),
+        ([1.0, float("nan")], [1.0, 2.0], "finite values"),
+    ],
+)
+def test_pairs_without_agreement_are_named(measured, reference, message):
+    with pytest.raises(ValueError, match=message):
+        plot_bland_altman(measured, reference, "mm")
 
 
 def test_overlays_need_one_to_five_pictures_a_row() -> None:

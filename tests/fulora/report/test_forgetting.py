@@ -1,7 +1,11 @@
 """The section on adapted CLIPs."""
 
-from fulora.data.results import AlphaScore
-from fulora.report.forgetting import forgetting_sections
+from pathlib import Path
+
+from report_pages import page_of_parts, stored
+
+from fulora.data.results import AlphaScore, Forgetting
+from fulora.report.parts import ForgettingPart
 
 
 def row(alpha: float, population: str, value: float) -> AlphaScore:
@@ -10,14 +14,14 @@ def row(alpha: float, population: str, value: float) -> AlphaScore:
     )
 
 
-def test_a_curve_and_a_table_an_arm() -> None:
+def test_a_curve_and_a_table_an_arm(tmp_path: Path) -> None:
     rows = [row(alpha, population, 0.5 + alpha / 4) for alpha in (0.0, 1.0) for population in ("own", "unseen")]
-    (section,) = forgetting_sections({"CLIP (CE)": rows})
-    assert [figure.name for figure in section.figures] == ["forgetting-clip-ce"]
-    assert section.tables[0].title == "Before, between and after"
-    assert section.tables[0].rows[0] == ("CLIP (CE)", "own", "0", "0.500 [0.400, 0.600]", "9", "3")
-    assert len(section.tables[0].rows) == 4
-
-
-def test_without_adapted_clips_there_is_no_section() -> None:
-    assert forgetting_sections({}) == []
+    page = page_of_parts(tmp_path, ForgettingPart({"CLIP (CE)": stored(tmp_path / "rows", Forgetting, rows)}))
+    assert page.figures == {"forgetting-clip-ce": "CLIP (CE): accuracy over the share of the tuned weights."}
+    assert page.tables["Accuracy between the original and the tuned weights"] == [
+        ["Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients"],
+        ["CLIP (CE)", "own", "0", "0.500 [0.400, 0.600]", "9", "3"],
+        ["CLIP (CE)", "unseen", "0", "0.500 [0.400, 0.600]", "9", "3"],
+        ["CLIP (CE)", "own", "1", "0.750 [0.650, 0.850]", "9", "3"],
+        ["CLIP (CE)", "unseen", "1", "0.750 [0.650, 0.850]", "9", "3"],
+    ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from report_pages import classification, page_of_parts
 
 from fulora.data.image import Image
 from fulora.data.label_set import label_set
@@ -106,6 +107,29 @@ def test_the_report_in_markdown_shows_any_text_as_it_is(tmp_path: Path, text: st
     )
     assert shown.tags == plain.tags
     assert shown.text.count(" ".join(text.split())) >= 15
+
+
+def test_scores_of_hostile_arms_sites_and_notes_stand_on_a_page_as_they_are(tmp_path: Path) -> None:
+    about = {"quantity": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "rank": 1, "protocol": "transfer"}
+    about |= {"n_images": 9, "n_patients": 3}
+    rows = [
+        Score.model_validate(about | {"arm": text, "note": text, "group": {"kind": kind, "name": name}} | compared)
+        for text in HOSTILE
+        for kind, name, compared in (
+            ("all", "", {}),
+            ("site", text, {}),
+            ("all", "", {"baseline": "real", "role": "declared", "p": 0.01}),
+        )
+    ]
+    page = page_of_parts(tmp_path, classification(tmp_path, FETAL, rows))
+    scores, compared, sites = (
+        page.tables[name] for name in ("Classification of the unseen population", "Arms compared", "Accuracy by site")
+    )
+    assert [line[0] for line in scores[1:]] == list(HOSTILE)
+    assert [line[0] for line in compared[1:]] == [f"{text} minus real (declared)" for text in HOSTILE]
+    assert sites[0][1:] == [f"{text} (n = 9, 3 patients)" for text in HOSTILE]
+    assert [note.split(" ", 1)[1] for note in page.notes["Classification of the unseen population"]] == list(HOSTILE)
+    assert all(f"Accuracy of {' '.join(text.split())} minus real (declared)" in page.markdown() for text in HOSTILE)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

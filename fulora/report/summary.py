@@ -1,0 +1,123 @@
+"""The top of a report: its main findings in sentences, its key numbers, and its warnings."""
+
+from collections.abc import Sequence
+
+from fulora.data.class_counts import missing_classes
+from fulora.data.score import Score
+from fulora.metrics.groups import ALL_IMAGES
+from fulora.report.assessment import verdict_sentences
+from fulora.report.comparisons import summarize_comparisons
+from fulora.report.numbers import format_number
+from fulora.report.page import Card
+from fulora.report.parts import (
+    AssessmentPart,
+    ClassificationPart,
+    GenerationPart,
+    ReportPart,
+    SegmentationPart,
+    TrainingPart,
+)
+from fulora.report.training import overfitting_sentences
+from fulora.report.wording import (
+    describe_arm,
+    describe_quantity,
+    display_name,
+    format_unit,
+    format_value,
+    sign,
+)
+
+
+def read_scores(parts: Sequence[ReportPart]) -> list[Score]:
+    """Read the scores of all parts."""
+    scored = [part for part in parts if isinstance(part, GenerationPart | ClassificationPart | SegmentationPart)]
+    return [score for part in scored for score in part.scores.rows()]
+
+
+def warnings_of(parts: Sequence[ReportPart]) -> list[str]:
+    """Return a sentence for each class that only training or only test images have."""
+    classified = [part for part in parts if isinstance(part, ClassificationPart)]
+    return [line for part in classified for line in missing_classes(part.training, part.images, part.few)]
+
+
+def summarize(parts: Sequence[ReportPart]) -> list[str]:
+    """Return the main findings: of a study of classifiers by all its scores, of others by their first part."""
+    if any(isinstance(part, ClassificationPart) for part in parts):
+        return headline(read_scores(parts))
+    for part in parts:
+        match part:
+            case SegmentationPart():
+                return summarize_comparisons([score for score in part.scores.rows() if score.role == "declared"])
+            case AssessmentPart():
+                return verdict_sentences(part)
+            case TrainingPart():
+                return overfitting_sentences(part)
+    return []
+
+
+def key_numbers(scores: Sequence[Score]) -> list[Card]:
+    """Return the declared comparison, the scores of its arms, distances of generated sets, and of a lone network."""
+    return [_card(score, scores) for score in scores if _is_key(score, scores)]
+
+
+def _card(score: Score, scores: Sequence[Score]) -> Card:
+    what = describe_quantity(score, structure=_has_several_structures(scores, score))
+    value, interval = format_number(score.value, score.low, score.high, unit=score.unit)
+    label = f"{display_name(what)}, {describe_arm(score)}{format_unit(score)}"
+    return Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients")
+
+
+def _is_key(score: Score, scores: Sequence[Score]) -> bool:
+    if score.baseline:
+        return score.role == "declared" or score.protocol == "generation"
+    if score.group != ALL_IMAGES or score.statistic != "mean" or not score.rank:
+        return False
+    declared = [other for other in scores if other.role == "declared" and other.structure == score.structure]
+    of_declared = any(score.arm in (other.arm, other.baseline) and _is_alike(other, score) for other in declared)
+    return of_declared or _is_of_lone_network(score, scores)
+
+
+def _is_alike(one: Score, other: Score) -> bool:
+    return (one.quantity, one.unit, one.rule) == (other.quantity, other.unit, other.rule)
+
+
+def _is_of_lone_network(score: Score, scores: Sequence[Score]) -> bool:
+    """Whether it is the first metric, over all structures, of a network that is compared with no other."""
+    same = [other for other in scores if other.protocol == score.protocol and not other.baseline and other.rank]
+    is_alone = {other.arm for other in same} == {score.arm}
+    structure = "all" if any(other.structure == "all" for other in same) else score.structure
+    is_first = score.rank == min(other.rank for other in same)
+    return score.protocol in ("segmentation", "biometry") and is_alone and is_first and score.structure == structure
+
+
+def _has_several_structures(scores: Sequence[Score], score: Score) -> bool:
+    return len({other.structure for other in scores if other.quantity == score.quantity}) > 1
+
+
+def headline(scores: Sequence[Score]) -> list[str]:
+    """Return a sentence for each declared comparison, then for each comparison of generated sets."""
+    declared = [score for score in scores if score.role == "declared"]
+    generated = [score for score in scores if score.baseline and score.protocol == "generation"]
+    return [*map(_summarize_declared, declared), *map(_summarize_closeness, generated)]
+
+
+def _summarize_declared(score: Score) -> str:
+    arm, baseline = score.arm, score.baseline
+    side = sign(score) if score.better == "higher" else -sign(score)
+    finding = {
+        1: f"{arm} did better than {baseline}",
+        -1: f"{arm} did worse than {baseline}",
+        0: f"No evidence that {arm} and {baseline} differ",
+    }[side if score.better else 0]
+    change = f"{describe_quantity(score)} changed by {format_value(score)}{format_unit(score)}"
+    return f"{finding} on unseen patients: {change}."
+
+
+def _summarize_closeness(score: Score) -> str:
+    arm, baseline = score.arm, score.baseline
+    finding = {
+        1: f"Images of {baseline} are closer to the study population than those of {arm}",
+        -1: f"Images of {baseline} are further from the study population than those of {arm}",
+        0: f"No evidence that images of {baseline} are closer to the study population than those of {arm}",
+    }[sign(score)]
+    return f"{finding}: {score.quantity} of {arm} minus that of {baseline} is {format_value(score)}."
