@@ -25,8 +25,8 @@ from PIL import ImageOps
 
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
+from fulora.data.image_set_rules import RuleChecker
 from fulora.data.label_set import label_set
-from fulora.data.set_leaks import Ledger
 from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
@@ -120,7 +120,7 @@ def manifest(count: int) -> dict[str, float]:
             for number in range(count):
                 file.write(json.dumps(_row(number).to_json()) + "\n")
         before, started = peak_mb(), time.perf_counter()
-        ledger = Ledger()
+        ledger = RuleChecker()
         for row in ImageSet(Path(name), "").iter_rows():
             ledger.add(row)
         assert not ledger.breaches()

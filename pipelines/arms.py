@@ -6,9 +6,9 @@ from pydantic import PositiveFloat, model_validator
 
 from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.config import Config
+from fulora.data.assessed_images import Assessment
 from fulora.data.hybrid import MixConfig
 from fulora.data.image_set import ImageSet
-from fulora.data.screened import Assessment
 from fulora.workspace import Workspace
 from pipelines.changes import about
 from pipelines.stages.mix import mix

@@ -11,9 +11,9 @@ from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ZeroShotConfig
 from fulora.clip.prompts import PromptSet
 from fulora.config import Config, Json, Runtime
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Report
-from fulora.data.screened import Assessment
 from fulora.data.weights import ClipWeights, JudgeWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Predictions, Report, Scores
-from fulora.data.screened import Assessment
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights
 from fulora.stage import Source
 from fulora.workspace import Workspace

@@ -12,7 +12,7 @@ from fulora.data.comparisons import check_arm_names
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.results import LeakTable, Report, Scores
-from fulora.data.structures import outputs_of, said
+from fulora.data.structures import describe_structures, outputs_of
 from fulora.intake.classes import named_labels
 from fulora.intake.config import CurateConfig
 from fulora.intake.source import Inputs
@@ -138,7 +138,9 @@ class SegmentationConfig(Config):
             if arm.classes not in (None, wanted):
                 raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}; leave classes out")
         if self.synthetic is not None and wanted != 1:
-            raise ValueError(f"synthetic: draws masks of one structure, 1, and these hold {said(labels)}")
+            raise ValueError(
+                f"synthetic: draws masks of one structure, 1, and these hold {describe_structures(labels)}"
+            )
 
     def networks(self) -> dict[str, UnetConfig]:
         """The networks of the arms, by name."""

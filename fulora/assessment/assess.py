@@ -10,21 +10,21 @@ from pydantic import TypeAdapter
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import EncoderFigures, figures
+from fulora.assessment.figures import EncoderFigures, compute_figures
 from fulora.assessment.judges import check_judges, judge, judged
-from fulora.assessment.label_truth import Opinion, Truth, known_planes, margins, truths
+from fulora.assessment.label_truth import ClassScores, Truth, compute_truths, known_planes, margins
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.screening import Filter, causes, screen
-from fulora.assessment.sets import EVERYTHING, Closest, Encoded, Sets, closest
-from fulora.assessment.shortcuts import Shortcut, shortcuts
+from fulora.assessment.screening import CalibratedFilter, causes, screen
+from fulora.assessment.sets import ALL_PLANES, AssessedSets, EncodedSets, NearestImages, find_nearest
+from fulora.assessment.shortcuts import Shortcut, compute_shortcuts
 from fulora.assessment.trust import check_trusted
-from fulora.assessment.verdicts import Found, Verdict, verdicts
+from fulora.assessment.verdicts import Verdict, VerdictInputs, verdicts
+from fulora.data.assessed_images import FINDINGS, AssessedImage
 from fulora.data.hybrid import FilterName
-from fulora.data.screened import FINDINGS, Screened
 
 
 @dataclass(frozen=True)
-class Count:
+class SetSize:
     """How much a set holds."""
 
     images: int
@@ -33,7 +33,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Findings:
+class AssessmentFindings:
     """What was found of a synthetic set.
 
     Attributes:
@@ -41,26 +41,26 @@ class Findings:
     """
 
     classes: tuple[str, ...]
-    synthetic: Count
-    held_out: Count
-    train: Count | None
+    synthetic: SetSize
+    held_out: SetSize
+    train: SetSize | None
     encoders: tuple[EncoderFigures, ...]
     truths: tuple[Truth, ...]
     shortcuts: tuple[Shortcut, ...]
     false_reject: float
-    filters: tuple[Filter, ...]
+    filters: tuple[CalibratedFilter, ...]
     verdicts: tuple[Verdict, ...]
 
 
 def assess(
-    sets: Sets,
+    sets: AssessedSets,
     config: AssessConfig,
     *,
     prompts: Mapping[str, Sequence[str]],
     clip: Path | None = None,
     judges: Path | None = None,
     cache: Path | None = None,
-) -> tuple[Findings, list[Screened]]:
+) -> tuple[AssessmentFindings, list[AssessedImage]]:
     """Everything of a set, and what was found of each of its images.
 
     Args:
@@ -80,19 +80,21 @@ def assess(
     if judges is not None:
         check_judges(judges, sets.labels)
     if sets.lacking:
-        return _unsaid(sets, config, judged_too=judges is not None)
+        return _without_verdicts(sets, config, judged_too=judges is not None)
     encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
-    near = [known for one in encoded if (known := closest(sets, one)) is not None]
+    near = [known for one in encoded if (known := find_nearest(sets, one)) is not None]
     opinions = _opinions(sets, encoded, near, judges)
     said = tuple(
-        figures(sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed)
+        compute_figures(
+            sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed
+        )
         for place, one in enumerate(encoded)
     )
     filters, rejected = screen(sets, encoded, near, opinions, config.false_reject)
-    seen = truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
-    told = shortcuts(sets, config.seed)
+    seen = compute_truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
+    told = compute_shortcuts(sets, config.seed)
     counts = {str(name): int(n) for name, n in zip(*np.unique(sets.synthetic.planes, return_counts=True), strict=True)}
-    found = Findings(
+    found = AssessmentFindings(
         classes=sets.classes,
         synthetic=_count(sets.synthetic),
         held_out=_count(sets.held_out),
@@ -102,16 +104,18 @@ def assess(
         shortcuts=told,
         false_reject=config.false_reject,
         filters=tuple(filters),
-        verdicts=verdicts(Found(counts, said, seen, told, filters, config.false_reject)),
+        verdicts=verdicts(VerdictInputs(counts, said, seen, told, filters, config.false_reject)),
     )
     return found, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
 
 
-def _unsaid(sets: Sets, config: AssessConfig, *, judged_too: bool) -> tuple[Findings, list[Screened]]:
+def _without_verdicts(
+    sets: AssessedSets, config: AssessConfig, *, judged_too: bool
+) -> tuple[AssessmentFindings, list[AssessedImage]]:
     names: list[FilterName] = ["brightness", "near_duplicate", "memorised"]
     names += ["clip"] if "clip" in config.encoders else []
     names += ["plane"] if judged_too else []
-    found = Findings(
+    found = AssessmentFindings(
         classes=sets.classes,
         synthetic=_count(sets.synthetic),
         held_out=_count(sets.held_out),
@@ -120,47 +124,51 @@ def _unsaid(sets: Sets, config: AssessConfig, *, judged_too: bool) -> tuple[Find
         truths=(),
         shortcuts=(),
         false_reject=config.false_reject,
-        filters=tuple(Filter(name, (), (), len(sets.held_out), {}) for name in names),
-        verdicts=(Verdict(EVERYTHING, (f"nothing can be said: {sets.lacking}",), "No filter rejects any image."),),
+        filters=tuple(CalibratedFilter(name, (), (), len(sets.held_out), {}) for name in names),
+        verdicts=(Verdict(ALL_PLANES, (f"nothing can be said: {sets.lacking}",), "No filter rejects any image."),),
     )
     made = zip(sets.synthetic.ids.tolist(), sets.synthetic.planes.tolist(), strict=True)
-    return found, [Screened(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
+    return found, [AssessedImage(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
 
 
-def write_findings(folder: Path, found: Findings) -> None:
+def write_findings(folder: Path, found: AssessmentFindings) -> None:
     """Write `findings.json`."""
     (folder / FINDINGS).write_bytes(as_json(found))
 
 
-def as_json(found: Findings) -> bytes:
+def as_json(found: AssessmentFindings) -> bytes:
     """The findings as JSON."""
-    return TypeAdapter(Findings).dump_json(found, indent=1) + b"\n"
+    return TypeAdapter(AssessmentFindings).dump_json(found, indent=1) + b"\n"
 
 
-def read_findings(folder: Path) -> Findings:
+def read_findings(folder: Path) -> AssessmentFindings:
     """What `write_findings` wrote."""
-    return TypeAdapter(Findings).validate_json((folder / FINDINGS).read_bytes())
+    return TypeAdapter(AssessmentFindings).validate_json((folder / FINDINGS).read_bytes())
 
 
 def _encoded(
     name: str,
-    sets: Sets,
+    sets: AssessedSets,
     prompts: Mapping[str, Sequence[str]],
     clip: Path | None,
     cache: Path | None,
     trusted: Collection[str],
-) -> Encoded:
+) -> EncodedSets:
     encoder = load_encoder(name, clip, trusted)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
     train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
-    return Encoded(name, made, held_out, train, encoder.directions(prompts) if encoder.directions and prompts else None)
+    return EncodedSets(
+        name, made, held_out, train, encoder.directions(prompts) if encoder.directions and prompts else None
+    )
 
 
-def _count(pictures: Pictures) -> Count:
-    return Count(len(pictures), len(set(pictures.patients)), pictures.patients_known)
+def _count(pictures: Pictures) -> SetSize:
+    return SetSize(len(pictures), len(set(pictures.patients)), pictures.patients_known)
 
 
-def _opinions(sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], judges: Path | None) -> list[Opinion]:
+def _opinions(
+    sets: AssessedSets, encoded: Sequence[EncodedSets], near: Sequence[NearestImages], judges: Path | None
+) -> list[ClassScores]:
     """Of whoever can be asked about the classes: the CLIP, if it is among the encoders, and judges, if there are any.
 
     Nobody is asked where there is nothing to choose among.
@@ -176,13 +184,15 @@ def _opinions(sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], j
     return found
 
 
-def _by_prompts(encoded: Encoded, planes: Float[np.ndarray, "planes d"], sets: Sets) -> Opinion:
+def _by_prompts(encoded: EncodedSets, planes: Float[np.ndarray, "planes d"], sets: AssessedSets) -> ClassScores:
     shown = known_planes(sets.held_out.planes, sets.classes)
     known = np.flatnonzero(shown >= 0)
-    return Opinion("clip", encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T, shown[known])
+    return ClassScores(
+        "clip", encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T, shown[known]
+    )
 
 
-def _nearest_patient(sets: Sets, near: Sequence[Closest]) -> Shaped[np.ndarray, " n"]:
+def _nearest_patient(sets: AssessedSets, near: Sequence[NearestImages]) -> Shaped[np.ndarray, " n"]:
     """The patient that each synthetic picture is nearest to, by the encoder that finds it most suspicious."""
     if sets.train is None or not near:
         return np.array([""] * len(sets.synthetic))
@@ -192,18 +202,18 @@ def _nearest_patient(sets: Sets, near: Sequence[Closest]) -> Shaped[np.ndarray, 
 
 
 def _screened(
-    sets: Sets,
-    encoded: Sequence[Encoded],
-    near: Sequence[Closest],
-    opinions: Sequence[Opinion],
+    sets: AssessedSets,
+    encoded: Sequence[EncodedSets],
+    near: Sequence[NearestImages],
+    opinions: Sequence[ClassScores],
     fails: Sequence[tuple[str, ...]],
-) -> list[Screened]:
+) -> list[AssessedImage]:
     made, asked = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
     ids = sets.real.ids
     beside = {one.by: margins(one.made, asked) for one in opinions}
     by = list(zip(encoded, near, strict=False))
     return [
-        Screened.model_validate(
+        AssessedImage.model_validate(
             {
                 "image_id": str(made.ids[n]),
                 "plane": str(made.planes[n]),

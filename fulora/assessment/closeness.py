@@ -19,7 +19,7 @@ REAL = "real training images"
 
 
 @dataclass(frozen=True)
-class Sample:
+class GroupedFeatures:
     """Features of a set of images, and the group of each: its patient, or the synthetic image itself."""
 
     features: Float[np.ndarray, "n d"]
@@ -27,10 +27,10 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Reference:
+class HeldOutReference:
     """Images of patients who trained nothing, and the kernel bandwidth that serves all comparisons with them."""
 
-    sample: Sample
+    sample: GroupedFeatures
     bandwidth: float
     config: ClosenessConfig
 
@@ -62,22 +62,24 @@ def closeness(real: ImageSet, synthetic: Mapping[str, ImageSet], config: Closene
             f"baseline: {config.baseline!r} is none of the synthetic sets ({', '.join(synthetic)}); give one, or null"
         )
     for name, images in synthetic.items():
-        refuse_other_classes(real.label_set(), images.label_set(), who="real images", whom=f"synthetic images {name}")
+        refuse_other_classes(
+            real.label_set(), images.label_set(), name="real images", other_name=f"synthetic images {name}"
+        )
     side = max(row.height for images in synthetic.values() for row in images.rows("train"))
     held_out, train = _sample(real, "validation", side), _sample(real, "train", side)
-    reference = Reference(held_out, median_distance(train.features, held_out.features), config)
+    reference = HeldOutReference(held_out, median_distance(train.features, held_out.features), config)
     sets = {name: _sample(images, "train", side) for name, images in synthetic.items()}
     rows = [row for name, found in ({REAL: train} | sets).items() for row in _against(name, found, reference)]
     return [*rows, *_closer_than_baseline(sets, reference)]
 
 
-def _sample(images: ImageSet, split: Split, side_px: int) -> Sample:
+def _sample(images: ImageSet, split: Split, side_px: int) -> GroupedFeatures:
     rows = images.rows(split)
     groups = np.array([row.patient_key or row.image_id for row in rows])
-    return Sample(pixel_features(load_squares(images, rows, side_px, "letterbox")), groups)
+    return GroupedFeatures(pixel_features(load_squares(images, rows, side_px, "letterbox")), groups)
 
 
-def _against(name: str, found: Sample, reference: Reference) -> list[Score]:
+def _against(name: str, found: GroupedFeatures, reference: HeldOutReference) -> list[Score]:
     config, theirs = reference.config, reference.sample
     distance = mmd2_jackknife(
         found.features,
@@ -101,7 +103,7 @@ def _against(name: str, found: Sample, reference: Reference) -> list[Score]:
     return [about.changed(rank=1, better="lower"), domain.changed(rank=2)]
 
 
-def _closer_than_baseline(sets: Mapping[str, Sample], reference: Reference) -> Iterator[Score]:
+def _closer_than_baseline(sets: Mapping[str, GroupedFeatures], reference: HeldOutReference) -> Iterator[Score]:
     baseline, theirs = reference.config.baseline, reference.sample
     for name, found in sets.items():
         if baseline is None or name == baseline:

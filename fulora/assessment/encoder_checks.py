@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 
 Features = Float[np.ndarray, "n d"]
-Picture = UInt8[np.ndarray, "_ _"]
-Rows = Callable[[Sequence[Picture]], Features]
+GrayPicture = UInt8[np.ndarray, "_ _"]
+Encode = Callable[[Sequence[GrayPicture]], Features]
 """Pictures in, one vector each out."""
 
 NOISE, SHARE, CONSTANT = 1e-4, 1e-2, 1e-6
@@ -57,7 +57,7 @@ def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object],
     return features.numpy()
 
 
-def check_stable(name: str, received: str, encode: Rows, picture: Picture) -> None:
+def check_stable(name: str, received: str, encode: Encode, picture: GrayPicture) -> None:
     """Encode a picture and its negative: together, again, and the picture alone.
 
     Args:
@@ -85,7 +85,7 @@ def check_stable(name: str, received: str, encode: Rows, picture: Picture) -> No
         raise EncoderError(f"{given} the same features for a picture and its negative: it tells no pictures apart")
 
 
-def check_varied(name: str, features: Features, pictures: Sequence[Picture]) -> None:
+def check_varied(name: str, features: Features, pictures: Sequence[GrayPicture]) -> None:
     """Refuse equal features of four or more different pictures.
 
     Raises:

@@ -16,10 +16,10 @@ from jaxtyping import Int
 from PIL import Image as Pil
 
 import fulora
-from fulora.assessment.encoder_checks import EncoderError, Features, Picture, check_stable, check_varied, rows_of
+from fulora.assessment.encoder_checks import EncoderError, Features, GrayPicture, check_stable, check_varied, rows_of
 from fulora.assessment.trust import check_trusted
 from fulora.contents import content_digest
-from fulora.data.pictures.normalisation import IMAGENET, Statistics, of_timm
+from fulora.data.pictures.normalisation import IMAGENET, Statistics, timm_statistics
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.pictures.resize import to_square
 from fulora.data.state_dicts import kind_of, more_than_weights, wrong_format
@@ -60,10 +60,10 @@ class Encoder:
 
     name: str
     identity: str
-    encode: Callable[[Sequence[Picture]], Features]
+    encode: Callable[[Sequence[GrayPicture]], Features]
     directions: Callable[[Mapping[str, Sequence[str]]], Features] | None = None
 
-    def features(self, pictures: Sequence[Picture], cache: Path | None = None) -> Features:
+    def features(self, pictures: Sequence[GrayPicture], cache: Path | None = None) -> Features:
         """Of every picture, computed once where there is a cache."""
         if cache is None:
             return self.encode(pictures)
@@ -77,7 +77,7 @@ class Encoder:
             np.savez(new, features=found)
         return found
 
-    def views(self, pictures: Sequence[Picture], cache: Path | None = None) -> Views:
+    def views(self, pictures: Sequence[GrayPicture], cache: Path | None = None) -> Views:
         """Of every picture, as it is and mirrored."""
         turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
         return Views(self.features(pictures, cache), self.features(turned, cache))
@@ -128,11 +128,11 @@ def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] =
     raise EncoderError(f"{text}: no such encoder; there are {KNOWN}")
 
 
-def _pixels(pictures: Sequence[Picture]) -> Features:
+def _pixels(pictures: Sequence[GrayPicture]) -> Features:
     return pixel_features(np.stack([to_square(picture, SIDE_PX, "letterbox") for picture in pictures]))
 
 
-def _hashes(pictures: Sequence[Picture]) -> Features:
+def _hashes(pictures: Sequence[GrayPicture]) -> Features:
     found = [imagehash.phash(Pil.fromarray(picture), HASH_SIZE).hash.ravel() for picture in pictures]
     return np.array(found, np.float32)
 
@@ -144,7 +144,7 @@ def _clip(name: str, source: str) -> Encoder:
     identity = content_digest(Path(source), None) if Path(source).exists() else source
     clip = load_clip(source)
 
-    def encode(pictures: Sequence[Picture]) -> Features:
+    def encode(pictures: Sequence[GrayPicture]) -> Features:
         found: Features = image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
         if not np.isfinite(found).all():
             raise EncoderError(f"{name}: gives NaN or infinity for pictures: its weights may be damaged")
@@ -180,7 +180,7 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
     data = resolve_model_data_config(model)
     identity = content_digest(Path(file), None) if file else "hub"
     side = int(data["input_size"][-1])
-    encode = _network(name, model.eval(), side, of_timm(architecture))
+    encode = _network(name, model.eval(), side, timm_statistics(architecture))
     return Encoder(name, f"timm checked {architecture} {identity}", encode)
 
 
@@ -201,19 +201,19 @@ def _torchscript(name: str, file: Path) -> Encoder:
 
 def _network(
     name: str, model: Callable[[Any], Any], side: int, seen: Statistics
-) -> Callable[[Sequence[Picture]], Features]:
+) -> Callable[[Sequence[GrayPicture]], Features]:
     """Its features, the first of which are checked: that they belong to the picture alone, and differ."""
     shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (seen.mean, seen.std))
     received = "ImageNet-normalised" if seen == IMAGENET else f"normalised by mean {seen.mean} and std {seen.std}"
     checked = False
 
     @torch.no_grad()
-    def batch(pictures: Sequence[Picture]) -> Features:
+    def batch(pictures: Sequence[GrayPicture]) -> Features:
         squares = [to_square(picture, side, "letterbox") for picture in pictures]
         pixels = (np.stack(squares)[:, None].astype(np.float32) / 255 - shift) / scale
         return rows_of(name, received, model, torch.from_numpy(pixels))
 
-    def encode(pictures: Sequence[Picture]) -> Features:
+    def encode(pictures: Sequence[GrayPicture]) -> Features:
         nonlocal checked
         if not checked and len(pictures):
             check_stable(name, f"N x 3 x {side} x {side}, {received}", batch, pictures[0])

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 
 from fulora.assessment.encoders import Views
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import LEAST, Closest, Encoded, Sets, places_of, planes_told_of
+from fulora.assessment.sets import LEAST, AssessedSets, EncodedSets, NearestImages, places_of, reported_planes
 from fulora.metrics.fidelity import cmmd, kid
 from fulora.metrics.frechet import frechet_distance
 from fulora.metrics.manifold import Manifold, manifold, vendi_score
@@ -27,7 +27,7 @@ SUBSETS, SUBSET_SIZE, NEIGHBOURS, PAIRED_ROWS = 50, 100, 5, 1000
 
 
 @dataclass(frozen=True)
-class Closeness:
+class SetFigures:
     """How near a set is to held-out real images, and how diverse, at equal numbers of images.
 
     Attributes:
@@ -65,8 +65,8 @@ class PlaneFigures:
     """
 
     plane: str
-    synthetic: Closeness
-    real: Closeness | None
+    synthetic: SetFigures
+    real: SetFigures | None
     vendi_held_out: float
     spread_held_out: float
 
@@ -108,8 +108,14 @@ class EncoderFigures:
     shares: tuple[Share, ...] = ()
 
 
-def figures(
-    sets: Sets, encoded: Encoded, near: Closest | None, *, pairs: int = 20, draws: int = 9999, seed: int = 0
+def compute_figures(
+    sets: AssessedSets,
+    encoded: EncodedSets,
+    near: NearestImages | None,
+    *,
+    pairs: int = 20,
+    draws: int = 9999,
+    seed: int = 0,
 ) -> EncoderFigures:
     """Everything that one encoder's features say."""
     of_planes = tuple(_planes(sets, encoded, seed))
@@ -138,21 +144,21 @@ def figures(
     )
 
 
-def _planes(sets: Sets, encoded: Encoded, seed: int) -> Iterator[PlaneFigures]:
+def _planes(sets: AssessedSets, encoded: EncodedSets, seed: int) -> Iterator[PlaneFigures]:
     """All images, then each plane of which there are enough."""
-    for plane in planes_told_of(sets.synthetic.planes.tolist()):
+    for plane in reported_planes(sets.synthetic.planes.tolist()):
         found = _plane(plane, sets, encoded, seed)
         if found is not None:
             yield found
 
 
-def _plane(plane: str, sets: Sets, encoded: Encoded, seed: int) -> PlaneFigures | None:
+def _plane(plane: str, sets: AssessedSets, encoded: EncodedSets, seed: int) -> PlaneFigures | None:
     """None where a set has too few images of the plane."""
     synthetic, images = _of_plane(plane, encoded.synthetic, sets.synthetic)
     held_out, patients = _of_plane(plane, encoded.held_out, sets.held_out)
     if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:
         return None
-    against = Against(encoded.encoder, held_out, patients, cross_patient_distance(held_out, patients), seed)
+    against = HeldOutPlane(encoded.encoder, held_out, patients, cross_patient_distance(held_out, patients), seed)
     real = None
     if sets.train is not None and encoded.train is not None:
         train, trained = _of_plane(plane, encoded.train, sets.train)
@@ -162,7 +168,7 @@ def _plane(plane: str, sets: Sets, encoded: Encoded, seed: int) -> PlaneFigures 
 
 
 @dataclass(frozen=True)
-class Against:
+class HeldOutPlane:
     """The held-out images of a plane, and the distance below which two images are near duplicates."""
 
     encoder: str
@@ -181,7 +187,7 @@ def _some(count: int, wanted: int, seed: int) -> Int[np.ndarray, " wanted"]:
     return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
 
 
-def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: Against) -> Closeness:
+def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: HeldOutPlane) -> SetFigures:
     seed, size = against.seed, min(len(features), len(against.features))
     ours = features[_some(len(features), size, seed)]
     theirs = against.features[_some(len(against.features), size, seed)]
@@ -189,7 +195,7 @@ def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: Ag
     value, spread = kid(ours, theirs, subsets=SUBSETS, subset_size=subset, seed=seed)
     own = np.arange(len(features))
     alone, _ = nearest(features, features, apart=[(own, own)])
-    return Closeness(
+    return SetFigures(
         n=size,
         subset=subset,
         kid=value,
@@ -208,7 +214,7 @@ def _spread(features: Features) -> float:
     return float(np.median(pdist(features[:PAIRED_ROWS].astype(np.float64))))
 
 
-def _distances(encoded: Encoded) -> Distances | None:
+def _distances(encoded: EncodedSets) -> Distances | None:
     if encoded.train is None:
         return None
     found = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from fulora.assessment.label_truth import Opinion
+from fulora.assessment.label_truth import ClassScores
 from fulora.assessment.pictures import Pictures, PicturesError
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, load_classifier
@@ -69,7 +69,7 @@ def check_judges(folder: Path, labels: LabelSet | None) -> None:
             f"{folder}: its judges know {', '.join(known.names)}, and the classes of the pictures are not known: name "
             "their folders so, and give the label set"
         )
-    refuse_other_classes(labels, known, who="the pictures", whom=f"the judges {folder}")
+    refuse_other_classes(labels, known, name="the pictures", other_name=f"the judges {folder}")
 
 
 def judged(folder: Path, pictures: Pictures) -> Bool[np.ndarray, " n"]:
@@ -83,7 +83,7 @@ def judge(
     nearest_patient: Shaped[np.ndarray, " n"],
     real: Pictures,
     planes: Int[np.ndarray, " m"],
-) -> Opinion:
+) -> ClassScores:
     """What the judges see, each picture in the eyes of the one who never saw its patient.
 
     Args:
@@ -92,10 +92,10 @@ def judge(
     """
     fold_of = _folds(folder)
     models = [load_classifier(folder / str(fold)) for fold in range(len(set(fold_of.values())))]
-    return Opinion(
+    return ClassScores(
         "judge",
-        _by_whom(models, made, np.array([fold_of.get(patient, -1) for patient in nearest_patient.tolist()])),
-        _by_whom(models, real, np.array([fold_of[patient] for patient in real.patients.tolist()])),
+        _out_of_fold(models, made, np.array([fold_of.get(patient, -1) for patient in nearest_patient.tolist()])),
+        _out_of_fold(models, real, np.array([fold_of[patient] for patient in real.patients.tolist()])),
         planes,
     )
 
@@ -106,7 +106,7 @@ def _folds(folder: Path) -> dict[str, int]:
     return read_json(folder / FOLDS, dict[str, int])
 
 
-def _by_whom(
+def _out_of_fold(
     models: Sequence[Classifier], pictures: Pictures, fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n classes"]:
     """Probabilities by the judge without the picture's fold; by all together where the fold is -1."""

@@ -13,7 +13,7 @@ Places = Int[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)
-class Opinion:
+class ClassScores:
     """How much each picture looks like each class of a label set, in its order, to one model; the larger the more.
 
     Attributes:
@@ -66,12 +66,12 @@ def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
     return np.where(asked < 0, np.inf, found)
 
 
-def truths(asked: Places, opinions: Sequence[Opinion], classes: Sequence[str]) -> tuple[Truth, ...]:
+def compute_truths(asked: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
     """A line for each model and each class that was asked for."""
     return tuple(line for opinion in opinions for line in _truths(asked, opinion, classes))
 
 
-def _truths(asked: Places, opinion: Opinion, classes: Sequence[str]) -> Iterator[Truth]:
+def _truths(asked: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:
     seen, seen_real = opinion.made.argmax(axis=1), opinion.real.argmax(axis=1)
     for place, plane in enumerate(classes):
         mine, real = seen[asked == place], seen_real[opinion.real_planes == place]

@@ -11,7 +11,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
-from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.folders import PICTURES
 from fulora.intake.formats.decode import read_gray
@@ -143,7 +143,7 @@ def _plane(path: Path, folder: Path, labels: LabelSet | None) -> str:
 
 
 def _tint(path: Path) -> tuple[float, float]:
-    with opened(path) as image:
+    with open_picture(path) as image:
         if image.mode not in ("RGB", "RGBA", "P", "YCbCr", "CMYK"):
             return 0.0, 0.0
         red, green, blue = np.asarray(image.convert("RGB"), np.float64).reshape(-1, 3).mean(axis=0)

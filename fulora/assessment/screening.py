@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fulora.assessment.label_truth import Opinion, Places, known_planes, margins
+from fulora.assessment.label_truth import ClassScores, Places, known_planes, margins
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import Closest, Encoded, Sets
+from fulora.assessment.sets import AssessedSets, EncodedSets, NearestImages
 from fulora.data.hybrid import FilterName
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances
@@ -22,7 +22,7 @@ Values = Float[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)
-class Filter:
+class CalibratedFilter:
     """One filter as it was calibrated.
 
     Attributes:
@@ -41,7 +41,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Part:
+class FilterScore:
     """One score of a filter: of the synthetic pictures, and of the real ones that it is calibrated on.
 
     Attributes:
@@ -55,15 +55,19 @@ class Part:
 
 
 def screen(
-    sets: Sets, encoded: Sequence[Encoded], near: Sequence[Closest], opinions: Sequence[Opinion], false_reject: float
-) -> tuple[list[Filter], Bool[np.ndarray, "filters n"]]:
+    sets: AssessedSets,
+    encoded: Sequence[EncodedSets],
+    near: Sequence[NearestImages],
+    opinions: Sequence[ClassScores],
+    false_reject: float,
+) -> tuple[list[CalibratedFilter], Bool[np.ndarray, "filters n"]]:
     """Every filter that can be had, and which synthetic pictures each rejects.
 
     Args:
         near: of each encoder; empty without training images, and then nothing is said of copies.
     """
     asked = known_planes(sets.synthetic.planes, sets.classes)
-    parts: dict[FilterName, list[Part]] = {"brightness": _brightness(sets)}
+    parts: dict[FilterName, list[FilterScore]] = {"brightness": _brightness(sets)}
     counts: dict[FilterName, int] = {}
     for opinion in opinions:
         name: FilterName = "plane" if opinion.by == "judge" else "clip"
@@ -71,7 +75,7 @@ def screen(
         counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
-            Part(
+            FilterScore(
                 f"distance to the nearest patient over that to the next, {one.encoder}",
                 *_ratios(sets, found),
                 share=1 / len(near),
@@ -96,13 +100,15 @@ def _filter(
     count: int,
     fails: Bool[np.ndarray, " n"],
     made: Pictures,
-) -> Filter:
+) -> CalibratedFilter:
     thresholds = tuple(None if np.isinf(limit) else limit for limit in limits)
     rejected = {str(plane): int(fails[made.planes == plane].sum()) for plane in sorted(set(made.planes))}
-    return Filter(name, tuple(scores), thresholds, count, rejected)
+    return CalibratedFilter(name, tuple(scores), thresholds, count, rejected)
 
 
-def _by_planes(opinion: Opinion, asked: Places, classes: Sequence[str], false_reject: float) -> Iterator[Part]:
+def _by_planes(
+    opinion: ClassScores, asked: Places, classes: Sequence[str], false_reject: float
+) -> Iterator[FilterScore]:
     """A threshold for each plane that enough real images show; the others share one."""
     made, real = margins(opinion.made, asked), margins(opinion.real, opinion.real_planes)
     counts = np.bincount(opinion.real_planes, minlength=len(classes))
@@ -113,19 +119,19 @@ def _by_planes(opinion: Opinion, asked: Places, classes: Sequence[str], false_re
         if mine.any():
             about = f"margin of {', '.join(classes[place] for place in places)} by {opinion.by}"
             known = np.isin(opinion.real_planes, places)
-            yield Part(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
+            yield FilterScore(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
 
 
-def _ratios(sets: Sets, found: Closest) -> tuple[Values, Values]:
+def _ratios(sets: AssessedSets, found: NearestImages) -> tuple[Values, Values]:
     """Of synthetic pictures those whose nearest image trained; others cannot be copies. Of all real pictures."""
     trained = 0 if sets.train is None else len(sets.train)
     return np.where(found.made.nearest < trained, found.made.ratio, np.inf), found.among_real.ratio
 
 
-def _brightness(sets: Sets) -> list[Part]:
+def _brightness(sets: AssessedSets) -> list[FilterScore]:
     made, known = _levels(sets.synthetic), _levels(sets.real)
     return [
-        Part(f"{what}, {side}", sign * made[:, column], sign * known[:, column], share=1 / 4)
+        FilterScore(f"{what}, {side}", sign * made[:, column], sign * known[:, column], share=1 / 4)
         for column, what in enumerate(("mean gray level", "spread of gray levels"))
         for side, sign in (("not too low", 1), ("not too high", -1))
     ]
@@ -136,8 +142,8 @@ def _levels(pictures: Pictures) -> Float[np.ndarray, "n 2"]:
 
 
 def _near_duplicates(
-    sets: Sets, encoded: Sequence[Encoded], false_reject: float
-) -> tuple[Filter, Bool[np.ndarray, " n"]]:
+    sets: AssessedSets, encoded: Sequence[EncodedSets], false_reject: float
+) -> tuple[CalibratedFilter, Bool[np.ndarray, " n"]]:
     """Synthetic pictures with an earlier one of their plane nearer than real ones of different patients are.
 
     The rate is that of a set as large as the real one: the more pictures a plane has, the nearer is the nearest.
@@ -176,7 +182,9 @@ def _has_earlier(features: Float[np.ndarray, "n d"], pictures: Pictures, limit: 
     return found
 
 
-def causes(filters: Sequence[Filter], rejected: Bool[np.ndarray, "filters n"]) -> Iterator[tuple[FilterName, ...]]:
+def causes(
+    filters: Sequence[CalibratedFilter], rejected: Bool[np.ndarray, "filters n"]
+) -> Iterator[tuple[FilterName, ...]]:
     """For each picture the filters that it fails."""
     for fails in rejected.T:
         yield tuple(one.name for one, fail in zip(filters, fails.tolist(), strict=True) if fail)

@@ -15,12 +15,12 @@ from fulora.metrics.memorisation import Votes, vote
 
 LEAST = 8
 """Fewest images of a set, or of a plane, that anything is said of."""
-EVERYTHING = "all"
+ALL_PLANES = "all"
 """The name of all planes together."""
 
 
 @dataclass(frozen=True)
-class Sets:
+class AssessedSets:
     """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sets:
         return self.held_out if self.train is None else self.train + self.held_out
 
 
-def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Sets:
+def read_sets(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> AssessedSets:
     """All of a synthetic set, the real training images of one set, and the validation images of one.
 
     Raises:
@@ -67,8 +67,8 @@ def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Se
     """
     labels = held_out.label_set()
     for whom, others in (("the synthetic images", synthetic), ("the images that trained the generator", trained_on)):
-        refuse_other_classes(labels, others.label_set(), who="the held-out images", whom=whom)
-    return Sets(
+        refuse_other_classes(labels, others.label_set(), name="the held-out images", other_name=whom)
+    return AssessedSets(
         of_rows(synthetic, synthetic.rows()),
         held_out=of_rows(held_out, held_out.rows("validation")),
         train=of_rows(trained_on, [row for row in trained_on.rows("train") if row.origin == "real"]),
@@ -77,8 +77,8 @@ def sets_of(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> Se
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What one encoder sees of `Sets`, and of the planes' prompts where it is a CLIP, a row a plane."""
+class EncodedSets:
+    """What one encoder sees of `AssessedSets`, and of the planes' prompts where it is a CLIP, a row a plane."""
 
     encoder: str
     synthetic: Views
@@ -93,7 +93,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Closest:
+class NearestImages:
     """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
 
     Real images are counted as in `Sets.real`.
@@ -103,23 +103,23 @@ class Closest:
     among_real: Votes
 
 
-def closest(sets: Sets, encoded: Encoded) -> Closest | None:
+def find_nearest(sets: AssessedSets, encoded: EncodedSets) -> NearestImages | None:
     """None without training images."""
     if sets.train is None or encoded.train is None:
         return None
     real, patients = encoded.real, sets.real.patients
-    return Closest(
+    return NearestImages(
         vote(encoded.synthetic.plain, real.plain, patients, mirrored=encoded.synthetic.mirrored),
         vote(real.plain, real.plain, patients, own=patients, mirrored=real.mirrored),
     )
 
 
-def planes_told_of(shown: Iterable[str]) -> list[str]:
-    """`EVERYTHING`, and each plane where several are shown."""
+def reported_planes(shown: Iterable[str]) -> list[str]:
+    """`ALL_PLANES`, and each plane where several are shown."""
     planes = sorted(set(shown))
-    return [EVERYTHING, *(planes if len(planes) > 1 else ())]
+    return [ALL_PLANES, *(planes if len(planes) > 1 else ())]
 
 
 def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
-    """Where the pictures of a plane are; of all planes for `EVERYTHING`."""
-    return np.flatnonzero((pictures.planes == plane) | (plane == EVERYTHING))
+    """Where the pictures of a plane are; of all planes for `ALL_PLANES`."""
+    return np.flatnonzero((pictures.planes == plane) | (plane == ALL_PLANES))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
+from fulora.assessment.sets import LEAST, AssessedSets, places_of, reported_planes
 from fulora.data.pictures.resize import to_square
 from fulora.intake.deidentify.burned_in_text import clean
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
@@ -38,12 +38,12 @@ class Shortcut:
     n: int
 
 
-def shortcuts(sets: Sets, seed: int = 0) -> tuple[Shortcut, ...]:
+def compute_shortcuts(sets: AssessedSets, seed: int = 0) -> tuple[Shortcut, ...]:
     """Every cue and all together, over all planes and for each of which there are enough images."""
     parts = [_thinned(pictures, seed) for pictures in (sets.synthetic, sets.held_out)]
     parts += [] if sets.train is None else [_thinned(sets.train, seed)]
     seen = [(pictures, cues(pictures)) for pictures in parts]
-    planes = planes_told_of(sets.synthetic.planes.tolist())
+    planes = reported_planes(sets.synthetic.planes.tolist())
     return tuple(line for plane in planes for line in _of_plane(plane, seen, seed))
 
 

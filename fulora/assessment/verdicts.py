@@ -7,14 +7,14 @@ from scipy import stats
 
 from fulora.assessment.figures import EncoderFigures, PlaneFigures
 from fulora.assessment.label_truth import Truth
-from fulora.assessment.screening import Filter
-from fulora.assessment.sets import EVERYTHING, planes_told_of
+from fulora.assessment.screening import CalibratedFilter
+from fulora.assessment.sets import ALL_PLANES, reported_planes
 from fulora.assessment.shortcuts import TOGETHER, Shortcut
 
 LEVEL = 0.05
-HEARD = 0.5
+LEAST_REAL_AGREEMENT = 0.5
 """Least agreement with real images of a plane for a model's word on synthetic ones to count."""
-TOLD, MORE = 0.9, 0.1
+DISTINGUISHABLE_AUC, AUC_MARGIN = 0.9, 0.1
 """AUC above which synthetic images count as told from real ones, and how much above that of real images."""
 
 
@@ -36,31 +36,33 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Found:
+class VerdictInputs:
     """All that verdicts rest on; `counts` are synthetic images by plane."""
 
     counts: dict[str, int]
     encoders: Sequence[EncoderFigures]
     truths: Sequence[Truth]
     shortcuts: Sequence[Shortcut]
-    filters: Sequence[Filter]
+    filters: Sequence[CalibratedFilter]
     false_reject: float
 
 
-def verdicts(found: Found) -> tuple[Verdict, ...]:
+def verdicts(found: VerdictInputs) -> tuple[Verdict, ...]:
     """Of all images, then of each plane."""
     return tuple(
         Verdict(
             plane,
-            tuple([*_copies(plane, found), *_labels(plane, found), *_alike(plane, found), *_told(plane, found)]),
+            tuple(
+                [*_copies(plane, found), *_labels(plane, found), *_alike(plane, found), *_distinguishable(plane, found)]
+            ),
             _evidence(plane, found),
         )
-        for plane in planes_told_of(found.counts)
+        for plane in reported_planes(found.counts)
     )
 
 
-def _copies(plane: str, found: Found) -> Iterator[str]:
-    if plane == EVERYTHING:
+def _copies(plane: str, found: VerdictInputs) -> Iterator[str]:
+    if plane == ALL_PLANES:
         for one in found.encoders:
             if one.memorisation is not None and one.memorisation.p <= LEVEL:
                 yield f"evidence that patients who trained were memorised ({one.encoder}, p = {one.memorisation.p:.4f})"
@@ -74,23 +76,23 @@ def _copies(plane: str, found: Found) -> Iterator[str]:
                 )
 
 
-def _failed(plane: str, one: Filter, found: Found) -> tuple[int, int]:
-    if plane == EVERYTHING:
+def _failed(plane: str, one: CalibratedFilter, found: VerdictInputs) -> tuple[int, int]:
+    if plane == ALL_PLANES:
         return sum(one.rejected.values()), sum(found.counts.values())
     return one.rejected.get(plane, 0), found.counts[plane]
 
 
-def _labels(plane: str, found: Found) -> Iterator[str]:
+def _labels(plane: str, found: VerdictInputs) -> Iterator[str]:
     for truth in found.truths:
         real = truth.real_agreement
-        if truth.plane == plane and real is not None and real >= HEARD and truth.high < truth.real_low:
+        if truth.plane == plane and real is not None and real >= LEAST_REAL_AGREEMENT and truth.high < truth.real_low:
             yield (
                 f"the {truth.by} sees the plane in {truth.agreement:.0%} of images "
                 f"[{truth.low:.0%}, {truth.high:.0%}] and in {real:.0%} of {truth.real_n} real ones"
             )
 
 
-def _alike(plane: str, found: Found) -> Iterator[str]:
+def _alike(plane: str, found: VerdictInputs) -> Iterator[str]:
     for one in found.encoders:
         for figures in one.planes:
             made = figures.synthetic
@@ -101,19 +103,19 @@ def _alike(plane: str, found: Found) -> Iterator[str]:
                 )
 
 
-def _told(plane: str, found: Found) -> Iterator[str]:
+def _distinguishable(plane: str, found: VerdictInputs) -> Iterator[str]:
     mine = [line for line in found.shortcuts if line.plane == plane]
     together = next((line for line in mine if line.cue == TOGETHER), None)
-    if together is None or together.auc < TOLD or together.auc < (together.real_auc or 0.5) + MORE:
+    if together is None or together.auc < DISTINGUISHABLE_AUC or together.auc < (together.real_auc or 0.5) + AUC_MARGIN:
         return
     best = max((line for line in mine if line.cue != TOGETHER), key=lambda line: line.auc)
     beside = "" if together.real_auc is None else f"; real images of other patients {together.real_auc:.2f}"
     yield f"told from real images with an AUC of {together.auc:.2f}{beside}, by {best.cue} alone {best.auc:.2f}"
 
 
-def _evidence(plane: str, found: Found) -> str:
+def _evidence(plane: str, found: VerdictInputs) -> str:
     parts = [f"{_failed(plane, one, found)[0]} {one.name}" for one in found.filters]
-    n = sum(found.counts.values()) if plane == EVERYTHING else found.counts[plane]
+    n = sum(found.counts.values()) if plane == ALL_PLANES else found.counts[plane]
     words = [f"Filters would reject of {n}: {', '.join(parts)}"] if parts else []
     words += [
         f"seen by the {truth.by} in {truth.agreement:.0%}"
@@ -134,7 +136,7 @@ def _closeness(one: EncoderFigures, figures: PlaneFigures) -> str:
     )
 
 
-def about_copies(encoders: Sequence[EncoderFigures]) -> Iterator[str]:
+def describe_memorisation(encoders: Sequence[EncoderFigures]) -> Iterator[str]:
     """The test of memorisation in words, one line an encoder."""
     for one in encoders:
         if (test := one.memorisation) is None:

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AgreementStatistics:
     """Measured minus reference, in the unit of both; `n` images, of which `failures` have no measurement.
 
     Attributes:
@@ -34,7 +34,7 @@ class Agreement:
         return self.failures / self.n
 
 
-def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> Agreement:
+def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> AgreementStatistics:
     """Agreement of pairs; None is a measurement that failed. It counts as a failure and has no difference.
 
     Standard deviations have n - 1 degrees of freedom.
@@ -53,7 +53,7 @@ def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> A
         raise ValueError("agreement needs finite values and references above 0; give None for what failed")
     differences = values - truths
     bias, sd, absolute = float(differences.mean()), float(differences.std(ddof=1)), np.abs(differences)
-    return Agreement(
+    return AgreementStatistics(
         n=len(reference),
         failures=len(reference) - len(pairs),
         bias=bias,

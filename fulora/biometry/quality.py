@@ -30,7 +30,7 @@ def field_of_view_mm(width_px: float, height_px: float, pixel_size_mm: float) ->
 
 
 @dataclass(frozen=True)
-class Limits:
+class ShapeLimits:
     """What a head has: coverage and fit IoU (0..1) of at least these, short / long axis between the two."""
 
     coverage: float
@@ -38,14 +38,14 @@ class Limits:
     axis_ratio: tuple[float, float]
 
 
-STANDARD_PLANE = Limits(0.75, 0.95, (0.62, 0.95))
+STANDARD_PLANE = ShapeLimits(0.75, 0.95, (0.62, 0.95))
 """HC18's reference masks: fit IoU 0.998 or more, axis ratio 0.66 to 0.92."""
 
-DURING_LABOUR = Limits(0.75, 0.88, (0.56, 0.99))
+DURING_LABOUR = ShapeLimits(0.75, 0.88, (0.56, 0.99))
 """PSFHS' reference masks: fit IoU 0.888 or more, axis ratio 0.58 to 0.987."""
 
 
-def head_warnings(fit: Fit, limits: Limits = STANDARD_PLANE) -> tuple[Warned, ...]:
+def head_warnings(fit: Fit, limits: ShapeLimits = STANDARD_PLANE) -> tuple[Warned, ...]:
     """What is unusual about a head.
 
     cut_by_border: too much of its contour lies on the image border; not_an_ellipse: its IoU with the fitted ellipse is

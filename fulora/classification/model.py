@@ -19,7 +19,7 @@ from fulora.classification.networks import (
 )
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
-from fulora.data.pictures.normalisation import AS_THEY_ARE
+from fulora.data.pictures.normalisation import UNCHANGED
 from fulora.environment import derive_seed
 from fulora.files import whole
 from fulora.json_files import DamagedFileError, read_json
@@ -86,7 +86,7 @@ def build_classifier(cfg: ClassifierConfig, classes: int, start: Path | None = N
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(cfg.seed, "classifier", "weights"))
         network = build_network(cfg.architecture, cfg.stem, cfg.image_size_px, classes, cfg.weights == "imagenet")
-    seen = pixel_statistics(cfg.architecture, cfg.weights) if cfg.statistics == "own" else AS_THEY_ARE
+    seen = pixel_statistics(cfg.architecture, cfg.weights) if cfg.statistics == "own" else UNCHANGED
     if start is not None:
         load_start(network, cfg, start)
     facts = ClassifierFacts(

@@ -10,7 +10,7 @@ from torch import nn
 
 from fulora.classification.config import TIMM, ClassifierConfig, Stem, Torchvision, Weights
 from fulora.data.folded_mobilenet import load_folded
-from fulora.data.pictures.normalisation import HALF, IMAGENET, Statistics, of_timm
+from fulora.data.pictures.normalisation import HALF, IMAGENET, Statistics, timm_statistics
 from fulora.data.state_dicts import StateDictError, read_state, state_dict_mismatch
 
 HEADS = {
@@ -66,7 +66,7 @@ def pixel_statistics(architecture: str, weights: Weights) -> Statistics:
     """What the pixels were normalised with when a network's weights were trained."""
     if weights == "imagenet_folded":
         return HALF
-    return of_timm(architecture.removeprefix(TIMM)) if architecture.startswith(TIMM) else IMAGENET
+    return timm_statistics(architecture.removeprefix(TIMM)) if architecture.startswith(TIMM) else IMAGENET
 
 
 def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:

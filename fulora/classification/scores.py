@@ -12,9 +12,9 @@ from fulora.data.label_set import refuse_other_classes
 from fulora.data.results import PROMPT, PredictionFacts, Predictions
 from fulora.data.score import Score, ScoreConfig
 from fulora.metrics.answers import Answers, Prior, decision_rules
-from fulora.metrics.classification_metrics import Chosen, Metric, chosen
+from fulora.metrics.classification_metrics import Metric, MetricSelection, select_metrics
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.paired_tests import holm
 from fulora.metrics.scorecard import (
     Sampling,
@@ -26,7 +26,7 @@ from fulora.metrics.scorecard import (
 )
 from fulora.metrics.statistics import Interval
 
-ONCE = Group("without duplicates")
+ONCE = ImageGroup("without duplicates")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
     """
     labels = seeds[0].label_set()
     for item in seeds[1:]:
-        refuse_other_classes(labels, item.label_set(), who=f"arm {name!r}", whom="another training seed of it")
+        refuse_other_classes(labels, item.label_set(), name=f"arm {name!r}", other_name="another training seed of it")
     tables = [item.rows() for item in seeds]
     facts = [item.facts() for item in seeds]
     first = tables[0]
@@ -113,13 +113,13 @@ def read_arms(predictions: Mapping[str, Sequence[Predictions]]) -> dict[str, Arm
     first, *others = predictions
     for name in others:
         ours, theirs = predictions[first][0].label_set(), predictions[name][0].label_set()
-        refuse_other_classes(ours, theirs, who=f"arm {first!r}", whom=f"arm {name!r}")
+        refuse_other_classes(ours, theirs, name=f"arm {first!r}", other_name=f"arm {name!r}")
     return {name: read_arm(name, seeds) for name, seeds in predictions.items()}
 
 
 def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
     """All scores of an arm: over all images by every rule, by class, site and machine, and with each picture once."""
-    sampling, labels, metrics = _sampling(config), arm.labels, chosen(config.metrics)
+    sampling, labels, metrics = _sampling(config), arm.labels, select_metrics(config.metrics)
     answers, prior = arm.answers, arm.prior(config)
     rows = scorecard(answers, labels, prior, sampling, metrics)
     if any(arm.machines):
@@ -142,7 +142,7 @@ def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
     the baseline, with the CLIP by prompts.
     """
     config.comparisons.check([*arms])
-    metrics, declared = chosen(config.metrics), config.comparisons.declared
+    metrics, declared = select_metrics(config.metrics), config.comparisons.declared
     found = {
         pair: _compared(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
         for pair in _pairs(arms, config)
@@ -164,7 +164,7 @@ def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
 
 
 def _is_first(metric: Metric, score: Score) -> bool:
-    return score.quantity == metric.name and score.group == EVERYTHING
+    return score.quantity == metric.name and score.group == ALL_IMAGES
 
 
 def _pairs(arms: Mapping[str, Arm], config: ScoreConfig) -> Iterator[Pair]:
@@ -189,7 +189,7 @@ def _pairable(arm: Arm, baseline: Arm) -> bool:
     return set(arm.images) <= set(baseline.images) and (seeds[0] == seeds[1] or (untrained and 1 in seeds))
 
 
-def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: Chosen, *, whole: bool) -> list[Score]:
+def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelection, *, whole: bool) -> list[Score]:
     """What a study tells of a comparison: its metrics by the own decision, and with `whole` the first of each site."""
     if not _pairable(arm, baseline):
         raise ValueError(
@@ -205,7 +205,7 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: Chosen, *, 
     return [
         _difference(arm, baseline, row, metrics, sites)
         for row in rows
-        if row.rule != "among the labels" and (whole or row.group == EVERYTHING)
+        if row.rule != "among the labels" and (whole or row.group == ALL_IMAGES)
     ]
 
 
@@ -220,9 +220,9 @@ def _repeated(answers: Answers, seeds: int) -> Answers:
     )
 
 
-def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: Chosen, sites: int) -> Score:
+def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSelection, sites: int) -> Score:
     """A comparison; a difference is one only if it is one both over patients and over training seeds: the larger p."""
-    first = row.quantity == metrics.first.name and row.group == EVERYTHING
+    first = row.quantity == metrics.first.name and row.group == ALL_IMAGES
     return _record(row, row.difference, arm, metrics).changed(
         baseline=baseline.name,
         n_seeds=max(len(arm.answers.decided), len(baseline.answers.decided)),
@@ -237,7 +237,7 @@ def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: Chosen, si
     )
 
 
-def _record(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: Chosen) -> Score:
+def _record(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
     made = Score.of(
         interval,
         quantity=row.quantity,

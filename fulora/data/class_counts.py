@@ -44,7 +44,7 @@ class ClassCounts:
             for training, counts in self.training.items():
                 trained = counts.get(name, 0)
                 if name not in accepted and bool(tested) != bool(trained):
-                    found.setdefault(name, []).append(_said(name, training, trained, tested))
+                    found.setdefault(name, []).append(_describe_imbalance(name, training, trained, tested))
         return found
 
     def sentences(self) -> list[str]:
@@ -78,7 +78,7 @@ class ClassCounts:
         )
 
 
-def _said(name: str, training: str, trained: int, tested: int) -> str:
+def _describe_imbalance(name: str, training: str, trained: int, tested: int) -> str:
     if tested:
         return (
             f"Training ({training}) has no image of the class '{name}' and the test set has {tested}: a classifier "
@@ -99,7 +99,7 @@ def class_counts(training: Mapping[str, ImageSet], tested_on: ImageSet) -> Class
     labels = tested_on.label_set()
     for name, images in training.items():
         refuse_other_classes(
-            labels, images.label_set(), who=f"the images {tested_on.path.name}", whom=f"training ({name})"
+            labels, images.label_set(), name=f"the images {tested_on.path.name}", other_name=f"training ({name})"
         )
     trained = {name: _counted(images.rows("train")) for name, images in training.items()}
     return ClassCounts(labels, trained, _counted(tested_on.rows("test")))

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
@@ -149,16 +149,16 @@ def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
     return added
 
 
-Filter = Callable[[Picture], bool]
+PictureFilter = Callable[[Picture], bool]
 """Whether a synthetic picture may be added. Asked in the order in which pictures are offered."""
 
 
-def shows_something(picture: Picture) -> bool:
+def is_not_blank(picture: Picture) -> bool:
     """It is not blank."""
     return not is_blank(picture.pixels)
 
 
-def passing(screened: Mapping[str, Iterable[FilterName]], name: FilterName) -> Filter:
+def filter_by_assessment(screened: Mapping[str, Iterable[FilterName]], name: FilterName) -> PictureFilter:
     """A filter that passes what the assessment did not find to fail it.
 
     Args:
@@ -171,7 +171,7 @@ def passing(screened: Mapping[str, Iterable[FilterName]], name: FilterName) -> F
     return passes
 
 
-def never_seen(digests: Iterable[str]) -> Filter:
+def filter_repeats(digests: Iterable[str]) -> PictureFilter:
     """A filter that passes a picture whose pixels are none of `digests` and were not offered before."""
     seen = set(digests)
 
@@ -189,7 +189,7 @@ class Selection:
     """Chooses synthetic pictures plane by plane, in an order drawn by seed, and counts what its filters reject."""
 
     config: MixConfig
-    filters: Mapping[FilterName, Filter]
+    filters: Mapping[FilterName, PictureFilter]
     rejected: dict[Plane, Counter[FilterName]] = field(default_factory=lambda: defaultdict(Counter))
     repeated: dict[Plane, int] = field(default_factory=dict)
 
@@ -199,7 +199,7 @@ class Selection:
         """The rows of the wanted number of pictures of each plane; pictures are looked at one at a time.
 
         Raises:
-            ManifestError: too few pass, or none where they may be repeated.
+            ImageSetError: too few pass, or none where they may be repeated.
         """
         chosen: list[Image] = []
         for plane, count in wanted.items():
@@ -207,7 +207,7 @@ class Selection:
             ranked = sorted(rows, key=lambda row: derive_seed("mix", self.config.seed, row.image_id))
             passed = list(islice((row for row in ranked if self._passes(plane, load(row))), count))
             if len(passed) < count and (self.config.too_few == "fail" or not passed):
-                raise ManifestError(self._too_few(plane, count, len(rows), len(passed)))
+                raise ImageSetError(self._too_few(plane, count, len(rows), len(passed)))
             if len(passed) < count:
                 self.repeated[plane] = count - len(passed)
             chosen += [_again(passed[n % len(passed)], n // len(passed)) for n in range(count)]
@@ -232,25 +232,25 @@ def _again(row: Image, times: int) -> Image:
     return row.changed(image_id=f"{row.image_id}_copy{times}") if times else row
 
 
-def kept(real: Sequence[Image], config: MixConfig) -> list[Image]:
+def select_real(real: Sequence[Image], config: MixConfig) -> list[Image]:
     """The real training rows that the config keeps."""
     match config.real:
         case "all":
             return list(real)
         case "balanced":
-            return balanced(real, config.seed, config.real_per_plane)
+            return balance_classes(real, config.seed, config.real_per_plane)
         case "none":
             return []
 
 
-def balanced(real: Sequence[Image], seed: int, per_plane: int | None = None) -> list[Image]:
+def balance_classes(real: Sequence[Image], seed: int, per_plane: int | None = None) -> list[Image]:
     """As many rows of every plane as the rarest has, chosen by seed, in the order they came.
 
     Args:
         per_plane: how many instead.
 
     Raises:
-        ManifestError: a plane has fewer.
+        ImageSetError: a plane has fewer.
     """
     by: dict[str, list[Image]] = defaultdict(list)
     for row in real:
@@ -258,7 +258,7 @@ def balanced(real: Sequence[Image], seed: int, per_plane: int | None = None) -> 
     least = min((len(rows) for rows in by.values()), default=0)
     if per_plane is not None and per_plane > least:
         few = ", ".join(f"{plane} {len(rows)}" for plane, rows in by.items() if len(rows) < per_plane)
-        raise ManifestError(f"mix.real_per_plane={per_plane}: there are fewer real training images of {few}")
+        raise ImageSetError(f"mix.real_per_plane={per_plane}: there are fewer real training images of {few}")
     least = least if per_plane is None else per_plane
     chosen = {
         row.image_id

@@ -21,7 +21,7 @@ ID = re.compile(r"[^\x00-\x1f\\:*?\"<>|]{1,200}")
 """What an id may be made of: it becomes a file name, on any system."""
 
 
-class ManifestError(ValueError):
+class ImageSetError(ValueError):
     """An image row or an image set that breaks a rule. The message lists every breach found."""
 
 

@@ -14,15 +14,15 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from pydantic import ValidationError
 
-from fulora.data.image import METADATA, Image, ManifestError
+from fulora.data.image import METADATA, Image, ImageSetError
+from fulora.data.image_set_rules import RuleChecker
 from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import SPLITS, Split
-from fulora.data.pictures.decoding import decoded
+from fulora.data.pictures.decoding import decode_picture
 from fulora.data.pictures.files import write_files
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance, read_provenance
 from fulora.data.row_files import rows_written
-from fulora.data.set_leaks import Ledger
 from fulora.engine import threaded
 from fulora.json_files import explained, parse_json
 from fulora.stage import Artifact
@@ -51,7 +51,7 @@ class ImageSet(Artifact):
         """The rows of one split, or of all, in the order they were written; read as they are asked for.
 
         Raises:
-            ManifestError: a line is not a row; the message names the file, the line and the fields.
+            ImageSetError: a line is not a row; the message names the file, the line and the fields.
         """
         for name in SPLITS if split is None else (split,):
             path = self.path / name / METADATA
@@ -62,7 +62,7 @@ class ImageSet(Artifact):
                             yield Image.from_json(parse_json(line))
                         except ValueError as error:
                             what = explained(error) if isinstance(error, ValidationError) else error
-                            raise ManifestError(f"{path}, line {number}: is no row of an image set ({what})") from error
+                            raise ImageSetError(f"{path}, line {number}: is no row of an image set ({what})") from error
 
     def rows(self, split: Split | None = None) -> list[Image]:
         """The rows of one split, or of all. A split without images has no folder."""
@@ -78,12 +78,12 @@ class ImageSet(Artifact):
 
         Raises:
             FileNotFoundError, PictureFileError: it is not there; it cannot be read.
-            ManifestError: its pixels are not those that were written.
+            ImageSetError: its pixels are not those that were written.
         """
         path = self.path / row.split / row.file_name
-        stored = decoded(path)
+        stored = decode_picture(path)
         if pixel_digest(stored) != row.sha256:
-            raise ManifestError(
+            raise ImageSetError(
                 f"{path}: is not the picture of its row in {METADATA}: {_other(stored, row)}; put back the original, "
                 "or make the set again"
             )
@@ -93,15 +93,15 @@ class ImageSet(Artifact):
         """The mask of a row: (height, width) class numbers.
 
         Raises:
-            ManifestError: the row has none, or it is of another size than its picture.
+            ImageSetError: the row has none, or it is of another size than its picture.
             PictureFileError: it cannot be read.
         """
         if not row.mask_file:
-            raise ManifestError(f"{row.image_id}: has no mask")
+            raise ImageSetError(f"{row.image_id}: has no mask")
         path = self.path / row.split / row.mask_file
-        mask = decoded(path)
+        mask = decode_picture(path)
         if mask.shape != (row.height, row.width):
-            raise ManifestError(f"{path}: is not the mask of its row in {METADATA}: {_other(mask, row)}")
+            raise ImageSetError(f"{path}: is not the mask of its row in {METADATA}: {_other(mask, row)}")
         return mask
 
     def pictures(self, split: Split | None = None) -> Iterator[Picture]:
@@ -144,7 +144,7 @@ class ImageSet(Artifact):
             How many pictures were written.
 
         Raises:
-            ManifestError: the set would break a rule (`fulora.data.set_leaks`); its manifest is not written then.
+            ImageSetError: the set would break a rule (`fulora.data.image_set_rules`); its manifest is not written then.
         """
         rows = threaded(partial(_written, folder), pictures)
         return cls.write_rows(folder, rows, labels=labels, provenance=provenance)
@@ -154,7 +154,7 @@ class ImageSet(Artifact):
         cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, provenance: Provenance | None = None
     ) -> int:
         """Write the manifest of pictures that stand in the folder already; else as `write`."""
-        ledger, count = Ledger(provenance, labels.names), 0
+        ledger, count = RuleChecker(provenance, labels.names), 0
         with rows_written(folder, METADATA) as add:
             for row in rows:
                 ledger.add(row)
@@ -188,8 +188,8 @@ def _written(folder: Path, picture: Picture) -> Image:
     return row
 
 
-def refuse(ledger: Ledger) -> None:
-    """Raise ManifestError with everything that a ledger found, if it found anything."""
+def refuse(ledger: RuleChecker) -> None:
+    """Raise ImageSetError with everything that a ledger found, if it found anything."""
     found = ledger.breaches()
     if found:
-        raise ManifestError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))
+        raise ImageSetError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))

@@ -108,7 +108,7 @@ class LabelClass(Config):
                 'a class name has 1 to 80 characters without control characters or / \\ : * ? " < > |, neither begins '
                 f"nor ends with a blank or a dot, and takes {MOST_BYTES} bytes at most in UTF-8"
             )
-        if plain(value) == "all":
+        if comparable_word(value) == "all":
             raise ValueError(f"{value!r} is no name of a class: tables call all of them so")
         return value
 
@@ -143,6 +143,6 @@ class LabelClass(Config):
         return found if len(found) < 2 else {**found, "all": tuple(one.number for _, one in ordered)}
 
 
-def plain(text: str) -> str:
+def comparable_word(text: str) -> str:
     """A word as it is compared: composed (NFC), without case, `_` and `-` as blanks, blanks at its ends left out."""
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", text)).strip().casefold()

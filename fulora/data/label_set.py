@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 import fulora
 from fulora.config import Config, ConfigError, read_yaml, validated
-from fulora.data.label_class import CAPTION, LabelClass, plain
+from fulora.data.label_class import CAPTION, LabelClass, comparable_word
 from fulora.files import whole
 from fulora.json_files import read_json
 
@@ -43,10 +43,10 @@ class LabelSet(Config):
     def _told_apart(self) -> Self:
         owners: dict[str, str] = {}
         for one in self.classes:
-            for word in {plain(word) for word in one.words()}:
+            for word in {comparable_word(word) for word in one.words()}:
                 if owners.setdefault(word, one.name) != one.name:
                     raise ValueError(f"{word!r} names both {owners[word]} and {one.name}; give it to one of them")
-        if len({plain(one.name) for one in self.classes}) < len(self.classes):
+        if len({comparable_word(one.name) for one in self.classes}) < len(self.classes):
             raise ValueError(f"classes {', '.join(self.names)}: each has a name of its own, whatever its case")
         negative = [one.name for one in self.classes if one.negative]
         if len(negative) > 1:
@@ -99,7 +99,9 @@ class LabelSet(Config):
 
     def named(self, text: str) -> str | None:
         """The class that a word of a folder or list names, in any case; None where it names none."""
-        return next((one.name for one in self.classes if plain(text) in map(plain, one.words())), None)
+        return next(
+            (one.name for one in self.classes if comparable_word(text) in map(comparable_word, one.words())), None
+        )
 
     def places(self, names: Sequence[str]) -> list[int]:
         """The place of each name in the order of the classes.
@@ -217,24 +219,25 @@ def as_label_set(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
-def refuse_other_classes(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
-    """Refuse to let two label sets meet that have other classes, another order, or another negative class.
+def refuse_other_classes(labels: LabelSet, others: LabelSet, *, name: str, other_name: str) -> None:
+    """Refuse two label sets that differ in their classes, the order of the classes, or the negative class.
 
     Args:
-        who, whom: what they belong to, for the message.
+        name, other_name: what they belong to, for the message.
 
     Raises:
-        LabelSetError: they differ.
+        LabelSetError: if they differ.
     """
-    if (ours.names, ours.negative) == (theirs.names, theirs.negative):
+    if (labels.names, labels.negative) == (others.names, others.negative):
         return
     raise LabelSetError(
-        f"{who} and {whom} have different classes:\n  {who}: {_said(ours)}\n  {whom}: {_said(theirs)}\n"
+        f"{name} and {other_name} have different classes:\n"
+        f"  {name}: {_describe_classes(labels)}\n  {other_name}: {_describe_classes(others)}\n"
         "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
         "classes: {their name: its name here}"
     )
 
 
-def _said(labels: LabelSet) -> str:
+def _describe_classes(labels: LabelSet) -> str:
     negative = f" (negative: {labels.negative})" if labels.negative else ""
     return f"{', '.join(labels.names)}{negative}, label set {labels.name}"

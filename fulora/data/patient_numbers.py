@@ -27,7 +27,7 @@ class SameNumberError(ValueError):
     """Patients who may be one and the same occur under two names where they must be kept apart."""
 
 
-class Name(NamedTuple):
+class PatientName(NamedTuple):
     """Whom an image shows, in the parts of a patient key.
 
     Attributes:
@@ -40,7 +40,7 @@ class Name(NamedTuple):
     own: str = ""
 
     @classmethod
-    def of_key(cls, key: str) -> "Name":
+    def of_key(cls, key: str) -> "PatientName":
         """The parts of `source/site/patient`."""
         source, site, patient = (*key.split("/", 2), "", "")[:3]
         return cls(source, site, patient)
@@ -67,9 +67,9 @@ def plain_number(text: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
 
 
-def same_numbers(first: Iterable[Name], second: Iterable[Name]) -> list[tuple[Name, Name]]:
+def same_numbers(first: Iterable[PatientName], second: Iterable[PatientName]) -> list[tuple[PatientName, PatientName]]:
     """Pairs of different names that have one number, one of each group; ordered, each pair once."""
-    by_number: dict[str, set[Name]] = defaultdict(set)
+    by_number: dict[str, set[PatientName]] = defaultdict(set)
     for name in second:
         by_number[name.number].add(name)
     pairs = {
@@ -82,10 +82,10 @@ def same_numbers(first: Iterable[Name], second: Iterable[Name]) -> list[tuple[Na
     return sorted(pairs)
 
 
-def lines(
-    pairs: Iterable[tuple[Name, Name]],
-    said: Mapping[Name, str] | None = None,
-    files: Mapping[Name, Path | None] | None = None,
+def describe_pairs(
+    pairs: Iterable[tuple[PatientName, PatientName]],
+    said: Mapping[PatientName, str] | None = None,
+    files: Mapping[PatientName, Path | None] | None = None,
 ) -> list[str]:
     """What a message says of pairs, grouped by the places that they are of.
 
@@ -95,7 +95,7 @@ def lines(
     """
     more, shown = said or {}, files or {}
 
-    def number(name: Name) -> str:
+    def number(name: PatientName) -> str:
         return f"{name.patient} ({path.name})" if name.own and (path := shown.get(name)) else name.patient
 
     by_places: dict[tuple[str, str], list[str]] = defaultdict(list)

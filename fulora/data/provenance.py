@@ -32,7 +32,7 @@ class EarlierVersionError(ValueError):
     """An artifact that an earlier version of fulora made, which did not note everybody whom it learned from."""
 
 
-class Learned(Config):
+class ProvenanceEntry(Config):
     """What one model, or one set of images, has from images.
 
     Attributes:
@@ -85,12 +85,12 @@ class Learned(Config):
 class Provenance(Config):
     """All that an artifact learned from: entries of itself and of every parent, each once."""
 
-    entries: tuple[Learned, ...] = ()
+    entries: tuple[ProvenanceEntry, ...] = ()
 
     @classmethod
     def unknown(cls, name: str) -> Self:
         """Of weights or pictures from elsewhere, of which it is not known whom they learned from."""
-        return cls(entries=(Learned(name=name, known=False),))
+        return cls(entries=(ProvenanceEntry(name=name, known=False),))
 
     def patients(self) -> list[str]:
         """Keys of everybody it learned from, itself or through a parent."""
@@ -136,7 +136,7 @@ class Provenance(Config):
             new.write_text(json.dumps({**tables, "entries": entries}) + "\n", encoding="utf-8")
 
 
-class _Entry(Config):
+class _StoredEntry(Config):
     """An entry as it stands in the file; the lists are places in those of the file."""
 
     name: str
@@ -150,16 +150,16 @@ class _Entry(Config):
     parents: tuple[str, ...]
 
 
-class _Book(Config):
+class _StoredProvenance(Config):
     patients: tuple[str, ...]
     pixels: tuple[str, ...]
     ids: tuple[str, ...]
-    entries: tuple[_Entry, ...]
+    entries: tuple[_StoredEntry, ...]
 
-    def learned(self) -> Iterator[Learned]:
+    def learned(self) -> Iterator[ProvenanceEntry]:
         for entry in self.entries:
             lists = {name: tuple(getattr(self, name)[place] for place in getattr(entry, name)) for name in LISTS}
-            yield Learned.model_validate({**entry.model_dump(), **lists})
+            yield ProvenanceEntry.model_validate({**entry.model_dump(), **lists})
 
 
 def read_provenance(folder: Path) -> Provenance | None:
@@ -171,7 +171,7 @@ def read_provenance(folder: Path) -> Provenance | None:
     """
     path = folder / FILE
     if path.is_file():
-        book = read_json(path, _Book)
+        book = read_json(path, _StoredProvenance)
         try:
             return Provenance(entries=tuple(book.learned()))
         except IndexError as error:
@@ -211,7 +211,9 @@ def _earlier(folder: Path, why: str) -> EarlierVersionError:
     )
 
 
-def derived(name: str, parents: Sequence[Provenance], drawn_over: Learned | None = None) -> Provenance:
+def derive_provenance(
+    name: str, parents: Sequence[Provenance], drawn_over: ProvenanceEntry | None = None
+) -> Provenance:
     """The book of images that were drawn, masked or put together from others.
 
     Args:
@@ -221,5 +223,5 @@ def derived(name: str, parents: Sequence[Provenance], drawn_over: Learned | None
     inherited = Provenance().joined(*parents)
     if not inherited.entries and drawn_over is None:
         return inherited
-    own = Learned(name=name) if drawn_over is None else drawn_over.changed(name=name)
+    own = ProvenanceEntry(name=name) if drawn_over is None else drawn_over.changed(name=name)
     return Provenance(entries=(own.changed(parents=inherited.roots()),)).joined(inherited)

@@ -13,8 +13,8 @@ from fulora.config import Config
 from fulora.data.image import Image
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
 from fulora.data.labels import Plane
-from fulora.data.leak_gate import Overlap
-from fulora.data.pictures.decoding import decoded
+from fulora.data.leak_check import Overlap
+from fulora.data.pictures.decoding import decode_picture
 from fulora.data.score import Protocol, Score
 from fulora.data.splits import Member, clusters
 from fulora.json_files import DamagedFileError, read_json, read_json_lines
@@ -158,7 +158,7 @@ class MaskSet(Artifact):
 
     def mask(self, image_id: str) -> UInt8[np.ndarray, "h w"]:
         """The predicted class numbers of one image."""
-        return decoded(self.file(image_id))
+        return decode_picture(self.file(image_id))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from fulora.config import Config
 from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.labels import Plane
-from fulora.metrics.groups import EVERYTHING, Better, Group, RuleKind
+from fulora.metrics.groups import ALL_IMAGES, Better, ImageGroup, RuleKind
 
 if TYPE_CHECKING:
     from fulora.metrics.statistics import Interval
@@ -48,7 +48,7 @@ class Score(Config):
     quantity: str
     statistic: Statistic = "mean"
     structure: str = ""
-    group: Group = EVERYTHING
+    group: ImageGroup = ALL_IMAGES
     rule: RuleKind | Literal[""] = ""
     choices: int | None = None
     labels: tuple[str, ...] = ()
@@ -136,9 +136,9 @@ class ScoreConfig(Config):
     @classmethod
     def _known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value:
-            from fulora.metrics.classification_metrics import chosen
+            from fulora.metrics.classification_metrics import select_metrics
 
-            chosen(value)
+            select_metrics(value)
         return value
 
     @field_validator("prior")

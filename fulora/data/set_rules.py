@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from fulora.data.image import Image
 from fulora.data.image_set import refuse
+from fulora.data.image_set_rules import RuleChecker
 from fulora.data.provenance import Provenance
-from fulora.data.set_leaks import Ledger
 
 
 def check(rows: Iterable[Image], provenance: Provenance | None = None) -> None:
@@ -15,9 +15,9 @@ def check(rows: Iterable[Image], provenance: Provenance | None = None) -> None:
         provenance: whom the generators and models behind its images learned from.
 
     Raises:
-        ManifestError: every breach found, one a line (at most ten of a kind).
+        ImageSetError: every breach found, one a line (at most ten of a kind).
     """
-    ledger = Ledger(provenance)
+    ledger = RuleChecker(provenance)
     for row in rows:
         ledger.add(row)
     refuse(ledger)

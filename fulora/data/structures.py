@@ -51,7 +51,7 @@ def structures_of(labels: LabelSet) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def refuse_absent(masks: Iterable[UInt8[np.ndarray, "h w"]], labels: LabelSet, *, whose: str) -> None:
+def refuse_missing_structures(masks: Iterable[UInt8[np.ndarray, "h w"]], labels: LabelSet, *, whose: str) -> None:
     """Refuse masks of which none holds a structure that the label set names: nothing can be learned of it.
 
     Args:
@@ -95,26 +95,27 @@ def numbers_measured(folder: Path, measured: Measured) -> list[int]:
     return sorted({one.number for each in classes for one in each.structures.values() if one.measured == measured})
 
 
-def said(labels: LabelSet) -> str:
+def describe_structures(labels: LabelSet) -> str:
     """The structures as a message shows them: `1 symphysis, 2 head (label set birth)`."""
     shown = ", ".join(f"{number} {name}" for number, name in structures_of(labels).items())
     return f"{shown} (label set {labels.name})"
 
 
-def refuse_other_structures(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
+def refuse_other_structures(labels: LabelSet, others: LabelSet, *, name: str, other_name: str) -> None:
     """Refuse masks and networks that give the class numbers other structures.
 
     What is measured of them, and in which unit, may differ.
 
     Args:
-        who, whom: what they belong to, for the message.
+        name, other_name: what they belong to, for the message.
 
     Raises:
-        StructureError: they differ.
+        StructureError: if they differ.
     """
-    if structures_of(ours) != structures_of(theirs):
+    if structures_of(labels) != structures_of(others):
         raise StructureError(
-            f"{who} and {whom} have different structures:\n  {who}: {said(ours)}\n  {whom}: {said(theirs)}\n"
+            f"{name} and {other_name} have different structures:\n"
+            f"  {name}: {describe_structures(labels)}\n  {other_name}: {describe_structures(others)}\n"
             "Train on, and test, masks of the same structures under the same class numbers"
         )
 

@@ -96,7 +96,7 @@ def card_text(
         f"## Where it comes from\n\n{_sites(rows)}\n\n{_generators(rows, provenance)}",
         f"## How to load it\n\n{use}",
         f"## Provenance\n\n{_provenance(rows)}",
-        f"## Limits\n\n{_list(limits(rows))}",
+        f"## Limits\n\n{_list(usage_limits(rows))}",
         f"## Use\n\n{_list(USE)}\n\n{PERSONAL}",
         f"## Licence, citation, contact\n\n{_licence(config)}",
     ]
@@ -114,7 +114,7 @@ def header(rows: Sequence[Image], labels: LabelSet, format: Format, config: Card
     head["tags"] = tags(rows)
     head["size_categories"] = [next((name for limit, name in SIZES if len(rows) < limit), "n>1M")]
     if format in FILES:
-        files = [{"split": split, "path": FILES[format].format(split)} for split in splits(rows)]
+        files = [{"split": split, "path": FILES[format].format(split)} for split in used_splits(rows)]
         head["configs"] = [{"config_name": "default", "data_files": files}]
         if format == "webdataset":
             head["dataset_info"] = {"features": tar_features(rows, labels)}
@@ -147,37 +147,37 @@ def tasks(rows: Sequence[Image]) -> list[str]:
 
 def tags(rows: Sequence[Image]) -> list[str]:
     """Words the set is found by; `synthetic` where it holds any synthetic image."""
-    return ["medical", "ultrasound", "fetal-ultrasound", *(["synthetic"] if made(rows) else [])]
+    return ["medical", "ultrasound", "fetal-ultrasound", *(["synthetic"] if synthetic_rows(rows) else [])]
 
 
-def splits(rows: Sequence[Image]) -> list[Split]:
+def used_splits(rows: Sequence[Image]) -> list[Split]:
     """The splits that hold images, in their order."""
     found = {row.split for row in rows}
     return [split for split in SPLITS if split in found]
 
 
-def made(rows: Sequence[Image]) -> list[Image]:
+def synthetic_rows(rows: Sequence[Image]) -> list[Image]:
     """The synthetic ones."""
     return [row for row in rows if row.origin == "synthetic"]
 
 
-def limits(rows: Sequence[Image]) -> tuple[str, ...]:
+def usage_limits(rows: Sequence[Image]) -> tuple[str, ...]:
     """What a user has to know before trusting the set."""
-    return LIMITS + (SYNTHETIC_LIMITS if made(rows) else ())
+    return LIMITS + (SYNTHETIC_LIMITS if synthetic_rows(rows) else ())
 
 
 def _counts(rows: Sequence[Image], labels: LabelSet) -> str:
     found = Counter((row.split, row.plane, row.origin) for row in rows)
     lines = [
         (split, escaped_markdown(plane), *(found[split, plane, origin] for origin in ORIGINS))
-        for split in splits(rows)
+        for split in used_splits(rows)
         for plane in labels.names
         if any(found[split, plane, origin] for origin in ORIGINS)
     ]
     total = ("all", "", *(sum(row.origin == origin for row in rows) for origin in ORIGINS))
     patients = ", ".join(
         f"{len({row.patient_key for row in rows if row.split == split and row.patient_key})} in {split}"
-        for split in splits(rows)
+        for split in used_splits(rows)
     )
     masked = sum(bool(row.mask_file) for row in rows)
     return (
@@ -201,7 +201,7 @@ def _sites(rows: Sequence[Image]) -> str:
 
 
 def _generators(rows: Sequence[Image], provenance: Provenance) -> str:
-    found = Counter(row.generator for row in made(rows))
+    found = Counter(row.generator for row in synthetic_rows(rows))
     if not found:
         return "There are no synthetic images in it."
     lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
@@ -223,7 +223,7 @@ def _provenance(rows: Sequence[Image]) -> str:
         "Each picture's file is the one that was curated or generated, byte for byte; `sha256` is of its size and "
         "decoded pixels. Each PNG carries its row as text under `fulora`."
     )
-    if not made(rows):
+    if not synthetic_rows(rows):
         return text
     return (
         f"{text} A synthetic PNG also says so in XMP (`Iptc4xmpExt:DigitalSourceType` is `trainedAlgorithmicMedia`), "

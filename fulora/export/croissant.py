@@ -18,8 +18,8 @@ from fulora.data.image_set import ImageSet
 from fulora.data.labels import Split
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.digests import file_digest
-from fulora.export.card import COLUMNS, PERSONAL, USE, CardConfig, limits, made, splits, tags
-from fulora.export.source_files import ExportError, files
+from fulora.export.card import COLUMNS, PERSONAL, USE, CardConfig, synthetic_rows, tags, usage_limits, used_splits
+from fulora.export.source_files import ExportError, files_of_row
 from fulora.progress import track
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def write_croissant(images: ImageSet, rows: Sequence[Image], out: Path, card: Ca
         raise ExportError('the format croissant needs mlcroissant: pip install "fulora[export]"') from error
     _copy(images, rows, out)
     (out / "tables").mkdir()
-    for split in splits(rows):
+    for split in used_splits(rows):
         _write_table([row for row in rows if row.split == split], out / "tables" / f"{split}.parquet")
     _write_sums(out)
     document = _metadata(rows, out, card).to_json()
     # Submission systems ask for this term; the RAI vocabulary that mlcroissant knows has no slot for it.
-    document["rai:hasSyntheticData"] = bool(made(rows))
+    document["rai:hasSyntheticData"] = bool(synthetic_rows(rows))
     path = out / "croissant.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     mlcroissant.Dataset(jsonld=path)  # raises where its own output does not stand
@@ -75,13 +75,13 @@ def write_croissant(images: ImageSet, rows: Sequence[Image], out: Path, card: Ca
 
 
 def _copy(images: ImageSet, rows: Sequence[Image], out: Path) -> None:
-    for split in splits(rows):
+    for split in used_splits(rows):
         (out / split).mkdir()
         shutil.copyfile(images.path / split / METADATA, out / split / METADATA)
     if (images.path / PROVENANCE).is_file():
         shutil.copyfile(images.path / PROVENANCE, out / PROVENANCE)
     for row in track(rows, "croissant"):
-        for path in files(images, row):
+        for path in files_of_row(images, row):
             target = out / path.relative_to(images.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -108,10 +108,10 @@ def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
     import mlcroissant as mlc
 
     sources = sorted({f"{row.source} ({row.site})" for row in rows if row.origin == "real"}) or ["no real source"]
-    masked = [split for split in splits(rows) if any(row.mask_file for row in rows if row.split == split)]
+    masked = [split for split in used_splits(rows) if any(row.mask_file for row in rows if row.split == split)]
     distribution = [_object(out, "SHA256SUMS", "text/plain", "SHA-256 of every picture and table")]
     record_sets = []
-    for split in splits(rows):
+    for split in used_splits(rows):
         distribution.append(_object(out, f"tables/{split}.parquet", "application/x-parquet", f"rows of {split}"))
         distribution.append(_pictures(split, "images"))
         record_sets.append(_records(split))
@@ -130,8 +130,9 @@ def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
         keywords=tags(rows),
         distribution=distribution,
         record_sets=record_sets,
-        data_collection=f"Curated from: {', '.join(sources)}. {len(made(rows))} of {len(rows)} images are synthetic.",
-        data_limitations=list(limits(rows)),
+        data_collection=f"Curated from: {', '.join(sources)}. {len(synthetic_rows(rows))} of {len(rows)} images are "
+        "synthetic.",
+        data_limitations=list(usage_limits(rows)),
         data_biases=["Sites, machines and operators are those of the sources alone; README.md counts them."],
         personal_sensitive_information=[PERSONAL],
         data_use_cases=list(USE),

@@ -8,8 +8,8 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.labels import Split
 from fulora.data.set_rules import check
-from fulora.export.card import CardConfig, Format, card_text, splits
-from fulora.export.source_files import ExportError, check_files, files
+from fulora.export.card import CardConfig, Format, card_text, used_splits
+from fulora.export.source_files import ExportError, check_files, files_of_row
 from fulora.workspace import scratch
 
 
@@ -40,7 +40,7 @@ def export(
             outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
             `mlcroissant` is not installed (croissant).
         LabelSetError: the set does not say its classes.
-        ManifestError: the set breaks a rule of `fulora.data.set_leaks`.
+        ImageSetError: the set breaks a rule of `fulora.data.image_set_rules`.
     """
     card = card or CardConfig()
     every = images.rows()
@@ -74,11 +74,11 @@ def export(
 def shards(images: ImageSet, rows: Sequence[Image], shard_bytes: int) -> dict[Split, list[list[Image]]]:
     """The rows of each split in their order, cut so that a part's pictures are within `shard_bytes`, or are one."""
     found: dict[Split, list[list[Image]]] = {}
-    for split in splits(rows):
+    for split in used_splits(rows):
         parts: list[list[Image]] = []
         filled = shard_bytes
         for row in (row for row in rows if row.split == split):
-            size = sum(path.stat().st_size for path in files(images, row))
+            size = sum(path.stat().st_size for path in files_of_row(images, row))
             if filled + size > shard_bytes:
                 parts.append([])
                 filled = 0

@@ -6,14 +6,14 @@ from pathlib import Path, PurePosixPath
 
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.embedded_metadata import read_mark
 
 
 class ExportError(ValueError):
     """An image set that cannot be exported as asked."""
 
 
-def files(images: ImageSet, row: Image) -> list[Path]:
+def files_of_row(images: ImageSet, row: Image) -> list[Path]:
     """The files of a row: its picture, and its mask where it has one."""
     return [images.path / row.split / name for name in (row.file_name, row.mask_file) if name]
 
@@ -31,7 +31,7 @@ def check_files(images: ImageSet, rows: Sequence[Image]) -> None:
     if repeated:
         raise ExportError(f"{repeated[0]}: several images name this file; the set's metadata is damaged")
     for row in rows:
-        missing = [path for path in files(images, row) if not path.is_file()]
+        missing = [path for path in files_of_row(images, row) if not path.is_file()]
         if missing:
             raise ExportError(f"{row.image_id}: its file {missing[0]} is not there; make the set anew")
         if row.origin == "synthetic":

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fulora.data.label_class import CAPTION, LabelClass, plain
+from fulora.data.label_class import CAPTION, LabelClass, comparable_word
 from fulora.data.label_set import MOST_CLASSES, LabelSet, LabelSetError, refuse_other_classes
 from fulora.intake.config import CurateConfig
 from fulora.intake.folders import PATIENT
@@ -60,7 +60,7 @@ def named_labels(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet | N
         return None
     (whose, labels), *others = own
     for name, other in others:
-        refuse_other_classes(labels, other, who=whose, whom=name)
+        refuse_other_classes(labels, other, name=whose, other_name=name)
     if config.caption != CAPTION:
         raise LabelSetError(f"caption={config.caption!r} is of classes without a label set, and {whose} comes with one")
     return labels
@@ -108,10 +108,10 @@ def derived(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
             LabelClass(name=name)
         except ValidationError as error:
             raise LabelSetError(f"{name!r}: {error.errors()[0]['msg']}; {advice}") from error
-        if spelled.setdefault(plain(name), name) != name:
+        if spelled.setdefault(comparable_word(name), name) != name:
             raise LabelSetError(
-                f"{spelled[plain(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would be two "
-                f"classes; {advice}"
+                f"{spelled[comparable_word(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would "
+                f"be two classes; {advice}"
             )
     if len(names) > MOST_CLASSES or all(map(PATIENT.fullmatch, names)):
         raise LabelSetError(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.label_class import plain
-from fulora.data.pictures.marking import mark_in
+from fulora.data.label_class import comparable_word
+from fulora.data.pictures.embedded_metadata import mark_in
 from fulora.data.tables.cells import is_missing
 from fulora.intake.formats.decode import read_gray_and_info
 from fulora.intake.formats.metaimage import read_picture
@@ -171,7 +171,7 @@ def class_folder(folder: Path) -> str:
     Raises:
         SourceError: it is named like a split, or like the two folders of images and masks.
     """
-    name = plain(folder.name)
+    name = comparable_word(folder.name)
     if name in SPLIT_FOLDERS:
         raise FolderError(
             f"{folder}: is named like a split, and no class is; its layout is one folder of classes for each split. "
@@ -233,7 +233,10 @@ def _group(pattern: re.Pattern[str], name: str, classes_on_top: bool) -> str:
 def _names_class(found: str, name: str) -> bool:
     """Whether what a pattern found is the name of the top folder, or a word of it: `liver` of `Fetal liver`."""
     top, slash, _ = name.partition("/")
-    return bool(slash) and (plain(found) == plain(top) or (found.isalpha() and plain(found) in plain(top).split()))
+    return bool(slash) and (
+        comparable_word(found) == comparable_word(top)
+        or (found.isalpha() and comparable_word(found) in comparable_word(top).split())
+    )
 
 
 def read_real(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log, log1p
 from pathlib import Path
 
-from fulora.data.tables.cells import plain
+from fulora.data.tables.cells import comparable_name
 from fulora.intake.masks.names import case_of
 from fulora.intake.raw import SourceError
 from fulora.intake.tables import count_in, number_in, read_header, read_rows
@@ -85,7 +85,7 @@ def read_pixel_sizes(path: Path) -> dict[str, PixelSize]:
 
 def has_references(path: Path) -> bool:
     """Whether a list has HC18's column of reference circumferences."""
-    return plain(REFERENCE) in map(plain, read_header(path))
+    return comparable_name(REFERENCE) in map(comparable_name, read_header(path))
 
 
 def _rows(path: Path, *more: str) -> list[tuple[int, dict[str, str]]]:
@@ -95,7 +95,7 @@ def _rows(path: Path, *more: str) -> list[tuple[int, dict[str, str]]]:
 
 def _check_others(path: Path, others: Sequence[str]) -> None:
     """Say which columns are not read, and refuse those that may be a size."""
-    if like := [name for name in others if any(part in plain(name) for part in LIKE)]:
+    if like := [name for name in others if any(part in comparable_name(name) for part in LIKE)]:
         raise SourceError(
             f"{path}: column {', '.join(map(repr, like))} is not understood. The size of a pixel is "
             "`pixel size(mm)` or `pixel_size_mm`, that of the original `width` and `height`: rename it, or take it out"

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.labels import Plane, Split
-from fulora.data.patient_numbers import Name
+from fulora.data.patient_numbers import PatientName
 
 
 class SourceError(ValueError):
@@ -100,9 +100,9 @@ class RawImage:
         return f"{self.source}_{self.name}"
 
     @property
-    def who(self) -> Name:
+    def who(self) -> PatientName:
         """Whom it shows, for the comparison of patient numbers."""
-        return Name(self.source, self.site, self.patient, self.own_number)
+        return PatientName(self.source, self.site, self.patient, self.own_number)
 
     @property
     def patient_key(self) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.label_class import LabelClass, plain
+from fulora.data.label_class import LabelClass, comparable_word
 from fulora.data.label_set import LabelSet
 from fulora.data.structures import StructureError, check_numbers
 from fulora.intake.config import AnySource, CurateConfig
@@ -95,7 +95,7 @@ def _not_used(source: AnySource, image: RawImage, count: int, inputs: Inputs) ->
 def _check_renamed(source: AnySource, read: Sequence[str]) -> None:
     """Refuse a class in `classes` that the source has not: it is a slip of the pen."""
     known = dict.fromkeys((*read, *(source.own_classes() or ())))
-    there = set(map(plain, known))
+    there = set(map(comparable_word, known))
     for name in source.classes:
-        if plain(name) not in there:
+        if comparable_word(name) not in there:
             raise FolderError(f"classes: source {source.kind} has no class {name!r}; it has {', '.join(known)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from fulora.data import label_class
 from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
-from fulora.data.tables.cells import plain
+from fulora.data.tables.cells import comparable_name
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
 from fulora.intake.raw import SourceError
@@ -46,7 +46,7 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
 
 def _has_list(folder: Path, columns: set[str]) -> bool:
     lists = (path for path in inside(folder) if path.suffix == ".csv")
-    return any({*map(plain, columns)} <= {*map(plain, read_header(path))} for path in lists)
+    return any({*map(comparable_name, columns)} <= {*map(comparable_name, read_header(path))} for path in lists)
 
 
 def _fetal(folder: Path) -> bool:
@@ -98,7 +98,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 def _looks_like_a_class(folder: Path) -> bool:
     """Whether pictures stand in a folder itself or in its folders of patients, and it is no patient, split or masks."""
-    if PATIENT.fullmatch(folder.name) or label_class.plain(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
+    if PATIENT.fullmatch(folder.name) or label_class.comparable_word(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
     return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _pictures(folder))
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
-from fulora.data.label_class import plain
+from fulora.data.label_class import comparable_word
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import Member
@@ -97,8 +97,8 @@ class SourceConfig(Config):
 
     @model_validator(mode="after")
     def _each_class_renamed_once(self) -> Self:
-        keys = [plain(name) for name in self.classes]
-        twice = [name for name in self.classes if keys.count(plain(name)) > 1]
+        keys = [comparable_word(name) for name in self.classes]
+        twice = [name for name in self.classes if keys.count(comparable_word(name)) > 1]
         if twice:
             raise ValueError(f"classes: {' and '.join(twice)} are one name but for case, blanks, _ or -; give one")
         return self
@@ -123,7 +123,7 @@ class SourceConfig(Config):
 
     def renamed(self, name: str) -> str:
         """What a class of its own is called; "" where its images are left out."""
-        return {plain(own): new for own, new in self.classes.items()}.get(plain(name), name)
+        return {comparable_word(own): new for own, new in self.classes.items()}.get(comparable_word(name), name)
 
     def has_masks(self) -> bool | None:
         """Whether its images have masks; None where its lists decide."""

@@ -8,9 +8,9 @@ from zipfile import BadZipFile, ZipFile
 
 from fulora import progress
 from fulora.data.tables import delimited
-from fulora.data.tables.cells import NUMBER, tidied
-from fulora.data.tables.column_names import HeaderError, documented
-from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
+from fulora.data.tables.cells import NUMBER, clean_rows
+from fulora.data.tables.column_names import HeaderError, rename_columns
+from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, row_by_column
 from fulora.intake.raw import Complain, SourceError, refuse
 
 MAX_CELLS = 1_000_000
@@ -56,10 +56,10 @@ def read_rows(
     rows = []
     for number, cells in filled[1:]:
         if len(cells) == len(header):
-            rows.append((number, named(header, cells)))
+            rows.append((number, row_by_column(header, cells)))
         else:
             on_skip(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
-    found = tidied([row for _, row in rows], decimal_commas=measures if separator != "," else ())
+    found = clean_rows([row for _, row in rows], decimal_commas=measures if separator != "," else ())
     for note in found.notes:
         progress.note(f"{path}: {note}")
     return [(number, row) for (number, _), row in zip(rows, found.rows, strict=True)]
@@ -79,7 +79,7 @@ def _header(
 ) -> list[str]:
     """The columns by their documented names."""
     try:
-        header = documented(written, known, renamed)
+        header = rename_columns(written, known, renamed)
     except HeaderError as error:
         raise SourceError(f"{path}: {error}") from error
     missing = [name for name in needed if name not in header]

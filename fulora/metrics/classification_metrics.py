@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.calibration import brier_scores, log_losses
-from fulora.metrics.choice import choose
 from fulora.metrics.classification import restricted
 from fulora.metrics.groups import Better
+from fulora.metrics.metric_selection import select_from_table
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span, WeightedStatistic
 from fulora.metrics.weighted_scores import Values, Weights
 
@@ -25,7 +25,7 @@ Basis = Literal["decision", "probabilities", "probabilities among the labels"]
 
 
 @dataclass(frozen=True)
-class Said:
+class SeedAnswers:
     """What a model said of n images under one training seed.
 
     Attributes:
@@ -40,7 +40,7 @@ class Said:
     negative: int | None
 
 
-PerImage = Callable[[Said], Bool[np.ndarray, " n"] | Float[np.ndarray, " n"]]
+PerImage = Callable[[SeedAnswers], Bool[np.ndarray, " n"] | Float[np.ndarray, " n"]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Metric:
 
     name: str
     basis: Basis
-    statistic: Callable[[Said], WeightedStatistic]
+    statistic: Callable[[SeedAnswers], WeightedStatistic]
     per_image: PerImage | None = None
     better: Better = "higher"
     span: Span | None = None
@@ -88,40 +88,40 @@ def averaged(
     return np.asarray(scores.mean(axis=1)) if average == "macro" else found.weighted(scores)
 
 
-def _mean(per_image: PerImage) -> Callable[[Said], WeightedStatistic]:
+def _mean(per_image: PerImage) -> Callable[[SeedAnswers], WeightedStatistic]:
     return lambda said: partial(weighted_scores.mean, per_image(said))
 
 
-def _right(said: Said) -> Bool[np.ndarray, " n"]:
+def _right(said: SeedAnswers) -> Bool[np.ndarray, " n"]:
     return np.asarray(said.answers == said.true)
 
 
-def _negative(said: Said) -> Bool[np.ndarray, " n"]:
+def _negative(said: SeedAnswers) -> Bool[np.ndarray, " n"]:
     return np.asarray(said.answers == said.negative)
 
 
-def _averaged(average: str, score: str) -> Callable[[Said], WeightedStatistic]:
+def _averaged(average: str, score: str) -> Callable[[SeedAnswers], WeightedStatistic]:
     return lambda said: partial(averaged, said.true, said.answers, said.labels, average, score)
 
 
-def _auc(said: Said) -> WeightedStatistic:
+def _auc(said: SeedAnswers) -> WeightedStatistic:
     among = restricted(said.answers, said.labels)
     return partial(weighted_scores.macro_auc, said.true, among, said.labels)
 
 
-def _calibration(said: Said) -> WeightedStatistic:
+def _calibration(said: SeedAnswers) -> WeightedStatistic:
     return partial(weighted_scores.calibration_error, said.true, said.answers)
 
 
-def _log_loss(said: Said) -> Float[np.ndarray, " n"]:
+def _log_loss(said: SeedAnswers) -> Float[np.ndarray, " n"]:
     return log_losses(said.true, said.answers)
 
 
-def _brier(said: Said) -> Float[np.ndarray, " n"]:
+def _brier(said: SeedAnswers) -> Float[np.ndarray, " n"]:
     return brier_scores(said.true, said.answers)
 
 
-def _kappa(said: Said) -> WeightedStatistic:
+def _kappa(said: SeedAnswers) -> WeightedStatistic:
     return partial(weighted_scores.cohen_kappa, said.true, said.answers)
 
 
@@ -160,7 +160,7 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Chosen:
+class MetricSelection:
     """The metrics of a study: all that are computed, and those compared and shown, the first of them first."""
 
     computed: tuple[Metric, ...]
@@ -182,10 +182,10 @@ class Chosen:
         return next((metric.better for metric in self.computed if metric.name == name), "")
 
 
-def chosen(names: Sequence[str] = ()) -> Chosen:
+def select_metrics(names: Sequence[str] = ()) -> MetricSelection:
     """The metrics that a study names, compared and shown in that order; the usual ones where it names none.
 
     Raises:
         ValueError: there is no such metric, or one is named twice.
     """
-    return Chosen(*choose(METRICS, names))
+    return MetricSelection(*select_from_table(METRICS, names))

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.classification_metrics import Metric, PerImage, Said, chosen
-from fulora.metrics.groups import EVERYTHING, Group, RuleKind
+from fulora.metrics.classification_metrics import Metric, PerImage, SeedAnswers, select_metrics
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup, RuleKind
 from fulora.metrics.paired_tests import ClusteredMcNemar, clustered_mcnemar, holm, seeds_test, swap_test
 from fulora.metrics.power import detectable_difference, paired_variation
 from fulora.metrics.scorecard import (
@@ -20,7 +20,7 @@ from fulora.metrics.scorecard import (
     decidable,
     interval_of,
     labels_of,
-    of_probabilities,
+    probability_metrics,
 )
 from fulora.metrics.statistics import Interval, Span, WeightedStatistic, sign_flip_test
 from fulora.metrics.weighted_scores import Values, Weights
@@ -46,7 +46,7 @@ class ComparisonRow:
     rule: RuleKind
     choices: int | None
     labels: tuple[str, ...]
-    group: Group
+    group: ImageGroup
     difference: Interval
     p: float | None
     test: str
@@ -64,16 +64,16 @@ class _Pair:
     ours: Decided | Probabilities
     other: Decided | Probabilities
     labels: Sequence[int]
-    group: Group = EVERYTHING
+    group: ImageGroup = ALL_IMAGES
 
-    def said(self, seed: int, *, ours: bool) -> Said:
+    def said(self, seed: int, *, ours: bool) -> SeedAnswers:
         answers = self.ours if ours else self.other
-        return Said(self.answers.true, answers[seed], self.labels, self.answers.negative)
+        return SeedAnswers(self.answers.true, answers[seed], self.labels, self.answers.negative)
 
-    def stacked(self, seed: int) -> Said:
+    def stacked(self, seed: int) -> SeedAnswers:
         """The answers of the other, then ours, on every image twice."""
         both = np.concatenate([self.other[seed], self.ours[seed]])
-        return Said(np.tile(self.answers.true, 2), both, self.labels, self.answers.negative)
+        return SeedAnswers(np.tile(self.answers.true, 2), both, self.labels, self.answers.negative)
 
 
 def compare(
@@ -90,7 +90,7 @@ def compare(
         ValueError: answers on other images, or of other classes, patients, sites, or numbers of training seeds.
     """
     _check_same(ours, other)
-    asked, drawn = chosen().compared if metrics is None else metrics, sampling or Sampling()
+    asked, drawn = select_metrics().compared if metrics is None else metrics, sampling or Sampling()
     inside = np.isin(ours.true, labels)
     ours, other = ours.of(inside), other.of(inside)
     shown = ours.shown(labels)
@@ -103,7 +103,7 @@ def compare(
     ]
     if ours.probabilities is not None and other.probabilities is not None:
         pair = _Pair(ours, ours.probabilities, other.probabilities, shown)
-        rows += [_row(metric, pair, kind, None, drawn) for metric, kind in of_probabilities(asked, shown)]
+        rows += [_row(metric, pair, kind, None, drawn) for metric, kind in probability_metrics(asked, shown)]
     first = next((number for number, row in enumerate(rows) if row.quantity == asked[0].name), None)
     if first is not None:
         rows[first] = replace(rows[first], p_seeds=_over_seeds(asked[0], ours, other, shown))
@@ -178,7 +178,7 @@ def _over_seeds(metric: Metric, ours: Answers, other: Answers, labels: Sequence[
 def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[float]:
     """The value of a metric under each training seed."""
     seeds = answers.decided if metric.basis == "decision" or answers.probabilities is None else answers.probabilities
-    said = [Said(answers.true, seed, labels, answers.negative) for seed in seeds]
+    said = [SeedAnswers(answers.true, seed, labels, answers.negative) for seed in seeds]
     if metric.per_image is not None:
         return [float(np.mean(metric.per_image(one))) for one in said]
     return [float(metric.statistic(one)(np.ones((1, len(answers.true))))[0]) for one in said]
@@ -194,7 +194,7 @@ def _sites(
         part = answers.of(at)
         shown = part.shown(labels)
         if decidable(metric, part, mine, shown):
-            pair = _Pair(part, mine.of(at).decided, theirs.of(at).decided, shown, Group("site", str(site)))
+            pair = _Pair(part, mine.of(at).decided, theirs.of(at).decided, shown, ImageGroup("site", str(site)))
             rows.append(_row(metric, pair, mine.kind, len(mine.among), sampling))
     adjusted = iter(holm([row.p for row in rows if row.p is not None]))
     return [row if row.p is None else replace(row, p_holm=next(adjusted)) for row in rows]

@@ -18,11 +18,11 @@ Better = Literal["", "higher", "lower"]
 
 
 @dataclass(frozen=True)
-class Group:
+class ImageGroup:
     """Some of the images: their kind, and which of that kind (a class, a site, a machine)."""
 
     kind: GroupKind = "all"
     name: str = ""
 
 
-EVERYTHING = Group()
+ALL_IMAGES = ImageGroup()

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int, Shaped
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.classification_metrics import Chosen, Metric, Said, averaged, chosen
-from fulora.metrics.groups import EVERYTHING, Group, GroupKind, RuleKind
+from fulora.metrics.classification_metrics import Metric, MetricSelection, SeedAnswers, averaged, select_metrics
+from fulora.metrics.groups import ALL_IMAGES, GroupKind, ImageGroup, RuleKind
 from fulora.metrics.legacy_auc import hard_label_auc, legacy_fu_lora_auc
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Interval, Span, WeightedStatistic, weighted_bootstrap
 
@@ -46,7 +46,7 @@ class ScoreRow:
     rule: RuleKind
     choices: int | None
     labels: tuple[str, ...]
-    group: Group
+    group: ImageGroup
     interval: Interval
 
 
@@ -55,10 +55,10 @@ def scorecard(
     labels: Sequence[int],
     prior: Prior | None = None,
     sampling: Sampling | None = None,
-    metrics: Chosen | None = None,
+    metrics: MetricSelection | None = None,
 ) -> list[ScoreRow]:
     """Scores of all images by every rule, of the probabilities, of each class, and of each site."""
-    drawn, asked = sampling or Sampling(), metrics or chosen()
+    drawn, asked = sampling or Sampling(), metrics or select_metrics()
     inside = answers.of(np.isin(answers.true, labels))
     shown = inside.shown(labels)
     rules = decision_rules(inside, shown, prior)
@@ -75,7 +75,7 @@ def decision_scores(
     labels: Sequence[int],
     sampling: Sampling,
     metrics: Sequence[Metric],
-    group: Group = EVERYTHING,
+    group: ImageGroup = ALL_IMAGES,
 ) -> list[ScoreRow]:
     """The metrics of a rule's decisions."""
     return [
@@ -108,15 +108,15 @@ def probability_scores(
             kind,
             None,
             labels_of(metric, answers, labels),
-            EVERYTHING,
+            ALL_IMAGES,
             metric_interval(metric, answers, answers.probabilities, labels, sampling),
         )
-        for metric, kind in of_probabilities(metrics, labels)
+        for metric, kind in probability_metrics(metrics, labels)
         if answers.probabilities is not None
     ]
 
 
-def of_probabilities(metrics: Sequence[Metric], labels: Sequence[int]) -> Iterator[tuple[Metric, RuleKind]]:
+def probability_metrics(metrics: Sequence[Metric], labels: Sequence[int]) -> Iterator[tuple[Metric, RuleKind]]:
     """The metrics of probabilities that these labels are enough for, and what a record says instead of a rule."""
     for metric in metrics:
         if metric.basis != "decision" and len(labels) >= metric.labels:
@@ -132,7 +132,7 @@ def metric_interval(
     metric: Metric, answers: Answers, said: Decided | Probabilities, labels: Sequence[int], sampling: Sampling
 ) -> Interval:
     """The interval of a metric; `said` holds decisions or probabilities, one row a training seed."""
-    statistics = [metric.statistic(Said(answers.true, seed, labels, answers.negative)) for seed in said]
+    statistics = [metric.statistic(SeedAnswers(answers.true, seed, labels, answers.negative)) for seed in said]
     return interval_of(answers, statistics, sampling, metric.span)
 
 
@@ -143,7 +143,7 @@ def group_scores(
     groups: Shaped[np.ndarray, " n"],
     kind: GroupKind,
     sampling: Sampling,
-    metrics: Chosen,
+    metrics: MetricSelection,
 ) -> list[ScoreRow]:
     """Of each site or machine the metrics that say so, and the first of the study's, over the classes it shows."""
     rows = []
@@ -153,7 +153,7 @@ def group_scores(
         shown = part.shown(labels)
         for number, rule in enumerate(rules):
             asked = [metric for metric in metrics.computed if _by_group(metric, number, metrics.first)]
-            rows += decision_scores(part, rule.of(mine), shown, sampling, asked, Group(kind, str(value)))
+            rows += decision_scores(part, rule.of(mine), shown, sampling, asked, ImageGroup(kind, str(value)))
     return rows
 
 
@@ -166,7 +166,7 @@ def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -
     inside = answers.of(np.isin(answers.true, labels))
     names = tuple(inside.names[label] for label in labels)
     n, patients = len(inside.true), len(np.unique(inside.patients))
-    groups = [EVERYTHING, *(Group("class", name) for name in names)]
+    groups = [ALL_IMAGES, *(ImageGroup("class", name) for name in names)]
     rows = []
     for title, formula in (
         ("legacy FU-LoRA AUC (wrong, of hard decisions)", legacy_fu_lora_auc),
@@ -218,13 +218,13 @@ def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
     statistics = [partial(weighted_scores.auc, positive, seed[:, answers.negative]) for seed in answers.probabilities]
     interval = interval_of(answers, statistics, sampling)
     name = "AUROC of rejecting the negative class"
-    return [ScoreRow(name, "probabilities", None, answers.names, EVERYTHING, interval)]
+    return [ScoreRow(name, "probabilities", None, answers.names, ALL_IMAGES, interval)]
 
 
 def _of_class(answers: Answers, rule: Rule, label: int, sampling: Sampling) -> list[ScoreRow]:
     """Recall of a class's images; precision, F1 and AUC of the class among all."""
     name = answers.names[label]
-    group, choices = Group("class", name), len(rule.among)
+    group, choices = ImageGroup("class", name), len(rule.among)
     mine = answers.true == label
     recall = right_interval(answers.of(mine), rule.of(mine), sampling)
     rows = [ScoreRow("recall", rule.kind, choices, (name,), group, recall)]

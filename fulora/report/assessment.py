@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fulora.assessment.assess import Findings, as_json, read_findings
-from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
-from fulora.assessment.sets import Sets
-from fulora.assessment.verdicts import about_copies
+from fulora.assessment.assess import AssessmentFindings, as_json, read_findings
+from fulora.assessment.figures import EncoderFigures, PlaneFigures, SetFigures
+from fulora.assessment.sets import AssessedSets
+from fulora.assessment.verdicts import describe_memorisation
 from fulora.config import identity
-from fulora.data.screened import Assessment, Screened
+from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
 from fulora.report.label_truth import truth_tables
@@ -28,7 +28,9 @@ TEXT = (
 )
 
 
-def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screened], title: str) -> None:
+def write_page(
+    folder: Path, sets: AssessedSets, found: AssessmentFindings, rows: Sequence[AssessedImage], title: str
+) -> None:
     """Write the assessment of one set as a report of its own."""
     digest = hashlib.sha256(as_json(found)).hexdigest()
     counts = {"synthetic": found.synthetic, "held_out": found.held_out, "train": found.train}
@@ -42,7 +44,7 @@ def write_page(folder: Path, sets: Sets, found: Findings, rows: Sequence[Screene
     )
 
 
-def assessment_sections(sets: Mapping[str, Sets], assessments: Mapping[str, Assessment]) -> list[Section]:
+def assessment_sections(sets: Mapping[str, AssessedSets], assessments: Mapping[str, Assessment]) -> list[Section]:
     """A section for each assessed set of a study, beside the images that it may hold copies of."""
     words = file_words(assessments)
     return [
@@ -51,7 +53,9 @@ def assessment_sections(sets: Mapping[str, Sets], assessments: Mapping[str, Asse
     ]
 
 
-def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Screened], word: str = "") -> Section:
+def assessment_section(
+    name: str, sets: AssessedSets, found: AssessmentFindings, rows: Sequence[AssessedImage], word: str = ""
+) -> Section:
     """Verdicts, tables and pictures of one synthetic set.
 
     Args:
@@ -71,13 +75,13 @@ def assessment_section(name: str, sets: Sets, found: Findings, rows: Sequence[Sc
     ]
     return Section(
         f"Can the synthetic images be trusted?{of}",
-        (TEXT, _sizes(found), *about_copies(found.encoders)),
+        (TEXT, _sizes(found), *describe_memorisation(found.encoders)),
         tuple(tables),
         tuple(_figures(sets, found, rows, of, f"-{word}" if word else "")),
     )
 
 
-def _sizes(found: Findings) -> str:
+def _sizes(found: AssessmentFindings) -> str:
     said = f"{found.synthetic.images} synthetic images; {found.held_out.images} real ones of {found.held_out.patients} "
     said += "patients who trained nothing" if found.held_out.patients_known else "files (patients are not told apart)"
     if found.train is not None:
@@ -85,7 +89,7 @@ def _sizes(found: Findings) -> str:
     return f"{said}."
 
 
-def _verdicts(found: Findings, of: str) -> Table:
+def _verdicts(found: AssessmentFindings, of: str) -> Table:
     rows = tuple((one.plane, one.said, one.evidence) for one in found.verdicts)
     caption = (
         "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
@@ -94,7 +98,7 @@ def _verdicts(found: Findings, of: str) -> Table:
     return Table(f"Verdicts{of}", caption, ("Plane", "Verdict", "Evidence"), rows)
 
 
-def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str, Closeness]]:
+def _lines(found: AssessmentFindings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str, SetFigures]]:
     for one in found.encoders:
         for figures in one.planes:
             yield one, figures, "synthetic", figures.synthetic
@@ -102,7 +106,7 @@ def _lines(found: Findings) -> Iterator[tuple[EncoderFigures, PlaneFigures, str,
                 yield one, figures, "real, trained on", figures.real
 
 
-def _closeness(found: Findings, of: str) -> Iterator[Table]:
+def _closeness(found: AssessmentFindings, of: str) -> Iterator[Table]:
     header = (
         "Encoder",
         "Plane",
@@ -142,7 +146,7 @@ def _closeness(found: Findings, of: str) -> Iterator[Table]:
         yield Table(f"Closeness to held-out patients{of}", caption, header, rows)
 
 
-def _copies(found: Findings, of: str) -> Iterator[Table]:
+def _copies(found: AssessmentFindings, of: str) -> Iterator[Table]:
     rows = tuple(
         (
             one.encoder,
@@ -177,7 +181,7 @@ def _copies(found: Findings, of: str) -> Iterator[Table]:
         yield Table(f"Copies of patients{of}", caption, header, rows)
 
 
-def _diversity(found: Findings, of: str) -> Iterator[Table]:
+def _diversity(found: AssessmentFindings, of: str) -> Iterator[Table]:
     header = (
         "Encoder",
         "Plane",
@@ -210,7 +214,7 @@ def _diversity(found: Findings, of: str) -> Iterator[Table]:
         yield Table(f"Diversity{of}", caption, header, rows)
 
 
-def _shortcuts(found: Findings, of: str) -> Iterator[Table]:
+def _shortcuts(found: AssessmentFindings, of: str) -> Iterator[Table]:
     planes = list(dict.fromkeys(line.plane for line in found.shortcuts))
     cells = {(line.cue, line.plane): line for line in found.shortcuts}
     rows = []
@@ -229,7 +233,7 @@ def _beside(real: float | None) -> str:
     return "" if real is None else f" [real {real:.2f}]"
 
 
-def _filters(found: Findings, of: str) -> Iterator[Table]:
+def _filters(found: AssessmentFindings, of: str) -> Iterator[Table]:
     planes = sorted({plane for one in found.filters for plane in one.rejected})
     rows = tuple(
         (
@@ -250,7 +254,7 @@ def _filters(found: Findings, of: str) -> Iterator[Table]:
         yield Table(f"Filters{of}", caption, header, rows, raw=_thresholds(found))
 
 
-def _thresholds(found: Findings) -> tuple[tuple[str, ...], ...]:
+def _thresholds(found: AssessmentFindings) -> tuple[tuple[str, ...], ...]:
     lines = [("filter", "score", "threshold", "calibrated_on", "rejected")]
     for one in found.filters:
         for about, limit in zip(one.scores, one.thresholds, strict=True):
@@ -259,7 +263,7 @@ def _thresholds(found: Findings) -> tuple[tuple[str, ...], ...]:
     return tuple(lines)
 
 
-def _shares(found: Findings, of: str) -> Iterator[Table]:
+def _shares(found: AssessmentFindings, of: str) -> Iterator[Table]:
     rows = tuple(
         (one.encoder, share.kind, share.name, f"{share.of_training:.1%}", f"{share.of_nearest:.1%}")
         for one in found.encoders
@@ -270,7 +274,9 @@ def _shares(found: Findings, of: str) -> Iterator[Table]:
         yield Table(f"Sites and machines{of}", caption, ("Encoder", "", "Name", "Training", "Nearest"), rows)
 
 
-def _figures(sets: Sets, found: Findings, rows: Sequence[Screened], of: str, word: str) -> Iterator[Figure]:
+def _figures(
+    sets: AssessedSets, found: AssessmentFindings, rows: Sequence[AssessedImage], of: str, word: str
+) -> Iterator[Figure]:
     if found.train is None or not found.encoders:
         return
     yield Figure(
@@ -302,7 +308,7 @@ def _figures(sets: Sets, found: Findings, rows: Sequence[Screened], of: str, wor
         )
 
 
-def _grid(sets: Sets, rows: Sequence[Screened]) -> bytes:
+def _grid(sets: AssessedSets, rows: Sequence[AssessedImage]) -> bytes:
     least = np.array([min(row.ratio.values(), default=1.0) for row in rows])
     shown = {}
     for plane in sorted(set(sets.synthetic.planes)):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from fulora.data.label_set import LabelSet
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.data.results import Prediction
 from fulora.data.score import Score
-from fulora.metrics.groups import EVERYTHING, GroupKind
+from fulora.metrics.groups import ALL_IMAGES, GroupKind
 from fulora.report.comparisons import comparison_sentences, comparison_tables, plot_arms
 from fulora.report.confusion import plot_confusion
 from fulora.report.curves import plot_sweep
@@ -71,7 +71,7 @@ def _overall(arms: Sequence[Score]) -> Table:
     chosen = [
         score
         for score in arms
-        if score.rank and score.group == EVERYTHING and score.rule not in ("among the labels", "prior-adjusted")
+        if score.rank and score.group == ALL_IMAGES and score.rule not in ("among the labels", "prior-adjusted")
     ]
     ordered = sorted(chosen, key=lambda score: score.rank)
     table = score_table(_by_arm(ordered), "Classification of the unseen population", LEVEL)
@@ -84,7 +84,7 @@ def _by_arm(scores: Sequence[Score]) -> list[Score]:
 
 def _rules(arms: Sequence[Score]) -> list[Table]:
     """The first metric, and how often the negative class is decided for, by every rule; none where there is one."""
-    decided = [score for score in arms if score.group == EVERYTHING and score.choices is not None]
+    decided = [score for score in arms if score.group == ALL_IMAGES and score.choices is not None]
     chosen = [score for score in decided if score.rank == 1 or score.quantity == "rate of deciding the negative class"]
     if len({score.rule for score in chosen}) < 2 and len({score.quantity for score in chosen}) < 2:
         return []
@@ -158,11 +158,11 @@ def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
 def _figures(
     first: Sequence[Score], compared: Sequence[Score], predictions: Predicted, labels: LabelSet, sweeps: Sweeps
 ) -> list[Figure]:
-    shown = [score for score in first if score.group == EVERYTHING]
+    shown = [score for score in first if score.group == ALL_IMAGES]
     figures, name = [], readable(quantity_words(shown[0])) if shown else ""
     if shown:
         figures.append(Figure("arms", plot_arms(shown), f"{name} on the unseen population, by arm."))
-    gains = [score for score in compared if score.rank == 1 and score.group == EVERYTHING]
+    gains = [score for score in compared if score.rank == 1 and score.group == ALL_IMAGES]
     if gains:
         caption = "Each arm minus its baseline on the same images; the declared one first."
         figures.append(Figure("gains", plot_arms(gains), caption))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fulora.data.score import Score
-from fulora.metrics.groups import EVERYTHING
+from fulora.metrics.groups import ALL_IMAGES
 from fulora.report.figures import plot_intervals
 from fulora.report.numbers import MISSING
 from fulora.report.tables import Table, raw_lines
@@ -26,7 +26,7 @@ CAPTION = (
 
 def comparison_tables(compared: Sequence[Score], title: str, level: str) -> list[Table]:
     """One line a pair of arms with every metric compared, and the declared pair by site; none without comparisons."""
-    everywhere = [score for score in compared if score.group == EVERYTHING]
+    everywhere = [score for score in compared if score.group == ALL_IMAGES]
     sites = [score for score in compared if score.group.kind == "site"]
     tables = [_pairs(everywhere, compared, title, f"{CAPTION} {level}")] if everywhere else []
     return [*tables, *([_sites(sites, level)] if sites else [])]
@@ -79,7 +79,7 @@ def _cells(score: Score | None, *, holm: bool) -> list[str]:
 def comparison_sentences(compared: Sequence[Score]) -> list[str]:
     """One sentence a comparison of the study's first metric, and one for everything that was declared."""
     first = min((score.rank for score in compared if score.rank), default=0)
-    told = [s for s in compared if s.group == EVERYTHING and (s.rank == first or s.role == "declared")]
+    told = [s for s in compared if s.group == ALL_IMAGES and (s.rank == first or s.role == "declared")]
     return list(map(comparison_sentence, told))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.report.tables import Table
 
 CAPTION = "A study with an overlap is refused. Nobody here knows what weights from outside were trained on."

@@ -9,7 +9,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.labels import Plane
 from fulora.data.score import Score
 from fulora.diffusion.sets.blank_images import read_counts
-from fulora.metrics.groups import EVERYTHING
+from fulora.metrics.groups import ALL_IMAGES
 from fulora.report.figures import plot_image_grid, plot_intervals
 from fulora.report.numbers import rounded
 from fulora.report.page import Card, Figure, ProvenanceRow, Section, file_words
@@ -113,7 +113,7 @@ def _card(score: Score, scores: Sequence[Score]) -> Card:
 def _is_key(score: Score, scores: Sequence[Score]) -> bool:
     if score.baseline:
         return score.role == "declared" or score.protocol == "generation"
-    if score.group != EVERYTHING or score.statistic != "mean" or not score.rank:
+    if score.group != ALL_IMAGES or score.statistic != "mean" or not score.rank:
         return False
     declared = [one for one in scores if one.role == "declared" and one.structure == score.structure]
     of_declared = any(score.arm in (one.arm, one.baseline) and _alike(one, score) for one in declared)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fulora.data.image_set import ImageSet
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.data.results import MaskSet, Measurement
 from fulora.data.score import Protocol, Score
 from fulora.metrics.ranking import ranking, stability

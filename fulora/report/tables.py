@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fulora.data.score import Score
 from fulora.data.tables.delimited import csv_text
 from fulora.markdown import escaped_markdown
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.report.numbers import MISSING
 from fulora.report.wording import (
     PROTOCOLS,
@@ -103,7 +103,7 @@ def _flat(score: Score) -> dict[str, str]:
     found: dict[str, str] = {}
     for field in Score.model_fields:
         value = getattr(score, field)
-        if isinstance(value, Group):
+        if isinstance(value, ImageGroup):
             found |= {"group_kind": value.kind, "group_name": value.name}
         else:
             found[field] = "|".join(value) if isinstance(value, tuple) else _raw(value)
@@ -150,7 +150,7 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
 def _without_idle_group(scores: Sequence[Score], found: Cells) -> Cells:
     """Without the column of groups where the only group is everything."""
     header, rows = found
-    if {score.group for score in scores} != {EVERYTHING}:
+    if {score.group for score in scores} != {ALL_IMAGES}:
         return found
     return header[:1] + header[2:], tuple(row[:1] + row[2:] for row in rows)
 

@@ -8,8 +8,8 @@ from PIL import Image as Pil
 
 from fulora.data.image_set import ImageSet
 from fulora.data.labels import Split
-from fulora.data.pictures.decoding import opened
-from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.decoding import open_picture
+from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.json_files import read_json_lines
 from fulora.report.figures import plot_losses
 from fulora.report.page import Figure, Section, file_words
@@ -97,7 +97,7 @@ def _samples(name: str, slug: str, folder: Path) -> list[Figure]:
 
 
 def _enlarged(path: Path) -> bytes:
-    with opened(path) as image:
+    with open_picture(path) as image:
         factor = max(1, WIDTH_PX // image.width)
         buffer = io.BytesIO()
         image.resize((image.width * factor, image.height * factor), Pil.Resampling.NEAREST).save(buffer, "PNG")

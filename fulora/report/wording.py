@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fulora.data.score import Protocol, Score, Statistic
-from fulora.metrics.groups import Better, Group, RuleKind
+from fulora.metrics.groups import Better, ImageGroup, RuleKind
 from fulora.report.numbers import MISSING, rounded
 
 MOST_NAMED = 12
@@ -49,7 +49,7 @@ def rule_words(rule: RuleKind | str, choices: int | None) -> str:
     return rule if choices is None or rule == "prior-adjusted" else f"{choices}-way, {rule}"
 
 
-def group_words(group: Group) -> str:
+def group_words(group: ImageGroup) -> str:
     """A group of images: `all`, `site GHA`."""
     return f"{group.kind} {group.name}" if group.name else group.kind
 

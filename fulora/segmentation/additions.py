@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
-from fulora.data.pictures.image_and_mask import part
+from fulora.data.pictures.image_and_mask import split_pair
 from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice
@@ -62,14 +62,14 @@ def add_pseudo_labelled(
         provenance: whom the candidates' generator and the teachers learned from.
 
     Raises:
-        ManifestError: there are no candidates, or no labelled validation images to calibrate on.
+        ImageSetError: there are no candidates, or no labelled validation images to calibrate on.
     """
     known = {row.image_id for row in labelled.rows("train")}
     offered = _in_order([row for row in candidates.rows("train") if row.image_id not in known])
     record = _record(config, offered)
     held_out = labelled.rows("validation")
     if not held_out:
-        raise ManifestError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
+        raise ImageSetError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
     said = list(opinions(teachers, map(labelled.pixels, held_out)))
     truth = [labelled.mask(row) for row in held_out]
     temperature = fit_temperature([opinion.share for opinion in said], truth)
@@ -101,7 +101,7 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
         provenance: whom the pairs' generator learned from.
 
     Raises:
-        ManifestError: there are no pairs, or pictures that are not in colour.
+        ImageSetError: there are no pairs, or pictures that are not in colour.
     """
     offered = _in_order(pairs.rows("train"))
     record = _record(config, offered)
@@ -110,8 +110,8 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
         for row in offered:
             stored = pairs.stored(row)
             if stored.ndim != 3:
-                raise ManifestError(f"{row.image_id}: is gray, not RGB: generate pairs with colour=rgb")
-            pixels, mask = part(stored)
+                raise ImageSetError(f"{row.image_id}: is gray, not RGB: generate pairs with colour=rgb")
+            pixels, mask = split_pair(stored)
             yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0
 
     _write(out, config, labelled, provenance, record, parted)
@@ -131,7 +131,7 @@ def add_drawn_on_masks(
         provenance: whom the pictures' generator and the teachers learned from.
 
     Raises:
-        ManifestError: there are no such pictures.
+        ImageSetError: there are no such pictures.
     """
     offered = _in_order(drawn.rows("train"))
     record = _record(config, offered)
@@ -151,7 +151,7 @@ def _in_order(rows: Sequence[Image]) -> list[Image]:
 
 def _record(config: AdditionConfig, offered: Sequence[Image]) -> Record:
     if not offered:
-        raise ManifestError("there are no images to add: all candidates are labelled already, or there are none")
+        raise ImageSetError("there are no images to add: all candidates are labelled already, or there are none")
     return Record(config.images, len(offered))
 
 

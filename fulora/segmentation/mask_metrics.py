@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 
 from fulora.data.results import Quantity
 from fulora.data.score import Protocol, Statistic
-from fulora.metrics.choice import choose
 from fulora.metrics.groups import Better
+from fulora.metrics.metric_selection import select_from_table
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span
 
 Values = Float[np.ndarray, "seeds n"]
@@ -140,4 +140,4 @@ def chosen(names: Sequence[str] = ()) -> Chosen:
     Raises:
         ValueError: there is no such metric, or one is named twice.
     """
-    return Chosen(*choose(METRICS, names))
+    return Chosen(*select_from_table(METRICS, names))

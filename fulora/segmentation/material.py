@@ -26,7 +26,7 @@ def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels:
 
     Raises:
         ValueError: no rows, or, without `image_size_px`, pictures of several sizes.
-        ManifestError: a row without a mask.
+        ImageSetError: a row without a mask.
         LabelSetError: a row of a class without structures, or a mask with a class number that its class does not name.
     """
     drawn = pseudo_labelled(images)

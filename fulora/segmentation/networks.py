@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import load_folded
-from fulora.data.pictures.normalisation import AS_THEY_ARE, HALF, of_encoder
+from fulora.data.pictures.normalisation import HALF, UNCHANGED, smp_statistics
 from fulora.data.state_dicts import StateDictError, read_state, state_dict_mismatch
 from fulora.environment import derive_seed
 from fulora.segmentation.config import Architecture, UnetConfig
@@ -137,11 +137,11 @@ def _as_gray(value: Tensor, own: Tensor) -> Tensor:
 def encoder_statistics(cfg: UnetConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, from 0 to 1, of what the encoder's weights were trained with; one a channel."""
     if cfg.statistics == "unit":
-        found = AS_THEY_ARE
+        found = UNCHANGED
     elif cfg.encoder_weights in ("none", "imagenet_folded"):
         found = HALF
     else:
-        found = of_encoder(cfg.encoder)
+        found = smp_statistics(cfg.encoder)
     if cfg.in_channels == 1:
         return (sum(found.mean) / 3,), (sum(found.std) / 3,)
     return found.mean, found.std

@@ -72,7 +72,7 @@ def assess(
     """
     from fulora.assessment.assess import as_json
     from fulora.assessment.assess import assess as assessed
-    from fulora.assessment.verdicts import about_copies
+    from fulora.assessment.verdicts import describe_memorisation
     from fulora.clip.prompts import prompt_file, prompts_of
     from pipelines.commands.assess_sets import sets_given
 
@@ -98,7 +98,7 @@ def assess(
         return
     if json_file is not None:
         json_file.write_bytes(as_json(found))
-    print("\n".join([*map(str, found.verdicts), *about_copies(found.encoders)]))
+    print("\n".join([*map(str, found.verdicts), *describe_memorisation(found.encoders)]))
     if report is not None:
         print(report / "report.html")
 
@@ -111,7 +111,7 @@ def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
         SameNumberError: their patients may be known under another name.
     """
     from fulora.data.image_set import ImageSet
-    from fulora.data.leak_gate import Case, refuse_pictures, said_of_unknown
+    from fulora.data.leak_check import ImageIdentity, describe_unknown, refuse_leaked_identities
     from fulora.data.pictures.pixels import pixel_digest
     from fulora.data.provenance import provenance_of
     from fulora.progress import note
@@ -121,5 +121,7 @@ def _refuse_leaks(synthetic: Path, held_out: "Pictures") -> None:
     book = images.provenance() if own else provenance_of(synthetic, f"the generator of {synthetic.name}")
     patients = held_out.patients.tolist() if held_out.patients_known else [""] * len(held_out)
     pictures = zip(held_out.ids.tolist(), map(pixel_digest, held_out.pixels), patients, strict=True)
-    for line in said_of_unknown(refuse_pictures([book], [Case(*one) for one in pictures], uses=("fitted",))):
+    for line in describe_unknown(
+        refuse_leaked_identities([book], [ImageIdentity(*one) for one in pictures], uses=("fitted",))
+    ):
         note(line)

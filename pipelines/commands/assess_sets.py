@@ -8,11 +8,11 @@ from fulora.progress import note
 
 if TYPE_CHECKING:
     from fulora.assessment.pictures import Pictures
-    from fulora.assessment.sets import Sets
+    from fulora.assessment.sets import AssessedSets
     from fulora.data.label_set import LabelSet
 
 
-def sets_given(synthetic: Path, real: Path, train: Path | None, labels: str | None) -> "Sets":
+def sets_given(synthetic: Path, real: Path, train: Path | None, labels: str | None) -> "AssessedSets":
     """The pictures of image sets or folders.
 
     Args:
@@ -25,7 +25,7 @@ def sets_given(synthetic: Path, real: Path, train: Path | None, labels: str | No
         PicturesError: a folder without pictures, or a set without the splits that are needed.
     """
     from fulora.assessment.pictures import UNKNOWN, read_pictures
-    from fulora.assessment.sets import Sets
+    from fulora.assessment.sets import AssessedSets
     from fulora.data.label_set import LabelSet
 
     given = [synthetic, real, *([] if train is None else [train])]
@@ -37,7 +37,7 @@ def sets_given(synthetic: Path, real: Path, train: Path | None, labels: str | No
         known = LabelSet.derived(names) if names else None
         if names:
             note(f"classes by the names of folders: {', '.join(sorted(names))}; --labels gives them prompts")
-    return Sets(made, held_out, trained, known)
+    return AssessedSets(made, held_out, trained, known)
 
 
 def _labels(named: str | None, folders: Sequence[Path]) -> "LabelSet | None":
@@ -48,7 +48,7 @@ def _labels(named: str | None, folders: Sequence[Path]) -> "LabelSet | None":
     sets = (ImageSet(folder, "") for folder in dict.fromkeys(folders))
     found |= {str(images.path): images.label_set() for images in sets if next(images.iter_rows(), None) is not None}
     for whom, theirs in list(found.items())[1:]:
-        refuse_other_classes(next(iter(found.values())), theirs, who=next(iter(found)), whom=whom)
+        refuse_other_classes(next(iter(found.values())), theirs, name=next(iter(found)), other_name=whom)
     return next(iter(found.values()), None)
 
 

@@ -142,7 +142,7 @@ def read_header(folder: Path) -> "tuple[LoraConfig, TrainingFacts, str]":
 def outgoing(folder: Path) -> dict[str, Path]:
     """The files that may go out, by their name in the repository: what is known to hold no patient, and no more."""
     from fulora.data.label_set import FILE as CLASSES
-    from fulora.data.pictures.marking import read_mark
+    from fulora.data.pictures.embedded_metadata import read_mark
     from fulora.diffusion.lora.card import KOHYA_FILE
     from fulora.diffusion.lora.files import FILE
     from fulora.diffusion.training.preview import SAMPLES

@@ -211,7 +211,7 @@ def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, di
 
 def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     """The folder as an image set of fulora's own; None where it has to be curated first."""
-    from fulora.data.image import METADATA, ManifestError
+    from fulora.data.image import METADATA, ImageSetError
     from fulora.data.image_set import ImageSet
 
     if settings or not (folder / "train" / METADATA).is_file():
@@ -219,7 +219,7 @@ def _own_set(folder: Path, settings: dict[str, object]) -> "ImageSet | None":
     found = ImageSet(folder, "")
     try:
         next(found.iter_rows("train"), None)
-    except ManifestError:  # somebody else's imagefolder
+    except ImageSetError:  # somebody else's imagefolder
         return None
     return found
 

@@ -74,11 +74,11 @@ def _written(again: "Again", path: Path) -> tuple[str, bool]:
     """Write a picture, and say how it compares with what it was; whether the pixels are equal."""
     import numpy as np
 
-    from fulora.data.pictures.decoding import opened
+    from fulora.data.pictures.decoding import open_picture
     from fulora.diffusion.sets.shard_writer import write_picture
 
     before = again.path.read_bytes()
-    with opened(again.path) as image:
+    with open_picture(again.path) as image:
         pixels = np.asarray(image)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, again.new, again.drawn)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from fulora.data.predictions.classes import Asked
+    from fulora.data.predictions.classes import RequestedClasses
     from fulora.data.predictions.files import PredictionFile
     from fulora.metrics.answers import Prior
-    from fulora.metrics.classification_metrics import Chosen
+    from fulora.metrics.classification_metrics import MetricSelection
     from fulora.metrics.scorecard import Sampling, ScoreRow
 
 COMPARED = "accuracy,macro F1,macro one-vs-rest AUC,log loss"
@@ -82,7 +82,7 @@ def classification(
     """
     from fulora.data.predictions.files import read_predictions
     from fulora.data.predictions.pairs import paired
-    from fulora.metrics.classification_metrics import chosen as chosen_metrics
+    from fulora.metrics.classification_metrics import select_metrics as chosen_metrics
     from fulora.metrics.comparison import compare
     from fulora.metrics.scorecard import Sampling
     from pipelines.commands.score_tables import print_comparisons, print_scores
@@ -117,7 +117,7 @@ def classification(
         figure.write_bytes(plot_scores(facts["confusion"], rows))
 
 
-def _asked(text: str) -> "tuple[Asked, list[str]]":
+def _asked(text: str) -> "tuple[RequestedClasses, list[str]]":
     """What `--labels` says of the file's classes, and which of them are averaged."""
     from fulora.data.label_set import label_set, shipped
 
@@ -182,14 +182,14 @@ def _scores(
     labels: Sequence[int],
     prior: "Prior | None",
     sampling: "Sampling",
-    metrics: "Chosen",
+    metrics: "MetricSelection",
     legacy_auc: bool,
 ) -> list["ScoreRow"]:
     """All rows: of the file, by machine, without pictures that stand under two patients, and legacy ones."""
     import numpy as np
 
     from fulora.metrics.answers import decision_rules
-    from fulora.metrics.groups import Group
+    from fulora.metrics.groups import ImageGroup
     from fulora.metrics.scorecard import decision_scores, group_scores, legacy_scores, scorecard
 
     answers = found.answers
@@ -204,7 +204,7 @@ def _scores(
         shown = alone.shown(labels)
         asked = [metric for metric in metrics.computed if metric.groups != "none"]
         for rule in decision_rules(alone, shown, prior):
-            rows += decision_scores(alone, rule, shown, sampling, asked, Group("without duplicates"))
+            rows += decision_scores(alone, rule, shown, sampling, asked, ImageGroup("without duplicates"))
     return rows + (legacy_scores(answers, labels, sampling) if legacy_auc else [])
 
 

@@ -58,7 +58,7 @@ def segment(
     models = [load_unet(folder).to(pick_device(device)) for folder in unet]
     known = [read_label_set(folder) for folder in unet]
     for folder, labels in zip(unet, known, strict=True):
-        refuse_other_structures(known[0], labels, who=f"--unet {unet[0]}", whom=f"--unet {folder}")
+        refuse_other_structures(known[0], labels, name=f"--unet {unet[0]}", other_name=f"--unet {folder}")
     config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
     found = predict(models, map(read_picture, files.values()), config, total=len(files))
     out.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
     Raises:
         OverlapError: a picture, or the patient of an image set's picture, is among them.
     """
-    from fulora.data.leak_gate import refuse_pictures, said_of_unknown
+    from fulora.data.image_identities import identify_files
+    from fulora.data.leak_check import describe_unknown, refuse_leaked_identities
     from fulora.data.provenance import Provenance, provenance_of
-    from fulora.data.tested_images import tested_files
     from fulora.intake.formats.metaimage import read_picture
     from fulora.progress import note
 
     models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
-    for line in said_of_unknown(refuse_pictures(models, tested_files(folder, files, read_picture))):
+    for line in describe_unknown(refuse_leaked_identities(models, identify_files(folder, files, read_picture))):
         note(line)
     return Provenance().joined(*models)
 

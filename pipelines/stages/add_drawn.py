@@ -18,14 +18,14 @@ def add_drawn(
     Args:
         teachers: trained on the training images of `labelled` and nothing else.
     """
-    from fulora.data.provenance import derived, provenance_of
+    from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_drawn_on_masks
     from fulora.segmentation.model import load_unet
     from fulora.workspace import name_of
 
     of_teachers = [provenance_of(teacher.path, f"U-Net {teacher.path.name}").as_chosen() for teacher in teachers]
     parents = [labelled.provenance(), drawn.provenance(), *of_teachers]
-    provenance = derived(f"images on masks {name_of(out)}", parents)
+    provenance = derive_provenance(f"images on masks {name_of(out)}", parents)
     models = [load_unet(teacher.path) for teacher in teachers]
     add_drawn_on_masks(out, config, labelled, drawn, models, provenance)
     return ImageSet(out, "")

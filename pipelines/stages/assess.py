@@ -5,8 +5,8 @@ from pathlib import Path
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import check_trusted
 from fulora.clip.prompts import PromptSet, prompts_of
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
-from fulora.data.screened import Assessment
 from fulora.data.weights import ClipWeights, JudgeWeights
 from fulora.stage import Source, stage
 
@@ -40,18 +40,20 @@ def assess(
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
-    from fulora.assessment.sets import sets_of
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.assessment.sets import read_sets
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.results import write_table
 
-    told_apart = different_patients(held_out.path)
-    refuse_leaks([synthetic.provenance()], held_out.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    distinct_patients = different_patients(held_out.path)
+    refuse_leaks(
+        [synthetic.provenance()], held_out.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients
+    )
     asked = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
     asked += [] if judges is None else [provenance_of(judges.path, f"judges {judges.path.name}")]
     found, rows = assessed(
-        sets_of(synthetic, trained_on, held_out),
+        read_sets(synthetic, trained_on, held_out),
         config,
         prompts=prompts_of(held_out.label_set(), prompts).texts(),
         clip=clip.path,

@@ -30,19 +30,20 @@ def check_leaks(
         OverlapError: somebody or something of the test split is learned from.
         SameNumberError: a test patient may be learned from under another name.
     """
-    from fulora.data.leak_gate import refuse_leaks
-    from fulora.data.learned import learned
+    from fulora.data.leak_check import refuse_leaks
+    from fulora.data.model_provenance import build_model_provenance
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table
 
-    told_apart = different_patients(tested_on.path)
+    distinct_patients = different_patients(tested_on.path)
     models = [
-        learned(name, images, images.rows("train"), images.rows("validation")) for name, images in trained_on.items()
+        build_model_provenance(name, images, images.rows("train"), images.rows("validation"))
+        for name, images in trained_on.items()
     ]
-    first = [learned(name, images, images.rows("train")) for name, images in pretrained_on.items()]
+    first = [build_model_provenance(name, images, images.rows("train")) for name, images in pretrained_on.items()]
     first += [provenance_of(item.path, f"{kind} {item.path.name}") for kind, item in weights.items()]
-    rows = refuse_leaks([*models, *first], tested_on.rows("test"), told_apart=told_apart)
-    refuse_leaks(first, tested_on.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    rows = refuse_leaks([*models, *first], tested_on.rows("test"), distinct_patients=distinct_patients)
+    refuse_leaks(first, tested_on.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
     write_table(out, rows)
     return LeakTable(out, "")

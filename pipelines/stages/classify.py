@@ -28,18 +28,18 @@ def classify(
     from fulora.classification.model import load_classifier
     from fulora.classification.predict import predict
     from fulora.data.label_set import read_label_set, refuse_other_classes
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import load_squares
     from fulora.data.provenance import provenance_of
 
     labels, known = images.label_set(), read_label_set(classifier.path)
     refuse_other_classes(
-        labels, known, who=f"the images {images.path.name}", whom=f"the classifier {classifier.path.name}"
+        labels, known, name=f"the images {images.path.name}", other_name=f"the classifier {classifier.path.name}"
     )
     rows, training = images.rows("test"), trained_on.rows("train")
     learned = provenance_of(classifier.path, f"classifier {classifier.path.name}")
-    refuse_leaks([learned], rows, told_apart=different_patients(images.path))
+    refuse_leaks([learned], rows, distinct_patients=different_patients(images.path))
     counts = Counter(row.plane for row in training)
     model = load_classifier(classifier.path)
     found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))

@@ -24,7 +24,7 @@ def forgetting(
     from fulora.clip.forgetting import along_the_way
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
     from fulora.data.results import write_table
@@ -32,8 +32,8 @@ def forgetting(
     for clip in (before, after):
         refuse_tuned_on_others(clip.path, images.label_set(), whose=f"the images {images.path.name}")
     learned = [provenance_of(clip.path, f"CLIP {clip.path.name}") for clip in (before, after)]
-    told_apart = different_patients(images.path)
-    refuse_leaks(learned, images.rows("validation"), uses=("fitted",), told_apart=told_apart)
-    refuse_leaks(learned, images.rows("test"), told_apart=told_apart)
+    distinct_patients = different_patients(images.path)
+    refuse_leaks(learned, images.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
+    refuse_leaks(learned, images.rows("test"), distinct_patients=distinct_patients)
     write_table(out, along_the_way(load_clip(before.path), load_clip(after.path), images, config))
     return Forgetting(out, "")

@@ -39,7 +39,7 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
         SameNumberError: it may have learned from a test patient under another name.
     """
     from fulora.data.label_set import read_label_set
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of
     from fulora.data.structures import refuse_other_structures, units_of
@@ -48,9 +48,12 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
 
     rows, labels = images.rows("test"), images.label_set()
     drawn_by = provenance_of(masks.path, f"masks {masks.path.name}")
-    refuse_leaks([drawn_by], rows, told_apart=different_patients(images.path))
+    refuse_leaks([drawn_by], rows, distinct_patients=different_patients(images.path))
     refuse_other_structures(
-        labels, read_label_set(masks.path), who=f"the images {images.path.name}", whom=f"the masks {masks.path.name}"
+        labels,
+        read_label_set(masks.path),
+        name=f"the images {images.path.name}",
+        other_name=f"the masks {masks.path.name}",
     )
     sizeless = [row for row in rows if row.pixel_size_mm is None and "mm" in units_of(labels.of(row.plane))]
     if sizeless:

@@ -5,11 +5,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from fulora.data.hybrid import Filter, FilterName, MixConfig
+from fulora.data.assessed_images import Assessment
+from fulora.data.hybrid import FilterName, MixConfig, PictureFilter
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.provenance import Provenance
-from fulora.data.screened import Assessment
 from fulora.stage import stage
 
 
@@ -27,38 +27,38 @@ def mix(
         assessment: of `synthetic`, where a filter needs it.
 
     Raises:
-        ManifestError: there are no synthetic images to add, too few pass, or a filter asks for what the assessment has
+        ImageSetError: there are no synthetic images to add, too few pass, or a filter asks for what the assessment has
             not looked at.
         LabelSetError: the synthetic images have other classes than the real ones, or the config names what is none.
     """
-    from fulora.data.copies import copies
-    from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, kept
-    from fulora.data.image import ManifestError
+    from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, select_real
+    from fulora.data.image import ImageSetError
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.provenance import derived
+    from fulora.data.provenance import derive_provenance
+    from fulora.data.real_copies import make_copies
     from fulora.data.set_rules import check
     from fulora.workspace import name_of
 
     labels = real.label_set()
     if synthetic is not None:
-        refuse_other_classes(labels, synthetic.label_set(), who="the real images", whom="the synthetic images")
+        refuse_other_classes(labels, synthetic.label_set(), name="the real images", other_name="the synthetic images")
     every, validation = real.rows("train"), real.rows("validation")
-    training = kept(every, config)
+    training = select_real(every, config)
     wanted = added_counts(every if config.real == "none" else training, config, labels)
     selection = Selection(config, _filters(config, [*every, *validation], assessment))
     added: Iterable[Picture] = ()
     parents = [real.provenance()]
     if config.arm == "hybrid":
         if synthetic is None:
-            raise ManifestError("mix.arm=hybrid adds synthetic images, and none are given")
+            raise ImageSetError("mix.arm=hybrid adds synthetic images, and none are given")
         chosen = selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic))
         parents += [synthetic.provenance(), *_choosers(config, assessment)]
         check([*real.rows(), *chosen], Provenance().joined(*parents))
         added = map(partial(_picture, synthetic), chosen)
     elif config.arm != "none":
-        added = copies(training, wanted, partial(_picture, real), config)
+        added = make_copies(training, wanted, partial(_picture, real), config)
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
-    provenance = derived(f"{config.arm} images {name_of(out)}", parents)
+    provenance = derive_provenance(f"{config.arm} images {name_of(out)}", parents)
     ImageSet.write(out, pictures, labels=labels, provenance=provenance)
     said = MixRecord(
         arm=config.arm,
@@ -79,24 +79,27 @@ def _choosers(config: MixConfig, assessment: Assessment | None) -> list[Provenan
     return [] if found is None else [found.as_chosen()]
 
 
-def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, Filter]:
-    from fulora.data.hybrid import ASSESSED, never_seen, passing, shows_something
-    from fulora.data.image import ManifestError
+def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, PictureFilter]:
+    from fulora.data.hybrid import ASSESSED, filter_by_assessment, filter_repeats, is_not_blank
+    from fulora.data.image import ImageSetError
 
     if config.arm != "hybrid":
         return {}
-    known: dict[FilterName, Filter] = {"blank": shows_something, "duplicate": never_seen(row.sha256 for row in rows)}
+    known: dict[FilterName, PictureFilter] = {
+        "blank": is_not_blank,
+        "duplicate": filter_repeats(row.sha256 for row in rows),
+    }
     if config.assessed:
         if assessment is None:
-            raise ManifestError(f"mix.filters: {', '.join(set(config.filters) & set(ASSESSED))} need an assessment")
+            raise ImageSetError(f"mix.filters: {', '.join(set(config.filters) & set(ASSESSED))} need an assessment")
         fails = {row.image_id: row.fails for row in assessment.rows()}
         looked_at = assessment.filters()
         if missing := [name for name in config.filters if name in ASSESSED and name not in looked_at]:
-            raise ManifestError(
+            raise ImageSetError(
                 f"mix.filters: {', '.join(missing)} was not looked at: plane needs `judge`, clip needs the encoder "
                 "clip, memorised needs images that trained the generator"
             )
-        known |= {name: passing(fails, name) for name in looked_at}
+        known |= {name: filter_by_assessment(fails, name) for name in looked_at}
     return {name: known[name] for name in config.filters}
 
 

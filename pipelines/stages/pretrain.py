@@ -11,12 +11,12 @@ from fulora.stage import stage
 @stage(version=2, resumes=True)
 def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
     """Train on the training split of `images`; every class is asked for by its caption."""
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import load_pixels
     from fulora.diffusion.models.tokenizers import words_of
     from fulora.diffusion.training.pretrain import fit
 
     rows, captions = images.rows("train"), images.label_set().captions
     fit(out, config, load_pixels(images, rows), [captions[row.plane] for row in rows], words_of(captions.values()))
-    write_learned(out, "backbone", images, rows)
+    write_model_provenance(out, "backbone", images, rows)
     return Backbone(out, "")

@@ -16,12 +16,12 @@ def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> Cl
         LabelSetError: the config names a class that the images do not have.
     """
     from fulora.clip.pretrain import fit
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_pixels
 
     labels = images.label_set()
     labels = labels.only(config.classes or labels.names)
     rows = [row for row in images.rows("train") if row.plane in labels.names]
     fit(out, config, labels, load_pixels(images, rows), class_indices(rows, labels))
-    write_learned(out, "CLIP", images, rows)
+    write_model_provenance(out, "CLIP", images, rows)
     return ClipWeights(out, "")

@@ -37,20 +37,20 @@ def probe_clip(
     from fulora.clip.prompts import prompts_of
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.label_set import refuse_other_classes
-    from fulora.data.leak_gate import refuse_leaks
-    from fulora.data.learned import learned
+    from fulora.data.leak_check import refuse_leaks
+    from fulora.data.model_provenance import build_model_provenance
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import class_indices
     from fulora.data.provenance import provenance_of
 
     rows, labels = tested_on.rows("test"), tested_on.label_set()
     tested = f"the images {tested_on.path.name}"
-    refuse_other_classes(labels, images.label_set(), who=tested, whom=f"the head's images {images.path.name}")
+    refuse_other_classes(labels, images.label_set(), name=tested, other_name=f"the head's images {images.path.name}")
     refuse_tuned_on_others(clip.path, labels, whose=tested)
     training, held_out = images.rows("train"), images.rows("validation")
     of_clip = provenance_of(clip.path, f"CLIP {clip.path.name}")
-    head = learned("the head", images, training, held_out, parents=[of_clip])
-    refuse_leaks([head], rows, told_apart=different_patients(tested_on.path))
+    head = build_model_provenance("the head", images, training, held_out, parents=[of_clip])
+    refuse_leaks([head], rows, distinct_patients=different_patients(tested_on.path))
     train, seen = (Embedded(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out))
     test = test_embeddings.of(rows)
     if config.head == "linear":

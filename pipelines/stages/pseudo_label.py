@@ -19,14 +19,14 @@ def pseudo_label(
         candidates: whose training images are drawn on, those of `labelled` aside.
         teachers: trained on the training images of `labelled` and nothing else.
     """
-    from fulora.data.provenance import derived, provenance_of
+    from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_pseudo_labelled
     from fulora.segmentation.model import load_unet
     from fulora.workspace import name_of
 
     of_teachers = [provenance_of(teacher.path, f"U-Net {teacher.path.name}") for teacher in teachers]
     parents = [labelled.provenance(), candidates.provenance(), *of_teachers]
-    provenance = derived(f"pseudo-labelled images {name_of(out)}", parents)
+    provenance = derive_provenance(f"pseudo-labelled images {name_of(out)}", parents)
     models = [load_unet(teacher.path) for teacher in teachers]
     add_pseudo_labelled(out, config, labelled, candidates, models, provenance)
     return ImageSet(out, "")

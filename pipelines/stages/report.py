@@ -6,9 +6,9 @@ from pathlib import Path
 from pydantic import Field, PositiveInt
 
 from fulora.config import Config
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Forgetting, LeakTable, MaskSet, Measurements, Predictions, Report, Scores
-from fulora.data.screened import Assessment
 from fulora.stage import Artifact, stage
 
 
@@ -53,7 +53,7 @@ def report(
         sweeps: what was varied over arms, by curve, and the place of each arm on it.
         curves: artifacts with a `metrics.jsonl` and, where some were drawn, `samples/`, by name.
     """
-    from fulora.assessment.sets import sets_of
+    from fulora.assessment.sets import read_sets
     from fulora.data.class_counts import missing_classes
     from fulora.report import sections
     from fulora.report.assessment import assessment_sections
@@ -69,7 +69,7 @@ def report(
     parts = [
         sections.generation_section(real, synthetic, rows["generation"], config.images_per_row),
         *assessment_sections(
-            {name: sets_of(synthetic[name], trained_on[name], real) for name in assessments}, assessments
+            {name: read_sets(synthetic[name], trained_on[name], real) for name in assessments}, assessments
         ),
         classification_section(tables, labels, rows["classification"], sweeps, leaks.rows()),
         *forgetting_sections({arm: item.rows() for arm, item in forgetting.items()}),

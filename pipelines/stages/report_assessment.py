@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fulora.config import Config
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Report
-from fulora.data.screened import Assessment
 from fulora.stage import Artifact, stage
 
 
@@ -33,13 +33,13 @@ def report_assessment(
         curves: of the LoRAs, by name.
     """
     from fulora.assessment.assess import read_findings
-    from fulora.assessment.sets import sets_of
+    from fulora.assessment.sets import read_sets
     from fulora.report.assessment import assessment_sections
     from fulora.report.page import write_report
     from fulora.report.sections import provenance
     from fulora.report.training import training_section
 
-    sets = {name: sets_of(synthetic[name], images, images) for name in assessments}
+    sets = {name: read_sets(synthetic[name], images, images) for name in assessments}
     found = {name: read_findings(item.path) for name, item in assessments.items()}
     write_report(
         out,

@@ -17,11 +17,11 @@ def score_generation(out: Path, config: ClosenessConfig, real: ImageSet, synthet
         OverlapError, SameNumberError: a generator, or a parent of it, was fitted to a validation image or patient.
     """
     from fulora.assessment.closeness import closeness
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
 
     generators = [images.provenance() for images in synthetic.values()]
-    told_apart = different_patients(real.path)
-    refuse_leaks(generators, real.rows("validation"), uses=("fitted",), told_apart=told_apart)
+    distinct_patients = different_patients(real.path)
+    refuse_leaks(generators, real.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
     write_table(out, closeness(real, synthetic, config))
     return Scores(out, "")

@@ -24,7 +24,7 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     from PIL import Image
 
     from fulora.data.label_set import read_label_set
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import Provenance, provenance_of
     from fulora.data.structures import refuse_other_structures
@@ -35,11 +35,14 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     known = [read_label_set(unet.path) for unet in unets]
     for unet, labels in zip(unets, known, strict=True):
         refuse_other_structures(
-            labels, images.label_set(), who=f"the network {unet.path.name}", whom=f"the test images {images.path.name}"
+            labels,
+            images.label_set(),
+            name=f"the network {unet.path.name}",
+            other_name=f"the test images {images.path.name}",
         )
     rows, device = images.rows("test"), pick_device(config.device)
     learned = [provenance_of(unet.path, f"U-Net {unet.path.name}") for unet in unets]
-    refuse_leaks(learned, rows, told_apart=different_patients(images.path))
+    refuse_leaks(learned, rows, distinct_patients=different_patients(images.path))
     Provenance().joined(*learned).write(out)
     models = [load_unet(unet.path).to(device) for unet in unets]
     made = MaskSet(out, "")

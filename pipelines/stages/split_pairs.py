@@ -14,10 +14,10 @@ def split_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Im
     Args:
         pairs: generated in colour, by a LoRA that was trained with `mask_channel`.
     """
-    from fulora.data.provenance import derived
+    from fulora.data.provenance import derive_provenance
     from fulora.segmentation.additions import add_pairs
     from fulora.workspace import name_of
 
-    provenance = derived(f"images and pairs {name_of(out)}", [labelled.provenance(), pairs.provenance()])
+    provenance = derive_provenance(f"images and pairs {name_of(out)}", [labelled.provenance(), pairs.provenance()])
     add_pairs(out, config, labelled, pairs, provenance)
     return ImageSet(out, "")

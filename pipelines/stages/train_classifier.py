@@ -37,7 +37,7 @@ def train_classifier(
 
     from fulora.classification.train import fit
     from fulora.data.hybrid import schedule_of
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_squares
     from fulora.data.provenance import provenance_of
 
@@ -57,5 +57,5 @@ def train_classifier(
         start=None if start is None else start.path,
     )
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
-    write_learned(out, "classifier", images, rows, held_out, parents=parents)
+    write_model_provenance(out, "classifier", images, rows, held_out, parents=parents)
     return ClassifierWeights(out, "")

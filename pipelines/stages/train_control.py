@@ -11,7 +11,7 @@ from fulora.stage import Source, stage
 @stage(version=3, resumes=True)
 def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source, images: ImageSet) -> ControlWeights:
     """Train on the training split, images and their masks; the backbone stays as it is."""
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import load_masks, load_pixels
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.ingredients import backbone_provenance
@@ -21,5 +21,7 @@ def train_control(out: Path, config: ControlConfig, backbone: Backbone | Source,
     of_class = images.label_set().captions
     captions = [row.caption or of_class[row.plane] for row in rows]
     fit(out, config, load_backbone(backbone.path), load_pixels(images, rows), load_masks(images, rows), captions)
-    write_learned(out, "ControlNet", images, rows, parents=[backbone_provenance(backbone.path, backbone.path.name)])
+    write_model_provenance(
+        out, "ControlNet", images, rows, parents=[backbone_provenance(backbone.path, backbone.path.name)]
+    )
     return ControlWeights(out, "")

@@ -19,10 +19,10 @@ def train_judges(
     """
     from fulora.assessment.judges import judged_images
     from fulora.assessment.judges import train_judges as train
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.provenance import provenance_of
 
     train(out, folds, classifier, images, None if start is None else start.path)
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
-    write_learned(out, "judges", images, judged_images(images), parents=parents)
+    write_model_provenance(out, "judges", images, judged_images(images), parents=parents)
     return JudgeWeights(out, "")

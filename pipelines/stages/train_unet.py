@@ -17,10 +17,10 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     Args:
         start: a local file that the encoder or the network starts from.
     """
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.provenance import provenance_of
     from fulora.data.splits import Member, folds
-    from fulora.data.structures import outputs_of, refuse_absent, with_masks
+    from fulora.data.structures import outputs_of, refuse_missing_structures, with_masks
     from fulora.segmentation.material import load_pairs
     from fulora.segmentation.train import fit
 
@@ -35,9 +35,9 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
         rows = [row for row in rows if fold.get(row.image_id) != which]
     validation = load_pairs(images, held_out, config, labels) if held_out else None
     pairs = load_pairs(images, rows, config, labels)
-    refuse_absent(pairs.masks, labels, whose=f"the training masks of {images.path.name}")
+    refuse_missing_structures(pairs.masks, labels, whose=f"the training masks of {images.path.name}")
     fit(out, config, pairs, validation, start.path if start else None)
     labels.write(out)
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
-    write_learned(out, "U-Net", images, rows, held_out, parents=parents)
+    write_model_provenance(out, "U-Net", images, rows, held_out, parents=parents)
     return UnetWeights(out, "")

@@ -23,7 +23,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     from fulora.clip.model import FIT, RESAMPLING, image_size_px
     from fulora.clip.tune import Shown, fit
     from fulora.clip.tuned import refuse_tuned_on_others
-    from fulora.data.learned import write_learned
+    from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_squares
     from fulora.data.provenance import provenance_of
 
@@ -38,5 +38,5 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
     parents = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
-    write_learned(out, "tuned CLIP", images, rows, held_out, parents=parents)
+    write_model_provenance(out, "tuned CLIP", images, rows, held_out, parents=parents)
     return ClipWeights(out, "")

@@ -28,7 +28,7 @@ def zero_shot(
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
     from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
-    from fulora.data.leak_gate import refuse_leaks
+    from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import class_indices
     from fulora.data.provenance import provenance_of
@@ -36,7 +36,7 @@ def zero_shot(
     rows, labels = images.rows("test"), images.label_set()
     refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
     learned = provenance_of(clip.path, f"CLIP {clip.path.name}")
-    refuse_leaks([learned], rows, told_apart=different_patients(images.path))
+    refuse_leaks([learned], rows, distinct_patients=different_patients(images.path))
     model, prompts = load_clip(clip.path), config.asked(labels)
     texts = prompts.texts(distractors=config.distractors)
     logits = prompt_logits(model, texts, embeddings.of(rows))

@@ -9,6 +9,7 @@ import pytest
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
 from fulora.clip.loading import load_clip
+from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
 from fulora.data.image import Image
@@ -16,7 +17,6 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
-from fulora.data.screened import Assessment, Screened
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
 from fulora.diffusion.models.loading import load_backbone
@@ -111,7 +111,7 @@ class Chain:
         judges = train_judges.function(self.out("train_judges-j"), 2, ClassifierConfig(), self.images(*patients))
         out = self.out("assess-a")
         provenance_of(judges.path, "judges").write(out)
-        write_table(out, [Screened(image_id=f"synthetic{plane}train", plane=plane, fails=()) for plane in PLANES])
+        write_table(out, [AssessedImage(image_id=f"synthetic{plane}train", plane=plane, fails=()) for plane in PLANES])
         (out / "findings.json").write_text('{"filters": [{"name": "brightness"}]}')
         return Assessment(out, "")
 

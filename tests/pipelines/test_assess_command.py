@@ -11,9 +11,9 @@ from PIL import Image as Pil
 from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.classification.config import ClassifierConfig
+from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.screened import Assessment
 from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation

@@ -15,7 +15,7 @@ from fulora.data.embeddings import Embeddings
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.leak_gate import OverlapError
+from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
 from pipelines import configs

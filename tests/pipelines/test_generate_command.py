@@ -12,7 +12,7 @@ from PIL import Image as Pil
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import FILE, save_lora
@@ -186,7 +186,7 @@ def test_a_lora_with_its_strengths_and_its_clip_skip(tmp_path: Path, lora: Path)
 
 def test_a_folder_is_its_lora_and_settings_give_its_strengths(tmp_path: Path, lora: Path) -> None:
     shutil.copytree(lora, tmp_path / "lora")
-    Provenance(entries=(Learned(name="LoRA l", patients=("spain/A/1",)),)).write(tmp_path / "lora")
+    Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=("spain/A/1",)),)).write(tmp_path / "lora")
     for out, given in (("said", ("lora_strength=0.7", "lora_text_strength=0.2")), ("plain", ())):
         done = called(*TWO, "--lora", tmp_path / "lora", *given, "--out", tmp_path / out)
         assert (done.code, "whom it learned" in done.stderr) == (0, False), done.stderr

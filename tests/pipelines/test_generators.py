@@ -7,7 +7,7 @@ import pytest
 
 from fulora.config import ConfigError
 from fulora.data.hybrid import MixConfig
-from fulora.data.image import ManifestError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.data.results import Scores
@@ -109,7 +109,7 @@ def test_an_assessment_study_has_generators_too(changes: dict[str, object], mess
 
 
 def test_what_adds_synthetic_images_needs_some(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"mix\.arm=hybrid adds synthetic images, and none are given"):
+    with pytest.raises(ImageSetError, match=r"mix\.arm=hybrid adds synthetic images, and none are given"):
         mix.function(tmp_path, MixConfig(filters=()), empty(tmp_path), None)
 
 

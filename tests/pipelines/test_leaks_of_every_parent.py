@@ -12,10 +12,10 @@ from fulora.assessment.config import AssessConfig, ClosenessConfig
 from fulora.classification.networks import ClassifierError
 from fulora.clip.config import ForgettingConfig, ProbeConfig
 from fulora.data.embeddings import Embeddings
-from fulora.data.image import ManifestError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
-from fulora.data.leak_gate import OverlapError
-from fulora.data.provenance import derived, provenance_of
+from fulora.data.leak_check import OverlapError
+from fulora.data.provenance import derive_provenance, provenance_of
 from fulora.data.results import MaskSet
 from fulora.data.weights import ClipWeights
 from fulora.engine import InProcess
@@ -46,7 +46,7 @@ def of_prior_images(chain: Chain) -> None:
 
 def of_control(chain: Chain) -> None:
     control = chain.control(chain.backbone("b"), HER)
-    book = derived("images on masks m", [provenance_of(control.path, "")])
+    book = derive_provenance("images on masks m", [provenance_of(control.path, "")])
     ImageSet.write(chain.out("masks"), pictures("shown", "train"), labels=FETAL, provenance=book)
     chain.segment(chain.unet("u", ImageSet(chain.root / "masks", "m")))
 
@@ -167,7 +167,7 @@ def test_a_hybrid_set_whose_generator_knows_who_validates_is_not_made(
 ) -> None:
     chain = quick_chain(tmp_path, HER, monkeypatch)
     said = "s/A/other: the patient is in validation, and was trained on by backbone pretrain-b, through synthetic"
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ImageSetError, match=said):
         chain.hybrid(chain.drawn("d", chain.backbone("b", "other")))
 
 

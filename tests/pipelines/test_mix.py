@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.data.results import write_table
-from fulora.data.screened import Assessment, Screened
 from pipelines.stages.mix import mix
 
 FETAL = label_set("fetal_planes")
@@ -27,7 +27,7 @@ def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: s
 
 
 def drawn_by(patient: str) -> Provenance:
-    return Provenance(entries=(Learned(name="LoRA l", images=1, patients=(patient,)),))
+    return Provenance(entries=(ProvenanceEntry(name="LoRA l", images=1, patients=(patient,)),))
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def synthetic(tmp_path: Path) -> ImageSet:
     return ImageSet(tmp_path / "synthetic", "s")
 
 
-def screened(image_id: str, plane: Plane) -> Screened:
+def screened(image_id: str, plane: Plane) -> AssessedImage:
     """The last of a plane was memorised."""
-    return Screened(image_id=image_id, plane=plane, fails=("memorised",) if image_id.endswith("11") else ())
+    return AssessedImage(image_id=image_id, plane=plane, fails=("memorised",) if image_id.endswith("11") else ())
 
 
 def mixed(out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet) -> list[Image]:
@@ -114,7 +114,7 @@ def test_pictures_that_fail_a_filter_are_rejected_and_counted(
     record = MixRecord.model_validate_json((tmp_path / "out" / "mix.json").read_bytes())
     assert record.rejected == {"brain": {"blank": 1, "memorised": 1}}
     with pytest.raises(
-        ManifestError, match=r"brain: 11 .*10 pass the filters.*blank 1.*memorised 1|memorised 1, blank 1"
+        ImageSetError, match=r"brain: 11 .*10 pass the filters.*blank 1.*memorised 1|memorised 1, blank 1"
     ):
         mixed(tmp_path / "more", MixConfig(ratio={"brain": 2.75}), real, synthetic)
 
@@ -135,16 +135,16 @@ def test_a_filter_can_be_switched_off(tmp_path: Path, real: ImageSet, synthetic:
 
 
 def test_filters_that_were_not_calibrated_are_named(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
-    with pytest.raises(ManifestError, match="clip, plane was not looked at: plane needs `judge`"):
+    with pytest.raises(ImageSetError, match="clip, plane was not looked at: plane needs `judge`"):
         mixed(tmp_path / "out", MixConfig(filters=("clip", "memorised", "plane")), real, synthetic)
     (tmp_path / "none").mkdir()
-    with pytest.raises(ManifestError, match=r"mix\.filters: memorised need an assessment"):
+    with pytest.raises(ImageSetError, match=r"mix\.filters: memorised need an assessment"):
         mix.function(tmp_path / "none", MixConfig(), real, synthetic)
 
 
 def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: ImageSet, synthetic: ImageSet) -> None:
     drawn_by("s/A/testbrain").write(synthetic.path)
-    with pytest.raises(ManifestError, match="s/A/testbrain: the patient is in test, and was trained on by LoRA l"):
+    with pytest.raises(ImageSetError, match="s/A/testbrain: the patient is in test, and was trained on by LoRA l"):
         mixed(tmp_path / "out", MixConfig(ratio=1), real, synthetic)
     assert mixed(tmp_path / "fine", MixConfig(ratio=1, arm="duplicated"), real, synthetic)
 
@@ -157,5 +157,5 @@ def test_judges_that_chose_the_pictures_may_know_who_validates_and_nobody_who_is
     uses = {entry.patients: entry.use for entry in ImageSet(tmp_path / "out", "").provenance().entries}
     assert uses == {(): "fitted", ("s/A/b0",): "fitted", ("s/A/validationbrain",): "chosen"}
     drawn_by("s/A/testbrain").write(tmp_path / "found")
-    with pytest.raises(ManifestError, match="testbrain: the patient is in test, and was used for choosing by LoRA l"):
+    with pytest.raises(ImageSetError, match="testbrain: the patient is in test, and was used for choosing by LoRA l"):
         mixed(tmp_path / "leak", MixConfig(ratio=1.0), real, synthetic)

@@ -9,11 +9,11 @@ from fulora.classification.scores import arm_scores, comparisons, read_arms
 from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.data.results import Measurement, Prediction, PredictionFacts, Predictions, write_table
 from fulora.data.score import Score, ScoreConfig
 from fulora.metrics import classification_metrics
-from fulora.metrics.classification_metrics import Metric, Said
+from fulora.metrics.classification_metrics import Metric, SeedAnswers
 from fulora.metrics.statistics import WeightedStatistic
 from fulora.metrics.weighted_scores import tallies
 from fulora.report.classification import classification_section
@@ -27,7 +27,7 @@ LABELS = LabelSet.derived(["left - right", "up, down", "neither"])
 PAIR = ComparisonsConfig(declared=("new - arm", "old, arm"))
 
 
-def specificity(said: Said) -> WeightedStatistic:
+def specificity(said: SeedAnswers) -> WeightedStatistic:
     """The mean over labels of the share of other classes' images that are not taken for it."""
 
     def value(weights: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL import Image as Pil
 
 from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.sets import sets_of
+from fulora.assessment.sets import read_sets
 from fulora.classification.config import ClassifierConfig
 from fulora.data.hybrid import MixConfig
 from fulora.data.image import Image
@@ -211,9 +211,9 @@ def test_judges_and_prompts_of_any_classes(labels: LabelSet, tmp_path: Path) -> 
 def test_sets_and_judges_of_other_classes_are_refused(tmp_path: Path) -> None:
     real, made = real_set(tmp_path / "real", TWO), synthetic_set(tmp_path / "made", THIRTY)
     with pytest.raises(LabelSetError, match=r"the held-out images: Left kidney, 腎臓.*\n  the synthetic images: "):
-        sets_of(made, real, real)
+        read_sets(made, real, real)
     with pytest.raises(LabelSetError, match="\n  the images that trained the generator: "):
-        sets_of(synthetic_set(tmp_path / "two", TWO), real_set(tmp_path / "other", THIRTY), real)
+        read_sets(synthetic_set(tmp_path / "two", TWO), real_set(tmp_path / "other", THIRTY), real)
     (tmp_path / "judges").mkdir()
     (tmp_path / "judges" / "folds.json").write_text("{}")
     THIRTY.write(tmp_path / "judges")

@@ -14,7 +14,7 @@ from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.results import FACTS, Prediction, PredictionFacts, Predictions, Scores, write_table
 from fulora.data.score import Score, ScoreConfig
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from pipelines.stages.score import score
 
 CONFIG = ScoreConfig(draws=100, permutations=999)
@@ -77,7 +77,7 @@ def rescored(folder: Path, change: Callable[[list[Prediction]], list[Prediction]
 
 
 def one(
-    rows: Sequence[Score], quantity: str, arm: str, baseline: str = "", group: Group = EVERYTHING, rule: str = ""
+    rows: Sequence[Score], quantity: str, arm: str, baseline: str = "", group: ImageGroup = ALL_IMAGES, rule: str = ""
 ) -> Score:
     """The score of an arm, or of a comparison; of decisions by the model's own rule where none is named."""
     own = (rule,) if rule else ("own decision", "probabilities", "probabilities among the labels")
@@ -136,7 +136,7 @@ def test_every_row_says_what_it_was_computed_from(rows: list[Score]) -> None:
 
 
 def test_sites_add_up_to_the_whole(rows: list[Score]) -> None:
-    sites = [one(rows, "accuracy", "real", group=Group("site", site)).value for site in "AB"]
+    sites = [one(rows, "accuracy", "real", group=ImageGroup("site", site)).value for site in "AB"]
     assert np.mean(sites) == pytest.approx(one(rows, "accuracy", "real").value)
 
 
@@ -176,11 +176,11 @@ def test_a_site_with_one_patient_has_no_interval_and_says_why(tmp_path: Path) ->
         ]
 
     found = rescored(tmp_path, alone)
-    single = one(found, "accuracy", "real", group=Group("site", "E"))
+    single = one(found, "accuracy", "real", group=ImageGroup("site", "E"))
     assert (single.low, single.high, single.n_images, single.n_patients) == (None, None, 3, 1)
     assert (single.labels, single.note) == (SHOWN[:3], "no interval: a single patient")
     assert one(found, "accuracy", "real").low is not None
-    assert one(found, "accuracy", "real", group=Group("site", "A")).low is not None
+    assert one(found, "accuracy", "real", group=ImageGroup("site", "A")).low is not None
 
 
 def test_one_patient_in_all_still_has_scores(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_declared_comparison_is_the_configs_and_others_are_exploratory(tmp_p
     (tmp_path / "out").mkdir()
     config = CONFIG.changed(comparisons={"declared": ("copies", "real")})
     score.function(tmp_path / "out", config, given)
-    found = [row for row in Scores(tmp_path / "out", "").rows() if row.baseline and row.group == EVERYTHING]
+    found = [row for row in Scores(tmp_path / "out", "").rows() if row.baseline and row.group == ALL_IMAGES]
     declared, *others = found
     assert (declared.arm, declared.baseline, declared.role, declared.value) == ("copies", "real", "declared", 0.0)
     assert declared.p_mcnemar == 1.0
@@ -258,9 +258,9 @@ def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_pat
     score.function(tmp_path / "out", config, {"one": [made], "other": [made]})
     found = Scores(tmp_path / "out", "").rows()
     whole = one(found, "accuracy", "one")
-    machines = [one(found, "accuracy", "one", group=Group("machine", name)) for name in ("old", "unknown")]
+    machines = [one(found, "accuracy", "one", group=ImageGroup("machine", name)) for name in ("old", "unknown")]
     assert sum(row.n_images for row in machines) == whole.n_images == 200
-    assert one(found, "accuracy", "one", group=Group("without duplicates")).n_images == 190
+    assert one(found, "accuracy", "one", group=ImageGroup("without duplicates")).n_images == 190
     values = np.array([row.probabilities for row in rows]) * [1, 3, 0, 0, 0]
     right = np.mean([PLANES[v] == row.plane for v, row in zip(values.argmax(1), rows, strict=True)])
     assert one(found, "accuracy", "one", rule="prior-adjusted").value == pytest.approx(right)
@@ -337,7 +337,7 @@ def test_arms_may_have_any_name(tmp_path: Path, name: str) -> None:
 def test_a_study_names_its_metrics_and_the_first_one_is_declared(tmp_path: Path) -> None:
     given = two_arms(tmp_path, seeds=3)
     rows = rows_of(tmp_path, CONFIG.changed(metrics=("Cohen's kappa", "log loss")), given)
-    ranks = {row.quantity: row.rank for row in rows if row.group == EVERYTHING}
+    ranks = {row.quantity: row.rank for row in rows if row.group == ALL_IMAGES}
     assert (ranks["Cohen's kappa"], ranks["log loss"], ranks["accuracy"]) == (1, 2, 0)
     compared = [row for row in rows if row.baseline]
     assert {row.quantity for row in compared} == {"Cohen's kappa", "log loss"}
@@ -346,7 +346,7 @@ def test_a_study_names_its_metrics_and_the_first_one_is_declared(tmp_path: Path)
     assert (loss.role, loss.test, loss.better) == ("exploratory", "sign flip", "lower")
     assert gain.value == pytest.approx(1 - one(rows, "Cohen's kappa", "real").value)
     assert {row.group.name for row in compared if row.group.kind == "site"} == set("AB")
-    assert one(rows, "Cohen's kappa", "real", group=Group("site", "A")).rank == 1
+    assert one(rows, "Cohen's kappa", "real", group=ImageGroup("site", "A")).rank == 1
     decided = [np.argmax([row.probabilities for row in item.rows()], axis=1) for item in given["real"]]
     true = [PLANES.index(row.plane) for row in given["real"][0].rows()]
     kappas = [cohen_kappa_score(true, one_seed) for one_seed in decided]

@@ -15,7 +15,7 @@ from fulora.contents import LIST
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.digests import Known, write_known
 from fulora.engine import InProcess
 from fulora.stage import RECORD, stage
@@ -23,7 +23,7 @@ from fulora.workspace import Workspace
 
 FETAL = label_set("fetal_planes")
 PLANES = FETAL.names
-DRAWN_BY = Provenance(entries=(Learned(name="LoRA l", patients=("s/A/other",)),))
+DRAWN_BY = Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=("s/A/other",)),))
 
 
 @stage(version=1)

@@ -19,7 +19,7 @@ class PictureFileError(OSError):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Pil.Image]:
+def open_picture(path: Path) -> Iterator[Pil.Image]:
     """A picture file, open; what is wrong with it may show only when its pixels are asked for.
 
     Raises:
@@ -35,13 +35,13 @@ def opened(path: Path) -> Iterator[Pil.Image]:
         raise PictureFileError(f"{path}: the picture cannot be read ({error})") from error
 
 
-def decoded(path: Path) -> UInt8[np.ndarray, "h w *rgb"]:
+def decode_picture(path: Path) -> UInt8[np.ndarray, "h w *rgb"]:
     """The pixels of a picture as they are stored: (height, width) gray or (height, width, 3) colour, 0 to 255.
 
     Raises:
-        PictureFileError: as `opened`, or it is not of 8 bits a value.
+        PictureFileError: as `open_picture`, or it is not of 8 bits a value.
     """
-    with opened(path) as image:
+    with open_picture(path) as image:
         pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise PictureFileError(f"{path}: the picture is of {pixels.dtype} values, and fulora writes 8 bits")

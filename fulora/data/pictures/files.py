@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 
 
 def write_files(

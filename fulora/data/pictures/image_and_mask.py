@@ -13,18 +13,18 @@ PRESENT = 128
 """Red at or above this is mask."""
 
 
-def join(pixels: UInt8[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def join_pair(pixels: UInt8[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """The pair of a gray picture and a mask of one structure (whatever is not 0)."""
     return np.stack([np.where(mask > 0, 255, 0).astype(np.uint8), pixels, pixels], axis=-1)
 
 
-def part(pair: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
+def split_pair(pair: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     """The gray picture, the mean of green and blue, and the mask (0 or 1)."""
     gray = np.round(pair[..., 1:].mean(axis=-1)).astype(np.uint8)
     return gray, (pair[..., 0] >= PRESENT).astype(np.uint8)
 
 
-def with_ellipses(images: UInt8[np.ndarray, "n h w"], seed: int) -> UInt8[np.ndarray, "n h w 3"]:
+def add_random_ellipses(images: UInt8[np.ndarray, "n h w"], seed: int) -> UInt8[np.ndarray, "n h w 3"]:
     """Every second picture with a random ellipse in the red channel, which knows nothing of it; others gray."""
     random, found = np.random.default_rng(seed), []
     side = min(images.shape[1:])
@@ -35,5 +35,5 @@ def with_ellipses(images: UInt8[np.ndarray, "n h w"], seed: int) -> UInt8[np.nda
         b = random.uniform(0.08, 0.4) * side
         x, y = random.uniform(0.2, 0.8, 2) * pixels.shape[::-1]
         ellipse = Ellipse(float(x), float(y), b * random.uniform(1.0, 1.5), b, random.uniform(0, 179.9))
-        found.append(join(pixels, ellipse_mask(ellipse, pixels.shape).astype(np.uint8)))
+        found.append(join_pair(pixels, ellipse_mask(ellipse, pixels.shape).astype(np.uint8)))
     return np.stack(found)

@@ -18,12 +18,12 @@ of two patients' images leave a gap from 0.91 to 0.96: above it are the same pic
 AT_ONCE = 1 << 22
 """Pairs compared at once, some 9 bytes each."""
 
-Pair = tuple[int, int, float]
+NearPair = tuple[int, int, float]
 """Places of two pictures in a list, the first smaller, and the correlation of their thumbnails."""
 
 
 @dataclass(frozen=True)
-class Likeness:
+class PictureSignature:
     """What a picture is compared by: 1 KB, whatever the picture's size.
 
     Attributes:
@@ -35,15 +35,15 @@ class Likeness:
     thumbnail: UInt8[np.ndarray, "32 32"] | None
 
 
-def likeness(pixels: UInt8[np.ndarray, "h w"]) -> Likeness:
+def compute_signature(pixels: UInt8[np.ndarray, "h w"]) -> PictureSignature:
     """What a gray picture is compared by."""
     if pixels.min() == pixels.max():
-        return Likeness(0, None)
+        return PictureSignature(0, None)
     small = cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return Likeness(int(str(imagehash.phash(Pil.fromarray(pixels))), 16), np.asarray(small))
+    return PictureSignature(int(str(imagehash.phash(Pil.fromarray(pixels))), 16), np.asarray(small))
 
 
-def near_pairs(pictures: Sequence[Likeness | None], *, at_once: int = AT_ONCE) -> list[Pair]:
+def near_pairs(pictures: Sequence[PictureSignature | None], *, at_once: int = AT_ONCE) -> list[NearPair]:
     """Pairs of pictures that show nearly the same; None is like no other.
 
     A pair is near when its hashes differ in at most `BITS_APART` bits *and* its thumbnails correlate at `CORRELATION`
@@ -64,7 +64,7 @@ def near_pairs(pictures: Sequence[Likeness | None], *, at_once: int = AT_ONCE) -
     shades = np.stack([np.asarray(found.thumbnail, np.float32).ravel() for _, found in usable])
     shades -= shades.mean(1, keepdims=True)
     shades /= np.linalg.norm(shades, axis=1, keepdims=True) + 1e-6
-    near: list[Pair] = []
+    near: list[NearPair] = []
     block = max(1, at_once // len(places))
     for start in range(0, len(places), block):
         apart = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])

@@ -16,7 +16,7 @@ class Statistics:
 IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """Of x / 127.5 - 1."""
-AS_THEY_ARE = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+UNCHANGED = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 TIMM_NAMES = {
     "inceptionv4": "inception_v4",
@@ -27,7 +27,7 @@ TIMM_NAMES = {
 """Encoders of segmentation_models_pytorch that have another name in timm, with the same weights."""
 
 
-def of_timm(name: str) -> Statistics:
+def timm_statistics(name: str) -> Statistics:
     """Those of timm's weights of a network (its `pretrained_cfg`); ImageNet's where timm publishes none."""
     import timm
 
@@ -35,6 +35,6 @@ def of_timm(name: str) -> Statistics:
     return IMAGENET if config is None else Statistics(tuple(config.mean), tuple(config.std))
 
 
-def of_encoder(name: str) -> Statistics:
+def smp_statistics(name: str) -> Statistics:
     """Those of the ImageNet weights of an encoder of segmentation_models_pytorch; `tu-NAME` is timm's NAME."""
-    return of_timm(TIMM_NAMES.get(name, name.removeprefix("tu-").removeprefix("timm-")))
+    return timm_statistics(TIMM_NAMES.get(name, name.removeprefix("tu-").removeprefix("timm-")))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fulora.data.label_set import LabelSet, LabelSetError, label_set, refuse_other_classes, shipped
-from fulora.data.tables.cells import is_missing, plain
+from fulora.data.tables.cells import comparable_name, is_missing
 
-Asked = LabelSet | Sequence[str]
+RequestedClasses = LabelSet | Sequence[str]
 """A label set, which the table then has; or names of classes beside those that it has anyway."""
 
 MOST = 200
@@ -15,7 +15,7 @@ MOST = 200
 
 
 @dataclass(frozen=True)
-class Told:
+class ClassHints:
     """What a table tells of its classes.
 
     Attributes:
@@ -32,7 +32,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Classes:
+class TableClasses:
     """The classes of a table.
 
     Attributes:
@@ -50,7 +50,7 @@ class Classes:
     notes: tuple[str, ...] = ()
 
 
-def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
+def classes_of(told: ClassHints, asked: RequestedClasses, own: LabelSet | None) -> TableClasses:
     """The classes of a table.
 
     They are those of the label set that is asked for or that the table comes with. Else those of the shipped label set
@@ -63,45 +63,47 @@ def classes_of(told: Told, asked: Asked, own: LabelSet | None) -> Classes:
         LabelSetError: two label sets that differ, names that are alike, or more names than there are classes.
     """
     if isinstance(asked, LabelSet) and own is not None:
-        refuse_other_classes(asked, own, who="the labels asked for", whom="the predictions")
+        refuse_other_classes(asked, own, name="the labels asked for", other_name="the predictions")
     labels = asked if isinstance(asked, LabelSet) else own
     if labels is not None:
-        return Classes(labels.names, labels.names, labels, labels.negative)
+        return TableClasses(labels.names, labels.names, labels, labels.negative)
     names: Sequence[str] = () if isinstance(asked, LabelSet) else asked
-    found = recognised(told)
+    found = recognise_label_set(told)
     if found is None:
         every = _own_names(told, names)
         notes = () if names or not every else (f"classes are the names in the file: {', '.join(every)}",)
-        return Classes(every, tuple(names), notes=notes)
+        return TableClasses(every, tuple(names), notes=notes)
     order = f"lists of probabilities are taken in the order of the label set {found.name}: {', '.join(found.names)}"
     more = [name for name in names if name not in found.names]
     strange = sorted(name for name in told.shown if not is_missing(name) and name not in (*found.names, *names))
     taken = f"classes are those of the label set {found.name} and {', '.join(strange)}; --labels says otherwise"
     notes = (*((order,) if told.listed is not None else ()), *((taken,) if strange else ()))
-    return Classes((*found.names, *more), found.names, negative=found.negative, notes=notes)
+    return TableClasses((*found.names, *more), found.names, negative=found.negative, notes=notes)
 
 
-def recognised(told: Told) -> LabelSet | None:
+def recognise_label_set(told: ClassHints) -> LabelSet | None:
     """The shipped label set that a table most likely has; None where its names are rather its own.
 
     More than half of the names in `true` and `predicted` are of its classes. Of several, the one with most of these
     names, then with most columns, then with as many classes as a list has, then the smallest.
     """
-    shown, columns = ({plain(name) for name in names if not is_missing(name)} for names in (told.shown, told.columns))
+    shown, columns = (
+        {comparable_name(name) for name in names if not is_missing(name)} for names in (told.shown, told.columns)
+    )
 
     def fit(labels: LabelSet) -> tuple[int, int, bool, int]:
-        names = {plain(name) for name in labels.names}
+        names = {comparable_name(name) for name in labels.names}
         return len(shown & names), len(columns & names), told.listed == len(names), -len(names)
 
     best = max((label_set(name) for name in shipped()), key=fit)
     return best if 2 * fit(best)[0] > len(shown) else None
 
 
-def _own_names(told: Told, asked: Sequence[str]) -> tuple[str, ...]:
+def _own_names(told: ClassHints, asked: Sequence[str]) -> tuple[str, ...]:
     """The names in a table, in alphabetical order whatever their case."""
     shown = {name for name in told.shown if not is_missing(name)} | {*asked}
-    written = {plain(name) for name in shown}
-    names = shown | {name for name in told.probable if plain(name) not in written}
+    written = {comparable_name(name) for name in shown}
+    names = shown | {name for name in told.probable if comparable_name(name) not in written}
     if len(names) > MOST:
         raise LabelSetError(
             f"true and predicted have {len(names)} different values, and there are at most {MOST} classes; give the "

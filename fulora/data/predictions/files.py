@@ -22,9 +22,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.data.label_set import LabelSet
-from fulora.data.predictions.classes import Asked, Classes
-from fulora.data.predictions.doubts import check_spellings, less_probable, two_sites
-from fulora.data.predictions.rows import PREFIX, TEXTS, PredictionFileError, Rows, read_rows
+from fulora.data.predictions.classes import RequestedClasses, TableClasses
+from fulora.data.predictions.consistency import check_spellings, note_improbable_decisions, note_shared_numbers
+from fulora.data.predictions.rows import PREFIX, TEXTS, PredictionFileError, PredictionRows, read_rows
 from fulora.data.splits import Member, clusters
 from fulora.data.tables.cells import NUMBER, is_missing, spellings
 from fulora.metrics.answers import Answers
@@ -66,7 +66,7 @@ class PredictionFile:
     notes: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
+def read_predictions(path: Path, asked: RequestedClasses = ()) -> PredictionFile:
     """Read and check a file of predictions.
 
     Args:
@@ -115,7 +115,7 @@ def read_predictions(path: Path, asked: Asked = ()) -> PredictionFile:
         found.classes.labels,
         "column predicted" if predicted else "most probable class",
         tuple(column for column in columns if column not in known),
-        (*found.notes, *two_sites(rows), *less_probable(decided, probabilities)),
+        (*found.notes, *note_shared_numbers(rows), *note_improbable_decisions(decided, probabilities)),
     )
 
 
@@ -124,7 +124,7 @@ def _place_of(names: Sequence[str], name: str | None) -> int | None:
     return None if name is None or name not in names else names.index(name)
 
 
-def _probability_columns(path: Path, columns: Sequence[str], classes: Classes) -> dict[str, str]:
+def _probability_columns(path: Path, columns: Sequence[str], classes: TableClasses) -> dict[str, str]:
     """The column of each class that has one."""
     found: dict[str, str] = {}
     for column in columns:
@@ -149,7 +149,7 @@ def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str
         )
 
 
-def _check_values(path: Path, found: Rows) -> None:
+def _check_values(path: Path, found: PredictionRows) -> None:
     for name in NEEDED:
         empty = [number for number, row in enumerate(found.rows) if not row.get(name)]
         if empty:
@@ -175,7 +175,7 @@ def _refuse_unknown(path: Path, name: str, labels: LabelSet) -> None:
         )
 
 
-def _class_names(probable: Sequence[str], classes: Classes) -> tuple[str, ...]:
+def _class_names(probable: Sequence[str], classes: TableClasses) -> tuple[str, ...]:
     """The classes of the file in the order of every table: those with a probability, else all that may occur."""
     if not probable:
         return classes.names
@@ -183,7 +183,7 @@ def _class_names(probable: Sequence[str], classes: Classes) -> tuple[str, ...]:
     return (*ordered, *(name for name in probable if name not in ordered))
 
 
-def _indices(path: Path, found: Rows, column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
+def _indices(path: Path, found: PredictionRows, column: str, names: Sequence[str]) -> Int[np.ndarray, " n"]:
     unknown = [number for number, row in enumerate(found.rows) if row.get(column) not in names]
     if unknown:
         value = found.rows[unknown[0]].get(column) or ""
@@ -200,7 +200,7 @@ def _indices(path: Path, found: Rows, column: str, names: Sequence[str]) -> Int[
 
 
 def _probabilities(
-    path: Path, found: Rows, classes: Mapping[str, str], names: Sequence[str]
+    path: Path, found: PredictionRows, classes: Mapping[str, str], names: Sequence[str]
 ) -> Float[np.ndarray, "n classes"]:
     columns = [classes[name] for name in names]
     values = np.array([[_number(path, found, n, column) for column in columns] for n in range(len(found.rows))])
@@ -216,7 +216,7 @@ def _probabilities(
     return values
 
 
-def _number(path: Path, found: Rows, number: int, column: str) -> float:
+def _number(path: Path, found: PredictionRows, number: int, column: str) -> float:
     value = found.rows[number].get(column)
     valid = isinstance(value, int | float) and not isinstance(value, bool)
     valid = valid or (isinstance(value, str) and bool(NUMBER.fullmatch(value)))
@@ -248,5 +248,5 @@ def _grouped(
     return np.array([of[patient] for patient in patients]), np.array(shared)
 
 
-def _place(found: Rows, number: int) -> str:
+def _place(found: PredictionRows, number: int) -> str:
     return f"line {found.lines[number]}, row {number + 1} (image {found.rows[number].get('image_id')!r})"

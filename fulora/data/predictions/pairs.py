@@ -20,7 +20,7 @@ def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answer
         LabelSetError: the files say that they have different classes.
     """
     if ours.labels is not None and other.labels is not None:
-        refuse_other_classes(ours.labels, other.labels, who=str(ours.path), whom=str(other.path))
+        refuse_other_classes(ours.labels, other.labels, name=str(ours.path), other_name=str(other.path))
     _check_images(ours, other)
     place = {image: number for number, image in enumerate(other.image_ids)}
     order = np.array([place[image] for image in ours.image_ids])

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fulora.data.label_set import FILE, LabelSet, LabelSetError, read_label_set
-from fulora.data.predictions.classes import Asked, Classes, Told, classes_of
+from fulora.data.predictions.classes import ClassHints, RequestedClasses, TableClasses, classes_of
 from fulora.data.results import TABLE
-from fulora.data.tables.cells import plain, text_of, tidied
-from fulora.data.tables.column_names import HeaderError, documented
-from fulora.data.tables.delimited import DelimitedFileError, named, read_lines, read_text
+from fulora.data.tables.cells import clean_rows, comparable_name, text_of
+from fulora.data.tables.column_names import HeaderError, rename_columns
+from fulora.data.tables.delimited import DelimitedFileError, read_lines, read_text, row_by_column
 from fulora.data.tables.json_rows import JsonRowError, json_rows
 
 TEXTS = ("image_id", "patient", "site", "true", "predicted", "machine", "sha256")
@@ -30,7 +30,7 @@ class PredictionFileError(ValueError):
     """A file of predictions that cannot be scored, or two that cannot be compared."""
 
 
-class Rows(NamedTuple):
+class PredictionRows(NamedTuple):
     """The rows of a file.
 
     Attributes:
@@ -42,12 +42,12 @@ class Rows(NamedTuple):
 
     rows: list[Row]
     lines: list[int]
-    classes: Classes
+    classes: TableClasses
     missing: Mapping[str, Counter[str]]
     notes: tuple[str, ...]
 
 
-def read_rows(path: Path, asked: Asked = ()) -> Rows:
+def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
     """The rows of a file or folder: texts without blanks around them, probabilities in columns of their own.
 
     Case, blanks and punctuation of the names of columns do not count.
@@ -65,7 +65,7 @@ def read_rows(path: Path, asked: Asked = ()) -> Rows:
     numbered, decimal_commas = _rows(path)
     own = _own_labels(path)
     try:
-        classes = classes_of(_told(_headed(path, numbered, ())), asked, own)
+        classes = classes_of(_class_hints(_headed(path, numbered, ())), asked, own)
     except LabelSetError as error:
         raise PredictionFileError(f"{path}: {error}") from error
     rows = []
@@ -75,9 +75,9 @@ def read_rows(path: Path, asked: Asked = ()) -> Rows:
         except PredictionFileError as error:
             raise PredictionFileError(f"{path}, line {number}: {error}") from error
     measures = {name for row in rows for name in row} - {*TEXTS} if decimal_commas else set[str]()
-    found = tidied(rows, NAMES, measures)
+    found = clean_rows(rows, NAMES, measures)
     notes = (*found.notes, *classes.notes)
-    return Rows(found.rows, [number for number, _ in numbered], classes, found.missing, notes)
+    return PredictionRows(found.rows, [number for number, _ in numbered], classes, found.missing, notes)
 
 
 def _own_labels(path: Path) -> LabelSet | None:
@@ -105,18 +105,18 @@ def _headed(path: Path, numbered: Sequence[tuple[int, Row]], classes: Sequence[s
 def _documented(header: Sequence[str], classes: Sequence[str]) -> list[str]:
     """The names of columns as they are documented, those of probabilities among them."""
     fixed = (*TEXTS, *OURS, "probabilities")
-    taken = {plain(name) for name in fixed}
-    bare = [name for name in classes if plain(name) not in taken]
+    taken = {comparable_name(name) for name in fixed}
+    bare = [name for name in classes if comparable_name(name) not in taken]
     prefixed = [PREFIX + name[len(PREFIX) :] if name.lower().startswith(PREFIX) else name for name in header]
-    return documented(prefixed, (*fixed, *bare, *(PREFIX + name for name in classes)))
+    return rename_columns(prefixed, (*fixed, *bare, *(PREFIX + name for name in classes)))
 
 
-def _told(rows: Sequence[Row]) -> Told:
+def _class_hints(rows: Sequence[Row]) -> ClassHints:
     """What rows tell of their classes."""
     columns = dict.fromkeys(name for row in rows for name in row)
     given = [row["probabilities"] for row in rows if "probabilities" in row]
     objects = dict.fromkeys(str(name) for one in given if isinstance(one, dict) for name in one)
-    return Told(
+    return ClassHints(
         shown=frozenset(text_of(row[name]) for row in rows for name in ("true", "predicted") if name in row),
         columns=frozenset(columns) - {*TEXTS, "probabilities"},
         probable=(*(name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)), *objects),
@@ -151,10 +151,10 @@ def _csv_rows(file: Path) -> tuple[list[tuple[int, Row]], bool]:
             raise PredictionFileError(
                 f"{file}, line {number}, row {row}: {more} cells than the {len(header)} columns: {len(cells)}"
             )
-    return [(number, named(header, cells)) for number, cells in filled[1:]], separator != ","
+    return [(number, row_by_column(header, cells)) for number, cells in filled[1:]], separator != ","
 
 
-def _plain(row: Row, classes: Classes) -> Row:
+def _plain(row: Row, classes: TableClasses) -> Row:
     """Probabilities as columns, and texts without blanks around them."""
     found = dict(row)
     given = found.pop("probabilities", None)
@@ -169,7 +169,7 @@ def _plain(row: Row, classes: Classes) -> Row:
     return {name: _text(name, value) if name in TEXTS else value for name, value in found.items()}
 
 
-def _listed(row: Row, count: int, classes: Classes) -> tuple[str, ...]:
+def _listed(row: Row, count: int, classes: TableClasses) -> tuple[str, ...]:
     """The classes that a list of probabilities stands for."""
     if not classes.listed:
         raise PredictionFileError(

@@ -60,7 +60,7 @@ _WHOLE = re.compile(r"-?\d+(\.(0{1,2}|0{4,}))?", re.ASCII)
 """Whole numbers, also as floats. Not 1.000: it may be a thousand."""
 
 
-class Tidied(NamedTuple):
+class CleanRows(NamedTuple):
     """Rows whose missing values are "", and what was changed.
 
     Attributes:
@@ -80,7 +80,7 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip().casefold() in MISSING)
 
 
-def plain(name: str) -> str:
+def comparable_name(name: str) -> str:
     """A name by its letters and digits alone, without case: `Pixel Size (mm)` and `pixel_size_mm` are one."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
@@ -94,9 +94,9 @@ def text_of(value: object) -> str:
     return str(value).strip()
 
 
-def tidied(
+def clean_rows(
     rows: Sequence[Mapping[str, Any]], columns: Collection[str] | None = None, decimal_commas: Collection[str] = ()
-) -> Tidied:
+) -> CleanRows:
     """Rows in which a missing cell is "", and a column means the same however the file was written.
 
     A column of whole numbers written as floats ("12.0", because another cell was NaN) gets its whole numbers back.
@@ -134,7 +134,7 @@ def tidied(
         "read with decimal commas": ", ".join(commas),
         "whole numbers written as floats, read without .0": ", ".join(floats),
     }
-    return Tidied(found, missing, tuple(f"{what}: {where}" for what, where in said.items() if where))
+    return CleanRows(found, missing, tuple(f"{what}: {where}" for what, where in said.items() if where))
 
 
 def spellings(counts: Counter[str]) -> str:

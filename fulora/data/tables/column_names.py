@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from fulora.data.tables.cells import plain
+from fulora.data.tables.cells import comparable_name
 
 
 class HeaderError(ValueError):
     """Two columns of a table that have one name; says which."""
 
 
-def documented(header: Sequence[str], known: Collection[str], renamed: Mapping[str, str] | None = None) -> list[str]:
+def rename_columns(
+    header: Sequence[str], known: Collection[str], renamed: Mapping[str, str] | None = None
+) -> list[str]:
     """A header in which a column that is known has its documented name: `Pixel Size (mm)` is `pixel size(mm)`.
 
     Args:
@@ -21,12 +23,12 @@ def documented(header: Sequence[str], known: Collection[str], renamed: Mapping[s
     Raises:
         HeaderError: two columns with one name.
     """
-    alike = Counter(plain(name) for name in {*known})
-    names = {plain(name): name for name in known if plain(name) and alike[plain(name)] == 1} | {
-        plain(name): to for name, to in (renamed or {}).items()
-    }
+    alike = Counter(comparable_name(name) for name in {*known})
+    names = {
+        comparable_name(name): name for name in known if comparable_name(name) and alike[comparable_name(name)] == 1
+    } | {comparable_name(name): to for name, to in (renamed or {}).items()}
     exact = {*known}
-    found = [name if name in exact else names.get(plain(name), name) for name in header]
+    found = [name if name in exact else names.get(comparable_name(name), name) for name in header]
     for name in dict.fromkeys(found):
         same = [written for written, of in zip(header, found, strict=True) if of == name]
         if name and len(same) > 1:

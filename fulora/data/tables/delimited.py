@@ -100,7 +100,7 @@ def _separator(text: str) -> str:
     return max(SEPARATORS, key=bare.count)
 
 
-def named(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+def row_by_column(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     """A row by the names of its columns. A column without a name, as R writes for the names of rows, is passed over."""
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 

@@ -12,7 +12,7 @@ from PIL import ImageDraw
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.labels import Plane
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.pictures.pixels import pixel_digest
 
 GAP_PX = 4

@@ -9,7 +9,7 @@ from pydantic import Field
 from fulora.config import Config
 from fulora.data.image import Image
 from fulora.data.labels import Plane
-from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.decoding import open_picture
 from fulora.diffusion.config import Sampler
 from fulora.diffusion.sampling.compute import Compute
 from fulora.json_files import parse_json
@@ -97,7 +97,7 @@ def read_row(path: Path) -> tuple[Image, Recipe]:
         RecipeError: a picture that says nothing of how it was made.
         FileNotFoundError, PictureFileError: missing; not a picture.
     """
-    with opened(path) as image:
+    with open_picture(path) as image:
         text = image.info.get("fulora")
     if not isinstance(text, str):
         raise RecipeError(

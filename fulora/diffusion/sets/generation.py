@@ -17,7 +17,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.patient_numbers import different_patients
 from fulora.data.provenance import FILE as PROVENANCE
-from fulora.data.provenance import Learned, Provenance, derived
+from fulora.data.provenance import Provenance, ProvenanceEntry, derive_provenance
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import said_of_skip
 from fulora.diffusion.models.distinct_captions import alike, said_of_alike
@@ -259,8 +259,8 @@ def provenance_of_set(job: Job) -> Provenance:
     """The book of the set: of its backbone and LoRAs, and of the images that it is drawn over."""
     given, name = job.ingredients, f"synthetic images by {job.ingredients.generator()}"
     if given.start is None:
-        return derived(name, [given.provenance()])
+        return derive_provenance(name, [given.provenance()])
     start = ImageSet(given.start, "")
     over = [row for rows in start_rows(given.start, job.cfg).values() for row in rows]
-    own = Learned.of(name, over, different_patients=different_patients(given.start))
-    return derived(name, [given.provenance(), start.provenance()], drawn_over=own)
+    own = ProvenanceEntry.of(name, over, different_patients=different_patients(given.start))
+    return derive_provenance(name, [given.provenance(), start.provenance()], drawn_over=own)

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image as Pil
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.sampling.ingredients import Ingredients
 from fulora.diffusion.sampling.painter import Draft, Drawn, Painter, sampler_of

@@ -13,7 +13,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Plane
-from fulora.data.pictures.image_and_mask import join
+from fulora.data.pictures.image_and_mask import join_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts
@@ -120,7 +120,7 @@ def load_examples(images: ImageSet, rows: Sequence[Image], *, mask_channel: bool
     of_class = images.label_set().captions if without else {}
     captions = [of_class[row.plane] if without else row.caption for row in rows]
     if mask_channel:
-        return Examples([join(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
+        return Examples([join_pair(images.pixels(row), _one_structure(images, row)) for row in rows], captions)
     return Examples([images.pixels(row) for row in rows], captions)
 
 

@@ -10,10 +10,10 @@ from jaxtyping import UInt8
 from fulora import progress
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.data.leak_gate import names, refuse_leaks, refuse_same_numbers
-from fulora.data.learned import learned
+from fulora.data.leak_check import patient_names, refuse_leaks, refuse_same_numbers
+from fulora.data.model_provenance import build_model_provenance
 from fulora.data.patient_numbers import different_patients
-from fulora.data.pictures.image_and_mask import part
+from fulora.data.pictures.image_and_mask import split_pair
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
@@ -85,18 +85,18 @@ def lora_provenance(
     """
     inherited = [backbone, *([prior.provenance()] if prior else [])]
     if tested_on is not None:
-        told_apart = different_patients(tested_on.path)
-        refuse_leaks(inherited, tested_on.rows("validation"), uses=("fitted",), told_apart=told_apart)
-        refuse_leaks(inherited, tested_on.rows("test"), told_apart=told_apart)
+        distinct_patients = different_patients(tested_on.path)
+        refuse_leaks(inherited, tested_on.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
+        refuse_leaks(inherited, tested_on.rows("test"), distinct_patients=distinct_patients)
     rows = [*images.rows("train"), *(prior.rows("train") if prior else [])]
-    return learned(name, images, rows, images.rows("validation"), parents=inherited)
+    return build_model_provenance(name, images, rows, images.rows("validation"), parents=inherited)
 
 
 def _refuse_same_numbers(
     images: ImageSet, tested_on: ImageSet, rows: Sequence[Image], held_out: Sequence[Image]
 ) -> None:
     if not (different_patients(images.path) or different_patients(tested_on.path)):
-        refuse_same_numbers("the training images", names(rows), names(held_out))
+        refuse_same_numbers("the training images", patient_names(rows), patient_names(held_out))
 
 
 def _patients(rows: Sequence[Image]) -> frozenset[str]:
@@ -111,7 +111,7 @@ def masks_kept(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray, "h w 3"]]) 
     found = []
     for pair in pairs:
         again = decode(vae, encode(vae, [pair]).mean[0][None])
-        before, after = (part(x)[1] > 0 for x in (pair, to_pixels(again, gray=False)[0][0].cpu().numpy()))
+        before, after = (split_pair(x)[1] > 0 for x in (pair, to_pixels(again, gray=False)[0][0].cpu().numpy()))
         found.append(2 * (before & after).sum() / max(1, before.sum() + after.sum()))
     return float(np.mean(found))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.pictures.image_and_mask import part as part_of_pair
+from fulora.data.pictures.image_and_mask import split_pair as part_of_pair
 from fulora.data.pictures.pixels import is_blank, pixel_digest
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, all_lora_parameters, lora_parameters

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from fulora.data.pictures.image_and_mask import with_ellipses
+from fulora.data.pictures.image_and_mask import add_random_ellipses
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.models.conditioning import embed, unet_arguments
@@ -112,7 +112,7 @@ def fit_autoencoder(
         places = batch_indices(len(images), cfg.autoencoder_batch_size, done - 1, cfg.seed, "autoencoder")
         shown = images[places.numpy()]
         if cfg.mask_channel:
-            shown = with_ellipses(shown, derive_seed(cfg.seed, "ellipses", done))
+            shown = add_random_ellipses(shown, derive_seed(cfg.seed, "ellipses", done))
         batch = to_tensor(shown).to(vae.device)
         loss, error = reconstruction_error(vae, batch, generator(cfg.seed, "posterior", done))
         step(learner, loss, done)

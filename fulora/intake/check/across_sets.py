@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fulora.data.patient_numbers import Name, lines, same_numbers
+from fulora.data.patient_numbers import PatientName, describe_pairs, same_numbers
 from fulora.data.pictures.near_duplicates import near_pairs
 from fulora.intake.check.duplicates import named
 from fulora.intake.check.findings import Check, Finding, finding
@@ -95,12 +95,12 @@ def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
 
 def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
     names = [names_of(one.facts) if one.numbered else {} for one in sets]
-    pairs: set[tuple[Name, Name]] = set()
+    pairs: set[tuple[PatientName, PatientName]] = set()
     files = {name: path for one in sets for name, path in files_of(one.facts).items()}
     for place, later in enumerate(names):
         for earlier in names[:place]:
             pairs |= set(same_numbers(earlier, later))
-    return finding("misleading", KIND, ADVICE, lines(sorted(pairs), files=files))
+    return finding("misleading", KIND, ADVICE, describe_pairs(sorted(pairs), files=files))
 
 
 def _classes(sets: Sequence[Inspected]) -> list[Finding]:

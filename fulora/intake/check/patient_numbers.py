@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fulora.data.labels import Split
-from fulora.data.patient_numbers import WAYS_OUT, Name, lines, same_numbers
+from fulora.data.patient_numbers import WAYS_OUT, PatientName, describe_pairs, same_numbers
 from fulora.intake.check.findings import Finding, finding
 from fulora.intake.check.survey import Facts
 
@@ -13,15 +13,15 @@ KIND = "one number under two names"
 ADVICE = f"pairs of names share patient numbers. {WAYS_OUT}"
 
 
-def names_of(facts: Sequence[Facts]) -> dict[Name, set[Split | None]]:
+def names_of(facts: Sequence[Facts]) -> dict[PatientName, set[Split | None]]:
     """Everybody who is shown, with the splits that their images are published in."""
-    found: dict[Name, set[Split | None]] = defaultdict(set)
+    found: dict[PatientName, set[Split | None]] = defaultdict(set)
     for image in (one.image for one in facts):
         found[image.who].add(image.published)
     return found
 
 
-def files_of(facts: Sequence[Facts]) -> dict[Name, Path | None]:
+def files_of(facts: Sequence[Facts]) -> dict[PatientName, Path | None]:
     """A file of everybody who is shown."""
     return {one.image.who: one.image.path for one in reversed(facts)}
 
@@ -34,4 +34,4 @@ def number_findings(facts: Sequence[Facts]) -> list[Finding]:
         for one, other in same_numbers(known, known)
         if len(known[one] | known[other]) > 1 or None in known[one]
     ]
-    return finding("misleading", KIND, ADVICE, lines(pairs, files=files_of(facts)))
+    return finding("misleading", KIND, ADVICE, describe_pairs(pairs, files=files_of(facts)))

@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 from scipy import ndimage
 
 from fulora.biometry.ellipse import MeasurementError, measure_head
-from fulora.data.pictures.near_duplicates import Likeness, likeness
+from fulora.data.pictures.near_duplicates import PictureSignature, compute_signature
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.engine import threaded
 from fulora.intake.raw import RawImage, SourceError
@@ -44,7 +44,7 @@ class Facts:
     width: int = 0
     height: int = 0
     digest: str = ""
-    likeness: Likeness | None = None
+    likeness: PictureSignature | None = None
     lowest: int = 0
     highest: int = 0
     mask: MaskFacts | None = None
@@ -72,7 +72,7 @@ def _facts(image: RawImage) -> Facts:
         width=width,
         height=height,
         digest=pixel_digest(pixels),
-        likeness=likeness(pixels),
+        likeness=compute_signature(pixels),
         lowest=int(pixels.min()),
         highest=int(pixels.max()),
         mask=None if mask is None else _mask_facts(image, mask),

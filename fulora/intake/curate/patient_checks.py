@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fulora.data.image_set_rules import comparable_id
 from fulora.data.labels import Split
-from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
-from fulora.data.set_leaks import id_key
+from fulora.data.patient_numbers import WAYS_OUT, PatientName, SameNumberError, describe_pairs, same_numbers
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import AnySource, CurateConfig
@@ -86,9 +86,9 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
             does not say that they are different patients.
     """
     by_source: dict[str, dict[int, set[Split]]] = defaultdict(lambda: defaultdict(set))
-    known: dict[Name, set[Split]] = defaultdict(set)
-    said: dict[Name, str] = {}
-    files: dict[Name, Path | None] = {}
+    known: dict[PatientName, set[Split]] = defaultdict(set)
+    said: dict[PatientName, str] = {}
+    files: dict[PatientName, Path | None] = {}
     for number, source, image, splits in _possible(config, rows, saved):
         if not getattr(source, "patients_unknown", False):
             by_source[image.patient_key][number] |= splits
@@ -101,7 +101,7 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
         names = [name for name, splits in known.items() if splits]
         doubtful = [pair for pair in same_numbers(names, names) if len(known[pair[0]] | known[pair[1]]) > 1]
         if doubtful:
-            raise SameNumberError("\n".join([*lines(doubtful, said, files), f"{WAYS_OUT}."]))
+            raise SameNumberError("\n".join([*describe_pairs(doubtful, said, files), f"{WAYS_OUT}."]))
     _ids_once(config, rows)
 
 
@@ -119,7 +119,7 @@ def _ids_once(config: CurateConfig, rows: Rows) -> None:
     first: dict[str, RawImage] = {}
     twice = []
     for _, image in pictures_of_people(config, rows):
-        other = first.setdefault(id_key(image.image_id), image)
+        other = first.setdefault(comparable_id(image.image_id), image)
         if other is not image:
             twice.append(f"{image.image_id}: {other.path} and {image.path}")
     if twice:

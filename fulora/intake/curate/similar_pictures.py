@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy.cluster.hierarchy import DisjointSet
 
-from fulora.data.pictures.near_duplicates import Likeness, likeness, near_pairs
+from fulora.data.pictures.near_duplicates import PictureSignature, compute_signature, near_pairs
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.raw import RawImage
 
@@ -21,12 +21,14 @@ class Seen(NamedTuple):
     """
 
     digests: tuple[str, str]
-    likenesses: tuple[Likeness, Likeness]
+    likenesses: tuple[PictureSignature, PictureSignature]
 
     @classmethod
     def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "Seen":
         """Of both pictures of an image."""
-        return cls((pixel_digest(before), pixel_digest(written)), (likeness(before), likeness(written)))
+        return cls(
+            (pixel_digest(before), pixel_digest(written)), (compute_signature(before), compute_signature(written))
+        )
 
 
 class Link(NamedTuple):

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from pydicom import Dataset
 
 from fulora.config import Runtime
-from fulora.data.label_class import plain
+from fulora.data.label_class import comparable_word
 from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
 from fulora.intake.dicom.files import Ultrasound, text, ultrasound_in
@@ -129,9 +129,9 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     if path.parent == folder:
         raise SourceError(f"{path}: lies in no class's folder; put it into one that is named so, or say plane=...")
     name = class_folder(path.parent)
-    patient, *names = (plain(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
+    patient, *names = (comparable_word(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
-    if plain(name) == patient or words & set(plain(name).split()):
+    if comparable_word(name) == patient or words & set(comparable_word(name).split()):
         raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
     if EXPORTED.fullmatch(name):
         raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or say plane=...")

@@ -29,8 +29,8 @@ from fulora.data.label_set import FILE as LABEL_SET
 from fulora.data.label_set import LabelSet, read_label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.data.tables.cells import text_of, tidied
-from fulora.data.tables.column_names import HeaderError, documented
+from fulora.data.tables.cells import clean_rows, text_of
+from fulora.data.tables.column_names import HeaderError, rename_columns
 from fulora.data.tables.json_rows import JsonRowError, json_row
 from fulora.intake.folders import listed, pictures_in, read_real
 from fulora.intake.masks.checked import checked_mask
@@ -173,7 +173,7 @@ def _rows(path: Path, on_skip: Complain) -> Iterator[tuple[int, Row]]:
                 rows.append((number, _renamed(json_row(line))))
             except (JsonRowError, HeaderError) as error:
                 on_skip(f"{path}, line {number}: {error}")
-    found = tidied([row for _, row in rows if not _is_own(row)])
+    found = clean_rows([row for _, row in rows if not _is_own(row)])
     for note in found.notes:
         progress.note(f"{path}: {note}")
     _tell_others(path, found.rows)
@@ -185,7 +185,7 @@ def _renamed(row: Row) -> Row:
     """A row with documented names; one of fulora's own has them."""
     if _is_own(row):
         return row
-    return dict(zip(documented(tuple(row), COLUMNS), row.values(), strict=True))
+    return dict(zip(rename_columns(tuple(row), COLUMNS), row.values(), strict=True))
 
 
 def _tell_others(path: Path, rows: Sequence[Row]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import Sets
+from fulora.assessment.sets import AssessedSets
 from fulora.data.label_set import label_set
 from fulora.intake.phantoms.scan import draw
 
@@ -24,6 +24,6 @@ def pictures(first: int, count: int, plane: str = "brain") -> Pictures:
     return of(list(drawn), names, np.array([plane] * count), np.array([f"p{n}" for n in numbers]))
 
 
-def sets_of(synthetic: Pictures) -> Sets:
+def sets_of(synthetic: Pictures) -> AssessedSets:
     """With 16 people who trained and 16 who did not."""
-    return Sets(synthetic, held_out=pictures(1000, PEOPLE), train=pictures(0, PEOPLE), labels=FETAL)
+    return AssessedSets(synthetic, held_out=pictures(1000, PEOPLE), train=pictures(0, PEOPLE), labels=FETAL)

@@ -15,23 +15,23 @@ from fulora.assessment.assess import assess
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoder_checks import EncoderError
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import figures
+from fulora.assessment.figures import compute_figures
 from fulora.assessment.pictures import PicturesError
-from fulora.assessment.sets import Encoded, Sets, closest
+from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
 from fulora.assessment.trust import UntrustedEncoderError
-from fulora.assessment.verdicts import about_copies
+from fulora.assessment.verdicts import describe_memorisation
 from fulora.data.pictures.resize import to_square
 from fulora.digests import file_digest
 from fulora.intake.formats.decode import read_gray
 from fulora.report.assessment import assessment_section
 
 
-def said_by(sets: Sets, name: str = "pixels") -> str:
+def said_by(sets: AssessedSets, name: str = "pixels") -> str:
     """What the test of memorisation says by one encoder."""
     one = load_encoder(name)
     assert sets.train is not None
-    encoded = Encoded(name, *(one.views(part.pixels) for part in (sets.synthetic, sets.held_out, sets.train)))
-    (line,) = about_copies([figures(sets, encoded, closest(sets, encoded), draws=499)])
+    encoded = EncodedSets(name, *(one.views(part.pixels) for part in (sets.synthetic, sets.held_out, sets.train)))
+    (line,) = describe_memorisation([compute_figures(sets, encoded, find_nearest(sets, encoded), draws=499)])
     return line
 
 
@@ -105,11 +105,11 @@ def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(PicturesError, match="16 patients trained the generator and are among the real images"):
-        Sets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
+        AssessedSets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
 
 
 def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
-    sets = Sets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
+    sets = AssessedSets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
     found, rows = assess(sets, AssessConfig(), prompts={})
     assert found.verdicts[0].said == "nothing can be said: 5 held-out real images, and at least 8 are needed"
     assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
@@ -128,8 +128,8 @@ def test_changed_copies_of_real_heads_are_found_and_other_women_are_not(data_roo
     everybody = people.of(heads, names, np.array(["brain"] * len(heads)), names)
     order = np.random.default_rng(0).permutation(len(heads))
     train, held_out, others = (everybody.of(places) for places in (order[:40], order[40:80], order[80:]))
-    assert said_by(Sets(others, held_out=held_out, train=train)).startswith("no evidence")
+    assert said_by(AssessedSets(others, held_out=held_out, train=train)).startswith("no evidence")
     count = len(others) // 5
     turned = [np.ascontiguousarray(picture[:, ::-1] // 4 * 4) for picture in train.pixels[:count]]
     planted = people.of([*turned, *others.pixels[count:]], others.ids, others.planes, others.patients)
-    assert said_by(Sets(planted, held_out=held_out, train=train)).startswith("evidence that patients")
+    assert said_by(AssessedSets(planted, held_out=held_out, train=train)).startswith("evidence that patients")

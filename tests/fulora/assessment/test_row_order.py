@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from people import PEOPLE, pictures, sets_of
 
-from fulora.assessment.assess import Findings, assess
+from fulora.assessment.assess import AssessmentFindings, assess
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import Sets
+from fulora.assessment.sets import AssessedSets
+from fulora.data.assessed_images import AssessedImage
 from fulora.data.image_set import pixel_digest
-from fulora.data.screened import Screened
 from fulora.report.drawing import FigureError
 from fulora.report.pairs import plot_pairs
 
@@ -24,7 +24,7 @@ def shuffled(some: Pictures, seed: int) -> Pictures:
 
 
 @pytest.fixture(scope="module")
-def sets() -> Sets:
+def sets() -> AssessedSets:
     """Half of the synthetic pictures are nearly those that trained, the others show other people."""
     train = pictures(0, PEOPLE)
     few, others = train.of(np.arange(12)), pictures(5000, 12)
@@ -41,17 +41,17 @@ def sets() -> Sets:
 
 
 @pytest.fixture(scope="module")
-def usual(sets: Sets) -> tuple[Findings, list[Screened]]:
+def usual(sets: AssessedSets) -> tuple[AssessmentFindings, list[AssessedImage]]:
     return assess(sets, CONFIG, prompts={})
 
 
-def reordered(sets: Sets) -> Sets:
+def reordered(sets: AssessedSets) -> AssessedSets:
     assert sets.train is not None
-    return Sets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
+    return AssessedSets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
 
 
 def test_the_order_of_the_real_rows_changes_nothing_that_is_said_of_neighbours(
-    sets: Sets, usual: tuple[Findings, list[Screened]]
+    sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
     found, rows = assess(reordered(sets), CONFIG, prompts={})
     for ours, theirs in zip(found.encoders, usual[0].encoders, strict=True):
@@ -64,7 +64,7 @@ def test_the_order_of_the_real_rows_changes_nothing_that_is_said_of_neighbours(
 
 
 def test_pairs_are_digests_of_a_synthetic_picture_and_of_the_real_one_it_is_nearest_to(
-    sets: Sets, usual: tuple[Findings, list[Screened]]
+    sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
     assert sets.train is not None
     real = {pixel_digest(picture): name for picture, name in zip(sets.train.pixels, sets.train.ids, strict=True)}
@@ -76,7 +76,7 @@ def test_pairs_are_digests_of_a_synthetic_picture_and_of_the_real_one_it_is_near
 
 
 def test_pairs_are_drawn_alike_whatever_the_order_and_never_of_other_images(
-    sets: Sets, usual: tuple[Findings, list[Screened]]
+    sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
     other = reordered(sets)
     assert sets.train is not None

@@ -5,10 +5,10 @@ import pytest
 from people import FETAL, PEOPLE, of, pictures
 
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.label_truth import Opinion, known_planes
+from fulora.assessment.label_truth import ClassScores, known_planes
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.screening import Filter, causes, screen
-from fulora.assessment.sets import Encoded, Sets, closest
+from fulora.assessment.screening import CalibratedFilter, causes, screen
+from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
 
 SOME = 40
 
@@ -20,12 +20,12 @@ def real() -> tuple[Pictures, Pictures]:
 
 
 def screened(
-    synthetic: Pictures, real: tuple[Pictures, Pictures], opinions: tuple[Opinion, ...] = (), rate: float = 0.1
-) -> tuple[dict[str, Filter], list[tuple[str, ...]]]:
-    sets = Sets(synthetic, held_out=real[1], train=real[0], labels=FETAL)
+    synthetic: Pictures, real: tuple[Pictures, Pictures], opinions: tuple[ClassScores, ...] = (), rate: float = 0.1
+) -> tuple[dict[str, CalibratedFilter], list[tuple[str, ...]]]:
+    sets = AssessedSets(synthetic, held_out=real[1], train=real[0], labels=FETAL)
     pixels = load_encoder("pixels")
-    encoded = Encoded("pixels", *(pixels.views(part.pixels) for part in (synthetic, *real[::-1])))
-    near = closest(sets, encoded)
+    encoded = EncodedSets("pixels", *(pixels.views(part.pixels) for part in (synthetic, *real[::-1])))
+    near = find_nearest(sets, encoded)
     assert near is not None
     filters, rejected = screen(sets, [encoded], [near], opinions, rate)
     return {one.name: one for one in filters}, list(causes(filters, rejected))
@@ -85,7 +85,7 @@ def test_planes_by_opinion(real: tuple[Pictures, Pictures]) -> None:
     scores[np.arange(SOME), places] = np.linspace(0.1, 0.9, SOME)
     made = np.zeros((count, 5))
     made[: count // 2, 2], made[count // 2 :, 1] = 1.0, 1.0
-    filters, fails = screened(pictures(5000, count), real, (Opinion("judge", made, scores, places),))
+    filters, fails = screened(pictures(5000, count), real, (ClassScores("judge", made, scores, places),))
     assert ["plane" in found for found in fails] == [True] * 10 + [False] * 10
     assert filters["plane"].thresholds == (pytest.approx(np.linspace(0.1, 0.9, SOME)[3]),)
     assert filters["plane"].scores == ("margin of brain by judge",)
@@ -105,10 +105,10 @@ def test_a_plane_has_its_own_threshold_where_enough_real_images_show_it(real: tu
     scores[np.arange(SOME), places] = [*np.linspace(0.8, 1.0, 30), *np.linspace(0.1, 1.0, 10)]
     made = np.zeros((12, 5))
     made[:, 1] = 0.5
-    filters, fails = screened(pictures(5000, 12), real, (Opinion("judge", made, scores, places),))
+    filters, fails = screened(pictures(5000, 12), real, (ClassScores("judge", made, scores, places),))
     assert all("plane" in found for found in fails)
     assert filters["plane"].calibrated_on == SOME
     _, fails = screened(
-        pictures(5000, 12, "femur"), real, (Opinion("judge", made[:, [0, 2, 1, 3, 4]], scores, places),)
+        pictures(5000, 12, "femur"), real, (ClassScores("judge", made[:, [0, 2, 1, 3, 4]], scores, places),)
     )
     assert not any("plane" in found for found in fails)

@@ -7,7 +7,7 @@ import pytest
 from people import pictures, sets_of
 
 from fulora.assessment.pictures import Pictures
-from fulora.assessment.shortcuts import TOGETHER, shortcuts
+from fulora.assessment.shortcuts import TOGETHER, compute_shortcuts
 
 COUNT = 32
 
@@ -33,14 +33,14 @@ def changed(how: str) -> Pictures:
 
 @pytest.mark.parametrize("cue", ["tint", "size", "border", "noise spectrum"])
 def test_the_cue_that_was_planted_is_found(cue: str) -> None:
-    found = {line.cue: line for line in shortcuts(sets_of(changed(cue)))}
+    found = {line.cue: line for line in compute_shortcuts(sets_of(changed(cue)))}
     assert found[cue].auc > 0.95
     assert found[TOGETHER].auc > 0.8
     assert found[cue].n == COUNT + 16
 
 
 def test_people_of_one_population_are_not_told_apart() -> None:
-    found = shortcuts(sets_of(changed("nothing")))
+    found = compute_shortcuts(sets_of(changed("nothing")))
     assert {line.plane for line in found} == {"all"}
     assert all(0.1 < line.auc < 0.9 for line in found), found
     assert all(line.real_auc is not None for line in found)

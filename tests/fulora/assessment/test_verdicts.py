@@ -4,24 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from fulora.assessment.figures import Closeness, EncoderFigures, PlaneFigures
+from fulora.assessment.figures import EncoderFigures, PlaneFigures, SetFigures
 from fulora.assessment.label_truth import Truth
-from fulora.assessment.screening import Filter
+from fulora.assessment.screening import CalibratedFilter
 from fulora.assessment.shortcuts import Shortcut
-from fulora.assessment.verdicts import Found, about_copies, verdicts
+from fulora.assessment.verdicts import VerdictInputs, describe_memorisation, verdicts
 from fulora.metrics.manifold import Manifold
 from fulora.metrics.memorisation import Memorisation, VoteTest
 
-NEAR = Closeness(40, 20, 0.01, 0.002, 0.2, None, 1.0, Manifold(0.9, 0.8, 1.0, 0.9), 5.0, 1.0, 0.0)
+NEAR = SetFigures(40, 20, 0.01, 0.002, 0.2, None, 1.0, Manifold(0.9, 0.8, 1.0, 0.9), 5.0, 1.0, 0.0)
 BULK = VoteTest(0.5, 0.5, 0.4, 0.6, 0.4, 100, 40)
 TESTED = Memorisation(BULK, BULK, 0.1, 0.01, 0.01, 0.0, 0.8)
 PLANES = tuple(PlaneFigures(plane, NEAR, NEAR, 5.0, 1.0) for plane in ("all", "brain", "femur"))
-FINE = Found(
+FINE = VerdictInputs(
     counts={"brain": 50, "femur": 50},
     encoders=[EncoderFigures("pixels", PLANES, TESTED)],
     truths=[Truth("judge", plane, 50, (0, 40, 10, 0, 0), 0.8, 0.7, 0.9, 20, 0.9, 0.7) for plane in ("brain", "femur")],
     shortcuts=[Shortcut("brain", "border", 0.6, 0.5, 70), Shortcut("brain", "all cues", 0.7, 0.5, 70)],
-    filters=[Filter("memorised", ("ratio",), (0.6,), 60, {"brain": 3, "femur": 2})],
+    filters=[CalibratedFilter("memorised", ("ratio",), (0.6,), 60, {"brain": 3, "femur": 2})],
     false_reject=0.05,
 )
 
@@ -31,7 +31,7 @@ def test_nothing_is_said_against_what_is_fine() -> None:
     assert [one.plane for one in found] == ["all", "brain", "femur"]
     assert all(one.said == "no objection found" for one in found)
     assert "Filters would reject of 50: 3 memorised" in str(found[1])
-    (line,) = about_copies(FINE.encoders)
+    (line,) = describe_memorisation(FINE.encoders)
     assert line.startswith("no evidence that patients who trained were memorised (pixels, p = 0.8000)")
 
 

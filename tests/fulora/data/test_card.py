@@ -8,7 +8,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from fulora.config import ConfigError, validated
 from fulora.data.image import Image
 from fulora.data.label_set import label_set
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.export.card import COLUMNS, CardConfig, Format, card_text, header, tar_features
 
 FETAL = label_set("fetal_planes")
@@ -40,7 +40,7 @@ ROWS = [
 ]
 
 DRAWN_BY = Provenance.unknown("backbone sd15").joined(
-    Provenance(entries=(Learned(name="LoRA l", patients=("s/A/1", "s/A/2")),))
+    Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=("s/A/1", "s/A/2")),))
 )
 
 

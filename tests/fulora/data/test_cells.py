@@ -6,7 +6,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from fulora.data.tables.cells import is_missing, text_of, tidied
+from fulora.data.tables.cells import clean_rows, is_missing, text_of
 
 ASKED = ("NA", "N/A", "nan", "NaN", "NULL", "None", "#N/A", "-", ".", "", " ", " na ", "null", "n/a", "<NA>", "#NV")
 PANDAS = sorted(pd._libs.parsers.STR_NA_VALUES)
@@ -37,22 +37,22 @@ def test_json_values_as_text() -> None:
 
 def test_missing_cells_are_empty_and_counted_by_spelling() -> None:
     rows = [{"patient": "NA", "site": "Ghana"}, {"patient": "7", "site": "-"}, {"patient": "NA", "site": ""}]
-    found = tidied(rows)
+    found = clean_rows(rows)
     assert found.rows == [{"patient": "", "site": "Ghana"}, {"patient": "7", "site": ""}, {"patient": "", "site": ""}]
     assert found.missing == {"patient": Counter(NA=2), "site": Counter({"-": 1})}
     assert found.notes == ('taken as missing: patient 2 "NA"; site 1 "-"',)
     assert rows[0]["patient"] == "NA"  # what was given stays as it was
-    assert tidied(rows, ("site",)).rows[0]["patient"] == "NA"
-    assert tidied([{"a": "x"}]).notes == ()
+    assert clean_rows(rows, ("site",)).rows[0]["patient"] == "NA"
+    assert clean_rows([{"a": "x"}]).notes == ()
 
 
 def test_whole_numbers_that_became_floats_for_a_missing_one() -> None:
     rows = [{"patient": cell} for cell in ("1.0", "12.0", "nan", "3")]
-    found = tidied(rows)
+    found = clean_rows(rows)
     assert [row["patient"] for row in found.rows] == ["1", "12", "", "3"]
     assert "whole numbers written as floats, read without .0: patient" in found.notes
     kept = [{"visit": cell} for cell in ("1.0", "1.1", "2.0")]
-    assert tidied(kept).rows == kept
+    assert clean_rows(kept).rows == kept
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_whole_numbers_that_became_floats_for_a_missing_one() -> None:
 )
 def test_decimal_commas_are_read_where_a_whole_column_has_them(cells: tuple[str, ...], read: list[str]) -> None:
     rows = [{"size": cell} for cell in cells]
-    assert [row["size"] for row in tidied(rows, decimal_commas=("size",)).rows] == read
+    assert [row["size"] for row in clean_rows(rows, decimal_commas=("size",)).rows] == read
     kept = [cell for cell in cells if cell != "NA"]
-    assert [row["size"] for row in tidied(rows).rows if row["size"]] == kept
+    assert [row["size"] for row in clean_rows(rows).rows if row["size"]] == kept

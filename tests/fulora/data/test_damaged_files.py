@@ -10,16 +10,16 @@ from PIL import Image as Pil
 
 from fulora.classification.model import ClassifierError, load_classifier
 from fulora.contents import READ_IF_THERE
+from fulora.data.assessed_images import FINDINGS, Assessment
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
-from fulora.data.image import METADATA, Image, ManifestError
+from fulora.data.image import METADATA, Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.pictures.decoding import PictureFileError, decoded
+from fulora.data.pictures.decoding import PictureFileError, decode_picture
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.data.provenance import read_provenance
 from fulora.data.results import FACTS, TABLE, MaskSet, Measurements, Predictions, Scores
-from fulora.data.screened import FINDINGS, Assessment
 from fulora.diffusion.sets.blank_images import GATE, read_counts
 from fulora.json_files import DamagedFileError
 from fulora.report.training import training_section
@@ -88,7 +88,7 @@ def test_a_picture_that_is_not_what_was_written(tmp_path: Path, what: str) -> No
     (row,) = made.rows()
     spoil, message = SPOILT[what]
     spoil(picture_of(made))
-    with pytest.raises((ManifestError, OSError), match=message):
+    with pytest.raises((ImageSetError, OSError), match=message):
         made.pixels(row)
 
 
@@ -106,14 +106,14 @@ def test_a_mask_of_another_size_or_that_is_truncated(tmp_path: Path) -> None:
     mask = made.path / "train" / row.mask_file
     whole = mask.read_bytes()
     saved(lambda pixels: pixels[:8])(mask)
-    with pytest.raises(ManifestError, match=r"a\.png: is not the mask of its row in metadata.jsonl: it has 24x8 px"):
+    with pytest.raises(ImageSetError, match=r"a\.png: is not the mask of its row in metadata.jsonl: it has 24x8 px"):
         made.mask(row)
     mask.write_bytes(whole[:50])
     with pytest.raises(PictureFileError, match=r"masks/a\.png: the picture cannot be read"):
         made.mask(row)
     with pytest.raises(FileNotFoundError, match=r"masks/gone\.png"):
         MaskSet(tmp_path, "").mask("gone")
-    assert decoded(picture_of(made)).shape == (16, 24)
+    assert decode_picture(picture_of(made)).shape == (16, 24)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_damaged_row_is_named_in_one_line(tmp_path: Path, line: bytes, message
     made = images(tmp_path)
     path = made.path / "train" / METADATA
     path.write_bytes(path.read_bytes() + line + b"\n")
-    with pytest.raises(ManifestError, match=message) as told:
+    with pytest.raises(ImageSetError, match=message) as told:
         made.rows()
     assert "\n" not in str(told.value)
 

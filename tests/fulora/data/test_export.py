@@ -20,11 +20,11 @@ from PIL import Image as Pil
 from webdataset.autodecode import Decoder, imagehandler
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import Mark, png_info, read_mark
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.pictures.embedded_metadata import Mark, png_info, read_mark
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.export import kohya as export_kohya
 from fulora.export import webdataset as export_webdataset
 from fulora.export.card import CardConfig, Format
@@ -79,7 +79,9 @@ def images(tmp_path: Path) -> ImageSet:
     ]
     held_out = [picture(row("t1", split="test", patient="0009")), picture(row("t2", split="test", patient="0009"))]
     return written(
-        tmp_path / "set", [*train, *held_out], Provenance(entries=(Learned(name="LoRA l", patients=("s/A/0007",)),))
+        tmp_path / "set",
+        [*train, *held_out],
+        Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=("s/A/0007",)),)),
     )
 
 
@@ -186,7 +188,7 @@ def edited(images: ImageSet, number: int, **values: object) -> None:
 )
 def test_a_damaged_set(images: ImageSet, tmp_path: Path, number: int, values: dict[str, object], message: str) -> None:
     edited(images, number, **values)
-    with pytest.raises((ExportError, ManifestError), match=message):
+    with pytest.raises((ExportError, ImageSetError), match=message):
         export(images, "kohya", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fulora.data.tables.column_names import HeaderError, documented
+from fulora.data.tables.column_names import HeaderError, rename_columns
 
 KNOWN = ("file_name", "pixel size(mm)", "width")
 
@@ -11,12 +11,12 @@ KNOWN = ("file_name", "pixel size(mm)", "width")
     "written", ["pixel size(mm)", "Pixel Size (mm)", "PIXEL_SIZE_MM", "pixel.size.mm.", " pixel size(mm) "]
 )
 def test_a_known_column_gets_its_documented_name(written: str) -> None:
-    assert documented(["File Name", written, "Other"], KNOWN) == ["file_name", "pixel size(mm)", "Other"]
+    assert rename_columns(["File Name", written, "Other"], KNOWN) == ["file_name", "pixel size(mm)", "Other"]
 
 
 def test_another_name_and_a_name_that_is_exact() -> None:
-    assert documented(["Filename", "Columns"], KNOWN, {"columns": "width"}) == ["file_name", "width"]
-    assert documented(["Other", "other"], ("other", "Other")) == ["Other", "other"]
+    assert rename_columns(["Filename", "Columns"], KNOWN, {"columns": "width"}) == ["file_name", "width"]
+    assert rename_columns(["Other", "other"], ("other", "Other")) == ["Other", "other"]
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_another_name_and_a_name_that_is_exact() -> None:
 )
 def test_two_columns_of_one_name(header: list[str], message: str) -> None:
     with pytest.raises(HeaderError, match=message):
-        documented(header, KNOWN, {"columns": "width"})
+        rename_columns(header, KNOWN, {"columns": "width"})

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fulora.data.copies import augmented, copies
 from fulora.data.hybrid import (
     MixConfig,
     MixRecord,
     Selection,
     added_counts,
-    balanced,
-    kept,
-    never_seen,
+    balance_classes,
+    filter_repeats,
+    is_not_blank,
     schedule_of,
-    shows_something,
+    select_real,
     synthetic_share,
 )
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
+from fulora.data.real_copies import augment, make_copies
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:
@@ -62,7 +62,7 @@ OFFERED = [synthetic(plane, n) for plane in PLANES for n in range(12)]
 
 
 def chosen(config: MixConfig, offered: Sequence[Image] = OFFERED) -> list[Image]:
-    filters = {"blank": shows_something, "duplicate": never_seen([])}
+    filters = {"blank": is_not_blank, "duplicate": filter_repeats([])}
     return Selection(config, filters).choose(added_counts(REAL, config, FETAL), offered, load)  # type: ignore[arg-type]
 
 
@@ -98,7 +98,7 @@ def test_what_is_added_is_counted_by_plane(values: dict[str, object], counts: li
 @pytest.mark.parametrize("arm", ["duplicated", "augmented"])
 def test_control_arms_add_as_many_and_no_synthetic_ones(arm: str) -> None:
     config = MixConfig.model_validate({"ratio": 2.5, "arm": arm})
-    made = list(copies(TRAIN, added_counts(REAL, config, FETAL), load, config))
+    made = list(make_copies(TRAIN, added_counts(REAL, config, FETAL), load, config))
     assert by_plane([p.row for p in made]) == [5, 8, 10, 12, 15]
     assert len({p.row.image_id for p in made}) == len(made)
     assert {p.row.origin for p in made} == {"real"}
@@ -110,16 +110,16 @@ def test_control_arms_add_as_many_and_no_synthetic_ones(arm: str) -> None:
 
 
 def test_copies_need_an_original() -> None:
-    with pytest.raises(ManifestError, match="brain: 3 copies are wanted and there is no real image of it"):
-        list(copies([], {"brain": 3}, load, MixConfig()))
+    with pytest.raises(ImageSetError, match="brain: 3 copies are wanted and there is no real image of it"):
+        list(make_copies([], {"brain": 3}, load, MixConfig()))
 
 
 def test_balanced_keeps_as_many_of_each_plane_as_the_rarest_has() -> None:
-    chosen = balanced(TRAIN, 0)
+    chosen = balance_classes(TRAIN, 0)
     assert by_plane(chosen) == [2] * 5
     assert chosen == [row for row in TRAIN if row in chosen]
-    assert balanced(TRAIN, 1) != chosen
-    assert balanced([], 0) == []
+    assert balance_classes(TRAIN, 1) != chosen
+    assert balance_classes([], 0) == []
 
 
 def test_the_seed_decides_which_and_the_order_of_the_offer_does_not() -> None:
@@ -143,15 +143,15 @@ def test_filters_reject_are_counted_and_replaced() -> None:
         return Picture(row, black) if number % 3 == 0 else load(row if number % 3 == 1 else OFFERED[0])
 
     offered = [synthetic("brain", n) for n in range(12)]
-    selection = Selection(MixConfig(), {"blank": shows_something, "duplicate": never_seen([])})
+    selection = Selection(MixConfig(), {"blank": is_not_blank, "duplicate": filter_repeats([])})
     rows = selection.choose({"brain": 5}, offered, offer)
     assert len(rows) == 5
     passed = [int(row.image_id.removeprefix("fake_brain")) % 3 for row in rows]
     assert Counter(passed) == {1: 4, 2: 1}
     assert set(selection.rejected["brain"]) == {"blank", "duplicate"}
-    again = Selection(MixConfig(), {"blank": shows_something, "duplicate": never_seen([])})
+    again = Selection(MixConfig(), {"blank": is_not_blank, "duplicate": filter_repeats([])})
     with pytest.raises(
-        ManifestError,
+        ImageSetError,
         match=r"brain: 6 synthetic images are wanted and there are 12, of which 5 pass.*blank 4.*; lower mix",
     ):
         again.choose({"brain": 6}, offered, offer)
@@ -160,7 +160,7 @@ def test_filters_reject_are_counted_and_replaced() -> None:
 
 def test_a_synthetic_copy_of_a_real_picture_is_a_duplicate() -> None:
     picture = load(TRAIN[0])
-    assert not never_seen([pixel_digest(picture.pixels)])(picture)
+    assert not filter_repeats([pixel_digest(picture.pixels)])(picture)
 
 
 def test_schedules() -> None:
@@ -180,8 +180,8 @@ def test_augmented_pictures_are_moved_a_little_and_drawn_by_seed() -> None:
     rows, columns = np.mgrid[:64, :64]
     disc = ((rows - 31.5) ** 2 + (columns - 31.5) ** 2 < 15**2).astype(np.uint8) * 200
     disc[31:33, 5:10] = 200
-    found = [augmented(disc, seed) for seed in range(40)]
-    assert np.array_equal(found[0], augmented(disc, 0))
+    found = [augment(disc, seed) for seed in range(40)]
+    assert np.array_equal(found[0], augment(disc, 0))
     assert len({picture.tobytes() for picture in found}) == 40
     areas = [(picture > 90).sum() / (disc > 90).sum() for picture in found]
     assert 0.75 < min(areas) < 0.95 < 1.05 < max(areas) < 1.3  # scaled by up to 10 % either way
@@ -191,11 +191,11 @@ def test_augmented_pictures_are_moved_a_little_and_drawn_by_seed() -> None:
 
 def test_so_many_of_each_plane_are_kept_or_refused() -> None:
     config = MixConfig(real="balanced", real_per_plane=1)
-    assert by_plane(kept(TRAIN, config)) == [1] * 5
-    assert kept(TRAIN, MixConfig()) == TRAIN
-    assert kept(TRAIN, MixConfig(real="none")) == []
-    with pytest.raises(ManifestError, match=r"real_per_plane=4: there are fewer real training images of abdomen 2, "):
-        kept(TRAIN, MixConfig(real="balanced", real_per_plane=4))
+    assert by_plane(select_real(TRAIN, config)) == [1] * 5
+    assert select_real(TRAIN, MixConfig()) == TRAIN
+    assert select_real(TRAIN, MixConfig(real="none")) == []
+    with pytest.raises(ImageSetError, match=r"real_per_plane=4: there are fewer real training images of abdomen 2, "):
+        select_real(TRAIN, MixConfig(real="balanced", real_per_plane=4))
 
 
 def test_synthetic_alone_are_as_many_as_with_real_ones() -> None:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fulora.data.pictures.near_duplicates import likeness, near_pairs
+from fulora.data.pictures.near_duplicates import compute_signature, near_pairs
 from fulora.intake.phantoms.scan import draw
 
 PICTURES = draw("brain", range(4), site="A", size_px=128, seed=5).images
@@ -28,19 +28,19 @@ def compressed(picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("change", [np.copy, scaled, brightened, cropped, compressed])
 def test_a_changed_copy_is_near_its_original_alone(change) -> None:  # type: ignore[no-untyped-def]
-    found = near_pairs([*map(likeness, PICTURES), likeness(change(PICTURES[2]))])
+    found = near_pairs([*map(compute_signature, PICTURES), compute_signature(change(PICTURES[2]))])
     assert [pair[:2] for pair in found] == [(2, 4)]
     assert 0.95 <= found[0][2] <= 1.0
 
 
 def test_constant_and_unreadable_pictures_are_like_none() -> None:
-    flat = likeness(np.full((40, 40), 7, np.uint8))
-    assert near_pairs([flat, flat, None, None, likeness(PICTURES[0])]) == []
+    flat = compute_signature(np.full((40, 40), 7, np.uint8))
+    assert near_pairs([flat, flat, None, None, compute_signature(PICTURES[0])]) == []
     assert near_pairs([]) == []
 
 
 def test_all_pairs_are_compared_however_many_at_once() -> None:
-    pictures = [likeness(change(picture)) for change in (np.copy, scaled, brightened) for picture in PICTURES]
+    pictures = [compute_signature(change(picture)) for change in (np.copy, scaled, brightened) for picture in PICTURES]
     found = near_pairs(pictures)
     assert {pair[:2] for pair in found} == {(a, b) for a in range(12) for b in range(a + 1, 12) if a % 4 == b % 4}
     assert near_pairs(pictures, at_once=1) == near_pairs(pictures, at_once=30) == found

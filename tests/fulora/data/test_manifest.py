@@ -12,13 +12,13 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
+from fulora.data.image_set_rules import RuleChecker
 from fulora.data.label_set import label_set
 from fulora.data.labels import SPLITS, Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.data.provenance import EarlierVersionError, Learned, Provenance
-from fulora.data.set_leaks import Ledger
+from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 from fulora.data.set_rules import check
 
 PLANES = label_set("fetal_planes").names
@@ -45,12 +45,12 @@ def picture(row: Image, *, masked: bool = False) -> Picture:
 
 def drawn_by(*patients: str, chosen_by: tuple[str, ...] = ()) -> Provenance:
     """The book of a set whose LoRA was trained on patients, and chosen by others."""
-    chosen = (Learned(name="LoRA l", use="chosen", patients=chosen_by),) if chosen_by else ()
-    return Provenance(entries=(Learned(name="LoRA l", images=2, patients=patients), *chosen))
+    chosen = (ProvenanceEntry(name="LoRA l", use="chosen", patients=chosen_by),) if chosen_by else ()
+    return Provenance(entries=(ProvenanceEntry(name="LoRA l", images=2, patients=patients), *chosen))
 
 
 def breaches(rows: list[Image], provenance: Provenance | None = None) -> list[str]:
-    ledger = Ledger(provenance)
+    ledger = RuleChecker(provenance)
     for row in rows:
         ledger.add(row)
     return ledger.breaches()
@@ -144,7 +144,7 @@ def test_a_breach_is_found_and_named(rows: list[Image], taints: list[str], messa
     found = breaches(rows, drawn_by(*taints))
     assert len(found) == 1
     assert message in found[0]
-    with pytest.raises(ManifestError, match=r"cannot be written: 1 breaches"):
+    with pytest.raises(ImageSetError, match=r"cannot be written: 1 breaches"):
         check(rows, drawn_by(*taints))
 
 
@@ -164,7 +164,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_a_set_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="the patient is in test and train"):
+    with pytest.raises(ImageSetError, match="the patient is in test and train"):
         ImageSet.write(tmp_path, [picture(real("a")), picture(real("b", "test"))], labels=FETAL)
     assert not list(tmp_path.rglob("metadata.jsonl"))
     assert ImageSet(tmp_path, "").rows() == []
@@ -172,7 +172,7 @@ def test_a_set_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
 
 def test_equal_pictures_in_two_splits_are_found_when_a_set_is_written(tmp_path: Path) -> None:
     train, test = picture(real("a")), picture(real("b", "test", "2"))
-    with pytest.raises(ManifestError, match="identical pixels are in test and train: a, b"):
+    with pytest.raises(ImageSetError, match="identical pixels are in test and train: a, b"):
         ImageSet.write(tmp_path, [train, replace(test, pixels=train.pixels)], labels=FETAL)
 
 
@@ -226,7 +226,7 @@ def test_a_set_of_real_images_without_masks(tmp_path: Path) -> None:
     assert images.provenance() == Provenance()
     assert images.rows("validation") == []
     assert next(images.pictures()).mask is None
-    with pytest.raises(ManifestError, match="a: has no mask"):
+    with pytest.raises(ImageSetError, match="a: has no mask"):
         images.mask(images.rows()[0])
 
 
@@ -239,7 +239,7 @@ def test_who_chose_a_checkpoint_may_validate_and_not_be_tested_on() -> None:
 
 def test_a_plane_is_a_class_of_the_label_set(tmp_path: Path) -> None:
     said = "a: shows 'cervix'; the classes of its label set are abdomen, brain, femur, thorax, other, intrapartum"
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ImageSetError, match=said):
         ImageSet.write(tmp_path, [picture(real("a", plane="cervix"))], labels=FETAL)
     assert not (tmp_path / "train" / "metadata.jsonl").exists()
 
@@ -297,7 +297,7 @@ def test_a_damaged_manifest_names_its_line(tmp_path: Path, line: str) -> None:
     images, _ = written(tmp_path)
     path = images.path / "train" / "metadata.jsonl"
     path.write_text(path.read_text().splitlines()[0] + f"\n{line}\n")
-    with pytest.raises(ManifestError, match=r"metadata\.jsonl, line 2: is no row of an image set"):
+    with pytest.raises(ImageSetError, match=r"metadata\.jsonl, line 2: is no row of an image set"):
         images.rows()
 
 
@@ -343,7 +343,7 @@ def test_rows_that_stop_in_the_middle_leave_the_manifest_that_was_there(tmp_path
 
     with pytest.raises(RuntimeError, match="enough"):
         ImageSet.write_rows(images.path, stopped(), labels=FETAL)
-    with pytest.raises(ManifestError, match="b: the id stands 2 times"):
+    with pytest.raises(ImageSetError, match="b: the id stands 2 times"):
         ImageSet.write_rows(images.path, [synthetic("b"), synthetic("b")], labels=FETAL)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 

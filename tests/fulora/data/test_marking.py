@@ -13,7 +13,7 @@ from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import Mark, MarkError, png_info, read_mark, xmp_packet
+from fulora.data.pictures.embedded_metadata import Mark, MarkError, png_info, read_mark, xmp_packet
 
 ODD = "a <b>&amp;</b> & \"q\" 's' ]]> é 胎児 \U0001f476\r\n\ttab "
 SOURCE_TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"

@@ -5,9 +5,17 @@ import re
 import pytest
 
 from fulora.data.image import Image
-from fulora.data.leak_gate import Case, Overlap, OverlapError, overlap, refuse_leaks, refuse_pictures, said_of_unknown
+from fulora.data.leak_check import (
+    ImageIdentity,
+    Overlap,
+    OverlapError,
+    describe_unknown,
+    find_overlap,
+    refuse_leaked_identities,
+    refuse_leaks,
+)
 from fulora.data.patient_numbers import SameNumberError
-from fulora.data.provenance import Learned, Provenance, Use
+from fulora.data.provenance import Provenance, ProvenanceEntry, Use
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
@@ -19,17 +27,17 @@ def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
 
 def model(name: str, *rows: Image, parents: tuple[Provenance, ...] = (), use: Use = "fitted") -> Provenance:
     inherited = Provenance().joined(*parents)
-    own = Learned.of(name, rows, use, parents=inherited.roots())
+    own = ProvenanceEntry.of(name, rows, use, parents=inherited.roots())
     return Provenance(entries=(own,)).joined(inherited)
 
 
 TEST = [image("t1", "p1", "x1"), image("t2", "p2", "x2")]
-TESTED = [Case.of(row) for row in TEST]
+TESTED = [ImageIdentity.of(row) for row in TEST]
 
 
 def test_others_share_nothing() -> None:
     rows = [image("a", "p8", "y1"), image("b", "p8", "y2"), image("c", "p9", "y3")]
-    found = overlap("real", Learned.of("real", rows), TESTED)
+    found = find_overlap("real", ProvenanceEntry.of("real", rows), TESTED)
     assert found == Overlap(trained_on="real", images=3, patients=2)
     assert found.known
 
@@ -46,7 +54,7 @@ def test_others_share_nothing() -> None:
 def test_patients_pixels_and_ids_at_one_source_are_told(
     trained: Image, images: tuple[str, ...], patients: tuple[str, ...]
 ) -> None:
-    found = overlap("LoRA", Learned.of("LoRA", [image("b", "p8", "y2"), trained]), TESTED)
+    found = find_overlap("LoRA", ProvenanceEntry.of("LoRA", [image("b", "p8", "y2"), trained]), TESTED)
     assert (found.shared_images, found.shared_patients) == (images, patients)
 
 
@@ -85,7 +93,7 @@ def test_what_weights_from_outside_have_seen_is_not_known() -> None:
     seen = [model("LoRA", image("a", "p8", "y")), Provenance.unknown("Stable Diffusion")]
     known, foundation = refuse_leaks(seen, TEST)
     assert (known.known, foundation.known, foundation.images) == (True, False, None)
-    assert said_of_unknown([known, foundation]) == [
+    assert describe_unknown([known, foundation]) == [
         "Stable Diffusion: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
     ]
 
@@ -97,9 +105,9 @@ def test_two_models_of_one_parent_give_it_one_row() -> None:
 
 def test_pictures_of_which_only_the_pixels_are_known_are_refused_by_them() -> None:
     seen = [model("U-Net", image("a", "p1", "x1"))]
-    assert len(refuse_pictures(seen, [Case("mine.png", "x9")])) == 1
+    assert len(refuse_leaked_identities(seen, [ImageIdentity("mine.png", "x9")])) == 1
     with pytest.raises(OverlapError, match=r"U-Net: 1 images and 0 patients .* such as mine\.png"):
-        refuse_pictures(seen, [Case("mine.png", "x1")])
+        refuse_leaked_identities(seen, [ImageIdentity("mine.png", "x1")])
 
 
 def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient() -> None:
@@ -107,8 +115,8 @@ def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_anothe
     said = r"LoRA and the test:\n1 patient number occurs under two names: p1 .*same_numbers: different_patients"
     with pytest.raises(SameNumberError, match=re.compile(said, re.DOTALL)):
         refuse_leaks([model("LoRA", renamed)], TEST)
-    assert refuse_leaks([model("LoRA", renamed)], TEST, told_apart=True)[0].shared_patients == ()
-    apart = Provenance(entries=(Learned.of("LoRA", [renamed], different_patients=True),))
+    assert refuse_leaks([model("LoRA", renamed)], TEST, distinct_patients=True)[0].shared_patients == ()
+    apart = Provenance(entries=(ProvenanceEntry.of("LoRA", [renamed], different_patients=True),))
     assert refuse_leaks([apart], TEST)[0].shared_patients == ()
     published = [row.changed(source="african_planes") for row in (renamed, TEST[0])]
     assert refuse_leaks([model("LoRA", published[0])], published[1:])[0].shared_patients == ()

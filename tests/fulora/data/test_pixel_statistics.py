@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from fulora.classification.networks import pixel_statistics
-from fulora.data.pictures.normalisation import HALF, IMAGENET, of_encoder, of_timm
+from fulora.data.pictures.normalisation import HALF, IMAGENET, smp_statistics, timm_statistics
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.networks import build_network, encoder_statistics
@@ -19,7 +19,11 @@ OWN = ["tf_mobilenetv3_small_075", "vit_tiny_patch16_224", "vit_base_patch32_cli
 @pytest.mark.parametrize("name", OWN)
 def test_networks_of_timm_have_those_of_timm(name: str) -> None:
     theirs = timm.data.resolve_data_config(timm.get_pretrained_cfg(name).to_dict())
-    for found in (of_timm(name), of_encoder(f"tu-{name}"), pixel_statistics(f"timm/{name}", "imagenet")):
+    for found in (
+        timm_statistics(name),
+        smp_statistics(f"tu-{name}"),
+        pixel_statistics(f"timm/{name}", "imagenet"),
+    ):
         assert (found.mean, found.std) == (theirs["mean"], theirs["std"])
     cfg = UnetConfig(encoder=f"tu-{name}", encoder_weights="imagenet")
     assert encoder_statistics(cfg) == (theirs["mean"], theirs["std"])
@@ -29,7 +33,7 @@ def test_networks_of_timm_have_those_of_timm(name: str) -> None:
 
 
 def test_some_of_them_are_not_imagenets() -> None:
-    assert {of_timm(name) == IMAGENET for name in OWN} == {True, False}
+    assert {timm_statistics(name) == IMAGENET for name in OWN} == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -37,13 +41,13 @@ def test_some_of_them_are_not_imagenets() -> None:
 )
 def test_encoders_with_another_name_in_timm(encoder: str, own: str) -> None:
     theirs = timm.get_pretrained_cfg(own)
-    assert (of_encoder(encoder).mean, of_encoder(encoder).std) == (theirs.mean, theirs.std)
-    assert of_encoder(encoder) != IMAGENET
+    assert (smp_statistics(encoder).mean, smp_statistics(encoder).std) == (theirs.mean, theirs.std)
+    assert smp_statistics(encoder) != IMAGENET
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet-b0", "mit_b0", "resnet18", "no_such_network"])
 def test_all_others_have_imagenets(name: str) -> None:
-    assert of_encoder(name) == IMAGENET
+    assert smp_statistics(name) == IMAGENET
     assert pixel_statistics("resnet18", "imagenet") == IMAGENET
     assert pixel_statistics("mobilenet_v2", "imagenet_folded") == HALF
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.predictions.classes import Told, classes_of
+from fulora.data.predictions.classes import ClassHints, classes_of
 from fulora.data.predictions.files import read_predictions
 from fulora.data.predictions.pairs import paired
 from fulora.data.predictions.rows import PredictionFileError
@@ -138,15 +138,15 @@ def test_folders_of_other_classes_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_negative_class_is_that_of_a_label_set() -> None:
-    told = Told(frozenset(["brain", "femur"]), frozenset(), (), None)
+    told = ClassHints(frozenset(["brain", "femur"]), frozenset(), (), None)
     assert classes_of(told, (), None).negative == "other"
     assert classes_of(told, label_set("brain_planes"), None).negative is None
-    own = Told(frozenset(["other", "normal", "cyst"]), frozenset(), (), None)
+    own = ClassHints(frozenset(["other", "normal", "cyst"]), frozenset(), (), None)
     assert classes_of(own, (), None).negative is None
 
 
 def test_a_shipped_label_set_that_lacks_a_name_is_said() -> None:
-    told = Told(frozenset({"brain", "other", "normal"}), frozenset(), (), None)
+    told = ClassHints(frozenset({"brain", "other", "normal"}), frozenset(), (), None)
     (note,) = classes_of(told, (), None).notes
     assert note == "classes are those of the label set fetal_planes and normal; --labels says otherwise"
-    assert classes_of(Told(frozenset({"brain", "other"}), frozenset(), (), None), (), None).notes == ()
+    assert classes_of(ClassHints(frozenset({"brain", "other"}), frozenset(), (), None), (), None).notes == ()

@@ -11,15 +11,17 @@ from fulora.config import digest
 from fulora.data.provenance import (
     FILE,
     EarlierVersionError,
-    Learned,
     Provenance,
-    derived,
+    ProvenanceEntry,
+    derive_provenance,
     provenance_of,
     read_provenance,
 )
 from fulora.json_files import DamagedFileError
 
-BACKBONE = Learned(name="backbone b", images=2, patients=("s/A/1", "s/A/2"), pixels=("x", "y"), ids=("s/i", "s/j"))
+BACKBONE = ProvenanceEntry(
+    name="backbone b", images=2, patients=("s/A/1", "s/A/2"), pixels=("x", "y"), ids=("s/i", "s/j")
+)
 LORA = BACKBONE.changed(name="LoRA l", parents=("backbone b",), different_patients=True)
 
 
@@ -36,8 +38,8 @@ def test_entries_that_two_parents_have_stand_once() -> None:
     one, two = Provenance(entries=(LORA, BACKBONE)), Provenance(entries=(BACKBONE,))
     assert one.joined(two) == one
     assert one.roots() == ("LoRA l",)
-    assert derived("images", [one, two]).entries[0].parents == ("LoRA l",)
-    assert derived("images", [Provenance()]) == Provenance()
+    assert derive_provenance("images", [one, two]).entries[0].parents == ("LoRA l",)
+    assert derive_provenance("images", [Provenance()]) == Provenance()
 
 
 def test_what_chose_is_not_what_drew() -> None:

@@ -25,7 +25,7 @@ from fulora.data.results import (
 )
 from fulora.data.score import Score, ScoreConfig
 from fulora.json_files import DamagedFileError
-from fulora.metrics.groups import Group
+from fulora.metrics.groups import ImageGroup
 
 FETAL = label_set("fetal_planes")
 
@@ -118,7 +118,7 @@ def test_measurements_keep_their_failures(tmp_path: Path) -> None:
 
 
 def test_scores_come_back(tmp_path: Path) -> None:
-    site = Group("site", "A, B | all")
+    site = ImageGroup("site", "A, B | all")
     given = [
         Score(
             quantity="accuracy",

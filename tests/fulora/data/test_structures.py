@@ -10,7 +10,7 @@ from fulora.data.structures import (
     StructureError,
     check_numbers,
     outputs_of,
-    refuse_absent,
+    refuse_missing_structures,
     refuse_other_structures,
     structures_of,
     with_masks,
@@ -41,10 +41,10 @@ def test_label_sets_that_one_network_cannot_learn_are_refused() -> None:
 def test_other_structures_are_refused_and_both_are_printed() -> None:
     ours, theirs = label_set("fetal_planes"), label_set("intrapartum")
     with pytest.raises(StructureError) as caught:
-        refuse_other_structures(ours, theirs, who="the network", whom="the images")
+        refuse_other_structures(ours, theirs, name="the network", other_name="the images")
     assert "the network: 1 head (label set fetal_planes)" in str(caught.value)
     assert "the images: 1 symphysis, 2 head (label set intrapartum)" in str(caught.value)
-    refuse_other_structures(ours, labels(scan={"head": 1}), who="the network", whom="the images")
+    refuse_other_structures(ours, labels(scan={"head": 1}), name="the network", other_name="the images")
 
 
 def test_a_class_number_that_nobody_named_is_refused() -> None:
@@ -64,6 +64,6 @@ def test_a_class_number_is_no_shade_of_gray(number: int) -> None:
 def test_structures_that_no_training_mask_holds_are_refused() -> None:
     labels = LabelSet.model_validate({"name": "x", "classes": [{"name": "a", "structures": {"liver": 1, "spleen": 2}}]})
     mask = np.array([[0, 1], [2, 1]], np.uint8)
-    refuse_absent([mask], labels, whose="the masks")
+    refuse_missing_structures([mask], labels, whose="the masks")
     with pytest.raises(StructureError, match=r"the masks: no mask holds class number 2 \(spleen\), .* they hold 1\."):
-        refuse_absent([np.minimum(mask, 1)], labels, whose="the masks")
+        refuse_missing_structures([np.minimum(mask, 1)], labels, whose="the masks")

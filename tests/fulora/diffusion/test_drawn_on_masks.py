@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from fulora import contents
 from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import read_mark
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.pictures.embedded_metadata import read_mark
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.controlnet import build_control
 from fulora.diffusion.models.loading import load_backbone
@@ -55,7 +55,7 @@ def control(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Path:
         torch.nn.init.constant_(silent.weight, 0.05)
     folder = tmp_path_factory.mktemp("control")
     made.save_pretrained(folder)
-    Provenance(entries=(Learned(name="ControlNet c", patients=("s/A/1",)),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="ControlNet c", patients=("s/A/1",)),)).write(folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from drawn_run import complete, drawn, lora_file, real_set, settings, tree
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.data.weights import LoraWeights
 from fulora.diffusion.sampling.ingredients import weights_digest
 from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
@@ -43,7 +43,7 @@ class Elsewhere:
 
 def lora_weights(folder: Path, backbone: Path, patients: Sequence[str], labels: LabelSet = FETAL) -> LoraWeights:
     lora_file(backbone, folder / "lora.safetensors")
-    Provenance(entries=(Learned(name="LoRA l", patients=tuple(patients)),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="LoRA l", patients=tuple(patients)),)).write(folder)
     labels.write(folder)
     return LoraWeights(folder, "f" * 16)
 

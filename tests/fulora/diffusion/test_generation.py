@@ -15,12 +15,12 @@ from drawn_run import complete, drawn, ingredients, job, real_set, settings, tre
 from PIL import Image as Pil
 
 from fulora import progress
-from fulora.data.image import ManifestError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.data.pictures.marking import read_mark
-from fulora.data.provenance import Learned, Provenance
+from fulora.data.pictures.embedded_metadata import read_mark
+from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
 from fulora.diffusion.sampling.recipe import read_row
@@ -520,7 +520,7 @@ def test_no_file_tells_the_machine_or_the_user_and_only_one_where_the_weights_ar
 def known_to(backbone: Path, folder: Path, *patients: str) -> Path:
     """A copy of the backbone that says whom it learned from."""
     shutil.copytree(backbone, folder)
-    Provenance(entries=(Learned(name="backbone b", patients=patients),)).write(folder)
+    Provenance(entries=(ProvenanceEntry(name="backbone b", patients=patients),)).write(folder)
     return folder
 
 
@@ -559,7 +559,7 @@ def test_a_set_whose_patients_are_tested_on_may_not_be_mixed_in(tmp_path: Path, 
             assert all(json.loads(row.recipe)["synthetic"] for row in mixed.rows() if row.origin == "synthetic")
         else:
             with pytest.raises(
-                ManifestError,
+                ImageSetError,
                 match=r"s/A/p2: .* was trained on by backbone b, through synthetic",
             ):
                 mix.function(out, config, ImageSet(real, "r"), ImageSet(mine.out, "s"))

@@ -16,7 +16,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
-from fulora.data.provenance import EarlierVersionError, Learned, Provenance
+from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.lora.adapters import LoraError
@@ -143,7 +143,7 @@ def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path,
         used = LoraUsed(name=f"{name}.safetensors", digest="0", strength=1.0, text_strength=1.0)
         loras.append(LoraSource(tmp_path / name / "lora.safetensors", used))
         if patients is not None:
-            Provenance(entries=(Learned(name=f"LoRA {name}", patients=patients),)).write(tmp_path / name)
+            Provenance(entries=(ProvenanceEntry(name=f"LoRA {name}", patients=patients),)).write(tmp_path / name)
     found = ingredients(backbone, loras=tuple(loras)).provenance()
     assert found.patients() == ["s/A/1", "s/A/2", "s/B/1"]
     assert found.unknowns() == ["LoRA c.safetensors", f"backbone {backbone.name}"]

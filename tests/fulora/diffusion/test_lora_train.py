@@ -12,7 +12,7 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.config import LoraConfig, SamplesConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.models.architectures import build

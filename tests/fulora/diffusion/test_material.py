@@ -9,9 +9,9 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Split
-from fulora.data.leak_gate import OverlapError
+from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
-from fulora.data.provenance import Learned, Provenance, read_provenance
+from fulora.data.provenance import Provenance, ProvenanceEntry, read_provenance
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.models.loading import load_backbone
@@ -108,7 +108,7 @@ def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
 def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train", "validation"])
     prior = image_set(tmp_path / "prior", ["train"], first=50)
-    known = Provenance(entries=(Learned(name="backbone b", patients=("own/A/7",)),))
+    known = Provenance(entries=(ProvenanceEntry(name="backbone b", patients=("own/A/7",)),))
     found = lora_provenance("LoRA out", known, images, prior)
     assert [(one.name, one.use, one.patients, one.parents) for one in found.entries] == [
         ("LoRA out", "fitted", ("own/A/0", "own/A/1", "own/A/50"), ("backbone b",)),
@@ -124,7 +124,7 @@ def test_a_backbone_that_knows_who_is_tested_on_is_refused_before_training(tmp_p
     images = image_set(tmp_path / "mine", ["train"])
     tested = image_set(tmp_path / "tested", ["validation", "test"], first=5)
     for key in ("own/A/5", "own/A/6"):
-        known = Provenance(entries=(Learned(name="backbone b", patients=(key,)),))
+        known = Provenance(entries=(ProvenanceEntry(name="backbone b", patients=(key,)),))
         with pytest.raises(OverlapError, match=f"backbone b: 0 images and 1 patients .* such as {key}"):
             lora_provenance("LoRA out", known, images, tested_on=tested)
         assert lora_provenance("LoRA out", known, images).patients() == ["own/A/0", key]

@@ -10,7 +10,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane
-from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.sampling.picture_grid import (
     GAP_PX,
     HEIGHT_PX,

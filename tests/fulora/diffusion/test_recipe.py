@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
 
 RECIPE = Recipe.model_validate(

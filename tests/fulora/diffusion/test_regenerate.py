@@ -16,7 +16,7 @@ from fulora import progress
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.diffusion.sampling.ingredients import Ingredients, lora_source
 from fulora.diffusion.sampling.painter import Draft, Drawn, Painter
 from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row

@@ -13,7 +13,7 @@ from drawn_run import complete, ingredients, tree
 from PIL import Image as Pil
 
 from fulora.data.image import Image
-from fulora.data.pictures.marking import read_mark
+from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.sampling.compute import choose_compute
 from fulora.diffusion.sampling.drawing_config import Drawing

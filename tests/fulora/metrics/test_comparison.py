@@ -7,9 +7,9 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score, log_loss
 
 from fulora.metrics.answers import Answers, Prior
-from fulora.metrics.classification_metrics import chosen
+from fulora.metrics.classification_metrics import select_metrics
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.paired_tests import clustered_mcnemar, holm
 from fulora.metrics.scorecard import Sampling, scorecard
 from fulora.metrics.statistics import sign_flip_test
@@ -26,7 +26,7 @@ def answers(gain: float, seed: int, seeds: int = 1) -> Answers:
     return Answers(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES)
 
 
-METRICS = chosen(["accuracy", "macro F1", "macro one-vs-rest AUC", "log loss"]).compared
+METRICS = select_metrics(["accuracy", "macro F1", "macro one-vs-rest AUC", "log loss"]).compared
 GOOD, POOR = answers(2.0, 1), answers(1.4, 2)
 
 
@@ -40,11 +40,11 @@ def test_differences_are_ours_minus_the_other(rows: list[ComparisonRow]) -> None
         {
             (row.quantity, row.rule): row.interval.value
             for row in scorecard(model, range(5), None, DRAWN)
-            if row.group == EVERYTHING
+            if row.group == ALL_IMAGES
         }
         for model in (GOOD, POOR)
     )
-    everywhere = [row for row in rows if row.group == EVERYTHING]
+    everywhere = [row for row in rows if row.group == ALL_IMAGES]
     assert len(everywhere) == 6
     for row in everywhere:
         key = (row.quantity, row.rule)
@@ -66,10 +66,10 @@ def test_tests_are_those_of_the_right_and_wrong_answers(rows: list[ComparisonRow
 
 def test_sites_are_adjusted_by_holm(rows: list[ComparisonRow]) -> None:
     sites = [row for row in rows if row.group.kind == "site"]
-    assert [row.group for row in sites] == [Group("site", name) for name in ("DZA", "EGY", "GHA", "MWI", "UGA")]
+    assert [row.group for row in sites] == [ImageGroup("site", name) for name in ("DZA", "EGY", "GHA", "MWI", "UGA")]
     assert [row.p_holm for row in sites] == pytest.approx(holm([row.p for row in sites]))
     assert sites[2].labels == NAMES[:3]
-    assert all(row.p_holm is None for row in rows if row.group == EVERYTHING)
+    assert all(row.p_holm is None for row in rows if row.group == ALL_IMAGES)
 
 
 def test_the_same_answers_differ_by_nothing_and_are_bounded() -> None:
@@ -100,7 +100,13 @@ def test_a_site_of_one_patient_has_no_test() -> None:
     alone = np.where(PATIENTS == 0, "ZZZ", COUNTRIES)
     models = [Answers(NAMES, TRUE, m.decided, None, PATIENTS, alone) for m in (GOOD, POOR)]
     row = compare(*models, range(5), None, DRAWN)[-1]
-    assert (row.group, row.p, row.p_holm, row.mcnemar, row.detectable) == (Group("site", "ZZZ"), None, None, None, None)
+    assert (row.group, row.p, row.p_holm, row.mcnemar, row.detectable) == (
+        ImageGroup("site", "ZZZ"),
+        None,
+        None,
+        None,
+        None,
+    )
     assert row.difference.reason == "no interval: a single patient"
 
 
@@ -117,7 +123,7 @@ def test_other_images_or_classes_are_named() -> None:
 
 def test_any_metric_is_compared_the_first_one_by_site_and_over_seeds() -> None:
     ours, other = answers(2.0, 1, seeds=3), answers(1.4, 2, seeds=3)
-    asked = chosen(["Cohen's kappa", "Brier score"]).compared
+    asked = select_metrics(["Cohen's kappa", "Brier score"]).compared
     rows = compare(ours, other, range(5), None, Sampling(draws=100, permutations=199), asked)
     kappa, *others = rows
     values = [[cohen_kappa_score(TRUE, seed) for seed in model.decided] for model in (ours, other)]
@@ -125,14 +131,14 @@ def test_any_metric_is_compared_the_first_one_by_site_and_over_seeds() -> None:
     assert kappa.difference.value == pytest.approx(gains.mean())
     assert (kappa.quantity, kappa.test, kappa.mcnemar) == ("Cohen's kappa", "swap", None)
     assert kappa.p_seeds == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
-    assert [row.quantity for row in others if row.group == EVERYTHING] == ["Cohen's kappa", "Brier score"]
+    assert [row.quantity for row in others if row.group == ALL_IMAGES] == ["Cohen's kappa", "Brier score"]
     assert {row.quantity for row in others if row.group.kind == "site"} == {"Cohen's kappa"}
     assert all(row.p_seeds is None for row in others)
 
 
 def test_a_metric_of_probabilities_that_comes_first_has_its_test_over_seeds() -> None:
     ours, other = answers(2.0, 1, seeds=3), answers(1.4, 2, seeds=3)
-    asked = chosen(["log loss", "accuracy"]).compared
+    asked = select_metrics(["log loss", "accuracy"]).compared
     rows = compare(ours, other, range(5), None, Sampling(draws=100, permutations=199), asked)
     (loss,) = [row for row in rows if row.quantity == "log loss"]
     values = [[log_loss(TRUE, seed, labels=range(5)) for seed in model.probabilities] for model in (ours, other)]

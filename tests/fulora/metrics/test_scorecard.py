@@ -7,8 +7,8 @@ from clustered_cohort import COUNTRIES, PATIENTS, SIZES
 
 from fulora.metrics import scorecard as card
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.classification_metrics import chosen
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.classification_metrics import select_metrics
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.statistics import UndefinedScoreError
 
 NAMES = ("abdomen", "brain", "femur", "thorax", "other")
@@ -33,7 +33,7 @@ def rows() -> list[card.ScoreRow]:
 OWN, AMONG = "own decision", "among the labels"
 
 
-def one(rows: list[card.ScoreRow], name: str, rule: str, group: Group = EVERYTHING) -> card.ScoreRow:
+def one(rows: list[card.ScoreRow], name: str, rule: str, group: ImageGroup = ALL_IMAGES) -> card.ScoreRow:
     (found,) = [row for row in rows if (row.quantity, row.group, row.rule) == (name, group, rule)]
     return found
 
@@ -67,18 +67,20 @@ def test_planes_and_sites_are_scored_by_themselves(rows: list[card.ScoreRow]) ->
     decided = answers().decided[0]
     precision, recall, f1, support = sklearn.metrics.precision_recall_fscore_support(TRUE, decided, labels=range(4))
     for plane, name in enumerate(NAMES[:4]):
-        found = {score: one(rows, score, OWN, Group("class", name)).interval for score in ("precision", "recall", "F1")}
+        found = {
+            score: one(rows, score, OWN, ImageGroup("class", name)).interval for score in ("precision", "recall", "F1")
+        }
         expected = {"precision": precision[plane], "recall": recall[plane], "F1": f1[plane]}
         assert {score: interval.value for score, interval in found.items()} == pytest.approx(expected)
         assert found["recall"].n == support[plane]
         assert found["precision"].n == 450
     ghana = COUNTRIES == "GHA"
-    row = one(rows, "macro F1", OWN, Group("site", "GHA"))
+    row = one(rows, "macro F1", OWN, ImageGroup("site", "GHA"))
     assert row.labels == NAMES[:3]  # Ghana has no thorax
     assert (row.interval.n, row.interval.clusters) == (75, 25)
     expected = sklearn.metrics.f1_score(TRUE[ghana], decided[ghana], labels=range(3), average="macro")
     assert row.interval.value == pytest.approx(expected)
-    assert one(rows, "accuracy", "prior-adjusted", Group("site", "GHA")).interval.value == pytest.approx(
+    assert one(rows, "accuracy", "prior-adjusted", ImageGroup("site", "GHA")).interval.value == pytest.approx(
         np.mean(rules()[2].decided[0][ghana] == TRUE[ghana])
     )
 
@@ -94,8 +96,11 @@ def test_every_row_says_what_it_is_made_of(rows: list[card.ScoreRow]) -> None:
         assert 0 < row.interval.clusters <= row.interval.n <= 450
         low, high = row.interval.low, row.interval.high
         assert row.interval.reason or (low is not None and high is not None and low <= row.interval.value <= high)
-    places = [*(Group("class", name) for name in NAMES[:4]), *(Group("site", name) for name in np.unique(COUNTRIES))]
-    assert {row.group for row in rows} == {EVERYTHING, *places}
+    places = [
+        *(ImageGroup("class", name) for name in NAMES[:4]),
+        *(ImageGroup("site", name) for name in np.unique(COUNTRIES)),
+    ]
+    assert {row.group for row in rows} == {ALL_IMAGES, *places}
 
 
 RATE = "rate of deciding the negative class"
@@ -169,18 +174,18 @@ def test_legacy_scores_say_that_they_are_wrong() -> None:
 
 def test_a_score_without_value_is_named() -> None:
     with pytest.raises(UndefinedScoreError, match="NaN on the data themselves"):
-        card.decision_scores(answers(), rules()[0], range(5), DRAWN, chosen().computed)
+        card.decision_scores(answers(), rules()[0], range(5), DRAWN, select_metrics().computed)
 
 
 def test_cohens_kappa_is_scikit_learns_and_off_by_default() -> None:
     given = answers(seeds=2)
-    rows = card.scorecard(given, range(5), None, DRAWN, chosen(["Cohen's kappa"]))
+    rows = card.scorecard(given, range(5), None, DRAWN, select_metrics(["Cohen's kappa"]))
     expected = [sklearn.metrics.cohen_kappa_score(TRUE, seed) for seed in given.decided]
     assert one(rows, "Cohen's kappa", OWN).interval.value == pytest.approx(np.mean(expected))
     assert one(rows, "Cohen's kappa", OWN).labels == NAMES
     ghana = COUNTRIES == "GHA"
     there = [sklearn.metrics.cohen_kappa_score(TRUE[ghana], seed[ghana]) for seed in given.decided]
-    assert one(rows, "Cohen's kappa", OWN, Group("site", "GHA")).interval.value == pytest.approx(np.mean(there))
+    assert one(rows, "Cohen's kappa", OWN, ImageGroup("site", "GHA")).interval.value == pytest.approx(np.mean(there))
     assert "Cohen's kappa" not in {row.quantity for row in card.scorecard(given, range(5), None, DRAWN)}
 
 

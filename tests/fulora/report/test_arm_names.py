@@ -10,7 +10,7 @@ from PIL import Image as Pil
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.data.results import AlphaScore, Prediction
 from fulora.data.score import Score
 from fulora.report.classification import classification_section

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image as Pil
 
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.scorecard import ScoreRow
 from fulora.metrics.statistics import Interval
 from fulora.report.classification_scores import plot_scores
@@ -14,21 +14,21 @@ from fulora.report.drawing import FigureError
 CONFUSION = {"true": ["brain", "femur"], "decided": ["brain", "femur", "other"], "counts": [[5, 1, 2], [0, 4, 1]]}
 
 
-SITE = Group("site", "GHA")
+SITE = ImageGroup("site", "GHA")
 
 
-def row(quantity: str, group: Group = EVERYTHING) -> ScoreRow:
+def row(quantity: str, group: ImageGroup = ALL_IMAGES) -> ScoreRow:
     return ScoreRow(quantity, "own decision", 3, ("brain", "femur"), group, Interval(0.7, 0.5, 0.9, 13, 6))
 
 
 def test_a_figure_has_the_matrix_and_the_accuracies_side_by_side() -> None:
-    rows = [row("accuracy"), row("macro F1"), row("accuracy", SITE), row("recall", Group("class", "brain"))]
+    rows = [row("accuracy"), row("macro F1"), row("accuracy", SITE), row("recall", ImageGroup("class", "brain"))]
     png = plot_scores(CONFUSION, rows)
     with Pil.open(io.BytesIO(png)) as picture:
         assert picture.format == "PNG"
         assert picture.width > picture.height > 400
     assert png == plot_scores(CONFUSION, rows)
-    assert png != plot_scores(CONFUSION, [*rows[:3], row("accuracy", Group("site", "UGA"))])
+    assert png != plot_scores(CONFUSION, [*rows[:3], row("accuracy", ImageGroup("site", "UGA"))])
 
 
 def test_without_an_accuracy_there_is_no_figure() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fulora.data.label_set import label_set
-from fulora.data.leak_gate import Overlap
+from fulora.data.leak_check import Overlap
 from fulora.data.results import Prediction
 from fulora.data.score import Role, Score
 from fulora.report.classification import classification_section

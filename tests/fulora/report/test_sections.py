@@ -10,7 +10,7 @@ from PIL import Image as Pil
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.pictures.marking import png_info
+from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.score import Score
 from fulora.report import sections
 from fulora.report.training import over_fitting, training_section

@@ -5,7 +5,7 @@ import pytest
 
 from fulora.data.score import Score
 from fulora.markdown import escaped_markdown
-from fulora.metrics.groups import EVERYTHING, Group
+from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.report.numbers import MISSING, rounded
 from fulora.report.tables import Table, TableError, score_table, to_csv, to_markdown
 from fulora.report.wording import readable
@@ -17,7 +17,7 @@ def score(
     value: float = 0.8123,
     n: int = 450,
     note: str = "",
-    group: Group = EVERYTHING,
+    group: ImageGroup = ALL_IMAGES,
 ) -> Score:
     return Score(
         quantity=name,
@@ -88,7 +88,7 @@ def test_scores_of_different_images_do_not_share_a_line():
 
 
 def test_groups_and_units_are_shown():
-    scores = [score(group=Group("site", site)) for site in ("Malawi", "Ghana")]
+    scores = [score(group=ImageGroup("site", site)) for site in ("Malawi", "Ghana")]
     table = score_table(scores, "t", "c")
     assert table.header[1] == "Group"
     assert [row[1] for row in table.rows] == ["site Malawi", "site Ghana"]
@@ -127,7 +127,7 @@ def test_empty_and_uneven_tables_are_refused():
 def test_csv_holds_the_unrounded_scores():
     labels = {"labels": ("a, b", "c"), "rule": "own decision", "choices": 5}
     scores = [
-        score(arm='one, "quoted"', value=1 / 3, group=Group("site", "A - B")).changed(**labels),
+        score(arm='one, "quoted"', value=1 / 3, group=ImageGroup("site", "A - B")).changed(**labels),
         score(arm="two\nlines").changed(baseline="real", p=0.5, role="declared"),
     ]
     rows = list(csv.DictReader(io.StringIO(to_csv(score_table(scores, "t", "c")))))

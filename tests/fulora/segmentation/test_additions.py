@@ -9,10 +9,10 @@ import pytest
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.pictures.image_and_mask import join, part, with_ellipses
+from fulora.data.pictures.image_and_mask import add_random_ellipses, join_pair, split_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
@@ -37,14 +37,14 @@ def drawn(a: float, b: float, at: tuple[int, int] = (50, 50), size: int = 100, a
 
 def test_a_pair_comes_apart_as_it_was_joined() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
-    gray, mask = part(join(pixels, drawn(30, 20) * 2))
+    gray, mask = split_pair(join_pair(pixels, drawn(30, 20) * 2))
     assert np.array_equal(gray, pixels)
     assert np.array_equal(mask, drawn(30, 20))
 
 
 def test_random_ellipses_know_nothing_of_the_picture() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
-    pairs, again, other = (with_ellipses(images, seed) for seed in (1, 1, 2))
+    pairs, again, other = (add_random_ellipses(images, seed) for seed in (1, 1, 2))
     assert np.array_equal(pairs, again)
     assert not np.array_equal(pairs, other)
     assert np.array_equal(pairs[..., 1], images)
@@ -142,7 +142,7 @@ def coloured(images: ImageSet) -> ImageSet:
     rows = images.rows("train")
     for number, row in enumerate(rows):
         mask = drawn(30, 24, (45 + number, 50)) if number % 2 == 0 else drawn(5, 4)
-        pixels = join(images.pixels(row), mask)
+        pixels = join_pair(images.pixels(row), mask)
         Pil.fromarray(pixels).save(images.path / row.split / row.file_name)
         rows[number] = row.model_copy(update={"sha256": pixel_digest(pixels)})
     ImageSet.write_rows(images.path, rows, labels=FETAL)
@@ -173,7 +173,7 @@ def test_gray_pictures_are_no_pairs(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "validation"])
     gray = image_set(tmp_path / "made", ["train"], masks=False, synthetic=True)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ManifestError, match=r"made0: is gray, not RGB: generate pairs with colour=rgb"):
+    with pytest.raises(ImageSetError, match=r"made0: is gray, not RGB: generate pairs with colour=rgb"):
         add_pairs(tmp_path / "out", AdditionConfig(), labelled, gray, DRAWN_BY)
 
 
@@ -195,8 +195,8 @@ def test_drawn_masks_are_calibrated_on_validation_images(tmp_path: Path) -> None
 def test_without_candidates_or_validation_images_nothing_is_added(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "train"])
     teacher = build_unet(UnetConfig(encoder="resnet18")).eval()
-    with pytest.raises(ManifestError, match="there are no images to add"):
+    with pytest.raises(ImageSetError, match="there are no images to add"):
         add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, labelled, [teacher], DRAWN_BY)
     others = image_set(tmp_path / "others", ["train"], masks=False)
-    with pytest.raises(ManifestError, match="no labelled validation images to calibrate"):
+    with pytest.raises(ImageSetError, match="no labelled validation images to calibrate"):
         add_pseudo_labelled(tmp_path, AdditionConfig(), labelled, others, [teacher], DRAWN_BY)

@@ -11,12 +11,12 @@ SHOWN = 10
 """Breaches of one kind that are named; the rest are counted."""
 
 
-def id_key(image_id: str) -> str:
+def comparable_id(image_id: str) -> str:
     """What makes two ids the same: as file names they would collide where case does not count."""
     return image_id.replace("/", "_").casefold()
 
 
-class Ledger:
+class RuleChecker:
     """Rows go in one at a time; what was seen of them is kept, some 300 bytes a row, never the rows.
 
     Args:
@@ -37,7 +37,7 @@ class Ledger:
 
     def add(self, row: Image) -> None:
         """Take note of a row."""
-        key = id_key(row.image_id)
+        key = comparable_id(row.image_id)
         if key in self._ids:
             self._repeated[row.image_id] = self._repeated.get(row.image_id, 1) + 1
         self._ids.add(key)

@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 
 @runtime_checkable
-class Listed(Protocol):
+class TabulatedMetric(Protocol):
     """A line of a table of metrics; whether it is computed, compared and shown where a study names none."""
 
     @property
@@ -25,10 +25,10 @@ class Listed(Protocol):
         """Whether a report shows it."""
 
 
-M = TypeVar("M", bound=Listed)
+M = TypeVar("M", bound=TabulatedMetric)
 
 
-def choose(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:
+def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:
     """The metrics computed, compared and shown: those that are named, in that order; the usual ones where none is.
 
     Raises:

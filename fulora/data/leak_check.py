@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fulora.config import Config
-from fulora.data.patient_numbers import WAYS_OUT, Name, SameNumberError, lines, same_numbers
-from fulora.data.provenance import Learned, Provenance, Use
+from fulora.data.patient_numbers import WAYS_OUT, PatientName, SameNumberError, describe_pairs, same_numbers
+from fulora.data.provenance import Provenance, ProvenanceEntry, Use
 
 if TYPE_CHECKING:
     from fulora.data.image import Image
@@ -16,7 +16,7 @@ WHAT_TO_DO = (
     "Leave these patients out of training (role, limit or a split_file) or out of the test, and run again what learned "
     "from them."
 )
-SAID: Mapping[Use, str] = {"fitted": "trained on", "chosen": "used for choosing"}
+USE_PHRASES: Mapping[Use, str] = {"fitted": "trained on", "chosen": "used for choosing"}
 
 
 class OverlapError(ValueError):
@@ -45,7 +45,7 @@ class Overlap(Config):
         return self.images is not None
 
 
-class Case(NamedTuple):
+class ImageIdentity(NamedTuple):
     """A picture that is tested on.
 
     Attributes:
@@ -70,13 +70,13 @@ def refuse_leaks(
     test: "Sequence[Image]",
     *,
     uses: Sequence[Use] = EVERY_USE,
-    told_apart: bool = False,
+    distinct_patients: bool = False,
 ) -> list[Overlap]:
     """Refuse test images of which a model, or a parent of it, has the picture or the patient.
 
     Args:
         uses: what may not have been done with them; `fitted` alone lets images pass that chose a checkpoint.
-        told_apart: it is said of the test images that equal patient numbers of two sites are different patients.
+        distinct_patients: it is said of the test images that equal patient numbers of two sites are different patients.
 
     Returns:
         One row for each model and parent that was fitted to images, then those of which nothing is known.
@@ -85,32 +85,34 @@ def refuse_leaks(
         OverlapError: a test image or patient was learned from.
         SameNumberError: a test patient may have been learned from under another name.
     """
-    return refuse_pictures(models, [Case.of(row) for row in test], uses=uses, told_apart=told_apart)
+    return refuse_leaked_identities(
+        models, [ImageIdentity.of(row) for row in test], uses=uses, distinct_patients=distinct_patients
+    )
 
 
-def refuse_pictures(
+def refuse_leaked_identities(
     models: Iterable[Provenance],
-    test: Sequence[Case],
+    test: Sequence[ImageIdentity],
     *,
     uses: Sequence[Use] = EVERY_USE,
-    told_apart: bool = False,
+    distinct_patients: bool = False,
 ) -> list[Overlap]:
     """As `refuse_leaks`, of pictures of which perhaps nothing but the pixels is known."""
     entries = [(model.chain(entry.name), entry) for model in models for entry in model.entries]
     entries = list(dict.fromkeys(entries))
     used = [(chain, entry) for chain, entry in entries if entry.known and entry.use in uses]
-    found = [(overlap(chain, entry, test), entry.use) for chain, entry in used]
+    found = [(find_overlap(chain, entry, test), entry.use) for chain, entry in used]
     wrong = [_line(row, use) for row, use in found if row.shared_images or row.shared_patients]
     if wrong:
         raise OverlapError("\n".join([*wrong, WHAT_TO_DO]))
     for chain, entry in used:
-        if not (told_apart or entry.different_patients):
-            refuse_same_numbers(chain, map(Name.of_key, entry.patients), _names(test))
+        if not (distinct_patients or entry.different_patients):
+            refuse_same_numbers(chain, map(PatientName.of_key, entry.patients), _names(test))
     shown = [row for row, use in found if use == "fitted" and row.images]
-    return [*shown, *(unknown(chain) for chain, entry in entries if not entry.known)]
+    return [*shown, *(unknown_overlap(chain) for chain, entry in entries if not entry.known)]
 
 
-def overlap(name: str, learned: Learned, test: Sequence[Case]) -> Overlap:
+def find_overlap(name: str, learned: ProvenanceEntry, test: Sequence[ImageIdentity]) -> Overlap:
     """What was learned from and is tested on; pictures of another size are told by source and id."""
     patients, pixels, ids = set(learned.patients), set(learned.pixels), set(learned.ids)
     return Overlap(
@@ -122,12 +124,12 @@ def overlap(name: str, learned: Learned, test: Sequence[Case]) -> Overlap:
     )
 
 
-def unknown(name: str) -> Overlap:
+def unknown_overlap(name: str) -> Overlap:
     """Weights from elsewhere: whom they learned from is not known."""
     return Overlap(trained_on=name, images=None, patients=None)
 
 
-def said_of_unknown(rows: Iterable[Overlap]) -> list[str]:
+def describe_unknown(rows: Iterable[Overlap]) -> list[str]:
     """What a command says of models and parents of which nothing is known, a line each."""
     return [
         f"{row.trained_on}: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
@@ -136,16 +138,16 @@ def said_of_unknown(rows: Iterable[Overlap]) -> list[str]:
     ]
 
 
-def names(rows: "Sequence[Image]") -> set[Name]:
+def patient_names(rows: "Sequence[Image]") -> set[PatientName]:
     """Everybody who is shown in images, as a source names them."""
-    return {Name(row.source, row.site, row.patient) for row in rows if row.patient_key}
+    return {PatientName(row.source, row.site, row.patient) for row in rows if row.patient_key}
 
 
-def _names(test: Sequence[Case]) -> set[Name]:
-    return {Name.of_key(one.patient_key) for one in test if one.patient_key}
+def _names(test: Sequence[ImageIdentity]) -> set[PatientName]:
+    return {PatientName.of_key(one.patient_key) for one in test if one.patient_key}
 
 
-def refuse_same_numbers(name: str, training: Iterable[Name], test: Iterable[Name]) -> None:
+def refuse_same_numbers(name: str, training: Iterable[PatientName], test: Iterable[PatientName]) -> None:
     """Refuse patient numbers of a training input that are in the test under another site or source.
 
     Raises:
@@ -153,12 +155,12 @@ def refuse_same_numbers(name: str, training: Iterable[Name], test: Iterable[Name
     """
     pairs = same_numbers(training, test)
     if pairs:
-        raise SameNumberError("\n".join([f"{name} and the test:", *lines(pairs), f"{WAYS_OUT}."]))
+        raise SameNumberError("\n".join([f"{name} and the test:", *describe_pairs(pairs), f"{WAYS_OUT}."]))
 
 
 def _line(row: Overlap, use: Use) -> str:
     images, patients = row.shared_images, row.shared_patients
     return (
-        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were {SAID[use]}, such "
-        f"as {', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
+        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were {USE_PHRASES[use]}, "
+        f"such as {', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.hybrid import MixConfig
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.labels import Plane
 from fulora.environment import derive_seed
@@ -15,28 +15,28 @@ from fulora.environment import derive_seed
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 
 
-def copies(
+def make_copies(
     real: Sequence[Image], wanted: Mapping[Plane, int], load: Callable[[Image], Picture], config: MixConfig
 ) -> Iterator[Picture]:
     """The wanted number of copies of real training pictures, each as often as any other of its plane.
 
     Raises:
-        ManifestError: a plane that has nothing to copy.
+        ImageSetError: a plane that has nothing to copy.
     """
     for plane, count in wanted.items():
         those = [row for row in real if row.plane == plane]
         if count and not those:
-            raise ManifestError(f"{plane}: {count} copies are wanted and there is no real image of it")
+            raise ImageSetError(f"{plane}: {count} copies are wanted and there is no real image of it")
         ranked = sorted(those, key=lambda row: derive_seed("mix", config.seed, row.image_id))
         for number in range(count):
             row = ranked[number % len(ranked)]
             name, pixels = f"{row.image_id}_copy{number // len(ranked) + 1}", load(row).pixels
             if config.arm == "augmented":
-                pixels = augmented(pixels, derive_seed("augmented", config.seed, name))
+                pixels = augment(pixels, derive_seed("augmented", config.seed, name))
             yield Picture(row.changed(image_id=name), pixels)
 
 
-def augmented(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:
+def augment(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:
     """A picture flipped or not, turned by up to 15 degrees, scaled and brightened by up to 10 and 15 %."""
     random = np.random.default_rng(seed)
     height, width = pixels.shape

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.image import Image, ManifestError
+from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet
-from fulora.data.leak_gate import Case
+from fulora.data.leak_check import ImageIdentity
 from fulora.data.pictures.pixels import pixel_digest
 
 
-def tested_files(
+def identify_files(
     folder: Path, files: Mapping[str, Path], read: Callable[[Path], UInt8[np.ndarray, "h w"]]
-) -> list[Case]:
+) -> list[ImageIdentity]:
     """The pictures for the leak gate: by their rows where the folder is an image set, else by their pixels alone.
 
     Args:
@@ -24,11 +24,12 @@ def tested_files(
     """
     rows = _rows_by_file(folder)
     return [
-        Case.of(rows[path]) if path in rows else Case(name, pixel_digest(read(path))) for name, path in files.items()
+        ImageIdentity.of(rows[path]) if path in rows else ImageIdentity(name, pixel_digest(read(path)))
+        for name, path in files.items()
     ]
 
 
 def _rows_by_file(folder: Path) -> dict[Path, Image]:
-    with suppress(ManifestError):  # somebody else's imagefolder
+    with suppress(ImageSetError):  # somebody else's imagefolder
         return {folder / row.split / row.file_name: row for row in ImageSet(folder, "").iter_rows()}
     return {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from fulora.data.patient_numbers import SHOWN, Name
+from fulora.data.patient_numbers import SHOWN, PatientName
 from fulora.data.predictions.rows import PredictionFileError
 
 TIE = 1e-9
@@ -36,7 +36,7 @@ def check_spellings(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def two_sites(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def note_shared_numbers(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """A note on patient numbers that occur at more than one site; nothing where there are none."""
     found: dict[str, set[str]] = defaultdict(set)
     written: dict[str, str] = {}
@@ -54,7 +54,7 @@ def two_sites(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
 
 
-def less_probable(
+def note_improbable_decisions(
     decided: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"] | None
 ) -> tuple[str, ...]:
     """A note on rows whose `predicted` is not their most probable class; nothing where there are none."""
@@ -70,6 +70,10 @@ def less_probable(
     )
 
 
-def _name(row: Mapping[str, Any]) -> Name:
+def _name(row: Mapping[str, Any]) -> PatientName:
     """The patient of a row, who may be named by a whole key, `source/site/patient`."""
-    return Name.of_key(row["patient"]) if row["patient"].count("/") >= 2 else Name("", row["site"], row["patient"])
+    return (
+        PatientName.of_key(row["patient"])
+        if row["patient"].count("/") >= 2
+        else PatientName("", row["site"], row["patient"])
+    )

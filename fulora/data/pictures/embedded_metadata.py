@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 from PIL.PngImagePlugin import PngInfo
 
 from fulora.data.image import Image
-from fulora.data.pictures.decoding import opened
+from fulora.data.pictures.decoding import open_picture
 
 XMP_KEY = "XML:com.adobe.xmp"
 SYNTHETIC_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -117,7 +117,7 @@ def read_mark(path: Path) -> Mark | None:
     Raises:
         FileNotFoundError, PictureFileError: missing; not a picture, or truncated.
     """
-    with opened(path) as image:
+    with open_picture(path) as image:
         found = mark_in(image.info)
         if found is None and image.format == "PNG":
             image.load()  # PNG allows text after the pixels
@@ -140,13 +140,15 @@ def _from_xmp(packet: bytes) -> Mark | None:
         root = ElementTree.fromstring(packet.strip(b"\x00"))
     except ElementTree.ParseError:
         return None
-    if _said(root, IPTC, "DigitalSourceType") not in (SYNTHETIC_TYPE, PARTLY_SYNTHETIC_TYPE):
+    if _property(root, IPTC, "DigitalSourceType") not in (SYNTHETIC_TYPE, PARTLY_SYNTHETIC_TYPE):
         return None
-    caption = _said(root, FULORA, "caption") or _said(root, IPTC, "AIPromptInformation") or _first_description(root)
-    return Mark(True, caption, _said(root, FULORA, "seed"), _said(root, FULORA, "generator"))
+    caption = (
+        _property(root, FULORA, "caption") or _property(root, IPTC, "AIPromptInformation") or _first_description(root)
+    )
+    return Mark(True, caption, _property(root, FULORA, "seed"), _property(root, FULORA, "generator"))
 
 
-def _said(root: ElementTree.Element, namespace: str, name: str) -> str:
+def _property(root: ElementTree.Element, namespace: str, name: str) -> str:
     """A property of an XMP packet, written as an element, its `rdf:resource`, or an attribute; "" where it is not."""
     key = f"{{{namespace}}}{name}"
     for element in root.iter():

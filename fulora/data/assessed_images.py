@@ -13,7 +13,7 @@ from fulora.stage import Artifact
 FINDINGS = "findings.json"
 
 
-class Screened(Config):
+class AssessedImage(Config):
     """What the assessment found of one synthetic image.
 
     Attributes:
@@ -51,6 +51,6 @@ class Assessment(Artifact):
         """The filters that were calibrated."""
         return [one.name for one in read_json(self.path / FINDINGS, _Findings).filters]
 
-    def rows(self) -> list[Screened]:
+    def rows(self) -> list[AssessedImage]:
         """One row an image."""
-        return read_json_lines(self.path / TABLE, Screened)
+        return read_json_lines(self.path / TABLE, AssessedImage)
