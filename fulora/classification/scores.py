@@ -131,7 +131,7 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
         rule = decision_rules(alone, labels, None)[0]
         rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], ONCE)
     if config.legacy_auc:
-        rows += legacy_scores(answers, labels, sampling)
+        rows += legacy_scores(answers, labels)
     return [_record(row, row.interval, arm, metrics) for row in rows]
 
 

@@ -104,9 +104,9 @@ def _vote(
     return Votes(places, distance, ratio)
 
 
-def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"], percentile: float = TAIL) -> float:
-    """The percentile of each real image's distance to the nearest one of another patient."""
-    return float(np.percentile(nearest(real, real, apart=[(patients, patients)])[0], percentile))
+def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float:
+    """Return the first percentile (`TAIL`) of each real image's distance to the nearest one of another patient."""
+    return float(np.percentile(nearest(real, real, apart=[(patients, patients)])[0], TAIL))
 
 
 def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float | None:

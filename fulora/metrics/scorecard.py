@@ -161,7 +161,7 @@ def _by_group(metric: Metric, rule: int, first: Metric) -> bool:
     return metric.groups == "every rule" or (rule == 0 and (metric.groups == "own decision" or metric is first))
 
 
-def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -> list[ScoreRow]:
+def legacy_scores(answers: Answers, labels: Sequence[int]) -> list[ScoreRow]:
     """The published "AUC" of FU-LoRA, wrong as it is, and what its formula was meant to be; without intervals."""
     inside = answers.of(np.isin(answers.true, labels))
     names = tuple(inside.names[label] for label in labels)

@@ -84,7 +84,11 @@ def macro_auc(
 def calibration_error(
     true: Indices, probabilities: Float[np.ndarray, "n classes"], weights: Weights, bins: int = 15
 ) -> Values:
-    """Expected calibration error, see `fulora.metrics.calibration`."""
+    """Expected calibration error (Guo et al. 2017): mean |accuracy - confidence| over equal-width bins, 0..1.
+
+    Bins of the top probability are weighted by images. At some hundreds of images it is noisy and biased upwards: show
+    it beside log loss and Brier score, with a cluster interval.
+    """
     confidence = probabilities.max(axis=1).astype(float)
     gap = (probabilities.argmax(axis=1) == true) - confidence
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -43,16 +43,13 @@ def compute_signature(pixels: UInt8[np.ndarray, "h w"]) -> PictureSignature:
     return PictureSignature(int(str(imagehash.phash(Pil.fromarray(pixels))), 16), np.asarray(small))
 
 
-def near_pairs(pictures: Sequence[PictureSignature | None], *, at_once: int = AT_ONCE) -> list[NearPair]:
+def near_pairs(pictures: Sequence[PictureSignature | None]) -> list[NearPair]:
     """Pairs of pictures that show nearly the same; None is like no other.
 
     A pair is near when its hashes differ in at most `BITS_APART` bits *and* its thumbnails correlate at `CORRELATION`
     or more. Scaled, brightened and compressed copies are found, and copies cropped by up to 1 % of a side, not more.
     The hashes of all pairs are compared, thumbnails only where the hashes are near: time grows with the square of the
     number of pictures (seconds for 20,000), memory with the number.
-
-    Args:
-        at_once: pairs that are compared at a time.
     """
     usable = [
         (place, found) for place, found in enumerate(pictures) if found is not None and found.thumbnail is not None
@@ -65,7 +62,7 @@ def near_pairs(pictures: Sequence[PictureSignature | None], *, at_once: int = AT
     shades -= shades.mean(1, keepdims=True)
     shades /= np.linalg.norm(shades, axis=1, keepdims=True) + 1e-6
     near: list[NearPair] = []
-    block = max(1, at_once // len(places))
+    block = max(1, AT_ONCE // len(places))
     for start in range(0, len(places), block):
         apart = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])
         rows, columns = np.nonzero(apart <= BITS_APART)

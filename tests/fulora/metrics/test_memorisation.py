@@ -120,7 +120,7 @@ def test_the_nearer_of_a_picture_and_its_mirror_image_votes() -> None:
 def test_distances_among_real_images() -> None:
     real = np.array([[0.0], [1.0], [5.0], [9.0]])
     patients = np.array(["a", "a", "b", "c"])
-    assert cross_patient_distance(real, patients, 0.0) == 4.0
+    assert cross_patient_distance(real, patients) == 4.0
     assert same_patient_distance(real, patients) == 1.0
     assert same_patient_distance(real, np.arange(4)) is None
 
