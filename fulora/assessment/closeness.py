@@ -53,7 +53,7 @@ def closeness(real: ImageSet, synthetic: Mapping[str, ImageSet], config: Closene
 
     Raises:
         ValueError: no synthetic set, or `config.baseline` names none of them.
-        LabelSetError: a synthetic set shows other classes than the real images.
+        LabelSetError: if a synthetic set shows other classes than the real images.
     """
     if not synthetic:
         raise ValueError("closeness: there are no synthetic images; give one set of them or more, by name")

@@ -89,7 +89,7 @@ def check_varied(name: str, features: Features, pictures: Sequence[GrayPicture])
     """Refuse equal features of four or more different pictures.
 
     Raises:
-        EncoderError: they are equal.
+        EncoderError: if they are equal.
     """
     if len(features) < 4 or np.ptp(features, axis=0).max() > CONSTANT * np.abs(features).max():
         return

@@ -59,8 +59,8 @@ def check_judges(folder: Path, labels: LabelSet | None) -> None:
         labels: the classes of the pictures; None where they are not known.
 
     Raises:
-        LabelSetError: they know other classes.
-        PicturesError: the folder is none of judges, or the pictures' classes are not known.
+        LabelSetError: if they know other classes.
+        PicturesError: if the folder is none of judges, or the pictures' classes are not known.
     """
     _folds(folder)
     known = read_label_set(folder)

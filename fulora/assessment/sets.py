@@ -63,7 +63,7 @@ def read_sets(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> 
     """All of a synthetic set, the real training images of one set, and the validation images of one.
 
     Raises:
-        LabelSetError: they have different classes.
+        LabelSetError: if they have different classes.
     """
     labels = held_out.label_set()
     for whom, others in (("the synthetic images", synthetic), ("the images that trained the generator", trained_on)):

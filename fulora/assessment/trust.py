@@ -25,7 +25,7 @@ def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
         trusted: SHA-256 digests of the TorchScript files that may run, as `sha256sum` prints them.
 
     Raises:
-        UntrustedEncoderError: a TorchScript file is not among the trusted ones, or is not there.
+        UntrustedEncoderError: if a TorchScript file is not among the trusted ones, or is not there.
     """
     for file in torchscript_files(encoders):
         if not file.is_file():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
+from fulora.data.image_set_rules import check_rows
 from fulora.data.labels import Split
-from fulora.data.set_rules import check
 from fulora.export.card import CardConfig, Format, card_text, used_splits
 from fulora.export.source_files import ExportError, check_files, files_of_row
 from fulora.workspace import scratch
@@ -39,7 +39,7 @@ def export(
         ExportError: `out` is there; no images (kohya: none to train on); a picture's file is missing, named twice or
             outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
             `mlcroissant` is not installed (croissant).
-        LabelSetError: the set does not say its classes.
+        LabelSetError: if the set does not say its classes.
         ImageSetError: the set breaks a rule of `fulora.data.image_set_rules`.
     """
     card = card or CardConfig()
@@ -54,7 +54,7 @@ def export(
         if number < 1:
             raise ExportError(f"{name}: is {number}; it is at least 1")
     labels, provenance = images.label_set(), images.provenance()
-    check(every, provenance)
+    check_rows(every, provenance)
     check_files(images, rows)
     work = scratch(out)
     if work.exists():  # an export was killed

@@ -186,6 +186,6 @@ def select_metrics(names: Sequence[str] = ()) -> MetricSelection:
     """The metrics that a study names, compared and shown in that order; the usual ones where it names none.
 
     Raises:
-        ValueError: there is no such metric, or one is named twice.
+        ValueError: if there is no such metric, or one is named twice.
     """
     return MetricSelection(*select_from_table(METRICS, names))

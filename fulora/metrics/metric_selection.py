@@ -32,13 +32,13 @@ def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M
     """The metrics computed, compared and shown: those that are named, in that order; the usual ones where none is.
 
     Raises:
-        ValueError: there is no such metric, or one is named twice.
+        ValueError: if there is no such metric, or one is named twice.
     """
     known = {metric.name: metric for metric in table}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"metrics: there is no {unknown[0]!r}; there are {', '.join(known)}")
     if len(set(names)) < len(names):
-        raise ValueError(f"metrics: {', '.join(names)}: one stands twice")
+        raise ValueError(f"metrics: {', '.join(names)}: duplicate name")
     named = tuple(known[name] for name in names)
     computed = tuple(metric for metric in table if metric.computed or metric in named)
     if named:

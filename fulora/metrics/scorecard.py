@@ -186,7 +186,7 @@ def interval_of(
     """The interval of a score, one statistic a training seed; none where every draw gives one value and `span` is None.
 
     Raises:
-        UndefinedScoreError: the score has no value on these images.
+        UndefinedScoreError: if the score has no value on these images.
     """
     found = weighted_bootstrap(
         statistics,

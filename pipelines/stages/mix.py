@@ -33,10 +33,10 @@ def mix(
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, select_real
     from fulora.data.image import ImageSetError
+    from fulora.data.image_set_rules import check_rows
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.provenance import derive_provenance
     from fulora.data.real_copies import make_copies
-    from fulora.data.set_rules import check
     from fulora.workspace import name_of
 
     labels = real.label_set()
@@ -53,7 +53,7 @@ def mix(
             raise ImageSetError("mix.arm=hybrid adds synthetic images, and none are given")
         chosen = selection.choose(wanted, synthetic.rows(), partial(_picture, synthetic))
         parents += [synthetic.provenance(), *_choosers(config, assessment)]
-        check([*real.rows(), *chosen], Provenance().joined(*parents))
+        check_rows([*real.rows(), *chosen], Provenance().joined(*parents))
         added = map(partial(_picture, synthetic), chosen)
     elif config.arm != "none":
         added = make_copies(training, wanted, partial(_picture, real), config)

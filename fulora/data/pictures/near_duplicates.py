@@ -1,4 +1,4 @@
-"""Near duplicates: pictures that show nearly the same, told by a perceptual hash and the correlation of thumbnails."""
+"""Near duplicates, detected by a perceptual hash and the correlation of thumbnails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ AT_ONCE = 1 << 22
 """Pairs compared at once, some 9 bytes each."""
 
 NearPair = tuple[int, int, float]
-"""Places of two pictures in a list, the first smaller, and the correlation of their thumbnails."""
+"""Indices of two pictures, the smaller first, and the correlation of their thumbnails."""
 
 
 @dataclass(frozen=True)
 class PictureSignature:
-    """What a picture is compared by: 1 KB, whatever the picture's size.
+    """What pictures are compared by: 1 KB, independent of the picture's size.
 
     Attributes:
         phash: 64-bit perceptual hash (DCT; ImageHash).
-        thumbnail: 32 x 32 gray; None for a constant picture, which is like no other.
+        thumbnail: 32 x 32 gray; None for a constant picture, which matches no other.
     """
 
     phash: int
@@ -36,7 +36,7 @@ class PictureSignature:
 
 
 def compute_signature(pixels: UInt8[np.ndarray, "h w"]) -> PictureSignature:
-    """What a gray picture is compared by."""
+    """Compute the signature of a gray picture."""
     if pixels.min() == pixels.max():
         return PictureSignature(0, None)
     small = cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
@@ -44,7 +44,7 @@ def compute_signature(pixels: UInt8[np.ndarray, "h w"]) -> PictureSignature:
 
 
 def near_pairs(pictures: Sequence[PictureSignature | None]) -> list[NearPair]:
-    """Pairs of pictures that show nearly the same; None is like no other.
+    """Return pairs of nearly equal pictures; None matches no other.
 
     A pair is near when its hashes differ in at most `BITS_APART` bits *and* its thumbnails correlate at `CORRELATION`
     or more. Scaled, brightened and compressed copies are found, and copies cropped by up to 1 % of a side, not more.

@@ -1,4 +1,4 @@
-"""Two files of predictions on the same images, brought to one order of images and classes for a paired comparison."""
+"""Two files of predictions on the same images, aligned for a paired comparison."""
 
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from fulora.metrics.answers import Answers
 
 
 def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answers]:
-    """The answers of two files on the same images, in one order and with the same classes.
+    """Return the answers of two files, with images and classes in one order.
 
-    Which patients share pictures is taken from the first.
+    Clusters of patients who share pictures are taken from the first.
 
     Raises:
-        PredictionFileError: the files hold other images, or disagree on the truth, patient or site of one.
-        LabelSetError: the files say that they have different classes.
+        PredictionFileError: if the images differ, or the truth, patient or site of one.
+        LabelSetError: if the files have different label sets.
     """
     if ours.labels is not None and other.labels is not None:
         refuse_other_classes(ours.labels, other.labels, name=str(ours.path), other_name=str(other.path))
@@ -55,7 +55,7 @@ def _check_images(ours: PredictionFile, other: PredictionFile) -> None:
 
 
 def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
-    """The same answers, numbered by other classes; what a model has no probability of has 0."""
+    """Return the answers with other class numbers; classes without a probability get 0."""
     to = np.array([names.index(name) for name in answers.names])
     probabilities = None
     if answers.probabilities is not None:

@@ -10,8 +10,8 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.image_set import Picture
+from fulora.data.image_set_rules import check_rows
 from fulora.data.label_set import label_set
-from fulora.data.set_rules import check
 from fulora.intake.classes import given
 from fulora.intake.config import (
     AfricanPlanesConfig,
@@ -120,7 +120,7 @@ def test_heads_are_fitted_with_their_masks_and_pixel_sizes(tmp_path: Path, how: 
         splits[row.patient_key].add(row.split)
     assert all(len(found) == 1 for found in splits.values())
     assert {split for found in splits.values() for split in found} == {"train", "validation", "test"}
-    check([picture.row.changed(sha256=picture.row.image_id) for picture in pictures])
+    check_rows([picture.row.changed(sha256=picture.row.image_id) for picture in pictures])
 
 
 PHANTOMS = PhantomsConfig(role="train", sites=("A", "B"), planes=("brain", "other"), per_plane=3, seed=5)
