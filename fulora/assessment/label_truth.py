@@ -1,4 +1,4 @@
-"""Whether synthetic images show the plane that was asked for, in the eyes of models that did not make them."""
+"""Whether synthetic images show the requested plane, according to models that did not generate them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ Places = Int[np.ndarray, "_"]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How much each picture looks like each class of a label set, in its order, to one model; the larger the more.
+    """Scores of each picture for each class of a label set, in its order, by one model; larger is more likely.
 
     Attributes:
-        by: who says so: `judge`, a classifier of real images, or `clip`, by prompts.
+        by: the model: `judge`, a classifier of real images, or `clip`, by prompts.
         made: of the synthetic pictures.
-        real, real_planes: of real pictures of patients that the model was not fitted to, and what they show.
+        real, real_planes: of real pictures of patients that the model was not fitted to, and their classes.
     """
 
     by: str
@@ -30,12 +30,12 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Truth:
-    """What one model sees in the images of one plane.
+    """Predictions of one model for the synthetic images of one plane.
 
     Attributes:
-        plane: that was asked for.
-        seen: how many images it takes for each class, in the order of the label set.
-        agreement, low, high: share of the `n` images that it takes for the plane, with a 95 % Wilson interval.
+        plane: the requested plane.
+        seen: numbers of images predicted as each class, in the order of the label set.
+        agreement, low, high: share of the `n` images predicted as the plane, with a 95 % Wilson interval.
         real_n, real_agreement, real_low: the same of real images of other patients, and the lower end of its interval.
     """
 
@@ -52,13 +52,13 @@ class Truth:
 
 
 def known_planes(planes: Shaped[np.ndarray, " n"], classes: Sequence[str]) -> Places:
-    """Places among the classes; -1 for any other plane."""
+    """Return the index of each plane among the classes; -1 for any other."""
     place = {name: number for number, name in enumerate(classes)}
     return np.array([place.get(plane, -1) for plane in planes.tolist()], np.int64)
 
 
 def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
-    """By how much the plane that was asked for beats the best other one; inf where nothing known was asked for."""
+    """Return the score of the requested plane minus the highest of the others; inf if the request is unknown."""
     rows = np.arange(len(scores))
     others = scores.astype(np.float64, copy=True)
     others[rows, asked] = -np.inf
@@ -67,7 +67,7 @@ def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
 
 
 def compute_truths(asked: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
-    """A line for each model and each class that was asked for."""
+    """Return a row for each model and each requested class."""
     return tuple(line for opinion in opinions for line in _truths(asked, opinion, classes))
 
 

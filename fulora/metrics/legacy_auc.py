@@ -25,6 +25,6 @@ def hard_label_auc(true: Indices, predicted: Indices, labels: Sequence[int]) -> 
     return [_sensitivity_and_specificity(true == k, predicted == k) for k in labels]
 
 
-def _sensitivity_and_specificity(positive: Bool[np.ndarray, " n"], said: Bool[np.ndarray, " n"]) -> float:
+def _sensitivity_and_specificity(positive: Bool[np.ndarray, " n"], predicted: Bool[np.ndarray, " n"]) -> float:
     """Their mean."""
-    return float((said[positive].mean() + 1 - said[~positive].mean()) / 2)
+    return float((predicted[positive].mean() + 1 - predicted[~positive].mean()) / 2)

@@ -1,4 +1,4 @@
-"""Which metrics of a table a study computes, compares and shows: one rule for classifiers and segmentation networks."""
+"""Selection of the metrics that a study computes, compares and shows, for classifiers and segmentation networks."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 @runtime_checkable
 class TabulatedMetric(Protocol):
-    """A line of a table of metrics; whether it is computed, compared and shown where a study names none."""
+    """A metric of a table, with the defaults for studies that name none."""
 
     @property
     def name(self) -> str:
@@ -29,7 +29,7 @@ M = TypeVar("M", bound=TabulatedMetric)
 
 
 def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:
-    """The metrics computed, compared and shown: those that are named, in that order; the usual ones where none is.
+    """Return the metrics computed, compared and shown: the named ones, in that order; by default the usual ones.
 
     Raises:
         ValueError: if there is no such metric, or one is named twice.

@@ -39,8 +39,8 @@ class UndefinedScoreError(ValueError):
 class Interval:
     """A value with its interval, the images (`n`) and clusters behind it, and the draws that had no value.
 
-    Where resampling can say nothing (a single patient, a class too rare to be drawn) the value stands without bounds:
-    `low` and `high` are None, and `reason` tells why. `reason` also tells where every draw gave the same value.
+    If resampling is impossible (a single patient, a class too rare to be drawn) `low` and `high` are None, and `reason`
+    says why. `reason` also says if every draw gave the same value.
     """
 
     value: float

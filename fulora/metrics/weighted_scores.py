@@ -20,7 +20,7 @@ Indices = Int[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class ClassTallies:
-    """Weighted counts of every draw and label: hits, images that truly show it, images said to show it."""
+    """Weighted counts of every draw and label: hits, images that truly show it, images predicted to show it."""
 
     hits: Float[np.ndarray, "draws k"]
     true: Float[np.ndarray, "draws k"]
@@ -34,8 +34,8 @@ class ClassTallies:
     @property
     def precision(self) -> Float[np.ndarray, "draws k"]:
         """hits / predicted; 0 where the label is never predicted, NaN where no image shows it."""
-        said = np.where(self.predicted > 0, _ratio(self.hits, self.predicted), 0.0)
-        return np.where(self.true > 0, said, np.nan)
+        precision = np.where(self.predicted > 0, _ratio(self.hits, self.predicted), 0.0)
+        return np.where(self.true > 0, precision, np.nan)
 
     @property
     def f1(self) -> Float[np.ndarray, "draws k"]:

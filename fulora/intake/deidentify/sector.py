@@ -38,6 +38,7 @@ MIN_FILL = 0.35
 
 Values = NDArray[np.float64]
 Points = Float[np.ndarray, "n 2"]
+Point = Float[np.ndarray, "2"]
 Mask = UInt8[np.ndarray, "h w"]
 
 
@@ -235,7 +236,7 @@ def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] |
     return apex, np.vstack([apex + radius.min() * along, arc, apex + radius.min() * across])
 
 
-def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Points, Points] | None:
+def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Point, Point] | None:
     """A point and the downward direction of the hull's longest straight edge that tissue runs along.
 
     Args:

@@ -127,7 +127,7 @@ def test_distances_among_real_images() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     real, patients = cohort(np.random.default_rng(0), 4)
-    with pytest.raises(ValueError, match="patient 0 is among those who trained and those held out"):
+    with pytest.raises(ValueError, match="patient 0 is a training patient and held out"):
         vote_test(np.array([0]), patients, np.arange(8) < 1)
     with pytest.raises(ValueError, match="0 of 4 patients trained"):
         vote_test(np.array([0]), patients, np.zeros(8, bool))
