@@ -170,8 +170,8 @@ def _opinions(
     sets: AssessedSets, encoded: Sequence[EncodedSets], near: Sequence[NearestImages], judges: Path | None
 ) -> list[ClassScores]:
     """Class scores by the CLIP, if it is among the encoders, and by the judges; none without several classes."""
-    asked, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
-    if labels is None or len(labels.names) < 2 or not (asked >= 0).any():
+    requested, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
+    if labels is None or len(labels.names) < 2 or not (requested >= 0).any():
         return []
     found = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
     if judges is not None:
@@ -205,9 +205,9 @@ def _screened(
     opinions: Sequence[ClassScores],
     fails: Sequence[tuple[str, ...]],
 ) -> list[AssessedImage]:
-    made, asked = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
+    made, requested = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
     ids = sets.real.ids
-    beside = {one.by: margins(one.made, asked) for one in opinions}
+    beside = {one.by: margins(one.made, requested) for one in opinions}
     by = list(zip(encoded, near, strict=False))
     return [
         AssessedImage.model_validate(

@@ -57,33 +57,33 @@ def known_planes(planes: Shaped[np.ndarray, " n"], classes: Sequence[str]) -> Pl
     return np.array([place.get(plane, -1) for plane in planes.tolist()], np.int64)
 
 
-def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
+def margins(scores: Scores, requested: Places) -> Float[np.ndarray, " n"]:
     """Return the score of the requested plane minus the highest of the others; inf if the request is unknown."""
     rows = np.arange(len(scores))
     others = scores.astype(np.float64, copy=True)
-    others[rows, asked] = -np.inf
-    found = scores[rows, asked] - others.max(axis=1, initial=-np.inf)
-    return np.where(asked < 0, np.inf, found)
+    others[rows, requested] = -np.inf
+    found = scores[rows, requested] - others.max(axis=1, initial=-np.inf)
+    return np.where(requested < 0, np.inf, found)
 
 
-def compute_truths(asked: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
+def compute_truths(requested: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
     """Return a row for each model and each requested class."""
-    return tuple(line for opinion in opinions for line in _truths(asked, opinion, classes))
+    return tuple(line for opinion in opinions for line in _truths(requested, opinion, classes))
 
 
-def _truths(asked: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:
+def _truths(requested: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:
     seen, seen_real = opinion.made.argmax(axis=1), opinion.real.argmax(axis=1)
     for place, plane in enumerate(classes):
-        mine, real = seen[asked == place], seen_real[opinion.real_planes == place]
-        if not len(mine):
+        own, real = seen[requested == place], seen_real[opinion.real_planes == place]
+        if not len(own):
             continue
-        share = wilson(int((mine == place).sum()), len(mine))
+        share = wilson(int((own == place).sum()), len(own))
         of_real = wilson(int((real == place).sum()), len(real)) if len(real) else None
         yield Truth(
             by=opinion.by,
             plane=plane,
-            n=len(mine),
-            seen=tuple(np.bincount(mine, minlength=len(classes)).tolist()),
+            n=len(own),
+            seen=tuple(np.bincount(own, minlength=len(classes)).tolist()),
             agreement=share.value,
             low=share.low or 0.0,
             high=1.0 if share.high is None else share.high,

@@ -66,12 +66,12 @@ def screen(
     Args:
         near: by encoder; empty without training images: then there is no filter of memorised images.
     """
-    asked = known_planes(sets.synthetic.planes, sets.classes)
+    requested = known_planes(sets.synthetic.planes, sets.classes)
     parts: dict[FilterName, list[FilterScore]] = {"brightness": _brightness(sets)}
     counts: dict[FilterName, int] = {}
     for opinion in opinions:
         name: FilterName = "plane" if opinion.by == "judge" else "clip"
-        parts[name] = list(_by_planes(opinion, asked, sets.classes, false_reject))
+        parts[name] = list(_by_planes(opinion, requested, sets.classes, false_reject))
         counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
@@ -107,19 +107,19 @@ def _filter(
 
 
 def _by_planes(
-    opinion: ClassScores, asked: Places, classes: Sequence[str], false_reject: float
+    opinion: ClassScores, requested: Places, classes: Sequence[str], false_reject: float
 ) -> Iterator[FilterScore]:
     """A threshold for each plane with enough real images; the others share one."""
-    made, real = margins(opinion.made, asked), margins(opinion.real, opinion.real_planes)
+    made, real = margins(opinion.made, requested), margins(opinion.real, opinion.real_planes)
     counts = np.bincount(opinion.real_planes, minlength=len(classes))
     alone = [place for place in range(len(classes)) if counts[place] + 1 >= 1 / false_reject]
     together = [place for place in range(len(classes)) if place not in alone]
     for places in [*([place] for place in alone), together]:
-        mine = np.isin(asked, places)
-        if mine.any():
+        own = np.isin(requested, places)
+        if own.any():
             about = f"margin of {', '.join(classes[place] for place in places)} by {opinion.by}"
             known = np.isin(opinion.real_planes, places)
-            yield FilterScore(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
+            yield FilterScore(about, np.where(own, made, np.inf), real[known] if len(places) == 1 else real)
 
 
 def _ratios(sets: AssessedSets, found: NearestImages) -> tuple[Values, Values]:

@@ -66,8 +66,8 @@ def read_sets(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> 
         LabelSetError: if their classes differ.
     """
     labels = held_out.label_set()
-    for whom, others in (("the synthetic images", synthetic), ("the images that trained the generator", trained_on)):
-        refuse_other_classes(labels, others.label_set(), name="the held-out images", other_name=whom)
+    for name, others in (("the synthetic images", synthetic), ("the training images", trained_on)):
+        refuse_other_classes(labels, others.label_set(), name="the held-out images", other_name=name)
     return AssessedSets(
         of_rows(synthetic, synthetic.rows()),
         held_out=of_rows(held_out, held_out.rows("validation")),

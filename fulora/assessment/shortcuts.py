@@ -91,9 +91,9 @@ def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Itera
     sides = []
     for pictures, found in seen:
         places = places_of(plane, pictures)
-        told = {cue: values[places] for cue, values in found.items()}
-        told[TOGETHER] = np.concatenate(list(told.values()), axis=1)
-        sides.append((told, pictures.patients[places]))
+        of_cue = {cue: values[places] for cue, values in found.items()}
+        of_cue[TOGETHER] = np.concatenate(list(of_cue.values()), axis=1)
+        sides.append((of_cue, pictures.patients[places]))
     (made, images), (held_out, patients), *train = sides
     if min(len(images), len(patients)) < LEAST or len(set(patients)) < 2:
         return

@@ -71,9 +71,9 @@ def _copies(plane: str, inputs: VerdictInputs) -> Iterator[str]:
         for one in inputs.encoders:
             if one.memorisation is not None and one.memorisation.p <= LEVEL:
                 yield f"evidence that training patients were memorised ({one.encoder}, p = {one.memorisation.p:.4f})"
-    for one in inputs.filters:
-        if one.name == "memorised":
-            failed, n = _failed(plane, one, inputs)
+    for calibrated in inputs.filters:
+        if calibrated.name == "memorised":
+            failed, n = _failed(plane, calibrated, inputs)
             if n and stats.binomtest(failed, n, inputs.false_reject, alternative="greater").pvalue <= LEVEL:
                 yield (
                     f"{failed} of {n} images are as near to one training patient and as far from others as at most "

@@ -210,7 +210,7 @@ def shipped_class(text: str) -> str | None:
 
 
 def as_label_set(value: object) -> object:
-    """For validators of config fields: a label set by name, by the path of its file, or as it stands there."""
+    """For validators of config fields: a label set by name, by the path of its file, or in full."""
     if not isinstance(value, str):
         return value
     try:

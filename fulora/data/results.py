@@ -142,8 +142,8 @@ class Predictions(Artifact):
         """The classes, in the order of the probabilities.
 
         Raises:
-            LabelSetError: if they were written before predictions had one.
-            DamagedFileError: the file that says them is no label set.
+            LabelSetError: if they were written before predictions had a label set.
+            DamagedFileError: if the file is not a label set.
         """
         return read_label_set(self.path)
 

@@ -60,12 +60,12 @@ def refuse_missing_structures(masks: Iterable[UInt8[np.ndarray, "h w"]], labels:
     Raises:
         StructureError: if there is such a structure.
     """
-    there = {int(number) for mask in masks for number in np.unique(mask)} - {0}
-    absent = [f"{number} ({name})" for number, name in structures_of(labels).items() if number not in there]
+    present = {int(number) for mask in masks for number in np.unique(mask)} - {0}
+    absent = [f"{number} ({name})" for number, name in structures_of(labels).items() if number not in present]
     if absent:
         raise StructureError(
             f"{whose}: no mask holds class number {', '.join(absent)}, which the label set {labels.name} names; they "
-            f"hold {', '.join(map(str, sorted(there))) or 'background alone'}. Take it out of structures, or look "
+            f"hold {', '.join(map(str, sorted(present))) or 'background alone'}. Take it out of structures, or look "
             "which number stands for which structure"
         )
 

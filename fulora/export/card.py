@@ -124,7 +124,7 @@ def header(rows: Sequence[Image], labels: LabelSet, format: Format, config: Card
 
 
 def tar_features(rows: Sequence[Image], labels: LabelSet) -> list[dict[str, object]]:
-    """What stands in a tar, in the Hub's words: without them `datasets` guesses types from five samples, and fails."""
+    """Return the features of a tar for the Hub: without them `datasets` guesses types from five samples, and fails."""
     features: list[dict[str, object]] = [{"name": "png", "dtype": "image"}]
     if any(row.mask_file for row in rows):
         features.append({"name": "mask.png", "dtype": "image"})

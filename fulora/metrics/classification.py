@@ -57,13 +57,7 @@ def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabiliti
     _check_columns(keep, probabilities)
     kept = np.zeros(probabilities.shape)
     kept[:, list(keep)] = probabilities[:, list(keep)]
-    mass = kept.sum(axis=1, keepdims=True)
-    if (mass == 0).any():
-        raise UndefinedScoreError(
-            f"{int((mass == 0).sum())} image(s) have no probability at all on classes {list(keep)} (first: row "
-            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
-        )
-    return np.asarray(kept / mass)
+    return _normalised(kept, f"at all on classes {list(keep)}")
 
 
 def prior_adjusted(
@@ -87,14 +81,17 @@ def prior_adjusted(
                 f"{name} prior is {prior.tolist()}; it must hold one share for each of {classes} classes, adding up "
                 f"to 1, each {'above 0' if least else '0 or more'}"
             )
-    joint = probabilities.astype(float) * (target / training)
-    mass = joint.sum(axis=1, keepdims=True)
+    return _normalised(probabilities.astype(float) * (target / training), "on any class of the target prior")
+
+
+def _normalised(values: Probabilities, classes: str) -> Probabilities:
+    mass = values.sum(axis=1, keepdims=True)
     if (mass == 0).any():
         raise UndefinedScoreError(
-            f"{int((mass == 0).sum())} image(s) have no probability on any class of the target prior (first: row "
-            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
+            f"{int((mass == 0).sum())} image(s) have no probability {classes} (first: row {int(np.argmin(mass))}): "
+            "store soft-max outputs in float64 so that they do not underflow"
         )
-    return np.asarray(joint / mass)
+    return np.asarray(values / mass)
 
 
 def _require_support(support: Shaped[np.ndarray, " k"], labels: Sequence[int]) -> None:

@@ -72,9 +72,7 @@ def weighted_bootstrap(
     if not statistics:
         raise ValueError("weighted_bootstrap got no statistic: give one a training seed")
     layout = _layout(clusters, strata)
-    value = float(np.mean([statistic(np.ones((1, len(clusters))))[0] for statistic in statistics]))
-    if np.isnan(value):
-        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    value = _defined(np.mean([statistic(np.ones((1, len(clusters))))[0] for statistic in statistics]))
     if layout.unresampled:
         return _unbounded(value, layout, layout.unresampled)
     rng, block = np.random.default_rng(seed), max(1, BLOCK_WEIGHTS // len(clusters))
@@ -105,9 +103,7 @@ def cluster_bootstrap(
     """
     _check_settings(draws, level)
     layout = _layout(clusters, strata)
-    value = float(statistic(np.arange(len(clusters))))
-    if np.isnan(value):
-        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    value = _defined(statistic(np.arange(len(clusters))))
     if layout.unresampled:
         return _unbounded(value, layout, layout.unresampled)
     rng = np.random.default_rng(seed)
@@ -147,6 +143,12 @@ def _layout(clusters: Shaped[np.ndarray, " n"], strata: Shaped[np.ndarray, " n"]
     if not len(clusters):
         raise UndefinedScoreError("there is no image to compute a score of")
     return grouped(clusters, strata)
+
+
+def _defined(value: float | np.floating) -> float:
+    if np.isnan(value):
+        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    return float(value)
 
 
 def _value_or_nan(statistic: Statistic, images: Int[np.ndarray, " m"]) -> float:

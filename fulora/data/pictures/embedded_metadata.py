@@ -105,7 +105,7 @@ def xmp_packet(row: Image) -> bytes:
 def _escaped(image_id: str, text: str) -> str:
     bad = NOT_IN_XML.search(text)
     if bad:
-        raise MarkError(f"{image_id}: the character U+{ord(bad[0]):04X} in {text!r} cannot stand in XML; remove it")
+        raise MarkError(f"{image_id}: the character U+{ord(bad[0]):04X} in {text!r} is not allowed in XML; remove it")
     return escape(text, {"\r": "&#13;"})  # a parser would turn a bare carriage return into a line feed
 
 

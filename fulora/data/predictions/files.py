@@ -2,7 +2,7 @@
 
 Columns: `image_id`, `patient`, `site`, `true`, and `predicted` or one probability a class, or both. A probability's
 column is named by its class, or by `probability_` and its class. Case, blanks and punctuation of these names do not
-count. In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of the label set.
+count. In JSON lines they may also be in `probabilities`, by name, or as a list in the order of the label set.
 `machine` and `sha256` (of the picture) are optional; other columns are listed and ignored. The classes are determined
 by `fulora.data.predictions.classes`.
 
@@ -66,18 +66,18 @@ class PredictionFile:
     notes: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path, asked: RequestedClasses = ()) -> PredictionFile:
+def read_predictions(path: Path, requested: RequestedClasses = ()) -> PredictionFile:
     """Read and check a file of predictions.
 
     Args:
-        asked: the label set of the file, or names of classes that it may use.
+        requested: the label set of the file, or names of classes that it may use.
 
     Raises:
         PredictionFileError: if columns or values are missing, for a duplicate image, an unknown label, patients
             spelled in two ways, or invalid probabilities.
         LabelSetError: if a folder of fulora has no label set.
     """
-    found = read_rows(path, asked)
+    found = read_rows(path, requested)
     rows = found.rows
     if not rows:
         raise PredictionFileError(f"{path} holds no predictions")

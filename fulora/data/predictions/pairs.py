@@ -30,13 +30,13 @@ def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answer
     for what, one, two in (("true", first.true, second.true), ("site", first.sites, second.sites)):
         if (one != two).any():
             number = int(np.argmax(one != two))
-            said = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
+            shown = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
             raise PredictionFileError(
-                f"image {ours.image_ids[number]!r}: {what} is {said[0]!r} in {ours.path} but {said[1]!r} in "
+                f"image {ours.image_ids[number]!r}: {what} is {shown[0]!r} in {ours.path} but {shown[1]!r} in "
                 f"{other.path} ({int((one != two).sum())} such images)"
             )
-    theirs_by_mine = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
-    if not len(theirs_by_mine) == len(set(ours.patients)) == len(set(other.patients)):
+    patient_pairs = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
+    if not len(patient_pairs) == len(set(ours.patients)) == len(set(other.patients)):
         raise PredictionFileError(f"{ours.path} and {other.path} do not agree on which images are of one patient")
     return first, replace(second, patients=first.patients)
 

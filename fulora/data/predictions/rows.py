@@ -47,7 +47,7 @@ class PredictionRows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
+def read_rows(path: Path, requested: RequestedClasses = ()) -> PredictionRows:
     """Read the rows of a file or folder: texts stripped, probabilities in columns of their own.
 
     Case, blanks and punctuation of the names of columns do not count.
@@ -56,7 +56,7 @@ def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
     written.
 
     Args:
-        asked: the label set of the file, or names of classes that it may use.
+        requested: the label set of the file, or names of classes that it may use.
 
     Raises:
         PredictionFileError: if there is no such file, it is no table, a row is invalid, or classes are ambiguous.
@@ -65,7 +65,7 @@ def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
     numbered, decimal_commas = _rows(path)
     own = _own_labels(path)
     try:
-        classes = classes_of(_class_hints(_headed(path, numbered, ())), asked, own)
+        classes = classes_of(_class_hints(_headed(path, numbered, ())), requested, own)
     except LabelSetError as error:
         raise PredictionFileError(f"{path}: {error}") from error
     rows = []

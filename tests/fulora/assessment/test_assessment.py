@@ -94,7 +94,7 @@ def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -
         EncoderError, match=r"holds more than weights \(\S*NotWeights\): such a pickle can run any code"
     ):
         load_encoder(f"timm:test_vit:{file}")
-    with pytest.raises(EncoderError, match="is no TorchScript file; give one"):
+    with pytest.raises(EncoderError, match="is not a TorchScript file; give one"):
         load_encoder(f"torchscript:{file}", trusted=[file_digest(file)])
     file.write_text("<html>Not found</html>")
     with pytest.raises(EncoderError, match="it is a web page or XML and not the weights"):
