@@ -37,7 +37,7 @@ MIN_FILL = 0.35
 """Less of the picture, or a hull that is emptier, is no sector to be sure of."""
 
 Values = NDArray[np.float64]
-Points = Float[np.ndarray, "n 2"]
+Points = Float[np.ndarray, "_ 2"]
 Point = Float[np.ndarray, "2"]
 Mask = UInt8[np.ndarray, "h w"]
 
@@ -217,7 +217,7 @@ def _cut_face(area: Mask, lit: Mask, apex: Float[np.ndarray, " 2"], radius: int)
         area[disc > 0] = 0
 
 
-def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] | None:
+def _fan(hull: Points, tissue: Mask) -> tuple[Point, Points] | None:
     """Apex and outline of the fan between the hull's straight left and right beams; None where it has none."""
     left, right = _beam(hull, tissue, -1), _beam(hull, tissue, 1)
     if left is None or right is None:
