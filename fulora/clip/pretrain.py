@@ -111,14 +111,14 @@ def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, drawn: torch.Genera
     return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "k context"]]:
+def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "_ context"]]:
     """The captions of every class, tokenized."""
     tokenizer = build_tokenizer(cfg)
     return [tokenizer(pretraining_captions(one)) for one in labels.classes]
 
 
 def drawn_captions(
-    tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], drawn: torch.Generator
+    tokens: list[Int[Tensor, "_ context"]], labels: Int[Tensor, "b"], drawn: torch.Generator
 ) -> Int[Tensor, "b context"]:
     """One caption an image, drawn from those of its class."""
     draw = torch.rand(len(labels), generator=drawn)

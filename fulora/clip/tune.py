@@ -151,7 +151,7 @@ def caption_loss(
     model: ClipModel,
     seen: Float[Tensor, "b 3 s s"],
     labels: Int[Tensor, "b"],
-    captions: list[Int[Tensor, "k context"]],
+    captions: list[Int[Tensor, "_ context"]],
     drawn: torch.Generator,
 ) -> Float[Tensor, ""]:
     """CLIP's contrastive loss with one caption an image, drawn from its class's; all of the class's are right."""

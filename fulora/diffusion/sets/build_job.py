@@ -30,5 +30,5 @@ def labels_given(named: str | None, loras: Sequence[Path], start: Path | None) -
         found[f"the images of --start {start}"] = read_label_set(start)
     (first, ours), *others = found.items() if found else [("", label_set(USUAL))]
     for other, theirs in others:
-        refuse_other_classes(ours, theirs, who=first, whom=other)
+        refuse_other_classes(ours, theirs, name=first, other_name=other)
     return ours

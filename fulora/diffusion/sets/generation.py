@@ -269,4 +269,4 @@ def provenance_of_set(job: GenerationJob) -> Provenance:
     start = ImageSet(given.start, "")
     over = [row for rows in start_rows(given.start, job.cfg).values() for row in rows]
     own = ProvenanceEntry.of(name, over, different_patients=different_patients(given.start))
-    return derive_provenance(name, [given.provenance(), start.provenance()], drawn_over=own)
+    return derive_provenance(name, [given.provenance(), start.provenance()], base_images=own)
