@@ -120,10 +120,10 @@ def manifest(count: int) -> dict[str, float]:
             for number in range(count):
                 file.write(json.dumps(_row(number).to_json()) + "\n")
         before, started = peak_mb(), time.perf_counter()
-        ledger = RuleChecker()
+        checker = RuleChecker()
         for row in ImageSet(Path(name), "").iter_rows():
-            ledger.add(row)
-        assert not ledger.breaches()
+            checker.add(row)
+        assert not checker.breaches()
         seconds = time.perf_counter() - started
     return {
         "rows": count,

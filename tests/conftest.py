@@ -7,24 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+import shape_checks
 
 # Before torch and the hub's library are imported, and for every process that a test starts.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-# fulora.data.image_set is left out: beartype cannot check its `Self` method by method.
-CHECKED = [
-    "fulora.metrics",
-    "fulora.biometry",
-    "fulora.assessment",
-    "fulora.data.pictures.loaders",
-    "fulora.data.results",
-    "fulora.data.splits",
-    "fulora.data.pictures.resize",
-]
-install_import_hook(CHECKED, "beartype.beartype")
+shape_checks.install()
 
 
 @pytest.fixture(scope="session")

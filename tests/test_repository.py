@@ -201,9 +201,8 @@ def test_the_search_for_undefined_names_knows_dimensions_from_names(tmp_path: Pa
 
 PUBLISHED = re.compile(
     r"fulora/intake/(sources/(fetal_planes|african_planes|lora_planes|fu_lora_lists|hc18|psfhs|phantoms)|phantoms/\w+)\.py"
-    r"|fulora/data/published_scores\.py"
 )
-"""Published sources and phantoms, which know what they show, and a published table."""
+"""Published sources and phantoms, which know what they show."""
 CLASS_NAMES = {one for name in shipped() for one in label_set(name).names}
 NEGATIVE = {one for name in shipped() if (one := label_set(name).negative) is not None}
 LICENCES = "fulora/export/card.py"

@@ -25,7 +25,7 @@ from fulora.data.hybrid import FilterName
 
 @dataclass(frozen=True)
 class SetSize:
-    """How much a set holds."""
+    """Numbers of images and patients of a set."""
 
     images: int
     patients: int
@@ -34,10 +34,10 @@ class SetSize:
 
 @dataclass(frozen=True)
 class AssessmentFindings:
-    """What was found of a synthetic set.
+    """The results of an assessment.
 
     Attributes:
-        classes: of the images, in the order of `Truth.seen`; none where they are not known.
+        classes: of the images, in the order of `Truth.seen`; empty if unknown.
     """
 
     classes: tuple[str, ...]
@@ -61,20 +61,20 @@ def assess(
     judges: Path | None = None,
     cache: Path | None = None,
 ) -> tuple[AssessmentFindings, list[AssessedImage]]:
-    """Everything of a set, and what was found of each of its images.
+    """Assess a synthetic set and each of its images.
+
+    Too few images are not an error: then no filter rejects any image, and the verdict says why.
 
     Args:
-        prompts: of the classes of `sets`, in their order, that the CLIP is asked with; empty where they are not known.
-        clip: the CLIP that the encoder `clip` means; the embedded one if None.
+        prompts: for the CLIP, by class of `sets`, in their order; empty if the classes are unknown.
+        clip: the CLIP of the encoder `clip`; the embedded one if None.
         judges: a folder of `train_judges`.
-        cache: a folder that keeps features.
-
-    Too few images are no error: then nothing is said of the set, no filter rejects any image, and the verdict says why.
+        cache: a folder for features.
 
     Raises:
-        EncoderError: an encoder that cannot be had.
-        UntrustedEncoderError: a TorchScript encoder that `config.trusted_encoders` does not name.
-        LabelSetError, PicturesError: judges of other classes, or where classes are not known.
+        EncoderError: if an encoder cannot be loaded.
+        UntrustedEncoderError: for a TorchScript encoder that `config.trusted_encoders` does not name.
+        LabelSetError, PicturesError: if the judges have other classes, or the classes are unknown.
     """
     check_trusted(config.encoders, config.trusted_encoders)
     if judges is not None:
@@ -84,27 +84,27 @@ def assess(
     encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
     near = [known for one in encoded if (known := find_nearest(sets, one)) is not None]
     opinions = _opinions(sets, encoded, near, judges)
-    said = tuple(
+    figures = tuple(
         compute_figures(
             sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed
         )
         for place, one in enumerate(encoded)
     )
     filters, rejected = screen(sets, encoded, near, opinions, config.false_reject)
-    seen = compute_truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
-    told = compute_shortcuts(sets, config.seed)
+    label_truths = compute_truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
+    shortcuts = compute_shortcuts(sets, config.seed)
     counts = {str(name): int(n) for name, n in zip(*np.unique(sets.synthetic.planes, return_counts=True), strict=True)}
     found = AssessmentFindings(
         classes=sets.classes,
         synthetic=_count(sets.synthetic),
         held_out=_count(sets.held_out),
         train=None if sets.train is None else _count(sets.train),
-        encoders=said,
-        truths=seen,
-        shortcuts=told,
+        encoders=figures,
+        truths=label_truths,
+        shortcuts=shortcuts,
         false_reject=config.false_reject,
         filters=tuple(filters),
-        verdicts=verdicts(VerdictInputs(counts, said, seen, told, filters, config.false_reject)),
+        verdicts=verdicts(VerdictInputs(counts, figures, label_truths, shortcuts, filters, config.false_reject)),
     )
     return found, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
 
@@ -125,7 +125,7 @@ def _without_verdicts(
         shortcuts=(),
         false_reject=config.false_reject,
         filters=tuple(CalibratedFilter(name, (), (), len(sets.held_out), {}) for name in names),
-        verdicts=(Verdict(ALL_PLANES, (f"nothing can be said: {sets.lacking}",), "No filter rejects any image."),),
+        verdicts=(Verdict(ALL_PLANES, (f"no verdict: {sets.lacking}",), "No filter rejects any image."),),
     )
     made = zip(sets.synthetic.ids.tolist(), sets.synthetic.planes.tolist(), strict=True)
     return found, [AssessedImage(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
@@ -137,12 +137,12 @@ def write_findings(folder: Path, found: AssessmentFindings) -> None:
 
 
 def as_json(found: AssessmentFindings) -> bytes:
-    """The findings as JSON."""
+    """Return the findings as JSON."""
     return TypeAdapter(AssessmentFindings).dump_json(found, indent=1) + b"\n"
 
 
 def read_findings(folder: Path) -> AssessmentFindings:
-    """What `write_findings` wrote."""
+    """Read `findings.json`."""
     return TypeAdapter(AssessmentFindings).validate_json((folder / FINDINGS).read_bytes())
 
 
@@ -169,12 +169,9 @@ def _count(pictures: Pictures) -> SetSize:
 def _opinions(
     sets: AssessedSets, encoded: Sequence[EncodedSets], near: Sequence[NearestImages], judges: Path | None
 ) -> list[ClassScores]:
-    """Of whoever can be asked about the classes: the CLIP, if it is among the encoders, and judges, if there are any.
-
-    Nobody is asked where there is nothing to choose among.
-    """
-    asked, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
-    if labels is None or len(labels.names) < 2 or not (asked >= 0).any():
+    """Class scores by the CLIP, if it is among the encoders, and by the judges; none without several classes."""
+    requested, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
+    if labels is None or len(labels.names) < 2 or not (requested >= 0).any():
         return []
     found = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
     if judges is not None:
@@ -193,7 +190,7 @@ def _by_prompts(encoded: EncodedSets, planes: Float[np.ndarray, "planes d"], set
 
 
 def _nearest_patient(sets: AssessedSets, near: Sequence[NearestImages]) -> Shaped[np.ndarray, " n"]:
-    """The patient that each synthetic picture is nearest to, by the encoder that finds it most suspicious."""
+    """Return the patient nearest to each synthetic picture, by the encoder with the lowest ratio."""
     if sets.train is None or not near:
         return np.array([""] * len(sets.synthetic))
     most = np.argmin([one.made.ratio for one in near], axis=0)
@@ -208,9 +205,9 @@ def _screened(
     opinions: Sequence[ClassScores],
     fails: Sequence[tuple[str, ...]],
 ) -> list[AssessedImage]:
-    made, asked = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
+    made, requested = sets.synthetic, known_planes(sets.synthetic.planes, sets.classes)
     ids = sets.real.ids
-    beside = {one.by: margins(one.made, asked) for one in opinions}
+    beside = {one.by: margins(one.made, requested) for one in opinions}
     by = list(zip(encoded, near, strict=False))
     return [
         AssessedImage.model_validate(

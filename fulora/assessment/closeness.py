@@ -1,4 +1,4 @@
-"""How far synthetic images are from people of the study's population who trained nothing, by their pixels alone."""
+"""Distance of synthetic images from held-out patients of the study's population, by their pixels alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fulora.data.score import Score
 from fulora.metrics.fidelity import domain_auc, median_distance, mmd2_difference, mmd2_jackknife, pixel_features
 
 REAL = "real training images"
-"""The row of the real images that a generator of the study may have learned from."""
+"""The row of the real training images."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class GroupedFeatures:
 
 @dataclass(frozen=True)
 class HeldOutReference:
-    """Images of patients who trained nothing, and the kernel bandwidth that serves all comparisons with them."""
+    """Images of held-out patients, and the kernel bandwidth of all comparisons with them."""
 
     sample: GroupedFeatures
     bandwidth: float
@@ -36,33 +36,36 @@ class HeldOutReference:
 
 
 def closeness(real: ImageSet, synthetic: Mapping[str, ImageSet], config: ClosenessConfig) -> list[Score]:
-    """MMD² and domain AUC of each synthetic set, and of the real training images, against held-out real patients.
+    """Compute MMD² and domain AUC of each synthetic set, and of real training images, against held-out patients.
 
     The reference is the validation split: patients of the training population that no weight was fitted to. Features
     are `pixel_features`, so the figures speak of texture and intensity, not of anatomy. One kernel bandwidth (the
-    median distance of real training and reference images) serves all rows. All pictures are seen at the height of the
-    synthetic ones, whole on black.
+    median distance of real training and reference images) is used for all rows. All pictures are letterboxed to
+    the height of the synthetic ones.
 
     Args:
         real: with a training and a validation split.
         synthetic: sets by the name of their generator, any number of them.
 
     Returns:
-        Two scores for the real training images, then two for each synthetic set; then, where `config.baseline` names
-        one of them, how much closer each other set is than that one.
+        Two scores for the real training images, then two for each synthetic set; then, if `config.baseline` names one
+        of them, how much closer each other set is.
 
     Raises:
-        ValueError: no synthetic set, or `config.baseline` names none of them.
-        LabelSetError: a synthetic set shows other classes than the real images.
+        ValueError: if there is no synthetic set, or `config.baseline` is not one of them.
+        LabelSetError: if a synthetic set shows other classes than the real images.
     """
     if not synthetic:
         raise ValueError("closeness: there are no synthetic images; give one set of them or more, by name")
     if config.baseline is not None and config.baseline not in synthetic:
         raise ValueError(
-            f"baseline: {config.baseline!r} is none of the synthetic sets ({', '.join(synthetic)}); give one, or null"
+            f"baseline: {config.baseline!r} is not one of the synthetic sets ({', '.join(synthetic)}); give one, or "
+            "null"
         )
     for name, images in synthetic.items():
-        refuse_other_classes(real.label_set(), images.label_set(), who="real images", whom=f"synthetic images {name}")
+        refuse_other_classes(
+            real.label_set(), images.label_set(), name="real images", other_name=f"synthetic images {name}"
+        )
     side = max(row.height for images in synthetic.values() for row in images.rows("train"))
     held_out, train = _sample(real, "validation", side), _sample(real, "train", side)
     reference = HeldOutReference(held_out, median_distance(train.features, held_out.features), config)

@@ -50,7 +50,7 @@ class JudgeConfig(Config):
     Attributes:
         folds: so many are trained, each without one fold of the patients. A real image is judged by the one that never
             saw its patient, a synthetic image by the one that never saw the patient it is nearest to: a copy is not
-            recognised for having been learned by heart.
+            recognised for having been memorised.
         classifier: their config; None takes the study's, from another seed.
     """
 

@@ -23,15 +23,15 @@ FAILURES = (
     AttributeError,
     torch.jit.Error,
 )
-"""What networks raise that cannot take their input."""
+"""Exceptions of networks that cannot take their input."""
 
 
 class EncoderError(ValueError):
-    """An encoder that cannot be had, or whose features are of no use."""
+    """An encoder that cannot be loaded, or whose features are useless."""
 
 
 def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> Features:
-    """What a network makes of pictures, as (pictures, features) in fp32; feature maps are flattened.
+    """Compute features of pictures as (pictures, features) in fp32; feature maps are flattened.
 
     Args:
         received: what `pixels` are, for the message.
@@ -82,16 +82,20 @@ def check_stable(name: str, received: str, encode: Encode, picture: GrayPicture)
             "by batch normalisation in training mode; save it in evaluation mode (model.eval())"
         )
     if np.ptp(picture) and spread <= CONSTANT * largest:
-        raise EncoderError(f"{given} the same features for a picture and its negative: it tells no pictures apart")
+        raise EncoderError(
+            f"{given} the same features for a picture and its negative: it does not distinguish pictures"
+        )
 
 
 def check_varied(name: str, features: Features, pictures: Sequence[GrayPicture]) -> None:
     """Refuse equal features of four or more different pictures.
 
     Raises:
-        EncoderError: they are equal.
+        EncoderError: if they are equal.
     """
     if len(features) < 4 or np.ptp(features, axis=0).max() > CONSTANT * np.abs(features).max():
         return
     if (different := len({(picture.shape, picture.tobytes()) for picture in pictures})) >= 4:
-        raise EncoderError(f"{name}: gives {different} different pictures the same features: it tells none apart")
+        raise EncoderError(
+            f"{name}: gives {different} different pictures the same features: it does not distinguish them"
+        )

@@ -1,4 +1,4 @@
-"""Named encoders: what turns pictures into features that distances are taken of."""
+"""Named encoders, which compute the features of pictures that distances are taken of."""
 
 import hashlib
 import pickle
@@ -34,17 +34,17 @@ KNOWN = "pixels, hash, clip, clip:FOLDER, timm:NAME, timm:NAME:FILE, torchscript
 
 @dataclass(frozen=True)
 class Views:
-    """Features of pictures, and of the same pictures in a mirror: a copy may be turned over."""
+    """Features of pictures, and of the mirrored pictures: a copy may be flipped."""
 
     plain: Features
     mirrored: Features
 
     def of(self, places: Int[np.ndarray, " m"]) -> "Views":
-        """Some of them."""
+        """Select some pictures by index."""
         return Views(self.plain[places], self.mirrored[places])
 
     def __add__(self, other: "Views") -> "Views":
-        """These, then the others."""
+        """Concatenate."""
         return Views(*(np.concatenate(pair) for pair in zip(astuple(self), astuple(other), strict=True)))
 
 
@@ -53,9 +53,9 @@ class Encoder:
     """An encoder.
 
     Attributes:
-        name: as it stands beside every figure.
-        identity: what its features depend on beside the pictures.
-        directions: of classes of prompts, one row each, where it is a CLIP.
+        name: shown beside every figure.
+        identity: everything but the pictures that its features depend on.
+        directions: embeds the prompts of classes, one row a class, if it is a CLIP.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Encoder:
     directions: Callable[[Mapping[str, Sequence[str]]], Features] | None = None
 
     def features(self, pictures: Sequence[GrayPicture], cache: Path | None = None) -> Features:
-        """Of every picture, computed once where there is a cache."""
+        """Compute the features of pictures, or read them from the cache."""
         if cache is None:
             return self.encode(pictures)
         key = hashlib.sha256("\n".join([self.identity, *map(pixel_digest, pictures)]).encode()).hexdigest()[:24]
@@ -78,13 +78,13 @@ class Encoder:
         return found
 
     def views(self, pictures: Sequence[GrayPicture], cache: Path | None = None) -> Views:
-        """Of every picture, as it is and mirrored."""
+        """Compute the features of pictures, and of the mirrored ones."""
         turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
         return Views(self.features(pictures, cache), self.features(turned, cache))
 
 
 def _kept(path: Path, count: int) -> Features | None:
-    """The features that a file keeps; None, and a note, where it is damaged: a zip file has a checksum of its parts."""
+    """Read features from the cache; None, with a note, if the file is damaged (a zip file has checksums)."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = np.asarray(archive["features"])
@@ -97,7 +97,7 @@ def _kept(path: Path, count: int) -> Features | None:
 
 
 def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = ()) -> Encoder:
-    """The encoder of a name.
+    """Load an encoder by name.
 
     pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose
     squared distance is the number of bits that differ. clip: the embedded CLIP's image tower, or of an open_clip folder
@@ -105,12 +105,12 @@ def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] =
     takes ImageNet-normalised pictures of 288 px, such as SSCD's. Such a file is a program that can write files.
 
     Args:
-        clip: the CLIP that is meant by `clip` alone, where it is not the embedded one.
+        clip: the CLIP of the name `clip`, if it is not the embedded one.
         trusted: SHA-256 digests of the TorchScript files that may run.
 
     Raises:
-        EncoderError: no such encoder, or one that cannot be loaded; says what to give.
-        UntrustedEncoderError: a TorchScript file that is not trusted.
+        EncoderError: if there is no such encoder, or it cannot be loaded.
+        UntrustedEncoderError: if a TorchScript file is not trusted.
     """
     check_trusted([text], trusted)
     kind, _, rest = text.partition(":")
@@ -187,7 +187,7 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
 def _torchscript(name: str, file: Path) -> Encoder:
     if kind_of(file) != "torchscript":
         raise EncoderError(
-            f"{name}: is no TorchScript file; give one, or of a network of timm's timm:NAME:FILE with its weights"
+            f"{name}: is not a TorchScript file; give one, or of a network of timm's timm:NAME:FILE with its weights"
         )
     try:
         with warnings.catch_warnings():  # SSCD, and much else, is published in this format alone
@@ -202,7 +202,7 @@ def _torchscript(name: str, file: Path) -> Encoder:
 def _network(
     name: str, model: Callable[[Any], Any], side: int, seen: Statistics
 ) -> Callable[[Sequence[GrayPicture]], Features]:
-    """Its features, the first of which are checked: that they belong to the picture alone, and differ."""
+    """Return the features function of a network, which checks that features depend on the picture alone and differ."""
     shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (seen.mean, seen.std))
     received = "ImageNet-normalised" if seen == IMAGENET else f"normalised by mean {seen.mean} and std {seen.std}"
     checked = False

@@ -28,7 +28,7 @@ SUBSETS, SUBSET_SIZE, NEIGHBOURS, PAIRED_ROWS = 50, 100, 5, 1000
 
 @dataclass(frozen=True)
 class SetFigures:
-    """How near a set is to held-out real images, and how diverse, at equal numbers of images.
+    """Distance of a set from held-out real images, and its diversity, at equal numbers of images.
 
     Attributes:
         kid, kid_sd: mean and standard deviation of the unbiased polynomial MMD² over random subsets of `subset` images,
@@ -60,7 +60,7 @@ class PlaneFigures:
     """One plane by one encoder: synthetic images, and real ones of other patients, against the held-out ones.
 
     Attributes:
-        real: the training images; None where they are too few.
+        real: of the training images; None if they are too few.
         vendi_held_out, spread_held_out: of as many held-out images as the synthetic ones are compared with.
     """
 
@@ -73,7 +73,7 @@ class PlaneFigures:
 
 @dataclass(frozen=True)
 class Share:
-    """How often a site or machine is among training images, and among those that synthetic images are nearest to."""
+    """Share of a site or machine among training images, and among those nearest to synthetic images."""
 
     kind: str
     name: str
@@ -91,7 +91,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class EncoderFigures:
-    """All that one encoder says. Without training images nothing is said of copies.
+    """All figures of one encoder. Without training images there are none of memorisation.
 
     Attributes:
         pairs: (synthetic, real) pixel digests (`pixel_digest`) of the most suspicious pairs, nearest relative to other
@@ -117,7 +117,7 @@ def compute_figures(
     draws: int = 9999,
     seed: int = 0,
 ) -> EncoderFigures:
-    """Everything that one encoder's features say."""
+    """Compute all figures of one encoder."""
     of_planes = tuple(_planes(sets, encoded, seed))
     if sets.train is None or encoded.train is None or near is None:
         return EncoderFigures(encoded.encoder, of_planes)
@@ -145,7 +145,7 @@ def compute_figures(
 
 
 def _planes(sets: AssessedSets, encoded: EncodedSets, seed: int) -> Iterator[PlaneFigures]:
-    """All images, then each plane of which there are enough."""
+    """Yield the figures of all images, then of each plane with enough images."""
     for plane in reported_planes(sets.synthetic.planes.tolist()):
         found = _plane(plane, sets, encoded, seed)
         if found is not None:
@@ -153,7 +153,7 @@ def _planes(sets: AssessedSets, encoded: EncodedSets, seed: int) -> Iterator[Pla
 
 
 def _plane(plane: str, sets: AssessedSets, encoded: EncodedSets, seed: int) -> PlaneFigures | None:
-    """None where a set has too few images of the plane."""
+    """Compute the figures of a plane; None if a set has too few images of it."""
     synthetic, images = _of_plane(plane, encoded.synthetic, sets.synthetic)
     held_out, patients = _of_plane(plane, encoded.held_out, sets.held_out)
     if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:

@@ -1,4 +1,4 @@
-"""Judges: classifiers trained on real images alone, each without one fold of the patients."""
+"""Judges: classifiers trained on real images only, each without one fold of the patients (cross-fitting)."""
 
 import json
 from collections.abc import Sequence
@@ -25,15 +25,14 @@ FOLDS = "folds.json"
 
 
 def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet, start: Path | None) -> None:
-    """Train the judges on the real training and validation images; `folds.json` says in which fold a patient is.
+    """Train the judges on the real training and validation images.
 
-    Beside it stands the label set of the images (`label_set.json`).
-
-    The last step's weights are kept: there is nobody left to choose a checkpoint on.
+    `folds.json` holds the fold of every patient, `label_set.json` the classes. The weights of the last step are kept,
+    because no patients are left to select a checkpoint on.
     """
     rows, labels = judged_images(images), images.label_set()
     of_image = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in rows], count)
-    nobody = np.zeros((0, cfg.image_size_px, cfg.image_size_px), np.uint8), np.zeros(0, np.int64)
+    no_validation = np.zeros((0, cfg.image_size_px, cfg.image_size_px), np.uint8), np.zeros(0, np.int64)
     for fold in range(count):
         own = out / str(fold)
         if (own / "model.safetensors").is_file():
@@ -41,14 +40,23 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
         shown = [row for row in rows if of_image[row.image_id] != fold]
         squares = load_squares(images, shown, cfg.image_size_px, cfg.fit)
         seeded = cfg.changed(seed=cfg.seed + fold)
-        fit(own, seeded, labels, squares, class_indices(shown, labels), np.zeros(len(shown), bool), nobody, start=start)
+        fit(
+            own,
+            seeded,
+            labels,
+            squares,
+            class_indices(shown, labels),
+            np.zeros(len(shown), bool),
+            no_validation,
+            start=start,
+        )
     of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
     labels.write(out)
     (out / FOLDS).write_text(json.dumps(of_patient, indent=0), encoding="utf-8")
 
 
 def judged_images(images: ImageSet) -> list[Image]:
-    """The real images that judges are trained on, each in the fold of its patient."""
+    """Return the real images that judges are trained on."""
     return [row for split in ("train", "validation") for row in images.rows(split) if row.origin == "real"]
 
 
@@ -56,11 +64,11 @@ def check_judges(folder: Path, labels: LabelSet | None) -> None:
     """Refuse judges of other classes.
 
     Args:
-        labels: the classes of the pictures; None where they are not known.
+        labels: the classes of the pictures; None if unknown.
 
     Raises:
-        LabelSetError: they know other classes.
-        PicturesError: the folder is none of judges, or the pictures' classes are not known.
+        LabelSetError: if the judges have other classes.
+        PicturesError: if the folder holds no judges, or the pictures' classes are unknown.
     """
     _folds(folder)
     known = read_label_set(folder)
@@ -69,11 +77,11 @@ def check_judges(folder: Path, labels: LabelSet | None) -> None:
             f"{folder}: its judges know {', '.join(known.names)}, and the classes of the pictures are not known: name "
             "their folders so, and give the label set"
         )
-    refuse_other_classes(labels, known, who="the pictures", whom=f"the judges {folder}")
+    refuse_other_classes(labels, known, name="the pictures", other_name=f"the judges {folder}")
 
 
 def judged(folder: Path, pictures: Pictures) -> Bool[np.ndarray, " n"]:
-    """Which real pictures show a patient whom one of the judges never saw."""
+    """Return which real pictures are of a patient in one of the folds."""
     return np.isin(pictures.patients, list(_folds(folder)))
 
 
@@ -84,11 +92,11 @@ def judge(
     real: Pictures,
     planes: Int[np.ndarray, " m"],
 ) -> ClassScores:
-    """What the judges see, each picture in the eyes of the one who never saw its patient.
+    """Return the class scores of every picture by the judge that was not trained on its patient.
 
     Args:
-        nearest_patient: the real patient that each synthetic picture is nearest to.
-        real, planes: `judged` real pictures, and the place among the classes of what they show.
+        nearest_patient: the real patient nearest to each synthetic picture.
+        real, planes: `judged` real pictures, and the index of their class.
     """
     fold_of = _folds(folder)
     models = [load_classifier(folder / str(fold)) for fold in range(len(set(fold_of.values())))]
@@ -109,7 +117,7 @@ def _folds(folder: Path) -> dict[str, int]:
 def _out_of_fold(
     models: Sequence[Classifier], pictures: Pictures, fold: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n classes"]:
-    """Probabilities by the judge without the picture's fold; by all together where the fold is -1."""
+    """Probabilities by the judge without the picture's fold; the mean of all judges for fold -1."""
     facts = models[0].facts
     squares = np.stack([to_square(picture, facts.image_size_px, facts.fit) for picture in pictures.pixels])
     found = np.zeros((len(pictures), facts.classes))

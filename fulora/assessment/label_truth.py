@@ -1,4 +1,4 @@
-"""Whether synthetic images show the plane that was asked for, in the eyes of models that did not make them."""
+"""Whether synthetic images show the requested plane, according to models that did not generate them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ Places = Int[np.ndarray, "_"]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How much each picture looks like each class of a label set, in its order, to one model; the larger the more.
+    """Scores of each picture for each class of a label set, in its order, by one model; larger is more likely.
 
     Attributes:
-        by: who says so: `judge`, a classifier of real images, or `clip`, by prompts.
+        by: the model: `judge`, a classifier of real images, or `clip`, by prompts.
         made: of the synthetic pictures.
-        real, real_planes: of real pictures of patients that the model was not fitted to, and what they show.
+        real, real_planes: of real pictures of patients that the model was not fitted to, and their classes.
     """
 
     by: str
@@ -30,12 +30,12 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Truth:
-    """What one model sees in the images of one plane.
+    """Predictions of one model for the synthetic images of one plane.
 
     Attributes:
-        plane: that was asked for.
-        seen: how many images it takes for each class, in the order of the label set.
-        agreement, low, high: share of the `n` images that it takes for the plane, with a 95 % Wilson interval.
+        plane: the requested plane.
+        seen: numbers of images predicted as each class, in the order of the label set.
+        agreement, low, high: share of the `n` images predicted as the plane, with a 95 % Wilson interval.
         real_n, real_agreement, real_low: the same of real images of other patients, and the lower end of its interval.
     """
 
@@ -52,38 +52,38 @@ class Truth:
 
 
 def known_planes(planes: Shaped[np.ndarray, " n"], classes: Sequence[str]) -> Places:
-    """Places among the classes; -1 for any other plane."""
+    """Return the index of each plane among the classes; -1 for any other."""
     place = {name: number for number, name in enumerate(classes)}
     return np.array([place.get(plane, -1) for plane in planes.tolist()], np.int64)
 
 
-def margins(scores: Scores, asked: Places) -> Float[np.ndarray, " n"]:
-    """By how much the plane that was asked for beats the best other one; inf where nothing known was asked for."""
+def margins(scores: Scores, requested: Places) -> Float[np.ndarray, " n"]:
+    """Return the score of the requested plane minus the highest of the others; inf if the request is unknown."""
     rows = np.arange(len(scores))
     others = scores.astype(np.float64, copy=True)
-    others[rows, asked] = -np.inf
-    found = scores[rows, asked] - others.max(axis=1, initial=-np.inf)
-    return np.where(asked < 0, np.inf, found)
+    others[rows, requested] = -np.inf
+    found = scores[rows, requested] - others.max(axis=1, initial=-np.inf)
+    return np.where(requested < 0, np.inf, found)
 
 
-def compute_truths(asked: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
-    """A line for each model and each class that was asked for."""
-    return tuple(line for opinion in opinions for line in _truths(asked, opinion, classes))
+def compute_truths(requested: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
+    """Return a row for each model and each requested class."""
+    return tuple(line for opinion in opinions for line in _truths(requested, opinion, classes))
 
 
-def _truths(asked: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:
+def _truths(requested: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:
     seen, seen_real = opinion.made.argmax(axis=1), opinion.real.argmax(axis=1)
     for place, plane in enumerate(classes):
-        mine, real = seen[asked == place], seen_real[opinion.real_planes == place]
-        if not len(mine):
+        own, real = seen[requested == place], seen_real[opinion.real_planes == place]
+        if not len(own):
             continue
-        share = wilson(int((mine == place).sum()), len(mine))
+        share = wilson(int((own == place).sum()), len(own))
         of_real = wilson(int((real == place).sum()), len(real)) if len(real) else None
         yield Truth(
             by=opinion.by,
             plane=plane,
-            n=len(mine),
-            seen=tuple(np.bincount(mine, minlength=len(classes)).tolist()),
+            n=len(own),
+            seen=tuple(np.bincount(own, minlength=len(classes)).tolist()),
             agreement=share.value,
             low=share.low or 0.0,
             high=1.0 if share.high is None else share.high,

@@ -1,4 +1,4 @@
-"""Pictures of any image set or folder, with what is known of each."""
+"""Pictures of any image set or folder, with their metadata."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from fulora.progress import note
 
 UNKNOWN = "unknown"
 NO_CLASSES = {*SPLITS, "val", "valid", "images"}
-"""Names of folders that say where pictures are from, not what they show."""
+"""Names of folders that are not classes."""
 
 
 class PicturesError(ValueError):
-    """A folder that holds no pictures, or sets that cannot be compared."""
+    """A folder without pictures, or sets that cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Pictures:
     """Gray pictures, 0 to 255, each of its own size.
 
     Attributes:
-        planes: "unknown" where a folder does not say.
-        patients: whom each shows; the picture itself where that is not known, and for a synthetic picture.
-        patients_known: whether patients were told apart.
-        sites, machines: where and with what each was taken; "" where that is not known.
+        planes: "unknown" if no folder names it.
+        patients: of each picture; the picture itself if unknown, and for a synthetic picture.
+        patients_known: whether patients are known.
+        sites, machines: "" if unknown.
         tints: how much redder and bluer than green each file is on average, in gray levels; 0 for a gray file.
     """
 
@@ -52,11 +52,11 @@ class Pictures:
         return len(self.ids)
 
     def digest(self, place: int) -> str:
-        """The digest of one picture's pixels: the same in whatever set or order it stands."""
+        """Return the digest of one picture's pixels."""
         return pixel_digest(self.pixels[place])
 
     def __add__(self, other: "Pictures") -> "Pictures":
-        """These, then the others."""
+        """Concatenate."""
         return Pictures(
             [*self.pixels, *other.pixels],
             np.concatenate([self.ids, other.ids]),
@@ -69,7 +69,7 @@ class Pictures:
         )
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Pictures":
-        """Some of them."""
+        """Select some pictures, by a mask or by indices."""
         places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         kept = [self.pixels[place] for place in places.tolist()]
         return Pictures(
@@ -85,16 +85,16 @@ class Pictures:
 
 
 def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:
-    """The pictures of an image set, all splits; or of a folder, whose subfolders may be named after classes.
+    """Read the pictures of an image set, all splits; or of a folder, whose subfolders may be named after classes.
 
     Args:
-        labels: the classes that subfolders are looked up among; None takes any name for a class.
+        labels: the classes that subfolders may name; with None any name is a class.
 
     Raises:
-        PicturesError: no such folder, or no pictures in it.
+        PicturesError: if the folder is missing or has no pictures.
     """
     if not folder.is_dir():
-        raise PicturesError(f"{folder}: is no folder; give an image set or a folder of pictures")
+        raise PicturesError(f"{folder}: is not a folder; give an image set or a folder of pictures")
     images = ImageSet(folder, "")
     if rows := images.rows():
         return of_rows(images, rows)
@@ -121,7 +121,7 @@ def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:
 
 
 def of_rows(images: ImageSet, rows: Sequence[Image]) -> Pictures:
-    """The pictures of some rows of an image set."""
+    """Read the pictures of some rows of an image set."""
     return Pictures(
         pixels=[images.pixels(row) for row in rows],
         ids=np.array([row.image_id for row in rows]),
@@ -135,11 +135,11 @@ def of_rows(images: ImageSet, rows: Sequence[Image]) -> Pictures:
 
 
 def _plane(path: Path, folder: Path, labels: LabelSet | None) -> str:
-    """What the innermost folder that names a class says; the outermost folder can only name one that is known."""
-    said = [part for part in reversed(path.parts[:-1]) if part.lower() not in NO_CLASSES]
+    """Return the class of the innermost folder that names one; the outermost can only name a known class."""
+    names = [part for part in reversed(path.parts[:-1]) if part.lower() not in NO_CLASSES]
     if labels is not None:
-        said = [name for part in (*said, folder.resolve().name) if (name := labels.named(part))]
-    return next(iter(said), UNKNOWN)
+        names = [name for part in (*names, folder.resolve().name) if (name := labels.named(part))]
+    return next(iter(names), UNKNOWN)
 
 
 def _tint(path: Path) -> tuple[float, float]:

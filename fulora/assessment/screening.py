@@ -1,8 +1,8 @@
 """Filters for synthetic images: each a score, and a threshold that few held-out real images fall below.
 
-A filter may reject `false_reject` of real images like those it was calibrated on; its parts (two sides of brightness,
-several encoders) share that. Planes have thresholds of their own where enough real images show them. Where too few
-real images are held out for the rate, a filter rejects nothing and says so.
+A filter may reject a share `false_reject` of real images like those it was calibrated on, divided among its scores (two
+sides of brightness, several encoders). Planes with enough real images have their own thresholds. With too few held-out
+real images for the rate a filter rejects nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ Values = Float[np.ndarray, "_"]
 
 @dataclass(frozen=True)
 class CalibratedFilter:
-    """One filter as it was calibrated.
+    """One calibrated filter.
 
     Attributes:
-        thresholds: a picture is rejected if a score of its is below its threshold; None rejects nothing, for want of
-            real images.
-        scores: what they are of, in words.
+        thresholds: a picture is rejected if one of its scores is below the threshold; None rejects nothing, because of
+            too few real images.
+        scores: their names.
         calibrated_on: held-out real images.
-        rejected: how many of the synthetic images, by plane.
+        rejected: numbers of synthetic images, by plane.
     """
 
     name: FilterName
@@ -45,7 +45,7 @@ class FilterScore:
     """One score of a filter: of the synthetic pictures, and of the real ones that it is calibrated on.
 
     Attributes:
-        share: of the filter's rate that this part may spend.
+        share: of the filter's rate for this score.
     """
 
     about: str
@@ -61,17 +61,17 @@ def screen(
     opinions: Sequence[ClassScores],
     false_reject: float,
 ) -> tuple[list[CalibratedFilter], Bool[np.ndarray, "filters n"]]:
-    """Every filter that can be had, and which synthetic pictures each rejects.
+    """Calibrate all filters, and apply them to the synthetic pictures.
 
     Args:
-        near: of each encoder; empty without training images, and then nothing is said of copies.
+        near: by encoder; empty without training images: then there is no filter of memorised images.
     """
-    asked = known_planes(sets.synthetic.planes, sets.classes)
+    requested = known_planes(sets.synthetic.planes, sets.classes)
     parts: dict[FilterName, list[FilterScore]] = {"brightness": _brightness(sets)}
     counts: dict[FilterName, int] = {}
     for opinion in opinions:
         name: FilterName = "plane" if opinion.by == "judge" else "clip"
-        parts[name] = list(_by_planes(opinion, asked, sets.classes, false_reject))
+        parts[name] = list(_by_planes(opinion, requested, sets.classes, false_reject))
         counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
@@ -86,8 +86,8 @@ def screen(
     for name, scores in parts.items():
         limits = [lower_threshold(part.real, false_reject * part.share) for part in scores]
         fails = np.any([part.made < limit for part, limit in zip(scores, limits, strict=True)], axis=0)
-        said, count = [part.about for part in scores], counts.get(name, len(scores[0].real))
-        filters.append(_filter(name, said, limits, count, fails, sets.synthetic))
+        count = counts.get(name, len(scores[0].real))
+        filters.append(_filter(name, [part.about for part in scores], limits, count, fails, sets.synthetic))
         rejected.append(fails)
     duplicate, fails = _near_duplicates(sets, encoded, false_reject)
     return [*filters, duplicate], np.array([*rejected, fails])
@@ -107,23 +107,23 @@ def _filter(
 
 
 def _by_planes(
-    opinion: ClassScores, asked: Places, classes: Sequence[str], false_reject: float
+    opinion: ClassScores, requested: Places, classes: Sequence[str], false_reject: float
 ) -> Iterator[FilterScore]:
-    """A threshold for each plane that enough real images show; the others share one."""
-    made, real = margins(opinion.made, asked), margins(opinion.real, opinion.real_planes)
+    """A threshold for each plane with enough real images; the others share one."""
+    made, real = margins(opinion.made, requested), margins(opinion.real, opinion.real_planes)
     counts = np.bincount(opinion.real_planes, minlength=len(classes))
     alone = [place for place in range(len(classes)) if counts[place] + 1 >= 1 / false_reject]
     together = [place for place in range(len(classes)) if place not in alone]
     for places in [*([place] for place in alone), together]:
-        mine = np.isin(asked, places)
-        if mine.any():
+        own = np.isin(requested, places)
+        if own.any():
             about = f"margin of {', '.join(classes[place] for place in places)} by {opinion.by}"
             known = np.isin(opinion.real_planes, places)
-            yield FilterScore(about, np.where(mine, made, np.inf), real[known] if len(places) == 1 else real)
+            yield FilterScore(about, np.where(own, made, np.inf), real[known] if len(places) == 1 else real)
 
 
 def _ratios(sets: AssessedSets, found: NearestImages) -> tuple[Values, Values]:
-    """Of synthetic pictures those whose nearest image trained; others cannot be copies. Of all real pictures."""
+    """Ratios of synthetic pictures whose nearest image was trained on (others cannot be copies), and of real ones."""
     trained = 0 if sets.train is None else len(sets.train)
     return np.where(found.made.nearest < trained, found.made.ratio, np.inf), found.among_real.ratio
 
@@ -144,11 +144,11 @@ def _levels(pictures: Pictures) -> Float[np.ndarray, "n 2"]:
 def _near_duplicates(
     sets: AssessedSets, encoded: Sequence[EncodedSets], false_reject: float
 ) -> tuple[CalibratedFilter, Bool[np.ndarray, " n"]]:
-    """Synthetic pictures with an earlier one of their plane nearer than real ones of different patients are.
+    """Find synthetic pictures nearer to an earlier one of their plane than real ones of different patients are.
 
     The rate is that of a set as large as the real one: the more pictures a plane has, the nearer is the nearest.
     """
-    said = [f"distance to the nearest earlier one of the plane, {one.encoder}" for one in encoded]
+    names = [f"distance to the nearest earlier one of the plane, {one.encoder}" for one in encoded]
     limits = [
         lower_threshold(_within_planes(one.real.plain, sets.real), false_reject / len(encoded)) for one in encoded
     ]
@@ -156,7 +156,7 @@ def _near_duplicates(
         [_has_earlier(one.synthetic.plain, sets.synthetic, limit) for one, limit in zip(encoded, limits, strict=True)],
         axis=0,
     )
-    return _filter("near_duplicate", said, limits, len(sets.real), fails, sets.synthetic), fails
+    return _filter("near_duplicate", names, limits, len(sets.real), fails, sets.synthetic), fails
 
 
 def _within_planes(features: Float[np.ndarray, "n d"], pictures: Pictures) -> Values:
@@ -185,6 +185,6 @@ def _has_earlier(features: Float[np.ndarray, "n d"], pictures: Pictures, limit: 
 def causes(
     filters: Sequence[CalibratedFilter], rejected: Bool[np.ndarray, "filters n"]
 ) -> Iterator[tuple[FilterName, ...]]:
-    """For each picture the filters that it fails."""
+    """Iterate over pictures, giving the filters that each fails."""
     for fails in rejected.T:
         yield tuple(one.name for one, fail in zip(filters, fails.tolist(), strict=True) if fail)

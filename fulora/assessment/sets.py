@@ -1,4 +1,4 @@
-"""The three sets of an assessment, what an encoder sees of them, and which images are nearest to which."""
+"""The three sets of an assessment, their features, and nearest images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from fulora.data.label_set import LabelSet, refuse_other_classes
 from fulora.metrics.memorisation import Votes, vote
 
 LEAST = 8
-"""Fewest images of a set, or of a plane, that anything is said of."""
+"""Fewest images of a set, or of a plane, to be assessed."""
 ALL_PLANES = "all"
 """The name of all planes together."""
 
 
 @dataclass(frozen=True)
 class AssessedSets:
-    """Synthetic pictures; real ones of patients who trained nothing; those that trained the generator, where given.
+    """Synthetic pictures, real ones of held-out patients, and optionally the training images of the generator.
 
     Attributes:
-        labels: the classes that all of them are of; None where they are not known.
+        labels: the classes of all of them; None if unknown.
     """
 
     synthetic: Pictures
@@ -35,18 +35,18 @@ class AssessedSets:
     def __post_init__(self) -> None:
         if self.train is not None and (both := set(self.train.patients) & set(self.held_out.patients)):
             raise PicturesError(
-                f"{len(both)} patients trained the generator and are among the real images, such as {min(both)}: real "
-                "images must be of other patients"
+                f"{len(both)} training patients of the generator are among the real images, such as {min(both)}: real "
+                "images must be of held-out patients"
             )
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in order; none where they are not known."""
+        """The names of the classes, in order; empty if unknown."""
         return () if self.labels is None else self.labels.names
 
     @property
     def lacking(self) -> str:
-        """What there is too little of for anything to be said; empty where there is enough."""
+        """Why there are too few images for an assessment; "" if there are enough."""
         train = () if self.train is None else (("training", self.train),)
         for name, pictures in (("synthetic", self.synthetic), ("held-out real", self.held_out), *train):
             if len(pictures) < LEAST:
@@ -55,19 +55,19 @@ class AssessedSets:
 
     @cached_property
     def real(self) -> Pictures:
-        """All real pictures: those that trained the generator, then the held-out ones."""
+        """All real pictures: the training images of the generator, then the held-out ones."""
         return self.held_out if self.train is None else self.train + self.held_out
 
 
 def read_sets(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> AssessedSets:
-    """All of a synthetic set, the real training images of one set, and the validation images of one.
+    """Read a synthetic set, the real training images of one set, and the validation images of another.
 
     Raises:
-        LabelSetError: they have different classes.
+        LabelSetError: if their classes differ.
     """
     labels = held_out.label_set()
-    for whom, others in (("the synthetic images", synthetic), ("the images that trained the generator", trained_on)):
-        refuse_other_classes(labels, others.label_set(), who="the held-out images", whom=whom)
+    for name, others in (("the synthetic images", synthetic), ("the training images", trained_on)):
+        refuse_other_classes(labels, others.label_set(), name="the held-out images", other_name=name)
     return AssessedSets(
         of_rows(synthetic, synthetic.rows()),
         held_out=of_rows(held_out, held_out.rows("validation")),
@@ -78,7 +78,7 @@ def read_sets(synthetic: ImageSet, trained_on: ImageSet, held_out: ImageSet) -> 
 
 @dataclass(frozen=True)
 class EncodedSets:
-    """What one encoder sees of `AssessedSets`, and of the planes' prompts where it is a CLIP, a row a plane."""
+    """Features of `AssessedSets` by one encoder, and of the planes' prompts if it is a CLIP, a row a plane."""
 
     encoder: str
     synthetic: Views
@@ -88,15 +88,15 @@ class EncodedSets:
 
     @cached_property
     def real(self) -> Views:
-        """All real pictures, as `Sets.real` counts them."""
+        """All real pictures, in the order of `AssessedSets.real`."""
         return self.held_out if self.train is None else self.train + self.held_out
 
 
 @dataclass(frozen=True)
 class NearestImages:
-    """By one encoder, the nearest real image of each synthetic one, and of each real one among other patients'.
+    """By one encoder, the real image nearest to each synthetic one, and to each real one among other patients'.
 
-    Real images are counted as in `Sets.real`.
+    Real images are indexed as in `AssessedSets.real`.
     """
 
     made: Votes
@@ -104,7 +104,7 @@ class NearestImages:
 
 
 def find_nearest(sets: AssessedSets, encoded: EncodedSets) -> NearestImages | None:
-    """None without training images."""
+    """Find the nearest images; None without training images."""
     if sets.train is None or encoded.train is None:
         return None
     real, patients = encoded.real, sets.real.patients
@@ -115,11 +115,11 @@ def find_nearest(sets: AssessedSets, encoded: EncodedSets) -> NearestImages | No
 
 
 def reported_planes(shown: Iterable[str]) -> list[str]:
-    """`ALL_PLANES`, and each plane where several are shown."""
+    """Return `ALL_PLANES`, and each plane if there are several."""
     planes = sorted(set(shown))
     return [ALL_PLANES, *(planes if len(planes) > 1 else ())]
 
 
 def places_of(plane: str, pictures: Pictures) -> Int[np.ndarray, " m"]:
-    """Where the pictures of a plane are; of all planes for `ALL_PLANES`."""
+    """Return the indices of the pictures of a plane; of all pictures for `ALL_PLANES`."""
     return np.flatnonzero((pictures.planes == plane) | (plane == ALL_PLANES))

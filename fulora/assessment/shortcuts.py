@@ -1,7 +1,7 @@
-"""What gives synthetic images away: how well single cues tell them from real ones.
+"""Shortcuts: how well single cues distinguish synthetic images from real ones.
 
-A classifier that is trained on both can learn the cue instead of the anatomy, and a cue that differs between planes is
-worst of all. Real images of other patients are told from one another by the same probe, for comparison.
+A classifier that is trained on both can learn the cue instead of the anatomy, above all if the cue differs between
+planes. For comparison the same probe is applied to real images of two groups of patients.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +23,11 @@ Cues = Mapping[str, Float[np.ndarray, "_ _"]]
 
 @dataclass(frozen=True)
 class Shortcut:
-    """AUC of telling synthetic from held-out real images of a plane by one cue, on patients not fitted to.
+    """AUC of distinguishing synthetic from held-out real images of a plane by one cue, cross-validated by patient.
 
     Attributes:
-        auc: 0.5 is best; 1 is told without fail.
-        real_auc: of telling the generator's training images from held-out ones; None without enough of them.
+        auc: 0.5 is best; 1 is perfectly distinguishable.
+        real_auc: of the generator's training images against held-out ones; None if there are too few.
         n: images of both sides.
     """
 
@@ -39,7 +39,7 @@ class Shortcut:
 
 
 def compute_shortcuts(sets: AssessedSets, seed: int = 0) -> tuple[Shortcut, ...]:
-    """Every cue and all together, over all planes and for each of which there are enough images."""
+    """Probe every cue, and all together, on all planes and on each plane with enough images."""
     parts = [_thinned(pictures, seed) for pictures in (sets.synthetic, sets.held_out)]
     parts += [] if sets.train is None else [_thinned(sets.train, seed)]
     seen = [(pictures, cues(pictures)) for pictures in parts]
@@ -48,11 +48,11 @@ def compute_shortcuts(sets: AssessedSets, seed: int = 0) -> tuple[Shortcut, ...]
 
 
 def cues(pictures: Pictures) -> Cues:
-    """What each cue says of each picture.
+    """Compute the features of each cue.
 
     noise spectrum, gray levels, layout: the parts of `pixel_features` at 64 px. border: means of the outer twentieth
-    of each side, their spread, and how much of it is black. text: share of pixels that de-identification takes for
-    drawn. tint: of a colour file. size: height and shape.
+    of each side, their spread, and how much of it is black. text: share of pixels that de-identification finds
+    burned in. tint: of a colour file. size: height and shape.
     """
     squares = np.stack([to_square(picture, SIDE_PX, "letterbox") for picture in pictures.pixels])
     features = pixel_features(squares)
@@ -82,7 +82,7 @@ def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
 
 
 def _thinned(pictures: Pictures, seed: int) -> Pictures:
-    """At most `MOST` of them, drawn at random."""
+    """Select at most `MOST` pictures at random."""
     chosen: Int[np.ndarray, " m"] = np.sort(np.random.default_rng(seed).permutation(len(pictures))[:MOST])
     return pictures.of(chosen)
 
@@ -91,9 +91,9 @@ def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Itera
     sides = []
     for pictures, found in seen:
         places = places_of(plane, pictures)
-        told = {cue: values[places] for cue, values in found.items()}
-        told[TOGETHER] = np.concatenate(list(told.values()), axis=1)
-        sides.append((told, pictures.patients[places]))
+        of_cue = {cue: values[places] for cue, values in found.items()}
+        of_cue[TOGETHER] = np.concatenate(list(of_cue.values()), axis=1)
+        sides.append((of_cue, pictures.patients[places]))
     (made, images), (held_out, patients), *train = sides
     if min(len(images), len(patients)) < LEAST or len(set(patients)) < 2:
         return
@@ -109,7 +109,7 @@ def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Itera
 def _auc(
     x: Float[np.ndarray, "n d"], of_x: np.ndarray, y: Float[np.ndarray, "m d"], of_y: np.ndarray, seed: int
 ) -> float | None:
-    """None where patients are too few or too uneven for folds."""
+    """Compute the AUC; None if patients are too few or too uneven for folds."""
     if np.ptp(np.concatenate([x, y]), axis=0).max() == 0:
         return 0.5
     try:

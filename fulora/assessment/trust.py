@@ -1,4 +1,4 @@
-"""TorchScript encoders are programs: they run only where somebody trusts that very file."""
+"""TorchScript encoders are programs: they run only if the user trusts the very file."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,23 +9,23 @@ KIND = "torchscript:"
 
 
 class UntrustedEncoderError(ValueError):
-    """A TorchScript file that nobody said may run."""
+    """A TorchScript file that is not trusted."""
 
 
 def torchscript_files(encoders: Sequence[str]) -> list[Path]:
-    """The files among names of encoders whose code would run."""
+    """Return the TorchScript files among names of encoders."""
     return [Path(name.removeprefix(KIND)) for name in encoders if name.startswith(KIND)]
 
 
 def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
-    """Nothing of a file is loaded before this.
+    """Refuse untrusted TorchScript files before anything of them is loaded.
 
     Args:
         encoders: names as `fulora.assessment.encoders.load_encoder` takes them.
         trusted: SHA-256 digests of the TorchScript files that may run, as `sha256sum` prints them.
 
     Raises:
-        UntrustedEncoderError: a TorchScript file is not among the trusted ones, or is not there.
+        UntrustedEncoderError: if a TorchScript file is not trusted, or is missing.
     """
     for file in torchscript_files(encoders):
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""One line a plane: what speaks against its synthetic images, with the evidence, and no more than the figures say."""
+"""Verdicts: the objections to the synthetic images of each plane, with the evidence."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from fulora.assessment.shortcuts import TOGETHER, Shortcut
 
 LEVEL = 0.05
 LEAST_REAL_AGREEMENT = 0.5
-"""Least agreement with real images of a plane for a model's word on synthetic ones to count."""
-TOLD, MORE = 0.9, 0.1
-"""AUC above which synthetic images count as told from real ones, and how much above that of real images."""
+"""Least agreement of a model on real images of a plane for its result on synthetic ones to count."""
+DISTINGUISHABLE_AUC, AUC_MARGIN = 0.9, 0.1
+"""AUC above which synthetic images count as distinguishable from real ones, and its margin over real images'."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of a plane, or of all: the objections found, and what was looked at."""
+    """The objections to the images of a plane, or of all, and the evidence."""
 
     plane: str
     objections: tuple[str, ...]
@@ -37,7 +37,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class VerdictInputs:
-    """All that verdicts rest on; `counts` are synthetic images by plane."""
+    """The results that verdicts are derived from; `counts` are synthetic images by plane."""
 
     counts: dict[str, int]
     encoders: Sequence[EncoderFigures]
@@ -47,43 +47,48 @@ class VerdictInputs:
     false_reject: float
 
 
-def verdicts(found: VerdictInputs) -> tuple[Verdict, ...]:
-    """Of all images, then of each plane."""
+def verdicts(inputs: VerdictInputs) -> tuple[Verdict, ...]:
+    """Return the verdicts on all images, then on each plane."""
     return tuple(
         Verdict(
             plane,
             tuple(
-                [*_copies(plane, found), *_labels(plane, found), *_alike(plane, found), *_distinguishable(plane, found)]
+                [
+                    *_copies(plane, inputs),
+                    *_labels(plane, inputs),
+                    *_alike(plane, inputs),
+                    *_distinguishable(plane, inputs),
+                ]
             ),
-            _evidence(plane, found),
+            _evidence(plane, inputs),
         )
-        for plane in reported_planes(found.counts)
+        for plane in reported_planes(inputs.counts)
     )
 
 
-def _copies(plane: str, found: VerdictInputs) -> Iterator[str]:
+def _copies(plane: str, inputs: VerdictInputs) -> Iterator[str]:
     if plane == ALL_PLANES:
-        for one in found.encoders:
+        for one in inputs.encoders:
             if one.memorisation is not None and one.memorisation.p <= LEVEL:
-                yield f"evidence that patients who trained were memorised ({one.encoder}, p = {one.memorisation.p:.4f})"
-    for gate in found.filters:
-        if gate.name == "memorised":
-            failed, n = _failed(plane, gate, found)
-            if n and stats.binomtest(failed, n, found.false_reject, alternative="greater").pvalue <= LEVEL:
+                yield f"evidence that training patients were memorised ({one.encoder}, p = {one.memorisation.p:.4f})"
+    for calibrated in inputs.filters:
+        if calibrated.name == "memorised":
+            failed, n = _failed(plane, calibrated, inputs)
+            if n and stats.binomtest(failed, n, inputs.false_reject, alternative="greater").pvalue <= LEVEL:
                 yield (
                     f"{failed} of {n} images are as near to one training patient and as far from others as at most "
-                    f"{found.false_reject:.0%} of real images are"
+                    f"{inputs.false_reject:.0%} of real images are"
                 )
 
 
-def _failed(plane: str, one: CalibratedFilter, found: VerdictInputs) -> tuple[int, int]:
+def _failed(plane: str, one: CalibratedFilter, inputs: VerdictInputs) -> tuple[int, int]:
     if plane == ALL_PLANES:
-        return sum(one.rejected.values()), sum(found.counts.values())
-    return one.rejected.get(plane, 0), found.counts[plane]
+        return sum(one.rejected.values()), sum(inputs.counts.values())
+    return one.rejected.get(plane, 0), inputs.counts[plane]
 
 
-def _labels(plane: str, found: VerdictInputs) -> Iterator[str]:
-    for truth in found.truths:
+def _labels(plane: str, inputs: VerdictInputs) -> Iterator[str]:
+    for truth in inputs.truths:
         real = truth.real_agreement
         if truth.plane == plane and real is not None and real >= LEAST_REAL_AGREEMENT and truth.high < truth.real_low:
             yield (
@@ -92,8 +97,8 @@ def _labels(plane: str, found: VerdictInputs) -> Iterator[str]:
             )
 
 
-def _alike(plane: str, found: VerdictInputs) -> Iterator[str]:
-    for one in found.encoders:
+def _alike(plane: str, inputs: VerdictInputs) -> Iterator[str]:
+    for one in inputs.encoders:
         for figures in one.planes:
             made = figures.synthetic
             if figures.plane == plane and made.vendi < figures.vendi_held_out / 2:
@@ -103,26 +108,27 @@ def _alike(plane: str, found: VerdictInputs) -> Iterator[str]:
                 )
 
 
-def _distinguishable(plane: str, found: VerdictInputs) -> Iterator[str]:
-    mine = [line for line in found.shortcuts if line.plane == plane]
-    together = next((line for line in mine if line.cue == TOGETHER), None)
-    if together is None or together.auc < TOLD or together.auc < (together.real_auc or 0.5) + MORE:
+def _distinguishable(plane: str, inputs: VerdictInputs) -> Iterator[str]:
+    lines = [line for line in inputs.shortcuts if line.plane == plane]
+    together = next((line for line in lines if line.cue == TOGETHER), None)
+    if together is None or together.auc < DISTINGUISHABLE_AUC or together.auc < (together.real_auc or 0.5) + AUC_MARGIN:
         return
-    best = max((line for line in mine if line.cue != TOGETHER), key=lambda line: line.auc)
+    best = max((line for line in lines if line.cue != TOGETHER), key=lambda line: line.auc)
     beside = "" if together.real_auc is None else f"; real images of other patients {together.real_auc:.2f}"
-    yield f"told from real images with an AUC of {together.auc:.2f}{beside}, by {best.cue} alone {best.auc:.2f}"
+    alone = f"{best.cue} alone {best.auc:.2f}"
+    yield f"distinguishable from real images with an AUC of {together.auc:.2f}{beside}, by {alone}"
 
 
-def _evidence(plane: str, found: VerdictInputs) -> str:
-    parts = [f"{_failed(plane, one, found)[0]} {one.name}" for one in found.filters]
-    n = sum(found.counts.values()) if plane == ALL_PLANES else found.counts[plane]
+def _evidence(plane: str, inputs: VerdictInputs) -> str:
+    parts = [f"{_failed(plane, one, inputs)[0]} {one.name}" for one in inputs.filters]
+    n = sum(inputs.counts.values()) if plane == ALL_PLANES else inputs.counts[plane]
     words = [f"Filters would reject of {n}: {', '.join(parts)}"] if parts else []
     words += [
         f"seen by the {truth.by} in {truth.agreement:.0%}"
-        for truth in found.truths
+        for truth in inputs.truths
         if truth.plane == plane and truth.real_agreement is not None
     ]
-    words += [_closeness(one, figures) for one in found.encoders for figures in one.planes if figures.plane == plane]
+    words += [_closeness(one, figures) for one in inputs.encoders for figures in one.planes if figures.plane == plane]
     return "; ".join(words) + "."
 
 
@@ -137,13 +143,13 @@ def _closeness(one: EncoderFigures, figures: PlaneFigures) -> str:
 
 
 def describe_memorisation(encoders: Sequence[EncoderFigures]) -> Iterator[str]:
-    """The test of memorisation in words, one line an encoder."""
+    """Describe the test of memorisation, one line an encoder."""
     for one in encoders:
         if (test := one.memorisation) is None:
             continue
         word = "evidence" if test.p <= LEVEL else "no evidence"
         yield (
-            f"{word} that patients who trained were memorised ({one.encoder}, p = {test.p:.4f}): {test.bulk.share:.1%} "
+            f"{word} that training patients were memorised ({one.encoder}, p = {test.p:.4f}): {test.bulk.share:.1%} "
             f"of {test.bulk.votes} synthetic images are nearest to one of them ({test.bulk.expected:.1%} by chance, "
             f"95 % of chance {test.bulk.low:.1%} to {test.bulk.high:.1%}), and of the {test.tail.votes} that are "
             f"suspiciously near {test.tail.share:.1%}"

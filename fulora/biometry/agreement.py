@@ -13,7 +13,7 @@ class AgreementStatistics:
     Attributes:
         bias: the mean difference (DF), with its standard deviation `sd`.
         low, high: limits of agreement, bias -+ 1.96 sd (Bland and Altman, Lancet 1986; 327: 307-310).
-        adf: the mean absolute difference, with its standard deviation `adf_sd`, and 95th percentile `adf_p95`.
+        adf: the mean absolute difference, with its standard deviation `adf_sd`.
         relative_adf: the mean of |difference| / reference, 0..1.
     """
 
@@ -25,13 +25,7 @@ class AgreementStatistics:
     high: float
     adf: float
     adf_sd: float
-    adf_p95: float
     relative_adf: float
-
-    @property
-    def failure_rate(self) -> float:
-        """The share of images without a measurement, 0..1. A difference says nothing of them: report both."""
-        return self.failures / self.n
 
 
 def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> AgreementStatistics:
@@ -62,6 +56,5 @@ def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> A
         high=bias + 1.96 * sd,
         adf=float(absolute.mean()),
         adf_sd=float(absolute.std(ddof=1)),
-        adf_p95=float(np.percentile(absolute, 95)),
         relative_adf=float((absolute / truths).mean()),
     )

@@ -87,7 +87,7 @@ def measure_head(
             ring that was drawn along the skull, and its reference HC is the ring's centre line: `HC18_INSET_PX`.
 
     Raises:
-        MeasurementError: as `fit_ellipse`, and degenerate_fit if the inset leaves nothing of the head.
+        MeasurementError: as `fit_mask`, and degenerate_fit if the inset leaves nothing of the head.
     """
     if not (math.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise ValueError(f"pixel_size_mm is {pixel_size_mm}; it must be positive: mm per pixel of the original image")
@@ -111,7 +111,16 @@ def measure_head(
 
 
 def fit_mask(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Fit:
-    """`fit_ellipse` with what tells how good it is. Raises MeasurementError as `fit_ellipse` does."""
+    """Fit an ellipse by least squares (Fitzgibbon & Fisher 1995, cv2.fitEllipse) to the largest component of a mask.
+
+    The component is 8-connected and covers most pixels, its holes included: of a drawn outline and what stands inside
+    it the outline is taken. Contour points on the image border are left out, since a clipped arc would bend the fit. A
+    resize is undone per axis before the fit, by `scale_xy` = (W0 / w, H0 / h). The contour runs through the centres of
+    the outermost pixels, so half a mask pixel is added to each semi axis.
+
+    Raises:
+        MeasurementError: empty_mask, too_small (< 30 px), too_few_points (< 5) or degenerate_fit.
+    """
     _check_scale(scale_xy)
     component, contour, components = _outlined(mask)
     ellipse = _fit_contour(component, contour, scale_xy)
@@ -123,20 +132,6 @@ def fit_mask(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Fit:
         coverage=float(_off_border(contour, component.shape).mean()),
         components=components,
     )
-
-
-def fit_ellipse(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Ellipse:
-    """Least-squares ellipse (Fitzgibbon & Fisher 1995, cv2.fitEllipse) of the largest component, in original pixels.
-
-    Holes do not count. Contour points on the image border are left out, since a clipped arc would bend the fit. A
-    resize is undone per axis before the fit, by `scale_xy` = (W0 / w, H0 / h). The contour runs through the centres of
-    the outermost pixels, so half a mask pixel is added to each semi axis.
-
-    Raises MeasurementError: empty_mask, too_small (< 30 px), too_few_points (< 5), degenerate_fit.
-    """
-    _check_scale(scale_xy)
-    component, contour, _ = _outlined(mask)
-    return _fit_contour(component, contour, scale_xy)
 
 
 def perimeter(a: float, b: float) -> float:
@@ -151,7 +146,7 @@ def perimeter(a: float, b: float) -> float:
 
 
 def ellipse_mask(ellipse: Ellipse, shape: tuple[int, ...], scale_xy: tuple[float, float] = (1.0, 1.0)) -> Mask:
-    """Filled ellipse on a (height, width) grid: pixels whose centres lie inside. `scale_xy` as in `fit_ellipse`."""
+    """Filled ellipse on a (height, width) grid: pixels whose centres lie inside. `scale_xy` as in `fit_mask`."""
     cos, sin = math.cos(math.radians(ellipse.angle_deg)), math.sin(math.radians(ellipse.angle_deg))
     columns = _span(ellipse.x, math.hypot(ellipse.a * cos, ellipse.b * sin), scale_xy[0], shape[1])
     rows = _span(ellipse.y, math.hypot(ellipse.a * sin, ellipse.b * cos), scale_xy[1], shape[0])
@@ -175,15 +170,6 @@ def _span(centre: float, reach: float, scale: float, length: int) -> slice:
     first, last = (centre - reach + 0.5) / scale - 1, (centre + reach + 0.5) / scale + 1
     start = min(length, max(0, math.floor(first)))
     return slice(start, min(length, max(start, math.ceil(last))))
-
-
-def largest_component(mask: Mask) -> Mask:
-    """The 8-connected component that covers most pixels, its holes included and filled.
-
-    Holes count, so that of a drawn outline and what stands inside it the outline is taken.
-    Raises MeasurementError (empty_mask).
-    """
-    return _outlined(mask)[0]
 
 
 def _outlined(mask: Mask) -> tuple[Mask, Contour, int]:

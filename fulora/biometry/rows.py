@@ -1,4 +1,4 @@
-"""Measurements as rows of a table: one a mask, whatever happens; what fails is named in it."""
+"""Measurements as rows of a table: one row a mask; failures are named in it."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HC18_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "sem
 
 @dataclass(frozen=True)
 class HeadRow:
-    """One head: sizes in mm, the ellipse in original pixels, or why there is none. `ga_weeks` is research only."""
+    """One head: sizes in mm, the ellipse in original pixels, or why it failed. `ga_weeks` is for research only."""
 
     file_name: str
     hc_mm: float | None = None

@@ -80,7 +80,7 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
     """
     labels = seeds[0].label_set()
     for item in seeds[1:]:
-        refuse_other_classes(labels, item.label_set(), who=f"arm {name!r}", whom="another training seed of it")
+        refuse_other_classes(labels, item.label_set(), name=f"arm {name!r}", other_name="another training seed of it")
     tables = [item.rows() for item in seeds]
     facts = [item.facts() for item in seeds]
     first = tables[0]
@@ -113,7 +113,7 @@ def read_arms(predictions: Mapping[str, Sequence[Predictions]]) -> dict[str, Arm
     first, *others = predictions
     for name in others:
         ours, theirs = predictions[first][0].label_set(), predictions[name][0].label_set()
-        refuse_other_classes(ours, theirs, who=f"arm {first!r}", whom=f"arm {name!r}")
+        refuse_other_classes(ours, theirs, name=f"arm {first!r}", other_name=f"arm {name!r}")
     return {name: read_arm(name, seeds) for name, seeds in predictions.items()}
 
 
@@ -131,7 +131,7 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
         rule = decision_rules(alone, labels, None)[0]
         rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], ONCE)
     if config.legacy_auc:
-        rows += legacy_scores(answers, labels, sampling)
+        rows += legacy_scores(answers, labels)
     return [_record(row, row.interval, arm, metrics) for row in rows]
 
 

@@ -114,13 +114,14 @@ def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Gener
     return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "k context"]]:
+def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "_ context"]]:
+    """The captions of every class, tokenized."""
     tokenizer = build_tokenizer(cfg)
     return [tokenizer(pretraining_captions(one)) for one in labels.classes]
 
 
 def draw_captions(
-    tokens: list[Int[Tensor, "k context"]], labels: Int[Tensor, "b"], random: torch.Generator
+    tokens: list[Int[Tensor, "_ context"]], labels: Int[Tensor, "b"], random: torch.Generator
 ) -> Int[Tensor, "b context"]:
     """Return one caption for each image, drawn at random from those of its class."""
     draw = torch.rand(len(labels), generator=random)

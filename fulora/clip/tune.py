@@ -157,7 +157,7 @@ def caption_loss(
     model: ClipModel,
     pixels: Float[Tensor, "b 3 s s"],
     labels: Int[Tensor, "b"],
-    captions: list[Int[Tensor, "k context"]],
+    captions: list[Int[Tensor, "_ context"]],
     random: torch.Generator,
 ) -> Float[Tensor, ""]:
     """Return CLIP's contrastive loss with a random caption per image; captions of an image's class all match it."""

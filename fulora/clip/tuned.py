@@ -26,4 +26,4 @@ def refuse_tuned_on_others(folder: Path, labels: LabelSet, *, whose: str) -> Non
     """
     classes = tuned_on(folder)
     if classes is not None:
-        refuse_other_classes(labels, classes, who=whose, whom=f"the tuned CLIP {folder.name}")
+        refuse_other_classes(labels, classes, name=whose, other_name=f"the tuned CLIP {folder.name}")

@@ -1,4 +1,4 @@
-"""What the assessment of a synthetic set found of each of its images."""
+"""Results of the assessment of a synthetic set, image by image."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ FINDINGS = "findings.json"
 
 
 class AssessedImage(Config):
-    """What the assessment found of one synthetic image.
+    """Results of one synthetic image.
 
     Attributes:
-        fails: the filters that would reject it.
-        seen: by each model that was asked, the plane it takes the image for.
-        margin: by how much the plane that was asked for beats the others there.
-        nearest: by each encoder, the id of the nearest real image.
+        fails: the filters that reject it.
+        seen: by model, the predicted plane.
+        margin: by model, the score of the requested plane minus the highest of the others.
+        nearest: by encoder, the id of the nearest real image.
         ratio: distance to that image over the distance to the nearest other patient: near 0 for a copy.
     """
 
@@ -38,19 +38,19 @@ class _Filter(BaseModel):
 
 
 class _Findings(BaseModel):
-    """What of `findings.json` is read here."""
+    """The part of `findings.json` that is read here."""
 
     filters: list[_Filter]
 
 
 @dataclass(frozen=True)
 class Assessment(Artifact):
-    """Of a synthetic set: `table.jsonl` about each image, `findings.json` about all (`fulora.assessment`)."""
+    """The assessment of a synthetic set: `table.jsonl` of each image, `findings.json` of all (`fulora.assessment`)."""
 
     def filters(self) -> list[FilterName]:
-        """The filters that were calibrated."""
+        """Read the names of the calibrated filters."""
         return [one.name for one in read_json(self.path / FINDINGS, _Findings).filters]
 
     def rows(self) -> list[AssessedImage]:
-        """One row an image."""
+        """Read the results, one row an image."""
         return read_json_lines(self.path / TABLE, AssessedImage)

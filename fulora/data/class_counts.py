@@ -1,4 +1,4 @@
-"""How many images of each class training and test sets have, and which classes only one side has."""
+"""Images of each class in training and test sets, and classes that are missing on one side."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -28,43 +28,43 @@ class ClassCounts:
     test: Mapping[str, int]
 
     def classes(self) -> list[str]:
-        """All that have an image anywhere, in order."""
+        """Return the classes that have an image in any set, in order."""
         sets = (self.test, *self.training.values())
         return [name for name in self.labels.names if any(counts.get(name) for counts in sets)]
 
     def missing(self, accepted: Collection[str] = ()) -> dict[str, list[str]]:
-        """By class that only one side has, what that means, with its number of images.
+        """Return, for each class that only one side has, sentences on the consequences.
 
         Args:
-            accepted: classes that are left out.
+            accepted: classes to leave out.
         """
-        found: dict[str, list[str]] = {}
+        sentences: dict[str, list[str]] = {}
         for name in self.classes():
             tested = self.test.get(name, 0)
             for training, counts in self.training.items():
                 trained = counts.get(name, 0)
                 if name not in accepted and bool(tested) != bool(trained):
-                    found.setdefault(name, []).append(_describe_imbalance(name, training, trained, tested))
-        return found
+                    sentences.setdefault(name, []).append(_describe_imbalance(name, training, trained, tested))
+        return sentences
 
     def sentences(self) -> list[str]:
-        """All that `missing` finds, as sentences."""
+        """Return the sentences of `missing`."""
         return [sentence for sentences in self.missing().values() for sentence in sentences]
 
     def table(self) -> list[str]:
-        """The counts as lines of text, a row for each set."""
+        """Return the counts as lines of text, a row for each set."""
         names = self.classes()
         rows = {**{f"training ({name})": counts for name, counts in self.training.items()}, "test": self.test}
         width = max(map(len, rows))
         head = " " * width + "".join(name.rjust(len(name) + 3) for name in names)
         body = (
-            said.ljust(width) + "".join(str(counts.get(name, 0)).rjust(len(name) + 3) for name in names)
-            for said, counts in rows.items()
+            title.ljust(width) + "".join(str(counts.get(name, 0)).rjust(len(name) + 3) for name in names)
+            for title, counts in rows.items()
         )
         return [head, *body]
 
     def explained(self, accepted: Collection[str] = ()) -> str:
-        """What is missing and not accepted, the counts, and what can be done."""
+        """Return the error message: missing classes that are not accepted, the counts, and what to do."""
         missing = self.missing(accepted)
         names = ", ".join([*accepted, *missing])
         return "\n".join(
@@ -91,28 +91,28 @@ def _describe_imbalance(name: str, training: str, trained: int, tested: int) -> 
 
 
 def class_counts(training: Mapping[str, ImageSet], tested_on: ImageSet) -> ClassCounts:
-    """The counts of curated sets: the training split of each, and the test split of `tested_on`.
+    """Count the training split of each curated set, and the test split of `tested_on`.
 
     Raises:
-        LabelSetError: one of them has other classes.
+        LabelSetError: if a set has other classes.
     """
     labels = tested_on.label_set()
     for name, images in training.items():
         refuse_other_classes(
-            labels, images.label_set(), who=f"the images {tested_on.path.name}", whom=f"training ({name})"
+            labels, images.label_set(), name=f"the images {tested_on.path.name}", other_name=f"training ({name})"
         )
     trained = {name: _counted(images.rows("train")) for name, images in training.items()}
     return ClassCounts(labels, trained, _counted(tested_on.rows("test")))
 
 
 def missing_classes(training: Mapping[str, ImageSet], tested_on: ImageSet, few: ImageSet | None) -> list[str]:
-    """What a report must say of classes that only training or only test images show.
+    """Return the warnings of a report on classes that only training or only test images show.
 
     Args:
         few: the images of a few-shot head, which is trained and tested on patients of its own.
     """
-    found = class_counts(training, tested_on).sentences()
-    return found + (class_counts({"few_shot.images": few}, few).sentences() if few else [])
+    sentences = class_counts(training, tested_on).sentences()
+    return sentences + (class_counts({"few_shot.images": few}, few).sentences() if few else [])
 
 
 def _counted(rows: Iterable[Image]) -> Counter[str]:
@@ -120,6 +120,6 @@ def _counted(rows: Iterable[Image]) -> Counter[str]:
 
 
 def check_classes(counts: ClassCounts, accepted: Collection[str] = ()) -> None:
-    """Raise MissingClassError where a class that is not accepted has training images only, or test images only."""
+    """Raise MissingClassError if a class that is not accepted has only training or only test images."""
     if counts.missing(accepted):
         raise MissingClassError(counts.explained(accepted))

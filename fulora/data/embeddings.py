@@ -1,4 +1,4 @@
-"""Embeddings of the images of a set: one unit direction an image, in one file."""
+"""Embeddings of the images of a set: one unit vector an image, in one file."""
 
 import json
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ VECTORS, IDS = "embeddings.safetensors", "ids.json"
 
 @dataclass(frozen=True)
 class Embeddings(Artifact):
-    """Directions of all images of a set in the space of one CLIP."""
+    """Unit vectors of all images of a set in the space of one CLIP."""
 
     def of(self, rows: Sequence[Image]) -> Float[np.ndarray, "n embed"]:
-        """The directions of `rows`, in order.
+        """Return the vectors of `rows`, in order.
 
         Raises:
-            ValueError: a row that was not embedded.
-            DamagedFileError: a file is missing, damaged, or does not fit the other.
+            ValueError: if a row was not embedded.
+            DamagedFileError: if a file is missing, damaged, or does not fit the other.
         """
         vectors, ids = self._vectors(), read_json(self.path / IDS, list[str])
         if vectors.ndim != 2 or len(vectors) != len(ids):
@@ -49,7 +49,7 @@ class Embeddings(Artifact):
 
 
 def write_embeddings(folder: Path, rows: Sequence[Image], vectors: Float[np.ndarray, "n embed"]) -> None:
-    """Write the direction of each row."""
+    """Write the vector of each row."""
     with atomic_file(folder / VECTORS) as new:
         save_file({"embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}, new)
     (folder / IDS).write_text(json.dumps([row.image_id for row in rows]), encoding="utf-8")

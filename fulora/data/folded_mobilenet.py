@@ -57,7 +57,7 @@ def load_folded(encoder: nn.Module, path: Path) -> None:
     An encoder of one gray channel gets the first convolution summed over the three colours, which computes the same.
 
     Raises:
-        EncoderFileError: the file or the encoder is not a MobileNetV2 of width 1.0.
+        EncoderFileError: if the file or the encoder is not a MobileNetV2 of width 1.0.
     """
     layers = read_folded(path)[:-1]
     pairs = _convolutions(encoder)

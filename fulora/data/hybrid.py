@@ -1,7 +1,7 @@
-"""Hybrid sets: real images and a stated number of added ones.
+"""Hybrid sets: real images and a given number of added ones.
 
-What is added is counted plane by plane from the config and the real images alone, so that every arm of a study has the
-same size and the same class prior; only what the added images are differs.
+The number added to each plane follows from the config and the real images alone, so that all arms of a study have the
+same size and the same class prior and differ only in the added images.
 """
 
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ Arm = Literal["none", "hybrid", "duplicated", "augmented"]
 Schedule = Literal["mixed", "synthetic_then_real", "anneal"]
 FilterName = Literal["blank", "duplicate", "brightness", "near_duplicate", "memorised", "clip", "plane"]
 ASSESSED: tuple[FilterName, ...] = ("brightness", "near_duplicate", "memorised", "clip", "plane")
-"""Filters whose answers stand in the assessment of a synthetic set."""
+"""Filters whose results are in the assessment of a synthetic set."""
 
 MIX_RECORD = "mix.json"
 
@@ -37,7 +37,7 @@ class MixConfig(Config):
     """How a hybrid set is mixed.
 
     Attributes:
-        real: which real training images are kept: `all`, as many of every plane (`balance_classes`: as the rarest has, or
+        real: which real training images are kept: `all`, as many of every plane (`balanced`: as the rarest has, or
             `real_per_plane`), or `none`, with as many more added.
         arm: what is added: `hybrid` adds synthetic images; `duplicated` adds copies of the real ones and `augmented`
             turned, scaled, flipped and brightened copies, in the same numbers; `none` adds nothing.
@@ -47,14 +47,14 @@ class MixConfig(Config):
             largest, whatever the cap.
         schedule: how training meets them: `mixed` all the time, `synthetic_then_real` in two halves, `anneal` with a
             share of added images that falls from all to none.
-        filters: what a synthetic image must pass. `blank` shows something, `duplicate` is not, pixel for pixel, a
-            real image or another synthetic one. The others are calibrated on real images (`fulora.assessment`):
-            `memorised` is not near one training patient and far from all others, `near_duplicate` not nearer to
-            another synthetic image than patients are to each other, `brightness` within what real images show, `clip`
-            the plane asked for to a CLIP, `plane` to judges trained on real images.
-        too_few: where fewer synthetic images of a plane pass than are wanted, `fail`, or `repeat` those that pass, so
+        filters: that reject synthetic images. `blank`: blank images; `duplicate`: copies, pixel for pixel, of a real
+            image or another synthetic one. The others are calibrated on real images (`fulora.assessment`):
+            `memorised`: near one training patient and far from all others; `near_duplicate`: nearer to another
+            synthetic image than patients are to each other; `brightness`: outside the range of real images; `clip` and
+            `plane`: not of the requested plane by a CLIP, or by judges trained on real images.
+        too_few: if fewer synthetic images of a plane pass than are needed, `fail`, or `repeat` those that pass, so
             that arms keep equal numbers and the same prior; `mix.json` says how many were repeated.
-        seed: decides which images are added.
+        seed: selects the images that are added.
     """
 
     real: Literal["all", "balanced", "none"] = "all"
@@ -89,12 +89,12 @@ class MixConfig(Config):
         return self
 
     def ratio_of(self, plane: Plane) -> float:
-        """Added images per real one of a plane."""
+        """Return the number of added images per real one of a plane."""
         return self.ratio.get(plane, 0.0) if isinstance(self.ratio, dict) else self.ratio
 
 
 class MixRecord(Config):
-    """`mix.json` of a hybrid set: what was added, what filters rejected, how many had to be repeated, by plane."""
+    """`mix.json` of a hybrid set: numbers of added, rejected and repeated images, by plane."""
 
     arm: Arm
     schedule: Schedule
@@ -104,7 +104,7 @@ class MixRecord(Config):
 
 
 def synthetic_share(schedule: Schedule, progress: float) -> float | None:
-    """Share of added images in a batch at a progress from 0 to 1; None leaves it to their share of the set."""
+    """Return the share of added images in a batch at a progress from 0 to 1; None: their share of the set."""
     match schedule:
         case "mixed":
             return None
@@ -115,27 +115,27 @@ def synthetic_share(schedule: Schedule, progress: float) -> float | None:
 
 
 def schedule_of(folder: Path) -> Schedule:
-    """How training is to meet the added images of a hybrid set; `mixed` for a set that was not mixed."""
+    """Read the schedule of a hybrid set; `mixed` for any other image set."""
     path = folder / MIX_RECORD
     return read_json(path, MixRecord).schedule if path.is_file() else "mixed"
 
 
 def added_counts(real: Iterable[Image], config: MixConfig, labels: LabelSet) -> dict[Plane, int]:
-    """How many images of each class are added to the real training images; the same for every arm that adds any.
+    """Return how many images of each class are added to the real training images; equal for all arms that add any.
 
     Without real images as many are added as there would be in all with them.
 
     Raises:
-        LabelSetError: a ratio of what is no class.
+        LabelSetError: if a ratio names an unknown class.
     """
     if isinstance(config.ratio, dict):
         labels.require(config.ratio, where="mix.ratio")
-    found = Counter(row.plane for row in real if row.split == "train")
-    return added_to({name: found[name] for name in labels.names}, config)
+    counts = Counter(row.plane for row in real if row.split == "train")
+    return added_to({name: counts[name] for name in labels.names}, config)
 
 
 def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
-    """`added_counts` for the number of real training images of each class."""
+    """As `added_counts`, from the number of real training images of each class."""
     if config.arm == "none":
         return {}
     instead = int(config.real == "none")
@@ -150,16 +150,16 @@ def added_to(have: Mapping[Plane, int], config: MixConfig) -> dict[Plane, int]:
 
 
 PictureFilter = Callable[[Picture], bool]
-"""Whether a synthetic picture may be added. Asked in the order in which pictures are offered."""
+"""Whether a synthetic picture may be added. Called in the order in which pictures are offered."""
 
 
 def is_not_blank(picture: Picture) -> bool:
-    """It is not blank."""
+    """Whether a picture is not blank."""
     return not is_blank(picture.pixels)
 
 
 def filter_by_assessment(screened: Mapping[str, Iterable[FilterName]], name: FilterName) -> PictureFilter:
-    """A filter that passes what the assessment did not find to fail it.
+    """Return a filter that rejects the images that failed it in the assessment.
 
     Args:
         screened: by image id, the filters that it fails.
@@ -172,7 +172,7 @@ def filter_by_assessment(screened: Mapping[str, Iterable[FilterName]], name: Fil
 
 
 def filter_repeats(digests: Iterable[str]) -> PictureFilter:
-    """A filter that passes a picture whose pixels are none of `digests` and were not offered before."""
+    """Return a filter that rejects pictures whose pixels are among `digests` or were offered before."""
     seen = set(digests)
 
     def passes(picture: Picture) -> bool:
@@ -186,7 +186,7 @@ def filter_repeats(digests: Iterable[str]) -> PictureFilter:
 
 @dataclass
 class Selection:
-    """Chooses synthetic pictures plane by plane, in an order drawn by seed, and counts what its filters reject."""
+    """Selects synthetic pictures plane by plane, in an order given by the seed, and counts rejected ones."""
 
     config: MixConfig
     filters: Mapping[FilterName, PictureFilter]
@@ -196,10 +196,10 @@ class Selection:
     def choose(
         self, wanted: Mapping[Plane, int], offered: Sequence[Image], load: Callable[[Image], Picture]
     ) -> list[Image]:
-        """The rows of the wanted number of pictures of each plane; pictures are looked at one at a time.
+        """Return the rows of the wanted number of pictures of each plane; pictures are loaded one at a time.
 
         Raises:
-            ImageSetError: too few pass, or none where they may be repeated.
+            ImageSetError: if too few pass, or none if they may be repeated.
         """
         chosen: list[Image] = []
         for plane, count in wanted.items():
@@ -233,7 +233,7 @@ def _again(row: Image, times: int) -> Image:
 
 
 def select_real(real: Sequence[Image], config: MixConfig) -> list[Image]:
-    """The real training rows that the config keeps."""
+    """Return the real training rows that the config keeps."""
     match config.real:
         case "all":
             return list(real)
@@ -244,13 +244,13 @@ def select_real(real: Sequence[Image], config: MixConfig) -> list[Image]:
 
 
 def balance_classes(real: Sequence[Image], seed: int, per_plane: int | None = None) -> list[Image]:
-    """As many rows of every plane as the rarest has, chosen by seed, in the order they came.
+    """Return as many rows of every plane as the rarest has, selected by seed, in their order.
 
     Args:
-        per_plane: how many instead.
+        per_plane: the number instead.
 
     Raises:
-        ImageSetError: a plane has fewer.
+        ImageSetError: if a plane has fewer.
     """
     by: dict[str, list[Image]] = defaultdict(list)
     for row in real:

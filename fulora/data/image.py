@@ -2,7 +2,7 @@
 
 Every split has the same columns of the same types, because `datasets` refuses anything else: unknown text is "" and an
 unknown measure is 0.0 on disk, `None` in Python. (`mask_file` is not called `..._file_name` because `datasets` would
-open it as an image, and fail where there is none.)
+open it as an image, and fail if there is none.)
 """
 
 import re
@@ -18,19 +18,19 @@ METADATA = "metadata.jsonl"
 MEASURES = ("pixel_size_mm", "hc_mm", "aop_deg")
 
 ID = re.compile(r"[^\x00-\x1f\\:*?\"<>|]{1,200}")
-"""What an id may be made of: it becomes a file name, on any system."""
+"""Allowed ids: they become file names, on any system."""
 
 
 class ImageSetError(ValueError):
-    """An image row or an image set that breaks a rule. The message lists every breach found."""
+    """An image row or an image set that breaks a rule. The message lists every violation."""
 
 
 class Image(Config):
-    """One image: what it shows, whom it shows, where it comes from.
+    """One image: its class, its patient and its source.
 
     A patient is known by (source, site, patient): patient numbers are unique only within a site. A synthetic image
-    has no patient of its own; `ImageSet.provenance` tells whose images its generator learned from, and `recipe` says
-    all of how it was drawn, as JSON (`fulora.diffusion.sampling.recipe`).
+    has no patient of its own; `ImageSet.provenance` lists the training patients of its generator, and `recipe` holds
+    the settings of its generation, as JSON (`fulora.diffusion.sampling.recipe`).
     """
 
     file_name: str
@@ -74,29 +74,29 @@ class Image(Config):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.origin == "real" and is_missing(self.patient):
-            written = f"; '{self.patient}' says that it is not known" if self.patient else ""
+            written = f"; '{self.patient}' means that it is unknown" if self.patient else ""
             raise ValueError(f"{self.image_id}: a real image needs a patient{written}")
         if self.origin == "synthetic" and not (self.generator and self.seed):
             raise ValueError(f"{self.image_id}: a synthetic image needs its generator's fingerprint and its seed")
         if self.origin == "synthetic" and self.split != "train":
-            raise ValueError(f"{self.image_id}: a synthetic image may only be trained on, not stand in '{self.split}'")
+            raise ValueError(f"{self.image_id}: a synthetic image may only be in 'train', not in '{self.split}'")
         return self
 
     @property
     def patient_key(self) -> str:
-        """`source/site/patient`: who is shown, unique over all sources; "" for a synthetic image."""
+        """`source/site/patient`, unique over all sources; "" for a synthetic image."""
         return f"{self.source}/{self.site}/{self.patient}" if self.origin == "real" else ""
 
     def to_json(self) -> dict[str, str | int | float]:
-        """The row as it stands in `metadata.jsonl`: `file_name` first, no nulls."""
+        """Return the row as stored in `metadata.jsonl`: `file_name` first, no nulls."""
         return {key: (0.0 if key in MEASURES and value is None else value) for key, value in self.model_dump().items()}
 
     @classmethod
     def from_json(cls, row: object) -> Self:
-        """The row back from `metadata.jsonl`; a measure that is 0, or missing in any spelling, is None.
+        """Read a row of `metadata.jsonl`; a measure that is 0, or missing in any spelling, becomes None.
 
         Raises:
-            ValueError: it is none.
+            ValueError: if it is not a row.
         """
         if not isinstance(row, dict):
             raise ValueError(f"a row is an object of JSON, and this is a {type(row).__name__}")

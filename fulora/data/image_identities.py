@@ -1,4 +1,4 @@
-"""What is known of pictures in a folder that a model is tested on: all of it where the folder is an image set."""
+"""Identities of the pictures of a folder that a model is tested on, for the leak check."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,11 +16,11 @@ from fulora.data.pictures.pixels import pixel_digest
 def identify_files(
     folder: Path, files: Mapping[str, Path], read: Callable[[Path], UInt8[np.ndarray, "h w"]]
 ) -> list[ImageIdentity]:
-    """The pictures for the leak gate: by their rows where the folder is an image set, else by their pixels alone.
+    """Return the identities of files: by their rows if the folder is an image set, else by their pixels alone.
 
     Args:
-        files: under `folder`, by what messages call them.
-        read: the gray pixels of a file.
+        files: under `folder`, by their names in messages.
+        read: returns the gray pixels of a file.
     """
     rows = _rows_by_file(folder)
     return [
@@ -30,6 +30,6 @@ def identify_files(
 
 
 def _rows_by_file(folder: Path) -> dict[Path, Image]:
-    with suppress(ImageSetError):  # somebody else's imagefolder
+    with suppress(ImageSetError):  # an imagefolder of another program
         return {folder / row.split / row.file_name: row for row in ImageSet(folder, "").iter_rows()}
     return {}

@@ -1,4 +1,4 @@
-"""`ImageSet`: a folder of images in splits, which cannot be written if it leaks.
+"""`ImageSet`: a folder of images in splits; a set in which patients leak between splits cannot be written.
 
 On disk it is a valid Hugging Face `imagefolder`: one folder a split, each with a `metadata.jsonl` of `Image` rows whose
 first key is `file_name`.
@@ -30,10 +30,10 @@ from fulora.stage import Artifact
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its pixels, on its way into a set.
+    """An image with its pixels, to be written into a set.
 
     Attributes:
-        row: what is known of it; `file_name`, `mask_file`, size and digest are set when the set is written.
+        row: its metadata; `file_name`, `mask_file`, size and digest are set when the set is written.
         pixels: (height, width) gray, 0 to 255.
         mask: (height, width) of small class numbers, 0 background; or None.
     """
@@ -48,10 +48,10 @@ class ImageSet(Artifact):
     """A folder `train/ validation/ test/` of gray PNGs, masks and `metadata.jsonl`. Read lazily."""
 
     def iter_rows(self, split: Split | None = None) -> Iterator[Image]:
-        """The rows of one split, or of all, in the order they were written; read as they are asked for.
+        """Iterate over the rows of one split, or of all, in the order they were written, reading lazily.
 
         Raises:
-            ImageSetError: a line is not a row; the message names the file, the line and the fields.
+            ImageSetError: if a line is not a row; the message names the file, the line and the fields.
         """
         for name in SPLITS if split is None else (split,):
             path = self.path / name / METADATA
@@ -65,116 +65,116 @@ class ImageSet(Artifact):
                             raise ImageSetError(f"{path}, line {number}: is no row of an image set ({what})") from error
 
     def rows(self, split: Split | None = None) -> list[Image]:
-        """The rows of one split, or of all. A split without images has no folder."""
+        """Return the rows of one split, or of all. A split without images has no folder."""
         return list(self.iter_rows(split))
 
     def pixels(self, row: Image) -> UInt8[np.ndarray, "h w"]:
-        """The picture of a row: (height, width) gray, 0 to 255. Raises as `stored`."""
+        """Return the picture of a row: (height, width) gray, 0 to 255. Raises as `stored`."""
         stored = self.stored(row)
         return stored if stored.ndim == 2 else np.asarray(Pil.fromarray(stored).convert("L"))
 
     def stored(self, row: Image) -> UInt8[np.ndarray, "h w *rgb"]:
-        """The picture of a row as it was written: (height, width) gray or (height, width, 3) colour, 0 to 255.
+        """Return the picture of a row as it was written: (height, width) gray or (height, width, 3) colour, 0 to 255.
 
         Raises:
-            FileNotFoundError, PictureFileError: it is not there; it cannot be read.
-            ImageSetError: its pixels are not those that were written.
+            FileNotFoundError, PictureFileError: if the file is missing; if it cannot be read.
+            ImageSetError: if its pixels are not those that were written.
         """
         path = self.path / row.split / row.file_name
         stored = decode_picture(path)
         if pixel_digest(stored) != row.sha256:
             raise ImageSetError(
-                f"{path}: is not the picture of its row in {METADATA}: {_other(stored, row)}; put back the original, "
-                "or make the set again"
+                f"{path}: is not the picture of its row in {METADATA}: {_describe_difference(stored, row)}; put the "
+                "original back, or make the set again"
             )
         return stored
 
     def mask(self, row: Image) -> UInt8[np.ndarray, "h w"]:
-        """The mask of a row: (height, width) class numbers.
+        """Return the mask of a row: (height, width) class numbers.
 
         Raises:
-            ImageSetError: the row has none, or it is of another size than its picture.
-            PictureFileError: it cannot be read.
+            ImageSetError: if the row has none, or it is of another size than its picture.
+            PictureFileError: if it cannot be read.
         """
         if not row.mask_file:
             raise ImageSetError(f"{row.image_id}: has no mask")
         path = self.path / row.split / row.mask_file
         mask = decode_picture(path)
         if mask.shape != (row.height, row.width):
-            raise ImageSetError(f"{path}: is not the mask of its row in {METADATA}: {_other(mask, row)}")
+            raise ImageSetError(f"{path}: is not the mask of its row in {METADATA}: {_describe_difference(mask, row)}")
         return mask
 
     def pictures(self, split: Split | None = None) -> Iterator[Picture]:
-        """Rows with their pixels and masks, one at a time."""
+        """Iterate over rows with their pixels and masks."""
         for row in self.rows(split):
             yield Picture(row, self.pixels(row), self.mask(row) if row.mask_file else None)
 
     def label_set(self) -> LabelSet:
-        """Its classes.
+        """Read the classes.
 
         Raises:
-            LabelSetError: it was written before image sets had one.
-            DamagedFileError: the file that says them is no label set.
+            LabelSetError: if the set was written before image sets had a label set.
+            DamagedFileError: if the file is not a label set.
         """
         return read_label_set(self.path)
 
     def provenance(self) -> Provenance:
-        """Whom the generators and the models behind its images and masks learned from; empty for real images alone.
+        """Read the provenance of the generators and models behind its images and masks; empty for real images.
 
         Raises:
-            DamagedFileError: the file that says so is damaged.
-            EarlierVersionError: an earlier version of fulora wrote the set.
+            DamagedFileError: if the file is damaged.
+            EarlierVersionError: if an earlier version of fulora wrote the set.
         """
-        found = read_provenance(self.path)
-        if found is None and any(row.origin == "synthetic" for row in self.iter_rows("train")):
+        provenance = read_provenance(self.path)
+        if provenance is None and any(row.origin == "synthetic" for row in self.iter_rows("train")):
             return Provenance.unknown(f"the generator of {self.path.name}")
-        return found or Provenance()
+        return provenance or Provenance()
 
     @classmethod
     def write(
         cls, folder: Path, pictures: Iterable[Picture], *, labels: LabelSet, provenance: Provenance | None = None
     ) -> int:
-        """Write pictures as an image set, on all cores, and its manifest last. No picture is kept in memory.
+        """Write pictures as an image set, on all cores, its metadata last. No picture is kept in memory.
 
         Args:
-            labels: the classes, of which every row's `plane` is one.
-            provenance: whom the generators and models behind its images and masks learned from.
+            labels: the classes; every row's `plane` is one of them.
+            provenance: of the generators and models behind its images and masks.
 
         Returns:
-            How many pictures were written.
+            The number of pictures.
 
         Raises:
-            ImageSetError: the set would break a rule (`fulora.data.image_set_rules`); its manifest is not written then.
+            ImageSetError: if the set breaks a rule (`fulora.data.image_set_rules`); no metadata are written then.
         """
-        rows = threaded(partial(_written, folder), pictures)
+        rows = threaded(partial(_write_picture, folder), pictures)
         return cls.write_rows(folder, rows, labels=labels, provenance=provenance)
 
     @classmethod
     def write_rows(
         cls, folder: Path, rows: Iterable[Image], *, labels: LabelSet, provenance: Provenance | None = None
     ) -> int:
-        """Write the manifest of pictures that stand in the folder already; else as `write`."""
-        ledger, count = RuleChecker(provenance, labels.names), 0
+        """Write the metadata of pictures that are in the folder already; else as `write`."""
+        checker, count = RuleChecker(provenance, labels.names), 0
         with rows_written(folder, METADATA) as add:
             for row in rows:
-                ledger.add(row)
+                checker.add(row)
                 add(row)
                 count += 1
-            refuse(ledger)
+            checker.refuse()
         labels.write(folder)
         if provenance is not None and provenance.entries:
             provenance.write(folder)
         return count
 
 
-def _other(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> str:
+def _describe_difference(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> str:
     if pixels.shape[:2] != (row.height, row.width):
         return f"it has {pixels.shape[1]}x{pixels.shape[0]} px, not {row.width}x{row.height}"
     return "its pixels were changed since it was written"
 
 
-def _written(folder: Path, picture: Picture) -> Image:
-    """The row of a picture whose files are written."""
+def _write_picture(folder: Path, picture: Picture) -> Image:
+    """Write the files of a picture and return its row."""
     name = picture.row.image_id.replace("/", "_") + ".png"
     height, width = picture.pixels.shape
     row = picture.row.changed(
@@ -186,10 +186,3 @@ def _written(folder: Path, picture: Picture) -> Image:
     )
     write_files(folder / row.split, row, picture.pixels, picture.mask)
     return row
-
-
-def refuse(ledger: RuleChecker) -> None:
-    """Raise ImageSetError with everything that a ledger found, if it found anything."""
-    found = ledger.breaches()
-    if found:
-        raise ImageSetError(f"this image set cannot be written: {len(found)} breaches\n" + "\n".join(found))

@@ -1,28 +1,28 @@
-"""What a set may not hold: ids that stand twice, and patients, pictures or a generator's patients across splits."""
+"""The rules of an image set: unique ids, known classes, and no patient or picture in two splits."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from fulora.data.image import Image
+from fulora.data.image import Image, ImageSetError
 from fulora.data.labels import Split
-from fulora.data.provenance import Provenance
+from fulora.data.provenance import USE_PHRASES, Provenance
 
 SHOWN = 10
-"""Breaches of one kind that are named; the rest are counted."""
+"""Violations of one kind that are listed; the rest are counted."""
 
 
 def comparable_id(image_id: str) -> str:
-    """What makes two ids the same: as file names they would collide where case does not count."""
+    """Return an id as file systems that ignore case compare it: equal ids would be one file."""
     return image_id.replace("/", "_").casefold()
 
 
 class RuleChecker:
-    """Rows go in one at a time; what was seen of them is kept, some 300 bytes a row, never the rows.
+    """Checks rows one at a time; keeps some 300 bytes a row, not the rows.
 
     Args:
-        provenance: whom the generators and models behind the images learned from. Nobody whom they were fitted to may
-            be in validation or test, and nobody by whom they were chosen in the test.
-        classes: of the label set; None where a plane may be anything.
+        provenance: of the generators and models behind the images. Patients they were fitted to may not be in
+            validation or test, and patients they were selected on may not be in the test.
+        classes: of the label set; None allows any plane.
     """
 
     def __init__(self, provenance: Provenance | None = None, classes: Sequence[str] | None = None) -> None:
@@ -36,7 +36,7 @@ class RuleChecker:
         self._same: dict[bytes, list[tuple[Split, str]]] = defaultdict(list)
 
     def add(self, row: Image) -> None:
-        """Take note of a row."""
+        """Add a row."""
         key = comparable_id(row.image_id)
         if key in self._ids:
             self._repeated[row.image_id] = self._repeated.get(row.image_id, 1) + 1
@@ -45,21 +45,19 @@ class RuleChecker:
             self._strange.setdefault(row.plane, row.image_id)
         if row.patient_key:
             self._patients.setdefault(row.patient_key, set()).add(row.split)
-        digest, here = (
-            row.sha256.encode() if len(row.sha256) != 64 else bytes.fromhex(row.sha256),
-            (row.split, row.image_id),
-        )
+        digest = row.sha256.encode() if len(row.sha256) != 64 else bytes.fromhex(row.sha256)
         if digest in self._first:
-            self._same[digest].append(here)
+            self._same[digest].append((row.split, row.image_id))
         else:
-            self._first[digest] = here
+            self._first[digest] = (row.split, row.image_id)
 
     def breaches(self) -> list[str]:
-        """What is wrong with the rows so far, at most ten lines of a kind and one that counts the rest."""
-        ids = [f"{name}: the id stands {n} times; ids are unique" for name, n in self._repeated.items()]
-        crossing = {key: found for key, found in self._patients.items() if len(found) > 1}
+        """Return the violations so far, at most ten lines of a kind and one that counts the rest."""
+        ids = [f"{name}: duplicate id, {n} rows have it; ids are unique" for name, n in self._repeated.items()]
         patients = [
-            f"{key}: the patient is in {_and(found)}; a patient belongs to one split" for key, found in crossing.items()
+            f"{key}: the patient is in {_and(splits)}; a patient belongs to one split"
+            for key, splits in self._patients.items()
+            if len(splits) > 1
         ]
         groups = ([self._first[digest], *others] for digest, others in self._same.items())
         pictures = [
@@ -67,25 +65,44 @@ class RuleChecker:
             for group in groups
             if len(splits := {split for split, _ in group}) > 1
         ]
-        taints = self._taints()
         strange = [
             f"{name}: shows {plane!r}; the classes of its label set are {', '.join(self._classes or ())}"
             for plane, name in self._strange.items()
         ]
-        return [line for kind in (ids, strange, patients, pictures, taints) for line in _first_of(kind)]
+        return [line for kind in (ids, strange, patients, pictures, self._trained_on()) for line in _first_of(kind)]
 
-    def _taints(self) -> list[str]:
-        """Patients in validation or test whom a generator or a model behind the images learned from, each once."""
+    def _trained_on(self) -> list[str]:
+        """Patients in validation or test who are training patients of a generator or model behind the images."""
         refused: dict[str, set[Split]] = {"fitted": {"validation", "test"}, "chosen": {"test"}}
-        said = {"fitted": "trained on", "chosen": "used for choosing"}
-        found: dict[str, str] = {}
+        lines: dict[str, str] = {}
         for entry in self._provenance.entries if self._provenance else ():
             for key in entry.patients:
-                here = self._patients.get(key, set()) & refused[entry.use]
-                if here and self._provenance and key not in found:
+                splits = self._patients.get(key, set()) & refused[entry.use]
+                if splits and self._provenance and key not in lines:
                     by = self._provenance.chain(entry.name)
-                    found[key] = f"{key}: the patient is in {_and(here)}, and was {said[entry.use]} by {by}"
-        return [found[key] for key in sorted(found)]
+                    lines[key] = f"{key}: the patient is in {_and(splits)}, and was {USE_PHRASES[entry.use]} by {by}"
+        return [lines[key] for key in sorted(lines)]
+
+    def refuse(self) -> None:
+        """Raise ImageSetError with all violations, if there are any."""
+        lines = self.breaches()
+        if lines:
+            raise ImageSetError(f"this image set cannot be written: {len(lines)} breaches\n" + "\n".join(lines))
+
+
+def check_rows(rows: Iterable[Image], provenance: Provenance | None = None) -> None:
+    """Check rows that are not written yet, in one pass.
+
+    Args:
+        provenance: of the generators and models behind the images.
+
+    Raises:
+        ImageSetError: with every violation, one a line (at most ten of a kind).
+    """
+    checker = RuleChecker(provenance)
+    for row in rows:
+        checker.add(row)
+    checker.refuse()
 
 
 def _and(splits: set[Split]) -> str:

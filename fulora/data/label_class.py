@@ -1,4 +1,4 @@
-"""`LabelClass`: one class as data: its words, and what the class numbers of its masks mean. Torch-free."""
+"""`LabelClass`: one class: its words, and the meaning of the class numbers in its masks. Torch-free."""
 
 import re
 import unicodedata
@@ -10,10 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from fulora.config import Config
 
 CAPTION = "a photo of {name}"
-"""What a class without a caption of its own is trained with and asked for with, and what a prompt is then."""
+"""Default caption and prompt of a class."""
 
 NAME = re.compile(r"[^\x00-\x1f/\\:*?\"<>|]{1,80}")
-"""What a class name may be made of: it becomes part of file names, on any system."""
+"""Allowed class names: they become part of file names, on any system."""
 
 MOST_BYTES = 200
 """Of a class name in UTF-8: with what file names add to it, file systems take 255."""
@@ -26,7 +26,7 @@ UNITS: Mapping[Measured, tuple[str, ...]] = {"ellipse": ("mm", "px"), "angle": (
 
 
 class Structure(Config):
-    """What a class number of a mask means; in YAML the number alone where only overlap is measured.
+    """The meaning of a class number in masks; in YAML the number alone if only overlap is measured.
 
     Attributes:
         number: its value in masks.
@@ -71,11 +71,11 @@ class LabelClass(Config):
 
     Attributes:
         name: the value of `plane` in rows and tables.
-        caption: what a generator is trained with, and asked for with.
-        prompts: what a CLIP is asked with; their directions are averaged. By default the caption.
+        caption: for training a generator, and for generation.
+        prompts: for a CLIP; their text embeddings are averaged. By default the caption.
         folders: names of class folders that hold it, beside its own.
         aliases: other words for it in lists and tables.
-        negative: it is what is none of the others; one class of a set at most.
+        negative: the class of images that show none of the others; at most one in a set.
         names, anatomy: words for it and for what it shows, of which a small CLIP's training captions are made.
         structures: by name, what its masks hold; 0 is background. Empty where it has no masks.
     """
@@ -133,16 +133,16 @@ class LabelClass(Config):
         return self
 
     def words(self) -> tuple[str, ...]:
-        """Everything that names it in folders and lists."""
+        """Return all words that name the class in folders and lists."""
         return (self.name, *self.folders, *self.aliases)
 
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """The class numbers of each structure, in their order; of several, "all" is all that is no background."""
+        """Return the class numbers of each structure, in order; with several, "all" is everything but background."""
         ordered = sorted(self.structures.items(), key=lambda item: item[1].number)
         found: dict[str, tuple[int, ...]] = {name: (one.number,) for name, one in ordered}
         return found if len(found) < 2 else {**found, "all": tuple(one.number for _, one in ordered)}
 
 
 def comparable_word(text: str) -> str:
-    """A word as it is compared: composed (NFC), without case, `_` and `-` as blanks, blanks at its ends left out."""
+    """Return a word as it is compared: NFC, case-folded, `_` and `-` as blanks, stripped."""
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", text)).strip().casefold()

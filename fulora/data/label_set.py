@@ -1,7 +1,7 @@
 """`LabelSet`: the classes of a data set as data, with their words and what their masks hold. Torch-free.
 
 A label set is shipped (`fulora/assets/label_sets`), a YAML file of one's own, or derived from the names of class
-folders. Image sets, predictions and models carry theirs in `label_set.json`; two that differ do not meet.
+folders. Image sets, predictions and models carry theirs in `label_set.json`; different ones cannot be combined.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from fulora.json_files import read_json
 
 SHIPPED = Path(fulora.__file__).parent / "assets" / "label_sets"
 FILE = "label_set.json"
-"""Beside images, predictions and weights: the classes that they know."""
+"""The file of classes beside images, predictions and weights."""
 
 MOST_CLASSES = 200
 
@@ -40,7 +40,7 @@ class LabelSet(Config):
     distractors: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _words_are_unique(self) -> Self:
         owners: dict[str, str] = {}
         for one in self.classes:
             for word in {comparable_word(word) for word in one.words()}:
@@ -57,7 +57,7 @@ class LabelSet(Config):
 
     @classmethod
     def derived(cls, names: Iterable[str], caption: str = CAPTION, name: str = "derived") -> Self:
-        """A label set of names alone, such as those of class folders; in alphabetical order, whatever their case.
+        """Return a label set of names alone, such as those of class folders, in alphabetical order ignoring case.
 
         Args:
             caption: of each class, with `{name}` in the place of its name.
@@ -87,10 +87,10 @@ class LabelSet(Config):
         return next((one.name for one in self.classes if one.negative), None)
 
     def of(self, name: str) -> LabelClass:
-        """The class of a name.
+        """Return the class of a name.
 
         Raises:
-            LabelSetError: there is none.
+            LabelSetError: if there is no such class.
         """
         for one in self.classes:
             if one.name == name:
@@ -98,13 +98,13 @@ class LabelSet(Config):
         raise LabelSetError(f"{name!r} is no class of the label set {self.name}; it has {', '.join(self.names)}")
 
     def named(self, text: str) -> str | None:
-        """The class that a word of a folder or list names, in any case; None where it names none."""
+        """Return the class that a word of a folder or list names, ignoring case; None if there is none."""
         return next(
             (one.name for one in self.classes if comparable_word(text) in map(comparable_word, one.words())), None
         )
 
     def places(self, names: Sequence[str]) -> list[int]:
-        """The place of each name in the order of the classes.
+        """Return the index of each name in the order of the classes.
 
         Raises:
             LabelSetError: a name that is no class.
@@ -116,10 +116,10 @@ class LabelSet(Config):
         return [place[name] for name in names]
 
     def require(self, names: Iterable[str], *, where: str) -> None:
-        """Refuse names that are no classes.
+        """Refuse names that are not classes.
 
         Args:
-            where: what gives the names, such as `generate.planes`, for the message.
+            where: the source of the names, such as `generate.planes`, for the message.
 
         Raises:
             LabelSetError: a name that is no class.
@@ -131,12 +131,12 @@ class LabelSet(Config):
             )
 
     def captioned(self) -> Self:
-        """The same classes with their captions alone: none of the words that folders, lists and CLIPs need."""
+        """Return the classes with their captions only, without the words for folders, lists and CLIPs."""
         classes = [{"name": one.name, "caption": one.caption, "negative": one.negative} for one in self.classes]
         return type(self).model_validate({"name": self.name, "classes": classes})
 
     def only(self, names: Iterable[str]) -> Self:
-        """The label set of some of the classes, in its own order.
+        """Return the label set of some of the classes, in its own order.
 
         Raises:
             LabelSetError: a name that is no class.
@@ -148,10 +148,10 @@ class LabelSet(Config):
         return self.changed(classes=classes, distractors=distractors)
 
     def joined(self, *others: "LabelSet") -> "LabelSet":
-        """All classes of several label sets, those of this one first.
+        """Merge with other label sets; the classes of this one come first.
 
         Raises:
-            LabelSetError: they do not fit into one.
+            LabelSetError: if they contradict each other.
         """
         classes: list[LabelClass] = []
         for one in (one for labels in (self, *others) for one in labels.classes):
@@ -164,16 +164,16 @@ class LabelSet(Config):
             raise LabelSetError(f"label sets {', '.join(names)} do not fit into one: {error}") from error
 
     def write(self, folder: Path) -> None:
-        """Write it into a folder of images, predictions or weights."""
+        """Write `label_set.json` into a folder of images, predictions or weights."""
         write_atomic(folder / FILE, self.model_dump_json(indent=1) + "\n")
 
 
 def read_label_set(folder: Path) -> LabelSet:
-    """The label set of a folder of images, predictions or weights.
+    """Read the label set of a folder of images, predictions or weights.
 
     Raises:
-        LabelSetError: it has none: it was made before there were label sets, or by something else.
-        DamagedFileError: the file is no label set.
+        LabelSetError: if it has none: an earlier version of fulora or another program made it.
+        DamagedFileError: if the file is not a label set.
     """
     if not (folder / FILE).is_file():
         raise LabelSetError(
@@ -184,7 +184,7 @@ def read_label_set(folder: Path) -> LabelSet:
 
 
 def shipped() -> dict[str, Path]:
-    """The files of the shipped label sets, by name."""
+    """Return the files of the shipped label sets, by name."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
@@ -204,12 +204,12 @@ def label_set(name: str) -> LabelSet:
 
 
 def shipped_class(text: str) -> str | None:
-    """The class that a word names in the shipped label sets; None where it names none."""
+    """Return the class that a word names in a shipped label set; None if there is none."""
     return next((name for path in sorted(SHIPPED.glob("*.yaml")) if (name := label_set(path.stem).named(text))), None)
 
 
 def as_label_set(value: object) -> object:
-    """For validators of config fields: a label set by name, by the path of its file, or as it stands there."""
+    """For validators of config fields: a label set by name, by the path of its file, or in full."""
     if not isinstance(value, str):
         return value
     try:
@@ -218,19 +218,20 @@ def as_label_set(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
-def refuse_other_classes(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
-    """Refuse to let two label sets meet that have other classes, another order, or another negative class.
+def refuse_other_classes(labels: LabelSet, others: LabelSet, *, name: str, other_name: str) -> None:
+    """Refuse two label sets that differ in their classes, the order of the classes, or the negative class.
 
     Args:
-        who, whom: what they belong to, for the message.
+        name, other_name: what they belong to, for the message.
 
     Raises:
-        LabelSetError: they differ.
+        LabelSetError: if they differ.
     """
-    if (ours.names, ours.negative) == (theirs.names, theirs.negative):
+    if (labels.names, labels.negative) == (others.names, others.negative):
         return
     raise LabelSetError(
-        f"{who} and {whom} have different classes:\n  {who}: {_describe_classes(ours)}\n  {whom}: {_describe_classes(theirs)}\n"
+        f"{name} and {other_name} have different classes:\n"
+        f"  {name}: {_describe_classes(labels)}\n  {other_name}: {_describe_classes(others)}\n"
         "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
         "classes: {their name: its name here}"
     )

@@ -1,9 +1,9 @@
-"""Words that every table uses: planes, splits, origins."""
+"""Values of columns that all tables share: planes, splits, origins."""
 
 from typing import Literal, get_args
 
 Plane = str
-"""The name of a class of a label set (`fulora.data.label_set`); free text that is checked against the set's own."""
+"""Name of a class; checked against the label set (`fulora.data.label_set`) of an image set."""
 Split = Literal["train", "validation", "test"]
 Origin = Literal["real", "synthetic"]
 

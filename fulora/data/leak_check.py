@@ -1,11 +1,11 @@
-"""The leak gate: who and what a test shares with everything that the tested models learned from."""
+"""The leak check: which patients and images a test set shares with the training data of the tested models."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from fulora.config import Config
 from fulora.data.patient_numbers import WAYS_OUT, PatientName, SameNumberError, describe_pairs, same_numbers
-from fulora.data.provenance import Provenance, ProvenanceEntry, Use
+from fulora.data.provenance import USE_PHRASES, Provenance, ProvenanceEntry, Use
 
 if TYPE_CHECKING:
     from fulora.data.image import Image
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
 SHOWN = 5
 EVERY_USE: tuple[Use, ...] = ("fitted", "chosen")
 WHAT_TO_DO = (
-    "Leave these patients out of training (role, limit or a split_file) or out of the test, and run again what learned "
-    "from them."
+    "Leave these patients out of training (role, limit or a split_file) or out of the test, and repeat the trainings "
+    "that used them."
 )
-USE_PHRASES: Mapping[Use, str] = {"fitted": "trained on", "chosen": "used for choosing"}
 
 
 class OverlapError(ValueError):
-    """Somebody or something that a test holds was learned from. The message lists every model or parent that did."""
+    """A test patient or image was used in training. The message lists every model or parent that used it."""
 
 
 class Overlap(Config):
-    """What one model, or one of its parents, shares with a test set.
+    """What the training data of one model, or of one of its parents, share with a test set.
 
     Attributes:
-        trained_on: its name, and through what the tested model has it.
-        images, patients: how many it learned from; None where that is not known.
-        shared_images: ids of test images whose very pixels, or whose id at the same source, it learned from.
-        shared_patients: keys of test patients whom it learned from.
+        trained_on: its name, and the path from it to the tested model (`Provenance.chain`).
+        images, patients: numbers of training images and patients; None if they are unknown.
+        shared_images: ids of test images with the pixels, or the source and id, of a training image.
+        shared_patients: keys of test patients who are training patients.
     """
 
     trained_on: str
@@ -41,17 +40,17 @@ class Overlap(Config):
 
     @property
     def known(self) -> bool:
-        """Whether it is known whom it learned from."""
+        """Whether the training data are known."""
         return self.images is not None
 
 
 class ImageIdentity(NamedTuple):
-    """A picture that is tested on.
+    """What a test image is recognised by.
 
     Attributes:
-        image_id: what a message calls it.
-        pixels: their digest.
-        patient_key, source_id: as `Image.patient_key` and `source/image_id`; "" where they are not known.
+        image_id: its name in messages.
+        pixels: digest of its pixels.
+        patient_key, source_id: as `Image.patient_key` and `source/image_id`; "" if they are unknown.
     """
 
     image_id: str
@@ -61,7 +60,7 @@ class ImageIdentity(NamedTuple):
 
     @classmethod
     def of(cls, row: "Image") -> Self:
-        """The picture of a row of an image set."""
+        """Return the identity of a row of an image set."""
         return cls(row.image_id, row.sha256, row.patient_key, f"{row.source}/{row.image_id}")
 
 
@@ -72,18 +71,18 @@ def refuse_leaks(
     uses: Sequence[Use] = EVERY_USE,
     distinct_patients: bool = False,
 ) -> list[Overlap]:
-    """Refuse test images of which a model, or a parent of it, has the picture or the patient.
+    """Refuse test images that share an image or a patient with the training data of a model or of its parents.
 
     Args:
-        uses: what may not have been done with them; `fitted` alone lets images pass that chose a checkpoint.
-        distinct_patients: it is said of the test images that equal patient numbers of two sites are different patients.
+        uses: that are refused; `fitted` alone allows images on which a checkpoint was selected.
+        distinct_patients: the test set declares equal patient numbers of two sites to be different patients.
 
     Returns:
-        One row for each model and parent that was fitted to images, then those of which nothing is known.
+        One row for each model and parent that was fitted to images, then those with unknown training data.
 
     Raises:
-        OverlapError: a test image or patient was learned from.
-        SameNumberError: a test patient may have been learned from under another name.
+        OverlapError: if a test image or patient was used in training.
+        SameNumberError: if a test patient may be a training patient under another name.
     """
     return refuse_leaked_identities(
         models, [ImageIdentity.of(row) for row in test], uses=uses, distinct_patients=distinct_patients
@@ -97,27 +96,27 @@ def refuse_leaked_identities(
     uses: Sequence[Use] = EVERY_USE,
     distinct_patients: bool = False,
 ) -> list[Overlap]:
-    """As `refuse_leaks`, of pictures of which perhaps nothing but the pixels is known."""
+    """As `refuse_leaks`, for pictures of which perhaps only the pixels are known."""
     entries = [(model.chain(entry.name), entry) for model in models for entry in model.entries]
     entries = list(dict.fromkeys(entries))
     used = [(chain, entry) for chain, entry in entries if entry.known and entry.use in uses]
-    found = [(find_overlap(chain, entry, test), entry.use) for chain, entry in used]
-    wrong = [_line(row, use) for row, use in found if row.shared_images or row.shared_patients]
-    if wrong:
-        raise OverlapError("\n".join([*wrong, WHAT_TO_DO]))
+    overlaps = [(find_overlap(chain, entry, test), entry.use) for chain, entry in used]
+    leaks = [_describe_leak(row, use) for row, use in overlaps if row.shared_images or row.shared_patients]
+    if leaks:
+        raise OverlapError("\n".join([*leaks, WHAT_TO_DO]))
     for chain, entry in used:
         if not (distinct_patients or entry.different_patients):
             refuse_same_numbers(chain, map(PatientName.of_key, entry.patients), _names(test))
-    shown = [row for row, use in found if use == "fitted" and row.images]
-    return [*shown, *(unknown_overlap(chain) for chain, entry in entries if not entry.known)]
+    fitted = [row for row, use in overlaps if use == "fitted" and row.images]
+    return [*fitted, *(unknown_overlap(chain) for chain, entry in entries if not entry.known)]
 
 
-def find_overlap(name: str, learned: ProvenanceEntry, test: Sequence[ImageIdentity]) -> Overlap:
-    """What was learned from and is tested on; pictures of another size are told by source and id."""
-    patients, pixels, ids = set(learned.patients), set(learned.pixels), set(learned.ids)
+def find_overlap(name: str, entry: ProvenanceEntry, test: Sequence[ImageIdentity]) -> Overlap:
+    """Return what training data share with test images; pictures of another size are matched by source and id."""
+    patients, pixels, ids = set(entry.patients), set(entry.pixels), set(entry.ids)
     return Overlap(
         trained_on=name,
-        images=learned.images,
+        images=entry.images,
         patients=len(patients),
         shared_images=tuple(one.image_id for one in test if one.pixels in pixels or one.source_id in ids),
         shared_patients=tuple(sorted({one.patient_key for one in test} & patients)),
@@ -125,21 +124,21 @@ def find_overlap(name: str, learned: ProvenanceEntry, test: Sequence[ImageIdenti
 
 
 def unknown_overlap(name: str) -> Overlap:
-    """Weights from elsewhere: whom they learned from is not known."""
+    """Return the row of weights with unknown training data."""
     return Overlap(trained_on=name, images=None, patients=None)
 
 
 def describe_unknown(rows: Iterable[Overlap]) -> list[str]:
-    """What a command says of models and parents of which nothing is known, a line each."""
+    """Return a line for each model and parent whose training data are unknown."""
     return [
-        f"{row.trained_on}: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
+        f"{row.trained_on}: its training data are unknown, and so is whether they include these pictures"
         for row in rows
         if not row.known
     ]
 
 
 def patient_names(rows: "Sequence[Image]") -> set[PatientName]:
-    """Everybody who is shown in images, as a source names them."""
+    """Return the patients of images, as their sources name them."""
     return {PatientName(row.source, row.site, row.patient) for row in rows if row.patient_key}
 
 
@@ -148,19 +147,19 @@ def _names(test: Sequence[ImageIdentity]) -> set[PatientName]:
 
 
 def refuse_same_numbers(name: str, training: Iterable[PatientName], test: Iterable[PatientName]) -> None:
-    """Refuse patient numbers of a training input that are in the test under another site or source.
+    """Refuse patient numbers that training and test have under different sites or sources.
 
     Raises:
-        SameNumberError: there are some.
+        SameNumberError: if there are any.
     """
     pairs = same_numbers(training, test)
     if pairs:
         raise SameNumberError("\n".join([f"{name} and the test:", *describe_pairs(pairs), f"{WAYS_OUT}."]))
 
 
-def _line(row: Overlap, use: Use) -> str:
+def _describe_leak(row: Overlap, use: Use) -> str:
     images, patients = row.shared_images, row.shared_patients
     return (
-        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were {USE_PHRASES[use]}, such "
-        f"as {', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
+        f"{row.trained_on}: {len(images)} images and {len(patients)} patients of the test set were {USE_PHRASES[use]}, "
+        f"such as {', '.join([*images[:SHOWN], *patients[:SHOWN]])}"
     )

@@ -19,12 +19,10 @@ def write_model_provenance(
     *,
     parents: Sequence[Provenance] = (),
 ) -> None:
-    """Write the book of a model that was fitted to rows of an image set.
+    """Write the provenance of a model into its folder; arguments as for `build_model_provenance`.
 
     Args:
-        kind: what it is, such as "classifier"; its name is that of the folder `out` will have.
-        chosen_on: rows that a checkpoint or a threshold was chosen by.
-        parents: of what it began with; that of the image set is one of them anyway.
+        kind: of the model, such as "classifier"; its name is that of the folder `out` will have.
     """
     build_model_provenance(f"{kind} {artifact_name(out)}", images, rows, chosen_on, parents=parents).write(out)
 
@@ -37,9 +35,15 @@ def build_model_provenance(
     *,
     parents: Sequence[Provenance] = (),
 ) -> Provenance:
-    """The book of what was fitted to rows of an image set; else as `write_model_provenance`."""
+    """Return the provenance of a model that was fitted to rows of an image set.
+
+    Args:
+        chosen_on: rows that a checkpoint or a threshold was selected on.
+        parents: of the weights that training started from; that of the image set is always one of them.
+    """
     inherited = Provenance().joined(images.provenance(), *parents)
-    said, roots = different_patients(images.path), inherited.roots()
-    own = [ProvenanceEntry.of(name, rows, different_patients=said, parents=roots)]
-    own += [ProvenanceEntry.of(name, chosen_on, "chosen", different_patients=said, parents=roots)] if chosen_on else []
-    return Provenance(entries=tuple(own)).joined(inherited)
+    distinct, roots = different_patients(images.path), inherited.roots()
+    entries = [ProvenanceEntry.of(name, rows, different_patients=distinct, parents=roots)]
+    if chosen_on:
+        entries.append(ProvenanceEntry.of(name, chosen_on, "chosen", different_patients=distinct, parents=roots))
+    return Provenance(entries=tuple(entries)).joined(inherited)

@@ -1,7 +1,7 @@
-"""One woman under two names: the same patient number at two sites, where nobody says that they are two women.
+"""Patient numbers that occur at two sites and may be one patient, unless they are declared to be different ones.
 
-A patient is known by (source, site, patient). Two folders of one hospital that are called by two sites would so make
-two women of one. The published sets are another matter: their numbers are documented to be of one set and site each.
+A patient is identified by (source, site, patient). Two folders of one hospital with different site names would thus
+turn one patient into two. In published sets the numbers are documented to be unique to set and site.
 """
 
 import json
@@ -16,7 +16,7 @@ PUBLISHED = frozenset({"african_planes", "fetal_planes_db", "hc18", "phantoms", 
 """Sources whose patient numbers are documented: an equal number elsewhere is another patient."""
 SHOWN = 10
 NUMBERING = "numbering.json"
-"""File of an image set in which it says that equal patient numbers under two names are different patients."""
+"""File in which an image set declares equal patient numbers under two names to be different patients."""
 WAYS_OUT = (
     "If they are the same women, give them one `source` and one `site` and spell their numbers alike, and keep each in "
     "one split; if they are different women, say `same_numbers: different_patients`"
@@ -24,14 +24,14 @@ WAYS_OUT = (
 
 
 class SameNumberError(ValueError):
-    """Patients who may be one and the same occur under two names where they must be kept apart."""
+    """Patients who may be the same occur under two names in data that must be disjoint."""
 
 
 class PatientName(NamedTuple):
-    """Whom an image shows, in the parts of a patient key.
+    """The parts of a patient key.
 
     Attributes:
-        own: what is compared instead of `patient`, where that is a pseudonym: equal for spellings of one number.
+        own: compared instead of `patient` if that is a pseudonym: equal for spellings of one number.
     """
 
     source: str
@@ -41,18 +41,18 @@ class PatientName(NamedTuple):
 
     @classmethod
     def of_key(cls, key: str) -> "PatientName":
-        """The parts of `source/site/patient`."""
+        """Split `source/site/patient`."""
         source, site, patient = (*key.split("/", 2), "", "")[:3]
         return cls(source, site, patient)
 
     @property
     def place(self) -> str:
-        """Source and site, as a message names them."""
+        """Source and site, as in messages."""
         return f"source '{self.source}', site '{self.site}'"
 
     @property
     def number(self) -> str:
-        """What makes two patients' numbers the same: without leading zeros, case and blanks; "" for no number.
+        """The number as it is compared: without leading zeros, case and blanks; "" if there is none.
 
         A published set's numbers are its own, and a path is the name of an image whose patient is not known.
         """
@@ -62,13 +62,13 @@ class PatientName(NamedTuple):
 
 
 def plain_number(text: str) -> str:
-    """A patient number without case, blanks, and the zeros that a number in it begins with: P12 for `p 0012`."""
+    """Return a patient number without case, blanks and leading zeros: P12 for `p 0012`."""
     plain = "".join(unicodedata.normalize("NFKC", text).casefold().split())
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)
 
 
 def same_numbers(first: Iterable[PatientName], second: Iterable[PatientName]) -> list[tuple[PatientName, PatientName]]:
-    """Pairs of different names that have one number, one of each group; ordered, each pair once."""
+    """Return pairs of different names with the same number, one of each group, in order and without duplicates."""
     by_number: dict[str, set[PatientName]] = defaultdict(set)
     for name in second:
         by_number[name.number].add(name)
@@ -87,11 +87,11 @@ def describe_pairs(
     said: Mapping[PatientName, str] | None = None,
     files: Mapping[PatientName, Path | None] | None = None,
 ) -> list[str]:
-    """What a message says of pairs, grouped by the places that they are of.
+    """Describe pairs in a message, grouped by source and site.
 
     Args:
-        said: what more is to be said of the place of a name, such as its folder and its role.
-        files: a file of each name; told of pseudonyms, which say nothing by themselves.
+        said: more on the source of a name, such as its folder and its role.
+        files: a file of each name, shown for pseudonyms.
     """
     more, shown = said or {}, files or {}
 
@@ -112,10 +112,10 @@ def describe_pairs(
 
 
 def note_different_patients(folder: Path) -> None:
-    """Write into an image set that equal patient numbers under two names are different patients."""
+    """Declare in an image set that equal patient numbers under two names are different patients."""
     (folder / NUMBERING).write_text(json.dumps({"same_numbers": "different_patients"}), encoding="utf-8")
 
 
 def different_patients(folder: Path) -> bool:
-    """Whether an image set says that equal patient numbers under two names are different patients."""
+    """Whether an image set declares equal patient numbers under two names to be different patients."""
     return (folder / NUMBERING).is_file()

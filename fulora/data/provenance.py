@@ -1,12 +1,12 @@
-"""The book of training people: from whose images, and which, an artifact learned, itself and through every parent.
+"""Provenance: the training patients and images behind an artifact, its own and those of all its parents.
 
-Everything that learned from images writes `provenance.json` beside its weights or pictures: its own entries and those
-of all its parents. What has no such file was made elsewhere: of whom it learned is unknown. In the file every patient,
-digest and id stands once; entries refer to them by their places.
+Every model and generated image set has a file `provenance.json` with its own entry and those of all its parents. The
+training data of an artifact without this file are unknown. In the file each patient, digest and id is written once;
+entries refer to them by index.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
@@ -21,30 +21,31 @@ from fulora.stage import RECORD, read_record
 
 FILE = "provenance.json"
 EARLIER = ("train_patients.json", "trained_on.json", "tainted_by.json")
-"""Files in which earlier versions of fulora kept parts of the book."""
+"""Files in which earlier versions of fulora kept parts of the provenance."""
 LISTS = ("patients", "pixels", "ids")
 
 Use = Literal["fitted", "chosen"]
-"""Whether weights were fitted to images, or a checkpoint, a threshold or pictures were chosen by them."""
+"""Whether weights were fitted to images, or the images only selected a checkpoint, a threshold or pictures."""
+USE_PHRASES: Mapping[Use, str] = {"fitted": "trained on", "chosen": "used for model selection"}
 
 
 class EarlierVersionError(ValueError):
-    """An artifact that an earlier version of fulora made, which did not note everybody whom it learned from."""
+    """An artifact of an earlier version of fulora, which did not record all training patients."""
 
 
 class ProvenanceEntry(Config):
-    """What one model, or one set of images, has from images.
+    """The training data of one model or one set of images.
 
     Attributes:
-        name: what it is and where it is from: "LoRA train_lora-0123456789abcdef".
+        name: kind and folder of the artifact: "LoRA train_lora-0123456789abcdef".
         use: what the images were used for.
-        known: whether it is known from whose images it learned; where not, the rest is empty.
-        images: how many there were.
+        known: whether the training data are known; if not, the other fields are empty.
+        images: number of training images.
         patients: their keys (`Image.patient_key`).
         pixels: digests of the pictures (`Image.sha256`).
-        ids: `source/image_id` of the pictures, which tell them at any size.
-        different_patients: it was said of its images that equal patient numbers of two sites are different patients.
-        parents: names of what it began with, or was drawn or chosen by.
+        ids: `source/image_id` of the pictures, which identify them at any size.
+        different_patients: the image set declares equal patient numbers of two sites to be different patients.
+        parents: names of the artifacts that it started from, or was generated or selected by.
     """
 
     name: str
@@ -67,7 +68,7 @@ class ProvenanceEntry(Config):
         different_patients: bool = False,
         parents: Sequence[str] = (),
     ) -> Self:
-        """What was learned from rows of an image set; synthetic ones count by their pixels alone."""
+        """Return the entry of an artifact fitted to rows of an image set; synthetic rows are listed by pixels alone."""
         kept = list(rows)
         real = [row for row in kept if row.origin == "real"]
         return cls(
@@ -83,49 +84,49 @@ class ProvenanceEntry(Config):
 
 
 class Provenance(Config):
-    """All that an artifact learned from: entries of itself and of every parent, each once."""
+    """The entries of an artifact and of all its parents, without duplicates."""
 
     entries: tuple[ProvenanceEntry, ...] = ()
 
     @classmethod
     def unknown(cls, name: str) -> Self:
-        """Of weights or pictures from elsewhere, of which it is not known whom they learned from."""
+        """Return the provenance of weights or pictures whose training data are unknown."""
         return cls(entries=(ProvenanceEntry(name=name, known=False),))
 
     def patients(self) -> list[str]:
-        """Keys of everybody it learned from, itself or through a parent."""
+        """Return the keys of all training patients, its own and those of its parents."""
         return sorted({key for entry in self.entries for key in entry.patients})
 
     def unknowns(self) -> list[str]:
-        """The names of parents of which it is not known whom they learned from."""
+        """Return the names of entries whose training data are unknown."""
         return [entry.name for entry in self.entries if not entry.known]
 
     def roots(self) -> tuple[str, ...]:
-        """The names that are nobody's parent: of the artifact itself, or of several that were put together."""
+        """Return the names that no entry has as a parent: the artifact itself, or several that were merged."""
         parents = {name for entry in self.entries for name in entry.parents}
         return tuple(dict.fromkeys(entry.name for entry in self.entries if entry.name not in parents))
 
     def chain(self, name: str) -> str:
-        """Through what the artifact has what `name` learned: "backbone b, through LoRA l, through classifier c"."""
-        found = [name]
-        while child := self._child(found):
-            found.append(child)
-        return ", through ".join(found)
+        """Return the path from an entry to the artifact: "backbone b, through LoRA l, through classifier c"."""
+        names = [name]
+        while child := self._child(names):
+            names.append(child)
+        return ", through ".join(names)
 
     def _child(self, below: Sequence[str]) -> str | None:
         return next((e.name for e in self.entries if below[-1] in e.parents and e.name not in below), None)
 
     def joined(self, *others: "Provenance") -> "Provenance":
-        """The entries of several, each once."""
+        """Merge with other provenances, without duplicates."""
         every = [entry for one in (self, *others) for entry in one.entries]
         return Provenance(entries=tuple(entry for place, entry in enumerate(every) if entry not in every[:place]))
 
     def as_chosen(self) -> "Provenance":
-        """That of what only chose among pictures: nobody's pictures were drawn by it, but all it knows was used."""
+        """Return a copy whose entries count as `chosen`: for a model that only selected among pictures."""
         return Provenance(entries=tuple(entry.changed(use="chosen") for entry in self.entries))
 
     def write(self, folder: Path) -> None:
-        """Write it beside weights or pictures."""
+        """Write `provenance.json` into the folder of an artifact."""
         tables = {name: sorted({item for one in self.entries for item in getattr(one, name)}) for name in LISTS}
         places = {name: {item: place for place, item in enumerate(items)} for name, items in tables.items()}
         entries = [
@@ -136,7 +137,7 @@ class Provenance(Config):
 
 
 class _StoredEntry(Config):
-    """An entry as it stands in the file; the lists are places in those of the file."""
+    """An entry as stored: its lists hold indices into those of the file."""
 
     name: str
     use: Use
@@ -155,49 +156,49 @@ class _StoredProvenance(Config):
     ids: tuple[str, ...]
     entries: tuple[_StoredEntry, ...]
 
-    def learned(self) -> Iterator[ProvenanceEntry]:
+    def unpacked(self) -> Iterator[ProvenanceEntry]:
         for entry in self.entries:
             lists = {name: tuple(getattr(self, name)[place] for place in getattr(entry, name)) for name in LISTS}
             yield ProvenanceEntry.model_validate({**entry.model_dump(), **lists})
 
 
 def read_provenance(folder: Path) -> Provenance | None:
-    """The book of a folder; None where it has none.
+    """Read the provenance of a folder; None if it has no such file.
 
     Raises:
-        DamagedFileError: the file is no such book.
-        EarlierVersionError: the folder has parts of it, as earlier versions kept them.
+        DamagedFileError: if the file is damaged.
+        EarlierVersionError: if an earlier version of fulora wrote the folder.
     """
     path = folder / FILE
     if path.is_file():
-        book = read_json(path, _StoredProvenance)
+        stored = read_json(path, _StoredProvenance)
         try:
-            return Provenance(entries=tuple(book.learned()))
+            return Provenance(entries=tuple(stored.unpacked()))
         except IndexError as error:
-            raise DamagedFileError(f"{path}: is damaged: an entry refers to what its lists do not hold") from error
+            raise DamagedFileError(f"{path}: is damaged: an entry has an index beyond the end of its list") from error
     if earlier := [name for name in EARLIER if (folder / name).is_file()]:
         raise _earlier(folder, f"it has {earlier[0]} and no {FILE}")
     return None
 
 
-def provenance_of(place: Path, name: str) -> Provenance:
-    """The book beside weights: in their folder, or in that of a single file.
+def provenance_of(path: Path, name: str) -> Provenance:
+    """Read the provenance of weights: a folder, or a single file in one.
 
     Args:
-        name: what they are called where nothing is known of them.
+        name: of the entry, if the training data are unknown.
 
     Raises:
-        DamagedFileError: the file is no such book.
-        EarlierVersionError: an earlier version of fulora made them.
+        DamagedFileError: if the file is damaged.
+        EarlierVersionError: if an earlier version of fulora made the weights.
     """
-    folder = place if place.is_dir() else place.parent
-    found = read_provenance(folder)
-    if found is None and _by_a_stage(folder):
+    folder = path if path.is_dir() else path.parent
+    provenance = read_provenance(folder)
+    if provenance is None and _is_stage_output(folder):
         raise _earlier(folder, f"it has no {FILE}")
-    return Provenance.unknown(name) if found is None else found
+    return Provenance.unknown(name) if provenance is None else provenance
 
 
-def _by_a_stage(folder: Path) -> bool:
+def _is_stage_output(folder: Path) -> bool:
     with suppress(DamagedFileError):  # other software has a stage.json as well
         return (folder / RECORD).is_file() and bool(read_record(folder))
     return False
@@ -205,22 +206,22 @@ def _by_a_stage(folder: Path) -> bool:
 
 def _earlier(folder: Path, why: str) -> EarlierVersionError:
     return EarlierVersionError(
-        f"{folder}: was made by an earlier version of fulora, which did not note everybody whom it learned from "
-        f"({why}): run the study or the command that made it again"
+        f"{folder}: was made by an earlier version of fulora, which did not record all training patients ({why}): run "
+        "the study or the command that made it again"
     )
 
 
 def derive_provenance(
-    name: str, parents: Sequence[Provenance], drawn_over: ProvenanceEntry | None = None
+    name: str, parents: Sequence[Provenance], base_images: ProvenanceEntry | None = None
 ) -> Provenance:
-    """The book of images that were drawn, masked or put together from others.
+    """Return the provenance of images that were generated, masked or merged from others.
 
     Args:
-        name: of the images.
-        drawn_over: the images that they were drawn over.
+        name: of the new images.
+        base_images: the images that generation started from (image to image, masks).
     """
     inherited = Provenance().joined(*parents)
-    if not inherited.entries and drawn_over is None:
+    if not inherited.entries and base_images is None:
         return inherited
-    own = ProvenanceEntry(name=name) if drawn_over is None else drawn_over.changed(name=name)
+    own = ProvenanceEntry(name=name) if base_images is None else base_images.changed(name=name)
     return Provenance(entries=(own.changed(parents=inherited.roots()),)).joined(inherited)

@@ -1,4 +1,4 @@
-"""Copies of real images, as they are or augmented: what the arms of a study add that add no synthetic image."""
+"""Copies of real images, unchanged or augmented: what control arms add in place of synthetic images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -18,10 +18,10 @@ MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15
 def make_copies(
     real: Sequence[Image], wanted: Mapping[Plane, int], load: Callable[[Image], Picture], config: MixConfig
 ) -> Iterator[Picture]:
-    """The wanted number of copies of real training pictures, each as often as any other of its plane.
+    """Generate the wanted number of copies of real training pictures, each as often as any other of its plane.
 
     Raises:
-        ImageSetError: a plane that has nothing to copy.
+        ImageSetError: if a plane has no real image.
     """
     for plane, count in wanted.items():
         those = [row for row in real if row.plane == plane]
@@ -37,7 +37,7 @@ def make_copies(
 
 
 def augment(pixels: UInt8[np.ndarray, "h w"], seed: int) -> UInt8[np.ndarray, "h w"]:
-    """A picture flipped or not, turned by up to 15 degrees, scaled and brightened by up to 10 and 15 %."""
+    """Flip a picture or not, rotate it by up to 15 degrees, scale it by up to 10 %, brighten it by up to 15 %."""
     random = np.random.default_rng(seed)
     height, width = pixels.shape
     turned = pixels[:, ::-1] if random.random() < 0.5 else pixels

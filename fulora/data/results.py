@@ -21,7 +21,7 @@ from fulora.json_files import DamagedFileError, read_json, read_json_lines
 from fulora.stage import Artifact
 
 PROMPT = "prompt"
-"""The arm of the CLIP that is asked by prompts alone."""
+"""The arm of the CLIP that classifies by prompts alone."""
 
 TABLE, FACTS = "table.jsonl", "facts.json"
 
@@ -42,10 +42,10 @@ class PredictionFacts(Config):
     """How predictions were made.
 
     Attributes:
-        protocol: by prompts, transferred, adapted, or with a few patients of the population tested on.
-        training_prior: shares of the classes, in the order of the label set, as training drew them; None where nothing
-            was trained, or where it is not known.
-        about: what else a reader must know, such as the set of prompts and the rule for the negative class.
+        protocol: by prompts, transferred, adapted, or with a few patients of the test population.
+        training_prior: shares of the classes in training, in the order of the label set; None if nothing was trained,
+            or they are unknown.
+        about: further notes, such as the set of prompts and the rule for the negative class.
     """
 
     protocol: Protocol
@@ -54,7 +54,7 @@ class PredictionFacts(Config):
 
 
 def protocol_of(training: Iterable[Image], test: Iterable[Image]) -> Protocol:
-    """Few-shot where real training images are of a place that is tested on, else transfer."""
+    """Return `fewshot` if real training images are from a site of the test images, else `transfer`."""
     places = {(row.source, row.site) for row in training if row.origin == "real"}
     return "fewshot" if places & {(row.source, row.site) for row in test} else "transfer"
 
@@ -66,7 +66,7 @@ def write_predictions(
     facts: PredictionFacts,
     labels: LabelSet,
 ) -> None:
-    """Write one prediction a row of an image set; probabilities are not rounded: AUC ranks them.
+    """Write one prediction for each row of an image set; probabilities are not rounded: AUC ranks them.
 
     Patients who share a pixel-identical picture get one key, so that intervals resample them together.
 
@@ -74,7 +74,7 @@ def write_predictions(
         labels: the classes, in the order of the columns of `probabilities`.
 
     Raises:
-        LabelSetError: a row that shows none of the classes, or another number of columns.
+        LabelSetError: if a row shows none of the classes, or the number of columns differs.
     """
     labels.places([row.plane for row in rows])
     if probabilities.shape[1] != len(labels.names):
@@ -105,11 +105,11 @@ Quantity = Literal["dice", "iou", "hd", "hd95", "assd", "nsd", "hc", "bpd", "ofd
 
 
 class Measurement(Config):
-    """One measured quantity of one image: `value` is None where it failed, and `failure` names why.
+    """One measured quantity of one image: `value` is None if it failed, and `failure` says why.
 
     Attributes:
-        structure: that is compared or measured; "all" is everything that is no background.
-        reference: what `value` should be, where there is such a thing.
+        structure: that is compared or measured; "all" is everything but background.
+        reference: the true value, if there is one.
         reference_from: whether the source's list gives the reference, or it is measured on the reference mask by the
             same code as `value`; "" where there is none.
     """
@@ -142,15 +142,15 @@ class Predictions(Artifact):
         """The classes, in the order of the probabilities.
 
         Raises:
-            LabelSetError: they were written before predictions had one.
-            DamagedFileError: the file that says them is no label set.
+            LabelSetError: if they were written before predictions had a label set.
+            DamagedFileError: if the file is not a label set.
         """
         return read_label_set(self.path)
 
 
 @dataclass(frozen=True)
 class MaskSet(Artifact):
-    """Predicted masks of the test split of an image set, and the label set of what drew them."""
+    """Predicted masks of the test split of an image set, and the label set of the network."""
 
     def file(self, image_id: str) -> Path:
         """The mask's file of one image."""
@@ -178,7 +178,7 @@ class Scores(Artifact):
         """All scores.
 
         Raises:
-            DamagedFileError: the table is damaged, or an earlier version of fulora wrote it.
+            DamagedFileError: if the table is damaged, or an earlier version of fulora wrote it.
         """
         try:
             return read_json_lines(self.path / TABLE, Score)
@@ -191,7 +191,7 @@ class AlphaScore(Config):
     """Accuracy by prompts of a CLIP between its old and its tuned weights, `alpha` of the way.
 
     Attributes:
-        population: whose images: of the training population, or the one tested on.
+        population: of the images: the training or the test population.
     """
 
     alpha: float
@@ -205,7 +205,7 @@ class AlphaScore(Config):
 
 @dataclass(frozen=True)
 class Forgetting(Artifact):
-    """What tuning a CLIP gave and took, over the way from the old to the tuned weights."""
+    """Accuracy of a CLIP interpolated between its old and its tuned weights."""
 
     def rows(self) -> list[AlphaScore]:
         """One row an alpha and population."""
@@ -214,7 +214,7 @@ class Forgetting(Artifact):
 
 @dataclass(frozen=True)
 class LeakTable(Artifact):
-    """What every training input shares with the test set."""
+    """Overlap of every training input with the test set."""
 
     def rows(self) -> list[Overlap]:
         """One row a training input."""

@@ -1,4 +1,4 @@
-"""`Score`: a number a table may show, as a record. Words are made of it in `fulora.report` only."""
+"""`Score`: a number of a report, as a record; `fulora.report` renders it in words."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,7 @@ Test = Literal["", "sign flip", "swap"]
 
 
 class Score(Config):
-    """One number with its interval, what it is of, what it was computed from, and how it was tested.
+    """One number with its interval, scope, data and test.
 
     Attributes:
         quantity: the name of the metric, such as `macro F1`, `Dice` or `circumference absolute difference`.
@@ -35,14 +35,14 @@ class Score(Config):
         n_failed: over all seeds, images without a mask or measurement. With a protocol `segmentation` they count as
             the worst value; else, and in comparisons (images that not all have), they are left out.
         better: which values of the quantity are better.
-        rank: the place among the metrics that the study shows, from 1; 0 where it stands in CSV files only.
+        rank: its rank among the metrics that the study shows, from 1; 0 if it is in CSV files only.
         p: of a comparison, two-sided: the larger of `p_patients` and `p_seeds`.
         p_patients: of `test`, a permutation of whole patients; the training seeds as given.
         p_seeds: of a paired t test over training seeds; None for fewer than three.
         p_holm: `p` adjusted by Holm over `n_holm` comparisons of other arms, or over `n_holm` sites.
         p_mcnemar: of Obuchowski's clustered McNemar test.
         detectable: the least true difference found with 80 % power.
-        note: why there is no interval, or not the bootstrap's, and what else no field tells.
+        note: why there is no interval, or not the bootstrap's, and other remarks.
     """
 
     quantity: str

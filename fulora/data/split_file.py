@@ -1,4 +1,4 @@
-"""A split as a small file that can be committed: who stands where, and a digest that shows when somebody changed it."""
+"""A split as a small file that can be committed: the split of each patient, and a digest that reveals changes."""
 
 import json
 from collections import Counter
@@ -15,12 +15,12 @@ from fulora.json_files import parse_json
 
 @dataclass(frozen=True)
 class SplitFile:
-    """Every patient's split.
+    """The split of every patient.
 
     Attributes:
-        rule: in words, what made it.
+        rule: how it was made, in words.
         patients: patient key to split.
-        left_out: patients who stand in no split, on purpose.
+        left_out: patients deliberately in no split.
         images: ids of the only images to be used, where the rule chose some; None uses all images of the patients.
     """
 
@@ -31,15 +31,15 @@ class SplitFile:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits of who stands where; the words of the rule do not count."""
+        """16 hexadecimal digits of the assignment of patients; the words of the rule do not count."""
         chosen = None if self.images is None else sorted(self.images)
         return digest({"patients": dict(self.patients), "left_out": sorted(self.left_out), "images": chosen})[:16]
 
     def split_of(self, image_id: str, patient: str) -> Split | None:
-        """The split of an image; None where it is left out.
+        """Return the split of an image; None if it is left out.
 
         Raises:
-            SplitError: the split does not know the patient.
+            SplitError: if the split does not know the patient.
         """
         if patient not in self.patients and patient not in self.left_out:
             raise SplitError(
@@ -65,7 +65,7 @@ class SplitFile:
 
     @classmethod
     def load(cls, path: Path) -> "SplitFile":
-        """Read it back.
+        """Read a split file.
 
         Raises:
             SplitError: no such file, not a split file, a patient who is not named, a patient in two splits, or content
@@ -83,7 +83,7 @@ class SplitFile:
         everyone = Counter([patient for patient, _ in listed] + list(left_out))
         twice = sorted(patient for patient, count in everyone.items() if count > 1)
         if twice:
-            raise SplitError(f"{path}: {', '.join(twice[:5])} stand in two splits; a patient belongs to one")
+            raise SplitError(f"{path}: {', '.join(twice[:5])} are in two splits; a patient belongs to one")
         found = cls(rule, dict(listed), left_out, images)
         if found.digest != known:
             raise SplitError(

@@ -1,6 +1,6 @@
-"""Who trains, who validates, who is tested on: rules that give every patient one split, or choose a few.
+"""Splits by patient: rules that assign every patient to one split, or select a few patients.
 
-All rules know an image by what a `Member` says of it. Patients who share a picture (the same images under two numbers
+Rules see an image as a `Member`. Patients who share a picture (the same images under two numbers
 happen in published data) are one `cluster` and stay together, whatever the rule.
 """
 
@@ -17,16 +17,16 @@ Shares = Mapping[Split, float]
 
 
 class SplitError(ValueError):
-    """Patients that cannot be split as asked."""
+    """Patients that cannot be split as requested."""
 
 
 class Member(NamedTuple):
-    """One image, as far as a split needs to know it.
+    """What a split needs of one image.
 
     Attributes:
         patient: `source/site/patient`.
-        pixels: what the images of one picture have in common, such as its digest; "" where nothing is known.
-        published: the split that its source puts it in, or None.
+        pixels: equal for images of the same picture, such as its digest; "" if unknown.
+        published: its split in the source, or None.
     """
 
     image_id: str
@@ -38,7 +38,7 @@ class Member(NamedTuple):
 
 
 def clusters(members: Sequence[Member]) -> dict[str, str]:
-    """The cluster of every patient: the least key among all patients who share pictures, directly or through others."""
+    """Return the cluster of every patient: the least key of all patients who share pictures, directly or indirectly."""
     joined = DisjointSet(sorted({member.patient for member in members}))
     first: dict[str, str] = {}
     for member in members:
@@ -48,7 +48,7 @@ def clusters(members: Sequence[Member]) -> dict[str, str]:
 
 
 def by_patient(members: Sequence[Member], shares: Shares, seed: int) -> dict[str, Split]:
-    """About the given share of each site's patients, chosen by `seed`.
+    """Split about the given share of each site's patients, selected by `seed`.
 
     A site's patients are ranked by (seed, key) alone, so that adding some moves few others. A held-out split gets at
     least one patient of a site that has enough of them.
@@ -57,7 +57,7 @@ def by_patient(members: Sequence[Member], shares: Shares, seed: int) -> dict[str
         shares: of the patients, adding up to 1; the first split gets what rounding leaves.
 
     Raises:
-        SplitError: the shares do not add up to 1.
+        SplitError: if the shares do not add up to 1.
     """
     _check(shares)
     of = clusters(members)
@@ -74,14 +74,14 @@ def by_patient(members: Sequence[Member], shares: Shares, seed: int) -> dict[str
 
 
 def stratified(members: Sequence[Member], shares: Shares, seed: int) -> dict[str, Split]:
-    """About the given share of each site's images *of every plane*, patients whole.
+    """Split about the given share of each site's images *of every plane*, by whole patients.
 
     Iterative stratification (Sechidis et al., ECML PKDD 2011, algorithm 1) over whole patients: planes from the rarest
     on, each patient goes to the split that lacks most images of the plane, `seed` decides among equals. A held-out
     split gets at least one patient of a site that has enough of them.
 
     Raises:
-        SplitError: the shares do not add up to 1.
+        SplitError: if the shares do not add up to 1.
     """
     _check(shares)
     of = clusters(members)
@@ -102,11 +102,11 @@ def _stratified_site(site: Mapping[str, Counter[str]], shares: Shares, seed: int
             found[key] = best
             for shown, count in site[key].items():
                 lacks[best][shown] -= count
-    return _with_everyone(found, shares, seed)
+    return _fill_empty_splits(found, shares, seed)
 
 
-def _with_everyone(found: dict[str, Split], shares: Shares, seed: int) -> dict[str, Split]:
-    """Held-out splits that got nobody get one of the patients of the largest split, while it has two."""
+def _fill_empty_splits(found: dict[str, Split], shares: Shares, seed: int) -> dict[str, Split]:
+    """Give each empty held-out split one patient of the largest split, if that has two."""
     for split in list(shares)[1:]:
         sizes = Counter(found.values())
         largest = max(shares, key=lambda name: sizes[name])
@@ -117,7 +117,7 @@ def _with_everyone(found: dict[str, Split], shares: Shares, seed: int) -> dict[s
 
 
 def in_blocks(members: Sequence[Member], shares: Shares, gap: int = 0) -> dict[str, Split]:
-    """Contiguous stretches of each site's patients in the order of their numbers: neighbours stay together.
+    """Split each site's patients, in the order of their numbers, into contiguous blocks: neighbours stay together.
 
     For frames of videos without patient numbers, where a block of frames stands in for a patient.
 
@@ -125,7 +125,7 @@ def in_blocks(members: Sequence[Member], shares: Shares, gap: int = 0) -> dict[s
         gap: how many patients beside a border between two splits are left out (they have no entry in the result).
 
     Raises:
-        SplitError: the shares do not add up to 1, or a patient's name is no number.
+        SplitError: if the shares do not add up to 1, or a patient's name is no number.
     """
     _check(shares)
     of = clusters(members)
@@ -168,10 +168,10 @@ def without_site(members: Sequence[Member], site: str, shares: Shares, seed: int
 
 
 def as_published(members: Sequence[Member]) -> dict[str, Split]:
-    """The split that the source itself names.
+    """Take the split published by the source.
 
     Raises:
-        SplitError: an image without one, or patients (or a picture) that the source puts into two.
+        SplitError: if an image has none, or the source puts a patient or a picture into two.
     """
     of, found = clusters(members), defaultdict(set)
     for member in members:
@@ -181,7 +181,7 @@ def as_published(members: Sequence[Member]) -> dict[str, Split]:
     both = sorted(patient for patient, cluster in of.items() if len(found[cluster]) > 1)
     if both:
         raise SplitError(
-            f"{len(both)} patients stand in two published splits, or share a picture with one who does: "
+            f"{len(both)} patients are in two published splits, or share a picture with one who is: "
             f"{', '.join(both[:10])}; leave them out (for shared pictures near_duplicates: leave_out does), or use "
             "another split rule"
         )
@@ -189,10 +189,10 @@ def as_published(members: Sequence[Member]) -> dict[str, Split]:
 
 
 def few_images(members: Sequence[Member], count: int, seed: int) -> set[str]:
-    """Ids of `count` images of each plane, from as many patients as there are: one each before anyone gives a second.
+    """Select `count` images of each plane, from as many patients as possible, and return their ids.
 
     Raises:
-        SplitError: a plane has fewer images.
+        SplitError: if a plane has fewer images.
     """
     chosen: set[str] = set()
     for plane, those in _planes(members).items():
@@ -208,26 +208,26 @@ def few_images(members: Sequence[Member], count: int, seed: int) -> set[str]:
 
 
 def few_patients(members: Sequence[Member], count: int, seed: int) -> set[str]:
-    """Ids of all images, plane by plane, of `count` clusters of patients who show the plane.
+    """Select `count` clusters of patients of each plane, and return the ids of their images of it.
 
     Raises:
-        SplitError: fewer patients show a plane.
+        SplitError: if fewer patients show a plane.
     """
     of, chosen = clusters(members), set[str]()
     for plane, those in _planes(members).items():
-        people = sorted({of[m.patient] for m in those}, key=lambda key: derive_seed("few", seed, plane, key))
-        if len(people) < count:
-            raise SplitError(f"{plane}: {count} patients are wanted and {len(people)} show it")
-        kept = set(people[:count])
+        patients = sorted({of[m.patient] for m in those}, key=lambda key: derive_seed("few", seed, plane, key))
+        if len(patients) < count:
+            raise SplitError(f"{plane}: {count} patients are wanted and {len(patients)} show it")
+        kept = set(patients[:count])
         chosen |= {member.image_id for member in those if of[member.patient] in kept}
     return chosen
 
 
 def folds(members: Sequence[Member], count: int) -> dict[str, int]:
-    """The fold, from 0, of every image: clusters of patients are dealt out in turn, in an order of their own.
+    """Return the fold, from 0, of every image: clusters of patients are assigned in turn, in a fixed random order.
 
     Raises:
-        SplitError: fewer clusters than folds.
+        SplitError: if there are fewer clusters than folds.
     """
     of = clusters(members)
     ranked = sorted(set(of.values()), key=lambda key: derive_seed("folds", key))
@@ -245,7 +245,7 @@ def _planes(members: Sequence[Member]) -> dict[str, list[Member]]:
 
 
 def _sites(members: Sequence[Member], of: Mapping[str, str]) -> dict[str, dict[str, Counter[str]]]:
-    """By site of its least patient, the clusters, and how many images of each plane each has."""
+    """Clusters by the site of their least patient, each with its number of images of every plane."""
     found: dict[str, dict[str, Counter[str]]] = defaultdict(dict)
     for member in sorted(members, key=lambda member: member.patient):
         cluster = of[member.patient]

@@ -48,7 +48,7 @@ def kind_of(path: Path) -> Kind:
     """What a file is by its content, whatever its name ends in.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: if it cannot be opened.
     """
     with path.open("rb") as file:
         start = file.read(32)
@@ -72,7 +72,7 @@ def wrong_format(path: Path, *, pickles: bool = False) -> str:
         pickles: whether one of torch that holds weights alone can be read, which only reading tells.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: if it cannot be opened.
     """
     kind = kind_of(path)
     return "" if kind == "pickle" and pickles else _REFUSED.get(kind, "")
@@ -82,7 +82,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Names and tensors of a safetensors file, or of a pickle that holds weights alone; no code of the file is run.
 
     Raises:
-        StateDictError: it cannot be read, holds more than weights, or no state dict.
+        StateDictError: if it cannot be read, holds more than weights, or no state dict.
     """
     try:
         wrong = wrong_format(path, pickles=True)

@@ -1,4 +1,4 @@
-"""What the masks of a label set hold: its structures by class number, and masks and networks that know others.
+"""The structures in the masks of a label set, by class number; refuses masks and networks with other structures.
 
 A network has one output for a single structure, numbered 1; else one for each class number up to the largest, 0 being
 the background. So one number means one structure in all classes of a label set that one network learns.
@@ -19,10 +19,10 @@ class StructureError(LabelSetError):
 
 
 def with_masks(labels: LabelSet) -> LabelSet:
-    """The label set of the classes whose masks hold something.
+    """Return the label set of the classes that have structures.
 
     Raises:
-        StructureError: it has none.
+        StructureError: if no class has any.
     """
     found = [one.name for one in labels.classes if one.structures]
     if not found:
@@ -34,10 +34,10 @@ def with_masks(labels: LabelSet) -> LabelSet:
 
 
 def structures_of(labels: LabelSet) -> dict[int, str]:
-    """The name of the structure of each class number, over all classes, by number.
+    """Return the structure of each class number, over all classes, ordered by number.
 
     Raises:
-        StructureError: no class has structures, or a number stands for two.
+        StructureError: if no class has structures, or a number stands for two.
     """
     found: dict[int, str] = {}
     for one in with_masks(labels).classes:
@@ -52,31 +52,31 @@ def structures_of(labels: LabelSet) -> dict[int, str]:
 
 
 def refuse_missing_structures(masks: Iterable[UInt8[np.ndarray, "h w"]], labels: LabelSet, *, whose: str) -> None:
-    """Refuse masks of which none holds a structure that the label set names: nothing can be learned of it.
+    """Refuse masks if a structure of the label set is in none of them: a network could not learn it.
 
     Args:
         whose: the masks, for the message.
 
     Raises:
-        StructureError: there is such a structure.
+        StructureError: if there is such a structure.
     """
-    there = {int(number) for mask in masks for number in np.unique(mask)} - {0}
-    absent = [f"{number} ({name})" for number, name in structures_of(labels).items() if number not in there]
+    present = {int(number) for mask in masks for number in np.unique(mask)} - {0}
+    absent = [f"{number} ({name})" for number, name in structures_of(labels).items() if number not in present]
     if absent:
         raise StructureError(
             f"{whose}: no mask holds class number {', '.join(absent)}, which the label set {labels.name} names; they "
-            f"hold {', '.join(map(str, sorted(there))) or 'background alone'}. Take it out of structures, or look "
+            f"hold {', '.join(map(str, sorted(present))) or 'background alone'}. Take it out of structures, or look "
             "which number stands for which structure"
         )
 
 
 def units_of(shows: LabelClass) -> frozenset[str]:
-    """The units of what is measured in the masks of a class."""
+    """Return the units of the measurements of a class."""
     return frozenset(one.unit for one in shows.structures.values())
 
 
 def outputs_of(labels: LabelSet) -> int:
-    """Outputs of a network that learns the masks of a label set: 1 for the one structure 1, else one a class number.
+    """Return the number of outputs of a network: 1 for a single structure 1, else one for each class number and 0.
 
     Raises:
         StructureError: as `structures_of`.
@@ -86,35 +86,36 @@ def outputs_of(labels: LabelSet) -> int:
 
 
 def numbers_measured(folder: Path, measured: Measured) -> list[int]:
-    """The class numbers, in order, that the label set beside a folder's masks says are measured so; none without one.
+    """Return the class numbers, in order, that a folder's label set measures in this way; none without a label set.
 
     Raises:
-        DamagedFileError: the file is no label set.
+        DamagedFileError: if the file is no label set.
     """
     classes = read_label_set(folder).classes if (folder / FILE).is_file() else ()
     return sorted({one.number for each in classes for one in each.structures.values() if one.measured == measured})
 
 
 def describe_structures(labels: LabelSet) -> str:
-    """The structures as a message shows them: `1 symphysis, 2 head (label set birth)`."""
+    """Return the structures in words: `1 symphysis, 2 head (label set birth)`."""
     shown = ", ".join(f"{number} {name}" for number, name in structures_of(labels).items())
     return f"{shown} (label set {labels.name})"
 
 
-def refuse_other_structures(ours: LabelSet, theirs: LabelSet, *, who: str, whom: str) -> None:
+def refuse_other_structures(labels: LabelSet, others: LabelSet, *, name: str, other_name: str) -> None:
     """Refuse masks and networks that give the class numbers other structures.
 
     What is measured of them, and in which unit, may differ.
 
     Args:
-        who, whom: what they belong to, for the message.
+        name, other_name: what they belong to, for the message.
 
     Raises:
-        StructureError: they differ.
+        StructureError: if they differ.
     """
-    if structures_of(ours) != structures_of(theirs):
+    if structures_of(labels) != structures_of(others):
         raise StructureError(
-            f"{who} and {whom} have different structures:\n  {who}: {describe_structures(ours)}\n  {whom}: {describe_structures(theirs)}\n"
+            f"{name} and {other_name} have different structures:\n"
+            f"  {name}: {describe_structures(labels)}\n  {other_name}: {describe_structures(others)}\n"
             "Train on, and test, masks of the same structures under the same class numbers"
         )
 
@@ -126,7 +127,7 @@ def check_numbers(mask: UInt8[np.ndarray, "h w"], shows: LabelClass, where: str)
         where: the mask's file or image, for the message.
 
     Raises:
-        StructureError: the class has no structures, or not this one.
+        StructureError: if the class has no structures, or not this one.
     """
     known = {structure.number: name for name, structure in shows.structures.items()}
     strange = sorted(set(np.flatnonzero(np.bincount(mask.ravel())).tolist()) - {0, *known})

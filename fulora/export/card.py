@@ -40,7 +40,7 @@ USE = (
     "Not for diagnosis, screening or any other clinical decision, and not part of a medical device.",
 )
 LIMITS = (
-    "Images are labelled as their sources label them, or as a generator was asked for; nobody has read every image.",
+    "Real images have the labels of their sources, synthetic ones the requested class; nobody has read every image.",
     "The images come from few sites, machines and operators: the counts above say which. Others will differ.",
 )
 SYNTHETIC_LIMITS = (
@@ -48,13 +48,13 @@ SYNTHETIC_LIMITS = (
     "A model trained with them has to be measured on real images of other patients; none is in validation or test.",
 )
 PERSONAL = (
-    "Real images stand under their source's pseudonymous patient number, kept so that no patient is in two splits. "
+    "Real images have their source's pseudonymous patient number, kept so that no patient is in two splits. "
     "Nothing here was made to identify anybody, and nobody may try to."
 )
 
 
 class CardConfig(Config):
-    """What the images themselves do not say.
+    """Information that is not in the images.
 
     Attributes:
         title: name of the data set.
@@ -84,7 +84,7 @@ def card_text(
 
     Args:
         labels: the classes; a class number in the export is a place in their order.
-        provenance: whom the generators and models behind the images learned from; only their number is told.
+        provenance: of the generators and models behind the images; only the number of training patients is written.
         use: how the format is loaded, Markdown.
     """
     head = yaml.safe_dump(header(rows, labels, format, config), sort_keys=False, allow_unicode=True, width=1000)
@@ -124,7 +124,7 @@ def header(rows: Sequence[Image], labels: LabelSet, format: Format, config: Card
 
 
 def tar_features(rows: Sequence[Image], labels: LabelSet) -> list[dict[str, object]]:
-    """What stands in a tar, in the Hub's words: without them `datasets` guesses types from five samples, and fails."""
+    """Return the features of a tar for the Hub: without them `datasets` guesses types from five samples, and fails."""
     features: list[dict[str, object]] = [{"name": "png", "dtype": "image"}]
     if any(row.mask_file for row in rows):
         features.append({"name": "mask.png", "dtype": "image"})
@@ -140,29 +140,29 @@ def tar_features(rows: Sequence[Image], labels: LabelSet) -> list[dict[str, obje
 
 
 def tasks(rows: Sequence[Image]) -> list[str]:
-    """What the set can be used for, in the Hub's words."""
+    """Return the tasks of the set, in the Hub's words."""
     found = ["image-classification", "text-to-image"]
     return [*found, "image-segmentation"] if any(row.mask_file for row in rows) else found
 
 
 def tags(rows: Sequence[Image]) -> list[str]:
-    """Words the set is found by; `synthetic` where it holds any synthetic image."""
+    """Return the tags of the set; `synthetic` if it has any synthetic image."""
     return ["medical", "ultrasound", "fetal-ultrasound", *(["synthetic"] if synthetic_rows(rows) else [])]
 
 
 def used_splits(rows: Sequence[Image]) -> list[Split]:
-    """The splits that hold images, in their order."""
+    """Return the splits that have images, in order."""
     found = {row.split for row in rows}
     return [split for split in SPLITS if split in found]
 
 
 def synthetic_rows(rows: Sequence[Image]) -> list[Image]:
-    """The synthetic ones."""
+    """Return the synthetic rows."""
     return [row for row in rows if row.origin == "synthetic"]
 
 
 def usage_limits(rows: Sequence[Image]) -> tuple[str, ...]:
-    """What a user has to know before trusting the set."""
+    """Return the known limits of the set."""
     return LIMITS + (SYNTHETIC_LIMITS if synthetic_rows(rows) else ())
 
 
@@ -207,15 +207,15 @@ def _generators(rows: Sequence[Image], provenance: Provenance) -> str:
     lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
     return (
         f"{markdown.table(('generator', 'synthetic images'), lines)}\n\n"
-        f"Generators behind them, and what these began with, learned from images of {len(provenance.patients())} "
-        "patients, none of whom is in the test of this set. Do not test on those patients what was trained on these "
-        f"images.{_unknowns(provenance)}"
+        "Generators behind them, and the weights these started from, were trained on images of "
+        f"{len(provenance.patients())} patients, none of whom is in the test of this set. Do not test on those "
+        f"patients what was trained on these images.{_unknowns(provenance)}"
     )
 
 
 def _unknowns(provenance: Provenance) -> str:
     names = ", ".join(markdown.code(name) for name in provenance.unknowns())
-    return f" It is not known whom these learned from: {names}." if names else ""
+    return f" The training data of these are unknown: {names}." if names else ""
 
 
 def _provenance(rows: Sequence[Image]) -> str:

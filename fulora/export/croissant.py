@@ -130,7 +130,8 @@ def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
         keywords=tags(rows),
         distribution=distribution,
         record_sets=record_sets,
-        data_collection=f"Curated from: {', '.join(sources)}. {len(synthetic_rows(rows))} of {len(rows)} images are synthetic.",
+        data_collection=f"Curated from: {', '.join(sources)}. {len(synthetic_rows(rows))} of {len(rows)} images are "
+        "synthetic.",
         data_limitations=list(usage_limits(rows)),
         data_biases=["Sites, machines and operators are those of the sources alone; README.md counts them."],
         personal_sensitive_information=[PERSONAL],

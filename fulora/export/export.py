@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
+from fulora.data.image_set_rules import check_rows
 from fulora.data.labels import Split
-from fulora.data.set_rules import check_rows
 from fulora.export.card import CardConfig, Format, card_text, used_splits
 from fulora.export.source_files import ExportError, check_files, files_of_row
 from fulora.files import atomic_folder
@@ -26,7 +26,7 @@ def export(
     Pictures are read one at a time.
 
     Args:
-        out: the folder to make. It must not be there.
+        out: the folder to make. It must not exist.
         card: title, licence and citations for the card and the metadata.
         repeats: kohya only: how often its trainer shows each image an epoch.
         shard_bytes: parquet and webdataset only: a file is closed before its pictures exceed this.
@@ -35,11 +35,11 @@ def export(
         `out`.
 
     Raises:
-        ExportError: `out` is there; no images (kohya: none to train on); a picture's file is missing, named twice or
-            outside the set; a synthetic picture is not marked; a number below 1; a caption of several lines (kohya);
-            `mlcroissant` is not installed (croissant).
-        LabelSetError: the set does not say its classes.
-        ImageSetError: the set breaks a rule of `fulora.data.image_set_rules`.
+        ExportError: if `out` exists; if there are no images (kohya: no training images); if a picture's file is
+            missing, duplicate or outside the set; if a synthetic picture is not marked; for a number below 1, a caption
+            of several lines (kohya), or without `mlcroissant` (croissant).
+        LabelSetError: if the set has no label set.
+        ImageSetError: if the set breaks a rule of `fulora.data.image_set_rules`.
     """
     card = card or CardConfig()
     every = images.rows()
@@ -48,7 +48,7 @@ def export(
         wanted = "images to train on" if format == "kohya" else "images"
         raise ExportError(f"{images.path}: holds no {wanted}; there is nothing to export")
     if out.exists() or out.is_symlink():
-        raise ExportError(f"{out}: is there already; remove it, or export to another folder")
+        raise ExportError(f"{out}: exists already; remove it, or export to another folder")
     for name, number in (("repeats", repeats), ("shard_bytes", shard_bytes)):
         if number < 1:
             raise ExportError(f"{name}: is {number}; it is at least 1")

@@ -1,4 +1,4 @@
-"""The files of an image set that is exported: which they are, and whether each is there and marked."""
+"""The files of an exported image set, and the check that all exist and synthetic ones are marked."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from fulora.data.pictures.embedded_metadata import read_mark
 
 
 class ExportError(ValueError):
-    """An image set that cannot be exported as asked."""
+    """An image set that cannot be exported as requested."""
 
 
 def files_of_row(images: ImageSet, row: Image) -> list[Path]:
-    """The files of a row: its picture, and its mask where it has one."""
+    """Return the files of a row: its picture, and its mask if it has one."""
     return [images.path / row.split / name for name in (row.file_name, row.mask_file) if name]
 
 
@@ -33,7 +33,7 @@ def check_files(images: ImageSet, rows: Sequence[Image]) -> None:
     for row in rows:
         missing = [path for path in files_of_row(images, row) if not path.is_file()]
         if missing:
-            raise ExportError(f"{row.image_id}: its file {missing[0]} is not there; make the set anew")
+            raise ExportError(f"{row.image_id}: its file {missing[0]} is missing; make the set anew")
         if row.origin == "synthetic":
             mark = read_mark(images.path / row.split / row.file_name)
             if mark is None or not mark.synthetic:

@@ -62,7 +62,7 @@ def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> Lab
         return None
     (whose, labels), *others = own
     for name, other in others:
-        refuse_other_classes(labels, other, who=whose, whom=name)
+        refuse_other_classes(labels, other, name=whose, other_name=name)
     if config.caption != CAPTION:
         raise LabelSetError(f"caption={config.caption!r} is of classes without a label set, and {whose} comes with one")
     return labels
@@ -112,8 +112,8 @@ def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
             raise LabelSetError(f"{name!r}: {error.errors()[0]['msg']}; {advice}") from error
         if spelled.setdefault(comparable_word(name), name) != name:
             raise LabelSetError(
-                f"{spelled[comparable_word(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would be two "
-                f"classes; {advice}"
+                f"{spelled[comparable_word(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would "
+                f"be two classes; {advice}"
             )
     if len(names) > MOST_CLASSES or all(map(PATIENT.fullmatch, names)):
         raise LabelSetError(

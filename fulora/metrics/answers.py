@@ -1,4 +1,4 @@
-"""What classifiers said on the same images, and the rules by which a class is decided."""
+"""Predictions of classifiers on the same images, and the rules by which a class is decided."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from fulora.metrics.groups import RuleKind
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said on n images, one row a training seed.
+    """Predictions of a model for n images, one row a training seed.
 
     Attributes:
         names: of the classes; `true`, `decided` and the columns of `probabilities` are in this order.
         decided: the model's own decision among all classes.
-        patients: one name per image; a patient stands at one site only.
-        negative: the number of the class that is none of the others; None where there is none.
+        patients: one name per image; a patient belongs to one site.
+        negative: the number of the negative class; None if there is none.
     """
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class Answers:
     negative: int | None = None
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Answers":
-        """The answers on some of the images, by a mask or by their numbers in another order."""
+        """Select some images, by a mask or by indices."""
         return Answers(
             self.names,
             self.true[chosen],
@@ -42,7 +42,7 @@ class Answers:
         )
 
     def shown(self, labels: Sequence[int]) -> list[int]:
-        """Those of the labels that an image truly shows, in their order."""
+        """Return the labels that are the true class of an image, in their order."""
         return [label for label in labels if (self.true == label).any()]
 
 
@@ -56,19 +56,19 @@ class Prior:
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to decide: the class it decides for each image of each seed, and the classes that it can decide for."""
+    """A decision rule: the decided class of each image and seed, and the classes it can decide for."""
 
     kind: RuleKind
     decided: Int[np.ndarray, "seeds n"]
     among: tuple[int, ...]
 
     def of(self, chosen: Bool[np.ndarray, " n"]) -> "Rule":
-        """The rule on some of the images."""
+        """Select some images."""
         return Rule(self.kind, self.decided[:, chosen], self.among)
 
 
 def decision_rules(answers: Answers, labels: Sequence[int], prior: Prior | None) -> list[Rule]:
-    """The model's own decision; with probabilities the one among `labels`, and the prior-adjusted one if asked for."""
+    """Return the model's own decision; with probabilities also that among `labels`, and a prior-adjusted one."""
     everything = tuple(range(len(answers.names)))
     rules = [Rule("own decision", answers.decided, everything)]
     if answers.probabilities is None:

@@ -6,11 +6,10 @@ For intervals the same scores are computed of many draws at once by `fulora.metr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import sklearn.metrics
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.statistics import UndefinedScoreError
@@ -19,17 +18,6 @@ Indices = Int[np.ndarray, " n"]
 Probabilities = Float[np.ndarray, "n classes"]
 
 SUM_TOLERANCE = 5e-3  # float16 soft-max rows sum to 1 within about this
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """Precision, recall and F1 (0..1) of one class, and the number of images that truly show it."""
-
-    label: int
-    precision: float
-    recall: float
-    f1: float
-    support: int
 
 
 def confusion_matrix(true: Indices, predicted: Indices, labels: Sequence[int]) -> Int[np.ndarray, "k k"]:
@@ -45,60 +33,19 @@ def confusion_matrix(true: Indices, predicted: Indices, labels: Sequence[int]) -
     return np.asarray(sklearn.metrics.confusion_matrix(true, predicted, labels=list(labels)))
 
 
-def accuracy(true: Indices, predicted: Indices) -> float:
-    """Share of images whose predicted class is the true one, 0..1."""
-    _check_pair(true, predicted)
-    return float(np.mean(true == predicted))
-
-
-def balanced_accuracy(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
-    """Unweighted mean over `labels` of the share of a label's images that are found (macro recall). See `averages`."""
-    return averages(true, predicted, labels)["macro recall"]
-
-
 def macro_f1(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
-    """Unweighted mean over `labels` of F1 = 2 TP / (true + predicted), 0..1. See `averages`."""
-    return averages(true, predicted, labels)["macro F1"]
+    """Return the unweighted mean over `labels` of F1 = 2 TP / (true + predicted), 0..1.
 
+    A prediction outside `labels` (such as the negative class on a test set without it) counts as a miss.
 
-def averages(true: Indices, predicted: Indices, labels: Sequence[int]) -> dict[str, float]:
-    """Macro and weighted precision, recall and F1 over `labels`, 0..1; weights are the images that show each label.
-
-    A prediction outside `labels` (such as the negative class on a test set without it) counts as a miss. A label that
-    no image truly shows raises UndefinedScoreError: averaging its 0 would punish a test set for the classes it lacks.
+    Raises:
+        UndefinedScoreError: if no image shows a label: averaging its 0 would punish a test set for classes it lacks.
     """
     _check_pair(true, predicted)
     _check_labels(labels)
     counts = weighted_scores.tallies(true, predicted, labels, np.ones((1, len(true))))
     _require_support(counts.true[0], labels)
-    scores = {"precision": counts.precision, "recall": counts.recall, "F1": counts.f1}
-    macro = {f"macro {name}": float(score[0].mean()) for name, score in scores.items()}
-    return macro | {f"weighted {name}": float(counts.weighted(score)[0]) for name, score in scores.items()}
-
-
-def per_class(true: Indices, predicted: Indices, labels: Sequence[int]) -> list[ClassScore]:
-    """One `ClassScore` per label; the precision of a class that is never predicted is 0. Raises as `macro_f1`."""
-    _check_pair(true, predicted)
-    _require_support(_one_hot(true, labels).sum(axis=0), labels)
-    columns = sklearn.metrics.precision_recall_fscore_support(true, predicted, labels=list(labels), zero_division=0.0)
-    return [
-        ClassScore(int(label), float(precision), float(recall), float(f1), int(support))
-        for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
-    ]
-
-
-def macro_auc(true: Indices, probabilities: Probabilities, labels: Sequence[int]) -> float:
-    """Unweighted mean over `labels` of the one-vs-rest area under the ROC curve, 0..1.
-
-    From ranks of the probabilities (Hanley & McNeil 1982), never from hard decisions. `labels` are the classes present;
-    a class without positives, or without negatives, raises UndefinedScoreError.
-    """
-    check_probabilities(true, probabilities)
-    _check_columns(labels, probabilities)
-    _require_support(_one_hot(true, labels).sum(axis=0), labels)
-    if (true == labels[0]).all():
-        raise UndefinedScoreError(f"every image shows class {labels[0]}: AUC needs images of another class as well")
-    return float(weighted_scores.macro_auc(true, probabilities, labels, np.ones((1, len(true))))[0])
+    return float(counts.f1[0].mean())
 
 
 def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabilities:
@@ -110,13 +57,7 @@ def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabiliti
     _check_columns(keep, probabilities)
     kept = np.zeros(probabilities.shape)
     kept[:, list(keep)] = probabilities[:, list(keep)]
-    mass = kept.sum(axis=1, keepdims=True)
-    if (mass == 0).any():
-        raise UndefinedScoreError(
-            f"{int((mass == 0).sum())} image(s) have no probability at all on classes {list(keep)} (first: row "
-            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
-        )
-    return np.asarray(kept / mass)
+    return _normalised(kept, f"at all on classes {list(keep)}")
 
 
 def prior_adjusted(
@@ -140,19 +81,17 @@ def prior_adjusted(
                 f"{name} prior is {prior.tolist()}; it must hold one share for each of {classes} classes, adding up "
                 f"to 1, each {'above 0' if least else '0 or more'}"
             )
-    joint = probabilities.astype(float) * (target / training)
-    mass = joint.sum(axis=1, keepdims=True)
+    return _normalised(probabilities.astype(float) * (target / training), "on any class of the target prior")
+
+
+def _normalised(values: Probabilities, classes: str) -> Probabilities:
+    mass = values.sum(axis=1, keepdims=True)
     if (mass == 0).any():
         raise UndefinedScoreError(
-            f"{int((mass == 0).sum())} image(s) have no probability on any class of the target prior (first: row "
-            f"{int(np.argmin(mass))}): store soft-max outputs in float64 so that they do not underflow"
+            f"{int((mass == 0).sum())} image(s) have no probability {classes} (first: row {int(np.argmin(mass))}): "
+            "store soft-max outputs in float64 so that they do not underflow"
         )
-    return np.asarray(joint / mass)
-
-
-def _one_hot(classes: Indices, labels: Sequence[int]) -> Bool[np.ndarray, "n k"]:
-    _check_labels(labels)
-    return np.asarray(classes[:, None] == np.asarray(labels)[None, :])
+    return np.asarray(values / mass)
 
 
 def _require_support(support: Shaped[np.ndarray, " k"], labels: Sequence[int]) -> None:

@@ -21,17 +21,17 @@ from fulora.metrics.statistics import RIGHT_OR_WRONG, Span, WeightedStatistic
 from fulora.metrics.weighted_scores import Values, Weights
 
 Basis = Literal["decision", "probabilities", "probabilities among the labels"]
-"""What a metric is computed of: a decision by every rule, or probabilities."""
+"""Input of a metric: the decision of every rule, or probabilities."""
 
 
 @dataclass(frozen=True)
 class SeedAnswers:
-    """What a model said of n images under one training seed.
+    """Predictions of a model for n images under one training seed.
 
     Attributes:
         answers: decided classes (n,), or probabilities (n, classes).
-        labels: the classes that are averaged, each truly shown by an image.
-        negative: the number of the class that is none of the others; None where there is none.
+        labels: the classes that are averaged, each the true class of an image.
+        negative: the number of the negative class; None if there is none.
     """
 
     true: Int[np.ndarray, " n"]
@@ -48,8 +48,8 @@ class Metric:
     """One metric. It is tested by sign flips of patients if it is a mean over images, else by swaps of patients.
 
     Attributes:
-        statistic: its value by weights of the images.
-        per_image: of a mean over images, the value of each; else None.
+        statistic: computes its value for weights of the images.
+        per_image: the value of each image, if it is a mean over images; else None.
         better: which values are better.
         span: between which values `per_image` lies, where that bounds an interval without width (see `statistics`).
         over: the record's labels: those that are averaged, or all classes.
@@ -89,40 +89,40 @@ def averaged(
 
 
 def _mean(per_image: PerImage) -> Callable[[SeedAnswers], WeightedStatistic]:
-    return lambda said: partial(weighted_scores.mean, per_image(said))
+    return lambda seed: partial(weighted_scores.mean, per_image(seed))
 
 
-def _right(said: SeedAnswers) -> Bool[np.ndarray, " n"]:
-    return np.asarray(said.answers == said.true)
+def _right(seed: SeedAnswers) -> Bool[np.ndarray, " n"]:
+    return np.asarray(seed.answers == seed.true)
 
 
-def _negative(said: SeedAnswers) -> Bool[np.ndarray, " n"]:
-    return np.asarray(said.answers == said.negative)
+def _negative(seed: SeedAnswers) -> Bool[np.ndarray, " n"]:
+    return np.asarray(seed.answers == seed.negative)
 
 
 def _averaged(average: str, score: str) -> Callable[[SeedAnswers], WeightedStatistic]:
-    return lambda said: partial(averaged, said.true, said.answers, said.labels, average, score)
+    return lambda seed: partial(averaged, seed.true, seed.answers, seed.labels, average, score)
 
 
-def _auc(said: SeedAnswers) -> WeightedStatistic:
-    among = restricted(said.answers, said.labels)
-    return partial(weighted_scores.macro_auc, said.true, among, said.labels)
+def _auc(seed: SeedAnswers) -> WeightedStatistic:
+    among = restricted(seed.answers, seed.labels)
+    return partial(weighted_scores.macro_auc, seed.true, among, seed.labels)
 
 
-def _calibration(said: SeedAnswers) -> WeightedStatistic:
-    return partial(weighted_scores.calibration_error, said.true, said.answers)
+def _calibration(seed: SeedAnswers) -> WeightedStatistic:
+    return partial(weighted_scores.calibration_error, seed.true, seed.answers)
 
 
-def _log_loss(said: SeedAnswers) -> Float[np.ndarray, " n"]:
-    return log_losses(said.true, said.answers)
+def _log_loss(seed: SeedAnswers) -> Float[np.ndarray, " n"]:
+    return log_losses(seed.true, seed.answers)
 
 
-def _brier(said: SeedAnswers) -> Float[np.ndarray, " n"]:
-    return brier_scores(said.true, said.answers)
+def _brier(seed: SeedAnswers) -> Float[np.ndarray, " n"]:
+    return brier_scores(seed.true, seed.answers)
 
 
-def _kappa(said: SeedAnswers) -> WeightedStatistic:
-    return partial(weighted_scores.cohen_kappa, said.true, said.answers)
+def _kappa(seed: SeedAnswers) -> WeightedStatistic:
+    return partial(weighted_scores.cohen_kappa, seed.true, seed.answers)
 
 
 METRICS = (
@@ -169,23 +169,23 @@ class MetricSelection:
 
     @property
     def first(self) -> Metric:
-        """What a declared comparison is of, and groups are told by."""
+        """The metric of a declared comparison, and of groups."""
         return self.shown[0]
 
     def rank(self, name: str) -> int:
-        """The place of a metric among those shown, from 1; 0 where it is not."""
+        """Return the rank of a metric among those shown, from 1; 0 if it is not shown."""
         names = [metric.name for metric in self.shown]
         return names.index(name) + 1 if name in names else 0
 
     def better(self, name: str) -> Better:
-        """Which values of a metric are better; "" where it is none of the table."""
+        """Return which values of a metric are better; "" if it is not in the table."""
         return next((metric.better for metric in self.computed if metric.name == name), "")
 
 
 def select_metrics(names: Sequence[str] = ()) -> MetricSelection:
-    """The metrics that a study names, compared and shown in that order; the usual ones where it names none.
+    """Return the metrics that a study names, compared and shown in that order; by default the usual ones.
 
     Raises:
-        ValueError: there is no such metric, or one is named twice.
+        ValueError: if there is no such metric, or one is named twice.
     """
     return MetricSelection(*select_from_table(METRICS, names))

@@ -58,7 +58,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class _Pair:
-    """What both said on the same images, one row a training seed: decisions by one rule, or probabilities."""
+    """Answers of both on the same images, one row a training seed: decisions by one rule, or probabilities."""
 
     answers: Answers
     ours: Decided | Probabilities
@@ -66,7 +66,7 @@ class _Pair:
     labels: Sequence[int]
     group: ImageGroup = ALL_IMAGES
 
-    def said(self, seed: int, *, ours: bool) -> SeedAnswers:
+    def at_seed(self, seed: int, *, ours: bool) -> SeedAnswers:
         answers = self.ours if ours else self.other
         return SeedAnswers(self.answers.true, answers[seed], self.labels, self.answers.negative)
 
@@ -134,7 +134,7 @@ def _row(metric: Metric, pair: _Pair, kind: RuleKind, choices: int | None, sampl
 
 
 def _per_image(value: PerImage, pair: _Pair, *, ours: bool) -> Float[np.ndarray, "seeds n"]:
-    return np.array([value(pair.said(seed, ours=ours)) for seed in range(len(pair.ours))]).astype(float)
+    return np.array([value(pair.at_seed(seed, ours=ours)) for seed in range(len(pair.ours))]).astype(float)
 
 
 def _of_means(
@@ -178,10 +178,10 @@ def _over_seeds(metric: Metric, ours: Answers, other: Answers, labels: Sequence[
 def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[float]:
     """The value of a metric under each training seed."""
     seeds = answers.decided if metric.basis == "decision" or answers.probabilities is None else answers.probabilities
-    said = [SeedAnswers(answers.true, seed, labels, answers.negative) for seed in seeds]
+    by_seed = [SeedAnswers(answers.true, seed, labels, answers.negative) for seed in seeds]
     if metric.per_image is not None:
-        return [float(np.mean(metric.per_image(one))) for one in said]
-    return [float(metric.statistic(one)(np.ones((1, len(answers.true))))[0]) for one in said]
+        return [float(np.mean(metric.per_image(one))) for one in by_seed]
+    return [float(metric.statistic(one)(np.ones((1, len(answers.true))))[0]) for one in by_seed]
 
 
 def _sites(

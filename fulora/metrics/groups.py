@@ -1,10 +1,10 @@
-"""What a score is of: which images, and by which rule a class was decided. Of the standard library alone."""
+"""The scope of a score: its images, and the rule by which a class was decided. Standard library only."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 GroupKind = Literal["all", "class", "site", "machine", "without duplicates"]
-"""`without duplicates`: without images whose very pixels also stand in another row."""
+"""`without duplicates`: without images whose pixels also occur in another row."""
 
 RuleKind = Literal[
     "own decision", "among the labels", "prior-adjusted", "probabilities", "probabilities among the labels"

@@ -1,10 +1,10 @@
-"""Whether synthetic images are nearer to those that trained their generator than to real ones of other patients.
+"""Memorisation: whether synthetic images are nearer to training images of their generator than to held-out ones.
 
-Every synthetic image votes for the patient of the real image nearest to it, among those who trained (T) and those held
-out (H). If the generator learned the population and nobody in it, a random division of the same patients into as many
-would give T as many votes: patients, not images, are exchanged, because images of a patient are alike, and few patients
-make a share of votes vary widely. Two tests: of all votes, and of the tail, the votes of synthetic images that are
-nearer to their patient than real images of different patients are to each other.
+Every synthetic image votes for the patient of the real image nearest to it, among training patients (T) and held-out
+ones (H). If the generator learned the population but no individual patient, a random division of the same patients
+into as many would give T as many votes: patients, not images, are exchanged, because images of a patient are alike, and
+few patients make a share of votes vary widely. Two tests: of all votes, and of the tail, the votes of synthetic images
+that are nearer to their patient than real images of different patients are to each other.
 
 A test that does not reject is no evidence of memorisation; it is not evidence of privacy.
 """
@@ -37,12 +37,12 @@ class Votes:
 
 @dataclass(frozen=True)
 class VoteTest:
-    """Votes for patients who trained.
+    """Votes for training patients.
 
     Attributes:
-        share: of the votes; `expected` by chance, with the `low` and `high` between which 95 % of chance lies.
+        share: of the votes; `expected` by chance, with its 95 % interval from `low` to `high`.
         p: one-sided, of as many votes for them or more under random divisions of the patients.
-        votes, patients: how many voted, and how many patients could be voted for.
+        votes, patients: numbers of votes, and of patients that could get one.
     """
 
     share: float
@@ -62,12 +62,12 @@ def vote(
     own: Shaped[np.ndarray, " _"] | None = None,
     mirrored: Features | None = None,
 ) -> Votes:
-    """The nearest real image of each picture.
+    """Find the nearest real image of each picture.
 
     Args:
         patients: of the real images.
-        own: whom each picture shows, where it is real itself: images of that patient are not looked at.
-        mirrored: features of the pictures seen in a mirror: whichever of the two is nearer votes.
+        own: the patient of each picture, if it is real itself: images of that patient are left out.
+        mirrored: features of the mirrored pictures: the nearer of the two votes.
 
     Raises:
         ValueError: as `nearest`, or fewer patients than a vote needs: two, or three where pictures are real.
@@ -104,13 +104,13 @@ def _vote(
     return Votes(places, distance, ratio)
 
 
-def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"], percentile: float = TAIL) -> float:
-    """The percentile of each real image's distance to the nearest one of another patient."""
-    return float(np.percentile(nearest(real, real, apart=[(patients, patients)])[0], percentile))
+def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float:
+    """Return the first percentile (`TAIL`) of each real image's distance to the nearest one of another patient."""
+    return float(np.percentile(nearest(real, real, apart=[(patients, patients)])[0], TAIL))
 
 
 def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float | None:
-    """The median distance of an image to the nearest other one of its patient; None where nobody has two."""
+    """Return the median distance of an image to the nearest other one of its patient; None if no patient has two."""
     found = []
     for name in np.unique(patients):
         own = real[patients == name]
@@ -128,25 +128,27 @@ def vote_test(
     draws: int = 9999,
     seed: int = 0,
 ) -> VoteTest:
-    """Whether the nearest images are of patients who trained more often than a random division of patients gives.
+    """Test whether nearest images are of training patients more often than under random divisions of the patients.
 
     Args:
         nearest_image: place of the real image that each synthetic one votes for.
-        patients, trained: of each real image; a patient trained with all images or with none.
+        patients, trained: of each real image; all images of a patient were trained on, or none.
 
     Returns:
         p = (1 + hits) / (draws + 1), so never 0 (Phipson and Smyth 2010); 1 where there are no votes.
 
     Raises:
-        ValueError: a patient on both sides, or nobody on one of them.
+        ValueError: if a patient is on both sides, or a side has none.
     """
     names, first, codes = np.unique(patients, return_index=True, return_inverse=True)
     side = trained[first]
     if (trained != side[codes]).any():
         mixed = names[codes[trained != side[codes]][0]]
-        raise ValueError(f"patient {mixed!s} is among those who trained and those held out: they cannot be compared")
+        raise ValueError(f"patient {mixed!s} is a training patient and held out: the sides must be disjoint")
     if side.all() or not side.any():
-        raise ValueError(f"{int(side.sum())} of {len(side)} patients trained: both sides need one or more")
+        raise ValueError(
+            f"{int(side.sum())} of {len(side)} patients are training patients: both sides need one or more"
+        )
     counts = np.bincount(codes[nearest_image], minlength=len(names)).astype(float)
     total, chosen = counts.sum(), int(side.sum())
     if not total:
@@ -169,14 +171,14 @@ def vote_test(
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Both tests, and how many synthetic images are suspiciously near.
+    """Both tests, and shares of suspiciously near synthetic images.
 
     Attributes:
         bulk, tail: of all votes, and of those below the suspicious distance.
         suspicious: that distance.
         share_suspicious, share_expected: of synthetic images below it; of real ones, by definition the percentile.
         below_same_patient: share of synthetic images nearer to a training image than most images are to another one of
-            the same patient (and plane, where it is given so); None where nobody has two images.
+            the same patient (and plane, if given so); None if no patient has two images.
         p: of either test rejecting, the lesser one doubled (Bonferroni).
     """
 
@@ -199,11 +201,11 @@ def memorisation(
     draws: int = 9999,
     seed: int = 0,
 ) -> Memorisation:
-    """The two vote tests of one encoder's features.
+    """Run both vote tests on one encoder's features.
 
     Args:
         made: votes of synthetic images.
-        among_real: votes of the real images for one another, each for another patient than its own.
+        among_real: votes of real images, each for another patient than its own.
         patients, trained: of the images that trained the generator and of held-out ones of other patients, drawn from
             the same population at random.
         same_patient: `same_patient_distance` of the real images.

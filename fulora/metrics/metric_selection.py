@@ -1,4 +1,4 @@
-"""Which metrics of a table a study computes, compares and shows: one rule for classifiers and segmentation networks."""
+"""Selection of the metrics that a study computes, compares and shows, for classifiers and segmentation networks."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 @runtime_checkable
 class TabulatedMetric(Protocol):
-    """A line of a table of metrics; whether it is computed, compared and shown where a study names none."""
+    """A metric of a table, with the defaults for studies that name none."""
 
     @property
     def name(self) -> str:
@@ -29,16 +29,16 @@ M = TypeVar("M", bound=TabulatedMetric)
 
 
 def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:
-    """The metrics computed, compared and shown: those that are named, in that order; the usual ones where none is.
+    """Return the metrics computed, compared and shown: the named ones, in that order; by default the usual ones.
 
     Raises:
-        ValueError: there is no such metric, or one is named twice.
+        ValueError: if there is no such metric, or one is named twice.
     """
     known = {metric.name: metric for metric in table}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"metrics: there is no {unknown[0]!r}; there are {', '.join(known)}")
     if len(set(names)) < len(names):
-        raise ValueError(f"metrics: {', '.join(names)}: one stands twice")
+        raise ValueError(f"metrics: {', '.join(names)}: duplicate name")
     named = tuple(known[name] for name in names)
     computed = tuple(metric for metric in table if metric.computed or metric in named)
     if named:

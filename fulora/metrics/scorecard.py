@@ -1,8 +1,8 @@
-"""All scores of one classifier's answers: each with interval, label set, decision rule, and the images behind it.
+"""All scores of one classifier: each with interval, label set, decision rule, and the images behind it.
 
 Patients are resampled within sites, and training seeds where there are several (`fulora.metrics.statistics`). Images
 whose true class is not among `labels` are left out, save for the rejection of the negative class, which needs them.
-Which metrics there are stands in `fulora.metrics.classification_metrics`.
+The metrics are listed in `fulora.metrics.classification_metrics`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def decision_scores(
 
 
 def decidable(metric: Metric, answers: Answers, rule: Rule, labels: Sequence[int]) -> bool:
-    """Whether a metric of decisions has a meaning for a rule and these labels."""
+    """Whether a metric of decisions is defined for a rule and these labels."""
     enough = len(labels) >= metric.labels
     return enough and (not metric.negative or (answers.negative in rule.among and answers.negative not in labels))
 
@@ -101,7 +101,7 @@ def decidable(metric: Metric, answers: Answers, rule: Rule, labels: Sequence[int
 def probability_scores(
     answers: Answers, labels: Sequence[int], sampling: Sampling, metrics: Sequence[Metric]
 ) -> list[ScoreRow]:
-    """The metrics of the probabilities; none where there are none."""
+    """Compute the metrics of the probabilities, if there are any."""
     return [
         ScoreRow(
             metric.name,
@@ -117,7 +117,7 @@ def probability_scores(
 
 
 def probability_metrics(metrics: Sequence[Metric], labels: Sequence[int]) -> Iterator[tuple[Metric, RuleKind]]:
-    """The metrics of probabilities that these labels are enough for, and what a record says instead of a rule."""
+    """Return the metrics of probabilities that are defined for these labels, each with its rule in records."""
     for metric in metrics:
         if metric.basis != "decision" and len(labels) >= metric.labels:
             yield metric, metric.basis
@@ -129,10 +129,16 @@ def labels_of(metric: Metric, answers: Answers, labels: Sequence[int]) -> tuple[
 
 
 def metric_interval(
-    metric: Metric, answers: Answers, said: Decided | Probabilities, labels: Sequence[int], sampling: Sampling
+    metric: Metric,
+    answers: Answers,
+    answers_by_seed: Decided | Probabilities,
+    labels: Sequence[int],
+    sampling: Sampling,
 ) -> Interval:
-    """The interval of a metric; `said` holds decisions or probabilities, one row a training seed."""
-    statistics = [metric.statistic(SeedAnswers(answers.true, seed, labels, answers.negative)) for seed in said]
+    """Compute the interval of a metric; `answers_by_seed` holds decisions or probabilities, one row a training seed."""
+    statistics = [
+        metric.statistic(SeedAnswers(answers.true, seed, labels, answers.negative)) for seed in answers_by_seed
+    ]
     return interval_of(answers, statistics, sampling, metric.span)
 
 
@@ -161,8 +167,8 @@ def _by_group(metric: Metric, rule: int, first: Metric) -> bool:
     return metric.groups == "every rule" or (rule == 0 and (metric.groups == "own decision" or metric is first))
 
 
-def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -> list[ScoreRow]:
-    """The published "AUC" of FU-LoRA, wrong as it is, and what its formula was meant to be; without intervals."""
+def legacy_scores(answers: Answers, labels: Sequence[int]) -> list[ScoreRow]:
+    """The published "AUC" of FU-LoRA, wrong as it is, and its formula put right; without intervals."""
     inside = answers.of(np.isin(answers.true, labels))
     names = tuple(inside.names[label] for label in labels)
     n, patients = len(inside.true), len(np.unique(inside.patients))
@@ -183,10 +189,10 @@ def legacy_scores(answers: Answers, labels: Sequence[int], sampling: Sampling) -
 def interval_of(
     answers: Answers, statistics: Sequence[WeightedStatistic], sampling: Sampling, span: Span | None = None
 ) -> Interval:
-    """The interval of a score, one statistic a training seed; none where every draw gives one value and `span` is None.
+    """The interval of a score, one statistic a training seed; none if all draws are equal and `span` is None.
 
     Raises:
-        UndefinedScoreError: the score has no value on these images.
+        UndefinedScoreError: if the score has no value on these images.
     """
     found = weighted_bootstrap(
         statistics,
@@ -209,7 +215,7 @@ def right_interval(answers: Answers, rule: Rule, sampling: Sampling) -> Interval
 
 
 def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
-    """How well the negative class's probability tells its images from the others; [] where it cannot be said."""
+    """AUROC of the negative class's probability; [] if it is undefined."""
     if answers.probabilities is None or answers.negative is None:
         return []
     positive = answers.true == answers.negative

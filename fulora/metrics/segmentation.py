@@ -74,21 +74,27 @@ def summarise(values: Float[np.ndarray, " n"], missing: Bool[np.ndarray, " n"], 
 def score_mask(
     prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0), tolerance: float = TOLERANCE
 ) -> MaskScores:
-    """All scores of one image, with the distances computed once.
+    """Compute all scores of one image, with the distances computed once.
+
+    NSD counts surface pixels alike, as MONAI does; Nikolov et al. weigh them by the length of contour of each.
 
     Args:
         spacing_mm: (row, column) pixel size.
         tolerance: of NSD, in the spacing's unit.
     """
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance is {tolerance}; it must be 0 or more, in the unit of the spacing")
     forward, backward = surface_distances(prediction, reference, spacing_mm)
+    union, missing = np.count_nonzero(prediction | reference), _is_missing(prediction, reference)
+    both = np.concatenate([forward, backward])
     return MaskScores(
         dice=dice(prediction, reference),
-        iou=iou(prediction, reference),
+        iou=np.count_nonzero(prediction & reference) / union if union else 0.0,
         hausdorff=_hausdorff(forward, backward),
-        hd95=_hd95(forward, backward),
-        assd=_assd(forward, backward),
-        nsd=0.0 if _is_missing(prediction, reference) else _nsd(forward, backward, tolerance),
-        missing=_is_missing(prediction, reference),
+        hd95=float(max(np.percentile(forward, 95), np.percentile(backward, 95))),
+        assd=float(both.mean()),
+        nsd=0.0 if missing else float((both <= tolerance).mean()),
+        missing=missing,
     )
 
 
@@ -99,40 +105,9 @@ def dice(prediction: Mask, reference: Mask) -> float:
     return 2 * int((prediction & reference).sum()) / total if total else 0.0
 
 
-def iou(prediction: Mask, reference: Mask) -> float:
-    """|A and B| / |A or B|, 0..1 (Jaccard 1901); 0 if a mask is empty."""
-    _check_shapes(prediction, reference)
-    union = int((prediction | reference).sum())
-    return int((prediction & reference).sum()) / union if union else 0.0
-
-
 def hausdorff(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
     """Hausdorff distance of the two surfaces (Huttenlocher et al. 1993)."""
     return _hausdorff(*surface_distances(prediction, reference, spacing_mm))
-
-
-def hd95(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
-    """The larger of the two directed 95th percentiles of the surface distances."""
-    return _hd95(*surface_distances(prediction, reference, spacing_mm))
-
-
-def assd(prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> float:
-    """Average symmetric surface distance: the mean over the distances of both directions joined."""
-    return _assd(*surface_distances(prediction, reference, spacing_mm))
-
-
-def nsd(
-    prediction: Mask,
-    reference: Mask,
-    spacing_mm: tuple[float, float] = (1.0, 1.0),
-    tolerance: float = TOLERANCE,
-) -> float:
-    """Normalised surface Dice, 0..1: the share of surface pixels no farther than `tolerance` from the other surface.
-
-    Surface pixels count alike, as in MONAI; Nikolov et al. weigh them by the length of contour that they stand for.
-    """
-    forward, backward = surface_distances(prediction, reference, spacing_mm)
-    return 0.0 if _is_missing(prediction, reference) else _nsd(forward, backward, tolerance)
 
 
 def surface_distances(
@@ -163,20 +138,6 @@ def _surface(mask: Mask) -> Mask:
 
 def _hausdorff(forward: Distances, backward: Distances) -> float:
     return float(max(forward.max(), backward.max()))
-
-
-def _hd95(forward: Distances, backward: Distances) -> float:
-    return float(max(np.percentile(forward, 95), np.percentile(backward, 95)))
-
-
-def _assd(forward: Distances, backward: Distances) -> float:
-    return float(np.concatenate([forward, backward]).mean())
-
-
-def _nsd(forward: Distances, backward: Distances, tolerance: float) -> float:
-    if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ValueError(f"tolerance is {tolerance}; it must be 0 or more, in the unit of the spacing")
-    return float((np.concatenate([forward, backward]) <= tolerance).mean())
 
 
 def _is_missing(prediction: Mask, reference: Mask) -> bool:

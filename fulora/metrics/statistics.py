@@ -13,21 +13,19 @@ Graubard 1998 do, with the least effective sample size). Without `span` it keeps
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from scipy import stats
 
 from fulora.metrics.clusters import Clusters, PerImage, grouped, paired_totals
-from fulora.metrics.weighted_scores import Values, Weights, mean
+from fulora.metrics.weighted_scores import Values, Weights
 
 Statistic = Callable[[Int[np.ndarray, " m"]], float]
 WeightedStatistic = Callable[[Weights], Values]
 Span = tuple[float, float]
 
 RIGHT_OR_WRONG: Span = (0.0, 1.0)
-DIFFERENCE: Span = (-1.0, 1.0)
 MAX_UNDEFINED_SHARE = 0.05
 MIN_DRAWS = 100
 BLOCK_WEIGHTS = 2**21  # weights held at once: 16 MiB
@@ -41,8 +39,8 @@ class UndefinedScoreError(ValueError):
 class Interval:
     """A value with its interval, the images (`n`) and clusters behind it, and the draws that had no value.
 
-    Where resampling can say nothing (a single patient, a class too rare to be drawn) the value stands without bounds:
-    `low` and `high` are None, and `reason` tells why. `reason` also tells where every draw gave the same value.
+    If resampling is impossible (a single patient, a class too rare to be drawn) `low` and `high` are None, and `reason`
+    says why. `reason` also says if every draw gave the same value.
     """
 
     value: float
@@ -74,9 +72,7 @@ def weighted_bootstrap(
     if not statistics:
         raise ValueError("weighted_bootstrap got no statistic: give one a training seed")
     layout = _layout(clusters, strata)
-    value = float(np.mean([statistic(np.ones((1, len(clusters))))[0] for statistic in statistics]))
-    if np.isnan(value):
-        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    value = _defined(np.mean([statistic(np.ones((1, len(clusters))))[0] for statistic in statistics]))
     if layout.unresampled:
         return _unbounded(value, layout, layout.unresampled)
     rng, block = np.random.default_rng(seed), max(1, BLOCK_WEIGHTS // len(clusters))
@@ -107,59 +103,12 @@ def cluster_bootstrap(
     """
     _check_settings(draws, level)
     layout = _layout(clusters, strata)
-    value = float(statistic(np.arange(len(clusters))))
-    if np.isnan(value):
-        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    value = _defined(statistic(np.arange(len(clusters))))
     if layout.unresampled:
         return _unbounded(value, layout, layout.unresampled)
     rng = np.random.default_rng(seed)
     values = np.array([_value_or_nan(statistic, layout.images(layout.pick(rng))) for _ in range(draws)])
     return _interval(value, values, level, layout, span)
-
-
-def paired_difference(
-    statistic_a: Statistic,
-    statistic_b: Statistic,
-    clusters: Shaped[np.ndarray, " n"],
-    *,
-    strata: Shaped[np.ndarray, " n"] | None = None,
-    draws: int = 2000,
-    seed: int,
-    level: float = 0.95,
-    span: Span | None = None,
-) -> Interval:
-    """Interval of b minus a on the same images: both statistics see the same draws. See `cluster_bootstrap`."""
-
-    def difference(images: Int[np.ndarray, " m"]) -> float:
-        return float(statistic_b(images)) - float(statistic_a(images))
-
-    return cluster_bootstrap(difference, clusters, strata=strata, draws=draws, seed=seed, level=level, span=span)
-
-
-def seed_bootstrap(
-    per_image: Float[np.ndarray, "seeds n"],
-    clusters: Shaped[np.ndarray, " n"],
-    *,
-    strata: Shaped[np.ndarray, " n"] | None = None,
-    draws: int = 2000,
-    seed: int,
-    level: float = 0.95,
-    span: Span | None = None,
-) -> Interval:
-    """Interval of the mean over training seeds and images, resampling both seeds and clusters in every draw.
-
-    `per_image[s, i]` is the score of image i under training seed s (1.0 or 0.0 for correct or not, a Dice, ...).
-    """
-    if len(per_image) < 2:
-        raise ValueError(
-            f"seed_bootstrap got {len(per_image)} training seed(s); it needs 2 or more, else use cluster_bootstrap"
-        )
-    if per_image.shape[1] != len(clusters):
-        raise ValueError(f"per_image has {per_image.shape[1]} images but clusters has {len(clusters)}: one entry each")
-    if not np.isfinite(per_image).all():
-        raise ValueError("per_image holds values that are not finite: give failed images their worst score first")
-    means = [partial(mean, scores) for scores in per_image]
-    return weighted_bootstrap(means, clusters, strata=strata, draws=draws, seed=seed, level=level, span=span)
 
 
 def sign_flip_test(
@@ -194,6 +143,12 @@ def _layout(clusters: Shaped[np.ndarray, " n"], strata: Shaped[np.ndarray, " n"]
     if not len(clusters):
         raise UndefinedScoreError("there is no image to compute a score of")
     return grouped(clusters, strata)
+
+
+def _defined(value: float | np.floating) -> float:
+    if np.isnan(value):
+        raise UndefinedScoreError("the statistic is NaN on the data themselves: leave out what has no value")
+    return float(value)
 
 
 def _value_or_nan(statistic: Statistic, images: Int[np.ndarray, " m"]) -> float:

@@ -20,7 +20,7 @@ Indices = Int[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class ClassTallies:
-    """Weighted counts of every draw and label: hits, images that truly show it, images said to show it."""
+    """Weighted counts of every draw and label: hits, images that truly show it, images predicted to show it."""
 
     hits: Float[np.ndarray, "draws k"]
     true: Float[np.ndarray, "draws k"]
@@ -34,8 +34,8 @@ class ClassTallies:
     @property
     def precision(self) -> Float[np.ndarray, "draws k"]:
         """hits / predicted; 0 where the label is never predicted, NaN where no image shows it."""
-        said = np.where(self.predicted > 0, _ratio(self.hits, self.predicted), 0.0)
-        return np.where(self.true > 0, said, np.nan)
+        precision = np.where(self.predicted > 0, _ratio(self.hits, self.predicted), 0.0)
+        return np.where(self.true > 0, precision, np.nan)
 
     @property
     def f1(self) -> Float[np.ndarray, "draws k"]:
@@ -84,7 +84,11 @@ def macro_auc(
 def calibration_error(
     true: Indices, probabilities: Float[np.ndarray, "n classes"], weights: Weights, bins: int = 15
 ) -> Values:
-    """Expected calibration error, see `fulora.metrics.calibration`."""
+    """Expected calibration error (Guo et al. 2017): mean |accuracy - confidence| over equal-width bins, 0..1.
+
+    Bins of the top probability are weighted by images. At some hundreds of images it is noisy and biased upwards: show
+    it beside log loss and Brier score, with a cluster interval.
+    """
     confidence = probabilities.max(axis=1).astype(float)
     gap = (probabilities.argmax(axis=1) == true) - confidence
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -53,7 +53,7 @@ def _one_label_set(found: Findings, sources: Sources, cfg: FuLoraConfig, labels:
         if theirs is None:
             continue
         try:
-            refuse_other_classes(labels, theirs, who=PLANES_AT, whom=where)
+            refuse_other_classes(labels, theirs, name=PLANES_AT, other_name=where)
         except LabelSetError as error:
             found.problem(where, str(error))
 

@@ -48,7 +48,7 @@ def _labels(named: str | None, folders: Sequence[Path]) -> "LabelSet | None":
     sets = (ImageSet(folder, "") for folder in dict.fromkeys(folders))
     found |= {str(images.path): images.label_set() for images in sets if next(images.iter_rows(), None) is not None}
     for whom, theirs in list(found.items())[1:]:
-        refuse_other_classes(next(iter(found.values())), theirs, who=next(iter(found)), whom=whom)
+        refuse_other_classes(next(iter(found.values())), theirs, name=next(iter(found)), other_name=whom)
     return next(iter(found.values()), None)
 
 

@@ -205,7 +205,7 @@ def _scores(
         asked = [metric for metric in metrics.computed if metric.groups != "none"]
         for rule in decision_rules(alone, shown, prior):
             rows += decision_scores(alone, rule, shown, sampling, asked, ImageGroup("without duplicates"))
-    return rows + (legacy_scores(answers, labels, sampling) if legacy_auc else [])
+    return rows + (legacy_scores(answers, labels) if legacy_auc else [])
 
 
 def _facts(

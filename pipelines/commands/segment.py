@@ -58,7 +58,7 @@ def segment(
     models = [load_unet(folder).to(pick_device(device)) for folder in unet]
     known = [read_label_set(folder) for folder in unet]
     for folder, labels in zip(unet, known, strict=True):
-        refuse_other_structures(known[0], labels, who=f"--unet {unet[0]}", whom=f"--unet {folder}")
+        refuse_other_structures(known[0], labels, name=f"--unet {unet[0]}", other_name=f"--unet {folder}")
     config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
     found = predict(models, map(read_picture, files.values()), config, total=len(files))
     out.mkdir(parents=True, exist_ok=True)

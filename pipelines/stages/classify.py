@@ -35,7 +35,7 @@ def classify(
 
     labels, known = images.label_set(), read_label_set(classifier.path)
     refuse_other_classes(
-        labels, known, who=f"the images {images.path.name}", whom=f"the classifier {classifier.path.name}"
+        labels, known, name=f"the images {images.path.name}", other_name=f"the classifier {classifier.path.name}"
     )
     rows, training = images.rows("test"), trained_on.rows("train")
     learned = provenance_of(classifier.path, f"classifier {classifier.path.name}")

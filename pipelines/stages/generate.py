@@ -85,9 +85,11 @@ def _job(
     from fulora.diffusion.sets.job import GenerationJob
 
     if lora is not None:
-        refuse_other_classes(labels, read_label_set(lora.path), who="the images to generate", whom="the LoRA")
+        refuse_other_classes(labels, read_label_set(lora.path), name="the images to generate", other_name="the LoRA")
     if start is not None:
-        refuse_other_classes(labels, start.label_set(), who="the images to generate", whom="the images to start from")
+        refuse_other_classes(
+            labels, start.label_set(), name="the images to generate", other_name="the images to start from"
+        )
     files = [] if lora is None else [lora.path / FILE]
     inputs = GenerationInputs(
         backbone=backbone.path,

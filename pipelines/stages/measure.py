@@ -50,7 +50,10 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     drawn_by = provenance_of(masks.path, f"masks {masks.path.name}")
     refuse_leaks([drawn_by], rows, distinct_patients=different_patients(images.path))
     refuse_other_structures(
-        labels, read_label_set(masks.path), who=f"the images {images.path.name}", whom=f"the masks {masks.path.name}"
+        labels,
+        read_label_set(masks.path),
+        name=f"the images {images.path.name}",
+        other_name=f"the masks {masks.path.name}",
     )
     sizeless = [row for row in rows if row.pixel_size_mm is None and "mm" in units_of(labels.of(row.plane))]
     if sizeless:

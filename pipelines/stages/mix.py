@@ -33,15 +33,15 @@ def mix(
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, select_real
     from fulora.data.image import ImageSetError
+    from fulora.data.image_set_rules import check_rows
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.provenance import derive_provenance
     from fulora.data.real_copies import make_copies
-    from fulora.data.set_rules import check_rows
     from fulora.workspace import artifact_name
 
     labels = real.label_set()
     if synthetic is not None:
-        refuse_other_classes(labels, synthetic.label_set(), who="the real images", whom="the synthetic images")
+        refuse_other_classes(labels, synthetic.label_set(), name="the real images", other_name="the synthetic images")
     every, validation = real.rows("train"), real.rows("validation")
     training = select_real(every, config)
     wanted = added_counts(every if config.real == "none" else training, config, labels)

@@ -45,7 +45,7 @@ def probe_clip(
 
     rows, labels = tested_on.rows("test"), tested_on.label_set()
     tested = f"the images {tested_on.path.name}"
-    refuse_other_classes(labels, images.label_set(), who=tested, whom=f"the head's images {images.path.name}")
+    refuse_other_classes(labels, images.label_set(), name=tested, other_name=f"the head's images {images.path.name}")
     refuse_tuned_on_others(clip.path, labels, whose=tested)
     training, held_out = images.rows("train"), images.rows("validation")
     of_clip = provenance_of(clip.path, f"CLIP {clip.path.name}")

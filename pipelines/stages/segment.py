@@ -35,7 +35,10 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     known = [read_label_set(unet.path) for unet in unets]
     for unet, labels in zip(unets, known, strict=True):
         refuse_other_structures(
-            labels, images.label_set(), who=f"the network {unet.path.name}", whom=f"the test images {images.path.name}"
+            labels,
+            images.label_set(),
+            name=f"the network {unet.path.name}",
+            other_name=f"the test images {images.path.name}",
         )
     rows, device = images.rows("test"), pick_device(config.device)
     learned = [provenance_of(unet.path, f"U-Net {unet.path.name}") for unet in unets]

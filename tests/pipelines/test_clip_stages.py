@@ -103,7 +103,7 @@ def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
 ) -> None:
     found = zero_shot.function(made(tmp_path / "a"), ZeroShotConfig(), images, tuned, embedded)
     assert found.facts().protocol == "adapted"
-    for number, said in ((1, "trained on"), (3, "used for choosing")):
+    for number, said in ((1, "trained on"), (3, "used for model selection")):
         leak = write(tmp_path, f"leak{number}", {"test": [number]})
         with pytest.raises(
             OverlapError, match=rf"tuned CLIP tuned: \d images and 1 patients of the test set were {said}"

@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
     ),
     "judges that chose pictures": (
         lambda chain: chain.classify(chain.drawn("d", chain.backbone("b")), chain.judged(HER)),
-        "judges train_judges-j, through hybrid images mix-h, through classifier .*used for choosing",
+        "judges train_judges-j, through hybrid images mix-h, through classifier .*used for model selection",
     ),
     "classifier": (
         lambda chain: chain.predict(chain.classifier(chain.images(HER))),
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
     ),
     "validation images of a classifier": (
         lambda chain: chain.predict(chain.classifier(chain.images(validation=HER))),
-        "classifier train_classifier-c: .*used for choosing",
+        "classifier train_classifier-c: .*used for model selection",
     ),
     "pretrained CLIP": (lambda chain: chain.ask(chain.clip(HER)), "CLIP pretrain_clip-p: "),
     "tuned CLIP": (lambda chain: chain.ask(chain.tuned(chain.clip(), chain.images(HER))), "tuned CLIP tune_clip-t: "),
@@ -123,7 +123,7 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
     "probe head": (lambda chain: of_a_head(chain, chain.images(HER)), "the head: "),
     "validation images of a head": (
         lambda chain: of_a_head(chain, chain.images(validation=HER)),
-        "the head: .*used for choosing",
+        "the head: .*used for model selection",
     ),
     "ControlNet": (of_control, "ControlNet train_control-n, through images on masks m, through U-Net train_unet-u: "),
     "U-Net": (lambda chain: chain.segment(chain.unet("u", chain.images(HER))), "U-Net train_unet-u: "),

@@ -157,5 +157,7 @@ def test_judges_that_chose_the_pictures_may_know_who_validates_and_nobody_who_is
     uses = {entry.patients: entry.use for entry in ImageSet(tmp_path / "out", "").provenance().entries}
     assert uses == {(): "fitted", ("s/A/b0",): "fitted", ("s/A/validationbrain",): "chosen"}
     drawn_by("s/A/testbrain").write(tmp_path / "found")
-    with pytest.raises(ImageSetError, match="testbrain: the patient is in test, and was used for choosing by LoRA l"):
+    with pytest.raises(
+        ImageSetError, match="testbrain: the patient is in test, and was used for model selection by LoRA l"
+    ):
         mixed(tmp_path / "leak", MixConfig(ratio=1.0), real, synthetic)

@@ -212,7 +212,7 @@ def test_sets_and_judges_of_other_classes_are_refused(tmp_path: Path) -> None:
     real, made = real_set(tmp_path / "real", TWO), synthetic_set(tmp_path / "made", THIRTY)
     with pytest.raises(LabelSetError, match=r"the held-out images: Left kidney, 腎臓.*\n  the synthetic images: "):
         read_sets(made, real, real)
-    with pytest.raises(LabelSetError, match="\n  the images that trained the generator: "):
+    with pytest.raises(LabelSetError, match="\n  the training images: "):
         read_sets(synthetic_set(tmp_path / "two", TWO), real_set(tmp_path / "other", THIRTY), real)
     (tmp_path / "judges").mkdir()
     (tmp_path / "judges" / "folds.json").write_text("{}")

@@ -99,7 +99,9 @@ def test_any_number_of_named_sets_are_compared_with_the_baseline(tmp_path: Path)
 
 def test_a_baseline_that_is_none_of_the_sets_and_no_sets_at_all_are_refused(tmp_path: Path) -> None:
     real = phantoms(tmp_path / "real", population("A", 0))
-    with pytest.raises(ValueError, match=r"baseline: 'base' is none of the synthetic sets \(LoRA\); give one, or null"):
+    with pytest.raises(
+        ValueError, match=r"baseline: 'base' is not one of the synthetic sets \(LoRA\); give one, or null"
+    ):
         closeness(real, {"LoRA": real}, ClosenessConfig())
     with pytest.raises(ValueError, match="there are no synthetic images"):
         closeness(real, {}, ClosenessConfig(baseline=None))

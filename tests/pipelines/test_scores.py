@@ -365,7 +365,7 @@ def test_without_metrics_the_usual_ones_are_compared_and_shown(rows: list[Score]
 def test_unknown_and_repeated_metrics_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"there is no 'kappa'; there are accuracy, .*, Cohen's kappa, "):
         ScoreConfig(metrics=("kappa",))
-    with pytest.raises(ValidationError, match="accuracy, accuracy: one stands twice"):
+    with pytest.raises(ValidationError, match="accuracy, accuracy: duplicate name"):
         ScoreConfig(metrics=("accuracy", "accuracy"))
 
 

@@ -1,4 +1,4 @@
-"""Pictures that fulora wrote, opened and decoded: whatever is wrong with a file, the error names it."""
+"""Opening and decoding of pictures that fulora wrote; errors name the file."""
 
 import struct
 import zlib
@@ -11,20 +11,20 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Pil.DecompressionBombError)
-"""What Pillow raises of a file that is damaged."""
+"""Exceptions that Pillow raises for a damaged file."""
 
 
 class PictureFileError(OSError):
-    """A picture file that is damaged, or no picture."""
+    """A file that is damaged, or not a picture."""
 
 
 @contextmanager
 def open_picture(path: Path) -> Iterator[Pil.Image]:
-    """A picture file, open; what is wrong with it may show only when its pixels are asked for.
+    """Open a picture file; some damage shows only when its pixels are read.
 
     Raises:
-        FileNotFoundError: it is not there.
-        PictureFileError: it is truncated, or no picture.
+        FileNotFoundError: if the file is missing.
+        PictureFileError: if it is truncated, or not a picture.
     """
     try:
         with Pil.open(path) as image:
@@ -36,10 +36,10 @@ def open_picture(path: Path) -> Iterator[Pil.Image]:
 
 
 def decode_picture(path: Path) -> UInt8[np.ndarray, "h w *rgb"]:
-    """The pixels of a picture as they are stored: (height, width) gray or (height, width, 3) colour, 0 to 255.
+    """Return the pixels of a picture as stored: (height, width) gray or (height, width, 3) colour, 0 to 255.
 
     Raises:
-        PictureFileError: as `open_picture`, or it is not of 8 bits a value.
+        PictureFileError: as `open_picture`, or if it does not have 8 bits a value.
     """
     with open_picture(path) as image:
         pixels = np.asarray(image)

@@ -1,4 +1,4 @@
-"""Marks inside a picture's file: what a synthetic image is and how it was made, for whoever finds it alone.
+"""Metadata embedded in picture files: that an image is synthetic and how it was made, even without its image set.
 
 A PNG carries the row as text. A synthetic one also carries an XMP packet in the words of the IPTC (its digital source
 type says `trainedAlgorithmicMedia`), which image software, search engines and `exiftool` read. Copying and packing keep
@@ -31,18 +31,18 @@ NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 class MarkError(ValueError):
-    """A row whose words cannot stand in a mark."""
+    """A row that cannot be written as embedded metadata."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a picture says of itself.
+    """The embedded metadata of a picture.
 
     Attributes:
         synthetic: whether a trained model made it, or a part of it.
-        caption: the words it was asked for with; "" where it does not say.
-        seed: the seed of its noise; "" where it does not say.
-        generator: fingerprint of the weights that made it; "" where it does not say.
+        caption: the prompt; "" if unknown.
+        seed: of its noise; "" if unknown.
+        generator: fingerprint of the weights that made it; "" if unknown.
     """
 
     synthetic: bool
@@ -52,7 +52,7 @@ class Mark:
 
 
 def png_info(row: Image) -> PngInfo:
-    """The text chunks of a row's PNG: the row as JSON under `fulora`, `origin`, and XMP where it is synthetic.
+    """Return the text chunks of a row's PNG: the row as JSON under `fulora`, `origin`, and XMP if it is synthetic.
 
     Equal rows give equal bytes: nothing of time or machine is in them.
 
@@ -68,13 +68,13 @@ def png_info(row: Image) -> PngInfo:
 
 
 def xmp_packet(row: Image) -> bytes:
-    """The XMP packet of a synthetic image, UTF-8; for JPEG and WebP give it to Pillow's `save(..., xmp=packet)`.
+    """Return the XMP packet of a synthetic image, UTF-8; for JPEG and WebP give it to Pillow's `save(..., xmp=packet)`.
 
     Holds the IPTC's source type, prompt and system (Photo Metadata Standard 2025.1), the caption as `dc:description`,
     and caption, seed and generator in a namespace of fulora's own.
 
     Raises:
-        MarkError: the image is real, or one of its words holds a character that XML cannot.
+        MarkError: if the image is real, or one of its words holds a character that XML cannot.
     """
     if row.origin != "synthetic":
         raise MarkError(f"{row.image_id}: is {row.origin}; only a synthetic image is marked as made by a model")
@@ -105,17 +105,17 @@ def xmp_packet(row: Image) -> bytes:
 def _escaped(image_id: str, text: str) -> str:
     bad = NOT_IN_XML.search(text)
     if bad:
-        raise MarkError(f"{image_id}: the character U+{ord(bad[0]):04X} in {text!r} cannot stand in XML; remove it")
+        raise MarkError(f"{image_id}: the character U+{ord(bad[0]):04X} in {text!r} is not allowed in XML; remove it")
     return escape(text, {"\r": "&#13;"})  # a parser would turn a bare carriage return into a line feed
 
 
 def read_mark(path: Path) -> Mark | None:
-    """The mark of a picture file of any format Pillow reads; None where it has none.
+    """Read the mark of a picture file of any format that Pillow reads; None if it has none.
 
-    XMP of other software that says `trainedAlgorithmicMedia` counts too. XMP or text that is damaged counts as none.
+    XMP of other software with `trainedAlgorithmicMedia` counts as well. Damaged XMP or text is ignored.
 
     Raises:
-        FileNotFoundError, PictureFileError: missing; not a picture, or truncated.
+        FileNotFoundError, PictureFileError: if the file is missing; if it is truncated, or not a picture.
     """
     with open_picture(path) as image:
         found = mark_in(image.info)
@@ -126,7 +126,7 @@ def read_mark(path: Path) -> Mark | None:
 
 
 def mark_in(info: Mapping[str | tuple[int, int], object]) -> Mark | None:
-    """The mark in what a picture says beside its pixels (Pillow's `Image.info`); None where there is none."""
+    """Return the mark in Pillow's `Image.info`; None if there is none."""
     packet, text = info.get("xmp", info.get(XMP_KEY)), info.get("fulora")
     packet = packet.encode() if isinstance(packet, str) else packet
     marked = _from_xmp(packet) if isinstance(packet, bytes) and packet else None
@@ -149,7 +149,7 @@ def _from_xmp(packet: bytes) -> Mark | None:
 
 
 def _property(root: ElementTree.Element, namespace: str, name: str) -> str:
-    """A property of an XMP packet, written as an element, its `rdf:resource`, or an attribute; "" where it is not."""
+    """Return a property of an XMP packet: an element, its `rdf:resource`, or an attribute; "" if it is missing."""
     key = f"{{{namespace}}}{name}"
     for element in root.iter():
         if element.tag == key:
@@ -160,7 +160,7 @@ def _property(root: ElementTree.Element, namespace: str, name: str) -> str:
 
 
 def _first_description(root: ElementTree.Element) -> str:
-    """The first of the languages `dc:description` is written in; "" where there is none."""
+    """Return `dc:description` in its first language; "" if there is none."""
     found = root.find(f".//{{{DC}}}description/{{{RDF}}}Alt/{{{RDF}}}li")
     return "" if found is None else found.text or ""
 
@@ -172,5 +172,5 @@ def _from_text(text: str) -> Mark | None:
         return None
     if not isinstance(row, dict) or row.get("origin") not in ("real", "synthetic"):
         return None
-    said = (str(row.get(key, "")) for key in ("caption", "seed", "generator"))
-    return Mark(row["origin"] == "synthetic", *said)
+    fields = (str(row.get(key, "")) for key in ("caption", "seed", "generator"))
+    return Mark(row["origin"] == "synthetic", *fields)

@@ -14,18 +14,18 @@ PRESENT = 128
 
 
 def join_pair(pixels: UInt8[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The pair of a gray picture and a mask of one structure (whatever is not 0)."""
+    """Join a gray picture and a mask of one structure (everything that is not 0)."""
     return np.stack([np.where(mask > 0, 255, 0).astype(np.uint8), pixels, pixels], axis=-1)
 
 
 def split_pair(pair: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
-    """The gray picture, the mean of green and blue, and the mask (0 or 1)."""
+    """Return the gray picture, the mean of green and blue, and the mask (0 or 1)."""
     gray = np.round(pair[..., 1:].mean(axis=-1)).astype(np.uint8)
     return gray, (pair[..., 0] >= PRESENT).astype(np.uint8)
 
 
 def add_random_ellipses(images: UInt8[np.ndarray, "n h w"], seed: int) -> UInt8[np.ndarray, "n h w 3"]:
-    """Every second picture with a random ellipse in the red channel, which knows nothing of it; others gray."""
+    """Return every second picture with a random ellipse, independent of it, in the red channel; the others gray."""
     random, found = np.random.default_rng(seed), []
     side = min(images.shape[1:])
     for number, pixels in enumerate(images):

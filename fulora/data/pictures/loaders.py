@@ -1,4 +1,4 @@
-"""Rows to arrays: pictures are decoded once, held as bytes, and loops index them."""
+"""Loading of rows as arrays: pictures are decoded once and kept as bytes."""
 
 import os
 import tempfile
@@ -15,14 +15,14 @@ from fulora.data.pictures.resize import Resampling, to_square
 from fulora.engine import threaded
 
 IN_MEMORY_BYTES = 4 * 1024**3
-"""Pictures that are more together are mapped from a file that nobody sees."""
+"""Larger arrays are mapped from an unnamed temporary file."""
 
 
 def load_pixels(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:
-    """The pictures of `rows`, in order.
+    """Load the pictures of `rows`, in order.
 
     Raises:
-        ValueError: no rows, or pictures of several sizes.
+        ValueError: if there are no rows, or pictures of several sizes.
     """
     if not rows:
         raise ValueError(f"{images.path.name}: there are no images to load; check the set's splits and planes")
@@ -39,44 +39,44 @@ def load_squares(
     fit: Literal["letterbox", "squash"],
     resampling: Resampling = "bilinear",
 ) -> UInt8[np.ndarray, "n size_px size_px"]:
-    """The pictures of `rows` as squares (`to_square`), decoded once, in order; in memory, or on the disk if many.
+    """Load the pictures of `rows` as squares (`to_square`), in order; in memory, or on disk if many.
 
     Raises:
-        OSError: they are many, and the disk of temporary files has no room for them.
+        OSError: if the disk of temporary files has no room for them.
     """
     shape = (len(rows), size_px, size_px)
     if np.prod(shape) <= IN_MEMORY_BYTES:
-        found = np.empty(shape, np.uint8)
+        squares = np.empty(shape, np.uint8)
     else:
         with tempfile.TemporaryFile() as file:
             if hasattr(os, "posix_fallocate"):  # else a full disk would end the process by SIGBUS, without a word
                 os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
-            found = np.memmap(file, np.uint8, shape=shape)
+            squares = np.memmap(file, np.uint8, shape=shape)
 
     def put(number: int) -> None:
-        found[number] = to_square(images.pixels(rows[number]), size_px, fit, resampling)
+        squares[number] = to_square(images.pixels(rows[number]), size_px, fit, resampling)
 
     for _ in threaded(put, range(len(rows))):
         pass
-    return found
+    return squares
 
 
 def load_masks(images: ImageSet, rows: Sequence[Image]) -> UInt8[np.ndarray, "n h w"]:
-    """The masks of `rows`, in order."""
+    """Load the masks of `rows`, in order."""
     return np.stack([images.mask(row) for row in rows])
 
 
 def load_square_masks(
     images: ImageSet, rows: Sequence[Image], size_px: int, fit: Literal["letterbox", "squash"]
 ) -> UInt8[np.ndarray, "n size_px size_px"]:
-    """The masks of `rows` as `load_squares` gives their pictures; every pixel is one of the mask's."""
+    """Load the masks of `rows` as squares, by nearest neighbour."""
     return np.stack([to_square(images.mask(row), size_px, fit, "nearest") for row in rows])
 
 
 def class_indices(rows: Sequence[Image], labels: LabelSet) -> Int[np.ndarray, " n"]:
-    """The place of each row's class in a label set.
+    """Return the index of each row's class in a label set.
 
     Raises:
-        LabelSetError: a row that shows none of its classes.
+        LabelSetError: if a row shows none of its classes.
     """
     return np.array(labels.places([row.plane for row in rows]), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Near duplicates: pictures that show nearly the same, told by a perceptual hash and the correlation of thumbnails."""
+"""Near duplicates, detected by a perceptual hash and the correlation of thumbnails."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ AT_ONCE = 1 << 22
 """Pairs compared at once, some 9 bytes each."""
 
 NearPair = tuple[int, int, float]
-"""Places of two pictures in a list, the first smaller, and the correlation of their thumbnails."""
+"""Indices of two pictures, the smaller first, and the correlation of their thumbnails."""
 
 
 @dataclass(frozen=True)
 class PictureSignature:
-    """What a picture is compared by: 1 KB, whatever the picture's size.
+    """What pictures are compared by: 1 KB, independent of the picture's size.
 
     Attributes:
         phash: 64-bit perceptual hash (DCT; ImageHash).
-        thumbnail: 32 x 32 gray; None for a constant picture, which is like no other.
+        thumbnail: 32 x 32 gray; None for a constant picture, which matches no other.
     """
 
     phash: int
@@ -36,23 +36,20 @@ class PictureSignature:
 
 
 def compute_signature(pixels: UInt8[np.ndarray, "h w"]) -> PictureSignature:
-    """What a gray picture is compared by."""
+    """Compute the signature of a gray picture."""
     if pixels.min() == pixels.max():
         return PictureSignature(0, None)
     small = cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     return PictureSignature(int(str(imagehash.phash(Pil.fromarray(pixels))), 16), np.asarray(small))
 
 
-def near_pairs(pictures: Sequence[PictureSignature | None], *, at_once: int = AT_ONCE) -> list[NearPair]:
-    """Pairs of pictures that show nearly the same; None is like no other.
+def near_pairs(pictures: Sequence[PictureSignature | None]) -> list[NearPair]:
+    """Return pairs of nearly equal pictures; None matches no other.
 
     A pair is near when its hashes differ in at most `BITS_APART` bits *and* its thumbnails correlate at `CORRELATION`
     or more. Scaled, brightened and compressed copies are found, and copies cropped by up to 1 % of a side, not more.
     The hashes of all pairs are compared, thumbnails only where the hashes are near: time grows with the square of the
     number of pictures (seconds for 20,000), memory with the number.
-
-    Args:
-        at_once: pairs that are compared at a time.
     """
     usable = [
         (place, found) for place, found in enumerate(pictures) if found is not None and found.thumbnail is not None
@@ -65,7 +62,7 @@ def near_pairs(pictures: Sequence[PictureSignature | None], *, at_once: int = AT
     shades -= shades.mean(1, keepdims=True)
     shades /= np.linalg.norm(shades, axis=1, keepdims=True) + 1e-6
     near: list[NearPair] = []
-    block = max(1, at_once // len(places))
+    block = max(1, AT_ONCE // len(places))
     for start in range(0, len(places), block):
         apart = np.bitwise_count(hashes[start : start + block, None] ^ hashes[None, start:])
         rows, columns = np.nonzero(apart <= BITS_APART)

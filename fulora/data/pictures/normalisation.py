@@ -1,4 +1,4 @@
-"""What pixels were normalised with when published weights were trained: ImageNet's statistics, or an encoder's own."""
+"""Pixel statistics that published weights were trained with: ImageNet's, or an encoder's own."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ TIMM_NAMES = {
 
 
 def timm_statistics(name: str) -> Statistics:
-    """Those of timm's weights of a network (its `pretrained_cfg`); ImageNet's where timm publishes none."""
+    """Return the statistics of a network's weights in timm (`pretrained_cfg`); ImageNet's if timm has none."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -36,5 +36,5 @@ def timm_statistics(name: str) -> Statistics:
 
 
 def smp_statistics(name: str) -> Statistics:
-    """Those of the ImageNet weights of an encoder of segmentation_models_pytorch; `tu-NAME` is timm's NAME."""
+    """Return the statistics of an encoder of segmentation_models_pytorch; `tu-NAME` is timm's NAME."""
     return timm_statistics(TIMM_NAMES.get(name, name.removeprefix("tu-").removeprefix("timm-")))

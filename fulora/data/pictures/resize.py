@@ -1,4 +1,4 @@
-"""Pictures as squares of one side, and back: how a picture is resized wherever it is learned from or tested on."""
+"""Resizing of pictures to squares and back, the same in training and testing."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ PILLOW = {
 def to_square(
     pixels: UInt8[np.ndarray, "h w"], size_px: int, fit: Fit, resampling: Resampling = "bilinear"
 ) -> UInt8[np.ndarray, "new_h new_w"]:
-    """One picture as a square of `size_px`; one that is that square already, or `native`, is returned as it is."""
+    """Resize a picture to a square of `size_px`; unchanged if it has that size already, or for `native`."""
     if fit == "native" or pixels.shape == (size_px, size_px):
         return pixels
     square = _whole(pixels, fit)
@@ -37,7 +37,7 @@ def to_square(
 def from_square(
     values: Float[np.ndarray, "c size size"], shape: tuple[int, ...], fit: Literal["letterbox", "squash"]
 ) -> Float[np.ndarray, "c h w"]:
-    """What `to_square` did to a picture of `shape` (h, w), undone: values of a square, at the picture's own size."""
+    """Undo `to_square` for a picture of `shape` (h, w): values of a square, at the picture's own size."""
     size, (height, width) = values.shape[-1], shape
     if shape == (size, size):
         return values
@@ -49,14 +49,14 @@ def from_square(
 
 
 def scale_to_square(shape: tuple[int, ...], size_px: int, fit: Literal["letterbox", "crop", "native"]) -> float:
-    """New pixels per old pixel of a picture of `shape` (h, w), along both sides: lengths in mm are divided by it."""
+    """Return new pixels per old pixel of a picture of `shape` (h, w); pixel sizes in mm are divided by it."""
     if fit == "native":
         return 1.0
     return size_px / (min(shape) if fit == "crop" else max(shape))
 
 
 def _whole(pixels: UInt8[np.ndarray, "h w"], fit: Fit) -> UInt8[np.ndarray, "new_h new_w"]:
-    """What becomes the square: padded with black, cut, or as it is."""
+    """Pad with black, crop, or leave the picture before it is resized."""
     height, width = pixels.shape
     if fit == "letterbox":
         side = max(height, width)

@@ -1,4 +1,4 @@
-"""What of a table of predictions can be scored and may still mean something else: patients' spellings, decisions."""
+"""Checks of a valid table of predictions for likely mistakes: spellings of patients, and decisions."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,10 @@ TIE = 1e-9
 def check_spellings(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Refuse patients of one site whose numbers differ only in case or leading zeros.
 
+    Resampled as different patients they would make every interval too narrow.
+
     Raises:
-        PredictionFileError: they would be resampled as different patients, and every interval would be too narrow.
+        PredictionFileError: if there are any.
     """
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for row in rows:
@@ -37,7 +39,7 @@ def check_spellings(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def note_shared_numbers(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """A note on patient numbers that occur at more than one site; nothing where there are none."""
+    """Return a note on patient numbers that occur at more than one site, if there are any."""
     found: dict[str, set[str]] = defaultdict(set)
     written: dict[str, str] = {}
     for row in rows:
@@ -57,7 +59,7 @@ def note_shared_numbers(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def note_improbable_decisions(
     decided: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"] | None
 ) -> tuple[str, ...]:
-    """A note on rows whose `predicted` is not their most probable class; nothing where there are none."""
+    """Return a note on rows whose `predicted` is not their most probable class, if there are any."""
     if probabilities is None:
         return ()
     own = probabilities[np.arange(len(decided)), decided]
@@ -71,7 +73,7 @@ def note_improbable_decisions(
 
 
 def _name(row: Mapping[str, Any]) -> PatientName:
-    """The patient of a row, who may be named by a whole key, `source/site/patient`."""
+    """Return the patient of a row, whose number may be a whole key, `source/site/patient`."""
     return (
         PatientName.of_key(row["patient"])
         if row["patient"].count("/") >= 2

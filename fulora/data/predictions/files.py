@@ -1,12 +1,12 @@
-"""Anybody's predictions, read from a table: CSV, JSON lines, or a `Predictions` folder of ours.
+"""Third-party predictions, read from a table: CSV, JSON lines, or a `Predictions` folder of fulora.
 
 Columns: `image_id`, `patient`, `site`, `true`, and `predicted` or one probability a class, or both. A probability's
 column is named by its class, or by `probability_` and its class. Case, blanks and punctuation of these names do not
-count. In JSON lines they may also stand in `probabilities`, by name, or as a list in the order of the label set.
-`machine` and `sha256` (of the picture) are read where they are; other columns are listed and left alone. Which classes
-there are, `fulora.data.predictions.classes` says.
+count. In JSON lines they may also be in `probabilities`, by name, or as a list in the order of the label set.
+`machine` and `sha256` (of the picture) are optional; other columns are listed and ignored. The classes are determined
+by `fulora.data.predictions.classes`.
 
-A patient is a number at a site: the same number at two sites is two patients, which is said. Numbers that differ only
+A patient is a number at a site: the same number at two sites is two patients, and noted. Numbers that differ only
 in case or leading zeros are refused. Patients who share a picture (equal `sha256`) are one cluster in every interval.
 """
 
@@ -35,7 +35,7 @@ ADVICE = {
     "patient": "Images whose patient is not known are no one patient: intervals would be wrong",
     "site": "A site that is truly called NA needs another name, such as NAM",
 }
-"""What to know of a missing value."""
+"""Advice on a missing value, by column."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class PredictionFile:
     """The predictions of one file, image by image.
 
     Attributes:
-        answers: one training seed; its patients are clusters, each named by the first of its patients.
-        patients: `site/patient` of every image, as the file says.
-        machines: one an image, or None where the file names none.
-        shared: images whose picture also stands under another patient; None where the file has no `sha256`.
-        labels: the label set, where one is told.
-        decided_by: what the decision is: the column `predicted`, or the most probable class.
-        unread: columns that were left alone.
-        notes: what was taken otherwise than the file has it: missing values by their spelling, decimal commas; a
-            patient number at two sites, and decisions that are not the most probable class.
+        answers: of one training seed; its patients are clusters, each named by the first of its patients.
+        patients: `site/patient` of every image, as in the file.
+        machines: of every image; None if the file has no such column.
+        shared: images whose picture also belongs to another patient; None if the file has no `sha256`.
+        labels: the label set, if there is one.
+        decided_by: source of the decision: the column `predicted`, or the most probable class.
+        unread: ignored columns.
+        notes: interpretations of the file: missing values by their spelling, decimal commas; a patient number at two
+            sites, and decisions that are not the most probable class.
     """
 
     path: Path
@@ -66,18 +66,18 @@ class PredictionFile:
     notes: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path, asked: RequestedClasses = ()) -> PredictionFile:
+def read_predictions(path: Path, requested: RequestedClasses = ()) -> PredictionFile:
     """Read and check a file of predictions.
 
     Args:
-        asked: the label set of the file, or names of classes that it may use.
+        requested: the label set of the file, or names of classes that it may use.
 
     Raises:
-        PredictionFileError: what cannot be scored: columns or values missing, an image that stands twice, an unknown
-            label, patients who are spelled in two ways, probabilities that are no probabilities.
-        LabelSetError: a folder of ours that does not say its classes.
+        PredictionFileError: if columns or values are missing, for a duplicate image, an unknown label, patients
+            spelled in two ways, or invalid probabilities.
+        LabelSetError: if a folder of fulora has no label set.
     """
-    found = read_rows(path, asked)
+    found = read_rows(path, requested)
     rows = found.rows
     if not rows:
         raise PredictionFileError(f"{path} holds no predictions")
@@ -120,12 +120,12 @@ def read_predictions(path: Path, asked: RequestedClasses = ()) -> PredictionFile
 
 
 def _place_of(names: Sequence[str], name: str | None) -> int | None:
-    """The number of a class; None where it is none of them."""
+    """Return the number of a class; None if it is not among `names`."""
     return None if name is None or name not in names else names.index(name)
 
 
 def _probability_columns(path: Path, columns: Sequence[str], classes: TableClasses) -> dict[str, str]:
-    """The column of each class that has one."""
+    """Return the column of each class that has one."""
     found: dict[str, str] = {}
     for column in columns:
         name = column.removeprefix(PREFIX)
@@ -162,7 +162,7 @@ def _check_values(path: Path, found: PredictionRows) -> None:
     if twice:
         image, count = next(iter(twice.items()))
         raise PredictionFileError(
-            f"{path}: image_id {image!r} stands {count} times ({len(twice)} such): give one row an image, "
+            f"{path}: duplicate image_id {image!r} in {count} rows ({len(twice)} such): give one row an image, "
             "and one file a training seed"
         )
 
@@ -176,7 +176,7 @@ def _refuse_unknown(path: Path, name: str, labels: LabelSet) -> None:
 
 
 def _class_names(probable: Sequence[str], classes: TableClasses) -> tuple[str, ...]:
-    """The classes of the file in the order of every table: those with a probability, else all that may occur."""
+    """Return the classes in the order of all tables: those with a probability, else all that may occur."""
     if not probable:
         return classes.names
     ordered = [name for name in classes.names if name in probable]
@@ -235,7 +235,7 @@ def _number(path: Path, found: PredictionRows, number: int, column: str) -> floa
 def _grouped(
     rows: Sequence[Mapping[str, Any]], patients: Shaped[np.ndarray, " n"]
 ) -> tuple[Shaped[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """The cluster of every image's patient, and whether its picture also stands under another patient."""
+    """Return the cluster of every image's patient, and whether its picture also belongs to another patient."""
     members = [
         Member(row["image_id"], patient, pixels=row.get("sha256", ""))
         for row, patient in zip(rows, patients, strict=True)

@@ -1,4 +1,4 @@
-"""Two files of predictions on the same images, brought to one order of images and classes for a paired comparison."""
+"""Two files of predictions on the same images, aligned for a paired comparison."""
 
 from dataclasses import replace
 
@@ -11,16 +11,16 @@ from fulora.metrics.answers import Answers
 
 
 def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answers]:
-    """The answers of two files on the same images, in one order and with the same classes.
+    """Return the answers of two files, with images and classes in one order.
 
-    Which patients share pictures is taken from the first.
+    Clusters of patients who share pictures are taken from the first.
 
     Raises:
-        PredictionFileError: the files hold other images, or disagree on the truth, patient or site of one.
-        LabelSetError: the files say that they have different classes.
+        PredictionFileError: if the images differ, or the truth, patient or site of one.
+        LabelSetError: if the files have different label sets.
     """
     if ours.labels is not None and other.labels is not None:
-        refuse_other_classes(ours.labels, other.labels, who=str(ours.path), whom=str(other.path))
+        refuse_other_classes(ours.labels, other.labels, name=str(ours.path), other_name=str(other.path))
     _check_images(ours, other)
     place = {image: number for number, image in enumerate(other.image_ids)}
     order = np.array([place[image] for image in ours.image_ids])
@@ -30,13 +30,13 @@ def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answer
     for what, one, two in (("true", first.true, second.true), ("site", first.sites, second.sites)):
         if (one != two).any():
             number = int(np.argmax(one != two))
-            said = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
+            shown = [names[values[number]] if what == "true" else str(values[number]) for values in (one, two)]
             raise PredictionFileError(
-                f"image {ours.image_ids[number]!r}: {what} is {said[0]!r} in {ours.path} but {said[1]!r} in "
+                f"image {ours.image_ids[number]!r}: {what} is {shown[0]!r} in {ours.path} but {shown[1]!r} in "
                 f"{other.path} ({int((one != two).sum())} such images)"
             )
-    theirs_by_mine = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
-    if not len(theirs_by_mine) == len(set(ours.patients)) == len(set(other.patients)):
+    patient_pairs = set(zip(ours.patients.tolist(), other.patients[order].tolist(), strict=True))
+    if not len(patient_pairs) == len(set(ours.patients)) == len(set(other.patients)):
         raise PredictionFileError(f"{ours.path} and {other.path} do not agree on which images are of one patient")
     return first, replace(second, patients=first.patients)
 
@@ -55,7 +55,7 @@ def _check_images(ours: PredictionFile, other: PredictionFile) -> None:
 
 
 def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
-    """The same answers, numbered by other classes; what a model has no probability of has 0."""
+    """Return the answers with other class numbers; classes without a probability get 0."""
     to = np.array([names.index(name) for name in answers.names])
     probabilities = None
     if answers.probabilities is not None:

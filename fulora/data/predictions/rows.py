@@ -1,6 +1,6 @@
-"""A table of predictions as it stands in a file: CSV, JSON lines, or the folder of ours, row by row.
+"""The rows of a table of predictions: CSV, JSON lines, or a folder of fulora.
 
-What the columns mean, and whether they can be scored, is for `fulora.data.predictions.files`.
+`fulora.data.predictions.files` interprets the columns and checks whether they can be scored.
 """
 
 import math
@@ -21,7 +21,7 @@ TEXTS = ("image_id", "patient", "site", "true", "predicted", "machine", "sha256"
 OURS = {"patient_key": "patient", "plane": "true"}
 PREFIX = "probability_"
 NAMES = tuple(name for name in TEXTS if name not in ("true", "predicted"))
-"""Columns in which a spelling such as NA means that nothing is known. A class may be called `none`."""
+"""Columns in which a spelling such as NA means a missing value. A class may be called `none`."""
 
 Row = dict[str, Any]
 
@@ -35,9 +35,9 @@ class PredictionRows(NamedTuple):
 
     Attributes:
         lines: of each row, the number of its line, or its place in a list of JSON.
-        missing: by column, how many cells were taken as missing in which spelling.
-        classes: those of the file.
-        notes: what was taken otherwise than it is written, for people.
+        missing: by column, numbers of missing cells by spelling.
+        classes: of the file.
+        notes: messages on how the file was interpreted.
     """
 
     rows: list[Row]
@@ -47,8 +47,8 @@ class PredictionRows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
-    """The rows of a file or folder: texts without blanks around them, probabilities in columns of their own.
+def read_rows(path: Path, requested: RequestedClasses = ()) -> PredictionRows:
+    """Read the rows of a file or folder: texts stripped, probabilities in columns of their own.
 
     Case, blanks and punctuation of the names of columns do not count.
 
@@ -56,16 +56,16 @@ def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
     written.
 
     Args:
-        asked: the label set of the file, or names of classes that it may use.
+        requested: the label set of the file, or names of classes that it may use.
 
     Raises:
-        PredictionFileError: no such file, no table, a row that does not fit, or classes that cannot be told apart.
-        LabelSetError: a folder of ours that does not say its classes.
+        PredictionFileError: if there is no such file, it is no table, a row is invalid, or classes are ambiguous.
+        LabelSetError: if a folder of fulora has no label set.
     """
     numbered, decimal_commas = _rows(path)
     own = _own_labels(path)
     try:
-        classes = classes_of(_class_hints(_headed(path, numbered, ())), asked, own)
+        classes = classes_of(_class_hints(_headed(path, numbered, ())), requested, own)
     except LabelSetError as error:
         raise PredictionFileError(f"{path}: {error}") from error
     rows = []
@@ -81,14 +81,14 @@ def read_rows(path: Path, asked: RequestedClasses = ()) -> PredictionRows:
 
 
 def _own_labels(path: Path) -> LabelSet | None:
-    """The label set that a folder of ours says, or that stands beside its table."""
+    """Return the label set of a folder of fulora, or of the folder of its table."""
     if path.is_dir():
         return read_label_set(path)
     return read_label_set(path.parent) if path.name == TABLE and (path.parent / FILE).is_file() else None
 
 
 def _headed(path: Path, numbered: Sequence[tuple[int, Row]], classes: Sequence[str]) -> list[Row]:
-    """The rows with the documented names of their columns, our own names put right."""
+    """Return the rows with the documented names of their columns; names of fulora's own tables are translated."""
     names, rows = dict[tuple[str, ...], list[str]](), []
     for number, row in numbered:
         header = tuple(row)
@@ -103,7 +103,7 @@ def _headed(path: Path, numbered: Sequence[tuple[int, Row]], classes: Sequence[s
 
 
 def _documented(header: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """The names of columns as they are documented, those of probabilities among them."""
+    """Return the documented names of columns, those of probabilities among them."""
     fixed = (*TEXTS, *OURS, "probabilities")
     taken = {comparable_name(name) for name in fixed}
     bare = [name for name in classes if comparable_name(name) not in taken]
@@ -112,7 +112,7 @@ def _documented(header: Sequence[str], classes: Sequence[str]) -> list[str]:
 
 
 def _class_hints(rows: Sequence[Row]) -> ClassHints:
-    """What rows tell of their classes."""
+    """Collect what rows show of their classes."""
     columns = dict.fromkeys(name for row in rows for name in row)
     given = [row["probabilities"] for row in rows if "probabilities" in row]
     objects = dict.fromkeys(str(name) for one in given if isinstance(one, dict) for name in one)
@@ -125,10 +125,10 @@ def _class_hints(rows: Sequence[Row]) -> ClassHints:
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, Row]], bool]:
-    """The numbered rows, and whether commas in them may be decimal."""
+    """Return the numbered rows, and whether commas in them may be decimal."""
     file = path / TABLE if path.is_dir() else path
     if not file.is_file():
-        raise PredictionFileError(f"{file} is not there: give a CSV or JSON-lines file, or a folder of predictions")
+        raise PredictionFileError(f"{file}: file not found: give a CSV or JSON-lines file, or a folder of predictions")
     try:
         if file.suffix in (".jsonl", ".ndjson", ".json"):
             return json_rows(file, read_text(file)), False
@@ -155,7 +155,7 @@ def _csv_rows(file: Path) -> tuple[list[tuple[int, Row]], bool]:
 
 
 def _plain(row: Row, classes: TableClasses) -> Row:
-    """Probabilities as columns, and texts without blanks around them."""
+    """Return a row with probabilities as columns and texts stripped."""
     found = dict(row)
     given = found.pop("probabilities", None)
     if isinstance(given, list):
@@ -170,7 +170,7 @@ def _plain(row: Row, classes: TableClasses) -> Row:
 
 
 def _listed(row: Row, count: int, classes: TableClasses) -> tuple[str, ...]:
-    """The classes that a list of probabilities stands for."""
+    """Return the classes of a list of probabilities."""
     if not classes.listed:
         raise PredictionFileError(
             f"image {row.get('image_id')!r}: the order of a list of {count} probabilities is not known; name the "

@@ -1,6 +1,6 @@
-"""Cells of tables and values of JSON rows: which are missing, and columns that are put in order as a whole.
+"""Cells of tables and values of JSON rows: missing values, and cleaning of whole columns.
 
-Every list, table and metadata file that fulora reads goes through here, so that `NA` means the same in all of them.
+Used for every list, table and metadata file, so that `NA` means the same in all of them.
 """
 
 import math
@@ -61,11 +61,11 @@ _WHOLE = re.compile(r"-?\d+(\.(0{1,2}|0{4,}))?", re.ASCII)
 
 
 class CleanRows(NamedTuple):
-    """Rows whose missing values are "", and what was changed.
+    """Rows whose missing values are "", and the changes.
 
     Attributes:
-        missing: by column, how many cells were taken as missing in each spelling; those that were empty do not count.
-        notes: the same for people, with every other change; nothing where nothing was changed.
+        missing: by column, numbers of missing cells by spelling; empty cells do not count.
+        notes: messages on these and all other changes.
     """
 
     rows: list[dict[str, Any]]
@@ -81,12 +81,12 @@ def is_missing(value: object) -> bool:
 
 
 def comparable_name(name: str) -> str:
-    """A name by its letters and digits alone, without case: `Pixel Size (mm)` and `pixel_size_mm` are one."""
+    """Return the letters and digits of a name, case-folded: `Pixel Size (mm)` and `pixel_size_mm` are equal."""
     return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
 
 def text_of(value: object) -> str:
-    """A value as text without blanks around it: None and NaN are "", the float 12.0 is "12"."""
+    """Return a value as stripped text: None and NaN are "", the float 12.0 is "12"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -97,12 +97,12 @@ def text_of(value: object) -> str:
 def clean_rows(
     rows: Sequence[Mapping[str, Any]], columns: Collection[str] | None = None, decimal_commas: Collection[str] = ()
 ) -> CleanRows:
-    """Rows in which a missing cell is "", and a column means the same however the file was written.
+    """Return rows in which missing cells are "" and numbers are written uniformly.
 
     A column of whole numbers written as floats ("12.0", because another cell was NaN) gets its whole numbers back.
 
     Args:
-        columns: those with names rather than numbers, in which missing cells are looked for; None for all.
+        columns: of names rather than numbers, in which missing cells are replaced; None for all.
         decimal_commas: columns of measures in which, if every number is written like "0,25", the comma is decimal.
             None where commas separate cells. In a name or a count, "1,040" stays as it is.
     """
@@ -129,14 +129,14 @@ def clean_rows(
                 missing[column] = spelled
             for row in empty:
                 row[column] = ""
-    said = {
+    changes = {
         "taken as missing": "; ".join(f"{column} {spellings(counts)}" for column, counts in missing.items()),
         "read with decimal commas": ", ".join(commas),
         "whole numbers written as floats, read without .0": ", ".join(floats),
     }
-    return CleanRows(found, missing, tuple(f"{what}: {where}" for what, where in said.items() if where))
+    return CleanRows(found, missing, tuple(f"{what}: {where}" for what, where in changes.items() if where))
 
 
 def spellings(counts: Counter[str]) -> str:
-    """How many cells were missing in which spelling: `40 "NA", 2 "-"`."""
+    """Describe numbers of missing cells by spelling: `40 "NA", 2 "-"`."""
     return ", ".join(f'{count} "{spelling}"' for spelling, count in counts.most_common())

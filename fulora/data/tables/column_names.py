@@ -1,4 +1,4 @@
-"""Names of columns, whoever wrote them: case, blanks and punctuation do not count."""
+"""Matching of column names, ignoring case, blanks and punctuation."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -7,21 +7,21 @@ from fulora.data.tables.cells import comparable_name
 
 
 class HeaderError(ValueError):
-    """Two columns of a table that have one name; says which."""
+    """Two columns of a table with the same name."""
 
 
 def rename_columns(
     header: Sequence[str], known: Collection[str], renamed: Mapping[str, str] | None = None
 ) -> list[str]:
-    """A header in which a column that is known has its documented name: `Pixel Size (mm)` is `pixel size(mm)`.
+    """Return a header with the documented names of known columns: `Pixel Size (mm)` becomes `pixel size(mm)`.
 
     Args:
-        known: the documented names; a column that is none of them keeps its own. Of names that differ in punctuation
-            alone, each must be written as it is.
-        renamed: further names that columns may have, and the documented ones that they get.
+        known: the documented names; other columns keep their own. Documented names that differ in punctuation alone
+            are matched exactly.
+        renamed: further names of columns, and their documented ones.
 
     Raises:
-        HeaderError: two columns with one name.
+        HeaderError: if two columns get the same name.
     """
     alike = Counter(comparable_name(name) for name in {*known})
     names = {
@@ -33,6 +33,6 @@ def rename_columns(
         same = [written for written, of in zip(header, found, strict=True) if of == name]
         if name and len(same) > 1:
             if len(set(same)) == 1:
-                raise HeaderError(f"columns that stand twice: {name}; which one counts cannot be known")
+                raise HeaderError(f"duplicate columns: {name}; which one counts cannot be known")
             raise HeaderError(f"columns {' and '.join(map(repr, same))} are both {name}; give one")
     return found

@@ -27,7 +27,7 @@ _SAID = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
 
 Line = tuple[int, list[str]]
-"""The number of the line that a row ends on, from 1, and the row's cells."""
+"""The number, from 1, of the last line of a row, and the row's cells."""
 
 
 class DelimitedFileError(ValueError):
@@ -56,7 +56,7 @@ def read_text(path: Path) -> str:
     wide = content.startswith(_UTF_16) and not content.startswith(_UTF_32)
     if not wide and b"\0" in content:
         raise DelimitedFileError(
-            f"{path}: NUL byte at offset {content.index(0)}; it is no UTF-8 text: save it as UTF-8"
+            f"{path}: NUL byte at offset {content.index(0)}; it is not UTF-8 text: save it as UTF-8"
         )
     try:
         text = content.decode("utf-16" if wide else "utf-8-sig")
@@ -94,19 +94,19 @@ def read_lines(path: Path) -> Lines:
 
 
 def _separator(text: str) -> str:
-    """What stands most often in the first line that is not empty, outside quotes."""
+    """Return the most frequent separator of the first non-empty line, outside quotes."""
     header = re.search(r"[^\r\n]*[^\s,;][^\r\n]*", text)
     bare = re.sub(r'"[^"]*"', "", header[0] if header else "")
     return max(SEPARATORS, key=bare.count)
 
 
 def row_by_column(header: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """A row by the names of its columns. A column without a name, as R writes for the names of rows, is passed over."""
+    """Return a row as a dict by column. A column without a name, as R writes for row names, is skipped."""
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Rows, header first, as CSV with `,` and Unix newlines. `read_lines` reads every text back as it was given."""
+    """Return rows, header first, as CSV with `,` and Unix newlines. `read_lines` restores every text exactly."""
     return "".join(",".join(map(_written, row)) + "\n" for row in rows)
 
 

@@ -10,11 +10,11 @@ BY_ROWS = 'pandas writes rows with `df.to_json(path, orient="records", lines=Tru
 
 
 class JsonRowError(ValueError):
-    """Text that is no row of JSON; says why, not where."""
+    """Text that is not a row of JSON; says why, not where."""
 
 
 def json_row(text: str) -> dict[str, Any]:
-    """The object of one line.
+    """Parse the object of one line.
 
     Raises:
         JsonRowError: no JSON, no object, a table by columns, a key given more than once, a number of more than 4,300
@@ -29,7 +29,7 @@ def json_row(text: str) -> dict[str, Any]:
 
 
 def json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
-    """The rows of a file, each with its number: that of its line, or its place in a list.
+    """Parse the rows of a file, each with its number: that of its line, or its place in a list.
 
     Raises:
         JsonRowError: as `json_row`, with the place.
@@ -79,5 +79,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         keys = ", ".join(key for key, _ in pairs)
-        raise JsonRowError(f"a key stands twice among {keys}; which one counts is unknown")
+        raise JsonRowError(f"duplicate key among {keys}; which one counts is unknown")
     return row

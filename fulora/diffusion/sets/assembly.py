@@ -94,4 +94,4 @@ def build_set_provenance(job: GenerationJob) -> Provenance:
     start = ImageSet(inputs.start, "")
     rows = [row for rows in start_rows(inputs.start, job.cfg).values() for row in rows]
     learned = ProvenanceEntry.of(name, rows, different_patients=different_patients(inputs.start))
-    return derive_provenance(name, [inputs.provenance(), start.provenance()], drawn_over=learned)
+    return derive_provenance(name, [inputs.provenance(), start.provenance()], base_images=learned)

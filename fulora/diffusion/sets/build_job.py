@@ -92,7 +92,7 @@ def choose_label_set(named: str | None, loras: Sequence[Path], start: Path | Non
         return label_set(DEFAULT_LABELS)
     (first, chosen), *others = sets.items()
     for other, labels in others:
-        refuse_other_classes(chosen, labels, who=first, whom=other)
+        refuse_other_classes(chosen, labels, name=first, other_name=other)
     return chosen
 
 

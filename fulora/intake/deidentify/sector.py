@@ -37,7 +37,8 @@ MIN_FILL = 0.35
 """Less of the picture, or a hull that is emptier, is no sector to be sure of."""
 
 Values = NDArray[np.float64]
-Points = Float[np.ndarray, "n 2"]
+Points = Float[np.ndarray, "_ 2"]
+Point = Float[np.ndarray, "2"]
 Mask = UInt8[np.ndarray, "h w"]
 
 
@@ -216,7 +217,7 @@ def _cut_face(area: Mask, lit: Mask, apex: Float[np.ndarray, " 2"], radius: int)
         area[disc > 0] = 0
 
 
-def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] | None:
+def _fan(hull: Points, tissue: Mask) -> tuple[Point, Points] | None:
     """Apex and outline of the fan between the hull's straight left and right beams; None where it has none."""
     left, right = _beam(hull, tissue, -1), _beam(hull, tissue, 1)
     if left is None or right is None:
@@ -235,7 +236,7 @@ def _fan(hull: Points, tissue: Mask) -> tuple[Float[np.ndarray, " 2"], Points] |
     return apex, np.vstack([apex + radius.min() * along, arc, apex + radius.min() * across])
 
 
-def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Points, Points] | None:
+def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Point, Point] | None:
     """A point and the downward direction of the hull's longest straight edge that tissue runs along.
 
     Args:

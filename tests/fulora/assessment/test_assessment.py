@@ -40,11 +40,9 @@ def test_copies_of_training_patients_are_found_and_other_peoples_pictures_are_no
     train = pictures(0, PEOPLE)
     turned = [np.clip(picture[:, ::-1].astype(int) + 6, 0, 255).astype(np.uint8) for picture in train.pixels]
     copies = people.of(turned, train.ids, train.planes, train.ids)
-    assert said_by(sets_of(copies), name).startswith(
-        f"evidence that patients who trained were memorised ({name}, p = 0"
-    )
+    assert said_by(sets_of(copies), name).startswith(f"evidence that training patients were memorised ({name}, p = 0")
     others = said_by(sets_of(pictures(5000, 40)), name)
-    assert others.startswith(f"no evidence that patients who trained were memorised ({name}, p = ")
+    assert others.startswith(f"no evidence that training patients were memorised ({name}, p = ")
 
 
 def test_features_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +94,7 @@ def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -
         EncoderError, match=r"holds more than weights \(\S*NotWeights\): such a pickle can run any code"
     ):
         load_encoder(f"timm:test_vit:{file}")
-    with pytest.raises(EncoderError, match="is no TorchScript file; give one"):
+    with pytest.raises(EncoderError, match="is not a TorchScript file; give one"):
         load_encoder(f"torchscript:{file}", trusted=[file_digest(file)])
     file.write_text("<html>Not found</html>")
     with pytest.raises(EncoderError, match="it is a web page or XML and not the weights"):
@@ -104,14 +102,14 @@ def test_files_of_an_encoder_that_are_something_else_are_named(tmp_path: Path) -
 
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(PicturesError, match="16 patients trained the generator and are among the real images"):
+    with pytest.raises(PicturesError, match="16 training patients of the generator are among the real images"):
         AssessedSets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
 
 
 def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
     sets = AssessedSets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
     found, rows = assess(sets, AssessConfig(), prompts={})
-    assert found.verdicts[0].said == "nothing can be said: 5 held-out real images, and at least 8 are needed"
+    assert found.verdicts[0].said == "no verdict: 5 held-out real images, and at least 8 are needed"
     assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
     assert len(rows) == 20
     assert not any(row.fails for row in rows)

@@ -32,7 +32,7 @@ def test_nothing_is_said_against_what_is_fine() -> None:
     assert all(one.said == "no objection found" for one in found)
     assert "Filters would reject of 50: 3 memorised" in str(found[1])
     (line,) = describe_memorisation(FINE.encoders)
-    assert line.startswith("no evidence that patients who trained were memorised (pixels, p = 0.8000)")
+    assert line.startswith("no evidence that training patients were memorised (pixels, p = 0.8000)")
 
 
 @pytest.mark.parametrize(

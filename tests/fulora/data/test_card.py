@@ -114,8 +114,8 @@ def test_counts_and_sources() -> None:
         assert line in lines
     assert "Patients: 2 in train, 1 in test; none is in two splits. Images with a mask: 1." in lines
     assert not any(line.startswith("| train | thorax") for line in lines)
-    assert "learned from images of 2 patients" in text()
-    assert "It is not known whom these learned from: `backbone sd15`." in text()
+    assert "trained on images of 2 patients" in text()
+    assert "The training data of these are unknown: `backbone sd15`." in text()
 
 
 def test_what_a_reader_must_know() -> None:

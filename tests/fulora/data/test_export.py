@@ -143,7 +143,7 @@ def test_an_interrupted_export_leaves_nothing(
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_there_is_not_overwritten(images: ImageSet, tmp_path: Path, format: Format) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(ExportError, match="out: is there already; remove it, or export to another folder"):
+    with pytest.raises(ExportError, match="out: exists already; remove it, or export to another folder"):
         export(images, format, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -181,7 +181,7 @@ def edited(images: ImageSet, number: int, **values: object) -> None:
         (1, {"file_name": "../../../x.png"}, r"é x-1: its file '\.\./\.\./\.\./x.png' is outside the set"),
         (1, {"mask_file": "/etc/passwd"}, r"é x-1: its file '/etc/passwd' is outside the set"),
         (1, {"file_name": "images/last.png"}, "train/images/last.png: several images name this file"),
-        (1, {"file_name": "images/gone.png"}, "é x-1: its file .*gone.png is not there; make the set anew"),
+        (1, {"file_name": "images/gone.png"}, "é x-1: its file .*gone.png is missing; make the set anew"),
         (1, {"mask_file": "masks/gone.png"}, "é x-1: its file .*gone.png is not there"),
         (0, {"patient": "0009"}, "the patient is in test and train"),
     ],

@@ -24,7 +24,7 @@ def test_another_name_and_a_name_that_is_exact() -> None:
     [
         (["Width", "width"], "columns 'Width' and 'width' are both width; give one"),
         (["Columns", "WIDTH"], "columns 'Columns' and 'WIDTH' are both width; give one"),
-        (["x", "x"], "columns that stand twice: x; which one counts cannot be known"),
+        (["x", "x"], "duplicate columns: x; which one counts cannot be known"),
     ],
 )
 def test_two_columns_of_one_name(header: list[str], message: str) -> None:

@@ -117,10 +117,10 @@ def test_two_sets_in_one() -> None:
 
 
 def test_sets_that_differ_do_not_meet() -> None:
-    refuse_other_classes(of("a", "b"), of({"name": "a", "caption": "x"}, "b"), who="x", whom="y")
+    refuse_other_classes(of("a", "b"), of({"name": "a", "caption": "x"}, "b"), name="x", other_name="y")
     for other in (of("b", "a"), of("a"), of("a", {"name": "b", "negative": True})):
         with pytest.raises(LabelSetError, match=r"the network: a, b, label set mine\n  the test: "):
-            refuse_other_classes(of("a", "b"), other, who="the network", whom="the test")
+            refuse_other_classes(of("a", "b"), other, name="the network", other_name="the test")
 
 
 def test_some_of_the_classes() -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fulora.data.pictures import near_duplicates
 from fulora.data.pictures.near_duplicates import compute_signature, near_pairs
 from fulora.intake.phantoms.scan import draw
 
@@ -39,8 +40,10 @@ def test_constant_and_unreadable_pictures_are_like_none() -> None:
     assert near_pairs([]) == []
 
 
-def test_all_pairs_are_compared_however_many_at_once() -> None:
+def test_all_pairs_are_compared_however_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [compute_signature(change(picture)) for change in (np.copy, scaled, brightened) for picture in PICTURES]
     found = near_pairs(pictures)
     assert {pair[:2] for pair in found} == {(a, b) for a in range(12) for b in range(a + 1, 12) if a % 4 == b % 4}
-    assert near_pairs(pictures, at_once=1) == near_pairs(pictures, at_once=30) == found
+    for at_once in (1, 30):
+        monkeypatch.setattr(near_duplicates, "AT_ONCE", at_once)
+        assert near_pairs(pictures) == found

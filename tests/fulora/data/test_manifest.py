@@ -14,12 +14,11 @@ from pydantic import ValidationError
 
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
-from fulora.data.image_set_rules import RuleChecker
+from fulora.data.image_set_rules import RuleChecker, check_rows
 from fulora.data.label_set import label_set
 from fulora.data.labels import SPLITS, Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
-from fulora.data.set_rules import check_rows
 
 PLANES = label_set("fetal_planes").names
 
@@ -50,10 +49,10 @@ def drawn_by(*patients: str, chosen_by: tuple[str, ...] = ()) -> Provenance:
 
 
 def breaches(rows: list[Image], provenance: Provenance | None = None) -> list[str]:
-    ledger = RuleChecker(provenance)
+    checker = RuleChecker(provenance)
     for row in rows:
-        ledger.add(row)
-    return ledger.breaches()
+        checker.add(row)
+    return checker.breaches()
 
 
 @pytest.mark.parametrize(
@@ -75,9 +74,9 @@ def breaches(rows: list[Image], provenance: Provenance | None = None) -> list[st
         ({"origin": "synthetic", "generator": "", "seed": "1"}, "i: a synthetic image needs its generator"),
         (
             {"origin": "synthetic", "generator": "f", "seed": "1", "split": "test"},
-            "may only be trained on, not.*'test'",
+            "may only be in 'train', not.*'test'",
         ),
-        ({"origin": "synthetic", "generator": "f", "seed": "1", "split": "validation"}, "may only be trained on"),
+        ({"origin": "synthetic", "generator": "f", "seed": "1", "split": "validation"}, "may only be in 'train'"),
     ],
 )
 def test_a_row_that_breaks_a_rule(values: dict[str, object], message: str) -> None:
@@ -115,8 +114,8 @@ def test_clean_rows_have_no_breaches() -> None:
 @pytest.mark.parametrize(
     ("rows", "taints", "message"),
     [
-        ([real("a"), real("a")], [], "a: the id stands 2 times"),
-        ([real("x/a"), real("X_a", sha256="y")], [], "X_a: the id stands 2 times"),
+        ([real("a"), real("a")], [], "a: duplicate id, 2 rows have it"),
+        ([real("x/a"), real("X_a", sha256="y")], [], "X_a: duplicate id, 2 rows have it"),
         ([real("a"), real("b", "test")], [], "s/A/1: the patient is in test and train"),
         (
             [real("a", sha256="x"), real("b", "test", "2", sha256="x")],
@@ -233,7 +232,7 @@ def test_a_set_of_real_images_without_masks(tmp_path: Path) -> None:
 def test_who_chose_a_checkpoint_may_validate_and_not_be_tested_on() -> None:
     rows = [real("a", "validation", "2"), real("b", "test", "3")]
     assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/2",))) == []
-    said = ["s/A/3: the patient is in test, and was used for choosing by LoRA l"]
+    said = ["s/A/3: the patient is in test, and was used for model selection by LoRA l"]
     assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/3",))) == said
 
 
@@ -343,7 +342,7 @@ def test_rows_that_stop_in_the_middle_leave_the_manifest_that_was_there(tmp_path
 
     with pytest.raises(RuntimeError, match="enough"):
         ImageSet.write_rows(images.path, stopped(), labels=FETAL)
-    with pytest.raises(ImageSetError, match="b: the id stands 2 times"):
+    with pytest.raises(ImageSetError, match="b: duplicate id, 2 rows have it"):
         ImageSet.write_rows(images.path, [synthetic("b"), synthetic("b")], labels=FETAL)
     assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
 

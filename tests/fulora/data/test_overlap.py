@@ -69,7 +69,7 @@ def test_all_that_leaks_is_refused_with_examples() -> None:
         refuse_leaks(leaks, TEST)
     first, second, advice = str(caught.value).splitlines()
     assert first == "LoRA: 0 images and 1 patients of the test set were trained on, such as s/A/p1"
-    assert second == "CLIP: 1 images and 0 patients of the test set were used for choosing, such as t2"
+    assert second == "CLIP: 1 images and 0 patients of the test set were used for model selection, such as t2"
     assert advice.startswith("Leave these patients out of training")
 
 
@@ -85,7 +85,7 @@ def test_a_parent_that_leaks_is_named_with_all_that_is_between() -> None:
 def test_what_only_chose_passes_where_that_is_allowed() -> None:
     chosen = model("LoRA", image("a", "p1", "y"), use="chosen")
     assert refuse_leaks([chosen], TEST, uses=("fitted",)) == []
-    with pytest.raises(OverlapError, match="used for choosing"):
+    with pytest.raises(OverlapError, match="used for model selection"):
         refuse_leaks([chosen], TEST)
 
 
@@ -94,7 +94,7 @@ def test_what_weights_from_outside_have_seen_is_not_known() -> None:
     known, foundation = refuse_leaks(seen, TEST)
     assert (known.known, foundation.known, foundation.images) == (True, False, None)
     assert describe_unknown([known, foundation]) == [
-        "Stable Diffusion: nothing tells whom it learned from, so it is unknown whether it knows these pictures"
+        "Stable Diffusion: its training data are unknown, and so is whether they include these pictures"
     ]
 
 

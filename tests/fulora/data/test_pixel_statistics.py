@@ -19,7 +19,11 @@ OWN = ["tf_mobilenetv3_small_075", "vit_tiny_patch16_224", "vit_base_patch32_cli
 @pytest.mark.parametrize("name", OWN)
 def test_networks_of_timm_have_those_of_timm(name: str) -> None:
     theirs = timm.data.resolve_data_config(timm.get_pretrained_cfg(name).to_dict())
-    for found in (timm_statistics(name), smp_statistics(f"tu-{name}"), pixel_statistics(f"timm/{name}", "imagenet")):
+    for found in (
+        timm_statistics(name),
+        smp_statistics(f"tu-{name}"),
+        pixel_statistics(f"timm/{name}", "imagenet"),
+    ):
         assert (found.mean, found.std) == (theirs["mean"], theirs["std"])
     cfg = UnetConfig(encoder=f"tu-{name}", encoder_weights="imagenet")
     assert encoder_statistics(cfg) == (theirs["mean"], theirs["std"])

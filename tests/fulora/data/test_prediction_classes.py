@@ -133,7 +133,7 @@ def test_folders_of_other_classes_are_not_compared(tmp_path: Path) -> None:
     five, other = read_predictions(tmp_path / "five"), read_predictions(tmp_path / "six")
     with pytest.raises(LabelSetError, match=r"have different classes:\n(.|\n)*femur, thorax, cervix, other"):
         paired(five, other)
-    with pytest.raises(PredictionFileError, match="the labels asked for and the predictions have different classes"):
+    with pytest.raises(PredictionFileError, match="the requested labels and the predictions have different classes"):
         read_predictions(tmp_path / "five", label_set("fetal_planes_db"))
 
 

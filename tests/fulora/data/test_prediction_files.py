@@ -124,7 +124,7 @@ def test_own_labels_may_be_used_with_hard_decisions(tmp_path: Path) -> None:
         (HARD.replace("predicted", "said"), "neither a column predicted nor probabilities"),
         (HARD.replace("b,1,", "b, ,"), r"patient is missing in 1 of 3 rows, such as line 3, row 2 \(image 'b'\)"),
         (HARD.replace("UGA", ""), r"site is missing in 1 of 3 rows, such as line 4, row 3 \(image 'c'\)"),
-        (HARD.replace("c,1", "a,1"), "image_id 'a' stands 2 times"),
+        (HARD.replace("c,1", "a,1"), "duplicate image_id 'a' in 2 rows"),
         (HARD.replace("brain,femur", "brain,fenur"), r"predicted is 'fenur' .*Did you mean 'femur'\?"),
         (HARD.replace("brain,femur", "Brain,femur"), r"true is 'Brain' .*Did you mean 'brain'\?"),
         (HARD.replace("brain,femur", "brain,"), r"predicted is '' \(1 such rows\)"),
@@ -160,7 +160,7 @@ def test_damaged_json_lines_are_named(tmp_path: Path, text: str, said: str) -> N
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PredictionFileError, match=r"nothing\.csv is not there"):
+    with pytest.raises(PredictionFileError, match=r"nothing\.csv: file not found"):
         read_predictions(tmp_path / "nothing.csv")
     with pytest.raises(PredictionFileError, match=r"table\.jsonl is not there"):
         read_predictions(tmp_path)

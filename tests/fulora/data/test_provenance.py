@@ -75,7 +75,7 @@ def test_an_entry_that_refers_to_nothing_is_damage(tmp_path: Path) -> None:
     Provenance(entries=(BACKBONE,)).write(tmp_path)
     book = json.loads((tmp_path / FILE).read_text()) | {"pixels": []}
     (tmp_path / FILE).write_text(json.dumps(book))
-    with pytest.raises(DamagedFileError, match="an entry refers to what its lists do not hold"):
+    with pytest.raises(DamagedFileError, match="an entry has an index beyond the end of its list"):
         read_provenance(tmp_path)
 
 

@@ -209,9 +209,9 @@ def test_published_splits_are_kept_and_their_leaks_refused() -> None:
     assert as_published(members) == {"s/A/1": "train", "s/A/2": "test"}
     with pytest.raises(SplitError, match="c: its source names no split"):
         as_published([*members, Member("c", "s/A/3")])
-    with pytest.raises(SplitError, match=r"1 patients stand in two published splits.*: s/A/1; leave them out"):
+    with pytest.raises(SplitError, match=r"1 patients are in two published splits.*: s/A/1; leave them out"):
         as_published([*members, Member("c", "s/A/1", published="test")])
-    with pytest.raises(SplitError, match=r"2 patients stand in two.*: s/A/2, s/A/3"):
+    with pytest.raises(SplitError, match=r"2 patients are in two.*: s/A/2, s/A/3"):
         as_published([*members, Member("c", "s/A/3", pixels="p", published="train")])
 
 
@@ -273,7 +273,7 @@ def test_a_split_file_that_was_changed_or_is_none(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match=rf"its digest says {SPLIT.digest}, its content \w+: it was changed by hand"):
         SplitFile.load(path)
     path.write_text(whole.replace("s/A/2", "s/A/1"), encoding="utf-8")
-    with pytest.raises(SplitError, match="s/A/1 stand in two splits"):
+    with pytest.raises(SplitError, match="s/A/1 are in two splits"):
         SplitFile.load(path)
     path.write_text("[]")
     with pytest.raises(SplitError, match="not a split file"):

@@ -41,10 +41,10 @@ def test_label_sets_that_one_network_cannot_learn_are_refused() -> None:
 def test_other_structures_are_refused_and_both_are_printed() -> None:
     ours, theirs = label_set("fetal_planes"), label_set("intrapartum")
     with pytest.raises(StructureError) as caught:
-        refuse_other_structures(ours, theirs, who="the network", whom="the images")
+        refuse_other_structures(ours, theirs, name="the network", other_name="the images")
     assert "the network: 1 head (label set fetal_planes)" in str(caught.value)
     assert "the images: 1 symphysis, 2 head (label set intrapartum)" in str(caught.value)
-    refuse_other_structures(ours, labels(scan={"head": 1}), who="the network", whom="the images")
+    refuse_other_structures(ours, labels(scan={"head": 1}), name="the network", other_name="the images")
 
 
 def test_a_class_number_that_nobody_named_is_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.config import ConfigError
+from fulora.data.pictures import near_duplicates
 from fulora.data.pictures.near_duplicates import near_pairs
 from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.check.findings import Check
@@ -258,7 +259,9 @@ def test_lists_that_contradict_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(data_root: Path) -> None:
+def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fulora.intake.sources.psfhs import PsfhsConfig
 
     facts = list(read_image_facts(PsfhsConfig(block=20).read(SourceInputs(data_root / "psfhs"))))[:60]
@@ -267,4 +270,5 @@ def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(data_root: Path)
     apart = {abs(int(facts[a].image.name) - int(facts[b].image.name)) for a, b, _ in pairs}
     assert 1 in apart
     assert all(a < b and alike >= 0.95 for a, b, alike in pairs)
-    assert pairs == near_pairs(likenesses, at_once=420)
+    monkeypatch.setattr(near_duplicates, "AT_ONCE", 420)
+    assert pairs == near_pairs(likenesses)

@@ -162,14 +162,16 @@ def test_a_page_of_text_has_no_sector() -> None:
     [np.zeros((64, 64)), np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint16), np.zeros((0, 5), np.uint8)],
     ids=["float", "colour", "16 bit", "empty"],
 )
-def test_other_arrays_are_refused(pixels: np.ndarray) -> None:
+def test_other_arrays_are_refused(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # else the run's shape checks speak first
     with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
         remove_overlays(pixels)
     with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
         find_sector(pixels)
 
 
-def test_an_unknown_place_is_refused() -> None:
+def test_an_unknown_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # else the run's shape checks speak first
     with pytest.raises(DeidentifyError, match="where is 'inside': allowed are outside, everywhere"):
         remove_overlays(fan_picture(), "inside")  # type: ignore[arg-type]
 

@@ -436,7 +436,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
         ({**ROW, "is_synthetic": True}, "is synthetic; synthetic images are mixed in"),
         ({**ROW, "mask_file": "gone.png"}, r"gone\.png: listed, but the file is not there"),
         ({**ROW, "mask_file": "../x.png"}, "leads out of"),
-        ('{"file_name": "y.png", "file_name": "y.png"}', "a key stands twice among file_name, file_name"),
+        ('{"file_name": "y.png", "file_name": "y.png"}', "duplicate key among file_name, file_name"),
         ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out what is unknown"),
         ('{"file_name": "y.png"', "is no JSON"),
         ('["y.png"]', "is no JSON object"),

@@ -595,7 +595,12 @@ LISTS = [
         r"list\.csv: a header and no rows",
     ),
     ("empty", fetal, instead("FETAL_PLANES_DB_data.csv", lambda text: b""), "columns missing: Image_name"),
-    ("header twice", african, instead("list.csv", lambda text: text.replace(b"Train", b"Plane")), "stand twice: Plane"),
+    (
+        "header twice",
+        african,
+        instead("list.csv", lambda text: text.replace(b"Train", b"Plane")),
+        "duplicate columns: Plane",
+    ),
     (
         "column missing",
         heads,

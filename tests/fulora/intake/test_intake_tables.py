@@ -105,7 +105,7 @@ def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path)
         (b"\n \n", "columns missing: name, plane; found: nothing"),
         (b"name,plane\n", "a header and no rows; the list must name images"),
         (b"name,Plan\na,b\n", "columns missing: plane; found: name, Plan"),
-        (b"name,plane,name\na,b,c\n", "columns that stand twice: name; which one counts"),
+        (b"name,plane,name\na,b,c\n", "duplicate columns: name; which one counts"),
         (b"name,plane\na,Gef\xe4\xdf\n", r"byte 0xe4 at offset 16 is not UTF-8; save the list as UTF-8"),
         ("name,plane\na,b\n".encode("utf-16")[:-1], "line 2: byte 0x0a at offset 30 is not UTF-16; save the list as"),
         ("name,plane\na,b\n".encode("utf-16-be"), "NUL byte at offset 0"),

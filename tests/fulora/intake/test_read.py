@@ -10,8 +10,8 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.image_set import Picture
+from fulora.data.image_set_rules import check_rows
 from fulora.data.label_set import label_set
-from fulora.data.set_rules import check_rows
 from fulora.intake.config import (
     AfricanPlanesConfig,
     CurateConfig,

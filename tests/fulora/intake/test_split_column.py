@@ -69,7 +69,7 @@ def test_a_patient_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     folder(tmp_path, patients="abcdea")
     found = [one for one in check_folder(tmp_path).findings if one.severity == "leak"]
     assert [one.kind for one in found] == ["patients in two splits"]
-    with pytest.raises(SplitError, match="patients stand in two published splits"):
+    with pytest.raises(SplitError, match="patients are in two published splits"):
         curated(tmp_path)
 
 

@@ -120,14 +120,14 @@ def test_the_nearer_of_a_picture_and_its_mirror_image_votes() -> None:
 def test_distances_among_real_images() -> None:
     real = np.array([[0.0], [1.0], [5.0], [9.0]])
     patients = np.array(["a", "a", "b", "c"])
-    assert cross_patient_distance(real, patients, 0.0) == 4.0
+    assert cross_patient_distance(real, patients) == 4.0
     assert same_patient_distance(real, patients) == 1.0
     assert same_patient_distance(real, np.arange(4)) is None
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     real, patients = cohort(np.random.default_rng(0), 4)
-    with pytest.raises(ValueError, match="patient 0 is among those who trained and those held out"):
+    with pytest.raises(ValueError, match="patient 0 is a training patient and held out"):
         vote_test(np.array([0]), patients, np.arange(8) < 1)
     with pytest.raises(ValueError, match="0 of 4 patients trained"):
         vote_test(np.array([0]), patients, np.zeros(8, bool))

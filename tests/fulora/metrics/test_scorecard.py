@@ -164,7 +164,7 @@ def test_without_doubt_there_is_no_interval_but_a_bound_for_shares() -> None:
 
 
 def test_legacy_scores_say_that_they_are_wrong() -> None:
-    rows = card.legacy_scores(answers(), range(4), DRAWN)
+    rows = card.legacy_scores(answers(), range(4))
     assert len(rows) == 10
     assert sum("wrong" in row.quantity for row in rows) == 5
     mean = np.mean([row.interval.value for row in rows[1:5]])

@@ -140,15 +140,13 @@ def test_where_every_draw_gives_one_value_the_span_gives_bounds() -> None:
     for found in (
         s.cluster_bootstrap(lambda i: right[i].mean(), patients, seed=0, span=s.RIGHT_OR_WRONG),
         s.weighted_bootstrap([partial(mean, right)], patients, seed=0, span=s.RIGHT_OR_WRONG),
-        s.seed_bootstrap(np.stack([right, right]), patients, seed=0, span=s.RIGHT_OR_WRONG),
+        s.weighted_bootstrap([partial(mean, right)] * 2, patients, seed=0, span=s.RIGHT_OR_WRONG),
     ):
         assert (found.value, found.low, found.high) == pytest.approx((1.0, exact.low, 1.0))
         assert "Clopper-Pearson's bounds, a patient counted as one image (4)" in found.reason
     none = s.weighted_bootstrap([partial(mean, 1 - right)], patients, seed=0, span=s.RIGHT_OR_WRONG)
     assert (none.low, none.high) == pytest.approx((0.0, 1 - exact.low))
-    same = s.paired_difference(
-        lambda i: right[i].mean(), lambda i: right[i].mean(), patients, seed=0, span=s.DIFFERENCE
-    )
+    same = s.weighted_bootstrap([partial(mean, right - right)], patients, seed=0, span=(-1.0, 1.0))
     assert (same.value, same.low, same.high) == pytest.approx((0.0, exact.low - 1, 1 - exact.low))
     bare = s.weighted_bootstrap([partial(mean, right)], patients, seed=0)
     assert (bare.low, bare.high) == (1.0, 1.0)
@@ -194,20 +192,20 @@ def test_paired_difference_is_narrower_than_the_unpaired_spread(design: tuple) -
     patients, countries = design
     a = np.random.default_rng(4).normal(size=len(patients))
     b = a + 0.5
-    difference = s.paired_difference(
-        lambda i: a[i].mean(), lambda i: b[i].mean(), patients, strata=countries, draws=200, seed=0
-    )
+    difference = s.weighted_bootstrap([partial(mean, b - a)], patients, strata=countries, draws=200, seed=0)
     assert (difference.value, difference.low, difference.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
-def test_seed_bootstrap_adds_the_spread_between_seeds(design: tuple) -> None:
+def test_training_seeds_are_resampled_as_well(design: tuple) -> None:
     patients, countries = design
     rng = np.random.default_rng(5)
     image_effect = rng.normal(size=len(patients)) * 0.1
     alike = np.tile(image_effect, (5, 1))
     differing = alike + np.array([-0.2, -0.1, 0.0, 0.1, 0.2])[:, None]
-    narrow = s.seed_bootstrap(alike, patients, strata=countries, seed=0)
-    wide = s.seed_bootstrap(differing, patients, strata=countries, seed=0)
+    narrow, wide = (
+        s.weighted_bootstrap([partial(mean, seed) for seed in seeds], patients, strata=countries, seed=0)
+        for seeds in (alike, differing)
+    )
     assert narrow.value == pytest.approx(image_effect.mean())
     plain = s.cluster_bootstrap(lambda i: image_effect[i].mean(), patients, strata=countries, seed=0)
     assert narrow.high - narrow.low == pytest.approx(plain.high - plain.low, rel=0.15)
@@ -249,7 +247,7 @@ def test_what_cannot_be_resampled_has_a_value_and_a_reason(patients: list[str], 
     scores, clusters, strata = np.array([0.0, 1.0]), np.array(patients), np.array(sites)
     found = [
         s.cluster_bootstrap(lambda i: scores[i].mean(), clusters, strata=strata, seed=0),
-        s.seed_bootstrap(np.stack([scores, scores]), clusters, strata=strata, seed=0),
+        s.weighted_bootstrap([partial(mean, scores)] * 2, clusters, strata=strata, seed=0),
     ]
     for interval in found:
         assert (interval.value, interval.low, interval.high) == (0.5, None, None)
@@ -272,12 +270,6 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         s.wilson(1, 2, level=95)
     with pytest.raises(ValueError, match="3 successes of 2"):
         s.wilson(3, 2)
-    with pytest.raises(ValueError, match=r"got 1 training seed\(s\)"):
-        s.seed_bootstrap(scores[None], names, seed=0)
-    with pytest.raises(ValueError, match="per_image has 2 images but clusters has 3"):
-        s.seed_bootstrap(np.zeros((2, 2)), names, seed=0)
-    with pytest.raises(ValueError, match="not finite"):
-        s.seed_bootstrap(np.full((2, 3), np.nan), names, seed=0)
     with pytest.raises(ValueError, match="correct_b has 2 images"):
         s.sign_flip_test(scores, scores[:2], names, seed=0)
     with pytest.raises(ValueError, match="a clustered test needs 2 clusters"):

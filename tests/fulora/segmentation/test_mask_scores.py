@@ -166,7 +166,7 @@ def test_a_study_names_its_metrics() -> None:
 def test_unknown_metrics_and_arms_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no 'Dise'; there are Dice, failures, .*circumference relative difference"):
         MaskScoreConfig(metrics=("Dise",))
-    with pytest.raises(ValueError, match="Dice, Dice: one stands twice"):
+    with pytest.raises(ValueError, match="Dice, Dice: duplicate name"):
         MaskScoreConfig(metrics=("Dice", "Dice"))
     with pytest.raises(ValueError, match="no arm 'gone'; there are a"):
         comparisons({"a": read_arm("a", [noisy(0, 1)], CONFIG)}, CONFIG.changed(comparisons={"baseline": "gone"}))
