@@ -31,7 +31,7 @@ from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 
 PLANES = label_set("fetal_planes").names
 

@@ -21,8 +21,8 @@ from PIL import ImageDraw, ImageFont
 
 from fulora.intake.deidentify.burned_in_text import clean
 from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
-from fulora.intake.raw import RawImage
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig

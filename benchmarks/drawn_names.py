@@ -19,7 +19,7 @@ from deidentify import READERS, compressed, stamp
 
 from fulora.intake.deidentify.burned_in_text import clean
 from fulora.intake.deidentify.text_detection import detector, find_words
-from fulora.intake.raw import RawImage
+from fulora.intake.raw_image import RawImage
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
 NAMES = (

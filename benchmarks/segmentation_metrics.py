@@ -20,9 +20,9 @@ import SimpleITK
 
 from fulora.biometry.rows import HeadRow, head_row
 from fulora.environment import cores
+from fulora.intake.masks.file_names import case_of
 from fulora.intake.masks.files import each, masks_in, read_region
-from fulora.intake.masks.names import case_of
-from fulora.intake.masks.values import find_values
+from fulora.intake.masks.value_mapping import find_values
 from fulora.intake.pixel_sizes import read_pixel_sizes
 from fulora.metrics.psfhs_challenge import METRICS, score_pair
 

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import segmentation_loss

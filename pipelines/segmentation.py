@@ -13,9 +13,9 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.results import LeakTable, Report, Scores
 from fulora.data.structures import outputs_of, said
-from fulora.intake.classes import named_labels
 from fulora.intake.config import CurateConfig
-from fulora.intake.source import Inputs
+from fulora.intake.image_set_labels import named_labels
+from fulora.intake.source_config import Inputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace

@@ -48,6 +48,6 @@ def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:
         SourceError: a folder has not its source's layout.
         LabelSetError: sources that come with different label sets, or class folders that make none.
     """
-    from fulora.intake.classes import at, labels_of
+    from fulora.intake.image_set_labels import at, labels_of
 
     return labels_of(config, at(config, data_root))

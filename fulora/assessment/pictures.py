@@ -15,7 +15,7 @@ from fulora.data.pictures.decoding import opened
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.folders import PICTURES
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.names import pictures_and_masks
+from fulora.intake.masks.file_names import pictures_and_masks
 from fulora.progress import note
 
 UNKNOWN = "unknown"

@@ -8,7 +8,7 @@ from fulora.config import Config
 from fulora.data.label_class import CAPTION
 from fulora.data.label_set import LabelSet, as_label_set
 from fulora.data.labels import SPLITS
-from fulora.intake.source import SourceConfig
+from fulora.intake.source_config import SourceConfig
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.dicom import DicomConfig

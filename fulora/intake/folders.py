@@ -14,7 +14,7 @@ from fulora.data.pictures.marking import mark_in
 from fulora.data.tables.cells import is_missing
 from fulora.intake.formats.decode import read_gray_and_info
 from fulora.intake.formats.metaimage import read_picture
-from fulora.intake.raw import NOT_THERE, Complain, FolderError, SourceError, refuse, within
+from fulora.intake.raw_image import NOT_THERE, Complain, FolderError, SourceError, refuse, within
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 ADVICE = (
     "Make one with `python -c 'import secrets; print(secrets.token_hex(16))' > key.txt`, and keep it apart "

@@ -6,8 +6,8 @@ from math import log, log1p
 from pathlib import Path
 
 from fulora.data.tables.cells import plain
-from fulora.intake.masks.names import case_of
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.file_names import case_of
+from fulora.intake.raw_image import SourceError
 from fulora.intake.tables import count_in, number_in, read_header, read_rows
 from fulora.progress import note
 

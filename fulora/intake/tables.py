@@ -11,7 +11,7 @@ from fulora.data.tables import delimited
 from fulora.data.tables.cells import NUMBER, tidied
 from fulora.data.tables.column_names import HeaderError, documented
 from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
-from fulora.intake.raw import Complain, SourceError, refuse
+from fulora.intake.raw_image import Complain, SourceError, refuse
 
 MAX_CELLS = 1_000_000
 

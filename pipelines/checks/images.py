@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
-from fulora.intake.classes import at, labels_of
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.forecast import Expected, Size, expected, sizes_in
 from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.folders import NO_PATIENT
-from fulora.intake.raw import Complain, Noted, PassedOver
-from fulora.intake.source import Inputs
+from fulora.intake.image_set_labels import at, labels_of
+from fulora.intake.raw_image import Complain, Noted, PassedOver
+from fulora.intake.source_config import Inputs
 from pipelines.checks.findings import Findings
 from pipelines.sources import HINTS
 

@@ -46,7 +46,7 @@ def download(
 
       fulora data download fetal_planes --to data
     """
-    from fulora.intake.download.published import DATASETS, download
+    from fulora.intake.download.published_sets import DATASETS, download
 
     progress.show(not quiet)
     dataset = DATASETS[name]
@@ -84,7 +84,7 @@ def check(
       fulora data check dicom_export key_file=key.txt
     """
     from fulora.config import overridden
-    from fulora.intake.check.folder import inspect
+    from fulora.intake.check.check_folder import inspect
 
     progress.show(not quiet)
     found = inspect(folder, overridden({}, overrides or []))
@@ -159,7 +159,7 @@ def curate(
       fulora data curate dicom_export key_file=key.txt role=train+validation+test
     """
     from fulora.config import overridden
-    from fulora.intake.check.folder import curate_config
+    from fulora.intake.check.check_folder import curate_config
     from pipelines.sources import curated
 
     progress.show(not quiet)
@@ -271,7 +271,7 @@ def _deidentify(
     from fulora.data.label_set import label_set as named
     from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
     from fulora.intake.deidentify.text_detection import detector, find_words
-    from fulora.intake.dicom.export_folder import deidentify_folder
+    from fulora.intake.dicom.deidentify_folder import deidentify_folder
     from fulora.intake.key_file import read_key
 
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None

@@ -236,7 +236,7 @@ def _checked(
         ConfigError: all that would stop the training: no backbone, names that fit no pattern, unknown classes, sizes.
     """
     from fulora.diffusion.models.loading import BackboneError
-    from fulora.intake.check.folder import curate_config
+    from fulora.intake.check.check_folder import curate_config
     from pipelines.checks.backbones import made_of
     from pipelines.checks.findings import Findings
     from pipelines.checks.images import Sources
@@ -260,7 +260,7 @@ def _checked(
 def _image_set(folder: Path, settings: dict[str, object], work: Path) -> "ImageSet":
     """The folder, if it is an image set, or else the one that curating it gives."""
     from fulora.engine import InProcess
-    from fulora.intake.check.folder import curate_config
+    from fulora.intake.check.check_folder import curate_config
     from fulora.workspace import Workspace
     from pipelines.sources import curated
 

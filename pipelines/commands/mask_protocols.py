@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, UInt8
 
     from fulora.biometry.ellipse import Fit
-    from fulora.intake.masks.values import MaskValues
+    from fulora.intake.masks.value_mapping import MaskValues
     from fulora.intake.pixel_sizes import PixelSize
 
 Protocol = Literal["psfhs", "hc18", "plain"]
@@ -77,7 +77,7 @@ def psfhs(mapping: "MaskValues") -> Scorer:
     """The challenge's own rules (`fulora.metrics.psfhs_challenge`); a missing file is an empty mask."""
     import numpy as np
 
-    from fulora.intake.masks.checked import check_background
+    from fulora.intake.masks.validation import check_background
     from fulora.metrics.psfhs_challenge import NAMES, ChallengeError, score_pair
 
     kinds = {"dice": OVERLAP, "hd": DISTANCE, "asd": DISTANCE}
@@ -113,7 +113,7 @@ def plain(mapping: "MaskValues", classes: Sequence[int], pixel_sizes: "Mapping[s
     """
     import numpy as np
 
-    from fulora.intake.masks.checked import check_background
+    from fulora.intake.masks.validation import check_background
     from fulora.metrics.segmentation import MaskScores, score_mask
 
     if not classes:
@@ -155,8 +155,8 @@ def hc18(mapping: "MaskValues", pixel_sizes: "Mapping[str, PixelSize]", label: i
     import numpy as np
 
     from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask, perimeter
-    from fulora.intake.masks.checked import check_background
     from fulora.intake.masks.files import read_region
+    from fulora.intake.masks.validation import check_background
     from fulora.metrics.segmentation import dice, hausdorff, score_mask
 
     def drawn(fit: "Fit | None", shape: tuple[int, ...]) -> "Bool[np.ndarray, 'h w']":

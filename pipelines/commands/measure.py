@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from fulora.biometry.rows import AngleRow, HeadRow
-    from fulora.intake.masks.values import MaskValues
+    from fulora.intake.masks.value_mapping import MaskValues
     from fulora.intake.pixel_sizes import PixelSize
 
 Row = TypeVar("Row", "HeadRow", "AngleRow")
@@ -79,8 +79,8 @@ def hc(
     """
     from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row
     from fulora.data.structures import numbers_measured
+    from fulora.intake.masks.file_names import case_of
     from fulora.intake.masks.files import checked_label, each, masks_in
-    from fulora.intake.masks.names import case_of
     from fulora.intake.pixel_sizes import read_pixel_sizes
     from fulora.progress import track
 
@@ -145,11 +145,11 @@ def aop(
     """
     from fulora.biometry.rows import AngleRow, angle_row
     from fulora.data.structures import numbers_measured
-    from fulora.intake.masks.checked import check_background
     from fulora.intake.masks.files import each, masks_in
     from fulora.intake.masks.spacing import shape_conflict
+    from fulora.intake.masks.validation import check_background
     from fulora.intake.pixel_sizes import scale_to
-    from fulora.intake.raw import SourceError
+    from fulora.intake.raw_image import SourceError
     from fulora.progress import track
 
     side, size = _side(inferior), _size(original_size)
@@ -181,10 +181,10 @@ def aop(
 def _head(path: Path, size: "PixelSize", mapping: "MaskValues", label: int | None, inset_px: float) -> "HeadRow":
     """The row of one mask."""
     from fulora.biometry.rows import HeadRow, head_row
-    from fulora.intake.masks.checked import check_background
     from fulora.intake.masks.files import read_region
     from fulora.intake.masks.spacing import spacing_conflict
-    from fulora.intake.raw import SourceError
+    from fulora.intake.masks.validation import check_background
+    from fulora.intake.raw_image import SourceError
 
     try:
         region = read_region(path, mapping, label)
@@ -217,7 +217,7 @@ def _end(rows: "Sequence[HeadRow | AngleRow]") -> None:
 
 def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) -> "MaskValues":
     """The mapping of the masks' values to classes, printed on standard error."""
-    from fulora.intake.masks.values import find_values, parse_values
+    from fulora.intake.masks.value_mapping import find_values, parse_values
     from fulora.progress import note
 
     mapping = find_values({str(folder): files.values()}, parse_values(given), workers)
@@ -281,7 +281,7 @@ def _references(pixel_sizes: Path) -> dict[str, float]:
 def _compare(rows: "Sequence[HeadRow]", references: Mapping[str, float]) -> None:
     """Print the agreement with the reference circumferences, if there are any of the measured heads."""
     from fulora.biometry.agreement import agreement
-    from fulora.intake.masks.names import case_of
+    from fulora.intake.masks.file_names import case_of
 
     pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
     if sum(value is not None for value, _ in pairs) >= 2:

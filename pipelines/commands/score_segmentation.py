@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float, Shaped
 
-    from fulora.intake.masks.values import MaskValues
+    from fulora.intake.masks.value_mapping import MaskValues
     from fulora.intake.pixel_sizes import PixelSize
     from pipelines.commands.mask_protocols import Figure, ScoreOne, Scorer
 
@@ -152,7 +152,7 @@ def _mapping(
     references: Mapping[str, Path], predicted: Mapping[str, Mapping[str, Path]], given: str, workers: int
 ) -> "MaskValues":
     """The mapping of values to classes of all references and of what is scored against them, printed."""
-    from fulora.intake.masks.values import find_values, parse_values
+    from fulora.intake.masks.value_mapping import find_values, parse_values
     from fulora.progress import note
 
     folders = {REFERENCE: list(references.values())} | {

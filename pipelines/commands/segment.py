@@ -100,7 +100,7 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
 def _files(folder: Path) -> dict[str, Path]:
     """Pictures by the name of their mask, less its ending; files named as masks are passed over."""
     from fulora.intake.folders import PICTURES
-    from fulora.intake.masks.names import pictures_and_masks
+    from fulora.intake.masks.file_names import pictures_and_masks
     from fulora.progress import note
 
     endings = (*PICTURES, ".mha")

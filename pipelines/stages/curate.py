@@ -9,7 +9,7 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Source, stage
 
 if TYPE_CHECKING:
-    from fulora.intake.source import Inputs
+    from fulora.intake.source_config import Inputs
 
 Outside = Sequence[Mapping[str, Source]]
 """For every source, what it reads: `folder`, `split_file`, `key_file`, as far as it has them."""
@@ -26,10 +26,10 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
         NoDetectorError: a text detector is asked for that is not installed.
     """
     from fulora.engine import threaded
-    from fulora.intake.classes import labels_of
     from fulora.intake.curate.patient_checks import patients_apart
     from fulora.intake.deidentify.text_detection import need_detector
-    from fulora.intake.raw import RawImage
+    from fulora.intake.image_set_labels import labels_of
+    from fulora.intake.raw_image import RawImage
     from fulora.progress import track
 
     def decode(image: RawImage) -> None:
@@ -55,10 +55,10 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     which pictures of two patients are nearly the same.
     """
     from fulora.data.patient_numbers import note_different_patients
-    from fulora.intake.classes import labels_of
     from fulora.intake.curate.curate import Curation, words_of
     from fulora.intake.deidentify.audit import Audit
     from fulora.intake.deidentify.burned_in_text import searched
+    from fulora.intake.image_set_labels import labels_of
     from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import note, track
 
@@ -84,6 +84,6 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
 
 
 def _given(config: CurateConfig, inputs: Outside) -> "list[Inputs]":
-    from fulora.intake.classes import given
+    from fulora.intake.image_set_labels import given
 
     return given(config, [{name: item.path for name, item in one.items()} for one in inputs])

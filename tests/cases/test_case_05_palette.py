@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pil
 from pydicom import dcmread, examples
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
 
 pytestmark = pytest.mark.real_data

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.dicom.confidentiality_profile import ProfileError
 from fulora.intake.dicom.export_inputs import files_to_deidentify
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
 
 pytestmark = pytest.mark.real_data

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fulora.data.label_set import label_set
-from fulora.intake.raw import SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from pipelines.__main__ import app
 

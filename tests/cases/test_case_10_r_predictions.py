@@ -12,10 +12,10 @@ import pytest
 from fulora.data.label_set import label_set
 from fulora.data.predictions.files import read_predictions
 from fulora.data.predictions.rows import PredictionFileError
-from fulora.intake.check.folder import inspect
-from fulora.intake.raw import SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.check.check_folder import inspect
+from fulora.intake.raw_image import SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from pipelines.commands.score import classification
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.config import SourceKind
-from fulora.intake.masks.names import pictures_and_masks
+from fulora.intake.masks.file_names import pictures_and_masks
 
 pytestmark = pytest.mark.real_data
 SETS: dict[str, tuple[SourceKind, int]] = {

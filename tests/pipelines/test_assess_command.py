@@ -18,7 +18,7 @@ from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from fulora.stage import Source
 from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess

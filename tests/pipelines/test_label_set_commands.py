@@ -12,10 +12,10 @@ from PIL import Image as Pil
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.intake.classes import at, labels_of
 from fulora.intake.config import CurateConfig
-from fulora.intake.raw import PassedOver
-from fulora.intake.read import read_rows
+from fulora.intake.image_set_labels import at, labels_of
+from fulora.intake.raw_image import PassedOver
+from fulora.intake.read_sources import read_rows
 from pipelines import sources
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources

@@ -12,7 +12,7 @@ from fulora.data.results import Scores
 from fulora.data.score import Score
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from pipelines.stages.score_generation import score_generation
 
 FETAL = label_set("fetal_planes")

@@ -9,8 +9,8 @@ from fulora.data.patient_numbers import Name, lines, same_numbers
 from fulora.data.pictures.near_duplicates import near_pairs
 from fulora.intake.check.duplicates import named
 from fulora.intake.check.findings import Check, Finding, finding
+from fulora.intake.check.image_facts import Facts
 from fulora.intake.check.patient_numbers import ADVICE, KIND, files_of, names_of
-from fulora.intake.check.survey import Facts
 
 
 class Inspected(NamedTuple):

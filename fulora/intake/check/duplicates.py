@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fulora.data.pictures.near_duplicates import near_pairs
 from fulora.intake.check.findings import Finding, Severity, finding
-from fulora.intake.check.survey import Facts
+from fulora.intake.check.image_facts import Facts
 
 Pair = tuple[Facts, Facts, float]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fulora.data.labels import Split
 from fulora.data.patient_numbers import WAYS_OUT, Name, lines, same_numbers
 from fulora.intake.check.findings import Finding, finding
-from fulora.intake.check.survey import Facts
+from fulora.intake.check.image_facts import Facts
 
 KIND = "one number under two names"
 ADVICE = f"pairs of names share patient numbers. {WAYS_OUT}"

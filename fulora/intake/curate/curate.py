@@ -16,14 +16,14 @@ from fulora.data.pictures.resize import scale_to_square, to_square
 from fulora.data.split_file import SplitFile
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
+from fulora.intake.curate.duplicate_links import Link, Seen, links
 from fulora.intake.curate.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
-from fulora.intake.curate.placement import NearDuplicates, place
-from fulora.intake.curate.similar_pictures import Link, Seen, links
+from fulora.intake.curate.split_assignment import NearDuplicates, place
 from fulora.intake.deidentify.burned_in_text import Cleaned, FindWords, Removal, clean, removal
 from fulora.intake.deidentify.text_detection import find_words
-from fulora.intake.raw import RawImage, SourceError, sorting
-from fulora.intake.read import Rows, read_rows
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage, SourceError, sorting
+from fulora.intake.read_sources import Rows, read_rows
+from fulora.intake.source_config import Inputs
 from fulora.progress import note, track
 
 

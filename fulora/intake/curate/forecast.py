@@ -12,12 +12,12 @@ from fulora.data.labels import Split
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.curate import links_between
-from fulora.intake.curate.division import divide
 from fulora.intake.curate.patient_checks import saved_splits
-from fulora.intake.curate.placement import place
-from fulora.intake.raw import Complain
-from fulora.intake.read import class_of, read_source
-from fulora.intake.source import Inputs
+from fulora.intake.curate.patient_splits import divide
+from fulora.intake.curate.split_assignment import place
+from fulora.intake.raw_image import Complain
+from fulora.intake.read_sources import class_of, read_source
+from fulora.intake.source_config import Inputs
 
 Size = tuple[int, int]
 """Width and height in pixels."""

@@ -10,9 +10,9 @@ from fulora.data.set_leaks import id_key
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw import RawImage, SourceError, refuse
-from fulora.intake.read import Rows, read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage, SourceError, refuse
+from fulora.intake.read_sources import Rows, read_source
+from fulora.intake.source_config import Inputs
 
 SHOWN = 10
 

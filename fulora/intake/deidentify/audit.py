@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.curate.curate import Cut
 from fulora.intake.deidentify.burned_in_text import Cleaned, Removal
+from fulora.intake.deidentify.contact_sheets import CHANGES, PLAIN, Sheets, marked
 from fulora.intake.deidentify.review import CLEANED, PRIVATE, REVIEW, UNCHANGED
-from fulora.intake.deidentify.sheets import CHANGES, PLAIN, Sheets, marked
 
 WARNING = """The sheets and lines here show what was removed, names among it: look at them, and keep them to yourselves.
 Remove this folder before you pass the image set on. `fulora export` leaves it out.

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from fulora.digests import file_digest
-from fulora.intake.deidentify.sheets import CHANGES, FRAMES, Sheets, Tile, marked
+from fulora.intake.deidentify.contact_sheets import CHANGES, FRAMES, Sheets, Tile, marked
 from fulora.intake.dicom.pixels import gray
 
 REVIEW = "review.json"

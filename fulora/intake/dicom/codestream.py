@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 Colour = Literal["RGB", "YBR"]
 

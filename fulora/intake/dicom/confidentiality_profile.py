@@ -33,7 +33,7 @@ from fulora.intake.dicom.frames import Frames, frames_of
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.palette import palette_rgb
 from fulora.intake.dicom.pixels import decode, gray, stated_range
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import keyed, pseudonym
 
 EDITION = "dicomfields_2026c"

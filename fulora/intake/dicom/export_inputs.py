@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fulora import progress
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.files import ultrasound_in
 from fulora.intake.dicom.patients import People
-from fulora.intake.raw import Noted, PassedOver
+from fulora.intake.dicom.ultrasound_files import ultrasound_in
+from fulora.intake.raw_image import Noted, PassedOver
 
 
 def files_to_deidentify(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from pydicom.uid import UID, RLELossless
 from fulora.intake.dicom.codestream import JP2_START, JPEG_2000_START, JPEG_START
 from fulora.intake.dicom.header import BROKEN, UNDEFINED, PixelElement, pixels_of, read_header
 from fulora.intake.formats.decode import MAX_PIXELS
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 MAX_FRAMES = 10_000
 NEEDED = ("PhotometricInterpretation", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PixelRepresentation")

@@ -10,7 +10,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 UNDEFINED = 0xFFFFFFFF

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_color_lut
 
 from fulora.intake.formats.decode import from_16_bit
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 COLOURS = ("Red", "Green", "Blue")
 

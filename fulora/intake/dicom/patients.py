@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fulora.data.patient_numbers import plain_number
 from fulora.data.tables.cells import is_missing
-from fulora.intake.dicom.files import Ultrasound, text
+from fulora.intake.dicom.ultrasound_files import Ultrasound, text
 
 SHOWN = 5
 PLACEHOLDER = re.compile(

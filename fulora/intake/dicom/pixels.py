@@ -24,7 +24,7 @@ from fulora.intake.dicom.codestream import Codestream, Colour, read_codestream
 from fulora.intake.dicom.frames import COLOUR, Frames
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.palette import palette_rgb
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 OPTIONS = {
     "rows": "Rows",

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
-from fulora.intake.raw import NOT_THERE, SourceError
+from fulora.intake.raw_image import NOT_THERE, SourceError
 
 T = TypeVar("T")
 

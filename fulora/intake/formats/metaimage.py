@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.intake.formats.decode import MAX_PIXELS, read_gray
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 MAX_HEADER = 10_000
 BYTES = {"MET_UCHAR": "u1"}

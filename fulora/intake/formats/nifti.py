@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from fulora.intake.formats.decode import MAX_PIXELS
 from fulora.intake.formats.metaimage import mask_numbers
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 HEADER = 348
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from fulora.intake.folders import PICTURES, pictures_in
-from fulora.intake.masks.checked import enclosed
-from fulora.intake.masks.names import RING, apart, case_of, stem_of
-from fulora.intake.masks.values import MaskValues
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.file_names import RING, apart, case_of, stem_of
+from fulora.intake.masks.validation import enclosed
+from fulora.intake.masks.value_mapping import MaskValues
+from fulora.intake.raw_image import SourceError
 from fulora.progress import note
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
-from fulora.intake.masks.pixels import MAX_CLASS, Stored
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.stored_values import MAX_CLASS, Stored
+from fulora.intake.raw_image import SourceError
 
 APART = 8
 """Shades of two classes differ by at least this; by 1 they are one class (127 and 128), and between, nobody knows."""

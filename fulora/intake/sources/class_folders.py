@@ -15,11 +15,11 @@ from jaxtyping import UInt8
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import class_folder, patient_finder, pictures_in, read_real
-from fulora.intake.masks.checked import checked_mask
-from fulora.intake.masks.names import case_of, named_as_mask, stem_of
-from fulora.intake.masks.values import MaskValues, source_values
-from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.masks.file_names import case_of, named_as_mask, stem_of
+from fulora.intake.masks.validation import checked_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_values
+from fulora.intake.raw_image import Complain, FolderError, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 
 
 class ClassFoldersConfig(FolderSourceConfig):

@@ -22,15 +22,15 @@ from fulora.config import Runtime
 from fulora.data.label_class import plain
 from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
-from fulora.intake.dicom.files import Ultrasound, text, ultrasound_in
 from fulora.intake.dicom.frames import Frames, frames_of
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.patients import People
 from fulora.intake.dicom.pixels import decode, gray
+from fulora.intake.dicom.ultrasound_files import Ultrasound, text, ultrasound_in
 from fulora.intake.folders import class_folder
 from fulora.intake.key_file import read_key
-from fulora.intake.raw import Complain, Doubtful, FolderError, NoPixelSize, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import Complain, Doubtful, FolderError, NoPixelSize, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 
 CENTIMETRES = 3
 EXPORTED = re.compile(r"(dicom|series|ser|se|study|stu?|s|pat?|im)?[ _-]*[\d._-]*", re.IGNORECASE)

@@ -20,8 +20,8 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.formats.decode import load_gray
-from fulora.intake.raw import NOT_LISTED, Complain, PassedOver, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import NOT_LISTED, Complain, PassedOver, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_rows
 
 Half = Literal["train", "test"]

@@ -13,7 +13,7 @@ from typing import Literal
 
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.intake.raw import Complain, SourceError, refuse
+from fulora.intake.raw_image import Complain, SourceError, refuse
 from fulora.intake.sources.fetal_planes import Half, half_of, patient_of, plane_of
 from fulora.intake.tables import read_rows
 

@@ -19,10 +19,10 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Split
 from fulora.intake.folders import listed, pictures_in
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.checked import checked_mask, head_in
-from fulora.intake.masks.values import MaskValues, source_values
-from fulora.intake.raw import NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.masks.validation import checked_mask, head_in
+from fulora.intake.masks.value_mapping import MaskValues, source_values
+from fulora.intake.raw_image import NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 from fulora.intake.tables import number_in, read_rows
 
 Part = Literal["training_set", "test_set"]

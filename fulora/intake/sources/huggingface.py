@@ -18,11 +18,11 @@ from fulora.config import Config
 from fulora.data.labels import Plane, Split
 from fulora.data.tables.cells import text_of
 from fulora.intake.folders import read_real
-from fulora.intake.hub_tables import Files, column_reader, label_reader, opened
-from fulora.intake.masks.checked import checked_mask
-from fulora.intake.masks.values import MaskValues, source_values
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs, SplitRule
+from fulora.intake.huggingface_tables import Files, column_reader, label_reader, opened
+from fulora.intake.masks.validation import checked_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_values
+from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs, SplitRule
 from fulora.intake.sources.imagefolder import RANGES, SPLIT_OF
 from fulora.intake.tables import number_in
 

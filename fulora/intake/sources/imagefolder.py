@@ -33,10 +33,10 @@ from fulora.data.tables.cells import text_of, tidied
 from fulora.data.tables.column_names import HeaderError, documented
 from fulora.data.tables.json_rows import JsonRowError, json_row
 from fulora.intake.folders import listed, pictures_in, read_real
-from fulora.intake.masks.checked import checked_mask
-from fulora.intake.masks.values import MaskValues, source_values
-from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs, SplitRule
+from fulora.intake.masks.validation import checked_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_values
+from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs, SplitRule
 from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import class_folder, files_below, patient_finder, pictures_in, read_real
-from fulora.intake.masks.names import apart
-from fulora.intake.raw import Complain, FolderError, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.masks.file_names import apart
+from fulora.intake.raw_image import Complain, FolderError, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"

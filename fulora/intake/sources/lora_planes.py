@@ -13,8 +13,8 @@ from typing import Literal
 from fulora.data.label_set import LabelSet, label_set
 from fulora.intake.folders import pictures_in
 from fulora.intake.formats.decode import load_gray
-from fulora.intake.raw import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import NOT_LISTED, NOT_THERE, Complain, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 from fulora.intake.sources.fetal_planes import patient_of
 from fulora.intake.sources.fu_lora_lists import LISTS, read_list
 from fulora.intake.sources.kohya import caption_of

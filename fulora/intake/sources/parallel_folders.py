@@ -17,13 +17,13 @@ from pydantic import Field
 
 from fulora.data.labels import Plane
 from fulora.intake.folders import PICTURES, class_folder, inside, patient_finder, pictures_in, read_real
-from fulora.intake.masks.checked import checked_mask
+from fulora.intake.masks.file_names import case_of
 from fulora.intake.masks.files import masks_in, read_labels
-from fulora.intake.masks.names import case_of
-from fulora.intake.masks.values import MaskValues, source_values
+from fulora.intake.masks.validation import checked_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_values
 from fulora.intake.pixel_sizes import REFERENCE, PixelSize, has_references, read_pixel_sizes, references_in
-from fulora.intake.raw import Complain, FolderError, NoPixelSize, RawImage, SourceError, refuse, within
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import Complain, FolderError, NoPixelSize, RawImage, SourceError, refuse, within
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 
 IMAGES = (*PICTURES, ".mha")
 

@@ -12,8 +12,8 @@ from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.labels import Plane
 from fulora.data.splits import Member
 from fulora.intake.phantoms.scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.source import Inputs, SourceConfig
+from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.source_config import Inputs, SourceConfig
 
 SETS = ("fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum")
 """Label sets that phantoms may have: the first that holds all planes of a source is its own."""

@@ -12,9 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.dicom.confidentiality_profile import ProfileError, write_deidentified
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
 
 KEY = "a secret of the hospital"

@@ -11,13 +11,13 @@ from PIL import Image as Pil
 
 from fulora.config import ConfigError
 from fulora.data.pictures.near_duplicates import near_pairs
+from fulora.intake.check.check_folder import curate_config, inspect
 from fulora.intake.check.findings import Check
-from fulora.intake.check.folder import curate_config, inspect
-from fulora.intake.check.survey import survey
+from fulora.intake.check.image_facts import survey
+from fulora.intake.layout_detection import recognise
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.raw import SourceError
-from fulora.intake.recognise import recognise
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.source_config import Inputs
 
 PATTERN = {"kind": "class_folders", "patient_pattern": r"P(\d+)"}
 GRAY = {plane: draw(plane, range(6), site="A", size_px=96, seed=1) for plane in ("brain", "femur")}

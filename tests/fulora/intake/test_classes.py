@@ -13,14 +13,14 @@ from pydantic import ValidationError
 import fulora
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.intake.check.folder import inspect
-from fulora.intake.classes import at, derived, labels_of
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.config import KINDS, CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.forecast import expected
-from fulora.intake.raw import FolderError, PassedOver, RawImage, SourceError
-from fulora.intake.read import read_rows
-from fulora.intake.recognise import recognise
+from fulora.intake.image_set_labels import at, derived, labels_of
+from fulora.intake.layout_detection import recognise
+from fulora.intake.raw_image import FolderError, PassedOver, RawImage, SourceError
+from fulora.intake.read_sources import read_rows
 
 ODD = [
     "Left Kidney",

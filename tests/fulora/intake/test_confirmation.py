@@ -20,12 +20,12 @@ from fulora.digests import file_digest
 from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
 from fulora.intake.deidentify.confirmation import ConfirmationError, confirm, state
+from fulora.intake.deidentify.contact_sheets import FRAMES, HEADER_PX
 from fulora.intake.deidentify.review import review_folder
-from fulora.intake.deidentify.sheets import FRAMES, HEADER_PX
 from fulora.intake.deidentify.text_detection import detector, find_words
-from fulora.intake.dicom.export_folder import deidentify_folder
+from fulora.intake.dicom.deidentify_folder import deidentify_folder
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig

@@ -16,11 +16,11 @@ from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.division import divide
+from fulora.intake.curate.patient_splits import divide
 from fulora.intake.deidentify.audit import Audit
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.raw import SourceError
-from fulora.intake.source import Inputs, SourceConfig
+from fulora.intake.raw_image import SourceError
+from fulora.intake.source_config import Inputs, SourceConfig
 
 FETAL = label_set("fetal_planes")
 

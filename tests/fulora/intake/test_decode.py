@@ -11,8 +11,8 @@ from PIL import Image as Pil
 
 from fulora.intake.curate.forecast import picture_size
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.pixels import read_stored
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.stored_values import read_stored
+from fulora.intake.raw_image import SourceError
 
 RAMP = np.arange(192, dtype=np.uint8).reshape(12, 16)
 GRAY = Pil.fromarray(RAMP)

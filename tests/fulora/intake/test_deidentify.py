@@ -8,7 +8,7 @@ import pytest
 
 from fulora.intake.deidentify.burned_in_text import DeidentifyError, clean, find_sector, removal, searched
 from fulora.intake.phantoms.scan import PLANES, draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
 

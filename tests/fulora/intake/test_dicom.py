@@ -32,9 +32,9 @@ from pydicom.uid import (
 
 from fulora.data.label_set import label_set
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage, SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.dicom import DicomConfig, pixel_size_mm, pseudonym, read_dicom
 
 KEY = "a secret of the hospital"

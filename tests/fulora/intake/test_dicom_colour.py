@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from fulora.intake.dicom.codestream import read_codestream
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 TAGS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 

@@ -21,14 +21,14 @@ from pydicom.uid import (
     UltrasoundImageStorage,
 )
 
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.config import CurateConfig, DicomConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.dicom.confidentiality_profile import ProfileError
 from fulora.intake.dicom.export_inputs import files_to_deidentify
-from fulora.intake.dicom.files import ultrasound_in
-from fulora.intake.raw import Noted, SourceError, refuse
-from fulora.intake.source import Inputs
+from fulora.intake.dicom.ultrasound_files import ultrasound_in
+from fulora.intake.raw_image import Noted, SourceError, refuse
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.dicom import read_dicom
 
 PRIVATE = UID("1.2.840.113619.4.26.9")

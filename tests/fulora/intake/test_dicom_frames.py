@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from fulora.intake.dicom.frames import frames_of
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 CINE = np.stack([np.roll(RAMP, 9 * index, axis=1) for index in range(5)])
 ODD = RAMP[:47, :63]

@@ -9,7 +9,7 @@ from dicom_made import RAMP, dicom, read, read_and_written, refusals, save
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 NUMBERS = np.arange(256)
 TABLE = {"Red": np.minimum(255, NUMBERS * 11 // 10), "Green": 255 - NUMBERS, "Blue": NUMBERS * 7 // 10}

@@ -9,15 +9,15 @@ from dicom_made import KEY, RAMP, dicom, save
 from pydicom import Dataset, Sequence
 
 from fulora.data.patient_numbers import SameNumberError
+from fulora.intake.check.check_folder import curate_config, inspect
 from fulora.intake.check.findings import Check
-from fulora.intake.check.folder import curate_config, inspect
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.intake.key_file import read_key
-from fulora.intake.raw import SourceError
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.source_config import Inputs
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 

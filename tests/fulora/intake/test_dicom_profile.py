@@ -36,7 +36,7 @@ from fulora.intake.dicom.confidentiality_profile import (
     sign_checked,
     write_deidentified,
 )
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import pseudonym, read_dicom
 
 KEY = "a secret of the hospital"

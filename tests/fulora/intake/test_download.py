@@ -25,9 +25,9 @@ from PIL import Image as Pil
 from fulora import progress
 from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConfig
 from fulora.intake.download.archives import RECORD, ArchiveError
-from fulora.intake.download.published import DATASETS, Dataset, DatasetName, RemoteFile, download
-from fulora.intake.download.transfer import DownloadError, InterruptedDownloadError, OfflineError
-from fulora.intake.source import Inputs
+from fulora.intake.download.published_sets import DATASETS, Dataset, DatasetName, RemoteFile, download
+from fulora.intake.download.resumable_download import DownloadError, InterruptedDownloadError, OfflineError
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.psfhs import PsfhsConfig
 
@@ -336,7 +336,7 @@ def test_a_part_of_which_nothing_is_known_begins_anew(server: Server, to: Path) 
 CHILD = """
 import sys
 from pathlib import Path
-from fulora.intake.download.published import Dataset, RemoteFile, download
+from fulora.intake.download.published_sets import Dataset, RemoteFile, download
 file = RemoteFile("big.bin", "", int(sys.argv[3]), sys.argv[4], None)
 what = Dataset("hc18", "Heads", "Zenodo 1", "https://zenodo.org/records/1", "CC BY 4.0", "Nobody", ".", (file,))
 download(what, Path(sys.argv[1]), base_url=sys.argv[2])

@@ -10,8 +10,8 @@ from PIL import Image as Pil
 from fulora.intake.config import AnySource, ClassFoldersConfig, CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.forecast import expected, picture_size, sizes_in
-from fulora.intake.raw import refuse
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import refuse
+from fulora.intake.source_config import Inputs
 
 
 def config_of(source: AnySource) -> CurateConfig:

@@ -17,11 +17,11 @@ from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
 from fulora.intake.folders import check_name, patient_finder, pictures_in
-from fulora.intake.masks.checked import checked_mask, head_in
-from fulora.intake.masks.values import find_values
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.masks.validation import checked_mask, head_in
+from fulora.intake.masks.value_mapping import find_values
+from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from fulora.intake.sources.kohya import KohyaConfig

@@ -28,9 +28,9 @@ from fulora.intake.config import (
     ImageFolderConfig,
     LoraPlanesConfig,
 )
-from fulora.intake.raw import Complain, RawImage, SourceError, refuse
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.hc18 import LIST
 from fulora.intake.sources.kohya import KohyaConfig

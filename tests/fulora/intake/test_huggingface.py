@@ -12,12 +12,12 @@ from PIL import Image as Pil
 from pydantic import ValidationError
 
 from fulora.data.label_set import LabelSet
-from fulora.intake.classes import labels_of
 from fulora.intake.config import CurateConfig, HuggingfaceConfig
 from fulora.intake.formats import decode
-from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.image_set_labels import labels_of
+from fulora.intake.raw_image import RawImage, SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 
 NAMES = ["left kidney", "right kidney"]
 COLUMNS = {

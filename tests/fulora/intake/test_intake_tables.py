@@ -12,7 +12,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.tables import MAX_BYTES, MAX_CELL, number_in, read_header, read_rows, read_table, read_text
 
 

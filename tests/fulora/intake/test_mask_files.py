@@ -14,9 +14,9 @@ from fulora.intake import pixel_sizes
 from fulora.intake.formats.nifti import read_nifti
 from fulora.intake.formats.plain_png import read_plain_png
 from fulora.intake.masks import files as m
-from fulora.intake.masks.names import case_of
-from fulora.intake.masks.values import find_values
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.file_names import case_of
+from fulora.intake.masks.value_mapping import find_values
+from fulora.intake.raw_image import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)
 LABELS[3:9, 4:15], LABELS[11:18, 8:27] = 1, 2

@@ -9,11 +9,11 @@ from PIL import Image as Pil
 from fulora.assessment.pictures import read_pictures
 from fulora.data.label_set import label_set
 from fulora.intake.folders import files_below, inside, is_clutter
+from fulora.intake.layout_detection import recognise
+from fulora.intake.masks.file_names import case_of, named_as_mask, pictures_and_masks
 from fulora.intake.masks.files import masks_in
-from fulora.intake.masks.names import case_of, named_as_mask, pictures_and_masks
-from fulora.intake.read import read_source
-from fulora.intake.recognise import recognise
-from fulora.intake.source import Inputs
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.kohya import KohyaConfig
 
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))

@@ -7,9 +7,9 @@ import pytest
 import SimpleITK
 
 from fulora.intake.formats.metaimage import read_mha, read_mha_mask
-from fulora.intake.masks.pixels import read_stored
 from fulora.intake.masks.spacing import shape_conflict, spacing_conflict, spacing_of
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.stored_values import read_stored
+from fulora.intake.raw_image import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)
 LABELS[3:9, 4:15], LABELS[11:18, 8:27] = 1, 255

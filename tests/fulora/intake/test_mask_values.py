@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.masks import values as mask_values
-from fulora.intake.masks.pixels import read_stored
-from fulora.intake.masks.values import MaskValues, find_values, parse_values
-from fulora.intake.raw import SourceError
+from fulora.intake.masks import value_mapping as mask_values
+from fulora.intake.masks.stored_values import read_stored
+from fulora.intake.masks.value_mapping import MaskValues, find_values, parse_values
+from fulora.intake.raw_image import SourceError
 
 HEAD = np.zeros((24, 32), np.uint8)
 HEAD[6:18, 8:26] = 1

@@ -11,9 +11,9 @@ from PIL import Image as Pil
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.intake.classes import given
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
+from fulora.intake.image_set_labels import given
 from fulora.intake.phantoms.scan import draw
 
 BRAIN = label_set("fetal_planes").only(["brain"])

@@ -11,8 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate
 
 from fulora.intake.dicom.confidentiality_profile import deidentified
 from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, references_in
-from fulora.intake.raw import SourceError
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.dicom import read_dicom
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig

@@ -13,11 +13,11 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 
 FETAL = label_set("fetal_planes")
 

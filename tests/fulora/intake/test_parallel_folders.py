@@ -8,9 +8,9 @@ from PIL import Image as Pil
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.intake.config import ParallelFoldersConfig
-from fulora.intake.raw import FolderError, NoPixelSize, RawImage, SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import FolderError, NoPixelSize, RawImage, SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 
 LABELS = LabelSet.model_validate({"name": "mine", "classes": [{"name": "cyst", "structures": {"cyst": 1}}, "scan"]})
 

@@ -11,9 +11,9 @@ from fulora.data.image import Image
 from fulora.data.label_set import label_set
 from fulora.data.results import Measurement
 from fulora.intake.config import Hc18Config, ParallelFoldersConfig, PsfhsConfig
-from fulora.intake.raw import RawImage
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.segmentation.measurements import measured
 
 COUNT = 6

@@ -13,8 +13,8 @@ from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.patient_checks import patients_apart
-from fulora.intake.raw import SourceError
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.source_config import Inputs
 
 HERE = {"kind": "class_folders", "folder": "here", "patient_pattern": r"P(\d+)", "site": "here", "role": "train"}
 THERE = HERE | {"folder": "there", "site": "elsewhere", "role": "test"}

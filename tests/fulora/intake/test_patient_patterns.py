@@ -8,12 +8,12 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.data.patient_numbers import SameNumberError
-from fulora.intake.check.folder import curate_config, inspect
+from fulora.intake.check.check_folder import curate_config, inspect
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
 from fulora.intake.curate.patient_checks import patients_apart
 from fulora.intake.folders import patient_finder
-from fulora.intake.raw import FolderError, SourceError
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import FolderError, SourceError
+from fulora.intake.source_config import Inputs
 
 WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (holds|is) the name of a folder"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fulora.intake.pixel_sizes import PixelSize, has_references, read_pixel_sizes
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 
 def saved(folder: Path, text: str) -> Path:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
 from fulora.data.set_rules import check
-from fulora.intake.classes import given
 from fulora.intake.config import (
     AfricanPlanesConfig,
     CurateConfig,
@@ -22,9 +21,10 @@ from fulora.intake.config import (
     PsfhsConfig,
 )
 from fulora.intake.curate.curate import Curation
-from fulora.intake.raw import SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs, SourceConfig
+from fulora.intake.image_set_labels import given
+from fulora.intake.raw_image import SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs, SourceConfig
 from fulora.intake.sources.hc18 import LIST
 
 PLANES = label_set("fetal_planes").names

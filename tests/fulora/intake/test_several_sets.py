@@ -12,11 +12,11 @@ from PIL import Image as Pil
 
 from fulora.config import ConfigError
 from fulora.data.patient_numbers import note_different_patients
-from fulora.intake.check.data_sets import sets_in
+from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.find_data_sets import sets_in
 from fulora.intake.check.findings import Check
-from fulora.intake.check.folder import inspect
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 DRAWN = draw("brain", range(8), site="A", size_px=96, seed=9).images
 PATTERN = {"patient_pattern": r"P(\d+)"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.deidentify.sheets import CHANGES, FRAMES, HEADER_PX, PAGE_PX, Layout, Sheets, marked
+from fulora.intake.deidentify.contact_sheets import CHANGES, FRAMES, HEADER_PX, PAGE_PX, Layout, Sheets, marked
 
 BLACK = np.zeros((30, 40), np.uint8)
 WHITE = np.full((30, 40), 255, np.uint8)

@@ -11,9 +11,9 @@ from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import RawImage, SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.imagefolder import ImageFolderConfig

@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from fulora.data.label_set import label_set
 from fulora.intake.formats.metaimage import read_mha
-from fulora.intake.masks.checked import enclosed
-from fulora.intake.raw import PassedOver, RawImage, SourceError
-from fulora.intake.source import Inputs
+from fulora.intake.masks.validation import enclosed
+from fulora.intake.raw_image import PassedOver, RawImage, SourceError
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig
 from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, read_list, read_lists

@@ -8,12 +8,12 @@ from PIL import Image as Pil
 
 from fulora.data.label_set import label_set
 from fulora.data.splits import SplitError
-from fulora.intake.check.folder import inspect
+from fulora.intake.check.check_folder import inspect
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.raw import SourceError
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.raw_image import SourceError
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))

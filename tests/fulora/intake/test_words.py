@@ -10,7 +10,7 @@ from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import text_detection as words
 from fulora.intake.deidentify.burned_in_text import clean
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source import Inputs
+from fulora.intake.source_config import Inputs
 from fulora.intake.sources.hc18 import Hc18Config
 
 needs_detector = pytest.mark.skipif(not words.detector(), reason="the extra 'text' is not installed")

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fulora.intake.raw import SourceError, within
+from fulora.intake.raw_image import SourceError, within
 
 ON_DISK = ("dataset_dict.json", "state.json")
 """Files of what `save_to_disk` wrote."""

@@ -16,7 +16,7 @@ from fulora.data.label_class import plain
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import Member
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 Role = Literal["train", "validation", "test", "train+validation", "train+test", "train+validation+test"]
 SplitRule = Literal["stratified", "patients", "blocks", "published", "as_listed"]

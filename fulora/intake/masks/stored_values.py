@@ -13,7 +13,7 @@ from fulora.intake.formats.decode import EIGHT_BIT, SIXTEEN_BIT, of_picture, upr
 from fulora.intake.formats.metaimage import one_channel, read_mha_mask
 from fulora.intake.formats.nifti import read_nifti
 from fulora.intake.formats.plain_png import read_plain_png
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 
 MAX_CLASS = MOST
 """The largest class number of a mask: larger values are shades of gray."""

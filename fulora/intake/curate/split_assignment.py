@@ -10,12 +10,12 @@ from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError, clusters
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.crossing import said, to_leave_out
-from fulora.intake.curate.division import divide, rule_of
-from fulora.intake.curate.similar_pictures import Link, groups
-from fulora.intake.raw import RawImage
-from fulora.intake.read import Rows
-from fulora.intake.source import SplitRule
+from fulora.intake.curate.cross_split_duplicates import said, to_leave_out
+from fulora.intake.curate.duplicate_links import Link, groups
+from fulora.intake.curate.patient_splits import divide, rule_of
+from fulora.intake.raw_image import RawImage
+from fulora.intake.read_sources import Rows
+from fulora.intake.source_config import SplitRule
 
 SHOWN = 10
 

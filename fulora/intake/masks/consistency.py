@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 from fulora.intake.masks.noise import SAVE, ValuesError, some_of
-from fulora.intake.masks.pixels import Colour
+from fulora.intake.masks.stored_values import Colour
 
 
 def check_palettes(palettes: Iterable[tuple[Path, Mapping[int, Colour]]]) -> None:

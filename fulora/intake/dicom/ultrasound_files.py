@@ -21,7 +21,7 @@ from fulora.data.tables.cells import is_missing
 from fulora.intake.dicom.frames import frames_of
 from fulora.intake.dicom.header import BROKEN, read_header
 from fulora.intake.dicom.pixels import decode, not_followed
-from fulora.intake.raw import Complain, Noted, PassedOver, SourceError, within
+from fulora.intake.raw_image import Complain, Noted, PassedOver, SourceError, within
 
 ULTRASOUND = ("US", "IVUS")
 NAMED_DICOM = re.compile(r"(\.(dcm|dicom|dic|ima|\d+))?", re.IGNORECASE)

@@ -9,8 +9,8 @@ import numpy as np
 from fulora.biometry.quality import field_of_view_mm
 from fulora.intake.check.duplicates import find_duplicates
 from fulora.intake.check.findings import SEVERITIES, Check, Finding, finding
-from fulora.intake.check.survey import Facts
-from fulora.intake.raw import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Doubtful, NoPixelSize, Noted, PassedOver
+from fulora.intake.check.image_facts import Facts
+from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Doubtful, NoPixelSize, Noted, PassedOver
 
 HC_TOLERANCE = 0.05
 SHOWN = 5

@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
-from fulora.intake.masks.agreement import check_palettes, check_scales, palette_text
-from fulora.intake.masks.classes import classes_of, said_classes
+from fulora.intake.masks.class_inference import classes_of, said_classes
+from fulora.intake.masks.consistency import check_palettes, check_scales, palette_text
 from fulora.intake.masks.noise import SAVE, SAY, ValuesError, clean, distinct, some_of
-from fulora.intake.masks.pixels import MAX_CLASS, Colour, Stored, gray_of, read_stored
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.stored_values import MAX_CLASS, Colour, Stored, gray_of, read_stored
+from fulora.intake.raw_image import SourceError
 from fulora.progress import note, track
 
 UNKNOWN = 255

@@ -11,8 +11,8 @@ from fulora.data.label_class import CAPTION, LabelClass, plain
 from fulora.data.label_set import MOST_CLASSES, LabelSet, LabelSetError, refuse_other_classes
 from fulora.intake.config import CurateConfig
 from fulora.intake.folders import PATIENT
-from fulora.intake.read import read_source
-from fulora.intake.source import Inputs
+from fulora.intake.read_sources import read_source
+from fulora.intake.source_config import Inputs
 from fulora.progress import silent
 
 SHOWN = 5

@@ -10,7 +10,7 @@ from fulora.data.labels import SPLITS
 from fulora.data.tables.cells import plain
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
-from fulora.intake.raw import SourceError
+from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
 from fulora.intake.sources.kohya import ENDINGS as CAPTIONS

@@ -8,19 +8,19 @@ from fulora.config import ConfigError, validated
 from fulora.data.label_set import LabelSetError
 from fulora.data.patient_numbers import different_patients
 from fulora.intake.check.across_sets import Inspected, check_across
-from fulora.intake.check.data_sets import Sets, sets_in
+from fulora.intake.check.find_data_sets import Sets, sets_in
 from fulora.intake.check.findings import Check, Finding, finding
-from fulora.intake.check.images import check
-from fulora.intake.check.lists import check_lists, listed_without_images, lists_in
+from fulora.intake.check.image_facts import survey
+from fulora.intake.check.image_findings import check
+from fulora.intake.check.list_findings import check_lists, listed_without_images, lists_in
 from fulora.intake.check.patient_numbers import number_findings
-from fulora.intake.check.survey import survey
-from fulora.intake.classes import at, derived
 from fulora.intake.config import KINDS, CurateConfig, SourceKind
 from fulora.intake.folders import PATIENT, files_below, inside
+from fulora.intake.image_set_labels import at, derived
 from fulora.intake.key_file import ADVICE
-from fulora.intake.raw import RawImage, SourceError
-from fulora.intake.read import read_source
-from fulora.intake.recognise import recognise
+from fulora.intake.layout_detection import recognise
+from fulora.intake.raw_image import RawImage, SourceError
+from fulora.intake.read_sources import read_source
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.progress import track
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fulora.intake.masks.noise import APART, SAVE, SAY, ValuesError, some_of
-from fulora.intake.masks.pixels import MAX_CLASS
+from fulora.intake.masks.stored_values import MAX_CLASS
 
 
 def said_classes(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:

@@ -12,8 +12,8 @@ from fulora.data.label_class import LabelClass, plain
 from fulora.data.label_set import LabelSet
 from fulora.data.structures import StructureError, check_numbers
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw import Complain, FolderError, PassedOver, RawImage, SourceError, refuse
-from fulora.intake.source import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import Complain, FolderError, PassedOver, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, Inputs
 
 Rows = Sequence[Sequence[RawImage]]
 """The raw images of every source of a config, without their pixels."""

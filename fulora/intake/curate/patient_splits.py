@@ -15,7 +15,7 @@ from fulora.data.splits import (
     stratified,
     without_site,
 )
-from fulora.intake.source import SourceConfig, SplitRule
+from fulora.intake.source_config import SourceConfig, SplitRule
 
 
 def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from scipy import ndimage
 
-from fulora.intake.masks.pixels import MAX_CLASS
-from fulora.intake.masks.values import inverted
-from fulora.intake.raw import SourceError
+from fulora.intake.masks.stored_values import MAX_CLASS
+from fulora.intake.masks.value_mapping import inverted
+from fulora.intake.raw_image import SourceError
 
 
 def checked_mask(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
-from fulora.intake.curate.similar_pictures import Link
-from fulora.intake.raw import RawImage
-from fulora.intake.read import Rows
+from fulora.intake.curate.duplicate_links import Link
+from fulora.intake.raw_image import RawImage
+from fulora.intake.read_sources import Rows
 
 SHOWN = 10
 

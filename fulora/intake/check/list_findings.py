@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from fulora.intake.check.findings import Check, Finding, finding
-from fulora.intake.raw import Complain
+from fulora.intake.raw_image import Complain
 from fulora.intake.sources.fetal_planes import LISTS as PUBLISHED
 from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
 

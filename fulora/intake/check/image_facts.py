@@ -14,7 +14,7 @@ from fulora.biometry.ellipse import MeasurementError, measure_head
 from fulora.data.pictures.near_duplicates import Likeness, likeness
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.engine import threaded
-from fulora.intake.raw import RawImage, SourceError
+from fulora.intake.raw_image import RawImage, SourceError
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from fulora.intake.check.lists import lists_in
+from fulora.intake.check.list_findings import lists_in
 from fulora.intake.config import SourceKind
 from fulora.intake.folders import inside
-from fulora.intake.recognise import SHOWS, has_known_classes, recognise
+from fulora.intake.layout_detection import SHOWS, has_known_classes, recognise
 
 LISTED: tuple[SourceKind, ...] = ("imagefolder", "fetal_planes", "lora_planes", "african_planes", "hc18", "psfhs")
 """Layouts that lists or folders of their own tell for certain; the others are told by names or single files."""

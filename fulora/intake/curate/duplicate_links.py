@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from fulora.data.pictures.near_duplicates import Likeness, likeness, near_pairs
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.intake.raw import RawImage
+from fulora.intake.raw_image import RawImage
 
 
 class Seen(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Literal
 
 from fulora import progress
 from fulora.intake.download.archives import check_extracted, extract
-from fulora.intake.download.transfer import DownloadError, OfflineError, resume
+from fulora.intake.download.resumable_download import DownloadError, OfflineError, resume
 
 DatasetName = Literal["fetal_planes", "african", "hc18", "psfhs"]
 PARTIAL = ".download.partial"
