@@ -31,7 +31,7 @@ from fulora.environment import cores, peak_resident, versions
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 PLANES = label_set("fetal_planes").names
 
@@ -65,7 +65,7 @@ def curate(folder: Path, out: Path, deidentify: str) -> None:
     values = {"sources": [source], "image_size_px": SIZE_PX, "deidentify": deidentify}
     ImageSet.write(
         out,
-        Curation(CurateConfig.model_validate(values), [Inputs(folder)]).pictures(),
+        Curation(CurateConfig.model_validate(values), [SourceInputs(folder)]).pictures(),
         labels=label_set("fetal_planes"),
     )
 

@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
-from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.deidentify.burned_in_text import remove_overlays
 from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
 from fulora.intake.raw_image import RawImage
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
@@ -52,10 +52,10 @@ LABELS = ("BPD", "HC", "AC 1", "FL", "1", "2", "D 52.3mm", "CSP", "SPINE", "OFD"
 FONTS = (0, 1, 2, 3, 4)  # the upright Hershey fonts
 WITHOUT_CALIPERS = ("barcelona", "nijmegen", "guangzhou", "Algeria", "Egypt", "Malawi")
 READERS: dict[str, Callable[[Path], Iterator[RawImage]]] = {
-    "spanish": lambda root: LoraPlanesConfig().read(Inputs(root / "fetal_planes_lora")),
-    "african": lambda root: AfricanPlanesConfig().read(Inputs(root / "african" / "african_train")),
-    "hc18": lambda root: Hc18Config().read(Inputs(root / "hc18")),
-    "psfhs": lambda root: PsfhsConfig(block=25).read(Inputs(root / "psfhs")),
+    "spanish": lambda root: LoraPlanesConfig().read(SourceInputs(root / "fetal_planes_lora")),
+    "african": lambda root: AfricanPlanesConfig().read(SourceInputs(root / "african" / "african_train")),
+    "hc18": lambda root: Hc18Config().read(SourceInputs(root / "hc18")),
+    "psfhs": lambda root: PsfhsConfig(block=25).read(SourceInputs(root / "psfhs")),
 }
 
 
@@ -200,7 +200,7 @@ def outside_phantom(tally: Tally, cluster: str, picture: np.ndarray, rng: np.ran
     frame = cv2.copyMakeBorder(picture, *margins, cv2.BORDER_CONSTANT, value=0)
     true = frame > 0
     over = around(~grown(hull(true), 3), rng)
-    result = clean(compressed(np.maximum(frame, over), rng))
+    result = remove_overlays(compressed(np.maximum(frame, over), rng))
     lost = true & ~result.sector
     weight = float(frame[lost].sum(dtype=float) / frame.sum(dtype=float))
     tally.add(
@@ -214,7 +214,7 @@ def outside_phantom(tally: Tally, cluster: str, picture: np.ndarray, rng: np.ran
 
 def inside_picture(tally: Tally, cluster: str, picture: np.ndarray, rng: np.random.Generator) -> None:
     """Overlays on tissue; false removal is what is painted over 3 pixels or more away from them, and was not before."""
-    sector = clean(picture).sector
+    sector = remove_overlays(picture).sector
     inner = cv2.erode((sector & hull(picture > 2)).astype(np.uint8), np.ones((25, 25), np.uint8), borderValue=0) > 0
     if inner.sum() < 2000:
         return
@@ -223,9 +223,9 @@ def inside_picture(tally: Tally, cluster: str, picture: np.ndarray, rng: np.rand
     drawn = np.where(over > 0, over, picture)
     seen = np.abs(drawn.astype(int) - picture) > 8
     ready, state = compressed(drawn, rng), rng.bit_generator.state
-    result = clean(ready, "everywhere")
+    result = remove_overlays(ready, "everywhere")
     rng.bit_generator.state = state
-    before = clean(compressed(picture, rng), "everywhere")
+    before = remove_overlays(compressed(picture, rng), "everywhere")
     false = result.inside & ~grown(over > 0, 5) & ~before.inside
     recall = {
         f"recall_{n}": float(result.inside[seen & (m > 0)].mean()) for n, m in kinds.items() if (seen & (m > 0)).any()
@@ -261,16 +261,16 @@ def outside_real(tally: Tally, item: RawImage, rng: np.random.Generator) -> None
     pad = int(0.15 * min(picture.shape))
     frame = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
     over = around(~grown(np.pad(np.ones(picture.shape, bool), pad), 3), rng)
-    result, before, lit = clean(compressed(np.maximum(frame, over), rng)), clean(frame), frame > 2
+    result, before, lit = remove_overlays(compressed(np.maximum(frame, over), rng)), remove_overlays(frame), frame > 2
     values = {"recall_margin": 1 - float(result.sector[over > 8].mean())}
     values["lit_lost"] = float((before.sector & ~result.sector & lit).sum() / max(1, lit.sum()))
     if mask is not None and mask.any():
         labelled = np.pad(mask > 0, pad) & (frame > 0)
         values["anatomy_lost"] = float((labelled & ~result.sector).sum() / labelled.sum())
-    corner = ~grown(clean(picture).sector | (picture > 2), 7)
+    corner = ~grown(remove_overlays(picture).sector | (picture > 2), 7)
     over = around(corner, rng, words=6) if corner.mean() >= 0.03 else np.zeros_like(picture)
     if (over > 8).any():
-        kept = clean(compressed(np.maximum(picture, over), rng)).sector
+        kept = remove_overlays(compressed(np.maximum(picture, over), rng)).sector
         values["recall_corners"] = 1 - float(kept[over > 8].mean())
     tally.add(item.patient, **values, not_confident=float(not result.confident))
 
@@ -287,7 +287,7 @@ def real(root: Path, half: int, most: int) -> dict[str, object]:
             picture = item.load()[0]
             inside_picture(inside, f"{item.site}/{item.patient}", picture, rng)
             if item.site in WITHOUT_CALIPERS:
-                plain = clean(picture, "everywhere")
+                plain = remove_overlays(picture, "everywhere")
                 untouched.add(f"{item.site}/{item.patient}", touched=float(plain.inside.sum() / plain.sector.sum()))
         out[name] = {"outside": outside.summary(), "inside": inside.summary(), "without calipers": untouched.summary()}
     return out
@@ -303,7 +303,7 @@ def speed(count: int = 40) -> dict[str, float]:
     for where in ("outside", "everywhere"):
         start = time.process_time()
         for picture in pictures:
-            clean(picture, where)
+            remove_overlays(picture, where)
         out[where] = round(count / (time.process_time() - start), 1)
     return out
 

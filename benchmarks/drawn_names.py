@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from deidentify import READERS, compressed, stamp
 
-from fulora.intake.deidentify.burned_in_text import clean
-from fulora.intake.deidentify.text_detection import detector, find_words
+from fulora.intake.deidentify.burned_in_text import remove_overlays
+from fulora.intake.deidentify.text_detection import find_words, installed_detector
 from fulora.intake.raw_image import RawImage
 from fulora.metrics.statistics import cluster_bootstrap, wilson
 
@@ -76,7 +76,7 @@ def removed(picture: np.ndarray, words: bool) -> dict[str, np.ndarray]:
     out = {}
     found = find_words(picture) if words else None
     for where in METHODS[:2]:
-        result = clean(picture, where)
+        result = remove_overlays(picture, where)
         out[where] = ~result.sector | result.inside
         if found is not None:
             out[f"{where} + words"] = out[where] | found
@@ -89,7 +89,7 @@ def measure(items: list[RawImage], words: bool, seed: str) -> tuple[list[dict[st
     anatomy: list[dict[str, object]] = []
     for number, item in enumerate(items):
         picture, mask = item.load()
-        sector, rng = clean(picture).sector, np.random.default_rng([number, *seed.encode()])
+        sector, rng = remove_overlays(picture).sector, np.random.default_rng([number, *seed.encode()])
         for name, (way, side) in PLACES.items():
             drawn, seen = with_name(picture, place(sector, way, side), rng)
             if seen.sum() < 20:
@@ -142,9 +142,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    half, words, started = int(arguments.half == "odd"), bool(detector()), time.time()
+    half, words, started = int(arguments.half == "odd"), bool(installed_detector()), time.time()
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    results: dict[str, object] = {"machine": machine, "half": arguments.half, "text_detector": detector() or "none"}
+    results: dict[str, object] = {
+        "machine": machine,
+        "half": arguments.half,
+        "text_detector": installed_detector() or "none",
+    }
     for name, read in READERS.items():
         items = [item for item in read(arguments.data_root) if int(item.patient) % 2 == half]
         names, anatomy = measure(items[:: max(1, -(-len(items) // arguments.most))], words, name)

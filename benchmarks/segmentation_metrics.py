@@ -20,9 +20,9 @@ import SimpleITK
 
 from fulora.biometry.rows import HeadRow, head_row
 from fulora.environment import cores
-from fulora.intake.masks.file_names import case_of
-from fulora.intake.masks.files import each, masks_in, read_region
-from fulora.intake.masks.value_mapping import find_values
+from fulora.intake.masks.file_names import case_name
+from fulora.intake.masks.files import find_masks, map_cases, read_region
+from fulora.intake.masks.value_mapping import find_mask_values
 from fulora.intake.pixel_sizes import read_pixel_sizes
 from fulora.metrics.psfhs_challenge import METRICS, score_pair
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "segmentation_metrics.json")
     given = parser.parse_args()
     fixture = given.data_root / "psfhs_metric_fixture"
-    truths, ours = masks_in(fixture / "gt"), masks_in(fixture / "pred")
+    truths, ours = find_masks(fixture / "gt"), find_masks(fixture / "pred")
     sides: dict[str, Callable[[], Figures]] = {
         "plain": lambda: {case: _plain(ours[case], truths[case]) for case in truths},
         "fulora, 1 thread": lambda: _fulora(truths, ours, 1),
@@ -106,27 +106,27 @@ def _difference(one: Figures, other: Figures) -> float:
 
 
 def _fulora(truths: dict[str, Path], ours: dict[str, Path], workers: int) -> Figures:
-    values = find_values({"truths": truths.values(), "ours": ours.values()}, workers=workers)
+    values = find_mask_values({"truths": truths.values(), "ours": ours.values()}, workers=workers)
 
     def score(case: str, truth: Path) -> dict[str, float]:
         found = score_pair(values.read(ours[case]), values.read(truth))
         return {name: getattr(found, name) for name in METRICS}
 
-    return dict(zip(truths, each(truths, score, workers), strict=True))
+    return dict(zip(truths, map_cases(truths, score, workers), strict=True))
 
 
 def _heads(folder: Path, workers: int) -> list[HeadRow]:
     """999 head measurements: those masks that are there, again and again."""
-    found, sizes = masks_in(folder / "training_set"), read_pixel_sizes(folder / "training_set_pixel_size_and_HC.csv")
+    found, sizes = find_masks(folder / "training_set"), read_pixel_sizes(folder / "training_set_pixel_size_and_HC.csv")
     paths = list(found.values())
     files = {f"{number}": paths[number % len(paths)] for number in range(HEADS)}
 
-    values = find_values({"heads": files.values()}, workers=workers)
+    values = find_mask_values({"heads": files.values()}, workers=workers)
 
     def measure(case: str, path: Path) -> HeadRow:
-        return head_row(path.name, read_region(path, values), sizes[case_of(path)].mm)
+        return head_row(path.name, read_region(path, values), sizes[case_name(path)].mm)
 
-    return list(each(files, measure, workers))
+    return list(map_cases(files, measure, workers))
 
 
 def _plain(prediction: Path, truth: Path) -> dict[str, float]:

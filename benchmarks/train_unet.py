@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fulora.data.pictures.loaders import to_square
 from fulora.environment import cores, versions
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import segmentation_loss
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    rows = list(Hc18Config().read(Inputs(given.data_root / "hc18")))[: given.images]
+    rows = list(Hc18Config().read(SourceInputs(given.data_root / "hc18")))[: given.images]
     files = [(row.path, row.mask_path) for row in rows if row.path and row.mask_path]
     torch.set_num_threads(1)
     result: dict[str, object] = {

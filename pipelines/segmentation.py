@@ -14,8 +14,8 @@ from fulora.data.label_set import LabelSet
 from fulora.data.results import LeakTable, Report, Scores
 from fulora.data.structures import outputs_of, said
 from fulora.intake.config import CurateConfig
-from fulora.intake.image_set_labels import named_labels
-from fulora.intake.source_config import Inputs
+from fulora.intake.image_set_labels import named_label_set
+from fulora.intake.source_config import SourceInputs
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
@@ -94,7 +94,7 @@ class SegmentationConfig(Config):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"arms: {twice} is there already; give another name")
-        labels = named_labels(self.heads, [Inputs()] * len(self.heads.sources))
+        labels = named_label_set(self.heads, [SourceInputs()] * len(self.heads.sources))
         if labels is not None:
             self.check_outputs(labels)
         for name, arm in arms.items():
@@ -128,7 +128,7 @@ class SegmentationConfig(Config):
         """
         wanted = outputs_of(labels)
         for number, source in enumerate(self.heads.sources):
-            for plane in source.shows() or ():
+            for plane in source.class_names() or ():
                 if plane in labels.names and not labels.of(plane).structures:
                     raise ValueError(
                         f"heads: source {number} ({source.kind}) shows {plane}, and the label set {labels.name} says "

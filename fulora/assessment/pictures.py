@@ -15,7 +15,7 @@ from fulora.data.pictures.decoding import opened
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.folders import PICTURES
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.file_names import pictures_and_masks
+from fulora.intake.masks.file_names import find_pictures_and_masks
 from fulora.progress import note
 
 UNKNOWN = "unknown"
@@ -98,7 +98,7 @@ def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:
     images = ImageSet(folder, "")
     if rows := images.rows():
         return of_rows(images, rows)
-    files, masks = pictures_and_masks(folder)
+    files, masks = find_pictures_and_masks(folder)
     if not files:
         raise PicturesError(f"{folder}: holds neither an image set nor pictures ({', '.join(PICTURES)})")
     if masks:

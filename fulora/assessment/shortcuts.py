@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import LEAST, Sets, places_of, planes_told_of
 from fulora.data.pictures.resize import to_square
-from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.deidentify.burned_in_text import remove_overlays
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
 
 SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000
@@ -77,7 +77,7 @@ def _border(square: UInt8[np.ndarray, "h w"]) -> tuple[float, ...]:
 
 
 def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
-    found = clean(picture, "everywhere")
+    found = remove_overlays(picture, "everywhere")
     return float(found.outside.mean()), float(found.inside.mean())
 
 

@@ -110,10 +110,10 @@ class CurateConfig(Config):
 
     def check_splits(self) -> None:
         """Raise ValueError where no source fills one of the three splits, which a study needs."""
-        missing = [split for split in SPLITS if not any(split in source.shares() for source in self.sources)]
+        missing = [split for split in SPLITS if not any(split in source.split_shares() for source in self.sources)]
         if missing:
             raise ValueError(f"no source has the role {' or '.join(missing)}; a study needs {', '.join(SPLITS)}")
 
     def folders(self) -> tuple[str, ...]:
         """Folders under `data_root` that the sources read."""
-        return tuple(path.as_posix() for source in self.sources if (path := source.outside().get("folder")))
+        return tuple(path.as_posix() for source in self.sources if (path := source.input_paths().get("folder")))

@@ -14,7 +14,7 @@ from fulora.data.pictures.marking import mark_in
 from fulora.data.tables.cells import is_missing
 from fulora.intake.formats.decode import read_gray_and_info
 from fulora.intake.formats.metaimage import read_picture
-from fulora.intake.raw_image import NOT_THERE, Complain, FolderError, SourceError, refuse, within
+from fulora.intake.raw_image import FILE_NOT_FOUND, FolderError, OnSkip, SourceError, path_within, refuse
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BESIDE = (".txt", ".caption", ".csv", ".json", ".jsonl", ".md", ".xlsx", ".npz", ".yaml", ".html", ".pdf")
@@ -51,7 +51,7 @@ MASK_FOLDERS = ("image", "images", "mask", "masks")
 """Folders that hold a split, or images and masks beside one another, and no class."""
 
 
-def pictures_in(folder: Path, on_skip: Complain = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
+def find_pictures(folder: Path, on_skip: OnSkip = refuse, endings: tuple[str, ...] = PICTURES) -> list[Path]:
     """Every picture file below a folder, in the order of their names.
 
     Hidden files and what operating systems leave behind do not count, nor do lists and captions. Everything else that
@@ -80,7 +80,7 @@ def pictures_in(folder: Path, on_skip: Complain = refuse, endings: tuple[str, ..
     return list(found.values())
 
 
-def _files(folder: Path, endings: tuple[str, ...], on_skip: Complain) -> Iterator[Path]:
+def _files(folder: Path, endings: tuple[str, ...], on_skip: OnSkip) -> Iterator[Path]:
     def shut(error: OSError) -> None:
         on_skip(f"{error.filename}: cannot be opened ({error.strerror})")
 
@@ -98,7 +98,7 @@ def is_clutter(name: str) -> bool:
     return name.startswith(".") or name.lower() in CLUTTER
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def list_files(folder: Path) -> Iterator[Path]:
     """Every file and link below a folder, in the order of their names; clutter, and what lies in it, is passed over.
 
     Links to folders are not followed, and folders that cannot be opened hold nothing.
@@ -108,7 +108,7 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(files) if not is_clutter(name))
 
 
-def inside(folder: Path) -> list[Path]:
+def list_folder(folder: Path) -> list[Path]:
     """The files and folders in a folder, in the order of their names, without clutter."""
     return sorted(path for path in folder.iterdir() if not is_clutter(path.name))
 
@@ -145,12 +145,12 @@ def check_name(name: str) -> None:
 
 def _inside(folder: Path, name: str) -> Path:
     try:
-        return within(folder, name)
+        return path_within(folder, name)
     except (OSError, RuntimeError) as error:
         raise SourceError(f"{folder / name}: a link that leads nowhere ({error}); remove it") from error
 
 
-def listed(folder: Path, name: str) -> Path:
+def listed_file(folder: Path, name: str) -> Path:
     """The file `name` of a folder, as a list names it.
 
     Raises:
@@ -161,11 +161,11 @@ def listed(folder: Path, name: str) -> Path:
         raise SourceError(f"{name!r} leads out of {folder}; name files without ..")
     path = _inside(folder, name)
     if not path.is_file():
-        raise SourceError(f"{path}: {NOT_THERE}")
+        raise SourceError(f"{path}: {FILE_NOT_FOUND}")
     return path
 
 
-def class_folder(folder: Path) -> str:
+def folder_class(folder: Path) -> str:
     """The name of the class that a folder holds: its own, in Unicode's composed form (NFC).
 
     Raises:
@@ -236,7 +236,7 @@ def _names_class(found: str, name: str) -> bool:
     return bool(slash) and (plain(found) == plain(top) or (found.isalpha() and plain(found) in plain(top).split()))
 
 
-def read_real(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
+def read_real_picture(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
     """`read_picture`, for folders in which generated pictures may have been put.
 
     Args:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fulora.intake.raw_image import SourceError, within
+from fulora.intake.raw_image import SourceError, path_within
 
 ON_DISK = ("dataset_dict.json", "state.json")
 """Files of what `save_to_disk` wrote."""
@@ -29,7 +29,7 @@ def _temporary() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="fulora-datasets-")
 
 
-def opened(folder: Path, subset: str | None = None) -> dict[str, Any]:
+def open_splits(folder: Path, subset: str | None = None) -> dict[str, Any]:
     """The splits of a data set by name, as `datasets.Dataset`, mapped from the disk; nothing is fetched.
 
     Raises:
@@ -132,7 +132,7 @@ def label_reader(table: Any, column: str, folder: Path) -> Callable[[object], st
 
 
 @dataclass(frozen=True)
-class Files:
+class TableFiles:
     """Pictures of a table of `folder`, as bytes and as files."""
 
     folder: Path
@@ -166,4 +166,4 @@ class Files:
 
     def _own(self, name: str) -> Path:
         unpacked = Path(name).resolve().is_relative_to(Path(_temporary().name).resolve())  # from an archive of it
-        return Path(name) if unpacked else within(self.folder, name)
+        return Path(name) if unpacked else path_within(self.folder, name)

@@ -12,38 +12,40 @@ from fulora.data.label_set import MOST_CLASSES, LabelSet, LabelSetError, refuse_
 from fulora.intake.config import CurateConfig
 from fulora.intake.folders import PATIENT
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.progress import silent
 
 SHOWN = 5
 """Names that a message gives as examples."""
 
 
-def given(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[Inputs]:
+def source_inputs(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[SourceInputs]:
     """What the reader of every source is given.
 
     Args:
-        paths: for every source, what it reads, as `SourceConfig.outside` names it.
+        paths: for every source, what it reads, as `SourceConfig.input_paths` names it.
 
     Raises:
         LabelSetError: sources that come with different label sets.
     """
     values: list[dict[str, Any]] = [{"size_px": config.image_size_px, **files} for files in paths]
-    found = [Inputs(**one) for one in values]
-    labels = named_labels(config, found)
+    found = [SourceInputs(**one) for one in values]
+    labels = named_label_set(config, found)
     return [replace(one, labels=labels) for one in found]
 
 
-def at(config: CurateConfig, root: Path) -> list[Inputs]:
+def inputs_under(config: CurateConfig, root: Path) -> list[SourceInputs]:
     """What the reader of every source is given, under one `data_root`.
 
     Raises:
         LabelSetError: sources that come with different label sets.
     """
-    return given(config, [{name: root / path for name, path in one.outside().items()} for one in config.sources])
+    return source_inputs(
+        config, [{name: root / path for name, path in one.input_paths().items()} for one in config.sources]
+    )
 
 
-def named_labels(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet | None:
+def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet | None:
     """The label set that the config names, or that its sources come with; None where there is none.
 
     Raises:
@@ -54,7 +56,7 @@ def named_labels(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet | N
     own = [
         (f"sources.{number} ({source.kind})", labels)
         for number, (source, one) in enumerate(zip(config.sources, inputs, strict=True))
-        if (labels := source.own_labels(one.folder)) is not None
+        if (labels := source.source_label_set(one.folder)) is not None
     ]
     if not own:
         return None
@@ -66,17 +68,17 @@ def named_labels(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet | N
     return labels
 
 
-def labels_of(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet:
+def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet:
     """The classes of the image set that a config makes; lists and folders are read, and no picture.
 
     Args:
-        inputs: as `given` makes them.
+        inputs: as `source_inputs` makes them.
 
     Raises:
         SourceError: a folder has not its source's layout.
-        LabelSetError: as `named_labels` and `derived`.
+        LabelSetError: as `named_label_set` and `derive_label_set`.
     """
-    named = named_labels(config, inputs)
+    named = named_label_set(config, inputs)
     if named is not None:
         return named
     with silent():
@@ -85,14 +87,14 @@ def labels_of(config: CurateConfig, inputs: Sequence[Inputs]) -> LabelSet:
             for source, one in zip(config.sources, inputs, strict=True)
             for image in read_source(source, one, _later)
         )
-    return derived(tuple(names), config.caption)
+    return derive_label_set(tuple(names), config.caption)
 
 
 def _later(message: str) -> None:
     """What cannot be used is told when the images are read, as notes are."""
 
 
-def derived(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
+def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
     """The label set of class folders and labels, of which no other word is known.
 
     Raises:

@@ -9,7 +9,7 @@ from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
 from fulora.data.tables.cells import plain
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, files_below, inside
+from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, list_files, list_folder
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
@@ -21,7 +21,7 @@ LOOKED_AT = 2000
 """Files that are looked at for one that is DICOM."""
 
 
-def recognise(folder: Path) -> tuple[SourceKind, Path]:
+def detect_layout(folder: Path) -> tuple[SourceKind, Path]:
     """The layout of a folder, and the folder that has it: itself, or the only one in it.
 
     Raises:
@@ -30,22 +30,22 @@ def recognise(folder: Path) -> tuple[SourceKind, Path]:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     while True:
-        for kind, shows in SHOWS.items():
+        for kind, shows in LAYOUT_TESTS.items():
             if shows(folder):
                 return kind, folder
-        there = inside(folder)
+        there = list_folder(folder)
         if len(there) != 1 or not there[0].is_dir() or there[0].is_symlink():
             break
         folder = there[0]
     raise SourceError(
-        f"{folder}: no layout that is known here ({', '.join(SHOWS)}); put images into one folder a class, or say "
+        f"{folder}: unknown layout (known: {', '.join(LAYOUT_TESTS)}); put images into one folder per class, or set "
         "kind=... with what the kind needs (there are kinds for images and masks in two folders, and for parquet and "
         "other sets of datasets: configs/README.md)"
     )
 
 
 def _has_list(folder: Path, columns: set[str]) -> bool:
-    lists = (path for path in inside(folder) if path.suffix == ".csv")
+    lists = (path for path in list_folder(folder) if path.suffix == ".csv")
     return any({*map(plain, columns)} <= {*map(plain, read_header(path))} for path in lists)
 
 
@@ -72,28 +72,28 @@ def _imagefolder(folder: Path) -> bool:
 
 def _kohya(folder: Path) -> bool:
     """A folder such as `20_fetal` with captions, or the name of a shipped class; not `4_chamber` alone."""
-    numbered = [path for path in inside(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
+    numbered = [path for path in list_folder(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
     return any(shipped_class(path.name.partition("_")[2]) or any(_captions(path)) for path in numbered)
 
 
 def _captions(folder: Path) -> Iterator[Path]:
-    return (path for path in files_below(folder) if path.suffix.lower() in CAPTIONS)
+    return (path for path in list_files(folder) if path.suffix.lower() in CAPTIONS)
 
 
 def _class_folders(folder: Path) -> bool:
     """One folder that is named after a class of a shipped label set, or two that look like classes."""
-    there = [path for path in inside(folder) if path.is_dir()]
+    there = [path for path in list_folder(folder) if path.is_dir()]
     return has_known_classes(folder) or sum(map(_looks_like_a_class, there)) > 1
 
 
 def has_known_classes(folder: Path) -> bool:
     """Whether pictures stand below a folder in it that is named after a class of a shipped label set."""
-    named = [path for path in inside(folder) if path.is_dir() and shipped_class(path.name)]
+    named = [path for path in list_folder(folder) if path.is_dir() and shipped_class(path.name)]
     return any(True for path in named for _ in _pictures(path))
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in files_below(folder) if path.suffix.lower() in PICTURES)
+    return (path for path in list_files(folder) if path.suffix.lower() in PICTURES)
 
 
 def _looks_like_a_class(folder: Path) -> bool:
@@ -104,7 +104,7 @@ def _looks_like_a_class(folder: Path) -> bool:
 
 
 def _dicom(folder: Path) -> bool:
-    files = (path for path, _ in zip(files_below(folder), range(LOOKED_AT), strict=False) if path.is_file())
+    files = (path for path, _ in zip(list_files(folder), range(LOOKED_AT), strict=False) if path.is_file())
     return any(_magic(path) for path in files)
 
 
@@ -113,7 +113,7 @@ def _magic(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-SHOWS: Mapping[SourceKind, Callable[[Path], bool]] = {
+LAYOUT_TESTS: Mapping[SourceKind, Callable[[Path], bool]] = {
     "imagefolder": _imagefolder,
     "fetal_planes": _fetal,
     "lora_planes": _lora,

@@ -6,7 +6,7 @@ from math import log, log1p
 from pathlib import Path
 
 from fulora.data.tables.cells import plain
-from fulora.intake.masks.file_names import case_of
+from fulora.intake.masks.file_names import case_name
 from fulora.intake.raw_image import SourceError
 from fulora.intake.tables import count_in, number_in, read_header, read_rows
 from fulora.progress import note
@@ -31,7 +31,7 @@ class PixelSize:
 
     def scale_xy(self, shape: tuple[int, ...]) -> tuple[float, float]:
         """Original size / mask size for x and y, of a mask of this (height, width)."""
-        return scale_to(self.original, shape)
+        return original_scale(self.original, shape)
 
     def reshaped(self, shape: tuple[int, ...]) -> bool:
         """Whether a mask of this (height, width) has another aspect ratio than the original.
@@ -50,7 +50,7 @@ class PixelSize:
         return abs(listed - here) > log1p(SAME_ASPECT)
 
 
-def scale_to(original: tuple[int, int] | None, shape: tuple[int, ...]) -> tuple[float, float]:
+def original_scale(original: tuple[int, int] | None, shape: tuple[int, ...]) -> tuple[float, float]:
     """Original (width, height) / mask size for x and y; 1 where the original is not known, so taken as the mask's."""
     return (1.0, 1.0) if original is None else (original[0] / shape[1], original[1] / shape[0])
 
@@ -70,7 +70,7 @@ def read_pixel_sizes(path: Path) -> dict[str, PixelSize]:
     found: dict[str, PixelSize] = {}
     seen: set[str] = set()
     for line, row in rows:
-        where, case = f"{path}, line {line}, {row['file_name']}", case_of(Path(row["file_name"]))
+        where, case = f"{path}, line {line}, {row['file_name']}", case_name(Path(row["file_name"]))
         if case in seen:
             raise SourceError(f"{path}: {case} stands twice; which row counts cannot be known")
         seen.add(case)
@@ -104,11 +104,11 @@ def _check_others(path: Path, others: Sequence[str]) -> None:
         note(f"{path}: columns that are not read: {', '.join(others)}")
 
 
-def references_in(path: Path, column: str) -> dict[str, float]:
+def read_references(path: Path, column: str) -> dict[str, float]:
     """A published measure by case, from the same kind of list; cases without one are left out.
 
     Raises:
         SourceError: as `read_pixel_sizes`, or no such column.
     """
-    values = {case_of(Path(row["file_name"])): row[column] for _, row in _rows(path, column)}
+    values = {case_name(Path(row["file_name"])): row[column] for _, row in _rows(path, column)}
     return {case: number_in(value, f"{path}, {case}: {column}", 0.1, 1000) for case, value in values.items() if value}

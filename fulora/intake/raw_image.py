@@ -20,45 +20,45 @@ class FolderError(SourceError):
     """What was said of a folder is wrong for all of it: this stops, even where unusable rows are left out."""
 
 
-NOT_THERE = "listed, but the file is not there"
+FILE_NOT_FOUND = "listed, but the file is not there"
 NOT_LISTED = "is not on the list"
 MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
 """What a message says of a row without a file, of a file without a row, and of a row that says what it is."""
 
 
-class Noted(str):
+class FileNote(str):
     """Told of something that is worth knowing, and no reason to leave anything out."""
 
 
-class NoPixelSize(Noted):
+class NoPixelSize(FileNote):
     """Told of a file that is kept without a pixel size."""
 
 
-class Doubtful(Noted):
+class PatientDoubt(FileNote):
     """Told of patients of whom it is doubtful who they are."""
 
 
-class PassedOver(Noted):
+class PassedOver(FileNote):
     """Told of a file that holds no image for this source: nothing is missing without it, but it is listed."""
 
 
-Complain = Callable[[str], None]
+OnSkip = Callable[[str], None]
 """Told of each row or file that is left out. `refuse` is the strict one."""
 
 
 def refuse(message: str) -> None:
-    """Raise SourceError: nothing is left out. What is only `Noted` is not refused."""
-    if not isinstance(message, Noted):
+    """Raise SourceError: nothing is left out. What is only `FileNote` is not refused."""
+    if not isinstance(message, FileNote):
         raise SourceError(message)
 
 
-def sorting(unusable: Literal["stop", "leave_out"], left_out: list[str], noted: list[str]) -> Complain:
+def message_handler(unusable: Literal["stop", "leave_out"], left_out: list[str], noted: list[str]) -> OnSkip:
     """Keeps what is told: of files that are passed over, of what is left out unless it stops, and what is noted."""
 
     def on_skip(message: str) -> None:
         if unusable == "stop":
             refuse(message)
-        kept = isinstance(message, Noted) and not isinstance(message, PassedOver)
+        kept = isinstance(message, FileNote) and not isinstance(message, PassedOver)
         (noted if kept else left_out).append(message)
 
     return on_skip
@@ -73,7 +73,7 @@ class RawImage:
         path, mask_path: the files behind it; None for phantoms.
         published: the split that the source itself puts it in; None where the source names none.
         caption: what the source says it shows; "" where it says nothing.
-        own_number: pseudonym of the plain form of the number behind `patient`, which is compared and written nowhere.
+        number_pseudonym: pseudonym of the normalised patient number, used only to compare numbers; never written.
         curated: whether it is of an image set of fulora's own, whose patients are in their splits.
     """
 
@@ -92,7 +92,7 @@ class RawImage:
     published: Split | None = None
     caption: str = ""
     curated: bool = False
-    own_number: str = ""
+    number_pseudonym: str = ""
 
     @property
     def image_id(self) -> str:
@@ -100,9 +100,9 @@ class RawImage:
         return f"{self.source}_{self.name}"
 
     @property
-    def who(self) -> Name:
+    def patient_name(self) -> Name:
         """Whom it shows, for the comparison of patient numbers."""
-        return Name(self.source, self.site, self.patient, self.own_number)
+        return Name(self.source, self.site, self.patient, self.number_pseudonym)
 
     @property
     def patient_key(self) -> str:
@@ -110,7 +110,7 @@ class RawImage:
         return f"{self.source}/{self.site}/{self.patient}"
 
 
-def within(folder: Path, name: str) -> Path:
+def path_within(folder: Path, name: str) -> Path:
     """The file `name` of a folder.
 
     Raises:

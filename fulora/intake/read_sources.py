@@ -12,14 +12,16 @@ from fulora.data.label_class import LabelClass, plain
 from fulora.data.label_set import LabelSet
 from fulora.data.structures import StructureError, check_numbers
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.raw_image import Complain, FolderError, PassedOver, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import FolderError, OnSkip, PassedOver, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 Rows = Sequence[Sequence[RawImage]]
 """The raw images of every source of a config, without their pixels."""
 
 
-def read_rows(config: CurateConfig, inputs: Sequence[Inputs], on_skip: Complain = refuse) -> list[list[RawImage]]:
+def read_all_sources(
+    config: CurateConfig, inputs: Sequence[SourceInputs], on_skip: OnSkip = refuse
+) -> list[list[RawImage]]:
     """The raw images of every source; what cannot be used is told to `on_skip`.
 
     Raises:
@@ -28,7 +30,7 @@ def read_rows(config: CurateConfig, inputs: Sequence[Inputs], on_skip: Complain 
     return [list(read_source(source, one, on_skip)) for source, one in zip(config.sources, inputs, strict=True)]
 
 
-def read_source(source: AnySource, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+def read_source(source: AnySource, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
     """The raw images of one source, under the names that `classes` and the label set give them.
 
     What cannot be used is told to `on_skip`, images of an unknown class at the end, once for each class.
@@ -45,7 +47,7 @@ def read_source(source: AnySource, inputs: Inputs, on_skip: Complain = refuse) -
         own = image.plane
         counts[own] += 1
         if own not in first:
-            first[own], planes[own] = image, class_of(source, own, inputs)
+            first[own], planes[own] = image, set_class(source, own, inputs)
         if planes[own]:
             yield _in_class(image, planes[own], inputs.labels)
             left = None if left is None else left - 1
@@ -73,14 +75,14 @@ def _load_named(image: RawImage, shows: LabelClass) -> tuple[UInt8[np.ndarray, "
     return pixels, mask
 
 
-def class_of(source: AnySource, own: str, inputs: Inputs) -> str:
+def set_class(source: AnySource, own: str, inputs: SourceInputs) -> str:
     """The class of the image set that a source calls by a name of its own; "" where there is none."""
-    new = source.renamed(own)
+    new = source.rename_class(own)
     return new if inputs.labels is None or not new else inputs.labels.named(new) or ""
 
 
-def _not_used(source: AnySource, image: RawImage, count: int, inputs: Inputs) -> str:
-    where, new = image.path or image.name, source.renamed(image.plane)
+def _not_used(source: AnySource, image: RawImage, count: int, inputs: SourceInputs) -> str:
+    where, new = image.path or image.name, source.rename_class(image.plane)
     if not new:
         return PassedOver(f"{where}: left out with all {count} images of {image.plane!r}, as classes says")
     labels = inputs.labels
@@ -94,7 +96,7 @@ def _not_used(source: AnySource, image: RawImage, count: int, inputs: Inputs) ->
 
 def _check_renamed(source: AnySource, read: Sequence[str]) -> None:
     """Refuse a class in `classes` that the source has not: it is a slip of the pen."""
-    known = dict.fromkeys((*read, *(source.own_classes() or ())))
+    known = dict.fromkeys((*read, *(source.source_classes() or ())))
     there = set(map(plain, known))
     for name in source.classes:
         if plain(name) not in there:

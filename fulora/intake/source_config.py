@@ -23,11 +23,11 @@ SplitRule = Literal["stratified", "patients", "blocks", "published", "as_listed"
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SourceInputs:
     """What a source is given to read.
 
     Attributes:
-        folder, split_file, key_file: what `SourceConfig.outside` names, where it is on this machine.
+        folder, split_file, key_file: what `SourceConfig.input_paths` names, where it is on this machine.
         size_px: width and height that phantoms are drawn at.
         labels: the classes of the image set that is made; None while they are not known.
     """
@@ -39,7 +39,7 @@ class Inputs:
     labels: LabelSet | None = None
 
     @property
-    def own_folder(self) -> Path:
+    def required_folder(self) -> Path:
         """The folder.
 
         Raises:
@@ -103,7 +103,7 @@ class SourceConfig(Config):
             raise ValueError(f"classes: {' and '.join(twice)} are one name but for case, blanks, _ or -; give one")
         return self
 
-    def shares(self) -> dict[Split, float]:
+    def split_shares(self) -> dict[Split, float]:
         """The share of the patients in each split; all of them where the role is one split."""
         given: dict[Split, float] = {"validation": self.validation_share, "test": self.test_share}
         named = [split for split in SPLITS if split in self.role.split("+")]
@@ -112,16 +112,16 @@ class SourceConfig(Config):
 
     # What a source says of itself; a source that knows more answers itself.
 
-    def own_classes(self) -> tuple[str, ...] | None:
+    def source_classes(self) -> tuple[str, ...] | None:
         """The classes that it can show, as its reader names them; None where its folders or lists decide."""
         return None
 
-    def shows(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[str, ...] | None:
         """The classes that it can show, as `classes` renames them; None where its folders or lists decide."""
-        own = self.own_classes()
-        return None if own is None else tuple(dict.fromkeys(filter(None, map(self.renamed, own))))
+        own = self.source_classes()
+        return None if own is None else tuple(dict.fromkeys(filter(None, map(self.rename_class, own))))
 
-    def renamed(self, name: str) -> str:
+    def rename_class(self, name: str) -> str:
         """What a class of its own is called; "" where its images are left out."""
         return {plain(own): new for own, new in self.classes.items()}.get(plain(name), name)
 
@@ -129,15 +129,15 @@ class SourceConfig(Config):
         """Whether its images have masks; None where its lists decide."""
         return False
 
-    def shows_people(self) -> bool:
+    def has_patients(self) -> bool:
         """Whether its pictures are of patients, who must be kept apart and whose names must be removed."""
         return True
 
-    def own_labels(self, folder: Path | None) -> LabelSet | None:
+    def source_label_set(self, folder: Path | None) -> LabelSet | None:
         """The label set that it comes with; None where the names of its classes are all that is known.
 
         Args:
-            folder: what it reads, as in `Inputs`.
+            folder: what it reads, as in `SourceInputs`.
         """
         return None
 
@@ -145,12 +145,12 @@ class SourceConfig(Config):
         """What a split knows of its images, where that is known without reading anything; else None."""
         return None
 
-    def of_hub(self) -> tuple[str, str] | None:
+    def hub_dataset(self) -> tuple[str, str] | None:
         """The name and revision of a data set of the hub that is fetched before it is read; else None."""
         return None
 
-    def outside(self) -> dict[str, Path]:
-        """What it reads under the study's `data_root`, by its name in `Inputs`."""
+    def input_paths(self) -> dict[str, Path]:
+        """What it reads under the study's `data_root`, by its name in `SourceInputs`."""
         return {} if self.split_file is None else {"split_file": self.split_file}
 
 
@@ -160,6 +160,6 @@ class FolderSourceConfig(SourceConfig):
     folder: str
     limit: PositiveInt | None = None
 
-    def outside(self) -> dict[str, Path]:
+    def input_paths(self) -> dict[str, Path]:
         """The folder, and what every source may read."""
-        return {"folder": Path(self.folder), **super().outside()}
+        return {"folder": Path(self.folder), **super().input_paths()}

@@ -11,12 +11,12 @@ from fulora.data.tables import delimited
 from fulora.data.tables.cells import NUMBER, tidied
 from fulora.data.tables.column_names import HeaderError, documented
 from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, named
-from fulora.intake.raw_image import Complain, SourceError, refuse
+from fulora.intake.raw_image import OnSkip, SourceError, refuse
 
 MAX_CELLS = 1_000_000
 
 
-def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: Complain = refuse) -> list[dict[str, str]]:
+def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: OnSkip = refuse) -> list[dict[str, str]]:
     """The rows of a .csv or .xlsx list, as `read_rows` gives them, without their line numbers."""
     return [row for _, row in read_rows(path, columns, on_skip)]
 
@@ -24,7 +24,7 @@ def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: Complain = re
 def read_rows(
     path: Path,
     columns: tuple[str, ...] = (),
-    on_skip: Complain = refuse,
+    on_skip: OnSkip = refuse,
     renamed: Mapping[str, str] | None = None,
     *,
     optional: Collection[str] = (),

@@ -8,12 +8,12 @@ from pathlib import Path
 from fulora.data.label_set import LabelSet
 from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.forecast import Expected, Size, expected, sizes_in
-from fulora.intake.curate.patient_checks import patients_apart
+from fulora.intake.curate.forecast import ForecastImage, Size, count_sizes, forecast_images
+from fulora.intake.curate.patient_checks import read_and_check_patients
 from fulora.intake.folders import NO_PATIENT
-from fulora.intake.image_set_labels import at, labels_of
-from fulora.intake.raw_image import Complain, Noted, PassedOver
-from fulora.intake.source_config import Inputs
+from fulora.intake.image_set_labels import inputs_under, resolve_label_set
+from fulora.intake.raw_image import FileNote, OnSkip, PassedOver
+from fulora.intake.source_config import SourceInputs
 from pipelines.checks.findings import Findings
 from pipelines.sources import HINTS
 
@@ -30,7 +30,7 @@ class ExpectedSet:
     """
 
     config: CurateConfig
-    images: Sequence[Expected]
+    images: Sequence[ForecastImage]
     complete: bool
 
     def counts(self, split: Split) -> Counter[str]:
@@ -43,7 +43,7 @@ class ExpectedSet:
         own = [image.path for image in chosen if image.path and self.config.fit == "native"]
         side = self.config.image_size_px
         fitted = Counter({(side, side): len(chosen) - len(own)}) if len(chosen) > len(own) else Counter[Size]()
-        return fitted + sizes_in(own)
+        return fitted + count_sizes(own)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Sources:
 
     found: Findings
     root: Path
-    _known: dict[tuple[str, str, bool], list[Expected] | None] = field(default_factory=dict)
+    _known: dict[tuple[str, str, bool], list[ForecastImage] | None] = field(default_factory=dict)
     _checked: set[str] = field(default_factory=set)
 
     def expect(self, where: str, config: CurateConfig, *, compare_pictures: bool = False) -> ExpectedSet:
@@ -67,13 +67,13 @@ class Sources:
             compare_pictures: decode all pictures of sources whose split is drawn, for exact counts.
         """
         try:
-            inputs = at(config, self.root)
+            inputs = inputs_under(config, self.root)
         except ValueError as error:
             self.found.problem(where, str(error))
             return ExpectedSet(config, [], complete=False)
         listed = []
         for number, (source, given) in enumerate(zip(config.sources, inputs, strict=True)):
-            exact = compare_pictures and len(source.shares()) > 1
+            exact = compare_pictures and len(source.split_shares()) > 1
             listed.append(self._list(f"{where}.sources.{number}", source, given, config, exact))
         complete = all(images is not None for images in listed)
         if complete and where not in self._checked:
@@ -87,24 +87,24 @@ class Sources:
         if not self.expect(where, config).complete:
             return None
         try:
-            return labels_of(config, at(config, self.root))
+            return resolve_label_set(config, inputs_under(config, self.root))
         except (ValueError, OSError):
             return None
 
-    def _patients(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
+    def _patients(self, where: str, config: CurateConfig, inputs: Sequence[SourceInputs]) -> None:
         """Patients who would be in two splits, under one name or two, and two images of one id.
 
         Rows that cannot be used, which are told elsewhere, are passed over, so that both are told at once.
         """
         try:
-            patients_apart(config.changed(unusable="leave_out"), inputs)
+            read_and_check_patients(config.changed(unusable="leave_out"), inputs)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
 
-    def _classes(self, where: str, config: CurateConfig, inputs: Sequence[Inputs]) -> None:
+    def _classes(self, where: str, config: CurateConfig, inputs: Sequence[SourceInputs]) -> None:
         """Names of class folders and labels that make no label set."""
         try:
-            labels_of(config, inputs)
+            resolve_label_set(config, inputs)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
 
@@ -114,8 +114,8 @@ class Sources:
             self.found.problem(where, f"{self.root / file} is not there. {hint}")
 
     def _list(
-        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, exact: bool
-    ) -> list[Expected] | None:
+        self, where: str, source: AnySource, inputs: SourceInputs, config: CurateConfig, exact: bool
+    ) -> list[ForecastImage] | None:
         """The images of a source; None where they cannot be told."""
         if not self._are_there(where, source):
             return None
@@ -126,10 +126,10 @@ class Sources:
             if images is not None and (nameless := [message for message in told if NO_PATIENT in message]):
                 self._say_nameless(where, source, nameless, len(images), config)
                 images = self._without_patients(where, source, inputs, config)
-            unusable = [message for message in told if NO_PATIENT not in message and not isinstance(message, Noted)]
+            unusable = [message for message in told if NO_PATIENT not in message and not isinstance(message, FileNote)]
             self._say_unusable(where, unusable, config)
             for message in told:
-                if isinstance(message, Noted) and not isinstance(message, PassedOver):
+                if isinstance(message, FileNote) and not isinstance(message, PassedOver):
                     self.found.note(where, message)
             if images == [] and not told:
                 self.found.problem(where, "it has no image")
@@ -137,19 +137,19 @@ class Sources:
         return self._known[key]
 
     def _expected(
-        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig, on_skip: Complain, exact: bool
-    ) -> list[Expected] | None:
+        self, where: str, source: AnySource, inputs: SourceInputs, config: CurateConfig, on_skip: OnSkip, exact: bool
+    ) -> list[ForecastImage] | None:
         try:
-            return expected(source, inputs, config, on_skip, compare_pictures=exact)
+            return forecast_images(source, inputs, config, on_skip, compare_pictures=exact)
         except (ValueError, OSError) as error:
             self.found.problem(where, str(error))
             return None
 
     def _without_patients(
-        self, where: str, source: AnySource, inputs: Inputs, config: CurateConfig
-    ) -> list[Expected] | None:
+        self, where: str, source: AnySource, inputs: SourceInputs, config: CurateConfig
+    ) -> list[ForecastImage] | None:
         """The images of a source whose patients are not known, where their split does not depend on patients."""
-        if len(source.shares()) > 1 or config.unusable != "stop":
+        if len(source.split_shares()) > 1 or config.unusable != "stop":
             return None
         unknown = source.changed(patient_pattern=None, patients_unknown=True)
         return self._expected(where, unknown, inputs, config, lambda message: None, False)
@@ -178,6 +178,6 @@ class Sources:
             self.found.note(where, f"{len(told)} rows, files or folders will be left out: {shown}")
 
     def _are_there(self, where: str, source: AnySource) -> bool:
-        for name, path in source.outside().items():
+        for name, path in source.input_paths().items():
             self.read(f"{where}.{name}", path, HINTS.get(name, ""))
-        return all((self.root / path).exists() for path in source.outside().values())
+        return all((self.root / path).exists() for path in source.input_paths().values())

@@ -38,9 +38,9 @@ def show(
     for name, folder in record["input_folders"].items():
         console.print(f"  input        {name}: {folder}", soft_wrap=True)
     if (artifact / "audit").is_dir():
-        from fulora.intake.deidentify.confirmation import state
+        from fulora.intake.deidentify.confirmation import confirmation_state
 
-        console.print(f"  text         {state(artifact) or 'not looked for'}", soft_wrap=True)
+        console.print(f"  text         {confirmation_state(artifact) or 'not looked for'}", soft_wrap=True)
     console.print(
         yaml.safe_dump({"versions": record["versions"], "identity": record["identity"]}, sort_keys=False),
     )

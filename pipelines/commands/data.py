@@ -84,10 +84,10 @@ def check(
       fulora data check dicom_export key_file=key.txt
     """
     from fulora.config import overridden
-    from fulora.intake.check.check_folder import inspect
+    from fulora.intake.check.check_folder import check_folder
 
     progress.show(not quiet)
-    found = inspect(folder, overridden({}, overrides or []))
+    found = check_folder(folder, overridden({}, overrides or []))
     text = json.dumps({"folder": str(folder), **found.to_json()}, indent=1, ensure_ascii=False)
     if json_file is not None and str(json_file) != "-":
         json_file.write_text(text + "\n", encoding="utf-8")
@@ -175,18 +175,18 @@ def curate(
 
 def _with_detector(values: dict[str, Any]) -> dict[str, Any]:
     """The values, and the text detector where it is installed and text is looked for."""
-    from fulora.intake.deidentify.text_detection import detector
+    from fulora.intake.deidentify.text_detection import installed_detector
 
-    used = detector() and values.get("deidentify") != "nothing"
+    used = installed_detector() and values.get("deidentify") != "nothing"
     return ({"text_detector": "rapidocr"} if used else {}) | values
 
 
 def _print_text_state(images: Path) -> None:
     """What is known of the text in an image set's pictures, and how a person checks it."""
-    from fulora.intake.deidentify.confirmation import state
+    from fulora.intake.deidentify.confirmation import confirmation_state
     from fulora.intake.deidentify.review import CLEANED, REVIEW, UNCHANGED
 
-    known, audit = state(images), images / "audit"
+    known, audit = confirmation_state(images), images / "audit"
     if known is None:
         return
     review = json.loads((audit / REVIEW).read_text(encoding="utf-8"))
@@ -201,9 +201,9 @@ def _print_text_state(images: Path) -> None:
 
 def _print_review(searched: str, found: str, pages: int, sheets: Path, folder: Path) -> None:
     """What was removed automatically, and how a person checks and confirms it."""
-    from fulora.intake.deidentify.text_detection import detector
+    from fulora.intake.deidentify.text_detection import installed_detector
 
-    hint = "" if detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
+    hint = "" if installed_detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
     progress.console.print(
         f"text removed: {searched}{hint}\n{found}\nLook at all {pages} sheets in {sheets}: they show what was removed, "
         "names among it, and what was not; keep them private. If no text is left, confirm it:\n"
@@ -248,7 +248,7 @@ def deidentify(
 
       fulora data deidentify --confirm work/curate-0123456789abcdef --by "A. Person"
     """
-    from fulora.intake.deidentify.confirmation import confirm as confirm_folder
+    from fulora.intake.deidentify.confirmation import confirm_folder as confirm_folder
 
     progress.show(not quiet)
     if confirm is not None:
@@ -270,11 +270,11 @@ def _deidentify(
 ) -> None:
     from fulora.data.label_set import label_set as named
     from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
-    from fulora.intake.deidentify.text_detection import detector, find_words
+    from fulora.intake.deidentify.text_detection import find_words, installed_detector
     from fulora.intake.dicom.deidentify_folder import deidentify_folder
     from fulora.intake.key_file import read_key
 
-    where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
+    where, words = None if pixels == "unchecked" else pixels, find_words if installed_detector() else None
     review = deidentify_folder(folder, to, read_key(key_file), where, words, named(label_set) if label_set else None)
     counts = review.counts()
     found = (

@@ -41,11 +41,11 @@ def tell_unused_spacing(folders: Sequence[Mapping[str, Path]]) -> None:
 
 def _stated(path: Path) -> tuple[float, float] | None:
     """The spacing of a mask's file; None too where it cannot be read: files without a partner are not scored."""
-    from fulora.intake.masks.spacing import spacing_of
+    from fulora.intake.masks.spacing import mask_spacing
     from fulora.intake.raw_image import SourceError
 
     try:
-        return spacing_of(path)
+        return mask_spacing(path)
     except SourceError:
         return None
 

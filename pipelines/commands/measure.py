@@ -79,18 +79,18 @@ def hc(
     """
     from fulora.biometry.rows import HC18_COLUMNS, HeadRow, hc18_row
     from fulora.data.structures import numbers_measured
-    from fulora.intake.masks.file_names import case_of
-    from fulora.intake.masks.files import checked_label, each, masks_in
+    from fulora.intake.masks.file_names import case_name
+    from fulora.intake.masks.files import find_masks, map_cases, resolve_label
     from fulora.intake.pixel_sizes import read_pixel_sizes
     from fulora.progress import track
 
-    files, sizes = masks_in(masks), read_pixel_sizes(pixel_sizes)
+    files, sizes = find_masks(masks), read_pixel_sizes(pixel_sizes)
     if not files.keys() & sizes.keys():
         raise ValueError(f"{pixel_sizes}: names none of the {len(files)} masks of {masks}, such as {next(iter(files))}")
     mapping = _mapping(masks, files, values, workers)
     known = numbers_measured(masks, "ellipse")
     label = known[0] if label is None and len(known) == 1 else label
-    label, references = checked_label(mapping, label), _references(pixel_sizes)
+    label, references = resolve_label(mapping, label), _references(pixel_sizes)
 
     def row(case: str, path: Path) -> HeadRow:
         if case not in sizes:
@@ -98,14 +98,14 @@ def hc(
             return HeadRow(path.name, failure="no_pixel_size", detail=why)
         return _head(path, sizes[case], mapping, label, inset_px)
 
-    rows = list(track(each(files, row, workers), "measured", total=len(files)))
+    rows = list(track(map_cases(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(HeadRow)], [asdict(one) for one in rows])
     _tell(rows, out, "hc_mm", "mm")
     _tell_warned(rows, "field_of_view", VIEW, VIEW_ADVICE)
     _tell_warned(rows, "file_spacing", SPACING)
     _compare(rows, references)
     if submission is not None:
-        lines = [hc18_row(one) | {"filename": f"{case_of(Path(one.file_name))}.png"} for one in rows]
+        lines = [hc18_row(one) | {"filename": f"{case_name(Path(one.file_name))}.png"} for one in rows]
         _write(submission, HC18_COLUMNS, lines)
     _end(rows)
 
@@ -145,10 +145,10 @@ def aop(
     """
     from fulora.biometry.rows import AngleRow, angle_row
     from fulora.data.structures import numbers_measured
-    from fulora.intake.masks.files import each, masks_in
+    from fulora.intake.masks.files import find_masks, map_cases
     from fulora.intake.masks.spacing import shape_conflict
     from fulora.intake.masks.validation import check_background
-    from fulora.intake.pixel_sizes import scale_to
+    from fulora.intake.pixel_sizes import original_scale
     from fulora.intake.raw_image import SourceError
     from fulora.progress import track
 
@@ -157,21 +157,21 @@ def aop(
     axis, tangent = known[0] if symphysis is None else symphysis, known[1] if head is None else head
     if axis == tangent or min(axis, tangent) < 1:
         raise ValueError(f"--symphysis {axis} --head {tangent}: give two different class numbers of 1 or more")
-    files = masks_in(masks)
+    files = find_masks(masks)
     mapping = _mapping(masks, files, values, workers)
 
     def row(case: str, path: Path) -> AngleRow:
         try:
             labels = mapping.read(path)
             check_background(labels, path)
-            scale_xy = scale_to(size, labels.shape)
+            scale_xy = original_scale(size, labels.shape)
             spacing = shape_conflict(path, scale_xy)
         except SourceError as error:
             return AngleRow(path.name, failure="unreadable", detail=str(error))
         found = angle_row(path.name, labels, symphysis=axis, head=tangent, inferior=side, scale_xy=scale_xy)
         return _warned(found, spacing)
 
-    rows = list(track(each(files, row, workers), "measured", total=len(files)))
+    rows = list(track(map_cases(files, row, workers), "measured", total=len(files)))
     _write(out, [field.name for field in fields(AngleRow)], [asdict(one) for one in rows])
     _tell(rows, out, "aop_deg", "degrees")
     _tell_warned(rows, "file_spacing", SPACING)
@@ -217,10 +217,10 @@ def _end(rows: "Sequence[HeadRow | AngleRow]") -> None:
 
 def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) -> "MaskValues":
     """The mapping of the masks' values to classes, printed on standard error."""
-    from fulora.intake.masks.value_mapping import find_values, parse_values
+    from fulora.intake.masks.value_mapping import find_mask_values, parse_values
     from fulora.progress import note
 
-    mapping = find_values({str(folder): files.values()}, parse_values(given), workers)
+    mapping = find_mask_values({str(folder): files.values()}, parse_values(given), workers)
     if mapping.files:
         note(mapping.text())
     return mapping
@@ -273,17 +273,17 @@ def _tell_warned(rows: "Sequence[HeadRow | AngleRow]", warning: str, what: str, 
 
 def _references(pixel_sizes: Path) -> dict[str, float]:
     """The reference circumferences of the list by case, mm; nothing where it has no such column."""
-    from fulora.intake.pixel_sizes import REFERENCE, has_references, references_in
+    from fulora.intake.pixel_sizes import REFERENCE, has_references, read_references
 
-    return references_in(pixel_sizes, REFERENCE) if has_references(pixel_sizes) else {}
+    return read_references(pixel_sizes, REFERENCE) if has_references(pixel_sizes) else {}
 
 
 def _compare(rows: "Sequence[HeadRow]", references: Mapping[str, float]) -> None:
     """Print the agreement with the reference circumferences, if there are any of the measured heads."""
     from fulora.biometry.agreement import agreement
-    from fulora.intake.masks.file_names import case_of
+    from fulora.intake.masks.file_names import case_name
 
-    pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
+    pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_name(Path(row.file_name))) in references]
     if sum(value is not None for value, _ in pairs) >= 2:
         found = agreement([value for value, _ in pairs], [truth for _, truth in pairs])
         print(

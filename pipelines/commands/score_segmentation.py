@@ -71,16 +71,16 @@ def segmentation(
 
       fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
     """
-    from fulora.intake.masks.files import masks_in
+    from fulora.intake.masks.files import find_masks
     from fulora.intake.pixel_sizes import read_pixel_sizes
 
     chosen = _protocol(protocol)
     if figure is not None and len(prediction) < 2 and chosen == "plain":
         raise ValueError("--figure shows rankings, or angles or circumferences; plain needs --prediction twice or more")
-    references = masks_in(reference)
+    references = find_masks(reference)
     sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
     names = _names(prediction)
-    predicted = {name: masks_in(folder) for name, folder in zip(names, prediction, strict=True)}
+    predicted = {name: find_masks(folder) for name, folder in zip(names, prediction, strict=True)}
     mapping = _mapping(references, predicted, values, workers)
     scorer = _scorer(chosen, mapping, sizes, label)
     scored = {name: _scored(name, scorer.score, references, files, workers) for name, files in predicted.items()}
@@ -123,7 +123,7 @@ def _protocol(text: str) -> Protocol:
 def _scorer(
     protocol: Protocol, mapping: "MaskValues", sizes: "Mapping[str, PixelSize] | None", label: int | None
 ) -> "Scorer":
-    from fulora.intake.masks.files import checked_label
+    from fulora.intake.masks.files import resolve_label
     from pipelines.commands import mask_protocols
 
     if label is not None and protocol != "hc18":
@@ -136,7 +136,7 @@ def _scorer(
         return mask_protocols.plain(mapping, sorted(mapping.held[REFERENCE] - {0}), sizes)
     if sizes is None:
         raise ValueError("--protocol hc18 needs --pixel-sizes: a CSV with filename and pixel size(mm)")
-    return mask_protocols.hc18(mapping, sizes, checked_label(mapping, label))
+    return mask_protocols.hc18(mapping, sizes, resolve_label(mapping, label))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -152,14 +152,14 @@ def _mapping(
     references: Mapping[str, Path], predicted: Mapping[str, Mapping[str, Path]], given: str, workers: int
 ) -> "MaskValues":
     """The mapping of values to classes of all references and of what is scored against them, printed."""
-    from fulora.intake.masks.value_mapping import find_values, parse_values
+    from fulora.intake.masks.value_mapping import find_mask_values, parse_values
     from fulora.progress import note
 
     folders = {REFERENCE: list(references.values())} | {
         f"prediction {name}": [path for case, path in files.items() if case in references]
         for name, files in predicted.items()
     }
-    mapping = find_values(folders, parse_values(given), workers)
+    mapping = find_mask_values(folders, parse_values(given), workers)
     note(mapping.text())
     return mapping
 
@@ -184,13 +184,13 @@ def _rankings(
 def _scored(
     name: str, score: "ScoreOne", references: Mapping[str, Path], files: Mapping[str, Path], workers: int
 ) -> list[CaseScores]:
-    from fulora.intake.masks.files import each
+    from fulora.intake.masks.files import map_cases
     from fulora.progress import track
 
     if not references.keys() & files.keys():
         first, other = next(iter(references)), next(iter(files))
         raise ValueError(f"{name}: no mask is named as a reference is; a reference is {first}, a prediction {other}")
-    cases = each(references, lambda case, path: score(case, path, files.get(case)), workers)
+    cases = map_cases(references, lambda case, path: score(case, path, files.get(case)), workers)
     return list(track(cases, f"{name} scored", total=len(references)))
 
 

@@ -100,11 +100,11 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
 def _files(folder: Path) -> dict[str, Path]:
     """Pictures by the name of their mask, less its ending; files named as masks are passed over."""
     from fulora.intake.folders import PICTURES
-    from fulora.intake.masks.file_names import pictures_and_masks
+    from fulora.intake.masks.file_names import find_pictures_and_masks
     from fulora.progress import note
 
     endings = (*PICTURES, ".mha")
-    pictures, masks = pictures_and_masks(folder, endings)
+    pictures, masks = find_pictures_and_masks(folder, endings)
     if masks:
         note(f"{folder}: {len(masks)} files named as masks passed over, such as {masks[0].relative_to(folder)}")
     found: dict[str, Path] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.dicom.confidentiality_profile import ProfileError
 from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.intake.raw_image import SourceError
@@ -40,7 +40,7 @@ def test_what_the_header_gets_wrong_is_refused_and_the_rest_is_read(
             list(read_dicom(folders[name], None, key=KEY))
         with pytest.raises(ProfileError, match=re.escape(message)):
             files_to_deidentify(folders[name])
-        found = inspect(folders[name], {"kind": "dicom", "key_file": str(tmp_path / "key.txt")})
+        found = check_folder(folders[name], {"kind": "dicom", "key_file": str(tmp_path / "key.txt")})
         assert message in found.findings[0].examples[0]
         assert (found.clean, found.n_images) == (False, 0)
     truth = np.asarray(Pil.open(tmp_path / "in" / "truth.png")).astype(int)

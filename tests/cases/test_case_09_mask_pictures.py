@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from fulora.data.label_set import label_set
 from fulora.intake.raw_image import SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from pipelines.__main__ import app
 
@@ -69,7 +69,7 @@ def test_quantised_masks_beside_their_images_are_what_they_show(case: Path) -> N
     images = list(
         read_source(
             ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True, mask_suffix="_mask"),
-            Inputs(folder, labels=CLASSES),
+            SourceInputs(folder, labels=CLASSES),
         )
     )
     assert len(images) == 3

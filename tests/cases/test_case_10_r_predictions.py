@@ -12,10 +12,10 @@ import pytest
 from fulora.data.label_set import label_set
 from fulora.data.predictions.files import read_predictions
 from fulora.data.predictions.rows import PredictionFileError
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.raw_image import SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from pipelines.commands.score import classification
 
@@ -101,13 +101,13 @@ def test_unknown_patients_and_sites_are_as_empty_cells(case: Path, tmp_path: Pat
 def test_three_women_without_a_number_are_not_one_woman(case: Path) -> None:
     folder = case / "imagefolder"
     told: list[str] = []
-    images = list(read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES), told.append))
+    images = list(read_source(ImageFolderConfig(folder=""), SourceInputs(folder, labels=CLASSES), told.append))
     assert [(image.patient, image.site, image.machine, image.pixel_size_mm) for image in images] == [
         (number, "", "", None) for number in "345"
     ]
     assert [line.partition("metadata.csv, ")[2] for line in told[:3]] == [
         f"line {n + 2}: i{n}.png: no patient; give a column patient or patient_id" for n in range(3)
     ]
-    assert inspect(folder).n_patients == 3
+    assert check_folder(folder).n_patients == 3
     with pytest.raises(SourceError, match=r"line 2: i0\.png: no patient"):
-        list(read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES)))
+        list(read_source(ImageFolderConfig(folder=""), SourceInputs(folder, labels=CLASSES)))

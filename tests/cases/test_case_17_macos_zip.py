@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import SourceKind
-from fulora.intake.masks.file_names import pictures_and_masks
+from fulora.intake.masks.file_names import find_pictures_and_masks
 
 pytestmark = pytest.mark.real_data
 SETS: dict[str, tuple[SourceKind, int]] = {
@@ -23,7 +23,7 @@ def test_what_macos_adds_is_passed_over(tmp_path: Path, make_case: Callable[...,
     for name, (kind, count) in SETS.items():
         values = {"patient_pattern": r"Patient(\d+)"} if kind == "class_folders" else {}
         for how in ("zip", "beside"):
-            found = inspect(tmp_path / f"{name}_{how}", values)
+            found = check_folder(tmp_path / f"{name}_{how}", values)
             assert (found.kind, found.n_images, found.clean) == (kind, count, True)
-    pictures, masks = pictures_and_masks(tmp_path / "pictures")
+    pictures, masks = find_pictures_and_masks(tmp_path / "pictures")
     assert (len(pictures), masks) == (2, [])

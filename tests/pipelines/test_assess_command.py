@@ -18,7 +18,7 @@ from fulora.data.weights import JudgeWeights
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.stage import Source
 from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess
@@ -33,7 +33,7 @@ def phantoms(folder: Path, role: str, first: int, planes: list[str], *more: dict
     about = {"sites": ["A"], "planes": planes, "per_plane": PEOPLE, "images_per_patient": 1}
     sources = [PhantomsConfig.model_validate(about | one) for one in ({"role": role, "first_patient": first}, *more)]
     folder.mkdir()
-    curation = Curation(CurateConfig(sources=tuple(sources), image_size_px=64), [Inputs()] * len(sources))
+    curation = Curation(CurateConfig(sources=tuple(sources), image_size_px=64), [SourceInputs()] * len(sources))
     ImageSet.write(folder, curation.pictures(), labels=FETAL)
     return ImageSet(folder, folder.name)
 

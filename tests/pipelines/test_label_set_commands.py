@@ -13,9 +13,9 @@ from PIL import Image as Pil
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.intake.config import CurateConfig
-from fulora.intake.image_set_labels import at, labels_of
+from fulora.intake.image_set_labels import inputs_under, resolve_label_set
 from fulora.intake.raw_image import PassedOver
-from fulora.intake.read_sources import read_rows
+from fulora.intake.read_sources import read_all_sources
 from pipelines import sources
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
@@ -125,8 +125,8 @@ def planes_db(data_root: Path, tmp_path: Path) -> Path:
 def read(root: Path, told: list[str], **values: object) -> Counter[str]:
     column = values.pop("column", "Plane")
     config = CurateConfig.model_validate({"sources": [{"kind": "fetal_planes", "column": column}], **values})
-    (images,) = read_rows(config, at(config, root), told.append)
-    assert {image.plane for image in images} <= set(labels_of(config, at(config, root)).names)
+    (images,) = read_all_sources(config, inputs_under(config, root), told.append)
+    assert {image.plane for image in images} <= set(resolve_label_set(config, inputs_under(config, root)).names)
     return Counter(image.plane for image in images)
 
 

@@ -12,7 +12,7 @@ from fulora.data.results import Scores
 from fulora.data.score import Score
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from pipelines.stages.score_generation import score_generation
 
 FETAL = label_set("fetal_planes")
@@ -22,7 +22,7 @@ def phantoms(folder: Path, *sources: PhantomsConfig) -> ImageSet:
     folder.mkdir()
     ImageSet.write(
         folder,
-        Curation(CurateConfig(sources=sources, image_size_px=64), [Inputs()] * len(sources)).pictures(),
+        Curation(CurateConfig(sources=sources, image_size_px=64), [SourceInputs()] * len(sources)).pictures(),
         labels=FETAL,
     )
     return ImageSet(folder, "")

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from fulora.data.patient_numbers import Name, lines, same_numbers
 from fulora.data.pictures.near_duplicates import near_pairs
-from fulora.intake.check.duplicates import named
+from fulora.intake.check.duplicates import describe_image
 from fulora.intake.check.findings import Check, Finding, finding
-from fulora.intake.check.image_facts import Facts
-from fulora.intake.check.patient_numbers import ADVICE, KIND, files_of, names_of
+from fulora.intake.check.image_facts import ImageFacts
+from fulora.intake.check.patient_numbers import ADVICE, KIND, file_by_patient, splits_by_patient
 
 
-class Inspected(NamedTuple):
+class CheckedSet(NamedTuple):
     """A set with what was found in it.
 
     Attributes:
@@ -23,11 +23,11 @@ class Inspected(NamedTuple):
 
     name: str
     check: Check
-    facts: Sequence[Facts]
+    facts: Sequence[ImageFacts]
     numbered: bool
 
 
-def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequence[str] = ()) -> Check:
+def check_across(sets: Sequence[CheckedSet], others: Sequence[Path], strays: Sequence[str] = ()) -> Check:
     """The checks of several sets, and what the sets share.
 
     Args:
@@ -59,12 +59,12 @@ def check_across(sets: Sequence[Inspected], others: Sequence[Path], strays: Sequ
     )
 
 
-def _pictures(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
-    by_digest: dict[str, dict[str, Facts]] = defaultdict(dict)
+def _pictures(good: Sequence[tuple[str, ImageFacts]]) -> list[Finding]:
+    by_digest: dict[str, dict[str, ImageFacts]] = defaultdict(dict)
     for name, found in good:
         by_digest[found.digest].setdefault(name, found)
     same = [
-        " = ".join(f"{name}/{named(found)}" for name, found in those.items())
+        " = ".join(f"{name}/{describe_image(found)}" for name, found in those.items())
         for those in by_digest.values()
         if len(those) > 1
     ]
@@ -72,7 +72,9 @@ def _pictures(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
     for one, other, alike in near_pairs([found.likeness for _, found in good]):
         (name, found), (other_name, other_found) = good[one], good[other]
         if name != other_name and found.digest != other_found.digest:
-            near.append(f"{name}/{named(found)} ~ {other_name}/{named(other_found)}, correlation {alike:.3f}")
+            near.append(
+                f"{name}/{describe_image(found)} ~ {other_name}/{describe_image(other_found)}, correlation {alike:.3f}"
+            )
     return [
         *finding(
             "leak",
@@ -84,7 +86,7 @@ def _pictures(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
     ]
 
 
-def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
+def _patients(good: Sequence[tuple[str, ImageFacts]]) -> list[Finding]:
     sets = defaultdict(set)
     for name, found in good:
         sets[found.patient].add(name)
@@ -93,17 +95,17 @@ def _patients(good: Sequence[tuple[str, Facts]]) -> list[Finding]:
     return finding("leak", "patients in two sets", text, shared)
 
 
-def _numbers(sets: Sequence[Inspected]) -> list[Finding]:
-    names = [names_of(one.facts) if one.numbered else {} for one in sets]
+def _numbers(sets: Sequence[CheckedSet]) -> list[Finding]:
+    names = [splits_by_patient(one.facts) if one.numbered else {} for one in sets]
     pairs: set[tuple[Name, Name]] = set()
-    files = {name: path for one in sets for name, path in files_of(one.facts).items()}
+    files = {name: path for one in sets for name, path in file_by_patient(one.facts).items()}
     for place, later in enumerate(names):
         for earlier in names[:place]:
             pairs |= set(same_numbers(earlier, later))
     return finding("misleading", KIND, ADVICE, lines(sorted(pairs), files=files))
 
 
-def _classes(sets: Sequence[Inspected]) -> list[Finding]:
+def _classes(sets: Sequence[CheckedSet]) -> list[Finding]:
     """The classes of each set, where they are not those of all."""
     by_set = {one.name: sorted({found.image.plane for found in one.facts}) for one in sets if one.facts}
     if len({tuple(names) for names in by_set.values()}) < 2:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from fulora.data.pictures.near_duplicates import near_pairs
 from fulora.intake.check.findings import Finding, Severity, finding
-from fulora.intake.check.image_facts import Facts
+from fulora.intake.check.image_facts import ImageFacts
 
-Pair = tuple[Facts, Facts, float]
+Pair = tuple[ImageFacts, ImageFacts, float]
 
 
-def find_duplicates(facts: Sequence[Facts]) -> list[Finding]:
+def find_duplicates(facts: Sequence[ImageFacts]) -> list[Finding]:
     """Findings on identical and nearly identical pictures.
 
     Under two patients they are a leak, for any split by patient may put them apart; in a set that is split already,
@@ -21,7 +21,7 @@ def find_duplicates(facts: Sequence[Facts]) -> list[Finding]:
     return [*_identical(facts, harm), *_near(facts, harm)]
 
 
-def _identical(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
+def _identical(facts: Sequence[ImageFacts], harm: Severity) -> list[Finding]:
     groups = defaultdict(list)
     for found in facts:
         groups[found.digest].append(found)
@@ -48,7 +48,7 @@ def _identical(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
     ]
 
 
-def _near(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
+def _near(facts: Sequence[ImageFacts], harm: Severity) -> list[Finding]:
     pairs = [
         (facts[a], facts[b], alike)
         for a, b, alike in near_pairs([found.likeness for found in facts])
@@ -79,19 +79,19 @@ def _near(facts: Sequence[Facts], harm: Severity) -> list[Finding]:
     ]
 
 
-def _splits(group: Sequence[Facts]) -> int:
+def _splits(group: Sequence[ImageFacts]) -> int:
     return len({found.image.published for found in group} - {None})
 
 
-def _lines(groups: Sequence[Sequence[Facts]]) -> list[str]:
-    return [" = ".join(map(named, group)) for group in groups]
+def _lines(groups: Sequence[Sequence[ImageFacts]]) -> list[str]:
+    return [" = ".join(map(describe_image, group)) for group in groups]
 
 
 def _pair(pair: Pair) -> str:
-    return f"{named(pair[0])} ~ {named(pair[1])}, correlation {pair[2]:.3f}"
+    return f"{describe_image(pair[0])} ~ {describe_image(pair[1])}, correlation {pair[2]:.3f}"
 
 
-def named(found: Facts) -> str:
+def describe_image(found: ImageFacts) -> str:
     """An image in words: its name with site, patient, plane and published split."""
     said = (found.image.site, found.image.patient, found.image.plane, found.image.published or "")
     return f"{found.image.name} ({' '.join(filter(None, said))})"

@@ -27,7 +27,7 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """One image, without its pixels.
 
     Attributes:
@@ -55,18 +55,18 @@ class Facts:
         return self.image.patient_key
 
 
-def survey(images: Iterable[RawImage]) -> Iterator[Facts]:
+def read_image_facts(images: Iterable[RawImage]) -> Iterator[ImageFacts]:
     """The facts of every image, in order."""
     return threaded(_facts, images)
 
 
-def _facts(image: RawImage) -> Facts:
+def _facts(image: RawImage) -> ImageFacts:
     try:
         pixels, mask = image.load()
     except SourceError as error:
-        return Facts(image, error=str(error))
+        return ImageFacts(image, error=str(error))
     height, width = pixels.shape
-    return Facts(
+    return ImageFacts(
         image,
         mode=_mode(image.path),
         width=width,

@@ -9,8 +9,16 @@ import numpy as np
 from fulora.biometry.quality import field_of_view_mm
 from fulora.intake.check.duplicates import find_duplicates
 from fulora.intake.check.findings import SEVERITIES, Check, Finding, finding
-from fulora.intake.check.image_facts import Facts
-from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, NOT_THERE, Doubtful, NoPixelSize, Noted, PassedOver
+from fulora.intake.check.image_facts import ImageFacts
+from fulora.intake.raw_image import (
+    FILE_NOT_FOUND,
+    MARKED_SYNTHETIC,
+    NOT_LISTED,
+    FileNote,
+    NoPixelSize,
+    PassedOver,
+    PatientDoubt,
+)
 
 HC_TOLERANCE = 0.05
 SHOWN = 5
@@ -19,7 +27,7 @@ SHORTCUT = 0.25
 """How much more often than overall a machine or site must show one plane before it is told."""
 
 
-def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence[Finding] = ()) -> Check:
+def check_images(kind: str, facts: Sequence[ImageFacts], told: Sequence[str], more: Sequence[Finding] = ()) -> Check:
     """All findings, leaks first.
 
     Args:
@@ -39,8 +47,8 @@ def check(kind: str, facts: Sequence[Facts], told: Sequence[str], more: Sequence
     return Check(kind, _counts(facts), len(facts), len(patients), tuple(findings), shown)
 
 
-def _counts(facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
-    by: dict[str, Callable[[Facts], str]] = {
+def _counts(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
+    by: dict[str, Callable[[ImageFacts], str]] = {
         "plane": lambda found: found.image.plane,
         "site": lambda found: found.image.site,
         "machine": lambda found: found.image.machine or "not said",
@@ -53,7 +61,7 @@ def _counts(facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
     return {name: dict(Counter(map(of, facts)).most_common()) for name, of in by.items()}
 
 
-def _patients(facts: Sequence[Facts]) -> list[Finding]:
+def _patients(facts: Sequence[ImageFacts]) -> list[Finding]:
     images, halves = defaultdict(list), defaultdict(set)
     for found in facts:
         images[found.patient].append(found.image.name)
@@ -77,7 +85,7 @@ def _patients(facts: Sequence[Facts]) -> list[Finding]:
     ]
 
 
-def _shortcuts(facts: Sequence[Facts], what: str, values: Sequence[str]) -> list[Finding]:
+def _shortcuts(facts: Sequence[ImageFacts], what: str, values: Sequence[str]) -> list[Finding]:
     """Machines or sites that show one plane far more often than the others do."""
     overall = Counter[str](found.image.plane for found in facts)
     by: dict[str, Counter[str]] = defaultdict(Counter)
@@ -100,7 +108,7 @@ def _shortcuts(facts: Sequence[Facts], what: str, values: Sequence[str]) -> list
     ]
 
 
-def _masks(facts: Sequence[Facts]) -> list[Finding]:
+def _masks(facts: Sequence[ImageFacts]) -> list[Finding]:
     masked = [(found.image.name, found.mask) for found in facts if found.mask is not None]
     usual = Counter(mask.classes for _, mask in masked).most_common(1)
     empty = [name for name, mask in masked if not mask.classes]
@@ -117,7 +125,7 @@ def _masks(facts: Sequence[Facts]) -> list[Finding]:
     ]
 
 
-def _measures(facts: Sequence[Facts]) -> list[Finding]:
+def _measures(facts: Sequence[ImageFacts]) -> list[Finding]:
     sizes = {found.image.name: found.image.pixel_size_mm for found in facts}
     known = [size for size in sizes.values() if size]
     middle = float(np.median(known)) if known else 0.0
@@ -155,7 +163,7 @@ def _measures(facts: Sequence[Facts]) -> list[Finding]:
     ]
 
 
-def _looks(facts: Sequence[Facts]) -> list[Finding]:
+def _looks(facts: Sequence[ImageFacts]) -> list[Finding]:
     constant = [f"{found.image.name}: all {found.lowest}" for found in facts if found.lowest == found.highest]
     sizes = defaultdict(set)
     for found in facts:
@@ -174,16 +182,16 @@ def _looks(facts: Sequence[Facts]) -> list[Finding]:
     ]
 
 
-def _unusable(facts: Sequence[Facts], told: Sequence[str]) -> list[Finding]:
+def _unusable(facts: Sequence[ImageFacts], told: Sequence[str]) -> list[Finding]:
     broken = [found.error for found in facts if found.error]
-    gone = [message for message in told if NOT_THERE in message]
+    gone = [message for message in told if FILE_NOT_FOUND in message]
     strays = [message for message in told if NOT_LISTED in message]
     made = [message for message in told if MARKED_SYNTHETIC in message]
     passed = [message for message in told if isinstance(message, PassedOver)]
     sizes = [message for message in told if isinstance(message, NoPixelSize)]
-    doubts = [message for message in told if isinstance(message, Doubtful)]
-    noted = [message for message in told if isinstance(message, Noted) and message not in {*passed, *sizes, *doubts}]
-    rest = [message for message in told if not isinstance(message, Noted) and message not in {*gone, *strays, *made}]
+    doubts = [message for message in told if isinstance(message, PatientDoubt)]
+    noted = [message for message in told if isinstance(message, FileNote) and message not in {*passed, *sizes, *doubts}]
+    rest = [message for message in told if not isinstance(message, FileNote) and message not in {*gone, *strays, *made}]
     return [
         *finding("misleading", "unreadable images", "images cannot be used", broken),
         *finding("misleading", "rows without files", "rows of the list have no image", gone),

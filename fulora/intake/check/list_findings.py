@@ -6,14 +6,14 @@ from itertools import combinations
 from pathlib import Path
 
 from fulora.intake.check.findings import Check, Finding, finding
-from fulora.intake.raw_image import Complain
+from fulora.intake.raw_image import OnSkip
 from fulora.intake.sources.fetal_planes import LISTS as PUBLISHED
 from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
 
 Lists = Mapping[str, Sequence[ListedImage]]
 
 
-def lists_in(folder: Path) -> list[Path]:
+def find_lists(folder: Path) -> list[Path]:
     """The lists of FETAL_PLANES_DB (one of its two forms) and of FU-LoRA in a folder."""
     published = [folder / name for name in PUBLISHED if (folder / name).is_file()][:1]
     return published + [folder / name for name in LISTS.values() if (folder / name).is_file()]
@@ -60,7 +60,7 @@ def _overlaps(lists: Lists) -> list[Finding]:
     return finding("note", "lists share patients", text, shared)
 
 
-def listed_without_images(path: Path, folder: Path, on_skip: Complain) -> list[Finding]:
+def listed_without_images(path: Path, folder: Path, on_skip: OnSkip) -> list[Finding]:
     """The rows of a list whose image is not in a folder; rows that cannot be understood are told to `on_skip`."""
     gone = missing_images(read_list(path, on_skip), folder)
     names = [f"{row.name} ({row.plane})" for row in gone]

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
-from fulora.intake.curate.duplicate_links import Link
+from fulora.intake.curate.duplicate_links import DuplicatePair
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import Rows
 
 SHOWN = 10
 
 
-def to_leave_out(config: CurateConfig, rows: Rows, apart: Sequence[Link], where: Mapping[str, Split]) -> dict[str, str]:
+def images_to_leave_out(
+    config: CurateConfig, rows: Rows, apart: Sequence[DuplicatePair], where: Mapping[str, Split]
+) -> dict[str, str]:
     """Ids of the images to leave out, each with the reason.
 
     Of a pair in train and test the patient in train is left out, of one in validation and test the one in validation;
@@ -41,11 +43,13 @@ def to_leave_out(config: CurateConfig, rows: Rows, apart: Sequence[Link], where:
         if less.image_id in dropped or more.image_id in dropped:
             continue
         for image in [less] if less.image_id in blocks else by_patient[less.patient_key]:
-            dropped[image.image_id] = f"{image.image_id}: left out of {where[less.image_id]}: {said(link, where)}"
+            dropped[image.image_id] = (
+                f"{image.image_id}: left out of {where[less.image_id]}: {describe_pair(link, where)}"
+            )
     return dropped
 
 
-def said(link: Link, where: Mapping[str, Split]) -> str:
+def describe_pair(link: DuplicatePair, where: Mapping[str, Split]) -> str:
     """A pair in words: both images with patient and split, and how alike they are."""
     one, other = (
         f"{image.image_id} ({image.patient_key}, {where.get(image.image_id, 'not used')})"
@@ -68,7 +72,7 @@ def _of_blocks(config: CurateConfig, rows: Rows) -> dict[str, int]:
     }
 
 
-def _allowed(config: CurateConfig, link: Link, blocks: Mapping[str, int]) -> bool:
+def _allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
     """Whether a pair in two splits is left out, or may stay there."""
     match config.near_duplicates:
         case "leave_out":
@@ -79,7 +83,7 @@ def _allowed(config: CurateConfig, link: Link, blocks: Mapping[str, int]) -> boo
             return blocks.get(link.first.image_id, -1) == blocks.get(link.second.image_id, -2)
 
 
-def _refusal(config: CurateConfig, wrong: Sequence[Link], where: Mapping[str, Split]) -> str:
+def _refusal(config: CurateConfig, wrong: Sequence[DuplicatePair], where: Mapping[str, Split]) -> str:
     more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
     if config.near_duplicates == "ignore":
         what, advice = "are identical and", "Identical pictures cannot be ignored; say near_duplicates: leave_out"
@@ -93,7 +97,7 @@ def _refusal(config: CurateConfig, wrong: Sequence[Link], where: Mapping[str, Sp
     return "\n".join(
         [
             f"{len(wrong)} pairs of images of two patients {what} are in two splits:",
-            *(said(link, where) for link in wrong[:SHOWN]),
+            *(describe_pair(link, where) for link in wrong[:SHOWN]),
             *more,
             f"{advice}.",
         ]

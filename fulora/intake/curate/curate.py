@@ -16,19 +16,25 @@ from fulora.data.pictures.resize import scale_to_square, to_square
 from fulora.data.split_file import SplitFile
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.duplicate_links import Link, Seen, links
-from fulora.intake.curate.patient_checks import check_patients, pictures_of_people, saved_splits, splits_of_people
-from fulora.intake.curate.split_assignment import NearDuplicates, place
-from fulora.intake.deidentify.burned_in_text import Cleaned, FindWords, Removal, clean, removal
+from fulora.intake.curate.duplicate_links import DuplicatePair, PictureLikeness, find_duplicate_pairs
+from fulora.intake.curate.patient_checks import check_patients, load_saved_splits, patient_image_splits, patient_images
+from fulora.intake.curate.split_assignment import NearDuplicates, assign_splits
+from fulora.intake.deidentify.burned_in_text import (
+    CleanedPicture,
+    FindWords,
+    Removal,
+    describe_removal,
+    remove_overlays,
+)
 from fulora.intake.deidentify.text_detection import find_words
-from fulora.intake.raw_image import RawImage, SourceError, sorting
-from fulora.intake.read_sources import Rows, read_rows
-from fulora.intake.source_config import Inputs
+from fulora.intake.raw_image import RawImage, SourceError, message_handler
+from fulora.intake.read_sources import Rows, read_all_sources
+from fulora.intake.source_config import SourceInputs
 from fulora.progress import note, track
 
 
 @dataclass(frozen=True)
-class Cut:
+class CuratedImage:
     """One curated picture, as it was before, and what was removed from it (None where nothing was looked for).
 
     `odd_view` is its field of view in mm where no fetal scan has such a one, so that its pixel size must be wrong.
@@ -36,7 +42,7 @@ class Cut:
 
     picture: Picture
     before: UInt8[np.ndarray, "h w"]
-    cleaned: Cleaned | None
+    cleaned: CleanedPicture | None
     removal: Removal | None
     odd_view: str = ""
 
@@ -54,8 +60,8 @@ class Curation:
     """
 
     config: CurateConfig
-    inputs: Sequence[Inputs]
-    seen: Callable[[Cut], None] = lambda cut: None
+    inputs: Sequence[SourceInputs]
+    seen: Callable[[CuratedImage], None] = lambda cut: None
     splits: list[SplitFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
@@ -70,11 +76,11 @@ class Curation:
         """
         odd_views: list[str] = []
         constant: list[str] = []
-        on_skip = sorting(self.config.unusable, self.left_out, self.noted)
-        rows = read_rows(self.config, self.inputs, on_skip)
-        saved = saved_splits(self.inputs)
+        on_skip = message_handler(self.config.unusable, self.left_out, self.noted)
+        rows = read_all_sources(self.config, self.inputs, on_skip)
+        saved = load_saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
-        placement = place(self.config, rows, saved, links_between(self.config, rows, saved))
+        placement = assign_splits(self.config, rows, saved, compare_patient_images(self.config, rows, saved))
         self.splits.extend(placement.splits)
         self.left_out.extend(placement.near_duplicates.left_out)
         self.near_duplicates = placement.near_duplicates
@@ -102,23 +108,23 @@ def _say(what: str, lines: Sequence[str]) -> None:
         note(f"{len(lines)} {what}, such as {lines[0]}")
 
 
-def links_between(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[Link]:
+def compare_patient_images(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[DuplicatePair]:
     """Which pictures of people are the same or nearly: as they are, or as they will be written."""
-    if len(splits_of_people(config, rows, saved)) < 2:
+    if len(patient_image_splits(config, rows, saved)) < 2:
         return []
-    people = list(pictures_of_people(config, rows))
+    people = list(patient_images(config, rows))
     seen = threaded(partial(_both, config), track(people, "pictures compared"))
-    return links([image for _, image in people], list(seen))
+    return find_duplicate_pairs([image for _, image in people], list(seen))
 
 
-def _both(config: CurateConfig, item: tuple[AnySource, RawImage]) -> Seen | None:
+def _both(config: CurateConfig, item: tuple[AnySource, RawImage]) -> PictureLikeness | None:
     """A picture as it is and as it will be written; None where it cannot be read, which is told when it is written."""
     source, image = item
     cut = _cut(config, source, (image, "train"))
-    return None if isinstance(cut, str) else Seen.of(cut.before, cut.picture.pixels)
+    return None if isinstance(cut, str) else PictureLikeness.of(cut.before, cut.picture.pixels)
 
 
-def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> Cut | str:
+def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> CuratedImage | str:
     """The picture of a raw image, or why there is none."""
     image, split = item
     try:
@@ -127,8 +133,8 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     except (SourceError, ValidationError) as error:
         return str(error) if isinstance(error, SourceError) else f"{image.path}: {error.errors()[0]['msg']}"
     where = config.deidentify
-    words = words_of(config)
-    cleaned = None if where == "nothing" or not source.shows_people() else clean(pixels, where, words)
+    words = text_detector(config)
+    cleaned = None if where == "nothing" or not source.has_patients() else remove_overlays(pixels, where, words)
     shown = pixels if cleaned is None else cleaned.pixels
     fitted = to_square(shown, config.image_size_px, config.fit, "area")
     scale = scale_to_square(shown.shape, config.image_size_px, config.fit)
@@ -138,11 +144,11 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
     if row.pixel_size_mm is not None:
         view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
         row = row.changed(pixel_size_mm=row.pixel_size_mm / scale)
-    removed = None if cleaned is None else removal(cleaned, row.image_id, row.site)
-    return Cut(Picture(row, fitted, mask), pixels, cleaned, removed, view)
+    removed = None if cleaned is None else describe_removal(cleaned, row.image_id, row.site)
+    return CuratedImage(Picture(row, fitted, mask), pixels, cleaned, removed, view)
 
 
-def words_of(config: CurateConfig) -> FindWords | None:
+def text_detector(config: CurateConfig) -> FindWords | None:
     """The text detector that a config asks for."""
     return find_words if config.text_detector == "rapidocr" else None
 

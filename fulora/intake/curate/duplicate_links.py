@@ -14,7 +14,7 @@ from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.raw_image import RawImage
 
 
-class Seen(NamedTuple):
+class PictureLikeness(NamedTuple):
     """What a picture is compared by: as its source has it, and as it will be written (cleaned and fitted).
 
     Both count: a name outside the sector makes one frame two, and a black border makes two pictures more alike.
@@ -24,12 +24,12 @@ class Seen(NamedTuple):
     likenesses: tuple[Likeness, Likeness]
 
     @classmethod
-    def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "Seen":
+    def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "PictureLikeness":
         """Of both pictures of an image."""
         return cls((pixel_digest(before), pixel_digest(written)), (likeness(before), likeness(written)))
 
 
-class Link(NamedTuple):
+class DuplicatePair(NamedTuple):
     """Two images of two patients that show the same.
 
     Attributes:
@@ -43,7 +43,7 @@ class Link(NamedTuple):
     identical: bool
 
 
-def links(images: Sequence[RawImage], seen: Sequence[Seen | None]) -> list[Link]:
+def find_duplicate_pairs(images: Sequence[RawImage], seen: Sequence[PictureLikeness | None]) -> list[DuplicatePair]:
     """Pairs of images of two patients that show the same; of many identical ones, a chain from one to the next.
 
     Args:
@@ -60,17 +60,17 @@ def links(images: Sequence[RawImage], seen: Sequence[Seen | None]) -> list[Link]
         for one, other, alike in (*near, *chains):
             found[one, other] = max(found.get((one, other), 0.0), alike)
     return [
-        Link(images[one], images[other], alike, _identical(seen[one], seen[other]))
+        DuplicatePair(images[one], images[other], alike, _identical(seen[one], seen[other]))
         for (one, other), alike in sorted(found.items())
         if images[one].patient_key != images[other].patient_key
     ]
 
 
-def _identical(one: Seen | None, other: Seen | None) -> bool:
+def _identical(one: PictureLikeness | None, other: PictureLikeness | None) -> bool:
     return bool(one and other and any(map(str.__eq__, one.digests, other.digests)))
 
 
-def groups(found: Sequence[Link]) -> dict[str, str]:
+def group_duplicates(found: Sequence[DuplicatePair]) -> dict[str, str]:
     """By id of each image that a link names, what all images that links lead to have in common: the least id."""
     joined = DisjointSet(sorted({image.image_id for link in found for image in (link.first, link.second)}))
     for link in found:

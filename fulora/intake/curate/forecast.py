@@ -11,13 +11,13 @@ from PIL import UnidentifiedImageError
 from fulora.data.labels import Split
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.curate import links_between
-from fulora.intake.curate.patient_checks import saved_splits
-from fulora.intake.curate.patient_splits import divide
-from fulora.intake.curate.split_assignment import place
-from fulora.intake.raw_image import Complain
-from fulora.intake.read_sources import class_of, read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.curate.curate import compare_patient_images
+from fulora.intake.curate.patient_checks import load_saved_splits
+from fulora.intake.curate.patient_splits import split_patients
+from fulora.intake.curate.split_assignment import assign_splits
+from fulora.intake.raw_image import OnSkip
+from fulora.intake.read_sources import read_source, set_class
+from fulora.intake.source_config import SourceInputs
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -26,7 +26,7 @@ ORIENTATION = 0x0112
 """The EXIF tag; its values from 5 on turn a picture by a quarter."""
 
 
-class Expected(NamedTuple):
+class ForecastImage(NamedTuple):
     """An image that curating will give.
 
     Attributes:
@@ -40,9 +40,9 @@ class Expected(NamedTuple):
     others: frozenset[Split] = frozenset()
 
 
-def expected(
-    source: AnySource, inputs: Inputs, config: CurateConfig, on_skip: Complain, *, compare_pictures: bool = False
-) -> list[Expected]:
+def forecast_images(
+    source: AnySource, inputs: SourceInputs, config: CurateConfig, on_skip: OnSkip, *, compare_pictures: bool = False
+) -> list[ForecastImage]:
     """The images of a source and the split of each.
 
     Args:
@@ -56,31 +56,31 @@ def expected(
         SplitError: patients that cannot be split as asked.
     """
     shown: list[tuple[str, str, str, Path | None]]
-    saved = saved_splits([inputs])
+    saved = load_saved_splits([inputs])
     known = source.members()
     if known is not None:
         members = list(known)
-        planes = {own: class_of(source, own, inputs) for own in {one.plane for one in members}}
+        planes = {own: set_class(source, own, inputs) for own in {one.plane for one in members}}
         members = [one._replace(plane=planes[one.plane]) for one in members if planes[one.plane]]
-        split = saved[0] or divide(members, source, config.split_seed)
+        split = saved[0] or split_patients(members, source, config.split_seed)
         shown = [(one.image_id, one.patient, one.plane, None) for one in members]
     else:
         images = list(read_source(source, inputs, on_skip))
         if not images:
             return []
         alone = config.changed(sources=(source,))
-        found = links_between(alone, [images], saved) if compare_pictures else []
-        (split,) = place(alone, [images], saved, found).splits
+        found = compare_patient_images(alone, [images], saved) if compare_pictures else []
+        (split,) = assign_splits(alone, [images], saved, found).splits
         shown = [(image.image_id, image.patient_key, image.plane, image.path) for image in images]
-    drawn = frozenset(source.shares()) if saved[0] is None and not compare_pictures else frozenset()
+    drawn = frozenset(source.split_shares()) if saved[0] is None and not compare_pictures else frozenset()
     return [
-        Expected(plane, where, path, drawn - {where})
+        ForecastImage(plane, where, path, drawn - {where})
         for image_id, patient, plane, path in shown
         if (where := split.split_of(image_id, patient))
     ]
 
 
-def sizes_in(paths: Iterable[Path]) -> Counter[Size]:
+def count_sizes(paths: Iterable[Path]) -> Counter[Size]:
     """How many pictures have which size, from their headers; files that cannot be read are passed over.
 
     The time grows with the number of files, and not with their pixels.

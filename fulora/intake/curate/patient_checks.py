@@ -12,12 +12,12 @@ from fulora.data.splits import SplitError
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.raw_image import RawImage, SourceError, refuse
 from fulora.intake.read_sources import Rows, read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 SHOWN = 10
 
 
-def patients_apart(config: CurateConfig, inputs: Sequence[Inputs]) -> list[RawImage]:
+def read_and_check_patients(config: CurateConfig, inputs: Sequence[SourceInputs]) -> list[RawImage]:
     """Check the patients of a config's sources by their rows alone, without decoding a picture.
 
     Returns:
@@ -30,10 +30,10 @@ def patients_apart(config: CurateConfig, inputs: Sequence[Inputs]) -> list[RawIm
     """
     on_skip = refuse if config.unusable == "stop" else _pass_over
     people = [
-        list(read_source(source, given, on_skip)) if source.shows_people() else []
+        list(read_source(source, given, on_skip)) if source.has_patients() else []
         for source, given in zip(config.sources, inputs, strict=True)
     ]
-    check_patients(config, people, saved_splits(inputs))
+    check_patients(config, people, load_saved_splits(inputs))
     return [image for images in people for image in images]
 
 
@@ -41,21 +41,21 @@ def _pass_over(message: str) -> None:
     """Rows that are left out are listed when the set is written."""
 
 
-def saved_splits(inputs: Sequence[Inputs]) -> list[SplitFile | None]:
+def load_saved_splits(inputs: Sequence[SourceInputs]) -> list[SplitFile | None]:
     """The saved split of every source that has one."""
     return [None if given.split_file is None else SplitFile.load(given.split_file) for given in inputs]
 
 
-def pictures_of_people(config: CurateConfig, rows: Rows) -> Iterator[tuple[AnySource, RawImage]]:
+def patient_images(config: CurateConfig, rows: Rows) -> Iterator[tuple[AnySource, RawImage]]:
     """The images of all sources but phantoms, each with its source."""
     for source, images in zip(config.sources, rows, strict=True):
-        if source.shows_people():
+        if source.has_patients():
             yield from ((source, image) for image in images)
 
 
 def possible_splits(source: AnySource, image: RawImage, saved: SplitFile | None) -> frozenset[Split]:
     """The splits that an image may get, as far as that is known before the patients are divided."""
-    named = frozenset(source.shares())
+    named = frozenset(source.split_shares())
     if saved is not None:
         known = saved.patients.get(image.patient_key)
         return frozenset() if known is None else frozenset({known})
@@ -68,7 +68,7 @@ def possible_splits(source: AnySource, image: RawImage, saved: SplitFile | None)
     return named
 
 
-def splits_of_people(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> frozenset[Split]:
+def patient_image_splits(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> frozenset[Split]:
     """All splits that a picture of a person may get."""
     return frozenset().union(*(splits for *_, splits in _possible(config, rows, saved)))
 
@@ -92,7 +92,7 @@ def check_patients(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile |
     for number, source, image, splits in _possible(config, rows, saved):
         if not getattr(source, "patients_unknown", False):
             by_source[image.patient_key][number] |= splits
-            name = image.who
+            name = image.patient_name
             known[name] |= splits
             said.setdefault(name, _said(number, source))
             files.setdefault(name, image.path)
@@ -110,7 +110,7 @@ def _possible(
 ) -> Iterator[tuple[int, AnySource, RawImage, frozenset[Split]]]:
     """The pictures of people with the number of their source, the source, and the splits that they may get."""
     for number, (source, images, split) in enumerate(zip(config.sources, rows, saved, strict=True)):
-        if source.shows_people():
+        if source.has_patients():
             for image in images:
                 yield number, source, image, possible_splits(source, image, split)
 
@@ -118,7 +118,7 @@ def _possible(
 def _ids_once(config: CurateConfig, rows: Rows) -> None:
     first: dict[str, RawImage] = {}
     twice = []
-    for _, image in pictures_of_people(config, rows):
+    for _, image in patient_images(config, rows):
         other = first.setdefault(id_key(image.image_id), image)
         if other is not image:
             twice.append(f"{image.image_id}: {other.path} and {image.path}")
@@ -151,5 +151,5 @@ def _in_one_split(by_source: Mapping[str, Mapping[int, set[Split]]]) -> None:
 
 
 def _said(number: int, source: AnySource) -> str:
-    folder = f" '{source.outside()['folder']}'" if "folder" in source.outside() else ""
+    folder = f" '{source.input_paths()['folder']}'" if "folder" in source.input_paths() else ""
     return f", sources[{number}]{folder}, role {source.role}"

@@ -18,14 +18,14 @@ from fulora.data.splits import (
 from fulora.intake.source_config import SourceConfig, SplitRule
 
 
-def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
+def split_patients(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
     """The split of a source's images, by the rule its config names.
 
     Raises:
         SplitError: patients that cannot be split as asked, or a split that nobody is in.
     """
     found, rule = _divided(members, source, seed)
-    empty = sorted(set(source.shares()) - set(found.values()))
+    empty = sorted(set(source.split_shares()) - set(found.values()))
     if empty:
         people = len({member.patient for member in members})
         raise SplitError(
@@ -36,7 +36,7 @@ def divide(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitF
     return SplitFile(rule, found, left_out, _few(members, found, source, seed))
 
 
-def rule_of(source: SourceConfig, published: Iterable[Split | None]) -> SplitRule:
+def split_rule(source: SourceConfig, published: Iterable[Split | None]) -> SplitRule:
     """The rule that a source's images are divided by, of those splits that the source names itself."""
     if source.split != "as_listed":
         return source.split
@@ -44,13 +44,13 @@ def rule_of(source: SourceConfig, published: Iterable[Split | None]) -> SplitRul
 
 
 def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
-    shares = source.shares()
+    shares = source.split_shares()
     if source.left_out_site:
         rest: dict[Split, float] = {
             split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
         }
         return without_site(members, source.left_out_site, rest, seed), f"{source.left_out_site} left out, seed {seed}"
-    match rule_of(source, [member.published for member in members]):
+    match split_rule(source, [member.published for member in members]):
         case "stratified" | "as_listed":
             return stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
         case "patients":
@@ -63,7 +63,7 @@ def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tupl
 
 def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
     """The published splits that the role names; validation is taken from training patients where there is none."""
-    named, found = source.shares(), as_published(members)
+    named, found = source.split_shares(), as_published(members)
     if "validation" in named and "validation" not in found.values():
         training = [member for member in members if found[member.patient] == "train"]
         share = source.validation_share

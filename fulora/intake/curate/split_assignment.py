@@ -10,9 +10,9 @@ from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError, clusters
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.cross_split_duplicates import said, to_leave_out
-from fulora.intake.curate.duplicate_links import Link, groups
-from fulora.intake.curate.patient_splits import divide, rule_of
+from fulora.intake.curate.cross_split_duplicates import describe_pair, images_to_leave_out
+from fulora.intake.curate.duplicate_links import DuplicatePair, group_duplicates
+from fulora.intake.curate.patient_splits import split_patients, split_rule
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import Rows
 from fulora.intake.source_config import SplitRule
@@ -63,14 +63,16 @@ class NearDuplicates:
 
 
 @dataclass(frozen=True)
-class Placement:
+class SplitAssignment:
     """The split of every source, and what was done about near duplicates."""
 
     splits: list[SplitFile]
     near_duplicates: NearDuplicates
 
 
-def place(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], found: Sequence[Link]) -> Placement:
+def assign_splits(
+    config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], found: Sequence[DuplicatePair]
+) -> SplitAssignment:
     """Divide the patients of every source; those who show the same stay together, or are left out, as the config says.
 
     With `blocks`, whose patients are stretches of frames, near duplicates join nobody: all stretches of a video would
@@ -83,26 +85,26 @@ def place(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], f
         SplitError: patients that cannot be split as asked, or who show the same and are in two splits.
     """
     splits, joined = [], list[tuple[str, ...]]()
-    identical, near = groups([link for link in found if link.identical]), groups(found)
+    identical, near = group_duplicates([link for link in found if link.identical]), group_duplicates(found)
     for source, images, split in zip(config.sources, rows, saved, strict=True):
-        labels = _labels(config, source, rule_of(source, (image.published for image in images)), identical, near)
-        members = [member(image, labels.get(image.image_id, "")) for image in images]
-        splits.append(divide(members, source, config.split_seed) if split is None else split)
+        labels = _labels(config, source, split_rule(source, (image.published for image in images)), identical, near)
+        members = [split_member(image, labels.get(image.image_id, "")) for image in images]
+        splits.append(split_patients(members, source, config.split_seed) if split is None else split)
         joined += _several(clusters(members)) if labels else []
     where = _places(rows, splits)
     apart = [link for link in found if len({where.get(image.image_id) for image in link[:2]} - {None}) > 1]
-    dropped = to_leave_out(config, rows, apart, where)
+    dropped = images_to_leave_out(config, rows, apart, where)
     if dropped:
         splits = [_without(split, images, dropped) for split, images in zip(splits, rows, strict=True)]
         _nobody_lost(where, dropped)
     done = NearDuplicates(
         rule=config.near_duplicates,
-        pairs=tuple(said(link, where) for link in found),
+        pairs=tuple(describe_pair(link, where) for link in found),
         joined=tuple(joined),
         left_out=tuple(dropped.values()),
         crossing=len(apart) if config.near_duplicates == "ignore" else 0,
     )
-    return Placement(splits, done)
+    return SplitAssignment(splits, done)
 
 
 def _labels(
@@ -115,7 +117,7 @@ def _labels(
     return {} if config.near_duplicates == "leave_out" and fixed else identical
 
 
-def member(image: RawImage, label: str) -> Member:
+def split_member(image: RawImage, label: str) -> Member:
     """What a split needs to know of a raw image; images of one label stay together."""
     return Member(image.image_id, image.patient_key, image.plane, image.site, label, image.published)
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.intake.curate.curate import Cut
-from fulora.intake.deidentify.burned_in_text import Cleaned, Removal
-from fulora.intake.deidentify.contact_sheets import CHANGES, PLAIN, Sheets, marked
+from fulora.intake.curate.curate import CuratedImage
+from fulora.intake.deidentify.burned_in_text import CleanedPicture, Removal
+from fulora.intake.deidentify.contact_sheets import CHANGES, PLAIN, ContactSheets, mark_removed
 from fulora.intake.deidentify.review import CLEANED, PRIVATE, REVIEW, UNCHANGED
 
 WARNING = """The sheets and lines here show what was removed, names among it: look at them, and keep them to yourselves.
@@ -34,7 +34,7 @@ class SiteAudit:
     inside_px: int = 0
 
 
-class Audit:
+class CurationAudit:
     """Takes note of one cut after the other; lines and full pages are on disk at once.
 
     Args:
@@ -46,11 +46,11 @@ class Audit:
         self.folder = folder
         self.searched = searched
         self.sites: dict[str, SiteAudit] = defaultdict(SiteAudit)
-        self.changed = Sheets(folder, "changed", CHANGES)
-        self.unchanged = Sheets(folder, "unchanged", PLAIN)
+        self.changed = ContactSheets(folder, "changed", CHANGES)
+        self.unchanged = ContactSheets(folder, "unchanged", PLAIN)
         self.shown: dict[str, tuple[str, str]] = {}
 
-    def note(self, cut: Cut) -> None:
+    def note(self, cut: CuratedImage) -> None:
         """Take note of what was removed from a picture; nothing where nothing was looked for."""
         if cut.cleaned is None or cut.removal is None:
             return
@@ -66,13 +66,13 @@ class Audit:
         site.outside_px += row.outside_px
         site.inside_px += row.inside_px
 
-    def _show(self, before: UInt8[np.ndarray, "h w"], cleaned: Cleaned, row: Removal) -> tuple[str, str]:
+    def _show(self, before: UInt8[np.ndarray, "h w"], cleaned: CleanedPicture, row: Removal) -> tuple[str, str]:
         """Put a picture on a sheet, unless an identical one is there: the id that it is shown as, and its page."""
         key = pixel_digest(before)
         if key not in self.shown:
             note = "" if row.confident else "no sector found"
             if row.share > 0:
-                tiles = (before, cleaned.pixels, marked(before, cleaned.outside | cleaned.inside))
+                tiles = (before, cleaned.pixels, mark_removed(before, cleaned.outside | cleaned.inside))
                 page = self.changed.add(row.image_id, tiles, f"{row.site}  {row.share:.2%} removed  {note}")
             else:
                 page = self.unchanged.add(row.image_id, (cleaned.pixels,), note)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from fulora.intake.deidentify.sector import DARK, MIN_SIDE_PX, locate_sector
-from fulora.intake.deidentify.text_detection import detector
+from fulora.intake.deidentify.text_detection import installed_detector
 
-Where = Literal["outside", "everywhere"]
-WHERES: tuple[Where, ...] = ("outside", "everywhere")
+TextRegion = Literal["outside", "everywhere"]
+TEXT_REGIONS: tuple[TextRegion, ...] = ("outside", "everywhere")
 
 CONTRAST = 24
 """Gray levels by which a drawn stroke stands out of its surroundings."""
@@ -51,7 +51,7 @@ class DeidentifyError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedPicture:
     """A picture without overlays, and what was taken.
 
     Attributes:
@@ -98,16 +98,16 @@ def find_sector(pixels: Gray) -> Flags:
     return locate_sector(pixels).area
 
 
-def searched(where: Where | None, find_words: FindWords | None) -> str:
+def describe_search(where: TextRegion | None, find_words: FindWords | None) -> str:
     """Where text is removed, and how it is found, in words."""
     if where is None:
         return "nowhere: no text was looked for"
     places = {"outside": "around the sector", "everywhere": "around the sector, and strokes and dots drawn on tissue"}
-    words = f"words anywhere, found by {detector()}" if find_words else "no text detector was used"
+    words = f"words anywhere, found by {installed_detector()}" if find_words else "no text detector was used"
     return f"{places[where]}; {words}"
 
 
-def clean(pixels: Gray, where: Where = "outside", find_words: FindWords | None = None) -> Cleaned:
+def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: FindWords | None = None) -> CleanedPicture:
     """Take overlays out of a gray picture (h, w), 0 to 255; the same picture gives the same bytes.
 
     Args:
@@ -118,8 +118,8 @@ def clean(pixels: Gray, where: Where = "outside", find_words: FindWords | None =
         DeidentifyError: not a gray 8-bit picture, or an unknown `where`.
     """
     _check(pixels)
-    if where not in WHERES:
-        raise DeidentifyError(f"where is {where!r}: allowed are {', '.join(WHERES)}")
+    if where not in TEXT_REGIONS:
+        raise DeidentifyError(f"where is {where!r}: allowed are {', '.join(TEXT_REGIONS)}")
     sector = locate_sector(pixels)
     out = np.where(sector.area, pixels, np.uint8(0))
     inside = np.zeros(pixels.shape, dtype=bool)
@@ -131,7 +131,7 @@ def clean(pixels: Gray, where: Where = "outside", find_words: FindWords | None =
     if inside.any():
         out = np.asarray(cv2.inpaint(out, inside.astype(np.uint8), 3, cv2.INPAINT_TELEA))
     stood_out = cv2.absdiff(pixels, np.full_like(pixels, sector.background)) > DARK
-    return Cleaned(out, ~sector.area & stood_out, inside, sector.area, sector.confident)
+    return CleanedPicture(out, ~sector.area & stood_out, inside, sector.area, sector.confident)
 
 
 def _check(pixels: Gray) -> None:
@@ -262,7 +262,7 @@ def _in_rows(
     return np.unique(np.array(list(rows.values()), dtype=np.int64).reshape(-1))
 
 
-def removal(cleaned: Cleaned, image_id: str, site: str) -> Removal:
+def describe_removal(cleaned: CleanedPicture, image_id: str, site: str) -> Removal:
     """The audit row of one cleaned picture."""
     taken = cleaned.outside | cleaned.inside
     _, _, boxes, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=8)

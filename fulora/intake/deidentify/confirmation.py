@@ -35,7 +35,7 @@ class ConfirmationError(ValueError):
     """Something that cannot be confirmed."""
 
 
-def confirm(folder: Path, by: str) -> str:
+def confirm_folder(folder: Path, by: str) -> str:
     """Confirm a DICOM export, or an image set, that a person has checked on its sheets; returns what was done.
 
     Raises:
@@ -132,7 +132,7 @@ def _confirm_images(images: ImageSet, by: str) -> str:
     review = _read(folder / AUDIT / REVIEW)
     _check_sheets(folder / AUDIT, review["sheets"])
     _check_content(folder)
-    if (said := confirmed(folder)) is not None:
+    if (said := confirmed_by(folder)) is not None:
         raise ConfirmationError(f"{folder}: is already {said}; nothing was changed")
     _record(folder, by, {"content": record["digest"], "sheets": review["sheets"], "counts": review["counts"]})
     return (
@@ -153,14 +153,14 @@ def _check_content(folder: Path) -> None:
         raise ConfirmationError(f"{folder}: not as when its sheets were made: {found[0]}{more}. {advice}")
 
 
-def state(folder: Path) -> str | None:
+def confirmation_state(folder: Path) -> str | None:
     """What is known of the text in an image set's pictures; None where none was looked for."""
     if not (folder / AUDIT / REVIEW).is_file():
         return None
-    return confirmed(folder) or str(_read(folder / AUDIT / REVIEW)["state"])
+    return confirmed_by(folder) or str(_read(folder / AUDIT / REVIEW)["state"])
 
 
-def confirmed(folder: Path) -> str | None:
+def confirmed_by(folder: Path) -> str | None:
     """Who confirmed an image set, and when; None where nobody has."""
     content = read_record(folder)["digest"]
     return next((_said(line) for line in _records(folder) if line.get("content") == content), None)

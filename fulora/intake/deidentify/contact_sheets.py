@@ -29,7 +29,7 @@ Page = UInt8[np.ndarray, "page_h page_w 3"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """How a page is divided.
 
     Attributes:
@@ -53,15 +53,15 @@ class Layout:
         return PAGE_PX // self.across, self.tile[1] + CAPTION_PX + GAP_PX
 
 
-CHANGES = Layout(("before", "after", "removed (red)"), across=1, down=4)
-FRAMES = Layout(("before", "after", "removed (red)"), across=2, down=8)
+CHANGES = SheetLayout(("before", "after", "removed (red)"), across=1, down=4)
+FRAMES = SheetLayout(("before", "after", "removed (red)"), across=2, down=8)
 """Of a cine: smaller, for frames are many and alike."""
 
-PLAIN = Layout(("nothing removed",), across=4, down=5)
+PLAIN = SheetLayout(("nothing removed",), across=4, down=5)
 
 
 @dataclass
-class Sheets:
+class ContactSheets:
     """Pages `<name>-0001.png`, ... of one layout.
 
     Attributes:
@@ -72,7 +72,7 @@ class Sheets:
 
     folder: Path
     name: str
-    layout: Layout
+    layout: SheetLayout
     pages: dict[str, str] = field(default_factory=dict)
     _page: Page | None = None
     _count: int = 0
@@ -128,7 +128,7 @@ class Sheets:
         return page
 
 
-def marked(before: Tile, removed: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def mark_removed(before: Tile, removed: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """A picture, darkened, with what was removed in red."""
     shown = _rgb(before) // 2
     shown[removed] = RED

@@ -15,8 +15,8 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from fulora.digests import file_digest
-from fulora.intake.deidentify.contact_sheets import CHANGES, FRAMES, Sheets, Tile, marked
-from fulora.intake.dicom.pixels import gray
+from fulora.intake.deidentify.contact_sheets import CHANGES, FRAMES, ContactSheets, Tile, mark_removed
+from fulora.intake.dicom.pixels import to_gray
 
 REVIEW = "review.json"
 SHEETS = "sheets"
@@ -38,7 +38,7 @@ def review_folder(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class ReviewedFile:
     """One file of an export.
 
     Attributes:
@@ -58,14 +58,14 @@ class Reviewed:
 
 
 @dataclass
-class Seen:
+class SearchedFrames:
     """The frames of one file as they were shown to the text search, and where it found text."""
 
     before: list[UInt8[np.ndarray, "h w"]] = field(default_factory=list)
     removed: list[Bool[np.ndarray, "h w"]] = field(default_factory=list)
 
 
-class Review:
+class ExportReview:
     """Shows every file of an export on sheets as it is written.
 
     Args:
@@ -76,11 +76,11 @@ class Review:
     def __init__(self, folder: Path, searched: str) -> None:
         self.folder = folder
         self.searched = searched
-        self.files: dict[str, Reviewed] = {}
-        self.pictures = Sheets(folder / SHEETS, "pictures", CHANGES)
-        self.cines = Sheets(folder / SHEETS, "frames", FRAMES)
+        self.files: dict[str, ReviewedFile] = {}
+        self.pictures = ContactSheets(folder / SHEETS, "pictures", CHANGES)
+        self.cines = ContactSheets(folder / SHEETS, "frames", FRAMES)
 
-    def add(self, name: str, written: Path, seen: Seen | None) -> None:
+    def add(self, name: str, written: Path, seen: SearchedFrames | None) -> None:
         """Show every frame of a file: before, as it was written, and what was removed.
 
         Args:
@@ -89,7 +89,7 @@ class Review:
             seen: the frames before; None where no text was looked for.
         """
         pages, changed, removed_px, number = [], 0, 0, 0
-        frames = list(shown_frames(written))
+        frames = list(read_shown_frames(written))
         sheets = self.pictures if len(frames) == 1 else self.cines
         for number, after in enumerate(frames):
             before = after if seen is None else seen.before[number]
@@ -98,9 +98,9 @@ class Review:
             removed_px += int(removed.sum())
             note = f"frame {number + 1} of {len(frames)}" if len(frames) > 1 else ""
             note += "" if removed.any() else "  (nothing removed)"
-            pages.append(sheets.add(name, (before, after, marked(before, removed)), note.strip()))
+            pages.append(sheets.add(name, (before, after, mark_removed(before, removed)), note.strip()))
         state = CLEANED if changed else UNCHANGED
-        self.files[name] = Reviewed(
+        self.files[name] = ReviewedFile(
             state, file_digest(written), len(frames), changed, removed_px, tuple(dict.fromkeys(pages))
         )
 
@@ -140,9 +140,9 @@ class Review:
         }
 
 
-def shown_frames(path: Path) -> Iterator[Tile]:
+def read_shown_frames(path: Path) -> Iterator[Tile]:
     """The frames of a written file as they are shown: gray, or RGB where it has colours."""
     dataset = dcmread(path)
     for index in range(int(dataset.get("NumberOfFrames") or 1)):
         frame = pixel_array(dataset, index=index)
-        yield frame if frame.ndim == 3 else gray(frame, dataset)
+        yield frame if frame.ndim == 3 else to_gray(frame, dataset)

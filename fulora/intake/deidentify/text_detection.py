@@ -28,15 +28,15 @@ class NoDetectorError(ValueError):
     """The text detector was asked for, and it is not installed."""
 
 
-def detector() -> str:
+def installed_detector() -> str:
     """Name and version of the text detector; empty where it is not installed."""
     there = all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
     return f"rapidocr {metadata.version('rapidocr')}" if there else ""
 
 
-def need_detector() -> None:
+def require_detector() -> None:
     """Raise NoDetectorError where the text detector is not installed."""
-    if not detector():
+    if not installed_detector():
         raise NoDetectorError(
             "text_detector=rapidocr: it is not installed; pip install 'fulora[text]', or say text_detector=none"
         )
@@ -62,7 +62,7 @@ def find_words(pixels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 @cache
 def _engine() -> Any:
     """The detector, on one thread: pictures are cleaned on all cores at once."""
-    need_detector()
+    require_detector()
     from rapidocr import RapidOCR
 
     threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}

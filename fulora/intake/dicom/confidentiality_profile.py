@@ -29,12 +29,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 import fulora
 from fulora.data.tables.cells import is_missing
-from fulora.intake.dicom.frames import Frames, frames_of
+from fulora.intake.dicom.frames import DicomFrames, locate_frames
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.palette import palette_rgb
-from fulora.intake.dicom.pixels import decode, gray, stated_range
+from fulora.intake.dicom.pixels import decode_frame, stated_range, to_gray
 from fulora.intake.raw_image import SourceError
-from fulora.intake.sources.dicom import keyed, pseudonym
+from fulora.intake.sources.dicom import keyed_digest, pseudonym
 
 EDITION = "dicomfields_2026c"
 TABLES = {name: frozenset(tags) for name, tags in dicom_anonymization_database_selector(EDITION).items()}
@@ -61,7 +61,7 @@ STANDARD = "1.2.840.10008."
 """The root of the standard's own UIDs: no site may give any out under it."""
 PIXEL_GROUP = 0x7FE0
 
-Clean = Callable[[UInt8[np.ndarray, "h w"]], Bool[np.ndarray, "h w"]]
+FindText = Callable[[UInt8[np.ndarray, "h w"]], Bool[np.ndarray, "h w"]]
 """From one frame as gray, 0 to 255, to where it must be blanked."""
 
 
@@ -70,7 +70,7 @@ class ProfileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Audit:
+class FileAudit:
     """What was done to one file, in numbers only: no value of the file stands in it.
 
     Attributes:
@@ -90,18 +90,18 @@ class Audit:
 
 
 def write_deidentified(
-    source: Path, target: Path, *, key: str, clean: Clean | None, pixels_unchecked: bool = False
-) -> Audit:
+    source: Path, target: Path, *, key: str, clean: FindText | None, pixels_unchecked: bool = False
+) -> FileAudit:
     """Write a de-identified copy of a DICOM file, uncompressed (Explicit VR Little Endian). The target's name is yours.
 
     Raises:
         ProfileError: the target is there already, the source is no DICOM file or lacks what every file needs, or what
-            `deidentified` raises.
+            `deidentify_dataset` raises.
     """
     if target.exists():
         raise ProfileError(f"{target}: is there already; choose another name or remove it")
     try:
-        frames = frames_of(source)
+        frames = locate_frames(source)
     except SourceError as error:
         raise ProfileError(str(error)) from error
     result, audit = _deidentified(frames, key, clean, pixels_unchecked)
@@ -115,7 +115,9 @@ def write_deidentified(
     return audit
 
 
-def deidentified(dataset: Dataset, *, key: str, clean: Clean | None, pixels_unchecked: bool = False) -> Dataset:
+def deidentify_dataset(
+    dataset: Dataset, *, key: str, clean: FindText | None, pixels_unchecked: bool = False
+) -> Dataset:
     """A de-identified copy of an image; the data set itself is left as it is.
 
     The patient id becomes the pseudonym that `read_dicom` gives it under the same key, UIDs are replaced so that equal
@@ -132,14 +134,16 @@ def deidentified(dataset: Dataset, *, key: str, clean: Clean | None, pixels_unch
         SourceError: no key.
     """
     try:
-        frames = frames_of(dataset)
+        frames = locate_frames(dataset)
     except SourceError as error:
         raise ProfileError(str(error)) from error
     return _deidentified(frames, key, clean, pixels_unchecked)[0]
 
 
-def _deidentified(frames: Frames, key: str, clean: Clean | None, pixels_unchecked: bool) -> tuple[Dataset, Audit]:
-    keyed("", key)
+def _deidentified(
+    frames: DicomFrames, key: str, clean: FindText | None, pixels_unchecked: bool
+) -> tuple[Dataset, FileAudit]:
+    keyed_digest("", key)
     if (clean is None) is not pixels_unchecked:
         raise ProfileError("burned-in text: give a function `clean`, or say pixels_unchecked=True, and not both")
     count: Counter[str] = Counter()
@@ -155,7 +159,7 @@ def _deidentified(frames: Frames, key: str, clean: Clean | None, pixels_unchecke
     except BROKEN as error:
         raise ProfileError(f"a value or the pixels cannot be read ({error}); nothing is passed on") from error
     _sign(result)
-    return result, Audit(
+    return result, FileAudit(
         count["removed"], count["replaced"], count["emptied"], count["uids"], len(frames), clean is not None, blanked
     )
 
@@ -236,7 +240,7 @@ def new_uid(uid: str, key: str) -> str:
     Raises:
         SourceError: no key.
     """
-    return f"2.25.{int.from_bytes(keyed(uid, key)[:16], 'big')}"
+    return f"2.25.{int.from_bytes(keyed_digest(uid, key)[:16], 'big')}"
 
 
 def _swap_words(parent: Dataset, element: DataElement) -> None:
@@ -245,14 +249,14 @@ def _swap_words(parent: Dataset, element: DataElement) -> None:
         element.value = np.frombuffer(element.value, dtype="<u2").byteswap().tobytes()
 
 
-def _copy_pixels(frames: Frames, result: Dataset, clean: Clean | None) -> int:
+def _copy_pixels(frames: DicomFrames, result: Dataset, clean: FindText | None) -> int:
     """Decode, blank and store frame by frame; returns how many pixels were blanked."""
     source = frames.header
     interpretation, blanked = str(source.PhotometricInterpretation), 0
     stored: list[np.ndarray] = []
     for index in range(len(frames)):
-        frame = decode(frames, index)
-        shown = gray(frame, source)
+        frame = decode_frame(frames, index)
+        shown = to_gray(frame, source)
         if interpretation == "PALETTE COLOR":
             frame = palette_rgb(frame, source)
         if clean is not None:

@@ -13,15 +13,15 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from fulora.data.label_set import LabelSet, shipped_class
-from fulora.intake.deidentify.burned_in_text import FindWords, Where, clean, searched
-from fulora.intake.deidentify.review import EXPORT_LIST, Review, Seen, review_folder
-from fulora.intake.dicom.confidentiality_profile import Audit, Clean, ProfileError, write_deidentified
+from fulora.intake.deidentify.burned_in_text import FindWords, TextRegion, describe_search, remove_overlays
+from fulora.intake.deidentify.review import EXPORT_LIST, ExportReview, SearchedFrames, review_folder
+from fulora.intake.dicom.confidentiality_profile import FileAudit, FindText, ProfileError, write_deidentified
 from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.progress import track
 from fulora.workspace import scratch
 
 
-def _written(path: Path, target: Path, key: str, overlays: Clean | None) -> Audit:
+def _written(path: Path, target: Path, key: str, overlays: FindText | None) -> FileAudit:
     try:
         return write_deidentified(path, target, key=key, clean=overlays, pixels_unchecked=overlays is None)
     except ProfileError as error:
@@ -32,10 +32,10 @@ def deidentify_folder(
     folder: Path,
     to: Path,
     key: str,
-    where: Where | None,
+    where: TextRegion | None,
     find_words: FindWords | None,
     labels: LabelSet | None = None,
-) -> Review:
+) -> ExportReview:
     """Cleaned copies `0000001.dcm`, ... of every file below a folder, in the order of their names, and `audit.json`.
 
     The copies' names say nothing; which was which is told to nobody. Folders named after a class are kept, so that the
@@ -66,7 +66,7 @@ def deidentify_folder(
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
     try:
-        review = Review(works[1], searched(where, find_words))
+        review = ExportReview(works[1], describe_search(where, find_words))
         _write(files, works[0], key, _Search(where, find_words), review, labels)
         review.write(works[0] / EXPORT_LIST)
         works[1].rename(beside)
@@ -81,12 +81,12 @@ def deidentify_folder(
 class _Search:
     """Looks for text in one frame after the other, and keeps what it saw of a file for the review."""
 
-    where: Where | None
+    where: TextRegion | None
     find_words: FindWords | None
-    seen: Seen = field(default_factory=Seen)
+    seen: SearchedFrames = field(default_factory=SearchedFrames)
 
     def __call__(self, frame: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-        found = clean(frame, self.where or "outside", self.find_words)
+        found = remove_overlays(frame, self.where or "outside", self.find_words)
         removed = np.asarray(~found.sector | found.inside)
         self.seen.before.append(frame)
         self.seen.removed.append(removed)
@@ -94,14 +94,14 @@ class _Search:
 
 
 def _write(
-    files: Sequence[Path], work: Path, key: str, search: _Search, review: Review, labels: LabelSet | None
+    files: Sequence[Path], work: Path, key: str, search: _Search, review: ExportReview, labels: LabelSet | None
 ) -> None:
     rows = {}
     for number, path in enumerate(track(files, "DICOM files"), 1):
         kept = labels.named(path.parent.name) if labels else shipped_class(path.parent.name)
         name = f"{kept}/{number:07d}.dcm" if kept else f"{number:07d}.dcm"
         (work / name).parent.mkdir(exist_ok=True)
-        search.seen = Seen()
+        search.seen = SearchedFrames()
         rows[name] = asdict(_written(path, work / name, key, search if search.where else None))
         review.add(name, work / name, search.seen if search.where else None)
     (work / EXPORT_LIST).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fulora import progress
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.patients import People
-from fulora.intake.dicom.ultrasound_files import ultrasound_in
-from fulora.intake.raw_image import Noted, PassedOver
+from fulora.intake.dicom.patients import DicomPatients
+from fulora.intake.dicom.ultrasound_files import find_ultrasound
+from fulora.intake.raw_image import FileNote, PassedOver
 
 
 def files_to_deidentify(folder: Path) -> list[Path]:
@@ -21,13 +21,13 @@ def files_to_deidentify(folder: Path) -> list[Path]:
         SourceError: no folder, or no ultrasound image in it.
     """
     told: list[str] = []
-    images, people = [], People()
-    for found in ultrasound_in(folder, told.append):
+    images, people = [], DicomPatients()
+    for found in find_ultrasound(folder, told.append):
         images.append(found.path)
         people.add(found)
     passed = [message for message in told if isinstance(message, PassedOver)]
-    noted = [message for message in told if isinstance(message, Noted) and message not in passed]
-    wrong = [message for message in told if not isinstance(message, Noted)]
+    noted = [message for message in told if isinstance(message, FileNote) and message not in passed]
+    wrong = [message for message in told if not isinstance(message, FileNote)]
     _print(f"passed over: {len(passed)} files without an ultrasound image", passed)
     _print(f"read as their pixels say, not as their attributes do: {len(noted)} files", noted)
     doubts = [*people.spellings(), *people.doubts()]

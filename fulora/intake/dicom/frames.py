@@ -19,7 +19,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID, RLELossless
 
 from fulora.intake.dicom.codestream import JP2_START, JPEG_2000_START, JPEG_START
-from fulora.intake.dicom.header import BROKEN, UNDEFINED, PixelElement, pixels_of, read_header
+from fulora.intake.dicom.header import BROKEN, UNDEFINED, PixelElement, pixel_element, read_header
 from fulora.intake.formats.decode import MAX_PIXELS
 from fulora.intake.raw_image import SourceError
 
@@ -35,7 +35,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Frames:
+class DicomFrames:
     """The frames of a file or of a data set in memory, in order; each is some pieces of `source`, put together."""
 
     header: Dataset
@@ -55,7 +55,7 @@ class Frames:
             return b"".join(_read(file, *span) for span in self.pieces[index])
 
 
-def frames_of(source: Path | Dataset) -> Frames:
+def locate_frames(source: Path | Dataset) -> DicomFrames:
     """Find and count the frames.
 
     Raises:
@@ -63,7 +63,7 @@ def frames_of(source: Path | Dataset) -> Frames:
             header says; attributes that are missing or contradict each other; more than 10,000 frames or 64 million
             pixels; or a transfer syntax without single pictures, or without an installed plugin.
     """
-    header, element = read_header(source) if isinstance(source, Path) else (source, pixels_of(source))
+    header, element = read_header(source) if isinstance(source, Path) else (source, pixel_element(source))
     try:
         if element is None:
             raise SourceError("no pixels: not a picture, or cut short")
@@ -74,7 +74,7 @@ def frames_of(source: Path | Dataset) -> Frames:
         raise SourceError(f"{source}: {text}" if isinstance(source, Path) else text) from error
 
 
-def _frames(header: Dataset, element: PixelElement) -> Frames:
+def _frames(header: Dataset, element: PixelElement) -> DicomFrames:
     _check_header(header, element)
     syntax = header.file_meta.TransferSyntaxUID
     _check_syntax(syntax)
@@ -89,7 +89,7 @@ def _frames(header: Dataset, element: PixelElement) -> Frames:
             raise SourceError(f"{len(pieces)} frames; expected 1 to {MAX_FRAMES:,}")
         if not syntax.is_little_endian and header.BitsAllocated == 8 and element.vr == "OW":
             return _swapped(file, header, element, pieces)
-    return Frames(header, element.source, pieces)
+    return DicomFrames(header, element.source, pieces)
 
 
 def _check_syntax(syntax: UID) -> None:
@@ -170,11 +170,11 @@ def _lengths(there: int, expected: int, frame: int, stated: int | None, header: 
     return f"{text}; replace it, or correct the wrong attribute"
 
 
-def _swapped(file: BinaryIO, header: Dataset, element: PixelElement, pieces: list[tuple[Span, ...]]) -> Frames:
+def _swapped(file: BinaryIO, header: Dataset, element: PixelElement, pieces: list[tuple[Span, ...]]) -> DicomFrames:
     """Big-endian words of two 8-bit samples each, put in order."""
     data = _read(file, element.offset, element.length)
     words = np.frombuffer(data, dtype="<u2").byteswap().tobytes()
-    return Frames(header, words, [((offset - element.offset, length),) for ((offset, length),) in pieces])
+    return DicomFrames(header, words, [((offset - element.offset, length),) for ((offset, length),) in pieces])
 
 
 # --- compressed

@@ -69,7 +69,7 @@ def read_header(path: Path) -> tuple[Dataset, PixelElement | None]:
         with path.open("rb") as file:
             header = read_partial(file, stop_when=at_pixels)
             if found and header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                return header, pixels_of(dcmread(path))  # nothing can be found in it without inflating all of it
+                return header, pixel_element(dcmread(path))  # nothing can be found in it without inflating all of it
             short = 8 if header.original_encoding[0] else 12
             offset = file.tell() + short
     except BROKEN as error:
@@ -77,7 +77,7 @@ def read_header(path: Path) -> tuple[Dataset, PixelElement | None]:
     return header, PixelElement(path, *found[0], offset) if found else None
 
 
-def pixels_of(dataset: Dataset) -> PixelElement | None:
+def pixel_element(dataset: Dataset) -> PixelElement | None:
     """The element with the pixels of a data set in memory."""
     for keyword in PIXELS.values():
         if keyword in dataset:

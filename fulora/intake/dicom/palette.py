@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from pydicom import Dataset
 from pydicom.pixels import apply_color_lut
 
-from fulora.intake.formats.decode import from_16_bit
+from fulora.intake.formats.decode import from_sixteen_bit
 from fulora.intake.raw_image import SourceError
 
 COLOURS = ("Red", "Green", "Blue")
@@ -81,4 +81,4 @@ def _eight_bit(entries: np.ndarray, bits: int) -> UInt8[np.ndarray, "n 3"]:
         return high.astype(np.uint8)
     if bits == 8 and not high.any():
         return low.astype(np.uint8)
-    return from_16_bit(entries, "the palette")
+    return from_sixteen_bit(entries, "the palette")

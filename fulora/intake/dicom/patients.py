@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fulora.data.patient_numbers import plain_number
 from fulora.data.tables.cells import is_missing
-from fulora.intake.dicom.ultrasound_files import Ultrasound, text
+from fulora.intake.dicom.ultrasound_files import Ultrasound, attribute_text
 
 SHOWN = 5
 PLACEHOLDER = re.compile(
@@ -20,7 +20,7 @@ PLACEHOLDER = re.compile(
 """Ids and names that stand for nobody, as `plain_number` writes them."""
 
 
-class Person(NamedTuple):
+class PatientRecord(NamedTuple):
     """What the files say of a patient; names and dates are "" where they are missing or stand for nobody."""
 
     patient_id: str
@@ -29,19 +29,19 @@ class Person(NamedTuple):
     file: str
 
 
-class People:
+class DicomPatients:
     """Everybody in the files that were added."""
 
     def __init__(self) -> None:
-        self.people: list[Person] = []
+        self.people: list[PatientRecord] = []
 
     def add(self, found: Ultrasound) -> None:
         """Add the patient of a file."""
-        name = plain_number(re.sub(r"[\^=,]+", " ", text(found.header, "PatientName")))
-        date = text(found.header, "PatientBirthDate")
+        name = plain_number(re.sub(r"[\^=,]+", " ", attribute_text(found.header, "PatientName")))
+        date = attribute_text(found.header, "PatientBirthDate")
         self.people.append(
-            Person(
-                text(found.header, "PatientID"),
+            PatientRecord(
+                attribute_text(found.header, "PatientID"),
                 "" if is_missing(name) or PLACEHOLDER.fullmatch(name) else name,
                 "" if is_missing(date) else date,
                 found.path.name,
@@ -71,7 +71,7 @@ class People:
                 )
             elif len({one.name for one in people} - {""}) > 1 and len({one.birth_date for one in people} - {""}) > 1:
                 lines.append(f"one PatientID has several names and dates of birth: {_files([people])}")
-        same: dict[tuple[str, str], list[Person]] = defaultdict(list)
+        same: dict[tuple[str, str], list[PatientRecord]] = defaultdict(list)
         for one in self.people:
             if one.name and one.birth_date:
                 same[one.name, one.birth_date].append(one)
@@ -81,21 +81,21 @@ class People:
                 lines.append(f"{len(ids)} PatientIDs have one name and date of birth: {_files(ids.values())}")
         return lines
 
-    def _by_number(self) -> dict[str, dict[str, list[Person]]]:
-        groups: dict[str, dict[str, list[Person]]] = defaultdict(dict)
+    def _by_number(self) -> dict[str, dict[str, list[PatientRecord]]]:
+        groups: dict[str, dict[str, list[PatientRecord]]] = defaultdict(dict)
         for patient_id, people in _by_id(self.people).items():
             groups[plain_number(patient_id)][patient_id] = people
         return groups
 
 
-def _by_id(people: Sequence[Person]) -> dict[str, list[Person]]:
-    found: dict[str, list[Person]] = defaultdict(list)
+def _by_id(people: Sequence[PatientRecord]) -> dict[str, list[PatientRecord]]:
+    found: dict[str, list[PatientRecord]] = defaultdict(list)
     for one in people:
         found[one.patient_id].append(one)
     return found
 
 
-def _files(groups: Iterable[Sequence[Person]]) -> str:
+def _files(groups: Iterable[Sequence[PatientRecord]]) -> str:
     """How many files of each id, and the first of them."""
     told = [f"{group[0].file}{f' and {len(group) - 1} more' if len(group) > 1 else ''}" for group in groups]
     return "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} more ids" if len(told) > SHOWN else "")

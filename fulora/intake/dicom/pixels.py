@@ -21,7 +21,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_spac
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
 from fulora.intake.dicom.codestream import Codestream, Colour, read_codestream
-from fulora.intake.dicom.frames import COLOUR, Frames
+from fulora.intake.dicom.frames import COLOUR, DicomFrames
 from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.palette import palette_rgb
 from fulora.intake.raw_image import SourceError
@@ -39,7 +39,7 @@ OPTIONS = {
 """What pydicom's decoders call the attributes that describe pixels."""
 
 
-def decode(frames: Frames, index: int) -> np.ndarray:
+def decode_frame(frames: DicomFrames, index: int) -> np.ndarray:
     """One frame: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is read.
 
     Raises:
@@ -111,7 +111,7 @@ def _colour(said: Colour | None, header: Dataset) -> Colour:
     )
 
 
-def not_followed(frames: Frames) -> str:
+def contradicted_attributes(frames: DicomFrames) -> str:
     """Which attributes are not followed, because the pixels of the first frame say otherwise; "" where none."""
     header, told = frames.header, []
     syntax, interpretation = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
@@ -143,7 +143,7 @@ def _decoded_as_rgb(image: JpegImageFile) -> bool:
     return "adobe_transform" in image.info or bytes(part[0] for part in image.layer) == b"RGB"
 
 
-def gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
+def to_gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
     """A decoded frame as (height, width) gray, 0 to 255, as the module says.
 
     Raises:

@@ -18,10 +18,10 @@ from pydicom import Dataset
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from fulora.data.tables.cells import is_missing
-from fulora.intake.dicom.frames import frames_of
+from fulora.intake.dicom.frames import locate_frames
 from fulora.intake.dicom.header import BROKEN, read_header
-from fulora.intake.dicom.pixels import decode, not_followed
-from fulora.intake.raw_image import Complain, Noted, PassedOver, SourceError, within
+from fulora.intake.dicom.pixels import contradicted_attributes, decode_frame
+from fulora.intake.raw_image import FileNote, OnSkip, PassedOver, SourceError, path_within
 
 ULTRASOUND = ("US", "IVUS")
 NAMED_DICOM = re.compile(r"(\.(dcm|dicom|dic|ima|\d+))?", re.IGNORECASE)
@@ -37,16 +37,16 @@ class Ultrasound:
     """An ultrasound image or cine: its attributes before the pixels, and how many frames its pixels hold.
 
     Attributes:
-        not_followed: which attributes its pixels contradict; "" where none.
+        contradictions: which attributes its pixels contradict; "" where none.
     """
 
     path: Path
     header: Dataset
     frames: int
-    not_followed: str
+    contradictions: str
 
 
-def ultrasound_in(folder: Path, on_skip: Complain) -> Iterator[Ultrasound]:
+def find_ultrasound(folder: Path, on_skip: OnSkip) -> Iterator[Ultrasound]:
     """Every ultrasound image below a folder, in the order of the paths; all other files are told to `on_skip`.
 
     Hidden files and folders, and `__MACOSX`, do not count; DICOM files among them are passed over by name.
@@ -72,8 +72,8 @@ def ultrasound_in(folder: Path, on_skip: Complain) -> Iterator[Ultrasound]:
             on_skip(f"{path}: cannot be read as DICOM ({error}); replace or remove it")
         else:
             if isinstance(found, Ultrasound):
-                if found.not_followed:
-                    on_skip(Noted(f"{path}: {found.not_followed}"))
+                if found.contradictions:
+                    on_skip(FileNote(f"{path}: {found.contradictions}"))
                 yield found
             elif found is not None:
                 passed.append(found)
@@ -83,7 +83,7 @@ def ultrasound_in(folder: Path, on_skip: Complain) -> Iterator[Ultrasound]:
 
 
 def _check_new(found: Ultrasound, seen: dict[str, Path]) -> None:
-    uid = text(found.header, "SOPInstanceUID")
+    uid = attribute_text(found.header, "SOPInstanceUID")
     if uid in seen:
         copied = _same_pixels(found.path, seen[uid])
         what = "; remove the copy" if copied else ", but its pixels differ: two pictures have one id; export them again"
@@ -92,8 +92,8 @@ def _check_new(found: Ultrasound, seen: dict[str, Path]) -> None:
 
 
 def _same_pixels(path: Path, other: Path) -> bool:
-    one, two = frames_of(path), frames_of(other)
-    same = (np.array_equal(decode(one, index), decode(two, index)) for index in range(len(one)))
+    one, two = locate_frames(path), locate_frames(other)
+    same = (np.array_equal(decode_frame(one, index), decode_frame(two, index)) for index in range(len(one)))
     return len(one) == len(two) and all(same)
 
 
@@ -104,7 +104,7 @@ def _nothing(folder: Path, passed: list[str]) -> str:
     return f"{folder}: no ultrasound image among its files; passed over: {len(passed)}, such as {dicom[0]}"
 
 
-def _files(folder: Path, on_skip: Complain) -> Iterator[Path]:
+def _files(folder: Path, on_skip: OnSkip) -> Iterator[Path]:
     def shut(error: OSError) -> None:
         on_skip(f"{error.filename}: cannot be opened ({error.strerror})")
 
@@ -121,7 +121,7 @@ def _looked_at(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
     name = path.relative_to(folder)
     if any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
         return PassedOver(f"{path}: passed over: a hidden file") if _magic(path) else None
-    if not _is_dicom(within(folder, str(name))):
+    if not _is_dicom(path_within(folder, str(name))):
         return PassedOver(f"{path}: passed over: {NOT_DICOM}")
     return _ultrasound(path)
 
@@ -159,21 +159,21 @@ def _ultrasound(path: Path) -> Ultrasound | PassedOver:
         if "Image" in name or "US Volume" in name or "Rows" in header:
             raise SourceError(f"{path}: no pixels (SOP class {name}): not a picture, or cut short")
         return PassedOver(f"{path}: passed over: holds no image ({name})")
-    modality = text(header, "Modality")
+    modality = attribute_text(header, "Modality")
     if not modality:
         raise SourceError(f"{path}: no Modality ({name}); expected ultrasound ({' or '.join(ULTRASOUND)})")
     if modality not in ULTRASOUND:
         expected = " or ".join(ULTRASOUND)
         return PassedOver(f"{path}: passed over: modality '{modality}' ({name}), not ultrasound ({expected})")
-    if is_missing(text(header, "PatientID")):
+    if is_missing(attribute_text(header, "PatientID")):
         raise SourceError(f"{path}: no PatientID; patients cannot be told apart, so splits would leak")
-    if not text(header, "SOPInstanceUID"):
+    if not attribute_text(header, "SOPInstanceUID"):
         raise SourceError(f"{path}: no SOPInstanceUID; it names the picture")
-    frames = frames_of(path)
-    return Ultrasound(path, header, len(frames), not_followed(frames))
+    frames = locate_frames(path)
+    return Ultrasound(path, header, len(frames), contradicted_attributes(frames))
 
 
-def text(header: Dataset, keyword: str) -> str:
+def attribute_text(header: Dataset, keyword: str) -> str:
     """An attribute as text without blanks around it; "" where it is missing or empty."""
     value = header.get(keyword)
     return "" if value is None else str(value).strip()

@@ -35,7 +35,7 @@ class ArchiveError(ValueError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may hold. The published data sets stay below a tenth of each.
 
     Attributes:
@@ -54,7 +54,7 @@ class Limits:
 
 Stream = BufferedReader | gzip.GzipFile | lzma.LZMAFile
 Kind = Literal["file", "folder", "link", "device or pipe", "sparse file", "encrypted file"]
-PLAIN = Limits()
+PLAIN = ArchiveLimits()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Member:
     read: Callable[[], IO[bytes]]
 
 
-def extract(archive: Path, folder: Path, digest: str, limits: Limits = PLAIN) -> None:
+def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PLAIN) -> None:
     """Unpack a .zip, .tar, .tar.gz or .tar.xz (told by its first bytes) into a new folder, whole or not at all.
 
     The work happens in `.<folder>.partial` beside it, which is renamed at the end. Where everything lies in one top
@@ -124,7 +124,7 @@ def check_extracted(folder: Path, digest: str | None) -> None:
         raise ArchiveError(f"{folder} holds {now}, but {files:,} of {size:,} bytes were unpacked; {again}")
 
 
-def no_room(folder: Path, needed: int) -> str:
+def describe_lack_of_space(folder: Path, needed: int) -> str:
     """What to say where fewer than `needed` bytes are free on the folder's disk; "" where they are."""
     free = shutil.disk_usage(folder).free
     return "" if needed <= free else f"needs {needed:,} bytes, but {free:,} are free in {folder}; make room there"
@@ -160,7 +160,7 @@ def _one_error(archive: Path) -> Iterator[None]:
         raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
 
 
-def _unpack(archive: Path, scratch: Path, limits: Limits) -> None:
+def _unpack(archive: Path, scratch: Path, limits: ArchiveLimits) -> None:
     size = archive.stat().st_size
     allowed = min(limits.total_bytes, max(limits.small_bytes, limits.ratio * size))
     seen: dict[PurePosixPath, tuple[PurePosixPath, bool]] = {}
@@ -176,7 +176,7 @@ def _unpack(archive: Path, scratch: Path, limits: Limits) -> None:
             continue
         if written + member.size > allowed:
             raise ArchiveError(_bomb(written + member.size, allowed, size))
-        if lacking := no_room(scratch.parent, member.size):
+        if lacking := describe_lack_of_space(scratch.parent, member.size):
             raise ArchiveError(f"{member.name} {lacking}")
         (scratch / path).parent.mkdir(parents=True, exist_ok=True)
         with member.read() as source, (scratch / path).open("xb") as target:

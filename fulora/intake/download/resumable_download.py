@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from fulora import progress
-from fulora.intake.download.archives import no_room
+from fulora.intake.download.archives import describe_lack_of_space
 
 if TYPE_CHECKING:
     from requests import Response
@@ -103,7 +103,7 @@ def _receive(response: "Response", part: Path, have: int, size_bytes: int | None
         raise DownloadError(
             f"the server has a file of {total:,} bytes, expected {size_bytes:,}: not the published file"
         )
-    if lacking := no_room(part.parent, 0 if total is None else total - have):
+    if lacking := describe_lack_of_space(part.parent, 0 if total is None else total - have):
         raise DownloadError(f"the download {lacking}")
     with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as advance:
         _seen(part).write_text(f"{_validator(response)}\n{'' if total is None else total}")

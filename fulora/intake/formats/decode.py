@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
-from fulora.intake.raw_image import NOT_THERE, SourceError
+from fulora.intake.raw_image import FILE_NOT_FOUND, SourceError
 
 T = TypeVar("T")
 
@@ -50,10 +50,10 @@ def read_gray_and_info(
     Raises:
         SourceError: as `read_gray`.
     """
-    return of_picture(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)), content=content)
+    return read_with_pillow(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)), content=content)
 
 
-def of_picture(
+def read_with_pillow(
     path: Path,
     of: Callable[[Pil.Image], T],
     modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT,
@@ -76,7 +76,7 @@ def of_picture(
             _check(path, image, modes)
             return of(image)
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: {NOT_THERE}") from error
+        raise SourceError(f"{path}: {FILE_NOT_FOUND}") from error
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:
         raise SourceError(f"{path}: more than {MAX_PIXELS:,} pixels; that is no ultrasound frame") from error
     except SourceError:
@@ -102,7 +102,7 @@ def _check(path: Path, image: Pil.Image, modes: tuple[str, ...]) -> None:
 
 def _to_gray(path: Path, image: Pil.Image) -> UInt8[np.ndarray, "h w"]:
     if image.mode in SIXTEEN_BIT:
-        return from_16_bit(np.asarray(image), str(path))
+        return from_sixteen_bit(np.asarray(image), str(path))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         colour = image.convert("RGBA")
         image = Pil.alpha_composite(Pil.new("RGBA", colour.size, (0, 0, 0, 255)), colour)
@@ -111,7 +111,7 @@ def _to_gray(path: Path, image: Pil.Image) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(image.convert("L"))
 
 
-def from_16_bit(values: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
+def from_sixteen_bit(values: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
     """16-bit values over their whole range as 8 bit.
 
     Raises:

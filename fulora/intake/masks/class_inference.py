@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fulora.intake.masks.noise import APART, SAVE, SAY, ValuesError, some_of
+from fulora.intake.masks.noise import APART, SAVE_ADVICE, VALUES_ADVICE, ValuesError, first_values
 from fulora.intake.masks.stored_values import MAX_CLASS
 
 
-def said_classes(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
+def apply_given_classes(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> dict[int, int]:
     """The classes that the user said.
 
     Raises:
@@ -16,12 +16,12 @@ def said_classes(values: Iterable[frozenset[int]], given: Mapping[int, int]) -> 
     there = set[int]().union(*values)
     if missing := sorted(there - given.keys()):
         raise ValuesError(
-            f"--values: the masks hold {some_of(missing)} too", "say which class each value is, 0 for none"
+            f"--values: the masks hold {first_values(missing)} too", "say which class each value is, 0 for none"
         )
     return dict(given)
 
 
-def classes_of(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
+def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[dict[int, int], str]:
     """The class of each value, and how it is known.
 
     Args:
@@ -36,20 +36,23 @@ def classes_of(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple[di
     there = sorted(numbers | shades)
     if there and there[0] != 0:
         raise ValuesError(
-            f"the masks hold the values {some_of(there)} and no 0, the background, such as {next(iter(values))}",
-            SAVE,
-            SAY,
+            f"the masks hold the values {first_values(there)} and no 0, the background, such as {next(iter(values))}",
+            SAVE_ADVICE,
+            VALUES_ADVICE,
         )
     if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
         some = _mixed(values)
-        raise ValuesError(f"{some}: class numbers and shades in one, {some_of(sorted(values[some]))}", SAVE, SAY)
+        raise ValuesError(
+            f"{some}: class numbers and shades in one, {first_values(sorted(values[some]))}", SAVE_ADVICE, VALUES_ADVICE
+        )
     groups = _levels(sorted(shades - {0}), values)
     if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
         raise ValuesError(
-            f"some masks hold the class numbers {some_of(sorted(numbers))}, some the shades {some_of(sorted(shades))}; "
+            f"some masks hold the class numbers {first_values(sorted(numbers))}, others the shades "
+            f"{first_values(sorted(shades))}; "
             f"which is which cannot be known ({_holding(values, max(numbers))}, {_holding(values, max(shades))})",
-            SAVE,
-            SAY,
+            SAVE_ADVICE,
+            VALUES_ADVICE,
         )
     classes = {0: 0} | {value: value for value in numbers}
     classes |= {value: number for number, group in enumerate(groups, 1) for value in group}
@@ -79,11 +82,13 @@ def _levels(shades: Sequence[int], values: Mapping[Path, frozenset[int]]) -> lis
             raise ValuesError(
                 f"the masks hold the shades {groups[-1][-1]} and {value}, too close to be told "
                 f"({_holding(values, groups[-1][-1])}, {_holding(values, value)})",
-                SAVE,
-                SAY,
+                SAVE_ADVICE,
+                VALUES_ADVICE,
             )
         else:
             groups.append([value])
     if len(groups) > MAX_CLASS:
-        raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}", SAVE, SAY)
+        raise ValuesError(
+            f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}", SAVE_ADVICE, VALUES_ADVICE
+        )
     return groups

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from fulora.intake.masks.noise import SAVE, ValuesError, some_of
+from fulora.intake.masks.noise import SAVE_ADVICE, ValuesError, first_values
 from fulora.intake.masks.stored_values import Colour
 
 
@@ -22,11 +22,11 @@ def check_palettes(palettes: Iterable[tuple[Path, Mapping[int, Colour]]]) -> Non
         used.setdefault(tuple(sorted((index, colour) for index, colour in palette.items() if index)), path)
     for (ours, one), (theirs, other) in combinations(used.items(), 2):
         if _contradict(dict(ours), dict(theirs)):
-            shown = f"{palette_text(dict(ours))}, and {palette_text(dict(theirs))}"
+            shown = f"{describe_palette(dict(ours))}, and {describe_palette(dict(theirs))}"
             raise ValuesError(
                 f"{one} and {other}: their palettes contradict each other ({shown}), so "
                 "which index is which class cannot be known",
-                f"{SAVE} of gray, or with one palette in all files",
+                f"{SAVE_ADVICE} of gray, or with one palette in all files",
                 "say that the indexes count whatever their colours, such as --values 1=1,2=2",
             )
 
@@ -57,9 +57,9 @@ def check_scales(folders: Mapping[str, Mapping[int, int]]) -> None:
         if set(ours.values()) <= set(theirs.values()) or set(theirs.values()) <= set(ours.values()):
             continue
         raise ValuesError(
-            f"{one} holds the shades {some_of(sorted(ours))}, and {other} {some_of(sorted(theirs))}: two scales, "
-            "so which shade of one is which of the other cannot be known",
-            SAVE,
+            f"{one} holds the shades {first_values(sorted(ours))}, and {other} {first_values(sorted(theirs))}: two "
+            "scales, so which shade of one is which of the other cannot be known",
+            SAVE_ADVICE,
             f"say which value is which class, such as --values {_in_order(ours, theirs)}",
         )
 
@@ -69,7 +69,7 @@ def _in_order(*scales: Iterable[int]) -> str:
     return ",".join(f"{value}={number}" for value, number in sorted(pairs.items()))
 
 
-def palette_text(palette: Mapping[int, Colour]) -> str:
+def describe_palette(palette: Mapping[int, Colour]) -> str:
     """The colours of a palette's indexes, `1 is #ff0000`."""
     shown = [f"{index} is " + "#" + "".join(f"{part:02x}" for part in colour) for index, colour in palette.items()]
     return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "")

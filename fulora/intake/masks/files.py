@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from fulora.intake.folders import PICTURES, pictures_in
-from fulora.intake.masks.file_names import RING, apart, case_of, stem_of
-from fulora.intake.masks.validation import enclosed
+from fulora.intake.folders import PICTURES, find_pictures
+from fulora.intake.masks.file_names import RING, case_name, file_stem, separate_masks
+from fulora.intake.masks.validation import fill_outline
 from fulora.intake.masks.value_mapping import MaskValues
 from fulora.intake.raw_image import SourceError
 from fulora.progress import note
@@ -20,7 +20,7 @@ T = TypeVar("T")
 ENDINGS = (*PICTURES, ".gif", ".mha", ".nii", ".gz")
 
 
-def masks_in(folder: Path) -> dict[str, Path]:
+def find_masks(folder: Path) -> dict[str, Path]:
     """The masks of a folder by case, in the order of their names.
 
     Where some files are named as masks are (`010_HC_Mask.png`, `masks/010.png`), only those count: the others are
@@ -29,7 +29,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     Raises:
         SourceError: no such folder, no masks, a file that is no picture, or two masks of one case.
     """
-    pictures, masks = apart(folder, pictures_in(folder, endings=ENDINGS))
+    pictures, masks = separate_masks(folder, find_pictures(folder, endings=ENDINGS))
     found: dict[str, Path] = {}
     if masks and pictures:
         note(
@@ -37,7 +37,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
             f"such as {pictures[0].name}"
         )
     for path in masks or pictures:
-        case = case_of(path)
+        case = case_name(path)
         if case in found:
             raise SourceError(f"{path}: a second mask of {case}, beside {found[case].name}; remove one")
         found[case] = path
@@ -46,7 +46,7 @@ def masks_in(folder: Path) -> dict[str, Path]:
     return found
 
 
-def checked_label(values: MaskValues, label: int | None) -> int | None:
+def resolve_label(values: MaskValues, label: int | None) -> int | None:
     """The class number that is meant, None for the only one.
 
     Raises:
@@ -67,7 +67,7 @@ def read_region(path: Path, values: MaskValues, label: int | None = None) -> Boo
 
     Args:
         values: the mapping of the mask's values to classes.
-        label: the region's class number; None for masks of one class, whatever its number (`checked_label`).
+        label: the region's class number; None for masks of one class, whatever its number (`resolve_label`).
 
     Raises:
         SourceError: as `MaskValues.read`, or a ring that is open.
@@ -76,7 +76,7 @@ def read_region(path: Path, values: MaskValues, label: int | None = None) -> Boo
     return _filled(np.asarray(labels > 0 if label is None else labels == label), path)
 
 
-def read_labels(path: Path, values: MaskValues) -> UInt8[np.ndarray, "h w"]:
+def read_mask_labels(path: Path, values: MaskValues) -> UInt8[np.ndarray, "h w"]:
     """The class numbers of a mask; the ring of an `_Annotation` of one class is filled.
 
     Raises:
@@ -88,10 +88,10 @@ def read_labels(path: Path, values: MaskValues) -> UInt8[np.ndarray, "h w"]:
 
 
 def _filled(region: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
-    return enclosed(region, path) if RING.search(stem_of(path)) and region.any() else region
+    return fill_outline(region, path) if RING.search(file_stem(path)) and region.any() else region
 
 
-def each(cases: Mapping[str, Path], of: Callable[[str, Path], T], workers: int) -> Iterator[T]:
+def map_cases(cases: Mapping[str, Path], of: Callable[[str, Path], T], workers: int) -> Iterator[T]:
     """`of` every case, in their order, on threads: decoders, OpenCV and SciPy let go of Python's lock."""
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy import ndimage
 
-from fulora.intake.masks.stored_values import MAX_CLASS, Stored
+from fulora.intake.masks.stored_values import MAX_CLASS, StoredMask
 from fulora.intake.raw_image import SourceError
 
 APART = 8
@@ -19,8 +19,8 @@ DIM, BRIGHT = 64, 191
 """Shades up to the one are near black and from the other near white."""
 
 
-SAVE = "save the masks as class numbers 0, 1, 2, ..."
-SAY = "say which value is which class, such as --values 127=1,255=2"
+SAVE_ADVICE = "save the masks as class numbers 0, 1, 2, ..."
+VALUES_ADVICE = "say which value is which class, such as --values 127=1,255=2"
 
 
 class ValuesError(SourceError):
@@ -36,7 +36,7 @@ class ValuesError(SourceError):
         super().__init__(f"{self.alone}, or {option}" if option else self.alone)
 
 
-def clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.ndarray, "h w"], bool]:
+def threshold_noise(path: Path, stored: StoredMask, known: Iterable[int]) -> tuple[UInt8[np.ndarray, "h w"], bool]:
     """The values, and whether they were noisy, so that they were cut into black and white.
 
     Args:
@@ -46,7 +46,7 @@ def clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.nd
     Raises:
         ValuesError: noise, but not near black and white.
     """
-    found = distinct(stored.values)
+    found = distinct_values(stored.values)
     if stored.palette is not None or (found <= {*known} and known) or found <= {0, 255}:
         return stored.values, False
     if not (stored.lossy or _crowded(found)):
@@ -55,7 +55,7 @@ def clean(path: Path, stored: Stored, known: Iterable[int]) -> tuple[UInt8[np.nd
     if largest < BRIGHT or _has_area((stored.values > DIM) & (stored.values < BRIGHT)):
         kind = "a JPEG, whose noise hides class numbers" if stored.lossy else "shades that are not near black or white"
         raise ValuesError(
-            f"{path}: holds the values {some_of(sorted(found))}: {kind}", "save it as PNG with class numbers"
+            f"{path}: holds the values {first_values(sorted(found))}: {kind}", "save it as PNG with class numbers"
         )
     return np.asarray(np.where(stored.values >= 128, 255, 0), np.uint8), True
 
@@ -71,12 +71,12 @@ def _has_area(where: Bool[np.ndarray, "h w"]) -> bool:
     return bool(ndimage.binary_erosion(where, np.ones((3, 3))).any())
 
 
-def distinct(values: UInt8[np.ndarray, "h w"]) -> set[int]:
+def distinct_values(values: UInt8[np.ndarray, "h w"]) -> set[int]:
     """The values that occur."""
     histogram = cv2.calcHist([values], [0], None, [256], [0, 256])
     return {int(value) for value in np.flatnonzero(histogram)}
 
 
-def some_of(values: Sequence[int]) -> str:
+def first_values(values: Sequence[int]) -> str:
     """The first six values, for a message."""
     return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")

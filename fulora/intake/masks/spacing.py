@@ -9,7 +9,7 @@ from fulora.intake.formats.nifti import nifti_spacing
 TOLERANCE = 0.01
 
 
-def spacing_of(path: Path) -> tuple[float, float] | None:
+def mask_spacing(path: Path) -> tuple[float, float] | None:
     """The (x, y) spacing in mm that a mask's file states; None of pictures, of 1 x 1, and where it is not stated.
 
     Raises:
@@ -34,9 +34,9 @@ def spacing_conflict(path: Path, mm_xy: tuple[float, float]) -> str:
         mm_xy: mm a pixel of the mask in x and y, by the list.
 
     Raises:
-        SourceError: as `spacing_of`.
+        SourceError: as `mask_spacing`.
     """
-    own = spacing_of(path)
+    own = mask_spacing(path)
     if own is None or all(
         math.isclose(mine, listed, rel_tol=TOLERANCE) for mine, listed in zip(own, mm_xy, strict=True)
     ):
@@ -51,9 +51,9 @@ def shape_conflict(path: Path, scale_xy: tuple[float, float]) -> str:
         scale_xy: size of the original / of the mask in x and y.
 
     Raises:
-        SourceError: as `spacing_of`.
+        SourceError: as `mask_spacing`.
     """
-    own = spacing_of(path)
+    own = mask_spacing(path)
     if own is None or math.isclose(own[0] / own[1], scale_xy[0] / scale_xy[1], rel_tol=TOLERANCE):
         return ""
     taken = f"{scale_xy[0] / scale_xy[1]:.4g}"

@@ -9,7 +9,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image as Pil
 
 from fulora.data.label_class import MOST
-from fulora.intake.formats.decode import EIGHT_BIT, SIXTEEN_BIT, of_picture, upright
+from fulora.intake.formats.decode import EIGHT_BIT, SIXTEEN_BIT, read_with_pillow, upright
 from fulora.intake.formats.metaimage import one_channel, read_mha_mask
 from fulora.intake.formats.nifti import read_nifti
 from fulora.intake.formats.plain_png import read_plain_png
@@ -29,13 +29,13 @@ JPEG_SPREAD = 8
 """How far apart red, green and blue of a gray JPEG may lie."""
 
 
-def gray_of(colour: Colour) -> int | None:
+def gray_level(colour: Colour) -> int | None:
     """The gray that a colour is, None where it is none."""
     return colour[0] if colour[0] == colour[1] == colour[2] else None
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredMask:
     """What a mask's file holds.
 
     Attributes:
@@ -49,7 +49,7 @@ class Stored:
     lossy: bool = False
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path) -> StoredMask:
     """The values of a mask's file. What is transparent is black; where all that is visible is black, opacity counts.
 
     16-bit values up to 255 stand for themselves; larger ones are shades, and are divided by 257.
@@ -59,28 +59,28 @@ def read_stored(path: Path) -> Stored:
     """
     name = path.name.lower()
     if name.endswith(".mha"):
-        return Stored(one_channel(read_mha_mask(path), path))
+        return StoredMask(one_channel(read_mha_mask(path), path))
     if name.endswith((".nii", ".nii.gz")):
-        return Stored(read_nifti(path))
+        return StoredMask(read_nifti(path))
     pixels = read_plain_png(path)
     if pixels is None:
-        return of_picture(path, lambda image: _of_image(path, image), MODES)
-    return Stored(pixels if pixels.ndim == 2 else _gray(path, pixels, 0))
+        return read_with_pillow(path, lambda image: _of_image(path, image), MODES)
+    return StoredMask(pixels if pixels.ndim == 2 else _gray(path, pixels, 0))
 
 
-def _of_image(path: Path, image: Pil.Image) -> Stored:
+def _of_image(path: Path, image: Pil.Image) -> StoredMask:
     lossy = _lossy(path, image)
     image = upright(image)
     if image.mode in (*SIXTEEN_BIT, "I", "F"):
-        return Stored(_eight_bit(path, np.asarray(image)))
+        return StoredMask(_eight_bit(path, np.asarray(image)))
     if image.mode == "P":
         return _of_palette(path, image)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         shown = _on_black(np.asarray(image.convert("RGBA")))
-        return Stored(_gray(path, shown, JPEG_SPREAD * lossy), lossy=lossy)
+        return StoredMask(_gray(path, shown, JPEG_SPREAD * lossy), lossy=lossy)
     if image.mode in ("L", "1"):
-        return Stored(np.asarray(image.convert("L")), lossy=lossy)
-    return Stored(_gray(path, np.asarray(image.convert("RGB")), JPEG_SPREAD * lossy), lossy=lossy)
+        return StoredMask(np.asarray(image.convert("L")), lossy=lossy)
+    return StoredMask(_gray(path, np.asarray(image.convert("RGB")), JPEG_SPREAD * lossy), lossy=lossy)
 
 
 def _lossy(path: Path, image: Pil.Image) -> bool:
@@ -91,7 +91,7 @@ def _lossy(path: Path, image: Pil.Image) -> bool:
     return image.format in ("JPEG", "MPO") or "jpeg" in str(image.info.get("compression", ""))
 
 
-def _of_palette(path: Path, image: Pil.Image) -> Stored:
+def _of_palette(path: Path, image: Pil.Image) -> StoredMask:
     """Gray where the palette has no colours; else indexes, whose first must be the black background."""
     indexes = np.asarray(image)
     image.apply_transparency()
@@ -100,13 +100,13 @@ def _of_palette(path: Path, image: Pil.Image) -> Stored:
     shown[: entries.shape[1]] = _on_black(entries)[0]
     gray = (shown == shown[:, :1]).all(axis=1)
     if gray.all():
-        return Stored(np.asarray(shown[:, 0][indexes]))
+        return StoredMask(np.asarray(shown[:, 0][indexes]))
     used = np.unique(indexes)
     dark = used[(shown[used] < BLACK).all(axis=1)]
     if (shown[0] < BLACK).all() and not dark.any():
-        return Stored(indexes, tuple((int(red), int(green), int(blue)) for red, green, blue in shown))
+        return StoredMask(indexes, tuple((int(red), int(green), int(blue)) for red, green, blue in shown))
     if gray[used].all():
-        return Stored(np.asarray(shown[:, 0][indexes]))
+        return StoredMask(np.asarray(shown[:, 0][indexes]))
     raise SourceError(
         f"{path}: a palette of colours whose entry 0 is not its only black; the first entry of classes is their "
         "background: save the mask as gray class numbers"

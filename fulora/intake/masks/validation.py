@@ -7,11 +7,11 @@ from jaxtyping import Bool, Shaped, UInt8
 from scipy import ndimage
 
 from fulora.intake.masks.stored_values import MAX_CLASS
-from fulora.intake.masks.value_mapping import inverted
+from fulora.intake.masks.value_mapping import is_inverted
 from fulora.intake.raw_image import SourceError
 
 
-def checked_mask(
+def validate_mask(
     image: UInt8[np.ndarray, "..."], mask: UInt8[np.ndarray, "..."], path: Path, largest: int = MAX_CLASS
 ) -> UInt8[np.ndarray, "h w"]:
     """The mask, if it fits its image.
@@ -37,7 +37,7 @@ def checked_mask(
     return mask
 
 
-def head_in(labels: UInt8[np.ndarray, "h w"], path: Path) -> UInt8[np.ndarray, "h w"]:
+def head_mask(labels: UInt8[np.ndarray, "h w"], path: Path) -> UInt8[np.ndarray, "h w"]:
     """A head, 1, and what is around it, 0: from a filled mask, or from an outline that is filled here.
 
     Args:
@@ -51,7 +51,7 @@ def head_in(labels: UInt8[np.ndarray, "h w"], path: Path) -> UInt8[np.ndarray, "
     if values[0] != 0 or values.size > 2:
         raise SourceError(f"{path}: the mask holds the classes {_some(values)}; it must be black and one other")
     check_background(labels, path)
-    head = enclosed(labels > 0, path)
+    head = fill_outline(labels > 0, path)
     regions = ndimage.label(head, np.ones((3, 3)))[1]
     if regions > 1:
         raise SourceError(f"{path}: the mask holds {regions} separate regions; a head is one")
@@ -64,13 +64,13 @@ def check_background(labels: Shaped[np.ndarray, "h w"], path: Path) -> None:
     Raises:
         SourceError: all four corners are marked, but not all of the picture.
     """
-    if inverted(labels):
+    if is_inverted(labels):
         raise SourceError(
             f"{path}: the mask marks all four corners of its picture; black is the background: invert the mask"
         )
 
 
-def enclosed(drawn: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
+def fill_outline(drawn: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:
     """What is drawn and all it encloses; the frame closes an outline that leaves the picture.
 
     Raises:

@@ -15,10 +15,17 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
-from fulora.intake.masks.class_inference import classes_of, said_classes
-from fulora.intake.masks.consistency import check_palettes, check_scales, palette_text
-from fulora.intake.masks.noise import SAVE, SAY, ValuesError, clean, distinct, some_of
-from fulora.intake.masks.stored_values import MAX_CLASS, Colour, Stored, gray_of, read_stored
+from fulora.intake.masks.class_inference import apply_given_classes, infer_classes
+from fulora.intake.masks.consistency import check_palettes, check_scales, describe_palette
+from fulora.intake.masks.noise import (
+    SAVE_ADVICE,
+    VALUES_ADVICE,
+    ValuesError,
+    distinct_values,
+    first_values,
+    threshold_noise,
+)
+from fulora.intake.masks.stored_values import MAX_CLASS, Colour, StoredMask, gray_level, read_stored
 from fulora.intake.raw_image import SourceError
 from fulora.progress import note, track
 
@@ -53,14 +60,16 @@ class MaskValues:
         Raises:
             SourceError: as `read_stored`, noise that is not near black and white, or a value without a class.
         """
-        values, _ = clean(path, _values(read_stored(path), self.by_index), self.classes)
+        values, _ = threshold_noise(path, _values(read_stored(path), self.by_index), self.classes)
         table = np.full(256, UNKNOWN, np.uint8)
         table[list(self.classes)] = list(self.classes.values())
         labels = np.asarray(cv2.LUT(values, table))
         if labels.max(initial=0) == UNKNOWN:
-            found = sorted(distinct(values) - self.classes.keys())
+            found = sorted(distinct_values(values) - self.classes.keys())
             raise ValuesError(
-                f"{path}: holds the values {some_of(found)}, of which nobody said what they are", SAVE, SAY
+                f"{path}: holds the values {first_values(found)}, of which nobody said what they are",
+                SAVE_ADVICE,
+                VALUES_ADVICE,
             )
         return labels
 
@@ -77,7 +86,9 @@ class MaskValues:
             if self.thresholded
             else ""
         )
-        origin = f"{self.origin}: {palette_text(dict(sorted(self.colours.items())))}" if self.colours else self.origin
+        origin = (
+            f"{self.origin}: {describe_palette(dict(sorted(self.colours.items())))}" if self.colours else self.origin
+        )
         return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({origin}){noise}"
 
     def to_json(self) -> dict[str, object]:
@@ -94,16 +105,16 @@ class _Held:
     values: frozenset[int]
     colours: Mapping[int, Colour] | None = None
     noisy: bool = False
-    inverted: bool = False
+    is_inverted: bool = False
 
     def shown(self, by_index: bool) -> frozenset[int]:
         """The values, of a palette with colours as they are read."""
         if self.colours is None or by_index:
             return self.values
-        return frozenset(gray_of(colour) or 0 for colour in self.colours.values())
+        return frozenset(gray_level(colour) or 0 for colour in self.colours.values())
 
 
-def find_values(
+def find_mask_values(
     folders: Mapping[str, Iterable[Path]], given: Mapping[int, int] | None = None, workers: int | None = None
 ) -> MaskValues:
     """The mapping of all masks of some folders, read once for it.
@@ -138,7 +149,7 @@ def _found(held: Mapping[str, Sequence[_Held]], given: Mapping[int, int] | None)
         colours = {index: colour for _, palette in palettes for index, colour in palette.items() if index}
     values = {one.path: one.shown(by_index) for one in everything}
     classes, origin = (
-        classes_of(values, indexed) if given is None else (said_classes(values.values(), given), "as said")
+        infer_classes(values, indexed) if given is None else (apply_given_classes(values.values(), given), "as said")
     )
     in_folders = {name: {value for one in found for value in one.shown(by_index)} for name, found in held.items()}
     if given is None:
@@ -156,7 +167,7 @@ def _found(held: Mapping[str, Sequence[_Held]], given: Mapping[int, int] | None)
 
 def _check_background(name: str, held: Sequence[_Held]) -> None:
     marked = [one for one in held if one.values != {0}]
-    swapped = [one for one in marked if one.inverted]
+    swapped = [one for one in marked if one.is_inverted]
     if 2 * len(swapped) > len(marked):
         values = swapped[0].values
         white = max(values)
@@ -168,14 +179,14 @@ def _check_background(name: str, held: Sequence[_Held]) -> None:
         )
 
 
-def source_values(folder: Path, files: Iterable[Path]) -> MaskValues:
+def source_mask_values(folder: Path, files: Iterable[Path]) -> MaskValues:
     """The mapping of the masks of a source's folder, printed once on standard error.
 
     Raises:
-        SourceError: as `find_values`, without the advice to use an option that no source has.
+        SourceError: as `find_mask_values`, without the advice to use an option that no source has.
     """
     try:
-        values = find_values({str(folder): files})
+        values = find_mask_values({str(folder): files})
     except ValuesError as error:
         raise SourceError(f"{folder}: {error.alone}") from error
     if values.files:
@@ -211,29 +222,29 @@ def parse_values(text: str) -> dict[int, int] | None:
 def _held(path: Path, known: Iterable[int]) -> _Held | None:
     try:
         stored = read_stored(path)
-        values, noisy = clean(path, stored, known)
+        values, noisy = threshold_noise(path, stored, known)
     except SourceError:
         return None
-    found = frozenset(distinct(values))
+    found = frozenset(distinct_values(values))
     colours = None if stored.palette is None else {value: stored.palette[value] for value in sorted(found)}
-    return _Held(path, found, colours, noisy, inverted(values))
+    return _Held(path, found, colours, noisy, is_inverted(values))
 
 
-def inverted(labels: Shaped[np.ndarray, "h w"]) -> bool:
+def is_inverted(labels: Shaped[np.ndarray, "h w"]) -> bool:
     """Whether a mask marks all four corners of its picture, but not all of it."""
     return bool(labels[[0, 0, -1, -1], [0, -1, 0, -1]].all() and not labels.all())
 
 
-def _values(stored: Stored, by_index: bool) -> Stored:
+def _values(stored: StoredMask, by_index: bool) -> StoredMask:
     """Of a palette with colours the grays that it shows, unless indexes count."""
     if stored.palette is None or by_index:
         return stored
-    table = np.array([gray_of(colour) or 0 for colour in stored.palette], np.uint8)
-    return Stored(np.asarray(table[stored.values]))
+    table = np.array([gray_level(colour) or 0 for colour in stored.palette], np.uint8)
+    return StoredMask(np.asarray(table[stored.values]))
 
 
 def _by_index(held: Sequence[_Held]) -> bool:
     """Whether palettes with colours are read by index: where a colour is used, or grays that may be classes."""
     pairs = {pair for one in held if one.colours is not None for pair in one.colours.items()}
-    grays = {gray_of(colour) for _, colour in pairs}
+    grays = {gray_level(colour) for _, colour in pairs}
     return None in grays or (not grays <= {0, 255} and max(index for index, _ in pairs) <= MAX_CLASS)

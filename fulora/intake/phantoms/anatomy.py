@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fulora.intake.phantoms.canvas import SOFT_DB, Ellipse, Scene, Shaft, angle_of_progression
+from fulora.intake.phantoms.canvas import SOFT_DB, Oval, Scene, Shaft, angle_of_progression
 
 FLUID_DB = -58.0
 
@@ -24,21 +24,21 @@ def background(s: Scene, fluid: float = 0.6) -> None:
     for depth in np.sort(s.rng.uniform(-1.0, top, 3)):
         layer = Shaft(s.uni(-0.3, 0.3), float(depth), 1.6, 0.012, s.uni(-0.1, 0.1), s.uni(0, 0.2))
         s.line(layer, s.uni(0.1, 0.3))
-    pocket = Ellipse(s.uni(-0.2, 0.2), s.uni(0, 0.25), s.uni(0.8, 1.15), s.uni(0.6, 0.9), s.uni(-0.4, 0.4))
+    pocket = Oval(s.uni(-0.2, 0.2), s.uni(0, 0.25), s.uni(0.8, 1.15), s.uni(0.6, 0.9), s.uni(-0.4, 0.4))
     if s.rng.random() < fluid:
         s.fill(pocket, FLUID_DB + s.uni(0, 14))
         s.rim(pocket.grown(0.03), 0.05, s.uni(0.05, 0.16))
     if s.rng.random() < 0.5:
-        p = Ellipse(s.uni(-0.9, 0.9), s.uni(-0.6, 0.9), s.uni(0.5, 0.8), s.uni(0.2, 0.4), s.uni(-0.6, 0.6))
+        p = Oval(s.uni(-0.9, 0.9), s.uni(-0.6, 0.9), s.uni(0.5, 0.8), s.uni(0.2, 0.4), s.uni(-0.6, 0.6))
         s.fill(p, s.uni(-21, -16), 2.5 * s.noise(12, 12))
 
 
-def trunk(s: Scene, round_min: float, size: tuple[float, float]) -> Ellipse:
+def trunk(s: Scene, round_min: float, size: tuple[float, float]) -> Oval:
     """Round body outline somewhere near the middle, any rotation; label 1."""
     a = s.uni(*size)
     r = 0.97 - a
     room = max(r, 0.05)
-    body = Ellipse(
+    body = Oval(
         s.uni(-1, 1) * min(room, 0.22),
         s.uni(-0.7, 1) * min(room, 0.22),
         a,
@@ -50,7 +50,7 @@ def trunk(s: Scene, round_min: float, size: tuple[float, float]) -> Ellipse:
     return body
 
 
-def spine(s: Scene, body: Ellipse, scale: float = 1.0) -> None:
+def spine(s: Scene, body: Oval, scale: float = 1.0) -> None:
     """Triangle of three bright centres round a dark canal at the +u end, with shadow."""
     mid = body.part(0.76, 0.0, 0.17 * scale, 0.15 * scale)
     s.fill(mid, SOFT_DB - 6)
@@ -59,7 +59,7 @@ def spine(s: Scene, body: Ellipse, scale: float = 1.0) -> None:
     s.fill(mid.part(0.1, 0.0, 0.36, 0.36), FLUID_DB)
 
 
-def brain(s: Scene, inside: Callable[[Scene, Ellipse], None] | None = None) -> Ellipse:
+def brain(s: Scene, inside: Callable[[Scene, Oval], None] | None = None) -> Oval:
     """Axial head, label 1: skull, midline, cavum septi pellucidi, thalami, ventricle, sulci.
 
     Args:
@@ -70,9 +70,9 @@ def brain(s: Scene, inside: Callable[[Scene, Ellipse], None] | None = None) -> E
     wild = s.rng.random() < 0.35
     theta = s.uni(-math.pi, math.pi) if wild else s.uni(-0.5, 0.5) + math.pi * int(s.rng.integers(2))
     b = a * q
-    ex, ey = Ellipse(0, 0, a, b, theta).extent()
+    ex, ey = Oval(0, 0, a, b, theta).extent()
     rx, ry = min(0.2, 0.97 - ex), min(0.2, 0.97 - ey)
-    head = Ellipse(s.uni(-rx, rx), s.uni(-ry, ry), a, b, theta)
+    head = Oval(s.uni(-rx, rx), s.uni(-ry, ry), a, b, theta)
     s.fill(head.grown(0.05), SOFT_DB + 2)
     s.fill(head, s.uni(-36, -31), 3.0 * s.noise(14, 14) + 2.0 * s.noise(6, 6))
     (inside or _brain_inside)(s, head)
@@ -81,7 +81,7 @@ def brain(s: Scene, inside: Callable[[Scene, Ellipse], None] | None = None) -> E
     return head
 
 
-def _brain_inside(s: Scene, head: Ellipse) -> None:
+def _brain_inside(s: Scene, head: Oval) -> None:
     """Midline, CSP and the paired structures of the transthalamic plane."""
     for _ in range(9):
         p, q = s.uni(-0.75, 0.75), s.uni(0.25, 0.8) * s.sign()
@@ -138,7 +138,7 @@ def thorax(s: Scene) -> None:
     spine(s, body, 0.95)
 
 
-def _heart(s: Scene, heart: Ellipse) -> None:
+def _heart(s: Scene, heart: Oval) -> None:
     """Four dark chambers between a longitudinal septum and the valve cross."""
     s.fill(heart, s.uni(-19, -16))
     s.rim(heart, 0.03, 0.16)
@@ -158,7 +158,7 @@ def femur(s: Scene) -> None:
     theta = s.uni(-1.1, 1.1) if wild else s.uni(-0.4, 0.4)
     room = 0.9 - half
     shaft = Shaft(s.uni(-room, room), s.uni(-0.25, 0.3), half, s.uni(0.032, 0.05), theta, s.uni(-0.1, 0.06) * half * 2)
-    thigh = Ellipse(shaft.cx, shaft.cy, half * s.uni(1.5, 2.2), s.uni(0.28, 0.45), theta)
+    thigh = Oval(shaft.cx, shaft.cy, half * s.uni(1.5, 2.2), s.uni(0.28, 0.45), theta)
     s.fill(thigh, s.uni(-27, -22), 2.5 * s.noise(20, 6))
     s.rim(thigh, 0.04, s.uni(0.12, 0.3))
     for q in (-0.5, 0.45):
@@ -166,7 +166,7 @@ def femur(s: Scene) -> None:
     s.line(shaft, s.uni(0.95, 1.4), s.uni(14, 26))
     for end in (-1.0, 1.0):
         c, t = end * half, math.sin(theta)
-        s.line(Ellipse(shaft.cx + c * math.cos(theta), shaft.cy + c * t, 0.05, 0.06, theta), s.uni(0.5, 0.9), 8.0)
+        s.line(Oval(shaft.cx + c * math.cos(theta), shaft.cy + c * t, 0.05, 0.06, theta), s.uni(0.5, 0.9), 8.0)
     s.masks.append((1, shaft))
     s.unit_mm = s.uni(15, 36) / half
 
@@ -189,22 +189,22 @@ def _layers(s: Scene) -> None:
 
 def _placenta(s: Scene) -> None:
     background(s, 0.3)
-    s.fill(Ellipse(s.uni(-0.3, 0.3), s.uni(0.2, 0.6), 1.1, s.uni(0.4, 0.6), s.uni(-0.3, 0.3)), FLUID_DB)
-    bed = Ellipse(s.uni(-0.4, 0.4), s.uni(-0.5, -0.2), 1.3, s.uni(0.3, 0.45), s.uni(-0.5, 0.5))
+    s.fill(Oval(s.uni(-0.3, 0.3), s.uni(0.2, 0.6), 1.1, s.uni(0.4, 0.6), s.uni(-0.3, 0.3)), FLUID_DB)
+    bed = Oval(s.uni(-0.4, 0.4), s.uni(-0.5, -0.2), 1.3, s.uni(0.3, 0.45), s.uni(-0.5, 0.5))
     s.fill(bed, -17, 2.5 * s.noise(16, 16))
     for _ in range(int(s.rng.integers(2, 6))):
         lake = bed.part(s.uni(-0.7, 0.7), s.uni(-0.6, 0.6), s.uni(0.05, 0.15), s.uni(0.03, 0.09), s.uni(-1, 1))
         s.fill(lake, FLUID_DB + 10)
     for _ in range(2):
-        cord = Ellipse(s.uni(-0.6, 0.6), s.uni(0.25, 0.7), 0.09, 0.08)
+        cord = Oval(s.uni(-0.6, 0.6), s.uni(0.25, 0.7), 0.09, 0.08)
         s.fill(cord, -22)
         s.fill(cord.part(0.4, 0.2, 0.35, 0.35), FLUID_DB)
 
 
 def _profile(s: Scene) -> None:
     background(s, 0.0)
-    s.fill(Ellipse(0, 0, 1.6, 1.2), FLUID_DB)
-    face = Ellipse(s.uni(-0.1, 0.3), s.uni(0.1, 0.4), s.uni(0.55, 0.7), s.uni(0.4, 0.5), s.uni(-0.9, 0.9))
+    s.fill(Oval(0, 0, 1.6, 1.2), FLUID_DB)
+    face = Oval(s.uni(-0.1, 0.3), s.uni(0.1, 0.4), s.uni(0.55, 0.7), s.uni(0.4, 0.5), s.uni(-0.9, 0.9))
     side = s.sign()
     s.fill(face, -25, 3 * s.noise(12, 12))
     for p, size in ((-0.45, 0.16), (-0.1, 0.24), (0.22, 0.15), (0.42, 0.16), (0.68, 0.17)):
@@ -219,7 +219,7 @@ def _profile(s: Scene) -> None:
 def _kidneys(s: Scene) -> None:
     background(s, 0.2)
     tilt, gap = s.uni(-0.4, 0.4), s.uni(0.36, 0.46)
-    frame = Ellipse(s.uni(-0.1, 0.1), s.uni(-0.1, 0.2), 1, 1, tilt)
+    frame = Oval(s.uni(-0.1, 0.1), s.uni(-0.1, 0.2), 1, 1, tilt)
     for side in (-1.0, 1.0):
         turn = math.pi / 2 + side * s.uni(0.1, 0.5)
         kidney = frame.part(side * gap, s.uni(-0.1, 0.1), s.uni(0.32, 0.4), s.uni(0.19, 0.25), turn)
@@ -228,14 +228,14 @@ def _kidneys(s: Scene) -> None:
         s.fill(kidney.part(0, 0, 0.6, 0.3), -15, 2 * s.noise(16, 16))
         s.fill(kidney.part(0, 0, 0.4, 0.12), FLUID_DB)
     for k in range(6):
-        s.line(Ellipse(*frame.at(s.uni(-0.02, 0.02), -0.75 + 0.3 * k), 0.05, 0.04), 0.7, 4.0)
+        s.line(Oval(*frame.at(s.uni(-0.02, 0.02), -0.75 + 0.3 * k), 0.05, 0.04), 0.7, 4.0)
 
 
 def _limbs(s: Scene) -> None:
     background(s, 0.0)
-    s.fill(Ellipse(0, 0.15, 1.4, 1.0), FLUID_DB + s.uni(0, 10))
+    s.fill(Oval(0, 0.15, 1.4, 1.0), FLUID_DB + s.uni(0, 10))
     for _ in range(int(s.rng.integers(3, 6))):
-        limb = Ellipse(s.uni(-0.75, 0.75), s.uni(-0.5, 0.8), s.uni(0.15, 0.27), s.uni(0.13, 0.2), s.uni(-2, 2))
+        limb = Oval(s.uni(-0.75, 0.75), s.uni(-0.5, 0.8), s.uni(0.15, 0.27), s.uni(0.13, 0.2), s.uni(-2, 2))
         s.fill(limb, s.uni(-25, -19), 2 * s.noise(14, 14))
         s.rim(limb, 0.03, s.uni(0.2, 0.4))
         s.line(limb.part(0, 0.0, 0.3, 0.22), s.uni(0.7, 1.1), 9.0)
@@ -250,13 +250,13 @@ def _vessel(s: Scene) -> None:
     s.fill(Shaft(s.uni(-0.2, 0.2), tube.cy + s.uni(0.5, 0.6), 1.8, 0.06, tilt, bend), s.uni(-40, -30))
 
 
-def _symphysis_and_head(s: Scene) -> tuple[Ellipse, Ellipse, float]:
+def _symphysis_and_head(s: Scene) -> tuple[Oval, Oval, float]:
     """Symphysis and head that lie apart, with an angle of progression of 70 to 135 degrees."""
     around = np.linspace(0, 2 * math.pi, 32)
     for _ in range(1000):
         tilt, turn = math.radians(s.uni(-35, 20)), math.radians(s.uni(-105, -60))
-        ps = Ellipse(s.uni(-0.42, -0.14), s.uni(-0.74, -0.54), s.uni(0.18, 0.28), s.uni(0.095, 0.14), tilt)
-        head = Ellipse(s.uni(-0.05, 0.32), s.uni(0.05, 0.34), s.uni(0.54, 0.68), s.uni(0.44, 0.54), turn)
+        ps = Oval(s.uni(-0.42, -0.14), s.uni(-0.74, -0.54), s.uni(0.18, 0.28), s.uni(0.095, 0.14), tilt)
+        head = Oval(s.uni(-0.05, 0.32), s.uni(0.05, 0.34), s.uni(0.54, 0.68), s.uni(0.44, 0.54), turn)
         aop = angle_of_progression(ps, head)
         outline = np.array([ps.at(math.cos(t), math.sin(t)) for t in around], np.float32)
         if 70 <= aop <= 135 and float(head.distance(outline[:, 0], outline[:, 1]).min()) > 0.03:

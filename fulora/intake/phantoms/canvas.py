@@ -23,7 +23,7 @@ SOFT_DB = -23.0
 
 
 @dataclass(frozen=True)
-class Ellipse:
+class Oval:
     """Ellipse with centre (cx, cy), semi-axes a, b (normalised) and tilt theta (rad)."""
 
     cx: float
@@ -57,14 +57,14 @@ class Ellipse:
         u, v = p * self.a, q * self.b
         return self.cx + c * u - s * v, self.cy + s * u + c * v
 
-    def part(self, p: float, q: float, a: float, b: float, turn: float = 0.0) -> Ellipse:
+    def part(self, p: float, q: float, a: float, b: float, turn: float = 0.0) -> Oval:
         """Ellipse at relative place (p, q), axes in units of sqrt(a*b), turned by ``turn``."""
         scale = math.sqrt(self.a * self.b)
-        return Ellipse(*self.at(p, q), a * scale, b * scale, self.theta + turn)
+        return Oval(*self.at(p, q), a * scale, b * scale, self.theta + turn)
 
-    def grown(self, by: float) -> Ellipse:
+    def grown(self, by: float) -> Oval:
         """The ellipse with both semi-axes longer by ``by`` (normalised units)."""
-        return Ellipse(self.cx, self.cy, self.a + by, self.b + by, self.theta)
+        return Oval(self.cx, self.cy, self.a + by, self.b + by, self.theta)
 
     def extent(self) -> tuple[float, float]:
         """Half width in x and half height in y of the bounding box, normalised units."""
@@ -90,14 +90,14 @@ class Shaft:
 
     def distance(self, x: Array, y: Array) -> Array:
         """Signed distance to the surface (negative inside), normalised units."""
-        u, v = Ellipse(self.cx, self.cy, 1.0, 1.0, self.theta).relative(x, y)
+        u, v = Oval(self.cx, self.cy, 1.0, 1.0, self.theta).relative(x, y)
         t = np.minimum(np.abs(u) * (1 / self.half), 1.4)
         side = v - self.bend * (1 - t * t)
         over = np.maximum(np.abs(u) - self.half, 0)
         return np.asarray(np.sqrt(over * over + side * side) - self.radius, np.float32)
 
 
-Shape = Ellipse | Shaft
+Shape = Oval | Shaft
 
 
 def _span(grid: Array, low: float, high: float) -> slice:
@@ -194,7 +194,7 @@ class Scene:
         if absorb > 0:
             self.absorb[w] += cover * absorb
 
-    def rim(self, e: Ellipse, width: float, amplitude: float, absorb: float = 0.0, gate: Array | None = None) -> None:
+    def rim(self, e: Oval, width: float, amplitude: float, absorb: float = 0.0, gate: Array | None = None) -> None:
         """Bright shell just inside ellipse ``e``; brightest where the beam meets it squarely.
 
         Args:
@@ -222,7 +222,7 @@ class Scene:
             self.absorb[w] += cover * absorb
 
 
-def angle_of_progression(ps: Ellipse, head: Ellipse) -> float:
+def angle_of_progression(ps: Oval, head: Oval) -> float:
     """Angle of progression in degrees, NaN if the inferior end lies in the head.
 
     The angle at the inferior end p of the symphysis' major axis (the end with the larger

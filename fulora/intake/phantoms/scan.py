@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from fulora.intake.phantoms import anatomy as anatomy
 from fulora.intake.phantoms import views as views
-from fulora.intake.phantoms.canvas import Array, Ellipse, Scene
+from fulora.intake.phantoms.canvas import Array, Oval, Scene
 
 PLANES = ("abdomen", "brain", "femur", "thorax", "other")
 INTRAPARTUM = "intrapartum"
-HEADS: Mapping[str, Callable[[Scene], Ellipse]] = MappingProxyType(
+HEADS: Mapping[str, Callable[[Scene], Oval]] = MappingProxyType(
     {
         "brain": anatomy.brain,
         "trans-thalamic": views.trans_thalamic,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from fulora.intake.phantoms.anatomy import FLUID_DB, background, brain
-from fulora.intake.phantoms.canvas import Ellipse, Scene, Shaft
+from fulora.intake.phantoms.canvas import Oval, Scene, Shaft
 
 
 def cervix(s: Scene) -> None:
@@ -19,13 +19,13 @@ def cervix(s: Scene) -> None:
     canal = Shaft(s.uni(-0.12, 0.12), s.uni(-0.1, 0.15), half, s.uni(0.034, 0.05), tilt, s.uni(-0.05, 0.05))
     u, v = math.cos(tilt), math.sin(tilt)
     inner = (canal.cx - side * u * half, canal.cy - side * v * half)
-    fluid = Ellipse(inner[0] - side * u * 0.42, inner[1] - side * v * 0.42, 0.44, s.uni(0.34, 0.5), tilt)
+    fluid = Oval(inner[0] - side * u * 0.42, inner[1] - side * v * 0.42, 0.44, s.uni(0.34, 0.5), tilt)
     s.fill(fluid, FLUID_DB + s.uni(0, 8))
     s.rim(fluid.grown(0.03), 0.04, s.uni(0.1, 0.25))
     head = fluid.part(-0.75, 0.0, 0.75, 0.7)
     s.rim(head, 0.06, s.uni(0.5, 0.9), 3.0)
     for across in (-1.0, 1.0):
-        lip = Ellipse(
+        lip = Oval(
             canal.cx - across * v * s.uni(0.16, 0.2),
             canal.cy + across * u * s.uni(0.16, 0.2),
             half * s.uni(0.98, 1.1),
@@ -41,22 +41,22 @@ def cervix(s: Scene) -> None:
     s.unit_mm = s.uni(12, 20) / half
 
 
-def trans_thalamic(s: Scene) -> Ellipse:
+def trans_thalamic(s: Scene) -> Oval:
     """The head at the level of the thalami, where its circumference is measured; label 1."""
     return brain(s)
 
 
-def trans_cerebellum(s: Scene) -> Ellipse:
+def trans_cerebellum(s: Scene) -> Oval:
     """The head at the level of the cerebellum: two hemispheres and the cisterna magna at the back; label 1."""
     return brain(s, _cerebellum)
 
 
-def trans_ventricular(s: Scene) -> Ellipse:
+def trans_ventricular(s: Scene) -> Oval:
     """The head at the level of the lateral ventricles, with bright choroid plexus; label 1."""
     return brain(s, _ventricles)
 
 
-def _front(s: Scene, head: Ellipse, behind: float) -> None:
+def _front(s: Scene, head: Oval, behind: float) -> None:
     """The midline in front of `behind` (of the long axis), and the cavum septi pellucidi."""
     glow, thin = s.uni(0.22, 0.42), max(0.012, s.soft * 0.45)
     middle = (0.9 + behind) / 2
@@ -66,7 +66,7 @@ def _front(s: Scene, head: Ellipse, behind: float) -> None:
     s.fill(csp, FLUID_DB)
 
 
-def _cerebellum(s: Scene, head: Ellipse) -> None:
+def _cerebellum(s: Scene, head: Oval) -> None:
     s.fill(head.part(-0.78, 0.0, 0.16, 0.5), FLUID_DB)
     size = s.uni(0.24, 0.29)
     for side in (-1.0, 1.0):
@@ -78,7 +78,7 @@ def _cerebellum(s: Scene, head: Ellipse) -> None:
     _front(s, head, -0.2)
 
 
-def _ventricles(s: Scene, head: Ellipse) -> None:
+def _ventricles(s: Scene, head: Oval) -> None:
     wide = s.uni(0.15, 0.2)
     for side in (-1.0, 1.0):
         s.fill(head.part(-0.3, 0.36 * side, 0.46, wide, -0.22 * side), FLUID_DB)

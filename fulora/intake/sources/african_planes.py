@@ -13,10 +13,10 @@ from typing import Literal
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
-from fulora.intake.folders import inside, listed, pictures_in
+from fulora.intake.folders import find_pictures, list_folder, listed_file
 from fulora.intake.formats.decode import load_gray
-from fulora.intake.raw_image import NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import NOT_LISTED, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 from fulora.intake.tables import read_rows
 
 PLANE_OF: dict[str, Plane] = {
@@ -36,25 +36,25 @@ class AfricanPlanesConfig(FolderSourceConfig):
     kind: Literal["african_planes"] = "african_planes"
     folder: str = "african/african_train"
 
-    def own_classes(self) -> tuple[str, ...]:
+    def source_classes(self) -> tuple[str, ...]:
         """FU-LoRA's five planes."""
         return label_set("fetal_planes").names
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
+    def source_label_set(self, folder: Path | None) -> LabelSet:
         """FU-LoRA's five planes."""
         return label_set("fetal_planes")
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every image in the folder's list; rows that cannot be used and images on no list are told to `on_skip`.
 
         Raises:
             SourceError: no list or several, or a missing column.
         """
-        return _read(inputs.own_folder, on_skip)
+        return _read(inputs.required_folder, on_skip)
 
 
-def _read(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
-    lists = [path for path in inside(folder) if path.suffix == ".csv"]
+def _read(folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
+    lists = [path for path in list_folder(folder) if path.suffix == ".csv"]
     if len(lists) != 1:
         raise SourceError(f"{folder}: expected exactly one .csv list, found {len(lists)}")
     rows = read_rows(lists[0], COLUMNS, on_skip, {"Filename": "Image_name"}, optional=("Train",))
@@ -67,7 +67,7 @@ def _read(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
             yield _image(folder, row)
         except SourceError as error:
             on_skip(f"{lists[0]}, line {number}: {error}")
-    for path in pictures_in(folder, on_skip):
+    for path in find_pictures(folder, on_skip):
         if path.stem not in seen:
             on_skip(f"{path}: {NOT_LISTED} {lists[0].name}")
 
@@ -81,7 +81,7 @@ def _image(folder: Path, row: dict[str, str]) -> RawImage:
     if row.get("Train", "") not in ("", *PUBLISHED):
         raise SourceError(f"{name}: Train is '{row['Train']}'; it is 1 in the training half and 0 in the test half")
     flat = not (folder / center).is_dir()
-    path = listed(folder, f"{name}.png" if flat else f"{center}/{name}.png")
+    path = listed_file(folder, f"{name}.png" if flat else f"{center}/{name}.png")
     return RawImage(
         name,
         PLANE_OF[plane],

@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.data.labels import Plane
-from fulora.intake.folders import class_folder, patient_finder, pictures_in, read_real
-from fulora.intake.masks.file_names import case_of, named_as_mask, stem_of
-from fulora.intake.masks.validation import checked_mask
-from fulora.intake.masks.value_mapping import MaskValues, source_values
-from fulora.intake.raw_image import Complain, FolderError, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.folders import find_pictures, folder_class, patient_finder, read_real_picture
+from fulora.intake.masks.file_names import case_name, file_stem, is_named_as_mask
+from fulora.intake.masks.validation import validate_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.raw_image import FolderError, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 
 class ClassFoldersConfig(FolderSourceConfig):
@@ -46,28 +46,28 @@ class ClassFoldersConfig(FolderSourceConfig):
         """Where masks are told from images."""
         return self.mask_suffix is not None
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every picture of the class folders; pictures in none, and masks without an image, are told to `on_skip`.
 
         Raises:
             SourceError: no such folder, no pictures in it, folders of splits or of masks on top, it is not said how
                 patients are known, masks that are not said to be masks, or a suffix that no file has.
         """
-        return _read(self, inputs.own_folder, on_skip)
+        return _read(self, inputs.required_folder, on_skip)
 
 
-def _read(config: ClassFoldersConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
+def _read(config: ClassFoldersConfig, folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
-    files = pictures_in(folder, on_skip)
+    files = find_pictures(folder, on_skip)
     for top in sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder}):
-        class_folder(folder / top)
+        folder_class(folder / top)
     images, masks = _apart(files, config.mask_suffix)
     _no_masks_among(folder, images, config.mask_suffix, bool(masks))
     if not images:
         raise SourceError(f"{folder}: no pictures; expected one folder a class, with pictures in it")
     for stem in sorted(masks.keys() - images.keys()):
         on_skip(f"{masks[stem]}: a mask without an image beside it")
-    values = source_values(folder, [path for stem, path in masks.items() if stem in images])
+    values = source_mask_values(folder, [path for stem, path in masks.items() if stem in images])
     for stem, path in images.items():
         name = stem.relative_to(folder).as_posix()
         try:
@@ -99,13 +99,13 @@ def _no_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str 
     if mask_suffix and not found:
         raise SourceError(f"{folder}: no file has the mask_suffix '{mask_suffix}'; correct it, or leave it out")
     for path in images.values():
-        name, in_folder = case_of(path), not named_as_mask(path.parent, path)
-        if not named_as_mask(folder, path) or not (in_folder or path.with_name(name) in images):
+        name, in_folder = case_name(path), not is_named_as_mask(path.parent, path)
+        if not is_named_as_mask(folder, path) or not (in_folder or path.with_name(name) in images):
             continue
         advice = (
             "take it out"
-            if in_folder or not stem_of(path).startswith(name)
-            else (f"say mask_suffix={stem_of(path)[len(name) :]}, or take masks out")
+            if in_folder or not file_stem(path).startswith(name)
+            else (f"say mask_suffix={file_stem(path)[len(name) :]}, or take masks out")
         )
         raise SourceError(f"{path}: looks like the mask of {name}; {advice}")
 
@@ -113,11 +113,11 @@ def _no_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str 
 def _class(folder: Path, path: Path) -> Plane:
     if path.parent == folder:
         raise SourceError(f"{path}: lies in no class's folder; put it into one that is named after it")
-    return class_folder(folder / path.relative_to(folder).parts[0])
+    return folder_class(folder / path.relative_to(folder).parts[0])
 
 
 def _load(
     path: Path, mask: Path | None, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
-    pixels = read_real(path)
-    return pixels, None if mask is None else checked_mask(pixels, values.read(mask), mask)
+    pixels = read_real_picture(path)
+    return pixels, None if mask is None else validate_mask(pixels, values.read(mask), mask)

@@ -22,15 +22,15 @@ from fulora.config import Runtime
 from fulora.data.label_class import plain
 from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
-from fulora.intake.dicom.frames import Frames, frames_of
+from fulora.intake.dicom.frames import DicomFrames, locate_frames
 from fulora.intake.dicom.header import BROKEN
-from fulora.intake.dicom.patients import People
-from fulora.intake.dicom.pixels import decode, gray
-from fulora.intake.dicom.ultrasound_files import Ultrasound, text, ultrasound_in
-from fulora.intake.folders import class_folder
+from fulora.intake.dicom.patients import DicomPatients
+from fulora.intake.dicom.pixels import decode_frame, to_gray
+from fulora.intake.dicom.ultrasound_files import Ultrasound, attribute_text, find_ultrasound
+from fulora.intake.folders import folder_class
 from fulora.intake.key_file import read_key
-from fulora.intake.raw_image import Complain, Doubtful, FolderError, NoPixelSize, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import FolderError, NoPixelSize, OnSkip, PatientDoubt, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 CENTIMETRES = 3
 EXPORTED = re.compile(r"(dicom|series|ser|se|study|stu?|s|pat?|im)?[ _-]*[\d._-]*", re.IGNORECASE)
@@ -54,17 +54,17 @@ class DicomConfig(FolderSourceConfig):
     plane: Plane | None = None
     key_file: Annotated[Path, Runtime]
 
-    def own_classes(self) -> tuple[str, ...] | None:
+    def source_classes(self) -> tuple[str, ...] | None:
         """What all of them show, where that is said."""
         return None if self.plane is None else (self.plane,)
 
-    def outside(self) -> dict[str, Path]:
+    def input_paths(self) -> dict[str, Path]:
         """The folder, the secret, and what every source may read."""
-        return {**super().outside(), "key_file": self.key_file}
+        return {**super().input_paths(), "key_file": self.key_file}
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """As `read_dicom`, with the secret of the key file."""
-        return read_dicom(inputs.own_folder, self.plane, on_skip, key=read_key(inputs.key_file))
+        return read_dicom(inputs.required_folder, self.plane, on_skip, key=read_key(inputs.key_file))
 
 
 def pseudonym(patient_id: str, key: str) -> str:
@@ -73,10 +73,10 @@ def pseudonym(patient_id: str, key: str) -> str:
     Raises:
         SourceError: the key is empty or longer than BLAKE2b's 64 bytes.
     """
-    return keyed(patient_id, key).hex()[:12]
+    return keyed_digest(patient_id, key).hex()[:12]
 
 
-def keyed(text: str, key: str) -> bytes:
+def keyed_digest(text: str, key: str) -> bytes:
     """The keyed BLAKE2b of a text, 64 bytes.
 
     Raises:
@@ -88,7 +88,7 @@ def keyed(text: str, key: str) -> bytes:
     return hashlib.blake2b(text.encode(), key=secret).digest()
 
 
-def read_dicom(folder: Path, plane: Plane | None, on_skip: Complain = refuse, *, key: str) -> Iterator[RawImage]:
+def read_dicom(folder: Path, plane: Plane | None, on_skip: OnSkip = refuse, *, key: str) -> Iterator[RawImage]:
     """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
 
     Which files they are is decided in `dicom_files.py`, which tells `on_skip` of all others. Pixels are decoded by
@@ -103,9 +103,9 @@ def read_dicom(folder: Path, plane: Plane | None, on_skip: Complain = refuse, *,
     Raises:
         SourceError: no key, no folder, or no DICOM file.
     """
-    keyed("", key)
-    people = People()
-    for found in ultrasound_in(folder, on_skip):
+    keyed_digest("", key)
+    people = DicomPatients()
+    for found in find_ultrasound(folder, on_skip):
         people.add(found)
         try:
             images = _images(found, plane or _class_of(folder, found), key, on_skip)
@@ -116,7 +116,7 @@ def read_dicom(folder: Path, plane: Plane | None, on_skip: Complain = refuse, *,
         else:
             yield from images
     for line in people.doubts():
-        on_skip(Doubtful(line))
+        on_skip(PatientDoubt(line))
 
 
 def _class_of(folder: Path, found: Ultrasound) -> Plane:
@@ -128,8 +128,8 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     path = found.path
     if path.parent == folder:
         raise SourceError(f"{path}: lies in no class's folder; put it into one that is named so, or say plane=...")
-    name = class_folder(path.parent)
-    patient, *names = (plain(text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
+    name = folder_class(path.parent)
+    patient, *names = (plain(attribute_text(found.header, keyword)) for keyword in ("PatientID", "PatientName"))
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
     if plain(name) == patient or words & set(plain(name).split()):
         raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
@@ -138,12 +138,12 @@ def _class_of(folder: Path, found: Ultrasound) -> Plane:
     return name
 
 
-def _images(found: Ultrasound, plane: Plane, key: str, on_skip: Complain) -> list[RawImage]:
+def _images(found: Ultrasound, plane: Plane, key: str, on_skip: OnSkip) -> list[RawImage]:
     """One image a frame; the pixels stay on disk."""
     path, header = found.path, found.header
     try:
         patient, instance, site, maker, model = (
-            text(header, keyword)
+            attribute_text(header, keyword)
             for keyword in ("PatientID", "SOPInstanceUID", "InstitutionName", "Manufacturer", "ManufacturerModelName")
         )
         size, problem = pixel_size_mm(header)
@@ -152,7 +152,7 @@ def _images(found: Ultrasound, plane: Plane, key: str, on_skip: Complain) -> lis
     if problem:
         on_skip(NoPixelSize(f"{path}: {problem}; kept without a pixel size"))
     who = pseudonym(patient, key)
-    name = f"{who}_{keyed(instance, key).hex()[:8]}"
+    name = f"{who}_{keyed_digest(instance, key).hex()[:8]}"
     return [
         RawImage(
             f"{name}_f{index:04d}" if found.frames > 1 else name,
@@ -164,7 +164,7 @@ def _images(found: Ultrasound, plane: Plane, key: str, on_skip: Complain) -> lis
             machine=f"{maker} {model}".strip(),
             pixel_size_mm=size,
             path=path,
-            own_number=pseudonym(plain_number(patient), key),
+            number_pseudonym=pseudonym(plain_number(patient), key),
         )
         for index in range(found.frames)
     ]
@@ -198,17 +198,17 @@ def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:
 
 
 @lru_cache(maxsize=4)
-def _frames(path: Path, changed_ns: int) -> Frames:
+def _frames(path: Path, changed_ns: int) -> DicomFrames:
     """The frames of a file, found once for all frames of a cine that are loaded one after the other."""
-    return frames_of(path)
+    return locate_frames(path)
 
 
 def _load(path: Path, index: int) -> tuple[UInt8[np.ndarray, "h w"], None]:
     try:
         frames = _frames(path, path.stat().st_mtime_ns)
     except OSError:
-        frames = frames_of(path)  # which says what is wrong
+        frames = locate_frames(path)  # which says what is wrong
     try:
-        return gray(decode(frames, index), frames.header), None
+        return to_gray(decode_frame(frames, index), frames.header), None
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from error

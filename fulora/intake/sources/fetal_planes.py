@@ -18,10 +18,10 @@ from typing import Literal
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Plane, Split
-from fulora.intake.folders import listed, pictures_in
+from fulora.intake.folders import find_pictures, listed_file
 from fulora.intake.formats.decode import load_gray
-from fulora.intake.raw_image import NOT_LISTED, Complain, PassedOver, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.raw_image import NOT_LISTED, OnSkip, PassedOver, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 from fulora.intake.tables import read_rows
 
 Half = Literal["train", "test"]
@@ -72,15 +72,15 @@ class FetalPlanesConfig(FolderSourceConfig):
     half: Half | None = None
     column: Column = "Plane"
 
-    def own_classes(self) -> tuple[str, ...]:
+    def source_classes(self) -> tuple[str, ...]:
         """All classes of the column."""
         return label_set("brain_planes" if self.column == "Brain_plane" else "fetal_planes_db").names
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
+    def source_label_set(self, folder: Path | None) -> LabelSet:
         """FU-LoRA's five planes, without the cervix; or the planes of the brain."""
         return label_set("brain_planes" if self.column == "Brain_plane" else "fetal_planes")
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every listed image of a plane; unknown planes and missing files are told to `on_skip`.
 
         Told as passed over: images of none of the planes, and those of the cervix where the label set has none. With
@@ -89,16 +89,14 @@ class FetalPlanesConfig(FolderSourceConfig):
         Raises:
             SourceError: no list, or a missing column.
         """
-        labels = inputs.labels or self.own_labels(inputs.folder)
-        cervix = self.renamed(CERVIX)
+        labels = inputs.labels or self.source_label_set(inputs.folder)
+        cervix = self.rename_class(CERVIX)
         left_out = ("",) if cervix and labels.named(cervix) else ("", CERVIX)
-        return _read(self, inputs.own_folder, left_out, on_skip)
+        return _read(self, inputs.required_folder, left_out, on_skip)
 
 
-def _read(
-    config: FetalPlanesConfig, folder: Path, left_out: Collection[Plane], on_skip: Complain
-) -> Iterator[RawImage]:
-    path = listed(folder, config.list_file) if config.list_file else _published(folder)
+def _read(config: FetalPlanesConfig, folder: Path, left_out: Collection[Plane], on_skip: OnSkip) -> Iterator[RawImage]:
+    path = listed_file(folder, config.list_file) if config.list_file else _published(folder)
     fewer = ("Image_name", config.column, *(("Train",) if config.half else ()))
     columns = fewer if config.list_file else (*COLUMNS, config.column)
     seen: set[str] = set()
@@ -116,12 +114,12 @@ def _read(
             if plane in left_out:
                 none[row[config.column]] += 1
             else:
-                yield _image(listed(folder, f"Images/{name}.png"), row, plane, patient, published)
+                yield _image(listed_file(folder, f"Images/{name}.png"), row, plane, patient, published)
         except SourceError as error:
             on_skip(f"{path}, line {number}: {error}")
     for word, count in none.items():
         on_skip(PassedOver(f"{path}: {count} images of {config.column} '{word}' are of none of the classes"))
-    for image in () if config.list_file else pictures_in(folder / "Images", on_skip):
+    for image in () if config.list_file else find_pictures(folder / "Images", on_skip):
         if image.stem not in seen:
             on_skip(f"{image}: {NOT_LISTED} {path.name}")
 

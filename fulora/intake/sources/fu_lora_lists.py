@@ -13,7 +13,7 @@ from typing import Literal
 
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.intake.raw_image import Complain, SourceError, refuse
+from fulora.intake.raw_image import OnSkip, SourceError, refuse
 from fulora.intake.sources.fetal_planes import Half, half_of, patient_of, plane_of
 from fulora.intake.tables import read_rows
 
@@ -51,7 +51,7 @@ class ListedImage:
     line_number: int
 
 
-def read_lists(folder: Path, on_skip: Complain = refuse) -> dict[Kind, list[ListedImage]]:
+def read_lists(folder: Path, on_skip: OnSkip = refuse) -> dict[Kind, list[ListedImage]]:
     """The lists of a folder that are there, by their kind.
 
     Raises:
@@ -63,7 +63,7 @@ def read_lists(folder: Path, on_skip: Complain = refuse) -> dict[Kind, list[List
     return {kind: read_list(path, on_skip) for kind, path in there.items()}
 
 
-def read_list(path: Path, on_skip: Complain = refuse) -> list[ListedImage]:
+def read_list(path: Path, on_skip: OnSkip = refuse) -> list[ListedImage]:
     """The rows of one list; those that cannot be understood are told to `on_skip`.
 
     Raises:

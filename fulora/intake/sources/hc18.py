@@ -17,12 +17,12 @@ from jaxtyping import UInt8
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Split
-from fulora.intake.folders import listed, pictures_in
+from fulora.intake.folders import find_pictures, listed_file
 from fulora.intake.formats.decode import read_gray
-from fulora.intake.masks.validation import checked_mask, head_in
-from fulora.intake.masks.value_mapping import MaskValues, source_values
-from fulora.intake.raw_image import NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.masks.validation import head_mask, validate_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.raw_image import NOT_LISTED, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 from fulora.intake.tables import number_in, read_rows
 
 Part = Literal["training_set", "test_set"]
@@ -42,7 +42,7 @@ class Hc18Config(FolderSourceConfig):
     folder: str = "hc18"
     part: Part = "training_set"
 
-    def own_classes(self) -> tuple[str, ...]:
+    def source_classes(self) -> tuple[str, ...]:
         """The brain."""
         return (BRAIN,)
 
@@ -50,11 +50,11 @@ class Hc18Config(FolderSourceConfig):
         """In the training set."""
         return self.part == "training_set"
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
+    def source_label_set(self, folder: Path | None) -> LabelSet:
         """FU-LoRA's five planes, of which it shows one."""
         return label_set("fetal_planes")
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every listed head.
 
         Those without an image, a mask or a pixel size, and images on no list, are told to `on_skip`.
@@ -62,24 +62,24 @@ class Hc18Config(FolderSourceConfig):
         Raises:
             SourceError: no list, a missing column, or no listed image.
         """
-        return _read(inputs.own_folder, self.part, on_skip)
+        return _read(inputs.required_folder, self.part, on_skip)
 
 
-def _read(folder: Path, part: Part, on_skip: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, part: Part, on_skip: OnSkip) -> Iterator[RawImage]:
     labelled = part == "training_set"
     path = folder / LISTS[part]
     if not path.is_file():
         raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
     columns = ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE)
     rows = [row for _, row in read_rows(path, columns, on_skip, measures=(SIZE, REFERENCE))]
-    there = {file.name: file for file in pictures_in(folder / part, on_skip)}
+    there = {file.name: file for file in find_pictures(folder / part, on_skip)}
     names = [row["filename"] for row in rows]
     if there.keys().isdisjoint(names):
         raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
     for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
         on_skip(f"{there[name]}: {NOT_LISTED} {path.name}")
     drawn = {f"{Path(name).stem}{end}.png" for name in names for end in MASKS} if labelled else set()
-    values = source_values(folder / part, [there[name] for name in sorted(drawn & there.keys())])
+    values = source_mask_values(folder / part, [there[name] for name in sorted(drawn & there.keys())])
     seen: set[str] = set()
     for row in rows:
         try:
@@ -92,7 +92,7 @@ def _read(folder: Path, part: Part, on_skip: Complain) -> Iterator[RawImage]:
 
 
 def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> RawImage:
-    image, labelled = listed(folder, row["filename"]), part == "training_set"
+    image, labelled = listed_file(folder, row["filename"]), part == "training_set"
     match = NAME.fullmatch(row["filename"])
     if match is None:
         raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
@@ -116,7 +116,7 @@ def _mask_path(image: Path) -> Path:
     for ending in MASKS:
         path = image.with_name(f"{image.stem}{ending}.png")
         if path.is_file():
-            return listed(image.parent, path.name)
+            return listed_file(image.parent, path.name)
     raise SourceError(f"{image}: neither {image.stem}_Mask.png nor {image.stem}_Annotation.png is beside it")
 
 
@@ -124,4 +124,4 @@ def _load(
     image: Path, mask: Path | None, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     pixels = read_gray(image)
-    return pixels, None if mask is None else checked_mask(pixels, head_in(values.read(mask), mask), mask, largest=1)
+    return pixels, None if mask is None else validate_mask(pixels, head_mask(values.read(mask), mask), mask, largest=1)

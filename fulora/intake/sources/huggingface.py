@@ -17,12 +17,12 @@ from pydantic import Field, model_validator
 from fulora.config import Config
 from fulora.data.labels import Plane, Split
 from fulora.data.tables.cells import text_of
-from fulora.intake.folders import read_real
-from fulora.intake.huggingface_tables import Files, column_reader, label_reader, opened
-from fulora.intake.masks.validation import checked_mask
-from fulora.intake.masks.value_mapping import MaskValues, source_values
-from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs, SplitRule
+from fulora.intake.folders import read_real_picture
+from fulora.intake.huggingface_tables import TableFiles, column_reader, label_reader, open_splits
+from fulora.intake.masks.validation import validate_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs, SplitRule
 from fulora.intake.sources.imagefolder import RANGES, SPLIT_OF
 from fulora.intake.tables import number_in
 
@@ -99,7 +99,7 @@ class HuggingfaceConfig(FolderSourceConfig):
             )
         return self
 
-    def own_classes(self) -> tuple[str, ...] | None:
+    def source_classes(self) -> tuple[str, ...] | None:
         """The class that all images show; None where a column says it."""
         return (self.plane,) if self.plane else None
 
@@ -107,16 +107,16 @@ class HuggingfaceConfig(FolderSourceConfig):
         """Where a column holds them."""
         return bool(self.columns.mask)
 
-    def of_hub(self) -> tuple[str, str] | None:
+    def hub_dataset(self) -> tuple[str, str] | None:
         """Its name and revision, where it is on the hub."""
         return (self.hub, self.revision) if self.hub else None
 
-    def outside(self) -> dict[str, Path]:
+    def input_paths(self) -> dict[str, Path]:
         """The folder, where it is not on the hub, and what every source may read."""
-        found = super().outside()
+        found = super().input_paths()
         return found if self.folder else {name: path for name, path in found.items() if name != "folder"}
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every row with a picture; those that cannot be used are told to `on_skip`.
 
         Raises:
@@ -126,24 +126,24 @@ class HuggingfaceConfig(FolderSourceConfig):
             raise SourceError(
                 f"{self.hub}: a set of the hub is read once it is fetched; name its classes by label_set="
             )
-        return _read(self, inputs.own_folder, on_skip)
+        return _read(self, inputs.required_folder, on_skip)
 
 
-def _read(config: HuggingfaceConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
-    tables = opened(folder, config.subset)
+def _read(config: HuggingfaceConfig, folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
+    tables = open_splits(folder, config.subset)
     if config.part and config.part not in tables:
         raise SourceError(f"{folder}: has no split {config.part}; it has {', '.join(tables)}")
     chosen = {config.part: tables[config.part]} if config.part else tables
     told = len(chosen) > 1
     masks = {name: _masks(config, folder, name, table) for name, table in chosen.items()}
-    values = source_values(folder, [path for found in masks.values() for path in found.values()])
+    values = source_mask_values(folder, [path for found in masks.values() for path in found.values()])
     for name, table in chosen.items():
         pictures = column_reader(table, config.columns.image, folder)
         published = SPLIT_OF.get(name.casefold()) if told else None
         for place, row in enumerate(_listed(config, folder, table)):
             where = f"{folder}, {name}, row {place}"
             try:
-                load = partial(_load, pictures, place, where, Files(folder), masks[name].get(place), values)
+                load = partial(_load, pictures, place, where, TableFiles(folder), masks[name].get(place), values)
                 yield _image(config, f"{name}/{place:06d}", row, where, published, load, masks[name].get(place))
             except SourceError as error:
                 on_skip(str(error))
@@ -170,7 +170,7 @@ def _masks(config: HuggingfaceConfig, folder: Path, name: str, table: Any) -> di
     """The masks of a split as files, by row."""
     if not config.columns.mask or config.columns.mask not in table.column_names:
         return {}
-    read, files = column_reader(table, config.columns.mask, folder), Files(folder)
+    read, files = column_reader(table, config.columns.mask, folder), TableFiles(folder)
     made = {place: files.file(read(place), f"{name}-{place:06d}") for place in range(len(table))}
     return {place: path for place, path in made.items() if path is not None}
 
@@ -210,10 +210,10 @@ def _measure(row: Mapping[str, object], column: str, where: str) -> float | None
 
 
 def _load(
-    pictures: Any, place: int, where: str, files: Files, mask: Path | None, values: MaskValues
+    pictures: Any, place: int, where: str, files: TableFiles, mask: Path | None, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
     content = files.content(pictures(place))
     if content is None:
         raise SourceError(f"{where}: has no picture")
-    pixels = read_real(Path(where), content)
-    return pixels, None if mask is None else checked_mask(pixels, values.read(mask), mask)
+    pixels = read_real_picture(Path(where), content)
+    return pixels, None if mask is None else validate_mask(pixels, values.read(mask), mask)

@@ -32,11 +32,11 @@ from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.tables.cells import text_of, tidied
 from fulora.data.tables.column_names import HeaderError, documented
 from fulora.data.tables.json_rows import JsonRowError, json_row
-from fulora.intake.folders import listed, pictures_in, read_real
-from fulora.intake.masks.validation import checked_mask
-from fulora.intake.masks.value_mapping import MaskValues, source_values
-from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs, SplitRule
+from fulora.intake.folders import find_pictures, listed_file, read_real_picture
+from fulora.intake.masks.validation import validate_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs, SplitRule
 from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -95,11 +95,11 @@ class ImageFolderConfig(FolderSourceConfig):
         """Its metadata decides."""
         return None
 
-    def own_labels(self, folder: Path | None) -> LabelSet | None:
+    def source_label_set(self, folder: Path | None) -> LabelSet | None:
         """That of an image set of fulora's."""
         return read_label_set(folder) if folder is not None and (folder / LABEL_SET).is_file() else None
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every image with a row; rows that cannot be used and images without a row are told to `on_skip`.
 
         The rows of an image set of fulora's own come back with the facts they were written with.
@@ -107,16 +107,16 @@ class ImageFolderConfig(FolderSourceConfig):
         Raises:
             SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
         """
-        return _read(self, inputs.own_folder, on_skip)
+        return _read(self, inputs.required_folder, on_skip)
 
 
-def _read(config: ImageFolderConfig, folder: Path, on_skip: Complain) -> Iterator[RawImage]:
+def _read(config: ImageFolderConfig, folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     named: set[Path] = set()
     names: set[tuple[str, str]] = set()
     found = {path: list(_rows(path, on_skip)) for path in _metadata(folder)}
-    values = source_values(folder, _masks(found))
+    values = source_mask_values(folder, _masks(found))
     for path, rows in found.items():
         for number, row in rows:
             try:
@@ -130,7 +130,7 @@ def _read(config: ImageFolderConfig, folder: Path, on_skip: Complain) -> Iterato
                 named |= {path.parent / str(row.get(key)) for key in ("file_name", *MASKS)}
             names.add((image.source, image.name))
             yield image
-    for picture in pictures_in(folder, on_skip):
+    for picture in find_pictures(folder, on_skip):
         if picture not in named and not picture.is_relative_to(folder / AUDIT):
             on_skip(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
 
@@ -156,11 +156,11 @@ def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
         for _, row in named:
             with suppress(SourceError):
                 if name := _text(row, *MASKS):
-                    found.append(listed(metadata.parent, name))
+                    found.append(listed_file(metadata.parent, name))
     return found
 
 
-def _rows(path: Path, on_skip: Complain) -> Iterator[tuple[int, Row]]:
+def _rows(path: Path, on_skip: OnSkip) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
         listed_rows = read_rows(path, ("file_name",), on_skip, optional=COLUMNS, measures=RANGES)
         _tell_others(path, [row for _, row in listed_rows])
@@ -220,11 +220,11 @@ def _image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, va
             raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out what is unknown")
     if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
         raise SourceError(f"{_text(row, 'file_name')} {MARKED_SYNTHETIC}")
-    path = listed(metadata.parent, _text(row, "file_name"))
+    path = listed_file(metadata.parent, _text(row, "file_name"))
     within_folder = path.relative_to(folder)
     published = _published(path, within_folder, row)
     mask_name = _text(row, *MASKS)
-    mask = listed(metadata.parent, mask_name) if mask_name else None
+    mask = listed_file(metadata.parent, mask_name) if mask_name else None
     if _is_own(row):
         return _own(path, mask, row, values)
     patient = _text(row, "patient", "patient_id")
@@ -304,7 +304,7 @@ def _measure(path: Path, row: Row, column: str) -> float | None:
 def _load(
     path: Path, mask: Path | None, sha256: str, values: MaskValues
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
-    pixels = read_real(path)
+    pixels = read_real_picture(path)
     if sha256 and pixel_digest(pixels) != sha256:
         raise SourceError(f"{path}: its pixels are no longer those that its row was written for (sha256)")
-    return pixels, None if mask is None else checked_mask(pixels, values.read(mask), mask)
+    return pixels, None if mask is None else validate_mask(pixels, values.read(mask), mask)

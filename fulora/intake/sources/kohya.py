@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from fulora.data.labels import Plane
-from fulora.intake.folders import class_folder, files_below, patient_finder, pictures_in, read_real
-from fulora.intake.masks.file_names import apart
-from fulora.intake.raw_image import Complain, FolderError, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.folders import find_pictures, folder_class, list_files, patient_finder, read_real_picture
+from fulora.intake.masks.file_names import separate_masks
+from fulora.intake.raw_image import FolderError, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"
@@ -43,11 +43,11 @@ class KohyaConfig(FolderSourceConfig):
     site: str = ""
     source: str = "own"
 
-    def own_classes(self) -> tuple[str, ...] | None:
+    def source_classes(self) -> tuple[str, ...] | None:
         """What its words stand for, where they are said."""
         return tuple(dict.fromkeys(self.words.values())) or None
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every picture of the folders whose class is known; captions without a picture are told to `on_skip`.
 
         Raises:
@@ -56,15 +56,15 @@ class KohyaConfig(FolderSourceConfig):
         words = self.words
         if not words and inputs.labels is not None:
             words = {word: one.name for one in inputs.labels.classes for word in one.words()}
-        return _read(self, inputs.own_folder, words, on_skip)
+        return _read(self, inputs.required_folder, words, on_skip)
 
 
-def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], on_skip: Complain) -> Iterator[RawImage]:
+def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], on_skip: OnSkip) -> Iterator[RawImage]:
     patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
-    files = pictures_in(folder, on_skip)
+    files = find_pictures(folder, on_skip)
     if not files:
         raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
-    files, masks = apart(folder, files)
+    files, masks = separate_masks(folder, files)
     for path in masks:
         on_skip(f"{path}: named as a mask, and kohya's folders hold images only; take it out")
     for path in _alone(folder, [*files, *masks]):
@@ -88,7 +88,7 @@ def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], on_skip
 
 def _alone(folder: Path, files: list[Path]) -> list[Path]:
     stems = {path.with_suffix("") for path in files}
-    texts = [path for path in files_below(folder) if path.suffix.lower() in ENDINGS]
+    texts = [path for path in list_files(folder) if path.suffix.lower() in ENDINGS]
     return sorted(path for path in texts if path.name != CAPTION_FOR_ALL and path.with_suffix("") not in stems)
 
 
@@ -136,8 +136,8 @@ def _folder_class(folder: Path, path: Path) -> Plane:
     name = re.sub(r"^\d+_", "", top)
     if path.parent == folder or not name:
         raise SourceError(f"{path}: lies in no class's folder; expected folders such as 20_left kidney, or give words")
-    return class_folder(folder / name)
+    return folder_class(folder / name)
 
 
 def _load(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:
-    return read_real(path), None
+    return read_real_picture(path), None

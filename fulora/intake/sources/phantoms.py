@@ -12,8 +12,8 @@ from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.labels import Plane
 from fulora.data.splits import Member
 from fulora.intake.phantoms.scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
-from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import Inputs, SourceConfig
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import SourceConfig, SourceInputs
 
 SETS = ("fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum")
 """Label sets that phantoms may have: the first that holds all planes of a source is its own."""
@@ -44,7 +44,7 @@ class PhantomsConfig(SourceConfig):
             raise ValueError(f"no phantom shows {unknown[0]!r}; there are {', '.join(DRAWN)}")
         return value
 
-    def own_classes(self) -> tuple[str, ...]:
+    def source_classes(self) -> tuple[str, ...]:
         """Its planes."""
         return self.planes
 
@@ -52,11 +52,11 @@ class PhantomsConfig(SourceConfig):
         """Where all of its planes have one."""
         return not set(self.planes) & set(WITHOUT_MASK)
 
-    def shows_people(self) -> bool:
+    def has_patients(self) -> bool:
         """Never."""
         return False
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
+    def source_label_set(self, folder: Path | None) -> LabelSet:
         """The shipped label set that holds its planes.
 
         Raises:
@@ -70,7 +70,7 @@ class PhantomsConfig(SourceConfig):
             f"several, such as [fetal_planes, intrapartum] ({', '.join(SETS)})"
         )
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every phantom, `inputs.size_px` wide and high.
 
         Raises:

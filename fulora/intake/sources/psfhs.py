@@ -16,13 +16,13 @@ from jaxtyping import UInt8
 from pydantic import PositiveInt
 
 from fulora.data.label_set import LabelSet, label_set
-from fulora.intake.folders import listed, pictures_in
+from fulora.intake.folders import find_pictures, listed_file
 from fulora.intake.formats.decode import read_gray
 from fulora.intake.formats.metaimage import one_channel, read_mha
-from fulora.intake.masks.validation import checked_mask
-from fulora.intake.masks.value_mapping import MaskValues, source_values
-from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, Inputs
+from fulora.intake.masks.validation import validate_mask
+from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
+from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 ENDINGS = (".mha", ".png")
 LARGEST = 2
@@ -39,7 +39,7 @@ class PsfhsConfig(FolderSourceConfig):
     folder: str = "psfhs"
     block: PositiveInt = 20
 
-    def own_classes(self) -> tuple[str, ...]:
+    def source_classes(self) -> tuple[str, ...]:
         """The intrapartum view."""
         return label_set("intrapartum").names
 
@@ -47,11 +47,11 @@ class PsfhsConfig(FolderSourceConfig):
         """Always."""
         return True
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
+    def source_label_set(self, folder: Path | None) -> LabelSet:
         """The intrapartum view."""
         return label_set("intrapartum")
 
-    def read(self, inputs: Inputs, on_skip: Complain = refuse) -> Iterator[RawImage]:
+    def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
         """Every view that has a label; those without, or with a name that is no number, are told to `on_skip`.
 
         So are labels without a view.
@@ -59,17 +59,17 @@ class PsfhsConfig(FolderSourceConfig):
         Raises:
             SourceError: no images.
         """
-        return _read(inputs.own_folder, self.block, on_skip)
+        return _read(inputs.required_folder, self.block, on_skip)
 
 
-def _read(folder: Path, block: int, on_skip: Complain) -> Iterator[RawImage]:
+def _read(folder: Path, block: int, on_skip: OnSkip) -> Iterator[RawImage]:
     images, labels = folder / "image_mha", folder / "label_mha"
-    files = pictures_in(images, on_skip, ENDINGS) if images.is_dir() else []
+    files = find_pictures(images, on_skip, ENDINGS) if images.is_dir() else []
     if not files:
         raise SourceError(f"{images}: no .mha images; expected PSFHS (Zenodo 10969427)")
-    drawn = pictures_in(labels, on_skip, ENDINGS) if labels.is_dir() else []
+    drawn = find_pictures(labels, on_skip, ENDINGS) if labels.is_dir() else []
     known = {path.name for path in files}
-    values = source_values(labels, [label for label in drawn if label.name in known])
+    values = source_mask_values(labels, [label for label in drawn if label.name in known])
     for path in files:
         label = labels / path.name
         try:
@@ -77,7 +77,7 @@ def _read(folder: Path, block: int, on_skip: Complain) -> Iterator[RawImage]:
                 raise SourceError(f"{label} is not there, but the image {path.name} is")
             if not re.fullmatch("[0-9]{1,9}", path.stem):
                 raise SourceError(f"{path}: expected a number as its name; neighbours are told by it")
-            label = listed(labels, path.name)
+            label = listed_file(labels, path.name)
         except SourceError as error:
             on_skip(str(error))
             continue
@@ -90,4 +90,4 @@ def _read(folder: Path, block: int, on_skip: Complain) -> Iterator[RawImage]:
 
 def _load(image: Path, label: Path, values: MaskValues) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     pixels = read_gray(image) if image.suffix.lower() == ".png" else one_channel(read_mha(image), image)
-    return pixels, checked_mask(pixels, values.read(label), label, LARGEST)
+    return pixels, validate_mask(pixels, values.read(label), label, LARGEST)

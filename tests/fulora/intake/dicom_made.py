@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.dicom.confidentiality_profile import ProfileError, write_deidentified
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
@@ -134,7 +134,7 @@ def refusals(folder: Path, path: Path) -> list[str]:
         said.append(str(error))
     key = folder.parent / "key.txt"
     key.write_text(KEY)
-    found = inspect(folder, {"kind": "dicom", "plane": "brain", "label_set": "fetal_planes", "key_file": str(key)})
+    found = check_folder(folder, {"kind": "dicom", "plane": "brain", "label_set": "fetal_planes", "key_file": str(key)})
     said += [line for finding in found.findings for line in finding.examples if finding.severity == "misleading"]
     target = folder.parent / "copy"
     try:

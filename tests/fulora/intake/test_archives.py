@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fulora.intake.download import archives
-from fulora.intake.download.archives import RECORD, ArchiveError, Limits, check_extracted, extract
+from fulora.intake.download.archives import RECORD, ArchiveError, ArchiveLimits, check_extracted, extract
 
 FILES = {
     "data/a.csv": b"name;value\n",
@@ -22,7 +22,7 @@ FILES = {
     "data/Images/two.png": b"",
 }
 ENDINGS = ("zip", "tar", "tar.gz", "tar.xz")
-SMALL = Limits(members=5, total_bytes=100_000, ratio=20, small_bytes=1_000, depth=4)
+SMALL = ArchiveLimits(members=5, total_bytes=100_000, ratio=20, small_bytes=1_000, depth=4)
 
 
 def tarred(*members: tuple[tarfile.TarInfo, bytes], pax: bool = True) -> bytes:
@@ -65,7 +65,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in tree(folder).items() if (folder / name).is_file()}
 
 
-def refused(tmp_path: Path, content: bytes, message: str, limits: Limits = archives.PLAIN) -> None:
+def refused(tmp_path: Path, content: bytes, message: str, limits: ArchiveLimits = archives.PLAIN) -> None:
     """The archive is refused with this message, and not one path beside it has appeared or changed."""
     place = tmp_path / "deep" / "er"
     place.mkdir(parents=True)
@@ -178,7 +178,7 @@ NAMES = [
 @pytest.mark.parametrize("ending", ["zip", "tar.xz"])
 @pytest.mark.parametrize(("name", "message"), NAMES)
 def test_names_that_lead_out(tmp_path: Path, ending: str, name: str, message: str) -> None:
-    refused(tmp_path, packed({"good": b"1", name: b"x"}, ending), message, Limits(depth=4))
+    refused(tmp_path, packed({"good": b"1", name: b"x"}, ending), message, ArchiveLimits(depth=4))
 
 
 def test_a_name_with_an_end_in_it(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from PIL import Image as Pil
 
 from fulora.config import ConfigError
 from fulora.data.pictures.near_duplicates import near_pairs
-from fulora.intake.check.check_folder import curate_config, inspect
+from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.check.findings import Check
-from fulora.intake.check.image_facts import survey
-from fulora.intake.layout_detection import recognise
+from fulora.intake.check.image_facts import read_image_facts
+from fulora.intake.layout_detection import detect_layout
 from fulora.intake.phantoms.scan import draw
 from fulora.intake.raw_image import SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 PATTERN = {"kind": "class_folders", "patient_pattern": r"P(\d+)"}
 GRAY = {plane: draw(plane, range(6), site="A", size_px=96, seed=1) for plane in ("brain", "femur")}
@@ -43,7 +43,7 @@ def kinds(found: Check) -> dict[str, int]:
 
 
 def test_a_clean_folder_is_called_clean(planes: Path) -> None:
-    found = inspect(planes, PATTERN)
+    found = check_folder(planes, PATTERN)
     assert found.clean
     assert (found.kind, found.n_images, found.n_patients) == ("class_folders", 12, 6)
     assert found.counts["plane"] == {"brain": 6, "femur": 6}
@@ -99,7 +99,7 @@ def truncated(planes: Path) -> None:
 )
 def test_what_is_planted_is_found(planes: Path, plant: Callable[[Path], object], expected: dict[str, int]) -> None:
     plant(planes)
-    found = inspect(planes, PATTERN)
+    found = check_folder(planes, PATTERN)
     assert not found.clean
     assert kinds(found) == expected
     assert json.loads(json.dumps(found.to_json()))["clean"] is False
@@ -121,15 +121,15 @@ def heads(folder: Path, *, sizes: tuple[object, ...] = (0.5, 0.5, 0.5), hc_mm: f
 
 
 def test_heads_whose_listed_and_drawn_circumference_agree_are_clean(tmp_path: Path) -> None:
-    found = inspect(heads(tmp_path))
+    found = check_folder(heads(tmp_path))
     assert found.clean
     assert found.counts["mask"] == {"with": 3}
 
 
 def test_a_wrong_pixel_size_shows_in_the_circumference(tmp_path: Path) -> None:
-    found = kinds(inspect(heads(tmp_path, sizes=(0.5, 0.5, 0.7))))
+    found = kinds(check_folder(heads(tmp_path, sizes=(0.5, 0.5, 0.7))))
     assert found == {"circumferences that do not fit": 1}
-    far = kinds(inspect(heads(tmp_path / "far", sizes=(0.5, 0.5, 0.04))))
+    far = kinds(check_folder(heads(tmp_path / "far", sizes=(0.5, 0.5, 0.04))))
     assert far == {"circumferences that do not fit": 1, "odd pixel sizes": 1, "odd fields of view": 1}
 
 
@@ -137,7 +137,7 @@ def test_masks_with_specks_other_classes_or_nothing(planes: Path) -> None:
     for number, mask in enumerate(GRAY["brain"].masks):
         save(planes / "brain" / f"P{number}_mask.png", mask)
     masked = PATTERN | {"mask_suffix": "_mask"}
-    assert inspect(planes, masked).clean
+    assert check_folder(planes, masked).clean
     speck, other = GRAY["brain"].masks[1].copy(), GRAY["brain"].masks[2].copy()
     speck[2:5, 2:5] = 1
     other[other == 1] = 2
@@ -145,7 +145,7 @@ def test_masks_with_specks_other_classes_or_nothing(planes: Path) -> None:
     save(planes / "brain" / "P2_mask.png", other)
     save(planes / "brain" / "P3_mask.png", np.zeros_like(other))
     expected = {"masks in several parts": 1, "odd mask classes": 1, "unreadable images": 1}
-    assert kinds(inspect(planes, masked)) == expected
+    assert kinds(check_folder(planes, masked)) == expected
 
 
 # --- splits
@@ -168,7 +168,7 @@ def test_what_crosses_published_splits_comes_first(tmp_path: Path) -> None:
         {"split": "test", "patient": "3", "shows": "0"},
         {"split": "test", "patient": "4"},
     ]
-    found = inspect(image_folder(tmp_path, rows))
+    found = check_folder(image_folder(tmp_path, rows))
     assert kinds(found) == {"patients in two splits": 1, "identical across splits": 1}
     assert [f.severity for f in found.findings][:2] == ["leak", "leak"]
 
@@ -179,7 +179,7 @@ def test_twins_within_one_split_are_a_note_only(tmp_path: Path) -> None:
         {"split": "train", "patient": "2", "shows": "0"},
         {"split": "test", "patient": "3"},
     ]
-    found = inspect(image_folder(tmp_path, rows))
+    found = check_folder(image_folder(tmp_path, rows))
     assert found.clean
     assert {f.kind for f in found.findings} == {"identical across patients"}
 
@@ -188,14 +188,14 @@ def test_twins_within_one_split_are_a_note_only(tmp_path: Path) -> None:
 
 
 def test_layouts_are_recognised_and_strangers_are_refused(planes: Path, tmp_path: Path) -> None:
-    assert recognise(planes) == ("class_folders", planes)
-    assert recognise(planes.parent) == ("class_folders", planes)
-    assert recognise(heads(tmp_path / "hc18"))[0] == "hc18"
+    assert detect_layout(planes) == ("class_folders", planes)
+    assert detect_layout(planes.parent) == ("class_folders", planes)
+    assert detect_layout(heads(tmp_path / "hc18"))[0] == "hc18"
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"empty: no layout that is known here \(imagefolder, .*one folder a class"):
-        recognise(tmp_path / "empty")
+        detect_layout(tmp_path / "empty")
     with pytest.raises(SourceError, match="gone: no such folder"):
-        recognise(tmp_path / "gone")
+        detect_layout(tmp_path / "gone")
     with pytest.raises(SourceError, match="gone: no such folder"):
         curate_config(tmp_path / "gone", {"kind": "hc18"})
 
@@ -214,7 +214,7 @@ def test_values_go_to_the_set_or_to_its_source(planes: Path) -> None:
 
 @pytest.mark.real_data
 def test_it_finds_what_is_known_of_the_real_data(data_root: Path) -> None:
-    african, hc18 = inspect(data_root / "african"), inspect(data_root / "hc18")
+    african, hc18 = check_folder(data_root / "african"), check_folder(data_root / "hc18")
     assert kinds(african)["identical across patients"] == 16
     assert any(
         "patient007_DZA_plane2" in line and "patient034_DZA_plane2" in line for line in african.findings[0].examples
@@ -227,7 +227,7 @@ def test_it_finds_what_is_known_of_the_real_data(data_root: Path) -> None:
     assert (hc18.n_images, hc18.counts["pixel size"], hc18.counts["mask"]) == (296, {"known": 296}, {"with": 296})
     assert kinds(hc18) == {"identical within a patient": 1}
     assert next(f.examples for f in hc18.findings if f.kind == "identical within a patient")[0].count("392_") == 2
-    psfhs, spanish = inspect(data_root / "psfhs"), inspect(data_root / "fetal_planes_lora")
+    psfhs, spanish = check_folder(data_root / "psfhs"), check_folder(data_root / "fetal_planes_lora")
     assert kinds(psfhs)["near duplicates across patients"] > 100
     assert kinds(spanish) == {"rows without files": 20}
     assert spanish.counts["plane"] == dict.fromkeys(("abdomen", "brain", "femur", "thorax", "other"), 20)
@@ -235,7 +235,7 @@ def test_it_finds_what_is_known_of_the_real_data(data_root: Path) -> None:
 
 @pytest.mark.real_data
 def test_lists_without_images(data_root: Path) -> None:
-    lists, planes_db = inspect(data_root / "fu_lora_lists"), inspect(data_root / "fetal_planes_db")
+    lists, planes_db = check_folder(data_root / "fu_lora_lists"), check_folder(data_root / "fetal_planes_db")
     assert sorted(lists.counts["list"].values()) == [230, 1150, 5000, 6148]
     assert planes_db.n_images == 12400
     assert planes_db.n_patients == 1792
@@ -250,7 +250,7 @@ def test_lists_that_contradict_each_other(tmp_path: Path) -> None:
         "Patient00001_Plane1_1_of_2,1,Other,1\nPatient00001_Plane1_2_of_2,1,Other,0\n"
     )
     (tmp_path / "spain_other_train.csv").write_text("Image_name,Plane\nPatient00001_Plane1_1_of_2,2\n")
-    found = inspect(tmp_path)
+    found = check_folder(tmp_path)
     assert kinds(found) == {"patients in two splits": 1, "labels disagree": 1}
     assert [f.examples for f in found.findings if f.kind == "labels disagree"] == [
         ("Patient00001_Plane1_1_of_2: brain and other",)
@@ -261,7 +261,7 @@ def test_lists_that_contradict_each_other(tmp_path: Path) -> None:
 def test_near_pairs_of_neighbouring_frames_and_not_of_strangers(data_root: Path) -> None:
     from fulora.intake.sources.psfhs import PsfhsConfig
 
-    facts = list(survey(PsfhsConfig(block=20).read(Inputs(data_root / "psfhs"))))[:60]
+    facts = list(read_image_facts(PsfhsConfig(block=20).read(SourceInputs(data_root / "psfhs"))))[:60]
     likenesses = [found.likeness for found in facts]
     pairs = near_pairs(likenesses)
     apart = {abs(int(facts[a].image.name) - int(facts[b].image.name)) for a, b, _ in pairs}

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 import fulora
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import KINDS, CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.forecast import expected
-from fulora.intake.image_set_labels import at, derived, labels_of
-from fulora.intake.layout_detection import recognise
+from fulora.intake.curate.forecast import forecast_images
+from fulora.intake.image_set_labels import derive_label_set, inputs_under, resolve_label_set
+from fulora.intake.layout_detection import detect_layout
 from fulora.intake.raw_image import FolderError, PassedOver, RawImage, SourceError
-from fulora.intake.read_sources import read_rows
+from fulora.intake.read_sources import read_all_sources
 
 ODD = [
     "Left Kidney",
@@ -57,12 +57,12 @@ def config(*sources: Mapping[str, object], **values: object) -> CurateConfig:
 
 def names_of(root: Path, *sources: Mapping[str, object], **values: object) -> tuple[str, ...]:
     cfg = config(*sources, **values)
-    return labels_of(cfg, at(cfg, root)).names
+    return resolve_label_set(cfg, inputs_under(cfg, root)).names
 
 
 def rows(root: Path, told: list[str], *sources: Mapping[str, object], **values: object) -> list[RawImage]:
     cfg = config(*sources, **values)
-    return [image for images in read_rows(cfg, at(cfg, root), told.append) for image in images]
+    return [image for images in read_all_sources(cfg, inputs_under(cfg, root), told.append) for image in images]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,12 +86,12 @@ def test_a_source_is_one_file_and_one_line(kind: str) -> None:
 @pytest.mark.parametrize("names", [["sick", "well"], THIRTY], ids=["2", "30"])
 def test_folders_are_the_classes(tmp_path: Path, names: list[str]) -> None:
     folders(tmp_path / "own", names)
-    assert recognise(tmp_path / "own")[0] == "class_folders"
+    assert detect_layout(tmp_path / "own")[0] == "class_folders"
     assert set(names_of(tmp_path, OWN)) == set(names)
     told: list[str] = []
     assert {image.plane for image in rows(tmp_path, told, OWN)} == set(names)
     assert told == []
-    found = inspect(tmp_path / "own", {"patients_unknown": True, "kind": "class_folders"})
+    found = check_folder(tmp_path / "own", {"patients_unknown": True, "kind": "class_folders"})
     assert found.counts["plane"] == dict.fromkeys(found.counts["plane"], 2)
     assert set(found.counts["plane"]) == set(names)
 
@@ -105,14 +105,14 @@ def test_a_word_of_a_plane_is_a_class_of_its_own_unless_the_set_is_named(tmp_pat
 def test_the_caption_is_a_template(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["liver"])
     cfg = config(OWN, caption="ultrasound of the {name}")
-    assert labels_of(cfg, at(cfg, tmp_path)).captions == {"liver": "ultrasound of the liver"}
+    assert resolve_label_set(cfg, inputs_under(cfg, tmp_path)).captions == {"liver": "ultrasound of the liver"}
     with pytest.raises(ValidationError, match=r"caption: 'ultrasound' needs \{name\}"):
         config(OWN, caption="ultrasound")
     with pytest.raises(ValidationError, match="write captions into the label set"):
         config(OWN, caption="the {name}", label_set="fetal_planes")
     published = config({"kind": "lora_planes"}, caption="the {name}")
     with pytest.raises(LabelSetError, match=r"sources\.0 \(lora_planes\) comes with one"):
-        labels_of(published, at(published, tmp_path))
+        resolve_label_set(published, inputs_under(published, tmp_path))
 
 
 def test_several_folders_have_the_classes_of_all(tmp_path: Path) -> None:
@@ -143,11 +143,11 @@ def test_folders_beside_a_published_set_have_its_classes(tmp_path: Path) -> None
 )
 def test_names_that_make_no_label_set(names: list[str], message: str) -> None:
     with pytest.raises(LabelSetError, match=message):
-        derived(names)
+        derive_label_set(names)
 
 
 def test_a_check_tells_names_that_make_no_label_set(tmp_path: Path) -> None:
-    found = inspect(folders(tmp_path / "own", ["Kidney", "kidney"]), {"patients_unknown": True})
+    found = check_folder(folders(tmp_path / "own", ["Kidney", "kidney"]), {"patients_unknown": True})
     assert [one.severity for one in found.findings if one.kind == "classes that cannot be"] == ["misleading"]
 
 
@@ -170,7 +170,7 @@ def test_images_and_masks_side_by_side_are_no_classes(tmp_path: Path, name: str)
 def test_data_sets_in_a_folder_are_no_classes(tmp_path: Path) -> None:
     for site in ("north", "south"):
         folders(tmp_path / "all" / site, ["liver", "spleen"], first=len(site))
-    found = inspect(tmp_path / "all", {"patients_unknown": True})
+    found = check_folder(tmp_path / "all", {"patients_unknown": True})
     assert set(found.sets) == {"north", "south"}
     assert set(found.sets["north"].counts["plane"]) == {"liver", "spleen"}
 
@@ -178,7 +178,7 @@ def test_data_sets_in_a_folder_are_no_classes(tmp_path: Path) -> None:
 def test_sets_of_other_classes_are_noted(tmp_path: Path) -> None:
     folders(tmp_path / "all" / "north", ["liver", "spleen"])
     folders(tmp_path / "all" / "south", ["liver", "kidney"], first=9)
-    found = inspect(tmp_path / "all", {"patients_unknown": True})
+    found = check_folder(tmp_path / "all", {"patients_unknown": True})
     assert [one.examples for one in found.findings if one.kind == "other classes"] == [
         ("north: liver, spleen", "south: kidney, liver")
     ]
@@ -266,7 +266,7 @@ def test_numbers_are_labels_once_they_are_named(tmp_path: Path) -> None:
     source = {"kind": "imagefolder", "folder": "own"}
     cfg = config(source)
     with pytest.raises(SourceError, match=r"plane is the number 0; say what it means: classes: \{0: NAME\}"):
-        read_rows(cfg, at(cfg, tmp_path))
+        read_all_sources(cfg, inputs_under(cfg, tmp_path))
     assert names_of(tmp_path, source | {"classes": {0: "well", 1: "sick"}}) == ("sick", "well")
 
 
@@ -297,7 +297,7 @@ def test_published_sources_bring_theirs(tmp_path: Path) -> None:
             "fetal_planes": {},
             "phantoms": {"sites": ["A"], "per_plane": 1},
         }.items()
-        if (labels := KINDS[kind].model_validate(values).own_labels(None)) is not None
+        if (labels := KINDS[kind].model_validate(values).source_label_set(None)) is not None
     }
     assert brought == dict.fromkeys(brought, "fetal_planes") | {"psfhs": "intrapartum"}
     assert len(brought) == 6
@@ -343,26 +343,26 @@ def test_sources_of_two_label_sets_are_refused(tmp_path: Path) -> None:
 def test_an_image_set_brings_its_own(tmp_path: Path) -> None:
     folders(tmp_path / "own", THIRTY)
     cfg = config(OWN, caption="a scan of {name}")
-    inputs = at(cfg, tmp_path)
-    labels = labels_of(cfg, inputs)
+    inputs = inputs_under(cfg, tmp_path)
+    labels = resolve_label_set(cfg, inputs)
     ImageSet.write(tmp_path / "set", Curation(cfg, inputs).pictures(), labels=labels)
     again = config({"kind": "imagefolder", "folder": "set"})
-    assert labels_of(again, at(again, tmp_path)) == labels
+    assert resolve_label_set(again, inputs_under(again, tmp_path)) == labels
     assert {image.plane for image in rows(tmp_path, [], {"kind": "imagefolder", "folder": "set"})} == set(THIRTY)
 
 
 def test_what_sources_say_of_themselves() -> None:
     hc18, both = KINDS["hc18"](), KINDS["phantoms"](sites=("A",), planes=("brain", "other"), per_plane=1)
-    assert (hc18.shows(), hc18.has_masks(), hc18.shows_people()) == (("brain",), True, True)
-    assert hc18.changed(classes={"brain": "head"}).shows() == ("head",)
+    assert (hc18.class_names(), hc18.has_masks(), hc18.has_patients()) == (("brain",), True, True)
+    assert hc18.changed(classes={"brain": "head"}).class_names() == ("head",)
     assert hc18.changed(part="test_set").has_masks() is False
-    assert (both.shows(), both.has_masks(), both.shows_people()) == (("brain", "other"), False, False)
+    assert (both.class_names(), both.has_masks(), both.has_patients()) == (("brain", "other"), False, False)
     assert both.changed(planes=("brain", "cervix")).has_masks() is True
     own = KINDS["class_folders"](folder="x")
-    assert (own.shows(), own.has_masks(), own.changed(mask_suffix="_m").has_masks()) == (None, False, True)
+    assert (own.class_names(), own.has_masks(), own.changed(mask_suffix="_m").has_masks()) == (None, False, True)
     assert KINDS["imagefolder"](folder="x").has_masks() is None
-    assert KINDS["fetal_planes"]().shows() == label_set("fetal_planes_db").names
-    outside = KINDS["dicom"](folder="x", key_file="k", split_file="s").outside()
+    assert KINDS["fetal_planes"]().class_names() == label_set("fetal_planes_db").names
+    outside = KINDS["dicom"](folder="x", key_file="k", split_file="s").input_paths()
     assert outside == {"folder": Path("x"), "key_file": Path("k"), "split_file": Path("s")}
 
 
@@ -370,9 +370,9 @@ def test_a_forecast_has_the_renamed_classes(tmp_path: Path) -> None:
     renames = {"brain": "head", "other": ""}
     phantoms = {"kind": "phantoms", "sites": ["A"], "per_plane": 2, "planes": ["brain", "other"], "classes": renames}
     cfg = config(phantoms, label_set={"name": "mine", "classes": ["head"]})
-    (inputs,) = at(cfg, tmp_path)
-    foreseen = expected(cfg.sources[0], inputs, cfg, lambda message: None)
+    (inputs,) = inputs_under(cfg, tmp_path)
+    foreseen = forecast_images(cfg.sources[0], inputs, cfg, lambda message: None)
     assert [image.plane for image in foreseen] == ["head", "head"]
-    assert [image.plane for images in read_rows(cfg, [inputs], lambda message: None) for image in images] == [
+    assert [image.plane for images in read_all_sources(cfg, [inputs], lambda message: None) for image in images] == [
         "head"
     ] * 2

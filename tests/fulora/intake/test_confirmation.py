@@ -19,13 +19,13 @@ from fulora.data.image_set import ImageSet
 from fulora.digests import file_digest
 from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
-from fulora.intake.deidentify.confirmation import ConfirmationError, confirm, state
+from fulora.intake.deidentify.confirmation import ConfirmationError, confirm_folder, confirmation_state
 from fulora.intake.deidentify.contact_sheets import FRAMES, HEADER_PX
 from fulora.intake.deidentify.review import review_folder
-from fulora.intake.deidentify.text_detection import detector, find_words
+from fulora.intake.deidentify.text_detection import find_words, installed_detector
 from fulora.intake.dicom.deidentify_folder import deidentify_folder
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
@@ -111,7 +111,7 @@ def test_the_sheets_show_what_was_written_in_its_colours(tmp_path: Path) -> None
 def test_confirming_signs_every_file_and_records_who_and_what(export: Path) -> None:
     before = {path: pixel_array(path) for path in export.rglob("*.dcm")}
     digests = {path.relative_to(export).as_posix(): file_digest(path) for path in before}
-    assert "3 files confirmed by A. Person" in confirm(export, " A.  Person ")
+    assert "3 files confirmed by A. Person" in confirm_folder(export, " A.  Person ")
     assert said(export) == {CHECKED}
     for path, pixels in before.items():
         np.testing.assert_array_equal(pixel_array(path), pixels)
@@ -120,7 +120,7 @@ def test_confirming_signs_every_file_and_records_who_and_what(export: Path) -> N
     assert line["confirmed"] == {name: file_digest(export / name) for name in digests}
     assert line["at"].endswith("+00:00")
     with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person at .*; nothing was changed"):
-        confirm(export, "B. Person")
+        confirm_folder(export, "B. Person")
     assert len((review_folder(export) / "confirmations.jsonl").read_text().splitlines()) == 1
 
 
@@ -131,7 +131,7 @@ def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed
     assert review.searched == "nowhere: no text was looked for"
     assert review.counts()["nothing removed, not checked"] == 3
     assert said(export) == {NOT_CHECKED}
-    confirm(export, "A. Person")
+    confirm_folder(export, "A. Person")
     assert said(export) == {CHECKED}
 
 
@@ -146,10 +146,10 @@ def test_a_confirmation_that_was_cut_off_is_finished(export: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "replace", fail_second)
     with pytest.raises(OSError, match="no space left"):
-        confirm(export, "A. Person")
+        confirm_folder(export, "A. Person")
     monkeypatch.undo()
     assert said(export) == {NOT_CHECKED, CHECKED}
-    confirm(export, "A. Person")
+    confirm_folder(export, "A. Person")
     assert said(export) == {CHECKED}
 
 
@@ -275,14 +275,14 @@ CHANGES = [
 def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Callable[[Path], str]) -> None:
     message = change(export)
     with pytest.raises(ConfirmationError, match=message):
-        confirm(export, "A. Person")
+        confirm_folder(export, "A. Person")
     assert said(export) == {NOT_CHECKED}
 
 
 @pytest.mark.parametrize("by", ["", "  ", "x" * 201, "A\x1b[2J"])
 def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
     with pytest.raises(ConfirmationError, match="Give the name of the person who looked"):
-        confirm(export, by)
+        confirm_folder(export, by)
 
 
 def test_an_export_whose_review_is_there_already_is_not_made(export: Path) -> None:
@@ -309,21 +309,21 @@ def images(tmp_path: Path) -> Path:
 
 def test_an_image_set_is_not_checked_until_a_person_confirms_it(images: Path) -> None:
     before = {path: path.read_bytes() for path in images.rglob("*") if path.is_file()}
-    assert state(images) == "cleaned automatically, not checked"
-    assert "4 images confirmed by A. Person" in confirm(images, "A. Person")
-    assert str(state(images)).startswith("confirmed by A. Person at 20")
+    assert confirmation_state(images) == "cleaned automatically, not checked"
+    assert "4 images confirmed by A. Person" in confirm_folder(images, "A. Person")
+    assert str(confirmation_state(images)).startswith("confirmed by A. Person at 20")
     assert {path: path.read_bytes() for path in images.rglob("*") if path.is_file()} == before
     with pytest.raises(ConfirmationError, match=r"is already confirmed by A\. Person"):
-        confirm(images, "A. Person")
+        confirm_folder(images, "A. Person")
     (line,) = map(json.loads, (review_folder(images) / "confirmations.jsonl").read_text().splitlines())
     assert line["content"] == json.loads((images / "stage.json").read_text())["digest"]
 
 
 def test_other_content_of_the_same_name_is_not_confirmed(images: Path) -> None:
-    confirm(images, "A. Person")
+    confirm_folder(images, "A. Person")
     record = json.loads((images / "stage.json").read_text())
     (images / "stage.json").write_text(json.dumps(record | {"digest": "another making"}))
-    assert state(images) == "cleaned automatically, not checked"
+    assert confirmation_state(images) == "cleaned automatically, not checked"
 
 
 def change_picture(images: Path) -> str:
@@ -358,12 +358,12 @@ def take_audit(images: Path) -> str:
 def test_an_image_set_that_is_not_as_it_was_shown_is_refused(images: Path, change: Callable[[Path], str]) -> None:
     message = change(images)
     with pytest.raises(ConfirmationError, match=message):
-        confirm(images, "A. Person")
+        confirm_folder(images, "A. Person")
     assert not review_folder(images).exists()
 
 
 def test_a_set_in_which_no_text_was_looked_for_has_no_state(tmp_path: Path) -> None:
-    assert state(tmp_path) is None
+    assert confirmation_state(tmp_path) is None
 
 
 # --- real images
@@ -373,23 +373,23 @@ def test_a_set_in_which_no_text_was_looked_for_has_no_state(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["lora_planes", "african_planes", "hc18", "psfhs"])
 def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: Path, tmp_path: Path, name: str) -> None:
     read = {
-        "lora_planes": lambda: LoraPlanesConfig().read(Inputs(data_root / "fetal_planes_lora")),
-        "african_planes": lambda: AfricanPlanesConfig().read(Inputs(data_root / "african" / "african_train")),
-        "hc18": lambda: Hc18Config().read(Inputs(data_root / "hc18")),
-        "psfhs": lambda: PsfhsConfig(block=25).read(Inputs(data_root / "psfhs")),
+        "lora_planes": lambda: LoraPlanesConfig().read(SourceInputs(data_root / "fetal_planes_lora")),
+        "african_planes": lambda: AfricanPlanesConfig().read(SourceInputs(data_root / "african" / "african_train")),
+        "hc18": lambda: Hc18Config().read(SourceInputs(data_root / "hc18")),
+        "psfhs": lambda: PsfhsConfig(block=25).read(SourceInputs(data_root / "psfhs")),
     }[name]
     pixels = next(item for item in read() if int(item.patient) % 2).load()[0].copy()
     height, width = pixels.shape
     letters = np.zeros_like(pixels)
     cv2.putText(letters, "DOE^JANE", (width // 3, height // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 235, 1, cv2.LINE_AA)
     dicom(tmp_path / "in" / "x.dcm", np.maximum(pixels, letters), 1)
-    deidentify_folder(tmp_path / "in", tmp_path / "clean", KEY, "outside", find_words if detector() else None)
+    deidentify_folder(tmp_path / "in", tmp_path / "clean", KEY, "outside", find_words if installed_detector() else None)
     assert said(tmp_path / "clean") == {NOT_CHECKED}
     with Pil.open(tmp_path / "clean-review" / "sheets" / "pictures-0001.png") as image:
         assert image.size[0] == 1920
-    if detector():
+    if installed_detector():
         assert (pixel_array(tmp_path / "clean" / "0000001.dcm")[letters > 60] == 0).mean() > 0.95
-    confirm(tmp_path / "clean", "A. Person")
+    confirm_folder(tmp_path / "clean", "A. Person")
     assert said(tmp_path / "clean") == {CHECKED}
 
 
@@ -397,4 +397,4 @@ def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: P
 def test_a_hidden_file_in_an_image_set_is_refused(images: Path, name: str) -> None:
     (images / name).write_bytes(b"x")
     with pytest.raises(ConfirmationError, match=rf"{re.escape(name)} \(added\)\. Remove what was added"):
-        confirm(images, "A. Person")
+        confirm_folder(images, "A. Person")

@@ -16,11 +16,11 @@ from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.patient_splits import divide
-from fulora.intake.deidentify.audit import Audit
+from fulora.intake.curate.patient_splits import split_patients
+from fulora.intake.deidentify.audit import CurationAudit
 from fulora.intake.phantoms.scan import draw
 from fulora.intake.raw_image import SourceError
-from fulora.intake.source_config import Inputs, SourceConfig
+from fulora.intake.source_config import SourceConfig, SourceInputs
 
 FETAL = label_set("fetal_planes")
 
@@ -44,9 +44,9 @@ def config(**values: object) -> CurateConfig:
     return CurateConfig.model_validate({"sources": [source | of_source], "image_size_px": 64, **values})
 
 
-def written(folder: Path, out: Path, **values: object) -> tuple[ImageSet, Curation, Audit]:
-    audit = Audit(out / "audit", "around the sector")
-    curation = Curation(config(**values), [Inputs(folder)], seen=audit.note)
+def written(folder: Path, out: Path, **values: object) -> tuple[ImageSet, Curation, CurationAudit]:
+    audit = CurationAudit(out / "audit", "around the sector")
+    curation = Curation(config(**values), [SourceInputs(folder)], seen=audit.note)
     ImageSet.write(out, curation.pictures(), labels=FETAL)
     audit.write(curation.left_out)
     return ImageSet(out, ""), curation, audit
@@ -67,12 +67,12 @@ def test_patients_stay_whole_and_every_split_has_every_plane(tmp_path: Path) -> 
 def test_a_saved_split_decides(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 3)
     SplitFile("by hand", {"own//0": "test", "own//2": "train"}, frozenset({"own//1"})).save(tmp_path / "split.json")
-    curation = Curation(config(), [Inputs(folder, tmp_path / "split.json")])
+    curation = Curation(config(), [SourceInputs(folder, tmp_path / "split.json")])
     found = {(picture.row.patient, picture.row.split) for picture in curation.pictures()}
     assert found == {("0", "test"), ("2", "train")}
     SplitFile("by hand", {"own//0": "test"}).save(tmp_path / "split.json")
     with pytest.raises(SplitError, match="own//1: is not in the split"):
-        list(Curation(config(), [Inputs(folder, tmp_path / "split.json")]).pictures())
+        list(Curation(config(), [SourceInputs(folder, tmp_path / "split.json")]).pictures())
 
 
 def test_patients_who_share_a_picture_stay_together(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_removed_where_that_is_said(tmp_path: Path) -> None:
 def test_phantoms_are_never_touched(tmp_path: Path) -> None:
     phantoms = CurateConfig(sources=(PhantomsConfig(sites=("B",), planes=("brain",), per_plane=2),))
     drawn = draw("brain", range(2), site="B", size_px=64, seed=0)
-    for picture, expected in zip(Curation(phantoms, [Inputs()]).pictures(), drawn.images, strict=True):
+    for picture, expected in zip(Curation(phantoms, [SourceInputs()]).pictures(), drawn.images, strict=True):
         np.testing.assert_array_equal(picture.pixels, expected)
 
 
@@ -167,7 +167,7 @@ def members() -> list[Member]:
 
 
 def sizes(source: SourceConfig) -> dict[str, int]:
-    return dict(Counter(divide(members(), source, 0).patients.values()))
+    return dict(Counter(split_patients(members(), source, 0).patients.values()))
 
 
 def test_every_rule_can_be_configured() -> None:
@@ -178,9 +178,9 @@ def test_every_rule_can_be_configured() -> None:
         "validation": 6,
         "test": 6,
     }
-    blocks = divide(members(), SourceConfig.model_validate(thirds | {"split": "blocks", "gap": 1}), 0)
+    blocks = split_patients(members(), SourceConfig.model_validate(thirds | {"split": "blocks", "gap": 1}), 0)
     assert len(blocks.left_out) == 8
-    left = divide(members(), SourceConfig.model_validate(thirds | {"left_out_site": "B"}), 0)
+    left = split_patients(members(), SourceConfig.model_validate(thirds | {"left_out_site": "B"}), 0)
     assert {patient for patient, split in left.patients.items() if split == "test"} == {f"s/B/{n}" for n in range(12)}
     assert Counter(left.patients.values()) == {"train": 8, "validation": 4, "test": 12}
 
@@ -189,7 +189,7 @@ def test_published_halves_and_validation_patients_from_the_training_half() -> No
     published = {"split": "published"}
     both = SourceConfig.model_validate(published | {"role": "train+validation+test", "validation_share": 0.25})
     assert sizes(both) == {"train": 12, "validation": 4, "test": 8}
-    only = divide(members(), SourceConfig.model_validate(published | {"role": "test"}), 0)
+    only = split_patients(members(), SourceConfig.model_validate(published | {"role": "test"}), 0)
     assert set(only.patients.values()) == {"test"}
     assert len(only.left_out) == 16
 
@@ -197,7 +197,7 @@ def test_published_halves_and_validation_patients_from_the_training_half() -> No
 def test_a_few_images_or_patients_of_each_plane_train() -> None:
     few = {"role": "train+test", "test_share": 0.25}
     for name, count in (("images_per_plane", 5), ("patients_per_plane", 2)):
-        found = divide(members(), SourceConfig.model_validate(few | {name: count}), 0)
+        found = split_patients(members(), SourceConfig.model_validate(few | {name: count}), 0)
         assert found.images is not None
         where = Counter(
             (found.split_of(m.image_id, m.patient), m.plane) for m in members() if found.split_of(m.image_id, m.patient)
@@ -213,9 +213,9 @@ def test_a_few_images_or_patients_of_each_plane_train() -> None:
 def test_a_split_that_nobody_is_in() -> None:
     everyone = SourceConfig.model_validate({"role": "train+validation+test", "split": "blocks", "gap": 9})
     with pytest.raises(SplitError, match=r"nobody is in test or train or validation|nobody is in .*, of 24 patients"):
-        divide(members(), everyone, 0)
+        split_patients(members(), everyone, 0)
     with pytest.raises(SplitError, match="nobody is in validation, of 2 patients; give more patients"):
-        divide(members()[:4], SourceConfig(role="train+validation+test"), 0)
+        split_patients(members()[:4], SourceConfig(role="train+validation+test"), 0)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_the_real_sets_have_the_published_counts(data_root: Path, tmp_path: Path
     """African planes, with identical pictures under two numbers, split into three: nothing crosses."""
     source = {"kind": "african_planes", "role": "train+validation+test"}
     cfg = CurateConfig.model_validate({"sources": [source], "fit": "native", "deidentify": "nothing"})
-    curation = Curation(cfg, [Inputs(data_root / "african" / "african_train")])
+    curation = Curation(cfg, [SourceInputs(data_root / "african" / "african_train")])
     rows: list[Image] = [picture.row for picture in curation.pictures()]
     assert Counter(row.site for row in rows) == {"Algeria": 48, "Egypt": 48, "Ghana": 36, "Malawi": 49, "Uganda": 36}
     where = {row.patient_key: row.split for row in rows}
@@ -253,4 +253,4 @@ def test_the_real_sets_have_the_published_counts(data_root: Path, tmp_path: Path
 def test_a_class_folder_needs_to_know_its_patients(data_root: Path) -> None:
     source = ClassFoldersConfig(folder="fetal_planes_lora")
     with pytest.raises(SourceError, match="whose images these are"):
-        list(Curation(CurateConfig(sources=(source,)), [Inputs(data_root / "fetal_planes_lora")]).pictures())
+        list(Curation(CurateConfig(sources=(source,)), [SourceInputs(data_root / "fetal_planes_lora")]).pictures())

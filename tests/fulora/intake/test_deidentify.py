@@ -6,9 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from fulora.intake.deidentify.burned_in_text import DeidentifyError, clean, find_sector, removal, searched
+from fulora.intake.deidentify.burned_in_text import (
+    DeidentifyError,
+    describe_removal,
+    describe_search,
+    find_sector,
+    remove_overlays,
+)
 from fulora.intake.phantoms.scan import PLANES, draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
 
@@ -61,7 +67,7 @@ def test_text_around_a_phantom_goes_and_the_phantom_stays(site: str, size_px: in
     for plane in PLANES[:4]:
         picture = draw(plane, [0], site=site, size_px=size_px, seed=3).images[0]
         pixels, text = screen(picture)
-        result = clean(pixels)
+        result = remove_overlays(pixels)
         assert result.confident
         assert (result.pixels[text] == 0).mean() >= 0.98
         inner = result.pixels[40:-40, 130:-40]
@@ -89,7 +95,7 @@ def test_cysts_and_shadows_belong_to_the_sector_and_the_transducer_does_not() ->
 def test_a_screen_need_not_be_black(level: int) -> None:
     pixels = fan_picture()
     pixels[~fan()] = level
-    result = clean(pixels)
+    result = remove_overlays(pixels)
     assert (result.sector & fan()).sum() / (result.sector | fan()).sum() > 0.97
     assert not result.pixels[~result.sector].any()
     assert not result.outside.any()
@@ -99,7 +105,7 @@ def test_a_linear_scan_is_a_rectangle() -> None:
     pixels = np.zeros((300, 400), np.uint8)
     pixels[50:260, 80:330] = speckle((210, 250))
     cv2.putText(pixels, "Gn -14", (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 200, 1)
-    result = clean(pixels)
+    result = remove_overlays(pixels)
     assert np.array_equal(result.pixels[50:260, 80:330], pixels[50:260, 80:330])
     assert not result.pixels[:45].any()
 
@@ -110,21 +116,21 @@ def test_text_close_to_the_sector_is_told_from_it() -> None:
     cv2.putText(text, "DOE^JANE", (470, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220, 1, cv2.LINE_AA)
     gap = cv2.distanceTransform((~fan()).astype(np.uint8), cv2.DIST_L2, 5)[text > 0].min()
     assert 1 < gap < 60
-    assert not clean(np.maximum(pixels, text)).pixels[(text > 8) & ~fan()].any()
+    assert not remove_overlays(np.maximum(pixels, text)).pixels[(text > 8) & ~fan()].any()
 
 
 def test_what_has_no_text_is_the_same_inside() -> None:
     pixels = fan_picture()
     noise = np.random.default_rng(1).integers(0, 3, pixels.shape).astype(np.uint8)
     pixels[~fan()] = noise[~fan()]
-    result = clean(pixels)
+    result = remove_overlays(pixels)
     assert np.array_equal(result.pixels[result.sector], pixels[result.sector])
     assert not result.outside.any()
 
 
 def test_a_scan_that_fills_the_picture_stays_whole() -> None:
     picture = draw("brain", [1], site="base1", size_px=512, seed=0).images[0][150:380, 130:390]
-    result = clean(picture)
+    result = remove_overlays(picture)
     assert result.sector.all()
     assert np.array_equal(result.pixels, picture)
 
@@ -136,7 +142,7 @@ def test_a_scan_that_fills_the_picture_stays_whole() -> None:
 )
 @pytest.mark.parametrize("where", ["outside", "everywhere"])
 def test_what_cannot_be_told_stays_whole_and_says_so(pixels: np.ndarray, where: str) -> None:
-    result = clean(pixels, where)  # type: ignore[arg-type]
+    result = remove_overlays(pixels, where)  # type: ignore[arg-type]
     assert not result.confident
     assert result.sector.all()
     assert np.array_equal(result.pixels, pixels)
@@ -146,7 +152,7 @@ def test_a_page_of_text_has_no_sector() -> None:
     page = np.zeros((400, 600), np.uint8)
     for row in range(30, 400, 40):
         cv2.putText(page, "PATIENT REPORT 2019", (20, row), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 220, 1)
-    result = clean(page)
+    result = remove_overlays(page)
     assert not result.confident
     assert np.array_equal(result.pixels, page)
 
@@ -158,21 +164,21 @@ def test_a_page_of_text_has_no_sector() -> None:
 )
 def test_other_arrays_are_refused(pixels: np.ndarray) -> None:
     with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
-        clean(pixels)
+        remove_overlays(pixels)
     with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
         find_sector(pixels)
 
 
 def test_an_unknown_place_is_refused() -> None:
     with pytest.raises(DeidentifyError, match="where is 'inside': allowed are outside, everywhere"):
-        clean(fan_picture(), "inside")  # type: ignore[arg-type]
+        remove_overlays(fan_picture(), "inside")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("where", ["outside", "everywhere"])
 def test_the_same_picture_gives_the_same_bytes_and_is_not_changed(where: str) -> None:
     pixels, _ = screen(draw("thorax", [0], site="C", size_px=256, seed=1).images[0])
     before = pixels.copy()
-    first, second = clean(pixels, where), clean(pixels, where)  # type: ignore[arg-type]
+    first, second = remove_overlays(pixels, where), remove_overlays(pixels, where)  # type: ignore[arg-type]
     assert first.pixels.tobytes() == second.pixels.tobytes()
     assert first.inside.tobytes() == second.inside.tobytes()
     assert np.array_equal(pixels, before)
@@ -196,7 +202,7 @@ def measured(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_calipers_and_labels_on_tissue_are_painted_over() -> None:
     tissue = np.where(fan(), speckle((HEIGHT, WIDTH)) // 2, 0).astype(np.uint8)
     pixels, drawn = measured(tissue)
-    result = clean(pixels, "everywhere")
+    result = remove_overlays(pixels, "everywhere")
     assert result.inside[drawn].mean() >= 0.9
     far = ~cv2.dilate(drawn.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
     assert (result.inside & far).sum() <= 0.001 * fan().sum()
@@ -208,7 +214,7 @@ def test_calipers_and_labels_on_tissue_are_painted_over() -> None:
 
 def test_calipers_stay_unless_asked_for() -> None:
     pixels, drawn = measured(np.where(fan(), speckle((HEIGHT, WIDTH)) // 2, 0).astype(np.uint8))
-    result = clean(pixels)
+    result = remove_overlays(pixels)
     assert np.array_equal(result.pixels[drawn], pixels[drawn])
     assert not result.inside.any()
 
@@ -217,7 +223,7 @@ def test_calipers_stay_unless_asked_for() -> None:
 def test_speckle_is_no_caliper(site: str) -> None:
     shares = []
     for picture in draw("abdomen", range(3), site=site, size_px=256, seed=5).images:
-        result = clean(picture, "everywhere")
+        result = remove_overlays(picture, "everywhere")
         shares.append(result.inside.sum() / result.sector.sum())
     assert np.mean(shares) <= 0.005
 
@@ -228,7 +234,7 @@ def test_speckle_is_no_caliper(site: str) -> None:
 def test_the_audit_row_says_what_was_taken() -> None:
     pixels = fan_picture()
     cv2.rectangle(pixels, (20, 300), (59, 319), 200, cv2.FILLED)
-    row = removal(clean(pixels), "p1", "Malawi")
+    row = describe_removal(remove_overlays(pixels), "p1", "Malawi")
     assert (row.image_id, row.site, row.confident, row.inside_px) == ("p1", "Malawi", True, 0)
     assert (20, 300, 40, 20) in row.boxes
     assert 800 <= row.outside_px <= 1200
@@ -236,7 +242,7 @@ def test_the_audit_row_says_what_was_taken() -> None:
 
 
 def test_nothing_taken_is_an_empty_row() -> None:
-    row = removal(clean(np.zeros((64, 64), np.uint8)), "p1", "Malawi")
+    row = describe_removal(remove_overlays(np.zeros((64, 64), np.uint8)), "p1", "Malawi")
     assert (row.outside_px, row.inside_px, row.share, row.boxes, row.confident) == (0, 0, 0.0, (), False)
 
 
@@ -253,8 +259,8 @@ def box_of_words(pixels: np.ndarray) -> np.ndarray:
 def test_words_go_wherever_they_stand() -> None:
     pixels = fan_picture()
     cv2.rectangle(pixels, (60, 150), (239, 169), 255, cv2.FILLED)
-    kept = clean(pixels)
-    result = clean(pixels, "outside", box_of_words)
+    kept = remove_overlays(pixels)
+    result = remove_overlays(pixels, "outside", box_of_words)
     found = box_of_words(pixels)
     assert (kept.pixels[found] == 255).mean() > 0.3
     assert (result.pixels[found] < 255).all()
@@ -265,15 +271,15 @@ def test_words_go_wherever_they_stand() -> None:
 def test_words_go_where_no_sector_is_found() -> None:
     page = np.zeros((400, 600), np.uint8)
     cv2.putText(page, "PATIENT REPORT 2019", (60, 166), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 220, 1)
-    result = clean(page, "outside", box_of_words)
+    result = remove_overlays(page, "outside", box_of_words)
     assert not result.confident
     assert not result.pixels.any()
 
 
 def test_what_was_looked_for_is_said() -> None:
-    assert searched(None, None) == "nowhere: no text was looked for"
-    assert searched("outside", None) == "around the sector; no text detector was used"
-    assert searched("everywhere", box_of_words).startswith(
+    assert describe_search(None, None) == "nowhere: no text was looked for"
+    assert describe_search("outside", None) == "around the sector; no text detector was used"
+    assert describe_search("everywhere", box_of_words).startswith(
         "around the sector, and strokes and dots drawn on tissue; wo"
     )
 
@@ -283,13 +289,13 @@ def test_what_was_looked_for_is_said() -> None:
 
 @pytest.mark.real_data
 def test_no_head_is_cut_and_text_in_the_margin_goes(data_root: Path) -> None:
-    heads = [item for item in Hc18Config().read(Inputs(data_root / "hc18")) if int(item.patient) % 2][::8]
+    heads = [item for item in Hc18Config().read(SourceInputs(data_root / "hc18")) if int(item.patient) % 2][::8]
     assert len(heads) >= 10
     for item in heads:
         picture, mask = item.load()
         assert mask is not None
         pixels, text = screen(picture)
-        result = clean(pixels)
+        result = remove_overlays(pixels)
         head = np.pad(mask > 0, ((40, 40), (130, 40)))
         assert result.sector[head].mean() >= 0.995, item.name
         assert (result.pixels[text] == 0).mean() >= 0.98, item.name
@@ -298,11 +304,11 @@ def test_no_head_is_cut_and_text_in_the_margin_goes(data_root: Path) -> None:
 @pytest.mark.real_data
 def test_settings_beside_spanish_fans_go_and_the_middle_stays(data_root: Path) -> None:
     items = [
-        item for item in LoraPlanesConfig().read(Inputs(data_root / "fetal_planes_lora")) if int(item.patient) % 2
+        item for item in LoraPlanesConfig().read(SourceInputs(data_root / "fetal_planes_lora")) if int(item.patient) % 2
     ][::4]
     assert len(items) >= 8
     for item in items:
         picture, _ = item.load()
         height, width = picture.shape
         middle = (slice(int(0.3 * height), int(0.6 * height)), slice(int(0.35 * width), int(0.65 * width)))
-        assert np.array_equal(clean(picture).pixels[middle], picture[middle]), item.name
+        assert np.array_equal(remove_overlays(picture).pixels[middle], picture[middle]), item.name

@@ -34,7 +34,7 @@ from fulora.data.label_set import label_set
 from fulora.intake.formats.decode import read_gray
 from fulora.intake.raw_image import RawImage, SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.dicom import DicomConfig, pixel_size_mm, pseudonym, read_dicom
 
 KEY = "a secret of the hospital"
@@ -355,7 +355,10 @@ def test_the_folder_names_the_plane(tmp_path: Path) -> None:
     save(tmp_path / "b" / "cervix" / "x", picture())
     complaints: list[str] = []
     assert len(list(read_dicom(tmp_path, None, complaints.append, key=KEY))) == 4
-    source, inputs = DicomConfig(folder="", key_file=Path()), Inputs(tmp_path, key_file=tmp_path.with_name("key.txt"))
+    source, inputs = (
+        DicomConfig(folder="", key_file=Path()),
+        SourceInputs(tmp_path, key_file=tmp_path.with_name("key.txt")),
+    )
     tmp_path.with_name("key.txt").write_text(KEY)
     assert len(list(read_source(source, inputs, complaints.append))) == 4
     assert complaints == []

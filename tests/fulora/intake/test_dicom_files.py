@@ -21,14 +21,14 @@ from pydicom.uid import (
     UltrasoundImageStorage,
 )
 
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import CurateConfig, DicomConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.dicom.confidentiality_profile import ProfileError
 from fulora.intake.dicom.export_inputs import files_to_deidentify
-from fulora.intake.dicom.ultrasound_files import ultrasound_in
-from fulora.intake.raw_image import Noted, SourceError, refuse
-from fulora.intake.source_config import Inputs
+from fulora.intake.dicom.ultrasound_files import find_ultrasound
+from fulora.intake.raw_image import FileNote, SourceError, refuse
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.dicom import read_dicom
 
 PRIVATE = UID("1.2.840.113619.4.26.9")
@@ -57,8 +57,8 @@ def pdf() -> Dataset:
 def told_of(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """Names of the images, and what is noted and refused, of a folder."""
     told: list[str] = []
-    images = [found.path.name for found in ultrasound_in(folder, told.append)]
-    noted = [message for message in told if isinstance(message, Noted)]
+    images = [found.path.name for found in find_ultrasound(folder, told.append)]
+    noted = [message for message in told if isinstance(message, FileNote)]
     return images, noted, [message for message in told if message not in noted]
 
 
@@ -167,7 +167,7 @@ def test_dicom_without_preamble_is_an_error(tmp_path: Path, implicit: bool, meta
 def test_an_image_that_lacks_what_it_needs_is_an_error(tmp_path: Path, data: Dataset, message: str) -> None:
     save(tmp_path / "x", data)
     with pytest.raises(SourceError, match=f"x: {message}"):
-        list(ultrasound_in(tmp_path, refuse))
+        list(find_ultrasound(tmp_path, refuse))
 
 
 def test_links_and_pipes_are_told(tmp_path: Path) -> None:
@@ -231,13 +231,13 @@ def disc(tmp_path: Path) -> Path:
 def curation(folder: Path, **others: object) -> Curation:
     source = DicomConfig(folder=folder.name, plane="brain", key_file=Path("key.txt"))
     config = CurateConfig(sources=(source,), deidentify="nothing", **others)  # type: ignore[arg-type]
-    return Curation(config, [Inputs(folder, key_file=folder.parent / "key.txt")])
+    return Curation(config, [SourceInputs(folder, key_file=folder.parent / "key.txt")])
 
 
 def test_curate_check_and_deidentify_take_the_same_files(
     disc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check = inspect(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
+    check = check_folder(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
     (passed,) = [finding for finding in check.findings if finding.kind == "files passed over"]
     assert (check.n_images, passed.count, passed.severity) == (2, 4, "note")
     curated = curation(disc)
@@ -252,7 +252,7 @@ def test_curate_check_and_deidentify_take_the_same_files(
 def test_one_wrong_file_is_refused_by_all(disc: Path, tmp_path: Path) -> None:
     (disc / "IMAGES" / "cut.dcm").write_bytes((disc / "IMAGES" / "IM0").read_bytes()[:-9])
     (disc / "IMAGES" / "text.dcm").write_text("a text")
-    check = inspect(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
+    check = check_folder(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
     (wrong,) = [finding for finding in check.findings if finding.kind == "rows or files left out"]
     assert wrong.count == 2
     with pytest.raises(SourceError, match=r"cut\.dcm: cut short: 3,063 bytes of 3,072 bytes"):
@@ -297,7 +297,7 @@ def test_attributes_that_are_not_followed_are_told(tmp_path: Path, capsys: pytes
         f"{folder / 'c'}: PhotometricInterpretation YBR_FULL, but its compressed data decode to RGB",
         f"{folder / 'd'}: PhotometricInterpretation YBR_FULL_422, but its compressed data decode to RGB",
     )
-    check = inspect(folder, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
+    check = check_folder(folder, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
     (noted,) = [finding for finding in check.findings if finding.kind == "attributes that are not followed"]
     assert (noted.severity, noted.examples) == ("note", expected)
     curated = curation(folder)

@@ -19,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from fulora.intake.dicom.frames import frames_of
+from fulora.intake.dicom.frames import locate_frames
 from fulora.intake.raw_image import SourceError
 
 CINE = np.stack([np.roll(RAMP, 9 * index, axis=1) for index in range(5)])
@@ -260,7 +260,7 @@ def test_compressed_frames_that_are_cut_short_are_refused(tmp_path: Path, missin
 
 def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
     path = save(tmp_path / "x", cine(FIVE, None))
-    frames = frames_of(path)
+    frames = locate_frames(path)
     assert [frames.read(index).rstrip(b"\0") for index in range(len(frames))] == [part.rstrip(b"\0") for part in FIVE]
     assert list(generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=5))[3] == frames.read(3)
 

@@ -9,15 +9,15 @@ from dicom_made import KEY, RAMP, dicom, save
 from pydicom import Dataset, Sequence
 
 from fulora.data.patient_numbers import SameNumberError
-from fulora.intake.check.check_folder import curate_config, inspect
+from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.check.findings import Check
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.patient_checks import patients_apart
+from fulora.intake.curate.patient_checks import read_and_check_patients
 from fulora.intake.dicom.export_inputs import files_to_deidentify
 from fulora.intake.key_file import read_key
 from fulora.intake.raw_image import SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 
@@ -36,7 +36,7 @@ def export(folder: Path, *rows: Row) -> Path:
 
 
 def checked(folder: Path) -> Check:
-    return inspect(folder, {"key_file": folder.with_name("key.txt")})
+    return check_folder(folder, {"key_file": folder.with_name("key.txt")})
 
 
 def config(**values: str) -> CurateConfig:
@@ -50,13 +50,13 @@ def test_one_id_in_two_spellings_stops_and_is_told_without_the_id(
     tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = export(tmp_path, ("11", "A^B", "19900101"), (other, "A^B", "19900101"))
-    inputs = [Inputs(folder, key_file=tmp_path / "key.txt")]
+    inputs = [SourceInputs(folder, key_file=tmp_path / "key.txt")]
     if other == " 11 ":  # blanks around a value are no part of it
         assert checked(folder).n_patients == 1
         return
     with pytest.raises(SameNumberError, match=r"1 patient number occurs under two names: \w{12} \(\d.dcm\) = \w{12} "):
-        patients_apart(config(), inputs)
-    assert len(patients_apart(config(same_numbers="different_patients"), inputs)) == 2
+        read_and_check_patients(config(), inputs)
+    assert len(read_and_check_patients(config(same_numbers="different_patients"), inputs)) == 2
     kinds = {one.kind: one for one in checked(folder).findings}
     assert "doubtful patients" not in kinds
     assert "(0.dcm)" in kinds["one number under two names"].examples[0]
@@ -133,7 +133,7 @@ def test_a_picture_without_one_scale_is_kept_and_noted(
     data.SequenceOfUltrasoundRegions = Sequence(regions)
     save(tmp_path / "in" / "brain" / "x.dcm", data)
     (tmp_path / "key.txt").write_text(KEY)
-    inputs = [Inputs(tmp_path / "in", key_file=tmp_path / "key.txt")]
+    inputs = [SourceInputs(tmp_path / "in", key_file=tmp_path / "key.txt")]
     values = config(unusable=unusable).model_dump(mode="json") | {"sources": [{**SOURCE, "role": "train"}]}
     curation = Curation(CurateConfig.model_validate(values), inputs)
     (picture,) = curation.pictures()
@@ -156,7 +156,7 @@ def test_constant_pictures_are_counted(tmp_path: Path, capsys: pytest.CaptureFix
     data = dicom(np.zeros_like(RAMP))
     save(folder / "brain" / "black.dcm", data)
     values = {"sources": [{**SOURCE, "role": "train"}]}
-    curation = Curation(CurateConfig.model_validate(values), [Inputs(folder, key_file=tmp_path / "key.txt")])
+    curation = Curation(CurateConfig.model_validate(values), [SourceInputs(folder, key_file=tmp_path / "key.txt")])
     assert len(list(curation.pictures())) == 3
     assert "1 constant images, which show nothing, are in the set" in capsys.readouterr().err
 
@@ -168,7 +168,7 @@ def test_a_second_picture_under_one_uid_is_no_copy(tmp_path: Path) -> None:
     save(tmp_path / "in" / "brain" / "b.dcm", data)
     (tmp_path / "key.txt").write_text(KEY)
     with pytest.raises(SourceError, match=r"b.dcm: the same SOPInstanceUID as a.dcm before it, but its pixels differ"):
-        patients_apart(config(), [Inputs(tmp_path / "in", key_file=tmp_path / "key.txt")])
+        read_and_check_patients(config(), [SourceInputs(tmp_path / "in", key_file=tmp_path / "key.txt")])
 
 
 def test_the_mark_of_windows_editors_is_no_part_of_a_key(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConf
 from fulora.intake.download.archives import RECORD, ArchiveError
 from fulora.intake.download.published_sets import DATASETS, Dataset, DatasetName, RemoteFile, download
 from fulora.intake.download.resumable_download import DownloadError, InterruptedDownloadError, OfflineError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.psfhs import PsfhsConfig
 
@@ -624,7 +624,7 @@ def test_each_reader_takes_the_folder_that_is_named_for_it(server: Server, to: P
     server.files = {file: archived(file, held) if isinstance(held, dict) else held for file, held in layout.items()}
     tiny = tuple(replace(file, size_bytes=None, checksum=None) for file in DATASETS[name].files)
     get(replace(DATASETS[name], files=tiny), to, server, lambda message: None)
-    (image,) = READERS[name].read(Inputs(to / DATASETS[name].reads))
+    (image,) = READERS[name].read(SourceInputs(to / DATASETS[name].reads))
     assert image.load()[0].tolist() == [[9] * 24] * 16
     if name == "hc18":
-        assert [head.name for head in Hc18Config(part="test_set").read(Inputs(to))] == ["7_HC"]
+        assert [head.name for head in Hc18Config(part="test_set").read(SourceInputs(to))] == ["7_HC"]

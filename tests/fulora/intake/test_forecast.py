@@ -9,22 +9,22 @@ from PIL import Image as Pil
 
 from fulora.intake.config import AnySource, ClassFoldersConfig, CurateConfig, PhantomsConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.forecast import expected, picture_size, sizes_in
+from fulora.intake.curate.forecast import count_sizes, forecast_images, picture_size
 from fulora.intake.raw_image import refuse
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 
 def config_of(source: AnySource) -> CurateConfig:
     return CurateConfig(sources=(source,), image_size_px=32, split_seed=3)
 
 
-def curated(source: AnySource, inputs: Inputs) -> Counter[tuple[str, str]]:
+def curated(source: AnySource, inputs: SourceInputs) -> Counter[tuple[str, str]]:
     pictures = Curation(config_of(source), [inputs]).pictures()
     return Counter((picture.row.plane, picture.row.split) for picture in pictures)
 
 
-def foreseen(source: AnySource, inputs: Inputs, **options: bool) -> Counter[tuple[str, str]]:
-    found = expected(source, inputs, config_of(source), refuse, **options)
+def foreseen(source: AnySource, inputs: SourceInputs, **options: bool) -> Counter[tuple[str, str]]:
+    found = forecast_images(source, inputs, config_of(source), refuse, **options)
     return Counter((image.plane, image.split) for image in found)
 
 
@@ -41,8 +41,8 @@ def foreseen(source: AnySource, inputs: Inputs, **options: bool) -> Counter[tupl
 def test_phantoms_are_foreseen_without_drawing_them(more: dict[str, object]) -> None:
     values = {"sites": ("A", "B"), "planes": ("brain", "femur"), "per_plane": 6, "seed": 5, **more}
     source = PhantomsConfig.model_validate(values)
-    found = foreseen(source, Inputs())
-    assert found == curated(source, Inputs())
+    found = foreseen(source, SourceInputs())
+    assert found == curated(source, SourceInputs())
     assert sum(found.values()) > 0
 
 
@@ -61,13 +61,13 @@ def folders(root: Path, shared: bool) -> ClassFoldersConfig:
 
 
 def test_a_drawn_split_is_foreseen(tmp_path: Path) -> None:
-    source, inputs = folders(tmp_path, shared=False), Inputs(tmp_path / "own")
+    source, inputs = folders(tmp_path, shared=False), SourceInputs(tmp_path / "own")
     assert foreseen(source, inputs) == curated(source, inputs)
     assert foreseen(source, inputs)["thorax", "test"] == 2
 
 
 def test_patients_who_share_a_picture_stay_together_where_pictures_are_compared(tmp_path: Path) -> None:
-    source, inputs = folders(tmp_path, shared=True), Inputs(tmp_path / "own")
+    source, inputs = folders(tmp_path, shared=True), SourceInputs(tmp_path / "own")
     exact = foreseen(source, inputs, compare_pictures=True)
     assert exact == curated(source, inputs)
     assert sorted((exact["thorax", "train"], exact["thorax", "test"])) == [0, 4]
@@ -88,7 +88,7 @@ def test_sizes_are_those_of_the_decoded_pictures(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
     assert picture_size(tmp_path / "broken.png") is None
     assert picture_size(tmp_path / "gone.png") is None
-    assert sizes_in(sorted(tmp_path.iterdir())) == {(20, 30): 2, (30, 20): 1, (31, 20): 1}
+    assert count_sizes(sorted(tmp_path.iterdir())) == {(20, 30): 2, (30, 20): 1, (31, 20): 1}
 
 
 def test_the_size_in_a_dicom_header(tmp_path: Path) -> None:

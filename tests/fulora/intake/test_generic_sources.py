@@ -16,12 +16,12 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
-from fulora.intake.folders import check_name, patient_finder, pictures_in
-from fulora.intake.masks.validation import checked_mask, head_in
-from fulora.intake.masks.value_mapping import find_values
-from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.folders import check_name, find_pictures, patient_finder
+from fulora.intake.masks.validation import head_mask, validate_mask
+from fulora.intake.masks.value_mapping import find_mask_values
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 from fulora.intake.sources.kohya import KohyaConfig
@@ -37,9 +37,9 @@ BLOB[3:9, 4:12] = 1
 PATIENT = r"Patient(\d+)"
 
 
-def images_of(source: AnySource, folder: Path, on_skip: Complain = refuse) -> Iterator[RawImage]:
+def images_of(source: AnySource, folder: Path, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
     """The images of a folder, in the classes of fetal planes and intrapartum views."""
-    return read_source(source, Inputs(folder, labels=CLASSES), on_skip)
+    return read_source(source, SourceInputs(folder, labels=CLASSES), on_skip)
 
 
 def save(path: Path, pixels: np.ndarray = NOISE, **options: Any) -> Path:
@@ -58,7 +58,7 @@ def facts(image: RawImage) -> tuple[str, str, str, str, str]:
 @pytest.mark.parametrize("ending", ["png", "PNG", "jpg", "JPEG", "bmp", "tif", "TIFF", "webp"])
 def test_every_ending_of_a_picture_counts(tmp_path: Path, ending: str) -> None:
     path = save(tmp_path / "a" / f"x.{ending}")
-    assert pictures_in(tmp_path) == [path]
+    assert find_pictures(tmp_path) == [path]
 
 
 def test_what_systems_and_trainers_leave_behind_does_not_count(tmp_path: Path) -> None:
@@ -77,19 +77,19 @@ def test_what_systems_and_trainers_leave_behind_does_not_count(tmp_path: Path) -
         "list.csv",
     ):
         (tmp_path / name).write_bytes(b"\0")
-    assert pictures_in(tmp_path) == [path]
+    assert find_pictures(tmp_path) == [path]
 
 
 def test_the_order_is_that_of_the_names(tmp_path: Path) -> None:
     names = ["b/2.png", "a/1.png", "b/10.png", "c.png", "a/b/3.png"]
     for name in names:
         save(tmp_path / name)
-    assert [path.relative_to(tmp_path).as_posix() for path in pictures_in(tmp_path)] == sorted(names)
+    assert [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)] == sorted(names)
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone: no such folder"):
-        pictures_in(tmp_path / "gone")
+        find_pictures(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_names_that_cannot_be_used(name: str, message: str) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    return find_values({"masks": [path]}).read(path)
+    return find_mask_values({"masks": [path]}).read(path)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
@@ -190,7 +190,7 @@ def test_black_and_one_shade_is_0_and_1_and_class_numbers_stand_for_themselves(t
 
 
 def test_a_mask_that_fits_is_left_alone() -> None:
-    np.testing.assert_array_equal(checked_mask(NOISE, BLOB, Path("m.png")), BLOB)
+    np.testing.assert_array_equal(validate_mask(NOISE, BLOB, Path("m.png")), BLOB)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_mask_that_fits_is_left_alone() -> None:
 )
 def test_masks_that_do_not_fit(mask: np.ndarray, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        checked_mask(NOISE, mask, Path("m.png"), largest=2)
+        validate_mask(NOISE, mask, Path("m.png"), largest=2)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_masks_that_do_not_fit(mask: np.ndarray, message: str) -> None:
 )
 def test_heads_that_are_none(mask: np.ndarray, message: str) -> None:
     with pytest.raises(SourceError, match=rf"m\.png: .*{message}"):
-        head_in(mask.astype(np.uint8), Path("m.png"))
+        head_mask(mask.astype(np.uint8), Path("m.png"))
 
 
 # --- class folders

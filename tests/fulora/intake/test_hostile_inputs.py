@@ -28,9 +28,9 @@ from fulora.intake.config import (
     ImageFolderConfig,
     LoraPlanesConfig,
 )
-from fulora.intake.raw_image import Complain, RawImage, SourceError, refuse
+from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.hc18 import LIST
 from fulora.intake.sources.kohya import KohyaConfig
@@ -41,7 +41,7 @@ CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32)).astype(np.uint8)
 HEAD = np.zeros((24, 32), np.uint8)
 HEAD[6:18, 8:24] = 1
-Read = Callable[[Path, Complain], Iterator[RawImage]]
+Read = Callable[[Path, OnSkip], Iterator[RawImage]]
 Spoil = Callable[[Path], object]
 
 
@@ -128,26 +128,26 @@ def mha(path: Path, pixels: np.ndarray) -> None:
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels), str(path))
 
 
-def read_classes(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
+def read_classes(folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
     return read_source(
         ClassFoldersConfig(
             folder="", source="class_folders", patient_pattern=r"(?i)(?:^|/)p(\d+)", mask_suffix="_mask"
         ),
-        Inputs(folder, labels=CLASSES),
+        SourceInputs(folder, labels=CLASSES),
         on_skip,
     )
 
 
-def read_captions(folder: Path, on_skip: Complain) -> Iterator[RawImage]:
+def read_captions(folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
     return read_source(
         KohyaConfig(folder="", source="kohya", words={"brain": "brain", "femur": "femur"}, patient_pattern=r"/p(\d+)"),
-        Inputs(folder, labels=CLASSES),
+        SourceInputs(folder, labels=CLASSES),
         on_skip,
     )
 
 
 def by(source: AnySource) -> Read:
-    return lambda folder, on_skip: source.read(Inputs(folder), on_skip)
+    return lambda folder, on_skip: source.read(SourceInputs(folder), on_skip)
 
 
 READ: dict[Spoil, Read] = {
@@ -526,7 +526,7 @@ def tree(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in found]
 
 
-def usable(images: Iterator[RawImage], on_skip: Complain) -> list[tuple[str, bytes]]:
+def usable(images: Iterator[RawImage], on_skip: OnSkip) -> list[tuple[str, bytes]]:
     """Name and pixels of the images that can be loaded; the others are told."""
     found = []
     for image in images:

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from fulora.data.label_set import LabelSet
 from fulora.intake.config import CurateConfig, HuggingfaceConfig
 from fulora.intake.formats import decode
-from fulora.intake.image_set_labels import labels_of
+from fulora.intake.image_set_labels import resolve_label_set
 from fulora.intake.raw_image import RawImage, SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 NAMES = ["left kidney", "right kidney"]
 COLUMNS = {
@@ -95,8 +95,8 @@ def config(**values: object) -> HuggingfaceConfig:
 
 def read(folder: Path, told: list[str] | None = None, **values: object) -> list[RawImage]:
     if told is None:
-        return list(read_source(config(**values), Inputs(folder)))
-    return list(read_source(config(**values), Inputs(folder), told.append))
+        return list(read_source(config(**values), SourceInputs(folder)))
+    return list(read_source(config(**values), SourceInputs(folder), told.append))
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "text"])
@@ -142,7 +142,7 @@ def test_an_imagefolder_is_read_by_its_folders(tmp_path: Path) -> None:
 
 def test_listing_the_rows_decodes_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, opened = written(tmp_path / "own", "parquet"), list[str]()
-    of_picture = decode.of_picture
+    of_picture = decode.read_with_pillow
     monkeypatch.setattr(
         decode, "of_picture", lambda path, *rest, **more: (opened.append(path.name), of_picture(path, *rest, **more))[1]
     )
@@ -184,10 +184,10 @@ def test_pictures_are_never_all_in_memory(kind: str, tmp_path: Path) -> None:
 def test_the_classes_of_a_set_are_its_labels(tmp_path: Path) -> None:
     folder = written(tmp_path / "own", "arrow")
     values = CurateConfig.model_validate({"sources": [config().model_dump()]})
-    assert labels_of(values, [Inputs(folder)]).names == tuple(NAMES)
+    assert resolve_label_set(values, [SourceInputs(folder)]).names == tuple(NAMES)
     kidneys = LabelSet.derived(["kidney"])
     both = config(classes=dict.fromkeys(NAMES, "kidney"))
-    assert {image.plane for image in read_source(both, Inputs(folder, labels=kidneys))} == {"kidney"}
+    assert {image.plane for image in read_source(both, SourceInputs(folder, labels=kidneys))} == {"kidney"}
 
 
 def test_rows_that_say_nothing_are_told_and_the_others_read(tmp_path: Path) -> None:
@@ -281,6 +281,6 @@ def test_what_does_not_fit_together_is_refused(values: dict[str, object], messag
 
 def test_a_set_of_the_hub_is_no_folder_of_data_root() -> None:
     hub = config(folder="", hub="a/b", revision=REVISION)
-    assert hub.outside() == {}
+    assert hub.input_paths() == {}
     with pytest.raises(SourceError, match="a/b: a set of the hub is read once it is fetched"):
-        list(hub.read(Inputs()))
+        list(hub.read(SourceInputs()))

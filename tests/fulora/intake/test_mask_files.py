@@ -14,8 +14,8 @@ from fulora.intake import pixel_sizes
 from fulora.intake.formats.nifti import read_nifti
 from fulora.intake.formats.plain_png import read_plain_png
 from fulora.intake.masks import files as m
-from fulora.intake.masks.file_names import case_of
-from fulora.intake.masks.value_mapping import find_values
+from fulora.intake.masks.file_names import case_name
+from fulora.intake.masks.value_mapping import find_mask_values
 from fulora.intake.raw_image import SourceError
 
 LABELS = np.zeros((20, 30), np.uint8)
@@ -32,12 +32,12 @@ def _save(path: Path, labels: np.ndarray = LABELS, pixel: type = np.uint8) -> Pa
 
 
 def read(path: Path) -> np.ndarray:
-    return find_values({"masks": [path]}).read(path)
+    return find_mask_values({"masks": [path]}).read(path)
 
 
 def region(path: Path, label: int | None = None) -> np.ndarray:
-    values = find_values({"masks": [path]})
-    return m.read_region(path, values, m.checked_label(values, label))
+    values = find_mask_values({"masks": [path]})
+    return m.read_region(path, values, m.resolve_label(values, label))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.mha", "a.nii", "a.nii.gz"])
@@ -47,7 +47,7 @@ def test_every_format_gives_the_labels_as_they_were_written(tmp_path: Path, name
     assert (region(path, 2) == (LABELS == 2)).all()
     white = _save(tmp_path / "white" / name, 255 * (LABELS == 2).astype(np.uint8))
     assert (read(white) == (LABELS == 2)).all()
-    assert case_of(path) == "a"
+    assert case_name(path) == "a"
 
 
 @pytest.mark.parametrize("pixel", [np.int16, np.int32, np.float32, np.float64, np.uint16, np.int8, np.uint32])
@@ -103,13 +103,13 @@ def test_a_damaged_gzip_is_one_clear_error(tmp_path: Path) -> None:
 def test_masks_beside_their_images_are_found_by_their_names(tmp_path: Path) -> None:
     for name in ("010_HC.png", "010_HC_Mask.png", "010_2HC.png", "010_2HC_Mask.png"):
         _save(tmp_path / name)
-    assert {case: path.name for case, path in m.masks_in(tmp_path).items()} == {
+    assert {case: path.name for case, path in m.find_masks(tmp_path).items()} == {
         "010_2HC": "010_2HC_Mask.png",
         "010_HC": "010_HC_Mask.png",
     }
     _save(tmp_path / "010_HC_Annotation.png")
     with pytest.raises(SourceError, match="a second mask of 010_HC"):
-        m.masks_in(tmp_path)
+        m.find_masks(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_masks_beside_their_images_are_found_by_their_names(tmp_path: Path) -> N
     [("a.b_Mask.png", "a.b"), ("a.b.nii.gz", "a.b"), ("A.NII.GZ", "A"), ("a_pred.mha", "a"), ("a_HC.png", "a_HC")],
 )
 def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
-    assert case_of(Path("folder", name)) == case
+    assert case_name(Path("folder", name)) == case
 
 
 def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no masks; read are \.png"):
-        m.masks_in(tmp_path)
+        m.find_masks(tmp_path)
     with pytest.raises(SourceError, match="no such folder"):
-        m.masks_in(tmp_path / "absent")
+        m.find_masks(tmp_path / "absent")
 
 
 def test_colours_are_refused_and_gray_rgb_and_palettes_are_read(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_list_of_pixel_sizes(tmp_path: Path) -> None:
         "010_HC": pixel_sizes.PixelSize(0.1),
         "011_HC": pixel_sizes.PixelSize(0.2),
     }
-    assert pixel_sizes.references_in(path, "head circumference (mm)") == {"010_HC": 44.3}
+    assert pixel_sizes.read_references(path, "head circumference (mm)") == {"010_HC": 44.3}
     path.write_text("file_name,pixel_size_mm,width,height\na.png,0.1,800,540\nb.png,0.1,,\n")
     sizes = pixel_sizes.read_pixel_sizes(path)
     assert sizes["a"].scale_xy((270, 200)) == (4, 2)
@@ -233,10 +233,10 @@ def test_a_bad_list_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 def test_each_keeps_the_order_and_passes_an_error_on(tmp_path: Path) -> None:
     cases = {str(number): tmp_path / str(number) for number in range(20)}
-    assert list(m.each(cases, lambda case, path: (case, path.name), 3)) == [(case, case) for case in cases]
+    assert list(m.map_cases(cases, lambda case, path: (case, path.name), 3)) == [(case, case) for case in cases]
 
     def fails(case: str, path: Path) -> str:
         raise SourceError(f"{path.name} is bad")
 
     with pytest.raises(SourceError, match="0 is bad"):
-        list(m.each(cases, fails, 2))
+        list(m.map_cases(cases, fails, 2))

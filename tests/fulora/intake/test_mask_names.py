@@ -8,12 +8,12 @@ from PIL import Image as Pil
 
 from fulora.assessment.pictures import read_pictures
 from fulora.data.label_set import label_set
-from fulora.intake.folders import files_below, inside, is_clutter
-from fulora.intake.layout_detection import recognise
-from fulora.intake.masks.file_names import case_of, named_as_mask, pictures_and_masks
-from fulora.intake.masks.files import masks_in
+from fulora.intake.folders import is_clutter, list_files, list_folder
+from fulora.intake.layout_detection import detect_layout
+from fulora.intake.masks.file_names import case_name, find_pictures_and_masks, is_named_as_mask
+from fulora.intake.masks.files import find_masks
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.kohya import KohyaConfig
 
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
@@ -64,7 +64,7 @@ def make(folder: Path, *names: str) -> Path:
     ],
 )
 def test_masks_are_told_by_their_names_and_folders(name: str) -> None:
-    assert named_as_mask(Path("masks"), Path("masks") / name)
+    assert is_named_as_mask(Path("masks"), Path("masks") / name)
 
 
 @pytest.mark.parametrize(
@@ -72,25 +72,25 @@ def test_masks_are_told_by_their_names_and_folders(name: str) -> None:
     ["010_HC.png", "Patient01_Plane3_1_of_2.png", "unmasked.png", "image_mha/1.mha", "labelled/1.png", "seg.png"],
 )
 def test_pictures_are_no_masks(name: str) -> None:
-    assert not named_as_mask(Path("masks"), Path("masks") / name)
+    assert not is_named_as_mask(Path("masks"), Path("masks") / name)
 
 
 def test_a_case_has_its_accents_composed_and_no_word_for_mask() -> None:
-    assert case_of(Path("Gru\u0308n_Mask.png")) == "Gr\u00fcn"
-    assert case_of(Path("mask_010.png")) == case_of(Path("010_seg.nii.gz")) == "010"
+    assert case_name(Path("Gru\u0308n_Mask.png")) == "Gr\u00fcn"
+    assert case_name(Path("mask_010.png")) == case_name(Path("010_seg.nii.gz")) == "010"
 
 
 def test_pictures_and_masks_of_a_folder_are_told_apart(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a_Mask.png", "images/b.png", "masks/b.png", "audit/site.png", *CLUTTER)
     (tmp_path / "audit" / "summary.json").write_text("{}")
-    pictures, masks = pictures_and_masks(tmp_path)
+    pictures, masks = find_pictures_and_masks(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in pictures] == ["a.png", "images/b.png"]
     assert [path.relative_to(tmp_path).as_posix() for path in masks] == ["a_Mask.png", "masks/b.png"]
-    assert sorted(masks_in(tmp_path)) == ["a", "b"]
+    assert sorted(find_masks(tmp_path)) == ["a", "b"]
 
 
 def test_pictures_beside_masks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    masks_in(make(tmp_path, "a.png", "a_Mask.png", "b.png"))
+    find_masks(make(tmp_path, "a.png", "a_Mask.png", "b.png"))
     assert "1 files are named as masks; 2 others are images, such as a.png" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_training_folders_of_kohya_hold_no_masks(tmp_path: Path) -> None:
             KohyaConfig(
                 folder="", source="kohya", words={"brain": "brain"}, patient_pattern=None, patients_unknown=True
             ),
-            Inputs(tmp_path, labels=CLASSES),
+            SourceInputs(tmp_path, labels=CLASSES),
             told.append,
         )
     )
@@ -121,7 +121,7 @@ def test_training_folders_of_kohya_hold_no_masks(tmp_path: Path) -> None:
 
 def test_what_operating_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
     make(tmp_path, "Set/brain/a.png", *CLUTTER, *(f"Set/{name}" for name in CLUTTER))
-    assert [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path)] == ["Set/brain/a.png"]
-    assert inside(tmp_path) == [tmp_path / "Set"]
-    assert recognise(tmp_path) == ("class_folders", tmp_path / "Set")
+    assert [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path)] == ["Set/brain/a.png"]
+    assert list_folder(tmp_path) == [tmp_path / "Set"]
+    assert detect_layout(tmp_path) == ("class_folders", tmp_path / "Set")
     assert not is_clutter("README.md")

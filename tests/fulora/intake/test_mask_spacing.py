@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from fulora.intake.formats.metaimage import read_mha, read_mha_mask
-from fulora.intake.masks.spacing import shape_conflict, spacing_conflict, spacing_of
+from fulora.intake.masks.spacing import mask_spacing, shape_conflict, spacing_conflict
 from fulora.intake.masks.stored_values import read_stored
 from fulora.intake.raw_image import SourceError
 
@@ -75,7 +75,7 @@ def test_other_types_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["mha", "nii", "nii.gz"])
 def test_the_spacing_that_a_file_states(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"a.{ending}", LABELS, (0.2, 0.4))
-    assert spacing_of(path) == pytest.approx((0.2, 0.4))
+    assert mask_spacing(path) == pytest.approx((0.2, 0.4))
     assert spacing_conflict(path, (0.2, 0.2)) == (
         "the file says 0.2 x 0.4 mm a pixel, the list 0.2 x 0.2; the list counts"
     )
@@ -84,10 +84,10 @@ def test_the_spacing_that_a_file_states(tmp_path: Path, ending: str) -> None:
     assert shape_conflict(path, (1.0, 1.0)).endswith("which is not used: width / height of a pixel is taken as 1")
     assert not shape_conflict(path, (1.5, 3.0))
     flat = write(tmp_path / f"flat.{ending}", LABELS[None], (0.35, 0.35, 5.0))
-    assert spacing_of(flat) == pytest.approx((0.35, 0.35))
+    assert mask_spacing(flat) == pytest.approx((0.35, 0.35))
     assert not shape_conflict(flat, (1.0, 1.0))
-    assert spacing_of(write(tmp_path / f"none.{ending}", LABELS)) is None
-    assert spacing_of(tmp_path / "a.png") is None
+    assert mask_spacing(write(tmp_path / f"none.{ending}", LABELS)) is None
+    assert mask_spacing(tmp_path / "a.png") is None
 
 
 def test_metres_and_micrometres_of_nifti(tmp_path: Path) -> None:
@@ -95,13 +95,13 @@ def test_metres_and_micrometres_of_nifti(tmp_path: Path) -> None:
     for unit, factor in ((1, 1000), (3, 0.001), (2, 1), (0, 1)):
         data[123] = unit
         (tmp_path / "b.nii").write_bytes(data)
-        assert spacing_of(tmp_path / "b.nii") == pytest.approx((0.2 * factor, 0.2 * factor))
+        assert mask_spacing(tmp_path / "b.nii") == pytest.approx((0.2 * factor, 0.2 * factor))
 
 
 def test_a_spacing_that_is_no_number_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mha"
     path.write_bytes(b"ElementSpacing = 0.2 x\nElementDataFile = LOCAL\n")
     with pytest.raises(SourceError, match=r"ElementSpacing 0\.2 x"):
-        spacing_of(path)
+        mask_spacing(path)
     path.write_bytes(b"ElementDataFile = LOCAL\n")
-    assert spacing_of(path) is None
+    assert mask_spacing(path) is None

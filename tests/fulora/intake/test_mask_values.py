@@ -8,7 +8,7 @@ from PIL import Image as Pil
 
 from fulora.intake.masks import value_mapping as mask_values
 from fulora.intake.masks.stored_values import read_stored
-from fulora.intake.masks.value_mapping import MaskValues, find_values, parse_values
+from fulora.intake.masks.value_mapping import MaskValues, find_mask_values, parse_values
 from fulora.intake.raw_image import SourceError
 
 HEAD = np.zeros((24, 32), np.uint8)
@@ -40,7 +40,7 @@ def transparent(gray: np.ndarray, alpha: np.ndarray) -> Pil.Image:
 
 
 def found(*paths: Path) -> MaskValues:
-    return find_values({"masks": paths})
+    return find_mask_values({"masks": paths})
 
 
 # --- the shown value
@@ -180,7 +180,7 @@ def test_the_mapping_is_that_of_all_folders(tmp_path: Path) -> None:
     both, head = save(tmp_path / "both.png", shades(BOTH, 128, 255)), save(tmp_path / "head.png", HEAD * 255)
     other = save(tmp_path / "other.png", shades(BOTH, 127, 255))
     numbers = save(tmp_path / "numbers.png", BOTH)
-    values = find_values({"reference": [both, other, numbers], "prediction": [head]})
+    values = find_mask_values({"reference": [both, other, numbers], "prediction": [head]})
     assert values.classes == {0: 0, 1: 1, 2: 2, 127: 1, 128: 1, 255: 2}
     assert values.held == {"reference": {0, 1, 2}, "prediction": {0, 2}}
     assert values.to_json()["classes"] == {"0": 0, "1": 1, "2": 2, "127": 1, "128": 1, "255": 2}
@@ -226,10 +226,10 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
     given = parse_values(" 1=3, 255=0")
     assert given == {0: 0, 1: 3, 255: 0}
     assert parse_values("") is None
-    values = find_values({"masks": [void]}, given)
+    values = find_mask_values({"masks": [void]}, given)
     np.testing.assert_array_equal(values.read(void), (BOTH == 1) * 3)
     with pytest.raises(SourceError, match="--values: the masks hold 1 too; say which class each value is"):
-        find_values({"masks": [void]}, {0: 0, 255: 1})
+        find_mask_values({"masks": [void]}, {0: 0, 255: 1})
     with pytest.raises(SourceError, match=r"holds the values 1, of which nobody said what they are"):
         MaskValues({0: 0, 255: 1}, "").read(void)
 
@@ -259,10 +259,10 @@ def test_palettes_that_contradict_each_other_are_refused(tmp_path: Path, ending:
     said = rf"a\.{ending} and .*b\.{ending}: their palettes contradict each other \(1 is #c80000, 2 is #00c800, and"
     for folders in ({"masks": [one, other]}, {"reference": [one], "prediction": [other]}):
         with pytest.raises(SourceError, match=said):
-            find_values(folders)
+            find_mask_values(folders)
     with pytest.raises(SourceError, match=said):
-        mask_values.source_values(tmp_path, [one, other])
-    values = find_values({"masks": [one, other]}, {0: 0, 1: 1, 2: 2})
+        mask_values.source_mask_values(tmp_path, [one, other])
+    values = find_mask_values({"masks": [one, other]}, {0: 0, 1: 1, 2: 2})
     np.testing.assert_array_equal(values.read(one), BOTH)
 
 
@@ -288,15 +288,17 @@ def test_two_scales_of_shades_are_refused(
     one = save(tmp_path / "one.png", shades(BOTH, *reference))
     other = save(tmp_path / "other.png", shades(BOTH, *prediction))
     with pytest.raises(SourceError, match=said):
-        find_values({"reference": [one], "prediction": [other]})
+        find_mask_values({"reference": [one], "prediction": [other]})
     with pytest.raises(SourceError, match="two scales"):
-        find_values({"reference": [one], "prediction": [other], "second": [one]})
+        find_mask_values({"reference": [one], "prediction": [other], "second": [one]})
 
 
 def test_folders_that_lack_some_of_the_shades_are_one_scale(tmp_path: Path) -> None:
     both = save(tmp_path / "both.png", shades(BOTH, 127, 254))
     head, small = save(tmp_path / "head.png", shades(HEAD, 255)), save(tmp_path / "small.png", shades(HEAD, 128))
-    values = find_values({"reference": [both], "a": [head], "b": [small], "numbers": [save(tmp_path / "n.png", BOTH)]})
+    values = find_mask_values(
+        {"reference": [both], "a": [head], "b": [small], "numbers": [save(tmp_path / "n.png", BOTH)]}
+    )
     assert values.classes == {0: 0, 1: 1, 2: 2, 127: 1, 128: 1, 254: 2, 255: 2}
 
 
@@ -307,19 +309,19 @@ def test_the_advice_for_inverted_masks_mends_them(tmp_path: Path, black: int, wh
         SourceError, match=rf"a\.png; black is the background; invert the masks, or .* --values {said}$"
     ):
         found(path)
-    np.testing.assert_array_equal(find_values({"masks": [path]}, parse_values(said)).read(path), HEAD)
+    np.testing.assert_array_equal(find_mask_values({"masks": [path]}, parse_values(said)).read(path), HEAD)
 
 
 def test_a_source_names_the_files_and_no_option_that_it_has_not(tmp_path: Path) -> None:
     files = [save(tmp_path / "a.png", BOTH), save(tmp_path / "b.png", HEAD * 255)]
     with pytest.raises(SourceError, match=r"known \(.*a\.png, .*b\.png\); save the masks as class numbers") as error:
-        mask_values.source_values(tmp_path, files)
+        mask_values.source_mask_values(tmp_path, files)
     assert "--values" not in str(error.value)
     near = [save(tmp_path / "a.png", HEAD * 200), save(tmp_path / "b.png", HEAD * 204)]
     with pytest.raises(SourceError, match=r"200 and 204, too close to be told \(.*a\.png, .*b\.png\)"):
-        mask_values.source_values(tmp_path, near)
+        mask_values.source_mask_values(tmp_path, near)
     with pytest.raises(SourceError, match=r"no 0, the background, such as .*a\.png"):
-        mask_values.source_values(tmp_path, [save(tmp_path / "a.png", BOTH + 1)])
+        mask_values.source_mask_values(tmp_path, [save(tmp_path / "a.png", BOTH + 1)])
 
 
 def test_a_16_bit_value_that_is_no_shade_has_a_way_out(tmp_path: Path) -> None:
@@ -333,5 +335,5 @@ def test_a_16_bit_value_that_is_no_shade_has_a_way_out(tmp_path: Path) -> None:
 def test_a_source_prints_its_mapping_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(tmp_path / "a.png", HEAD * 255)
     for _ in range(2):
-        mask_values.source_values(tmp_path, [path])
+        mask_values.source_mask_values(tmp_path, [path])
     assert capsys.readouterr().err.count("255 = class 1 (black and one other)") == 1

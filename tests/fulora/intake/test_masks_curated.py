@@ -13,7 +13,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.image_set_labels import given
+from fulora.intake.image_set_labels import source_inputs
 from fulora.intake.phantoms.scan import draw
 
 BRAIN = label_set("fetal_planes").only(["brain"])
@@ -28,7 +28,7 @@ def curated(root: Path, source: dict[str, object]) -> ImageSet:
     config = CurateConfig.model_validate(
         {"sources": [about | source], "label_set": BRAIN, "image_size_px": 64, "deidentify": "nothing"}
     )
-    curation = Curation(config, given(config, [{"folder": root / "own"}]))
+    curation = Curation(config, source_inputs(config, [{"folder": root / "own"}]))
     ImageSet.write(root / "out", curation.pictures(), labels=BRAIN)
     assert curation.left_out == []
     return ImageSet(root / "out", "")

@@ -9,10 +9,10 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from fulora.intake.dicom.confidentiality_profile import deidentified
-from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, references_in
+from fulora.intake.dicom.confidentiality_profile import deidentify_dataset
+from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, read_references
 from fulora.intake.raw_image import SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.dicom import read_dicom
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig
@@ -42,7 +42,7 @@ def test_a_patient_or_centre_of_the_african_planes(tmp_path: Path, missing: str)
     for name in "abcd":
         save(tmp_path / f"{name}.png")
     told: list[str] = []
-    (image,) = AfricanPlanesConfig().read(Inputs(tmp_path), told.append)
+    (image,) = AfricanPlanesConfig().read(SourceInputs(tmp_path), told.append)
     assert (image.patient, image.site, image.published) == ("7", "Ghana", None)
     assert [line.partition(": ")[2].partition(";")[0] for line in told] == [
         "b: Patient_num is '' and Center is 'Ghana'",
@@ -59,7 +59,7 @@ def test_a_list_of_fetal_planes(tmp_path: Path, missing: str, capsys: pytest.Cap
     for name in names:
         save(tmp_path / "Images" / f"{name}.png")
     told: list[str] = []
-    (image,) = FetalPlanesConfig().read(Inputs(tmp_path), told.append)
+    (image,) = FetalPlanesConfig().read(SourceInputs(tmp_path), told.append)
     assert (image.patient, image.machine) == ("00001", "")
     assert len(told) == 1
     assert f"{names[1]}: Patient_num is ''; it must be the patient in the name, 2" in told[0]
@@ -79,7 +79,7 @@ def test_a_pixel_size_or_reference_of_heads(tmp_path: Path, missing: str) -> Non
         save(tmp_path / "training_set" / f"0{number}_HC.png")
         save(tmp_path / "training_set" / f"0{number}_HC_Mask.png", HEAD)
     told: list[str] = []
-    (image,) = Hc18Config().read(Inputs(tmp_path), told.append)
+    (image,) = Hc18Config().read(SourceInputs(tmp_path), told.append)
     assert (image.patient, image.pixel_size_mm, image.hc_mm) == ("010", 0.1, 170.5)
     assert told == [
         "011_HC.png: pixel size(mm) is ''; it must be a number, such as 0.25",
@@ -91,7 +91,7 @@ def test_a_list_of_pixel_sizes(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "sizes.csv"
     path.write_text(f"sep=;\nfilename;pixel size(mm);width;height;hc\na.png;0,25;{missing};{missing};{missing}\n")
     assert read_pixel_sizes(path) == {"a": PixelSize(0.25)}
-    assert references_in(path, "hc") == {}
+    assert read_references(path, "hc") == {}
     path.write_text(f"filename;pixel size(mm)\na.png;{missing}\n")
     assert read_pixel_sizes(path) == {}  # a failure of its rows, as where the list has no such row
 
@@ -106,5 +106,5 @@ def test_patients_of_dicom_files_without_an_id_are_not_one_patient(tmp_path: Pat
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     with pytest.raises(SourceError, match="no PatientID; patients cannot be told apart"):
         list(read_dicom(tmp_path, "brain", key="a secret of the hospital"))
-    kept = deidentified(data, key="a secret of the hospital", clean=lambda shown: np.zeros(shown.shape, bool))
+    kept = deidentify_dataset(data, key="a secret of the hospital", clean=lambda shown: np.zeros(shown.shape, bool))
     assert kept.PatientID == missing  # and not one pseudonym for all

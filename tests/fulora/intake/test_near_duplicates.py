@@ -13,11 +13,11 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 FETAL = label_set("fetal_planes")
 
@@ -48,7 +48,7 @@ def config(*sources: dict[str, object], **values: object) -> CurateConfig:
     )
 
 
-def curated(out: Path, cfg: CurateConfig, *inputs: Inputs, labels: LabelSet = FETAL) -> Curation:
+def curated(out: Path, cfg: CurateConfig, *inputs: SourceInputs, labels: LabelSet = FETAL) -> Curation:
     curation = Curation(cfg, inputs)
     ImageSet.write(out, curation.pictures(), labels=labels)
     curation.near_duplicates.write(out / "audit")
@@ -67,7 +67,7 @@ def test_two_numbers_of_one_frame_stay_together(tmp_path: Path, rule: str, fit: 
     for patient in range(1, 6):
         save(folder, patient, brightened(DRAWN[patient - 1]), "copy")
     cfg = config({"folder": "in", "role": ALL, "split": rule}, fit=fit)
-    curation = curated(tmp_path / "out", cfg, Inputs(folder))
+    curation = curated(tmp_path / "out", cfg, SourceInputs(folder))
     where = splits_of(tmp_path / "out")
     assert len({where[patient] for patient in range(6)}) == 1
     assert set(where.values()) == {"train", "validation", "test"}
@@ -76,7 +76,7 @@ def test_two_numbers_of_one_frame_stay_together(tmp_path: Path, rule: str, fit: 
     assert "6 patients were kept together in 1 groups" in curation.near_duplicates.lines()[1]
     kept = json.loads((tmp_path / "out" / "audit" / "near_duplicates.json").read_text())
     assert len(kept["pairs"]) == 5
-    assert inspect(tmp_path / "out").clean
+    assert check_folder(tmp_path / "out").clean
 
 
 def test_a_name_outside_the_sector_does_not_make_one_frame_two(tmp_path: Path) -> None:
@@ -90,17 +90,17 @@ def test_a_name_outside_the_sector_does_not_make_one_frame_two(tmp_path: Path) -
             cv2.putText(screen, name, (2, 14 + 11 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1, cv2.LINE_AA)
         save(folder, patient, screen)
     cfg = config({"folder": "in", "role": ALL}, deidentify="outside", fit="native")
-    curated(tmp_path / "out", cfg, Inputs(folder))
+    curated(tmp_path / "out", cfg, SourceInputs(folder))
     assert len({splits_of(tmp_path / "out")[patient] for patient in range(5)}) == 1
-    assert inspect(tmp_path / "out").clean
+    assert check_folder(tmp_path / "out").clean
 
 
-def two_folders(folder: Path, change=brightened) -> tuple[Inputs, Inputs]:  # type: ignore[no-untyped-def]
+def two_folders(folder: Path, change=brightened) -> tuple[SourceInputs, SourceInputs]:  # type: ignore[no-untyped-def]
     """Patients 0 to 5 to train on; 6 to 11 to test on, of whom 7 shows a frame of 1, who has another picture too."""
     first, second = own(folder / "first", range(6)), own(folder / "second", range(6, 12))
     save(second, 7, change(DRAWN[1]), "copy")
     save(first, 1, np.flipud(DRAWN[1]).copy(), "other")
-    return Inputs(first), Inputs(second)
+    return SourceInputs(first), SourceInputs(second)
 
 
 ROLES = {"folder": "first", "role": "train"}, {"folder": "second", "role": "test"}
@@ -130,14 +130,14 @@ def test_who_is_left_out_is_of_the_training_side_with_all_images(tmp_path: Path)
         assert len(curation.left_out) == 2
         assert all("left out of train: own_brain/" in line for line in curation.left_out)
         assert curation.near_duplicates.left_out == tuple(curation.left_out)
-        assert inspect(tmp_path / f"out{number}").clean
+        assert check_folder(tmp_path / f"out{number}").clean
 
 
 def test_what_is_ignored_is_counted_and_found_by_the_check(tmp_path: Path) -> None:
     curation = curated(tmp_path / "out", config(*ROLES, near_duplicates="ignore"), *two_folders(tmp_path))
     assert len(ImageSet(tmp_path / "out", "").rows()) == 14
     assert "1 pairs are in two splits: scores" in curation.near_duplicates.lines()[-1]
-    assert [f.kind for f in inspect(tmp_path / "out").findings if f.severity == "leak"] == [
+    assert [f.kind for f in check_folder(tmp_path / "out").findings if f.severity == "leak"] == [
         "near duplicates across splits"
     ]
 
@@ -155,14 +155,14 @@ def test_a_saved_split_that_parts_them_is_refused_or_made_smaller(tmp_path: Path
     save(folder, 1, brightened(DRAWN[0]), "copy")
     splits = {"own//0": "train", "own//1": "validation", "own//2": "train", "own//3": "test"}
     SplitFile("by hand", splits).save(tmp_path / "split.json")  # type: ignore[arg-type]
-    inputs = Inputs(folder, tmp_path / "split.json")
+    inputs = SourceInputs(folder, tmp_path / "split.json")
     with pytest.raises(SplitError, match="show the same picture, or nearly, and are in two splits"):
         curated(tmp_path / "out", config({"folder": "in"}), inputs)
     curation = curated(tmp_path / "out", config({"folder": "in"}, near_duplicates="leave_out"), inputs)
     assert splits_of(tmp_path / "out") == {1: "validation", 2: "train", 3: "test"}
     assert curation.splits[0].left_out == {"own//0"}
     curation.splits[0].save(tmp_path / "again.json")
-    curated(tmp_path / "again", config({"folder": "in"}), Inputs(folder, tmp_path / "again.json"))
+    curated(tmp_path / "again", config({"folder": "in"}), SourceInputs(folder, tmp_path / "again.json"))
     assert splits_of(tmp_path / "again") == splits_of(tmp_path / "out")
 
 
@@ -170,7 +170,9 @@ def test_nobody_may_be_left(tmp_path: Path) -> None:
     first, second = own(tmp_path / "first", range(1)), own(tmp_path / "second", range(6, 8))
     save(second, 7, brightened(DRAWN[0]), "copy")
     with pytest.raises(SplitError, match="nobody is left in train once the near duplicates"):
-        curated(tmp_path / "out", config(*ROLES, near_duplicates="leave_out"), Inputs(first), Inputs(second))
+        curated(
+            tmp_path / "out", config(*ROLES, near_duplicates="leave_out"), SourceInputs(first), SourceInputs(second)
+        )
 
 
 def test_of_blocks_single_images_beside_a_border_are_left_out(tmp_path: Path) -> None:
@@ -179,22 +181,22 @@ def test_of_blocks_single_images_beside_a_border_are_left_out(tmp_path: Path) ->
     for patient in range(1, 10):
         save(folder, patient, brightened(DRAWN[patient - 1]), "first")
     cfg = config({"folder": "in", "role": ALL, "split": "blocks"})
-    curation = curated(tmp_path / "out", cfg, Inputs(folder))
+    curation = curated(tmp_path / "out", cfg, SourceInputs(folder))
     where = defaultdict(list)
     for row in ImageSet(tmp_path / "out", "").rows():
         where[row.split].append(row.image_id)
     assert {split: len(names) for split, names in where.items()} == {"train": 8, "validation": 3, "test": 6}
     assert [line.split(":")[0] for line in curation.left_out] == ["own_brain/in_P6_a", "own_brain/in_P4_a"]
     assert curation.near_duplicates.joined == ()
-    assert inspect(tmp_path / "out").clean
+    assert check_folder(tmp_path / "out").clean
 
 
 def test_nothing_is_compared_where_all_is_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own(tmp_path / "in", range(2))
     save(folder, 1, brightened(DRAWN[0]), "copy")
     monkeypatch.setattr("fulora.intake.curate.curate.links", None)
-    curated(tmp_path / "out", config({"folder": "in"}), Inputs(folder))
-    assert inspect(tmp_path / "out").clean
+    curated(tmp_path / "out", config({"folder": "in"}), SourceInputs(folder))
+    assert check_folder(tmp_path / "out").clean
 
 
 # --- the real folders
@@ -208,13 +210,13 @@ def test_what_curation_makes_of_the_african_planes_is_clean(
     """217 planes of 61 numbers; five women have two numbers: 16 of their pictures are identical, 4 are nearly so."""
     source = {"kind": "african_planes", "role": ALL}
     cfg = CurateConfig.model_validate({"sources": [source], **values})
-    curation = curated(tmp_path, cfg, Inputs(data_root / "african" / "african_train"))
+    curation = curated(tmp_path, cfg, SourceInputs(data_root / "african" / "african_train"))
     assert len(ImageSet(tmp_path, "").rows()) == 217
     assert len(curation.near_duplicates.pairs) == 20
     pairs = [{key.rpartition("/")[2] for key in group} for group in curation.near_duplicates.joined]
     expected = [{"7", "34"}, {"2", "23"}, {"8", "19"}, {"12", "23"}, {"17", "26"}]
     assert sorted(map(sorted, pairs)) == sorted(map(sorted, expected))
-    assert inspect(tmp_path).clean
+    assert check_folder(tmp_path).clean
 
 
 @pytest.mark.real_data
@@ -222,9 +224,9 @@ def test_what_curation_makes_of_the_african_planes_is_clean(
 def test_frames_of_videos(data_root: Path, tmp_path: Path, rule: str, images: int, left_out: int) -> None:
     """PSFHS: 350 pairs of neighbouring stretches look alike, and every split is still there."""
     cfg = CurateConfig.model_validate({"sources": [{"kind": "psfhs", "role": ALL, "split": rule}]})
-    curation = curated(tmp_path, cfg, Inputs(data_root / "psfhs"), labels=label_set("intrapartum"))
+    curation = curated(tmp_path, cfg, SourceInputs(data_root / "psfhs"), labels=label_set("intrapartum"))
     rows = ImageSet(tmp_path, "").rows()
     assert {row.split for row in rows} == {"train", "validation", "test"}
     assert (len(rows), len(curation.left_out)) == (images, left_out)
     assert len(curation.near_duplicates.pairs) >= 347
-    assert inspect(tmp_path).clean
+    assert check_folder(tmp_path).clean

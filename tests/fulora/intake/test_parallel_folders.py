@@ -10,7 +10,7 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.intake.config import ParallelFoldersConfig
 from fulora.intake.raw_image import FolderError, NoPixelSize, RawImage, SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 LABELS = LabelSet.model_validate({"name": "mine", "classes": [{"name": "cyst", "structures": {"cyst": 1}}, "scan"]})
 
@@ -31,7 +31,7 @@ def config(**values: object) -> ParallelFoldersConfig:
 def read(
     folder: Path, told: list[str] | None = None, labels: LabelSet | None = None, **values: object
 ) -> list[RawImage]:
-    inputs = Inputs(folder, labels=labels)
+    inputs = SourceInputs(folder, labels=labels)
     if told is None:
         return list(read_source(config(**values), inputs))
     return list(read_source(config(**values), inputs, told.append))

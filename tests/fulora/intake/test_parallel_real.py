@@ -13,7 +13,7 @@ from fulora.data.results import Measurement
 from fulora.intake.config import Hc18Config, ParallelFoldersConfig, PsfhsConfig
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.segmentation.measurements import measured
 
 COUNT = 6
@@ -55,13 +55,13 @@ def copied(folder: Path, images: list[RawImage]) -> Path:
 def own(folder: Path, plane: str, labels: str, **values: object) -> dict[str, RawImage]:
     about = {"folder": "own", "plane": plane, "patients_unknown": True}
     config = ParallelFoldersConfig.model_validate(about | values)
-    return {image.name: image for image in read_source(config, Inputs(folder, labels=label_set(labels)))}
+    return {image.name: image for image in read_source(config, SourceInputs(folder, labels=label_set(labels)))}
 
 
 @pytest.mark.real_data
 def test_heads_of_hc18(data_root: Path, tmp_path: Path) -> None:
     """Patients and site are not told by the folders: those of HC18 are in its names and its list."""
-    inputs = Inputs(data_root / "hc18", labels=label_set("fetal_planes"))
+    inputs = SourceInputs(data_root / "hc18", labels=label_set("fetal_planes"))
     images = list(read_source(Hc18Config(limit=COUNT), inputs))
     folder = copied(tmp_path, images)
     with (data_root / "hc18" / "training_set_pixel_size_and_HC.csv").open() as lines:
@@ -79,7 +79,7 @@ def test_heads_of_hc18(data_root: Path, tmp_path: Path) -> None:
 @pytest.mark.real_data
 def test_views_of_psfhs(data_root: Path, tmp_path: Path) -> None:
     """Neighbouring files, which PSFHS' source takes for one patient, are not told by the folders."""
-    inputs = Inputs(data_root / "psfhs", labels=label_set("intrapartum"))
+    inputs = SourceInputs(data_root / "psfhs", labels=label_set("intrapartum"))
     images = list(read_source(PsfhsConfig(limit=COUNT), inputs))
     ours = own(copied(tmp_path, images), "intrapartum", "intrapartum")
     assert list(ours) == sorted(image.name for image in images)

@@ -12,9 +12,9 @@ from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
-from fulora.intake.curate.patient_checks import patients_apart
+from fulora.intake.curate.patient_checks import read_and_check_patients
 from fulora.intake.raw_image import SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 HERE = {"kind": "class_folders", "folder": "here", "patient_pattern": r"P(\d+)", "site": "here", "role": "train"}
 THERE = HERE | {"folder": "there", "site": "elsewhere", "role": "test"}
@@ -30,8 +30,8 @@ def planes(folder: Path, *patients: str) -> Path:
 
 def checked(folder: Path, *sources: dict[str, object], **values: object) -> None:
     config = CurateConfig.model_validate({"sources": sources, **values})
-    inputs = [Inputs(folder / str(source["folder"])) for source in sources]
-    patients_apart(config, inputs)
+    inputs = [SourceInputs(folder / str(source["folder"])) for source in sources]
+    read_and_check_patients(config, inputs)
     with pytest.raises(SourceError, match="cannot be read as an image"):
         list(Curation(config, inputs).pictures())
 
@@ -45,9 +45,9 @@ def two(tmp_path: Path) -> Path:
 
 def stopped(folder: Path, *sources: dict[str, object], **values: object) -> str:
     config = CurateConfig.model_validate({"sources": sources, **values})
-    inputs = [Inputs(folder / str(source["folder"])) for source in sources]
+    inputs = [SourceInputs(folder / str(source["folder"])) for source in sources]
     with pytest.raises(SameNumberError) as caught:
-        patients_apart(config, inputs)
+        read_and_check_patients(config, inputs)
     with pytest.raises(SameNumberError):
         list(Curation(config, inputs).pictures())
     return str(caught.value)
@@ -86,9 +86,11 @@ def test_a_saved_split_tells_where_patients_go(two: Path) -> None:
     SplitFile("by hand", {"own/here/011": "test", "own/here/12": "train"}).save(two / "a.json")
     SplitFile("by hand", {"own/elsewhere/012": "train", "own/elsewhere/13": "test"}).save(two / "b.json")
     config = CurateConfig.model_validate({"sources": [HERE, THERE]})
-    patients_apart(config, [Inputs(two / "here", two / "a.json"), Inputs(two / "there", two / "b.json")])
+    read_and_check_patients(
+        config, [SourceInputs(two / "here", two / "a.json"), SourceInputs(two / "there", two / "b.json")]
+    )
     with pytest.raises(SameNumberError, match="012 = 12"):
-        patients_apart(config, [Inputs(two / "here"), Inputs(two / "there")])
+        read_and_check_patients(config, [SourceInputs(two / "here"), SourceInputs(two / "there")])
 
 
 def test_one_name_in_two_roles_stops_as_early(two: Path) -> None:
@@ -96,7 +98,7 @@ def test_one_name_in_two_roles_stops_as_early(two: Path) -> None:
     config = CurateConfig.model_validate({"sources": [HERE, HERE | {"folder": "third", "role": "test"}]})
     both = r"1 patients are in sources .*\nown/here/12: source 0 \(train\), source 1 \(test\)"
     with pytest.raises(SplitError, match=both):
-        patients_apart(config, [Inputs(two / "here"), Inputs(two / "third")])
+        read_and_check_patients(config, [SourceInputs(two / "here"), SourceInputs(two / "third")])
 
 
 def test_two_files_of_one_id_are_told_with_their_paths(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_two_files_of_one_id_are_told_with_their_paths(tmp_path: Path) -> None:
     config = CurateConfig.model_validate({"sources": [HERE | unknown, THERE | unknown | {"site": "here"}]})
     twice = r"1 ids are of two images:\nown_brain/scan: .*a/x/brain/scan.png and .*b/x/brain/scan.png\n.*`source` name"
     with pytest.raises(SourceError, match=twice):
-        patients_apart(config, [Inputs(tmp_path / "a" / "x"), Inputs(tmp_path / "b" / "x")])
+        read_and_check_patients(config, [SourceInputs(tmp_path / "a" / "x"), SourceInputs(tmp_path / "b" / "x")])
 
 
 def image_folder(folder: Path, rows: Sequence[tuple[str, str, str]]) -> Path:
@@ -138,9 +140,9 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
     config = CurateConfig.model_validate({"sources": [one], **given})
     if stops:
         with pytest.raises(SameNumberError, match="6 patient numbers occur under two names: 0, 1, 2, 3, 4, 5"):
-            patients_apart(config, [Inputs(folder)])
+            read_and_check_patients(config, [SourceInputs(folder)])
     else:
-        patients_apart(config, [Inputs(folder)])
+        read_and_check_patients(config, [SourceInputs(folder)])
 
 
 def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.data.patient_numbers import SameNumberError
-from fulora.intake.check.check_folder import curate_config, inspect
+from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
-from fulora.intake.curate.patient_checks import patients_apart
+from fulora.intake.curate.patient_checks import read_and_check_patients
 from fulora.intake.folders import patient_finder
 from fulora.intake.raw_image import FolderError, SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 
 WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (holds|is) the name of a folder"
 
@@ -44,7 +44,7 @@ def test_a_folder_is_no_patient_even_where_unusable_rows_are_left_out(
         else ClassFoldersConfig(folder="", patient_pattern=pattern)
     )
     with pytest.raises(FolderError, match=WHOLE):
-        list(source.read(Inputs(tmp_path), told.append))
+        list(source.read(SourceInputs(tmp_path), told.append))
     assert told == []
 
 
@@ -57,7 +57,7 @@ def test_the_advised_pattern_finds_the_patient() -> None:
 def test_a_check_counts_patients_and_names_some(tmp_path: Path) -> None:
     """Ten women with a brain and a femur each."""
     names = [f"{plane}/W{number}_1.png" for plane in ("brain", "femur") for number in range(10)]
-    found = inspect(pictures(tmp_path / "own", names), {"patient_pattern": "([^/]+)_"})
+    found = check_folder(pictures(tmp_path / "own", names), {"patient_pattern": "([^/]+)_"})
     assert (found.n_patients, found.patients) == (10, ("W0", "W1", "W2", "W3", "W4"))
     assert found.to_json()["patients"] == ["W0", "W1", "W2", "W3", "W4"]
 
@@ -65,21 +65,21 @@ def test_a_check_counts_patients_and_names_some(tmp_path: Path) -> None:
 def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(tmp_path: Path) -> None:
     names = [unicodedata.normalize("NFC", "brain/Müller_1.png"), unicodedata.normalize("NFD", "brain/Müller_2.png")]
     own = pictures(tmp_path / "own", names)
-    found = inspect(own, {"patient_pattern": "([^/]+)_"})
+    found = check_folder(own, {"patient_pattern": "([^/]+)_"})
     assert (found.n_patients, found.patients) == (1, ("Müller",))
     assert patient_finder(unicodedata.normalize("NFD", "(Mü[^_]+)_"), False)(names[0]) == "Müller"
     pictures(own, ["femur/MÜLLER_3.png"])
-    (told,) = [one for one in inspect(own, {"patient_pattern": "([^/]+)_"}).findings if "two names" in one.kind]
+    (told,) = [one for one in check_folder(own, {"patient_pattern": "([^/]+)_"}).findings if "two names" in one.kind]
     assert "MÜLLER = Müller" in told.examples[0]
     source = {"kind": "class_folders", "folder": "own", "patient_pattern": "([^/]+)_", "role": "train+test"}
     with pytest.raises(SameNumberError, match="MÜLLER = Müller"):
-        patients_apart(CurateConfig.model_validate({"sources": [source]}), [Inputs(own)])
+        read_and_check_patients(CurateConfig.model_validate({"sources": [source]}), [SourceInputs(own)])
 
 
 @pytest.mark.parametrize("values", [{}, {"patient_pattern": r"Patient(\d+)"}, {"patient_pattern": "^([^/]+)/"}])
 def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
     pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
-    for look in (inspect, curate_config):
+    for look in (check_folder, curate_config):
         with pytest.raises(SourceError, match=r"put the classes on top, liver/Patient000/a\.png"):
             look(tmp_path, values)
 
@@ -89,5 +89,5 @@ def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -
     with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each by itself"):
         curate_config(tmp_path, {})
     curate_config(tmp_path / "one", {})
-    found = inspect(tmp_path, {"patient_pattern": r"(P\d+)"})
+    found = check_folder(tmp_path, {"patient_pattern": r"(P\d+)"})
     assert [one.examples for one in found.findings if one.kind == "files beside the sets"] == [("stray.png",)]

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fulora.intake.phantoms import scan as phantoms
-from fulora.intake.phantoms.canvas import Ellipse, angle_of_progression
+from fulora.intake.phantoms.canvas import Oval, angle_of_progression
 from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
 
 ALL_PLANES = phantoms.DRAWN
@@ -219,7 +219,7 @@ def test_ellipse_perimeter() -> None:
 
 
 def test_angle_is_nan_when_the_symphysis_ends_in_the_head() -> None:
-    head = Ellipse(0, 0, 1, 1)
-    assert math.isnan(angle_of_progression(Ellipse(0.2, 0, 0.5, 0.1), head))
+    head = Oval(0, 0, 1, 1)
+    assert math.isnan(angle_of_progression(Oval(0.2, 0, 0.5, 0.1), head))
     # p = (0, -sqrt 2): tangents at 45 degrees, axis horizontal, contact on the right.
-    assert angle_of_progression(Ellipse(-0.5, -math.sqrt(2), 0.5, 0.1), head) == pytest.approx(135)
+    assert angle_of_progression(Oval(-0.5, -math.sqrt(2), 0.5, 0.1), head) == pytest.approx(135)

@@ -21,20 +21,21 @@ from fulora.intake.config import (
     PsfhsConfig,
 )
 from fulora.intake.curate.curate import Curation
-from fulora.intake.image_set_labels import given
+from fulora.intake.image_set_labels import source_inputs
 from fulora.intake.raw_image import SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs, SourceConfig
+from fulora.intake.source_config import SourceConfig, SourceInputs
 from fulora.intake.sources.hc18 import LIST
 
 PLANES = label_set("fetal_planes").names
 
 
 def test_shares_follow_the_role() -> None:
-    assert SourceConfig(role="test").shares() == {"test": 1.0}
-    assert SourceConfig(role="validation").shares() == {"validation": 1.0}
-    assert SourceConfig(role="train+validation", validation_share=0.25).shares() == {"train": 0.75, "validation": 0.25}
-    assert SourceConfig(role="train+validation+test").shares() == pytest.approx(
+    assert SourceConfig(role="test").split_shares() == {"test": 1.0}
+    assert SourceConfig(role="validation").split_shares() == {"validation": 1.0}
+    two = SourceConfig(role="train+validation", validation_share=0.25)
+    assert two.split_shares() == {"train": 0.75, "validation": 0.25}
+    assert SourceConfig(role="train+validation+test").split_shares() == pytest.approx(
         {"train": 0.5, "validation": 0.2, "test": 0.3}
     )
 
@@ -61,12 +62,12 @@ def test_folders_are_those_of_the_sources_on_disk() -> None:
 @pytest.mark.parametrize("source", [LoraPlanesConfig(), AfricanPlanesConfig(), Hc18Config(), PsfhsConfig()])
 def test_a_source_on_disk_needs_its_folder(source: LoraPlanesConfig) -> None:
     with pytest.raises(SourceError, match="needs a folder under data_root"):
-        list(read_source(source, Inputs(size_px=32)))
+        list(read_source(source, SourceInputs(size_px=32)))
 
 
 def curated(config: CurateConfig, folders: list[Path | None]) -> list[Picture]:
     paths = [{} if folder is None else {"folder": folder} for folder in folders]
-    return list(Curation(config, given(config, paths)).pictures())
+    return list(Curation(config, source_inputs(config, paths)).pictures())
 
 
 def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
@@ -88,12 +89,12 @@ def heads(folder: Path, women: int, shape: tuple[int, int] = (96, 128)) -> Path:
 
 def test_a_limit_keeps_the_first_so_many(tmp_path: Path) -> None:
     folder = heads(tmp_path / "hc18", 2)
-    assert [image.name for image in read_source(Hc18Config(limit=3), Inputs(folder, size_px=32))] == [
+    assert [image.name for image in read_source(Hc18Config(limit=3), SourceInputs(folder, size_px=32))] == [
         "000_HC",
         "000_2HC",
         "001_HC",
     ]
-    assert len(list(read_source(Hc18Config(), Inputs(folder, size_px=32)))) == 4
+    assert len(list(read_source(Hc18Config(), SourceInputs(folder, size_px=32)))) == 4
 
 
 @pytest.mark.parametrize(("how", "scale"), [("letterbox", 64 / 128), ("crop", 64 / 96)])
@@ -127,7 +128,7 @@ PHANTOMS = PhantomsConfig(role="train", sites=("A", "B"), planes=("brain", "othe
 
 
 def test_phantoms_bring_their_known_truth() -> None:
-    images = list(read_source(PHANTOMS, Inputs(size_px=32)))
+    images = list(read_source(PHANTOMS, SourceInputs(size_px=32)))
     assert len(images) == 2 * 2 * 3
     assert len({image.name for image in images}) == 12
     for image in images:
@@ -141,10 +142,12 @@ def test_phantoms_bring_their_known_truth() -> None:
 
 def test_later_phantoms_are_other_patients_and_a_longer_set_starts_the_same() -> None:
     later = PHANTOMS.changed(first_patient=100)
-    patients = [{(i.site, i.patient) for i in read_source(source, Inputs(size_px=32))} for source in (PHANTOMS, later)]
+    patients = [
+        {(i.site, i.patient) for i in read_source(source, SourceInputs(size_px=32))} for source in (PHANTOMS, later)
+    ]
     assert not patients[0] & patients[1]
-    longer = list(read_source(PHANTOMS.changed(per_plane=5), Inputs(size_px=32)))
-    for image in read_source(PHANTOMS, Inputs(size_px=32)):
+    longer = list(read_source(PHANTOMS.changed(per_plane=5), SourceInputs(size_px=32)))
+    for image in read_source(PHANTOMS, SourceInputs(size_px=32)):
         same = next(other for other in longer if other.name == image.name)
         np.testing.assert_array_equal(same.load()[0], image.load()[0])
 

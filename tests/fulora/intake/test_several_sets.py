@@ -12,8 +12,8 @@ from PIL import Image as Pil
 
 from fulora.config import ConfigError
 from fulora.data.patient_numbers import note_different_patients
-from fulora.intake.check.check_folder import inspect
-from fulora.intake.check.find_data_sets import sets_in
+from fulora.intake.check.check_folder import check_folder
+from fulora.intake.check.find_data_sets import find_data_sets
 from fulora.intake.check.findings import Check
 from fulora.intake.phantoms.scan import draw
 from fulora.intake.raw_image import SourceError
@@ -64,7 +64,7 @@ def test_each_set_and_what_they_share(tmp_path: Path) -> None:
     (tmp_path / "papers").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "a")
     (tmp_path / "__MACOSX").mkdir()
-    found = inspect(tmp_path, PATTERN)
+    found = check_folder(tmp_path, PATTERN)
     assert {name: (check.kind, check.n_images) for name, check in found.sets.items()} == {
         "a": ("african_planes", 3),
         "deep/b": ("african_planes", 3),
@@ -88,18 +88,18 @@ def test_each_set_and_what_they_share(tmp_path: Path) -> None:
 def test_sets_that_share_nothing_are_clean_unless_one_is_not(tmp_path: Path) -> None:
     african(tmp_path / "a", {1: DRAWN[1]})
     african(tmp_path / "b", {2: DRAWN[2]})
-    assert inspect(tmp_path).clean
+    assert check_folder(tmp_path).clean
     african(tmp_path / "c", {3: DRAWN[3], 4: DRAWN[3]})
-    found = inspect(tmp_path)
+    found = check_folder(tmp_path)
     assert (found.findings, found.clean) == ((), False)
 
 
 def test_one_folder_with_a_train_and_a_test_half_of_ones_own(tmp_path: Path) -> None:
     own(tmp_path / "train", {1: DRAWN[1], 2: DRAWN[2]})
     own(tmp_path / "test", {2: DRAWN[3], 3: DRAWN[4]})
-    assert kinds(inspect(tmp_path, PATTERN)) == {"patients in two sets": 1}
+    assert kinds(check_folder(tmp_path, PATTERN)) == {"patients in two sets": 1}
     with pytest.raises(SourceError, match="it must be said whose images these are"):
-        inspect(tmp_path)
+        check_folder(tmp_path)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -115,7 +115,7 @@ def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, tog
                 rows.append(json.dumps(row | {"file_name": f"{name}/{row['file_name']}"}))
             (tmp_path / name / "metadata.jsonl").unlink()
         (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
-    found = inspect(tmp_path)
+    found = check_folder(tmp_path)
     assert (found.sets == {}) is together
     assert kinds(found)["one number under two names"] == 1
     assert (
@@ -123,33 +123,33 @@ def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, tog
         in found.findings[0].examples[0]
     )
     assert not found.clean
-    assert inspect(tmp_path, {"same_numbers": "different_patients"}).clean
+    assert check_folder(tmp_path, {"same_numbers": "different_patients"}).clean
     if together:
         note_different_patients(tmp_path)
-        assert inspect(tmp_path).clean
+        assert check_folder(tmp_path).clean
 
 
 def test_what_is_one_set_stays_one(tmp_path: Path) -> None:
     own(tmp_path / "x", {1: DRAWN[1]})
     Pil.fromarray(DRAWN[2]).save(tmp_path / "x" / "brain" / "P2.png")
-    assert sets_in(tmp_path).folders == (tmp_path,)
-    assert sets_in(tmp_path / "x").folders == (tmp_path / "x",)
-    assert inspect(tmp_path, PATTERN).n_images == 2
+    assert find_data_sets(tmp_path).folders == (tmp_path,)
+    assert find_data_sets(tmp_path / "x").folders == (tmp_path / "x",)
+    assert check_folder(tmp_path, PATTERN).n_images == 2
     with pytest.raises(SourceError, match="gone: no such folder"):
-        inspect(tmp_path / "gone")
+        check_folder(tmp_path / "gone")
 
 
 def test_a_numbered_folder_of_lists_is_no_kohya_folder(tmp_path: Path) -> None:
     african(tmp_path / "1_train", {1: DRAWN[1]})
     african(tmp_path / "2_test", {2: DRAWN[2]})
-    assert list(inspect(tmp_path).sets) == ["1_train", "2_test"]
+    assert list(check_folder(tmp_path).sets) == ["1_train", "2_test"]
 
 
 def test_a_setting_that_no_set_knows(tmp_path: Path) -> None:
     african(tmp_path / "a", {1: DRAWN[1]})
     african(tmp_path / "b", {2: DRAWN[2]})
     with pytest.raises(ConfigError, match="none of its data sets has a setting patient_patern"):
-        inspect(tmp_path, {"patient_patern": "x"})
+        check_folder(tmp_path, {"patient_patern": "x"})
 
 
 @pytest.mark.real_data
@@ -167,7 +167,7 @@ def test_two_halves_of_the_african_planes(data_root: Path, tmp_path: Path) -> No
             writer.writerows(mine)
         for row in mine:
             shutil.copy(folder / f"{row['Image_name']}.png", tmp_path / name)
-    found = inspect(tmp_path)
+    found = check_folder(tmp_path)
     assert kinds(found) == {"identical across sets": 16, "near duplicates across sets": 4}
     assert {name: (check.n_images, check.clean) for name, check in found.sets.items()} == {
         "even": (128, True),
@@ -177,6 +177,6 @@ def test_two_halves_of_the_african_planes(data_root: Path, tmp_path: Path) -> No
 
 @pytest.mark.real_data
 def test_the_whole_folder_of_real_data(data_root: Path) -> None:
-    names = {path.relative_to(data_root).as_posix() for path in sets_in(data_root).folders}
+    names = {path.relative_to(data_root).as_posix() for path in find_data_sets(data_root).folders}
     expected = {"african/african_train", "fetal_planes_db", "fetal_planes_lora", "fu_lora_lists", "hc18", "psfhs"}
     assert names == expected

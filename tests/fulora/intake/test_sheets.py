@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.intake.deidentify.contact_sheets import CHANGES, FRAMES, HEADER_PX, PAGE_PX, Layout, Sheets, marked
+from fulora.intake.deidentify.contact_sheets import (
+    CHANGES,
+    FRAMES,
+    HEADER_PX,
+    PAGE_PX,
+    ContactSheets,
+    SheetLayout,
+    mark_removed,
+)
 
 BLACK = np.zeros((30, 40), np.uint8)
 WHITE = np.full((30, 40), 255, np.uint8)
@@ -19,7 +27,7 @@ def page(folder: Path, name: str) -> np.ndarray:
 
 
 def test_a_page_is_written_as_soon_as_it_is_full(tmp_path: Path) -> None:
-    sheets = Sheets(tmp_path / "sheets", "pictures", CHANGES)
+    sheets = ContactSheets(tmp_path / "sheets", "pictures", CHANGES)
     names = [sheets.add(f"{number}.dcm", (WHITE, BLACK, WHITE)) for number in range(5)]
     assert names == ["pictures-0001.png"] * 4 + ["pictures-0002.png"]
     assert [path.name for path in (tmp_path / "sheets").iterdir()] == ["pictures-0001.png"]
@@ -36,7 +44,7 @@ def test_a_page_is_written_as_soon_as_it_is_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("shape", "shown"), [((30, 40), (30, 40)), ((540, 800), (427, 634)), ((2000, 100), (475, 23))])
 def test_pictures_stand_in_their_columns_undistorted(tmp_path: Path, shape: tuple[int, int], shown: object) -> None:
     white, black = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
-    sheets = Sheets(tmp_path, "pictures", CHANGES)
+    sheets = ContactSheets(tmp_path, "pictures", CHANGES)
     sheets.add("1.dcm", (white, black, np.stack([white, black, black], -1)))
     sheets.close()
     found = page(tmp_path, "pictures-0001.png")
@@ -51,7 +59,7 @@ def test_pictures_stand_in_their_columns_undistorted(tmp_path: Path, shape: tupl
 def test_every_column_of_every_picture_is_labelled(tmp_path: Path) -> None:
     """The header has ink above the left end of every column, and every picture has a caption."""
     for layout in (CHANGES, FRAMES):
-        sheets = Sheets(tmp_path, f"p{layout.across}", layout)
+        sheets = ContactSheets(tmp_path, f"p{layout.across}", layout)
         for number in range(layout.across):
             sheets.add(f"{number}.dcm", (BLACK,) * 3, "frame 1 of 2")
         sheets.close()
@@ -64,8 +72,8 @@ def test_every_column_of_every_picture_is_labelled(tmp_path: Path) -> None:
 
 
 def test_names_that_differ_beyond_ascii_differ_on_the_sheet_and_long_ones_keep_their_ends(tmp_path: Path) -> None:
-    layout = Layout(("x",), across=2, down=2)
-    sheets = Sheets(tmp_path, "p", layout)
+    layout = SheetLayout(("x",), across=2, down=2)
+    sheets = ContactSheets(tmp_path, "p", layout)
     for name in ("Ж1", "Д1", "a" * 300 + "1", "a" * 300 + "2"):
         sheets.add(name, (BLACK,))
     sheets.close()
@@ -79,6 +87,6 @@ def test_names_that_differ_beyond_ascii_differ_on_the_sheet_and_long_ones_keep_t
 def test_what_was_removed_is_red() -> None:
     removed = np.zeros((30, 40), bool)
     removed[3:5, 6:9] = True
-    shown = marked(WHITE, removed)
+    shown = mark_removed(WHITE, removed)
     assert (shown[removed] == (255, 0, 0)).all()
     assert (shown[~removed] == 127).all()

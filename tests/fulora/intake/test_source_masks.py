@@ -13,7 +13,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.raw_image import RawImage, SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.class_folders import ClassFoldersConfig
 from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.imagefolder import ImageFolderConfig
@@ -39,7 +39,7 @@ def psfhs(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[R
     for name, labels in LABELS.items():
         save(folder / "image_mha" / f"{name}.png", NOISE)
         save(folder / "label_mha" / f"{name}.png", shown(labels))
-    return PsfhsConfig(block=20).read(Inputs(folder))
+    return PsfhsConfig(block=20).read(SourceInputs(folder))
 
 
 def class_folders(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[RawImage]:
@@ -48,7 +48,7 @@ def class_folders(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> It
         save(folder / "intrapartum" / f"{name}_mask.png", shown(labels))
     return read_source(
         ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True, mask_suffix="_mask"),
-        Inputs(folder, labels=CLASSES),
+        SourceInputs(folder, labels=CLASSES),
     )
 
 
@@ -59,7 +59,7 @@ def rows(folder: Path, shown: Callable[[np.ndarray], np.ndarray]) -> Iterator[Ra
         save(folder / "masks" / f"{name}.png", shown(labels))
         lines.append(f"{name}.png,masks/{name}.png,intrapartum,{name}")
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return read_source(ImageFolderConfig(folder=""), Inputs(folder, labels=CLASSES))
+    return read_source(ImageFolderConfig(folder=""), SourceInputs(folder, labels=CLASSES))
 
 
 @pytest.mark.parametrize("source", [psfhs, class_folders, rows])
@@ -85,7 +85,7 @@ def heads(folder: Path, mask: Pil.Image | np.ndarray, size_mm: float = 2.0) -> l
     (folder / "training_set_pixel_size_and_HC.csv").write_text(f"{lines}001_HC.png,{size_mm},170\n")
     save(folder / "training_set" / "001_HC.png", NOISE)
     save(folder / "training_set" / "001_HC_Mask.png", mask)
-    return list(Hc18Config().read(Inputs(folder)))
+    return list(Hc18Config().read(SourceInputs(folder)))
 
 
 def test_a_head_is_what_its_palette_shows(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_folder_of_masks_below_a_plane_is_no_images(tmp_path: Path, name: str)
         list(
             read_source(
                 ClassFoldersConfig(folder="", source="class_folders", patients_unknown=True),
-                Inputs(tmp_path, labels=CLASSES),
+                SourceInputs(tmp_path, labels=CLASSES),
             )
         )
 
@@ -122,6 +122,6 @@ def test_curation_tells_a_field_of_view_that_no_scan_has(
     role: Split = "train"
     source = {"kind": "hc18", "folder": "x", "role": role}
     config = CurateConfig.model_validate({"sources": [source], "image_size_px": 64, "deidentify": "nothing"})
-    assert len(list(Curation(config, [Inputs(tmp_path)]).pictures())) == 1
+    assert len(list(Curation(config, [SourceInputs(tmp_path)]).pictures())) == 1
     said = "1 images have a field of view that no fetal scan has"
     assert (said in capsys.readouterr().err) == odd

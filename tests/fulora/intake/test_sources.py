@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from fulora.data.label_set import label_set
 from fulora.intake.formats.metaimage import read_mha
-from fulora.intake.masks.validation import enclosed
+from fulora.intake.masks.validation import fill_outline
 from fulora.intake.raw_image import PassedOver, RawImage, SourceError
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig
 from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, read_list, read_lists
@@ -52,7 +52,7 @@ def lora_planes(tmp_path: Path) -> Path:
 
 
 def test_lora_planes(lora_planes: Path) -> None:
-    images = list(LoraPlanesConfig().read(Inputs(lora_planes)))
+    images = list(LoraPlanesConfig().read(SourceInputs(lora_planes)))
     assert Counter(image.plane for image in images) == {"abdomen": 1, "brain": 2, "femur": 1, "thorax": 1, "other": 1}
     assert facts(images[1]) == ("Patient00009_Plane3_2_of_2", "brain", "fetal_planes_db", "barcelona", "00009")
     pixels, mask = images[1].load()
@@ -64,18 +64,18 @@ def test_lora_planes(lora_planes: Path) -> None:
 def test_lora_planes_without_a_plane(lora_planes: Path) -> None:
     (lora_planes / "femur" / "Patient00182_Plane3_1_of_2.png").unlink()
     with pytest.raises(SourceError, match=r"femur: no PNG images; expected one folder a plane: abdomen, brain"):
-        list(LoraPlanesConfig().read(Inputs(lora_planes)))
+        list(LoraPlanesConfig().read(SourceInputs(lora_planes)))
 
 
 def test_lora_planes_with_a_name_that_has_no_patient(lora_planes: Path) -> None:
     save(lora_planes / "brain" / "Patient_1.png")
     with pytest.raises(SourceError, match=r"Patient_1: expected a name such as Patient00188_Plane3_3_of_3"):
-        list(LoraPlanesConfig().read(Inputs(lora_planes)))
+        list(LoraPlanesConfig().read(SourceInputs(lora_planes)))
 
 
 def test_what_the_lora_planes_say_of_themselves(lora_planes: Path) -> None:
     (lora_planes / "brain" / "duplicate_text_for_each_image.txt").write_text("a photo of fetal brain")
-    images = list(LoraPlanesConfig().read(Inputs(lora_planes)))
+    images = list(LoraPlanesConfig().read(SourceInputs(lora_planes)))
     assert {image.published for image in images} == {"train"}
     assert {image.caption for image in images if image.plane == "brain"} == {"a photo of fetal brain"}
     assert {image.caption for image in images if image.plane != "brain"} == {""}
@@ -115,7 +115,7 @@ def fetal(tmp_path: Path) -> Path:
 
 
 def test_fetal_planes_db(fetal: Path) -> None:
-    images = list(FetalPlanesConfig().read(Inputs(fetal)))
+    images = list(FetalPlanesConfig().read(SourceInputs(fetal)))
     assert [facts(image) for image in images] == [
         ("Patient00001_Plane2_1_of_1", "abdomen", "fetal_planes_db", "barcelona", "00001"),
         ("Patient01792_Plane3_1_of_2", "brain", "fetal_planes_db", "barcelona", "01792"),
@@ -124,33 +124,33 @@ def test_fetal_planes_db(fetal: Path) -> None:
     assert [image.published for image in images] == ["train", "test", "test"]
     assert [image.machine for image in images] == ["Aloka", "Voluson E6", "Voluson E6"]
     np.testing.assert_array_equal(images[0].load()[0], NOISE)
-    assert [image.plane for image in FetalPlanesConfig(half="train").read(Inputs(fetal))] == ["abdomen"]
-    assert [image.plane for image in FetalPlanesConfig(half="test").read(Inputs(fetal))] == ["brain", "other"]
+    assert [image.plane for image in FetalPlanesConfig(half="train").read(SourceInputs(fetal))] == ["abdomen"]
+    assert [image.plane for image in FetalPlanesConfig(half="test").read(SourceInputs(fetal))] == ["brain", "other"]
 
 
 def test_fetal_planes_db_from_its_spreadsheet(fetal: Path) -> None:
     book = openpyxl.Workbook()
     for line in (fetal / "FETAL_PLANES_DB_data.csv").read_text().splitlines():
         book.worksheets[0].append([int(cell) if cell.isdecimal() else cell for cell in line.split(";")])
-    expected = [(facts(image), image.published) for image in FetalPlanesConfig().read(Inputs(fetal))]
+    expected = [(facts(image), image.published) for image in FetalPlanesConfig().read(SourceInputs(fetal))]
     book.save(fetal / "FETAL_PLANES_DB_data.xlsx")
     (fetal / "FETAL_PLANES_DB_data.csv").unlink()
-    assert [(facts(image), image.published) for image in FetalPlanesConfig().read(Inputs(fetal))] == expected
+    assert [(facts(image), image.published) for image in FetalPlanesConfig().read(SourceInputs(fetal))] == expected
     (fetal / "FETAL_PLANES_DB_data.xlsx").unlink()
     with pytest.raises(SourceError, match=r"neither FETAL_PLANES_DB_data\.xlsx nor FETAL_PLANES_DB_data\.csv is there"):
-        list(FetalPlanesConfig().read(Inputs(fetal)))
+        list(FetalPlanesConfig().read(SourceInputs(fetal)))
 
 
 def test_fetal_planes_by_a_list_of_fu_loras(fetal: Path) -> None:
     (fetal / "spain.csv").write_text(",Unnamed: 0,Image_name,Plane,Train \n7,9,Patient01792_Plane3_1_of_2,2,1\n")
-    (image,) = FetalPlanesConfig(list_file="spain.csv").read(Inputs(fetal))
+    (image,) = FetalPlanesConfig(list_file="spain.csv").read(SourceInputs(fetal))
     assert facts(image)[1:] == ("brain", "fetal_planes_db", "barcelona", "01792")
     assert image.published == "train"
     (fetal / "other.csv").write_text("Image_name,Plane\nPatient01792_Plane1_2_of_2,0\n")
-    (image,) = FetalPlanesConfig(list_file="other.csv").read(Inputs(fetal))
+    (image,) = FetalPlanesConfig(list_file="other.csv").read(SourceInputs(fetal))
     assert (image.plane, image.published, image.machine) == ("other", None, "")
     with pytest.raises(SourceError, match="columns missing: Train"):
-        list(FetalPlanesConfig(half="train", list_file="other.csv").read(Inputs(fetal)))
+        list(FetalPlanesConfig(half="train", list_file="other.csv").read(SourceInputs(fetal)))
 
 
 @pytest.mark.parametrize(
@@ -170,10 +170,10 @@ def test_rows_of_fetal_planes_db_that_cannot_be_used(fetal: Path, wrong: str, me
     (fetal / "FETAL_PLANES_DB_data.csv").write_text("\n".join([lines[0], wrong, *lines[2:]]))
     (fetal / "Images" / "Patient00001_Plane2_1_of_1.png").unlink()
     told: list[str] = []
-    assert len(list(FetalPlanesConfig().read(Inputs(fetal), told.append))) == 2
+    assert len(list(FetalPlanesConfig().read(SourceInputs(fetal), told.append))) == 2
     assert len([message for message in told if not isinstance(message, PassedOver)]) == 1
     with pytest.raises(SourceError, match=message):
-        list(FetalPlanesConfig().read(Inputs(fetal)))
+        list(FetalPlanesConfig().read(SourceInputs(fetal)))
 
 
 def test_fu_loras_lists(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def african(tmp_path: Path) -> Path:
 
 def test_african_planes_with_a_byte_order_mark(african: Path) -> None:
     assert (african / "African_planes.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    first, second = AfricanPlanesConfig().read(Inputs(african))
+    first, second = AfricanPlanesConfig().read(SourceInputs(african))
     assert facts(first) == ("p7_GHA_1", "brain", "african_planes", "Ghana", "7")
     assert facts(second) == ("p7_MWI_3", "femur", "african_planes", "Malawi", "7")
     np.testing.assert_array_equal(second.load()[0], 255 - NOISE)
@@ -248,11 +248,11 @@ def test_african_planes_with_a_byte_order_mark(african: Path) -> None:
 def test_african_planes_need_one_list(african: Path) -> None:
     (african / "second.csv").write_text(AFRICAN)
     with pytest.raises(SourceError, match=r"expected exactly one \.csv list, found 2"):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
     for path in african.glob("*.csv"):
         path.unlink()
     with pytest.raises(SourceError, match=r"expected exactly one \.csv list, found 0"):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
 @pytest.mark.parametrize(
@@ -266,13 +266,13 @@ def test_african_planes_need_one_list(african: Path) -> None:
 def test_african_planes_with_a_wrong_list(african: Path, text: str, message: str) -> None:
     (african / "African_planes.csv").write_text(text)
     with pytest.raises(SourceError, match=message):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
 def test_an_african_image_that_is_listed_and_not_there(african: Path) -> None:
     (african / "p7_MWI_3.png").unlink()
     with pytest.raises(SourceError, match=r"line 3: .*p7_MWI_3\.png: listed, but the file is not there"):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
 def test_african_planes_as_they_are_published(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_african_planes_as_they_are_published(tmp_path: Path) -> None:
         "Filename,Patient_num,Plane,Train,Center\npatient007_GHA_plane1,7,Fetal brain,0,Ghana\n"
         "patient007_MWI_plane2,7,Fetal femur,1,Malawi\n"
     )
-    first, second = AfricanPlanesConfig().read(Inputs(tmp_path))
+    first, second = AfricanPlanesConfig().read(SourceInputs(tmp_path))
     assert facts(first) == ("patient007_GHA_plane1", "brain", "african_planes", "Ghana", "7")
     assert (first.published, second.published) == ("test", "train")
     np.testing.assert_array_equal(second.load()[0], 255 - NOISE)
@@ -303,16 +303,19 @@ def test_african_rows_that_cannot_be_used(african: Path, row: str, message: str)
         f"7,Fetal femur,0,Malawi,p7_MWI_3\n{row}\n"
     )
     told: list[str] = []
-    assert [image.published for image in AfricanPlanesConfig().read(Inputs(african), told.append)] == ["train", "test"]
+    assert [image.published for image in AfricanPlanesConfig().read(SourceInputs(african), told.append)] == [
+        "train",
+        "test",
+    ]
     assert len(told) == 1
     with pytest.raises(SourceError, match=f"line 4: .*{message}"):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
 def test_an_african_image_that_is_not_listed(african: Path) -> None:
     save(african / "p9_GHA_0.png")
     with pytest.raises(SourceError, match=r"p9_GHA_0\.png: is not on the list African_planes\.csv"):
-        list(AfricanPlanesConfig().read(Inputs(african)))
+        list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
 # --- HC18
@@ -337,7 +340,7 @@ def hc18(tmp_path: Path) -> Path:
 
 
 def test_heads_with_a_mask_or_the_published_ring(hc18: Path) -> None:
-    images = list(Hc18Config().read(Inputs(hc18)))
+    images = list(Hc18Config().read(SourceInputs(hc18)))
     assert [facts(image) for image in images] == [
         ("010_HC", "brain", "hc18", "nijmegen", "010"),
         ("010_2HC", "brain", "hc18", "nijmegen", "010"),
@@ -355,12 +358,12 @@ def test_heads_with_a_mask_or_the_published_ring(hc18: Path) -> None:
 
 
 def test_heads_say_their_published_split(hc18: Path) -> None:
-    assert {image.published for image in Hc18Config().read(Inputs(hc18))} == {"train"}
+    assert {image.published for image in Hc18Config().read(SourceInputs(hc18))} == {"train"}
     (hc18 / "training_set").rename(hc18 / "test_set")
     for path in (hc18 / "test_set").glob("*_[AM]*.png"):
         path.unlink()
     (hc18 / "test_set_pixel_size.csv").write_text("filename,pixel size(mm)\n010_HC.png,0.1\n010_2HC.png,0.2\n")
-    first, second = Hc18Config(part="test_set").read(Inputs(hc18))
+    first, second = Hc18Config(part="test_set").read(SourceInputs(hc18))
     assert (first.published, first.hc_mm, first.mask_path, first.load()[1]) == ("test", None, None, None)
     assert (first.patient, second.patient) == ("010", "010")
     assert second.pixel_size_mm == 0.2
@@ -378,20 +381,20 @@ def test_rows_of_heads_that_cannot_be_used(hc18: Path, row: str, message: str) -
     with (hc18 / LIST).open("a") as file:
         file.write(row + "\n")
     told: list[str] = []
-    assert len(list(Hc18Config().read(Inputs(hc18), told.append))) == 2
+    assert len(list(Hc18Config().read(SourceInputs(hc18), told.append))) == 2
     assert len(told) == 1
     with pytest.raises(SourceError, match=message):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
 
 
 def test_heads_that_are_not_listed_or_have_another_name(hc18: Path) -> None:
     save(hc18 / "training_set" / "head.png")
     with pytest.raises(SourceError, match=r"head\.png: is not on the list training_set_pixel_size_and_HC\.csv"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
     with (hc18 / LIST).open("a") as file:
         file.write("head.png,0.1,170\n")
     with pytest.raises(SourceError, match=r"head\.png: expected a name such as 010_2HC\.png"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
 
 
 @pytest.mark.parametrize("centre", [(0, 30), (79, 30), (40, 0), (40, 59), (5, 5)])
@@ -399,28 +402,28 @@ def test_a_ring_that_the_frame_cuts_is_filled_to_the_frame(centre: tuple[int, in
     ring, filled = (
         cv2.ellipse(np.zeros((60, 80), np.uint8), centre, (28, 20), 10, 0, 360, 1, thickness) for thickness in (1, -1)
     )
-    found = enclosed(ring > 0, Path("ring.png"))
+    found = fill_outline(ring > 0, Path("ring.png"))
     assert (found != (filled > 0)).mean() < 0.01  # OpenCV draws the outline half a pixel off
-    np.testing.assert_array_equal(enclosed(filled > 0, Path("mask.png")), filled > 0)
+    np.testing.assert_array_equal(fill_outline(filled > 0, Path("mask.png")), filled > 0)
 
 
 def test_a_filled_mask_and_its_holes_are_filled_as_scipy_does() -> None:
     drawn = disc(ring=False) > 0
     drawn[28:32, 30:50] = False
-    np.testing.assert_array_equal(enclosed(drawn, Path("mask.png")), ndimage.binary_fill_holes(drawn))
-    assert not enclosed(np.zeros((5, 5), bool), Path("mask.png")).any()
+    np.testing.assert_array_equal(fill_outline(drawn, Path("mask.png")), ndimage.binary_fill_holes(drawn))
+    assert not fill_outline(np.zeros((5, 5), bool), Path("mask.png")).any()
 
 
 def test_a_ring_with_a_gap_encloses_nothing() -> None:
     ring = disc(ring=True) > 0
     ring[:30, 38:42] = False
     with pytest.raises(SourceError, match=r"ring\.png: the outline is open and encloses nothing; close it"):
-        enclosed(ring, Path("ring.png"))
+        fill_outline(ring, Path("ring.png"))
 
 
 def test_a_mask_wins_over_a_ring(hc18: Path) -> None:
     save(hc18 / "training_set" / "010_HC_Annotation.png", np.zeros((60, 80), np.uint8))
-    _, mask = next(iter(Hc18Config().read(Inputs(hc18)))).load()
+    _, mask = next(iter(Hc18Config().read(SourceInputs(hc18)))).load()
     assert mask is not None
     assert mask.any()
 
@@ -428,19 +431,19 @@ def test_a_mask_wins_over_a_ring(hc18: Path) -> None:
 def test_a_head_without_a_mask(hc18: Path) -> None:
     (hc18 / "training_set" / "010_HC_Mask.png").unlink()
     with pytest.raises(SourceError, match=r"neither 010_HC_Mask\.png nor 010_HC_Annotation\.png is beside it"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
 
 
 def test_no_list_a_wrong_one_or_none_of_its_images(hc18: Path) -> None:
     (hc18 / LIST).write_text(HEADER + "999_HC.png,0.1,170\n")
     with pytest.raises(SourceError, match="none of the 1 listed images is there"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).write_text(HEADER.replace("pixel size(mm)", "spacing") + "010_HC.png,0.1,170\n")
     with pytest.raises(SourceError, match=r"columns missing: pixel size\(mm\); found: filename, spacing"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).unlink()
     with pytest.raises(SourceError, match=r"is not there; it belongs to HC18"):
-        list(Hc18Config().read(Inputs(hc18)))
+        list(Hc18Config().read(SourceInputs(hc18)))
 
 
 # --- PSFHS
@@ -460,10 +463,15 @@ def psfhs(tmp_path: Path) -> Path:
 
 
 def test_intrapartum_views(psfhs: Path) -> None:
-    images = list(PsfhsConfig(block=20).read(Inputs(psfhs)))
+    images = list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
     assert facts(images[0]) == ("03739", "intrapartum", "psfhs", "guangzhou", "186")
     assert [image.patient for image in images] == ["186", "187", "187", "188"]
-    assert [image.patient for image in PsfhsConfig(block=1).read(Inputs(psfhs))] == ["3739", "3740", "3759", "3760"]
+    assert [image.patient for image in PsfhsConfig(block=1).read(SourceInputs(psfhs))] == [
+        "3739",
+        "3740",
+        "3759",
+        "3760",
+    ]
     pixels, mask = images[0].load()
     np.testing.assert_array_equal(pixels, NOISE)
     np.testing.assert_array_equal(mask, NOISE // 100)
@@ -473,7 +481,7 @@ def test_intrapartum_views(psfhs: Path) -> None:
 def test_a_label_without_a_view(psfhs: Path) -> None:
     (psfhs / "image_mha" / "03740.mha").unlink()
     told: list[str] = []
-    assert len(list(PsfhsConfig(block=20).read(Inputs(psfhs), told.append))) == 3
+    assert len(list(PsfhsConfig(block=20).read(SourceInputs(psfhs), told.append))) == 3
     assert [message.rpartition("/label_mha/")[2] for message in told] == [
         "03740.mha: a label without an image; image_mha/03740.mha is not there"
     ]
@@ -483,7 +491,7 @@ def test_a_view_whose_name_is_no_number(psfhs: Path) -> None:
     for folder in ("image_mha", "label_mha"):
         save_mha(psfhs / folder / "x1.mha", NOISE // 100)
     with pytest.raises(SourceError, match=r"x1\.mha: expected a number as its name; neighbours are told by it"):
-        list(PsfhsConfig(block=20).read(Inputs(psfhs)))
+        list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
 
 
 def test_views_as_png(psfhs: Path) -> None:
@@ -492,7 +500,7 @@ def test_views_as_png(psfhs: Path) -> None:
         save(psfhs / "label_mha" / f"{number:05d}.png", NOISE // 100)
         for folder in ("image_mha", "label_mha"):
             (psfhs / folder / f"{number:05d}.mha").unlink()
-    images = list(PsfhsConfig(block=20).read(Inputs(psfhs)))
+    images = list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
     assert [image.patient for image in images] == ["186", "187", "187", "188"]
     pixels, mask = images[0].load()
     np.testing.assert_array_equal(pixels, NOISE)
@@ -501,15 +509,15 @@ def test_views_as_png(psfhs: Path) -> None:
 
 def test_an_mha_of_one_channel(psfhs: Path) -> None:
     save_mha(psfhs / "image_mha" / "03739.mha", NOISE)
-    np.testing.assert_array_equal(next(iter(PsfhsConfig(block=20).read(Inputs(psfhs)))).load()[0], NOISE)
+    np.testing.assert_array_equal(next(iter(PsfhsConfig(block=20).read(SourceInputs(psfhs)))).load()[0], NOISE)
 
 
 def test_a_view_without_a_label_and_a_folder_without_views(psfhs: Path) -> None:
     (psfhs / "label_mha" / "03740.mha").unlink()
     with pytest.raises(SourceError, match=r"03740\.mha is not there, but the image 03740\.mha is"):
-        list(PsfhsConfig(block=20).read(Inputs(psfhs)))
+        list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
     with pytest.raises(SourceError, match=r"image_mha: no \.mha images; expected PSFHS"):
-        list(PsfhsConfig(block=20).read(Inputs(psfhs / "nothing")))
+        list(PsfhsConfig(block=20).read(SourceInputs(psfhs / "nothing")))
 
 
 def test_an_mha_that_cannot_be_read(psfhs: Path) -> None:
@@ -593,7 +601,7 @@ def test_channels_that_differ_are_no_gray_picture(psfhs: Path) -> None:
     colour = np.stack([NOISE, NOISE, 255 - NOISE])
     save_mha(psfhs / "image_mha" / "03739.mha", colour)
     with pytest.raises(SourceError, match=r"03739\.mha: expected one gray picture, found \(3, 12, 16\) with channels"):
-        next(iter(PsfhsConfig(block=20).read(Inputs(psfhs)))).load()
+        next(iter(PsfhsConfig(block=20).read(SourceInputs(psfhs)))).load()
 
 
 # --- the real folders
@@ -610,7 +618,7 @@ def loaded(images: list[RawImage], every: int) -> None:
 
 @pytest.mark.real_data
 def test_the_real_spanish_planes(data_root: Path) -> None:
-    images = list(LoraPlanesConfig().read(Inputs(data_root / "fetal_planes_lora")))
+    images = list(LoraPlanesConfig().read(SourceInputs(data_root / "fetal_planes_lora")))
     assert Counter(image.plane for image in images) == dict.fromkeys(PLANES, 20)
     assert Counter(image.caption for image in images) == {
         f"a photo of fetal {'ultrasound' if plane == 'other' else plane}": 20 for plane in PLANES
@@ -676,7 +684,7 @@ def test_the_real_list_of_fetal_planes_db(data_root: Path) -> None:
 
 @pytest.mark.real_data
 def test_the_real_african_planes(data_root: Path) -> None:
-    images = list(AfricanPlanesConfig().read(Inputs(data_root / "african" / "african_train")))
+    images = list(AfricanPlanesConfig().read(SourceInputs(data_root / "african" / "african_train")))
     assert len(images) == 217
     assert len({(image.site, image.patient) for image in images}) == 61
     assert Counter(image.site for image in images) == {
@@ -692,7 +700,7 @@ def test_the_real_african_planes(data_root: Path) -> None:
 
 @pytest.mark.real_data
 def test_the_real_heads(data_root: Path) -> None:
-    images = list(Hc18Config().read(Inputs(data_root / "hc18")))
+    images = list(Hc18Config().read(SourceInputs(data_root / "hc18")))
     assert len(images) == 296
     assert all(image.pixel_size_mm and 0.03 < image.pixel_size_mm < 0.4 for image in images)
     assert all(image.hc_mm and 40 < image.hc_mm < 400 for image in images)
@@ -701,7 +709,7 @@ def test_the_real_heads(data_root: Path) -> None:
 
 @pytest.mark.real_data
 def test_the_real_intrapartum_views(data_root: Path) -> None:
-    images = list(PsfhsConfig(block=20).read(Inputs(data_root / "psfhs")))
+    images = list(PsfhsConfig(block=20).read(SourceInputs(data_root / "psfhs")))
     assert len(images) == 300
     loaded(images, 30)
     _, mask = images[0].load()

@@ -8,12 +8,12 @@ from PIL import Image as Pil
 
 from fulora.data.label_set import label_set
 from fulora.data.splits import SplitError
-from fulora.intake.check.check_folder import inspect
+from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.raw_image import SourceError
 from fulora.intake.read_sources import read_source
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.imagefolder import ImageFolderConfig
 
 CLASSES = label_set("fetal_planes").joined(label_set("intrapartum"))
@@ -37,11 +37,11 @@ def folder(path: Path, splits: tuple[str, ...] = SPLITS, patients: str = "abcdef
 def curated(path: Path, **source: object) -> dict[str, str]:
     given = {"kind": "imagefolder", "folder": "in", "role": "train+validation+test", **source}
     config = CurateConfig.model_validate({"sources": [given], "fit": "native", "deidentify": "nothing"})
-    return {one.row.patient: one.row.split for one in Curation(config, [Inputs(path)]).pictures()}
+    return {one.row.patient: one.row.split for one in Curation(config, [SourceInputs(path)]).pictures()}
 
 
 def test_the_column_is_read_and_obeyed(tmp_path: Path) -> None:
-    images = list(read_source(ImageFolderConfig(folder=""), Inputs(folder(tmp_path), labels=CLASSES)))
+    images = list(read_source(ImageFolderConfig(folder=""), SourceInputs(folder(tmp_path), labels=CLASSES)))
     assert tuple(image.published for image in images) == OBEYED
     assert curated(tmp_path) == dict(zip("abcdef", OBEYED, strict=True))
     assert set(curated(tmp_path, role="train").values()) == {"train"}
@@ -53,7 +53,8 @@ def test_another_rule_may_be_asked_for_and_none_is_needed(tmp_path: Path) -> Non
     assert [
         image.published
         for image in read_source(
-            ImageFolderConfig(folder=""), Inputs(folder(tmp_path / "b", ("", "NA", "-", "", "", "")), labels=CLASSES)
+            ImageFolderConfig(folder=""),
+            SourceInputs(folder(tmp_path / "b", ("", "NA", "-", "", "", "")), labels=CLASSES),
         )
     ] == [None] * 6
     assert len(curated(tmp_path / "b")) == 6
@@ -66,7 +67,7 @@ def test_a_split_that_only_some_images_have_is_refused(tmp_path: Path) -> None:
 
 def test_a_patient_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     folder(tmp_path, patients="abcdea")
-    found = [one for one in inspect(tmp_path).findings if one.severity == "leak"]
+    found = [one for one in check_folder(tmp_path).findings if one.severity == "leak"]
     assert [one.kind for one in found] == ["patients in two splits"]
     with pytest.raises(SplitError, match="patients stand in two published splits"):
         curated(tmp_path)
@@ -83,7 +84,7 @@ def test_a_patient_in_two_splits_is_a_leak(tmp_path: Path) -> None:
 def test_a_split_that_cannot_be_obeyed(tmp_path: Path, word: str, where: str, message: str) -> None:
     folder(tmp_path, (word,) * 6, where=where)
     with pytest.raises(SourceError, match=rf"metadata\.csv, line 2: 0\.png: {message}"):
-        list(read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES)))
+        list(read_source(ImageFolderConfig(folder=""), SourceInputs(tmp_path, labels=CLASSES)))
 
 
 def test_names_in_json_and_two_that_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,9 +92,9 @@ def test_names_in_json_and_two_that_are_one(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "metadata.csv").unlink()
     rows = '{"File_Name": "0.png", "Label": "brain", "PatientID": 7, "Split": "val", "Fold": 1}\n'
     (tmp_path / "metadata.jsonl").write_text(rows)
-    (image,) = read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES), [].append)
+    (image,) = read_source(ImageFolderConfig(folder=""), SourceInputs(tmp_path, labels=CLASSES), [].append)
     assert (image.patient, image.published) == ("7", "validation")
     assert "columns that are not read: Fold" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png", "split": "val", "Split": "test"}\n')
     with pytest.raises(SourceError, match="columns 'split' and 'Split' are both split; give one"):
-        list(read_source(ImageFolderConfig(folder=""), Inputs(tmp_path, labels=CLASSES)))
+        list(read_source(ImageFolderConfig(folder=""), SourceInputs(tmp_path, labels=CLASSES)))

@@ -8,12 +8,12 @@ import pytest
 
 from fulora.intake.config import CurateConfig, PhantomsConfig
 from fulora.intake.deidentify import text_detection as words
-from fulora.intake.deidentify.burned_in_text import clean
+from fulora.intake.deidentify.burned_in_text import remove_overlays
 from fulora.intake.phantoms.scan import draw
-from fulora.intake.source_config import Inputs
+from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
 
-needs_detector = pytest.mark.skipif(not words.detector(), reason="the extra 'text' is not installed")
+needs_detector = pytest.mark.skipif(not words.installed_detector(), reason="the extra 'text' is not installed")
 
 
 def named(pixels: np.ndarray, at: tuple[int, int], level: int = 235) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def test_a_name_goes_on_tissue_and_at_the_edge(at: tuple[int, int]) -> None:
     picture = draw("brain", [1], site="B", size_px=512, seed=2).images[0]
     pixels, letters = named(picture, at)
     assert words.find_words(pixels)[letters].mean() > 0.95
-    result = clean(pixels, "outside", words.find_words)
+    result = remove_overlays(pixels, "outside", words.find_words)
     assert ((~result.sector | result.inside)[letters]).mean() > 0.95
 
 
@@ -41,9 +41,9 @@ def test_a_detector_that_is_not_installed_is_not_used_in_silence(monkeypatch: py
     from pipelines.stages.curate import curate
 
     monkeypatch.setattr(words, "find_spec", lambda name: None)
-    assert words.detector() == ""
+    assert words.installed_detector() == ""
     with pytest.raises(words.NoDetectorError, match=r"pip install 'fulora\[text\]', or say text_detector=none"):
-        words.need_detector()
+        words.require_detector()
     asked = CurateConfig(sources=(PhantomsConfig(sites=("A",), per_plane=1),), text_detector="rapidocr")
     assert curate.check is not None
     with pytest.raises(words.NoDetectorError, match="text_detector=rapidocr: it is not installed"):
@@ -53,7 +53,7 @@ def test_a_detector_that_is_not_installed_is_not_used_in_silence(monkeypatch: py
 @needs_detector
 @pytest.mark.real_data
 def test_heads_are_no_words(data_root: Path) -> None:
-    heads = [item for item in Hc18Config().read(Inputs(data_root / "hc18")) if int(item.patient) % 2][::20]
+    heads = [item for item in Hc18Config().read(SourceInputs(data_root / "hc18")) if int(item.patient) % 2][::20]
     assert len(heads) >= 5
     lost = []
     for item in heads:
