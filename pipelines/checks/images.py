@@ -10,8 +10,8 @@ from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.forecast import ForecastImage, Size, count_sizes, forecast_images
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.folders import NO_PATIENT
 from fulora.intake.image_set_labels import inputs_under, resolve_label_set
+from fulora.intake.patient_pattern import NO_PATIENT
 from fulora.intake.raw_image import FileNote, OnSkip, PassedOver
 from fulora.intake.source_config import SourceInputs
 from pipelines.checks.findings import Findings

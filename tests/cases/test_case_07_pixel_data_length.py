@@ -10,7 +10,7 @@ from PIL import Image as Pil
 
 from fulora.intake.check.check_folder import check_folder
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
 

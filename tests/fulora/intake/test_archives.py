@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from fulora.intake.download import archives
-from fulora.intake.download.archives import RECORD, ArchiveError, ArchiveLimits, check_extracted, extract
+from fulora.intake.download.archive_members import ArchiveError, Member
+from fulora.intake.download.archives import RECORD, ArchiveLimits, check_extracted, extract
 
 FILES = {
     "data/a.csv": b"name;value\n",
@@ -262,7 +263,7 @@ def test_a_header_that_lies_of_its_size(tmp_path: Path, size: int, message: str)
 
 def test_bytes_are_counted_as_they_come_not_as_headers_say(tmp_path: Path) -> None:
     """A member that says 10 bytes and gives 5,000: the count stops it, whatever the libraries allow."""
-    member = archives._Member("a", "file", 10, lambda: io.BytesIO(bytes(5_000)))
+    member = Member("a", "file", 10, lambda: io.BytesIO(bytes(5_000)))
     with pytest.raises(ArchiveError, match=r"unpack to 5,000 or more, 1,000 are allowed"):
         archives._copy(io.BytesIO(bytes(5_000)), io.BytesIO(), member, 0, 1_000, 100)
 

@@ -25,7 +25,7 @@ from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import CurateConfig, DicomConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.dicom.ultrasound_files import find_ultrasound
 from fulora.intake.raw_image import FileNote, SourceError, refuse
 from fulora.intake.source_config import SourceInputs

@@ -14,7 +14,7 @@ from fulora.intake.check.findings import Check
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.key_file import read_key
 from fulora.intake.raw_image import SourceError
 from fulora.intake.source_config import SourceInputs

@@ -24,7 +24,8 @@ from PIL import Image as Pil
 
 from fulora import progress
 from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConfig
-from fulora.intake.download.archives import RECORD, ArchiveError
+from fulora.intake.download.archive_members import ArchiveError
+from fulora.intake.download.archives import RECORD
 from fulora.intake.download.published_sets import DATASETS, Dataset, DatasetName, RemoteFile, download
 from fulora.intake.download.resumable_download import DownloadError, InterruptedDownloadError, OfflineError
 from fulora.intake.source_config import SourceInputs

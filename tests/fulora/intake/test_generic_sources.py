@@ -16,9 +16,10 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
-from fulora.intake.folders import check_name, find_pictures, patient_finder
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import find_mask_values
+from fulora.intake.patient_pattern import patient_finder
+from fulora.intake.picture_files import check_name, find_pictures
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs

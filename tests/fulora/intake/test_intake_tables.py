@@ -12,13 +12,18 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from fulora.intake.raw_image import SourceError
-from fulora.intake.tables import MAX_BYTES, MAX_CELL, number_in, read_header, read_rows, read_table, read_text
+from fulora.intake.raw_image import OnSkip, SourceError, refuse
+from fulora.intake.tables import MAX_BYTES, MAX_CELL, number_in, read_header, read_rows, read_text
 
 
 def saved(folder: Path, content: bytes, name: str = "list.csv") -> Path:
     (folder / name).write_bytes(content)
     return folder / name
+
+
+def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: OnSkip = refuse) -> list[dict[str, str]]:
+    """The rows of a list without their line numbers."""
+    return [row for _, row in read_rows(path, columns, on_skip)]
 
 
 ROWS = [{"name": "a", "plane": "Fetal brain"}, {"name": "b", "plane": "Other"}]

@@ -8,10 +8,10 @@ from PIL import Image as Pil
 
 from fulora.assessment.pictures import read_pictures
 from fulora.data.label_set import label_set
-from fulora.intake.folders import is_clutter, list_files, list_folder
 from fulora.intake.layout_detection import detect_layout
 from fulora.intake.masks.file_names import case_name, find_pictures_and_masks, is_named_as_mask
 from fulora.intake.masks.files import find_masks
+from fulora.intake.picture_files import is_clutter, list_files, list_folder
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.kohya import KohyaConfig

@@ -99,7 +99,7 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
     np.testing.assert_array_equal(values.read(both), BOTH)
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     assert values.origin == "palette entries"
-    assert values.text().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
+    assert values.describe().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
     gray = save(tmp_path / "gray.png", palette(HEAD * 2, BLACK, RED, GRAY))
     np.testing.assert_array_equal(found(gray).read(gray), HEAD * 2)
 
@@ -139,7 +139,7 @@ def test_noise_of_jpeg_near_black_and_white_is_cut_and_said(tmp_path: Path, qual
     values = found(path)
     np.testing.assert_array_equal(values.read(path), head)
     assert values.thresholded == 1
-    assert "1 of them hold shades near black and white (JPEG noise)" in values.text()
+    assert "1 of them hold shades near black and white (JPEG noise)" in values.describe()
     again = save(tmp_path / "again.png", Pil.open(path))
     np.testing.assert_array_equal(found(again).read(again), head)
 
@@ -170,7 +170,7 @@ def test_shades_mean_the_same_in_every_file(tmp_path: Path) -> None:
     assert values.classes == {0: 0, 127: 1, 255: 2}
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     np.testing.assert_array_equal(values.read(both), BOTH)
-    assert values.text() == (
+    assert values.describe() == (
         "mask values of 2 files: 127 = class 1, 255 = class 2 (shades in their order, darkest first)"
     )
     assert found(head).classes == {0: 0, 255: 1}

@@ -194,7 +194,7 @@ def test_of_blocks_single_images_beside_a_border_are_left_out(tmp_path: Path) ->
 def test_nothing_is_compared_where_all_is_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own(tmp_path / "in", range(2))
     save(folder, 1, brightened(DRAWN[0]), "copy")
-    monkeypatch.setattr("fulora.intake.curate.curate.links", None)
+    monkeypatch.setattr("fulora.intake.curate.curate.find_duplicate_pairs", None)
     curated(tmp_path / "out", config({"folder": "in"}), SourceInputs(folder))
     assert check_folder(tmp_path / "out").clean
 

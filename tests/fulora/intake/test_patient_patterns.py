@@ -11,7 +11,7 @@ from fulora.data.patient_numbers import SameNumberError
 from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.folders import patient_finder
+from fulora.intake.patient_pattern import patient_finder
 from fulora.intake.raw_image import FolderError, SourceError
 from fulora.intake.source_config import SourceInputs
 

@@ -19,9 +19,9 @@ from fulora.intake.raw_image import PassedOver, RawImage, SourceError
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.fetal_planes import FetalPlanesConfig
-from fulora.intake.sources.fu_lora_lists import ListedImage, missing_images, read_list, read_lists
+from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
 from fulora.intake.sources.hc18 import LIST, Hc18Config
-from fulora.intake.sources.lora_planes import LoraPlanesConfig, check_lora_list
+from fulora.intake.sources.lora_planes import LoraPlanesConfig
 from fulora.intake.sources.psfhs import PsfhsConfig
 
 PLANES = label_set("fetal_planes").names
@@ -79,21 +79,6 @@ def test_what_the_lora_planes_say_of_themselves(lora_planes: Path) -> None:
     assert {image.published for image in images} == {"train"}
     assert {image.caption for image in images if image.plane == "brain"} == {"a photo of fetal brain"}
     assert {image.caption for image in images if image.plane != "brain"} == {""}
-
-
-def test_the_lora_planes_and_their_list(lora_planes: Path) -> None:
-    rows = [f"Patient0018{number}_Plane3_1_of_2,{plane},1" for number, plane in enumerate(PLANES)]
-    rows += ["Patient00009_Plane3_2_of_2,brain,1", "Patient00007_Plane4_1_of_1,cervix,1"]
-    (lora_planes / "lora_train_data.csv").write_text("\n".join(["Image_name,category,Train", *rows]))
-    check_lora_list(lora_planes)
-    (lora_planes / "brain" / "Patient00009_Plane3_2_of_2.png").unlink()
-    with pytest.raises(SourceError, match=r"brain/Patient00009_Plane3_2_of_2\.png: listed, but the file is not there"):
-        check_lora_list(lora_planes)
-    save(lora_planes / "femur" / "Patient00009_Plane3_2_of_2.png")
-    told: list[str] = []
-    check_lora_list(lora_planes, told.append)
-    assert len(told) == 2
-    assert "femur/Patient00009_Plane3_2_of_2.png: is not on the list lora_train_data.csv as femur" in told[1]
 
 
 # --- FETAL_PLANES_DB and FU-LoRA's lists
@@ -176,20 +161,23 @@ def test_rows_of_fetal_planes_db_that_cannot_be_used(fetal: Path, wrong: str, me
         list(FetalPlanesConfig().read(SourceInputs(fetal)))
 
 
+def read_lists(folder: Path) -> dict[str, list[ListedImage]]:
+    """The lists of a folder that exist, by their kind."""
+    return {kind: read_list(folder / name) for kind, name in LISTS.items() if (folder / name).is_file()}
+
+
 def test_fu_loras_lists(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"none of FU-LoRA's lists is there: all_train_no_cer\.csv"):
-        read_lists(tmp_path)
     (tmp_path / "lora_train_data.csv").write_text(
         "Image_name,category,Train\nPatient00305_Plane2_1_of_2,abdomen,1\nPatient00306_Plane4_1_of_2,cervix,0\n"
     )
     (tmp_path / "synthetic_train_5000.csv").write_text("Image_name,Plane,Train\n00000-267,Other,1\n")
     (tmp_path / "spain_other_train.csv").write_text("Image_name,Plane\nPatient01001_Plane1_1_of_1,0\n")
     assert read_lists(tmp_path) == {
-        "other": [ListedImage("Patient01001_Plane1_1_of_1", "other", "01001", None, 2)],
-        "synthetic": [ListedImage("00000-267", "other", "", "train", 2)],
+        "other": [ListedImage("Patient01001_Plane1_1_of_1", "other", "01001", None)],
+        "synthetic": [ListedImage("00000-267", "other", "", "train")],
         "lora": [
-            ListedImage("Patient00305_Plane2_1_of_2", "abdomen", "00305", "train", 2),
-            ListedImage("Patient00306_Plane4_1_of_2", "cervix", "00306", "test", 3),
+            ListedImage("Patient00305_Plane2_1_of_2", "abdomen", "00305", "train"),
+            ListedImage("Patient00306_Plane4_1_of_2", "cervix", "00306", "test"),
         ],
     }
 
@@ -205,12 +193,12 @@ def test_rows_of_fu_loras_lists_that_cannot_be_used(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join(["Image_name,Patient_num,Plane", *rows]))
     told: list[str] = []
-    assert [row.line_number for row in read_list(path, told.append)] == [2]
+    assert [row.name for row in read_list(path, told.append)] == ["Patient00001_Plane1_1_of_2"]
     assert [message.removeprefix(f"{path}, ")[:43] for message in told] == [
         "line 3: Patient00001_Plane1_2_of_2: Patient",
         "line 4: p1: expected a name such as Patient",
         "line 5: Patient00003_Plane1_1_of_1: unknown",
-        "line 6: Patient00001_Plane1_1_of_2 stands t",
+        "line 6: Patient00001_Plane1_1_of_2 is a dup",
     ]
     with pytest.raises(SourceError, match="line 3"):
         read_list(path)
@@ -219,7 +207,7 @@ def test_rows_of_fu_loras_lists_that_cannot_be_used(tmp_path: Path) -> None:
 def test_listed_images_that_are_missing(lora_planes: Path) -> None:
     save(lora_planes / "Images" / "Patient00001_Plane1_1_of_1.png")
     names = ["Patient00009_Plane3_2_of_2", "Patient00001_Plane1_1_of_1", "Patient00002_Plane1_1_of_1"]
-    rows = [ListedImage(name, "brain", "", None, 2) for name in names]
+    rows = [ListedImage(name, "brain", "", None) for name in names]
     assert [row.name for row in missing_images(rows, lora_planes)] == ["Patient00002_Plane1_1_of_1"]
 
 
@@ -624,7 +612,6 @@ def test_the_real_spanish_planes(data_root: Path) -> None:
         f"a photo of fetal {'ultrasound' if plane == 'other' else plane}": 20 for plane in PLANES
     }
     assert len({image.patient for image in images}) == 85
-    check_lora_list(data_root / "fetal_planes_lora")
     loaded(images, 10)
 
 
