@@ -109,10 +109,7 @@ def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
         except ValidationError as error:
             raise LabelSetError(f"{name!r}: {error.errors()[0]['msg']}; {advice}") from error
         if spelled.setdefault(plain(name), name) != name:
-            raise LabelSetError(
-                f"{spelled[plain(name)]!r} and {name!r} differ only in case, blanks, _ or -, and would be two "
-                f"classes; {advice}"
-            )
+            raise LabelSetError(f"{spelled[plain(name)]!r} and {name!r} differ only in case, blanks, _ or -; {advice}")
     if len(names) > MOST_CLASSES or all(map(PATIENT.fullmatch, names)):
         raise LabelSetError(
             f"{len(names)} classes, such as {', '.join(names[:EXAMPLES])}; at most {MOST_CLASSES} are possible, and "

@@ -54,10 +54,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: 
             it for a name that does not match, and FolderError for a match with a folder or class name.
     """
     if (pattern is None) != patients_unknown:
-        raise SourceError(
-            "how patients are told apart must be set: give patient_pattern, such as Patient(\\d+), "
-            "or patients_unknown=true"
-        )
+        raise SourceError("patients are unknown: set patient_pattern, such as Patient(\\d+), or patients_unknown=true")
     if pattern is None:
         return lambda name: name
     try:

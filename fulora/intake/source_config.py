@@ -103,9 +103,7 @@ class SourceConfig(Config):
         keys = [plain(name) for name in self.classes]
         duplicates = [name for name in self.classes if keys.count(plain(name)) > 1]
         if duplicates:
-            raise ValueError(
-                f"classes: {' and '.join(duplicates)} are the same name except for case, blanks, _ or -; give one"
-            )
+            raise ValueError(f"classes: {' and '.join(duplicates)} differ only in case, blanks, _ or -; give one")
         return self
 
     def split_shares(self) -> dict[Split, float]:

@@ -201,9 +201,7 @@ def count_in(text: str, what: str, largest: int) -> int:
         SourceError: if it is anything else, such as "1,040", "1.000" or "0".
     """
     if not re.fullmatch(r"[0-9]{1,15}", text.strip()):
-        raise SourceError(
-            f"{what} is '{text}'; it must be a whole number of 1 or more, in digits alone (1040, no separator)"
-        )
+        raise SourceError(f"{what} is '{text}'; it must be a whole number from 1, in digits alone (1040)")
     if not 1 <= int(text) <= largest:
         raise SourceError(f"{what} is {text}; it must be from 1 to {largest}")
     return int(text)

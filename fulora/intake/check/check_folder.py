@@ -96,7 +96,7 @@ def _refuse_several(folder: Path, values: Mapping[str, object]) -> None:
         names = [path.relative_to(folder).as_posix() for path in sets.folders]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         raise SourceError(
-            f"{folder}: holds {len(names)} data sets: {', '.join(names[:SHOWN])}{more}; curate each separately"
+            f"{folder}: holds {len(names)} data sets: {', '.join(names[:SHOWN])}{more}; curate each alone"
         )
 
 

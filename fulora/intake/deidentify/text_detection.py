@@ -37,9 +37,7 @@ def installed_detector() -> str:
 def require_detector() -> None:
     """Raise NoDetectorError if the text detector is not installed."""
     if not installed_detector():
-        raise NoDetectorError(
-            "text_detector=rapidocr: not installed; pip install 'fulora[text]', or set text_detector=none"
-        )
+        raise NoDetectorError("text_detector=rapidocr: not installed; pip install 'fulora[text]', or use none")
 
 
 def find_words(pixels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

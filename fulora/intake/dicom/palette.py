@@ -42,9 +42,7 @@ def _descriptor(header: Dataset) -> tuple[int, int, int]:
         raise SourceError(f"the descriptors of its three palettes differ: {sorted(descriptors)}; they must be the same")
     entries, first, bits = descriptors.pop()
     if bits not in (8, 16) or first < 0:
-        raise SourceError(
-            f"a palette of {bits} bits per entry from index {first}; expected 8 or 16 bits from 0 or more"
-        )
+        raise SourceError(f"a palette of {bits} bits from index {first}; expected 8 or 16 bits, from 0 or more")
     return entries, first, bits
 
 
@@ -65,8 +63,7 @@ def _entries(header: Dataset, entries: int, first: int, bits: int) -> np.ndarray
             tables.append(np.frombuffer((words if little else words.byteswap()).tobytes(), np.uint8)[:entries])
         else:
             raise SourceError(
-                f"{len(data)} bytes of {colour.lower()} palette, but {entries} entries in its descriptor "
-                f"({entries} or {2 * entries} bytes)"
+                f"{len(data)} bytes of {colour.lower()} palette for {entries} entries ({entries} or {2 * entries})"
             )
     if len({table.dtype for table in tables}) > 1:
         raise SourceError("some of its three palettes are bytes, and some are words; they must be the same")

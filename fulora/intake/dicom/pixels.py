@@ -97,18 +97,16 @@ def _check_codestream(codestream: Codestream, header: Dataset) -> None:
 
 def _colour_space(colour: Colour | None, header: Dataset) -> Colour:
     """Return the colour space of three samples: the codestream's, else the header's."""
-    interpretation = str(header.PhotometricInterpretation)
+    interpretation, syntax = str(header.PhotometricInterpretation), header.file_meta.TransferSyntaxUID
     if interpretation in COLOUR and colour is not None:
         return colour
     if interpretation == "RGB":
         return "RGB"
     if interpretation in ("YBR_FULL", "YBR_FULL_422"):
         return "YBR"
-    if interpretation in COLOUR and header.file_meta.TransferSyntaxUID in JPEG2000TransferSyntaxes:
+    if interpretation in COLOUR and syntax in JPEG2000TransferSyntaxes:
         return "RGB"  # the codestream has no component transform
-    raise SourceError(
-        f"photometric interpretation {interpretation} with {header.file_meta.TransferSyntaxUID.name}: not supported"
-    )
+    raise SourceError(f"photometric interpretation {interpretation} with {syntax.name}: not supported")
 
 
 def contradicted_attributes(frames: DicomFrames) -> str:

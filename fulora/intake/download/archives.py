@@ -164,7 +164,7 @@ def _copy(source: IO[bytes], target: IO[bytes], member: Member, written: int, al
         target.write(chunk)
     if written - before != member.size:
         raise ArchiveError(
-            f"{member.name!r} has {written - before:,} bytes, but {member.size:,} by its header: damaged"
+            f"{member.name!r} has {written - before:,} bytes, but {member.size:,} in its header: damaged"
         )
     return written
 

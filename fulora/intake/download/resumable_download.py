@@ -100,9 +100,7 @@ def _receive(response: "Response", part: Path, have: int, size_bytes: int | None
     length = response.headers.get("Content-Length", "")
     total = have + int(length) if length.isdecimal() else size_bytes
     if size_bytes is not None and total != size_bytes:
-        raise DownloadError(
-            f"the server has a file of {total:,} bytes, expected {size_bytes:,}: not the published file"
-        )
+        raise DownloadError(f"the server's file has {total:,} bytes, expected {size_bytes:,}: not the published file")
     if lacking := describe_lack_of_space(part.parent, 0 if total is None else total - have):
         raise DownloadError(f"the download {lacking}")
     with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as advance:

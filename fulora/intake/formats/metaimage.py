@@ -69,8 +69,7 @@ def mask_numbers(values: Shaped[np.ndarray, "..."], path: Path) -> UInt8[np.ndar
     """
     if not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
         raise SourceError(
-            f"{path}: values from {values.min():g} to {values.max():g}; a mask has whole numbers, 0 to 255; save it "
-            "with class numbers 0, 1, 2, ..."
+            f"{path}: values from {values.min():g} to {values.max():g}; a mask has class numbers, 0 to 255"
         )
     return values.astype(np.uint8)
 
@@ -107,7 +106,7 @@ def _read_pixels(path: Path, types: dict[str, str], expected: str) -> Shaped[np.
     field, stream = _header(path)
     if field["ElementDataFile"].upper() != "LOCAL":
         raise SourceError(
-            f"{path}: its pixels are in {field['ElementDataFile']!r}; only those in the same file (LOCAL) are read"
+            f"{path}: its pixels are in {field['ElementDataFile']!r}; they must be LOCAL, in the file itself"
         )
     kind = types.get(field.get("ElementType", ""))
     if kind is None or field.get("BinaryData", "True").lower() != "true":
@@ -127,9 +126,7 @@ def _shape(path: Path, field: dict[str, str]) -> tuple[int, ...]:
         raise SourceError(f"{path}: cannot be read as an image (DimSize {sides}, {channels} channels a pixel)")
     shape = tuple(int(side) for side in reversed(sides.split()))
     if math.prod(shape) > MAX_PIXELS:
-        raise SourceError(
-            f"{path}: DimSize {sides} is more than {MAX_PIXELS:,} pixels, too large for an ultrasound frame"
-        )
+        raise SourceError(f"{path}: DimSize {sides} is more than {MAX_PIXELS:,} pixels, too large for ultrasound")
     return shape
 
 

@@ -14,9 +14,7 @@ def apply_given_classes(values: Iterable[frozenset[int]], given: Mapping[int, in
         ValuesError: if the masks hold a value without a class.
     """
     if missing := sorted(set[int]().union(*values) - given.keys()):
-        raise ValuesError(
-            f"--values: the masks also hold {first_values(missing)}", "give the class of every value, 0 for none"
-        )
+        raise ValuesError(f"--values: the masks also hold {first_values(missing)}", "give every class, 0 for none")
     return dict(given)
 
 

@@ -44,9 +44,7 @@ def validate_mask(
         raise SourceError(f"{path}: the mask and its image are {sizes} pixels; they must have the same size")
     values = np.unique(mask)
     if values[-1] > largest:
-        raise SourceError(
-            f"{path}: the mask holds the values {first_values(values.tolist())}; its classes are 0 to {largest}"
-        )
+        raise SourceError(f"{path}: the mask holds {first_values(values.tolist())}; its classes are 0 to {largest}")
     if values[-1] == 0:
         raise SourceError(f"{path}: the mask is empty; remove it, or mark the structure")
     check_background(mask, path)
@@ -83,9 +81,7 @@ def check_background(labels: Shaped[np.ndarray, "h w"], path: Path) -> None:
         SourceError: if all four corners are marked, but not the whole image.
     """
     if is_inverted(labels):
-        raise SourceError(
-            f"{path}: the mask marks all four corners of its image, but black is the background: invert the mask"
-        )
+        raise SourceError(f"{path}: the mask marks all four corners, but black is the background: invert it")
 
 
 def fill_outline(drawn: Bool[np.ndarray, "h w"], path: Path) -> Bool[np.ndarray, "h w"]:

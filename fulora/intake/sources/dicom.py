@@ -131,9 +131,7 @@ def _class_of(folder: Path, file: Ultrasound) -> Plane:
     """
     path = file.path
     if path.parent == folder:
-        raise SourceError(
-            f"{path}: is in no class folder; move it into a folder named after its class, or set plane=..."
-        )
+        raise SourceError(f"{path}: is in no class folder; move it into one named after its class, or set plane=...")
     name = folder_class(path.parent)
     patient, *names = (plain(attribute_text(file.header, keyword)) for keyword in ("PatientID", "PatientName"))
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}

@@ -92,8 +92,7 @@ class HuggingfaceConfig(FolderSourceConfig):
             )
         if bool(self.columns.patient) == self.patients_unknown:
             raise ValueError(
-                "how patients are told apart must be set: give columns.patient, or patients_unknown=true if they are "
-                "not known (splits may then leak)"
+                "patients are unknown: set columns.patient, or patients_unknown=true (splits may then leak)"
             )
         return self
 

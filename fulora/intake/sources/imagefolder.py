@@ -270,9 +270,7 @@ def _text(row: Row, *columns: str) -> str:
 def _class_of(path: Path, row: Row, renamed: Container[str]) -> Plane:
     word = _text(row, *CLASS)
     if word.isdecimal() and word not in renamed:
-        raise SourceError(
-            f"{path.name}: plane is the number {word}; set its name: classes: {{{word}: NAME}}, or write the name"
-        )
+        raise SourceError(f"{path.name}: plane is the number {word}; set its name, classes: {{{word}: NAME}}")
     if not word:
         raise SourceError(f"{path.name}: no class; add a column {' or '.join(CLASS)}, in words")
     return unicodedata.normalize("NFC", word)

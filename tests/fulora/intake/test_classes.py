@@ -133,11 +133,11 @@ def test_folders_beside_a_published_set_have_its_classes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["Kidney", "kidney"], "'Kidney' and 'kidney' are the same but for case, blanks, _ or -"),
-        (["left_kidney", "left kidney"], "are the same but for case"),
+        (["Kidney", "kidney"], "'Kidney' and 'kidney' differ only in case, blanks, _ or -"),
+        (["left_kidney", "left kidney"], "differ only in case"),
         (["x" * 81], "a class name has 1 to 80 characters"),
-        (["Patient1", "Patient2"], "2 classes, such as Patient1, Patient2; .* none may be named as patients are"),
-        ([f"c{number}" for number in range(201)], "201 classes, such as c0, c1, .*possible are 200"),
+        (["Patient1", "Patient2"], "2 classes, such as Patient1, Patient2; .* not all may look like patients"),
+        ([f"c{number}" for number in range(201)], "201 classes, such as c0, c1, .*at most 200 are possible"),
         ([], "no image can be used, so there are no classes"),
     ],
 )
@@ -154,7 +154,9 @@ def test_a_check_tells_names_that_make_no_label_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["train", "Validation", "val", "TEST"])
 def test_a_split_is_no_class(tmp_path: Path, name: str) -> None:
     folders(tmp_path / "own", [name, "liver"])
-    with pytest.raises(FolderError, match=rf"{name}: is named like a split, and no class is; .* folder: \.\.\./{name}"):
+    with pytest.raises(
+        FolderError, match=rf"{name}: is named like a split, not like a class; .* folder: \.\.\./{name}"
+    ):
         names_of(tmp_path, OWN)
     with pytest.raises(FolderError, match="is named like a split"):
         rows(tmp_path, [], OWN, unusable="leave_out", label_set="fetal_planes")
@@ -163,7 +165,7 @@ def test_a_split_is_no_class(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["images", "Masks"])
 def test_images_and_masks_side_by_side_are_no_classes(tmp_path: Path, name: str) -> None:
     folders(tmp_path / "own", [name])
-    with pytest.raises(FolderError, match=f"{name}: is named as a folder of images or masks.*kind: parallel_folders"):
+    with pytest.raises(FolderError, match=f"{name}: is named like a folder of images or masks.*kind: parallel_folders"):
         names_of(tmp_path, OWN)
 
 
@@ -233,7 +235,7 @@ def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
     assert [image.plane for image in rows(tmp_path, told, OWN | renames)] == ["brain"] * 4
     assert names_of(tmp_path, OWN | renames) == ("brain",)
     assert isinstance(told[0], PassedOver)
-    assert "left out with all 2 images of 'scout', as classes says" in told[0]
+    assert "left out with all 2 images of 'scout', by classes" in told[0]
     wrong = {"classes": {"Kopf": "head"}}
     rows(tmp_path, told, OWN | wrong, label_set="fetal_planes")
     assert "unknown class 'head (so called by classes, for Kopf)'" in told[1]
@@ -265,7 +267,7 @@ def test_numbers_are_labels_once_they_are_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "metadata.jsonl").write_text("\n".join(lines))
     source = {"kind": "imagefolder", "folder": "own"}
     cfg = config(source)
-    with pytest.raises(SourceError, match=r"plane is the number 0; say what it means: classes: \{0: NAME\}"):
+    with pytest.raises(SourceError, match=r"plane is the number 0; set its name, classes: \{0: NAME\}"):
         read_all_sources(cfg, inputs_under(cfg, tmp_path))
     assert names_of(tmp_path, source | {"classes": {0: "well", 1: "sick"}}) == ("sick", "well")
 
@@ -323,7 +325,7 @@ def test_phantoms_have_the_label_set_of_their_planes(tmp_path: Path, planes: lis
 
 def test_phantoms_of_several_label_sets_must_name_them(tmp_path: Path) -> None:
     phantoms = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": ["intrapartum", "brain"]}
-    with pytest.raises(LabelSetError, match="no shipped label set holds all of them; say label_set: with several"):
+    with pytest.raises(LabelSetError, match="no shipped label set holds all of them; set label_set: to several"):
         names_of(tmp_path, phantoms)
     assert names_of(tmp_path, phantoms, label_set=["fetal_planes", "intrapartum"])[-1] == "intrapartum"
     with pytest.raises(ValidationError, match="no phantom shows 'knee'; there are abdomen"):

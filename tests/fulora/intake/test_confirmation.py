@@ -88,7 +88,7 @@ def test_the_review_shows_every_frame_outside_the_export_and_claims_nothing(expo
     sheets = review_folder(export) / "sheets"
     assert {path.name: file_digest(path) for path in sheets.iterdir()} == review["sheets"]
     assert not list(export.rglob("*.png"))
-    assert "keep this folder to yourselves" in (review_folder(export) / "KEEP-PRIVATE.txt").read_text()
+    assert "keep this folder private" in (review_folder(export) / "KEEP-PRIVATE.txt").read_text()
     with Pil.open(sheets / "frames-0001.png") as image:
         page = np.asarray(image.convert("L"))
     width, height = FRAMES.cell
@@ -128,7 +128,7 @@ def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed
     shutil.rmtree(export)
     shutil.rmtree(review_folder(export))
     review = deidentify_folder(export.with_name("in"), export, KEY, None, None)
-    assert review.searched == "nowhere: no text was looked for"
+    assert review.searched == "nowhere: no text was searched"
     assert review.counts()["nothing removed, not checked"] == 3
     assert said(export) == {NOT_CHECKED}
     confirm_folder(export, "A. Person")
@@ -281,7 +281,7 @@ def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Call
 
 @pytest.mark.parametrize("by", ["", "  ", "x" * 201, "A\x1b[2J"])
 def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
-    with pytest.raises(ConfirmationError, match="Give the name of the person who looked"):
+    with pytest.raises(ConfirmationError, match="give the name of the person who checked"):
         confirm_folder(export, by)
 
 

@@ -275,7 +275,7 @@ def test_words_go_where_no_sector_is_found() -> None:
 
 
 def test_what_was_looked_for_is_said() -> None:
-    assert describe_search(None, None) == "nowhere: no text was looked for"
+    assert describe_search(None, None) == "nowhere: no text was searched"
     assert describe_search("outside", None) == "around the sector; no text detector was used"
     assert describe_search("everywhere", box_of_words).startswith(
         "around the sector, and strokes and dots drawn on tissue; wo"

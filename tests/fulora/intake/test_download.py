@@ -259,7 +259,9 @@ def test_a_broken_connection_is_taken_up_at_once(server: Server, to: Path) -> No
 
 def test_a_connection_that_breaks_for_good_keeps_what_has_come(server: Server, to: Path) -> None:
     server.cut_after = [327_680, 0]
-    broken = r"Heads \(Zenodo 1\), big\.bin: the connection broke after 327,680 of 1,000,003 bytes; run again to go on"
+    broken = (
+        r"Heads \(Zenodo 1\), big\.bin: the connection broke after 327,680 of 1,000,003 bytes; run again to continue"
+    )
     with pytest.raises(InterruptedDownloadError, match=broken):
         get(BIG, to, server)
     assert not (to / "big.bin").exists()
@@ -422,7 +424,9 @@ def test_a_hostile_archive_from_the_server_leaves_nothing(server: Server, to: Pa
 
 def test_no_room(server: Server, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 700_000}))
-    with pytest.raises(DownloadError, match=r"the download needs 1,000,003 bytes, but 700,000 are free in .*make room"):
+    with pytest.raises(
+        DownloadError, match=r"the download needs 1,000,003 bytes, but 700,000 are free in .*free some space"
+    ):
         get(BIG, to, server)
     assert names(to) == []
 
@@ -469,7 +473,7 @@ def test_offline_says_what_to_put_where_and_goes_on_from_it(to: Path) -> None:
     message = str(caught.value)
     assert re.search(r"^Heads \(Zenodo 1\), list\.csv: http://127\.0\.0\.1:\d+/list\.csv cannot be reached", message)
     assert message.split("\n")[1:] == [
-        "Without a network: open https://zenodo.org/records/1 elsewhere, download and put",
+        "Without a network: open https://zenodo.org/records/1 on another machine, download and copy",
         f"  list.csv (4 bytes, {md5(b'a;b' + bytes([10]))}) to {to}/list.csv",
         f"  one.zip ({len(ZIP):,} bytes, {md5(ZIP)}) to {to}/one.zip",
         "and run the command again.",
@@ -493,7 +497,7 @@ def test_offline_without_a_known_size_or_checksum(to: Path) -> None:
     ("content", "message"),
     [
         (BODY[:-1], r"big\.bin has 1,000,002 bytes; big\.bin is a file of 1,000,003 bytes, md5:\w+: it is damaged"),
-        (OTHER, rf"big\.bin has the checksum {md5(OTHER)}; expected {md5(BODY)}: .*remove it and get it again"),
+        (OTHER, rf"big\.bin has the checksum {md5(OTHER)}; expected {md5(BODY)}: .*remove it and download it again"),
     ],
 )
 def test_a_wrong_file_put_there_by_hand_is_named_and_kept(

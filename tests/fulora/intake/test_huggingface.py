@@ -262,16 +262,16 @@ def test_what_cannot_be_opened_is_one_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hub": "a/b", "revision": REVISION}, "give folder, .* or hub"),
-        ({"folder": ""}, "give folder, .* or hub"),
-        ({"folder": "", "hub": "a/b"}, "with the commit that is read, 40 hexadecimal digits"),
-        ({"folder": "", "hub": "a/b", "revision": "main"}, "with the commit that is read, 40 hexadecimal digits"),
-        ({"folder": "", "hub": "just_a_name", "revision": REVISION}, "a set of the hub is owner/name"),
+        ({"hub": "a/b", "revision": REVISION}, "give either folder, .* or hub"),
+        ({"folder": ""}, "give either folder, .* or hub"),
+        ({"folder": "", "hub": "a/b"}, "with its commit, 40 hexadecimal digits"),
+        ({"folder": "", "hub": "a/b", "revision": "main"}, "with its commit, 40 hexadecimal digits"),
+        ({"folder": "", "hub": "just_a_name", "revision": REVISION}, "a data set on the hub is owner/name"),
         ({"revision": REVISION}, "revision goes with hub"),
         ({"plane": "kidney"}, "give the column of the class, or"),
         ({"columns": COLUMNS | {"label": ""}}, "give the column of the class, or"),
-        ({"patients_unknown": True}, "it must be said whose images these are"),
-        ({"columns": {}}, "it must be said whose images these are"),
+        ({"patients_unknown": True}, "patients are unknown"),
+        ({"columns": {}}, "patients are unknown"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(values: dict[str, object], message: str) -> None:

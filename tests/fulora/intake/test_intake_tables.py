@@ -108,7 +108,7 @@ def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path)
     [
         (b"", "columns missing: name, plane; found: nothing"),
         (b"\n \n", "columns missing: name, plane; found: nothing"),
-        (b"name,plane\n", "a header and no rows; the list must name images"),
+        (b"name,plane\n", "a header without rows; the list must name images"),
         (b"name,Plan\na,b\n", "columns missing: plane; found: name, Plan"),
         (b"name,plane,name\na,b,c\n", "columns that stand twice: name; which one counts"),
         (b"name,plane\na,Gef\xe4\xdf\n", r"byte 0xe4 at offset 16 is not UTF-8; save the list as UTF-8"),
@@ -256,7 +256,7 @@ def test_a_whole_number_that_a_sheet_holds_as_a_fraction(tmp_path: Path) -> None
         (lambda path: repacked(path, laughs), "cannot be read as a spreadsheet"),
         (lambda path: repacked(path, many_cells), "more than 1,000,000 cells"),
         (lambda path: repacked(path, long_cell), "a cell of 100,001 characters; allowed are 100,000"),
-        (lambda path: sheet(path, [["name", "plane"]]), "a header and no rows"),
+        (lambda path: sheet(path, [["name", "plane"]]), "a header without rows"),
         (lambda path: sheet(path, []), "columns missing: a; found: nothing"),
     ],
     ids=["text", "empty", "other zip", "cut", "bomb", "entities", "cells", "cell", "header only", "nothing"],

@@ -195,10 +195,13 @@ def test_16_and_8_bit_shades_are_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        ((BOTH, HEAD * 255), "some masks hold the class numbers 0, 1, 2, some the shades 0, 255; which is which"),
+        (
+            (BOTH, HEAD * 255),
+            "some masks hold the class numbers 0, 1, 2, others the shades 0, 255; their correspondence",
+        ),
         ((np.where(BOTH == 2, 255, BOTH),), "class numbers and shades in one, 0, 1, 255; save the masks as class"),
         ((BOTH + 1,), "hold the values 1, 2, 3 and no 0, the background"),
-        ((HEAD * 200, HEAD * 204), "hold the shades 200 and 204, too close to be told"),
+        ((HEAD * 200, HEAD * 204), "hold the shades 200 and 204, too close to be different classes"),
         (
             tuple(HEAD * shade for shade in range(31, 255, 14)),
             "the masks hold 16 shades; classes are 1 to 15",
@@ -228,9 +231,9 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
     assert parse_values("") is None
     values = find_mask_values({"masks": [void]}, given)
     np.testing.assert_array_equal(values.read(void), (BOTH == 1) * 3)
-    with pytest.raises(SourceError, match="--values: the masks hold 1 too; say which class each value is"):
+    with pytest.raises(SourceError, match="--values: the masks also hold 1 too; say which class each value is"):
         find_mask_values({"masks": [void]}, {0: 0, 255: 1})
-    with pytest.raises(SourceError, match=r"holds the values 1, of which nobody said what they are"):
+    with pytest.raises(SourceError, match=r"holds the values 1, which have no class"):
         MaskValues({0: 0, 255: 1}, "").read(void)
 
 
@@ -318,9 +321,9 @@ def test_a_source_names_the_files_and_no_option_that_it_has_not(tmp_path: Path) 
         mask_values.source_mask_values(tmp_path, files)
     assert "--values" not in str(error.value)
     near = [save(tmp_path / "a.png", HEAD * 200), save(tmp_path / "b.png", HEAD * 204)]
-    with pytest.raises(SourceError, match=r"200 and 204, too close to be told \(.*a\.png, .*b\.png\)"):
+    with pytest.raises(SourceError, match=r"200 and 204, too close to be different classes \(.*a\.png, .*b\.png\)"):
         mask_values.source_mask_values(tmp_path, near)
-    with pytest.raises(SourceError, match=r"no 0, the background, such as .*a\.png"):
+    with pytest.raises(SourceError, match=r"no background \(0\): .*a\.png"):
         mask_values.source_mask_values(tmp_path, [save(tmp_path / "a.png", BOTH + 1)])
 
 

@@ -104,7 +104,7 @@ def test_patients_of_dicom_files_without_an_id_are_not_one_patient(tmp_path: Pat
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     set_pixel_data(data, NOISE, "MONOCHROME2", 8, generate_instance_uid=False)
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    with pytest.raises(SourceError, match="no PatientID; patients cannot be told apart"):
+    with pytest.raises(SourceError, match="no PatientID; patients are indistinguishable"):
         list(read_dicom(tmp_path, "brain", key="a secret of the hospital"))
     kept = deidentify(data, key="a secret of the hospital", clean=lambda shown: np.zeros(shown.shape, bool))[0]
     assert kept.PatientID == missing  # and not one pseudonym for all

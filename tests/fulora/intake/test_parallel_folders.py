@@ -67,10 +67,13 @@ def test_what_has_no_other_half_is_told_by_name(own: Path) -> None:
     told: list[str] = []
     assert [image.name for image in read(own, told)] == ["P1_a", "P2_a"]
     assert len(told) == 3
-    assert f"{own / 'images' / 'P1_b.png'}: no mask in {own / 'masks'} has its name; expected P1_b.png" in told[0]
-    assert f"{own / 'images' / 'P2_a_seg.png'}: has the mask of {own / 'images' / 'P2_a.png'}" in told[1]
+    assert (
+        f"{own / 'images' / 'P1_b.png'}: no mask of its name in {own / 'masks'} has its name; expected P1_b.png"
+        in told[0]
+    )
+    assert f"{own / 'images' / 'P2_a_seg.png'}: has the same mask as {own / 'images' / 'P2_a.png'}" in told[1]
     assert f"{own / 'masks' / 'P9_mask.png'}: a mask without an image" in told[2]
-    with pytest.raises(SourceError, match="no mask in"):
+    with pytest.raises(SourceError, match="no mask of its name in"):
         read(own)
 
 
@@ -92,7 +95,7 @@ def test_folders_below_the_images_are_classes(tmp_path: Path) -> None:
     told: list[str] = []
     assert len(read(tmp_path, told, plane="")) == 2
     assert "gone: a folder of masks without a folder of images" in told[0]
-    assert "P3.png: lies in no class's folder; say plane=NAME" in told[1]
+    assert "P3.png: lies in no class'class folder; set plane=NAME" in told[1]
 
 
 def test_a_patients_folder_is_no_class_where_all_show_one(tmp_path: Path) -> None:
@@ -147,9 +150,9 @@ def test_a_class_number_that_the_label_set_does_not_name_is_refused_when_it_is_r
         ({"images": "pictures"}, "pictures: no such folder; say images=NAME. Folders there: images, masks"),
         ({"masks": "labels"}, "labels: no such folder; say masks=NAME"),
         ({"masks": "../elsewhere"}, "leads out of"),
-        ({"masks": "images"}, "images and masks are one folder; use class_folders with a mask_suffix"),
+        ({"masks": "images"}, "images and masks are in one folder; use class_folders with a mask_suffix"),
         ({"pixel_sizes": "sizes.csv"}, "sizes.csv"),
-        ({"patient_pattern": None}, "it must be said whose images these are"),
+        ({"patient_pattern": None}, "patients are unknown"),
     ],
 )
 def test_folders_that_are_not_as_said_are_refused(own: Path, values: dict[str, object], message: str) -> None:

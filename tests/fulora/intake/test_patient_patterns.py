@@ -80,7 +80,7 @@ def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(
 def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
     pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
     for look in (check_folder, curate_config):
-        with pytest.raises(SourceError, match=r"put the classes on top, liver/Patient000/a\.png"):
+        with pytest.raises(SourceError, match=r"move the classes to the top, liver/Patient000/a\.png"):
             look(tmp_path, values)
 
 

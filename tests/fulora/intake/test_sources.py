@@ -147,7 +147,7 @@ def test_fetal_planes_by_a_list_of_fu_loras(fetal: Path) -> None:
         ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;2", "Train is '2'; it is 1 .training half. or 0 .test half."),
         ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;", "Train is ''"),
         ("Patient01792_Plane3_1_of_2;1792;Fetal brain;;;;0", "line 4: .*Patient01792_Plane3_1_of_2 stands twice"),
-        ("p1;1;Fetal brain;;;;0", "p1: expected a name such as Patient00188_Plane3_3_of_3; it tells the patient"),
+        ("p1;1;Fetal brain;;;;0", "p1: expected a name such as Patient00188_Plane3_3_of_3; it holds the patient"),
     ],
 )
 def test_rows_of_fetal_planes_db_that_cannot_be_used(fetal: Path, wrong: str, message: str) -> None:
@@ -235,11 +235,11 @@ def test_african_planes_with_a_byte_order_mark(african: Path) -> None:
 
 def test_african_planes_need_one_list(african: Path) -> None:
     (african / "second.csv").write_text(AFRICAN)
-    with pytest.raises(SourceError, match=r"expected exactly one \.csv list, found 2"):
+    with pytest.raises(SourceError, match=r"expected exactly one \.csv list, there are 2"):
         list(AfricanPlanesConfig().read(SourceInputs(african)))
     for path in african.glob("*.csv"):
         path.unlink()
-    with pytest.raises(SourceError, match=r"expected exactly one \.csv list, found 0"):
+    with pytest.raises(SourceError, match=r"expected exactly one \.csv list, there are 0"):
         list(AfricanPlanesConfig().read(SourceInputs(african)))
 
 
@@ -279,8 +279,8 @@ def test_african_planes_as_they_are_published(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("8,Fetal brain,1,Ghana,p7_GHA_1", "p7_GHA_1 stands twice; which row counts"),
-        (",Fetal brain,1,Ghana,p8_GHA_1", "Patient_num is '' and Center is 'Ghana'; both tell the patient"),
+        ("8,Fetal brain,1,Ghana,p7_GHA_1", "p7_GHA_1 is a duplicate of line 2"),
+        (",Fetal brain,1,Ghana,p8_GHA_1", "Patient_num is '' and Center is 'Ghana'; both are needed"),
         ("8,Fetal brain,1,,p8_GHA_1", "Patient_num is '8' and Center is ''"),
         ("8,Fetal brain,yes,Ghana,p8_GHA_1", "Train is 'yes'; it is 1 in the training half"),
     ],
@@ -424,13 +424,13 @@ def test_a_head_without_a_mask(hc18: Path) -> None:
 
 def test_no_list_a_wrong_one_or_none_of_its_images(hc18: Path) -> None:
     (hc18 / LIST).write_text(HEADER + "999_HC.png,0.1,170\n")
-    with pytest.raises(SourceError, match="none of the 1 listed images is there"):
+    with pytest.raises(SourceError, match="none of the 1 listed images exists"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).write_text(HEADER.replace("pixel size(mm)", "spacing") + "010_HC.png,0.1,170\n")
     with pytest.raises(SourceError, match=r"columns missing: pixel size\(mm\); found: filename, spacing"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).unlink()
-    with pytest.raises(SourceError, match=r"is not there; it belongs to HC18"):
+    with pytest.raises(SourceError, match=r"file not found; it belongs to HC18"):
         list(Hc18Config().read(SourceInputs(hc18)))
 
 
@@ -539,7 +539,7 @@ def header(size: str = "4 4", kind: str = "MET_UCHAR", where: str = "LOCAL", mor
     [
         (header() + bytes(15), r"\(15 bytes for \(4, 4\) pixels\)"),
         (header() + bytes(17), r"\(17 bytes for \(4, 4\) pixels\)"),
-        (header(where="secret.raw"), r"its pixels are in 'secret\.raw'; only its own \(LOCAL\) are read"),
+        (header(where="secret.raw"), r"its pixels are in 'secret\.raw'; they must be LOCAL"),
         (header(where="LIST") + b"secret.raw\n", "its pixels are in 'LIST'"),
         (header("90000 90000"), "DimSize 90000 90000 is more than 64,000,000 pixels"),
         (header("0 4"), "cannot be read as an image .DimSize 0 4"),

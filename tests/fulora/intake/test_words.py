@@ -42,11 +42,11 @@ def test_a_detector_that_is_not_installed_is_not_used_in_silence(monkeypatch: py
 
     monkeypatch.setattr(words, "find_spec", lambda name: None)
     assert words.installed_detector() == ""
-    with pytest.raises(words.NoDetectorError, match=r"pip install 'fulora\[text\]', or say text_detector=none"):
+    with pytest.raises(words.NoDetectorError, match=r"pip install 'fulora\[text\]', or use none"):
         words.require_detector()
     asked = CurateConfig(sources=(PhantomsConfig(sites=("A",), per_plane=1),), text_detector="rapidocr")
     assert curate.check is not None
-    with pytest.raises(words.NoDetectorError, match="text_detector=rapidocr: it is not installed"):
+    with pytest.raises(words.NoDetectorError, match="text_detector=rapidocr: not installed"):
         curate.check(asked, [{}])
 
 
