@@ -22,7 +22,7 @@ REFUSED = {
     "five_unsaid": "384,000 bytes of pixel data, but 76,800",
     "five_said_2": "384,000 bytes of pixel data, but 153,600",
     "sixteen_bit_data": "153,600 bytes of pixel data, but 76,800",
-    "jpeg_five_said_2": "5 compressed frames, but NumberOfFrames says 2",
+    "jpeg_five_said_2": "5 compressed frames, but NumberOfFrames is 2",
 }
 READ = {"ok_rgb_planes": 3, "ok_ybr_full": 3, "five_ok": 5, "jpeg_five_ok": 5, "jpeg_five_unsaid": 5}
 

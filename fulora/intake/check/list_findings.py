@@ -41,8 +41,8 @@ def _contradictions(lists: Lists) -> list[Finding]:
         planes[row.name].add(row.plane)
         if row.patient and row.half:
             halves[row.patient].add(row.half)
-    two = [f"{name}: {' and '.join(sorted(found))}" for name, found in planes.items() if len(found) > 1]
-    both = [patient for patient, found in halves.items() if len(found) > 1]
+    two = [f"{name}: {' and '.join(sorted(names))}" for name, names in planes.items() if len(names) > 1]
+    both = [patient for patient, names in halves.items() if len(names) > 1]
     return [
         leak("patients in two splits", "patients are in both published halves", both),
         misleading("labels disagree", "images are listed as different planes", two),

@@ -63,23 +63,25 @@ def _divide(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple
 
 def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
     """Return the published splits of the role; without a published validation split it is taken from training."""
-    named, found = source.split_shares(), as_published(members)
-    if "validation" in named and "validation" not in found.values():
-        training = [member for member in members if found[member.patient] == "train"]
+    shares, published = source.split_shares(), as_published(members)
+    if "validation" in shares and "validation" not in published.values():
+        training = [member for member in members if published[member.patient] == "train"]
         share = source.validation_share
-        found |= stratified(training, {"train": 1 - share, "validation": share}, seed)
-    return {patient: split for patient, split in found.items() if split in named}
+        published |= stratified(training, {"train": 1 - share, "validation": share}, seed)
+    return {patient: split for patient, split in published.items() if split in shares}
 
 
 def _few_shot_images(
-    members: Sequence[Member], found: dict[str, Split], source: SourceConfig, seed: int
+    members: Sequence[Member], splits: dict[str, Split], source: SourceConfig, seed: int
 ) -> frozenset[str] | None:
     """Return the ids of images to use if only a few are kept for training; None for all."""
     if source.images_per_plane is None and source.patients_per_plane is None:
         return None
-    training = [member for member in members if found.get(member.patient) == "train"]
+    training = [member for member in members if splits.get(member.patient) == "train"]
     if source.images_per_plane is not None:
         kept = few_images(training, source.images_per_plane, seed)
     else:
         kept = few_patients(training, source.patients_per_plane or 0, seed)
-    return frozenset(kept | {member.image_id for member in members if found.get(member.patient) not in (None, "train")})
+    return frozenset(
+        kept | {member.image_id for member in members if splits.get(member.patient) not in (None, "train")}
+    )

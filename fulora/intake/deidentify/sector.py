@@ -238,7 +238,8 @@ def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Points, Points] | None
         side: -1 for the left beam, 1 for the right one.
     """
     height, width = tissue.shape
-    near, best, found = _grow(tissue, 5), 0.0, None
+    near = _grow(tissue, 5)
+    best, beam = 0.0, None
     for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
         along = (end - start) * (1 if end[1] > start[1] else -1)
         length = math.hypot(*along)
@@ -254,5 +255,6 @@ def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Points, Points] | None
         points = np.rint(start + np.linspace(0.02, 0.98, int(length))[:, None] * (end - start)).astype(int)
         support = float(near[points[:, 1], points[:, 0]].mean())
         if support >= 0.6 and support * length > best:
-            best, found = support * length, (start, along / length)
-    return found
+            best = support * length
+            beam = (start, along / length)
+    return beam

@@ -25,7 +25,7 @@ class ArchiveError(ValueError):
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """A member of an archive: its stored name, kind and size in bytes, and a function that opens it."""
 
     name: str
@@ -34,7 +34,7 @@ class Member:
     read: Callable[[], IO[bytes]]
 
 
-def read_members(archive: Path) -> Iterator[Member]:
+def read_members(archive: Path) -> Iterator[ArchiveMember]:
     """Yield the members of a .zip, .tar, .tar.gz or .tar.xz, recognised by its first bytes."""
     with archive.open("rb") as file:
         start = file.read(6)
@@ -47,7 +47,7 @@ def read_members(archive: Path) -> Iterator[Member]:
     return _tar_members(lambda: archive.open("rb"))
 
 
-def _zip_members(archive: Path) -> Iterator[Member]:
+def _zip_members(archive: Path) -> Iterator[ArchiveMember]:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
             kind: Kind = "folder" if info.is_dir() else "file"
@@ -56,10 +56,10 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                 kind = "link" if mode == stat.S_IFLNK else "device or pipe"
             elif info.flag_bits & 1:
                 kind = "encrypted file"
-            yield Member(info.orig_filename, kind, info.file_size, partial(opened.open, info))
+            yield ArchiveMember(info.orig_filename, kind, info.file_size, partial(opened.open, info))
 
 
-def _tar_members(opener: Callable[[], Stream]) -> Iterator[Member]:
+def _tar_members(opener: Callable[[], Stream]) -> Iterator[ArchiveMember]:
     """Yield members in order, in one pass: the list and the end of a tar are unknown before it was read through."""
     with opener() as stream:
         limited = _LimitedStream(stream)
@@ -68,7 +68,7 @@ def _tar_members(opener: Callable[[], Stream]) -> Iterator[Member]:
                 if info.size < 0:
                     raise ArchiveError(f"{info.name!r} has a size of {info.size} bytes: damaged")
                 content: Callable[[], IO[bytes]] = partial(opened.extractfile, info)
-                yield Member(info.name, _kind(info), info.size, content)
+                yield ArchiveMember(info.name, _kind(info), info.size, content)
         if limited.last != bytes(tarfile.BLOCKSIZE):
             raise ArchiveError("has no end-of-archive marker: damaged or incomplete; remove it and download it again")
         surplus = 0

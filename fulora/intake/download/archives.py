@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from fulora.intake.download.archive_members import CHUNK, ArchiveError, Member, read_members
+from fulora.intake.download.archive_members import CHUNK, ArchiveError, ArchiveMember, read_members
 from fulora.intake.picture_files import is_clutter
 
 RECORD = ".extracted.json"
@@ -154,7 +154,7 @@ def _extract_members(archive: Path, scratch: Path, limits: ArchiveLimits) -> Non
             written = _copy(source, target, member, written, allowed, size)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], member: Member, written: int, allowed: int, size: int) -> int:
+def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: int, allowed: int, size: int) -> int:
     """Copy one member; return the total of written bytes."""
     before = written
     while chunk := source.read(CHUNK):
@@ -173,7 +173,7 @@ def _bomb(unpacked: int, allowed: int, size: int) -> str:
     return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}: that is no data set"
 
 
-def _check_member(member: Member, depth: int) -> PurePosixPath:
+def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
     """Return the path of a member within the folder; refuse unsafe kinds and names."""
     name = member.name
     if member.kind not in ("file", "folder"):

@@ -59,14 +59,13 @@ def read_with_pillow(
     modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT,
     content: bytes | None = None,
 ) -> T:
-    """What `of` makes of an opened picture file, whose size, frames and pixel mode were checked before.
+    """Open a picture file by Pillow, check its size, frames and pixel mode, and convert it.
 
-    Pillow gets an open file: given a path, it maps the pixels of an uncompressed TIFF whose orientation is a quarter
-    turn with width and height exchanged, and shows a distorted picture.
+    Pillow gets an open file: by path, it distorts uncompressed TIFFs whose orientation is a rotation by 90 degrees.
 
     Args:
-        modes: pixel modes that are allowed, as Pillow names them.
-        content: of the file, where it is not on the disk by itself; `path` is then its name in messages.
+        modes: allowed pixel modes of Pillow.
+        content: of the file, where it is not a file on disk; `path` is then its name in messages.
 
     Raises:
         SourceError: as `read_gray`, or as `convert`.

@@ -28,8 +28,8 @@ def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple
     Raises:
         ValuesError: if values are ambiguous.
     """
-    numbers = set[int]().union(*[found for found in values.values() if max(found) <= MAX_CLASS])
-    shades = set[int]().union(*[found for found in values.values() if max(found) > MAX_CLASS])
+    numbers = set[int]().union(*[held for held in values.values() if max(held) <= MAX_CLASS])
+    shades = set[int]().union(*[held for held in values.values() if max(held) > MAX_CLASS])
     everything = sorted(numbers | shades)
     if everything and everything[0] != 0:
         raise ValuesError(
@@ -60,13 +60,13 @@ def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple
 
 def _first_with_shades(values: Mapping[Path, frozenset[int]]) -> Path:
     """Return a file with shades, preferably one that also holds class numbers."""
-    shaded = [path for path, found in values.items() if max(found) > MAX_CLASS]
+    shaded = [path for path, held in values.items() if max(held) > MAX_CLASS]
     return next((path for path in shaded if any(0 < value <= MAX_CLASS for value in values[path])), shaded[0])
 
 
 def _first_file(values: Mapping[Path, frozenset[int]], value: int) -> str:
     """Return the first file that holds a value."""
-    return str(next(path for path, found in values.items() if value in found))
+    return str(next(path for path, held in values.items() if value in held))
 
 
 def _levels(shades: Sequence[int], values: Mapping[Path, frozenset[int]]) -> list[list[int]]:

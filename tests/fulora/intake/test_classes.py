@@ -111,7 +111,7 @@ def test_the_caption_is_a_template(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="write captions into the label set"):
         config(OWN, caption="the {name}", label_set="fetal_planes")
     published = config({"kind": "lora_planes"}, caption="the {name}")
-    with pytest.raises(LabelSetError, match=r"sources\.0 \(lora_planes\) comes with one"):
+    with pytest.raises(LabelSetError, match=r"sources\.0 \(lora_planes\) has one"):
         resolve_label_set(published, inputs_under(published, tmp_path))
 
 
@@ -225,7 +225,7 @@ def test_an_unknown_class_is_told_once(tmp_path: Path) -> None:
     assert len(rows(tmp_path, told, OWN, label_set="fetal_planes")) == 3
     assert len(told) == 1
     assert "unknown class 'Kopf', of 3 images; rename it to one of abdomen, brain, femur, thorax, other" in told[0]
-    assert "(label set fetal_planes), or say which it is: classes: {Kopf: NAME}" in told[0]
+    assert "(label set fetal_planes), or set its class: classes: {Kopf: NAME}" in told[0]
 
 
 def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
     assert "left out with all 2 images of 'scout', by classes" in told[0]
     wrong = {"classes": {"Kopf": "head"}}
     rows(tmp_path, told, OWN | wrong, label_set="fetal_planes")
-    assert "unknown class 'head (so called by classes, for Kopf)'" in told[1]
+    assert "unknown class 'head (renamed by classes from Kopf)'" in told[1]
 
 
 def test_a_limit_counts_what_is_used(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_class_that_is_not_there_cannot_be_renamed(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kopf", "scout"])
     with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; it has Kopf, scout"):
         names_of(tmp_path, OWN | {"classes": {"Koof": "brain"}})
-    with pytest.raises(ValidationError, match="Kopf and kopf are one name but for case"):
+    with pytest.raises(ValidationError, match="Kopf and kopf differ only in case"):
         config(OWN | {"classes": {"Kopf": "a", "kopf": "b"}})
     published = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": ["brain"], "classes": {"head": "brain"}}
     with pytest.raises(FolderError, match="source phantoms has no class 'head'; it has brain"):

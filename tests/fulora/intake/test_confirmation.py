@@ -159,7 +159,7 @@ def change_pixels(export: Path) -> str:
     pixels[0, 0] = 255
     set_pixel_data(data, pixels, "RGB", 8, generate_instance_uid=False)
     data.save_as(export / "0000001.dcm")
-    return r"0000001\.dcm: has changed since its sheets were made"
+    return r"0000001\.dcm: has changed since its sheets were written"
 
 
 def change_tags(export: Path) -> str:
@@ -227,7 +227,7 @@ def link_folder(export: Path) -> str:
 
 def take_sheet(export: Path) -> str:
     (review_folder(export) / "sheets" / "frames-0001.png").unlink()
-    return r"frames-0001\.png: this sheet is missing; what nobody can look at cannot be confirmed"
+    return r"frames-0001\.png: this sheet is missing; without it nothing can be confirmed"
 
 
 def change_sheet(export: Path) -> str:
@@ -330,18 +330,18 @@ def change_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[0]
     path = images / row.split / row.file_name
     Pil.fromarray(255 - np.asarray(Pil.open(path))).save(path)
-    return rf"not as when its sheets were made: \S*{path.name} \(changed\)"
+    return rf"changed since its sheets were written: \S*{path.name} \(changed\)"
 
 
 def take_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[-1]
     (images / row.split / row.file_name).unlink()
-    return r"not as when its sheets were made: \S*\.png \(missing\)"
+    return r"changed since its sheets were written: \S*\.png \(missing\)"
 
 
 def add_picture(images: Path) -> str:
     Pil.fromarray(NAMED).save(images / "train" / "images" / "new.png")
-    return r"not as when its sheets were made: train/images/new\.png \(added\)"
+    return r"changed since its sheets were written: train/images/new\.png \(added\)"
 
 
 def take_image_sheet(images: Path) -> str:
@@ -351,7 +351,7 @@ def take_image_sheet(images: Path) -> str:
 
 def take_audit(images: Path) -> str:
     shutil.rmtree(images / "audit")
-    return r"no text was looked for in this set, or its audit/ was removed"
+    return r"no text was searched in this set, or its audit/ was removed"
 
 
 @pytest.mark.parametrize("change", [change_picture, take_picture, add_picture, take_image_sheet, take_audit])

@@ -468,7 +468,7 @@ def changed(**others: object) -> Callable[[], Dataset]:
         (changed(PatientID=None), "no PatientID"),
         (changed(Modality=None), r"no Modality \(Ultrasound Image Storage\); expected ultrasound \(US or IVUS\)"),
         (changed(NumberOfFrames=20_000), "NumberOfFrames is 20000; expected 1 to 10,000"),
-        (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not a picture, or cut short"),
+        (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not an image, or truncated"),
     ],
 )
 def test_what_cannot_be_used_is_told_and_left_out(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
@@ -487,7 +487,7 @@ def test_a_picture_without_a_uid_has_no_name(tmp_path: Path) -> None:
     data = pydicom.dcmread(path)
     del data.SOPInstanceUID
     data.save_as(path)
-    with pytest.raises(SourceError, match="x: no SOPInstanceUID; it names the picture"):
+    with pytest.raises(SourceError, match="x: no SOPInstanceUID, which names the image"):
         only(tmp_path)
 
 

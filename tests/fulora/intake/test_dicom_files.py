@@ -255,7 +255,7 @@ def test_one_wrong_file_is_refused_by_all(disc: Path, tmp_path: Path) -> None:
     check = check_folder(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
     (wrong,) = [finding for finding in check.findings if finding.kind == "rows or files left out"]
     assert wrong.count == 2
-    with pytest.raises(SourceError, match=r"cut\.dcm: cut short: 3,063 bytes of 3,072 bytes"):
+    with pytest.raises(SourceError, match=r"cut\.dcm: truncated: 3,063 bytes of 3,072 bytes"):
         list(curation(disc).pictures())
     lenient = curation(disc, unusable="leave_out")
     assert len(list(lenient.pictures())) == 2

@@ -111,7 +111,7 @@ def test_another_length_is_refused_with_both_lengths(
 def test_a_file_that_is_cut_short_is_refused_as_a_whole(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
     path = save(tmp_path / "in" / "x", dicom(CINE, syntax=syntax))
     path.write_bytes(path.read_bytes()[:-100])
-    message = "x: cut short: 15,260 bytes of 15,360 bytes of pixel data are available"
+    message = "x: truncated: 15,260 bytes of 15,360 bytes of pixel data are available"
     assert all(message in text for text in refusals(path.parent, path))
 
 
@@ -211,11 +211,11 @@ def nothing_but_a_table() -> Dataset:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cine(FIVE, 2), "5 compressed frames, but NumberOfFrames says 2; correct the wrong one"),
-        (lambda: cine(FIVE, 6, table=False), "5 compressed frames, but NumberOfFrames says 6"),
-        (lambda: cine(SPLIT, 10, table=False), "5 compressed frames, but NumberOfFrames says 10"),
-        (lambda: rle(4), "5 compressed frames, but NumberOfFrames says 4"),
-        (lambda: rle(1), "5 compressed frames, but NumberOfFrames says 1"),
+        (lambda: cine(FIVE, 2), "5 compressed frames, but NumberOfFrames is 2; correct the wrong one"),
+        (lambda: cine(FIVE, 6, table=False), "5 compressed frames, but NumberOfFrames is 6"),
+        (lambda: cine(SPLIT, 10, table=False), "5 compressed frames, but NumberOfFrames is 10"),
+        (lambda: rle(4), "5 compressed frames, but NumberOfFrames is 4"),
+        (lambda: rle(1), "5 compressed frames, but NumberOfFrames is 1"),
         (fewer_listed, "5 compressed frames, but its offset table lists 1"),
         (lambda: cine([SPLIT[1]], 1), "its first frame does not begin as JPEG Baseline .*; replace or remove it"),
         (nothing_but_a_table, "its pixel data are empty"),
@@ -255,7 +255,7 @@ def test_the_wrong_transfer_syntax_is_refused(
 def test_compressed_frames_that_are_cut_short_are_refused(tmp_path: Path, missing: int) -> None:
     path = save(tmp_path / "in" / "x", cine(FIVE, 5))
     path.write_bytes(path.read_bytes()[:-missing])
-    assert all("x: cut short: " in text for text in refusals(path.parent, path))
+    assert all("x: truncated: " in text for text in refusals(path.parent, path))
 
 
 def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (said(dicom(), Rows=None), "no Rows; without it the pixels cannot be told"),
+        (said(dicom(), Rows=None), "no Rows, which is needed to decode the pixels"),
         (said(dicom(), Columns=None), "no Columns; without it"),
         (said(dicom(), SamplesPerPixel=None), "no SamplesPerPixel"),
         (said(dicom(), BitsAllocated=None), "no BitsAllocated"),
@@ -319,5 +319,5 @@ def test_a_file_without_a_transfer_syntax_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "in" / "x"
     path.parent.mkdir()
     data.save_as(path, implicit_vr=False, little_endian=True)
-    message = "x: no TransferSyntaxUID; without it the pixels cannot be told"
+    message = "x: no TransferSyntaxUID, which is needed to decode the pixels"
     assert all(message in text for text in refusals(path.parent, path))

@@ -146,7 +146,7 @@ def long_segmented() -> Dataset:
     [
         (palette([256, 0, 16], words(1)), "the palette: a 16-bit picture whose largest value is 255 would come out"),
         (palette([256, 0, 8], words(16)), "the palette: a 16-bit picture whose largest value is 4080 would come out"),
-        (palette([200, 0, 8], octets), r"256 bytes of red palette, but its descriptor says 200 entries \(200 or 400"),
+        (palette([200, 0, 8], octets), r"256 bytes of red palette for 200 entries \(200 or 400"),
         (palette([256, 0, 12], words(16)), "a palette of 12 bits from index 0; expected 8 or 16 bits"),
         (changed(BluePaletteColorLookupTableDescriptor=[256, 1, 16]), "the descriptors of its three palettes differ"),
         (changed(BluePaletteColorLookupTableData=bytes(256)), "some of its three palettes are bytes, and some are"),

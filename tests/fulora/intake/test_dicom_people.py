@@ -167,7 +167,7 @@ def test_a_second_picture_under_one_uid_is_no_copy(tmp_path: Path) -> None:
     data.PixelData = np.ascontiguousarray(255 - RAMP).tobytes()
     save(tmp_path / "in" / "brain" / "b.dcm", data)
     (tmp_path / "key.txt").write_text(KEY)
-    with pytest.raises(SourceError, match=r"b.dcm: the same SOPInstanceUID as a.dcm before it, but its pixels differ"):
+    with pytest.raises(SourceError, match=r"b.dcm: the same SOPInstanceUID as a.dcm before it, but other pixels"):
         read_and_check_patients(config(), [SourceInputs(tmp_path / "in", key_file=tmp_path / "key.txt")])
 
 

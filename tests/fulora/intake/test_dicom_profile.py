@@ -527,7 +527,7 @@ def test_a_key_is_needed() -> None:
 
 @pytest.mark.parametrize("mask", [np.zeros((48, 64), np.uint8), np.zeros((64, 48), bool)])
 def test_a_mask_must_fit(mask: np.ndarray) -> None:
-    with pytest.raises(ProfileError, match=r"`clean` gave \w+ of shape .*; expected bool of shape \(48, 64\)"):
+    with pytest.raises(ProfileError, match=r"`clean` returned \w+ of shape .*; expected bool of shape \(48, 64\)"):
         deidentified(picture(), key=KEY, clean=lambda shown: mask)
 
 
@@ -554,7 +554,7 @@ def test_nothing_is_written_where_something_cannot_be_read(tmp_path: Path) -> No
         write_deidentified(text, tmp_path / "y", key=KEY, clean=nothing)
     cut = save(tmp_path / "cut", picture())
     cut.write_bytes(cut.read_bytes()[:-50])
-    with pytest.raises(ProfileError, match=r"cut: cut short: 3,022 bytes of 3,072 bytes of pixel data are available"):
+    with pytest.raises(ProfileError, match=r"cut: truncated: 3,022 bytes of 3,072 bytes of pixel data are available"):
         write_deidentified(cut, tmp_path / "y", key=KEY, clean=nothing)
     report = picture()
     del report.PixelData, report.PhotometricInterpretation
@@ -581,7 +581,7 @@ def test_a_value_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     source = save(tmp_path / "x", picture())
-    with pytest.raises(ProfileError, match="x: is there already; choose another name or remove it"):
+    with pytest.raises(ProfileError, match="x: already exists; choose another name or remove it"):
         write_deidentified(source, source, key=KEY, clean=nothing)
 
 

@@ -165,7 +165,7 @@ def silent(message: str) -> None:
 
 
 def get(what: Dataset, to: Path, server: Server, tell: Callable[[str], None] = silent) -> list[Path]:
-    return download(what, to, base_url=server.url, tell=tell)
+    return download(what, to, base_url=server.url, report=tell)
 
 
 def names(folder: Path) -> list[str]:
@@ -204,7 +204,7 @@ def test_an_unpacked_archive_may_be_removed(server: Server, to: Path) -> None:
     assert get(ALL, to, server) == [to / "list.csv", to / "one"]
     assert len(server.asked) == asked
     (to / "one" / "list.csv").unlink()
-    with pytest.raises(ArchiveError, match=r"holds 1 files .* but 2 .* were unpacked; move it away"):
+    with pytest.raises(ArchiveError, match=r"holds 1 files .* but 2 .* were extracted; move it"):
         get(ALL, to, server)
 
 
@@ -220,7 +220,7 @@ def test_a_removed_folder_is_unpacked_again_without_a_download(server: Server, t
 def test_an_unknown_checksum_is_said_with_the_one_found(server: Server, to: Path) -> None:
     said: list[str] = []
     get(dataset(remote("big.bin", None)), to, server, said.append)
-    expected = f"big.bin: checksum not known to fulora; {BIG.page} lists it, and this file has {md5(BODY)}"
+    expected = f"big.bin: unknown checksum; {BIG.page} lists it, and this file has {md5(BODY)}"
     assert said == [expected]
     get(dataset(remote("big.bin", None)), to, server, said.append)
     assert said == [expected] * 2
@@ -489,7 +489,7 @@ def test_offline_says_what_to_put_where_and_goes_on_from_it(to: Path) -> None:
 
 
 def test_offline_without_a_known_size_or_checksum(to: Path) -> None:
-    with pytest.raises(OfflineError, match=r"big\.bin \(size not known, checksum not known to fulora\) to "):
+    with pytest.raises(OfflineError, match=r"big\.bin \(unknown size, unknown checksum\) to "):
         get(dataset(remote("big.bin", None)), to, Server(url=closed_port()))
 
 
@@ -514,7 +514,7 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_kept(
 def test_a_folder_of_the_users_own_is_never_touched(server: Server, to: Path) -> None:
     (to / "one").mkdir(parents=True)
     (to / "one" / "mine").write_bytes(b"1")
-    with pytest.raises(ArchiveError, match="one is in the way: it was not unpacked by this command; move it away"):
+    with pytest.raises(ArchiveError, match="one already exists and was not extracted by this command; move it"):
         get(ALL, to, server)
     assert (to / "one" / "mine").read_bytes() == b"1"
 
@@ -537,7 +537,7 @@ def test_what_is_told_goes_to_standard_error(server: Server, to: Path, capfd: py
     download(dataset(remote("big.bin", None)), to, base_url=server.url)
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.replace("\n", "").startswith("big.bin: checksum not known to fulora; https://zenodo.org/records/1")
+    assert err.replace("\n", "").startswith("big.bin: unknown checksum; https://zenodo.org/records/1")
 
 
 # --- the table

@@ -288,10 +288,10 @@ def test_class_folders_that_hold_something_else(folders: Path) -> None:
     assert [image.patient for image in images] == ["7", "12", "7"]
     assert [message.removeprefix(f"{folders}/") for message in told] == [
         "brain/Patient4_mask.png: a mask without an image beside it",
-        "Patient3.png: lies in no class'class folder; move it into a folder named after its class",
+        "Patient3.png: is in no class folder; move it into a folder named after its class",
         r"brain/nobody: patient_pattern 'Patient(\\d+)' finds no patient in the name",
         "cervix/Patient1.png: unknown class 'cervix', of 2 images; rename it to one of abdomen, brain, femur, thorax, "
-        "other, intrapartum (label set fetal_planes+intrapartum), or say which it is: classes: {cervix: NAME}; an "
+        "other, intrapartum (label set fetal_planes+intrapartum), or set its class: classes: {cervix: NAME}; an "
         "empty NAME leaves them out",
     ]
 
@@ -325,9 +325,7 @@ def test_a_synthetic_picture_among_real_ones_is_found(folders: Path, info: PngIn
             folders,
         )
     }
-    with pytest.raises(
-        SourceError, match=r"brain/Patient9\.png: says that it is synthetic; synthetic images are mixed"
-    ):
+    with pytest.raises(SourceError, match=r"brain/Patient9\.png: is marked as synthetic; synthetic images are mixed"):
         images["brain/Patient9"].load()
     save(folders / "brain" / "Patient9.png", pnginfo=stamped("fulora", '{"origin": "real"}'))
     np.testing.assert_array_equal(images["brain/Patient9"].load()[0], NOISE)
@@ -438,7 +436,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
         ({**ROW, "mask_file": "gone.png"}, r"gone\.png: listed, but the file is not there"),
         ({**ROW, "mask_file": "../x.png"}, "leads out of"),
         ('{"file_name": "y.png", "file_name": "y.png"}', "a key stands twice among file_name, file_name"),
-        ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out what is unknown"),
+        ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out unknown values"),
         ('{"file_name": "y.png"', "is no JSON"),
         ('["y.png"]', "is no JSON object"),
         ("[" * 50_000, "is no JSON .*recursion"),
@@ -594,7 +592,7 @@ def change_row(folder: Path, **changes: object) -> None:
         ({"hc_mm": -1}, "an invalid row of a fulora image set: hc_mm: .*a measure is positive"),
         ({"plane": "heart"}, "unknown class 'heart', of 1 images"),
         ({"patient": ""}, "an invalid row of a fulora image set: .*a real image needs a patient"),
-        ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out what is unknown"),
+        ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out unknown values"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
 )
@@ -610,7 +608,7 @@ def test_pixels_of_a_set_that_were_changed(tmp_path: Path) -> None:
     image = next(iter(images_of(ImageFolderConfig(folder="."), tmp_path)))
     assert image.path is not None
     save(image.path, NOISE)
-    with pytest.raises(SourceError, match=r"010_HC\.png: its pixels are no longer those that its row was written for"):
+    with pytest.raises(SourceError, match=r"010_HC\.png: its pixels have changed since its row was written"):
         image.load()
 
 

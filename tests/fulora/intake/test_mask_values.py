@@ -107,7 +107,10 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (palette(1 - HEAD, RED, BLACK), r"a\.png: a palette of colours whose entry 0 is not its only black"),
+        (
+            palette(1 - HEAD, RED, BLACK),
+            r"a\.png: a palette of colours whose entry 0, the background, is not its only black",
+        ),
         (np.dstack([HEAD * 200, HEAD, HEAD]), r"a\.png: holds colours"),
         (
             HEAD.astype(np.uint16) * 300,
@@ -171,7 +174,7 @@ def test_shades_mean_the_same_in_every_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     np.testing.assert_array_equal(values.read(both), BOTH)
     assert values.describe() == (
-        "mask values of 2 files: 127 = class 1, 255 = class 2 (shades in their order, darkest first)"
+        "mask values of 2 files: 127 = class 1, 255 = class 2 (shades in order, darkest first)"
     )
     assert found(head).classes == {0: 0, 255: 1}
 
@@ -200,7 +203,7 @@ def test_16_and_8_bit_shades_are_one(tmp_path: Path) -> None:
             "some masks hold the class numbers 0, 1, 2, others the shades 0, 255; their correspondence",
         ),
         ((np.where(BOTH == 2, 255, BOTH),), "class numbers and shades in one, 0, 1, 255; save the masks as class"),
-        ((BOTH + 1,), "hold the values 1, 2, 3 and no 0, the background"),
+        ((BOTH + 1,), "hold the values 1, 2, 3, but no background"),
         ((HEAD * 200, HEAD * 204), "hold the shades 200 and 204, too close to be different classes"),
         (
             tuple(HEAD * shade for shade in range(31, 255, 14)),
@@ -231,7 +234,7 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
     assert parse_values("") is None
     values = find_mask_values({"masks": [void]}, given)
     np.testing.assert_array_equal(values.read(void), (BOTH == 1) * 3)
-    with pytest.raises(SourceError, match="--values: the masks also hold 1 too; say which class each value is"):
+    with pytest.raises(SourceError, match="--values: the masks also hold 1; give every class"):
         find_mask_values({"masks": [void]}, {0: 0, 255: 1})
     with pytest.raises(SourceError, match=r"holds the values 1, which have no class"):
         MaskValues({0: 0, 255: 1}, "").read(void)

@@ -86,7 +86,7 @@ def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Pat
 
 def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -> None:
     pictures(tmp_path, ["one/brain/P1.png", "two/femur/P2.png", "stray.png"])
-    with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each by itself"):
+    with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each alone"):
         curate_config(tmp_path, {})
     curate_config(tmp_path / "one", {})
     found = check_folder(tmp_path, {"patient_pattern": r"(P\d+)"})

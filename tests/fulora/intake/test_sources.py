@@ -63,7 +63,7 @@ def test_lora_planes(lora_planes: Path) -> None:
 
 def test_lora_planes_without_a_plane(lora_planes: Path) -> None:
     (lora_planes / "femur" / "Patient00182_Plane3_1_of_2.png").unlink()
-    with pytest.raises(SourceError, match=r"femur: no PNG images; expected one folder a plane: abdomen, brain"):
+    with pytest.raises(SourceError, match=r"femur: no PNG images; expected one folder per plane: abdomen, brain"):
         list(LoraPlanesConfig().read(SourceInputs(lora_planes)))
 
 
@@ -134,7 +134,7 @@ def test_fetal_planes_by_a_list_of_fu_loras(fetal: Path) -> None:
     (fetal / "other.csv").write_text("Image_name,Plane\nPatient01792_Plane1_2_of_2,0\n")
     (image,) = FetalPlanesConfig(list_file="other.csv").read(SourceInputs(fetal))
     assert (image.plane, image.published, image.machine) == ("other", None, "")
-    with pytest.raises(SourceError, match="columns missing: Train"):
+    with pytest.raises(SourceError, match="missing columns: Train"):
         list(FetalPlanesConfig(half="train", list_file="other.csv").read(SourceInputs(fetal)))
 
 
@@ -246,8 +246,8 @@ def test_african_planes_need_one_list(african: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (AFRICAN.replace("Center", "Centre"), "columns missing: Center; found: Patient_num, Plane, Centre"),
-        ("", "columns missing: Patient_num, Plane, Center, Image_name or Filename; found: nothing"),
+        (AFRICAN.replace("Center", "Centre"), "missing columns: Center; its columns: Patient_num, Plane, Centre"),
+        ("", "missing columns: Patient_num, Plane, Center, Image_name or Filename; its columns: none"),
         (AFRICAN.replace("Fetal femur", "Cervix"), "unknown plane 'Cervix'; known: Fetal abdomen, Fetal brain"),
     ],
 )
@@ -361,7 +361,7 @@ def test_heads_say_their_published_split(hc18: Path) -> None:
     ("row", "message"),
     [
         ("020_HC.png,0.1,170", r"020_HC\.png: listed, but the file is not there"),
-        ("010_HC.png,0.1,170", r"010_HC\.png stands twice; which row counts"),
+        ("010_HC.png,0.1,170", r"010_HC\.png is a duplicate of line"),
         ("../010_HC.png,0.1,170", r"leads out of"),
     ],
 )
@@ -427,7 +427,7 @@ def test_no_list_a_wrong_one_or_none_of_its_images(hc18: Path) -> None:
     with pytest.raises(SourceError, match="none of the 1 listed images exists"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).write_text(HEADER.replace("pixel size(mm)", "spacing") + "010_HC.png,0.1,170\n")
-    with pytest.raises(SourceError, match=r"columns missing: pixel size\(mm\); found: filename, spacing"):
+    with pytest.raises(SourceError, match=r"missing columns: pixel size\(mm\); found: filename, spacing"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).unlink()
     with pytest.raises(SourceError, match=r"file not found; it belongs to HC18"):
@@ -478,7 +478,7 @@ def test_a_label_without_a_view(psfhs: Path) -> None:
 def test_a_view_whose_name_is_no_number(psfhs: Path) -> None:
     for folder in ("image_mha", "label_mha"):
         save_mha(psfhs / folder / "x1.mha", NOISE // 100)
-    with pytest.raises(SourceError, match=r"x1\.mha: expected a number as its name; neighbours are told by it"):
+    with pytest.raises(SourceError, match=r"x1\.mha: expected a number as its name, which orders"):
         list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
 
 
@@ -502,7 +502,7 @@ def test_an_mha_of_one_channel(psfhs: Path) -> None:
 
 def test_a_view_without_a_label_and_a_folder_without_views(psfhs: Path) -> None:
     (psfhs / "label_mha" / "03740.mha").unlink()
-    with pytest.raises(SourceError, match=r"03740\.mha is not there, but the image 03740\.mha is"):
+    with pytest.raises(SourceError, match=r"03740\.mha file not found, but there is an image 03740\.mha"):
         list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
     with pytest.raises(SourceError, match=r"image_mha: no \.mha images; expected PSFHS"):
         list(PsfhsConfig(block=20).read(SourceInputs(psfhs / "nothing")))
@@ -588,7 +588,7 @@ def test_damaged_pixels_are_never_taken_for_good_ones(tmp_path: Path) -> None:
 def test_channels_that_differ_are_no_gray_picture(psfhs: Path) -> None:
     colour = np.stack([NOISE, NOISE, 255 - NOISE])
     save_mha(psfhs / "image_mha" / "03739.mha", colour)
-    with pytest.raises(SourceError, match=r"03739\.mha: expected one gray picture, found \(3, 12, 16\) with channels"):
+    with pytest.raises(SourceError, match=r"03739\.mha: expected one gray picture, not \(3, 12, 16\) with channels"):
         next(iter(PsfhsConfig(block=20).read(SourceInputs(psfhs)))).load()
 
 
