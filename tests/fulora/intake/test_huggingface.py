@@ -4,6 +4,7 @@ import io
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -142,12 +143,13 @@ def test_an_imagefolder_is_read_by_its_folders(tmp_path: Path) -> None:
 
 def test_listing_the_rows_decodes_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, opened = written(tmp_path / "own", "parquet"), list[str]()
-    of_picture = decode.read_with_pillow
-    monkeypatch.setattr(
-        decode,
-        "read_with_pillow",
-        lambda path, *rest, **more: (opened.append(path.name), of_picture(path, *rest, **more))[1],
-    )
+    read_with_pillow = decode.read_with_pillow
+
+    def recorded(path: Path, *rest: Any, **more: Any) -> Any:
+        opened.append(path.name)
+        return read_with_pillow(path, *rest, **more)
+
+    monkeypatch.setattr(decode, "read_with_pillow", recorded)
     images = read(folder, columns=COLUMNS | {"mask": ""})
     assert opened == []
     images[3].load()
