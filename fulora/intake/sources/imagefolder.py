@@ -29,6 +29,8 @@ from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.tables.cells import text_of, tidied
 from fulora.data.tables.column_names import HeaderError, documented
 from fulora.data.tables.json_rows import JsonRowError, json_row
+from fulora.intake.formats.gray_picture import read_real_picture
+from fulora.intake.masks.validation import read_valid_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
 from fulora.intake.picture_files import find_pictures, listed_file
 from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, OnSkip, PixelsAndMask, RawImage, SourceError, refuse
@@ -282,7 +284,7 @@ def _measure(path: Path, row: Row, column: str) -> float | None:
 
 
 def _load_unchanged(path: Path, mask: Path | None, sha256: str, values: MaskValues) -> PixelsAndMask:
-    pixels, labels = load_pair(path, mask, values)
-    if pixel_digest(pixels) != sha256:
+    pixels = read_real_picture(path)
+    if sha256 and pixel_digest(pixels) != sha256:
         raise SourceError(f"{path}: its pixels have changed since its row was written (sha256)")
-    return pixels, labels
+    return pixels, read_valid_mask(pixels, mask, values)
