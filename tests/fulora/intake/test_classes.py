@@ -249,12 +249,12 @@ def test_a_limit_counts_what_is_used(tmp_path: Path) -> None:
 
 def test_a_class_that_is_not_there_cannot_be_renamed(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kopf", "scout"])
-    with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; it has Kopf, scout"):
+    with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; its classes: Kopf, scout"):
         names_of(tmp_path, OWN | {"classes": {"Koof": "brain"}})
     with pytest.raises(ValidationError, match="Kopf and kopf differ only in case"):
         config(OWN | {"classes": {"Kopf": "a", "kopf": "b"}})
     published = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": ["brain"], "classes": {"head": "brain"}}
-    with pytest.raises(FolderError, match="source phantoms has no class 'head'; it has brain"):
+    with pytest.raises(FolderError, match="source phantoms has no class 'head'; its classes: brain"):
         rows(tmp_path, [], published)
 
 

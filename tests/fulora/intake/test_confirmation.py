@@ -287,7 +287,7 @@ def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
 
 def test_an_export_whose_review_is_there_already_is_not_made(export: Path) -> None:
     shutil.rmtree(export)
-    with pytest.raises(ValueError, match="clean-review: is there already"):
+    with pytest.raises(ValueError, match="clean-review: already exists"):
         deidentify_folder(export.with_name("in"), export, KEY, "outside", None)
     assert not export.exists()
 

@@ -57,11 +57,11 @@ def test_a_jpeg_that_says_nothing_is_what_the_attribute_says(tmp_path: Path, syn
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"space": "RGB", "jfif": True, "adobe": 0}, r"JFIF says YBR, Adobe's marker \(transform 0\) says RGB"),
-        ({"space": "RGB", "jfif": True, "ids": b"RGB"}, "JFIF says YBR, component ids R, G, B says RGB"),
+        ({"space": "RGB", "jfif": True, "adobe": 0}, r"JFIF means YBR, Adobe's marker \(transform 0\) means RGB"),
+        ({"space": "RGB", "jfif": True, "ids": b"RGB"}, "JFIF means YBR, component ids R, G, B means RGB"),
         (
             {"space": "YBR", "adobe": 1, "ids": b"RGB"},
-            r"Adobe's marker \(transform 1\) says YBR, component ids R, G, B",
+            r"Adobe's marker \(transform 1\) means YBR, component ids R, G, B",
         ),
     ],
 )
