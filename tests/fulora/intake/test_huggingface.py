@@ -124,7 +124,7 @@ def test_one_split_alone_is_divided_and_says_nothing(tmp_path: Path) -> None:
     table(range(4)).save_to_disk(tmp_path / "alone")
     images = read(tmp_path / "alone")
     assert (len(images), {image.published for image in images}) == (4, {None})
-    with pytest.raises(SourceError, match="has no split test; it has train, validation"):
+    with pytest.raises(SourceError, match="has no split test; its splits: train, validation"):
         read(folder, part="test")
 
 
@@ -248,7 +248,7 @@ def test_names_of_files_and_plain_bytes_are_pictures_too(tmp_path: Path) -> None
         read(tmp_path / "own", columns={"image": "number", "label": ""}, plane="a", patients_unknown=True)
     with pytest.raises(SourceError, match=r"column number is .*; a class is a ClassLabel or text"):
         read(tmp_path / "own", columns={"label": "number"}, patients_unknown=True)
-    with pytest.raises(SourceError, match="no column view; it has image, raw, number"):
+    with pytest.raises(SourceError, match="no column view; its columns: image, raw, number"):
         read(tmp_path / "own", columns={"label": "view"}, patients_unknown=True)
 
 
