@@ -20,7 +20,8 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
 from fulora.intake.deidentify.burned_in_text import remove_overlays
-from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
+from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, draw
+from fulora.intake.phantoms.sites import SITES
 from fulora.intake.raw_image import RawImage
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.african_planes import AfricanPlanesConfig

@@ -217,7 +217,7 @@ class FuLoraConfig(Config):
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
         seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()
-        outside = [source.outside() for source in self.planes.sources if "test" in source.shares()]
+        outside = [source.input_paths() for source in self.planes.sources if "test" in source.split_shares()]
         both = sorted(seen & {one["folder"].as_posix() for one in outside if "folder" in one})
         if both:
             raise ValueError(f"backbone.images reads {', '.join(both)}, which planes keeps for the test")

@@ -130,7 +130,7 @@ class SegmentationConfig(Config):
         """
         wanted = outputs_of(labels)
         for number, source in enumerate(self.heads.sources):
-            for plane in source.shows() or ():
+            for plane in source.class_names() or ():
                 if plane in labels.names and not labels.of(plane).structures:
                     raise ValueError(
                         f"heads: source {number} ({source.kind}) shows {plane}, and the label set {labels.name} says "

@@ -28,7 +28,7 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
         MissingInputError: a folder or file that it reads is not there.
     """
     inputs = [
-        {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in source.outside().items()}
+        {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in source.input_paths().items()}
         | _fetched(source, work)
         for source in config.sources
     ]
@@ -37,7 +37,7 @@ def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
 
 def _fetched(source: AnySource, work: Workspace) -> dict[str, Source]:
     """The folder of a set of the hub, which a stage brings here."""
-    of_hub = source.of_hub()
+    of_hub = source.hub_dataset()
     return {} if of_hub is None else {"folder": work.run(fetch_data, HubRepository(name=of_hub[0], revision=of_hub[1]))}
 
 

@@ -13,9 +13,9 @@ from fulora.data.label_set import LabelSet
 from fulora.data.labels import SPLITS
 from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.intake.folders import PICTURES
 from fulora.intake.formats.decode import read_gray
 from fulora.intake.masks.file_names import find_pictures_and_masks
+from fulora.intake.picture_files import PICTURES
 from fulora.progress import note
 
 UNKNOWN = "unknown"

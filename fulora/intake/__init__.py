@@ -1,1 +1,1 @@
-"""From the outside in: public data sets, hospital folders and phantoms become curated image sets."""
+"""Intake of public data sets, hospital folders and phantoms into curated image sets."""

@@ -1,4 +1,4 @@
-"""What may be curated, and how."""
+"""The configuration of curation."""
 
 from typing import Annotated, Literal, get_args
 
@@ -46,29 +46,28 @@ KINDS: dict[SourceKind, type[SourceConfig]] = {
 
 
 class CurateConfig(Config):
-    """Which sources make one image set, and what its images become.
+    """The sources of one image set, and the processing of its images.
 
     Attributes:
-        image_size_px: width and height of every image; with fit=native, only the size that phantoms are drawn at.
-        fit: `letterbox` keeps the whole picture on a black square, `crop` keeps its central square, `native` leaves
-            every picture at its own size; none distorts.
-        deidentify: what is done to burned-in text and marks of pictures of people: `outside` blanks what lies outside
-            the insonated sector, `everywhere` also paints over calipers and text inside it, `nothing` leaves pictures
-            as they are.
-        text_detector: `rapidocr` also removes words wherever they stand, on tissue too (`pip install 'fulora[text]'`).
-        unusable: `stop` at the first image or row that cannot be used, or `leave_out` such ones and list them.
-        split_seed: decides which patients validate and are tested on.
-        near_duplicates: what is done with pictures of two patients that are the same, or nearly: `together` keeps such
-            patients in one split, and stops where their splits are fixed (by two roles, a saved or published split);
-            with split=blocks it leaves out images instead. `leave_out` leaves out the patient who is nearer to
-            training where the two are in two splits; test images are never left out. `ignore` keeps all, and says so.
-        same_numbers: `stop` where one patient number is at two sites or sources, or in two spellings (`0012`, `12`), in
-            splits that may differ: it may be one woman under two names; or say that they are `different_patients`.
-            Published sets are never asked for.
-        label_set: the classes of the set: a shipped label set by name, the path of a YAML file, one that stands here,
-            or a list of those, which are joined. None takes that of its published sources and phantoms; where there is
-            none of these, every class folder or label is a class.
-        caption: of classes that are named by folders or labels alone; `{name}` stands for the name.
+        image_size_px: width and height of every image; with fit=native, only of phantoms.
+        fit: `letterbox` keeps the whole image on a black square, `crop` its central square, `native` its own size; none
+            distorts.
+        deidentify: removal of burned-in text and marks from images of patients: `outside` blanks all outside of the
+            insonated sector, `everywhere` also paints over calipers and text inside it, `nothing` changes nothing.
+        text_detector: `rapidocr` also removes words anywhere, on tissue too (`pip install 'fulora[text]'`).
+        unusable: `stop` at the first unusable image or row, or `leave_out` such ones and list them.
+        split_seed: seed of the division of patients.
+        near_duplicates: treatment of identical or nearly identical images of two patients: `together` keeps such
+            patients in one split, and stops if their splits are fixed (by two roles, a saved or published split); with
+            split=blocks it leaves out images instead. `leave_out` leaves out the patient nearer to training if the two
+            are in two splits; test images are never left out. `ignore` keeps all, and reports it.
+        same_numbers: `stop` if one patient number is at two sites or sources, or in two spellings (`0012`, `12`), in
+            splits that may differ, since it may be one patient; `different_patients` allows it. Published sets are not
+            checked.
+        label_set: the classes of the set: the name of a shipped label set, the path of a YAML file, an inline label
+            set, or a list of those, which are joined. None uses that of its published sources and phantoms, or else
+            makes every class folder or label a class.
+        caption: of classes without a label set; `{name}` is replaced by the name.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
@@ -85,35 +84,35 @@ class CurateConfig(Config):
 
     @field_validator("label_set", mode="before")
     @classmethod
-    def _by_name(cls, value: object) -> object:
+    def _load_label_set(cls, value: object) -> object:
         if not isinstance(value, list | tuple):
             return as_label_set(value)
         if not value:
-            raise ValueError("an empty list; leave it out, or name one label set or several")
+            raise ValueError("an empty list; leave it out, or give one label set or several")
         first, *others = [LabelSet.model_validate(as_label_set(one)) for one in value]
         return first.joined(*others)
 
     @model_validator(mode="after")
-    def _caption_of_derived_classes(self) -> "CurateConfig":
+    def _check_caption(self) -> "CurateConfig":
         if "{name}" not in self.caption:
-            raise ValueError(f"caption: {self.caption!r} needs {{name}}, which stands for the name of a class")
+            raise ValueError(f"caption: {self.caption!r} needs {{name}}, the placeholder for the name of a class")
         if self.label_set is not None and self.caption != CAPTION:
-            raise ValueError("caption is of classes without a label set; write captions into the label set")
+            raise ValueError("caption is for classes without a label set; write captions into the label set")
         return self
 
     @field_validator("image_size_px")
     @classmethod
-    def _multiple_of_32(cls, value: int) -> int:
+    def _check_image_size(cls, value: int) -> int:
         if value % 32:
-            raise ValueError("must be a multiple of 32, which the networks need")
+            raise ValueError("must be a multiple of 32, as the networks require")
         return value
 
     def check_splits(self) -> None:
-        """Raise ValueError where no source fills one of the three splits, which a study needs."""
-        missing = [split for split in SPLITS if not any(split in source.shares() for source in self.sources)]
+        """Raise ValueError if a split is empty by the roles of the sources: a study needs all three."""
+        missing = [split for split in SPLITS if not any(split in source.split_shares() for source in self.sources)]
         if missing:
             raise ValueError(f"no source has the role {' or '.join(missing)}; a study needs {', '.join(SPLITS)}")
 
     def folders(self) -> tuple[str, ...]:
-        """Folders under `data_root` that the sources read."""
-        return tuple(path.as_posix() for source in self.sources if (path := source.outside().get("folder")))
+        """Return the folders under `data_root` that the sources read."""
+        return tuple(path.as_posix() for source in self.sources if (path := source.input_paths().get("folder")))

@@ -1,7 +1,7 @@
-"""Tables of `datasets`: opened without holding them in memory, and what stands in a row of them, byte by byte.
+"""Tables of `datasets`: opened without loading them into memory, with readers of single rows.
 
-What `datasets` makes of parquet files, and masks that stand inside a table, lie in a folder of temporary files of this
-process, which is gone when it ends.
+The cache of `datasets`, and masks that are stored inside a table, are written to a temporary folder of this process,
+which is deleted when it ends.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from typing import Any
 from fulora.intake.raw_image import SourceError, path_within
 
 ON_DISK = ("dataset_dict.json", "state.json")
-"""Files of what `save_to_disk` wrote."""
+"""Files that `save_to_disk` writes."""
 
 ROWS, BUFFER = 16, 1 << 20
-"""Rows and bytes of a parquet file that are read together."""
+"""Rows and bytes of a parquet file that are read at once."""
 
 Cell = bytes | str | None
 """A picture of a table: its bytes, or the path of its file."""
@@ -30,10 +30,10 @@ def _temporary() -> "tempfile.TemporaryDirectory[str]":
 
 
 def open_splits(folder: Path, subset: str | None = None) -> dict[str, Any]:
-    """The splits of a data set by name, as `datasets.Dataset`, mapped from the disk; nothing is fetched.
+    """Return the splits of a data set by name, as memory-mapped `datasets.Dataset`; nothing is downloaded.
 
     Raises:
-        SourceError: no such folder, or nothing that `datasets` can open.
+        SourceError: if there is no such folder, or `datasets` cannot open it.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
@@ -41,21 +41,21 @@ def open_splits(folder: Path, subset: str | None = None) -> dict[str, Any]:
 
     try:
         if any((folder / name).is_file() for name in ON_DISK):
-            found = datasets.load_from_disk(str(folder), keep_in_memory=False)
+            loaded = datasets.load_from_disk(str(folder), keep_in_memory=False)
         else:
-            found = _prepared(folder, subset)
+            loaded = _prepare(folder, subset)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise SourceError(
-            f"{folder}: datasets cannot open it ({str(error).splitlines()[0]}); read are parquet files, what "
-            "save_to_disk writes, and imagefolders"
+            f"{folder}: datasets cannot open it ({str(error).splitlines()[0]}); supported are parquet files, "
+            "folders of save_to_disk, and imagefolders"
         ) from error
-    return {str(found.split or "train"): found} if isinstance(found, datasets.Dataset) else dict(found)
+    return {str(loaded.split or "train"): loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
 
-def _prepared(folder: Path, subset: str | None) -> dict[str, Any]:
-    """The splits of parquet files and imagefolders: which files are which split is as `datasets` says.
+def _prepare(folder: Path, subset: str | None) -> dict[str, Any]:
+    """Return the splits of parquet files and imagefolders, assigned as by `datasets`.
 
-    Parquet files are copied to arrow batch by batch: its own builder holds a whole group of rows, which may be all.
+    Parquet files are copied to arrow in batches: the builder of `datasets` loads a whole row group, which may be all.
     """
     import datasets
 
@@ -67,44 +67,44 @@ def _prepared(folder: Path, subset: str | None) -> dict[str, Any]:
     )
     files = builder.config.data_files or {}
     if all(str(path).endswith(".parquet") for paths in files.values() for path in paths):
-        return {str(split): _of_parquet([Path(path) for path in paths]) for split, paths in files.items()}
+        return {str(split): _open_parquet([Path(path) for path in paths]) for split, paths in files.items()}
     builder.download_and_prepare()
     return dict(builder.as_dataset(in_memory=False))
 
 
-def _of_parquet(files: Sequence[Path]) -> Any:
-    """One table of parquet files, mapped from a copy of them."""
+def _open_parquet(files: Sequence[Path]) -> Any:
+    """Return one table of parquet files, memory-mapped from a copy."""
     import datasets
     import pyarrow
     from pyarrow import parquet
 
-    made = []
+    tables = []
     for path in files:
         copy = Path(tempfile.mkdtemp(dir=_temporary().name)) / "rows.arrow"
         rows = parquet.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False)
         with pyarrow.OSFile(str(copy), "wb") as sink, pyarrow.ipc.new_stream(sink, rows.schema_arrow) as writer:
             for batch in rows.iter_batches(batch_size=ROWS):
                 writer.write_batch(batch)
-        made.append(datasets.Dataset.from_file(str(copy)))
-    return datasets.concatenate_datasets(made)
+        tables.append(datasets.Dataset.from_file(str(copy)))
+    return datasets.concatenate_datasets(tables)
 
 
 def column_reader(table: Any, column: str, folder: Path) -> Callable[[int], Cell]:
-    """What gives the picture of a row, undecoded.
+    """Return a function from a row number to its picture, undecoded.
 
     Raises:
-        SourceError: the column is of another type.
+        SourceError: if the column holds no pictures.
     """
     import datasets
 
     kind = table.features[column]
     if isinstance(kind, datasets.Image):
         table = table.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-        return lambda place: _stored(table[place][column])
+        return lambda number: _stored(table[number][column])
     if isinstance(kind, datasets.Value) and kind.dtype in ("binary", "large_binary", "string", "large_string"):
         table = table.select_columns([column])
-        return lambda place: table[place][column]
-    raise SourceError(f"{folder}: column {column} is {kind}; it must hold pictures, as bytes or as names of files")
+        return lambda number: table[number][column]
+    raise SourceError(f"{folder}: column {column} is {kind}; it must hold pictures, as bytes or as file names")
 
 
 def _stored(cell: dict[str, Any] | None) -> Cell:
@@ -112,10 +112,10 @@ def _stored(cell: dict[str, Any] | None) -> Cell:
 
 
 def label_reader(table: Any, column: str, folder: Path) -> Callable[[object], str]:
-    """What gives the name of a label.
+    """Return a function from a value of the column to the name of its class.
 
     Raises:
-        SourceError: the column is of another type.
+        SourceError: if the column holds neither ClassLabel nor text.
     """
     import datasets
 
@@ -133,37 +133,34 @@ def label_reader(table: Any, column: str, folder: Path) -> Callable[[object], st
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Pictures of a table of `folder`, as bytes and as files."""
+    """Access to the pictures of a table of `folder`, as bytes and as files."""
 
     folder: Path
 
     def content(self, cell: Cell) -> bytes | None:
-        """The bytes of a picture; None where there is none.
+        """Return the bytes of a picture; None where there is none.
 
         Raises:
-            SourceError: its file is not there, or not of this folder.
+            SourceError: if its file does not exist, or is outside of the folder.
         """
         if not isinstance(cell, str):
             return cell
         try:
-            return self._own(cell).read_bytes()
+            return self._resolve(cell).read_bytes()
         except OSError as error:
-            raise SourceError(
-                f"{self.folder}: its row names {cell}, which cannot be read ({error.strerror})"
-            ) from error
+            raise SourceError(f"{self.folder}: a row names {cell}, which cannot be read ({error.strerror})") from error
 
     def file(self, cell: Cell, name: str) -> Path | None:
-        """The file of a picture, a temporary one of this name where its bytes stand in the table."""
+        """Return the file of a picture; a temporary one of this name if its bytes are stored in the table."""
         if not isinstance(cell, bytes):
-            return None if cell is None else self._own(cell)
-        folder = (
-            Path(_temporary().name) / "masks" / hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
-        )
+            return None if cell is None else self._resolve(cell)
+        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        folder = Path(_temporary().name) / "masks" / digest
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
         path.write_bytes(cell)
         return path
 
-    def _own(self, name: str) -> Path:
-        unpacked = Path(name).resolve().is_relative_to(Path(_temporary().name).resolve())  # from an archive of it
+    def _resolve(self, name: str) -> Path:
+        unpacked = Path(name).resolve().is_relative_to(Path(_temporary().name).resolve())  # from an archive
         return Path(name) if unpacked else path_within(self.folder, name)

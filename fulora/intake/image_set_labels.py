@@ -1,4 +1,4 @@
-"""Which classes an image set will have: those of its label set, of its sources, or of their folders and labels."""
+"""The classes of an image set: those of its label set, of its sources, or of their folders and labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,53 +10,51 @@ from pydantic import ValidationError
 from fulora.data.label_class import CAPTION, LabelClass, comparable_word
 from fulora.data.label_set import MOST_CLASSES, LabelSet, LabelSetError, refuse_other_classes
 from fulora.intake.config import CurateConfig
-from fulora.intake.folders import PATIENT
+from fulora.intake.patient_pattern import PATIENT
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs
 from fulora.progress import silent
 
-SHOWN = 5
-"""Names that a message gives as examples."""
+EXAMPLES = 5
+"""Number of names in a message."""
 
 
 def source_inputs(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> list[SourceInputs]:
-    """What the reader of every source is given.
+    """Return the input of every source's reader.
 
     Args:
-        paths: for every source, what it reads, as `SourceConfig.outside` names it.
+        paths: for every source, the paths that `SourceConfig.input_paths` names.
 
     Raises:
-        LabelSetError: sources that come with different label sets.
+        LabelSetError: if sources have different label sets.
     """
     values: list[dict[str, Any]] = [{"size_px": config.image_size_px, **files} for files in paths]
-    found = [SourceInputs(**one) for one in values]
-    labels = named_label_set(config, found)
-    return [replace(one, labels=labels) for one in found]
+    inputs = [SourceInputs(**one) for one in values]
+    labels = named_label_set(config, inputs)
+    return [replace(one, labels=labels) for one in inputs]
 
 
 def inputs_under(config: CurateConfig, root: Path) -> list[SourceInputs]:
-    """What the reader of every source is given, under one `data_root`.
+    """Return the input of every source's reader, under one `data_root`.
 
     Raises:
-        LabelSetError: sources that come with different label sets.
+        LabelSetError: as `source_inputs`.
     """
-    return source_inputs(
-        config, [{name: root / path for name, path in one.outside().items()} for one in config.sources]
-    )
+    return source_inputs(config, [{k: root / path for k, path in one.input_paths().items()} for one in config.sources])
 
 
 def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet | None:
-    """The label set that the config names, or that its sources come with; None where there is none.
+    """Return the label set of the config, or of its sources; None if there is none.
 
     Raises:
-        LabelSetError: sources that come with different ones.
+        LabelSetError: if sources have different label sets.
     """
     if config.label_set is not None:
         return config.label_set
     own = [
         (f"sources.{number} ({source.kind})", labels)
         for number, (source, one) in enumerate(zip(config.sources, inputs, strict=True))
-        if (labels := source.own_labels(one.folder)) is not None
+        if (labels := source.source_label_set(one.folder)) is not None
     ]
     if not own:
         return None
@@ -64,18 +62,18 @@ def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> Lab
     for name, other in others:
         refuse_other_classes(labels, other, name=whose, other_name=name)
     if config.caption != CAPTION:
-        raise LabelSetError(f"caption={config.caption!r} is of classes without a label set, and {whose} comes with one")
+        raise LabelSetError(f"caption={config.caption!r} is for classes without a label set, but {whose} has one")
     return labels
 
 
 def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet:
-    """The classes of the image set that a config makes; lists and folders are read, and no picture.
+    """Return the classes of a config's image set; lists and folders are read, but no picture.
 
     Args:
-        inputs: as `source_inputs` makes them.
+        inputs: as `source_inputs` returns them.
 
     Raises:
-        SourceError: a folder has not its source's layout.
+        SourceError: if a folder does not have its source's layout.
         LabelSetError: as `named_label_set` and `derive_label_set`.
     """
     named = named_label_set(config, inputs)
@@ -85,25 +83,25 @@ def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> L
         names = dict.fromkeys(
             image.plane
             for source, one in zip(config.sources, inputs, strict=True)
-            for image in read_source(source, one, _later)
+            for image in read_source(source, one, _ignore)
         )
     return derive_label_set(tuple(names), config.caption)
 
 
-def _later(message: str) -> None:
-    """What cannot be used is told when the images are read, as notes are."""
+def _ignore(message: str) -> None:
+    """Ignore a message, which is reported when the images are read."""
 
 
 def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
-    """The label set of class folders and labels, of which no other word is known.
+    """Return a label set of the names of folders or labels.
 
     Raises:
-        LabelSetError: no name; one that no class can have; two that are the same but for case, blanks, `_` or `-`; too
-            many; all named as patients are.
+        LabelSetError: if there is no name, an invalid one, two that differ only in case, blanks, `_` or `-`, or too
+            many, or all look like patients.
     """
-    advice = "rename it, or say which class it is: classes: {its name: NAME}; or name a label set: label_set=..."
+    advice = "rename it, or set its class: classes: {its name: NAME}; or set label_set=..."
     if not names:
-        raise LabelSetError("no image can be used, so there are no classes; see what is said of the files")
+        raise LabelSetError("no image can be used, so there are no classes; see the messages about files")
     spelled: dict[str, str] = {}
     for name in names:
         try:
@@ -112,12 +110,11 @@ def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:
             raise LabelSetError(f"{name!r}: {error.errors()[0]['msg']}; {advice}") from error
         if spelled.setdefault(comparable_word(name), name) != name:
             raise LabelSetError(
-                f"{spelled[comparable_word(name)]!r} and {name!r} are the same but for case, blanks, _ or -, and would "
-                f"be two classes; {advice}"
+                f"{spelled[comparable_word(name)]!r} and {name!r} differ only in case, blanks, _ or -; {advice}"
             )
     if len(names) > MOST_CLASSES or all(map(PATIENT.fullmatch, names)):
         raise LabelSetError(
-            f"{len(names)} classes, such as {', '.join(names[:SHOWN])}; possible are {MOST_CLASSES}, and none may be "
-            "named as patients are: put one folder a class on top of theirs, or name a label set: label_set=..."
+            f"{len(names)} classes, such as {', '.join(names[:EXAMPLES])}; at most {MOST_CLASSES} are possible, and "
+            "not all may look like patients: put one folder per class above those of patients, or set label_set=..."
         )
     return LabelSet.derived(names, caption)

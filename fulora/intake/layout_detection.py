@@ -1,4 +1,4 @@
-"""Which layout a folder has, told by the files that only it has."""
+"""Detection of a folder's layout by its characteristic files."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,8 @@ from fulora.data.label_set import shipped_class
 from fulora.data.labels import SPLITS
 from fulora.data.tables.cells import comparable_name
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import MASK_FOLDERS, PATIENT, PICTURES, SPLIT_FOLDERS, list_files, list_folder
+from fulora.intake.patient_pattern import MASK_FOLDERS, PATIENT, SPLIT_FOLDERS
+from fulora.intake.picture_files import PICTURES, is_dicom, list_files, list_folder
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
@@ -17,30 +18,30 @@ from fulora.intake.sources.kohya import ENDINGS as CAPTIONS
 from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
 from fulora.intake.tables import read_header
 
-LOOKED_AT = 2000
-"""Files that are looked at for one that is DICOM."""
+MAX_FILES = 2000
+"""Number of files that are examined to find a DICOM file."""
 
 
 def detect_layout(folder: Path) -> tuple[SourceKind, Path]:
-    """The layout of a folder, and the folder that has it: itself, or the only one in it.
+    """Return the layout of a folder, and the folder that has it: itself, or its only subfolder.
 
     Raises:
-        SourceError: no such folder, or none of the layouts.
+        SourceError: if there is no such folder, or its layout is unknown.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder")
     while True:
-        for kind, shows in LAYOUT_TESTS.items():
-            if shows(folder):
+        for kind, has_layout in LAYOUT_TESTS.items():
+            if has_layout(folder):
                 return kind, folder
-        there = list_folder(folder)
-        if len(there) != 1 or not there[0].is_dir() or there[0].is_symlink():
+        entries = list_folder(folder)
+        if len(entries) != 1 or not entries[0].is_dir() or entries[0].is_symlink():
             break
-        folder = there[0]
+        folder = entries[0]
     raise SourceError(
-        f"{folder}: no layout that is known here ({', '.join(LAYOUT_TESTS)}); put images into one folder a class, or say "
-        "kind=... with what the kind needs (there are kinds for images and masks in two folders, and for parquet and "
-        "other sets of datasets: configs/README.md)"
+        f"{folder}: unknown layout (known: {', '.join(LAYOUT_TESTS)}); put images into one folder per class, or set "
+        "kind=... and its settings (there are kinds for images and masks in two folders, and for parquet and other "
+        "sets of datasets: configs/README.md)"
     )
 
 
@@ -71,46 +72,37 @@ def _imagefolder(folder: Path) -> bool:
 
 
 def _kohya(folder: Path) -> bool:
-    """A folder such as `20_fetal` with captions, or the name of a shipped class; not `4_chamber` alone."""
+    """Return whether a folder such as `20_fetal` has captions or a shipped class; `4_chamber` alone is not enough."""
     numbered = [path for path in list_folder(folder) if path.is_dir() and re.match(r"\d+_", path.name)]
-    return any(shipped_class(path.name.partition("_")[2]) or any(_captions(path)) for path in numbered)
-
-
-def _captions(folder: Path) -> Iterator[Path]:
-    return (path for path in list_files(folder) if path.suffix.lower() in CAPTIONS)
+    return any(shipped_class(path.name.partition("_")[2]) or any(_files(path, CAPTIONS)) for path in numbered)
 
 
 def _class_folders(folder: Path) -> bool:
-    """One folder that is named after a class of a shipped label set, or two that look like classes."""
-    there = [path for path in list_folder(folder) if path.is_dir()]
-    return has_known_classes(folder) or sum(map(_looks_like_a_class, there)) > 1
+    """Return whether a folder is named after a class of a shipped label set, or two look like classes."""
+    folders = [path for path in list_folder(folder) if path.is_dir()]
+    return has_known_classes(folder) or sum(map(_looks_like_a_class, folders)) > 1
 
 
 def has_known_classes(folder: Path) -> bool:
-    """Whether pictures stand below a folder in it that is named after a class of a shipped label set."""
+    """Return whether there are pictures in a subfolder named after a class of a shipped label set."""
     named = [path for path in list_folder(folder) if path.is_dir() and shipped_class(path.name)]
-    return any(True for path in named for _ in _pictures(path))
+    return any(any(_files(path, PICTURES)) for path in named)
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in list_files(folder) if path.suffix.lower() in PICTURES)
+def _files(folder: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+    return (path for path in list_files(folder) if path.suffix.lower() in endings)
 
 
 def _looks_like_a_class(folder: Path) -> bool:
-    """Whether pictures stand in a folder itself or in its folders of patients, and it is no patient, split or masks."""
+    """Return whether a folder has pictures, directly or by patient, and is not named like a patient, split or masks."""
     if PATIENT.fullmatch(folder.name) or label_class.comparable_word(folder.name) in (*SPLIT_FOLDERS, *MASK_FOLDERS):
         return False
-    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _pictures(folder))
+    return any(path.parent == folder or PATIENT.fullmatch(path.parent.name) for path in _files(folder, PICTURES))
 
 
 def _dicom(folder: Path) -> bool:
-    files = (path for path, _ in zip(list_files(folder), range(LOOKED_AT), strict=False) if path.is_file())
-    return any(_magic(path) for path in files)
-
-
-def _magic(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    files = (path for path, _ in zip(list_files(folder), range(MAX_FILES), strict=False) if path.is_file())
+    return any(map(is_dicom, files))
 
 
 LAYOUT_TESTS: Mapping[SourceKind, Callable[[Path], bool]] = {

@@ -1,9 +1,11 @@
-"""`RawImage`: one picture as a source has it, before it is resized and put into a split."""
+"""`RawImage`: an image as a source provides it, before it is resized and assigned to a split."""
 
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,49 +13,61 @@ from jaxtyping import UInt8
 from fulora.data.labels import Plane, Split
 from fulora.data.patient_numbers import PatientName
 
+DAMAGED_FILE_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, SyntaxError),
+    *(OverflowError, AssertionError, struct.error, zlib.error),
+)
+"""Errors of pydicom, Pillow and openpyxl on damaged files."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class SourceError(ValueError):
-    """A source that cannot be read as the layout it should have."""
+    """A source that does not have the expected layout, or a part of it that cannot be used."""
 
 
 class FolderError(SourceError):
-    """What was said of a folder is wrong for all of it: this stops, even where unusable rows are left out."""
+    """A setting that is wrong for a whole folder: this stops reading, even where unusable images are left out."""
 
 
 FILE_NOT_FOUND = "listed, but the file is not there"
 NOT_LISTED = "is not on the list"
 MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
-"""What a message says of a row without a file, of a file without a row, and of a row that says what it is."""
+"""Parts of messages, by which `fulora data check` groups them."""
 
 
 class FileNote(str):
-    """Told of something that is worth knowing, and no reason to leave anything out."""
+    """A message about a file that is worth knowing, and no reason to leave anything out."""
 
 
 class NoPixelSize(FileNote):
-    """Told of a file that is kept without a pixel size."""
+    """A message about a file that is kept without a pixel size."""
 
 
 class PatientDoubt(FileNote):
-    """Told of patients of whom it is doubtful who they are."""
+    """A message about patients whose identity is doubtful."""
 
 
 class PassedOver(FileNote):
-    """Told of a file that holds no image for this source: nothing is missing without it, but it is listed."""
+    """A message about a file without an image for this source: nothing is lost without it, but it is listed."""
 
 
 OnSkip = Callable[[str], None]
-"""Told of each row or file that is left out. `refuse` is the strict one."""
+"""Called with a message for each row or file that cannot be used; `refuse` raises."""
+
+PixelsAndMask = tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]
+"""A gray image and its mask of class numbers, or None."""
 
 
 def refuse(message: str) -> None:
-    """Raise SourceError: nothing is left out. What is only `FileNote` is not refused."""
+    """Raise SourceError, unless the message is only a `FileNote`."""
     if not isinstance(message, FileNote):
         raise SourceError(message)
 
 
 def message_handler(unusable: Literal["stop", "leave_out"], left_out: list[str], noted: list[str]) -> OnSkip:
-    """Keeps what is told: of files that are passed over, of what is left out unless it stops, and what is noted."""
+    """Return an `OnSkip` that sorts messages into two lists, and raises where `unusable` is "stop"."""
 
     def on_skip(message: str) -> None:
         if unusable == "stop":
@@ -64,17 +78,34 @@ def message_handler(unusable: Literal["stop", "leave_out"], left_out: list[str],
     return on_skip
 
 
+def convert_each(items: Iterable[Item], convert: Callable[[Item], Result], on_skip: OnSkip) -> Iterator[Result]:
+    """Convert items one after the other; those that raise SourceError are skipped.
+
+    Raises:
+        FolderError: as `convert`.
+    """
+    for item in items:
+        try:
+            result = convert(item)
+        except FolderError:
+            raise
+        except SourceError as error:
+            on_skip(str(error))
+        else:
+            yield result
+
+
 @dataclass(frozen=True)
 class RawImage:
-    """One picture of a source and what the source says of it.
+    """An image of a source with its metadata.
 
     Attributes:
-        load: returns the gray picture (height, width) and its mask of class numbers, or None.
-        path, mask_path: the files behind it; None for phantoms.
-        published: the split that the source itself puts it in; None where the source names none.
-        caption: what the source says it shows; "" where it says nothing.
-        own_number: pseudonym of the plain form of the number behind `patient`, which is compared and written nowhere.
-        curated: whether it is of an image set of fulora's own, whose patients are in their splits.
+        load: returns the gray image (height, width) and its mask of class numbers, or None.
+        path, mask_path: the files; None for phantoms.
+        published: the split that the source itself assigns; None where it assigns none.
+        caption: of the source; "" where it has none.
+        number_pseudonym: pseudonym of the normalised patient number, used only to compare numbers; never written.
+        curated: whether it comes from an image set of fulora, whose patients are already split.
     """
 
     name: str
@@ -82,7 +113,7 @@ class RawImage:
     source: str
     site: str
     patient: str
-    load: Callable[[], tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]]
+    load: Callable[[], PixelsAndMask]
     machine: str = ""
     pixel_size_mm: float | None = None
     hc_mm: float | None = None
@@ -92,7 +123,7 @@ class RawImage:
     published: Split | None = None
     caption: str = ""
     curated: bool = False
-    own_number: str = ""
+    number_pseudonym: str = ""
 
     @property
     def image_id(self) -> str:
@@ -100,9 +131,9 @@ class RawImage:
         return f"{self.source}_{self.name}"
 
     @property
-    def who(self) -> PatientName:
-        """Whom it shows, for the comparison of patient numbers."""
-        return PatientName(self.source, self.site, self.patient, self.own_number)
+    def patient_name(self) -> PatientName:
+        """Its patient, for the comparison of patient numbers."""
+        return PatientName(self.source, self.site, self.patient, self.number_pseudonym)
 
     @property
     def patient_key(self) -> str:
@@ -111,10 +142,10 @@ class RawImage:
 
 
 def path_within(folder: Path, name: str) -> Path:
-    """The file `name` of a folder.
+    """Return the path of file `name` of a folder.
 
     Raises:
-        SourceError: the name, or the link it is, leads out of the folder.
+        SourceError: if the name, or the link it is, leads out of the folder.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):

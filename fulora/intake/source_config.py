@@ -1,19 +1,19 @@
-"""What all sources share: their configs' base, what a source says of itself, and what its reader is given.
+"""What all sources share: the base of their configs, and the input of their readers.
 
 A source is one module of `fulora.intake.sources`: a config class with the fields of its YAML, and its method
-`read(inputs, on_skip)`. One line, in `AnySource` of `fulora.intake.config`, makes it known.
+`read(inputs, on_skip)`. One line, in `AnySource` of `fulora.intake.config`, registers it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
 from fulora.data.label_class import comparable_word
-from fulora.data.label_set import LabelSet
+from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import Member
 from fulora.intake.raw_image import SourceError
@@ -24,12 +24,12 @@ SplitRule = Literal["stratified", "patients", "blocks", "published", "as_listed"
 
 @dataclass(frozen=True)
 class SourceInputs:
-    """What a source is given to read.
+    """The input of a source's reader.
 
     Attributes:
-        folder, split_file, key_file: what `SourceConfig.outside` names, where it is on this machine.
-        size_px: width and height that phantoms are drawn at.
-        labels: the classes of the image set that is made; None while they are not known.
+        folder, split_file, key_file: the paths that `SourceConfig.input_paths` names, on this machine.
+        size_px: width and height of phantoms.
+        labels: the classes of the image set; None while they are not known.
     """
 
     folder: Path | None = None
@@ -39,11 +39,11 @@ class SourceInputs:
     labels: LabelSet | None = None
 
     @property
-    def own_folder(self) -> Path:
+    def required_folder(self) -> Path:
         """The folder.
 
         Raises:
-            SourceError: none is given.
+            SourceError: if there is none.
         """
         if self.folder is None:
             raise SourceError("a source that is a folder needs a folder under data_root")
@@ -51,20 +51,20 @@ class SourceInputs:
 
 
 class SourceConfig(Config):
-    """What all sources share: which splits its images go to, by which rule, and what they show.
+    """Settings that all sources share: the splits of its images, how patients are divided, and its classes.
 
     Attributes:
-        role: the split its images go to, or the splits that its patients are divided among.
-        validation_share, test_share: of the patients of each site, where its role names that split beside others.
+        role: the split of its images, or the splits among which its patients are divided.
+        validation_share, test_share: of the patients of each site, where `role` names that split beside others.
         split: `stratified` keeps the shares in every plane and site; `patients` counts patients only, and moves few
-            when some are added; `blocks` keeps neighbouring patient numbers together; `published` is the source's own,
-            and takes validation patients from its training half where it has none; `as_listed` is `published` where the
-            source names the split of any image, and else `stratified`.
-        gap: with `blocks`, how many patients beside a border are left out.
+            when some are added; `blocks` keeps neighbouring patient numbers together; `published` uses the source's own
+            split, and takes validation patients from its training half if it has none; `as_listed` is `published` if
+            the source assigns a split to any image, otherwise `stratified`.
+        gap: with `blocks`, how many patients at each border are left out.
         left_out_site: all of this site is the test split; the others are divided among the rest of the role.
-        split_file: a saved split (JSON under `data_root`) that decides instead of all rules.
-        images_per_plane, patients_per_plane: keep only so many of each plane in the training split (few-shot).
-        classes: the source's own names of classes, and the names that they get; those with an empty name are left out.
+        split_file: a saved split (JSON under `data_root`), which replaces all rules.
+        images_per_plane, patients_per_plane: keep only so many per plane in the training split (few-shot).
+        classes: maps the source's class names to new names; classes with an empty name are left out.
     """
 
     role: Role = "train"
@@ -78,88 +78,108 @@ class SourceConfig(Config):
     patients_per_plane: PositiveInt | None = None
     classes: dict[str, str] = Field(default_factory=dict)
 
+    shipped_labels: ClassVar[str] = ""
+    """Name of the shipped label set of a published source."""
+
     @field_validator("classes", mode="before")
     @classmethod
-    def _numbers_are_names_too(cls, value: object) -> object:
+    def _accept_numbers_as_names(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         return {str(name) if type(name) is int else name: new for name, new in value.items()}
 
     @model_validator(mode="after")
-    def _one_way_to_split(self) -> Self:
+    def _check_split_settings(self) -> Self:
         if self.left_out_site and "+test" not in self.role:
-            raise ValueError(f"left_out_site={self.left_out_site} is tested on: use a role with +test")
+            raise ValueError(f"left_out_site={self.left_out_site} is the test split: use a role with +test")
         if self.gap and self.split != "blocks":
             raise ValueError("gap goes with split=blocks")
         if self.images_per_plane and self.patients_per_plane:
-            raise ValueError("images_per_plane and patients_per_plane are two ways to keep a few: give one")
+            raise ValueError("images_per_plane and patients_per_plane exclude each other: give one")
         return self
 
     @model_validator(mode="after")
-    def _each_class_renamed_once(self) -> Self:
+    def _check_class_names(self) -> Self:
         keys = [comparable_word(name) for name in self.classes]
-        twice = [name for name in self.classes if keys.count(comparable_word(name)) > 1]
-        if twice:
-            raise ValueError(f"classes: {' and '.join(twice)} are one name but for case, blanks, _ or -; give one")
+        duplicates = [name for name in self.classes if keys.count(comparable_word(name)) > 1]
+        if duplicates:
+            raise ValueError(f"classes: {' and '.join(duplicates)} differ only in case, blanks, _ or -; give one")
         return self
 
-    def shares(self) -> dict[Split, float]:
-        """The share of the patients in each split; all of them where the role is one split."""
-        given: dict[Split, float] = {"validation": self.validation_share, "test": self.test_share}
-        named = [split for split in SPLITS if split in self.role.split("+")]
-        held_out = {split: given[split] for split in named if split in given and len(named) > 1}
-        return {named[0]: 1.0 - sum(held_out.values()), **held_out}
+    def split_shares(self) -> dict[Split, float]:
+        """Return the share of the patients in each split; 1 where the role is one split."""
+        shares: dict[Split, float] = {"validation": self.validation_share, "test": self.test_share}
+        splits = [split for split in SPLITS if split in self.role.split("+")]
+        held_out = {split: shares[split] for split in splits if split in shares and len(splits) > 1}
+        return {splits[0]: 1.0 - sum(held_out.values()), **held_out}
 
-    # What a source says of itself; a source that knows more answers itself.
-
-    def own_classes(self) -> tuple[str, ...] | None:
-        """The classes that it can show, as its reader names them; None where its folders or lists decide."""
-        return None
-
-    def shows(self) -> tuple[str, ...] | None:
-        """The classes that it can show, as `classes` renames them; None where its folders or lists decide."""
-        own = self.own_classes()
-        return None if own is None else tuple(dict.fromkeys(filter(None, map(self.renamed, own))))
-
-    def renamed(self, name: str) -> str:
-        """What a class of its own is called; "" where its images are left out."""
+    def rename_class(self, name: str) -> str:
+        """Return the new name of one of its classes; "" if its images are left out."""
         return {comparable_word(own): new for own, new in self.classes.items()}.get(comparable_word(name), name)
 
-    def has_masks(self) -> bool | None:
-        """Whether its images have masks; None where its lists decide."""
-        return False
+    def class_names(self) -> tuple[str, ...] | None:
+        """Return its possible classes, renamed by `classes`; None where its folders or lists decide."""
+        own = self.source_classes()
+        return None if own is None else tuple(dict.fromkeys(filter(None, map(self.rename_class, own))))
 
-    def shows_people(self) -> bool:
-        """Whether its pictures are of patients, who must be kept apart and whose names must be removed."""
-        return True
+    # Facts about a source, known before it is read; sources override what differs.
 
-    def own_labels(self, folder: Path | None) -> LabelSet | None:
-        """The label set that it comes with; None where the names of its classes are all that is known.
+    def source_classes(self) -> tuple[str, ...] | None:
+        """Return its possible classes, as its reader names them; None where its folders or lists decide."""
+        return label_set(self.shipped_labels).names if self.shipped_labels else None
+
+    def source_label_set(self, folder: Path | None) -> LabelSet | None:
+        """Return the label set that comes with it; None where only the names of its classes are known.
 
         Args:
-            folder: what it reads, as in `SourceInputs`.
+            folder: of the source, as in `SourceInputs`.
         """
-        return None
+        return label_set(self.shipped_labels) if self.shipped_labels else None
+
+    def has_masks(self) -> bool | None:
+        """Return whether its images have masks; None where its lists decide."""
+        return False
+
+    def has_patients(self) -> bool:
+        """Return whether its images show patients, who must be kept apart, and whose names must be removed."""
+        return True
 
     def members(self) -> Iterator[Member] | None:
-        """What a split knows of its images, where that is known without reading anything; else None."""
+        """Yield its images as a split needs them, where they are known without reading anything; else None."""
         return None
 
-    def of_hub(self) -> tuple[str, str] | None:
-        """The name and revision of a data set of the hub that is fetched before it is read; else None."""
+    def hub_dataset(self) -> tuple[str, str] | None:
+        """Return name and revision of a data set of the hub, which is downloaded before it is read; else None."""
         return None
 
-    def outside(self) -> dict[str, Path]:
-        """What it reads under the study's `data_root`, by its name in `SourceInputs`."""
+    def input_paths(self) -> dict[str, Path]:
+        """Return the paths that it reads under the study's `data_root`, by their names in `SourceInputs`."""
         return {} if self.split_file is None else {"split_file": self.split_file}
 
 
 class FolderSourceConfig(SourceConfig):
-    """A source that is a folder under the study's `data_root`. `limit` keeps only its first so many images."""
+    """A source that is a folder under the study's `data_root`. `limit` keeps only its first images."""
 
     folder: str
     limit: PositiveInt | None = None
 
-    def outside(self) -> dict[str, Path]:
-        """The folder, and what every source may read."""
-        return {"folder": Path(self.folder), **super().outside()}
+    def input_paths(self) -> dict[str, Path]:
+        """Return the folder, and the paths of every source."""
+        return {"folder": Path(self.folder), **super().input_paths()}
+
+
+class OwnImagesConfig(FolderSourceConfig):
+    r"""A folder of the user's own images, whose patients are found by the names of files.
+
+    Attributes:
+        patient_pattern: a regular expression with one group, the patient, searched in an image's path below the folder
+            of the images: `Patient(\d+)`. It must not match the class's folder.
+        patients_unknown: without a pattern, treat every image as a patient of its own. Splits may then leak: images of
+            one patient can be in training and in test, and all scores are too high.
+        site, source: names given to its images; two folders whose patient numbers may coincide need different names.
+    """
+
+    patient_pattern: str | None = None
+    patients_unknown: bool = False
+    site: str = ""
+    source: str = "own"

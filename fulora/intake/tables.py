@@ -1,8 +1,7 @@
-"""Lists as they are published: CSV with a byte order mark, Windows newlines, `;` or `,`, blanks in names; or xlsx."""
+"""Published lists: CSV with `;` or `,`, a byte order mark, Windows newlines and blanks in names; or xlsx."""
 
 import re
-import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -11,14 +10,9 @@ from fulora.data.tables import delimited
 from fulora.data.tables.cells import NUMBER, clean_rows
 from fulora.data.tables.column_names import HeaderError, rename_columns
 from fulora.data.tables.delimited import MAX_BYTES, MAX_CELL, DelimitedFileError, Line, Lines, row_by_column
-from fulora.intake.raw_image import OnSkip, SourceError, refuse
+from fulora.intake.raw_image import DAMAGED_FILE_ERRORS, OnSkip, Result, SourceError, refuse
 
 MAX_CELLS = 1_000_000
-
-
-def read_table(path: Path, columns: tuple[str, ...] = (), on_skip: OnSkip = refuse) -> list[dict[str, str]]:
-    """The rows of a .csv or .xlsx list, as `read_rows` gives them, without their line numbers."""
-    return [row for _, row in read_rows(path, columns, on_skip)]
 
 
 def read_rows(
@@ -30,43 +24,68 @@ def read_rows(
     optional: Collection[str] = (),
     measures: Collection[str] = (),
 ) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a .csv list, or of the first sheet of an .xlsx, each with the number of the line it ends on.
+    """Read the rows of a .csv list, or of the first sheet of an .xlsx, each with the number of its last line.
 
-    Names and values lose the blanks around them, empty rows are left out, and a missing value (`NA`, `nan`, `-`, ...;
-    `fulora.data.tables.cells`) is "". What was taken as missing is noted on standard error. In a sheet 1.0 is "1".
+    Names and values are stripped, empty rows are dropped, and a missing value (`NA`, `nan`, `-`, ...;
+    `fulora.data.tables.cells`) becomes "", which is noted on standard error. In a sheet 1.0 is read as "1".
 
     Args:
-        columns: names that must be there.
-        on_skip: told of each row with more or fewer cells than the header.
-        renamed: other names that columns have, and those they get.
-        optional: names that may be there. Case, blanks and punctuation of all these names do not count.
-        measures: columns of measures, in which a comma is decimal if it does not separate cells.
+        columns: required columns.
+        on_skip: called for each row with more or fewer cells than the header.
+        renamed: other names of columns, each with the name it gets.
+        optional: optional columns. Case, blanks and punctuation of all these names are ignored.
+        measures: columns of measures, in which a comma is a decimal point if it does not separate cells.
 
     Raises:
-        SourceError: no file, text that is not UTF-8, a column that is missing, two columns of one name, no rows, a cell
-            of more than 100,000 characters, a quote that is left open, or a list larger than any real one.
+        SourceError: if there is no file, the text is not UTF-8, a column is missing or duplicate, there are no rows, a
+            cell has more than 100,000 characters, a quote is not closed, or the list is too large.
     """
     if not path.is_file():
-        raise SourceError(f"{path} is not there")
+        raise SourceError(f"{path}: file not found")
     lines, separator = _lines(path)
     filled = [(number, cells) for number, cells in lines if any(cells)]
     header = _header(path, filled[0][1] if filled else [], columns, (*columns, *optional), renamed)
     if len(filled) == 1:
-        raise SourceError(f"{path}: a header and no rows; the list must name images")
+        raise SourceError(f"{path}: a header without rows; the list must name images")
     rows = []
     for number, cells in filled[1:]:
         if len(cells) == len(header):
             rows.append((number, row_by_column(header, cells)))
         else:
             on_skip(f"{path}, line {number}: {len(cells)} cells for {len(header)} columns: {', '.join(cells)[:200]}")
-    found = clean_rows([row for _, row in rows], decimal_commas=measures if separator != "," else ())
-    for note in found.notes:
+    tidy = clean_rows([row for _, row in rows], decimal_commas=measures if separator != "," else ())
+    for note in tidy.notes:
         progress.note(f"{path}: {note}")
-    return [(number, row) for (number, _), row in zip(rows, found.rows, strict=True)]
+    return [(number, row) for (number, _), row in zip(rows, tidy.rows, strict=True)]
+
+
+def convert_rows(
+    path: Path,
+    rows: Iterable[tuple[int, dict[str, str]]],
+    key: str,
+    convert: Callable[[dict[str, str]], Result],
+    on_skip: OnSkip,
+) -> Iterator[Result]:
+    """Convert the rows of a list one after the other; duplicates and those that raise SourceError are skipped.
+
+    Args:
+        rows: as `read_rows` returns them.
+        key: the column whose values must be unique.
+    """
+    lines: dict[str, int] = {}
+    for number, row in rows:
+        try:
+            if lines.setdefault(row[key], number) != number:
+                raise SourceError(f"{row[key]} is a duplicate of line {lines[row[key]]}; which one is right is unknown")
+            result = convert(row)
+        except SourceError as error:
+            on_skip(f"{path}, line {number}: {error}")
+        else:
+            yield result
 
 
 def read_header(path: Path) -> list[str]:
-    """The names of a list's columns; none where it cannot be read as a list."""
+    """Return the column names of a list; empty if it cannot be read as a list."""
     try:
         lines = _lines(path).lines
     except SourceError:
@@ -77,7 +96,7 @@ def read_header(path: Path) -> list[str]:
 def _header(
     path: Path, written: list[str], needed: Collection[str], known: Collection[str], renamed: Mapping[str, str] | None
 ) -> list[str]:
-    """The columns by their documented names."""
+    """Return the columns by their documented names."""
     try:
         header = rename_columns(written, known, renamed)
     except HeaderError as error:
@@ -86,15 +105,15 @@ def _header(
     if missing:
         others = {name: [other for other, to in (renamed or {}).items() if to == name] for name in missing}
         spelled = [" or ".join([name, *others[name]]) for name in missing]
-        raise SourceError(f"{path}: columns missing: {', '.join(spelled)}; found: {', '.join(written) or 'nothing'}")
+        raise SourceError(f"{path}: missing columns: {', '.join(spelled)}; its columns: {', '.join(written) or 'none'}")
     return header
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, or in UTF-16 with a byte order mark; its newlines stay as they are.
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark; newlines are not changed.
 
     Raises:
-        SourceError: unreadable, too large, with a NUL byte, or in another encoding.
+        SourceError: if it is unreadable, too large, in another encoding, or holds a NUL byte.
     """
     try:
         return delimited.read_text(path)
@@ -120,27 +139,14 @@ def _sheet(path: Path) -> list[Line]:
         lines = [(number, cells) for number, cells in enumerate(_cells(path), 1)]
     except SourceError:
         raise
-    except (
-        BadZipFile,
-        KeyError,
-        IndexError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        SyntaxError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        zlib.error,
-    ) as error:
+    except (BadZipFile, *DAMAGED_FILE_ERRORS) as error:
         raise SourceError(f"{path}: cannot be read as a spreadsheet ({error})") from error
     width = next((len(cells) for _, cells in lines if any(cells)), 0)
     return [(number, cells + [""] * (width - len(cells))) for number, cells in lines]
 
 
 def _cells(path: Path) -> Iterator[list[str]]:
-    """The rows of the first sheet, without the empty cells at their ends: a sheet does not say how wide it is."""
+    """Yield the rows of the first sheet, without empty cells at their ends: the width of a sheet is not stored."""
     import openpyxl
 
     count = 0
@@ -152,13 +158,13 @@ def _cells(path: Path) -> Iterator[list[str]]:
             count += len(row) + 1
             if count > MAX_CELLS:
                 raise SourceError(f"{path}: more than {MAX_CELLS:,} cells; no list is that long")
-            cells = [_written(path, cell) for cell in row]
+            cells = [_cell_text(path, cell) for cell in row]
             while cells and not cells[-1]:
                 cells.pop()
             yield cells
 
 
-def _written(path: Path, cell: object) -> str:
+def _cell_text(path: Path, cell: object) -> str:
     if cell is None:
         return ""
     text = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
@@ -168,14 +174,14 @@ def _written(path: Path, cell: object) -> str:
 
 
 def number_in(text: str, what: str, smallest: float, largest: float) -> float:
-    """A measure that a list gives, in its unit.
+    """Parse a measure of a list.
 
     Args:
-        what: what it is and of which image, for the message.
-        smallest, largest: the range that it can have in life.
+        what: the measure and its image, for the message.
+        smallest, largest: its plausible range.
 
     Raises:
-        SourceError: no number (such as "nan", "0,1" or "1_000"), or one out of the range.
+        SourceError: if it is no number (such as "nan", "0,1" or "1_000"), or out of range.
     """
     if not NUMBER.fullmatch(text.strip()):
         raise SourceError(f"{what} is '{text}'; it must be a number, such as 0.25")
@@ -186,18 +192,16 @@ def number_in(text: str, what: str, smallest: float, largest: float) -> float:
 
 
 def count_in(text: str, what: str, largest: int) -> int:
-    """A whole number from 1 that a list gives, such as a width in pixels.
+    """Parse a whole number of 1 or more of a list, such as a width in pixels.
 
     Args:
-        what: what it is and of which image, for the message.
+        what: the number and its image, for the message.
 
     Raises:
-        SourceError: anything else, such as "1,040", "1.000" or "0".
+        SourceError: if it is anything else, such as "1,040", "1.000" or "0".
     """
     if not re.fullmatch(r"[0-9]{1,15}", text.strip()):
-        raise SourceError(
-            f"{what} is '{text}'; it must be a whole number of 1 or more, in digits alone (1040, no separator)"
-        )
+        raise SourceError(f"{what} is '{text}'; it must be a whole number from 1, in digits alone (1040)")
     if not 1 <= int(text) <= largest:
         raise SourceError(f"{what} is {text}; it must be from 1 to {largest}")
     return int(text)

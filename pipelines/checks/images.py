@@ -10,8 +10,8 @@ from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.forecast import ForecastImage, Size, count_sizes, forecast_images
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.folders import NO_PATIENT
 from fulora.intake.image_set_labels import inputs_under, resolve_label_set
+from fulora.intake.patient_pattern import NO_PATIENT
 from fulora.intake.raw_image import FileNote, OnSkip, PassedOver
 from fulora.intake.source_config import SourceInputs
 from pipelines.checks.findings import Findings
@@ -73,7 +73,7 @@ class Sources:
             return ExpectedSet(config, [], complete=False)
         listed = []
         for number, (source, given) in enumerate(zip(config.sources, inputs, strict=True)):
-            exact = compare_pictures and len(source.shares()) > 1
+            exact = compare_pictures and len(source.split_shares()) > 1
             listed.append(self._list(f"{where}.sources.{number}", source, given, config, exact))
         complete = all(images is not None for images in listed)
         if complete and where not in self._checked:
@@ -149,7 +149,7 @@ class Sources:
         self, where: str, source: AnySource, inputs: SourceInputs, config: CurateConfig
     ) -> list[ForecastImage] | None:
         """The images of a source whose patients are not known, where their split does not depend on patients."""
-        if len(source.shares()) > 1 or config.unusable != "stop":
+        if len(source.split_shares()) > 1 or config.unusable != "stop":
             return None
         unknown = source.changed(patient_pattern=None, patients_unknown=True)
         return self._expected(where, unknown, inputs, config, lambda message: None, False)
@@ -178,6 +178,6 @@ class Sources:
             self.found.note(where, f"{len(told)} rows, files or folders will be left out: {shown}")
 
     def _are_there(self, where: str, source: AnySource) -> bool:
-        for name, path in source.outside().items():
+        for name, path in source.input_paths().items():
             self.read(f"{where}.{name}", path, HINTS.get(name, ""))
-        return all((self.root / path).exists() for path in source.outside().values())
+        return all((self.root / path).exists() for path in source.input_paths().values())

@@ -222,7 +222,7 @@ def _mapping(folder: Path, files: Mapping[str, Path], given: str, workers: int) 
 
     mapping = find_mask_values({str(folder): files.values()}, parse_values(given), workers)
     if mapping.files:
-        note(mapping.text())
+        note(mapping.describe())
     return mapping
 
 

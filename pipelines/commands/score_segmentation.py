@@ -160,7 +160,7 @@ def _mapping(
         for name, files in predicted.items()
     }
     mapping = find_mask_values(folders, parse_values(given), workers)
-    note(mapping.text())
+    note(mapping.describe())
     return mapping
 
 
@@ -196,7 +196,7 @@ def _scored(
 
 def _patients(cases: Sequence[str], pattern: str, protocol: Protocol) -> tuple[list[str], bool]:
     """The patient of each case, and whether that is known: by the pattern, or by HC18's names where all are such."""
-    from fulora.intake.folders import patient_finder
+    from fulora.intake.patient_pattern import patient_finder
 
     if not pattern and protocol == "hc18" and all(re.match(EXAM, case) for case in cases):
         pattern = EXAM

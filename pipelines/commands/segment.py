@@ -45,7 +45,7 @@ def segment(
 
     from fulora.data.label_set import read_label_set
     from fulora.data.structures import refuse_other_structures, structures_of
-    from fulora.intake.formats.metaimage import read_picture
+    from fulora.intake.formats.gray_picture import read_picture
     from fulora.segmentation.config import SegmentConfig
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
@@ -88,7 +88,7 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
     from fulora.data.image_identities import identify_files
     from fulora.data.leak_check import describe_unknown, refuse_leaked_identities
     from fulora.data.provenance import Provenance, provenance_of
-    from fulora.intake.formats.metaimage import read_picture
+    from fulora.intake.formats.gray_picture import read_picture
     from fulora.progress import note
 
     models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
@@ -99,8 +99,8 @@ def _learned(folder: Path, files: dict[str, Path], unets: list[Path]) -> "Proven
 
 def _files(folder: Path) -> dict[str, Path]:
     """Pictures by the name of their mask, less its ending; files named as masks are passed over."""
-    from fulora.intake.folders import PICTURES
     from fulora.intake.masks.file_names import find_pictures_and_masks
+    from fulora.intake.picture_files import PICTURES
     from fulora.progress import note
 
     endings = (*PICTURES, ".mha")
@@ -121,7 +121,7 @@ def _files(folder: Path) -> dict[str, Path]:
 def _sheet(files: dict[str, Path], shown: "list[tuple[str, UInt8[np.ndarray, 'h w']]]") -> bytes:
     import numpy as np
 
-    from fulora.intake.formats.metaimage import read_picture
+    from fulora.intake.formats.gray_picture import read_picture
     from fulora.report.overlays import Overlay, plot_overlays
 
     return plot_overlays(

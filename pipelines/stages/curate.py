@@ -21,7 +21,7 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
     Raises:
         SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
             source's.
-        SplitError, SameNumberError: a woman who would be in two splits, under one name or two (`read_and_check_patients`).
+        SplitError, SameNumberError: a woman who would be in two splits, under one name or two.
         LabelSetError: classes that cannot be known, or make no label set.
         NoDetectorError: a text detector is asked for that is not installed.
     """

@@ -10,19 +10,19 @@ from PIL import Image as Pil
 
 from fulora.intake.check.check_folder import check_folder
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import read_dicom
 
 pytestmark = pytest.mark.real_data
 KEY = "a secret of the hospital"
 REFUSED = {
-    "rgb_samples": "691,200 bytes of pixel data, but the header says 460,800",
-    "ycc_samples": "691,200 bytes of pixel data, but the header says 460,800",
-    "five_unsaid": "384,000 bytes of pixel data, but the header says 76,800",
-    "five_said_2": "384,000 bytes of pixel data, but the header says 153,600",
-    "sixteen_bit_data": "153,600 bytes of pixel data, but the header says 76,800",
-    "jpeg_five_said_2": "5 compressed frames, but NumberOfFrames says 2",
+    "rgb_samples": "691,200 bytes of pixel data, but 460,800",
+    "ycc_samples": "691,200 bytes of pixel data, but 460,800",
+    "five_unsaid": "384,000 bytes of pixel data, but 76,800",
+    "five_said_2": "384,000 bytes of pixel data, but 153,600",
+    "sixteen_bit_data": "153,600 bytes of pixel data, but 76,800",
+    "jpeg_five_said_2": "5 compressed frames, but NumberOfFrames is 2",
 }
 READ = {"ok_rgb_planes": 3, "ok_ybr_full": 3, "five_ok": 5, "jpeg_five_ok": 5, "jpeg_five_unsaid": 5}
 

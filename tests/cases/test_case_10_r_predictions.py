@@ -106,7 +106,7 @@ def test_three_women_without_a_number_are_not_one_woman(case: Path) -> None:
         (number, "", "", None) for number in "345"
     ]
     assert [line.partition("metadata.csv, ")[2] for line in told[:3]] == [
-        f"line {n + 2}: i{n}.png: no patient; give a column patient or patient_id" for n in range(3)
+        f"line {n + 2}: i{n}.png: no patient; add a column patient or patient_id" for n in range(3)
     ]
     assert check_folder(folder).n_patients == 3
     with pytest.raises(SourceError, match=r"line 2: i0\.png: no patient"):

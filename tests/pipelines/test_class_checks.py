@@ -18,10 +18,10 @@ ONE = LabelSet.derived(["brain"], name="one")
 def problems(monkeypatch: pytest.MonkeyPatch, labels: LabelSet, *overrides: str, few: LabelSet | None = None) -> str:
     """What is wrong with a study on images of two classes."""
 
-    def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:
+    def resolve_label_set(config: CurateConfig, data_root: Path) -> LabelSet:
         return few if few is not None and config == values.few_shot.images else labels  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("pipelines.checks.images.labels_of", labels_of)
+    monkeypatch.setattr("pipelines.checks.images.resolve_label_set", resolve_label_set)
     drawn = "generate={planes: [brain, thorax], prompts: {brain: a brain, thorax: a thorax}}"
     sources = [
         f"{{kind: phantoms, role: {role}, sites: [A], per_plane: 4, planes: [brain, thorax], first_patient: {first}}}"
@@ -73,7 +73,7 @@ def test_a_label_set_that_cannot_be_made_is_told_with_its_place(monkeypatch: pyt
     def fails(config: CurateConfig, data_root: Path) -> LabelSet:
         raise LabelSetError("two label sets and no name")
 
-    monkeypatch.setattr("pipelines.checks.images.labels_of", fails)
+    monkeypatch.setattr("pipelines.checks.images.resolve_label_set", fails)
     found = check_study(configs.load("smoke")[1], Path("nowhere")).problems
     assert "planes" in found["two label sets and no name"]
 

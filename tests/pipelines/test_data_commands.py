@@ -92,7 +92,7 @@ def test_files_are_looked_for_where_the_command_is_run(own: Path, tmp_path: Path
     said = worked(fulora("data", "curate", "own", PATTERN, "split_file=split.json", cwd=tmp_path))
     assert {row.split for row in ImageSet(tmp_path / said.strip(), "").rows()} == {"test"}
     done = fulora("data", "check", "own", PATTERN, "folder=other", cwd=tmp_path)
-    assert (done.returncode, "named by the command's first argument" in done.stderr) == (2, True)
+    assert (done.returncode, "given by the command's first argument" in done.stderr) == (2, True)
 
 
 def test_a_set_of_sets(own: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
         dataset.set_pixel_data(np.ascontiguousarray(picture), "MONOCHROME2", 8, generate_instance_uid=False)
         dataset.save_as(tmp_path / "in" / "brain" / f"Jane_Doe_{number}.dcm")
     short = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
-    assert (short.returncode, "no such file; it should hold the key" in short.stderr) == (2, True)
+    assert (short.returncode, "no such file; it must hold the key" in short.stderr) == (2, True)
     (tmp_path / "key.txt").write_bytes(b"\xff\xfe" * 20)
     broken = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
     assert (broken.returncode, "key.txt: is no text" in broken.stderr) == (2, True)
@@ -125,7 +125,7 @@ def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
     inside = fulora(
         "data", "deidentify", tmp_path / "in", "--to", tmp_path / "in" / "x", "--key-file", tmp_path / "key.txt"
     )
-    assert (inside.returncode, "which is not clean" in inside.stderr) == (2, True)
+    assert (inside.returncode, "which is not de-identified" in inside.stderr) == (2, True)
     said = worked(
         fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
     )

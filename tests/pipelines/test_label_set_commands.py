@@ -77,7 +77,7 @@ def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:
     assert planes_in(made) == {"brain": 6, "femur": 6}
     assert ImageSet(made, "").label_set() == label_set("fetal_planes")
     left_out = (made / "audit" / "left_out.txt").read_text()
-    assert "left out with all 6 images of 'scout', as classes says" in left_out
+    assert "left out with all 6 images of 'scout', by classes" in left_out
     done = fulora(*command, "classes={Kof: brain}")
     assert "source class_folders has no class 'Kof'; it has" in done.stderr
 
@@ -86,7 +86,7 @@ def test_a_layout_of_splits_is_told(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["train", "test"])
     done = fulora("data", "check", tmp_path / "own", "kind=class_folders", "patients_unknown=true")
     assert done.returncode == 2
-    assert "is named like a split, and no class is; its layout is one folder of classes for each split" in done.stderr
+    assert "is named like a split, not like a class; its layout is one folder of classes per split" in done.stderr
 
 
 def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
     assert not Sources(found, tmp_path).expect("heads", CurateConfig.model_validate({"sources": two})).complete
     (kidneys, planes), (mixed, heads) = found.problems.items()
     assert (planes, heads) == (["planes"], ["heads"])
-    assert "'Kidney' and 'kidney' are the same but for case" in kidneys
+    assert "'Kidney' and 'kidney' differ only in case" in kidneys
     assert "sources.0 (phantoms) and sources.1 (phantoms) have different classes" in mixed
 
 

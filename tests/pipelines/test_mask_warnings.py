@@ -45,7 +45,7 @@ def test_a_spacing_that_contradicts_the_list_is_a_warning(tmp_path: Path, ending
     out = tmp_path / "out.csv"
     ended = called("measure", "hc", tmp_path / "m", "--pixel-sizes", sizes(tmp_path), "--out", out)
     assert ended.code == 0, ended.stderr
-    said = "the file says 0.35 x 0.35 mm a pixel, the list 0.5 x 0.5; the list counts"
+    said = "0.35 x 0.35 mm per pixel in the file, 0.5 x 0.5 in the list; the list is used"
     first, second = rows_of(out)
     assert (first["warnings"], first["detail"]) == ("file_spacing", said)
     assert first["hc_mm"] == second["hc_mm"]
@@ -64,9 +64,7 @@ def test_an_angle_of_pixels_that_are_not_square_is_a_warning(tmp_path: Path) -> 
     out = tmp_path / "out.csv"
     ended = called("measure", "aop", tmp_path / "m", "--out", out)
     assert "file_spacing" in rows_of(out)[0]["warnings"]
-    assert "the file says 0.2 x 0.4 mm a pixel, which is not used: width / height of a pixel is taken as 1" in (
-        ended.stderr
-    )
+    assert "0.2 x 0.4 mm per pixel in the file is not used: width / height of a pixel is taken as 1" in (ended.stderr)
     ended = called("measure", "aop", tmp_path / "m", "--out", out, "--original-size", "200x320")
     assert "file_spacing" not in rows_of(out)[0]["warnings"]
 
@@ -126,7 +124,7 @@ def test_spacings_of_scored_masks_are_said(tmp_path: Path) -> None:
     assert "1 masks state a pixel spacing" in said
     assert "0.3 x 0.3 mm; it is not used: distances are in pixels" in said
     facts, said = score(tmp_path, "--pixel-sizes", sizes(tmp_path))
-    assert "a.nii.gz: the file says 0.3 x 0.3 mm a pixel, the list 0.5 x 0.5" in facts["file_spacings"][0]
+    assert "a.nii.gz: 0.3 x 0.3 mm per pixel in the file, 0.5 x 0.5 in the list" in facts["file_spacings"][0]
     assert "1 cases have files that state another pixel spacing, such as a: " in said
     facts, said = score(tmp_path, "--pixel-sizes", sizes(tmp_path, "filename,pixel size(mm)\na.png,0.3\n"))
     assert "file_spacings" not in facts

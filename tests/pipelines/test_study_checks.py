@@ -268,7 +268,7 @@ def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
 def test_phantoms_of_a_population_that_there_is_none_of() -> None:
     found = check_study(config_of("demo", f"planes.sources={PHANTOMS.replace('[B]', '[Z]')}"), Path("nowhere"))
     (problem,) = found.problems
-    assert "sites: there is no population Z; there are base1" in problem
+    assert "sites: unknown population Z; known are base1" in problem
 
 
 def test_every_real_set_that_an_arm_is_trained_on_reaches_the_report(tmp_path: Path) -> None:

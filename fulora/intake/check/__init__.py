@@ -1,1 +1,1 @@
-"""Checks of a folder before anything is trained on it: leaks, duplicates, lists."""
+"""Checks of a data set before anything is trained on it."""

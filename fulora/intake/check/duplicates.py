@@ -1,97 +1,79 @@
-"""The same picture twice, pixel for pixel or nearly: across splits first, then across patients."""
+"""Identical and near-duplicate images: across splits first, then across patients."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fulora.data.pictures.near_duplicates import near_pairs
-from fulora.intake.check.findings import Finding, Severity, finding
+from fulora.intake.check.findings import Finding, leak, misleading, note
 from fulora.intake.check.image_facts import ImageFacts
 
 Pair = tuple[ImageFacts, ImageFacts, float]
+MakeFinding = Callable[[str, str, Sequence[str]], Finding]
 
 
 def find_duplicates(facts: Sequence[ImageFacts]) -> list[Finding]:
-    """Findings on identical and nearly identical pictures.
+    """Return findings about identical and nearly identical images.
 
-    Under two patients they are a leak, for any split by patient may put them apart; in a set that is split already,
-    by its publisher or by curation, only where they do stand apart.
+    Duplicates of two patients are a leak, since a split by patient may separate them; in a set that is already split,
+    by its publisher or by curation, only if they are in two splits.
     """
-    split = _splits(facts) > 1 or (bool(facts) and all(found.image.curated for found in facts))
-    harm: Severity = "note" if split else "leak"
-    return [*_identical(facts, harm), *_near(facts, harm)]
+    is_split = _n_splits(facts) > 1 or (bool(facts) and all(one.image.curated for one in facts))
+    across_patients: MakeFinding = note if is_split else leak
+    return [*_identical(facts, across_patients), *_near(facts, across_patients)]
 
 
-def _identical(facts: Sequence[ImageFacts], harm: Severity) -> list[Finding]:
+def _identical(facts: Sequence[ImageFacts], across_patients: MakeFinding) -> list[Finding]:
     groups = defaultdict(list)
-    for found in facts:
-        groups[found.digest].append(found)
+    for one in facts:
+        groups[one.digest].append(one)
     same = [group for group in groups.values() if len(group) > 1]
-    apart = [group for group in same if _splits(group) > 1]
-    people = [group for group in same if len({found.patient for found in group}) > 1 and group not in apart]
-    labels = [group for group in same if len({found.image.plane for found in group}) > 1]
-    within = [group for group in same if len({found.patient for found in group}) == 1]
+    splits = [group for group in same if _n_splits(group) > 1]
+    patients = [group for group in same if _n_patients(group) > 1 and group not in splits]
+    labels = [group for group in same if len({one.image.plane for one in group}) > 1]
+    within = [group for group in same if _n_patients(group) == 1]
+    text = "images are identical for several patients: such patients must stay in one split"
     return [
-        *finding("leak", "identical across splits", "pictures stand pixel for pixel in two splits", _lines(apart)),
-        *finding(
-            harm,
-            "identical across patients",
-            "pictures stand under several patients, pixel for pixel: such patients must stay in one split",
-            _lines(people),
-        ),
-        *finding("misleading", "labels disagree", "identical pictures have different labels", _lines(labels)),
-        *finding(
-            "misleading",
-            "identical within a patient",
-            "a patient's pictures stand twice and count double",
-            _lines(within),
-        ),
+        leak("identical across splits", "identical images are in two splits", _describe_groups(splits)),
+        across_patients("identical across patients", text, _describe_groups(patients)),
+        misleading("labels disagree", "identical images have different labels", _describe_groups(labels)),
+        misleading("identical within a patient", "images of a patient are duplicates", _describe_groups(within)),
     ]
 
 
-def _near(facts: Sequence[ImageFacts], harm: Severity) -> list[Finding]:
+def _near(facts: Sequence[ImageFacts], across_patients: MakeFinding) -> list[Finding]:
     pairs = [
         (facts[a], facts[b], alike)
-        for a, b, alike in near_pairs([found.likeness for found in facts])
+        for a, b, alike in near_pairs([one.likeness for one in facts])
         if facts[a].digest != facts[b].digest
     ]
-    apart = [pair for pair in pairs if _splits(pair[:2]) > 1]
-    people = [pair for pair in pairs if pair[0].patient != pair[1].patient and _splits(pair[:2]) <= 1]
-    within = [pair for pair in pairs if pair[0].patient == pair[1].patient]
+    splits = [pair for pair in pairs if _n_splits(pair[:2]) > 1]
+    patients = [pair for pair in pairs if _n_patients(pair[:2]) > 1 and _n_splits(pair[:2]) <= 1]
+    within = [pair for pair in pairs if _n_patients(pair[:2]) == 1]
+    text = "pairs of two patients are near duplicates: keep them in one split"
     return [
-        *finding(
-            "leak",
-            "near duplicates across splits",
-            "pairs in two splits show nearly the same picture",
-            [_pair(pair) for pair in apart],
-        ),
-        *finding(
-            harm,
-            "near duplicates across patients",
-            "pairs of two patients show nearly the same picture: keep them in one split",
-            [_pair(pair) for pair in people],
-        ),
-        *finding(
-            "note",
-            "near duplicates within a patient",
-            "pairs of one patient show nearly the same picture",
-            [_pair(pair) for pair in within],
-        ),
+        leak("near duplicates across splits", "pairs in two splits are near duplicates", _describe_pairs(splits)),
+        across_patients("near duplicates across patients", text, _describe_pairs(patients)),
+        note("near duplicates within a patient", "pairs of one patient are near duplicates", _describe_pairs(within)),
     ]
 
 
-def _splits(group: Sequence[ImageFacts]) -> int:
-    return len({found.image.published for found in group} - {None})
+def _n_splits(group: Sequence[ImageFacts]) -> int:
+    return len({one.image.published for one in group} - {None})
 
 
-def _lines(groups: Sequence[Sequence[ImageFacts]]) -> list[str]:
+def _n_patients(group: Sequence[ImageFacts]) -> int:
+    return len({one.patient for one in group})
+
+
+def _describe_groups(groups: Sequence[Sequence[ImageFacts]]) -> list[str]:
     return [" = ".join(map(describe_image, group)) for group in groups]
 
 
-def _pair(pair: Pair) -> str:
-    return f"{describe_image(pair[0])} ~ {describe_image(pair[1])}, correlation {pair[2]:.3f}"
+def _describe_pairs(pairs: Sequence[Pair]) -> list[str]:
+    return [f"{describe_image(one)} ~ {describe_image(two)}, correlation {alike:.3f}" for one, two, alike in pairs]
 
 
-def describe_image(found: ImageFacts) -> str:
-    """An image in words: its name with site, patient, plane and published split."""
-    said = (found.image.site, found.image.patient, found.image.plane, found.image.published or "")
-    return f"{found.image.name} ({' '.join(filter(None, said))})"
+def describe_image(facts: ImageFacts) -> str:
+    """Describe an image: its name with site, patient, plane and published split."""
+    details = (facts.image.site, facts.image.patient, facts.image.plane, facts.image.published or "")
+    return f"{facts.image.name} ({' '.join(filter(None, details))})"

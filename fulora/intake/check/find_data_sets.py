@@ -1,4 +1,4 @@
-"""Which data sets a folder holds: itself one, or several in its folders."""
+"""The data sets of a folder: itself, or several in its subfolders."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fulora.intake.check.list_findings import find_lists
 from fulora.intake.config import SourceKind
-from fulora.intake.folders import list_folder
 from fulora.intake.layout_detection import LAYOUT_TESTS, detect_layout, has_known_classes
+from fulora.intake.picture_files import list_folder
 
 CERTAIN_LAYOUTS: tuple[SourceKind, ...] = (
     "imagefolder",
@@ -17,7 +17,7 @@ CERTAIN_LAYOUTS: tuple[SourceKind, ...] = (
     "hc18",
     "psfhs",
 )
-"""Layouts that lists or folders of their own tell for certain; the others are told by names or single files."""
+"""Layouts with characteristic lists or folders; the others are guessed by names or single files."""
 DEPTH = 3
 
 
@@ -26,8 +26,8 @@ class DataSetFolders:
     """The data sets of a folder.
 
     Attributes:
-        folders: those that hold one each.
-        others: folders in which none was found, and links to folders, which are not followed.
+        folders: folders with one data set each.
+        others: folders without a data set, and links to folders, which are not followed.
     """
 
     folders: tuple[Path, ...]
@@ -35,43 +35,47 @@ class DataSetFolders:
 
 
 def find_data_sets(folder: Path) -> DataSetFolders:
-    """The data sets of a folder: itself alone, where it has a layout of its own, or those in its folders.
+    """Find the data sets of a folder: itself, if it has a layout of its own, or those in its subfolders.
 
     Raises:
-        SourceError: no such folder, or neither it nor a folder in it has a layout that is known.
+        SourceError: if there is no such folder, or no known layout in it.
     """
-    found = _without_guesses(_sets(folder, DEPTH)) if folder.is_dir() else DataSetFolders(())
-    if found.folders and (len(found.folders) > 1 or found.others):
-        return found
-    if not found.folders:
+    sets = _drop_guesses(_search(folder, DEPTH)) if folder.is_dir() else DataSetFolders(())
+    if sets.folders and (len(sets.folders) > 1 or sets.others):
+        return sets
+    if not sets.folders:
         detect_layout(folder)
     return DataSetFolders((folder,))
 
 
-def _without_guesses(found: DataSetFolders) -> DataSetFolders:
-    """The sets, less folders that are only guessed to be of classes, as any folders are, beside sets that are known."""
-    if not any(LAYOUT_TESTS[kind](path) for path in found.folders for kind in CERTAIN_LAYOUTS):
-        return found
-    guessed = {path for path in found.folders if _kind(path) == "class_folders" and not has_known_classes(path)}
-    kept = tuple(path for path in found.folders if path not in guessed)
-    return DataSetFolders(kept, (*found.others, *(path for path in found.folders if path in guessed)))
+def _drop_guesses(sets: DataSetFolders) -> DataSetFolders:
+    """Drop folders that are only guessed to be class folders, beside sets of a certain layout."""
+    if not any(map(_has_certain_layout, sets.folders)):
+        return sets
+    guessed = {path for path in sets.folders if _kind(path) == "class_folders" and not has_known_classes(path)}
+    kept = tuple(path for path in sets.folders if path not in guessed)
+    return DataSetFolders(kept, (*sets.others, *(path for path in sets.folders if path in guessed)))
 
 
-def _sets(folder: Path, depth: int) -> DataSetFolders:
-    alone = DataSetFolders((folder,))
+def _search(folder: Path, depth: int) -> DataSetFolders:
     folders = [path for path in list_folder(folder) if path.is_dir()]
-    if any(LAYOUT_TESTS[kind](folder) for kind in CERTAIN_LAYOUTS) or (find_lists(folder) and not folders):
-        return alone
-    below = (
-        {path: DataSetFolders(()) if path.is_symlink() else _sets(path, depth - 1) for path in folders} if depth else {}
+    if _has_certain_layout(folder) or (find_lists(folder) and not folders):
+        return DataSetFolders((folder,))
+    below = {}
+    for path in folders if depth else ():
+        below[path] = DataSetFolders(()) if path.is_symlink() else _search(path, depth - 1)
+    sets = DataSetFolders(
+        tuple(chain.from_iterable(one.folders for one in below.values())),
+        tuple(chain.from_iterable(one.others if one.folders else (path,) for path, one in below.items())),
     )
-    found = DataSetFolders(
-        tuple(chain.from_iterable(sets.folders for sets in below.values())),
-        tuple(chain.from_iterable(sets.others if sets.folders else (path,) for path, sets in below.items())),
-    )
-    listed = any(LAYOUT_TESTS[kind](path) for path in found.folders for kind in CERTAIN_LAYOUTS)
-    return alone if not listed and any(shows(folder) for shows in LAYOUT_TESTS.values()) else found
+    if _kind(folder) and not any(map(_has_certain_layout, sets.folders)):
+        return DataSetFolders((folder,))
+    return sets
+
+
+def _has_certain_layout(folder: Path) -> bool:
+    return any(LAYOUT_TESTS[kind](folder) for kind in CERTAIN_LAYOUTS)
 
 
 def _kind(folder: Path) -> SourceKind | None:
-    return next((kind for kind, shows in LAYOUT_TESTS.items() if shows(folder)), None)
+    return next((kind for kind, has_layout in LAYOUT_TESTS.items() if has_layout(folder)), None)

@@ -1,6 +1,6 @@
-"""What a check found, for people and for programs."""
+"""Findings of a check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
@@ -12,13 +12,13 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that was found.
+    """One kind of problem.
 
     Attributes:
-        severity: a `leak` lets a test see what was trained on; something `misleading` makes numbers wrong; a `note` is
+        severity: a `leak` makes test data known in training; something `misleading` makes scores wrong; a `note` is
             worth knowing.
-        count: how many images, rows, groups or pairs, as `text` says.
-        examples: all of them, a line each.
+        count: number of images, rows, groups or pairs, as `text` says.
+        examples: all of them, one line each.
     """
 
     severity: Severity
@@ -30,12 +30,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """Everything a check has to say of a folder.
+    """The result of checking a folder.
 
     Attributes:
-        patients: the first few, so that a pattern that finds something else is seen.
-        sets: the checks of the data sets in the folder, by name, where it holds several; the findings are then of what
-            they share.
+        patients: the first few, to show what a patient pattern matches.
+        sets: the checks of the data sets in the folder, by name, if it holds several; `findings` are then what they
+            share.
     """
 
     kind: str
@@ -48,12 +48,12 @@ class Check:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing would leak or mislead, in it and in all of its sets."""
-        here = all(found.severity == "note" for found in self.findings)
-        return here and all(check.clean for check in self.sets.values())
+        """Whether there are no leaks and nothing misleading, in it and in all of its sets."""
+        only_notes = all(finding.severity == "note" for finding in self.findings)
+        return only_notes and all(check.clean for check in self.sets.values())
 
     def to_json(self) -> dict[str, Json]:
-        """The same facts for programs."""
+        """Return the same as JSON."""
         return {
             "kind": self.kind,
             "n_images": self.n_images,
@@ -61,11 +61,26 @@ class Check:
             "patients": list(self.patients),
             "clean": self.clean,
             "counts": self.counts,
-            "findings": [asdict(found) for found in self.findings],
+            "findings": [asdict(finding) for finding in self.findings],
             **({"sets": {name: check.to_json() for name, check in self.sets.items()}} if self.sets else {}),
         }
 
 
-def finding(severity: Severity, kind: str, text: str, examples: Sequence[str]) -> list[Finding]:
-    """A finding with a line for each example, or nothing where there are none."""
-    return [Finding(severity, kind, len(examples), text, tuple(examples))] if examples else []
+def leak(kind: str, text: str, examples: Sequence[str]) -> Finding:
+    """Return a finding of a leak, with one line per example."""
+    return Finding("leak", kind, len(examples), text, tuple(examples))
+
+
+def misleading(kind: str, text: str, examples: Sequence[str]) -> Finding:
+    """Return a finding of something misleading, with one line per example."""
+    return Finding("misleading", kind, len(examples), text, tuple(examples))
+
+
+def note(kind: str, text: str, examples: Sequence[str]) -> Finding:
+    """Return a note, with one line per example."""
+    return Finding("note", kind, len(examples), text, tuple(examples))
+
+
+def nonempty(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that have examples, leaks first."""
+    return tuple(sorted((one for one in findings if one.count), key=lambda one: SEVERITIES.index(one.severity)))

@@ -1,4 +1,4 @@
-"""What every image of a source is like: decoded once, on all cores, and then only these facts are kept."""
+"""Facts about every image of a source: each is decoded once, on all cores, and its pixels are dropped."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from fulora.intake.raw_image import RawImage, SourceError
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """A mask's class numbers without background, how many separate parts each has, and the HC it gives in mm."""
+    """A mask's class numbers without background, the number of separate parts of each, and its HC in mm."""
 
     classes: tuple[int, ...]
     parts: tuple[int, ...]
@@ -28,14 +28,14 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image, without its pixels.
+    """Facts about one image.
 
     Attributes:
-        error: why it cannot be used; the other facts are empty then.
-        mode: pixel mode of the file as Pillow names it, or the file's ending where Pillow does not read it.
-        digest: of the decoded pixels: equal for equal pictures, however they were encoded.
-        likeness: what it is compared by with other pictures.
-        lowest, highest: gray values.
+        error: why it is unusable; the other facts are then empty.
+        mode: pixel mode of the file in Pillow, or the file's ending if Pillow does not read it.
+        digest: of the decoded pixels, independent of the encoding.
+        likeness: features for the comparison with other images.
+        lowest, highest: gray levels.
     """
 
     image: RawImage
@@ -56,11 +56,11 @@ class ImageFacts:
 
 
 def read_image_facts(images: Iterable[RawImage]) -> Iterator[ImageFacts]:
-    """The facts of every image, in order."""
-    return threaded(_facts, images)
+    """Read the facts of every image, in order."""
+    return threaded(_read_facts, images)
 
 
-def _facts(image: RawImage) -> ImageFacts:
+def _read_facts(image: RawImage) -> ImageFacts:
     try:
         pixels, mask = image.load()
     except SourceError as error:

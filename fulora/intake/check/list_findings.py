@@ -1,11 +1,11 @@
-"""Checks of lists whose images are elsewhere: what they count, and what they say twice or differently."""
+"""Checks of lists without images: counts, duplicates and contradictions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from fulora.intake.check.findings import Check, Finding, finding
+from fulora.intake.check.findings import Check, Finding, leak, misleading, nonempty, note
 from fulora.intake.raw_image import OnSkip
 from fulora.intake.sources.fetal_planes import LISTS as PUBLISHED
 from fulora.intake.sources.fu_lora_lists import LISTS, ListedImage, missing_images, read_list
@@ -14,15 +14,15 @@ Lists = Mapping[str, Sequence[ListedImage]]
 
 
 def find_lists(folder: Path) -> list[Path]:
-    """The lists of FETAL_PLANES_DB (one of its two forms) and of FU-LoRA in a folder."""
+    """Return the lists of FETAL_PLANES_DB (one of its two formats) and of FU-LoRA in a folder."""
     published = [folder / name for name in PUBLISHED if (folder / name).is_file()][:1]
     return published + [folder / name for name in LISTS.values() if (folder / name).is_file()]
 
 
 def check_lists(paths: Iterable[Path]) -> Check:
-    """Rows by list, plane and half; one image with two planes, one patient in two halves, lists that share images."""
-    told: list[str] = []
-    lists = {path.name: read_list(path, told.append) for path in paths}
+    """Count rows by list, plane and half; find images with two planes, patients in two halves, and shared images."""
+    messages: list[str] = []
+    lists = {path.name: read_list(path, messages.append) for path in paths}
     rows = [row for listed in lists.values() for row in listed]
     counts = {
         "list": {name: len(listed) for name, listed in lists.items()},
@@ -31,8 +31,8 @@ def check_lists(paths: Iterable[Path]) -> Check:
     for name, listed in lists.items():
         counts[f"planes of {name}"] = dict(Counter(row.plane for row in listed).most_common())
         counts[f"halves of {name}"] = dict(Counter(row.half or "not said" for row in listed).most_common())
-    findings = (*_contradictions(lists), *finding("misleading", "rows left out", "rows cannot be used", told))
-    return Check("lists", counts, len(rows), len({row.patient for row in rows} - {""}), (*findings, *_overlaps(lists)))
+    findings = [*_contradictions(lists), misleading("rows left out", "rows cannot be used", messages), _overlaps(lists)]
+    return Check("lists", counts, len(rows), len({row.patient for row in rows} - {""}), nonempty(findings))
 
 
 def _contradictions(lists: Lists) -> list[Finding]:
@@ -41,15 +41,15 @@ def _contradictions(lists: Lists) -> list[Finding]:
         planes[row.name].add(row.plane)
         if row.patient and row.half:
             halves[row.patient].add(row.half)
-    two = [f"{name}: {' and '.join(sorted(found))}" for name, found in planes.items() if len(found) > 1]
-    both = [patient for patient, found in halves.items() if len(found) > 1]
+    two = [f"{name}: {' and '.join(sorted(names))}" for name, names in planes.items() if len(names) > 1]
+    both = [patient for patient, names in halves.items() if len(names) > 1]
     return [
-        *finding("leak", "patients in two splits", "patients stand in both published halves", both),
-        *finding("misleading", "labels disagree", "images are listed as different planes", two),
+        leak("patients in two splits", "patients are in both published halves", both),
+        misleading("labels disagree", "images are listed as different planes", two),
     ]
 
 
-def _overlaps(lists: Lists) -> list[Finding]:
+def _overlaps(lists: Lists) -> Finding:
     shared = []
     for (one, first), (two, second) in combinations(lists.items(), 2):
         images = {row.name for row in first} & {row.name for row in second}
@@ -57,11 +57,11 @@ def _overlaps(lists: Lists) -> list[Finding]:
         if patients:
             shared.append(f"{one} and {two}: {len(images)} images, {len(patients)} patients")
     text = "pairs of lists share images or patients: do not train on one and test on the other"
-    return finding("note", "lists share patients", text, shared)
+    return note("lists share patients", text, shared)
 
 
-def listed_without_images(path: Path, folder: Path, on_skip: OnSkip) -> list[Finding]:
-    """The rows of a list whose image is not in a folder; rows that cannot be understood are told to `on_skip`."""
-    gone = missing_images(read_list(path, on_skip), folder)
-    names = [f"{row.name} ({row.plane})" for row in gone]
-    return finding("misleading", "rows without files", f"rows of {path.name} have no image", names)
+def listed_without_images(path: Path, folder: Path, on_skip: OnSkip) -> Finding:
+    """Find the rows of a list whose image is not in a folder; unusable rows are passed to `on_skip`."""
+    missing = missing_images(read_list(path, on_skip), folder)
+    names = [f"{row.name} ({row.plane})" for row in missing]
+    return misleading("rows without files", f"rows of {path.name} have no image", names)

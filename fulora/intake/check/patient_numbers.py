@@ -1,4 +1,4 @@
-"""One patient number under two names in a folder: one woman may be in two splits without anybody noticing."""
+"""One patient number under two names in a folder: one patient may be in two splits unnoticed."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fulora.data.labels import Split
 from fulora.data.patient_numbers import WAYS_OUT, PatientName, describe_pairs, same_numbers
-from fulora.intake.check.findings import Finding, finding
+from fulora.intake.check.findings import Finding, misleading
 from fulora.intake.check.image_facts import ImageFacts
 
 KIND = "one number under two names"
@@ -14,24 +14,24 @@ ADVICE = f"pairs of names share patient numbers. {WAYS_OUT}"
 
 
 def splits_by_patient(facts: Sequence[ImageFacts]) -> dict[PatientName, set[Split | None]]:
-    """Everybody who is shown, with the splits that their images are published in."""
-    found: dict[PatientName, set[Split | None]] = defaultdict(set)
+    """Return every patient with the published splits of their images."""
+    splits: dict[PatientName, set[Split | None]] = defaultdict(set)
     for image in (one.image for one in facts):
-        found[image.who].add(image.published)
-    return found
+        splits[image.patient_name].add(image.published)
+    return splits
 
 
 def file_by_patient(facts: Sequence[ImageFacts]) -> dict[PatientName, Path | None]:
-    """A file of everybody who is shown."""
-    return {one.image.who: one.image.path for one in reversed(facts)}
+    """Return one file of every patient."""
+    return {one.image.patient_name: one.image.path for one in reversed(facts)}
 
 
-def number_findings(facts: Sequence[ImageFacts]) -> list[Finding]:
-    """Equal numbers under two names, unless all of their images are in one published split."""
-    known = splits_by_patient(facts)
+def check_numbers(facts: Sequence[ImageFacts]) -> Finding:
+    """Find equal numbers under two names, unless all of their images are in one published split."""
+    splits = splits_by_patient(facts)
     pairs = [
         (one, other)
-        for one, other in same_numbers(known, known)
-        if len(known[one] | known[other]) > 1 or None in known[one]
+        for one, other in same_numbers(splits, splits)
+        if len(splits[one] | splits[other]) > 1 or None in splits[one]
     ]
-    return finding("misleading", KIND, ADVICE, describe_pairs(pairs, files=file_by_patient(facts)))
+    return misleading(KIND, ADVICE, describe_pairs(pairs, files=file_by_patient(facts)))

@@ -1,1 +1,1 @@
-"""Curation: sources in, an image set with splits out."""
+"""Curation: from sources to an image set with splits."""

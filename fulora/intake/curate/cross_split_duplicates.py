@@ -1,4 +1,4 @@
-"""Images of two patients that show the same and are in two splits: refused, or left out of the training side."""
+"""Duplicate images of two patients in two splits: refused, or left out of the split nearer to training."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,30 +6,28 @@ from collections.abc import Mapping, Sequence
 from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
-from fulora.intake.curate.duplicate_links import DuplicatePair
+from fulora.intake.curate.duplicate_links import DuplicatePair, first_lines
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import Rows
-
-SHOWN = 10
 
 
 def images_to_leave_out(
     config: CurateConfig, rows: Rows, apart: Sequence[DuplicatePair], where: Mapping[str, Split]
 ) -> dict[str, str]:
-    """Ids of the images to leave out, each with the reason.
+    """Return the ids of images to leave out, each with the reason.
 
     Of a pair in train and test the patient in train is left out, of one in validation and test the one in validation;
-    with `blocks`, whose patients are stretches of frames, the image alone.
+    with `blocks`, whose patients are sequences of frames, only the image.
 
     Args:
-        apart: pairs of which both images have a split, and not the same.
+        apart: pairs whose images are in different splits.
         where: the split of every image that has one, by id.
 
     Raises:
-        SplitError: pairs that may not be apart, and of which none may be left out.
+        SplitError: if there are pairs that may neither be in two splits nor be left out.
     """
-    blocks = _of_blocks(config, rows)
-    wrong = [link for link in apart if not _allowed(config, link, blocks)]
+    blocks = _block_sources(config, rows)
+    wrong = [link for link in apart if not _is_allowed(config, link, blocks)]
     if wrong:
         raise SplitError(_refusal(config, wrong, where))
     if config.near_duplicates == "ignore":
@@ -50,7 +48,7 @@ def images_to_leave_out(
 
 
 def describe_pair(link: DuplicatePair, where: Mapping[str, Split]) -> str:
-    """A pair in words: both images with patient and split, and how alike they are."""
+    """Describe a pair: both images with patient and split, and their similarity."""
     one, other = (
         f"{image.image_id} ({image.patient_key}, {where.get(image.image_id, 'not used')})"
         for image in (link.first, link.second)
@@ -62,8 +60,8 @@ def _rank(image: RawImage, where: Mapping[str, Split]) -> int:
     return SPLITS.index(where[image.image_id])
 
 
-def _of_blocks(config: CurateConfig, rows: Rows) -> dict[str, int]:
-    """By id, the number of the source of every image whose patients are stretches of frames."""
+def _block_sources(config: CurateConfig, rows: Rows) -> dict[str, int]:
+    """Return, by id, the number of the source of every image whose patients are sequences of frames."""
     return {
         image.image_id: number
         for number, (source, images) in enumerate(zip(config.sources, rows, strict=True))
@@ -72,8 +70,8 @@ def _of_blocks(config: CurateConfig, rows: Rows) -> dict[str, int]:
     }
 
 
-def _allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
-    """Whether a pair in two splits is left out, or may stay there."""
+def _is_allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
+    """Return whether a pair in two splits may stay there, or be left out."""
     match config.near_duplicates:
         case "leave_out":
             return True
@@ -84,21 +82,14 @@ def _allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int
 
 
 def _refusal(config: CurateConfig, wrong: Sequence[DuplicatePair], where: Mapping[str, Split]) -> str:
-    more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
     if config.near_duplicates == "ignore":
-        what, advice = "are identical and", "Identical pictures cannot be ignored; say near_duplicates: leave_out"
+        what, advice = "are identical and", "Identical images cannot be ignored; set near_duplicates: leave_out"
     else:
-        what = "show the same picture, or nearly, and"
+        what = "are identical or near duplicates and"
         advice = (
-            "Their splits are fixed by roles, a saved or a published split, so that they cannot be kept together. Say "
-            "near_duplicates: leave_out (the patients nearer to training are left out, those tested on stay) or "
+            "Their splits are fixed by roles, a saved or a published split, so that they cannot be kept together. Set "
+            "near_duplicates: leave_out (patients nearer to training are left out, test patients stay) or "
             "near_duplicates: ignore; or divide one source of both by its role"
         )
-    return "\n".join(
-        [
-            f"{len(wrong)} pairs of images of two patients {what} are in two splits:",
-            *(describe_pair(link, where) for link in wrong[:SHOWN]),
-            *more,
-            f"{advice}.",
-        ]
-    )
+    title = f"{len(wrong)} pairs of images of two patients {what} are in two splits:"
+    return "\n".join([title, *first_lines([describe_pair(link, where) for link in wrong]), f"{advice}."])

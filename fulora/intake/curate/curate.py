@@ -1,4 +1,4 @@
-"""Sources in, curated pictures out: cleaned of burned-in text, fitted to one size, each in its split; on all cores."""
+"""Curation of images on all cores: burned-in text removed, fitted to one size, each with its split."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ from fulora.progress import note, track
 
 @dataclass(frozen=True)
 class CuratedImage:
-    """One curated picture, as it was before, and what was removed from it (None where nothing was looked for).
+    """One curated image, its pixels before, and what was removed from it (None if no text was searched).
 
-    `odd_view` is its field of view in mm where no fetal scan has such a one, so that its pixel size must be wrong.
+    `odd_view` is its field of view in mm if it is implausible, so that its pixel size must be wrong.
     """
 
     picture: Picture
@@ -49,30 +49,30 @@ class CuratedImage:
 
 @dataclass
 class Curation:
-    """Curates the sources of a config; what it had to say is gathered while the pictures stream past.
+    """Curates the sources of a config, and collects messages.
 
     Attributes:
-        splits: the split of every source, known when its first picture comes.
-        left_out: why an image, row or file was left out or passed over, one line each.
-        noted: what is worth knowing of files that are kept, one line each.
-        near_duplicates: which pictures of two patients are the same or nearly, and what was done about them.
-        seen: called with every picture and what was removed from it.
+        splits: the split of every source, known before its first image.
+        left_out: images, rows and files that were left out or passed over, with the reason, one line each.
+        noted: notes about files that are kept, one line each.
+        near_duplicates: duplicate images of two patients, and their treatment.
+        seen: called with every curated image.
     """
 
     config: CurateConfig
     inputs: Sequence[SourceInputs]
-    seen: Callable[[CuratedImage], None] = lambda cut: None
+    seen: Callable[[CuratedImage], None] = lambda curated: None
     splits: list[SplitFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
 
     def pictures(self) -> Iterator[Picture]:
-        """The pictures of all sources, in order, each in its split.
+        """Yield the images of all sources, in order, each with its split.
 
         Raises:
-            SourceError: an image or row that cannot be used, where the config says to stop at one.
-            SplitError, SameNumberError: patients that cannot be split as asked, or who may be one under two names.
+            SourceError: if an image or row is unusable, and `unusable` is "stop".
+            SplitError, SameNumberError: if patients cannot be split by the rules, or may be the same under two names.
         """
         odd_views: list[str] = []
         constant: list[str] = []
@@ -88,53 +88,53 @@ class Curation:
             placed = [
                 (image, where) for image in images if (where := split.split_of(image.image_id, image.patient_key))
             ]
-            for cut in threaded(partial(_cut, self.config, source), placed):
-                if isinstance(cut, str):
-                    on_skip(cut)
+            for curated in threaded(partial(_curate_image, self.config, source), placed):
+                if isinstance(curated, str):
+                    on_skip(curated)
                     continue
-                self.seen(cut)
-                if cut.odd_view:
-                    odd_views.append(f"{cut.picture.row.image_id}: {cut.odd_view}")
-                if np.ptp(cut.before) == 0 or np.ptp(cut.picture.pixels) == 0:
-                    constant.append(cut.picture.row.image_id)
-                yield cut.picture
-        _say("images have a field of view that no fetal scan has, so their pixel size is wrong", odd_views)
-        _say("constant images, which show nothing, are in the set", constant)
-        _say("things were noted in the files that were read", self.noted)
+                self.seen(curated)
+                if curated.odd_view:
+                    odd_views.append(f"{curated.picture.row.image_id}: {curated.odd_view}")
+                if np.ptp(curated.before) == 0 or np.ptp(curated.picture.pixels) == 0:
+                    constant.append(curated.picture.row.image_id)
+                yield curated.picture
+        _report("images have an implausible field of view, so their pixel size is wrong", odd_views)
+        _report("blank images are in the set", constant)
+        _report("notes about files", self.noted)
 
 
-def _say(what: str, lines: Sequence[str]) -> None:
+def _report(what: str, lines: Sequence[str]) -> None:
     if lines:
         note(f"{len(lines)} {what}, such as {lines[0]}")
 
 
 def compare_patient_images(config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None]) -> list[DuplicatePair]:
-    """Which pictures of people are the same or nearly: as they are, or as they will be written."""
+    """Find duplicate images of two patients, before or after processing."""
     if len(patient_image_splits(config, rows, saved)) < 2:
         return []
-    people = list(patient_images(config, rows))
-    seen = threaded(partial(_both, config), track(people, "pictures compared"))
-    return find_duplicate_pairs([image for _, image in people], list(seen))
+    images = list(patient_images(config, rows))
+    features = threaded(partial(_read_likeness, config), track(images, "images compared"))
+    return find_duplicate_pairs([image for _, image in images], list(features))
 
 
-def _both(config: CurateConfig, item: tuple[AnySource, RawImage]) -> PictureLikeness | None:
-    """A picture as it is and as it will be written; None where it cannot be read, which is told when it is written."""
+def _read_likeness(config: CurateConfig, item: tuple[AnySource, RawImage]) -> PictureLikeness | None:
+    """Return the features of an image; None if it cannot be read, which is reported when it is written."""
     source, image = item
-    cut = _cut(config, source, (image, "train"))
-    return None if isinstance(cut, str) else PictureLikeness.of(cut.before, cut.picture.pixels)
+    curated = _curate_image(config, source, (image, "train"))
+    return None if isinstance(curated, str) else PictureLikeness.of(curated.before, curated.picture.pixels)
 
 
-def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> CuratedImage | str:
-    """The picture of a raw image, or why there is none."""
+def _curate_image(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> CuratedImage | str:
+    """Return the curated image, or an error message."""
     image, split = item
     try:
         pixels, mask = image.load()
         row = _row(image, split)
     except (SourceError, ValidationError) as error:
         return str(error) if isinstance(error, SourceError) else f"{image.path}: {error.errors()[0]['msg']}"
-    where = config.deidentify
-    words = text_detector(config)
-    cleaned = None if where == "nothing" or not source.shows_people() else remove_overlays(pixels, where, words)
+    cleaned = None
+    if config.deidentify != "nothing" and source.has_patients():
+        cleaned = remove_overlays(pixels, config.deidentify, text_detector(config))
     shown = pixels if cleaned is None else cleaned.pixels
     fitted = to_square(shown, config.image_size_px, config.fit, "area")
     scale = scale_to_square(shown.shape, config.image_size_px, config.fit)
@@ -149,7 +149,7 @@ def _cut(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) 
 
 
 def text_detector(config: CurateConfig) -> FindWords | None:
-    """The text detector that a config asks for."""
+    """Return the text detector of a config; None without one."""
     return find_words if config.text_detector == "rapidocr" else None
 
 

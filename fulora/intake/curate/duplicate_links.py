@@ -1,4 +1,4 @@
-"""Which pictures are the same, pixel for pixel or nearly, though they stand under two patients."""
+"""Identical and near-duplicate images of two patients."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from fulora.intake.raw_image import RawImage
 
 
 class PictureLikeness(NamedTuple):
-    """What a picture is compared by: as its source has it, and as it will be written (cleaned and fitted).
+    """The features of an image for comparison: of the source's pixels, and of those that will be written.
 
-    Both count: a name outside the sector makes one frame two, and a black border makes two pictures more alike.
+    Both are compared: burned-in names make copies differ, and black borders make different images more similar.
     """
 
     digests: tuple[str, str]
@@ -25,18 +25,18 @@ class PictureLikeness(NamedTuple):
 
     @classmethod
     def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "PictureLikeness":
-        """Of both pictures of an image."""
+        """Compute the features from the source's pixels and those that will be written."""
         return cls(
             (pixel_digest(before), pixel_digest(written)), (compute_signature(before), compute_signature(written))
         )
 
 
 class DuplicatePair(NamedTuple):
-    """Two images of two patients that show the same.
+    """Duplicate images of two patients.
 
     Attributes:
         correlation: of the thumbnails, the higher of both comparisons.
-        identical: pixel for pixel, as they are or as they will be written.
+        identical: whether the pixels are equal, before or after processing.
     """
 
     first: RawImage
@@ -45,36 +45,41 @@ class DuplicatePair(NamedTuple):
     identical: bool
 
 
-def find_duplicate_pairs(images: Sequence[RawImage], seen: Sequence[PictureLikeness | None]) -> list[DuplicatePair]:
-    """Pairs of images of two patients that show the same; of many identical ones, a chain from one to the next.
+def find_duplicate_pairs(images: Sequence[RawImage], features: Sequence[PictureLikeness | None]) -> list[DuplicatePair]:
+    """Return duplicate images of two patients; of several identical ones, a chain of pairs.
 
     Args:
-        seen: what each image is compared by; None is compared with nothing.
+        features: of each image; an image with None is not compared.
     """
-    found: dict[tuple[int, int], float] = {}
+    pairs: dict[tuple[int, int], float] = {}
     for kind in (0, 1):
         same = defaultdict(list)
-        for place, look in enumerate(seen):
+        for place, look in enumerate(features):
             if look is not None:
                 same[look.digests[kind]].append(place)
-        near = near_pairs([None if look is None else look.likenesses[kind] for look in seen])
+        near = near_pairs([None if look is None else look.likenesses[kind] for look in features])
         chains = ((one, other, 1.0) for places in same.values() for one, other in pairwise(places))
         for one, other, alike in (*near, *chains):
-            found[one, other] = max(found.get((one, other), 0.0), alike)
+            pairs[one, other] = max(pairs.get((one, other), 0.0), alike)
     return [
-        DuplicatePair(images[one], images[other], alike, _identical(seen[one], seen[other]))
-        for (one, other), alike in sorted(found.items())
+        DuplicatePair(images[one], images[other], alike, _is_identical(features[one], features[other]))
+        for (one, other), alike in sorted(pairs.items())
         if images[one].patient_key != images[other].patient_key
     ]
 
 
-def _identical(one: PictureLikeness | None, other: PictureLikeness | None) -> bool:
+def _is_identical(one: PictureLikeness | None, other: PictureLikeness | None) -> bool:
     return bool(one and other and any(map(str.__eq__, one.digests, other.digests)))
 
 
-def group_duplicates(found: Sequence[DuplicatePair]) -> dict[str, str]:
-    """By id of each image that a link names, what all images that links lead to have in common: the least id."""
-    joined = DisjointSet(sorted({image.image_id for link in found for image in (link.first, link.second)}))
-    for link in found:
-        joined.merge(link.first.image_id, link.second.image_id)
+def group_duplicates(pairs: Sequence[DuplicatePair]) -> dict[str, str]:
+    """Return, for each image of a pair by its id, the name of its group of duplicates: the smallest id of the group."""
+    joined = DisjointSet(sorted({image.image_id for pair in pairs for image in (pair.first, pair.second)}))
+    for pair in pairs:
+        joined.merge(pair.first.image_id, pair.second.image_id)
     return {name: min(joined.subset(name)) for name in joined}
+
+
+def first_lines(lines: Sequence[str], most: int = 10) -> list[str]:
+    """Return the first lines of a message, and how many more there are."""
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]

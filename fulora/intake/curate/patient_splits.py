@@ -1,4 +1,4 @@
-"""Which split every patient of a configured source gets."""
+"""The division of a source's patients into splits."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,32 +19,32 @@ from fulora.intake.source_config import SourceConfig, SplitRule
 
 
 def split_patients(members: Sequence[Member], source: SourceConfig, seed: int) -> SplitFile:
-    """The split of a source's images, by the rule its config names.
+    """Divide the patients of a source by the rule of its config.
 
     Raises:
-        SplitError: patients that cannot be split as asked, or a split that nobody is in.
+        SplitError: if the patients cannot be divided by this rule, or a split is empty.
     """
-    found, rule = _divided(members, source, seed)
-    empty = sorted(set(source.shares()) - set(found.values()))
+    splits, rule = _divide(members, source, seed)
+    empty = sorted(set(source.split_shares()) - set(splits.values()))
     if empty:
-        people = len({member.patient for member in members})
+        n_patients = len({member.patient for member in members})
         raise SplitError(
-            f"role={source.role} by {rule}: nobody is in {' or '.join(empty)}, of {people} patients; give more "
+            f"role={source.role} by {rule}: none of {n_patients} patients is in {' or '.join(empty)}; give more "
             "patients, other shares, another rule (split, gap), or another role"
         )
-    left_out = frozenset(member.patient for member in members) - set(found)
-    return SplitFile(rule, found, left_out, _few(members, found, source, seed))
+    left_out = frozenset(member.patient for member in members) - set(splits)
+    return SplitFile(rule, splits, left_out, _few_shot_images(members, splits, source, seed))
 
 
 def split_rule(source: SourceConfig, published: Iterable[Split | None]) -> SplitRule:
-    """The rule that a source's images are divided by, of those splits that the source names itself."""
+    """Return the rule by which a source is divided; `published` are the splits that it assigns itself."""
     if source.split != "as_listed":
         return source.split
     return "published" if any(published) else "stratified"
 
 
-def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
-    shares = source.shares()
+def _divide(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
+    shares = source.split_shares()
     if source.left_out_site:
         rest: dict[Split, float] = {
             split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
@@ -62,22 +62,26 @@ def _divided(members: Sequence[Member], source: SourceConfig, seed: int) -> tupl
 
 
 def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
-    """The published splits that the role names; validation is taken from training patients where there is none."""
-    named, found = source.shares(), as_published(members)
-    if "validation" in named and "validation" not in found.values():
-        training = [member for member in members if found[member.patient] == "train"]
+    """Return the published splits of the role; without a published validation split it is taken from training."""
+    shares, published = source.split_shares(), as_published(members)
+    if "validation" in shares and "validation" not in published.values():
+        training = [member for member in members if published[member.patient] == "train"]
         share = source.validation_share
-        found |= stratified(training, {"train": 1 - share, "validation": share}, seed)
-    return {patient: split for patient, split in found.items() if split in named}
+        published |= stratified(training, {"train": 1 - share, "validation": share}, seed)
+    return {patient: split for patient, split in published.items() if split in shares}
 
 
-def _few(members: Sequence[Member], found: dict[str, Split], source: SourceConfig, seed: int) -> frozenset[str] | None:
-    """Ids of the images to use where only a few are kept for training; None for all."""
+def _few_shot_images(
+    members: Sequence[Member], splits: dict[str, Split], source: SourceConfig, seed: int
+) -> frozenset[str] | None:
+    """Return the ids of images to use if only a few are kept for training; None for all."""
     if source.images_per_plane is None and source.patients_per_plane is None:
         return None
-    training = [member for member in members if found.get(member.patient) == "train"]
+    training = [member for member in members if splits.get(member.patient) == "train"]
     if source.images_per_plane is not None:
         kept = few_images(training, source.images_per_plane, seed)
     else:
         kept = few_patients(training, source.patients_per_plane or 0, seed)
-    return frozenset(kept | {member.image_id for member in members if found.get(member.patient) not in (None, "train")})
+    return frozenset(
+        kept | {member.image_id for member in members if splits.get(member.patient) not in (None, "train")}
+    )

@@ -1,1 +1,1 @@
-"""Burned-in text and overlays removed from pictures, and what a person needs to check the result."""
+"""Removal of burned-in text and overlays, and the review of the result by a person."""

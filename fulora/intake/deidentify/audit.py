@@ -1,6 +1,6 @@
-"""What curation did to the pictures of people, for those who answer for it: counts, a line an image, and sheets.
+"""Audit of what curation removed from images of patients: counts, one line per image, and contact sheets.
 
-The sheets show every picture once: those in which something was removed before and after, the others as they are.
+The sheets show every image once: before and after if something was removed, otherwise as it is.
 """
 
 import json
@@ -18,7 +18,7 @@ from fulora.intake.deidentify.burned_in_text import CleanedPicture, Removal
 from fulora.intake.deidentify.contact_sheets import CHANGES, PLAIN, ContactSheets, mark_removed
 from fulora.intake.deidentify.review import CLEANED, PRIVATE, REVIEW, UNCHANGED
 
-WARNING = """The sheets and lines here show what was removed, names among it: look at them, and keep them to yourselves.
+WARNING = """The sheets and lines in this folder show what was removed, including names: keep them private.
 Remove this folder before you pass the image set on. `fulora export` leaves it out.
 """
 
@@ -35,11 +35,11 @@ class SiteAudit:
 
 
 class CurationAudit:
-    """Takes note of one cut after the other; lines and full pages are on disk at once.
+    """Records one image after the other; lines and full pages are written at once.
 
     Args:
-        folder: made when there is something to write.
-        searched: where text was removed, and by which detector, in words.
+        folder: created when there is something to write.
+        searched: description of where text was searched, and by which detector.
     """
 
     def __init__(self, folder: Path, searched: str) -> None:
@@ -50,16 +50,16 @@ class CurationAudit:
         self.unchanged = ContactSheets(folder, "unchanged", PLAIN)
         self.shown: dict[str, tuple[str, str]] = {}
 
-    def note(self, cut: CuratedImage) -> None:
-        """Take note of what was removed from a picture; nothing where nothing was looked for."""
-        if cut.cleaned is None or cut.removal is None:
+    def note(self, image: CuratedImage) -> None:
+        """Record what was removed from an image; nothing if no text was searched."""
+        if image.cleaned is None or image.removal is None:
             return
-        row = cut.removal
+        row = image.removal
         self.folder.mkdir(parents=True, exist_ok=True)
-        shown_as, sheet = self._show(cut.before, cut.cleaned, row)
+        shown_as, sheet = self._show(image.before, image.cleaned, row)
         with (self.folder / "deidentification.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row) | {"shown_as": shown_as, "sheet": sheet}) + "\n")
-        site = self.sites[f"{cut.picture.row.source} {row.site}".strip()]
+        site = self.sites[f"{image.picture.row.source} {row.site}".strip()]
         site.images += 1
         site.with_removal += row.share > 0
         site.without_sector += not row.confident
@@ -67,7 +67,7 @@ class CurationAudit:
         site.inside_px += row.inside_px
 
     def _show(self, before: UInt8[np.ndarray, "h w"], cleaned: CleanedPicture, row: Removal) -> tuple[str, str]:
-        """Put a picture on a sheet, unless an identical one is there: the id that it is shown as, and its page."""
+        """Add an image to a sheet, unless an identical one is there; return the id of the shown image, and its page."""
         key = pixel_digest(before)
         if key not in self.shown:
             note = "" if row.confident else "no sector found"
@@ -80,7 +80,7 @@ class CurationAudit:
         return self.shown[key]
 
     def write(self, left_out: Sequence[str], noted: Sequence[str] = ()) -> None:
-        """Write the last pages, `summary.json` and `review.json`; `left_out.txt` and `noted.txt` if they have lines."""
+        """Write the last pages, `summary.json` and `review.json`; also `left_out.txt` and `noted.txt` if not empty."""
         for name, lines in (("left_out.txt", left_out), ("noted.txt", noted)):
             if lines:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +101,12 @@ class CurationAudit:
         (self.folder / REVIEW).write_text(json.dumps(review, indent=1), encoding="utf-8")
 
     def counts(self) -> dict[str, int]:
-        """Images by state, and pages of sheets."""
+        """Return the number of images by state, and of different images."""
         images = sum(site.images for site in self.sites.values())
         cleaned = sum(site.with_removal for site in self.sites.values())
         return {"images": images, CLEANED: cleaned, UNCHANGED: images - cleaned, "different pictures": len(self.shown)}
 
     def summary(self) -> str:
-        """The counts in words."""
+        """Return the counts as text."""
         counts = self.counts()
         return f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"

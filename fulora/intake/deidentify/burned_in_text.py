@@ -1,8 +1,8 @@
-"""Take burned-in text and overlays out of ultrasound pictures: names, dates, settings, rulers, bars, calipers.
+"""Removal of burned-in text and overlays from ultrasound images: names, dates, settings, rulers, bars, calipers.
 
-Outside the insonated area everything becomes black. Inside it, words that a text detector finds are painted over with
-their surroundings, and on request what is drawn: letters and crosses, which are thin, sharp and of one level, and dots
-that stand in a row. It finds most of it, not all: a person has to look at the sheets.
+Outside of the insonated area all pixels become black. Inside, words found by a text detector are inpainted, and on
+request also drawn marks: letters and crosses, which are thin, sharp and of one gray level, and dotted lines. Not all
+text is found: a person has to check the sheets.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ TextRegion = Literal["outside", "everywhere"]
 TEXT_REGIONS: tuple[TextRegion, ...] = ("outside", "everywhere")
 
 CONTRAST = 24
-"""Gray levels by which a drawn stroke stands out of its surroundings."""
+"""Least contrast of a drawn stroke, gray levels."""
 
 STRONG = 70
-"""Mean contrast of letters; echoes as thin and compact rarely reach it."""
+"""Mean contrast of letters, which thin and compact echoes rarely reach."""
 
 CLEAR = 40
-"""Mean contrast of a stroke beside a letter that belongs to its word."""
+"""Mean contrast of a stroke of the same word beside a letter."""
 
 MOST_DOTS = 400
-"""No more dots than these, the clearest, are looked at: more are noise."""
+"""Maximum number of dots to examine, those of highest contrast: more are noise."""
 
 IN_A_ROW = 5
-"""As many dots make a dotted line; one more if they are dark, as the nulls of speckle are, or unevenly set."""
+"""Dots of a dotted line; one more if they are dark, like the nulls of speckle, or unevenly spaced."""
 
 REACH_PX = 40.0
 """The widest gap between the dots of one line."""
@@ -43,23 +43,23 @@ Flags = Bool[np.ndarray, "h w"]
 Gray = UInt8[np.ndarray, "h w"]
 Values = NDArray[np.float64]
 FindWords = Callable[[Gray], Flags]
-"""From a gray picture (h, w), 0 to 255, to where words stand in it."""
+"""From a gray image (h, w), 0 to 255, to the pixels of words."""
 
 
 class DeidentifyError(ValueError):
-    """A picture or a choice that de-identification cannot take."""
+    """An invalid image or setting of de-identification."""
 
 
 @dataclass(frozen=True)
 class CleanedPicture:
-    """A picture without overlays, and what was taken.
+    """An image without overlays, and what was removed.
 
     Attributes:
-        pixels: (h, w) the cleaned picture.
-        outside: pixels blanked outside the sector that stood out of the background; all others there are 0 as well.
-        inside: pixels painted over inside the sector.
-        sector: the insonated area; all True where it fills the picture or was not found.
-        confident: False where no sector was found; such a picture is kept whole outside, so it must be looked at.
+        pixels: (h, w) the cleaned image.
+        outside: pixels blanked outside of the sector that differed from the background; the others there are 0, too.
+        inside: pixels inpainted inside the sector.
+        sector: the insonated area; all True if it fills the image or was not found.
+        confident: False if no sector was found; such an image is not blanked outside, and must be checked.
     """
 
     pixels: Gray
@@ -71,12 +71,12 @@ class CleanedPicture:
 
 @dataclass(frozen=True)
 class Removal:
-    """What was taken from one picture.
+    """What was removed from one image.
 
     Attributes:
-        outside_px, inside_px: pixels blanked outside and painted over inside.
-        share: both, as a share of the picture, 0 to 1.
-        boxes: (x, y, width, height) of each connected group of them.
+        outside_px, inside_px: pixels blanked outside and inpainted inside.
+        share: both, as a share of the image, 0 to 1.
+        boxes: (x, y, width, height) of each connected group of these pixels.
     """
 
     image_id: str
@@ -88,34 +88,24 @@ class Removal:
     confident: bool
 
 
-def find_sector(pixels: Gray) -> Flags:
-    """The insonated area of a picture; all True where the scan fills it or no sector can be told.
-
-    Raises:
-        DeidentifyError: not a gray 8-bit picture.
-    """
-    _check(pixels)
-    return locate_sector(pixels).area
-
-
 def describe_search(where: TextRegion | None, find_words: FindWords | None) -> str:
-    """Where text is removed, and how it is found, in words."""
+    """Describe where text is removed, and how it is found."""
     if where is None:
-        return "nowhere: no text was looked for"
+        return "nowhere: no text was searched"
     places = {"outside": "around the sector", "everywhere": "around the sector, and strokes and dots drawn on tissue"}
     words = f"words anywhere, found by {installed_detector()}" if find_words else "no text detector was used"
     return f"{places[where]}; {words}"
 
 
 def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: FindWords | None = None) -> CleanedPicture:
-    """Take overlays out of a gray picture (h, w), 0 to 255; the same picture gives the same bytes.
+    """Remove overlays from a gray image (h, w), 0 to 255; deterministic.
 
     Args:
-        where: "outside" blanks what lies around the sector; "everywhere" also paints over what is drawn on tissue.
-        find_words: a text detector; the words that it finds are removed wherever they stand.
+        where: "outside" blanks all around the sector; "everywhere" also inpaints marks on tissue.
+        find_words: a text detector; its words are removed anywhere.
 
     Raises:
-        DeidentifyError: not a gray 8-bit picture, or an unknown `where`.
+        DeidentifyError: if it is no gray 8-bit image, or `where` is unknown.
     """
     _check(pixels)
     if where not in TEXT_REGIONS:
@@ -136,7 +126,7 @@ def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: Fin
 
 def _check(pixels: Gray) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.size == 0:
-        raise DeidentifyError(f"got {pixels.dtype} {pixels.shape}; a picture is uint8 (h, w): read it with read_gray")
+        raise DeidentifyError(f"got {pixels.dtype} {pixels.shape}; an image is uint8 (h, w): read it by read_gray")
 
 
 def _grow(mask: Flags, width: int) -> Flags:
@@ -145,11 +135,11 @@ def _grow(mask: Flags, width: int) -> Flags:
 
 @dataclass(frozen=True)
 class _Strokes:
-    """Connected groups of seed pixels; group 0 is the rest.
+    """Connected groups of seed pixels; group 0 is the background.
 
     Attributes:
         labels: (h, w), the group of every pixel.
-        centre, level, spread, contrast: of each group; gray levels, and their standard deviation.
+        centre, level, spread, contrast: of each group; `spread` is the standard deviation of gray levels.
         area, width, height: pixels.
         long: variance along the group over that across it.
     """
@@ -188,7 +178,7 @@ def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
 
 
 def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
-    """Bright strokes of letters, crosses and dotted lines."""
+    """Return bright strokes of letters, crosses and dotted lines."""
     groups = _strokes(pixels, allowed)
     keep = np.zeros(len(groups.area), dtype=bool)
     if not dots_only:
@@ -204,7 +194,7 @@ def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
 
 
 def _letters(groups: _Strokes) -> Bool[np.ndarray, " n"]:
-    """Groups as wide as letters and crosses, not drawn out as echoes are: of high contrast, or of one level."""
+    """Return groups of the size of letters and crosses, not elongated: of high contrast, or of one level."""
     small, large = np.minimum(groups.width, groups.height), np.maximum(groups.width, groups.height)
     extent = groups.area / np.maximum(small * large, 1)
     compact = (large <= max(groups.labels.shape) / 6) & (groups.long <= np.where(small < 9, 5, 12))
@@ -221,13 +211,13 @@ def _dots(groups: _Strokes) -> Bool[np.ndarray, " n"]:
 
 
 def _beside(groups: _Strokes, chosen: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Groups within 4 pixels of the chosen ones: the rest of a word."""
+    """Return groups within 4 pixels of the chosen ones: the rest of a word."""
     reach = groups.labels[_grow(chosen[groups.labels], 9)]
     return np.asarray(np.bincount(reach, minlength=len(chosen)) > 0)
 
 
 def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
-    """Pixels that are thin, bright and sharp, falling by 70 % of their contrast within one pixel; the contrast."""
+    """Return thin, bright and sharp pixels, falling by 70 % of their contrast within one pixel; and the contrast."""
     contrast = cv2.subtract(pixels, cv2.morphologyEx(pixels, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)))
     step = cv2.subtract(pixels, cv2.erode(pixels, np.ones((3, 3), np.uint8)))
     usual = cv2.blur(step, (31, 31))
@@ -238,9 +228,9 @@ def _seeds(pixels: Gray) -> tuple[Flags, Gray]:
 def _in_rows(
     centres: Float[np.ndarray, "n 2"], level: Float[np.ndarray, " n"], uneven: float, least: int
 ) -> Int[np.ndarray, " m"]:
-    """Numbers of the dots of like levels that stand `least` in a row.
+    """Return the numbers of dots of similar levels in rows of at least `least`.
 
-    Each must stand where the two before it point, to 1.5 pixels and the share `uneven` of their gap.
+    Each dot must continue the two before it, within 1.5 pixels and the share `uneven` of their distance.
     """
     if len(centres) < least:
         return np.zeros(0, dtype=np.int64)
@@ -263,9 +253,9 @@ def _in_rows(
 
 
 def describe_removal(cleaned: CleanedPicture, image_id: str, site: str) -> Removal:
-    """The audit row of one cleaned picture."""
-    taken = cleaned.outside | cleaned.inside
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(taken.astype(np.uint8), connectivity=8)
-    found = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h, _ in boxes[1:])
+    """Return the audit row of one cleaned image."""
+    removed = cleaned.outside | cleaned.inside
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(removed.astype(np.uint8), connectivity=8)
+    rectangles = tuple((int(x), int(y), int(w), int(h)) for x, y, w, h, _ in boxes[1:])
     outside, inside = int(cleaned.outside.sum()), int(cleaned.inside.sum())
-    return Removal(image_id, site, outside, inside, float(taken.mean()), found, cleaned.confident)
+    return Removal(image_id, site, outside, inside, float(removed.mean()), rectangles, cleaned.confident)

@@ -1,6 +1,6 @@
-"""Sheets that a person checks pictures with: pages of PNG files, every picture under its name, its columns labelled.
+"""Contact sheets for the review by a person: PNG pages of images with their names, in labelled columns.
 
-A page is written as soon as it is full, so that memory does not grow with the number of pictures.
+A page is written as soon as it is full, so that memory does not grow with the number of images.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ Page = UInt8[np.ndarray, "page_h page_w 3"]
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """How a page is divided.
+    """The layout of a page.
 
     Attributes:
-        columns: labels of the tiles of one picture, from left to right.
-        across, down: pictures beside and below one another.
+        columns: labels of the tiles of one image, from left to right.
+        across, down: images per row and column.
     """
 
     columns: tuple[str, ...]
@@ -43,19 +43,19 @@ class SheetLayout:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Width and height that a tile has at most, pixels."""
+        """Maximum width and height of a tile, pixels."""
         width = PAGE_PX // (self.across * len(self.columns)) - GAP_PX
         return width, width * 3 // 4
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Width and height of one picture's tiles and their caption, pixels."""
+        """Width and height of one image's tiles and their caption, pixels."""
         return PAGE_PX // self.across, self.tile[1] + CAPTION_PX + GAP_PX
 
 
 CHANGES = SheetLayout(("before", "after", "removed (red)"), across=1, down=4)
 FRAMES = SheetLayout(("before", "after", "removed (red)"), across=2, down=8)
-"""Of a cine: smaller, for frames are many and alike."""
+"""Of a cine, smaller."""
 
 PLAIN = SheetLayout(("nothing removed",), across=4, down=5)
 
@@ -65,9 +65,9 @@ class ContactSheets:
     """Pages `<name>-0001.png`, ... of one layout.
 
     Attributes:
-        folder: where the pages are written; made with the first page.
+        folder: of the pages; created with the first page.
         name: of the pages, without number.
-        pages: SHA-256 of every page that has been written, by file name.
+        pages: SHA-256 of every written page, by file name.
     """
 
     folder: Path
@@ -78,12 +78,12 @@ class ContactSheets:
     _count: int = 0
 
     def add(self, caption: str, tiles: Sequence[Tile], note: str = "") -> str:
-        """Put a picture on the page; returns the file name of that page.
+        """Add an image to the page; return the file name of that page.
 
         Args:
-            caption: what the picture is called; characters beyond ASCII are escaped, so that names stay apart.
-            tiles: one a column of the layout.
-            note: said behind the caption.
+            caption: name of the image; characters beyond ASCII are escaped, so that names remain distinct.
+            tiles: one per column of the layout.
+            note: text behind the caption.
         """
         if self._page is None:
             self._page = self._empty()
@@ -102,7 +102,7 @@ class ContactSheets:
         return page
 
     def close(self) -> None:
-        """Write the page that is not full yet, if there is one."""
+        """Write the last, incomplete page, if there is one."""
         if self._page is None:
             return
         rows = -(-self._count // self.layout.across)
@@ -129,7 +129,7 @@ class ContactSheets:
 
 
 def mark_removed(before: Tile, removed: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture, darkened, with what was removed in red."""
+    """Return the darkened image, with removed pixels in red."""
     shown = _rgb(before) // 2
     shown[removed] = RED
     return shown
@@ -140,7 +140,7 @@ def _rgb(tile: Tile) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _fitted(tile: Tile, most: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """A picture at its own size, or smaller where a tile does not allow it; never distorted."""
+    """Return the image, shrunk to fit a tile if necessary, and never distorted."""
     height, width = tile.shape[:2]
     scale = min(1.0, most[0] / width, most[1] / height)
     size = (max(1, int(width * scale)), max(1, int(height * scale)))
@@ -157,7 +157,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _write_on(page: Page, at: tuple[int, int], text: str, width_px: int) -> None:
-    """Write a line of text; of one that is too long, the beginning is left out."""
+    """Write a line of text; the beginning of a line that is too long is dropped."""
     font = _font()
     if font.getlength(text) > width_px:
         while len(text) > 1 and font.getlength("..." + text) > width_px:

@@ -1,7 +1,7 @@
-"""What a person needs to check a DICOM export before anybody says that it holds no burned-in text.
+"""The review of a DICOM export, by which a person checks that no burned-in text is left.
 
-The review stands beside the export, not in it, because its sheets show what was removed: `clean-review/` of `clean/`,
-with pages of every frame before and after, `review.json` with the digest of every file, and later the confirmations.
+It is beside the export, because its sheets show what was removed: `clean-review/` of `clean/`, with pages of every
+frame before and after, `review.json` with the digest of every file, and later the confirmations.
 """
 
 import json
@@ -21,10 +21,10 @@ from fulora.intake.dicom.pixels import to_gray
 REVIEW = "review.json"
 SHEETS = "sheets"
 EXPORT_LIST = "audit.json"
-"""The file of an export that says what was done to each of its pictures."""
+"""The file of an export with what was done to each of its files."""
 CONFIRMATIONS = "confirmations.jsonl"
 PRIVATE = "KEEP-PRIVATE.txt"
-WARNING = """The sheets show what was removed, names among it: look at them, and keep this folder to yourselves.
+WARNING = """The sheets show what was removed, including names: keep this folder private.
 It is no part of the export.
 """
 CLEANED = "cleaned automatically, not checked"
@@ -32,7 +32,7 @@ UNCHANGED = "nothing removed, not checked"
 
 
 def review_folder(folder: Path) -> Path:
-    """Where the review of an export, or the confirmations of an image set, stand: beside it."""
+    """Return the folder of the review of an export, or of the confirmations of an image set, which is beside it."""
     folder = folder.absolute()
     return folder.with_name(f"{folder.name}-review")
 
@@ -44,9 +44,9 @@ class ReviewedFile:
     Attributes:
         state: CLEANED or UNCHANGED.
         sha256: of the file as it was written.
-        frames, frames_changed: pictures in it, and those in which something was removed.
-        removed_px: pixels removed that were not black, over all frames.
-        sheets: pages that show it.
+        frames, frames_changed: number of frames, and of those in which something was removed.
+        removed_px: removed pixels that were not black, over all frames.
+        sheets: its pages.
     """
 
     state: str
@@ -59,18 +59,18 @@ class ReviewedFile:
 
 @dataclass
 class SearchedFrames:
-    """The frames of one file as they were shown to the text search, and where it found text."""
+    """The frames of one file before the removal of text, and the removed pixels."""
 
     before: list[UInt8[np.ndarray, "h w"]] = field(default_factory=list)
     removed: list[Bool[np.ndarray, "h w"]] = field(default_factory=list)
 
 
 class ExportReview:
-    """Shows every file of an export on sheets as it is written.
+    """Adds every written file of an export to contact sheets.
 
     Args:
-        folder: where the review is written; it must be there.
-        searched: where text was removed, and by which detector, in words.
+        folder: of the review; it must exist.
+        searched: description of where text was searched, and by which detector.
     """
 
     def __init__(self, folder: Path, searched: str) -> None:
@@ -81,12 +81,12 @@ class ExportReview:
         self.cines = ContactSheets(folder / SHEETS, "frames", FRAMES)
 
     def add(self, name: str, written: Path, seen: SearchedFrames | None) -> None:
-        """Show every frame of a file: before, as it was written, and what was removed.
+        """Add every frame of a file: before, as written, and what was removed.
 
         Args:
             name: of the file in the export.
-            written: the file; "after" is read from it.
-            seen: the frames before; None where no text was looked for.
+            written: the file, from which "after" is read.
+            seen: the frames before; None if no text was searched.
         """
         pages, changed, removed_px, number = [], 0, 0, 0
         frames = list(read_shown_frames(written))
@@ -108,7 +108,7 @@ class ExportReview:
         """Write the last pages, and `review.json`.
 
         Args:
-            others: files of the export that hold no picture.
+            others: files of the export without images.
         """
         self.pictures.close()
         self.cines.close()
@@ -125,11 +125,11 @@ class ExportReview:
 
     @property
     def pages(self) -> int:
-        """How many sheets have been written."""
+        """The number of written sheets."""
         return len(self.pictures.pages) + len(self.cines.pages)
 
     def counts(self) -> dict[str, int]:
-        """Files and frames by state."""
+        """Return the number of files and frames by state."""
         cleaned = sum(row.state == CLEANED for row in self.files.values())
         return {
             "files": len(self.files),
@@ -141,7 +141,7 @@ class ExportReview:
 
 
 def read_shown_frames(path: Path) -> Iterator[Tile]:
-    """The frames of a written file as they are shown: gray, or RGB where it has colours."""
+    """Yield the frames of a written file for display: gray, or RGB if it has colours."""
     dataset = dcmread(path)
     for index in range(int(dataset.get("NumberOfFrames") or 1)):
         frame = pixel_array(dataset, index=index)

@@ -1,9 +1,8 @@
-"""The insonated area of an ultrasound picture: what the beam swept, without the screen around it.
+"""The insonated area of an ultrasound image: the area of the beam, without the screen around it.
 
-Tissue ends softly, in speckle that fades into the dark; letters, rulers and bars end in one step. So the lit pixels are
-opened until strokes fall off, the groups with soft borders are kept, and the area is their convex hull: shadows and
-fluid inside it are black and still belong to it. If two straight beams bound the hull, it is completed to the fan
-as far as tissue reaches sideways and down.
+Tissue has soft borders of fading speckle; letters, rulers and bars have sharp ones. So strokes are removed from the lit
+pixels, groups with soft borders are kept, and the area is their convex hull, which includes black shadows and fluid. If
+two straight beams bound the hull, it is completed to the fan as far as tissue extends sideways and down.
 """
 
 import math
@@ -15,26 +14,26 @@ from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
 MIN_SIDE_PX = 32
-"""A smaller picture is kept whole: nothing can be told from it."""
+"""No sector is searched in smaller images."""
 
 DIM = 6
-"""Gray levels above the background from which tissue is told from letters."""
+"""Gray levels above the background of pixels that are classified as tissue or letters."""
 
 DARK = 2
-"""Gray levels about the background's own that still count as background."""
+"""Tolerance of the background's gray level."""
 
 LARGE = 0.008
-"""Share of the picture that no letter covers once strokes have fallen off."""
+"""Share of the image that no letter covers after the removal of strokes."""
 
 BRIGHT = 50
-"""Gray levels above the background that weak echoes do not reach, and letters do."""
+"""Gray levels above the background that letters reach, but not weak echoes."""
 
 BLOCK = 17
-"""Compression leaves faint blocks, 8 pixels wide, on either side of what is drawn."""
+"""Width in pixels of the faint blocks of compression around drawn marks."""
 
 MIN_AREA = 0.08
 MIN_FILL = 0.35
-"""Less of the picture, or a hull that is emptier, is no sector to be sure of."""
+"""Least share of the image, and of tissue in the hull, of a confident sector."""
 
 Values = NDArray[np.float64]
 Points = Float[np.ndarray, "_ 2"]
@@ -44,11 +43,11 @@ Mask = UInt8[np.ndarray, "h w"]
 
 @dataclass(frozen=True)
 class Sector:
-    """The insonated area, and whether it was found.
+    """The insonated area.
 
     Attributes:
-        area: (h, w), True inside; all True where the scan fills the picture or no sector was found.
-        confident: False where no sector was found.
+        area: (h, w), True inside; all True if the scan fills the image or no sector was found.
+        confident: False if no sector was found.
         background: gray level of the screen around it.
     """
 
@@ -58,7 +57,7 @@ class Sector:
 
 
 def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
-    """Find the insonated area; the whole picture, not confident, where the cues do not suffice."""
+    """Locate the insonated area; the whole image, not confident, if the criteria are not met."""
     side = min(pixels.shape)
     whole = np.ones(pixels.shape, dtype=bool)
     if side < MIN_SIDE_PX:
@@ -79,7 +78,7 @@ def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
 
 
 def _background(pixels: Mask) -> int:
-    """The commonest dark level along the border; 0 where no level is common."""
+    """Return the most common dark level along the border; 0 if no level is common."""
     border = np.concatenate([pixels[:3].ravel(), pixels[-3:].ravel(), pixels[:, :3].ravel(), pixels[:, -3:].ravel()])
     counts = np.bincount(border, minlength=256)
     level = int(counts.argmax())
@@ -87,7 +86,7 @@ def _background(pixels: Mask) -> int:
 
 
 def _without_strokes(lit: Mask, side: int) -> Mask:
-    """Lit pixels in lit surroundings: strokes thinner than a 50th of the picture's side fall off."""
+    """Remove strokes thinner than a 50th of the image's side from the lit pixels."""
     width = max(7, side // 50) | 1
     dense = (cv2.blur(lit * np.uint8(255), (width, width)) > 217).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
@@ -100,7 +99,7 @@ def _grow(mask: Mask, width: int) -> Mask:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Connected groups of pixels; group 0 is the rest.
+    """Connected groups of pixels; group 0 is the background.
 
     Attributes:
         labels: (h, w), the group of every pixel.
@@ -108,7 +107,7 @@ class _Groups:
         bright: share of the pixels above BRIGHT.
         sharp: share of the border pixels towards the dark where the gray rises within two pixels to half the group's
             mean (8 to 30 levels).
-        huge: more than 15 % of the picture; its other attributes are not measured.
+        huge: more than 15 % of the image; its other attributes are not measured.
     """
 
     labels: NDArray[np.int32]
@@ -120,13 +119,13 @@ class _Groups:
     huge: Bool[np.ndarray, " n"]
 
     def take(self, chosen: Bool[np.ndarray, " n"]) -> Mask:
-        """The pixels of the chosen groups."""
+        """Return the pixels of the chosen groups."""
         return np.asarray((chosen & (np.arange(len(chosen)) > 0)).astype(np.uint8)[self.labels])
 
 
 def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    area = np.maximum(boxes[:, cv2.CC_STAT_AREA], 1).astype(np.float64)  # the rest is 0 where a mask fills the picture
+    area = np.maximum(boxes[:, cv2.CC_STAT_AREA], 1).astype(np.float64)  # the background is 0 if a mask fills the image
     huge = area > 0.15 * mask.size
     huge[0] = True
     small = np.flatnonzero((~huge)[labels])
@@ -143,7 +142,7 @@ def _groups(mask: Mask, above: Mask, lit: Mask) -> _Groups:
 
 
 def _soft(groups: _Groups) -> Mask:
-    """The groups that are tissue: huge, or large, or softly bordered, but no filled rectangle."""
+    """Return groups of tissue: huge, large, or with soft borders, but no filled rectangles."""
     size = groups.labels.size
     open_shape = groups.extent <= 0.85
     soft = (groups.sharp < 0.75) & (groups.area >= max(30, 3e-4 * size))
@@ -151,10 +150,7 @@ def _soft(groups: _Groups) -> Mask:
 
 
 def _faint(groups: _Groups) -> Mask:
-    """The groups that are weak echoes beside the tissue: soft and nowhere bright, away from those that are bright.
-
-    Compression leaves such groups around letters as well; those are told by what they surround.
-    """
+    """Return groups of weak echoes: soft and not bright, and not beside bright ones, as artefacts of letters are."""
     drawn = (groups.bright > 0.05) & ~groups.huge
     size = groups.labels.size
     soft = (groups.sharp < 0.5) & (groups.area >= max(12, 3e-5 * size))
@@ -164,7 +160,7 @@ def _faint(groups: _Groups) -> Mask:
 
 
 def _skin_lines(groups: _Groups, tissue: Mask) -> Mask:
-    """The groups that are echoes of the transducer's own face: thin arcs about the apex, from beam to beam."""
+    """Return groups of echoes of the transducer's face: thin arcs about the apex, from beam to beam."""
     chosen = np.zeros(len(groups.area), dtype=bool)
     fan = _fan(_hull(tissue), tissue)
     if fan is None:
@@ -188,7 +184,7 @@ def _hull(tissue: Mask) -> Points:
 
 
 def _area(tissue: Mask, lit: Mask) -> Bool[np.ndarray, "h w"]:
-    """The hull of the tissue, completed to a fan and cut off at the transducer's face, one pixel wider."""
+    """Return the hull of the tissue, completed to a fan, cut at the transducer's face, and dilated by one pixel."""
     hull = _hull(tissue)
     area = np.zeros_like(tissue)
     cv2.fillConvexPoly(area, hull.astype(np.int32), 1)
@@ -209,7 +205,7 @@ def _area(tissue: Mask, lit: Mask) -> Bool[np.ndarray, "h w"]:
 
 
 def _cut_face(area: Mask, lit: Mask, apex: Float[np.ndarray, " 2"], radius: int) -> None:
-    """Take out of `area` what lies between the transducer and its skin line, unless half of it is lit as tissue is."""
+    """Remove from `area` the part between the transducer and its skin line, unless half of it is lit like tissue."""
     disc = np.zeros_like(area)
     cv2.circle(disc, (round(float(apex[0])), round(float(apex[1]))), radius, 1, cv2.FILLED)
     disc &= area
@@ -218,7 +214,7 @@ def _cut_face(area: Mask, lit: Mask, apex: Float[np.ndarray, " 2"], radius: int)
 
 
 def _fan(hull: Points, tissue: Mask) -> tuple[Point, Points] | None:
-    """Apex and outline of the fan between the hull's straight left and right beams; None where it has none."""
+    """Return apex and outline of the fan between the hull's straight left and right beams; None if there is none."""
     left, right = _beam(hull, tissue, -1), _beam(hull, tissue, 1)
     if left is None or right is None:
         return None
@@ -237,13 +233,14 @@ def _fan(hull: Points, tissue: Mask) -> tuple[Point, Points] | None:
 
 
 def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Point, Point] | None:
-    """A point and the downward direction of the hull's longest straight edge that tissue runs along.
+    """Return a point and the downward direction of the hull's longest straight edge along tissue.
 
     Args:
         side: -1 for the left beam, 1 for the right one.
     """
     height, width = tissue.shape
-    near, best, found = _grow(tissue, 5), 0.0, None
+    near = _grow(tissue, 5)
+    best, beam = 0.0, None
     for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
         along = (end - start) * (1 if end[1] > start[1] else -1)
         length = math.hypot(*along)
@@ -259,5 +256,6 @@ def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Point, Point] | None:
         points = np.rint(start + np.linspace(0.02, 0.98, int(length))[:, None] * (end - start)).astype(int)
         support = float(near[points[:, 1], points[:, 0]].mean())
         if support >= 0.6 and support * length > best:
-            best, found = support * length, (start, along / length)
-    return found
+            best = support * length
+            beam = (start, along / length)
+    return beam

@@ -1,6 +1,6 @@
-"""Words in pictures, found by the text detector of RapidOCR (PP-OCRv6), whose weights come in its wheel.
+"""Words in images, found by the text detector of RapidOCR (PP-OCRv6), whose weights are in its wheel.
 
-It is installed with `fulora[text]`, needs no network, and is asked for boxes only: no text is read.
+It is installed with `fulora[text]`, needs no network, and only detects boxes: no text is recognised.
 """
 
 from functools import cache
@@ -13,55 +13,53 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 LEAST_SCORE = 0.35
-"""Boxes of which the detector is less sure are left."""
+"""Boxes with a lower score are ignored."""
 
 TALLEST = 0.13
-"""No line of text is taller than this share of the picture's shorter side: larger boxes are tissue."""
+"""Maximum height of a line of text, as a share of the image's shorter side: larger boxes are tissue."""
 
 SIDE_PX = 736
-"""Shorter side that pictures are enlarged to for the detector, so that small text is found."""
+"""Shorter side to which images are enlarged for the detector, so that small text is found."""
 
 MARGIN_PX = 3
 
 
 class NoDetectorError(ValueError):
-    """The text detector was asked for, and it is not installed."""
+    """The text detector is requested, but not installed."""
 
 
 def installed_detector() -> str:
-    """Name and version of the text detector; empty where it is not installed."""
-    there = all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
-    return f"rapidocr {metadata.version('rapidocr')}" if there else ""
+    """Return name and version of the text detector; empty if it is not installed."""
+    is_installed = all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
+    return f"rapidocr {metadata.version('rapidocr')}" if is_installed else ""
 
 
 def require_detector() -> None:
-    """Raise NoDetectorError where the text detector is not installed."""
+    """Raise NoDetectorError if the text detector is not installed."""
     if not installed_detector():
-        raise NoDetectorError(
-            "text_detector=rapidocr: it is not installed; pip install 'fulora[text]', or say text_detector=none"
-        )
+        raise NoDetectorError("text_detector=rapidocr: not installed; pip install 'fulora[text]', or use none")
 
 
 def find_words(pixels: UInt8[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Where lines of text stand in a gray picture: True in the boxes around them.
+    """Find lines of text in a gray image: True in the boxes around them.
 
     Raises:
-        NoDetectorError: the detector is not installed.
+        NoDetectorError: if the detector is not installed.
     """
-    found = np.zeros(pixels.shape, dtype=np.uint8)
+    boxes = np.zeros(pixels.shape, dtype=np.uint8)
     if min(pixels.shape) < 16:
-        return found.astype(bool)
+        return boxes.astype(bool)
     result = _engine()(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR))
     for box in result.boxes if result.boxes is not None else ():
         sides = np.hypot(*(np.roll(box, -1, axis=0) - box).T)
         if sides.min() <= TALLEST * min(pixels.shape):
-            cv2.fillPoly(found, [np.rint(box).astype(np.int32)], 1)
-    return np.asarray(cv2.dilate(found, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8))).astype(bool)
+            cv2.fillPoly(boxes, [np.rint(box).astype(np.int32)], 1)
+    return np.asarray(cv2.dilate(boxes, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8))).astype(bool)
 
 
 @cache
 def _engine() -> Any:
-    """The detector, on one thread: pictures are cleaned on all cores at once."""
+    """Return the detector on one thread, since images are cleaned in parallel."""
     require_detector()
     from rapidocr import RapidOCR
 

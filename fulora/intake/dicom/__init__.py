@@ -1,1 +1,1 @@
-"""DICOM: reading images, and writing files back without names."""
+"""DICOM: reading images, and writing de-identified copies."""

@@ -1,6 +1,6 @@
-"""What a compressed frame says of itself: its size, its depth and its colour space, from its own header.
+"""Size, depth and colour space of a compressed frame, from its own header.
 
-A decoder obeys the codestream, whatever the DICOM attributes around it say (PS3.5 8.2).
+A decoder follows the codestream, whatever the DICOM attributes are (PS3.5 8.2).
 """
 
 import struct
@@ -16,7 +16,7 @@ JPEG_START = b"\xff\xd8"
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 JP2_START = b"\x00\x00\x00\x0cjP  "
 
-ALONE = (0x01, *range(0xD0, 0xD9))
+STANDALONE = (0x01, *range(0xD0, 0xD9))
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 """SOF0 to SOF15, and JPEG-LS's SOF55."""
@@ -30,8 +30,8 @@ class Codestream:
     """The header of a JPEG, JPEG-LS or JPEG 2000 frame.
 
     Attributes:
-        rows, columns: in pixels; `samples` a pixel, each of `bits`.
-        colour: of the decoded samples, as the codestream says; None where it says nothing.
+        rows, columns: in pixels, of `samples` with `bits` each.
+        colour: of the decoded samples; None if the codestream does not define it.
     """
 
     rows: int
@@ -42,11 +42,11 @@ class Codestream:
 
 
 def read_codestream(data: bytes) -> Codestream:
-    """The header of a compressed frame.
+    """Read the header of a compressed frame.
 
     Raises:
-        SourceError: no such header, cut short, marks of the colour space that contradict each other, or subsampled or
-            sYCC JPEG 2000.
+        SourceError: if the header is missing, truncated, contradictory about the colour space, or of subsampled or sYCC
+            JPEG 2000.
     """
     try:
         if data.startswith(JPEG_START):
@@ -59,7 +59,7 @@ def read_codestream(data: bytes) -> Codestream:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers and what follows them, up to and with the frame header."""
+    """Yield markers and their content, up to and including the frame header."""
     at = 2
     while True:
         if data[at] != 0xFF:
@@ -68,7 +68,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == 0xFF:  # a fill byte
             continue
         at += 1
-        if marker in ALONE:
+        if marker in STANDALONE:
             continue
         (length,) = struct.unpack_from(">H", data, at)
         yield marker, data[at + 2 : at + length]
@@ -78,22 +78,22 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _jpeg(data: bytes) -> Codestream:
-    said: dict[str, Colour] = {}
+    marks: dict[str, Colour] = {}
     for marker, content in _segments(data):
         if marker == 0xE0 and content.startswith(b"JFIF\0"):
-            said["JFIF"] = "YBR"
+            marks["JFIF"] = "YBR"
         if marker == 0xEE and content.startswith(b"Adobe") and len(content) >= 12:
-            said[f"Adobe's marker (transform {content[11]})"] = "YBR" if content[11] else "RGB"
+            marks[f"Adobe's marker (transform {content[11]})"] = "YBR" if content[11] else "RGB"
     bits, rows, columns, samples = struct.unpack_from(">BHHB", content)
     numbers = tuple(content[6 + 3 * index] for index in range(samples))
     if numbers in (tuple(b"RGB"), tuple(b"rgb")):
-        said["component ids R, G, B"] = "RGB"
-    if len(set(said.values())) > 1 and samples == 3:
-        marks = ", ".join(f"{mark} says {colour}" for mark, colour in said.items())
-        raise SourceError(f"its JPEG's marks of the colour space contradict each other: {marks}; export it again")
-    colour = next(iter(said.values()), None)
+        marks["component ids R, G, B"] = "RGB"
+    if len(set(marks.values())) > 1 and samples == 3:
+        text = ", ".join(f"{mark} means {colour}" for mark, colour in marks.items())
+        raise SourceError(f"its JPEG's marks of the colour space contradict each other: {text}; export it again")
+    colour = next(iter(marks.values()), None)
     if colour is None and numbers == (1, 2, 3) and marker not in (JPEG_LS, *LOSSLESS):
-        colour = "YBR"  # what every JPEG decoder takes these numbers for
+        colour = "YBR"  # as every JPEG decoder assumes
     return Codestream(rows, columns, samples, bits, colour if samples == 3 else None)
 
 
@@ -112,7 +112,7 @@ def _jpeg_2000(data: bytes) -> Codestream:
 
 
 def _component_transform(data: bytes, start: int) -> bool:
-    """Whether the coding style (COD) names a component transform, which decoders undo: RGB comes out."""
+    """Return whether the coding style (COD) has a component transform, which decoders invert to RGB."""
     at = start + 2
     while True:
         marker, length = struct.unpack_from(">HH", data, at)

@@ -1,7 +1,7 @@
-"""Palettes of a DICOM file as 8-bit colours, for the ways in which scanners store them (PS3.3 C.7.6.3.1.5 and 6).
+"""Palettes of a DICOM file as 8-bit colours, in all formats of scanners (PS3.3 C.7.6.3.1.5 and 6).
 
-How deep the entries are is told by the length of their data, before the descriptor; where 8-bit entries stand in
-16-bit words, by the byte that is used.
+The depth of the entries follows from the length of their data rather than from the descriptor; of 8-bit entries in
+16-bit words, the byte that is used is read.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ COLOURS = ("Red", "Green", "Blue")
 
 
 def palette_rgb(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame of palette numbers as (height, width, 3) RGB, 0 to 255.
+    """Convert a frame of palette indexes to (height, width, 3) RGB, 0 to 255.
 
-    Numbers below the first that is mapped show the first entry, those above the last show the last one.
+    Indexes below the first mapped one get the first entry, those above the last one the last entry.
 
     Raises:
-        SourceError: signed numbers, descriptors that differ or make no sense, data of another length than they say,
-            or 16-bit entries that use only their lowest 12 bits.
+        SourceError: if indexes are signed, descriptors are invalid or differ, the data have another length, or 16-bit
+            entries use only their lowest 12 bits.
     """
     if frame.dtype.kind != "u" or frame.dtype.itemsize > 2:
-        raise SourceError("palette numbers are signed, or of 32 bits; they count from 0 to 65535 at most")
+        raise SourceError("palette indexes are signed, or of 32 bits; they must be from 0 to 65535")
     entries, first, bits = _descriptor(header)
     table = _eight_bit(_entries(header, entries, first, bits), bits)
     numbers = np.clip(np.arange(2 ** (8 * frame.itemsize)) - first, 0, entries - 1)
@@ -33,23 +33,21 @@ def palette_rgb(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w 3"
 
 
 def _descriptor(header: Dataset) -> tuple[int, int, int]:
-    """Number of entries, first pixel value that is mapped, and bits an entry; the same for the three colours."""
-    found = set()
+    """Return the number of entries, the first mapped index, and bits per entry; the same for all colours."""
+    descriptors = set()
     for colour in COLOURS:
         entries, first, bits = header[f"{colour}PaletteColorLookupTableDescriptor"].value
-        found.add((int(entries) & 0xFFFF or 2**16, int(first), int(bits)))
-    if len(found) > 1:
-        raise SourceError(f"the descriptors of its three palettes differ: {sorted(found)}; they must be the same")
-    entries, first, bits = found.pop()
+        descriptors.add((int(entries) & 0xFFFF or 2**16, int(first), int(bits)))
+    if len(descriptors) > 1:
+        raise SourceError(f"the descriptors of its three palettes differ: {sorted(descriptors)}; they must be the same")
+    entries, first, bits = descriptors.pop()
     if bits not in (8, 16) or first < 0:
-        raise SourceError(
-            f"a palette of {bits} bits an entry from number {first}; expected 8 or 16 bits, and 0 or more"
-        )
+        raise SourceError(f"a palette of {bits} bits from index {first}; expected 8 or 16 bits, from 0 or more")
     return entries, first, bits
 
 
 def _entries(header: Dataset, entries: int, first: int, bits: int) -> np.ndarray:
-    """(entries, 3) as stored: 8-bit bytes or 16-bit words."""
+    """Return (entries, 3) as stored, 8-bit bytes or 16-bit words."""
     if "RedPaletteColorLookupTableData" not in header and "SegmentedRedPaletteColorLookupTableData" in header:
         if bits == 8 and entries > 256:
             raise SourceError(f"a segmented palette of {entries} 8-bit entries is not supported; export it as RGB")
@@ -65,8 +63,7 @@ def _entries(header: Dataset, entries: int, first: int, bits: int) -> np.ndarray
             tables.append(np.frombuffer((words if little else words.byteswap()).tobytes(), np.uint8)[:entries])
         else:
             raise SourceError(
-                f"{len(data)} bytes of {colour.lower()} palette, but its descriptor says {entries} entries "
-                f"({entries} or {2 * entries} bytes)"
+                f"{len(data)} bytes of {colour.lower()} palette for {entries} entries ({entries} or {2 * entries})"
             )
     if len({table.dtype for table in tables}) > 1:
         raise SourceError("some of its three palettes are bytes, and some are words; they must be the same")

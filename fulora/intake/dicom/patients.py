@@ -1,4 +1,4 @@
-"""Who is shown in DICOM files, before pseudonyms hide it: ids in two spellings, and ids that may not be of one woman.
+"""Patients of DICOM files before pseudonyms: ids in two spellings, and ids that may not belong to one patient.
 
 Messages hold counts and file names, never an id, a name or a date of birth.
 """
@@ -17,11 +17,11 @@ PLACEHOLDER = re.compile(
     r"(unknown|unbekannt|unidentified|anon\w*|deidentified|noid|nopatientid|noname|dummy|test|temp|patient|x{2,}|0+|9{3,})"
     r"[\W_\d]*"
 )
-"""Ids and names that stand for nobody, as `plain_number` writes them."""
+"""Placeholders of ids and names, as normalised by `plain_number`."""
 
 
 class PatientRecord(NamedTuple):
-    """What the files say of a patient; names and dates are "" where they are missing or stand for nobody."""
+    """A patient of one file; name and date are "" if they are missing or placeholders."""
 
     patient_id: str
     name: str
@@ -30,72 +30,72 @@ class PatientRecord(NamedTuple):
 
 
 class DicomPatients:
-    """Everybody in the files that were added."""
+    """The patients of files."""
 
     def __init__(self) -> None:
-        self.people: list[PatientRecord] = []
+        self.records: list[PatientRecord] = []
 
-    def add(self, found: Ultrasound) -> None:
+    def add(self, image: Ultrasound) -> None:
         """Add the patient of a file."""
-        name = plain_number(re.sub(r"[\^=,]+", " ", attribute_text(found.header, "PatientName")))
-        date = attribute_text(found.header, "PatientBirthDate")
-        self.people.append(
+        name = plain_number(re.sub(r"[\^=,]+", " ", attribute_text(image.header, "PatientName")))
+        date = attribute_text(image.header, "PatientBirthDate")
+        self.records.append(
             PatientRecord(
-                attribute_text(found.header, "PatientID"),
+                attribute_text(image.header, "PatientID"),
                 "" if is_missing(name) or PLACEHOLDER.fullmatch(name) else name,
                 "" if is_missing(date) else date,
-                found.path.name,
+                image.path.name,
             )
         )
 
     def spellings(self) -> list[str]:
-        """Ids that differ only in leading zeros, case and blanks, a line each."""
+        """Describe ids that differ only in leading zeros, case and blanks, one line each."""
         return [
             f"{len(ids)} PatientIDs differ only in leading zeros, case or blanks, and become {len(ids)} patients: "
-            f"{_files(ids.values())}"
+            f"{_describe_files(ids.values())}"
             for ids in self._by_number().values()
             if len(ids) > 1
         ]
 
     def doubts(self) -> list[str]:
-        """Placeholders for ids, ids of several people, and people with several ids, a line each.
+        """Describe placeholders for ids, ids of several patients, and patients with several ids, one line each.
 
-        Two spellings of one id are left to `spellings` and to the comparison of patient numbers.
+        Two spellings of one id are reported by `spellings` and by the comparison of patient numbers.
         """
         lines = []
-        by_id = _by_id(self.people)
-        for patient_id, people in by_id.items():
+        by_id = _by_id(self.records)
+        for patient_id, records in by_id.items():
             if PLACEHOLDER.fullmatch(plain_number(patient_id)):
                 lines.append(
-                    f"a PatientID that is a placeholder makes one patient of all its files: {_files([people])}"
+                    f"a placeholder as PatientID merges all its files into one patient: {_describe_files([records])}"
                 )
-            elif len({one.name for one in people} - {""}) > 1 and len({one.birth_date for one in people} - {""}) > 1:
-                lines.append(f"one PatientID has several names and dates of birth: {_files([people])}")
+            elif len({one.name for one in records} - {""}) > 1 and len({one.birth_date for one in records} - {""}) > 1:
+                lines.append(f"one PatientID has several names and dates of birth: {_describe_files([records])}")
         same: dict[tuple[str, str], list[PatientRecord]] = defaultdict(list)
-        for one in self.people:
+        for one in self.records:
             if one.name and one.birth_date:
                 same[one.name, one.birth_date].append(one)
-        for people in same.values():
-            ids = _by_id(people)
+        for records in same.values():
+            ids = _by_id(records)
             if len(set(map(plain_number, ids))) > 1:
-                lines.append(f"{len(ids)} PatientIDs have one name and date of birth: {_files(ids.values())}")
+                lines.append(f"{len(ids)} PatientIDs have one name and date of birth: {_describe_files(ids.values())}")
         return lines
 
     def _by_number(self) -> dict[str, dict[str, list[PatientRecord]]]:
         groups: dict[str, dict[str, list[PatientRecord]]] = defaultdict(dict)
-        for patient_id, people in _by_id(self.people).items():
-            groups[plain_number(patient_id)][patient_id] = people
+        for patient_id, records in _by_id(self.records).items():
+            groups[plain_number(patient_id)][patient_id] = records
         return groups
 
 
-def _by_id(people: Sequence[PatientRecord]) -> dict[str, list[PatientRecord]]:
-    found: dict[str, list[PatientRecord]] = defaultdict(list)
-    for one in people:
-        found[one.patient_id].append(one)
-    return found
+def _by_id(records: Sequence[PatientRecord]) -> dict[str, list[PatientRecord]]:
+    by_id: dict[str, list[PatientRecord]] = defaultdict(list)
+    for one in records:
+        by_id[one.patient_id].append(one)
+    return by_id
 
 
-def _files(groups: Iterable[Sequence[PatientRecord]]) -> str:
-    """How many files of each id, and the first of them."""
-    told = [f"{group[0].file}{f' and {len(group) - 1} more' if len(group) > 1 else ''}" for group in groups]
-    return "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} more ids" if len(told) > SHOWN else "")
+def _describe_files(groups: Iterable[Sequence[PatientRecord]]) -> str:
+    """Describe the number of files of each id, and the first of them."""
+    texts = [f"{group[0].file}{f' and {len(group) - 1} more' if len(group) > 1 else ''}" for group in groups]
+    return "; ".join(texts[:SHOWN]) + (f"; and {len(texts) - SHOWN} more ids" if len(texts) > SHOWN else "")

@@ -1,12 +1,12 @@
 """Pixels of a DICOM file, one frame at a time: decoded, and as 8-bit gray.
 
-8-bit pixels stay as they are (a window stored with them is a viewer's preference). Pixels of 9 to 16 bits go through
-the file's own modality table (or rescale slope and intercept), then through its first VOI table or window (PS3.3 C.11),
-and their stated range, never the range that one picture happens to use, becomes 0 to 255. What a window cuts off is
-cut off because the file says so; nothing else is clipped. MONOCHROME1 is inverted, colour becomes luma (ITU-R BT.601).
+8-bit pixels are not changed (a window stored with them is a viewer's preference). Pixels of 9 to 16 bits are mapped by
+the file's own modality table (or rescale slope and intercept), then by its first VOI table or window (PS3.3 C.11), and
+their stated range, not that of one image, becomes 0 to 255. Only a window of the file clips values. MONOCHROME1 is
+inverted, colour becomes luma (ITU-R BT.601).
 
-Size, depth and colour space of a compressed frame are its codestream's. A size or depth that the header does not have
-is refused; the colour space is followed, and the header's is used only where the codestream says nothing.
+Size, depth and colour space of a compressed frame are those of its codestream. Another size or depth in the header is
+an error; the colour space of the header is used only if the codestream does not define one.
 """
 
 import io
@@ -36,40 +36,40 @@ OPTIONS = {
     "planar_configuration": "PlanarConfiguration",
     "photometric_interpretation": "PhotometricInterpretation",
 }
-"""What pydicom's decoders call the attributes that describe pixels."""
+"""Names of the attributes that describe pixels, in pydicom's decoders."""
 
 
 def decode_frame(frames: DicomFrames, index: int) -> np.ndarray:
-    """One frame: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is read.
+    """Decode one frame: (height, width) in the stored type, or (height, width, 3) RGB. No other frame is read.
 
     Raises:
-        SourceError: a frame that is damaged, or of another size or depth than the header says; or a colour space that
-            is contradictory or not supported.
+        SourceError: if the frame is damaged, has another size or depth than the header, or a contradictory or
+            unsupported colour space.
     """
     header = frames.header
     try:
         data = frames.read(index)
         syntax = header.file_meta.TransferSyntaxUID
-        said = None
+        colour = None
         if syntax.is_encapsulated and syntax != RLELossless:
             codestream = read_codestream(data)
             _check_codestream(codestream, header)
-            said = codestream.colour
+            colour = codestream.colour
             if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and codestream.bits == 8:
-                return _jpeg(data, said, header)
-        pixels = _samples(data, header)
-        if pixels.ndim == 3 and _colour(said, header) == "YBR":
+                return _decode_jpeg(data, colour, header)
+        pixels = _decode_samples(data, header)
+        if pixels.ndim == 3 and _colour_space(colour, header) == "YBR":
             return np.asarray(convert_color_space(pixels, "YBR_FULL", "RGB"))
         return pixels
     except SourceError as error:
         raise SourceError(f"frame {index}: {error}" if len(frames) > 1 else str(error)) from error
     except BROKEN as error:
-        why = " ".join(str(error).split())  # pydicom's has a line for every plugin
+        why = " ".join(str(error).split())  # pydicom writes a line per plugin
         raise SourceError(f"frame {index} cannot be decoded ({why}); replace or remove it") from error
 
 
-def _samples(data: bytes, header: Dataset) -> np.ndarray:
-    """Uncompressed, RLE, JPEG-LS and JPEG 2000 frames through pydicom, in the machine's byte order."""
+def _decode_samples(data: bytes, header: Dataset) -> np.ndarray:
+    """Decode uncompressed, RLE, JPEG-LS and JPEG 2000 frames by pydicom, in the machine's byte order."""
     syntax = header.file_meta.TransferSyntaxUID
     options = {name: header.get(keyword) for name, keyword in OPTIONS.items()}
     if syntax.is_encapsulated:
@@ -82,73 +82,73 @@ def _samples(data: bytes, header: Dataset) -> np.ndarray:
 
 def _check_codestream(codestream: Codestream, header: Dataset) -> None:
     stated = int(header.Columns), int(header.Rows), int(header.SamplesPerPixel)
-    found = codestream.columns, codestream.rows, codestream.samples
-    if found != stated:
+    actual = codestream.columns, codestream.rows, codestream.samples
+    if actual != stated:
         raise SourceError(
-            f"its compressed data are {found[0]} x {found[1]} pixels of {found[2]} samples, but the header says "
+            f"its compressed data are {actual[0]} x {actual[1]} pixels of {actual[2]} samples, but in the header "
             f"{stated[0]} x {stated[1]} of {stated[2]}; correct the wrong one"
         )
     if not int(header.BitsStored) <= codestream.bits <= int(header.BitsAllocated):
         raise SourceError(
-            f"its compressed data have {codestream.bits} bits, but the header says BitsStored {header.BitsStored} of "
+            f"its compressed data have {codestream.bits} bits, but in the header BitsStored {header.BitsStored} of "
             f"BitsAllocated {header.BitsAllocated}; correct the wrong one"
         )
 
 
-def _colour(said: Colour | None, header: Dataset) -> Colour:
-    """The colour space of three samples: the codestream's, else the header's."""
-    interpretation = str(header.PhotometricInterpretation)
-    if interpretation in COLOUR and said is not None:
-        return said
+def _colour_space(colour: Colour | None, header: Dataset) -> Colour:
+    """Return the colour space of three samples: the codestream's, else the header's."""
+    interpretation, syntax = str(header.PhotometricInterpretation), header.file_meta.TransferSyntaxUID
+    if interpretation in COLOUR and colour is not None:
+        return colour
     if interpretation == "RGB":
         return "RGB"
     if interpretation in ("YBR_FULL", "YBR_FULL_422"):
         return "YBR"
-    if interpretation in COLOUR and header.file_meta.TransferSyntaxUID in JPEG2000TransferSyntaxes:
-        return "RGB"  # it would be a component transform of the codestream, which has none
-    raise SourceError(
-        f"photometric interpretation {interpretation} with {header.file_meta.TransferSyntaxUID.name}: not supported"
-    )
+    if interpretation in COLOUR and syntax in JPEG2000TransferSyntaxes:
+        return "RGB"  # the codestream has no component transform
+    raise SourceError(f"photometric interpretation {interpretation} with {syntax.name}: not supported")
 
 
 def contradicted_attributes(frames: DicomFrames) -> str:
-    """Which attributes are not followed, because the pixels of the first frame say otherwise; "" where none."""
-    header, told = frames.header, []
+    """Describe attributes that contradict the pixels of the first frame, and are ignored; "" if there are none."""
+    header, contradictions = frames.header, []
     syntax, interpretation = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
     if len(frames) > 1 and not header.get("NumberOfFrames"):
-        told.append(f"no NumberOfFrames, but {len(frames)} compressed frames")
+        contradictions.append(f"no NumberOfFrames, but {len(frames)} compressed frames")
     if syntax.is_encapsulated and syntax != RLELossless and interpretation in COLOUR:
         try:
-            said = read_codestream(frames.read(0)).colour
+            colour = read_codestream(frames.read(0)).colour
         except SourceError:
-            said = None  # told where the frame is decoded
+            colour = None  # reported when the frame is decoded
         others = {"YBR": ("RGB",), "RGB": ("YBR_FULL", "YBR_FULL_422")}
-        if said and interpretation in others[said]:
-            told.append(f"PhotometricInterpretation {interpretation}, but its compressed data decode to {said}")
-    return " and ".join(told)
+        if colour and interpretation in others[colour]:
+            contradictions.append(
+                f"PhotometricInterpretation {interpretation}, but its compressed data decode to {colour}"
+            )
+    return " and ".join(contradictions)
 
 
-def _jpeg(data: bytes, said: Colour | None, header: Dataset) -> np.ndarray:
-    """JPEG of 8 bits through Pillow, which is always there and decodes it in one way: gray, or RGB."""
+def _decode_jpeg(data: bytes, colour: Colour | None, header: Dataset) -> np.ndarray:
+    """Decode 8-bit JPEG by Pillow, which is always installed: gray or RGB."""
     if int(header.PixelRepresentation):
-        raise SourceError("PixelRepresentation says signed, but JPEG is unsigned; correct it")
+        raise SourceError("PixelRepresentation is signed, but JPEG is unsigned; correct it")
     with JpegImageFile(io.BytesIO(data)) as image:
-        if image.mode == "RGB" and _colour(said, header) == "RGB" and not _decoded_as_rgb(image):
-            image.draft("YCbCr", image.size)  # the samples as they are
+        if image.mode == "RGB" and _colour_space(colour, header) == "RGB" and not _is_decoded_as_rgb(image):
+            image.draft("YCbCr", image.size)  # keeps the stored samples
         return np.array(image)
 
 
-def _decoded_as_rgb(image: JpegImageFile) -> bool:
-    """Whether libjpeg takes the samples for RGB, and converts nothing."""
+def _is_decoded_as_rgb(image: JpegImageFile) -> bool:
+    """Return whether libjpeg reads the samples as RGB, without conversion."""
     return "adobe_transform" in image.info or bytes(part[0] for part in image.layer) == b"RGB"
 
 
 def to_gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
-    """A decoded frame as (height, width) gray, 0 to 255, as the module says.
+    """Convert a decoded frame to (height, width) gray, 0 to 255.
 
     Raises:
-        SourceError: a photometric interpretation or a depth that is not supported, values beyond BitsStored, or a
-            table or window that makes no sense.
+        SourceError: if the photometric interpretation or depth is not supported, values are beyond BitsStored, or a
+            table or window is invalid.
     """
     try:
         interpretation = str(header.PhotometricInterpretation)
@@ -162,7 +162,7 @@ def to_gray(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
     except SourceError:
         raise
     except BROKEN as error:
-        raise SourceError(f"its gray levels cannot be told ({error})") from error
+        raise SourceError(f"its gray levels cannot be read ({error})") from error
     raise SourceError(
         f"photometric interpretation {interpretation} with {frame.dtype} pixels of shape {frame.shape}; "
         f"supported: MONOCHROME1, MONOCHROME2, PALETTE COLOR, and 8-bit {', '.join(COLOUR)}"
@@ -174,10 +174,10 @@ def _luma(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
 
 
 def stated_range(header: Dataset) -> tuple[int, int]:
-    """The lowest and the highest value that BitsStored and PixelRepresentation allow.
+    """Return the lowest and the highest value of BitsStored and PixelRepresentation.
 
     Raises:
-        SourceError: fewer than 8 or more than 16 bits.
+        SourceError: if there are fewer than 8 or more than 16 bits.
     """
     bits = int(header.BitsStored)
     if not 8 <= bits <= 16:
@@ -202,7 +202,7 @@ def _levels(frame: np.ndarray, header: Dataset) -> UInt8[np.ndarray, "h w"]:
 def _check_range(values: np.ndarray, low: float, high: float) -> None:
     least, most = float(values.min()), float(values.max())
     if not (low - 1e-6 <= least and most <= high + 1e-6):
-        raise SourceError(f"values {least:g} to {most:g} lie beyond their stated range {low:g} to {high:g}")
+        raise SourceError(f"values {least:g} to {most:g} are outside of their stated range {low:g} to {high:g}")
 
 
 def _modality(values: np.ndarray, low: float, high: float, header: Dataset) -> tuple[np.ndarray, float, float]:
@@ -226,7 +226,7 @@ def _voi(values: np.ndarray, low: float, high: float, header: Dataset) -> tuple[
     used = float(np.ptp(values))
     if high - low > 4095 and 0 < used < (high - low) / 16:
         raise SourceError(
-            f"values {values.min():g} to {values.max():g} of a stated range {low:g} to {high:g} would come out as one "
-            "gray; the true range is smaller, and not known: store a window, or the true BitsStored"
+            f"values {values.min():g} to {values.max():g} of a stated range {low:g} to {high:g} would become one "
+            "gray level; the true range is smaller, and unknown: store a window, or the true BitsStored"
         )
     return values, low, high

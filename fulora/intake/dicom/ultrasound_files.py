@@ -1,10 +1,9 @@
-"""Which files of a folder are ultrasound images, for all that read DICOM: check, curate and deidentify.
+"""The ultrasound images of a folder, for all commands that read DICOM: check, curate and deidentify.
 
-Files are known by their content, whatever their endings. Every file is one of three: an ultrasound image; a file that
-holds none, which is told as `PassedOver` (DICOMDIR, reports, PDF, presentation states, images of other
-modalities such as secondary captures, and what is no DICOM: a viewer, a read-me); or an error, which is told as well
-(damaged, of another length than its header says, without the attributes that every image needs, a second copy, or
-named like DICOM without being it).
+Files are recognised by their content, whatever their endings. Every file is one of three: an ultrasound image; a file
+without one, reported as `PassedOver` (DICOMDIR, reports, PDF, presentation states, images of other modalities such as
+secondary captures, and other files: viewers, read-mes); or an error, reported as well (damaged, of a wrong length,
+without required attributes, a second copy, or only named like DICOM).
 """
 
 import os
@@ -21,6 +20,7 @@ from fulora.data.tables.cells import is_missing
 from fulora.intake.dicom.frames import locate_frames
 from fulora.intake.dicom.header import BROKEN, read_header
 from fulora.intake.dicom.pixels import contradicted_attributes, decode_frame
+from fulora.intake.picture_files import is_dicom
 from fulora.intake.raw_image import FileNote, OnSkip, PassedOver, SourceError, path_within
 
 ULTRASOUND = ("US", "IVUS")
@@ -29,66 +29,66 @@ NAMED_DICOM = re.compile(r"(\.(dcm|dicom|dic|ima|\d+))?", re.IGNORECASE)
 
 NOT_DICOM = "not a DICOM file"
 NO_PREAMBLE = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00([A-Z]{2}|..\x00\x00)", re.DOTALL)
-"""How a data set without the file's first 132 bytes begins: an element of group 2 or 8, in little endian."""
+"""Start of a data set without the file's first 132 bytes: an element of group 2 or 8, in little endian."""
 
 
 @dataclass(frozen=True)
 class Ultrasound:
-    """An ultrasound image or cine: its attributes before the pixels, and how many frames its pixels hold.
+    """An ultrasound image or cine: its attributes before the pixels, and its number of frames.
 
     Attributes:
-        not_followed: which attributes its pixels contradict; "" where none.
+        contradictions: attributes that contradict the pixels; "" if there are none.
     """
 
     path: Path
     header: Dataset
     frames: int
-    not_followed: str
+    contradictions: str
 
 
 def find_ultrasound(folder: Path, on_skip: OnSkip) -> Iterator[Ultrasound]:
-    """Every ultrasound image below a folder, in the order of the paths; all other files are told to `on_skip`.
+    """Yield every ultrasound image below a folder, sorted by path; all other files are passed to `on_skip`.
 
-    Hidden files and folders, and `__MACOSX`, do not count; DICOM files among them are passed over by name.
+    Hidden files and folders, and `__MACOSX`, are ignored, but DICOM files among them are reported as passed over.
 
     Raises:
-        SourceError: no folder, no DICOM file in it, or only such as are passed over.
+        SourceError: if there is no folder, or no ultrasound image in it.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: not a folder; expected one with DICOM files")
     seen: dict[str, Path] = {}
     passed: list[str] = []
-    wrong = 0
+    n_errors = 0
     for path in sorted(_files(folder, on_skip)):
         try:
-            found = _looked_at(path, folder)
-            if isinstance(found, Ultrasound):
-                _check_new(found, seen)
+            result = _examine(path, folder)
+            if isinstance(result, Ultrasound):
+                _refuse_copy(result, seen)
         except SourceError as error:
-            wrong += 1
+            n_errors += 1
             on_skip(str(error))
         except BROKEN as error:
-            wrong += 1
+            n_errors += 1
             on_skip(f"{path}: cannot be read as DICOM ({error}); replace or remove it")
         else:
-            if isinstance(found, Ultrasound):
-                if found.not_followed:
-                    on_skip(FileNote(f"{path}: {found.not_followed}"))
-                yield found
-            elif found is not None:
-                passed.append(found)
-                on_skip(found)
-    if not seen and not wrong:
-        raise SourceError(_nothing(folder, passed))
+            if isinstance(result, Ultrasound):
+                if result.contradictions:
+                    on_skip(FileNote(f"{path}: {result.contradictions}"))
+                yield result
+            elif result is not None:
+                passed.append(result)
+                on_skip(result)
+    if not seen and not n_errors:
+        raise SourceError(_describe_nothing(folder, passed))
 
 
-def _check_new(found: Ultrasound, seen: dict[str, Path]) -> None:
-    uid = attribute_text(found.header, "SOPInstanceUID")
+def _refuse_copy(image: Ultrasound, seen: dict[str, Path]) -> None:
+    uid = attribute_text(image.header, "SOPInstanceUID")
     if uid in seen:
-        copied = _same_pixels(found.path, seen[uid])
-        what = "; remove the copy" if copied else ", but its pixels differ: two pictures have one id; export them again"
-        raise SourceError(f"{found.path}: the same SOPInstanceUID as {seen[uid].name} before it{what}")
-    seen[uid] = found.path
+        is_copy = _same_pixels(image.path, seen[uid])
+        what = "; remove the copy" if is_copy else ", but other pixels: two images have one id; export them again"
+        raise SourceError(f"{image.path}: the same SOPInstanceUID as {seen[uid].name} before it{what}")
+    seen[uid] = image.path
 
 
 def _same_pixels(path: Path, other: Path) -> bool:
@@ -97,46 +97,41 @@ def _same_pixels(path: Path, other: Path) -> bool:
     return len(one) == len(two) and all(same)
 
 
-def _nothing(folder: Path, passed: list[str]) -> str:
+def _describe_nothing(folder: Path, passed: list[str]) -> str:
     dicom = [line for line in passed if not line.endswith(NOT_DICOM)]
     if not dicom:
-        return f"{folder}: no DICOM files; they are known by 'DICM' at byte 128, whatever their names"
+        return f"{folder}: no DICOM files, which have 'DICM' at byte 128"
     return f"{folder}: no ultrasound image among its files; passed over: {len(passed)}, such as {dicom[0]}"
 
 
 def _files(folder: Path, on_skip: OnSkip) -> Iterator[Path]:
-    def shut(error: OSError) -> None:
+    def report(error: OSError) -> None:
         on_skip(f"{error.filename}: cannot be opened ({error.strerror})")
 
-    for place, folders, names in os.walk(folder, onerror=shut):
-        for path in [Path(place, name) for name in (*folders, *names)]:
+    for parent, folders, names in os.walk(folder, onerror=report):
+        for path in [Path(parent, name) for name in (*folders, *names)]:
             if path.is_file():
                 yield path
             elif (path.is_symlink() or not path.is_dir()) and not path.name.startswith("."):
-                on_skip(f"{path}: a link to a folder or to nothing, or no regular file; remove it")
+                on_skip(f"{path}: a link to a folder, a broken link, or no regular file; remove it")
 
 
-def _looked_at(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
-    """What a file is; None for a hidden one that is no DICOM."""
+def _examine(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
+    """Return an ultrasound image, or why a file is passed over; None for a hidden file that is no DICOM."""
     name = path.relative_to(folder)
     if any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
-        return PassedOver(f"{path}: passed over: a hidden file") if _magic(path) else None
-    if not _is_dicom(path_within(folder, str(name))):
+        return PassedOver(f"{path}: passed over: a hidden file") if is_dicom(path) else None
+    if not _check_dicom(path_within(folder, str(name))):
         return PassedOver(f"{path}: passed over: {NOT_DICOM}")
     return _ultrasound(path)
 
 
-def _magic(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its content; False for one that may lie beside.
+def _check_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its content.
 
     Raises:
-        SourceError: it is not, but seems to be meant as DICOM: a data set without its first 132 bytes, or a name like
-            DICOM's with content that is no text.
+        SourceError: if it is not, but looks like DICOM: a data set without its first 132 bytes, or a name of DICOM with
+            binary content.
     """
     with path.open("rb") as file:
         head = file.read(4096)
@@ -157,7 +152,7 @@ def _ultrasound(path: Path) -> Ultrasound | PassedOver:
         return PassedOver(f"{path}: passed over: a DICOMDIR, which lists files")
     if pixels is None:
         if "Image" in name or "US Volume" in name or "Rows" in header:
-            raise SourceError(f"{path}: no pixels (SOP class {name}): not a picture, or cut short")
+            raise SourceError(f"{path}: no pixels (SOP class {name}): not an image, or truncated")
         return PassedOver(f"{path}: passed over: holds no image ({name})")
     modality = attribute_text(header, "Modality")
     if not modality:
@@ -166,14 +161,14 @@ def _ultrasound(path: Path) -> Ultrasound | PassedOver:
         expected = " or ".join(ULTRASOUND)
         return PassedOver(f"{path}: passed over: modality '{modality}' ({name}), not ultrasound ({expected})")
     if is_missing(attribute_text(header, "PatientID")):
-        raise SourceError(f"{path}: no PatientID; patients cannot be told apart, so splits would leak")
+        raise SourceError(f"{path}: no PatientID; patients are indistinguishable, so splits would leak")
     if not attribute_text(header, "SOPInstanceUID"):
-        raise SourceError(f"{path}: no SOPInstanceUID; it names the picture")
+        raise SourceError(f"{path}: no SOPInstanceUID, which names the image")
     frames = locate_frames(path)
     return Ultrasound(path, header, len(frames), contradicted_attributes(frames))
 
 
 def attribute_text(header: Dataset, keyword: str) -> str:
-    """An attribute as text without blanks around it; "" where it is missing or empty."""
+    """Return an attribute as stripped text; "" if it is missing or empty."""
     value = header.get(keyword)
     return "" if value is None else str(value).strip()

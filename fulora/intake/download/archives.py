@@ -1,48 +1,39 @@
-"""Archives from outside are unpacked as if they were hostile: nothing leaves the folder, and nothing fills the disk.
+"""Safe extraction of untrusted archives: nothing is written outside of the folder, and the disk is not filled.
 
-`zipfile` and `tarfile` only read here. Each member's bytes are copied to a path that this module has checked, so no
-link, device, owner or permission of an archive ever reaches the disk, whatever the libraries' own filters do.
+`zipfile` and `tarfile` only read. Each member's bytes are copied to a checked path, so that no link, device, owner or
+permission of an archive is written, independently of the libraries' own filters.
 """
 
 import gzip
 import json
 import lzma
 import shutil
-import stat
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO
 
 from fulora.files import move_into_place, partial_folder, scratch_folder
-from fulora.intake.folders import is_clutter
+from fulora.intake.download.archive_members import CHUNK, ArchiveError, ArchiveMember, read_members
+from fulora.intake.picture_files import is_clutter
 
 RECORD = ".extracted.json"
-CHUNK = 1 << 16
-LARGEST_HEADER = 1 << 20
-"""Bytes that one header of a tar may have: `tarfile` reads a header whole, at whatever size it claims."""
-
-
-class ArchiveError(ValueError):
-    """An archive that is damaged or not safe to unpack, or a folder that is not what an archive held."""
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may hold. The published data sets stay below a tenth of each.
+    """Limits of an archive. The published data sets are below a tenth of each.
 
     Attributes:
         members: files and folders.
-        total_bytes: unpacked.
-        ratio: unpacked bytes per byte of the archive; asked only beyond `small_bytes`.
-        depth: folders within folders.
+        total_bytes: extracted.
+        ratio: extracted bytes per byte of the archive; checked only beyond `small_bytes`.
+        depth: nested folders.
     """
 
     members: int = 200_000
@@ -52,120 +43,100 @@ class ArchiveLimits:
     depth: int = 32
 
 
-Stream = BufferedReader | gzip.GzipFile | lzma.LZMAFile
-Kind = Literal["file", "folder", "link", "device or pipe", "sparse file", "encrypted file"]
 PLAIN = ArchiveLimits()
 
 
-@dataclass(frozen=True)
-class _Member:
-    """One entry of an archive: its name as written there, its kind, the bytes it says it has, and how to read them."""
-
-    name: str
-    kind: Kind
-    size: int
-    read: Callable[[], IO[bytes]]
-
-
 def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PLAIN) -> None:
-    """Unpack a .zip, .tar, .tar.gz or .tar.xz (told by its first bytes) into a new folder, whole or not at all.
+    """Extract a .zip, .tar, .tar.gz or .tar.xz (recognised by its first bytes) into a new folder, atomically.
 
-    The work happens in `.<folder>.partial` beside it, which is renamed at the end. Where everything lies in one top
-    folder (a `__MACOSX` beside it aside), the content of that folder is taken. A record of what was unpacked is left
-    in the folder for `check_extracted`.
+    Files are extracted to `.<folder>.partial`, which is renamed at the end. If there is one top folder (besides
+    `__MACOSX`), its content is extracted. A record in the folder serves `check_extracted`.
 
     Args:
-        digest: what the archive is known by, "md5:..." or "sha256:...".
+        digest: of the archive, "md5:..." or "sha256:...".
 
     Raises:
-        ArchiveError: damaged or truncated; a name that is absolute, leads out, stands twice or differs only in case; a
-            link, device, sparse or encrypted file; more members, bytes or bytes per archived byte than `limits`; no
-            room on the disk; or `folder` exists.
+        ArchiveError: if the archive is damaged or truncated; a name is absolute, leads out, or is a duplicate, except
+            perhaps for case; there is a link, device, sparse or encrypted file; members, bytes or their ratio exceed
+            `limits`; the disk is full; or `folder` exists.
     """
     if folder.exists() or folder.is_symlink():
-        raise ArchiveError(f"{folder} is there already; move it away to unpack {archive.name} anew")
+        raise ArchiveError(f"{folder} already exists; move it to extract {archive.name} again")
     with scratch_folder(partial_folder(folder)) as scratch:
-        with _one_error(archive):
-            _unpack(archive, scratch, limits)
+        with _convert_errors(archive):
+            _extract_members(archive, scratch, limits)
         tops = [path for path in scratch.iterdir() if not is_clutter(path.name)]
         if not tops:
             raise ArchiveError(f"{archive}: holds no files")
         root = tops[0] if len(tops) == 1 and tops[0].is_dir() else scratch
-        files, size = _contents(root)
+        files, size = _count_contents(root)
         record = {"archive": archive.name, "digest": digest, "files": files, "bytes": size}
         (root / RECORD).write_text(json.dumps(record))
         move_into_place(root, folder)
 
 
 def check_extracted(folder: Path, digest: str | None) -> None:
-    """Check that a folder still holds what `extract` put there, by the number of its files and their bytes.
+    """Check that a folder still holds what was extracted, by the number of its files and their bytes.
 
     Args:
-        digest: of the archive it should come from; None where that is not known.
+        digest: of the archive; None if it is unknown.
 
     Raises:
-        ArchiveError: not made by `extract`, made from another archive, or changed since.
+        ArchiveError: if it was not extracted, extracted from another archive, or changed since.
     """
-    again = "move it away, and run the command again"
+    again = "move it, and run the command again"
     try:
         record = json.loads((folder / RECORD).read_text())
         files, size, made_from = int(record["files"]), int(record["bytes"]), str(record["digest"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(f"{folder} is in the way: it was not unpacked by this command; {again}") from error
+        raise ArchiveError(f"{folder} already exists and was not extracted by this command; {again}") from error
     if digest is not None and made_from != digest:
-        raise ArchiveError(f"{folder} was unpacked from another archive ({made_from}, not {digest}); {again}")
-    if _contents(folder) != (files, size):
-        now = "{:,} files of {:,} bytes".format(*_contents(folder))
-        raise ArchiveError(f"{folder} holds {now}, but {files:,} of {size:,} bytes were unpacked; {again}")
+        raise ArchiveError(f"{folder} was extracted from another archive ({made_from}, not {digest}); {again}")
+    if _count_contents(folder) != (files, size):
+        now = "{:,} files of {:,} bytes".format(*_count_contents(folder))
+        raise ArchiveError(f"{folder} holds {now}, but {files:,} of {size:,} bytes were extracted; {again}")
 
 
 def describe_lack_of_space(folder: Path, needed: int) -> str:
-    """What to say where fewer than `needed` bytes are free on the folder's disk; "" where they are."""
+    """Describe a lack of `needed` bytes on the folder's disk; "" if there is enough space."""
     free = shutil.disk_usage(folder).free
-    return "" if needed <= free else f"needs {needed:,} bytes, but {free:,} are free in {folder}; make room there"
+    return "" if needed <= free else f"needs {needed:,} bytes, but {free:,} are free in {folder}; free some space"
 
 
-def _contents(folder: Path) -> tuple[int, int]:
-    """Number of files and their bytes, the record aside."""
+def _count_contents(folder: Path) -> tuple[int, int]:
+    """Return the number of files and of their bytes, without the record."""
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() and path != folder / RECORD]
     return len(sizes), sum(sizes)
 
 
 @contextmanager
-def _one_error(archive: Path) -> Iterator[None]:
-    """What the libraries raise on damaged archives, as one ArchiveError."""
+def _convert_errors(archive: Path) -> Iterator[None]:
+    """Convert the errors of the libraries on damaged archives to ArchiveError."""
     broken = (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        gzip.BadGzipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        OverflowError,
+        *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+        *(EOFError, ValueError, NotImplementedError, OverflowError),
     )
     try:
         yield
     except ArchiveError as error:
         raise ArchiveError(f"{archive}: {error}") from error
     except broken as error:
-        raise ArchiveError(f"{archive}: damaged or incomplete ({error}); remove it and get it again") from error
+        raise ArchiveError(f"{archive}: damaged or incomplete ({error}); remove it and download it again") from error
     except OSError as error:
-        raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
+        raise ArchiveError(f"{archive}: cannot be extracted ({error})") from error
 
 
-def _unpack(archive: Path, scratch: Path, limits: ArchiveLimits) -> None:
+def _extract_members(archive: Path, scratch: Path, limits: ArchiveLimits) -> None:
     size = archive.stat().st_size
     allowed = min(limits.total_bytes, max(limits.small_bytes, limits.ratio * size))
     seen: dict[PurePosixPath, tuple[PurePosixPath, bool]] = {}
     written = 0
-    for number, member in enumerate(_members(archive), 1):
+    for number, member in enumerate(read_members(archive), 1):
         if number > limits.members:
-            raise ArchiveError(f"more than {limits.members:,} members; no published data set has that many")
-        path = _safe(member, limits.depth)
+            raise ArchiveError(f"more than {limits.members:,} members, more than any published data set")
+        path = _check_member(member, limits.depth)
         if path != PurePosixPath():
-            _claim(path, member.kind == "file", seen)
+            _refuse_duplicate(path, member.kind == "file", seen)
         if member.kind == "folder":
             (scratch / path).mkdir(parents=True, exist_ok=True)
             continue
@@ -178,8 +149,8 @@ def _unpack(archive: Path, scratch: Path, limits: ArchiveLimits) -> None:
             written = _copy(source, target, member, written, allowed, size)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], member: _Member, written: int, allowed: int, size: int) -> int:
-    """Copy one member, counting what really comes; returns the bytes written so far in all."""
+def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: int, allowed: int, size: int) -> int:
+    """Copy one member; return the total of written bytes."""
     before = written
     while chunk := source.read(CHUNK):
         written += len(chunk)
@@ -187,112 +158,40 @@ def _copy(source: IO[bytes], target: IO[bytes], member: _Member, written: int, a
             raise ArchiveError(_bomb(written, allowed, size))
         target.write(chunk)
     if written - before != member.size:
-        raise ArchiveError(f"{member.name!r} has {written - before:,} bytes, its header says {member.size:,}: damaged")
+        raise ArchiveError(
+            f"{member.name!r} has {written - before:,} bytes, but {member.size:,} in its header: damaged"
+        )
     return written
 
 
 def _bomb(unpacked: int, allowed: int, size: int) -> str:
-    return f"{size:,} bytes that unpack to {unpacked:,} or more, {allowed:,} are allowed: that is no data set"
+    return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}: that is no data set"
 
 
-def _safe(member: _Member, depth: int) -> PurePosixPath:
-    """The path of a member within the folder.
-
-    Raises:
-        ArchiveError: its kind or its name is refused.
-    """
+def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
+    """Return the path of a member within the folder; refuse unsafe kinds and names."""
     name = member.name
     if member.kind not in ("file", "folder"):
-        raise ArchiveError(f"{name!r}: {member.kind}; only plain files and folders are unpacked")
+        raise ArchiveError(f"{name!r}: {member.kind}; only plain files and folders are extracted")
     if not name.isprintable() or "\\" in name or ":" in name:
-        raise ArchiveError(f"{name!r} has a backslash, a colon or a sign that cannot be printed in its name")
+        raise ArchiveError(f"{name!r} has a backslash, a colon or an unprintable character in its name")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ArchiveError(f"{name!r} leads out of the folder it is unpacked to")
+        raise ArchiveError(f"{name!r} leads out of the folder")
     if len(path.parts) > depth:
-        raise ArchiveError(f"{name[:80]!r}... lies {len(path.parts)} folders deep; {depth} are allowed")
+        raise ArchiveError(f"{name[:80]!r}... is {len(path.parts)} folders deep; the limit is {depth}")
     if member.kind == "file" and (path == PurePosixPath() or name.endswith("/")):
-        raise ArchiveError(f"{name!r} is no name of a file")
+        raise ArchiveError(f"{name!r} is no file name")
     return path
 
 
-def _claim(path: PurePosixPath, is_file: bool, seen: dict[PurePosixPath, tuple[PurePosixPath, bool]]) -> None:
-    """Note a path and the folders above it.
-
-    Raises:
-        ArchiveError: it stands there already, in this spelling or one that some file systems take for the same.
-    """
+def _refuse_duplicate(
+    path: PurePosixPath, is_file: bool, seen: dict[PurePosixPath, tuple[PurePosixPath, bool]]
+) -> None:
+    """Register a path and its parents; refuse duplicates, also those that only some file systems see as equal."""
     for place in (*path.parents[-2::-1], path):
         entry = (place, is_file and place is path)
         key = PurePosixPath(*(unicodedata.normalize("NFC", part).casefold().rstrip(". ") for part in place.parts))
         if key in seen and (entry[1] or seen[key] != entry):
-            raise ArchiveError(f"'{path}' and '{seen[key][0]}' stand for one name: twice, or as some disks read them")
+            raise ArchiveError(f"'{path}' and '{seen[key][0]}' are duplicates, at least on some file systems")
         seen[key] = entry
-
-
-def _members(archive: Path) -> Iterator[_Member]:
-    with archive.open("rb") as file:
-        start = file.read(6)
-    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _zip_members(archive)
-    if start[:2] == b"\x1f\x8b":
-        return _tar_members(lambda: gzip.GzipFile(archive))
-    if start == b"\xfd7zXZ\0":
-        return _tar_members(lambda: lzma.LZMAFile(archive))
-    return _tar_members(lambda: archive.open("rb"))
-
-
-def _zip_members(archive: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
-            kind: Kind = "folder" if info.is_dir() else "file"
-            mode = stat.S_IFMT(info.external_attr >> 16)
-            if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
-                kind = "link" if mode == stat.S_IFLNK else "device or pipe"
-            elif info.flag_bits & 1:
-                kind = "encrypted file"
-            yield _Member(info.orig_filename, kind, info.file_size, partial(opened.open, info))
-
-
-def _tar_members(opener: Callable[[], Stream]) -> Iterator[_Member]:
-    """Members in order, read once: neither the list of a tar nor its end can be trusted before it was read through."""
-    with opener() as stream:
-        watched = _Watched(stream)
-        with tarfile.open(fileobj=watched, mode="r:") as opened:  # type: ignore[call-overload]
-            for info in opened:
-                if info.size < 0:
-                    raise ArchiveError(f"{info.name!r} says that it has {info.size} bytes: damaged")
-                content: Callable[[], IO[bytes]] = partial(opened.extractfile, info)
-                yield _Member(info.name, _kind(info), info.size, content)
-        if watched.last != bytes(tarfile.BLOCKSIZE):
-            raise ArchiveError("ends without the mark of its end: damaged or incomplete; remove it and get it again")
-        behind = 0
-        while more := len(stream.read(CHUNK)):  # the checksum of the compression stands at the very end
-            behind += more
-            if behind > LARGEST_HEADER:
-                raise ArchiveError("goes on behind the mark of its end: damaged, or two archives in one")
-
-
-def _kind(info: tarfile.TarInfo) -> Kind:
-    if info.issparse():
-        return "sparse file"
-    if info.issym() or info.islnk():
-        return "link"
-    if info.isdir():
-        return "folder"
-    return "file" if info.isreg() else "device or pipe"
-
-
-class _Watched:
-    """A stream as `tarfile` reads it: no read larger than a header may be, and the last one kept."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream, self.seek, self.tell = stream, stream.seek, stream.tell
-        self.last = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes."""
-        if not 0 <= size <= LARGEST_HEADER:
-            raise ArchiveError(f"a header of {size:,} bytes; {LARGEST_HEADER:,} are allowed")
-        self.last = self.stream.read(size)
-        return self.last

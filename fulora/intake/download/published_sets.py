@@ -1,8 +1,7 @@
-"""The published data sets, from Zenodo into a folder: resumed, checked, unpacked; or from files put there by hand.
+"""Download of the published data sets from Zenodo: resumed, verified and extracted; or from files copied by hand.
 
-`pooch.retrieve` compares checksums and moves a file into place only when it is whole, but begins anew each time it is
-called; so it is handed `transfer.resume` as its downloader, which keeps what has come and asks for the rest. File
-names, sizes and checksums are those of the records, as far as they could be confirmed: None stands for what could not.
+`pooch.retrieve` verifies checksums and moves complete files into place, but restarts each time; so its downloader is
+`resumable_download.resume`. File names, sizes and checksums are those of the records; None if they are not confirmed.
 """
 
 import os
@@ -31,8 +30,8 @@ class RemoteFile:
     """One file of a record.
 
     Attributes:
-        checksum: "md5:..." or "sha256:..."; None where it is not known.
-        folder: what its content is unpacked to; None for a file that is no archive.
+        checksum: "md5:..." or "sha256:..."; None if unknown.
+        folder: the folder to extract it to; None for a file that is no archive.
     """
 
     name: str
@@ -41,10 +40,10 @@ class RemoteFile:
     checksum: str | None
     folder: str | None
 
-    def described(self) -> str:
-        """Its size and checksum, as far as they are known."""
-        size = "size not known" if self.size_bytes is None else f"{self.size_bytes:,} bytes"
-        return f"{size}, {self.checksum or 'checksum not known to fulora'}"
+    def describe(self) -> str:
+        """Return its size and checksum, if known."""
+        size = "unknown size" if self.size_bytes is None else f"{self.size_bytes:,} bytes"
+        return f"{size}, {self.checksum or 'unknown checksum'}"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Dataset:
     """A published data set.
 
     Attributes:
-        record, page: where it is published, in words and as an address.
-        reads: the folder, below the one it was downloaded to, that the reader of this source takes.
+        record, page: name and address of the publication.
+        reads: the folder, below that of the download, which the reader of this source needs.
     """
 
     name: DatasetName
@@ -123,36 +122,35 @@ DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
 )
 
 
-def _say(message: str) -> None:
+def _print(message: str) -> None:
     progress.console.print(message, soft_wrap=True)
 
 
 def download(
-    dataset: Dataset, to: Path, *, base_url: str | None = None, tell: Callable[[str], None] = _say
+    dataset: Dataset, to: Path, *, base_url: str | None = None, report: Callable[[str], None] = _print
 ) -> list[Path]:
-    """Bring a data set into a folder; what is there already is checked and kept, so a second call changes nothing.
+    """Download a data set into a folder; existing files are verified and kept, so that a second call changes nothing.
 
     Args:
-        to: made where it is not there. Archives stay in it beside what they are unpacked to; one that was unpacked may
-            be removed.
-        base_url: where to take the files from instead of the record (a mirror).
-        tell: told of each checksum that is not known, with the one that was found.
+        to: created if it does not exist. Archives are kept; they may be removed after extraction.
+        base_url: of a mirror, instead of the record.
+        report: called with each unknown checksum, and the actual one.
 
     Returns:
-        A path a file of the record, in its order: the file, or the folder that it was unpacked to.
+        One path per file of the record: the file, or the folder that it was extracted to.
 
     Raises:
-        OfflineError: the server cannot be reached; the files can be put into `to` by hand.
-        DownloadError: another answer of the server, a broken connection, a file that is not the published one, too
-            little room, a folder that cannot be written or that another download works on.
-        ArchiveError: an archive that cannot be unpacked, or a folder that is not what it held.
+        OfflineError: if the server cannot be reached; the files can be copied to `to` by hand.
+        DownloadError: if the server's answer or a file is wrong, the connection breaks, the disk is full, or the folder
+            cannot be written or is used by another download.
+        ArchiveError: if an archive cannot be extracted, or a folder does not hold what was extracted.
     """
     try:
         to.mkdir(parents=True, exist_ok=True)
         with _alone(to):
-            return [_have(dataset, file, to, base_url, tell) for file in dataset.files]
+            return [_provide(dataset, file, to, base_url, report) for file in dataset.files]
     except OSError as error:
-        raise DownloadError(f"{to}: cannot be written ({error}); choose another folder or make room") from error
+        raise DownloadError(f"{to}: cannot be written ({error}); choose another folder or free some space") from error
 
 
 @contextmanager
@@ -176,7 +174,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 shutil.rmtree(work, ignore_errors=True)
 
 
-def _have(dataset: Dataset, file: RemoteFile, to: Path, base_url: str | None, tell: Callable[[str], None]) -> Path:
+def _provide(dataset: Dataset, file: RemoteFile, to: Path, base_url: str | None, report: Callable[[str], None]) -> Path:
     path, folder = to / file.name, None if file.folder is None else to / file.folder
     if folder is not None and folder.exists() and not path.exists():
         check_extracted(folder, file.checksum)
@@ -188,7 +186,7 @@ def _have(dataset: Dataset, file: RemoteFile, to: Path, base_url: str | None, te
     else:
         digest = _check(dataset, file, path)
     if file.checksum is None:
-        tell(f"{file.name}: checksum not known to fulora; {dataset.page} lists it, and this file has {digest}")
+        report(f"{file.name}: unknown checksum; {dataset.page} lists it, and this file has {digest}")
     if folder is None:
         return path
     if folder.exists():
@@ -205,23 +203,27 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def _check(dataset: Dataset, file: RemoteFile, path: Path) -> str:
-    """The checksum of a file that is there already; it is never removed, for it may have been put there by hand."""
-    again = f"it is damaged, incomplete or another file; remove it and get it again ({dataset.page})"
+    """Verify an existing file, which is never removed, and return its checksum."""
+    again = f"it is damaged, incomplete or another file; remove it and download it again ({dataset.page})"
     size = path.stat().st_size
     if not path.is_file() or file.size_bytes not in (None, size):
-        raise DownloadError(f"{path} has {size:,} bytes; {file.name} is a file of {file.described()}: {again}")
-    found = _digest(path, file.checksum.split(":")[0] if file.checksum else "md5")
-    if file.checksum not in (None, found):
-        raise DownloadError(f"{path} has the checksum {found}; expected {file.checksum}: {again}")
-    return found
+        raise DownloadError(f"{path} has {size:,} bytes; {file.name} is a file of {file.describe()}: {again}")
+    digest = _digest(path, file.checksum.split(":")[0] if file.checksum else "md5")
+    if file.checksum not in (None, digest):
+        raise DownloadError(f"{path} has the checksum {digest}; expected {file.checksum}: {again}")
+    return digest
 
 
 def _by_hand(dataset: Dataset, to: Path) -> str:
     wanted = [(file, to / file.name, to / (file.folder or file.name)) for file in dataset.files]
     missing = [file for file, path, made in wanted if not path.exists() and not made.exists()]
-    lines = [f"  {file.name} ({file.described()}) to {to / file.name}" for file in missing]
+    lines = [f"  {file.name} ({file.describe()}) to {to / file.name}" for file in missing]
     return "\n".join(
-        [f"Without a network: open {dataset.page} elsewhere, download and put", *lines, "and run the command again."]
+        [
+            f"Without a network: open {dataset.page} on another machine, download and copy",
+            *lines,
+            "and run the command again.",
+        ]
     )
 
 
@@ -240,7 +242,7 @@ def _fetch(dataset: Dataset, file: RemoteFile, to: Path, url: str) -> None:
         raise OfflineError(f"{what}: {url} cannot be reached ({error})\n{_by_hand(dataset, to)}") from error
     except DownloadError as error:
         raise type(error)(f"{what}: {error}\n{_by_hand(dataset, to)}") from error
-    except ValueError as error:  # pooch's word for a wrong checksum
+    except ValueError as error:  # of pooch, for a wrong checksum
         advice = f"Run the command again; if it fails again, compare with the checksum on {dataset.page}"
         raise DownloadError(f"{what}: {error} {advice}") from error
     move_into_place(work / file.name, to / file.name)

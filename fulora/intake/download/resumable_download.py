@@ -1,4 +1,4 @@
-"""One file over HTTP, resumed: what has come is kept, and a range asks for the rest of the very same file."""
+"""Resumable download of one file over HTTP by range requests."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from requests import Response
 
 CHUNK = 1 << 14
-"""Bytes written at once: what a broken connection loses at most."""
+"""Bytes written at once, and so the most that a broken connection loses."""
 TIMEOUT_S = (15, 60)
-"""Seconds to wait for a connection, and for the next bytes."""
+"""Timeouts of the connection, and of the next bytes."""
 
 
 class DownloadError(ValueError):
-    """A file that could not be had, or is not the published one."""
+    """A file that could not be downloaded, or is not the published one."""
 
 
 class OfflineError(DownloadError):
-    """The server cannot be reached; the message says how to go on without a network."""
+    """The server cannot be reached; the message explains how to continue without a network."""
 
 
 class InterruptedDownloadError(DownloadError):
-    """The connection broke on the way; what has come is kept."""
+    """The connection broke; the received part is kept."""
 
 
 def resume(url: str, output: str, _: object, *, part: Path, size_bytes: int | None) -> None:
-    """A downloader for pooch: go on from `part`, again at once while each try brings more; then move it to `output`.
+    """Downloader for pooch: continue `part`, retry while each attempt makes progress, then move it to `output`.
 
-    Beside `part` stands `<part>.seen`: the ETag or date and the size that the file had on the server. The server is
-    asked for the rest only if it still has that file; if it does not, or knows no ranges, `part` is begun anew.
+    `<part>.seen` beside `part` stores the ETag or date and the size of the file on the server. The rest is requested
+    only if the server still has that file; otherwise, or without support of ranges, the download restarts.
 
     Args:
-        size_bytes: what the file should have; None where that is not known.
+        size_bytes: expected size; None if unknown.
 
     Raises:
-        InterruptedDownloadError: the connection broke, and the last try brought nothing new.
-        DownloadError: an answer other than the file, a file of another size, or no room on the disk.
-        requests.RequestException: the server cannot be reached.
+        InterruptedDownloadError: if the connection broke, and the last attempt made no progress.
+        DownloadError: if the server's answer is not the file, its size is wrong, or the disk is full.
+        requests.RequestException: if the server cannot be reached.
     """
     best = _size(part)
     while True:
@@ -70,15 +70,15 @@ def _seen(part: Path) -> Path:
 
 
 def _transfer(url: str, part: Path, size_bytes: int | None) -> bool:
-    """One request; False where the server has another file than the one begun, and it has to be asked anew."""
+    """Send one request; return False if the server has another file now, and the download must restart."""
     import requests
 
     record = _seen(part).read_text().split("\n") if _seen(part).exists() else []
     have, (validator, total) = _size(part) if len(record) == 2 else 0, record if len(record) == 2 else ("", "")
-    asked = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity"}
     if have:
-        asked |= {"Range": f"bytes={have}-"} | ({"If-Range": validator} if validator else {})
-    with requests.get(url, headers=asked, stream=True, timeout=TIMEOUT_S) as response:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": validator} if validator else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
         place = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
         if have and response.status_code == 416:
             return place is not None and place[2] == total == str(have)
@@ -94,15 +94,13 @@ def _transfer(url: str, part: Path, size_bytes: int | None) -> bool:
 
 
 def _receive(response: "Response", part: Path, have: int, size_bytes: int | None) -> None:
-    """Write an answer's body to `part` behind the `have` bytes that are kept of it."""
+    """Write an answer's body to `part`, behind the `have` bytes that are kept."""
     import requests
 
     length = response.headers.get("Content-Length", "")
     total = have + int(length) if length.isdecimal() else size_bytes
     if size_bytes is not None and total != size_bytes:
-        raise DownloadError(
-            f"the server has a file of {total:,} bytes, expected {size_bytes:,}: not the published file"
-        )
+        raise DownloadError(f"the server's file has {total:,} bytes, expected {size_bytes:,}: not the published file")
     if lacking := describe_lack_of_space(part.parent, 0 if total is None else total - have):
         raise DownloadError(f"the download {lacking}")
     with part.open("ab" if have else "wb") as file, _bar(part.stem, have, total) as advance:
@@ -122,18 +120,18 @@ def _receive(response: "Response", part: Path, have: int, size_bytes: int | None
 
 def _broken(have: int, total: int | None) -> InterruptedDownloadError:
     of = "an unknown number of" if total is None else f"{total:,}"
-    return InterruptedDownloadError(f"the connection broke after {have:,} of {of} bytes; run again to go on from there")
+    return InterruptedDownloadError(f"the connection broke after {have:,} of {of} bytes; run again to continue")
 
 
 def _validator(response: "Response") -> str:
-    """What tells this file from a later one of the same name; If-Range takes no weak ETag."""
+    """Return what identifies this version of the file; If-Range accepts no weak ETag."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 @contextmanager
 def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar of bytes on standard error, where `fulora.progress` shows any."""
+    """Show a progress bar on standard error, if `fulora.progress` shows any."""
     if not progress.shown():
         yield lambda count: None
         return

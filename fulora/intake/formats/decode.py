@@ -1,4 +1,4 @@
-"""Picture files as 8-bit gray: nothing is clipped, nothing is guessed, and a hostile file is one clear error."""
+"""Picture files as 8-bit gray, without clipping or guessing; hostile files raise one clear error."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -10,42 +10,42 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
-from fulora.intake.raw_image import FILE_NOT_FOUND, SourceError
+from fulora.intake.raw_image import FILE_NOT_FOUND, PixelsAndMask, SourceError
 
 T = TypeVar("T")
 
 MAX_PIXELS = 64_000_000
-"""A larger picture is refused before it is decoded: no ultrasound frame comes near, decompression bombs do."""
+"""Larger pictures are refused before decoding: they are no ultrasound frames, but may be decompression bombs."""
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_gray(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """A picture file as (height, width) gray, 0 to 255, upright.
+    """Read a picture file as (height, width) gray, 0 to 255, upright.
 
-    Colour becomes luma (ITU-R BT.601); what is transparent lies on black; an EXIF orientation is applied. 16-bit
-    values are divided by 257, which maps the whole range 0..65535 to 0..255.
+    Colour becomes luma (ITU-R BT.601); transparent pixels are composed over black; an EXIF orientation is applied.
+    16-bit values are divided by 257, which maps 0..65535 to 0..255.
 
     Raises:
-        SourceError: missing, unreadable, truncated or huge file, several frames, a depth without a stated range
-            (32-bit), or 16-bit values that use only the lowest 12 bits, which would come out black.
+        SourceError: if the file is missing, unreadable, truncated or huge, or holds several frames, a depth of unknown
+            range (32-bit), or 16-bit values that use only the lowest 12 bits.
     """
     return read_gray_and_info(path)[0]
 
 
-def load_gray(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:
-    """`read_gray` as `RawImage.load` gives it: a picture that has no mask."""
+def load_gray(path: Path) -> PixelsAndMask:
+    """Read a picture without a mask, as `RawImage.load` returns it."""
     return read_gray(path), None
 
 
 def read_gray_and_info(
     path: Path, content: bytes | None = None
 ) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
-    """`read_gray`, and what the file says beside its pixels, wherever in it that stands (Pillow's `Image.info`).
+    """Read a picture by `read_gray`, with the metadata of the file (Pillow's `Image.info`).
 
     Args:
-        content: of the file, where it is not on the disk by itself.
+        content: of the file, where it is not a file on disk.
 
     Raises:
         SourceError: as `read_gray`.
@@ -55,30 +55,29 @@ def read_gray_and_info(
 
 def read_with_pillow(
     path: Path,
-    of: Callable[[Pil.Image], T],
+    convert: Callable[[Pil.Image], T],
     modes: tuple[str, ...] = EIGHT_BIT + SIXTEEN_BIT,
     content: bytes | None = None,
 ) -> T:
-    """What `of` makes of an opened picture file, whose size, frames and pixel mode were checked before.
+    """Open a picture file by Pillow, check its size, frames and pixel mode, and convert it.
 
-    Pillow gets an open file: given a path, it maps the pixels of an uncompressed TIFF whose orientation is a quarter
-    turn with width and height exchanged, and shows a distorted picture.
+    Pillow gets an open file: by path, it distorts uncompressed TIFFs whose orientation is a rotation by 90 degrees.
 
     Args:
-        modes: pixel modes that are allowed, as Pillow names them.
-        content: of the file, where it is not on the disk by itself; `path` is then its name in messages.
+        modes: allowed pixel modes of Pillow.
+        content: of the file, where it is not a file on disk; `path` is then its name in messages.
 
     Raises:
-        SourceError: as `read_gray`, or as `of` does.
+        SourceError: as `read_gray`, or as `convert`.
     """
     try:
         with path.open("rb") if content is None else BytesIO(content) as file, Pil.open(file) as image:
             _check(path, image, modes)
-            return of(image)
+            return convert(image)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: {FILE_NOT_FOUND}") from error
     except (Pil.DecompressionBombError, Pil.DecompressionBombWarning) as error:
-        raise SourceError(f"{path}: more than {MAX_PIXELS:,} pixels; that is no ultrasound frame") from error
+        raise SourceError(f"{path}: more than {MAX_PIXELS:,} pixels, too large for an ultrasound frame") from error
     except SourceError:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
@@ -86,7 +85,7 @@ def read_with_pillow(
 
 
 def upright(image: Pil.Image) -> Pil.Image:
-    """The picture turned as its EXIF orientation says."""
+    """Return the picture rotated by its EXIF orientation."""
     return ImageOps.exif_transpose(image)
 
 
@@ -95,9 +94,9 @@ def _check(path: Path, image: Pil.Image, modes: tuple[str, ...]) -> None:
         raise SourceError(f"{path}: {image.width} x {image.height} is more than {MAX_PIXELS:,} pixels")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise SourceError(f"{path}: holds {frames} frames; save the ones you want as files of their own")
+        raise SourceError(f"{path}: holds {frames} frames; save each frame as a file of its own")
     if image.mode not in modes:
-        raise SourceError(f"{path}: pixel mode {image.mode} has no stated range; convert it to 8 or 16 bit first")
+        raise SourceError(f"{path}: pixel mode {image.mode} has an unknown range; convert it to 8 or 16 bit")
 
 
 def _to_gray(path: Path, image: Pil.Image) -> UInt8[np.ndarray, "h w"]:
@@ -112,10 +111,10 @@ def _to_gray(path: Path, image: Pil.Image) -> UInt8[np.ndarray, "h w"]:
 
 
 def from_sixteen_bit(values: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
-    """16-bit values over their whole range as 8 bit.
+    """Convert 16-bit values to 8 bit.
 
     Raises:
-        SourceError: nothing above the lowest 12 bits is used: the true range is not 16 bit, and is not known.
+        SourceError: if only the lowest 12 bits are used: the true range is then unknown.
     """
     largest = int(values.max(initial=0))
     if 0 < largest < 4096:

@@ -1,4 +1,4 @@
-"""MetaImage files (`.mha`) whose pixels are in the file itself: one 8-bit picture, or a mask of whole numbers."""
+"""MetaImage files (`.mha`) with their pixels in the same file: one 8-bit picture, or a mask of whole numbers."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from fulora.intake.formats.decode import MAX_PIXELS, read_gray
+from fulora.intake.formats.decode import MAX_PIXELS
 from fulora.intake.raw_image import SourceError
 
 MAX_HEADER = 10_000
@@ -30,65 +30,55 @@ HEADER = re.compile(rb"\A(?:[ \t]*\w+[ \t]*=[^\n]*\n)*?[ \t]*ElementDataFile[ \t
 
 
 def one_channel(pixels: UInt8[np.ndarray, "..."], path: Path) -> UInt8[np.ndarray, "h w"]:
-    """The gray picture (height, width) of a MetaImage whose channels, if it has several, are equal.
+    """Return the gray picture (height, width) of a MetaImage whose channels, if there are several, are equal.
 
     Raises:
-        SourceError: channels that differ, or another number of axes.
+        SourceError: if channels differ, or the number of axes is wrong.
     """
     channels = pixels if pixels.ndim == 3 else pixels[None]
     if channels.ndim != 3 or not (channels == channels[0]).all():
-        raise SourceError(f"{path}: expected one gray picture, found {pixels.shape} with channels that differ")
+        raise SourceError(f"{path}: expected one gray picture, not {pixels.shape} with channels that differ")
     return np.asarray(channels[0])
 
 
-def read_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """A picture of any kind as (height, width) gray, 0 to 255: as `read_gray`, or the one channel of a MetaImage.
-
-    Raises:
-        SourceError: as `read_gray`, `read_mha` or `one_channel`.
-    """
-    return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
-
-
 def read_mha(path: Path) -> UInt8[np.ndarray, "..."]:
-    """An 8-bit MetaImage whose pixels are in the file itself, (height, width) or (channels, height, width).
+    """Read an 8-bit MetaImage with its pixels in the same file, (height, width) or (channels, height, width).
 
-    Written out here: ITK reads pixels from any other file that the header names, and damaged ones without an error.
+    ITK is not used: it reads pixels from any file that the header names, and damaged files without an error.
 
     Raises:
-        SourceError: unreadable or truncated file, pixels in another file, or another pixel type.
+        SourceError: if it is unreadable or truncated, its pixels are in another file, or of another type.
     """
-    return np.asarray(_stored(path, BYTES, "8-bit pixels (MET_UCHAR)"), np.uint8)
+    return np.asarray(_read_pixels(path, BYTES, "8-bit pixels (MET_UCHAR)"), np.uint8)
 
 
 def read_mha_mask(path: Path) -> UInt8[np.ndarray, "..."]:
-    """`read_mha` of a mask: of any type of numbers, as ITK writes them, whose values are whole and from 0 to 255.
+    """Read a mask as `read_mha`, of any type of numbers, whose values are whole and from 0 to 255.
 
     Raises:
-        SourceError: as `read_mha`, or other values.
+        SourceError: as `read_mha`, or if there are other values.
     """
-    return mask_numbers(_stored(path, NUMBERS, f"plain numbers ({', '.join(NUMBERS)})"), path)
+    return mask_numbers(_read_pixels(path, NUMBERS, f"plain numbers ({', '.join(NUMBERS)})"), path)
 
 
 def mask_numbers(values: Shaped[np.ndarray, "..."], path: Path) -> UInt8[np.ndarray, "..."]:
-    """Values of any type of numbers as 8 bit.
+    """Convert values of any type of numbers to 8 bit.
 
     Raises:
-        SourceError: fractions, or values below 0 or above 255.
+        SourceError: if there are fractions, or values below 0 or above 255.
     """
     if not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
         raise SourceError(
-            f"{path}: values from {values.min():g} to {values.max():g}; a mask has whole numbers, 0 to 255; save it "
-            "with class numbers 0, 1, 2, ..."
+            f"{path}: values from {values.min():g} to {values.max():g}; a mask has class numbers, 0 to 255"
         )
     return values.astype(np.uint8)
 
 
 def mha_spacing(path: Path) -> tuple[float, ...]:
-    """The distance of pixels in x and y, mm, that the header states; empty where it states none.
+    """Return the distance of pixels in x and y, mm, in the header; empty if there is none.
 
     Raises:
-        SourceError: unreadable file, or no MetaImage header.
+        SourceError: if the file is unreadable, or has no MetaImage header.
     """
     field = _header(path)[0]
     numbers = field.get("ElementSpacing", field.get("ElementSize", "")).split()
@@ -99,7 +89,7 @@ def mha_spacing(path: Path) -> tuple[float, ...]:
 
 
 def _header(path: Path) -> tuple[dict[str, str], bytes]:
-    """The fields of the header, and what follows it."""
+    """Return the fields of the header, and the content behind it."""
     try:
         with path.open("rb") as file:
             content = file.read(8 * MAX_PIXELS + 2 * MAX_HEADER)
@@ -112,16 +102,18 @@ def _header(path: Path) -> tuple[dict[str, str], bytes]:
     return {key.strip(): value.strip() for key, value in lines}, content[match.end() :]
 
 
-def _stored(path: Path, types: dict[str, str], expected: str) -> Shaped[np.ndarray, "..."]:
+def _read_pixels(path: Path, types: dict[str, str], expected: str) -> Shaped[np.ndarray, "..."]:
     field, stream = _header(path)
     if field["ElementDataFile"].upper() != "LOCAL":
-        raise SourceError(f"{path}: its pixels are in {field['ElementDataFile']!r}; only its own (LOCAL) are read")
+        raise SourceError(
+            f"{path}: its pixels are in {field['ElementDataFile']!r}; they must be LOCAL, in the file itself"
+        )
     kind = types.get(field.get("ElementType", ""))
     if kind is None or field.get("BinaryData", "True").lower() != "true":
-        raise SourceError(f"{path}: expected {expected}, found {field.get('ElementType')}; save it as 8 bit or as PNG")
+        raise SourceError(f"{path}: expected {expected}, not {field.get('ElementType')}; save it as 8 bit or as PNG")
     shape = _shape(path, field)
     size = math.prod(shape) * np.dtype(kind).itemsize
-    pixels = _unpacked(path, stream, size) if field.get("CompressedData", "").lower() == "true" else stream
+    pixels = _decompress(path, stream, size) if field.get("CompressedData", "").lower() == "true" else stream
     if len(pixels) != size:
         raise SourceError(f"{path}: cannot be read as an image ({len(pixels)} bytes for {shape} pixels); replace it")
     big = field.get("BinaryDataByteOrderMSB", field.get("ElementByteOrderMSB", "")).lower() == "true"
@@ -134,11 +126,11 @@ def _shape(path: Path, field: dict[str, str]) -> tuple[int, ...]:
         raise SourceError(f"{path}: cannot be read as an image (DimSize {sides}, {channels} channels a pixel)")
     shape = tuple(int(side) for side in reversed(sides.split()))
     if math.prod(shape) > MAX_PIXELS:
-        raise SourceError(f"{path}: DimSize {sides} is more than {MAX_PIXELS:,} pixels; that is no ultrasound frame")
+        raise SourceError(f"{path}: DimSize {sides} is more than {MAX_PIXELS:,} pixels, too large for ultrasound")
     return shape
 
 
-def _unpacked(path: Path, stream: bytes, size: int) -> bytes:
+def _decompress(path: Path, stream: bytes, size: int) -> bytes:
     unpacker = zlib.decompressobj()
     try:
         pixels = unpacker.decompress(stream, size + 1)

@@ -1,6 +1,6 @@
-"""NIfTI-1 files of one 8-bit or whole-number picture, `.nii` or `.nii.gz`, by our own few lines as `.mha` is.
+"""NIfTI-1 files (nifti.nimh.nih.gov/nifti-1) of one picture of whole numbers, `.nii` or `.nii.gz`.
 
-The format is that of nifti.nimh.nih.gov/nifti-1; only what stands in one file is read, and never another file.
+Pixels in another file are not supported.
 """
 
 import struct
@@ -17,20 +17,20 @@ from fulora.intake.raw_image import SourceError
 
 HEADER = 348
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""Of the units of length, by their codes: metres, millimetres, micrometres."""
+"""Lengths of the units by their codes: metres, millimetres, micrometres."""
 
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 
 
 def read_nifti(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """One picture of whole numbers from 0 to 255, (height, width): the file's first axis runs along the columns.
+    """Read one picture of whole numbers from 0 to 255, (height, width): the first axis of the file is the columns.
 
-    Axes of length 1 are left out. Intensity scaling is applied; orientation is not: pixels come as they are stored.
+    Axes of length 1 are dropped. Intensity scaling is applied; orientation is not.
 
     Raises:
-        SourceError: unreadable or truncated file, pixels in another file, more than two axes, or other values.
+        SourceError: if it is unreadable, its pixels are in another file, or it has more than two axes or other values.
     """
-    content, order = _checked(path)
+    content, order = _read_file(path)
     axes, *lengths = struct.unpack_from(order + "8h", content, 40)
     shape = [length for length in lengths[: max(0, min(axes, 7))] if length != 1]
     kind = TYPES.get(struct.unpack_from(order + "h", content, 70)[0])
@@ -48,12 +48,12 @@ def read_nifti(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def nifti_spacing(path: Path) -> tuple[float, ...]:
-    """The distance of pixels in x and y, mm, that the header states; empty where it states none.
+    """Return the distance of pixels in x and y, mm, in the header; empty if there is none.
 
     Raises:
-        SourceError: unreadable file, or no NIfTI-1 header.
+        SourceError: if the file is unreadable, or has no NIfTI-1 header.
     """
-    content, order = _checked(path)
+    content, order = _read_file(path)
     axes, *lengths = struct.unpack_from(order + "8h", content, 40)
     steps = struct.unpack_from(order + "8f", content, 76)[1:]
     unit = MILLIMETRES.get(content[123] & 7, 1.0)
@@ -61,10 +61,10 @@ def nifti_spacing(path: Path) -> tuple[float, ...]:
     return tuple(abs(step) * unit for step in longer[:2])
 
 
-def _checked(path: Path) -> tuple[bytes, Literal["<", ">"]]:
-    """The file's content, unpacked, and its byte order."""
+def _read_file(path: Path) -> tuple[bytes, Literal["<", ">"]]:
+    """Return the file's content, decompressed, and its byte order."""
     try:
-        content = _content(path)
+        content = _decompressed_content(path)
     except (OSError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read as NIfTI ({error}); replace or remove it") from error
     order: Literal["<", ">"] = "<" if content[:4] == struct.pack("<i", HEADER) else ">"
@@ -73,7 +73,7 @@ def _checked(path: Path) -> tuple[bytes, Literal["<", ">"]]:
     return content, order
 
 
-def _content(path: Path) -> bytes:
+def _decompressed_content(path: Path) -> bytes:
     limit = 8 * MAX_PIXELS + 2 * HEADER
     with path.open("rb") as file:
         content = file.read(limit)

@@ -1,4 +1,4 @@
-"""The common kind of PNG, 8-bit gray or RGB, decoded by OpenCV, which takes half of Pillow's time."""
+"""The common kind of PNG, 8-bit gray or RGB, decoded by OpenCV in half of Pillow's time."""
 
 import struct
 import zlib
@@ -13,14 +13,14 @@ from fulora.intake.formats.decode import MAX_PIXELS
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB = 0, 2
 CHANGES_PIXELS = (b"tRNS", b"eXIf", b"acTL")
-"""Transparency, orientation, animation: chunks that change what the pixels mean."""
+"""Chunks that change the meaning of pixels: transparency, orientation, animation."""
 
 
 def read_plain_png(path: Path) -> UInt8[np.ndarray, "..."] | None:
-    """Pixels as they are stored, (height, width) or (height, width, 3) in any order of the colours.
+    """Return the stored pixels, (height, width) or (height, width, 3) in any order of colours.
 
-    None for every other file, damaged ones too: every chunk's checksum is compared first. Read those with `read_gray`,
-    which says what is wrong.
+    None for any other file, damaged ones included: the checksum of every chunk is verified. Read those with
+    `read_gray`, which raises the error.
     """
     try:
         content = path.read_bytes()

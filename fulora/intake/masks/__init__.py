@@ -1,1 +1,1 @@
-"""Masks from any tool: found, paired by name, decoded, and brought to one set of classes."""
+"""Masks from any tool: found, paired by name, decoded, and mapped to one set of classes."""

@@ -1,4 +1,4 @@
-"""Whether the masks of one call mean the same: colours of palettes between files, scales of shades between folders."""
+"""Consistency of the masks of one call: colours of palettes between files, shades between folders."""
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
@@ -9,30 +9,29 @@ from fulora.intake.masks.stored_values import Colour
 
 
 def check_palettes(palettes: Iterable[tuple[Path, Mapping[int, Colour]]]) -> None:
-    """Refuse files whose palettes show one index in two colours, or one colour at two indexes.
+    """Refuse files whose palettes have one index in two colours, or one colour at two indexes.
 
     Args:
-        palettes: each file with the colours of the indexes that it uses; index 0 is background and does not count.
+        palettes: each file with the colours of the indexes that it uses; index 0, the background, is ignored.
 
     Raises:
-        ValuesError: two such files, with the colours of both.
+        ValuesError: if there are two such files, with the colours of both.
     """
     used: dict[tuple[tuple[int, Colour], ...], Path] = {}
     for path, palette in palettes:
         used.setdefault(tuple(sorted((index, colour) for index, colour in palette.items() if index)), path)
     for (ours, one), (theirs, other) in combinations(used.items(), 2):
         if _contradict(dict(ours), dict(theirs)):
-            shown = f"{describe_palette(dict(ours))}, and {describe_palette(dict(theirs))}"
             raise ValuesError(
-                f"{one} and {other}: their palettes contradict each other ({shown}), so "
-                "which index is which class cannot be known",
+                f"{one} and {other}: their palettes contradict each other ({describe_palette(dict(ours))}, and "
+                f"{describe_palette(dict(theirs))}), so the class of an index is unknown",
                 f"{SAVE_ADVICE} of gray, or with one palette in all files",
-                "say that the indexes count whatever their colours, such as --values 1=1,2=2",
+                "read the indexes whatever their colours, such as --values 1=1,2=2",
             )
 
 
 def _contradict(ours: Mapping[int, Colour], theirs: Mapping[int, Colour]) -> bool:
-    """Whether an index that both use has two colours, or a colour that both use has no index in common."""
+    """Return whether a shared index has two colours, or a shared colour has no shared index."""
     if any(theirs.get(index, colour) != colour for index, colour in ours.items()):
         return True
     return any(
@@ -42,13 +41,13 @@ def _contradict(ours: Mapping[int, Colour], theirs: Mapping[int, Colour]) -> boo
 
 
 def check_scales(folders: Mapping[str, Mapping[int, int]]) -> None:
-    """Refuse folders with different sets of shades; one that lacks some of another's is allowed.
+    """Refuse folders with different sets of shades; a folder may lack some of another's.
 
     Args:
-        folders: of each, by its name, the shades that it holds and the class of each in the mapping of all.
+        folders: by name, the shades of each folder with their classes in the mapping of all.
 
     Raises:
-        ValuesError: no folder holds all shades that the others hold.
+        ValuesError: if no folder holds all shades of the others.
     """
     everything = set[int]().union(*[shades.values() for shades in folders.values()])
     if any(everything == set(shades.values()) for shades in folders.values()):
@@ -57,10 +56,10 @@ def check_scales(folders: Mapping[str, Mapping[int, int]]) -> None:
         if set(ours.values()) <= set(theirs.values()) or set(theirs.values()) <= set(ours.values()):
             continue
         raise ValuesError(
-            f"{one} holds the shades {first_values(sorted(ours))}, and {other} {first_values(sorted(theirs))}: two scales, "
-            "so which shade of one is which of the other cannot be known",
+            f"{one} holds the shades {first_values(sorted(ours))}, and {other} {first_values(sorted(theirs))}: two "
+            "scales, so how their shades correspond is unknown",
             SAVE_ADVICE,
-            f"say which value is which class, such as --values {_in_order(ours, theirs)}",
+            f"give the class of each value, such as --values {_in_order(ours, theirs)}",
         )
 
 
@@ -70,6 +69,6 @@ def _in_order(*scales: Iterable[int]) -> str:
 
 
 def describe_palette(palette: Mapping[int, Colour]) -> str:
-    """The colours of a palette's indexes, `1 is #ff0000`."""
-    shown = [f"{index} is " + "#" + "".join(f"{part:02x}" for part in colour) for index, colour in palette.items()]
-    return ", ".join(shown[:6]) + (", ..." if len(shown) > 6 else "")
+    """Describe the colours of a palette's indexes: `1 is #ff0000`."""
+    texts = [f"{index} is " + "#" + "".join(f"{part:02x}" for part in colour) for index, colour in palette.items()]
+    return ", ".join(texts[:6]) + (", ..." if len(texts) > 6 else "")

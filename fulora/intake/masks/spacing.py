@@ -1,4 +1,4 @@
-"""The pixel spacing that MHA and NIfTI masks state themselves, against what a measurement takes it for."""
+"""The pixel spacing in the headers of MHA and NIfTI masks, compared with that of a measurement."""
 
 import math
 from pathlib import Path
@@ -10,42 +10,42 @@ TOLERANCE = 0.01
 
 
 def mask_spacing(path: Path) -> tuple[float, float] | None:
-    """The (x, y) spacing in mm that a mask's file states; None of pictures, of 1 x 1, and where it is not stated.
+    """Return the (x, y) spacing in mm in a mask's header; None for pictures, and where it is missing or 1 x 1.
 
     Raises:
-        SourceError: an MHA or NIfTI file whose header cannot be read.
+        SourceError: if the header of an MHA or NIfTI file cannot be read.
     """
     name = path.name.lower()
     if name.endswith(".mha"):
-        found = mha_spacing(path)
+        spacing = mha_spacing(path)
     elif name.endswith((".nii", ".nii.gz")):
-        found = nifti_spacing(path)
+        spacing = nifti_spacing(path)
     else:
         return None
-    if len(found) != 2 or found == (1.0, 1.0) or not all(math.isfinite(side) and side > 0 for side in found):
+    if len(spacing) != 2 or spacing == (1.0, 1.0) or not all(math.isfinite(side) and side > 0 for side in spacing):
         return None
-    return found[0], found[1]
+    return spacing[0], spacing[1]
 
 
 def spacing_conflict(path: Path, mm_xy: tuple[float, float]) -> str:
-    """What a mask's file and the list of pixel sizes say, where they differ by more than 1 %; "" where they agree.
+    """Describe spacings of a mask's file and the list of pixel sizes that differ by more than 1 %; "" if they agree.
 
     Args:
-        mm_xy: mm a pixel of the mask in x and y, by the list.
+        mm_xy: mm per pixel of the mask in x and y, by the list.
 
     Raises:
         SourceError: as `mask_spacing`.
     """
     own = mask_spacing(path)
     if own is None or all(
-        math.isclose(mine, listed, rel_tol=TOLERANCE) for mine, listed in zip(own, mm_xy, strict=True)
+        math.isclose(side, listed, rel_tol=TOLERANCE) for side, listed in zip(own, mm_xy, strict=True)
     ):
         return ""
-    return f"the file says {_text(own)} mm a pixel, the list {_text(mm_xy)}; the list counts"
+    return f"{_text(own)} mm per pixel in the file, {_text(mm_xy)} in the list; the list is used"
 
 
 def shape_conflict(path: Path, scale_xy: tuple[float, float]) -> str:
-    """What a mask's file says of pixels that are not of the shape which angles take them for; "" where they agree.
+    """Describe a spacing of a mask's file whose aspect is not the one that angles assume; "" if they agree.
 
     Args:
         scale_xy: size of the original / of the mask in x and y.
@@ -57,7 +57,7 @@ def shape_conflict(path: Path, scale_xy: tuple[float, float]) -> str:
     if own is None or math.isclose(own[0] / own[1], scale_xy[0] / scale_xy[1], rel_tol=TOLERANCE):
         return ""
     taken = f"{scale_xy[0] / scale_xy[1]:.4g}"
-    return f"the file says {_text(own)} mm a pixel, which is not used: width / height of a pixel is taken as {taken}"
+    return f"{_text(own)} mm per pixel in the file is not used: width / height of a pixel is taken as {taken}"
 
 
 def _text(sides: tuple[float, float]) -> str:

@@ -1,4 +1,4 @@
-"""The values that a mask's file shows, of whatever kind: gray, palette, alpha, 1 or 16 bit, JPEG, MHA, NIfTI."""
+"""The values of a mask's file of any kind: gray, palette, alpha, 1 or 16 bit, JPEG, MHA, NIfTI."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,27 +20,27 @@ MAX_CLASS = MOST
 
 MODES = (*EIGHT_BIT, *SIXTEEN_BIT, "I", "F")
 BLACK = 16
-"""Below it a colour is taken as black."""
+"""A colour below it counts as black."""
 
 Colour = tuple[int, int, int]
-"""Red, green and blue, 0 to 255, as they are shown on black."""
+"""Red, green and blue, 0 to 255, composed over black."""
 
 JPEG_SPREAD = 8
-"""How far apart red, green and blue of a gray JPEG may lie."""
+"""Largest difference of red, green and blue in a gray JPEG."""
 
 
 def gray_level(colour: Colour) -> int | None:
-    """The gray that a colour is, None where it is none."""
+    """Return the gray level of a colour; None if it is not gray."""
     return colour[0] if colour[0] == colour[1] == colour[2] else None
 
 
 @dataclass(frozen=True)
 class StoredMask:
-    """What a mask's file holds.
+    """The content of a mask's file.
 
     Attributes:
-        values: gray values 0 to 255, as they are shown; of a palette with colours its indexes.
-        palette: of a palette with colours, the colour that each of 256 indexes is shown in.
+        values: gray levels 0 to 255; of a palette with colours its indexes.
+        palette: of a palette with colours, the colour of each of 256 indexes.
         lossy: whether the file was compressed with loss, so that its values are noisy.
     """
 
@@ -50,12 +50,12 @@ class StoredMask:
 
 
 def read_stored(path: Path) -> StoredMask:
-    """The values of a mask's file. What is transparent is black; where all that is visible is black, opacity counts.
+    """Read the values of a mask's file. Transparent pixels are black; if all visible ones are black, opacity is read.
 
-    16-bit values up to 255 stand for themselves; larger ones are shades, and are divided by 257.
+    16-bit values up to 255 are kept; larger ones are shades, and are divided by 257.
 
     Raises:
-        SourceError: unreadable file, several frames, colours, or numbers that are neither classes nor shades.
+        SourceError: if it is unreadable, or holds several frames, colours, or numbers neither classes nor shades.
     """
     name = path.name.lower()
     if name.endswith(".mha"):
@@ -64,17 +64,17 @@ def read_stored(path: Path) -> StoredMask:
         return StoredMask(read_nifti(path))
     pixels = read_plain_png(path)
     if pixels is None:
-        return read_with_pillow(path, lambda image: _of_image(path, image), MODES)
+        return read_with_pillow(path, lambda image: _read_image(path, image), MODES)
     return StoredMask(pixels if pixels.ndim == 2 else _gray(path, pixels, 0))
 
 
-def _of_image(path: Path, image: Pil.Image) -> StoredMask:
+def _read_image(path: Path, image: Pil.Image) -> StoredMask:
     lossy = _lossy(path, image)
     image = upright(image)
     if image.mode in (*SIXTEEN_BIT, "I", "F"):
         return StoredMask(_eight_bit(path, np.asarray(image)))
     if image.mode == "P":
-        return _of_palette(path, image)
+        return _read_palette(path, image)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         shown = _on_black(np.asarray(image.convert("RGBA")))
         return StoredMask(_gray(path, shown, JPEG_SPREAD * lossy), lossy=lossy)
@@ -91,30 +91,30 @@ def _lossy(path: Path, image: Pil.Image) -> bool:
     return image.format in ("JPEG", "MPO") or "jpeg" in str(image.info.get("compression", ""))
 
 
-def _of_palette(path: Path, image: Pil.Image) -> StoredMask:
-    """Gray where the palette has no colours; else indexes, whose first must be the black background."""
+def _read_palette(path: Path, image: Pil.Image) -> StoredMask:
+    """Return gray levels if the palette has no colours; otherwise indexes, of which 0 must be the black background."""
     indexes = np.asarray(image)
     image.apply_transparency()
     entries = np.array(image.getpalette("RGBA"), np.uint8).reshape(1, -1, 4)
-    shown = np.zeros((256, 3), np.uint8)
-    shown[: entries.shape[1]] = _on_black(entries)[0]
-    gray = (shown == shown[:, :1]).all(axis=1)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: entries.shape[1]] = _on_black(entries)[0]
+    gray = (colours == colours[:, :1]).all(axis=1)
     if gray.all():
-        return StoredMask(np.asarray(shown[:, 0][indexes]))
+        return StoredMask(np.asarray(colours[:, 0][indexes]))
     used = np.unique(indexes)
-    dark = used[(shown[used] < BLACK).all(axis=1)]
-    if (shown[0] < BLACK).all() and not dark.any():
-        return StoredMask(indexes, tuple((int(red), int(green), int(blue)) for red, green, blue in shown))
+    dark = used[(colours[used] < BLACK).all(axis=1)]
+    if (colours[0] < BLACK).all() and not dark.any():
+        return StoredMask(indexes, tuple((int(red), int(green), int(blue)) for red, green, blue in colours))
     if gray[used].all():
-        return StoredMask(np.asarray(shown[:, 0][indexes]))
+        return StoredMask(np.asarray(colours[:, 0][indexes]))
     raise SourceError(
-        f"{path}: a palette of colours whose entry 0 is not its only black; the first entry of classes is their "
-        "background: save the mask as gray class numbers"
+        f"{path}: a palette of colours whose entry 0, the background, is not its only black: save the mask as gray "
+        "class numbers"
     )
 
 
 def _on_black(rgba: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Colours as they are shown on black; where nothing but black is visible, and not everywhere, its opacity."""
+    """Compose colours over black; if only black is visible, and not everywhere, return the opacity instead."""
     colours, alpha = rgba[..., :3], rgba[..., 3:]
     if alpha.min() < alpha.max() and not colours[alpha[..., 0] > 0].any():
         return np.repeat(alpha, 3, axis=2)
@@ -131,16 +131,20 @@ def _gray(path: Path, colours: UInt8[np.ndarray, "h w 3"], spread: int) -> UInt8
 
 
 def _eight_bit(path: Path, values: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    found = np.unique(values)
-    if np.isfinite(found).all() and (found == np.rint(found)).all() and 0 <= found[0] <= found[-1] <= 65535:
-        if found[-1] <= 255:
+    distinct = np.unique(values)
+    if (
+        np.isfinite(distinct).all()
+        and (distinct == np.rint(distinct)).all()
+        and 0 <= distinct[0] <= distinct[-1] <= 65535
+    ):
+        if distinct[-1] <= 255:
             return values.astype(np.uint8)
-        shades = np.unique(np.round(found / 257.0))
-        kept = len(shades) == len(found) and (shades[shades > 0] > MAX_CLASS).all()
+        shades = np.unique(np.round(distinct / 257.0))
+        kept = len(shades) == len(distinct) and (shades[shades > 0] > MAX_CLASS).all()
         if shades[-1] > MAX_CLASS and (kept or len(shades) > MAX_CLASS + 1):
             return np.round(values / 257.0).astype(np.uint8)
-    some = ", ".join(f"{value:g}" for value in found[:6]) + (", ..." if len(found) > 6 else "")
+    some = ", ".join(f"{value:g}" for value in distinct[:6]) + (", ..." if len(distinct) > 6 else "")
     raise SourceError(
-        f"{path}: holds the values {some}; a mask has class numbers, 0 to {MAX_CLASS}, or shades of up to 16 bit, that "
-        "is of the whole range 0 to 255 or 0 to 65535; save it as 8-bit PNG with class numbers 0, 1, 2, ..."
+        f"{path}: holds the values {some}; a mask has class numbers, 0 to {MAX_CLASS}, or shades of 8 or 16 bit, of "
+        "the whole range 0 to 255 or 0 to 65535; save it as 8-bit PNG with class numbers 0, 1, 2, ..."
     )

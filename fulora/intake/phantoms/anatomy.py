@@ -1,8 +1,8 @@
-"""Anatomy of the ultrasound phantoms: what lies where, before any machine looks at it.
+"""Anatomy of the ultrasound phantoms, before the simulation of a machine.
 
-Coordinates, units and painting are those of phantom_canvas. Every painter draws all its
-random numbers from the scene's generator, and as many whatever the picture's size, so
-that a phantom shows the same anatomy at 64 and at 256 pixels.
+Coordinates, units and painting are those of `canvas`. Every painter draws all its random
+numbers from the scene's generator, and their number does not depend on the size of the
+image, so that a phantom has the same anatomy at 64 and at 256 pixels.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def brain(s: Scene, inside: Callable[[Scene, Oval], None] | None = None) -> Oval
     """Axial head, label 1: skull, midline, cavum septi pellucidi, thalami, ventricle, sulci.
 
     Args:
-        inside: paints what lies in the skull instead.
+        inside: paints the inside of the skull instead.
     """
     background(s)
     a, q = s.uni(0.56, 0.88), s.uni(0.72, 0.88)

@@ -1,10 +1,10 @@
-"""The drawing board of the ultrasound phantoms: shapes, and the maps they are painted on.
+"""The canvas of the ultrasound phantoms: shapes, and the maps they are painted on.
 
 Coordinates are normalised image coordinates: x to the right, y down (away from the
 transducer), both -1 .. 1 over the image; one unit is half the image width. Angles are
 radians from x towards y. Echogenicity is in dB relative to a bone echo (0 dB).
 Shapes are painted in beam space, rows by depth and columns by beam angle, and each only
-in the window of beams and depths that it can reach, which is what makes it quick.
+in the window of beams and depths that it can reach.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class Scene:
             width: shell thickness, units.
             amplitude: specular amplitude at normal incidence.
             absorb: attenuation in the shell, neper per unit.
-            gate: optional (R, T) factor 0 .. 1 that breaks the shell up (ribs).
+            gate: optional (R, T) factor 0 .. 1 that interrupts the shell (ribs).
         """
         w = self.window(e)
         x, y = self.x[w], self.y[w]

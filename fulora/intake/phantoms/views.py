@@ -1,6 +1,6 @@
 """More anatomy of the ultrasound phantoms: the maternal cervix, and three standard planes of the brain.
 
-As `phantom_anatomy`, whose shapes are reused: every painter draws as many random numbers whatever the picture's size.
+As in `anatomy`, the number of random draws does not depend on the size of the image.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One file a source. Each reads a published layout and yields `RawImage`s; nothing is resized or split here."""
+"""One module per source. Each reads a published layout and yields `RawImage`s, neither resized nor split."""

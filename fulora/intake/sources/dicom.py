@@ -1,10 +1,10 @@
-"""Ultrasound from hospitals: DICOM files (PS3), single pictures and cines, under names that identify nobody.
+"""Ultrasound from hospitals: DICOM files (PS3), single images and cines, under pseudonyms.
 
-A patient is a keyed pseudonym, and a picture is named by it and by its own keyed SOP Instance UID: file and folder
-names often hold a woman's name. The institution stays as it is, because it is the site. Where it is missing the site is
-`unknown`, and equal patient numbers of two such hospitals are taken for one patient.
+A patient gets a keyed pseudonym, and an image is named by it and by its keyed SOP Instance UID, since names of files
+and folders often hold a patient's name. The institution is kept as the site. Where it is missing the site is `unknown`,
+and equal patient numbers of two such hospitals count as one patient.
 
-Which files are read is decided in `dicom_files.py`; what becomes of the pixels, in `dicom_pixels.py`.
+`fulora.intake.dicom.ultrasound_files` selects the files, `fulora.intake.dicom.pixels` converts their pixels.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import UInt8
 from pydicom import Dataset
 
 from fulora.config import Runtime
@@ -27,14 +26,23 @@ from fulora.intake.dicom.header import BROKEN
 from fulora.intake.dicom.patients import DicomPatients
 from fulora.intake.dicom.pixels import decode_frame, to_gray
 from fulora.intake.dicom.ultrasound_files import Ultrasound, attribute_text, find_ultrasound
-from fulora.intake.folders import folder_class
 from fulora.intake.key_file import read_key
-from fulora.intake.raw_image import FolderError, NoPixelSize, OnSkip, PatientDoubt, RawImage, SourceError, refuse
+from fulora.intake.patient_pattern import folder_class
+from fulora.intake.raw_image import (
+    NoPixelSize,
+    OnSkip,
+    PatientDoubt,
+    PixelsAndMask,
+    RawImage,
+    SourceError,
+    convert_each,
+    refuse,
+)
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 CENTIMETRES = 3
 EXPORTED = re.compile(r"(dicom|series|ser|se|study|stu?|s|pat?|im)?[ _-]*[\d._-]*", re.IGNORECASE)
-"""How exports name folders of patients, studies and series: `SER00002`, `1.2.840.10008`, `DICOM`."""
+"""Usual names of exported folders of patients, studies and series: `SER00002`, `1.2.840.10008`, `DICOM`."""
 
 SAME_SPACING = 0.01
 
@@ -42,45 +50,45 @@ SAME_SPACING = 0.01
 class DicomConfig(FolderSourceConfig):
     """DICOM files as a hospital exports them; patients get keyed pseudonyms.
 
-    Ultrasound images only: files that hold none (DICOMDIR, reports, other modalities, viewers) are passed over and
+    Only ultrasound images are read: other files (DICOMDIR, reports, other modalities, viewers) are passed over and
     listed.
 
     Attributes:
-        plane: what all of them show; None takes it from the name of their folder.
-        key_file: a file outside the data with the secret that pseudonyms are made with.
+        plane: the class of all images; None takes it from the name of their folder.
+        key_file: a file outside the data with the secret key of the pseudonyms.
     """
 
     kind: Literal["dicom"] = "dicom"
     plane: Plane | None = None
     key_file: Annotated[Path, Runtime]
 
-    def own_classes(self) -> tuple[str, ...] | None:
-        """What all of them show, where that is said."""
+    def source_classes(self) -> tuple[str, ...] | None:
+        """Return the class of all images, if it is set."""
         return None if self.plane is None else (self.plane,)
 
-    def outside(self) -> dict[str, Path]:
-        """The folder, the secret, and what every source may read."""
-        return {**super().outside(), "key_file": self.key_file}
+    def input_paths(self) -> dict[str, Path]:
+        """Return the folder, the key file, and the paths of every source."""
+        return {**super().input_paths(), "key_file": self.key_file}
 
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """As `read_dicom`, with the secret of the key file."""
-        return read_dicom(inputs.own_folder, self.plane, on_skip, key=read_key(inputs.key_file))
+        """Read the folder by `read_dicom`, with the secret of the key file."""
+        return read_dicom(inputs.required_folder, self.plane, on_skip, key=read_key(inputs.key_file))
 
 
 def pseudonym(patient_id: str, key: str) -> str:
-    """The first 12 hex digits of the keyed BLAKE2b of a patient id: equal for equal ids, not to be guessed without key.
+    """Return the first 12 hex digits of the keyed BLAKE2b of a patient id: equal for equal ids, secret without the key.
 
     Raises:
-        SourceError: the key is empty or longer than BLAKE2b's 64 bytes.
+        SourceError: if the key is empty or longer than 64 bytes.
     """
     return keyed_digest(patient_id, key).hex()[:12]
 
 
 def keyed_digest(text: str, key: str) -> bytes:
-    """The keyed BLAKE2b of a text, 64 bytes.
+    """Return the keyed BLAKE2b of a text, 64 bytes.
 
     Raises:
-        SourceError: the key is empty or longer than 64 bytes.
+        SourceError: if the key is empty or longer than 64 bytes.
     """
     secret = key.encode()
     if not 1 <= len(secret) <= hashlib.blake2b.MAX_KEY_SIZE:
@@ -89,60 +97,56 @@ def keyed_digest(text: str, key: str) -> bytes:
 
 
 def read_dicom(folder: Path, plane: Plane | None, on_skip: OnSkip = refuse, *, key: str) -> Iterator[RawImage]:
-    """Every ultrasound picture, and every frame of every cine, of the DICOM files anywhere under a folder.
+    """Yield every ultrasound image, and every frame of every cine, of the DICOM files anywhere under a folder.
 
-    Which files they are is decided in `dicom_files.py`, which tells `on_skip` of all others. Pixels are decoded by
-    `load()`, one frame at a time. Told and left out besides: files in a folder that is none of a class, as it is named
-    after the patient. Told, but kept without a pixel size: contradictory spacings. Told at the end: patients of whom it
-    is doubtful who they are.
+    `load()` decodes the pixels, one frame at a time. Passed to `on_skip` are: files that `find_ultrasound` does not
+    return; files in a folder of no class, or named after the patient; files with contradictory spacings, which are
+    kept without a pixel size; and, at the end, patients whose identity is doubtful.
 
     Args:
-        plane: what all of them show; None where each file stands in a folder that is named after it.
-        key: the secret behind all pseudonyms; the same key gives the same pseudonyms again.
+        plane: the class of all images; None where each file is in a folder named after its class.
+        key: the secret of all pseudonyms; the same key gives the same pseudonyms again.
 
     Raises:
-        SourceError: no key, no folder, or no DICOM file.
+        SourceError: if there is no key, no folder, or no DICOM file.
     """
     keyed_digest("", key)
-    people = DicomPatients()
-    for found in find_ultrasound(folder, on_skip):
-        people.add(found)
-        try:
-            images = _images(found, plane or _class_of(folder, found), key, on_skip)
-        except FolderError:
-            raise
-        except SourceError as error:
-            on_skip(str(error))
-        else:
-            yield from images
-    for line in people.doubts():
+    patients = DicomPatients()
+
+    def convert(file: Ultrasound) -> list[RawImage]:
+        patients.add(file)
+        return _read_images(file, plane or _class_of(folder, file), key, on_skip)
+
+    for images in convert_each(find_ultrasound(folder, on_skip), convert, on_skip):
+        yield from images
+    for line in patients.doubts():
         on_skip(PatientDoubt(line))
 
 
-def _class_of(folder: Path, found: Ultrasound) -> Plane:
-    """The class that a file's folder is named after. Class names are written into image sets: no patient's may be one.
+def _class_of(folder: Path, file: Ultrasound) -> Plane:
+    """Return the class that a file's folder is named after; it is written into image sets, so it must not be a patient.
 
     Raises:
-        SourceError: it lies in none, or in one that is named after the patient or by an export.
+        SourceError: if the file is in no such folder, or it is named after the patient or by an export.
     """
-    path = found.path
+    path = file.path
     if path.parent == folder:
-        raise SourceError(f"{path}: lies in no class's folder; put it into one that is named so, or say plane=...")
+        raise SourceError(f"{path}: is in no class folder; move it into one named after its class, or set plane=...")
     name = folder_class(path.parent)
     patient, *names = (
-        comparable_word(attribute_text(found.header, keyword)) for keyword in ("PatientID", "PatientName")
+        comparable_word(attribute_text(file.header, keyword)) for keyword in ("PatientID", "PatientName")
     )
     words = {word for one in names for word in re.split(r"[\s^=]+", one) if len(word) > 2}
     if comparable_word(name) == patient or words & set(comparable_word(name).split()):
-        raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or say plane=...")
+        raise SourceError(f"{path}: its folder is named after the patient; name it after the class, or set plane=...")
     if EXPORTED.fullmatch(name):
-        raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or say plane=...")
+        raise SourceError(f"{path}: its folder {name} is named by an export; name it after the class, or set plane=...")
     return name
 
 
-def _images(found: Ultrasound, plane: Plane, key: str, on_skip: OnSkip) -> list[RawImage]:
-    """One image a frame; the pixels stay on disk."""
-    path, header = found.path, found.header
+def _read_images(file: Ultrasound, plane: Plane, key: str, on_skip: OnSkip) -> list[RawImage]:
+    """Return one image per frame; the pixels stay on disk."""
+    path, header = file.path, file.header
     try:
         patient, instance, site, maker, model = (
             attribute_text(header, keyword)
@@ -153,30 +157,30 @@ def _images(found: Ultrasound, plane: Plane, key: str, on_skip: OnSkip) -> list[
         raise SourceError(f"{path}: cannot be read as DICOM ({error}); replace or remove it") from error
     if problem:
         on_skip(NoPixelSize(f"{path}: {problem}; kept without a pixel size"))
-    who = pseudonym(patient, key)
-    name = f"{who}_{keyed_digest(instance, key).hex()[:8]}"
+    patient_pseudonym = pseudonym(patient, key)
+    name = f"{patient_pseudonym}_{keyed_digest(instance, key).hex()[:8]}"
     return [
         RawImage(
-            f"{name}_f{index:04d}" if found.frames > 1 else name,
+            f"{name}_f{index:04d}" if file.frames > 1 else name,
             plane,
             "dicom",
             site or "unknown",
-            who,
+            patient_pseudonym,
             partial(_load, path, index),
             machine=f"{maker} {model}".strip(),
             pixel_size_mm=size,
             path=path,
-            own_number=pseudonym(plain_number(patient), key),
+            number_pseudonym=pseudonym(plain_number(patient), key),
         )
-        for index in range(found.frames)
+        for index in range(file.frames)
     ]
 
 
 def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:
-    """Millimetres a pixel, or None, and what contradicts itself, or "".
+    """Return the mm per pixel, or None, and a description of contradictory spacings, or "".
 
     From the 2D tissue regions in centimetres (PS3.3 C.8.5.5), where there are any; else from PixelSpacing. Not from
-    ImagerPixelSpacing: that is measured at a detector, before the beam's magnification, and no ultrasound has one.
+    ImagerPixelSpacing: it refers to a detector, which ultrasound has not.
     """
     spacings = [
         (abs(float(region.PhysicalDeltaX)) * 10, abs(float(region.PhysicalDeltaY)) * 10)
@@ -201,15 +205,15 @@ def pixel_size_mm(header: Dataset) -> tuple[float | None, str]:
 
 @lru_cache(maxsize=4)
 def _frames(path: Path, changed_ns: int) -> DicomFrames:
-    """The frames of a file, found once for all frames of a cine that are loaded one after the other."""
+    """Return the frames of a file; cached for the frames of a cine that are loaded one after the other."""
     return locate_frames(path)
 
 
-def _load(path: Path, index: int) -> tuple[UInt8[np.ndarray, "h w"], None]:
+def _load(path: Path, index: int) -> PixelsAndMask:
     try:
         frames = _frames(path, path.stat().st_mtime_ns)
     except OSError:
-        frames = locate_frames(path)  # which says what is wrong
+        frames = locate_frames(path)  # raises the error
     try:
         return to_gray(decode_frame(frames, index), frames.header), None
     except SourceError as error:

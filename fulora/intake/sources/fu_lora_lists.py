@@ -1,7 +1,7 @@
-"""FU-LoRA's own lists: which real images, which synthetic ones, and which of them its LoRA was trained on.
+"""FU-LoRA's own lists: real images, synthetic images, and the training images of its LoRA.
 
 Names have no ending. Planes are words (`Fetal brain`, `brain`) or numbers: 0 other, 1 abdomen, 2 brain, 3 cervix,
-4 femur, 5 thorax. Real images are those of FETAL_PLANES_DB and say their patient in the name; synthetic ones,
+4 femur, 5 thorax. Real images are those of FETAL_PLANES_DB and have the patient in the name; synthetic ones,
 `<index>-<seed>`, have none.
 """
 
@@ -13,9 +13,9 @@ from typing import Literal
 
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.intake.raw_image import OnSkip, SourceError, refuse
+from fulora.intake.raw_image import OnSkip, refuse
 from fulora.intake.sources.fetal_planes import Half, half_of, patient_of, plane_of
-from fulora.intake.tables import read_rows
+from fulora.intake.tables import convert_rows, read_rows
 
 Kind = Literal["real", "balanced", "other", "synthetic", "lora"]
 LISTS: dict[Kind, str] = {
@@ -40,56 +40,33 @@ class ListedImage:
         name: of the image, without ending.
         plane: one of the six of FETAL_PLANES_DB.
         patient: five digits; "" for a synthetic image.
-        half: the half of FETAL_PLANES_DB that the list puts it in; None where it does not say.
-        line_number: of the list, from 1; the header is 1.
+        half: the half of FETAL_PLANES_DB that the list assigns; None if it assigns none.
     """
 
     name: str
     plane: Plane
     patient: str
     half: Half | None
-    line_number: int
-
-
-def read_lists(folder: Path, on_skip: OnSkip = refuse) -> dict[Kind, list[ListedImage]]:
-    """The lists of a folder that are there, by their kind.
-
-    Raises:
-        SourceError: none is there, or one cannot be read.
-    """
-    there: dict[Kind, Path] = {kind: folder / name for kind, name in LISTS.items() if (folder / name).is_file()}
-    if not there:
-        raise SourceError(f"{folder}: none of FU-LoRA's lists is there: {', '.join(LISTS.values())}")
-    return {kind: read_list(path, on_skip) for kind, path in there.items()}
 
 
 def read_list(path: Path, on_skip: OnSkip = refuse) -> list[ListedImage]:
-    """The rows of one list; those that cannot be understood are told to `on_skip`.
+    """Read the rows of one list; unusable ones are passed to `on_skip`.
 
     Raises:
-        SourceError: the list cannot be read, or a column is missing.
+        SourceError: if the list cannot be read, or a column is missing.
     """
-    rows: dict[str, ListedImage] = {}
     renamed, optional = {"category": "Plane"}, ("Patient_num", "Train")
-    for number, row in read_rows(path, ("Image_name", "Plane"), on_skip, renamed, optional=optional):
-        try:
-            image = _listed(row, number)
-            if image.name in rows:
-                raise SourceError(f"{image.name} stands twice, first in line {rows[image.name].line_number}")
-            rows[image.name] = image
-        except SourceError as error:
-            on_skip(f"{path}, line {number}: {error}")
-    return list(rows.values())
+    rows = read_rows(path, ("Image_name", "Plane"), on_skip, renamed, optional=optional)
+    return list(convert_rows(path, rows, "Image_name", _listed_image, on_skip))
 
 
-def _listed(row: dict[str, str], number: int) -> ListedImage:
+def _listed_image(row: dict[str, str]) -> ListedImage:
     name, row = row["Image_name"], {**row, "Plane": WORDS.get(row["Plane"], row["Plane"])}
     patient = "" if SYNTHETIC.fullmatch(name) else patient_of(name, row.get("Patient_num"))
-    return ListedImage(name, plane_of(row), patient, half_of(row), number)
+    return ListedImage(name, plane_of(row), patient, half_of(row))
 
 
 def missing_images(rows: Iterable[ListedImage], folder: Path) -> list[ListedImage]:
-    """The rows whose image, `<name>.png`, is neither in the folder nor in one of its plane folders nor in `Images`."""
-    places = ("", "Images", *PLANES)
-    there = {path.stem for place in places for path in (folder / place).glob("*.png")}
-    return [row for row in rows if row.name not in there]
+    """Return the rows whose image, `<name>.png`, is not in the folder, its plane folders, or `Images`."""
+    names = {path.stem for place in ("", "Images", *PLANES) for path in (folder / place).glob("*.png")}
+    return [row for row in rows if row.name not in names]

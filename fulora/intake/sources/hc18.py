@@ -2,28 +2,24 @@
 
 `training_set/NNN[_k]HC.png` with a filled mask `..._Mask.png` or the published 1-pixel ring `..._Annotation.png`, and
 `training_set_pixel_size_and_HC.csv`; `test_set/NNN_HC.png` with `test_set_pixel_size.csv`, without masks or references.
-Exams of one woman share the numeric prefix (`010_HC`, `010_2HC`): that is the patient. (551 women, 806 prefixes: a
-prefix is an exam, so a woman may still have two.)
+Images of one exam share the numeric prefix (`010_HC`, `010_2HC`), which is taken as the patient. (551 patients, 806
+prefixes: a patient may still have two.)
 """
 
 import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-from jaxtyping import UInt8
-
-from fulora.data.label_set import LabelSet, label_set
 from fulora.data.labels import Split
-from fulora.intake.folders import find_pictures, listed_file
 from fulora.intake.formats.decode import read_gray
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
-from fulora.intake.raw_image import NOT_LISTED, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.raw_image import NOT_LISTED, OnSkip, PixelsAndMask, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
-from fulora.intake.tables import number_in, read_rows
+from fulora.intake.tables import convert_rows, number_in, read_rows
 
 Part = Literal["training_set", "test_set"]
 LIST = "training_set_pixel_size_and_HC.csv"
@@ -42,60 +38,46 @@ class Hc18Config(FolderSourceConfig):
     folder: str = "hc18"
     part: Part = "training_set"
 
-    def own_classes(self) -> tuple[str, ...]:
-        """The brain."""
+    shipped_labels: ClassVar[str] = "fetal_planes"
+
+    def source_classes(self) -> tuple[str, ...]:
+        """Return the brain, one of FU-LoRA's five planes."""
         return (BRAIN,)
 
     def has_masks(self) -> bool:
-        """In the training set."""
+        """Return whether it is the training set."""
         return self.part == "training_set"
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
-        """FU-LoRA's five planes, of which it shows one."""
-        return label_set("fetal_planes")
-
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """Every listed head.
+        """Yield every listed head.
 
-        Those without an image, a mask or a pixel size, and images on no list, are told to `on_skip`.
+        Those without an image, a mask or a pixel size, and unlisted images, are passed to `on_skip`.
 
         Raises:
-            SourceError: no list, a missing column, or no listed image.
+            SourceError: if there is no list, a column is missing, or none of the listed images exists.
         """
-        return _read(inputs.own_folder, self.part, on_skip)
+        folder, path = inputs.required_folder / self.part, inputs.required_folder / LISTS[self.part]
+        if not path.is_file():
+            raise SourceError(f"{path}: file not found; it belongs to HC18 (Zenodo 1327317)")
+        columns = ("filename", SIZE, REFERENCE) if self.has_masks() else ("filename", SIZE)
+        rows = read_rows(path, columns, on_skip, measures=(SIZE, REFERENCE))
+        files = {file.name: file for file in find_pictures(folder, on_skip)}
+        names = {row["filename"] for _, row in rows}
+        if files.keys().isdisjoint(names):
+            raise SourceError(f"{folder}: none of the {len(rows)} listed images exists")
+        masks = {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}
+        for name in sorted(files.keys() - names - masks):
+            on_skip(f"{files[name]}: {NOT_LISTED} {path.name}")
+        used = [files[name] for name in sorted(masks & files.keys())] if self.has_masks() else []
+        convert = partial(_read_head, folder, self.part, source_mask_values(folder, used))
+        yield from convert_rows(path, rows, "filename", convert, on_skip)
 
 
-def _read(folder: Path, part: Part, on_skip: OnSkip) -> Iterator[RawImage]:
-    labelled = part == "training_set"
-    path = folder / LISTS[part]
-    if not path.is_file():
-        raise SourceError(f"{path} is not there; it belongs to HC18 (Zenodo 1327317)")
-    columns = ("filename", SIZE, REFERENCE) if labelled else ("filename", SIZE)
-    rows = [row for _, row in read_rows(path, columns, on_skip, measures=(SIZE, REFERENCE))]
-    there = {file.name: file for file in find_pictures(folder / part, on_skip)}
-    names = [row["filename"] for row in rows]
-    if there.keys().isdisjoint(names):
-        raise SourceError(f"{folder / part}: none of the {len(rows)} listed images is there")
-    for name in sorted(there.keys() - names - {f"{Path(name).stem}{end}.png" for name in names for end in MASKS}):
-        on_skip(f"{there[name]}: {NOT_LISTED} {path.name}")
-    drawn = {f"{Path(name).stem}{end}.png" for name in names for end in MASKS} if labelled else set()
-    values = source_mask_values(folder / part, [there[name] for name in sorted(drawn & there.keys())])
-    seen: set[str] = set()
-    for row in rows:
-        try:
-            if row["filename"] in seen:
-                raise SourceError(f"{path}: {row['filename']} stands twice; which row counts cannot be known")
-            seen.add(row["filename"])
-            yield _head(folder / part, row, part, values)
-        except SourceError as error:
-            on_skip(str(error))
-
-
-def _head(folder: Path, row: dict[str, str], part: Part, values: MaskValues) -> RawImage:
+def _read_head(folder: Path, part: Part, values: MaskValues, row: dict[str, str]) -> RawImage:
     image, labelled = listed_file(folder, row["filename"]), part == "training_set"
     match = NAME.fullmatch(row["filename"])
     if match is None:
-        raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number tells the patient")
+        raise SourceError(f"{image}: expected a name such as 010_2HC.png; its number is the patient")
     mask = _mask_path(image) if labelled else None
     return RawImage(
         image.stem,
@@ -120,8 +102,6 @@ def _mask_path(image: Path) -> Path:
     raise SourceError(f"{image}: neither {image.stem}_Mask.png nor {image.stem}_Annotation.png is beside it")
 
 
-def _load(
-    image: Path, mask: Path | None, values: MaskValues
-) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+def _load(image: Path, mask: Path | None, values: MaskValues) -> PixelsAndMask:
     pixels = read_gray(image)
     return pixels, None if mask is None else validate_mask(pixels, head_mask(values.read(mask), mask), mask, largest=1)

@@ -1,13 +1,12 @@
 """Hugging Face image folders with `metadata.jsonl` or `metadata.csv`, and so every image set of fulora's own.
 
-The metadata stands in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names
-are relative to where it stands. Of its columns, `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are
-needed; `split`, `site`, `source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file`
-(or `mask_file_name`, `mask`) are read where they are there. Case, blanks and punctuation of these names do not count;
-other columns are told.
+The metadata is in the folder itself, or in each of `train`, `validation` (`valid`, `val`) and `test`; file names are
+relative to it. Columns `file_name`, `plane` (or `label`) and `patient` (or `patient_id`) are required; `split`, `site`,
+`source`, `machine`, `pixel_size_mm`, `hc_mm`, `aop_deg`, `caption` (or `text`) and `mask_file` (or `mask_file_name`,
+`mask`) are optional. Case, blanks and punctuation of these names are ignored; other columns are reported.
 
-Without a label set, and in no image set of fulora's, which has its own, every label is a class.
-`split` is the published split, spelled as those folders; it must agree with the folder, and an empty one is none.
+Without a label set, every label is a class, except in image sets of fulora, which have their own.
+`split` is the published split, spelled as those folders; it must agree with the folder, and may be empty.
 Synthetic images are refused: they are mixed with real ones, not curated.
 """
 
@@ -19,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import ValidationError
 
 from fulora import progress
@@ -32,16 +29,18 @@ from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.tables.cells import clean_rows, text_of
 from fulora.data.tables.column_names import HeaderError, rename_columns
 from fulora.data.tables.json_rows import JsonRowError, json_row
-from fulora.intake.folders import find_pictures, listed_file, read_real_picture
-from fulora.intake.masks.validation import validate_mask
+from fulora.intake.formats.gray_picture import read_real_picture
+from fulora.intake.masks.validation import read_valid_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
-from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, OnSkip, RawImage, SourceError, refuse
+from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, OnSkip, PixelsAndMask, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs, SplitRule
+from fulora.intake.sources.class_folders import load_pair
 from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 AUDIT = "audit"
-"""Folder beside the splits in which curation shows what it removed: its pictures have no rows."""
+"""Folder beside the splits in which curation documents what it removed: its pictures have no rows."""
 
 SPLIT_OF: dict[str, Split] = {
     "train": "train",
@@ -51,27 +50,17 @@ SPLIT_OF: dict[str, Split] = {
     "test": "test",
 }
 RANGES = {"pixel_size_mm": (0.005, 10.0), "hc_mm": (20.0, 600.0), "aop_deg": (1.0, 180.0)}
-"""What a measure can be in life."""
+"""Plausible values of measures."""
 
 MASKS = ("mask_file", "mask_file_name", "mask")
 """Names of the column of masks: fulora's own, that of `datasets`, and a plain one."""
 
+CLASS = ("plane", "label")
+PATIENT = ("patient", "patient_id")
+CAPTION = ("caption", "text")
 COLUMNS = (
-    "file_name",
-    "plane",
-    "label",
-    "patient",
-    "patient_id",
-    "split",
-    "site",
-    "source",
-    "machine",
-    *RANGES,
-    "caption",
-    "text",
-    *MASKS,
-    "origin",
-    "is_synthetic",
+    *("file_name", *CLASS, *PATIENT, "split", "site", "source", "machine"),
+    *(*RANGES, *CAPTION, *MASKS, "origin", "is_synthetic"),
 )
 
 Row = Mapping[str, object]
@@ -80,10 +69,10 @@ Row = Mapping[str, object]
 class ImageFolderConfig(FolderSourceConfig):
     """A Hugging Face imagefolder with `metadata.jsonl` or `metadata.csv`, fulora's own image sets among them.
 
-    A split that its folders or a column `split` name is obeyed, unless `split` asks for another rule.
+    The splits of its folders or of its column `split` are kept, unless the setting `split` names another rule.
 
     Attributes:
-        site, source: what images get whose row does not say it.
+        site, source: defaults for rows without them.
     """
 
     kind: Literal["imagefolder"] = "imagefolder"
@@ -92,151 +81,147 @@ class ImageFolderConfig(FolderSourceConfig):
     source: str = "imagefolder"
 
     def has_masks(self) -> bool | None:
-        """Its metadata decides."""
+        """Return None: its metadata decides."""
         return None
 
-    def own_labels(self, folder: Path | None) -> LabelSet | None:
-        """That of an image set of fulora's."""
+    def source_label_set(self, folder: Path | None) -> LabelSet | None:
+        """Return the label set of an image set of fulora."""
         return read_label_set(folder) if folder is not None and (folder / LABEL_SET).is_file() else None
 
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """Every image with a row; rows that cannot be used and images without a row are told to `on_skip`.
+        """Yield every image with a row; unusable rows and images without a row are passed to `on_skip`.
 
-        The rows of an image set of fulora's own come back with the facts they were written with.
+        Rows of an image set of fulora keep all their metadata.
 
         Raises:
-            SourceError: no such folder, no metadata, two kinds of it in one place, or metadata that cannot be read.
+            SourceError: if there is no such folder, or its metadata is missing, unreadable, or there twice.
         """
-        return _read(self, inputs.own_folder, on_skip)
+        folder = inputs.required_folder
+        if not folder.is_dir():
+            raise SourceError(f"{folder}: no such folder")
+        listed: set[Path] = set()
+        names: set[tuple[str, str]] = set()
+        rows_of = {path: list(_read_rows(path, on_skip)) for path in _find_metadata(folder)}
+        values = source_mask_values(folder, _existing_masks(rows_of))
+        for path, rows in rows_of.items():
+            for number, row in rows:
+                try:
+                    image = _read_image(self, folder, path, row, values)
+                    if image.path in listed or (image.source, image.name) in names:
+                        raise SourceError(f"{image.name} is a duplicate; which row is right is unknown")
+                except SourceError as error:
+                    on_skip(f"{path}, line {number}: {error}")
+                    continue
+                finally:
+                    listed |= {path.parent / str(row.get(key)) for key in ("file_name", *MASKS)}
+                names.add((image.source, image.name))
+                yield image
+        for picture in find_pictures(folder, on_skip):
+            if picture not in listed and not picture.is_relative_to(folder / AUDIT):
+                on_skip(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
 
 
-def _read(config: ImageFolderConfig, folder: Path, on_skip: OnSkip) -> Iterator[RawImage]:
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder")
-    named: set[Path] = set()
-    names: set[tuple[str, str]] = set()
-    found = {path: list(_rows(path, on_skip)) for path in _metadata(folder)}
-    values = source_mask_values(folder, _masks(found))
-    for path, rows in found.items():
-        for number, row in rows:
-            try:
-                image = _image(config, folder, path, row, values)
-                if image.path in named or (image.source, image.name) in names:
-                    raise SourceError(f"{image.name} stands twice; which row counts cannot be known")
-            except SourceError as error:
-                on_skip(f"{path}, line {number}: {error}")
-                continue
-            finally:
-                named |= {path.parent / str(row.get(key)) for key in ("file_name", *MASKS)}
-            names.add((image.source, image.name))
-            yield image
-    for picture in find_pictures(folder, on_skip):
-        if picture not in named and not picture.is_relative_to(folder / AUDIT):
-            on_skip(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
-
-
-def _metadata(folder: Path) -> list[Path]:
-    there = sorted(path for path in folder.iterdir() if not path.is_symlink())
-    splits = [path for name in SPLIT_OF for path in there if path.name.lower() == name]
-    found = []
-    for place in (folder, *splits):
-        rows = [place / name for name in METADATA if (place / name).is_file()]
-        if len(rows) > 1:
-            raise SourceError(f"{place}: both {rows[0].name} and {rows[1].name}; which one counts cannot be known")
-        found += rows
-    if not found:
+def _find_metadata(folder: Path) -> list[Path]:
+    folders = sorted(path for path in folder.iterdir() if not path.is_symlink())
+    splits = [path for name in SPLIT_OF for path in folders if path.name.lower() == name]
+    paths = []
+    for parent in (folder, *splits):
+        files = [parent / name for name in METADATA if (parent / name).is_file()]
+        if len(files) > 1:
+            raise SourceError(f"{parent}: both {files[0].name} and {files[1].name}; which one is right is unknown")
+        paths += files
+    if not paths:
         raise SourceError(f"{folder}: no {' or '.join(METADATA)}, in itself or in train, validation or test")
-    return found
+    return paths
 
 
-def _masks(rows: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
-    """The masks that rows name, as far as they are there; what is wrong with the others is told row by row."""
-    found = []
-    for metadata, named in rows.items():
-        for _, row in named:
+def _existing_masks(rows_of: Mapping[Path, Sequence[tuple[int, Row]]]) -> list[Path]:
+    """Return the masks that rows name and that exist; errors are reported row by row."""
+    masks = []
+    for metadata, rows in rows_of.items():
+        for _, row in rows:
             with suppress(SourceError):
                 if name := _text(row, *MASKS):
-                    found.append(listed_file(metadata.parent, name))
-    return found
+                    masks.append(listed_file(metadata.parent, name))
+    return masks
 
 
-def _rows(path: Path, on_skip: OnSkip) -> Iterator[tuple[int, Row]]:
+def _read_rows(path: Path, on_skip: OnSkip) -> Iterator[tuple[int, Row]]:
     if path.suffix == ".csv":
-        listed_rows = read_rows(path, ("file_name",), on_skip, optional=COLUMNS, measures=RANGES)
-        _tell_others(path, [row for _, row in listed_rows])
-        yield from listed_rows
+        csv_rows = read_rows(path, ("file_name",), on_skip, optional=COLUMNS, measures=RANGES)
+        _note_other_columns(path, [row for _, row in csv_rows])
+        yield from csv_rows
         return
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
-                rows.append((number, _renamed(json_row(line))))
+                rows.append((number, _rename_columns(json_row(line))))
             except (JsonRowError, HeaderError) as error:
                 on_skip(f"{path}, line {number}: {error}")
-    found = clean_rows([row for _, row in rows if not _is_own(row)])
-    for note in found.notes:
+    tidy = clean_rows([row for _, row in rows if not _is_fulora_row(row)])
+    for note in tidy.notes:
         progress.note(f"{path}: {note}")
-    _tell_others(path, found.rows)
-    tidy = iter(found.rows)
-    yield from ((number, row if _is_own(row) else next(tidy)) for number, row in rows)
+    _note_other_columns(path, tidy.rows)
+    others = iter(tidy.rows)
+    yield from ((number, row if _is_fulora_row(row) else next(others)) for number, row in rows)
 
 
-def _renamed(row: Row) -> Row:
-    """A row with documented names; one of fulora's own has them."""
-    if _is_own(row):
+def _rename_columns(row: Row) -> Row:
+    """Return a row with the documented column names, which rows of fulora have already."""
+    if _is_fulora_row(row):
         return row
     return dict(zip(rename_columns(tuple(row), COLUMNS), row.values(), strict=True))
 
 
-def _tell_others(path: Path, rows: Sequence[Row]) -> None:
+def _note_other_columns(path: Path, rows: Sequence[Row]) -> None:
     others = dict.fromkeys(column for row in rows for column in row if column not in COLUMNS)
     if others:
         progress.note(f"{path}: columns that are not read: {', '.join(others)}")
 
 
-def _published(path: Path, within_folder: Path, row: Row) -> Split | None:
-    """The split that a row and the folder name, as far as they do."""
-    folder = SPLIT_OF.get(within_folder.parts[0].lower()) if len(within_folder.parts) > 1 else None
+def _published_split(path: Path, relative: Path, row: Row) -> Split | None:
+    """Return the split of a row and its folder; None where neither names one."""
+    of_folder = SPLIT_OF.get(relative.parts[0].lower()) if len(relative.parts) > 1 else None
     word = _text(row, "split")
     if not word:
-        return folder
-    said = SPLIT_OF.get(word.casefold())
-    if said is None:
+        return of_folder
+    of_row = SPLIT_OF.get(word.casefold())
+    if of_row is None:
         raise SourceError(f"{path.name}: split is '{word}'; it must be one of {', '.join(SPLIT_OF)}, or empty")
-    if folder not in (None, said):
-        raise SourceError(f"{path.name}: its row says '{said}', its folder '{folder}'")
-    return said
+    if of_folder not in (None, of_row):
+        raise SourceError(f"{path.name}: split is '{of_row}' in its row, but '{of_folder}' by its folder")
+    return of_row
 
 
-def _is_own(row: Row) -> bool:
-    """Whether a row is one that fulora wrote: it comes back as it was written."""
+def _is_fulora_row(row: Row) -> bool:
+    """Return whether fulora wrote the row, so that it is read back unchanged."""
     return "sha256" in row and "origin" in row
 
 
-def _image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, values: MaskValues) -> RawImage:
-    """The image of a row, as the row says or as fulora wrote it."""
+def _read_image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, values: MaskValues) -> RawImage:
     for key, value in row.items():
         if isinstance(value, float) and math.isinf(value):
-            raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out what is unknown")
+            raise SourceError(f"{_text(row, 'file_name')}: {key} is {value}; leave out unknown values")
     if _text(row, "origin") == "synthetic" or _text(row, "is_synthetic").lower() in ("true", "1"):
         raise SourceError(f"{_text(row, 'file_name')} {MARKED_SYNTHETIC}")
     path = listed_file(metadata.parent, _text(row, "file_name"))
-    within_folder = path.relative_to(folder)
-    published = _published(path, within_folder, row)
+    relative = path.relative_to(folder)
+    published = _published_split(path, relative, row)
     mask_name = _text(row, *MASKS)
     mask = listed_file(metadata.parent, mask_name) if mask_name else None
-    if _is_own(row):
-        return _own(path, mask, row, values)
-    patient = _text(row, "patient", "patient_id")
+    if _is_fulora_row(row):
+        return _read_fulora_image(path, mask, row, values)
+    patient = _text(row, *PATIENT)
     if not patient:
-        raise SourceError(f"{path.name}: no patient; give a column patient or patient_id")
+        raise SourceError(f"{path.name}: no patient; add a column {' or '.join(PATIENT)}")
     return RawImage(
-        within_folder.with_suffix("").as_posix(),
-        _class(path, row, config.classes),
+        relative.with_suffix("").as_posix(),
+        _class_of(path, row, config.classes),
         _text(row, "source") or config.source,
         _text(row, "site") or config.site,
         patient,
-        partial(_load, path, mask, "", values),
+        partial(load_pair, path, mask, values),
         machine=_text(row, "machine"),
         pixel_size_mm=_measure(path, row, "pixel_size_mm"),
         hc_mm=_measure(path, row, "hc_mm"),
@@ -244,23 +229,23 @@ def _image(config: ImageFolderConfig, folder: Path, metadata: Path, row: Row, va
         path=path,
         mask_path=mask,
         published=published,
-        caption=_text(row, "caption", "text"),
+        caption=_text(row, *CAPTION),
     )
 
 
-def _own(path: Path, mask: Path | None, row: Row, values: MaskValues) -> RawImage:
+def _read_fulora_image(path: Path, mask: Path | None, row: Row, values: MaskValues) -> RawImage:
     try:
         image = Image.from_json(dict(row))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SourceError(f"{path.name}: a row of fulora's that breaks its rules: {wrong}") from error
+        raise SourceError(f"{path.name}: an invalid row of a fulora image set: {wrong}") from error
     return RawImage(
         image.image_id.removeprefix(f"{image.source}_"),
         image.plane,
         image.source,
         image.site,
         image.patient,
-        partial(_load, path, mask, image.sha256, values),
+        partial(_load_unchanged, path, mask, image.sha256, values),
         machine=image.machine,
         pixel_size_mm=image.pixel_size_mm,
         hc_mm=image.hc_mm,
@@ -274,7 +259,7 @@ def _own(path: Path, mask: Path | None, row: Row, values: MaskValues) -> RawImag
 
 
 def _text(row: Row, *columns: str) -> str:
-    """The first of the columns that says something, as text; "" if none does."""
+    """Return the first of the columns that is not empty, as text; "" if all are."""
     for column in columns:
         value = row.get(column)
         if value is not None and not isinstance(value, str | int | float):
@@ -284,27 +269,22 @@ def _text(row: Row, *columns: str) -> str:
     return ""
 
 
-def _class(path: Path, row: Row, renamed: Container[str]) -> Plane:
-    word = _text(row, "plane", "label")
+def _class_of(path: Path, row: Row, renamed: Container[str]) -> Plane:
+    word = _text(row, *CLASS)
     if word.isdecimal() and word not in renamed:
-        raise SourceError(
-            f"{path.name}: plane is the number {word}; say what it means: classes: {{{word}: NAME}}, or write the word"
-        )
+        raise SourceError(f"{path.name}: plane is the number {word}; set its name, classes: {{{word}: NAME}}")
     if not word:
-        raise SourceError(f"{path.name}: no class; give a column plane or label, in words")
+        raise SourceError(f"{path.name}: no class; add a column {' or '.join(CLASS)}, in words")
     return unicodedata.normalize("NFC", word)
 
 
 def _measure(path: Path, row: Row, column: str) -> float | None:
-    value = row.get(column)
-    text = text_of(value)
+    text = text_of(row.get(column))
     return number_in(text, f"{path.name}: {column}", *RANGES[column]) if text else None
 
 
-def _load(
-    path: Path, mask: Path | None, sha256: str, values: MaskValues
-) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"] | None]:
+def _load_unchanged(path: Path, mask: Path | None, sha256: str, values: MaskValues) -> PixelsAndMask:
     pixels = read_real_picture(path)
     if sha256 and pixel_digest(pixels) != sha256:
-        raise SourceError(f"{path}: its pixels are no longer those that its row was written for (sha256)")
-    return pixels, None if mask is None else validate_mask(pixels, values.read(mask), mask)
+        raise SourceError(f"{path}: its pixels have changed since its row was written (sha256)")
+    return pixels, read_valid_mask(pixels, mask, values)

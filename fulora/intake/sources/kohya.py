@@ -1,8 +1,8 @@
 """Training folders of kohya's LoRA scripts: `20_fetal/001.png` with its caption in `20_fetal/001.txt` or `.caption`.
 
-The number before `_` says how often kohya shows each image in an epoch. It is ignored here: how often an image is
-shown is the trainer's choice, not a fact of the image. FU-LoRA's folders are understood as well: one a class, with one
-caption for all of its images in `duplicate_text_for_each_image.txt`. Of a caption the first line counts, as for kohya.
+The number before `_`, kohya's repeats of each image in an epoch, is ignored: it is a choice of the trainer. FU-LoRA's
+folders are supported as well: one per class, with one caption for all of its images in
+`duplicate_text_for_each_image.txt`. As in kohya, only the first line of a caption is used.
 """
 
 import re
@@ -11,92 +11,78 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import Field
 
 from fulora.data.labels import Plane
-from fulora.intake.folders import find_pictures, folder_class, list_files, patient_finder, read_real_picture
+from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.masks.file_names import separate_masks
-from fulora.intake.raw_image import FolderError, OnSkip, RawImage, SourceError, refuse
-from fulora.intake.source_config import FolderSourceConfig, SourceInputs
+from fulora.intake.patient_pattern import folder_class, patient_finder
+from fulora.intake.picture_files import find_pictures, list_files
+from fulora.intake.raw_image import OnSkip, PixelsAndMask, RawImage, SourceError, convert_each, refuse
+from fulora.intake.source_config import OwnImagesConfig, SourceInputs
 from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"
 ENDINGS = (".txt", ".caption")
 
 
-class KohyaConfig(FolderSourceConfig):
+class KohyaConfig(OwnImagesConfig):
     r"""kohya's training folders (`20_fetal`) with captions.
 
     Attributes:
-        words: which word of a caption or of a folder's name means which class: {"liver": "liver", "hepatic": "liver"}.
-            Whole words, in any case; of each image they must all stand for one class. Without, they are the words of
-            the label set; where there is none, every folder is a class, named as it is without its number.
-        patient_pattern, patients_unknown, site, source: as in `class_folders`.
+        words: maps words of a caption or of a folder's name to classes: {"liver": "liver", "hepatic": "liver"}. Whole
+            words, in any case; all words of an image must stand for one class. Without, they are the words of the
+            label set; without a label set, every folder is a class, named as it is without its number.
     """
 
     kind: Literal["kohya"] = "kohya"
     words: dict[str, Plane] = Field(default_factory=dict)
-    patient_pattern: str | None = None
-    patients_unknown: bool = False
-    site: str = ""
-    source: str = "own"
 
-    def own_classes(self) -> tuple[str, ...] | None:
-        """What its words stand for, where they are said."""
+    def source_classes(self) -> tuple[str, ...] | None:
+        """Return the classes of its words, if there are any."""
         return tuple(dict.fromkeys(self.words.values())) or None
 
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """Every picture of the folders whose class is known; captions without a picture are told to `on_skip`.
+        """Yield every picture whose class is known; captions without a picture are passed to `on_skip`.
 
         Raises:
-            SourceError: no such folder, no pictures in it, or it is not said how patients are known.
+            SourceError: if there is no such folder or no picture in it, or it is not set how patients are known.
         """
-        words = self.words
+        folder, words = inputs.required_folder, self.words
         if not words and inputs.labels is not None:
             words = {word: one.name for one in inputs.labels.classes for word in one.words()}
-        return _read(self, inputs.own_folder, words, on_skip)
+        find_patient = patient_finder(self.patient_pattern, self.patients_unknown)
+        pictures = find_pictures(folder, on_skip)
+        if not pictures:
+            raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
+        images, masks = separate_masks(folder, pictures)
+        for path in masks:
+            on_skip(f"{path}: named like a mask, and kohya's folders hold images only; remove it")
+        for path in _captions_without_picture(folder, pictures):
+            on_skip(f"{path}: a caption without a picture beside it")
+
+        def convert(path: Path) -> RawImage:
+            name, caption = path.relative_to(folder).with_suffix("").as_posix(), caption_of(path)
+            text = f"{caption} {name.rpartition('/')[0]}"
+            plane = class_in(path, text, words) if words else _class_of_folder(folder, path)
+            patient = find_patient(name)
+            load = partial(_load, path)
+            return RawImage(name, plane, self.source, self.site, patient, load, path=path, caption=caption)
+
+        yield from convert_each(images, convert, on_skip)
 
 
-def _read(config: KohyaConfig, folder: Path, words: Mapping[str, Plane], on_skip: OnSkip) -> Iterator[RawImage]:
-    patient_in = patient_finder(config.patient_pattern, config.patients_unknown)
-    files = find_pictures(folder, on_skip)
-    if not files:
-        raise SourceError(f"{folder}: no pictures; expected folders such as 20_fetal with pictures and captions")
-    files, masks = separate_masks(folder, files)
-    for path in masks:
-        on_skip(f"{path}: named as a mask, and kohya's folders hold images only; take it out")
-    for path in _alone(folder, [*files, *masks]):
-        on_skip(f"{path}: a caption without a picture beside it")
-    for path in files:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        try:
-            caption = caption_of(path)
-            within = name.rpartition("/")[0]
-            plane = class_in(path, f"{caption} {within}", words) if words else _folder_class(folder, path)
-            patient = patient_in(name)
-        except FolderError:
-            raise
-        except SourceError as error:
-            on_skip(str(error))
-            continue
-        yield RawImage(
-            name, plane, config.source, config.site, patient, partial(_load, path), path=path, caption=caption
-        )
-
-
-def _alone(folder: Path, files: list[Path]) -> list[Path]:
-    stems = {path.with_suffix("") for path in files}
+def _captions_without_picture(folder: Path, pictures: list[Path]) -> list[Path]:
+    stems = {path.with_suffix("") for path in pictures}
     texts = [path for path in list_files(folder) if path.suffix.lower() in ENDINGS]
     return sorted(path for path in texts if path.name != CAPTION_FOR_ALL and path.with_suffix("") not in stems)
 
 
 def caption_of(picture: Path) -> str:
-    """The first line of the caption beside a picture, or of the one for all of its folder; "" where there is none.
+    """Return the first line of the caption of a picture, or of its folder's shared caption; "" if there is none.
 
     Raises:
-        SourceError: a caption that is no UTF-8 text, or two captions.
+        SourceError: if a caption is no UTF-8 text, or there are two.
     """
     own = [path for path in (picture.with_suffix(ending) for ending in ENDINGS) if path.is_file()]
     if len(own) > 1:
@@ -109,35 +95,35 @@ def caption_of(picture: Path) -> str:
 
 
 def class_in(path: Path, text: str, words: Mapping[str, Plane]) -> Plane:
-    """The class that the words of a text stand for; a word that is part of a longer one ("left kidney") is none.
+    """Return the class that the words of a text stand for; a part of a longer word ("left kidney") does not count.
 
     Raises:
-        SourceError: words for no class, or for several.
+        SourceError: if there are words of no class, or of several.
     """
     spans = {
         match.span(): plane
         for word, plane in words.items()
         for match in re.finditer(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", text, re.IGNORECASE)
     }
-    found = {plane for span, plane in spans.items() if not any(_is_part(span, other) for other in spans)}
-    if len(found) != 1:
-        which = f"words for {' and '.join(sorted(found))}" if found else f"none of the words {', '.join(words)}"
+    planes = {plane for span, plane in spans.items() if not any(_is_part(span, other) for other in spans)}
+    if len(planes) != 1:
+        which = f"words for {' and '.join(sorted(planes))}" if planes else f"none of the words {', '.join(words)}"
         raise SourceError(f"{path}: {which} in its caption and folder ({text.strip()!r}); exactly one class is needed")
-    return found.pop()
+    return planes.pop()
 
 
 def _is_part(span: tuple[int, int], other: tuple[int, int]) -> bool:
     return span != other and other[0] <= span[0] and span[1] <= other[1]
 
 
-def _folder_class(folder: Path, path: Path) -> Plane:
-    """The class of a picture by its top folder alone, which is named `20_left kidney`."""
+def _class_of_folder(folder: Path, path: Path) -> Plane:
+    """Return the class of a picture by its top folder, which is named `20_left kidney`."""
     top = path.relative_to(folder).parts[0]
     name = re.sub(r"^\d+_", "", top)
     if path.parent == folder or not name:
-        raise SourceError(f"{path}: lies in no class's folder; expected folders such as 20_left kidney, or give words")
+        raise SourceError(f"{path}: is in no class folder; expected folders such as 20_left kidney, or set words")
     return folder_class(folder / name)
 
 
-def _load(path: Path) -> tuple[UInt8[np.ndarray, "h w"], None]:
+def _load(path: Path) -> PixelsAndMask:
     return read_real_picture(path), None

@@ -1,4 +1,4 @@
-"""Phantoms as a source: drawn planes of known geometry (`phantom_scan`), of several populations."""
+"""Phantoms as a source: simulated planes of known geometry, of several populations."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,20 +11,21 @@ from pydantic import Field, PositiveInt, field_validator
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.labels import Plane
 from fulora.data.splits import Member
-from fulora.intake.phantoms.scan import DRAWN, PLANES, SITES, WITHOUT_MASK, draw
+from fulora.intake.phantoms.scan import DRAWN, PLANES, WITHOUT_MASK, draw
+from fulora.intake.phantoms.sites import SITES
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.source_config import SourceConfig, SourceInputs
 
 SETS = ("fetal_planes", "fetal_planes_db", "brain_planes", "intrapartum")
-"""Label sets that phantoms may have: the first that holds all planes of a source is its own."""
+"""Label sets of phantoms: the first that holds all planes of a source is used."""
 
 
 class PhantomsConfig(SourceConfig):
     """Phantoms of one population: `per_plane` images of each plane at each site.
 
     Attributes:
-        sites: names of `fulora.intake.phantoms.scan.SITES`: base1..3, A, B, C, D.
-        planes: of `DRAWN` in the same module: FU-LoRA's five, the cervix, three planes of the brain, intrapartum.
+        sites: names of `fulora.intake.phantoms.sites.SITES`: base1..3, A, B, C, D.
+        planes: of `fulora.intake.phantoms.scan.DRAWN`.
         first_patient: number of the first patient, so that two sources of one site share none.
     """
 
@@ -44,37 +45,37 @@ class PhantomsConfig(SourceConfig):
             raise ValueError(f"no phantom shows {unknown[0]!r}; there are {', '.join(DRAWN)}")
         return value
 
-    def own_classes(self) -> tuple[str, ...]:
-        """Its planes."""
+    def source_classes(self) -> tuple[str, ...]:
+        """Return its planes."""
         return self.planes
 
     def has_masks(self) -> bool:
-        """Where all of its planes have one."""
+        """Return whether all of its planes have masks."""
         return not set(self.planes) & set(WITHOUT_MASK)
 
-    def shows_people(self) -> bool:
-        """Never."""
+    def has_patients(self) -> bool:
+        """Return False: phantoms show nobody."""
         return False
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
-        """The shipped label set that holds its planes.
+    def source_label_set(self, folder: Path | None) -> LabelSet:
+        """Return the shipped label set that holds its planes.
 
         Raises:
-            LabelSetError: none holds them all.
+            LabelSetError: if none holds them all.
         """
         for labels in map(label_set, SETS):
             if set(self.planes) <= set(labels.names):
                 return labels
         raise LabelSetError(
-            f"phantoms of {', '.join(self.planes)}: no shipped label set holds all of them; say label_set: with "
+            f"phantoms of {', '.join(self.planes)}: no shipped label set holds all of them; set label_set: to "
             f"several, such as [fetal_planes, intrapartum] ({', '.join(SETS)})"
         )
 
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """Every phantom, `inputs.size_px` wide and high.
+        """Yield every phantom, `inputs.size_px` wide and high.
 
         Raises:
-            SourceError: a site that there is none of.
+            SourceError: if a site is unknown.
         """
         check_sites(self.sites)
         for site in self.sites:
@@ -92,18 +93,18 @@ class PhantomsConfig(SourceConfig):
                 source="phantoms",
                 site=site,
                 patient=str(number // self.images_per_patient),
-                load=partial(_drawn, drawn.images[place], mask),
+                load=partial(_return_pair, drawn.images[place], mask),
                 machine=SITES[site].machine,
                 pixel_size_mm=float(drawn.pixel_size_mm[place]),
-                hc_mm=_known(drawn.hc_mm[place]),
-                aop_deg=_known(drawn.aop_deg[place]),
+                hc_mm=_finite(drawn.hc_mm[place]),
+                aop_deg=_finite(drawn.aop_deg[place]),
             )
 
     def members(self) -> Iterator[Member]:
-        """What a split knows of them, without drawing them.
+        """Yield its images as a split needs them, without generating them.
 
         Raises:
-            SourceError: a site that there is none of.
+            SourceError: if a site is unknown.
         """
         check_sites(self.sites)
         for site in self.sites:
@@ -118,19 +119,15 @@ class PhantomsConfig(SourceConfig):
 
 
 def check_sites(sites: tuple[str, ...]) -> None:
-    """Check that there are populations of these names.
-
-    Raises:
-        SourceError: a site that there is none of.
-    """
+    """Raise SourceError if a site is unknown."""
     unknown = [site for site in sites if site not in SITES]
     if unknown:
-        raise SourceError(f"sites: there is no population {', '.join(unknown)}; there are {', '.join(SITES)}")
+        raise SourceError(f"sites: unknown population {', '.join(unknown)}; known are {', '.join(SITES)}")
 
 
-def _drawn(pixels: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _return_pair(pixels: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     return pixels, mask
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)

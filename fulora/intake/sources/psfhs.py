@@ -2,26 +2,22 @@
 
 `image_mha/NNNNN.mha` (3x256x256, channels equal) and `label_mha/NNNNN.mha`; FH-PS-AOP has the same layout, and either
 may hold PNGs instead. There are no patient numbers, and neighbouring files are frames of one video, so a contiguous
-block of files stands in for a patient. No pixel size: the headers hold a placeholder.
+block of files is treated as a patient. There is no pixel size: the headers hold a placeholder.
 """
 
 import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import PositiveInt
 
-from fulora.data.label_set import LabelSet, label_set
-from fulora.intake.folders import find_pictures, listed_file
-from fulora.intake.formats.decode import read_gray
-from fulora.intake.formats.metaimage import one_channel, read_mha
+from fulora.intake.formats.gray_picture import read_picture
 from fulora.intake.masks.validation import validate_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
-from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
+from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.raw_image import OnSkip, PixelsAndMask, RawImage, SourceError, convert_each, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 
 ENDINGS = (".mha", ".png")
@@ -39,55 +35,41 @@ class PsfhsConfig(FolderSourceConfig):
     folder: str = "psfhs"
     block: PositiveInt = 20
 
-    def own_classes(self) -> tuple[str, ...]:
-        """The intrapartum view."""
-        return label_set("intrapartum").names
+    shipped_labels: ClassVar[str] = "intrapartum"
 
     def has_masks(self) -> bool:
-        """Always."""
+        """Return True: every image has a mask."""
         return True
 
-    def own_labels(self, folder: Path | None) -> LabelSet:
-        """The intrapartum view."""
-        return label_set("intrapartum")
-
     def read(self, inputs: SourceInputs, on_skip: OnSkip = refuse) -> Iterator[RawImage]:
-        """Every view that has a label; those without, or with a name that is no number, are told to `on_skip`.
-
-        So are labels without a view.
+        """Yield every view with a label; the others, and labels without a view, are passed to `on_skip`.
 
         Raises:
-            SourceError: no images.
+            SourceError: if there are no images.
         """
-        return _read(inputs.own_folder, self.block, on_skip)
+        images, labels = inputs.required_folder / "image_mha", inputs.required_folder / "label_mha"
+        files = find_pictures(images, on_skip, ENDINGS) if images.is_dir() else []
+        if not files:
+            raise SourceError(f"{images}: no .mha images; expected PSFHS (Zenodo 10969427)")
+        label_files = find_pictures(labels, on_skip, ENDINGS) if labels.is_dir() else []
+        names = {path.name for path in files}
+        values = source_mask_values(labels, [label for label in label_files if label.name in names])
+        yield from convert_each(files, partial(_read_view, labels, self.block, values), on_skip)
+        for label in label_files:
+            if label.name not in names:
+                on_skip(f"{label}: a label without an image; {images.name}/{label.name} does not exist")
 
 
-def _read(folder: Path, block: int, on_skip: OnSkip) -> Iterator[RawImage]:
-    images, labels = folder / "image_mha", folder / "label_mha"
-    files = find_pictures(images, on_skip, ENDINGS) if images.is_dir() else []
-    if not files:
-        raise SourceError(f"{images}: no .mha images; expected PSFHS (Zenodo 10969427)")
-    drawn = find_pictures(labels, on_skip, ENDINGS) if labels.is_dir() else []
-    known = {path.name for path in files}
-    values = source_mask_values(labels, [label for label in drawn if label.name in known])
-    for path in files:
-        label = labels / path.name
-        try:
-            if not label.is_file():
-                raise SourceError(f"{label} is not there, but the image {path.name} is")
-            if not re.fullmatch("[0-9]{1,9}", path.stem):
-                raise SourceError(f"{path}: expected a number as its name; neighbours are told by it")
-            label = listed_file(labels, path.name)
-        except SourceError as error:
-            on_skip(str(error))
-            continue
-        patient, load = str(int(path.stem) // block), partial(_load, path, label, values)
-        yield RawImage(path.stem, "intrapartum", "psfhs", "guangzhou", patient, load, path=path, mask_path=label)
-    for label in drawn:
-        if label.name not in known:
-            on_skip(f"{label}: a label without an image; {images.name}/{label.name} is not there")
+def _read_view(labels: Path, block: int, values: MaskValues, path: Path) -> RawImage:
+    if not (labels / path.name).is_file():
+        raise SourceError(f"{labels / path.name}: file not found, but there is an image {path.name}")
+    if not re.fullmatch("[0-9]{1,9}", path.stem):
+        raise SourceError(f"{path}: expected a number as its name, which orders neighbouring frames")
+    label, patient = listed_file(labels, path.name), str(int(path.stem) // block)
+    load = partial(_load, path, label, values)
+    return RawImage(path.stem, "intrapartum", "psfhs", "guangzhou", patient, load, path=path, mask_path=label)
 
 
-def _load(image: Path, label: Path, values: MaskValues) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
-    pixels = read_gray(image) if image.suffix.lower() == ".png" else one_channel(read_mha(image), image)
+def _load(image: Path, label: Path, values: MaskValues) -> PixelsAndMask:
+    pixels = read_picture(image)
     return pixels, validate_mask(pixels, values.read(label), label, LARGEST)

@@ -193,7 +193,7 @@ def test_layouts_are_recognised_and_strangers_are_refused(planes: Path, tmp_path
     assert detect_layout(planes.parent) == ("class_folders", planes)
     assert detect_layout(heads(tmp_path / "hc18"))[0] == "hc18"
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"empty: no layout that is known here \(imagefolder, .*one folder a class"):
+    with pytest.raises(SourceError, match=r"empty: unknown layout \(known: imagefolder, .*one folder per class"):
         detect_layout(tmp_path / "empty")
     with pytest.raises(SourceError, match="gone: no such folder"):
         detect_layout(tmp_path / "gone")

@@ -111,7 +111,7 @@ def test_the_caption_is_a_template(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="write captions into the label set"):
         config(OWN, caption="the {name}", label_set="fetal_planes")
     published = config({"kind": "lora_planes"}, caption="the {name}")
-    with pytest.raises(LabelSetError, match=r"sources\.0 \(lora_planes\) comes with one"):
+    with pytest.raises(LabelSetError, match=r"sources\.0 \(lora_planes\) has one"):
         resolve_label_set(published, inputs_under(published, tmp_path))
 
 
@@ -133,11 +133,11 @@ def test_folders_beside_a_published_set_have_its_classes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["Kidney", "kidney"], "'Kidney' and 'kidney' are the same but for case, blanks, _ or -"),
-        (["left_kidney", "left kidney"], "are the same but for case"),
+        (["Kidney", "kidney"], "'Kidney' and 'kidney' differ only in case, blanks, _ or -"),
+        (["left_kidney", "left kidney"], "differ only in case"),
         (["x" * 81], "a class name has 1 to 80 characters"),
-        (["Patient1", "Patient2"], "2 classes, such as Patient1, Patient2; .* none may be named as patients are"),
-        ([f"c{number}" for number in range(201)], "201 classes, such as c0, c1, .*possible are 200"),
+        (["Patient1", "Patient2"], "2 classes, such as Patient1, Patient2; .* not all may look like patients"),
+        ([f"c{number}" for number in range(201)], "201 classes, such as c0, c1, .*at most 200 are possible"),
         ([], "no image can be used, so there are no classes"),
     ],
 )
@@ -154,7 +154,9 @@ def test_a_check_tells_names_that_make_no_label_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["train", "Validation", "val", "TEST"])
 def test_a_split_is_no_class(tmp_path: Path, name: str) -> None:
     folders(tmp_path / "own", [name, "liver"])
-    with pytest.raises(FolderError, match=rf"{name}: is named like a split, and no class is; .* folder: \.\.\./{name}"):
+    with pytest.raises(
+        FolderError, match=rf"{name}: is named like a split, not like a class; .* folder: \.\.\./{name}"
+    ):
         names_of(tmp_path, OWN)
     with pytest.raises(FolderError, match="is named like a split"):
         rows(tmp_path, [], OWN, unusable="leave_out", label_set="fetal_planes")
@@ -163,7 +165,7 @@ def test_a_split_is_no_class(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["images", "Masks"])
 def test_images_and_masks_side_by_side_are_no_classes(tmp_path: Path, name: str) -> None:
     folders(tmp_path / "own", [name])
-    with pytest.raises(FolderError, match=f"{name}: is named as a folder of images or masks.*kind: parallel_folders"):
+    with pytest.raises(FolderError, match=f"{name}: is named like a folder of images or masks.*kind: parallel_folders"):
         names_of(tmp_path, OWN)
 
 
@@ -223,7 +225,7 @@ def test_an_unknown_class_is_told_once(tmp_path: Path) -> None:
     assert len(rows(tmp_path, told, OWN, label_set="fetal_planes")) == 3
     assert len(told) == 1
     assert "unknown class 'Kopf', of 3 images; rename it to one of abdomen, brain, femur, thorax, other" in told[0]
-    assert "(label set fetal_planes), or say which it is: classes: {Kopf: NAME}" in told[0]
+    assert "(label set fetal_planes), or set its class: classes: {Kopf: NAME}" in told[0]
 
 
 def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
@@ -233,10 +235,10 @@ def test_classes_are_renamed_and_left_out(tmp_path: Path) -> None:
     assert [image.plane for image in rows(tmp_path, told, OWN | renames)] == ["brain"] * 4
     assert names_of(tmp_path, OWN | renames) == ("brain",)
     assert isinstance(told[0], PassedOver)
-    assert "left out with all 2 images of 'scout', as classes says" in told[0]
+    assert "left out with all 2 images of 'scout', by classes" in told[0]
     wrong = {"classes": {"Kopf": "head"}}
     rows(tmp_path, told, OWN | wrong, label_set="fetal_planes")
-    assert "unknown class 'head (so called by classes, for Kopf)'" in told[1]
+    assert "unknown class 'head (renamed by classes from Kopf)'" in told[1]
 
 
 def test_a_limit_counts_what_is_used(tmp_path: Path) -> None:
@@ -247,12 +249,12 @@ def test_a_limit_counts_what_is_used(tmp_path: Path) -> None:
 
 def test_a_class_that_is_not_there_cannot_be_renamed(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kopf", "scout"])
-    with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; it has Kopf, scout"):
+    with pytest.raises(FolderError, match="source class_folders has no class 'Koof'; its classes: Kopf, scout"):
         names_of(tmp_path, OWN | {"classes": {"Koof": "brain"}})
-    with pytest.raises(ValidationError, match="Kopf and kopf are one name but for case"):
+    with pytest.raises(ValidationError, match="Kopf and kopf differ only in case"):
         config(OWN | {"classes": {"Kopf": "a", "kopf": "b"}})
     published = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": ["brain"], "classes": {"head": "brain"}}
-    with pytest.raises(FolderError, match="source phantoms has no class 'head'; it has brain"):
+    with pytest.raises(FolderError, match="source phantoms has no class 'head'; its classes: brain"):
         rows(tmp_path, [], published)
 
 
@@ -265,7 +267,7 @@ def test_numbers_are_labels_once_they_are_named(tmp_path: Path) -> None:
     (tmp_path / "own" / "metadata.jsonl").write_text("\n".join(lines))
     source = {"kind": "imagefolder", "folder": "own"}
     cfg = config(source)
-    with pytest.raises(SourceError, match=r"plane is the number 0; say what it means: classes: \{0: NAME\}"):
+    with pytest.raises(SourceError, match=r"plane is the number 0; set its name, classes: \{0: NAME\}"):
         read_all_sources(cfg, inputs_under(cfg, tmp_path))
     assert names_of(tmp_path, source | {"classes": {0: "well", 1: "sick"}}) == ("sick", "well")
 
@@ -297,7 +299,7 @@ def test_published_sources_bring_theirs(tmp_path: Path) -> None:
             "fetal_planes": {},
             "phantoms": {"sites": ["A"], "per_plane": 1},
         }.items()
-        if (labels := KINDS[kind].model_validate(values).own_labels(None)) is not None
+        if (labels := KINDS[kind].model_validate(values).source_label_set(None)) is not None
     }
     assert brought == dict.fromkeys(brought, "fetal_planes") | {"psfhs": "intrapartum"}
     assert len(brought) == 6
@@ -323,7 +325,7 @@ def test_phantoms_have_the_label_set_of_their_planes(tmp_path: Path, planes: lis
 
 def test_phantoms_of_several_label_sets_must_name_them(tmp_path: Path) -> None:
     phantoms = {"kind": "phantoms", "sites": ["A"], "per_plane": 1, "planes": ["intrapartum", "brain"]}
-    with pytest.raises(LabelSetError, match="no shipped label set holds all of them; say label_set: with several"):
+    with pytest.raises(LabelSetError, match="no shipped label set holds all of them; set label_set: to several"):
         names_of(tmp_path, phantoms)
     assert names_of(tmp_path, phantoms, label_set=["fetal_planes", "intrapartum"])[-1] == "intrapartum"
     with pytest.raises(ValidationError, match="no phantom shows 'knee'; there are abdomen"):
@@ -353,16 +355,16 @@ def test_an_image_set_brings_its_own(tmp_path: Path) -> None:
 
 def test_what_sources_say_of_themselves() -> None:
     hc18, both = KINDS["hc18"](), KINDS["phantoms"](sites=("A",), planes=("brain", "other"), per_plane=1)
-    assert (hc18.shows(), hc18.has_masks(), hc18.shows_people()) == (("brain",), True, True)
-    assert hc18.changed(classes={"brain": "head"}).shows() == ("head",)
+    assert (hc18.class_names(), hc18.has_masks(), hc18.has_patients()) == (("brain",), True, True)
+    assert hc18.changed(classes={"brain": "head"}).class_names() == ("head",)
     assert hc18.changed(part="test_set").has_masks() is False
-    assert (both.shows(), both.has_masks(), both.shows_people()) == (("brain", "other"), False, False)
+    assert (both.class_names(), both.has_masks(), both.has_patients()) == (("brain", "other"), False, False)
     assert both.changed(planes=("brain", "cervix")).has_masks() is True
     own = KINDS["class_folders"](folder="x")
-    assert (own.shows(), own.has_masks(), own.changed(mask_suffix="_m").has_masks()) == (None, False, True)
+    assert (own.class_names(), own.has_masks(), own.changed(mask_suffix="_m").has_masks()) == (None, False, True)
     assert KINDS["imagefolder"](folder="x").has_masks() is None
-    assert KINDS["fetal_planes"]().shows() == label_set("fetal_planes_db").names
-    outside = KINDS["dicom"](folder="x", key_file="k", split_file="s").outside()
+    assert KINDS["fetal_planes"]().class_names() == label_set("fetal_planes_db").names
+    outside = KINDS["dicom"](folder="x", key_file="k", split_file="s").input_paths()
     assert outside == {"folder": Path("x"), "key_file": Path("k"), "split_file": Path("s")}
 
 

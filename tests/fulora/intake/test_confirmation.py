@@ -89,7 +89,7 @@ def test_the_review_shows_every_frame_outside_the_export_and_claims_nothing(expo
     sheets = review_folder(export) / "sheets"
     assert {path.name: file_digest(path) for path in sheets.iterdir()} == review["sheets"]
     assert not list(export.rglob("*.png"))
-    assert "keep this folder to yourselves" in (review_folder(export) / "KEEP-PRIVATE.txt").read_text()
+    assert "keep this folder private" in (review_folder(export) / "KEEP-PRIVATE.txt").read_text()
     with Pil.open(sheets / "frames-0001.png") as image:
         page = np.asarray(image.convert("L"))
     width, height = FRAMES.cell
@@ -129,7 +129,7 @@ def test_pictures_in_which_no_text_was_looked_for_are_shown_and_can_be_confirmed
     shutil.rmtree(export)
     shutil.rmtree(review_folder(export))
     review = deidentify_folder(export.with_name("in"), export, KEY, None, None)
-    assert review.searched == "nowhere: no text was looked for"
+    assert review.searched == "nowhere: no text was searched"
     assert review.counts()["nothing removed, not checked"] == 3
     assert said(export) == {NOT_CHECKED}
     confirm_folder(export, "A. Person")
@@ -160,7 +160,7 @@ def change_pixels(export: Path) -> str:
     pixels[0, 0] = 255
     set_pixel_data(data, pixels, "RGB", 8, generate_instance_uid=False)
     data.save_as(export / "0000001.dcm")
-    return r"0000001\.dcm: has changed since its sheets were made"
+    return r"0000001\.dcm: has changed since its sheets were written"
 
 
 def change_tags(export: Path) -> str:
@@ -228,7 +228,7 @@ def link_folder(export: Path) -> str:
 
 def take_sheet(export: Path) -> str:
     (review_folder(export) / "sheets" / "frames-0001.png").unlink()
-    return r"frames-0001\.png: this sheet is missing; what nobody can look at cannot be confirmed"
+    return r"frames-0001\.png: this sheet is missing; without it nothing can be confirmed"
 
 
 def change_sheet(export: Path) -> str:
@@ -282,13 +282,13 @@ def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Call
 
 @pytest.mark.parametrize("by", ["", "  ", "x" * 201, "A\x1b[2J"])
 def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
-    with pytest.raises(ConfirmationError, match="Give the name of the person who looked"):
+    with pytest.raises(ConfirmationError, match="give the name of the person who checked"):
         confirm_folder(export, by)
 
 
 def test_an_export_whose_review_is_there_already_is_not_made(export: Path) -> None:
     shutil.rmtree(export)
-    with pytest.raises(ValueError, match="clean-review: is there already"):
+    with pytest.raises(ValueError, match="clean-review: already exists"):
         deidentify_folder(export.with_name("in"), export, KEY, "outside", None)
     assert not export.exists()
 
@@ -331,18 +331,18 @@ def change_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[0]
     path = images / row.split / row.file_name
     Pil.fromarray(255 - np.asarray(Pil.open(path))).save(path)
-    return rf"not as when its sheets were made: \S*{path.name} \(changed\)"
+    return rf"changed since its sheets were written: \S*{path.name} \(changed\)"
 
 
 def take_picture(images: Path) -> str:
     row = ImageSet(images, "").rows()[-1]
     (images / row.split / row.file_name).unlink()
-    return r"not as when its sheets were made: \S*\.png \(missing\)"
+    return r"changed since its sheets were written: \S*\.png \(missing\)"
 
 
 def add_picture(images: Path) -> str:
     Pil.fromarray(NAMED).save(images / "train" / "images" / "new.png")
-    return r"not as when its sheets were made: train/images/new\.png \(added\)"
+    return r"changed since its sheets were written: train/images/new\.png \(added\)"
 
 
 def take_image_sheet(images: Path) -> str:
@@ -352,7 +352,7 @@ def take_image_sheet(images: Path) -> str:
 
 def take_audit(images: Path) -> str:
     shutil.rmtree(images / "audit")
-    return r"no text was looked for in this set, or its audit/ was removed"
+    return r"no text was searched in this set, or its audit/ was removed"
 
 
 @pytest.mark.parametrize("change", [change_picture, take_picture, add_picture, take_image_sheet, take_audit])

@@ -120,9 +120,9 @@ def truncated(path: Path) -> None:
         ("empty.png", lambda path: path.write_bytes(b""), "cannot be read as an image"),
         ("cut.png", truncated, "cannot be read as an image.*replace or remove it"),
         ("folder.png", lambda path: path.mkdir(), "cannot be read as an image"),
-        ("two.gif", frames, "holds 2 frames; save the ones you want"),
-        ("float.tif", lambda path: Pil.fromarray(RAMP / np.float32(191)).save(path), "pixel mode F has no stated"),
-        ("int.tif", lambda path: Pil.fromarray(RAMP.astype(np.int32)).save(path), "pixel mode I has no stated"),
+        ("two.gif", frames, "holds 2 frames; save each frame"),
+        ("float.tif", lambda path: Pil.fromarray(RAMP / np.float32(191)).save(path), "pixel mode F has an unknown"),
+        ("int.tif", lambda path: Pil.fromarray(RAMP.astype(np.int32)).save(path), "pixel mode I has an unknown"),
         ("dark.png", lambda path: Pil.fromarray(RAMP.astype(np.uint16) * 20).save(path), "3820 would come out black"),
     ],
 )

@@ -10,9 +10,9 @@ from fulora.intake.deidentify.burned_in_text import (
     DeidentifyError,
     describe_removal,
     describe_search,
-    find_sector,
     remove_overlays,
 )
+from fulora.intake.deidentify.sector import locate_sector
 from fulora.intake.phantoms.scan import PLANES, draw
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
@@ -78,14 +78,14 @@ def test_text_around_a_phantom_goes_and_the_phantom_stays(site: str, size_px: in
 
 
 def test_the_sector_is_the_fan_that_was_drawn() -> None:
-    found, true = find_sector(fan_picture()), fan()
+    found, true = locate_sector(fan_picture()).area, fan()
     assert found[true].all()
     away = cv2.distanceTransform((~true).astype(np.uint8), cv2.DIST_L2, 5)
     assert away[found].max() <= 5
 
 
 def test_cysts_and_shadows_belong_to_the_sector_and_the_transducer_does_not() -> None:
-    found = find_sector(fan_picture())
+    found = locate_sector(fan_picture()).area
     assert found[220, 230]
     assert found[320, 360]
     assert not found[15, 300]
@@ -164,10 +164,8 @@ def test_a_page_of_text_has_no_sector() -> None:
 )
 def test_other_arrays_are_refused(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # else the run's shape checks speak first
-    with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
+    with pytest.raises(DeidentifyError, match=r"an image is uint8 \(h, w\)"):
         remove_overlays(pixels)
-    with pytest.raises(DeidentifyError, match=r"a picture is uint8 \(h, w\)"):
-        find_sector(pixels)
 
 
 def test_an_unknown_place_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +277,7 @@ def test_words_go_where_no_sector_is_found() -> None:
 
 
 def test_what_was_looked_for_is_said() -> None:
-    assert describe_search(None, None) == "nowhere: no text was looked for"
+    assert describe_search(None, None) == "nowhere: no text was searched"
     assert describe_search("outside", None) == "around the sector; no text detector was used"
     assert describe_search("everywhere", box_of_words).startswith(
         "around the sector, and strokes and dots drawn on tissue; wo"

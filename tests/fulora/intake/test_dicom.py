@@ -386,7 +386,7 @@ def test_a_folder_of_an_export_is_no_class(tmp_path: Path, name: str) -> None:
 
 def test_a_file_in_no_folder_shows_what_is_said(tmp_path: Path) -> None:
     save(tmp_path / "x", picture())
-    with pytest.raises(SourceError, match=r"x: lies in no class's folder; put it .* say plane="):
+    with pytest.raises(SourceError, match=r"x: is in no class folder; move it .* set plane="):
         list(read_dicom(tmp_path, None, key=KEY))
 
 
@@ -463,12 +463,12 @@ def changed(**others: object) -> Callable[[], Dataset]:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (changed(PatientID=""), "no PatientID; patients cannot be told apart"),
+        (changed(PatientID=""), "no PatientID; patients are indistinguishable"),
         (changed(PatientID="  "), "no PatientID"),
         (changed(PatientID=None), "no PatientID"),
         (changed(Modality=None), r"no Modality \(Ultrasound Image Storage\); expected ultrasound \(US or IVUS\)"),
         (changed(NumberOfFrames=20_000), "NumberOfFrames is 20000; expected 1 to 10,000"),
-        (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not a picture, or cut short"),
+        (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not an image, or truncated"),
     ],
 )
 def test_what_cannot_be_used_is_told_and_left_out(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
@@ -487,7 +487,7 @@ def test_a_picture_without_a_uid_has_no_name(tmp_path: Path) -> None:
     data = pydicom.dcmread(path)
     del data.SOPInstanceUID
     data.save_as(path)
-    with pytest.raises(SourceError, match="x: no SOPInstanceUID; it names the picture"):
+    with pytest.raises(SourceError, match="x: no SOPInstanceUID, which names the image"):
         only(tmp_path)
 
 
@@ -519,7 +519,7 @@ def test_a_link_out_of_the_folder_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_without_any(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(SourceError, match=r"no DICOM files; they are known by 'DICM' at byte 128"):
+    with pytest.raises(SourceError, match=r"no DICOM files, which have 'DICM' at byte 128"):
         list(read_dicom(tmp_path, "brain", key=KEY))
     with pytest.raises(SourceError, match=r"gone: not a folder"):
         list(read_dicom(tmp_path / "gone", "brain", key=KEY))
@@ -566,18 +566,18 @@ def with_syntax(syntax: UID) -> Dataset:
     ("make", "message"),
     [
         (floats, r"no BitsStored \(float pixels\?\): the range of its values is unknown"),
-        (twisted(BitsStored=10), "values 0 to 4095 lie beyond their stated range 0 to 1023"),
-        (shallow_table, "values 0 to 4095 lie beyond their stated range 0 to 1023"),
+        (twisted(BitsStored=10), "values 0 to 4095 are outside of their stated range 0 to 1023"),
+        (shallow_table, "values 0 to 4095 are outside of their stated range 0 to 1023"),
         (twisted(BitsStored=7), "BitsStored is 7; expected 8 to 16"),
-        (twisted(BitsStored=16), "values 0 to 4095 of a stated range 0 to 65535 would come out as one gray"),
+        (twisted(BitsStored=16), "values 0 to 4095 of a stated range 0 to 65535 would become one gray level"),
         (twisted(RescaleSlope="-1", RescaleIntercept="0"), "RescaleSlope is -1.0; it must be positive"),
-        (twisted(WindowCenter="5", WindowWidth="0"), r"its gray levels cannot be told \(.*Window Width must be"),
+        (twisted(WindowCenter="5", WindowWidth="0"), r"its gray levels cannot be read \(.*Window Width must be"),
         (twisted(PhotometricInterpretation="HSV"), "photometric interpretation HSV with uint16 pixels"),
-        (twisted(PhotometricInterpretation="PALETTE COLOR"), "its gray levels cannot be told"),
+        (twisted(PhotometricInterpretation="PALETTE COLOR"), "its gray levels cannot be read"),
         (twisted(Rows=60_000, Columns=60_000), "60000 x 60000 is more than 64,000,000 pixels"),
-        (twisted(Rows=100), "8,192 bytes of pixel data, but the header says 12,800"),
+        (twisted(Rows=100), "8,192 bytes of pixel data, but 12,800"),
         (lambda: palette(16, shared=True), "the palette: a 16-bit picture whose largest value is 255"),
-        (lambda: with_syntax(MPEG2MPML), r"transfer syntax MPEG2 .*1\.2\.840.* is not a picture's; export it as JPEG"),
+        (lambda: with_syntax(MPEG2MPML), r"transfer syntax MPEG2 .*1\.2\.840.* is not for images's; export it as JPEG"),
         (
             lambda: with_syntax(JPEGLosslessSV1),
             r'transfer syntax JPEG Lossless.*has no plugin here: pip install "fulora\[dicom\]"; .*gdcm',
@@ -598,7 +598,7 @@ def test_signed_palette_numbers_are_refused(tmp_path: Path) -> None:
     data.PixelRepresentation = 1
     data.RedPaletteColorLookupTableDescriptor = [256, 0, 8]
     save(tmp_path / "x", data)
-    with pytest.raises(SourceError, match="palette numbers are signed, or of 32 bits; they count from 0 to 65535"):
+    with pytest.raises(SourceError, match="palette indexes are signed, or of 32 bits; they must be from 0 to 65535"):
         only(tmp_path).load()
 
 

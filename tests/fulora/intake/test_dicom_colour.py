@@ -57,11 +57,11 @@ def test_a_jpeg_that_says_nothing_is_what_the_attribute_says(tmp_path: Path, syn
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"space": "RGB", "jfif": True, "adobe": 0}, r"JFIF says YBR, Adobe's marker \(transform 0\) says RGB"),
-        ({"space": "RGB", "jfif": True, "ids": b"RGB"}, "JFIF says YBR, component ids R, G, B says RGB"),
+        ({"space": "RGB", "jfif": True, "adobe": 0}, r"JFIF means YBR, Adobe's marker \(transform 0\) means RGB"),
+        ({"space": "RGB", "jfif": True, "ids": b"RGB"}, "JFIF means YBR, component ids R, G, B means RGB"),
         (
             {"space": "YBR", "adobe": 1, "ids": b"RGB"},
-            r"Adobe's marker \(transform 1\) says YBR, component ids R, G, B",
+            r"Adobe's marker \(transform 1\) means YBR, component ids R, G, B",
         ),
     ],
 )
@@ -123,19 +123,19 @@ def test_rle_and_jpeg_ls_are_what_the_attribute_says(
         ),
         (
             compressed([jpeg(RAMP)], JPEGBaseline8Bit, "YBR_FULL"),
-            "64 x 48 pixels of 1 samples, but the header says 64 x 48 of 3; correct the wrong one",
+            "64 x 48 pixels of 1 samples, but in the header 64 x 48 of 3; correct the wrong one",
         ),
         (
             compressed([jpeg()], JPEGBaseline8Bit, "MONOCHROME2", RAMP),
-            "64 x 48 pixels of 3 samples, but the header says 64 x 48 of 1",
+            "64 x 48 pixels of 3 samples, but in the header 64 x 48 of 1",
         ),
         (
             compressed([jpeg(COLOURS.transpose(1, 0, 2).copy())], JPEGBaseline8Bit, "RGB"),
-            "48 x 64 pixels of 3 samples, but the header says 64 x 48 of 3",
+            "48 x 64 pixels of 3 samples, but in the header 64 x 48 of 3",
         ),
         (
             compressed([jpeg_2000(COLOURS[:24].repeat(1, 0), transform=True)], JPEG2000Lossless, "YBR_RCT"),
-            "64 x 24 pixels of 3 samples, but the header says 64 x 48",
+            "64 x 24 pixels of 3 samples, but in the header 64 x 48",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_depth_that_is_not_what_the_header_says_is_refused(
     data = deep(RAMP.astype(np.uint16) * 16, syntax, 12)
     data.BitsAllocated, data.BitsStored, data.HighBit = allocated, stored, stored - 1
     path = save(tmp_path / "in" / "x", data)
-    message = f"data have 12 bits, but the header says BitsStored {stored} of BitsAllocated {allocated}; correct"
+    message = f"data have 12 bits, but in the header BitsStored {stored} of BitsAllocated {allocated}; correct"
     assert all(message in said for said in refusals(path.parent, path))
 
 
@@ -169,7 +169,7 @@ def test_a_signed_jpeg_is_refused(tmp_path: Path) -> None:
     data = compressed([jpeg(RAMP)], JPEGBaseline8Bit, "MONOCHROME2", RAMP)
     data.PixelRepresentation = 1
     path = save(tmp_path / "in" / "x", data)
-    assert all("PixelRepresentation says signed, but JPEG is unsigned" in s for s in refusals(path.parent, path))
+    assert all("PixelRepresentation is signed, but JPEG is unsigned" in s for s in refusals(path.parent, path))
 
 
 def test_an_8_bit_jpeg_in_a_16_bit_header_is_written_as_8_bit(tmp_path: Path) -> None:

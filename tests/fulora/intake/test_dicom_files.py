@@ -25,7 +25,7 @@ from fulora.intake.check.check_folder import check_folder
 from fulora.intake.config import CurateConfig, DicomConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.dicom.confidentiality_profile import ProfileError
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.dicom.ultrasound_files import find_ultrasound
 from fulora.intake.raw_image import FileNote, SourceError, refuse
 from fulora.intake.source_config import SourceInputs
@@ -179,7 +179,7 @@ def test_links_and_pipes_are_told(tmp_path: Path) -> None:
     images, _, wrong = told_of(tmp_path / "in")
     assert images == ["good"]
     assert sorted(Path(line.split(": ")[0]).name for line in wrong) == ["folder", "gone", "pipe"]
-    assert all("a link to a folder or to nothing, or no regular file; remove it" in line for line in wrong)
+    assert all("a link to a folder, a broken link, or no regular file; remove it" in line for line in wrong)
 
 
 def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_one_wrong_file_is_refused_by_all(disc: Path, tmp_path: Path) -> None:
     check = check_folder(disc, {"kind": "dicom", "plane": "brain", "key_file": str(tmp_path / "key.txt")})
     (wrong,) = [finding for finding in check.findings if finding.kind == "rows or files left out"]
     assert wrong.count == 2
-    with pytest.raises(SourceError, match=r"cut\.dcm: cut short: 3,063 bytes of 3,072 bytes"):
+    with pytest.raises(SourceError, match=r"cut\.dcm: truncated: 3,063 bytes of 3,072 bytes"):
         list(curation(disc).pictures())
     lenient = curation(disc, unusable="leave_out")
     assert len(list(lenient.pictures())) == 2
@@ -305,13 +305,13 @@ def test_attributes_that_are_not_followed_are_told(tmp_path: Path, capsys: pytes
     assert curated.left_out == []
     assert len(files_to_deidentify(folder)) == 6
     said = capsys.readouterr().err
-    assert "read as their pixels say, not as their attributes do: 4 files" in said
+    assert "read as their pixels are, not as their attributes say: 4 files" in said
     assert all(line in said for line in expected)
 
 
 def test_a_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(SourceError, match="no DICOM files; they are known by 'DICM' at byte 128"):
+    with pytest.raises(SourceError, match="no DICOM files, which have 'DICM' at byte 128"):
         files_to_deidentify(tmp_path)
 
 

@@ -101,7 +101,7 @@ def test_another_length_is_refused_with_both_lengths(
 ) -> None:
     path = save(tmp_path / "in" / "x", data)
     for message in refusals(path.parent, path):
-        with pytest.raises(SourceError, match=rf"in/x: {there:,} bytes of pixel data, but the header says {stated:,}"):
+        with pytest.raises(SourceError, match=rf"in/x: {there:,} bytes of pixel data, but {stated:,}"):
             raise SourceError(message)
         with pytest.raises(SourceError, match=hint):
             raise SourceError(message)
@@ -111,7 +111,7 @@ def test_another_length_is_refused_with_both_lengths(
 def test_a_file_that_is_cut_short_is_refused_as_a_whole(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
     path = save(tmp_path / "in" / "x", dicom(CINE, syntax=syntax))
     path.write_bytes(path.read_bytes()[:-100])
-    message = "x: cut short: 15,260 bytes of 15,360 bytes of pixel data are there"
+    message = "x: truncated: 15,260 bytes of 15,360 bytes of pixel data are available"
     assert all(message in text for text in refusals(path.parent, path))
 
 
@@ -211,13 +211,13 @@ def nothing_but_a_table() -> Dataset:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cine(FIVE, 2), "5 compressed frames, but NumberOfFrames says 2; correct the wrong one"),
-        (lambda: cine(FIVE, 6, table=False), "5 compressed frames, but NumberOfFrames says 6"),
-        (lambda: cine(SPLIT, 10, table=False), "5 compressed frames, but NumberOfFrames says 10"),
-        (lambda: rle(4), "5 compressed frames, but NumberOfFrames says 4"),
-        (lambda: rle(1), "5 compressed frames, but NumberOfFrames says 1"),
+        (lambda: cine(FIVE, 2), "5 compressed frames, but NumberOfFrames is 2; correct the wrong one"),
+        (lambda: cine(FIVE, 6, table=False), "5 compressed frames, but NumberOfFrames is 6"),
+        (lambda: cine(SPLIT, 10, table=False), "5 compressed frames, but NumberOfFrames is 10"),
+        (lambda: rle(4), "5 compressed frames, but NumberOfFrames is 4"),
+        (lambda: rle(1), "5 compressed frames, but NumberOfFrames is 1"),
         (fewer_listed, "5 compressed frames, but its offset table lists 1"),
-        (lambda: cine([SPLIT[1]], 1), "its first frame does not begin as JPEG Baseline .* does; replace or remove it"),
+        (lambda: cine([SPLIT[1]], 1), "its first frame does not begin as JPEG Baseline .*; replace or remove it"),
         (nothing_but_a_table, "its pixel data are empty"),
     ],
 )
@@ -255,7 +255,7 @@ def test_the_wrong_transfer_syntax_is_refused(
 def test_compressed_frames_that_are_cut_short_are_refused(tmp_path: Path, missing: int) -> None:
     path = save(tmp_path / "in" / "x", cine(FIVE, 5))
     path.write_bytes(path.read_bytes()[:-missing])
-    assert all("x: cut short: " in text for text in refusals(path.parent, path))
+    assert all("x: truncated: " in text for text in refusals(path.parent, path))
 
 
 def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
@@ -271,14 +271,14 @@ def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (said(dicom(), Rows=None), "no Rows; without it the pixels cannot be told"),
+        (said(dicom(), Rows=None), "no Rows, which is needed to decode the pixels"),
         (said(dicom(), Columns=None), "no Columns; without it"),
         (said(dicom(), SamplesPerPixel=None), "no SamplesPerPixel"),
         (said(dicom(), BitsAllocated=None), "no BitsAllocated"),
         (said(dicom(), PixelRepresentation=None), "no PixelRepresentation"),
         (said(dicom(), PhotometricInterpretation=None), "no PhotometricInterpretation"),
         (said(dicom(), BitsStored=None), r"no BitsStored \(float pixels\?\)"),
-        (said(dicom(), Rows=0), "64 x 0 pixels; no picture"),
+        (said(dicom(), Rows=0), "64 x 0 pixels; not an image"),
         (said(dicom(), BitsAllocated=12), "BitsAllocated is 12; expected 8, 16 or 32"),
         (said(dicom(), BitsAllocated=1), "BitsAllocated is 1; expected 8, 16 or 32"),
         (said(dicom(COLOURS, "RGB"), PhotometricInterpretation="MONOCHROME2"), "MONOCHROME2, but SamplesPerPixel is 3"),
@@ -319,5 +319,5 @@ def test_a_file_without_a_transfer_syntax_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "in" / "x"
     path.parent.mkdir()
     data.save_as(path, implicit_vr=False, little_endian=True)
-    message = "x: no TransferSyntaxUID; without it the pixels cannot be told"
+    message = "x: no TransferSyntaxUID, which is needed to decode the pixels"
     assert all(message in text for text in refusals(path.parent, path))

@@ -146,12 +146,12 @@ def long_segmented() -> Dataset:
     [
         (palette([256, 0, 16], words(1)), "the palette: a 16-bit picture whose largest value is 255 would come out"),
         (palette([256, 0, 8], words(16)), "the palette: a 16-bit picture whose largest value is 4080 would come out"),
-        (palette([200, 0, 8], octets), r"256 bytes of red palette, but its descriptor says 200 entries \(200 or 400"),
-        (palette([256, 0, 12], words(16)), "a palette of 12 bits an entry from number 0; expected 8 or 16 bits"),
+        (palette([200, 0, 8], octets), r"256 bytes of red palette for 200 entries \(200 or 400"),
+        (palette([256, 0, 12], words(16)), "a palette of 12 bits from index 0; expected 8 or 16 bits"),
         (changed(BluePaletteColorLookupTableDescriptor=[256, 1, 16]), "the descriptors of its three palettes differ"),
         (changed(BluePaletteColorLookupTableData=bytes(256)), "some of its three palettes are bytes, and some are"),
-        (without("GreenPaletteColorLookupTableData"), "its gray levels cannot be told"),
-        (without("RedPaletteColorLookupTableDescriptor"), "its gray levels cannot be told"),
+        (without("GreenPaletteColorLookupTableData"), "its gray levels cannot be read"),
+        (without("RedPaletteColorLookupTableDescriptor"), "its gray levels cannot be read"),
         (long_segmented(), "a segmented palette of 512 8-bit entries is not supported; export it as RGB"),
     ],
 )
@@ -168,4 +168,4 @@ def test_a_palette_from_a_negative_number_is_refused(tmp_path: Path) -> None:
         data[f"{colour}PaletteColorLookupTableDescriptor"].VR = "SS"
         data[f"{colour}PaletteColorLookupTableDescriptor"].value = [256, -5, 16]
     path = save(tmp_path / "in" / "x", data)
-    assert all("a palette of 16 bits an entry from number -5" in said for said in refusals(path.parent, path))
+    assert all("a palette of 16 bits from index -5" in said for said in refusals(path.parent, path))

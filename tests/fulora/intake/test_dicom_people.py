@@ -14,7 +14,7 @@ from fulora.intake.check.findings import Check
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.dicom.export_inputs import files_to_deidentify
+from fulora.intake.dicom.deidentify_folder import files_to_deidentify
 from fulora.intake.key_file import read_key
 from fulora.intake.raw_image import SourceError
 from fulora.intake.source_config import SourceInputs
@@ -158,7 +158,7 @@ def test_constant_pictures_are_counted(tmp_path: Path, capsys: pytest.CaptureFix
     values = {"sources": [{**SOURCE, "role": "train"}]}
     curation = Curation(CurateConfig.model_validate(values), [SourceInputs(folder, key_file=tmp_path / "key.txt")])
     assert len(list(curation.pictures())) == 3
-    assert "1 constant images, which show nothing, are in the set" in capsys.readouterr().err
+    assert "1 blank images are in the set" in capsys.readouterr().err
 
 
 def test_a_second_picture_under_one_uid_is_no_copy(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_second_picture_under_one_uid_is_no_copy(tmp_path: Path) -> None:
     data.PixelData = np.ascontiguousarray(255 - RAMP).tobytes()
     save(tmp_path / "in" / "brain" / "b.dcm", data)
     (tmp_path / "key.txt").write_text(KEY)
-    with pytest.raises(SourceError, match=r"b.dcm: the same SOPInstanceUID as a.dcm before it, but its pixels differ"):
+    with pytest.raises(SourceError, match=r"b.dcm: the same SOPInstanceUID as a.dcm before it, but other pixels"):
         read_and_check_patients(config(), [SourceInputs(tmp_path / "in", key_file=tmp_path / "key.txt")])
 
 
@@ -178,5 +178,5 @@ def test_the_mark_of_windows_editors_is_no_part_of_a_key(tmp_path: Path) -> None
 
 def test_without_a_key_it_is_said_how_to_give_and_make_one(tmp_path: Path) -> None:
     folder = export(tmp_path, ("1", "", ""))
-    with pytest.raises(SourceError, match=r"give key_file=FILE, .* Make one with `python -c"):
+    with pytest.raises(SourceError, match=r"set key_file=FILE, .* Create one with `python -c"):
         curate_config(folder, {})

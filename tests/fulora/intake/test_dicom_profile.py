@@ -30,12 +30,13 @@ from pydicom.uid import (
 
 from fulora.intake.dicom.confidentiality_profile import (
     FileAudit,
+    FindText,
     ProfileError,
-    deidentify_dataset,
-    new_uid,
+    deidentify,
     sign_checked,
     write_deidentified,
 )
+from fulora.intake.dicom.profile_attributes import new_uid
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.dicom import pseudonym, read_dicom
 
@@ -43,6 +44,10 @@ KEY = "a secret of the hospital"
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64)).astype(np.uint8)
 COLOURS = np.random.default_rng(1).integers(0, 256, (48, 64, 3)).astype(np.uint8)
 UIDS = [f"1.3.6.1.4.1.99999.{number}.20190317.4711" for number in range(9)]
+
+
+def deidentified(dataset: Dataset, *, key: str, clean: FindText | None, pixels_unchecked: bool = False) -> Dataset:
+    return deidentify(dataset, key=key, clean=clean, pixels_unchecked=pixels_unchecked)[0]
 
 
 def top_left(shown: np.ndarray) -> np.ndarray:
@@ -289,7 +294,7 @@ def test_every_text_of_the_dictionary_is_cleared_but_seven_that_name_machines_an
             marks[keyword] = f"Mk{tag:08X}"
             data.add(DataElement(tag, vr, marks[keyword]))
     assert len(marks) > 700
-    found = str(deidentify_dataset(data, key=KEY, clean=nothing))
+    found = str(deidentified(data, key=KEY, clean=nothing))
     assert {keyword for keyword, mark in marks.items() if mark in found} == LEFT
 
 
@@ -315,7 +320,7 @@ def test_every_attribute_of_the_standards_table_is_treated_at_any_depth() -> Non
     data = picture()
     data.AnatomicRegionSequence = Sequence([item])
     data.update(item)
-    back = deidentify_dataset(data, key=KEY, clean=nothing)
+    back = deidentified(data, key=KEY, clean=nothing)
     assert len(back.AnatomicRegionSequence[0]) > 50
     assert not any(value in str(back) for value in [*values.values(), "MkJane"])
     assert not any(tag[:2] in level for tag in TABLES["X_TAGS"] for level in (back, back.AnatomicRegionSequence[0]))
@@ -329,7 +334,7 @@ def test_what_lies_about_its_kind_or_has_no_name_goes() -> None:
     data.add(DataElement(0x00107777, "CS", "MKJANE"))  # not in the standard
     item.ImageType = "MKJANE"
     data.add(DataElement(0x00107778, "SQ", Sequence([item])))
-    back = deidentify_dataset(data, key=KEY, clean=nothing)
+    back = deidentified(data, key=KEY, clean=nothing)
     assert "MKJANE" not in str(back)
     assert back.VisitStatusID == "STAYS"
 
@@ -343,14 +348,14 @@ def test_ids_are_replaced_alike_in_every_file_of_a_study(tmp_path: Path) -> None
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = UltrasoundImageStorage, UIDS[0]
     second.SourceImageSequence = Sequence([reference])
-    one, two = (deidentify_dataset(data, key=KEY, clean=nothing) for data in (first, second))
+    one, two = (deidentified(data, key=KEY, clean=nothing) for data in (first, second))
     assert one.StudyInstanceUID == two.StudyInstanceUID == new_uid(UIDS[1], KEY)
     assert one.SOPInstanceUID != two.SOPInstanceUID
     assert two.SourceImageSequence[0].ReferencedSOPInstanceUID == one.SOPInstanceUID
     assert two.SourceImageSequence[0].ReferencedSOPClassUID == one.SOPClassUID == UltrasoundImageStorage
     assert one.PatientID == two.PatientID == pseudonym("H-4711", KEY)
     assert all(UID(uid).is_valid and uid.startswith("2.25.") for uid in (one.StudyInstanceUID, one.SOPInstanceUID))
-    assert deidentify_dataset(first, key="other", clean=nothing).StudyInstanceUID != one.StudyInstanceUID
+    assert deidentified(first, key="other", clean=nothing).StudyInstanceUID != one.StudyInstanceUID
 
 
 def test_uids_of_the_standard_stay() -> None:
@@ -360,16 +365,16 @@ def test_uids_of_the_standard_stay() -> None:
     data.AnatomicRegionSequence = Sequence([code])
     data.FrameOfReferenceUID, data.SynchronizationFrameOfReferenceUID = "1.2.840.10008.99.4711", "1.2.840.10008.15.1.1"
     data.SOPClassUID = "1.2.840.113663.1500.1.1.1"  # a vendor's class says what it is, not whose
-    back = deidentify_dataset(data, key=KEY, clean=nothing)
+    back = deidentified(data, key=KEY, clean=nothing)
     assert back.SOPClassUID == "1.2.840.113663.1500.1.1.1"
     assert back.FrameOfReferenceUID == new_uid("1.2.840.10008.99.4711", KEY)  # not the standard's, whatever it claims
     assert back.SynchronizationFrameOfReferenceUID == "1.2.840.10008.15.1.1"
-    assert deidentify_dataset(data, key=KEY, clean=nothing).AnatomicRegionSequence[0] == code
+    assert deidentified(data, key=KEY, clean=nothing).AnatomicRegionSequence[0] == code
 
 
 def test_the_data_set_itself_is_left_as_it_is() -> None:
     data = picture()
-    assert deidentify_dataset(data, key=KEY, clean=top_left) != data
+    assert deidentified(data, key=KEY, clean=top_left) != data
     assert data == picture()
 
 
@@ -383,7 +388,7 @@ def test_the_pseudonym_is_the_readers(tmp_path: Path) -> None:
 def test_no_patient_id_stays_none() -> None:
     data = picture()
     data.PatientID = ""
-    assert deidentify_dataset(data, key=KEY, clean=nothing).PatientID == ""
+    assert deidentified(data, key=KEY, clean=nothing).PatientID == ""
 
 
 @pytest.mark.parametrize("said", ["NO", "YES", None])
@@ -399,7 +404,7 @@ def test_nothing_is_claimed_of_pixels_that_nobody_looked_at(tmp_path: Path, said
     assert back.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert back.file_meta.MediaStorageSOPInstanceUID == back.SOPInstanceUID
     assert (audit.frames, audit.searched_for_text, audit.blanked_pixels) == (1, True, 0)
-    unchecked = deidentify_dataset(data, key=KEY, clean=None, pixels_unchecked=True)
+    unchecked = deidentified(data, key=KEY, clean=None, pixels_unchecked=True)
     assert [code.CodeValue for code in unchecked.DeidentificationMethodCodeSequence] == ["113100"]
     assert unchecked.BurnedInAnnotation == "YES"
 
@@ -466,7 +471,7 @@ def test_the_cleaner_sees_each_frame_as_it_is_shown() -> None:
         return shown > 200
 
     data = picture(np.stack([NOISE, NOISE // 2]), "MONOCHROME1")
-    back = pixel_array(deidentify_dataset(data, key=KEY, clean=look))
+    back = pixel_array(deidentified(data, key=KEY, clean=look))
     np.testing.assert_array_equal(seen, np.stack([255 - NOISE, 255 - NOISE // 2]))
     assert ((255 - back) <= 200).all()
 
@@ -509,19 +514,21 @@ def test_a_cine_keeps_its_kind(tmp_path: Path) -> None:
 
 def test_pixels_are_looked_at_or_said_to_be_unchecked() -> None:
     for clean, unchecked in ((None, False), (nothing, True)):
-        with pytest.raises(ProfileError, match="burned-in text: give a function `clean`, or say pixels_unchecked=True"):
-            deidentify_dataset(picture(), key=KEY, clean=clean, pixels_unchecked=unchecked)
+        with pytest.raises(
+            ProfileError, match="burned-in text: give either a function `clean`, or pixels_unchecked=True"
+        ):
+            deidentified(picture(), key=KEY, clean=clean, pixels_unchecked=unchecked)
 
 
 def test_a_key_is_needed() -> None:
     with pytest.raises(SourceError, match="the key has 0 bytes"):
-        deidentify_dataset(picture(), key="", clean=nothing)
+        deidentified(picture(), key="", clean=nothing)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((48, 64), np.uint8), np.zeros((64, 48), bool)])
 def test_a_mask_must_fit(mask: np.ndarray) -> None:
-    with pytest.raises(ProfileError, match=r"`clean` gave \w+ of shape .*; expected bool of shape \(48, 64\)"):
-        deidentify_dataset(picture(), key=KEY, clean=lambda shown: mask)
+    with pytest.raises(ProfileError, match=r"`clean` returned \w+ of shape .*; expected bool of shape \(48, 64\)"):
+        deidentified(picture(), key=KEY, clean=lambda shown: mask)
 
 
 def test_big_endian_becomes_little_endian(tmp_path: Path) -> None:
@@ -547,12 +554,12 @@ def test_nothing_is_written_where_something_cannot_be_read(tmp_path: Path) -> No
         write_deidentified(text, tmp_path / "y", key=KEY, clean=nothing)
     cut = save(tmp_path / "cut", picture())
     cut.write_bytes(cut.read_bytes()[:-50])
-    with pytest.raises(ProfileError, match=r"cut: cut short: 3,022 bytes of 3,072 bytes of pixel data are there"):
+    with pytest.raises(ProfileError, match=r"cut: truncated: 3,022 bytes of 3,072 bytes of pixel data are available"):
         write_deidentified(cut, tmp_path / "y", key=KEY, clean=nothing)
     report = picture()
     del report.PixelData, report.PhotometricInterpretation
-    with pytest.raises(ProfileError, match="no pixels: not a picture, or cut short"):
-        deidentify_dataset(report, key=KEY, clean=nothing)
+    with pytest.raises(ProfileError, match="no pixels: not an image, or truncated"):
+        deidentified(report, key=KEY, clean=nothing)
     unnamed = save(tmp_path / "unnamed", picture())
     data = pydicom.dcmread(unnamed)
     del data.SOPInstanceUID
@@ -574,7 +581,7 @@ def test_a_value_that_cannot_be_read_stops_it(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     source = save(tmp_path / "x", picture())
-    with pytest.raises(ProfileError, match="x: is there already; choose another name or remove it"):
+    with pytest.raises(ProfileError, match="x: already exists; choose another name or remove it"):
         write_deidentified(source, source, key=KEY, clean=nothing)
 
 

@@ -24,7 +24,8 @@ from PIL import Image as Pil
 
 from fulora import progress
 from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConfig
-from fulora.intake.download.archives import RECORD, ArchiveError
+from fulora.intake.download.archive_members import ArchiveError
+from fulora.intake.download.archives import RECORD
 from fulora.intake.download.published_sets import DATASETS, Dataset, DatasetName, RemoteFile, download
 from fulora.intake.download.resumable_download import DownloadError, InterruptedDownloadError, OfflineError
 from fulora.intake.source_config import SourceInputs
@@ -164,7 +165,7 @@ def silent(message: str) -> None:
 
 
 def get(what: Dataset, to: Path, server: Server, tell: Callable[[str], None] = silent) -> list[Path]:
-    return download(what, to, base_url=server.url, tell=tell)
+    return download(what, to, base_url=server.url, report=tell)
 
 
 def names(folder: Path) -> list[str]:
@@ -203,7 +204,7 @@ def test_an_unpacked_archive_may_be_removed(server: Server, to: Path) -> None:
     assert get(ALL, to, server) == [to / "list.csv", to / "one"]
     assert len(server.asked) == asked
     (to / "one" / "list.csv").unlink()
-    with pytest.raises(ArchiveError, match=r"holds 1 files .* but 2 .* were unpacked; move it away"):
+    with pytest.raises(ArchiveError, match=r"holds 1 files .* but 2 .* were extracted; move it"):
         get(ALL, to, server)
 
 
@@ -219,7 +220,7 @@ def test_a_removed_folder_is_unpacked_again_without_a_download(server: Server, t
 def test_an_unknown_checksum_is_said_with_the_one_found(server: Server, to: Path) -> None:
     said: list[str] = []
     get(dataset(remote("big.bin", None)), to, server, said.append)
-    expected = f"big.bin: checksum not known to fulora; {BIG.page} lists it, and this file has {md5(BODY)}"
+    expected = f"big.bin: unknown checksum; {BIG.page} lists it, and this file has {md5(BODY)}"
     assert said == [expected]
     get(dataset(remote("big.bin", None)), to, server, said.append)
     assert said == [expected] * 2
@@ -258,7 +259,9 @@ def test_a_broken_connection_is_taken_up_at_once(server: Server, to: Path) -> No
 
 def test_a_connection_that_breaks_for_good_keeps_what_has_come(server: Server, to: Path) -> None:
     server.cut_after = [327_680, 0]
-    broken = r"Heads \(Zenodo 1\), big\.bin: the connection broke after 327,680 of 1,000,003 bytes; run again to go on"
+    broken = (
+        r"Heads \(Zenodo 1\), big\.bin: the connection broke after 327,680 of 1,000,003 bytes; run again to continue"
+    )
     with pytest.raises(InterruptedDownloadError, match=broken):
         get(BIG, to, server)
     assert not (to / "big.bin").exists()
@@ -421,7 +424,9 @@ def test_a_hostile_archive_from_the_server_leaves_nothing(server: Server, to: Pa
 
 def test_no_room(server: Server, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 700_000}))
-    with pytest.raises(DownloadError, match=r"the download needs 1,000,003 bytes, but 700,000 are free in .*make room"):
+    with pytest.raises(
+        DownloadError, match=r"the download needs 1,000,003 bytes, but 700,000 are free in .*free some space"
+    ):
         get(BIG, to, server)
     assert names(to) == []
 
@@ -468,7 +473,7 @@ def test_offline_says_what_to_put_where_and_goes_on_from_it(to: Path) -> None:
     message = str(caught.value)
     assert re.search(r"^Heads \(Zenodo 1\), list\.csv: http://127\.0\.0\.1:\d+/list\.csv cannot be reached", message)
     assert message.split("\n")[1:] == [
-        "Without a network: open https://zenodo.org/records/1 elsewhere, download and put",
+        "Without a network: open https://zenodo.org/records/1 on another machine, download and copy",
         f"  list.csv (4 bytes, {md5(b'a;b' + bytes([10]))}) to {to}/list.csv",
         f"  one.zip ({len(ZIP):,} bytes, {md5(ZIP)}) to {to}/one.zip",
         "and run the command again.",
@@ -484,7 +489,7 @@ def test_offline_says_what_to_put_where_and_goes_on_from_it(to: Path) -> None:
 
 
 def test_offline_without_a_known_size_or_checksum(to: Path) -> None:
-    with pytest.raises(OfflineError, match=r"big\.bin \(size not known, checksum not known to fulora\) to "):
+    with pytest.raises(OfflineError, match=r"big\.bin \(unknown size, unknown checksum\) to "):
         get(dataset(remote("big.bin", None)), to, Server(url=closed_port()))
 
 
@@ -492,7 +497,7 @@ def test_offline_without_a_known_size_or_checksum(to: Path) -> None:
     ("content", "message"),
     [
         (BODY[:-1], r"big\.bin has 1,000,002 bytes; big\.bin is a file of 1,000,003 bytes, md5:\w+: it is damaged"),
-        (OTHER, rf"big\.bin has the checksum {md5(OTHER)}; expected {md5(BODY)}: .*remove it and get it again"),
+        (OTHER, rf"big\.bin has the checksum {md5(OTHER)}; expected {md5(BODY)}: .*remove it and download it again"),
     ],
 )
 def test_a_wrong_file_put_there_by_hand_is_named_and_kept(
@@ -509,7 +514,7 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_kept(
 def test_a_folder_of_the_users_own_is_never_touched(server: Server, to: Path) -> None:
     (to / "one").mkdir(parents=True)
     (to / "one" / "mine").write_bytes(b"1")
-    with pytest.raises(ArchiveError, match="one is in the way: it was not unpacked by this command; move it away"):
+    with pytest.raises(ArchiveError, match="one already exists and was not extracted by this command; move it"):
         get(ALL, to, server)
     assert (to / "one" / "mine").read_bytes() == b"1"
 
@@ -532,7 +537,7 @@ def test_what_is_told_goes_to_standard_error(server: Server, to: Path, capfd: py
     download(dataset(remote("big.bin", None)), to, base_url=server.url)
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.replace("\n", "").startswith("big.bin: checksum not known to fulora; https://zenodo.org/records/1")
+    assert err.replace("\n", "").startswith("big.bin: unknown checksum; https://zenodo.org/records/1")
 
 
 # --- the table

@@ -16,9 +16,10 @@ from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
-from fulora.intake.folders import check_name, find_pictures, patient_finder
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import find_mask_values
+from fulora.intake.patient_pattern import patient_finder
+from fulora.intake.picture_files import check_name, find_pictures
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs
@@ -123,8 +124,8 @@ def test_a_patient_is_found_by_a_pattern_or_said_to_be_unknown() -> None:
 @pytest.mark.parametrize(
     ("pattern", "unknown", "message"),
     [
-        (None, False, r"give patient_pattern, such as Patient\(\\d\+\), or patients_unknown"),
-        (PATIENT, True, "give patient_pattern"),
+        (None, False, r"set patient_pattern, such as Patient\(\\d\+\), or patients_unknown"),
+        (PATIENT, True, "set patient_pattern"),
         (r"Patient(\d+", False, "is no regular expression"),
         (r"Patient\d+", False, "has 0 groups; it needs one, the patient"),
         (r"(Patient)(\d+)", False, "has 2 groups; it needs one, the patient"),
@@ -156,10 +157,10 @@ def test_names_that_can_be_used(name: str) -> None:
         ("a\udcff.png", "bytes that are not UTF-8"),
         ("C:/x.png", "a Windows path"),
         ("a\\b.png", "a Windows path"),
-        ("what?.png", "no file name on every system"),
-        ("x .png", "no file name on every system"),
-        ("x..png", "no file name on every system"),
-        ("ä" * 90 + ".png", "a file name of 184 bytes; allowed are 180"),
+        ("what?.png", "not valid on every system"),
+        ("x .png", "not valid on every system"),
+        ("x..png", "not valid on every system"),
+        ("ä" * 90 + ".png", "a file name of 184 bytes; the limit is 180"),
     ],
 )
 def test_names_that_cannot_be_used(name: str, message: str) -> None:
@@ -196,7 +197,7 @@ def test_a_mask_that_fits_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (BLOB[:, 1:], r"m\.png: the mask and its image are 15 x 12 and 16 x 12 pixels; they must be of one size"),
+        (BLOB[:, 1:], r"m\.png: the mask and its image are 15 x 12 and 16 x 12 pixels; they must have the same size"),
         (np.dstack([BLOB] * 3), "are 3 x 16 x 12 and 16 x 12 pixels"),
         (BLOB * 3, "holds the values 0, 3; its classes are 0 to 2"),
         (NOISE, r"holds the values \d+, \d+, \d+, \d+, \d+, \d+, \.\.\.; its classes are 0 to 2"),
@@ -211,9 +212,9 @@ def test_masks_that_do_not_fit(mask: np.ndarray, message: str) -> None:
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (NOISE % 3, r"it must be black and one other"),
-        (BLOB * 0 + 1, r"holds the classes 1; it must be black"),
-        (1 - BLOB, r"marks all four corners of its picture; black is the background: invert the mask"),
+        (NOISE % 3, r"it must be background and one class"),
+        (BLOB * 0 + 1, r"holds the classes 1; it must be background"),
+        (1 - BLOB, r"marks all four corners, but black is the background: invert it"),
         (np.eye(12, 16, dtype=np.uint8) * (np.arange(16) > 4), "the outline is open and encloses nothing"),
         (
             BLOB * (np.arange(16) // 3 != 2),
@@ -266,7 +267,7 @@ def test_without_patients_every_image_is_its_own(folders: Path) -> None:
         )
     )
     assert len({image.patient for image in images}) == 3
-    with pytest.raises(SourceError, match=r"it must be said whose images these are: .* or patients_unknown=true"):
+    with pytest.raises(SourceError, match=r"patients are unknown: .* or patients_unknown=true"):
         list(images_of(ClassFoldersConfig(folder=".", source="class_folders"), folders))
 
 
@@ -287,17 +288,17 @@ def test_class_folders_that_hold_something_else(folders: Path) -> None:
     assert [image.patient for image in images] == ["7", "12", "7"]
     assert [message.removeprefix(f"{folders}/") for message in told] == [
         "brain/Patient4_mask.png: a mask without an image beside it",
-        "Patient3.png: lies in no class's folder; put it into one that is named after it",
+        "Patient3.png: is in no class folder; move it into a folder named after its class",
         r"brain/nobody: patient_pattern 'Patient(\\d+)' finds no patient in the name",
         "cervix/Patient1.png: unknown class 'cervix', of 2 images; rename it to one of abdomen, brain, femur, thorax, "
-        "other, intrapartum (label set fetal_planes+intrapartum), or say which it is: classes: {cervix: NAME}; an "
+        "other, intrapartum (label set fetal_planes+intrapartum), or set its class: classes: {cervix: NAME}; an "
         "empty NAME leaves them out",
     ]
 
 
 def test_class_folders_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "brain").mkdir()
-    with pytest.raises(SourceError, match="no pictures; expected one folder a class"):
+    with pytest.raises(SourceError, match="no pictures; expected one folder per class"):
         list(images_of(ClassFoldersConfig(folder=".", source="class_folders", patient_pattern=PATIENT), tmp_path))
 
 
@@ -324,9 +325,7 @@ def test_a_synthetic_picture_among_real_ones_is_found(folders: Path, info: PngIn
             folders,
         )
     }
-    with pytest.raises(
-        SourceError, match=r"brain/Patient9\.png: says that it is synthetic; synthetic images are mixed"
-    ):
+    with pytest.raises(SourceError, match=r"brain/Patient9\.png: is marked as synthetic; synthetic images are mixed"):
         images["brain/Patient9"].load()
     save(folders / "brain" / "Patient9.png", pnginfo=stamped("fulora", '{"origin": "real"}'))
     np.testing.assert_array_equal(images["brain/Patient9"].load()[0], NOISE)
@@ -424,9 +423,9 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({**ROW, "plane": 3}, "plane is the number 3; say what it means: classes: {3: NAME}, or write the word"),
-        ({"file_name": "y.png", "patient": "1"}, "no class; give a column plane or label"),
-        ({**ROW, "patient": ""}, "no patient; give a column patient or patient_id"),
+        ({**ROW, "plane": 3}, "plane is the number 3; set its name, classes: {3: NAME}"),
+        ({"file_name": "y.png", "patient": "1"}, "no class; add a column plane or label"),
+        ({**ROW, "patient": ""}, "no patient; add a column patient or patient_id"),
         ({**ROW, "patient": ["7"]}, r"patient is \['7'\]; it must be text"),
         ({**ROW, "pixel_size_mm": -0.1}, r"pixel_size_mm is -0\.1; it must be from 0\.005 to 10"),
         ({**ROW, "pixel_size_mm": 0}, "pixel_size_mm is 0; it must be from"),
@@ -437,7 +436,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
         ({**ROW, "mask_file": "gone.png"}, r"gone\.png: listed, but the file is not there"),
         ({**ROW, "mask_file": "../x.png"}, "leads out of"),
         ('{"file_name": "y.png", "file_name": "y.png"}', "duplicate key among file_name, file_name"),
-        ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out what is unknown"),
+        ('{"file_name": "y.png", "hc_mm": -Infinity}', r"y\.png: hc_mm is -inf; leave out unknown values"),
         ('{"file_name": "y.png"', "is no JSON"),
         ('["y.png"]', "is no JSON object"),
         ("[" * 50_000, "is no JSON .*recursion"),
@@ -465,7 +464,7 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
     told: list[str] = []
     assert [image.name for image in images_of(ImageFolderConfig(folder="."), tmp_path, told.append)] == ["x"]
     assert [message.replace(f"{tmp_path}/", "") for message in told] == [
-        "metadata.jsonl, line 2: x stands twice; which row counts cannot be known",
+        "metadata.jsonl, line 2: x is a duplicate of line 2; which one is right is unknown",
         "metadata.jsonl, line 3: y.png: listed, but the file is not there",
         "z.png: is not on the list metadata.jsonl or metadata.csv",
     ]
@@ -527,7 +526,7 @@ def test_an_image_set_whose_patient_is_not_known(tmp_path: Path, missing: str) -
         list(images_of(ImageFolderConfig(folder="."), tmp_path))
     change_row(tmp_path, patient="010", hc_mm=missing)
     assert [image.hc_mm for image in images_of(ImageFolderConfig(folder="."), tmp_path)] == [None] * 3
-    with pytest.raises(SourceError, match=f"finds '{missing}', which names nobody"):
+    with pytest.raises(SourceError, match=f"finds '{missing}', which is no patient"):
         patient_finder(r"P_([^_]+)_", False)(f"P_{missing}_1")
 
 
@@ -590,10 +589,10 @@ def change_row(folder: Path, **changes: object) -> None:
     ("changes", "message"),
     [
         ({"split": "test"}, "its row says 'test', its folder 'train'"),
-        ({"hc_mm": -1}, "a row of fulora's that breaks its rules: hc_mm: .*a measure is positive"),
+        ({"hc_mm": -1}, "an invalid row of a fulora image set: hc_mm: .*a measure is positive"),
         ({"plane": "heart"}, "unknown class 'heart', of 1 images"),
-        ({"patient": ""}, "breaks its rules: .*a real image needs a patient"),
-        ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out what is unknown"),
+        ({"patient": ""}, "an invalid row of a fulora image set: .*a real image needs a patient"),
+        ({"hc_mm": float("inf")}, r"010_HC\.png: hc_mm is inf; leave out unknown values"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
 )
@@ -609,7 +608,7 @@ def test_pixels_of_a_set_that_were_changed(tmp_path: Path) -> None:
     image = next(iter(images_of(ImageFolderConfig(folder="."), tmp_path)))
     assert image.path is not None
     save(image.path, NOISE)
-    with pytest.raises(SourceError, match=r"010_HC\.png: its pixels are no longer those that its row was written for"):
+    with pytest.raises(SourceError, match=r"010_HC\.png: its pixels have changed since its row was written"):
         image.load()
 
 

@@ -321,7 +321,7 @@ CASES = [
     ),
     Case("bomb", classes, bad(P3, bomb()), r"p3\.png: .*more than 64,000,000 pixels"),
     Case(
-        "float tiff", classes, picture("brain/p3.tif", NOISE / np.float32(255)), r"p3\.tif: pixel mode F has no stated"
+        "float tiff", classes, picture("brain/p3.tif", NOISE / np.float32(255)), r"p3\.tif: pixel mode F has an unknown"
     ),
     Case(
         "dark 16 bit",
@@ -329,38 +329,36 @@ CASES = [
         picture(P3, NOISE.astype(np.uint16) * 16),
         r"p3\.png: a 16-bit picture .* come out black",
     ),
-    Case(
-        "animated gif", classes, bad("brain/p3.gif", animated("gif")), r"p3\.gif: not a kind of file that is read here"
-    ),
+    Case("animated gif", classes, bad("brain/p3.gif", animated("gif")), r"p3\.gif: unsupported kind of file"),
     Case("gif as png", classes, bad(P3, animated("gif")), r"p3\.png: holds 2 frames"),
     Case("tiff stack", classes, bad("brain/p3.tif", animated("tiff")), r"p3\.tif: holds 2 frames"),
-    Case("dicom", classes, bad("brain/p3.dcm", bytes(128) + b"DICM"), r"p3\.dcm: not a kind of file that is read here"),
-    Case("no ending", classes, bad("brain/p3", PNG), r"brain/p3: not a kind of file that is read here"),
-    Case("archive", classes, bad("brain/all.zip", b"PK\x05\x06" + bytes(18)), r"all\.zip: not a kind of file"),
+    Case("dicom", classes, bad("brain/p3.dcm", bytes(128) + b"DICM"), r"p3\.dcm: unsupported kind of file"),
+    Case("no ending", classes, bad("brain/p3", PNG), r"brain/p3: unsupported kind of file"),
+    Case("archive", classes, bad("brain/all.zip", b"PK\x05\x06" + bytes(18)), r"all\.zip: unsupported kind of file"),
     Case("synthetic", classes, marked, r"p3\.png: says that it is synthetic"),
     # names and places
     Case(
         "folder named like a picture",
         classes,
         lambda folder: (folder / P3).mkdir(),
-        r"p3\.png: a folder, and no picture",
+        r"p3\.png: a folder, not a picture",
     ),
     Case("pipe", classes, lambda folder: os.mkfifo(folder / P3), r"p3\.png: no regular file"),
     Case("link out", classes, link(P3, outside), r"'brain/p3\.png' leads out of"),
     Case("link to system file", classes, link(P3, lambda folder: "/etc/hostname"), "leads out of"),
-    Case("link to nothing", classes, link(P3, lambda folder: "gone.png"), r"p3\.png: a link to nothing"),
-    Case("link to itself", classes, link(P3, lambda folder: "p3.png"), r"p3\.png: a link that leads nowhere"),
+    Case("broken link", classes, link(P3, lambda folder: "gone.png"), r"p3\.png: a broken link"),
+    Case("link to itself", classes, link(P3, lambda folder: "p3.png"), r"p3\.png: a broken link"),
     Case("folder that leads out", classes, link("thorax", lambda f: outside(f).parent), "thorax: a link to a folder"),
     Case("folder in a circle", classes, link("brain/all", lambda folder: ".."), "brain/all: a link to a folder"),
     Case("unreadable", classes, shut, r"p3\.png: cannot be read as an image"),
     Case("newline in name", classes, bad("brain/p3\nx.png", PNG), r"'brain/p3\\nx\.png': a file name with a control"),
     Case("name not utf-8", classes, bad("brain/p3\udcff.png", PNG), r"p3\\udcff\.png': a file name with .* not UTF-8"),
-    Case("colon in name", classes, bad("brain/p3:1.png", PNG), r"p3:1\.png': no file name on every system"),
+    Case("colon in name", classes, bad("brain/p3:1.png", PNG), r"p3:1\.png': not valid on every system"),
     Case("very long name", classes, bad(f"brain/p3{'x' * 240}.png", PNG), "a file name of 252 bytes"),
-    Case("capitals", classes, same_name_in_capitals, r"p1\.png: named like P1\.png but for case"),
-    Case("two endings", classes, bad("brain/p1.jpg", JPEG), r"p1\.png: named like p1\.jpg but for case, ending"),
+    Case("capitals", classes, same_name_in_capitals, r"p1\.png: same name as P1\.png except for case"),
+    Case("two endings", classes, bad("brain/p1.jpg", JPEG), r"p1\.png: same name as p1\.jpg except for case, ending"),
     Case("unknown plane", classes, bad("heart/p3.png", PNG), r"heart/p3\.png: unknown class 'heart', of 1"),
-    Case("no plane", classes, bad("p3.png", PNG), r"p3\.png: lies in no class's folder"),
+    Case("no plane", classes, bad("p3.png", PNG), r"p3\.png: is in no class folder"),
     Case("no patient", classes, bad("brain/x.png", PNG), "brain/x: patient_pattern .* finds no patient"),
     # masks
     Case(
@@ -592,9 +590,9 @@ LISTS = [
         "header only",
         african,
         instead("list.csv", lambda text: text.split(b"\n")[0]),
-        r"list\.csv: a header and no rows",
+        r"list\.csv: a header without rows",
     ),
-    ("empty", fetal, instead("FETAL_PLANES_DB_data.csv", lambda text: b""), "columns missing: Image_name"),
+    ("empty", fetal, instead("FETAL_PLANES_DB_data.csv", lambda text: b""), "missing columns: Image_name"),
     (
         "header twice",
         african,
@@ -605,7 +603,7 @@ LISTS = [
         "column missing",
         heads,
         instead(LIST, lambda text: text.replace(b"pixel size", b"size")),
-        "columns missing: pixel",
+        "missing columns: pixel",
     ),
     (
         "open quote",
@@ -619,16 +617,16 @@ LISTS = [
         lambda f: (f / "FETAL_PLANES_DB_data.csv").rename(f / "FETAL_PLANES_DB_data.xlsx"),
         "spreadsheet",
     ),
-    ("empty xlsx", fetal, lambda f: sheet(f / "FETAL_PLANES_DB_data.xlsx"), "columns missing: Image_name"),
+    ("empty xlsx", fetal, lambda f: sheet(f / "FETAL_PLANES_DB_data.xlsx"), "missing columns: Image_name"),
     (
         "jsonl in latin-1",
         rows,
         instead("metadata.jsonl", lambda text: text + b"\xe4"),
         r"metadata\.jsonl, line 3: byte 0xe4 at",
     ),
-    ("two lists", african, bad("copy.csv", b"a"), r"expected exactly one \.csv list, found 2"),
+    ("two lists", african, bad("copy.csv", b"a"), r"expected exactly one \.csv list, there are 2"),
     ("two metadata", rows, bad("metadata.csv", b"file_name\np1.png\n"), r"both metadata\.jsonl and metadata\.csv"),
-    ("no list", heads, lambda folder: (folder / LIST).unlink(), "is not there; it belongs to HC18"),
+    ("no list", heads, lambda folder: (folder / LIST).unlink(), "file not found; it belongs to HC18"),
 ]
 
 

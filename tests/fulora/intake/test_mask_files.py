@@ -79,7 +79,7 @@ def _nifti(tmp_path: Path) -> bytes:
         (lambda data: data[:-9], "bytes for .* pixels"),
         (lambda data: data[:70] + struct.pack("<h", 128) + data[72:], "of type None; expected one flat picture"),
         (lambda data: data[:40] + struct.pack("<4h", 3, 10, 6, 10) + data[48:], r"axes \[10, 6, 10\]"),
-        (lambda data: data[:112] + struct.pack("<2f", 0.3, 0.0) + data[120:], "a mask has whole numbers, 0 to 255"),
+        (lambda data: data[:112] + struct.pack("<2f", 0.3, 0.0) + data[120:], "a mask has class numbers, 0 to 255"),
         (lambda data: data[:108] + struct.pack("<f", float("nan")) + data[112:], "bytes for .* pixels"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
 
 
 def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no masks; read are \.png"):
+    with pytest.raises(SourceError, match=r"no masks; supported:  \.png"):
         m.find_masks(tmp_path)
     with pytest.raises(SourceError, match="no such folder"):
         m.find_masks(tmp_path / "absent")
@@ -187,7 +187,7 @@ def test_what_is_no_plain_png_is_left_to_pillow(tmp_path: Path) -> None:
 
 
 def test_several_classes_need_a_label(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="the masks hold the classes 1, 2; say which one is meant, such as --label 2"):
+    with pytest.raises(SourceError, match="the masks hold the classes 1, 2; choose one, such as --label 2"):
         region(_save(tmp_path / "a.png"))
 
 
@@ -217,7 +217,7 @@ def test_a_list_of_pixel_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("filename,size\na.png,1\n", "columns missing: pixel_size_mm or pixel size.mm.; found: filename, size"),
+        ("filename,size\na.png,1\n", "missing columns: pixel_size_mm or pixel size.mm.; its columns: filename, size"),
         ("filename,pixel size(mm)\na.png,0.1\na_Mask.png,0.1\n", "a stands twice"),
         ("filename,pixel size(mm)\na.png,0\n", "a.png: pixel_size_mm is 0; it must be from 0.005 to 2"),
         ("filename,pixel size(mm),width,height\na.png,0.1,800,\n", "only one of width and height"),

@@ -8,10 +8,10 @@ from PIL import Image as Pil
 
 from fulora.assessment.pictures import read_pictures
 from fulora.data.label_set import label_set
-from fulora.intake.folders import is_clutter, list_files, list_folder
 from fulora.intake.layout_detection import detect_layout
 from fulora.intake.masks.file_names import case_name, find_pictures_and_masks, is_named_as_mask
 from fulora.intake.masks.files import find_masks
+from fulora.intake.picture_files import is_clutter, list_files, list_folder
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.kohya import KohyaConfig
@@ -91,7 +91,7 @@ def test_pictures_and_masks_of_a_folder_are_told_apart(tmp_path: Path) -> None:
 
 def test_pictures_beside_masks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_masks(make(tmp_path, "a.png", "a_Mask.png", "b.png"))
-    assert "1 files are named as masks; 2 others are images, such as a.png" in capsys.readouterr().err
+    assert "1 files are named like masks; 2 others are images, such as a.png" in capsys.readouterr().err
 
 
 def test_an_assessed_folder_holds_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_training_folders_of_kohya_hold_no_masks(tmp_path: Path) -> None:
     )
     assert [image.name for image in images] == ["5_brain/a"]
     assert [message.partition(": ")[2] for message in told] == [
-        "named as a mask, and kohya's folders hold images only; take it out"
+        "named like a mask, and kohya's folders hold images only; remove it"
     ]
 
 

@@ -55,7 +55,7 @@ def test_the_byte_order_of_a_metaimage_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (LABELS.astype(np.int16) - 1, "values from -1 to 254; a mask has whole numbers, 0 to 255; save it with class"),
+        (LABELS.astype(np.int16) - 1, "values from -1 to 254; a mask has class numbers, 0 to 255"),
         (LABELS.astype(np.uint16) * 4, "values from 0 to 1020"),
         (LABELS.astype(np.float64) / 2, "values from 0 to 127.5"),
     ],
@@ -77,11 +77,11 @@ def test_the_spacing_that_a_file_states(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"a.{ending}", LABELS, (0.2, 0.4))
     assert mask_spacing(path) == pytest.approx((0.2, 0.4))
     assert spacing_conflict(path, (0.2, 0.2)) == (
-        "the file says 0.2 x 0.4 mm a pixel, the list 0.2 x 0.2; the list counts"
+        "0.2 x 0.4 mm per pixel in the file, 0.2 x 0.2 in the list; the list is used"
     )
     assert not spacing_conflict(path, (0.2 * 1.009, 0.4))
-    assert "0.2 x 0.4 mm a pixel, the list 0.2022 x 0.4" in spacing_conflict(path, (0.2 * 1.011, 0.4))
-    assert shape_conflict(path, (1.0, 1.0)).endswith("which is not used: width / height of a pixel is taken as 1")
+    assert "0.2 x 0.4 mm per pixel in the file, 0.2022 x 0.4 in the list" in spacing_conflict(path, (0.2 * 1.011, 0.4))
+    assert shape_conflict(path, (1.0, 1.0)).endswith("is not used: width / height of a pixel is taken as 1")
     assert not shape_conflict(path, (1.5, 3.0))
     flat = write(tmp_path / f"flat.{ending}", LABELS[None], (0.35, 0.35, 5.0))
     assert mask_spacing(flat) == pytest.approx((0.35, 0.35))

@@ -99,7 +99,7 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
     np.testing.assert_array_equal(values.read(both), BOTH)
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     assert values.origin == "palette entries"
-    assert values.text().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
+    assert values.describe().endswith("(palette entries: 1 is #c80000, 2 is #ffffff)")
     gray = save(tmp_path / "gray.png", palette(HEAD * 2, BLACK, RED, GRAY))
     np.testing.assert_array_equal(found(gray).read(gray), HEAD * 2)
 
@@ -107,7 +107,10 @@ def test_colours_of_a_palette_are_class_numbers_by_their_place(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (palette(1 - HEAD, RED, BLACK), r"a\.png: a palette of colours whose entry 0 is not its only black"),
+        (
+            palette(1 - HEAD, RED, BLACK),
+            r"a\.png: a palette of colours whose entry 0, the background, is not its only black",
+        ),
         (np.dstack([HEAD * 200, HEAD, HEAD]), r"a\.png: holds colours"),
         (
             HEAD.astype(np.uint16) * 300,
@@ -139,7 +142,7 @@ def test_noise_of_jpeg_near_black_and_white_is_cut_and_said(tmp_path: Path, qual
     values = found(path)
     np.testing.assert_array_equal(values.read(path), head)
     assert values.thresholded == 1
-    assert "1 of them hold shades near black and white (JPEG noise)" in values.text()
+    assert "1 of them hold shades near black and white (JPEG noise)" in values.describe()
     again = save(tmp_path / "again.png", Pil.open(path))
     np.testing.assert_array_equal(found(again).read(again), head)
 
@@ -170,8 +173,8 @@ def test_shades_mean_the_same_in_every_file(tmp_path: Path) -> None:
     assert values.classes == {0: 0, 127: 1, 255: 2}
     np.testing.assert_array_equal(values.read(head), HEAD * 2)
     np.testing.assert_array_equal(values.read(both), BOTH)
-    assert values.text() == (
-        "mask values of 2 files: 127 = class 1, 255 = class 2 (shades in their order, darkest first)"
+    assert values.describe() == (
+        "mask values of 2 files: 127 = class 1, 255 = class 2 (shades in order, darkest first)"
     )
     assert found(head).classes == {0: 0, 255: 1}
 
@@ -195,10 +198,13 @@ def test_16_and_8_bit_shades_are_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "said"),
     [
-        ((BOTH, HEAD * 255), "some masks hold the class numbers 0, 1, 2, some the shades 0, 255; which is which"),
+        (
+            (BOTH, HEAD * 255),
+            "some masks hold the class numbers 0, 1, 2, others the shades 0, 255; their correspondence",
+        ),
         ((np.where(BOTH == 2, 255, BOTH),), "class numbers and shades in one, 0, 1, 255; save the masks as class"),
-        ((BOTH + 1,), "hold the values 1, 2, 3 and no 0, the background"),
-        ((HEAD * 200, HEAD * 204), "hold the shades 200 and 204, too close to be told"),
+        ((BOTH + 1,), "hold the values 1, 2, 3, but no background"),
+        ((HEAD * 200, HEAD * 204), "hold the shades 200 and 204, too close to be different classes"),
         (
             tuple(HEAD * shade for shade in range(31, 255, 14)),
             "the masks hold 16 shades; classes are 1 to 15",
@@ -228,9 +234,9 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
     assert parse_values("") is None
     values = find_mask_values({"masks": [void]}, given)
     np.testing.assert_array_equal(values.read(void), (BOTH == 1) * 3)
-    with pytest.raises(SourceError, match="--values: the masks hold 1 too; say which class each value is"):
+    with pytest.raises(SourceError, match="--values: the masks also hold 1; give every class"):
         find_mask_values({"masks": [void]}, {0: 0, 255: 1})
-    with pytest.raises(SourceError, match=r"holds the values 1, of which nobody said what they are"):
+    with pytest.raises(SourceError, match=r"holds the values 1, which have no class"):
         MaskValues({0: 0, 255: 1}, "").read(void)
 
 
@@ -318,9 +324,9 @@ def test_a_source_names_the_files_and_no_option_that_it_has_not(tmp_path: Path) 
         mask_values.source_mask_values(tmp_path, files)
     assert "--values" not in str(error.value)
     near = [save(tmp_path / "a.png", HEAD * 200), save(tmp_path / "b.png", HEAD * 204)]
-    with pytest.raises(SourceError, match=r"200 and 204, too close to be told \(.*a\.png, .*b\.png\)"):
+    with pytest.raises(SourceError, match=r"200 and 204, too close to be different classes \(.*a\.png, .*b\.png\)"):
         mask_values.source_mask_values(tmp_path, near)
-    with pytest.raises(SourceError, match=r"no 0, the background, such as .*a\.png"):
+    with pytest.raises(SourceError, match=r"no background \(0\): .*a\.png"):
         mask_values.source_mask_values(tmp_path, [save(tmp_path / "a.png", BOTH + 1)])
 
 

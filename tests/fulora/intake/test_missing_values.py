@@ -9,7 +9,7 @@ from pydicom import Dataset, FileMetaDataset
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from fulora.intake.dicom.confidentiality_profile import deidentify_dataset
+from fulora.intake.dicom.confidentiality_profile import deidentify
 from fulora.intake.pixel_sizes import PixelSize, read_pixel_sizes, read_references
 from fulora.intake.raw_image import SourceError
 from fulora.intake.source_config import SourceInputs
@@ -104,7 +104,7 @@ def test_patients_of_dicom_files_without_an_id_are_not_one_patient(tmp_path: Pat
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     set_pixel_data(data, NOISE, "MONOCHROME2", 8, generate_instance_uid=False)
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    with pytest.raises(SourceError, match="no PatientID; patients cannot be told apart"):
+    with pytest.raises(SourceError, match="no PatientID; patients are indistinguishable"):
         list(read_dicom(tmp_path, "brain", key="a secret of the hospital"))
-    kept = deidentify_dataset(data, key="a secret of the hospital", clean=lambda shown: np.zeros(shown.shape, bool))
+    kept = deidentify(data, key="a secret of the hospital", clean=lambda shown: np.zeros(shown.shape, bool))[0]
     assert kept.PatientID == missing  # and not one pseudonym for all

@@ -110,7 +110,7 @@ def test_fixed_roles_stop_with_the_pair_and_the_ways_out(tmp_path: Path) -> None
     with pytest.raises(SplitError) as caught:
         curated(tmp_path / "out", config(*ROLES), *two_folders(tmp_path))
     first, second, *_, advice = str(caught.value).splitlines()
-    assert first == "1 pairs of images of two patients show the same picture, or nearly, and are in two splits:"
+    assert first == "1 pairs of images of two patients are identical or near duplicates and are in two splits:"
     assert second.startswith(
         "own_brain/first_P1_a (own//1, train) ~ own_brain/second_P7_copy (own//7, test), correlation"
     )
@@ -156,7 +156,7 @@ def test_a_saved_split_that_parts_them_is_refused_or_made_smaller(tmp_path: Path
     splits = {"own//0": "train", "own//1": "validation", "own//2": "train", "own//3": "test"}
     SplitFile("by hand", splits).save(tmp_path / "split.json")  # type: ignore[arg-type]
     inputs = SourceInputs(folder, tmp_path / "split.json")
-    with pytest.raises(SplitError, match="show the same picture, or nearly, and are in two splits"):
+    with pytest.raises(SplitError, match="are identical or near duplicates and are in two splits"):
         curated(tmp_path / "out", config({"folder": "in"}), inputs)
     curation = curated(tmp_path / "out", config({"folder": "in"}, near_duplicates="leave_out"), inputs)
     assert splits_of(tmp_path / "out") == {1: "validation", 2: "train", 3: "test"}
@@ -169,7 +169,7 @@ def test_a_saved_split_that_parts_them_is_refused_or_made_smaller(tmp_path: Path
 def test_nobody_may_be_left(tmp_path: Path) -> None:
     first, second = own(tmp_path / "first", range(1)), own(tmp_path / "second", range(6, 8))
     save(second, 7, brightened(DRAWN[0]), "copy")
-    with pytest.raises(SplitError, match="nobody is left in train once the near duplicates"):
+    with pytest.raises(SplitError, match="no patient remains in train without the near duplicates"):
         curated(
             tmp_path / "out", config(*ROLES, near_duplicates="leave_out"), SourceInputs(first), SourceInputs(second)
         )
@@ -194,7 +194,7 @@ def test_of_blocks_single_images_beside_a_border_are_left_out(tmp_path: Path) ->
 def test_nothing_is_compared_where_all_is_one_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own(tmp_path / "in", range(2))
     save(folder, 1, brightened(DRAWN[0]), "copy")
-    monkeypatch.setattr("fulora.intake.curate.curate.links", None)
+    monkeypatch.setattr("fulora.intake.curate.curate.find_duplicate_pairs", None)
     curated(tmp_path / "out", config({"folder": "in"}), SourceInputs(folder))
     assert check_folder(tmp_path / "out").clean
 

@@ -67,10 +67,10 @@ def test_what_has_no_other_half_is_told_by_name(own: Path) -> None:
     told: list[str] = []
     assert [image.name for image in read(own, told)] == ["P1_a", "P2_a"]
     assert len(told) == 3
-    assert f"{own / 'images' / 'P1_b.png'}: no mask in {own / 'masks'} has its name; expected P1_b.png" in told[0]
-    assert f"{own / 'images' / 'P2_a_seg.png'}: has the mask of {own / 'images' / 'P2_a.png'}" in told[1]
+    assert f"{own / 'images' / 'P1_b.png'}: no mask of its name in {own / 'masks'}; expected P1_b.png" in told[0]
+    assert f"{own / 'images' / 'P2_a_seg.png'}: has the same mask as {own / 'images' / 'P2_a.png'}" in told[1]
     assert f"{own / 'masks' / 'P9_mask.png'}: a mask without an image" in told[2]
-    with pytest.raises(SourceError, match="no mask in"):
+    with pytest.raises(SourceError, match="no mask of its name in"):
         read(own)
 
 
@@ -92,7 +92,7 @@ def test_folders_below_the_images_are_classes(tmp_path: Path) -> None:
     told: list[str] = []
     assert len(read(tmp_path, told, plane="")) == 2
     assert "gone: a folder of masks without a folder of images" in told[0]
-    assert "P3.png: lies in no class's folder; say plane=NAME" in told[1]
+    assert "P3.png: is in no class folder; set plane=NAME" in told[1]
 
 
 def test_a_patients_folder_is_no_class_where_all_show_one(tmp_path: Path) -> None:
@@ -110,11 +110,11 @@ def test_sizes_and_references_come_from_a_list(own: Path) -> None:
     images = read(own, told, pixel_sizes="sizes.csv")
     assert [(image.pixel_size_mm, image.hc_mm) for image in images] == [(0.2, 170.0), (0.3, None), (None, None)]
     assert [type(message) for message in told] == [NoPixelSize]
-    assert "P2_a.png: sizes.csv gives it no pixel size" in told[0]
+    assert "P2_a.png: sizes.csv no pixel size in" in told[0]
     (own / "sizes.csv").write_text("filename,pixel size(mm),width,height\nP1_a.png,0.2,30,20\nP1_b.png,0.3,60,40\n")
     one, other, _ = read(own, told, pixel_sizes="sizes.csv")
     one.load()
-    with pytest.raises(SourceError, match=r"P1_b\.png: is 30x20 px, and its pixel size is of \(60, 40\) px"):
+    with pytest.raises(SourceError, match=r"P1_b\.png: is 30x20 px, but its pixel size is for \(60, 40\) px"):
         other.load()
 
 
@@ -144,12 +144,12 @@ def test_a_class_number_that_the_label_set_does_not_name_is_refused_when_it_is_r
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"images": "pictures"}, "pictures: no such folder; say images=NAME. Folders there: images, masks"),
-        ({"masks": "labels"}, "labels: no such folder; say masks=NAME"),
+        ({"images": "pictures"}, "pictures: no such folder; set images=NAME. Existing folders: images, masks"),
+        ({"masks": "labels"}, "labels: no such folder; set masks=NAME"),
         ({"masks": "../elsewhere"}, "leads out of"),
-        ({"masks": "images"}, "images and masks are one folder; use class_folders with a mask_suffix"),
+        ({"masks": "images"}, "images and masks are in one folder; use class_folders with a mask_suffix"),
         ({"pixel_sizes": "sizes.csv"}, "sizes.csv"),
-        ({"patient_pattern": None}, "it must be said whose images these are"),
+        ({"patient_pattern": None}, "patients are unknown"),
     ],
 )
 def test_folders_that_are_not_as_said_are_refused(own: Path, values: dict[str, object], message: str) -> None:

@@ -107,7 +107,7 @@ def test_two_files_of_one_id_are_told_with_their_paths(tmp_path: Path) -> None:
         (tmp_path / place / "x" / "brain" / f"x_P{patient}.png").rename(tmp_path / place / "x" / "brain" / "scan.png")
     unknown = {"patient_pattern": None, "patients_unknown": True}
     config = CurateConfig.model_validate({"sources": [HERE | unknown, THERE | unknown | {"site": "here"}]})
-    twice = r"1 ids are of two images:\nown_brain/scan: .*a/x/brain/scan.png and .*b/x/brain/scan.png\n.*`source` name"
+    twice = r"1 ids are used for two images:\nown_brain/scan: .*a/x/brain/scan.png and .*b/x/brain/scan.png\n.*`source`"
     with pytest.raises(SourceError, match=twice):
         read_and_check_patients(config, [SourceInputs(tmp_path / "a" / "x"), SourceInputs(tmp_path / "b" / "x")])
 

@@ -11,7 +11,7 @@ from fulora.data.patient_numbers import SameNumberError
 from fulora.intake.check.check_folder import check_folder, curate_config
 from fulora.intake.config import ClassFoldersConfig, CurateConfig, KohyaConfig
 from fulora.intake.curate.patient_checks import read_and_check_patients
-from fulora.intake.folders import patient_finder
+from fulora.intake.patient_pattern import patient_finder
 from fulora.intake.raw_image import FolderError, SourceError
 from fulora.intake.source_config import SourceInputs
 
@@ -80,13 +80,13 @@ def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(
 def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
     pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
     for look in (check_folder, curate_config):
-        with pytest.raises(SourceError, match=r"put the classes on top, liver/Patient000/a\.png"):
+        with pytest.raises(SourceError, match=r"move the classes to the top, liver/Patient000/a\.png"):
             look(tmp_path, values)
 
 
 def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -> None:
     pictures(tmp_path, ["one/brain/P1.png", "two/femur/P2.png", "stray.png"])
-    with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each by itself"):
+    with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each alone"):
         curate_config(tmp_path, {})
     curate_config(tmp_path / "one", {})
     found = check_folder(tmp_path, {"patient_pattern": r"(P\d+)"})

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fulora.intake.phantoms import scan as phantoms
 from fulora.intake.phantoms.canvas import Oval, angle_of_progression
-from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, SITES, draw
+from fulora.intake.phantoms.scan import INTRAPARTUM, PLANES, draw
+from fulora.intake.phantoms.sites import SITES
 
 ALL_PLANES = phantoms.DRAWN
 LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1}, "other": {0}, INTRAPARTUM: {0, 1, 2}}

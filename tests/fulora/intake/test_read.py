@@ -31,10 +31,11 @@ PLANES = label_set("fetal_planes").names
 
 
 def test_shares_follow_the_role() -> None:
-    assert SourceConfig(role="test").shares() == {"test": 1.0}
-    assert SourceConfig(role="validation").shares() == {"validation": 1.0}
-    assert SourceConfig(role="train+validation", validation_share=0.25).shares() == {"train": 0.75, "validation": 0.25}
-    assert SourceConfig(role="train+validation+test").shares() == pytest.approx(
+    assert SourceConfig(role="test").split_shares() == {"test": 1.0}
+    assert SourceConfig(role="validation").split_shares() == {"validation": 1.0}
+    two = SourceConfig(role="train+validation", validation_share=0.25)
+    assert two.split_shares() == {"train": 0.75, "validation": 0.25}
+    assert SourceConfig(role="train+validation+test").split_shares() == pytest.approx(
         {"train": 0.5, "validation": 0.2, "test": 0.3}
     )
 

@@ -98,7 +98,7 @@ def test_one_folder_with_a_train_and_a_test_half_of_ones_own(tmp_path: Path) -> 
     own(tmp_path / "train", {1: DRAWN[1], 2: DRAWN[2]})
     own(tmp_path / "test", {2: DRAWN[3], 3: DRAWN[4]})
     assert kinds(check_folder(tmp_path, PATTERN)) == {"patients in two sets": 1}
-    with pytest.raises(SourceError, match="it must be said whose images these are"):
+    with pytest.raises(SourceError, match="patients are unknown"):
         check_folder(tmp_path)
 
 
