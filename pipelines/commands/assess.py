@@ -48,8 +48,12 @@ def assess(
     false_reject: Annotated[float, typer.Option(help="Share of real images that each filter may reject.")] = 0.05,
     draws: Annotated[int, typer.Option(min=100, help="Random divisions of patients in each test.")] = 9999,
     seed: DrawSeed = 0,
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps features, so that they are computed once.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page with images, tables and curves to this folder.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps features, so that they are computed once.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with images, tables and curves to this folder.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Fidelity, diversity, copies, label truth and shortcuts of synthetic images, with real images as reference.

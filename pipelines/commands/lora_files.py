@@ -1,7 +1,7 @@
 """`fulora lora inspect` and `fulora lora convert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -11,7 +11,6 @@ from fulora.terminal import PlainConsole
 from pipelines.commands.json_output import write_json
 from pipelines.commands.options import JsonFile
 
-if TYPE_CHECKING:
 ARCHITECTURES = {
     "sd1": "Stable Diffusion 1.x",
     "sd2": "Stable Diffusion 2.x",
@@ -69,7 +68,8 @@ def _print(console: PlainConsole, facts: dict[str, Any]) -> None:
             console.print(f"\n{title}: {listed}")
     for part, layers in facts["parts"].items():
         if zero := layers["zero_up"]:
-            console.print(f"\n{part}: {len(zero)} of {layers['layers']} layers learned nothing (up is 0): {zero[0]} ...")
+            count = f"{len(zero)} of {layers['layers']}"
+            console.print(f"\n{part}: {count} layers learned nothing (up is 0): {zero[0]} ...")
 
 
 def _predicts(facts: dict[str, Any]) -> str:
@@ -110,9 +110,7 @@ def convert(
         Format,
         typer.Option(help="diffusers for load_lora_weights; kohya for AUTOMATIC1111, Forge, ComfyUI and kohya."),
     ],
-    precision: Annotated[
-        Precision | None, typer.Option(help="Of the tensors; by default that of the source.")
-    ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Of the tensors; by default that of the source.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a LoRA file in another format: the same function and header, the true alpha.

@@ -10,6 +10,9 @@ from fulora.diffusion.config import Architecture
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by their dotted names, e.g. lora.rank=8.")
 ]
+ConfigName = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
+]
 Work = Annotated[Path, typer.Option("--work", help="Folder that artifacts are kept in.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no notes.")]
 JsonFile = Annotated[
