@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fulora import progress
-from fulora.contents import content_digest, write_list
+from fulora.contents import LIST, content_digest, write_list
 from fulora.data.image import METADATA, ManifestError
 from fulora.data.image_set import ImageSet
 from fulora.data.labels import SPLITS, Split
@@ -21,7 +21,7 @@ from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sampling.ingredients import backbone_provenance
 from fulora.diffusion.training.examples import Material
 from fulora.diffusion.training.image_sets import fit_material, lora_provenance, read_material
-from fulora.diffusion.training.output_folder import holds_finished, list_files, refuse_other_contents
+from fulora.diffusion.training.output_folder import holds_finished, refuse_other_contents
 from fulora.diffusion.training.plan import plan
 from fulora.engine import InProcess
 from fulora.intake.check.folder import curate_config
@@ -88,7 +88,8 @@ class LoraJob:
         material, provenance = self._read()
         name, digest = self._name_and_digest
         if holds_finished(self.out, self.cfg, digest, material):
-            list_files(self.out)
+            if not (self.out / LIST).is_file():
+                write_list(self.out)
             return self.out / FILE
         for line in notes if first else ():
             progress.note(line)

@@ -39,8 +39,8 @@ class PredictionScores:
 
     def to_json(self) -> dict[str, Any]:
         """Return all facts, scores and comparisons."""
-        rows = {"scores": self.scores, "comparisons": self.comparisons}
-        return {**self.facts, **{name: [asdict(row) for row in found] for name, found in rows.items()}}
+        scores = [asdict(row) for row in self.scores]
+        return {**self.facts, "scores": scores, "comparisons": [asdict(row) for row in self.comparisons]}
 
 
 def score_predictions(

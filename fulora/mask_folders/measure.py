@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from fulora.biometry.agreement import Agreement, agreement
+from fulora.biometry.agreement import Agreement, agreement_of_pairs
 from fulora.biometry.angle import Side
 from fulora.biometry.rows import AngleRow, HeadRow, angle_row, hc18_row, head_row
 from fulora.data.structures import numbers_measured
@@ -77,7 +77,8 @@ def measure_heads(
         return _head(path, sizes[case], mapping, head, inset_px)
 
     rows = list(track(each(files, row, workers), "measured", total=len(files)))
-    return HeadMeasurements(rows, _agreement(rows, references))
+    pairs = [(row.hc_mm, references[case]) for row, case in zip(rows, files, strict=True) if case in references]
+    return HeadMeasurements(rows, agreement_of_pairs(pairs))
 
 
 def measure_angles(
@@ -179,11 +180,3 @@ def _find_mapping(
     if mapping.files:
         note(mapping.text())
     return mapping
-
-
-def _agreement(rows: Sequence[HeadRow], references: Mapping[str, float]) -> Agreement | None:
-    """The agreement with the reference circumferences, if two measured heads have one."""
-    pairs = [(row.hc_mm, references[case]) for row in rows if (case := case_of(Path(row.file_name))) in references]
-    if sum(value is not None for value, _ in pairs) < 2:
-        return None
-    return agreement([value for value, _ in pairs], [truth for _, truth in pairs])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fulora.biometry.agreement import agreement
+from fulora.biometry.agreement import agreement_of_pairs
 from fulora.intake.folders import patient_finder
 from fulora.intake.masks.files import checked_label, masks_in
 from fulora.intake.masks.values import MaskValues, find_values
@@ -18,6 +18,7 @@ from fulora.intake.pixel_sizes import read_pixel_sizes
 from fulora.mask_folders.mask_notes import note_pixel_sizes, note_unused_spacing
 from fulora.mask_folders.scored_cases import CaseScorer
 from fulora.metrics.psfhs_challenge import score_of
+from fulora.metrics.scorecard import Sampling
 from fulora.metrics.segmentation import summarise
 from fulora.metrics.statistics import weighted_bootstrap
 from fulora.metrics.weighted_scores import mean
@@ -57,15 +58,6 @@ class SegmentationScores:
         return [value for value, _ in pairs], [true for _, true in pairs]
 
 
-@dataclass(frozen=True)
-class _Resampling:
-    """The bootstrap of patients, one for each case in order."""
-
-    patients: Sequence[str]
-    draws: int
-    seed: int
-
-
 def score_masks(
     reference: Path,
     predictions: Sequence[Path],
@@ -98,18 +90,15 @@ def score_masks(
     _check_options(protocol, pixel_sizes, label)
     references = masks_in(reference)
     sizes = None if pixel_sizes is None else read_pixel_sizes(pixel_sizes)
-    names = _names(predictions)
-    folders = {name: masks_in(folder) for name, folder in zip(names, predictions, strict=True)}
-    mapping = _mapping(references, folders, values, workers)
+    folders = dict(zip(_names(predictions), map(masks_in, predictions), strict=True))
+    mapping = _find_values(references, folders, values, workers)
     classes = sorted(mapping.held[REFERENCE] - {0})
-    if protocol == "plain" and not classes:
-        raise ValueError("no reference mask holds anything; there is nothing to score against")
+    kinds = score_kinds(protocol, classes)
     label = checked_label(mapping, label) if protocol == "hc18" else label
     scorer = CaseScorer(protocol, mapping, classes, sizes, label)
     cases = {name: scorer.score_folder(name, references, files, workers) for name, files in folders.items()}
     patients, patients_known = _patients(list(references), patient_pattern, protocol)
-    kinds, length = score_kinds(protocol, classes), "px" if sizes is None else "mm"
-    resampling = _Resampling(patients, draws, seed)
+    length = "px" if sizes is None else "mm"
     facts: dict[str, Any] = {
         "protocol": protocol,
         "unit": length,
@@ -121,7 +110,7 @@ def score_masks(
         "seed": seed,
         "mask_values": mapping.to_json(),
         "predictions": {
-            name: _summary(scores, protocol, kinds, length, resampling)
+            name: _summary(scores, protocol, kinds, length, patients, Sampling(draws, seed))
             | {"not_scored": len(folders[name].keys() - references)}
             | _invented(scores)
             for name, scores in cases.items()
@@ -130,10 +119,11 @@ def score_masks(
     facts |= note_pixel_sizes(list(cases.values()))
     if sizes is None:
         note_unused_spacing([references, *folders.values()])
-    rankings = rank_predictions(cases, kinds, patients, draws=draws, seed=seed) if len(names) > 1 else None
-    return SegmentationScores(
-        protocol, facts | ({"rankings": ranking_facts(rankings)} if rankings else {}), cases, rankings
-    )
+    rankings = None
+    if len(folders) > 1:
+        rankings = rank_predictions(cases, kinds, patients, draws=draws, seed=seed)
+        facts["rankings"] = ranking_facts(rankings)
+    return SegmentationScores(protocol, facts, cases, rankings)
 
 
 def _check_options(protocol: Protocol, pixel_sizes: Path | None, label: int | None) -> None:
@@ -154,18 +144,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _mapping(
+def _find_values(
     references: Mapping[str, Path],
-    predicted: Mapping[str, Mapping[str, Path]],
+    folders: Mapping[str, Mapping[str, Path]],
     values: Mapping[int, int] | None,
     workers: int,
 ) -> MaskValues:
     """The mapping of values to classes of all references and of the masks scored against them, printed."""
-    folders = {REFERENCE: list(references.values())} | {
+    scored = {
         f"prediction {name}": [path for case, path in files.items() if case in references]
-        for name, files in predicted.items()
+        for name, files in folders.items()
     }
-    mapping = find_values(folders, values, workers)
+    mapping = find_values({REFERENCE: references.values(), **scored}, values, workers)
     note(mapping.text())
     return mapping
 
@@ -185,32 +175,34 @@ def _summary(
     protocol: Protocol,
     kinds: Mapping[str, ScoreKind],
     length: str,
-    resampling: _Resampling,
+    patients: Sequence[str],
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """Each score over cases with its interval, failures by kind, and the challenge's S."""
     metrics = {
-        name: _metric(cases, name, kind, resampling) | {"unit": kind.in_unit(length)} for name, kind in kinds.items()
+        name: _metric(cases, name, kind, patients, sampling) | {"unit": kind.in_unit(length)}
+        for name, kind in kinds.items()
     }
     summary: dict[str, Any] = {
         "metrics": metrics,
         "failed_cases": sum(bool(case.failures) for case in cases),
         "failures": dict(Counter(failure for case in cases for failure in case.failures)),
     }
-    pairs = _pairs(cases)
-    if sum(value is not None for value, _ in pairs) >= 2:
-        measured = agreement([value for value, _ in pairs], [truth for _, truth in pairs])
-        summary["agreement"] = asdict(measured) | {"of": MEASURED[protocol].name}
+    agreed = agreement_of_pairs(_pairs(cases))
+    if agreed is not None:
+        summary["agreement"] = asdict(agreed) | {"of": MEASURED[protocol].name}
     if protocol == "psfhs":
         summary["S"] = score_of({name: row["mean"] for name, row in metrics.items()})
     return summary
 
 
-def _metric(cases: Sequence[CaseScores], name: str, kind: ScoreKind, resampling: _Resampling) -> dict[str, Any]:
+def _metric(
+    cases: Sequence[CaseScores], name: str, kind: ScoreKind, patients: Sequence[str], sampling: Sampling
+) -> dict[str, Any]:
     values = np.array([case.values[name] for case in cases])
     failed = np.array([bool(case.failures) for case in cases])
-    interval = weighted_bootstrap(
-        [partial(mean, values)], np.array(resampling.patients), draws=resampling.draws, seed=resampling.seed
-    )
+    resampled = np.array(patients)
+    interval = weighted_bootstrap([partial(mean, values)], resampled, draws=sampling.draws, seed=sampling.seed)
     summary = summarise(values, failed, higher_is_better=kind.higher_is_better)
     return asdict(summary) | {"low": interval.low, "high": interval.high}
 

@@ -92,7 +92,12 @@ def score_kinds(protocol: Protocol, classes: Sequence[int]) -> Mapping[str, Scor
 
     Args:
         classes: the classes that `plain` scores; several have scores of their own each, such as `dice 2`.
+
+    Raises:
+        ValueError: if `plain` has no class.
     """
+    if protocol == "plain" and not classes:
+        raise ValueError("no reference mask holds anything; there is nothing to score against")
     if protocol == "hc18":
         return HC18_SCORES
     if protocol == "plain":

@@ -106,7 +106,10 @@ def publish_lora(
     card = model_card(config, facts, metrics, title=title, licence=licence, files=list(files), pipeline=pipeline)
     with tempfile.TemporaryDirectory() as temporary:
         place = out or Path(temporary)
-        gather(files, card, place)
+        for name, path in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / name)
+        (place / CARD).write_text(card, encoding="utf-8")
         sizes = {name: (place / name).stat().st_size for name in (CARD, *files)}
         url = send(api or HfApi(library_name="fulora"), place, repo_id, list(sizes), private, token) if push else ""
     return Publication(sizes, _left_out(folder, files), card, config.licence, url)
@@ -182,14 +185,6 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
                 f"{path}, line {number}: not a JSON object of numbers with their step; remove the line or the file"
             ) from error
     return rows
-
-
-def gather(files: Mapping[str, Path], card: str, out: Path) -> None:
-    """Copy the files to `out` under their names, with the card."""
-    for name, path in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, out / name)
-    (out / CARD).write_text(card, encoding="utf-8")
 
 
 def send(api: "HfApi", folder: Path, repo_id: str, names: list[str], private: bool, token: str | None) -> str:

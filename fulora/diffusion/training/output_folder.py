@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.config import identity
-from fulora.contents import LIST, OF_THE_LIST, check, write_list
+from fulora.contents import LIST, OF_THE_LIST, check
 from fulora.data.label_set import FILE as CLASSES
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.config import LoraConfig
@@ -55,9 +55,3 @@ def holds_finished(out: Path, cfg: LoraConfig, base_digest: str, material: Mater
             "--out"
         )
     return True
-
-
-def list_files(out: Path) -> None:
-    """Write the list of the folder's files, if it has none yet."""
-    if not (out / LIST).is_file():
-        write_list(out)
