@@ -66,7 +66,7 @@ class LoraJob:
     work: Path = Path("work")
     command: str = ""
 
-    def plan(self) -> list[str]:
+    def plan_lines(self) -> list[str]:
         """Check and count everything, and return what the training takes, a line each.
 
         Raises:

@@ -28,7 +28,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="e.g. kind=class_folders patient_pattern='P(\\d+)' fit=native"),
 ]
-Pixels = Literal["outside", "everywhere", "unchecked"]
 
 
 @app.command()
@@ -203,7 +202,7 @@ def deidentify(
         Path | None, typer.Option("--key-file", help="The secret that pseudonyms are derived from, one line.")
     ] = None,
     pixels: Annotated[
-        Pixels,
+        Literal["outside", "everywhere", "unchecked"],
         typer.Option(help="Remove text outside the sector, or also on tissue, or do not search for text."),
     ] = "everywhere",
     label_set: Annotated[
@@ -231,7 +230,12 @@ def deidentify(
 
       fulora data deidentify --confirm work/curate-0123456789abcdef --by "A. Person"
     """
+    from fulora.data.label_set import label_set as read_label_set
     from fulora.intake.deidentify.confirmation import confirm as confirm_folder
+    from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.deidentify.text_detection import detector, find_words
+    from fulora.intake.dicom.export_folder import deidentify_folder
+    from fulora.intake.key_file import read_key
 
     progress.show(not quiet)
     if confirm is not None:
@@ -241,24 +245,9 @@ def deidentify(
         return
     if folder is None or to is None or key_file is None or by is not None:
         raise typer.BadParameter('give FOLDER --to NEW --key-file FILE, or --confirm DIR --by "NAME OF WHO LOOKED"')
-    _deidentify(folder, to, key_file, pixels, label_set)
-
-
-def _deidentify(
-    folder: Path,
-    to: Path,
-    key_file: Path,
-    pixels: Pixels,
-    label_set: str | None,
-) -> None:
-    from fulora.data.label_set import label_set as named
-    from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
-    from fulora.intake.deidentify.text_detection import detector, find_words
-    from fulora.intake.dicom.export_folder import deidentify_folder
-    from fulora.intake.key_file import read_key
-
     where, words = None if pixels == "unchecked" else pixels, find_words if detector() else None
-    review = deidentify_folder(folder, to, read_key(key_file), where, words, named(label_set) if label_set else None)
+    labels = read_label_set(label_set) if label_set else None
+    review = deidentify_folder(folder, to, read_key(key_file), where, words, labels)
     counts = review.counts()
     summary = (
         f"{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files {CLEANED}; "

@@ -72,7 +72,7 @@ def train(
         command=typed(),
     )
     if dry_run:
-        print("\n".join(job.plan()))
+        print("\n".join(job.plan_lines()))
         return
     file = job.train()
     if first:
