@@ -15,7 +15,7 @@ from fulora.intake.folders import patient_finder
 from fulora.intake.masks.files import checked_label, masks_in
 from fulora.intake.masks.values import MaskValues, find_values
 from fulora.intake.pixel_sizes import read_pixel_sizes
-from fulora.mask_folders.mask_notes import note_pixel_sizes, note_unused_spacing
+from fulora.mask_folders.pixel_size_notes import note_pixel_sizes, note_unused_spacing
 from fulora.mask_folders.scored_cases import CaseScorer
 from fulora.metrics.psfhs_challenge import score_of
 from fulora.metrics.scorecard import Sampling
