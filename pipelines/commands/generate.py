@@ -1,7 +1,7 @@
 """`fulora generate`: synthetic images from a backbone and LoRAs, without a study around it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,14 +9,13 @@ from fulora import progress
 from fulora.diffusion.sampling.lora_usage import check_lora, lora_given, trained_as
 from fulora.diffusion.sets.build_job import labels_given
 from fulora.diffusion.sets.processes import run_processes
-from pipelines.backbones import ASSETS
+from pipelines.backbones import DEMO, named_backbone
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.options import Backbone, CheckpointArchitecture, Quiet, Revision
 
 if TYPE_CHECKING:
     from fulora.diffusion.config import GenerateConfig
     from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource
-
-DEMO = "demo"
 
 
 def generate(
@@ -27,9 +26,7 @@ def generate(
             help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.kidney='...'.",
         ),
     ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="A diffusers folder, a .safetensors checkpoint, a hub id, or `demo`, the embedded one.")
-    ] = DEMO,
+    backbone: Backbone = DEMO,
     lora: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,11 +64,8 @@ def generate(
     start: Annotated[
         Path | None, typer.Option(help="Image-to-image: draw over the training images of this image set.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag or commit.")] = None,
-    architecture: Annotated[
-        Literal["sd1", "sd2-base", "sd2-v", "sdxl"] | None,
-        typer.Option(help="Of a checkpoint file that does not tell."),
-    ] = None,
+    revision: Revision = None,
+    architecture: CheckpointArchitecture = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes on this machine that share the work, one a GPU.")
     ] = 1,
@@ -79,7 +73,7 @@ def generate(
     cpus: CpusPerTask = 1,
     gpus: GpusPerTask = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what it takes.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars, no notes.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw synthetic images: each by a seed of its own, the same whatever shard, order or process drew it.
 
@@ -198,8 +192,8 @@ def _ingredients(
     from fulora.diffusion.sets.job import PLAN, is_complete
     from fulora.diffusion.sets.shards import WORK
 
-    named = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
-    source = named.resolve() if named.exists() else backbone
+    named = named_backbone(backbone)
+    source = named.resolve() if isinstance(named, Path) else named
     begun = (out / PLAN).is_file() and not is_complete(out)
     digest = weights_digest(source, revision, cache=out / WORK / "digests.json" if begun else None)
     if isinstance(source, str) and revision is None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora import progress
-from pipelines.backbones import ASSETS
-from pipelines.commands.generate import DEMO
+from pipelines.backbones import ASSETS, DEMO
+from pipelines.commands.options import Device, Quiet
 
 if TYPE_CHECKING:
     from fulora.diffusion.sets.regenerate import RegeneratedImage
@@ -21,8 +21,8 @@ def regenerate(
     ] = None,
     lora: Annotated[list[Path] | None, typer.Option(help="LoRA files in the order they were put in.")] = None,
     start: Annotated[Path | None, typer.Option(help="The image set that image-to-image started from.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, as the images were made on.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Draw synthetic images again, alone, and compare them with what they were; exit code 1 if pixels differ.
 
