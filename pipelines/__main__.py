@@ -1,4 +1,4 @@
-"""The command line. Each group of commands stands in its own file under `commands/`."""
+"""The command line. Each group of commands is a file of `commands/`."""
 
 import os
 import signal
@@ -29,14 +29,14 @@ from pipelines.commands import (
     verify,
 )
 
-# A folder or an embedded backbone never needs the network, and a hub that is asked needs no telemetry.
+# Folders and the embedded backbone need no network; requests to a hub send no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("DISABLE_TELEMETRY", "1")
 configure_openmp()
 
 INTERRUPTED = 130
 PREEMPTED = 75
-"""EX_TEMPFAIL of sysexits.h: what a batch system is told so that it starts the job again."""
+"""EX_TEMPFAIL of sysexits.h: tells a batch system to start the job again."""
 
 OPTIMIZED = (
     "Python runs with PYTHONOPTIMIZE=2 (or -OO), which removes the docstrings that transformers and the command line's "
@@ -47,7 +47,7 @@ EPILOG = "Examples:  fulora run demo   |   fulora run demo lora.rank=16 --work w
 
 app = typer.Typer(
     name="fulora",
-    help="Synthetic fetal ultrasound by LoRA, and honest measurements of what it is worth. Research use only.",
+    help="Synthetic fetal ultrasound by LoRA, and measurements of whether it helps. Research use only.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -83,18 +83,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open closed standard streams on the null device, or the next file written would take the place of one.
+    """Open closed standard streams on the null device, or the next file opened would get the number of one of them.
 
-    What a decoder in C then prints on standard error would land inside that file.
+    What a decoder in C then prints on standard error would be written into that file.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # What is opened takes the lowest free number, which is the closed stream's.
+            # A new file gets the lowest free number, which is that of the closed stream.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one clear message and exit code 2, without a traceback."""
+    """Run the command line; an error that the user can fix is one message and exit code 2, without a traceback."""
     _open_standard_streams()
     if sys.flags.optimize > 1:
         print(f"fulora: {OPTIMIZED}", file=sys.stderr)
@@ -109,17 +109,17 @@ def main() -> None:
     except Exception as error:
         if not (isinstance(error, ValueError | OSError) or is_full(error)):
             raise
-        print(printable(f"fulora: {_said(error)}"), file=sys.stderr)
+        print(printable(f"fulora: {_message(error)}"), file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in (INTERRUPTED, PREEMPTED):
-            said = f"stopped by {ended.name}" if isinstance(ended, StoppedError) else "interrupted"
-            print(f"fulora: {said}; the same command continues where this one stopped", file=sys.stderr)
+            cause = f"stopped by {ended.name}" if isinstance(ended, StoppedError) else "interrupted"
+            print(f"fulora: {cause}; the same command continues where this one stopped", file=sys.stderr)
         raise
 
 
-def _said(error: Exception) -> str:
-    """The message of an error that the user can mend; of pydantic's, one line."""
+def _message(error: Exception) -> str:
+    """The message of an error that the user can fix; one line for pydantic's."""
     if is_full(error) and not isinstance(error, DiskFullError):
         return f"the disk is full ({error}); free some room and run the same command again"
     return explained(error) if isinstance(error, ValidationError) else str(error)

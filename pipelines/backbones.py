@@ -19,6 +19,8 @@ from pipelines.stages.pretrain import pretrain
 from pipelines.stages.pretrain_clip import pretrain_clip
 
 ASSETS = Path(fulora.__file__).parent / "assets"
+DEMO = "demo"
+"""The name of the embedded backbone in commands."""
 
 
 class Demo(Config):
@@ -53,6 +55,12 @@ class OnSite(Config):
 
 
 BackboneConfig = Annotated[Demo | Folders | Hub | OnSite, Field(discriminator="kind")]
+
+
+def named_backbone(name: str) -> Path | str:
+    """Return the folder or file of a backbone that a command names: the embedded one, or a path; else the hub id."""
+    path = ASSETS / "diffusion" if name == DEMO else Path(name)
+    return path if path.exists() else name
 
 
 class Models(NamedTuple):

@@ -17,6 +17,11 @@ def torchscript_files(encoders: Sequence[str]) -> list[Path]:
     return [Path(name.removeprefix(KIND)) for name in encoders if name.startswith(KIND)]
 
 
+def trusted_digests(encoders: Sequence[str]) -> tuple[str, ...]:
+    """Return the SHA-256 digests of the TorchScript files among encoders, for `AssessConfig.trusted_encoders`."""
+    return tuple(file_digest(file) for file in torchscript_files(encoders) if file.is_file())
+
+
 def check_trusted(encoders: Sequence[str], trusted: Collection[str]) -> None:
     """Refuse untrusted TorchScript files before anything of them is loaded.
 

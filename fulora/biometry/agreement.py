@@ -28,6 +28,13 @@ class AgreementStatistics:
     relative_adf: float
 
 
+def agreement_of_pairs(pairs: Sequence[tuple[float | None, float]]) -> AgreementStatistics | None:
+    """Return the agreement of (measured, reference) pairs; None if fewer than two are measured."""
+    if sum(value is not None for value, _ in pairs) < 2:
+        return None
+    return agreement([value for value, _ in pairs], [reference for _, reference in pairs])
+
+
 def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> AgreementStatistics:
     """Agreement of pairs; None is a measurement that failed. It counts as a failure and has no difference.
 

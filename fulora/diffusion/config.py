@@ -8,6 +8,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from fulora.config import Config, Runtime
 from fulora.data.labels import Plane
 
+Architecture = Literal["sd1", "sd2-base", "sd2-v", "sdxl"]
+"""SD 1.x; SD 2.x for 512 px, which predicts noise; SD 2.x for 768 px, which predicts velocity; SDXL."""
+
 Sampler = Literal["dpm++", "unipc", "euler", "ddim"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0, multiple_of=8)]

@@ -1,31 +1,27 @@
-"""`fulora show`."""
+"""`fulora show`: what an artifact is."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fulora.json_files import read_json_lines
 from fulora.stage import read_record
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from fulora.terminal import PlainConsole, styled
 
 
 def show(
     artifact: Annotated[Path, typer.Argument(help="An artifact's folder, as `run` and `status` print it.")],
     as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
 ) -> None:
-    """What an artifact is: the stage, config, inputs, versions and commit that made it, and its first rows.
+    """Describe an artifact: the stage, config, inputs, versions and commit that made it, and its first rows.
 
     Example:
 
       fulora show work/score-0123456789abcdef
     """
     import yaml
-
-    from fulora.terminal import PlainConsole, styled
 
     record = read_record(artifact)
     if as_json:
@@ -40,7 +36,7 @@ def show(
     if (artifact / "audit").is_dir():
         from fulora.intake.deidentify.confirmation import confirmation_state
 
-        console.print(f"  text         {confirmation_state(artifact) or 'not looked for'}", soft_wrap=True)
+        console.print(f"  text         {confirmation_state(artifact) or 'not searched for'}", soft_wrap=True)
     console.print(
         yaml.safe_dump({"versions": record["versions"], "identity": record["identity"]}, sort_keys=False),
     )
@@ -49,12 +45,12 @@ def show(
         _print_table(console, table)
 
 
-def _print_table(console: "Console", path: Path, limit: int = 30) -> None:
+def _print_table(console: PlainConsole, path: Path, limit: int = 30) -> None:
     rows = read_json_lines(path, dict[str, Any])
     console.print(f"{path.name}: {len(rows)} rows" + (f", the first {limit}" if len(rows) > limit else ""))
     for row in rows[:limit]:
-        known = (f"{key}={_text(value)}" for key, value in row.items() if value not in ("", None))
-        console.print("  " + "  ".join(known), soft_wrap=True)
+        cells = (f"{key}={_text(value)}" for key, value in row.items() if value not in ("", None))
+        console.print("  " + "  ".join(cells), soft_wrap=True)
 
 
 def _text(value: object) -> str:

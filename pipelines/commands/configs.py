@@ -1,4 +1,4 @@
-"""`fulora configs`."""
+"""`fulora configs`: the shipped configs."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 
 def configs(
-    name: Annotated[str | None, typer.Argument(help="Print this config whole, with its comments.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Print this config completely, with its comments.")] = None,
 ) -> None:
     """List the shipped configs with their first line, or print one to start your own from.
 

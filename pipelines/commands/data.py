@@ -1,19 +1,21 @@
-"""`fulora data`: bring data sets here, check them, curate them, take names out of DICOM files."""
+"""`fulora data`: download data sets, check and curate them, de-identify DICOM files."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fulora import progress
 from fulora.engine import InProcess
+from fulora.intake.download.published_sets import DatasetName
+from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Workspace
+from pipelines.commands.json_output import write_json
+from pipelines.commands.options import JsonFile, Quiet, Work
+from pipelines.commands.tables import build_table
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fulora.intake.check.findings import Check, Finding
 
 SHOWN = 5
@@ -26,19 +28,18 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="e.g. kind=class_folders patient_pattern='P(\\d+)' fit=native"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
 @app.command()
 def download(
-    name: Annotated[Literal["fetal_planes", "african", "hc18", "psfhs"], typer.Argument(help="Which data set.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder to bring it to; what is there already is kept.")],
+    name: Annotated[DatasetName, typer.Argument(help="Which data set.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to download to; complete files are kept.")],
     base_url: Annotated[str | None, typer.Option("--from", help="A mirror that has the same files.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Download a published data set: resumed where it was cut off, checked, safely unpacked.
+    """Download a published data set: resumed after an interruption, checked, safely unpacked.
 
-    Without internet it says which files to put where.
+    Without internet it names the files and the folder to put them in.
 
     Examples:
 
@@ -59,17 +60,15 @@ def download(
 def check(
     folder: Folder,
     overrides: Overrides = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the same facts as JSON; - prints them.")
-    ] = None,
+    json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Look for what would leak or mislead: exit code 1 when something is found.
+    """Check a folder for leaks and misleading data: exit code 1 if there are any.
 
-    Patients and pixels across splits, labels that disagree, unreadable and missing files, masks, pixel sizes. Of a
-    folder that holds several data sets each is checked, and what they share. Every class folder or label is a class,
-    unless label_set names the classes: a shipped one (an unknown name lists them) or a YAML file. classes={...} says
-    which of them a folder holds; an empty name leaves its images out.
+    Patients and pixels across splits, contradictory labels, unreadable and missing files, masks, pixel sizes. In a
+    folder of several data sets each is checked, and what they share. Every class folder or label is a class, unless
+    label_set names the classes: a shipped one (an unknown name lists them) or a YAML file. classes={...} maps folders
+    to classes; an empty name leaves the images of a folder out.
 
     Examples:
 
@@ -87,46 +86,34 @@ def check(
     from fulora.intake.check.check_folder import check_folder
 
     progress.show(not quiet)
-    found = check_folder(folder, overridden({}, overrides or []))
-    text = json.dumps({"folder": str(folder), **found.to_json()}, indent=1, ensure_ascii=False)
-    if json_file is not None and str(json_file) != "-":
-        json_file.write_text(text + "\n", encoding="utf-8")
-    if str(json_file) == "-":
-        print(text)
-    else:
-        _print(folder, found)
-    raise typer.Exit(0 if found.clean else 1)
+    checked = check_folder(folder, overridden({}, overrides or []))
+    if not write_json(json_file, {"folder": str(folder), **checked.to_json()}):
+        _print(PlainConsole(), folder, checked)
+    raise typer.Exit(0 if checked.clean else 1)
 
 
-def _print(folder: Path, found: "Check") -> None:
-    from rich.table import Table
-
-    from fulora.terminal import PlainConsole, styled
-
-    for name, one in found.sets.items():
-        _print(folder / name, one)
-    console = PlainConsole()
-    facts = f": {found.kind}, {found.n_images} images of {found.n_patients} patients"
+def _print(console: PlainConsole, folder: Path, checked: "Check") -> None:
+    for name, data_set in checked.sets.items():
+        _print(console, folder / name, data_set)
+    facts = f": {checked.kind}, {checked.n_images} images of {checked.n_patients} patients"
     console.print(styled((str(folder), "bold"), facts))
-    if found.patients:
-        more = ", ..." if found.n_patients > len(found.patients) else ""
-        console.print(f"patients such as {', '.join(found.patients)}{more}", soft_wrap=True)
-    table = Table("by", "value", "count", box=None, pad_edge=False, header_style="bold")
-    for by, values in found.counts.items():
+    if checked.patients:
+        more = ", ..." if checked.n_patients > len(checked.patients) else ""
+        console.print(f"patients such as {', '.join(checked.patients)}{more}", soft_wrap=True)
+    table = build_table(("by", "value", "count"))
+    for by, values in checked.counts.items():
         for number, (value, count) in enumerate(list(values.items())[:12]):
             table.add_row(by if number == 0 else "", value, f"{count:,}")
         if len(values) > 12:
             table.add_row("", f"... {len(values) - 12} more", "")
     console.print(table)
-    for finding in found.findings:
+    for finding in checked.findings:
         _print_finding(console, finding)
-    verdict = ("nothing found that would leak or mislead", "green") if found.clean else ("see above", "red")
-    console.print(styled(f"{len(found.findings)} findings: ", verdict))
+    verdict = ("nothing found that would leak or mislead", "green") if checked.clean else ("see above", "red")
+    console.print(styled(f"{len(checked.findings)} findings: ", verdict))
 
 
-def _print_finding(console: "Console", finding: "Finding") -> None:
-    from fulora.terminal import styled
-
+def _print_finding(console: PlainConsole, finding: "Finding") -> None:
     severity, kind = (finding.severity, COLOURS[finding.severity]), (finding.kind, "bold")
     console.print(styled(severity, " ", kind, f": {finding.count} {finding.text}"), soft_wrap=True)
     for line in finding.examples[:SHOWN]:
@@ -139,12 +126,12 @@ def _print_finding(console: "Console", finding: "Finding") -> None:
 def curate(
     folder: Folder,
     overrides: Overrides = None,
-    work: Annotated[Path, typer.Option("--work", help="Folder that artifacts are kept in.")] = Path("work"),
+    work: Work = Path("work"),
     quiet: Quiet = False,
 ) -> None:
-    """Make an image set of a folder: cleaned of text, fitted to one size, split by patient; any tool opens it.
+    """Curate a folder into an image set: text removed, fitted to one size, split by patient; any tool opens it.
 
-    label_set, classes and caption say what its classes are and are called, as for `check`.
+    label_set, classes and caption name its classes, as for `check`.
 
     Examples:
 
@@ -160,70 +147,63 @@ def curate(
     """
     from fulora.config import overridden
     from fulora.intake.check.check_folder import curate_config
+    from fulora.intake.deidentify.text_detection import with_text_detector
     from pipelines.sources import curated
 
     progress.show(not quiet)
-    config, root = curate_config(folder, _with_detector(overridden({}, overrides or [])))
+    config, root = curate_config(folder, with_text_detector(overridden({}, overrides or [])))
     images = curated(config, root, Workspace(work, InProcess(), command=typed()))
     left_out = images.path / "audit" / "left_out.txt"
     if left_out.is_file():
-        lost = left_out.read_text(encoding="utf-8").splitlines()
-        progress.console.print(f"left out: {len(lost)}, listed in {left_out}", soft_wrap=True)
+        lines = left_out.read_text(encoding="utf-8").splitlines()
+        progress.console.print(f"left out: {len(lines)}, listed in {left_out}", soft_wrap=True)
     _print_text_state(images.path)
     print(images.path)
 
 
-def _with_detector(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, and the text detector where it is installed and text is looked for."""
-    from fulora.intake.deidentify.text_detection import installed_detector
-
-    used = installed_detector() and values.get("deidentify") != "nothing"
-    return ({"text_detector": "rapidocr"} if used else {}) | values
-
-
 def _print_text_state(images: Path) -> None:
-    """What is known of the text in an image set's pictures, and how a person checks it."""
-    from fulora.intake.deidentify.confirmation import confirmation_state
-    from fulora.intake.deidentify.review import CLEANED, REVIEW, UNCHANGED
+    """Print what is known of the text in an image set's images, and how a person checks it."""
+    from fulora.intake.deidentify.review import CLEANED, UNCHANGED
+    from fulora.intake.deidentify.text_review import read_text_review
 
-    known, audit = confirmation_state(images), images / "audit"
-    if known is None:
+    review = read_text_review(images)
+    if review is None:
         return
-    review = json.loads((audit / REVIEW).read_text(encoding="utf-8"))
-    counts = review["counts"]
-    if known == CLEANED:
-        found = f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"
-        _print_review(review["text removed"], found, len(review["sheets"]), audit, images)
+    counts = review.counts
+    if review.state == CLEANED:
+        summary = f"{counts['images']} images: {counts[CLEANED]} {CLEANED}; {counts[UNCHANGED]} {UNCHANGED}"
+        _print_review(review.searched, summary, review.pages, review.folder, images)
     else:
-        progress.console.print(f"{counts['images']} images, {known}", soft_wrap=True, highlight=False, markup=False)
-    progress.console.print(f"remove {audit} before you pass the set on", soft_wrap=True, highlight=False, markup=False)
+        _print_plain(f"{counts['images']} images, {review.state}")
+    _print_plain(f"remove {review.folder} before you pass the set on")
 
 
-def _print_review(searched: str, found: str, pages: int, sheets: Path, folder: Path) -> None:
-    """What was removed automatically, and how a person checks and confirms it."""
+def _print_review(searched: str, summary: str, pages: int, sheets: Path, folder: Path) -> None:
+    """Print what was removed automatically, and how a person checks and confirms it."""
     from fulora.intake.deidentify.text_detection import installed_detector
 
     hint = "" if installed_detector() else " (pip install 'fulora[text]' adds one, which finds most names on tissue)"
-    progress.console.print(
-        f"text removed: {searched}{hint}\n{found}\nLook at all {pages} sheets in {sheets}: they show what was removed, "
-        "names among it, and what was not; keep them private. If no text is left, confirm it:\n"
-        f'  fulora data deidentify --confirm {folder} --by "YOUR NAME"',
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
+    _print_plain(
+        f"text removed: {searched}{hint}\n{summary}\nLook at all {pages} sheets in {sheets}: they show what was "
+        "removed, names among it, and what was not; keep them private. If no text is left, confirm it:\n"
+        f'  fulora data deidentify --confirm {folder} --by "YOUR NAME"'
     )
+
+
+def _print_plain(text: str) -> None:
+    progress.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
 def deidentify(
     folder: Annotated[Path | None, typer.Argument(help="DICOM files, in folders or not.")] = None,
-    to: Annotated[Path | None, typer.Option("--to", help="Folder for the cleaned copies; must not be there.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="New folder for the cleaned copies.")] = None,
     key_file: Annotated[
-        Path | None, typer.Option("--key-file", help="The secret that pseudonyms are made with, one line.")
+        Path | None, typer.Option("--key-file", help="The secret that pseudonyms are derived from, one line.")
     ] = None,
     pixels: Annotated[
         Literal["outside", "everywhere", "unchecked"],
-        typer.Option(help="Blank text outside the sector, also what is drawn on tissue, or look for none."),
+        typer.Option(help="Remove text outside the sector, or also on tissue, or do not search for text."),
     ] = "everywhere",
     label_set: Annotated[
         str | None,
@@ -232,13 +212,15 @@ def deidentify(
     confirm: Annotated[
         Path | None, typer.Option("--confirm", help="An export or image set whose sheets you have looked at.")
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="With --confirm: the name of who looked at them.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="With --confirm: the name of the person who looked at them.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write DICOM files back without names: the standard's basic profile, and burned-in text blanked.
+    """De-identify DICOM files: the standard's basic profile, and burned-in text removed.
 
-    Not all text is found: the copies say BurnedInAnnotation YES, and beside them stand sheets of every frame before
-    and after. Look at all sheets; if no text is left, confirm it: the files then say NO, and who confirmed is recorded.
+    Not all text is found: the copies state BurnedInAnnotation YES, and sheets beside them show every frame before and
+    after. Look at all sheets; if no text is left, confirm it: the files then state NO, and who confirmed is recorded.
 
     Examples:
 
@@ -248,7 +230,12 @@ def deidentify(
 
       fulora data deidentify --confirm work/curate-0123456789abcdef --by "A. Person"
     """
+    from fulora.data.label_set import label_set as read_label_set
     from fulora.intake.deidentify.confirmation import confirm_folder as confirm_folder
+    from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
+    from fulora.intake.deidentify.text_detection import find_words, installed_detector
+    from fulora.intake.dicom.deidentify_folder import deidentify_folder
+    from fulora.intake.key_file import read_key
 
     progress.show(not quiet)
     if confirm is not None:
@@ -258,28 +245,13 @@ def deidentify(
         return
     if folder is None or to is None or key_file is None or by is not None:
         raise typer.BadParameter('give FOLDER --to NEW --key-file FILE, or --confirm DIR --by "NAME OF WHO LOOKED"')
-    _deidentify(folder, to, key_file, pixels, label_set)
-
-
-def _deidentify(
-    folder: Path,
-    to: Path,
-    key_file: Path,
-    pixels: Literal["outside", "everywhere", "unchecked"],
-    label_set: str | None,
-) -> None:
-    from fulora.data.label_set import label_set as named
-    from fulora.intake.deidentify.review import CLEANED, EXPORT_LIST, SHEETS, UNCHANGED, review_folder
-    from fulora.intake.deidentify.text_detection import find_words, installed_detector
-    from fulora.intake.dicom.deidentify_folder import deidentify_folder
-    from fulora.intake.key_file import read_key
-
     where, words = None if pixels == "unchecked" else pixels, find_words if installed_detector() else None
-    review = deidentify_folder(folder, to, read_key(key_file), where, words, named(label_set) if label_set else None)
+    labels = read_label_set(label_set) if label_set else None
+    review = deidentify_folder(folder, to, read_key(key_file), where, words, labels)
     counts = review.counts()
-    found = (
+    summary = (
         f"{counts['files']} files, {counts['frames']} frames: {counts[CLEANED]} files {CLEANED}; "
-        f"{counts[UNCHANGED]} {UNCHANGED}; all say BurnedInAnnotation YES until a person has checked them"
+        f"{counts[UNCHANGED]} {UNCHANGED}; all state BurnedInAnnotation YES until a person has checked them"
     )
-    _print_review(review.searched, found, review.pages, review_folder(to) / SHEETS, to)
+    _print_review(review.searched, summary, review.pages, review_folder(to) / SHEETS, to)
     print(to / EXPORT_LIST)

@@ -1,4 +1,4 @@
-"""`--engine`: where the fan-outs of a command run."""
+"""`--engine`: where the parallel tasks of a command run."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,16 +11,16 @@ EngineName = Annotated[
     Literal["local", "ray"],
     typer.Option("--engine", help="Where work runs: in this process, or as tasks on a Ray cluster (RAY_ADDRESS)."),
 ]
-CpusPerTask = Annotated[float, typer.Option("--cpus", min=0, help="Ray: CPUs that each task asks for.")]
-GpusPerTask = Annotated[float, typer.Option("--gpus", min=0, help="Ray: GPUs that each task asks for.")]
+CpusPerTask = Annotated[float, typer.Option("--cpus", min=0, help="Ray: CPUs that each task requests.")]
+GpusPerTask = Annotated[float, typer.Option("--gpus", min=0, help="Ray: GPUs that each task requests.")]
 
 
 def engine_named(name: Literal["local", "ray"], cpus: float, gpus: float) -> "Engine":
-    """The engine, its cluster joined or started.
+    """Return the engine, with its cluster joined or started.
 
     Raises:
-        ValueError: Ray is not installed.
-        ConnectionError: there is no cluster where `RAY_ADDRESS` says.
+        ValueError: if Ray is not installed.
+        ConnectionError: if there is no cluster at `RAY_ADDRESS`.
     """
     from fulora.engine import InProcess
 

@@ -1,25 +1,27 @@
 """`fulora export`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from fulora import progress
+from fulora.export.card import CardConfig, Format
+from pipelines.commands.options import Quiet
 
 
 def export(
     image_set: Annotated[Path, typer.Argument(help="An image set's folder, as `run` and `data curate` print it.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to make; must not be there.")],
-    format: Annotated[Literal["parquet", "webdataset", "croissant", "kohya"], typer.Option(help="What to write.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder to write.")],
+    format: Annotated[Format, typer.Option(help="What to write.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="For the card: title, licence, description, citations, contact."),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="kohya: how often its trainer shows each image an epoch.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    repeats: Annotated[int, typer.Option(help="kohya: how often its trainer shows each image per epoch.")] = 1,
+    quiet: Quiet = False,
 ) -> None:
-    """Export an image set, with a data set card, for other tools; synthetic images stay marked as such.
+    """Export an image set, with a data set card, for other tools; synthetic images stay marked as synthetic.
 
     Examples:
 
@@ -29,7 +31,6 @@ def export(
     """
     from fulora.config import overridden, validated
     from fulora.data.image_set import ImageSet
-    from fulora.export.card import CardConfig
     from fulora.export.export import export
 
     progress.show(not quiet)

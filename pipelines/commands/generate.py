@@ -2,16 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from fulora import progress
-from pipelines.backbones import ASSETS
+from pipelines.backbones import DEMO, named_backbone
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 from pipelines.commands.lora_option import parse_lora
-
-DEMO = "demo"
+from pipelines.commands.options import Backbone, CheckpointArchitecture, Quiet, Revision
 
 
 def generate(
@@ -22,9 +21,7 @@ def generate(
             help="Other settings, e.g. steps=20 guidance_scale=7 image_size_px=[768,512] prompts.kidney='...'.",
         ),
     ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="A diffusers folder, a .safetensors checkpoint, a hub id, or `demo`, the embedded one.")
-    ] = DEMO,
+    backbone: Backbone = DEMO,
     lora: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,11 +60,8 @@ def generate(
     start: Annotated[
         Path | None, typer.Option(help="Image-to-image: start from the training images of this image set.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag or commit.")] = None,
-    architecture: Annotated[
-        Literal["sd1", "sd2-base", "sd2-v", "sdxl"] | None,
-        typer.Option(help="Of a checkpoint file from which it cannot be detected."),
-    ] = None,
+    revision: Revision = None,
+    architecture: CheckpointArchitecture = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes on this machine that share the work, one a GPU.")
     ] = 1,
@@ -75,7 +69,7 @@ def generate(
     cpus: CpusPerTask = 1,
     gpus: GpusPerTask = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the cost.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No bars, no notes.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate synthetic images: each from a seed of its own, the same whatever shard, order or process makes it.
 
@@ -98,15 +92,15 @@ def generate(
     if processes > 1 and engine == "ray":
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
     progress.show(not quiet)
-    path = ASSETS / "diffusion" if backbone == DEMO else Path(backbone)
+    named = named_backbone(backbone)
     planes = list(dict.fromkeys(plane)) if plane else None
     options = {"per_class": count, "seed": seed, "planes": planes, "image_size_px": _parse_size(size)}
     settings = _settings(config, overrides or [], options)
     job = build_job(
         out.resolve(),
         settings,
-        backbone=path.resolve() if path.exists() else backbone,
-        backbone_name=path.name if path.exists() and backbone != DEMO else backbone,
+        backbone=named.resolve() if isinstance(named, Path) else named,
+        backbone_name=named.name if isinstance(named, Path) and backbone != DEMO else backbone,
         revision=revision,
         architecture=architecture,
         loras=[parse_lora(text, settings, any_base=any_base) for text in lora or []],

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from fulora import progress
-from pipelines.backbones import ASSETS
-from pipelines.commands.generate import DEMO
+from pipelines.backbones import ASSETS, DEMO
+from pipelines.commands.options import Device, Quiet
 
 
 def regenerate(
@@ -18,8 +18,8 @@ def regenerate(
     ] = None,
     lora: Annotated[list[Path] | None, typer.Option(help="LoRA files in their order of use.")] = None,
     start: Annotated[Path | None, typer.Option(help="The image set that image-to-image started from.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda, as the images were made on.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Generate synthetic images again and compare them with their files; exit code 1 if pixels differ.
 

@@ -1,4 +1,4 @@
-"""`fulora run` and `fulora status`."""
+"""`fulora run` and `fulora status`: studies."""
 
 import json
 import time
@@ -12,19 +12,13 @@ from fulora.engine import InProcess
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Step, Workspace
 from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
+from pipelines.commands.options import ConfigName, Overrides, Work
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
     from fulora.config import Config
 
-ConfigName = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A shipped config's name, or the path of a .yaml file.")
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, e.g. lora.rank=8.")
-]
-Work = Annotated[Path, typer.Option("--work", help="Folder that artifacts are kept in.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 MARKS = {
     "ready": ("ready", "green"),
     "missing": ("to do", "yellow"),
@@ -45,10 +39,12 @@ def run(
     gpus: GpusPerTask = 0,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what every arm takes and what is cached, and what the LoRA will take."),
+        typer.Option(
+            "--dry-run", help="Show what each arm costs and what is cached, and what training the LoRA takes."
+        ),
     ] = False,
 ) -> None:
-    """Run a study: every stage whose artifact is not there yet. A killed run continues where it stopped.
+    """Run a study: every stage whose artifact does not exist yet. A stopped run continues where it stopped.
 
     Examples:
 
@@ -71,46 +67,46 @@ def run(
     study.run(values, plan)
     plan.checked()
     if dry_run:
-        from pipelines.commands.dry_run import say_what_it_takes
+        from pipelines.commands.dry_run import print_costs
 
         print("\n".join(notes), end="\n" * bool(notes))
-        say_what_it_takes(study, values, plan)
+        print_costs(study, values, plan)
         return
     for note in notes:
         progress.note(note)
     total, started = len(plan.steps), time.monotonic()
     done = 0
 
-    def told(step: Step, seconds: float) -> None:
+    def report_step(step: Step, seconds: float) -> None:
         nonlocal done
         done += 1
         if as_json:
-            print(json.dumps(_told(step, seconds)), flush=True)
+            print(json.dumps(_step_facts(step, seconds)), flush=True)
         elif not quiet:
             time_taken = f"{seconds:8.1f} s" if seconds else "   cached"
             place, path = (f"{done:3d}/{total}", "dim"), (str(step.artifact.path), "dim")
             progress.console.print(styled(place, f" {step.label:32s} {time_taken}  ", path), soft_wrap=True)
 
-    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=told, command=typed()))
+    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=report_step, command=typed()))
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
 
 
 def _checked(config: str, values: "Config", work: Path) -> list[str]:
-    """What the reader should know of a study before it runs, a line each.
+    """Notes on a study before it runs, a line each.
 
     Raises:
-        ConfigError: all problems that can be known before anything is curated.
+        ConfigError: if the study has problems, with all that can be found before anything is curated.
     """
     from pipelines.checks.studies import check_study
 
-    found = check_study(values, work)
-    found.stop(config)
-    return found.note_lines()
+    findings = check_study(values, work)
+    findings.stop(config)
+    return findings.note_lines()
 
 
-def _told(step: Step, seconds: float) -> dict[str, str | float | bool]:
+def _step_facts(step: Step, seconds: float) -> dict[str, str | float | bool]:
     return {
         "stage": step.call.stage.name,
         "label": step.label,
@@ -127,7 +123,7 @@ def status(
     work: Work = Path("work"),
     as_json: AsJson = False,
 ) -> None:
-    """What `run` would do: the state and folder of every stage, without running any; and what would stop it.
+    """Show what `run` would do: the state and folder of every stage, and problems that would stop it. Nothing is run.
 
     Example:
 
@@ -143,7 +139,7 @@ def status(
         for line in notes:
             progress.note(line)
         for step in plan.steps:
-            print(json.dumps(_told(step, 0.0) | {"note": step.note}))
+            print(json.dumps(_step_facts(step, 0.0) | {"note": step.note}))
         return
     console = PlainConsole()
     for number, step in enumerate(plan.steps, 1):

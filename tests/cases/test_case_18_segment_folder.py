@@ -23,7 +23,7 @@ def test_masks_beside_images_are_not_segmented(tmp_path: Path, make_case: Callab
         ended = CliRunner().invoke(app, ["segment", str(tmp_path / kind), *options])
         assert ended.exit_code == 0, ended.exception
         found[kind] = {path.name: path.read_bytes() for path in out.rglob("*.png")}
-        assert ("12 files named as masks passed over" in ended.stderr) == (kind == "hc18_as_published")
+        assert ("12 files named as masks skipped" in ended.stderr) == (kind == "hc18_as_published")
     assert len(found["images_only"]) == 12
     assert found["hc18_as_published"] == found["mac"] == found["images_only"]
     scores = []

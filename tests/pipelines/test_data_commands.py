@@ -218,7 +218,7 @@ def test_an_export_is_confirmed_by_name(tmp_path: Path) -> None:
     assert worked(written).strip() == "out/audit.json"
     assert "1 files, 1 frames" in written.stderr
     assert "not checked" in written.stderr
-    assert "all say BurnedInAnnotation YES until a person has checked them" in written.stderr
+    assert "all state BurnedInAnnotation YES until a person has checked them" in written.stderr
     assert "Look at all 1 sheets in" in written.stderr
     assert "data deidentify --confirm out --by" in written.stderr
     for wrong in (("--confirm", "out"), ("in", "--to", "x"), ("--confirm", "out", "--by", "A", "--to", "x"), ("in",)):

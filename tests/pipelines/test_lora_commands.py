@@ -61,7 +61,7 @@ def test_convert_says_what_it_wrote_and_writes_over_nothing(kohya: Path, tmp_pat
     before = to.read_bytes()
     refused = lora("convert", kohya, to, "--format", "kohya")
     assert isinstance(refused.exception, LoraError)
-    assert "is there already: give another name, or --force" in str(refused.exception)
+    assert "exists already: give another name, or --force" in str(refused.exception)
     assert to.read_bytes() == before
     forced = lora("convert", kohya, to, "--format", "kohya", "--force")
     assert forced.exit_code == 0, forced.output

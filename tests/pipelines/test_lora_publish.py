@@ -28,13 +28,13 @@ from fulora.diffusion.config import LoraConfig, PretrainConfig, SamplesConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.card import KOHYA_FILE, CardError
 from fulora.diffusion.lora.files import FILE, convert_lora
+from fulora.diffusion.lora.publish import Publication, PublishError, publish_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training.examples import Examples
 from fulora.diffusion.training.train import fit
 from pipelines.__main__ import app
-from pipelines.commands.lora_publish import Publication, PublishError, publish_lora
 
 REPO = "someone/planes"
 TOKEN = "hf_not_a_token"
@@ -214,11 +214,11 @@ def test_public_only_if_asked_for(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("private", "message"),
-    [(True, "already and public: add --public"), (False, "already and private: leave out --public")],
+    [(True, "already and is public: add --public"), (False, "already and is private: leave out --public")],
 )
 def test_a_repository_that_is_there_is_taken_as_it_is_or_not(folder: Path, private: bool, message: str) -> None:
     hub = Hub(private=not private)
-    with pytest.raises(PublishError, match=f"someone/planes is there {message}"):
+    with pytest.raises(PublishError, match=f"someone/planes exists {message}"):
         pushed(folder, hub, private=private)
     assert not hub.sent
 
@@ -228,7 +228,7 @@ def test_a_repository_that_is_there_is_taken_as_it_is_or_not(folder: Path, priva
 
 @pytest.mark.parametrize("name", ["planes", "a/b/c", "so meone/planes", "someone/planes.git", "some--one/x", "/x", ""])
 def test_a_repository_has_an_owner_and_a_name(folder: Path, name: str) -> None:
-    with pytest.raises(PublishError, match="is no repository's name: write owner/name"):
+    with pytest.raises(PublishError, match="is not a repository name: write owner/name"):
         publish_lora(folder, name, push=True, token=TOKEN, api=Hub())
 
 
@@ -296,7 +296,7 @@ def test_a_log_that_is_none(folder: Path, line: str) -> None:
 
 
 def test_files_are_gathered_in_a_new_folder(folder: Path) -> None:
-    with pytest.raises(PublishError, match="lora: is there already; name a folder that is not"):
+    with pytest.raises(PublishError, match="lora: exists already; give a new folder"):
         publish_lora(folder, REPO, push=False, out=folder)
 
 
@@ -354,7 +354,7 @@ def test_a_hub_that_cannot_be_reached_is_given_up_within_seconds(folder: Path) -
     [
         (401, "this token may not write to someone/planes .401: .*hf auth login"),
         (403, "this token may not write to someone/planes .403: "),
-        (400, "the Hub did not take someone/planes .400: "),
+        (400, "the Hub refused someone/planes .400: "),
     ],
 )
 def test_a_hub_that_refuses(folder: Path, status: int, message: str) -> None:

@@ -156,7 +156,7 @@ def here(*arguments: str) -> Result:
 def test_a_finished_lora_is_told_without_its_backbone(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = counting(monkeypatch, "fulora.diffusion.models.loading.load_backbone")
+    loaded = counting(monkeypatch, "pipelines.lora_job.load_backbone")
     for _ in range(2):
         command = ["lora", "train", str(images), *SETTINGS, "--out", f"{tmp_path}/mine", "--work", f"{tmp_path}/work"]
         assert here(*command).stdout.splitlines()[-1] == f"{tmp_path}/mine/lora.safetensors"
@@ -210,7 +210,7 @@ MADE = {"curate", "count_classes", "check_leaks"}
 def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [
         counting(monkeypatch, f"fulora.diffusion.{name}")
-        for name in ("backbone.load_backbone", "material.read_training_images", "plan.plan")
+        for name in ("models.loading.load_backbone", "training.image_sets.read_training_images", "training.plan.plan")
     ]
     generators = "{base: {lora: none}, LoRA: {}, twice: {generate: {steps: 2}}, LoRA of rank 4: {lora: {rank: 4}}}"
     found = here("run", "smoke", f"synthetic={generators}", "--dry-run", "--work", f"{tmp_path}/work")
@@ -274,10 +274,10 @@ def test_captions_and_images_that_do_not_match_are_refused(tmp_path: Path, spoil
         (["--backbone", "nowhere"], "nowhere"),
         (
             ["--test", "nowhere"],
-            "nowhere: is not there; --test takes the folder that `fulora data curate FOLDER` prints",
+            "nowhere: does not exist; --test takes the folder that `fulora data curate FOLDER` prints",
         ),
         (["--prior", "."], ".: is not an image set; --prior takes the folder"),
-        (["--out", "."], "it holds something else (notes.txt): give --out a new folder"),
+        (["--out", "."], "it contains something else (notes.txt): give --out a new folder"),
     ],
 )
 def test_wrong_input_is_one_message(images: Path, tmp_path: Path, settings: list[str], said: str) -> None:

@@ -75,15 +75,15 @@ def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path)
     Pil.new("L", (8, 8)).save(pictures / "a.bmp")
     for arguments, said in (
         ((pictures, "--unet", one), "would have the same mask, a.png; rename one"),
-        ((tmp_path / "full", "--unet", one), "holds no pictures"),
-        ((tmp_path / "gone", "--unet", one), "holds no pictures"),
+        ((tmp_path / "full", "--unet", one), "contains no images"),
+        ((tmp_path / "gone", "--unet", one), "contains no images"),
     ):
         done = called("segment", *arguments, "--out", tmp_path / "masks")
         assert (done.code, done.stdout) == (2, "")
         assert said in done.stderr
     (pictures / "a.bmp").unlink()
     for arguments, said in (
-        (("--unet", one, "--out", tmp_path / "full"), "holds something already"),
+        (("--unet", one, "--out", tmp_path / "full"), "is not empty"),
         (("--unet", one, "--unet", three, "--out", tmp_path / "masks"), "have different structures"),
         (("--unet", tmp_path / "full", "--out", tmp_path / "masks"), "no U-Net"),
     ):
@@ -99,7 +99,7 @@ def test_masks_beside_pictures_are_passed_over(pictures: Path, tmp_path: Path) -
     one = network(tmp_path / "one")
     done = called("segment", pictures, "--unet", one, "--out", tmp_path / "out", "--device", "cpu")
     assert done.code == 0, done.stderr
-    assert "3 files named as masks passed over, such as a_Mask.png" in done.stderr
+    assert "3 files named as masks skipped, such as a_Mask.png" in done.stderr
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert made == ["a.png", "c.png", "sub/b.png"]
 

@@ -133,7 +133,7 @@ def test_a_picture_that_was_added_is_named_by_verify_alone(work: Path) -> None:
     done = called("verify", work, "--quiet")
     assert done.code == 1
     assert f"{folder}/train/images/zz.png: added" in done.stdout
-    assert f"Move away what was added to {folder}" in done.stdout
+    assert f"Move away the files that were added to {folder}" in done.stdout
     assert "rm -r" not in done.stdout
     assert "notes.txt" not in done.stdout
     assert called("show", folder).code == 0
@@ -172,7 +172,7 @@ def test_what_is_no_artifact_is_told(tmp_path: Path) -> None:
     assert "holds no artifacts" in done.stderr
     done = fulora("verify", tmp_path / "gone")
     assert done.returncode == 2
-    assert "is not there" in done.stderr
+    assert "does not exist" in done.stderr
 
 
 COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {

@@ -6,14 +6,18 @@ from fulora import progress
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.base_model import describe_families, describe_mismatch, describe_schedule_mismatch
+from fulora.diffusion.lora.formats import Format, Precision
 from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.lora.weights import Lora, extract_lora, fuse
-from fulora.diffusion.lora.write import Format, Precision, write_lora
+from fulora.diffusion.lora.write import write_lora
 from fulora.diffusion.models.architectures import Pipeline
 
 FILE = "lora.safetensors"
+METRICS = "metrics.jsonl"
+SAMPLES = "samples"
+"""Names in the folder of a trained LoRA: the LoRA, the log of its training, the folder of sample grids."""
 
 
 def save_lora(
@@ -70,15 +74,26 @@ def load_lora(
         raise LoraError(f"{path}: cannot be used as a LoRA of this backbone: {error}{families}") from error
 
 
-def convert_lora(source: Path, destination: Path, *, format: Format, precision: Precision | None = None) -> Lora:
-    """Write a LoRA file in another format, with its header; return the LoRA.
+def convert_lora(
+    source: Path, destination: Path, *, format: Format, precision: Precision | None = None, overwrite: bool = False
+) -> Lora:
+    """Write a LoRA file in another format, with its header; return the LoRA of the source.
 
     Args:
+        destination: ends in `.safetensors`.
         precision: None keeps that of the source.
+        overwrite: replace an existing file.
 
     Raises:
-        LoraError: if the source cannot be read, or not written in that format or precision.
+        LoraError: if the destination is the source, exists or has another ending, or the source cannot be read, or not
+            written in that format or precision.
     """
+    if destination.suffix != ".safetensors":
+        raise LoraError(f"{destination}: a LoRA file ends in .safetensors, or other tools do not find it")
+    if destination.exists() and source.exists() and destination.samefile(source):
+        raise LoraError(f"{destination} is the source: give the destination another name")
+    if destination.exists() and not overwrite:
+        raise LoraError(f"{destination} exists already: give another name, or --force to overwrite it")
     lora = read_lora(source)
     write_lora(lora, destination, format=format, precision=precision)
     return lora

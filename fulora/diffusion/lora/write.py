@@ -6,21 +6,19 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.formats import Format, Precision
 from fulora.diffusion.lora.metadata import KEY, architecture_in, fulora_entry
 from fulora.diffusion.lora.names import kohya_name
 from fulora.diffusion.lora.read import ADAPTER
 from fulora.diffusion.lora.weights import Lora, LoraModule
 from fulora.files import atomic_file, raise_on_disk_full
-
-Format = Literal["diffusers", "kohya"]
-Precision = Literal["fp32", "fp16"]
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _OF_ONE_FILE = (ADAPTER, "sshs_model_hash", "sshs_legacy_hash")

@@ -5,7 +5,7 @@ Sources: the configs and checkpoints of SD 1.5, 2.1 and SDXL base 1.0 (Rombach e
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import torch
 from diffusers import (
@@ -17,11 +17,8 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from fulora.diffusion.config import PretrainConfig
+from fulora.diffusion.config import Architecture, PretrainConfig
 from fulora.diffusion.models.tokenizers import CAPTION_TOKENS, END, build_clip_tokenizer, build_tokenizer
-
-Architecture = Literal["sd1", "sd2-base", "sd2-v", "sdxl"]
-"""SD 1.x; SD 2.x for 512 px, which predicts noise; SD 2.x for 768 px, which predicts velocity; SDXL."""
 
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 

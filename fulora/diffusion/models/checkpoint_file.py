@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fulora.data.state_dicts import wrong_format
-from fulora.diffusion.models.architectures import SMALL_UNETS, UNETS, Architecture, build
+from fulora.diffusion.config import Architecture
+from fulora.diffusion.models.architectures import SMALL_UNETS, UNETS, build
 from fulora.diffusion.models.headers import contradiction, declared_families, declared_predictions, declares_zero_snr
 from fulora.diffusion.models.noise_schedules import check_schedule
 

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from fulora.diffusion.models.architectures import Architecture, Pipeline
+from fulora.diffusion.config import Architecture
+from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.checkpoint_file import identify_checkpoint, rename_weights, write_configs
 from fulora.diffusion.models.diffusers_folder import find_weight_variant, read_config
 from fulora.diffusion.models.latent_scaling import check_scaling

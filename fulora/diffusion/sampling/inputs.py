@@ -14,9 +14,10 @@ from fulora.data.image_set import ImageSet
 from fulora.data.labels import Plane
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance, provenance_of
+from fulora.diffusion.config import Architecture
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.peft_folder import lora_files
-from fulora.diffusion.models.architectures import Architecture, Pipeline
+from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.loading import BackboneError, download_backbone, load_backbone
 from fulora.diffusion.models.native_size import native_size_of, read_native_size
 from fulora.diffusion.sampling.config import SamplingConfig

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.files import SAMPLES
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import Conditioning
 from fulora.diffusion.sampling.picture_grid import grid, write_marked
@@ -14,8 +15,6 @@ from fulora.diffusion.sampling.sample import Guidance, decode, denoise, start_no
 from fulora.diffusion.sampling.samplers import build_sampler
 from fulora.diffusion.training.batches import EncodedExamples
 from fulora.environment import derive_seed
-
-SAMPLES = "samples"
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 It is installed with `fulora[text]`, needs no network, and only detects boxes: no text is recognised.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -32,6 +33,16 @@ def installed_detector() -> str:
     """Return name and version of the text detector; empty if it is not installed."""
     is_installed = all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
     return f"rapidocr {metadata.version('rapidocr')}" if is_installed else ""
+
+
+def with_text_detector(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings of `CurateConfig` with the text detector, if it is installed and text is searched for.
+
+    Args:
+        settings: a `text_detector` among them stays.
+    """
+    used = installed_detector() and settings.get("deidentify") != "nothing"
+    return ({"text_detector": "rapidocr"} if used else {}) | dict(settings)
 
 
 def require_detector() -> None:

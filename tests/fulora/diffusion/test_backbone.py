@@ -9,8 +9,8 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, Pipeline, build, build_backbone
+from fulora.diffusion.config import Architecture, PretrainConfig
+from fulora.diffusion.models.architectures import ARCHITECTURES, Pipeline, build, build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone, networks, quiet, save_backbone
 from fulora.diffusion.models.tokenizers import collect_words
 

@@ -11,7 +11,8 @@ from open_clip.transformer import TextTransformer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fulora.diffusion.models.architectures import Architecture, Pipeline, build
+from fulora.diffusion.config import Architecture
+from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 
 Weights = dict[str, Tensor]

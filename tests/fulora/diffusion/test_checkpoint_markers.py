@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_checkpoint_file import build, checkpoint, clip_weights, drawn_tower, same_weights, tower_weights
 
-from fulora.diffusion.models.architectures import Architecture
+from fulora.diffusion.config import Architecture
 from fulora.diffusion.models.checkpoint_file import identify_checkpoint
 from fulora.diffusion.models.headers import declared_families, declared_predictions
 from fulora.diffusion.models.loading import BackboneError, load_backbone

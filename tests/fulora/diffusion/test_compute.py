@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from fulora import progress
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.models.architectures import Architecture, Pipeline, build
+from fulora.diffusion.config import Architecture, GenerateConfig
+from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import compute
 from fulora.diffusion.sampling.compute import (

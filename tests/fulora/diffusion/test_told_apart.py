@@ -8,8 +8,8 @@ from generation_run import inputs, settings
 from fulora import progress
 from fulora.data.label_set import LabelSet
 from fulora.data.provenance import Provenance, read_provenance
-from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.models.architectures import ARCHITECTURES, Architecture, build
+from fulora.diffusion.config import Architecture, LoraConfig
+from fulora.diffusion.models.architectures import ARCHITECTURES, build
 from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sampling.config import resolve_config

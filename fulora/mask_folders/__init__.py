@@ -1,0 +1,1 @@
+"""Folders of masks: predicted for pictures, measured, and scored against references."""

@@ -1,0 +1,188 @@
+"""A LoRA from a folder of images and a backbone, without a study: checked, planned, trained."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fulora import progress
+from fulora.data.image import METADATA, ImageSetError
+from fulora.data.image_set import ImageSet
+from fulora.data.labels import SPLITS, Split
+from fulora.data.provenance import Provenance
+from fulora.diffusion.config import Architecture, LoraConfig
+from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.files import FILE
+from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.distinct_captions import describe_identical_captions
+from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.sampling.inputs import backbone_provenance
+from fulora.diffusion.training.examples import TrainingImages
+from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+from fulora.diffusion.training.output_folder import holds_finished, refuse_other_contents
+from fulora.diffusion.training.plan import plan_training
+from fulora.engine import InProcess
+from fulora.intake.check.check_folder import curate_config
+from fulora.integrity import LIST, content_digest, write_list
+from fulora.training.processes import processes
+from fulora.workspace import Workspace, artifact_name
+from pipelines.backbones import DEMO, named_backbone
+from pipelines.checks.backbones import made_of
+from pipelines.checks.findings import Findings
+from pipelines.checks.images import Sources
+from pipelines.checks.sizes import check_lora_sizes
+from pipelines.sources import curated
+
+ENCODED: tuple[Split, ...] = ("train", "validation")
+"""The splits whose images are encoded: for training, and for the validation loss."""
+
+
+@dataclass(frozen=True)
+class LoraJob:
+    """Everything that one LoRA is trained from.
+
+    Attributes:
+        images: an image set, or any folder that `fulora data check` reads, which is curated first.
+        out: the folder of the LoRA; a stopped training continues in it.
+        backbone: a diffusers folder, a .safetensors checkpoint, a hub id, or `demo`, the embedded one.
+        curation: settings of the curation.
+        prior: an image set that must not be forgotten.
+        tested_on: an image set whose validation and test patients must not be trained on.
+        revision, architecture: of the backbone, if it is a hub id, or a checkpoint that does not tell.
+        work: folder that curated images are kept in.
+        command: what the user typed, for messages about how to make the curated images again.
+    """
+
+    images: Path
+    out: Path
+    cfg: LoraConfig
+    backbone: str = DEMO
+    curation: Mapping[str, object] = field(default_factory=dict)
+    prior: Path | None = None
+    tested_on: Path | None = None
+    revision: str | None = None
+    architecture: Architecture | None = None
+    work: Path = Path("work")
+    command: str = ""
+
+    def plan_lines(self) -> list[str]:
+        """Check and count everything, and return what the training takes, a line each.
+
+        Raises:
+            ValueError: if the training could not run.
+        """
+        notes = self._check(with_backbone=True)
+        material, _ = self._read()
+        pipe = self._pipeline
+        return [
+            *plan_training(self.cfg, pipe, material).lines(),
+            *notes,
+            *describe_identical_captions(pipe, material.captions()),
+        ]
+
+    def train(self) -> Path:
+        """Train the LoRA, or continue its training, and return its file; nothing is done if it is finished.
+
+        Raises:
+            ValueError: if the training cannot run.
+        """
+        first = processes(self.cfg.device).first
+        notes = self._check(with_backbone=not (self.out / FILE).is_file())
+        material, provenance = self._read()
+        name, digest = self._name_and_digest
+        if holds_finished(self.out, self.cfg, digest, material):
+            if not (self.out / LIST).is_file():
+                write_list(self.out)
+            return self.out / FILE
+        for line in notes if first else ():
+            progress.note(line)
+        step = fit_lora(
+            self.out, self.cfg, self._pipeline, material, base_model=name, base_digest=digest, provenance=provenance
+        )
+        if first:
+            write_list(self.out)
+            progress.note(f"the weights after step {step} of {self.cfg.steps} are kept")
+        return self.out / FILE
+
+    @cached_property
+    def _name_and_digest(self) -> tuple[str, str]:
+        """How the LoRA's file names the backbone, and the digest of its content or its revision."""
+        source = named_backbone(self.backbone)
+        if isinstance(source, str):
+            return source, self.revision or ""
+        name = DEMO if self.backbone == DEMO else source.name
+        return name, content_digest(source, self.work / ".digests.json")[:16]
+
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        return load_backbone(named_backbone(self.backbone), revision=self.revision, architecture=self.architecture)
+
+    def _other_sets(self) -> tuple[ImageSet | None, ImageSet | None]:
+        return _image_set(self.prior, "--prior"), _image_set(self.tested_on, "--test")
+
+    def _read(self) -> tuple[TrainingImages, Provenance]:
+        """What is trained on, and the patients that the LoRA learns from."""
+        images, others = self._curated(), self._other_sets()
+        material = read_training_images(images, *others, mask_channel=self.cfg.mask_channel)
+        inherited = backbone_provenance(named_backbone(self.backbone), self._name_and_digest[0])
+        return material, lora_provenance(f"LoRA {artifact_name(self.out)}", inherited, images, *others)
+
+    def _curated(self) -> ImageSet:
+        """The folder, if it is an image set, or else the one that results from curating it."""
+        image_set = self._own_image_set()
+        if image_set is not None:
+            return image_set
+        config, root = curate_config(self.images, {"fit": "native", **self.curation})
+        image_set = curated(config, root, Workspace(self.work, InProcess(), command=self.command))
+        progress.note(f"curated: {image_set.path}")
+        return image_set
+
+    def _own_image_set(self) -> ImageSet | None:
+        """The folder as an image set of fulora; None if it has to be curated first."""
+        if self.curation or not (self.images / "train" / METADATA).is_file():
+            return None
+        image_set = ImageSet(self.images, "")
+        try:
+            next(image_set.iter_rows("train"), None)
+        except ImageSetError:  # an imagefolder of another tool
+            return None
+        return image_set
+
+    def _check(self, *, with_backbone: bool) -> list[str]:
+        """Notes on the images and the backbone, before anything is curated.
+
+        Raises:
+            LoraError: if the output folder or another image set cannot be used.
+            ConfigError: every problem that would stop the training: no backbone, names that fit no pattern, unknown
+                classes, sizes.
+        """
+        refuse_other_contents(self.out)
+        self._other_sets()
+        findings, image_set, made = Findings(), self._own_image_set(), None
+        if image_set is not None:
+            sizes = Counter((row.width, row.height) for split in ENCODED for row in image_set.rows(split))
+        else:
+            config, root = curate_config(self.images, {"fit": "native", **self.curation})
+            sizes = Sources(findings, root).expect("images", config).sizes(*ENCODED)
+        try:
+            made = made_of(self._pipeline) if with_backbone else None
+        except BackboneError as error:
+            findings.problem("--backbone", str(error))
+        check_lora_sizes(findings, "", "images", self.cfg, sizes, made)
+        findings.stop(str(self.images))
+        return findings.note_lines()
+
+
+def _image_set(folder: Path | None, option: str) -> ImageSet | None:
+    """The image set that an option names.
+
+    Raises:
+        LoraError: if the folder is not an image set.
+    """
+    if folder is None:
+        return None
+    if not any((folder / split / METADATA).is_file() for split in SPLITS):
+        problem = "is not an image set" if folder.exists() else "does not exist"
+        raise LoraError(f"{folder}: {problem}; {option} takes the folder that `fulora data curate FOLDER` prints")
+    return ImageSet(folder, "")
