@@ -17,6 +17,7 @@ from fulora.diffusion.lora.files import FILE
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.distinct_captions import describe_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
+from fulora.diffusion.models.native_size import native_size_of
 from fulora.diffusion.sampling.inputs import backbone_provenance
 from fulora.diffusion.training.examples import TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
@@ -25,10 +26,8 @@ from fulora.diffusion.training.plan import plan_training
 from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, content_digest, write_list
-from fulora.training.processes import processes
 from fulora.workspace import Workspace, artifact_name
 from pipelines.backbones import DEMO, named_backbone
-from pipelines.checks.backbones import made_of
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_lora_sizes
@@ -87,7 +86,7 @@ class LoraJob:
         Raises:
             ValueError: if the training cannot run.
         """
-        first = processes(self.cfg.device).first
+        first = join_processes(self.cfg.device).first
         notes = self._check(with_backbone=not (self.out / FILE).is_file())
         material, provenance = self._read()
         name, digest = self._name_and_digest
@@ -166,7 +165,7 @@ class LoraJob:
             config, root = curate_config(self.images, {"fit": "native", **self.curation})
             sizes = Sources(findings, root).expect("images", config).sizes(*ENCODED)
         try:
-            made = made_of(self._pipeline) if with_backbone else None
+            made = native_size_of(self._pipeline) if with_backbone else None
         except BackboneError as error:
             findings.problem("--backbone", str(error))
         check_lora_sizes(findings, "", "images", self.cfg, sizes, made)

@@ -87,7 +87,7 @@ def _label_set(named: str | None, folders: Sequence[Path]) -> LabelSet | None:
     by_origin |= {str(images.path): images.label_set() for images in sets if next(images.iter_rows(), None) is not None}
     first = next(iter(by_origin), "")
     for origin, labels in list(by_origin.items())[1:]:
-        refuse_other_classes(by_origin[first], labels, who=first, whom=origin)
+        refuse_other_classes(by_origin[first], labels, name=first, other_name=origin)
     return by_origin.get(first)
 
 

@@ -75,7 +75,7 @@ def score_predictions(
     table = read_predictions(file, label_set)
     numbers = _class_numbers(table, averaged)
     rows = _scores(table, numbers, _prior(table.answers.names, prior, training_prior), sampling, selected)
-    rows += legacy_scores(table.answers, numbers, sampling) if legacy_auc else []
+    rows += legacy_scores(table.answers, numbers) if legacy_auc else []
     notes = [f"{file}: {note}" for note in table.notes]
     comparisons: list[ComparisonRow] = []
     if against is not None:

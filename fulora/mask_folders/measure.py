@@ -178,5 +178,5 @@ def _find_mapping(
     """The mapping of the masks' values to classes, printed on standard error."""
     mapping = find_mask_values({str(folder): files.values()}, values, workers)
     if mapping.files:
-        note(mapping.text())
+        note(mapping.describe())
     return mapping

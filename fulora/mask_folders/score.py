@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from fulora.biometry.agreement import agreement_of_pairs
-from fulora.intake.folders import patient_finder
 from fulora.intake.masks.files import find_masks, resolve_label
 from fulora.intake.masks.value_mapping import MaskValues, find_mask_values
+from fulora.intake.patient_pattern import patient_finder
 from fulora.intake.pixel_sizes import read_pixel_sizes
 from fulora.mask_folders.pixel_size_notes import note_pixel_sizes, note_unused_spacing
 from fulora.mask_folders.scored_cases import CaseScorer
@@ -156,7 +156,7 @@ def _find_values(
         for name, files in folders.items()
     }
     mapping = find_mask_values({REFERENCE: references.values(), **scored}, values, workers)
-    note(mapping.text())
+    note(mapping.describe())
     return mapping
 
 

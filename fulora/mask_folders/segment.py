@@ -12,9 +12,9 @@ from fulora.data.label_set import read_label_set
 from fulora.data.leak_check import describe_unknown, refuse_leaked_identities
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.structures import refuse_other_structures, structures_of
-from fulora.intake.folders import PICTURES
-from fulora.intake.formats.metaimage import read_picture
+from fulora.intake.formats.gray_picture import read_picture
 from fulora.intake.masks.file_names import find_pictures_and_masks
+from fulora.intake.picture_files import PICTURES
 from fulora.progress import note
 from fulora.segmentation.challenge_protocols import Mask
 from fulora.segmentation.config import SegmentConfig
@@ -73,7 +73,7 @@ def segment_folder(
     models = [load_unet(folder).to(pick_device(device)) for folder in unets]
     label_sets = [read_label_set(folder) for folder in unets]
     for folder, labels in zip(unets, label_sets, strict=True):
-        refuse_other_structures(label_sets[0], labels, who=f"--unet {unets[0]}", whom=f"--unet {folder}")
+        refuse_other_structures(label_sets[0], labels, name=f"--unet {unets[0]}", other_name=f"--unet {folder}")
     masks = predict(models, map(read_picture, files.values()), config, total=len(files))
     out.mkdir(parents=True, exist_ok=True)
     provenance.write(out)

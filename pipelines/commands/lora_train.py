@@ -52,11 +52,11 @@ def train(
 
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
-    from fulora.training.processes import processes
+    from fulora.training.processes import join_processes
     from pipelines.lora_job import LoraJob
 
     cfg, curation = _settings(config, overrides or [])
-    first = processes(cfg.device).first
+    first = join_processes(cfg.device).first
     progress.show(first and not quiet)
     job = LoraJob(
         images=images,

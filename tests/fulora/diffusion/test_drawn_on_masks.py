@@ -12,6 +12,7 @@ import torch
 from generation_run import complete, inputs, tree
 from jaxtyping import UInt8
 
+from fulora import integrity
 from fulora.data.image_set import ImageSet, pixel_digest
 from fulora.data.label_set import label_set
 from fulora.data.pictures.embedded_metadata import read_mark
