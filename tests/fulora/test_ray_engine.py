@@ -21,7 +21,7 @@ from fulora.workspace import Workspace
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
-pytestmark = [pytest.mark.ray, pytest.mark.alone]
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")

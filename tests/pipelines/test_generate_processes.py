@@ -3,8 +3,6 @@
 import io
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ import psutil
 import pytest
 import torch
 from command_inside import QUICK, called, tree
-from command_line import ROOT
+from forked import Forked
 
 from fulora import progress
 from fulora.data.label_set import LabelSet
@@ -33,9 +31,6 @@ MANY = ("generate", "--plane", "brain", "--count", "40", "--seed", "1", *QUICK, 
 """Twenty shards, some eight seconds of drawing on one core."""
 
 
-pytestmark = pytest.mark.alone
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process draws."""
@@ -44,22 +39,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return tree(folder)
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
+def start(*arguments: str | Path) -> Forked:
     """The command, in a group of its own as a terminal would start it."""
-    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, start_new_session=True, preexec_fn=_hears_ctrl_c, **pipes
-    )
+    return Forked(*arguments, session=True)
 
 
-def _hears_ctrl_c() -> None:
-    """A shell makes what it starts in the background deaf to it, and what that starts as well."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def seen(parent: subprocess.Popen[str], happened: Callable[[], bool]) -> list[psutil.Process]:
+def seen(parent: Forked, happened: Callable[[], bool]) -> list[psutil.Process]:
     """The processes that a command started, as soon as something has happened."""
     deadline = time.monotonic() + 100
     while not happened():

@@ -1,18 +1,17 @@
 """`fulora lora train` as a user calls it."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, fulora
+from command_line import fulora
+from forked import Forked
 from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
@@ -298,13 +297,7 @@ def test_settings_come_from_a_config(images: Path, tmp_path: Path) -> None:
 def test_sigterm_leaves_a_checkpoint_exits_with_75_and_changes_nothing(images: Path, tmp_path: Path) -> None:
     command = ["lora", "train", str(images), *SETTINGS, "steps=60", "checkpoint_every=1000"]
     run(tmp_path, *command, "--out", "whole")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *command, "--out", "stopped"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+    running = Forked(*command, "--out", "stopped", cwd=tmp_path)
     metrics = tmp_path / "stopped" / "metrics.jsonl"
     while running.poll() is None and not (metrics.is_file() and '"step": 5,' in metrics.read_text()):
         time.sleep(0.01)

@@ -3,8 +3,6 @@
 import os
 import pickle
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from command_inside import QUICK, called, tree
-from command_line import ROOT
+from forked import ROOT, Forked
 
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import GenerateConfig
@@ -28,7 +26,7 @@ from fulora.stage import read_record
 
 FETAL = label_set("fetal_planes")
 
-pytestmark = [pytest.mark.ray, pytest.mark.alone]
+pytestmark = pytest.mark.ray
 
 MANY = ("generate", "--plane", "brain", "--plane", "femur", "--count", "14", "--seed", "5", *QUICK, "steps=6")
 """Fourteen shards, some six seconds of drawing on one core."""
@@ -66,12 +64,6 @@ def cluster() -> Iterator[Any]:
             found.shutdown()
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipelines", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, **pipes)
-
-
 def held_bytes() -> float:
     """What all object stores of the cluster hold together."""
     import ray
@@ -100,7 +92,7 @@ def opened(worker: psutil.Process) -> list[str]:
 
 def test_a_node_dies_while_it_draws(tmp_path: Path, cluster: Any, alone: dict[str, bytes]) -> None:
     out = tmp_path / "set"
-    running = start(*MANY, "--out", out, "--engine", "ray")
+    running = Forked(*MANY, "--out", out, "--engine", "ray")
     most, deadline = 0.0, time.monotonic() + 100
     while not (busy := busy_nodes(cluster, out)):
         assert running.poll() is None, running.communicate()
@@ -121,7 +113,7 @@ def test_a_run_that_is_stopped_continues_with_what_is_missing(
 ) -> None:
     out = tmp_path / "set"
     first = out / "train" / "images" / "brain-00000" / "shard.json"
-    stopped, deadline = start(*MANY, "--out", out, "--engine", "ray"), time.monotonic() + 100
+    stopped, deadline = Forked(*MANY, "--out", out, "--engine", "ray"), time.monotonic() + 100
     while not first.exists():
         assert stopped.poll() is None, stopped.communicate()
         assert time.monotonic() < deadline
@@ -179,7 +171,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch
 def test_the_smoke_study_has_the_artifacts_of_a_run_without_ray(tmp_path: Path, cluster: Any) -> None:
     command = ("run", "smoke", "--json", "--work")
     assert called(*command, tmp_path / "one").code == 0
-    many = start(*command, tmp_path / "many", "--engine", "ray")
+    many = Forked(*command, tmp_path / "many", "--engine", "ray")
     said = many.communicate(timeout=600)
     assert many.returncode == 0, said[1]
     found = [

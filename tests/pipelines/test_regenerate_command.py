@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from command_inside import QUICK, Ended, called, tree
-from command_line import fulora, fulora_alone
+from command_line import fulora
+from forked import Forked
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
@@ -47,8 +48,9 @@ def spot(pixels: np.ndarray) -> np.ndarray:
 
 def test_one_image_by_a_process_of_its_own_has_the_same_bytes(tmp_path: Path, drawn: Path) -> None:
     first = image(drawn, "femur", 4)  # alone in its shard, so its batch was filled up
-    done = fulora_alone("regenerate", first, "--out", tmp_path / "new" / "again.png")
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'new' / 'again.png'}: the same bytes\n")
+    process = Forked("regenerate", first, "--out", tmp_path / "new" / "again.png")
+    printed, _ = process.communicate(120)
+    assert (process.returncode, printed) == (0, f"{tmp_path / 'new' / 'again.png'}: the same bytes\n")
     assert (tmp_path / "new" / "again.png").read_bytes() == first.read_bytes()
 
 

@@ -10,25 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import ROOT, Forked
 
-ROOT = Path(__file__).parents[2]
-FULORA = (sys.executable, "-m", "pipelines")
-
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+def start(work: Path) -> Forked:
+    return Forked("run", "smoke", "--work", work, "--json")
 
 
-def start(work: Path) -> subprocess.Popen[str]:
-    command = [*FULORA, "run", "smoke", "--work", str(work), "--json"]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> list[dict[str, object]]:
+def finish(process: Forked) -> list[dict[str, object]]:
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return [json.loads(line) for line in out.splitlines()]
@@ -43,7 +34,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("smoke") / "work"
     lines = finish(start(work))
     assert Path(str(lines[-1]["result"])).name == "report.html"
-    assert float(str(lines[-1]["seconds"])) < 90
     return work
 
 
@@ -59,10 +49,9 @@ def test_the_report_says_what_it_is(finished: Path) -> None:
     assert 'src="http' not in page
 
 
-def test_a_second_run_is_cached_and_quick(finished: Path) -> None:
-    before, started = digests(finished), time.monotonic()
+def test_a_second_run_computes_nothing(finished: Path) -> None:
+    before = digests(finished)
     lines = finish(start(finished))
-    assert time.monotonic() - started < 10
     assert all(line["cached"] for line in lines[:-1])
     assert digests(finished) == before
 
@@ -85,7 +74,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_bytes(finished: Path, tmp_pa
     assert digests(work) == digests(finished)
 
 
-def kill_during(process: subprocess.Popen[str], work: Path, stage: str) -> None:
+def kill_during(process: Forked, work: Path, stage: str) -> None:
     """SIGKILL as soon as the stage has begun to fill its scratch folder."""
     deadline = time.monotonic() + 300
     while not any(any(folder.rglob("*")) for folder in work.glob(f".{stage}-*.partial")):
@@ -99,6 +88,6 @@ def kill_during(process: subprocess.Popen[str], work: Path, stage: str) -> None:
 def test_the_notebook_reads_a_finished_run(finished: Path) -> None:
     command = [sys.executable, "-m", "pytest", "--nbmake", "notebooks/read_a_run.ipynb", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment() | {"FULORA_WORK": str(finished)}, capture_output=True, text=True
+        command, cwd=ROOT, env=os.environ | {"FULORA_WORK": str(finished)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
