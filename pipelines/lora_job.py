@@ -18,14 +18,14 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.distinct_captions import describe_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.models.native_size import native_size_of
-from fulora.diffusion.sampling.inputs import backbone_provenance
+from fulora.diffusion.sampling.inputs import backbone_provenance, weights_digest
 from fulora.diffusion.training.examples import TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
 from fulora.diffusion.training.output_folder import holds_finished, refuse_other_contents
 from fulora.diffusion.training.plan import plan_training
 from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
-from fulora.integrity import LIST, content_digest, write_list
+from fulora.integrity import LIST, write_list
 from fulora.workspace import Workspace, artifact_name
 from pipelines.backbones import DEMO, named_backbone
 from pipelines.checks.findings import Findings
@@ -89,7 +89,7 @@ class LoraJob:
         first = join_processes(self.cfg.device).first
         notes = self._check(with_backbone=not (self.out / FILE).is_file())
         material, provenance = self._read()
-        name, digest = self._name_and_digest
+        name, digest = self.name_and_digest
         if holds_finished(self.out, self.cfg, digest, material):
             if not (self.out / LIST).is_file():
                 write_list(self.out)
@@ -105,13 +105,13 @@ class LoraJob:
         return self.out / FILE
 
     @cached_property
-    def _name_and_digest(self) -> tuple[str, str]:
+    def name_and_digest(self) -> tuple[str, str]:
         """How the LoRA's file names the backbone, and the digest of its content or its revision."""
         source = named_backbone(self.backbone)
         if isinstance(source, str):
             return source, self.revision or ""
         name = DEMO if self.backbone == DEMO else source.name
-        return name, content_digest(source, self.work / ".digests.json")[:16]
+        return name, weights_digest(source, cache=self.work / ".digests.json")
 
     @cached_property
     def _pipeline(self) -> Pipeline:
@@ -124,7 +124,7 @@ class LoraJob:
         """What is trained on, and the patients that the LoRA learns from."""
         images, others = self._curated(), self._other_sets()
         material = read_training_images(images, *others, mask_channel=self.cfg.mask_channel)
-        inherited = backbone_provenance(named_backbone(self.backbone), self._name_and_digest[0])
+        inherited = backbone_provenance(named_backbone(self.backbone), self.name_and_digest[0])
         return material, lora_provenance(f"LoRA {artifact_name(self.out)}", inherited, images, *others)
 
     def _curated(self) -> ImageSet:

@@ -178,11 +178,12 @@ DEMO, CLIP = cache(load_backbone), cache(load_clip)
 
 def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """Stages that neither fit nor draw."""
-    fits = ("diffusion.pretrain", "diffusion.material", "diffusion.control", "clip.pretrain", "clip.tune")
-    for module in (*fits, "classification.train", "segmentation.train"):
-        monkeypatch.setattr(f"fulora.{module}.fit", _fitted)
+    fits = ("pretrain.fit", "image_sets.fit_lora", "controlnet.fit")
+    others = ("clip.pretrain", "clip.tune", "classification.train", "segmentation.train")
+    for name in (*(f"diffusion.training.{fit}" for fit in fits), *(f"{module}.fit" for module in others)):
+        monkeypatch.setattr(f"fulora.{name}", _fitted)
     monkeypatch.setattr("fulora.assessment.judges.train_judges", _fitted)
-    monkeypatch.setattr("fulora.diffusion.training.image_sets.check", lambda *given: None)
+    monkeypatch.setattr("fulora.diffusion.training.image_sets.check_plan", lambda *given: None)
     monkeypatch.setattr("fulora.diffusion.sets.generation.generate_set", _drawn)
     monkeypatch.setattr("fulora.segmentation.additions.add_pseudo_labelled", _masked)
     monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: path)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fulora.data.label_set import label_set
 from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
 from fulora.data.weights import Backbone
+from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.sampling.inputs import weights_digest
 from fulora.engine import InProcess
 from fulora.intake.phantoms.scan import draw
@@ -29,7 +31,8 @@ from fulora.integrity import LIST
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace
 from pipelines.__main__ import app
-from pipelines.commands.lora_train import ASSETS, _backbone
+from pipelines.backbones import ASSETS
+from pipelines.lora_job import LoraJob
 
 FETAL = label_set("fetal_planes")
 PLANES = FETAL.names
@@ -80,9 +83,10 @@ def copied(out: Path, backbone: Source) -> Backbone:
 def test_a_backbone_has_the_digest_that_recipes_record(tmp_path: Path) -> None:
     """The fingerprint of an artifact: its `stage.json` says when it was made, so its content differs each time."""
     made = Workspace(tmp_path, InProcess()).run(copied, backbone=Source(ASSETS / "diffusion", "f"))
-    assert _backbone(str(made.path), None, tmp_path) == (made.path.name, made.fingerprint, made.path)
-    assert _backbone("demo", None, tmp_path)[1] == weights_digest(ASSETS / "diffusion")
-    assert _backbone("owner/name", "0123", tmp_path) == ("owner/name", "0123", "owner/name")
+    job = LoraJob(tmp_path, tmp_path / "lora", LoraConfig(), work=tmp_path)
+    assert replace(job, backbone=str(made.path)).name_and_digest == (made.path.name, made.fingerprint)
+    assert job.name_and_digest == ("demo", weights_digest(ASSETS / "diffusion"))
+    assert replace(job, backbone="owner/name", revision="0123").name_and_digest == ("owner/name", "0123")
 
 
 def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Path) -> None:
@@ -209,7 +213,11 @@ MADE = {"curate", "count_classes", "check_leaks"}
 def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [
         counting(monkeypatch, f"fulora.diffusion.{name}")
-        for name in ("models.loading.load_backbone", "training.image_sets.read_training_images", "training.plan.plan")
+        for name in (
+            "models.loading.load_backbone",
+            "training.image_sets.read_training_images",
+            "training.plan.plan_training",
+        )
     ]
     generators = "{base: {lora: none}, LoRA: {}, twice: {generate: {steps: 2}}, LoRA of rank 4: {lora: {rank: 4}}}"
     found = here("run", "smoke", f"synthetic={generators}", "--dry-run", "--work", f"{tmp_path}/work")
