@@ -171,10 +171,7 @@ def _records(split: Split) -> "RecordSet":
         for name, kind in COLUMNS.items()
     ]
     return mlc.RecordSet(
-        id=split,
-        name=split,
-        key=f"{split}/image_id",
-        fields=[*columns, *_joined(split, split, "image")],
+        id=split, name=split, key=f"{split}/image_id", fields=[*columns, *_joined(split, split, "image")]
     )
 
 

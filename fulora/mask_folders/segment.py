@@ -45,12 +45,7 @@ class SegmentedFolder:
 
 
 def segment_folder(
-    images: Path,
-    unets: Sequence[Path],
-    out: Path,
-    config: SegmentConfig,
-    *,
-    device: str = "auto",
+    images: Path, unets: Sequence[Path], out: Path, config: SegmentConfig, *, device: str = "auto"
 ) -> SegmentedFolder:
     """Segment images of any size with one network, or with the mean of several, and write masks of the images' sizes.
 

@@ -61,9 +61,7 @@ def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabiliti
 
 
 def prior_adjusted(
-    probabilities: Probabilities,
-    training: Float[np.ndarray, " classes"],
-    target: Float[np.ndarray, " classes"],
+    probabilities: Probabilities, training: Float[np.ndarray, " classes"], target: Float[np.ndarray, " classes"]
 ) -> Probabilities:
     """Probabilities under another class prior: divided by the training prior, multiplied by the target's, renormalised.
 

@@ -15,11 +15,7 @@ Resampling = Literal["area", "bilinear", "bicubic", "nearest"]
 """`area` (OpenCV) averages; `bilinear` and `bicubic` (Pillow) average where they shrink; `nearest`, for masks, takes
 the pixel at the centre."""
 
-PILLOW = {
-    "bilinear": Pil.Resampling.BILINEAR,
-    "bicubic": Pil.Resampling.BICUBIC,
-    "nearest": Pil.Resampling.NEAREST,
-}
+PILLOW = {"bilinear": Pil.Resampling.BILINEAR, "bicubic": Pil.Resampling.BICUBIC, "nearest": Pil.Resampling.NEAREST}
 
 
 def to_square(
