@@ -141,7 +141,7 @@ def compute_figures(
 
 
 def _plane(plane: str, sets: AssessedSets, encoded: EncodedSets, seed: int) -> PlaneFigures | None:
-    """Compute the figures of a plane; None if a set has too few images of it."""
+    """Compute the figures of a plane; None if a set has too few images."""
     synthetic = _of_plane(plane, encoded.synthetic, sets.synthetic)
     held_out = _of_plane(plane, encoded.held_out, sets.held_out)
     size = min(len(synthetic.features), len(held_out.features))
@@ -208,11 +208,8 @@ def _spread(features: Features) -> float:
 def _distances(encoded: EncodedSets) -> Distances | None:
     if encoded.train is None:
         return None
-    found = [
-        np.percentile(nearest(views.plain, encoded.train.plain)[0], range(101))
-        for views in (encoded.synthetic, encoded.held_out)
-    ]
-    return Distances(*(tuple(map(float, values)) for values in found))
+    distances = [nearest(views.plain, encoded.train.plain)[0] for views in (encoded.synthetic, encoded.held_out)]
+    return Distances(*(tuple(map(float, np.percentile(values, range(101)))) for values in distances))
 
 
 def _shares(train: Pictures, nearest_to: Int[np.ndarray, " n"]) -> Iterator[Share]:

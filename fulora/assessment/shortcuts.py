@@ -77,21 +77,20 @@ def _border(square: UInt8[np.ndarray, "h w"]) -> tuple[float, ...]:
 
 
 def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
-    found = remove_overlays(picture, "everywhere")
-    return float(found.outside.mean()), float(found.inside.mean())
+    overlays = remove_overlays(picture, "everywhere")
+    return float(overlays.outside.mean()), float(overlays.inside.mean())
 
 
 def _thinned(pictures: Pictures, seed: int) -> Pictures:
-    """Select at most `MOST` pictures at random."""
     chosen: Int[np.ndarray, " m"] = np.sort(np.random.default_rng(seed).permutation(len(pictures))[:MOST])
     return pictures.of(chosen)
 
 
 def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Iterator[Shortcut]:
     sides = []
-    for pictures, found in seen:
+    for pictures, values_by_cue in seen:
         places = places_of(plane, pictures)
-        of_cue = {cue: values[places] for cue, values in found.items()}
+        of_cue = {cue: values[places] for cue, values in values_by_cue.items()}
         of_cue[TOGETHER] = np.concatenate(list(of_cue.values()), axis=1)
         patients = pictures.patients[places]
         sides.append({cue: Sample(values, patients) for cue, values in of_cue.items()})
