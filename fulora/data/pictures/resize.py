@@ -52,7 +52,6 @@ def scale_to_square(shape: tuple[int, ...], size_px: int, fit: Literal["letterbo
 
 
 def _whole(pixels: UInt8[np.ndarray, "h w"], fit: Fit) -> UInt8[np.ndarray, "new_h new_w"]:
-    """Pad with black, crop, or leave the picture before it is resized."""
     height, width = pixels.shape
     if fit == "letterbox":
         side = max(height, width)

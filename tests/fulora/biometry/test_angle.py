@@ -155,7 +155,7 @@ def test_each_failure_has_its_name() -> None:
     ]
     for reason, labels, message in cases:
         with pytest.raises(MeasurementError, match=message) as failure:
-            angle.measure_angle(labels).aop_deg
+            angle.measure_angle(labels)
         assert failure.value.reason == reason
 
 
