@@ -12,7 +12,7 @@ from fulora.stage import RECORD, fingerprint_in_name
 DIGESTS = ".digests.json"
 """The digests that a workspace keeps of outside data."""
 SHOWN = 20
-"""Files of an artifact that are named; the others are counted."""
+"""Damaged files of an artifact that are listed; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ def verify(folders: Sequence[Path]) -> Verification:
 
 
 def _artifacts(folders: Sequence[Path]) -> list[Path]:
-    """The artifacts among folders, and in those that are workspaces."""
     artifacts: list[Path] = []
     for folder in folders:
         if _is_artifact(folder):
@@ -73,7 +72,6 @@ def _artifacts(folders: Sequence[Path]) -> list[Path]:
 
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether a folder has a list or a record, or should have them."""
     if (folder / LIST).is_file() or (folder / RECORD).is_file() or lacks_list(folder):
         return True
     return folder.is_dir() and fingerprint_in_name(folder) != ""
@@ -99,7 +97,7 @@ def _verify(folder: Path) -> VerifiedArtifact:
 
 def _wrong_digests(cache: Path) -> list[str]:
     return [
-        f"{path}: its content is not what {cache} says of it, though size and times are; remove {cache}, and outside "
-        "data are read again"
+        f"{path}: its content differs from the digest in {cache}, although size and times do not; remove {cache}, and "
+        "outside data are read again"
         for path in mismatches_in_cache(cache)
     ]

@@ -1,7 +1,8 @@
 """The whole assessment of one synthetic set: figures, label truth, shortcuts, filters and verdicts."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -82,31 +83,30 @@ def assess(
     if sets.lacking:
         return _without_verdicts(sets, config, judged_too=judges is not None)
     encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
-    near = [known for one in encoded if (known := find_nearest(sets, one)) is not None]
+    near = [images for one in encoded if (images := find_nearest(sets, one)) is not None]
     opinions = _opinions(sets, encoded, near, judges)
     figures = tuple(
-        compute_figures(
-            sets, one, near[place] if near else None, pairs=config.pairs, draws=config.draws, seed=config.seed
-        )
-        for place, one in enumerate(encoded)
+        compute_figures(sets, one, images, pairs=config.pairs, draws=config.draws, seed=config.seed)
+        for one, images in zip_longest(encoded, near)
     )
     filters, rejected = screen(sets, encoded, near, opinions, config.false_reject)
     label_truths = compute_truths(known_planes(sets.synthetic.planes, sets.classes), opinions, sets.classes)
     shortcuts = compute_shortcuts(sets, config.seed)
     counts = {str(name): int(n) for name, n in zip(*np.unique(sets.synthetic.planes, return_counts=True), strict=True)}
-    found = AssessmentFindings(
-        classes=sets.classes,
-        synthetic=_count(sets.synthetic),
-        held_out=_count(sets.held_out),
-        train=None if sets.train is None else _count(sets.train),
+    findings = replace(
+        _without_figures(sets, config),
         encoders=figures,
         truths=label_truths,
         shortcuts=shortcuts,
-        false_reject=config.false_reject,
         filters=tuple(filters),
         verdicts=verdicts(VerdictInputs(counts, figures, label_truths, shortcuts, filters, config.false_reject)),
     )
-    return found, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
+    return findings, _screened(sets, encoded, near, opinions, list(causes(filters, rejected)))
+
+
+def _without_figures(sets: AssessedSets, config: AssessConfig) -> AssessmentFindings:
+    sizes = (_count(sets.synthetic), _count(sets.held_out), None if sets.train is None else _count(sets.train))
+    return AssessmentFindings(sets.classes, *sizes, (), (), (), config.false_reject, (), ())
 
 
 def _without_verdicts(
@@ -115,30 +115,23 @@ def _without_verdicts(
     names: list[FilterName] = ["brightness", "near_duplicate", "memorised"]
     names += ["clip"] if "clip" in config.encoders else []
     names += ["plane"] if judged_too else []
-    found = AssessmentFindings(
-        classes=sets.classes,
-        synthetic=_count(sets.synthetic),
-        held_out=_count(sets.held_out),
-        train=None if sets.train is None else _count(sets.train),
-        encoders=(),
-        truths=(),
-        shortcuts=(),
-        false_reject=config.false_reject,
+    findings = replace(
+        _without_figures(sets, config),
         filters=tuple(CalibratedFilter(name, (), (), len(sets.held_out), {}) for name in names),
         verdicts=(Verdict(ALL_PLANES, (f"no verdict: {sets.lacking}",), "No filter rejects any image."),),
     )
     made = zip(sets.synthetic.ids.tolist(), sets.synthetic.planes.tolist(), strict=True)
-    return found, [AssessedImage(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
+    return findings, [AssessedImage(image_id=image_id, plane=plane, fails=()) for image_id, plane in made]
 
 
-def write_findings(folder: Path, found: AssessmentFindings) -> None:
+def write_findings(folder: Path, findings: AssessmentFindings) -> None:
     """Write `findings.json`."""
-    (folder / FINDINGS).write_bytes(as_json(found))
+    (folder / FINDINGS).write_bytes(as_json(findings))
 
 
-def as_json(found: AssessmentFindings) -> bytes:
+def as_json(findings: AssessmentFindings) -> bytes:
     """Return the findings as JSON."""
-    return TypeAdapter(AssessmentFindings).dump_json(found, indent=1) + b"\n"
+    return TypeAdapter(AssessmentFindings).dump_json(findings, indent=1) + b"\n"
 
 
 def read_findings(folder: Path) -> AssessmentFindings:
@@ -157,9 +150,8 @@ def _encoded(
     encoder = load_encoder(name, clip, trusted)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
     train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
-    return EncodedSets(
-        name, made, held_out, train, encoder.directions(prompts) if encoder.directions and prompts else None
-    )
+    planes = encoder.directions(prompts) if encoder.directions and prompts else None
+    return EncodedSets(name, made, held_out, train, planes)
 
 
 def _count(pictures: Pictures) -> SetSize:
@@ -169,24 +161,22 @@ def _count(pictures: Pictures) -> SetSize:
 def _opinions(
     sets: AssessedSets, encoded: Sequence[EncodedSets], near: Sequence[NearestImages], judges: Path | None
 ) -> list[ClassScores]:
-    """Class scores by the CLIP, if it is among the encoders, and by the judges; none without several classes."""
     requested, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
     if labels is None or len(labels.names) < 2 or not (requested >= 0).any():
         return []
-    found = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
+    scores = [_by_prompts(one, one.planes, sets) for one in encoded if one.encoder == "clip" and one.planes is not None]
     if judges is not None:
         chosen = sets.real.of(judged(judges, sets.real) & (known_planes(sets.real.planes, labels.names) >= 0))
         shown = known_planes(chosen.planes, labels.names)
-        found.append(judge(judges, sets.synthetic, _nearest_patient(sets, near), chosen, shown))
-    return found
+        scores.append(judge(judges, sets.synthetic, _nearest_patient(sets, near), chosen, shown))
+    return scores
 
 
 def _by_prompts(encoded: EncodedSets, planes: Float[np.ndarray, "planes d"], sets: AssessedSets) -> ClassScores:
     shown = known_planes(sets.held_out.planes, sets.classes)
     known = np.flatnonzero(shown >= 0)
-    return ClassScores(
-        "clip", encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T, shown[known]
-    )
+    made, real = encoded.synthetic.plain @ planes.T, encoded.held_out.plain[known] @ planes.T
+    return ClassScores("clip", made, real, shown[known])
 
 
 def _nearest_patient(sets: AssessedSets, near: Sequence[NearestImages]) -> Shaped[np.ndarray, " n"]:
@@ -217,8 +207,8 @@ def _screened(
                 "fails": fails[n],
                 "seen": {one.by: sets.classes[int(one.made[n].argmax())] for one in opinions},
                 "margin": {name: float(values[n]) for name, values in beside.items() if np.isfinite(values[n])},
-                "nearest": {one.encoder: str(ids[found.made.nearest[n]]) for one, found in by},
-                "ratio": {one.encoder: float(found.made.ratio[n]) for one, found in by},
+                "nearest": {one.encoder: str(ids[images.made.nearest[n]]) for one, images in by},
+                "ratio": {one.encoder: float(images.made.ratio[n]) for one, images in by},
             }
         )
         for n in range(len(made))

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
 from fulora.assessment.config import ClosenessConfig
 from fulora.data.image_set import ImageSet
@@ -12,25 +11,17 @@ from fulora.data.label_set import refuse_other_classes
 from fulora.data.labels import Split
 from fulora.data.pictures.loaders import load_squares
 from fulora.data.score import Score
-from fulora.metrics.fidelity import domain_auc, median_distance, mmd2_difference, mmd2_jackknife, pixel_features
+from fulora.metrics.fidelity import Sample, domain_auc, median_distance, mmd2_jackknife, pixel_features
 
 REAL = "real training images"
 """The row of the real training images."""
 
 
 @dataclass(frozen=True)
-class GroupedFeatures:
-    """Features of a set of images, and the group of each: its patient, or the synthetic image itself."""
-
-    features: Float[np.ndarray, "n d"]
-    groups: Shaped[np.ndarray, " n"]
-
-
-@dataclass(frozen=True)
 class HeldOutReference:
     """Images of held-out patients, and the kernel bandwidth of all comparisons with them."""
 
-    sample: GroupedFeatures
+    sample: Sample
     bandwidth: float
     config: ClosenessConfig
 
@@ -70,28 +61,21 @@ def closeness(real: ImageSet, synthetic: Mapping[str, ImageSet], config: Closene
     held_out, train = _sample(real, "validation", side), _sample(real, "train", side)
     reference = HeldOutReference(held_out, median_distance(train.features, held_out.features), config)
     sets = {name: _sample(images, "train", side) for name, images in synthetic.items()}
-    rows = [row for name, found in ({REAL: train} | sets).items() for row in _against(name, found, reference)]
+    rows = [row for name, sample in ({REAL: train} | sets).items() for row in _against(name, sample, reference)]
     return [*rows, *_closer_than_baseline(sets, reference)]
 
 
-def _sample(images: ImageSet, split: Split, side_px: int) -> GroupedFeatures:
+def _sample(images: ImageSet, split: Split, side_px: int) -> Sample:
     rows = images.rows(split)
     groups = np.array([row.patient_key or row.image_id for row in rows])
-    return GroupedFeatures(pixel_features(load_squares(images, rows, side_px, "letterbox")), groups)
+    return Sample(pixel_features(load_squares(images, rows, side_px, "letterbox")), groups)
 
 
-def _against(name: str, found: GroupedFeatures, reference: HeldOutReference) -> list[Score]:
-    config, theirs = reference.config, reference.sample
-    distance = mmd2_jackknife(
-        found.features,
-        found.groups,
-        theirs.features,
-        theirs.groups,
-        bandwidth=reference.bandwidth,
-        level=config.level,
-    )
-    folds = min(config.folds, len(set(found.groups)), len(set(theirs.groups)))
-    auc = domain_auc(found.features, theirs.features, found.groups, theirs.groups, seed=config.seed, folds=folds)
+def _against(name: str, sample: Sample, reference: HeldOutReference) -> list[Score]:
+    config, held_out = reference.config, reference.sample
+    distance = mmd2_jackknife(sample, held_out, bandwidth=reference.bandwidth, level=config.level)
+    folds = min(config.folds, len(set(sample.groups)), len(set(held_out.groups)))
+    auc = domain_auc(sample, held_out, seed=config.seed, folds=folds)
     about = Score.of(
         distance,
         quantity="MMD²",
@@ -104,21 +88,12 @@ def _against(name: str, found: GroupedFeatures, reference: HeldOutReference) -> 
     return [about.changed(rank=1, better="lower"), domain.changed(rank=2)]
 
 
-def _closer_than_baseline(sets: Mapping[str, GroupedFeatures], reference: HeldOutReference) -> Iterator[Score]:
-    baseline, theirs = reference.config.baseline, reference.sample
-    for name, found in sets.items():
+def _closer_than_baseline(sets: Mapping[str, Sample], reference: HeldOutReference) -> Iterator[Score]:
+    baseline, level = reference.config.baseline, reference.config.level
+    for name, sample in sets.items():
         if baseline is None or name == baseline:
             continue
-        change = mmd2_difference(
-            sets[baseline].features,
-            sets[baseline].groups,
-            found.features,
-            found.groups,
-            theirs.features,
-            theirs.groups,
-            bandwidth=reference.bandwidth,
-            level=reference.config.level,
-        )
+        change = mmd2_jackknife(sets[baseline], reference.sample, sample, bandwidth=reference.bandwidth, level=level)
         yield Score.of(
             change,
             quantity="MMD²",

@@ -14,15 +14,7 @@ Encode = Callable[[Sequence[GrayPicture]], Features]
 NOISE, SHARE, CONSTANT = 1e-4, 1e-2, 1e-6
 """Differences that arithmetic may make, of the largest feature and of the spread between pictures; and of the largest
 feature, a spread that is none."""
-FAILURES = (
-    RuntimeError,  # NotImplementedError too
-    ValueError,
-    TypeError,
-    LookupError,
-    AssertionError,
-    AttributeError,
-    torch.jit.Error,
-)
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AssertionError, AttributeError, torch.jit.Error)
 """Exceptions of networks that cannot take their input."""
 
 
@@ -41,18 +33,18 @@ def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object],
     """
     given = f"{name}: the network received {' x '.join(map(str, pixels.shape))}, {received}, and"
     try:
-        found = network(pixels)
+        output = network(pixels)
     except FAILURES as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[-1].strip()
         raise EncoderError(f"{given} failed: {reason}; it has to be made for such pictures") from error
     needed = f"one vector of numbers for each of the {len(pixels)} pictures is needed"
-    if not isinstance(found, torch.Tensor):
-        raise EncoderError(f"{given} returned a {type(found).__name__}; {needed}")
-    if found.ndim < 2 or len(found) != len(pixels) or not found.numel() or found.is_complex():
-        shape = " x ".join(map(str, found.shape)) or "a single number"
-        raise EncoderError(f"{given} returned {shape} ({str(found.dtype).removeprefix('torch.')}); {needed}")
-    if not torch.isfinite(features := found.float().flatten(1)).all():
+    if not isinstance(output, torch.Tensor):
+        raise EncoderError(f"{given} returned a {type(output).__name__}; {needed}")
+    if output.ndim < 2 or len(output) != len(pixels) or not output.numel() or output.is_complex():
+        shape = " x ".join(map(str, output.shape)) or "a single number"
+        raise EncoderError(f"{given} returned {shape} ({str(output.dtype).removeprefix('torch.')}); {needed}")
+    if not torch.isfinite(features := output.float().flatten(1)).all():
         raise EncoderError(f"{given} returned NaN or infinity; {needed}: its weights may be damaged")
     return features.numpy()
 
@@ -82,20 +74,12 @@ def check_stable(name: str, received: str, encode: Encode, picture: GrayPicture)
             "by batch normalisation in training mode; save it in evaluation mode (model.eval())"
         )
     if np.ptp(picture) and spread <= CONSTANT * largest:
-        raise EncoderError(
-            f"{given} the same features for a picture and its negative: it does not distinguish pictures"
-        )
+        raise EncoderError(f"{given} the same features for a picture and its negative: it does not distinguish them")
 
 
 def check_varied(name: str, features: Features, pictures: Sequence[GrayPicture]) -> None:
-    """Refuse equal features of four or more different pictures.
-
-    Raises:
-        EncoderError: if they are equal.
-    """
+    """Raise EncoderError if four or more different pictures have equal features."""
     if len(features) < 4 or np.ptp(features, axis=0).max() > CONSTANT * np.abs(features).max():
         return
     if (different := len({(picture.shape, picture.tobytes()) for picture in pictures})) >= 4:
-        raise EncoderError(
-            f"{name}: gives {different} different pictures the same features: it does not distinguish them"
-        )
+        raise EncoderError(f"{name}: gives {different} different pictures equal features: it does not distinguish them")

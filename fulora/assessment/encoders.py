@@ -69,13 +69,13 @@ class Encoder:
             return self.encode(pictures)
         key = hashlib.sha256("\n".join([self.identity, *map(pixel_digest, pictures)]).encode()).hexdigest()[:24]
         path = cache / f"{key}.npz"
-        if path.is_file() and (kept := _kept(path, len(pictures))) is not None:
-            return kept
-        found = self.encode(pictures)
+        if path.is_file() and (cached := _read_cached(path, len(pictures))) is not None:
+            return cached
+        features = self.encode(pictures)
         cache.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as new:
-            np.savez(new, features=found)
-        return found
+            np.savez(new, features=features)
+        return features
 
     def views(self, pictures: Sequence[GrayPicture], cache: Path | None = None) -> Views:
         """Compute the features of pictures, and of the mirrored ones."""
@@ -83,17 +83,17 @@ class Encoder:
         return Views(self.features(pictures, cache), self.features(turned, cache))
 
 
-def _kept(path: Path, count: int) -> Features | None:
-    """Read features from the cache; None, with a note, if the file is damaged (a zip file has checksums)."""
+def _read_cached(path: Path, count: int) -> Features | None:
+    """Read features; None, with a note, if the file is damaged (a zip file has checksums)."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            found = np.asarray(archive["features"])
-        if found.shape[:1] != (count,):
-            raise ValueError(f"it holds {found.shape} numbers for {count} pictures")
+            features = np.asarray(archive["features"])
+        if features.shape[:1] != (count,):
+            raise ValueError(f"it holds {features.shape} numbers for {count} pictures")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         note(f"{path}: is damaged ({error}); its features are computed again")
         return None
-    return found
+    return features
 
 
 def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = ()) -> Encoder:
@@ -133,8 +133,8 @@ def _pixels(pictures: Sequence[GrayPicture]) -> Features:
 
 
 def _hashes(pictures: Sequence[GrayPicture]) -> Features:
-    found = [imagehash.phash(Pil.fromarray(picture), HASH_SIZE).hash.ravel() for picture in pictures]
-    return np.array(found, np.float32)
+    hashes = [imagehash.phash(Pil.fromarray(picture), HASH_SIZE).hash.ravel() for picture in pictures]
+    return np.array(hashes, np.float32)
 
 
 def _clip(name: str, source: str) -> Encoder:
@@ -145,11 +145,11 @@ def _clip(name: str, source: str) -> Encoder:
     clip = load_clip(source)
 
     def encode(pictures: Sequence[GrayPicture]) -> Features:
-        found: Features = image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
-        if not np.isfinite(found).all():
+        features: Features = image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
+        if not np.isfinite(features).all():
             raise EncoderError(f"{name}: gives NaN or infinity for pictures: its weights may be damaged")
-        check_varied(name, found, pictures)
-        return found
+        check_varied(name, features, pictures)
+        return features
 
     def directions(prompts: Mapping[str, Sequence[str]]) -> Features:
         return text_directions(clip.model, clip.tokenizer, prompts).numpy().T
@@ -219,8 +219,8 @@ def _network(
             check_stable(name, f"N x 3 x {side} x {side}, {received}", batch, pictures[0])
             checked = True
         starts = track(range(0, len(pictures), BATCH), "encoded")
-        found = np.concatenate([batch(pictures[start : start + BATCH]) for start in starts])
-        check_varied(name, found, pictures)
-        return found
+        features = np.concatenate([batch(pictures[start : start + BATCH]) for start in starts])
+        check_varied(name, features, pictures)
+        return features
 
     return encode

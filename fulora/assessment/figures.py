@@ -4,21 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from scipy.spatial.distance import pdist
 
 from fulora.assessment.encoders import Views
 from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import LEAST, AssessedSets, EncodedSets, NearestImages, places_of, reported_planes
-from fulora.metrics.fidelity import cmmd, kid
+from fulora.metrics.fidelity import Sample, cmmd, kid
 from fulora.metrics.frechet import frechet_distance
 from fulora.metrics.manifold import Manifold, manifold, vendi_score
-from fulora.metrics.memorisation import (
-    Memorisation,
-    cross_patient_distance,
-    memorisation,
-    same_patient_distance,
-)
+from fulora.metrics.memorisation import Memorisation, cross_patient_distance, memorisation, same_patient_distance
 from fulora.metrics.mmd_test import mmd_test
 from fulora.metrics.neighbours import nearest
 
@@ -118,10 +113,11 @@ def compute_figures(
     seed: int = 0,
 ) -> EncoderFigures:
     """Compute all figures of one encoder."""
-    of_planes = tuple(_planes(sets, encoded, seed))
+    planes = reported_planes(sets.synthetic.planes.tolist())
+    of_planes = tuple(one for plane in planes if (one := _plane(plane, sets, encoded, seed)) is not None)
     if sets.train is None or encoded.train is None or near is None:
         return EncoderFigures(encoded.encoder, of_planes)
-    patients, planes, real = sets.real.patients, sets.real.planes, encoded.real.plain
+    patients, real = sets.real.patients, encoded.real.plain
     trained = np.arange(len(patients)) < len(sets.train)
     order = np.argsort(near.made.ratio, kind="stable")[:pairs]
     suspicious = zip(order.tolist(), near.made.nearest[order].tolist(), strict=True)
@@ -133,7 +129,7 @@ def compute_figures(
             near.among_real,
             patients,
             trained,
-            same_patient=same_patient_distance(real, np.char.add(patients.astype(str), planes.astype(str))),
+            same_patient=same_patient_distance(real, np.char.add(patients.astype(str), sets.real.planes.astype(str))),
             draws=draws,
             seed=seed,
         ),
@@ -144,27 +140,22 @@ def compute_figures(
     )
 
 
-def _planes(sets: AssessedSets, encoded: EncodedSets, seed: int) -> Iterator[PlaneFigures]:
-    """Yield the figures of all images, then of each plane with enough images."""
-    for plane in reported_planes(sets.synthetic.planes.tolist()):
-        found = _plane(plane, sets, encoded, seed)
-        if found is not None:
-            yield found
-
-
 def _plane(plane: str, sets: AssessedSets, encoded: EncodedSets, seed: int) -> PlaneFigures | None:
-    """Compute the figures of a plane; None if a set has too few images of it."""
-    synthetic, images = _of_plane(plane, encoded.synthetic, sets.synthetic)
-    held_out, patients = _of_plane(plane, encoded.held_out, sets.held_out)
-    if min(len(synthetic), len(held_out)) < LEAST or len(set(patients)) < 2:
+    """Compute the figures of a plane; None if a set has too few images."""
+    synthetic = _of_plane(plane, encoded.synthetic, sets.synthetic)
+    held_out = _of_plane(plane, encoded.held_out, sets.held_out)
+    size = min(len(synthetic.features), len(held_out.features))
+    if size < LEAST or len(set(held_out.groups)) < 2:
         return None
-    against = HeldOutPlane(encoded.encoder, held_out, patients, cross_patient_distance(held_out, patients), seed)
+    limit = cross_patient_distance(held_out.features, held_out.groups)
+    against = HeldOutPlane(encoded.encoder, held_out, limit, seed)
     real = None
     if sets.train is not None and encoded.train is not None:
-        train, trained = _of_plane(plane, encoded.train, sets.train)
-        real = _closeness(train, trained, against) if len(train) >= LEAST and len(set(trained)) > 1 else None
-    some = held_out[_some(len(held_out), min(len(synthetic), len(held_out)), seed)]
-    return PlaneFigures(plane, _closeness(synthetic, images, against), real, vendi_score(some), _spread(some))
+        train = _of_plane(plane, encoded.train, sets.train)
+        if len(train.features) >= LEAST and len(set(train.groups)) > 1:
+            real = _closeness(train, against)
+    some = held_out.features[_some(len(held_out.features), size, seed)]
+    return PlaneFigures(plane, _closeness(synthetic, against), real, vendi_score(some), _spread(some))
 
 
 @dataclass(frozen=True)
@@ -172,25 +163,25 @@ class HeldOutPlane:
     """The held-out images of a plane, and the distance below which two images are near duplicates."""
 
     encoder: str
-    features: Features
-    patients: Shaped[np.ndarray, " n"]
+    images: Sample
     limit: float
     seed: int
 
 
-def _of_plane(plane: str, views: Views, pictures: Pictures) -> tuple[Features, Shaped[np.ndarray, " n"]]:
+def _of_plane(plane: str, views: Views, pictures: Pictures) -> Sample:
     places = places_of(plane, pictures)
-    return views.plain[places], pictures.patients[places]
+    return Sample(views.plain[places], pictures.patients[places])
 
 
 def _some(count: int, wanted: int, seed: int) -> Int[np.ndarray, " wanted"]:
     return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
 
 
-def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: HeldOutPlane) -> SetFigures:
-    seed, size = against.seed, min(len(features), len(against.features))
+def _closeness(images: Sample, against: HeldOutPlane) -> SetFigures:
+    features, held_out, seed = images.features, against.images.features, against.seed
+    size = min(len(features), len(held_out))
     ours = features[_some(len(features), size, seed)]
-    theirs = against.features[_some(len(against.features), size, seed)]
+    theirs = held_out[_some(len(held_out), size, seed)]
     subset = min(SUBSET_SIZE, size // 2)
     value, spread = kid(ours, theirs, subsets=SUBSETS, subset_size=subset, seed=seed)
     own = np.arange(len(features))
@@ -200,7 +191,7 @@ def _closeness(features: Features, groups: Shaped[np.ndarray, " n"], against: He
         subset=subset,
         kid=value,
         kid_sd=spread,
-        p=mmd_test(features, against.features, groups, against.patients, seed=seed),
+        p=mmd_test(images, against.images, seed=seed),
         cmmd=cmmd(ours, theirs) if against.encoder.partition(":")[0] == "clip" else None,
         frechet=frechet_distance(ours, theirs),
         manifold=manifold(theirs, ours, NEIGHBOURS),
@@ -217,11 +208,8 @@ def _spread(features: Features) -> float:
 def _distances(encoded: EncodedSets) -> Distances | None:
     if encoded.train is None:
         return None
-    found = [
-        np.percentile(nearest(views.plain, encoded.train.plain)[0], range(101))
-        for views in (encoded.synthetic, encoded.held_out)
-    ]
-    return Distances(*(tuple(map(float, values)) for values in found))
+    distances = [nearest(views.plain, encoded.train.plain)[0] for views in (encoded.synthetic, encoded.held_out)]
+    return Distances(*(tuple(map(float, np.percentile(values, range(101)))) for values in distances))
 
 
 def _shares(train: Pictures, nearest_to: Int[np.ndarray, " n"]) -> Iterator[Share]:

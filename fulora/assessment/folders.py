@@ -92,7 +92,6 @@ def _label_set(named: str | None, folders: Sequence[Path]) -> LabelSet | None:
 
 
 def _read_real(real: Path, train: Path | None, labels: LabelSet | None) -> tuple[Pictures, Pictures | None]:
-    """The held-out images, and those that trained the generator."""
     if train is None:
         return read_pictures(real, labels), None
     if real.resolve() != train.resolve():
@@ -105,20 +104,12 @@ def _read_real(real: Path, train: Path | None, labels: LabelSet | None) -> tuple
 
 
 def _refuse_leaks(synthetic: Path, held_out: Pictures) -> None:
-    """Refuse real images that a generator, or a model it is based on, was fitted to; a note if that is not known.
-
-    Raises:
-        OverlapError: if there are such images.
-        SameNumberError: if their patients may be known under another name.
-    """
     images = ImageSet(synthetic, "")
     if next(images.iter_rows(), None) is not None:
         provenance = images.provenance()
     else:
         provenance = provenance_of(synthetic, f"the generator of {synthetic.name}")
     patients = held_out.patients.tolist() if held_out.patients_known else [""] * len(held_out)
-    cases = zip(held_out.ids.tolist(), map(pixel_digest, held_out.pixels), patients, strict=True)
-    for line in describe_unknown(
-        refuse_leaked_identities([provenance], [ImageIdentity(*case) for case in cases], uses=("fitted",))
-    ):
+    identities = map(ImageIdentity, held_out.ids.tolist(), map(pixel_digest, held_out.pixels), patients)
+    for line in describe_unknown(refuse_leaked_identities([provenance], list(identities), uses=("fitted",))):
         note(line)

@@ -40,16 +40,8 @@ def train_judges(out: Path, count: int, cfg: ClassifierConfig, images: ImageSet,
         shown = [row for row in rows if of_image[row.image_id] != fold]
         squares = load_squares(images, shown, cfg.image_size_px, cfg.fit)
         seeded = cfg.changed(seed=cfg.seed + fold)
-        fit(
-            own,
-            seeded,
-            labels,
-            squares,
-            class_indices(shown, labels),
-            np.zeros(len(shown), bool),
-            no_validation,
-            start=start,
-        )
+        classes, synthetic = class_indices(shown, labels), np.zeros(len(shown), bool)
+        fit(own, seeded, labels, squares, classes, synthetic, no_validation, start=start)
     of_patient = {row.patient_key: of_image[row.image_id] for row in rows}
     labels.write(out)
     (out / FOLDS).write_text(json.dumps(of_patient, indent=0), encoding="utf-8")
@@ -120,9 +112,9 @@ def _out_of_fold(
     """Probabilities by the judge without the picture's fold; the mean of all judges for fold -1."""
     facts = models[0].facts
     squares = np.stack([to_square(picture, facts.image_size_px, facts.fit) for picture in pictures.pixels])
-    found = np.zeros((len(pictures), facts.classes))
+    probabilities = np.zeros((len(pictures), facts.classes))
     for number, model in enumerate(models):
         for chosen, share in ((fold == number, 1.0), (fold == -1, 1 / len(models))):
             if chosen.any():
-                found[chosen] += share * predict(model, squares[chosen])
-    return found
+                probabilities[chosen] += share * predict(model, squares[chosen])
+    return probabilities

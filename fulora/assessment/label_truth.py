@@ -62,13 +62,12 @@ def margins(scores: Scores, requested: Places) -> Float[np.ndarray, " n"]:
     rows = np.arange(len(scores))
     others = scores.astype(np.float64, copy=True)
     others[rows, requested] = -np.inf
-    found = scores[rows, requested] - others.max(axis=1, initial=-np.inf)
-    return np.where(requested < 0, np.inf, found)
+    return np.where(requested < 0, np.inf, scores[rows, requested] - others.max(axis=1, initial=-np.inf))
 
 
 def compute_truths(requested: Places, opinions: Sequence[ClassScores], classes: Sequence[str]) -> tuple[Truth, ...]:
     """Return a row for each model and each requested class."""
-    return tuple(line for opinion in opinions for line in _truths(requested, opinion, classes))
+    return tuple(truth for opinion in opinions for truth in _truths(requested, opinion, classes))
 
 
 def _truths(requested: Places, opinion: ClassScores, classes: Sequence[str]) -> Iterator[Truth]:

@@ -1,7 +1,7 @@
 """Pictures of any image set or folder, with their metadata."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from fulora.intake.picture_files import PICTURES
 from fulora.progress import note
 
 UNKNOWN = "unknown"
+COLUMNS = ("ids", "planes", "patients", "sites", "machines", "tints")
 NO_CLASSES = {*SPLITS, "val", "valid", "images"}
 """Names of folders that are not classes."""
 
@@ -57,31 +58,15 @@ class Pictures:
 
     def __add__(self, other: "Pictures") -> "Pictures":
         """Concatenate."""
-        return Pictures(
-            [*self.pixels, *other.pixels],
-            np.concatenate([self.ids, other.ids]),
-            np.concatenate([self.planes, other.planes]),
-            np.concatenate([self.patients, other.patients]),
-            self.patients_known and other.patients_known,
-            np.concatenate([self.sites, other.sites]),
-            np.concatenate([self.machines, other.machines]),
-            np.concatenate([self.tints, other.tints]),
-        )
+        columns = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in COLUMNS}
+        known = self.patients_known and other.patients_known
+        return Pictures([*self.pixels, *other.pixels], patients_known=known, **columns)
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Pictures":
         """Select some pictures, by a mask or by indices."""
         places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        kept = [self.pixels[place] for place in places.tolist()]
-        return Pictures(
-            kept,
-            self.ids[places],
-            self.planes[places],
-            self.patients[places],
-            self.patients_known,
-            self.sites[places],
-            self.machines[places],
-            self.tints[places],
-        )
+        columns = {name: getattr(self, name)[places] for name in COLUMNS}
+        return replace(self, pixels=[self.pixels[place] for place in places.tolist()], **columns)
 
 
 def read_pictures(folder: Path, labels: LabelSet | None = None) -> Pictures:

@@ -19,6 +19,7 @@ from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances
 
 Values = Float[np.ndarray, "_"]
+RATIO = "distance to the nearest patient over that to the next"
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,8 @@ def screen(
         counts[name] = len(opinion.real)
     if near:
         parts["memorised"] = [
-            FilterScore(
-                f"distance to the nearest patient over that to the next, {one.encoder}",
-                *_ratios(sets, found),
-                share=1 / len(near),
-            )
-            for one, found in zip(encoded, near, strict=True)
+            FilterScore(f"{RATIO}, {one.encoder}", *_ratios(sets, images), share=1 / len(near))
+            for one, images in zip(encoded, near, strict=True)
         ]
     filters, rejected = [], []
     for name, scores in parts.items():
@@ -122,10 +119,10 @@ def _by_planes(
             yield FilterScore(about, np.where(own, made, np.inf), real[known] if len(places) == 1 else real)
 
 
-def _ratios(sets: AssessedSets, found: NearestImages) -> tuple[Values, Values]:
+def _ratios(sets: AssessedSets, near: NearestImages) -> tuple[Values, Values]:
     """Ratios of synthetic pictures whose nearest image was trained on (others cannot be copies), and of real ones."""
     trained = 0 if sets.train is None else len(sets.train)
-    return np.where(found.made.nearest < trained, found.made.ratio, np.inf), found.among_real.ratio
+    return np.where(near.made.nearest < trained, near.made.ratio, np.inf), near.among_real.ratio
 
 
 def _brightness(sets: AssessedSets) -> list[FilterScore]:
@@ -149,13 +146,10 @@ def _near_duplicates(
     The rate is that of a set as large as the real one: the more pictures a plane has, the nearer is the nearest.
     """
     names = [f"distance to the nearest earlier one of the plane, {one.encoder}" for one in encoded]
-    limits = [
-        lower_threshold(_within_planes(one.real.plain, sets.real), false_reject / len(encoded)) for one in encoded
-    ]
-    fails = np.any(
-        [_has_earlier(one.synthetic.plain, sets.synthetic, limit) for one, limit in zip(encoded, limits, strict=True)],
-        axis=0,
-    )
+    rate = false_reject / len(encoded)
+    limits = [lower_threshold(_within_planes(one.real.plain, sets.real), rate) for one in encoded]
+    with_limits = zip(encoded, limits, strict=True)
+    fails = np.any([_has_earlier(one.synthetic.plain, sets.synthetic, limit) for one, limit in with_limits], axis=0)
     return _filter("near_duplicate", names, limits, len(sets.real), fails, sets.synthetic), fails
 
 
@@ -171,15 +165,15 @@ def _within_planes(features: Float[np.ndarray, "n d"], pictures: Pictures) -> Va
 
 
 def _has_earlier(features: Float[np.ndarray, "n d"], pictures: Pictures, limit: float) -> Bool[np.ndarray, " n"]:
-    found = np.zeros(len(features), bool)
+    near = np.zeros(len(features), bool)
     if limit <= 0:
-        return found
+        return near
     for plane in sorted(set(pictures.planes)):
         own: Int[np.ndarray, " m"] = np.flatnonzero(pictures.planes == plane)
         for rows, squared in squared_distances(features[own], features[own]):
             earlier = np.arange(len(own))[None] < np.arange(len(own))[rows, None]
-            found[own[rows]] |= ((squared < limit**2) & earlier).any(axis=1)
-    return found
+            near[own[rows]] |= ((squared < limit**2) & earlier).any(axis=1)
+    return near
 
 
 def causes(

@@ -14,7 +14,7 @@ from fulora.assessment.pictures import Pictures
 from fulora.assessment.sets import LEAST, AssessedSets, places_of, reported_planes
 from fulora.data.pictures.resize import to_square
 from fulora.intake.deidentify.burned_in_text import remove_overlays
-from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, domain_auc, pixel_features
+from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, Sample, domain_auc, pixel_features
 
 SIDE_PX, FRAME, BLACK, FOLDS, MOST = 64, 0.05, 0.02, 5, 1000
 TOGETHER = "all cues"
@@ -77,42 +77,41 @@ def _border(square: UInt8[np.ndarray, "h w"]) -> tuple[float, ...]:
 
 
 def _text(picture: UInt8[np.ndarray, "h w"]) -> tuple[float, float]:
-    found = remove_overlays(picture, "everywhere")
-    return float(found.outside.mean()), float(found.inside.mean())
+    overlays = remove_overlays(picture, "everywhere")
+    return float(overlays.outside.mean()), float(overlays.inside.mean())
 
 
 def _thinned(pictures: Pictures, seed: int) -> Pictures:
-    """Select at most `MOST` pictures at random."""
     chosen: Int[np.ndarray, " m"] = np.sort(np.random.default_rng(seed).permutation(len(pictures))[:MOST])
     return pictures.of(chosen)
 
 
 def _of_plane(plane: str, seen: list[tuple[Pictures, Cues]], seed: int) -> Iterator[Shortcut]:
     sides = []
-    for pictures, found in seen:
+    for pictures, values_by_cue in seen:
         places = places_of(plane, pictures)
-        of_cue = {cue: values[places] for cue, values in found.items()}
+        of_cue = {cue: values[places] for cue, values in values_by_cue.items()}
         of_cue[TOGETHER] = np.concatenate(list(of_cue.values()), axis=1)
-        sides.append((of_cue, pictures.patients[places]))
-    (made, images), (held_out, patients), *train = sides
+        patients = pictures.patients[places]
+        sides.append({cue: Sample(values, patients) for cue, values in of_cue.items()})
+    made, held_out, *train = sides
+    images, patients = made[TOGETHER].groups, held_out[TOGETHER].groups
     if min(len(images), len(patients)) < LEAST or len(set(patients)) < 2:
         return
     for cue in held_out:
-        auc = _auc(made[cue], images, held_out[cue], patients, seed)
+        auc = _auc(made[cue], held_out[cue], seed)
         real = None
-        if train and len(train[0][1]) >= LEAST and len(set(train[0][1])) > 1:
-            real = _auc(train[0][0][cue], train[0][1], held_out[cue], patients, seed)
+        if train and len(train[0][cue].groups) >= LEAST and len(set(train[0][cue].groups)) > 1:
+            real = _auc(train[0][cue], held_out[cue], seed)
         if auc is not None:
             yield Shortcut(plane, cue, auc, real, len(images) + len(patients))
 
 
-def _auc(
-    x: Float[np.ndarray, "n d"], of_x: np.ndarray, y: Float[np.ndarray, "m d"], of_y: np.ndarray, seed: int
-) -> float | None:
+def _auc(x: Sample, y: Sample, seed: int) -> float | None:
     """Compute the AUC; None if patients are too few or too uneven for folds."""
-    if np.ptp(np.concatenate([x, y]), axis=0).max() == 0:
+    if np.ptp(np.concatenate([x.features, y.features]), axis=0).max() == 0:
         return 0.5
     try:
-        return domain_auc(x, y, of_x, of_y, seed=seed, folds=min(FOLDS, len(set(of_x)), len(set(of_y))))
+        return domain_auc(x, y, seed=seed, folds=min(FOLDS, len(set(x.groups)), len(set(y.groups))))
     except ValueError:
         return None

@@ -49,19 +49,9 @@ class VerdictInputs:
 
 def verdicts(inputs: VerdictInputs) -> tuple[Verdict, ...]:
     """Return the verdicts on all images, then on each plane."""
+    rules = (_copies, _labels, _alike, _distinguishable)
     return tuple(
-        Verdict(
-            plane,
-            tuple(
-                [
-                    *_copies(plane, inputs),
-                    *_labels(plane, inputs),
-                    *_alike(plane, inputs),
-                    *_distinguishable(plane, inputs),
-                ]
-            ),
-            _evidence(plane, inputs),
-        )
+        Verdict(plane, tuple(line for rule in rules for line in rule(plane, inputs)), _evidence(plane, inputs))
         for plane in reported_planes(inputs.counts)
     )
 

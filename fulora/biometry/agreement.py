@@ -28,35 +28,25 @@ class AgreementStatistics:
     relative_adf: float
 
 
-def agreement_of_pairs(pairs: Sequence[tuple[float | None, float]]) -> AgreementStatistics | None:
-    """Return the agreement of (measured, reference) pairs; None if fewer than two are measured."""
-    if sum(value is not None for value, _ in pairs) < 2:
-        return None
-    return agreement([value for value, _ in pairs], [reference for _, reference in pairs])
+def agreement(pairs: Sequence[tuple[float | None, float]]) -> AgreementStatistics | None:
+    """Return the agreement of (measured, reference) pairs; None if fewer than two are measured.
 
-
-def agreement(measured: Sequence[float | None], reference: Sequence[float]) -> AgreementStatistics:
-    """Agreement of pairs; None is a measurement that failed. It counts as a failure and has no difference.
-
-    Standard deviations have n - 1 degrees of freedom.
+    A measured None is a failure and has no difference. Standard deviations have n - 1 degrees of freedom.
 
     Raises:
-        ValueError: sequences of different length, a number that is not finite, a reference of 0 or less, or fewer than
-            two measured pairs.
+        ValueError: if a number is not finite, or a reference is 0 or less.
     """
-    if len(measured) != len(reference):
-        raise ValueError(f"{len(measured)} measured values and {len(reference)} references; agreement needs pairs")
-    pairs = [(value, truth) for value, truth in zip(measured, reference, strict=True) if value is not None]
-    if len(pairs) < 2:
-        raise ValueError(f"{len(pairs)} of {len(reference)} images are measured; agreement needs two or more")
-    values, truths = np.array(pairs, dtype=float).T
+    measured = [(value, truth) for value, truth in pairs if value is not None]
+    if len(measured) < 2:
+        return None
+    values, truths = np.array(measured, dtype=float).T
     if not (np.isfinite(values).all() and np.isfinite(truths).all() and (truths > 0).all()):
         raise ValueError("agreement needs finite values and references above 0; give None for what failed")
     differences = values - truths
     bias, sd, absolute = float(differences.mean()), float(differences.std(ddof=1)), np.abs(differences)
     return AgreementStatistics(
-        n=len(reference),
-        failures=len(reference) - len(pairs),
+        n=len(pairs),
+        failures=len(pairs) - len(measured),
         bias=bias,
         sd=sd,
         low=bias - 1.96 * sd,

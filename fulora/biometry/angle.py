@@ -2,7 +2,7 @@
 
 AoP is the angle at the inferior end of the symphysis between its long axis and the tangent to the head
 (Barbera et al. 2009). `inferior` says on which side of the image the inferior end lies: "right" in the PSFHS images.
-Flip a mirrored image back before measuring, or say "left".
+For mirrored images it is "left".
 """
 
 import math
@@ -57,13 +57,6 @@ def measure_angle(
         raise ValueError(f"symphysis and head are both label {head}; give two different labels")
     fits = [_fit_class(label_map, label, name, scale_xy) for label, name in ((symphysis, "symphysis"), (head, "head"))]
     return AngleMeasurement(angle_between(fits[0].ellipse, fits[1].ellipse, inferior=inferior), *fits)
-
-
-def angle_of_progression(
-    label_map: Integer[np.ndarray, "h w"], *, symphysis: int = 1, head: int = 2, inferior: Side = "right"
-) -> float:
-    """The angle of `measure_angle` alone, degrees."""
-    return measure_angle(label_map, symphysis=symphysis, head=head, inferior=inferior).aop_deg
 
 
 def angle_between(symphysis: Ellipse, head: Ellipse, *, inferior: Side = "right") -> float:

@@ -24,7 +24,7 @@ Failure = Literal["empty_mask", "too_small", "too_few_points", "degenerate_fit",
 
 
 class MeasurementError(ValueError):
-    """A mask that cannot be measured; `reason` names the failure, so that kinds can be counted; `cause` tells of it."""
+    """A mask that cannot be measured; `reason` names the kind of failure, `cause` describes it."""
 
     def __init__(self, reason: Failure, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -99,15 +99,8 @@ def measure_head(
         raise MeasurementError(
             "degenerate_fit", f"the inset of {inset_px} px leaves nothing of {2 * fit.ellipse.b:.1f} px"
         )
-    return HeadMeasurement(
-        ellipse=fit.ellipse,
-        fit_iou=fit.fit_iou,
-        coverage=fit.coverage,
-        components=fit.components,
-        hc_mm=perimeter(a, b) * pixel_size_mm,
-        bpd_mm=2 * b * pixel_size_mm,
-        ofd_mm=2 * a * pixel_size_mm,
-    )
+    hc_mm = perimeter(a, b) * pixel_size_mm
+    return HeadMeasurement(**vars(fit), hc_mm=hc_mm, bpd_mm=2 * b * pixel_size_mm, ofd_mm=2 * a * pixel_size_mm)
 
 
 def fit_mask(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Fit:
@@ -121,14 +114,14 @@ def fit_mask(mask: Mask, scale_xy: tuple[float, float] = (1.0, 1.0)) -> Fit:
     Raises:
         MeasurementError: empty_mask, too_small (< 30 px), too_few_points (< 5) or degenerate_fit.
     """
-    _check_scale(scale_xy)
+    if min(scale_xy) <= 0 or not all(map(math.isfinite, scale_xy)):
+        raise ValueError(f"scale_xy is {scale_xy}; both values must be positive: original size / mask size for x and y")
     component, contour, components = _outlined(mask)
     ellipse = _fit_contour(component, contour, scale_xy)
     drawn = ellipse_mask(ellipse, component.shape, scale_xy)
-    common = np.count_nonzero(component & drawn)
     return Fit(
         ellipse=ellipse,
-        fit_iou=common / (np.count_nonzero(component) + np.count_nonzero(drawn) - common),
+        fit_iou=np.count_nonzero(component & drawn) / np.count_nonzero(component | drawn),
         coverage=float(_off_border(contour, component.shape).mean()),
         components=components,
     )
@@ -166,7 +159,6 @@ def ellipse_mask(ellipse: Ellipse, shape: tuple[int, ...], scale_xy: tuple[float
 
 
 def _span(centre: float, reach: float, scale: float, length: int) -> slice:
-    """The pixels of one axis of the grid that an ellipse can touch."""
     first, last = (centre - reach + 0.5) / scale - 1, (centre + reach + 0.5) / scale + 1
     start = min(length, max(0, math.floor(first)))
     return slice(start, min(length, max(start, math.ceil(last))))
@@ -225,8 +217,3 @@ def _enlarged(
         a, b, theta = b, a, theta + math.pi / 2
     angle = math.degrees(theta) % 180
     return Ellipse(centre[0], centre[1], a, b, 0.0 if angle == 180 else angle)  # -1e-17 % 180 is 180
-
-
-def _check_scale(scale_xy: tuple[float, float]) -> None:
-    if min(scale_xy) <= 0 or not all(map(math.isfinite, scale_xy)):
-        raise ValueError(f"scale_xy is {scale_xy}; both values must be positive: original size / mask size for x and y")

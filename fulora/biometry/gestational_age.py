@@ -1,8 +1,7 @@
 """Gestational age from head circumference by published formulas. For research only, never for the care of a patient."""
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 Formula = Literal["hadlock1984", "intergrowth2016"]
 
@@ -21,20 +20,10 @@ def gestational_age_weeks(hc_mm: float, formula: Formula = "hadlock1984") -> flo
     Raises:
         ValueError: another formula, or a head circumference outside 80 to 360 mm, where neither was fitted.
     """
-    if formula not in FORMULAS:
-        raise ValueError(f"formula is {formula!r}; allowed are {', '.join(FORMULAS)}")
+    if formula not in get_args(Formula):
+        raise ValueError(f"formula is {formula!r}; allowed are {', '.join(get_args(Formula))}")
     if not RANGE_MM[0] <= hc_mm <= RANGE_MM[1]:
         raise ValueError(f"HC is {hc_mm:.1f} mm; the formulas hold for {RANGE_MM[0]:.0f} to {RANGE_MM[1]:.0f} mm")
-    return FORMULAS[formula](hc_mm)
-
-
-def _hadlock(hc_mm: float) -> float:
-    cm = hc_mm / 10
-    return 8.96 + 0.540 * cm + 0.0003 * cm**3
-
-
-def _intergrowth(hc_mm: float) -> float:
+    if formula == "hadlock1984":
+        return 8.96 + 0.540 * (hc_mm / 10) + 0.0003 * (hc_mm / 10) ** 3
     return math.exp(0.05970 * math.log(hc_mm) ** 2 + 6.409e-9 * hc_mm**3 + 3.3258) / 7
-
-
-FORMULAS: dict[Formula, Callable[[float], float]] = {"hadlock1984": _hadlock, "intergrowth2016": _intergrowth}

@@ -1,6 +1,6 @@
-"""Warnings about a measurement that was made, but of a shape that hardly is a head, or a symphysis with a sure axis.
+"""Warnings about measurements of implausible shapes: of a head, or of a symphysis without a reliable axis.
 
-The limits stand a little outside what reference masks show, 296 of HC18 and 300 of PSFHS: a warning asks for a look.
+The limits lie slightly outside the range of reference masks, 296 of HC18 and 300 of PSFHS.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Warned = Literal[
 ]
 
 SURE_AXIS_RATIO = 1.3
-"""Of a symphysis; the least of PSFHS' reference masks is 1.33."""
+"""Least axis ratio of a symphysis for a reliable axis; the least of PSFHS' reference masks is 1.33."""
 
 
 FIELD_OF_VIEW_MM = (35.0, 400.0)
@@ -22,7 +22,7 @@ FIELD_OF_VIEW_MM = (35.0, 400.0)
 
 
 def field_of_view_mm(width_px: float, height_px: float, pixel_size_mm: float) -> str:
-    """What a picture shows in mm, `5.5 x 3.7 mm`, where no fetal scan shows so little or so much; "" where one may."""
+    """Return the field of view, such as `5.5 x 3.7 mm`, if it is implausible for a fetal scan; else ""."""
     low, high = FIELD_OF_VIEW_MM
     if low <= max(width_px, height_px) * pixel_size_mm <= high:
         return ""
@@ -31,7 +31,7 @@ def field_of_view_mm(width_px: float, height_px: float, pixel_size_mm: float) ->
 
 @dataclass(frozen=True)
 class ShapeLimits:
-    """What a head has: coverage and fit IoU (0..1) of at least these, short / long axis between the two."""
+    """Usual values of a head: least coverage and fit IoU (0..1), range of short / long axis."""
 
     coverage: float
     fit_iou: float
@@ -46,26 +46,26 @@ DURING_LABOUR = ShapeLimits(0.75, 0.88, (0.56, 0.99))
 
 
 def head_warnings(fit: Fit, limits: ShapeLimits = STANDARD_PLANE) -> tuple[Warned, ...]:
-    """What is unusual about a head.
+    """Return what is unusual about a head.
 
     cut_by_border: too much of its contour lies on the image border; not_an_ellipse: its IoU with the fitted ellipse is
     low; axis_ratio: too long or too round; several_components: the mask has others, which were left out.
     """
     shortest, longest = limits.axis_ratio
-    found: dict[Warned, bool] = {
+    warnings: dict[Warned, bool] = {
         "cut_by_border": fit.coverage < limits.coverage,
         "not_an_ellipse": fit.fit_iou < limits.fit_iou,
         "axis_ratio": not shortest <= fit.ellipse.b / fit.ellipse.a <= longest,
         "several_components": fit.components > 1,
     }
-    return tuple(name for name, is_so in found.items() if is_so)
+    return tuple(name for name, applies in warnings.items() if applies)
 
 
 def angle_warnings(measured: AngleMeasurement) -> tuple[Warned, ...]:
-    """What is unusual about an angle: the head's warnings, and symphysis_nearly_round, whose axis a few pixels turn."""
-    found = list(head_warnings(measured.head, DURING_LABOUR))
-    if measured.symphysis.components > 1 and "several_components" not in found:
-        found.append("several_components")
+    """Return what is unusual about an angle: as for the head, and symphysis_nearly_round: its axis is unreliable."""
+    warnings = list(head_warnings(measured.head, DURING_LABOUR))
+    if measured.symphysis.components > 1 and "several_components" not in warnings:
+        warnings.append("several_components")
     if measured.axis_ratio < SURE_AXIS_RATIO:
-        found.append("symphysis_nearly_round")
-    return tuple(found)
+        warnings.append("symphysis_nearly_round")
+    return tuple(warnings)

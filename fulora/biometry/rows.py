@@ -62,7 +62,7 @@ def head_row(
     *,
     inset_px: float = 0.0,
 ) -> HeadRow:
-    """`measure_head` as a row. Raises ValueError for a pixel size, scale or inset that cannot be; never for a mask."""
+    """`measure_head` as a row. Raises ValueError for an invalid pixel size, scale or inset; never for a mask."""
     try:
         head = measure_head(mask, pixel_size_mm, scale_xy, inset_px=inset_px)
     except MeasurementError as error:
@@ -104,20 +104,20 @@ def angle_row(
     inferior: Side = "right",
     scale_xy: tuple[float, float] = (1.0, 1.0),
 ) -> AngleRow:
-    """`measure_angle` as a row. Raises ValueError for labels or a scale that cannot be; never for a mask."""
+    """`measure_angle` as a row. Raises ValueError for invalid labels or an invalid scale; never for a mask."""
     try:
-        found = measure_angle(labels, symphysis=symphysis, head=head, inferior=inferior, scale_xy=scale_xy)
+        measured = measure_angle(labels, symphysis=symphysis, head=head, inferior=inferior, scale_xy=scale_xy)
     except MeasurementError as error:
         return AngleRow(file_name, failure=error.reason, detail=error.cause)
     return AngleRow(
         file_name,
-        aop_deg=found.aop_deg,
-        symphysis_axis_ratio=found.axis_ratio,
-        symphysis_length_px=2 * found.symphysis.ellipse.a,
-        head_axis_ratio=found.head.ellipse.b / found.head.ellipse.a,
-        head_fit_iou=found.head.fit_iou,
-        head_coverage=found.head.coverage,
-        warnings=" ".join(angle_warnings(found)),
+        aop_deg=measured.aop_deg,
+        symphysis_axis_ratio=measured.axis_ratio,
+        symphysis_length_px=2 * measured.symphysis.ellipse.a,
+        head_axis_ratio=measured.head.ellipse.b / measured.head.ellipse.a,
+        head_fit_iou=measured.head.fit_iou,
+        head_coverage=measured.head.coverage,
+        warnings=" ".join(angle_warnings(measured)),
     )
 
 
@@ -127,8 +127,7 @@ def hc18_row(row: HeadRow) -> dict[str, float | str]:
     Pixel (0, 0) has its centre at 0 mm; the angle is that of the major axis from +x towards +y (down), 0 to pi.
 
     Raises:
-        ValueError: a head that could not be measured, for a submission has a line for every head; or a field of view
-            that no fetal scan has, for then the pixel size is wrong.
+        ValueError: if the head could not be measured, or the field of view is implausible: the pixel size is wrong.
     """
     if "field_of_view" in row.warnings.split():
         raise ValueError(

@@ -13,7 +13,7 @@ Pair = tuple[str, str]
 
 
 UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
-"""Kinds of characters that no name holds: control characters, line breaks, halves of characters."""
+"""Unicode categories not allowed in names: control characters, line breaks, surrogates."""
 
 
 class ComparisonsConfig(Config):
@@ -37,23 +37,23 @@ class ComparisonsConfig(Config):
         return self
 
     def common(self) -> str:
-        """The baseline of every other arm; "" where there is none."""
+        """Return the baseline of every other arm; "" if there is none."""
         if self.baseline is None:
             return "" if self.declared is None else self.declared[1]
         return self.baseline
 
     def pairs(self) -> list[Pair]:
-        """Those that are named one by one, the declared one first."""
+        """Return the comparisons that are named one by one, the declared one first."""
         return list(dict.fromkeys([*([self.declared] if self.declared else []), *self.further]))
 
     def check(self, arms: Sequence[str], baselines: Sequence[str] | None = None) -> None:
         """Refuse names that no arm has.
 
         Args:
-            baselines: what the common baseline may be, where that is not any of the arms.
+            baselines: names allowed for the common baseline; by default those of the arms.
 
         Raises:
-            ValueError: a comparison names an arm that the study does not have.
+            ValueError: if a comparison names an unknown arm.
         """
         for name in (name for pair in self.pairs() for name in pair):
             if name not in arms:
@@ -64,11 +64,7 @@ class ComparisonsConfig(Config):
 
 
 def check_arm_names(names: Iterable[str]) -> None:
-    """Refuse names that no table can show. Any other character is allowed.
-
-    Raises:
-        ValueError: a name that is empty, or holds a control character such as a line break.
-    """
+    """Raise ValueError for a name that is empty, or has a control character such as a line break."""
     for name in names:
         if not name.strip() or any(unicodedata.category(sign) in UNWRITABLE for sign in name):
             raise ValueError(f"arms: {name!r}: a name has a letter or sign, and no line breaks or control characters")

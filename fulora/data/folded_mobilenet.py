@@ -30,24 +30,24 @@ class EncoderFileError(ValueError):
 
 
 def read_folded(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Weight (out, in / groups, height, width) and bias (out,) of each of the 53 layers, in order.
+    """Read the weight (out, in / groups, height, width) and bias (out,) of each of the 53 layers, in order.
 
     Raises:
-        EncoderFileError: no such file, not an `.npz`, or other layers in it.
+        EncoderFileError: if it is not a readable `.npz` of these layers.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name].astype(np.float32) for name in archive.files}
+            arrays = {name: archive[name].astype(np.float32) for name in archive.files}
     except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise EncoderFileError(f"{path}: not a readable .npz of the folded MobileNetV2 ({error})") from error
-    weights = sorted(name for name in found if name.endswith(".weight"))
-    biases = sorted(name for name in found if name.endswith(".bias"))
+    weights = sorted(name for name in arrays if name.endswith(".weight"))
+    biases = sorted(name for name in arrays if name.endswith(".bias"))
     if len(weights) != LAYERS or [name[:2] for name in weights] != [name[:2] for name in biases]:
         raise EncoderFileError(
             f"{path}: {len(weights)} weights and {len(biases)} biases, where a folded MobileNetV2 has {LAYERS} of each "
             "(keys NN.conv.weight or NN.dw.weight, and NN.bias)"
         )
-    return [(found[weight], found[bias]) for weight, bias in zip(weights, biases, strict=True)]
+    return [(arrays[weight], arrays[bias]) for weight, bias in zip(weights, biases, strict=True)]
 
 
 @torch.no_grad()
@@ -105,7 +105,6 @@ def _note(seen: dict[nn.Module, tuple[Tensor, Tensor]], norm: nn.Module, inputs:
 
 
 def _set_norm(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, bias: Tensor) -> None:
-    """Make `norm` compute y + bias with the given running statistics."""
     norm.weight.copy_((variance + norm.eps).sqrt())
     norm.bias.copy_(bias + mean)
     norm.get_buffer("running_mean").copy_(mean)
@@ -113,7 +112,6 @@ def _set_norm(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, bias: Tensor
 
 
 def _convolutions(encoder: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution with the batch norm after it, in order."""
     convs = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
     return list(zip(convs, norms, strict=True))

@@ -105,13 +105,11 @@ class MixRecord(Config):
 
 def synthetic_share(schedule: Schedule, progress: float) -> float | None:
     """Return the share of added images in a batch at a progress from 0 to 1; None: their share of the set."""
-    match schedule:
-        case "mixed":
-            return None
-        case "synthetic_then_real":
-            return 1.0 if progress < 0.5 else 0.0
-        case "anneal":
-            return 1.0 - progress
+    if schedule == "mixed":
+        return None
+    if schedule == "anneal":
+        return 1.0 - progress
+    return 1.0 if progress < 0.5 else 0.0
 
 
 def schedule_of(folder: Path) -> Schedule:
@@ -210,7 +208,10 @@ class Selection:
                 raise ImageSetError(self._too_few(plane, count, len(rows), len(passed)))
             if len(passed) < count:
                 self.repeated[plane] = count - len(passed)
-            chosen += [_again(passed[n % len(passed)], n // len(passed)) for n in range(count)]
+            for number in range(count):
+                time, place = divmod(number, len(passed))
+                row = passed[place]
+                chosen.append(row.changed(image_id=f"{row.image_id}_copy{time}") if time else row)
         return chosen
 
     def _passes(self, plane: Plane, picture: Picture) -> bool:
@@ -228,19 +229,11 @@ class Selection:
         )
 
 
-def _again(row: Image, times: int) -> Image:
-    return row.changed(image_id=f"{row.image_id}_copy{times}") if times else row
-
-
 def select_real(real: Sequence[Image], config: MixConfig) -> list[Image]:
     """Return the real training rows that the config keeps."""
-    match config.real:
-        case "all":
-            return list(real)
-        case "balanced":
-            return balance_classes(real, config.seed, config.real_per_plane)
-        case "none":
-            return []
+    if config.real == "balanced":
+        return balance_classes(real, config.seed, config.real_per_plane)
+    return [] if config.real == "none" else list(real)
 
 
 def balance_classes(real: Sequence[Image], seed: int, per_plane: int | None = None) -> list[Image]:
@@ -255,11 +248,9 @@ def balance_classes(real: Sequence[Image], seed: int, per_plane: int | None = No
     by: dict[str, list[Image]] = defaultdict(list)
     for row in real:
         by[row.plane].append(row)
-    least = min((len(rows) for rows in by.values()), default=0)
-    if per_plane is not None and per_plane > least:
-        few = ", ".join(f"{plane} {len(rows)}" for plane, rows in by.items() if len(rows) < per_plane)
+    least = min((len(rows) for rows in by.values()), default=0) if per_plane is None else per_plane
+    if few := ", ".join(f"{plane} {len(rows)}" for plane, rows in by.items() if len(rows) < least):
         raise ImageSetError(f"mix.real_per_plane={per_plane}: there are fewer real training images of {few}")
-    least = least if per_plane is None else per_plane
     chosen = {
         row.image_id
         for rows in by.values()

@@ -174,7 +174,6 @@ def _describe_difference(pixels: UInt8[np.ndarray, "h w *rgb"], row: Image) -> s
 
 
 def _write_picture(folder: Path, picture: Picture) -> Image:
-    """Write the files of a picture and return its row."""
     name = picture.row.image_id.replace("/", "_") + ".png"
     height, width = picture.pixels.shape
     row = picture.row.changed(

@@ -1,6 +1,6 @@
 """`LabelSet`: the classes of a data set as data, with their words and what their masks hold. Torch-free.
 
-A label set is shipped (`fulora/assets/label_sets`), a YAML file of one's own, or derived from the names of class
+A label set is shipped (`fulora/assets/label_sets`), a YAML file of the user, or derived from the names of class
 folders. Image sets, predictions and models carry theirs in `label_set.json`; different ones cannot be combined.
 """
 
@@ -83,7 +83,7 @@ class LabelSet(Config):
 
     @property
     def negative(self) -> str | None:
-        """The name of the class that is none of the others; None where there is none."""
+        """The name of the negative class; None if there is none."""
         return next((one.name for one in self.classes if one.negative), None)
 
     def of(self, name: str) -> LabelClass:
@@ -99,21 +99,17 @@ class LabelSet(Config):
 
     def named(self, text: str) -> str | None:
         """Return the class that a word of a folder or list names, ignoring case; None if there is none."""
-        return next(
-            (one.name for one in self.classes if comparable_word(text) in map(comparable_word, one.words())), None
-        )
+        word = comparable_word(text)
+        return next((one.name for one in self.classes if word in map(comparable_word, one.words())), None)
 
     def places(self, names: Sequence[str]) -> list[int]:
         """Return the index of each name in the order of the classes.
 
         Raises:
-            LabelSetError: a name that is no class.
+            LabelSetError: if a name is not a class.
         """
         place = {name: number for number, name in enumerate(self.names)}
-        for name in names:
-            if name not in place:
-                self.of(name)
-        return [place[name] for name in names]
+        return [place[name] if name in place else self.names.index(self.of(name).name) for name in names]
 
     def require(self, names: Iterable[str], *, where: str) -> None:
         """Refuse names that are not classes.
@@ -122,7 +118,7 @@ class LabelSet(Config):
             where: the source of the names, such as `generate.planes`, for the message.
 
         Raises:
-            LabelSetError: a name that is no class.
+            LabelSetError: if a name is not a class.
         """
         unknown = ", ".join(repr(name) for name in names if name not in self.names)
         if unknown:
@@ -139,7 +135,7 @@ class LabelSet(Config):
         """Return the label set of some of the classes, in its own order.
 
         Raises:
-            LabelSetError: a name that is no class.
+            LabelSetError: if a name is not a class.
         """
         kept = set(names)
         self.places(sorted(kept))
@@ -190,11 +186,11 @@ def shipped() -> dict[str, Path]:
 
 @cache
 def label_set(name: str) -> LabelSet:
-    """A shipped label set by its name, or the one in a YAML file of one's own.
+    """Return a shipped label set by its name, or read one from a YAML file.
 
     Raises:
-        LabelSetError: neither.
-        ConfigError: a file that is no label set.
+        LabelSetError: if it is neither.
+        ConfigError: if the file is not a label set.
     """
     path = shipped().get(name, Path(name))
     if not path.is_file():
@@ -205,11 +201,11 @@ def label_set(name: str) -> LabelSet:
 
 def shipped_class(text: str) -> str | None:
     """Return the class that a word names in a shipped label set; None if there is none."""
-    return next((name for path in sorted(SHIPPED.glob("*.yaml")) if (name := label_set(path.stem).named(text))), None)
+    return next((name for known in shipped() if (name := label_set(known).named(text))), None)
 
 
 def as_label_set(value: object) -> object:
-    """For validators of config fields: a label set by name, by the path of its file, or in full."""
+    """Return the label set that a config field names, by name or file; other values unchanged. For validators."""
     if not isinstance(value, str):
         return value
     try:

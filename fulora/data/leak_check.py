@@ -104,11 +104,13 @@ def refuse_leaked_identities(
     leaks = [_describe_leak(row, use) for row, use in overlaps if row.shared_images or row.shared_patients]
     if leaks:
         raise OverlapError("\n".join([*leaks, WHAT_TO_DO]))
+    tested = {PatientName.of_key(one.patient_key) for one in test if one.patient_key}
     for chain, entry in used:
         if not (distinct_patients or entry.different_patients):
-            refuse_same_numbers(chain, map(PatientName.of_key, entry.patients), _names(test))
+            refuse_same_numbers(chain, map(PatientName.of_key, entry.patients), tested)
     fitted = [row for row, use in overlaps if use == "fitted" and row.images]
-    return [*fitted, *(unknown_overlap(chain) for chain, entry in entries if not entry.known)]
+    unknown = [chain for chain, entry in entries if not entry.known]
+    return [*fitted, *(Overlap(trained_on=chain, images=None, patients=None) for chain in unknown)]
 
 
 def find_overlap(name: str, entry: ProvenanceEntry, test: Sequence[ImageIdentity]) -> Overlap:
@@ -123,11 +125,6 @@ def find_overlap(name: str, entry: ProvenanceEntry, test: Sequence[ImageIdentity
     )
 
 
-def unknown_overlap(name: str) -> Overlap:
-    """Return the row of weights with unknown training data."""
-    return Overlap(trained_on=name, images=None, patients=None)
-
-
 def describe_unknown(rows: Iterable[Overlap]) -> list[str]:
     """Return a line for each model and parent whose training data are unknown."""
     return [
@@ -140,10 +137,6 @@ def describe_unknown(rows: Iterable[Overlap]) -> list[str]:
 def patient_names(rows: "Sequence[Image]") -> set[PatientName]:
     """Return the patients of images, as their sources name them."""
     return {PatientName(row.source, row.site, row.patient) for row in rows if row.patient_key}
-
-
-def _names(test: Sequence[ImageIdentity]) -> set[PatientName]:
-    return {PatientName.of_key(one.patient_key) for one in test if one.patient_key}
 
 
 def refuse_same_numbers(name: str, training: Iterable[PatientName], test: Iterable[PatientName]) -> None:

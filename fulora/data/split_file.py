@@ -68,8 +68,7 @@ class SplitFile:
         """Read a split file.
 
         Raises:
-            SplitError: no such file, not a split file, a patient who is not named, a patient in two splits, or content
-                that is not what its digest was taken of.
+            SplitError: if it is not a split file, a patient is unnamed or in two splits, or the digest does not match.
         """
         try:
             content = parse_json(path.read_text(encoding="utf-8"))
@@ -94,7 +93,6 @@ class SplitFile:
 
 
 def _name(patient: object) -> str:
-    """A patient's key, `source/site/patient`, whose last part names somebody."""
     if not isinstance(patient, str) or is_missing(patient.rsplit("/", 1)[-1]):
         raise ValueError(f"{patient!r} names no patient; a patient is written as a text, source/site/patient")
     return patient

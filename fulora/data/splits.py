@@ -5,7 +5,7 @@ happen in published data) are one `cluster` and stay together, whatever the rule
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from scipy.cluster.hierarchy import DisjointSet
@@ -14,6 +14,8 @@ from fulora.data.labels import SPLITS, Split
 from fulora.environment import derive_seed
 
 Shares = Mapping[Split, float]
+Site = Mapping[str, Counter[str]]
+"""Images of each plane, by cluster of patients."""
 
 
 class SplitError(ValueError):
@@ -59,18 +61,18 @@ def by_patient(members: Sequence[Member], shares: Shares, seed: int) -> dict[str
     Raises:
         SplitError: if the shares do not add up to 1.
     """
-    _check(shares)
-    of = clusters(members)
     first, *others = shares
-    found: dict[str, Split] = {}
-    for site in _sites(members, of).values():
+
+    def split_site(site: Site) -> dict[str, Split]:
+        splits: dict[str, Split] = {}
         ranked = sorted(site, key=lambda key: derive_seed("split", seed, key))
         for split in others:
             count = min(max(1, round(shares[split] * len(site))), max(0, len(ranked) - 1))
-            found |= dict.fromkeys(ranked[:count], split)
+            splits |= dict.fromkeys(ranked[:count], split)
             ranked = ranked[count:]
-        found |= dict.fromkeys(ranked, first)
-    return {patient: found[cluster] for patient, cluster in of.items()}
+        return splits | dict.fromkeys(ranked, first)
+
+    return _split_by_site(members, shares, split_site)
 
 
 def stratified(members: Sequence[Member], shares: Shares, seed: int) -> dict[str, Split]:
@@ -83,15 +85,10 @@ def stratified(members: Sequence[Member], shares: Shares, seed: int) -> dict[str
     Raises:
         SplitError: if the shares do not add up to 1.
     """
-    _check(shares)
-    of = clusters(members)
-    found: dict[str, Split] = {}
-    for site in _sites(members, of).values():
-        found |= _stratified_site(site, shares, seed)
-    return {patient: found[cluster] for patient, cluster in of.items()}
+    return _split_by_site(members, shares, lambda site: _stratified_site(site, shares, seed))
 
 
-def _stratified_site(site: Mapping[str, Counter[str]], shares: Shares, seed: int) -> dict[str, Split]:
+def _stratified_site(site: Site, shares: Shares, seed: int) -> dict[str, Split]:
     total = sum(site.values(), Counter[str]())
     lacks = {split: {plane: share * total[plane] for plane in total} for split, share in shares.items()}
     found: dict[str, Split] = {}
@@ -106,7 +103,7 @@ def _stratified_site(site: Mapping[str, Counter[str]], shares: Shares, seed: int
 
 
 def _fill_empty_splits(found: dict[str, Split], shares: Shares, seed: int) -> dict[str, Split]:
-    """Give each empty held-out split one patient of the largest split, if that has two."""
+    """Give each empty held-out split a patient of the largest split, if that has two."""
     for split in list(shares)[1:]:
         sizes = Counter(found.values())
         largest = max(shares, key=lambda name: sizes[name])
@@ -127,22 +124,20 @@ def in_blocks(members: Sequence[Member], shares: Shares, gap: int = 0) -> dict[s
     Raises:
         SplitError: if the shares do not add up to 1, or a patient's name is no number.
     """
-    _check(shares)
-    of = clusters(members)
-    wrong = [key for key in of if not key.rsplit("/", 1)[-1].isdecimal()]
-    if wrong:
+    if wrong := sorted(m.patient for m in members if not m.patient.rsplit("/", 1)[-1].isdecimal()):
         raise SplitError(f"{wrong[0]}: its patient is no number, so it has no neighbours; use another split rule")
-    found: dict[str, Split] = {}
-    for site in _sites(members, of).values():
-        ordered = sorted(site, key=lambda key: int(key.rsplit("/", 1)[-1]))
-        borders, start = [], 0.0
-        for share in shares.values():
-            borders.append((round(start * len(ordered)), round((start + share) * len(ordered))))
-            start += share
-        for (low, high), split in zip(borders, shares, strict=True):
+
+    def split_site(site: Site) -> dict[str, Split]:
+        splits: dict[str, Split] = {}
+        ordered, start = sorted(site, key=lambda key: int(key.rsplit("/", 1)[-1])), 0.0
+        for split, share in shares.items():
+            low, high = round(start * len(ordered)), round((start + share) * len(ordered))
             first, last = low + gap * (low > 0), high - gap * (high < len(ordered))
-            found |= dict.fromkeys(ordered[first:last], split)
-    return {patient: found[cluster] for patient, cluster in of.items() if cluster in found}
+            splits |= dict.fromkeys(ordered[first:last], split)
+            start += share
+        return splits
+
+    return _split_by_site(members, shares, split_site)
 
 
 def without_site(members: Sequence[Member], site: str, shares: Shares, seed: int) -> dict[str, Split]:
@@ -253,6 +248,11 @@ def _sites(members: Sequence[Member], of: Mapping[str, str]) -> dict[str, dict[s
     return found
 
 
-def _check(shares: Shares) -> None:
+def _split_by_site(
+    members: Sequence[Member], shares: Shares, split_site: Callable[[Site], dict[str, Split]]
+) -> dict[str, Split]:
     if abs(sum(shares.values()) - 1) > 1e-9 or not set(shares) <= set(SPLITS):
         raise SplitError(f"shares of the patients add up to {sum(shares.values()):g}, not to 1: {dict(shares)}")
+    of = clusters(members)
+    splits = {key: split for site in _sites(members, of).values() for key, split in split_site(site).items()}
+    return {patient: splits[cluster] for patient, cluster in of.items() if cluster in splits}

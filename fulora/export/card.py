@@ -1,6 +1,6 @@
-"""The data set card: a README that says what is in an export, how to load it, and what it must not be used for.
+"""The data set card: a README on the content of an export, how to load it, and what it must not be used for.
 
-Its YAML head is the Hugging Face Hub's, so that the folder can be uploaded, and opened by `load_dataset`, as it is.
+Its YAML head follows the Hugging Face Hub, so that the folder can be uploaded, and opened by `load_dataset`, as it is.
 """
 
 from collections import Counter, defaultdict
@@ -80,7 +80,7 @@ class CardConfig(Config):
 def card_text(
     rows: Sequence[Image], labels: LabelSet, provenance: Provenance, format: Format, config: CardConfig, use: str
 ) -> str:
-    """The card of an export, Markdown with a YAML head. Control characters are written out.
+    """Return the card of an export, Markdown with a YAML head. Control characters are escaped.
 
     Args:
         labels: the classes; a class number in the export is a place in their order.
@@ -104,7 +104,7 @@ def card_text(
 
 
 def header(rows: Sequence[Image], labels: LabelSet, format: Format, config: CardConfig) -> dict[str, object]:
-    """The YAML head of a card: what the Hub shows and filters by, and where each split's files are."""
+    """Return the YAML head of a card: what the Hub shows and filters by, and where each split's files are."""
     head: dict[str, object] = {"pretty_name": config.title, "license": config.licence}
     if config.licence == "other":
         head["license_name"] = "other"
@@ -201,21 +201,18 @@ def _sites(rows: Sequence[Image]) -> str:
 
 
 def _generators(rows: Sequence[Image], provenance: Provenance) -> str:
-    found = Counter(row.generator for row in synthetic_rows(rows))
-    if not found:
+    counts = Counter(row.generator for row in synthetic_rows(rows))
+    if not counts:
         return "There are no synthetic images in it."
-    lines = [(markdown.code(name), count) for name, count in sorted(found.items())]
+    lines = [(markdown.code(name), count) for name, count in sorted(counts.items())]
+    unknown = ", ".join(markdown.code(name) for name in provenance.unknowns())
     return (
         f"{markdown.table(('generator', 'synthetic images'), lines)}\n\n"
         "Generators behind them, and the weights these started from, were trained on images of "
         f"{len(provenance.patients())} patients, none of whom is in the test of this set. Do not test on those "
-        f"patients what was trained on these images.{_unknowns(provenance)}"
+        "patients what was trained on these images."
+        f"{f' The training data of these are unknown: {unknown}.' if unknown else ''}"
     )
-
-
-def _unknowns(provenance: Provenance) -> str:
-    names = ", ".join(markdown.code(name) for name in provenance.unknowns())
-    return f" The training data of these are unknown: {names}." if names else ""
 
 
 def _provenance(rows: Sequence[Image]) -> str:

@@ -8,8 +8,8 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import mlcroissant as mlc
 import pyarrow
 from pyarrow import parquet
 
@@ -19,11 +19,8 @@ from fulora.data.labels import Split
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.digests import file_digest
 from fulora.export.card import COLUMNS, PERSONAL, USE, CardConfig, synthetic_rows, tags, usage_limits, used_splits
-from fulora.export.source_files import ExportError, files_of_row
+from fulora.export.source_files import files_of_row
 from fulora.progress import track
-
-if TYPE_CHECKING:
-    from mlcroissant import Field, FileObject, FileSet, Metadata, RecordSet
 
 VERSIONS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 
@@ -51,26 +48,20 @@ WHERE = {
 
 
 def write_croissant(images: ImageSet, rows: Sequence[Image], out: Path, card: CardConfig) -> str:
-    """Copy the set, write its tables, `SHA256SUMS` and `croissant.json`; returns how they are loaded.
-
-    Raises:
-        ExportError: `mlcroissant` is not installed.
-    """
-    try:
-        import mlcroissant
-    except ImportError as error:
-        raise ExportError('the format croissant needs mlcroissant: pip install "fulora[export]"') from error
+    """Copy the set, write its tables, `SHA256SUMS` and `croissant.json`; return how they are loaded."""
     _copy(images, rows, out)
     (out / "tables").mkdir()
     for split in used_splits(rows):
         _write_table([row for row in rows if row.split == split], out / "tables" / f"{split}.parquet")
-    _write_sums(out)
+    paths = sorted(path for path in out.rglob("*") if path.is_file())
+    lines = [f"{file_digest(path)}  {path.relative_to(out).as_posix()}\n" for path in track(paths, "SHA256SUMS")]
+    (out / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
     document = _metadata(rows, out, card).to_json()
     # Submission systems ask for this term; the RAI vocabulary that mlcroissant knows has no slot for it.
     document["rai:hasSyntheticData"] = bool(synthetic_rows(rows))
     path = out / "croissant.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    mlcroissant.Dataset(jsonld=path)  # raises where its own output does not stand
+    mlc.Dataset(jsonld=path)  # raises if the document is invalid
     return INSTRUCTIONS
 
 
@@ -88,7 +79,6 @@ def _copy(images: ImageSet, rows: Sequence[Image], out: Path) -> None:
 
 
 def _write_table(rows: Sequence[Image], path: Path) -> None:
-    """All of `Image` with an unknown measure as null, and the bare names of its files, which records are joined by."""
     columns = [*COLUMNS.items(), ("image_name", "string"), ("mask_name", "string")]
     schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in columns])
     records = [
@@ -98,15 +88,7 @@ def _write_table(rows: Sequence[Image], path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(records, schema=schema), path)
 
 
-def _write_sums(out: Path) -> None:
-    paths = sorted(path for path in out.rglob("*") if path.is_file())
-    lines = [f"{file_digest(path)}  {path.relative_to(out).as_posix()}\n" for path in track(paths, "SHA256SUMS")]
-    (out / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
-
-
-def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
-    import mlcroissant as mlc
-
+def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> mlc.Metadata:
     sources = sorted({f"{row.source} ({row.site})" for row in rows if row.origin == "real"}) or ["no real source"]
     masked = [split for split in used_splits(rows) if any(row.mask_file for row in rows if row.split == split)]
     distribution = [_object(out, "SHA256SUMS", "text/plain", "SHA-256 of every picture and table")]
@@ -139,74 +121,57 @@ def _metadata(rows: Sequence[Image], out: Path, card: CardConfig) -> "Metadata":
     )
 
 
-def _object(out: Path, name: str, encoding: str, description: str) -> "FileObject":
-    import mlcroissant as mlc
-
-    size = f"{(out / name).stat().st_size} B"
+def _object(out: Path, name: str, encoding: str, description: str) -> mlc.FileObject:
     return mlc.FileObject(
         id=name,
         name=name,
         description=description,
         content_url=name,
-        content_size=size,
+        content_size=f"{(out / name).stat().st_size} B",
         encoding_formats=[encoding],
         sha256=file_digest(out / name),
     )
 
 
-def _pictures(split: Split, kind: str) -> "FileSet":
-    import mlcroissant as mlc
-
+def _pictures(split: Split, kind: str) -> mlc.FileSet:
     name = f"{split}-{kind}"
     return mlc.FileSet(id=name, name=name, encoding_formats=["image/png"], includes=[f"{split}/{kind}/*.png"])
 
 
-def _records(split: Split) -> "RecordSet":
+def _records(split: Split) -> mlc.RecordSet:
     """One record a row of the split: the columns of `Image`, and the picture."""
-    import mlcroissant as mlc
-
     kinds = {"string": mlc.DataType.TEXT, "int64": mlc.DataType.INTEGER, "float64": mlc.DataType.FLOAT}
     columns = [
         _column(split, split, name, kinds[kind], WHERE.get(name, name.replace("_", " ")))
         for name, kind in COLUMNS.items()
     ]
     return mlc.RecordSet(
-        id=split,
-        name=split,
-        key=f"{split}/image_id",
-        fields=[*columns, *_joined(split, split, "image")],
+        id=split, name=split, key=f"{split}/image_id", fields=[*columns, *_joined(split, split, "image")]
     )
 
 
-def _masks(split: Split) -> "RecordSet":
+def _masks(split: Split) -> mlc.RecordSet:
     """One record a row of the split: its id, and its mask where it has one. (A reader joins one table a record set.)"""
-    import mlcroissant as mlc
-
     name = f"{split}_masks"
     columns = [_column(name, split, "image_id", mlc.DataType.TEXT, "as in the split's records")]
     return mlc.RecordSet(id=name, name=name, key=f"{name}/image_id", fields=[*columns, *_joined(name, split, "mask")])
 
 
-def _column(records: str, split: Split, name: str, kind: object, description: str) -> "Field":
-    import mlcroissant as mlc
-
+def _column(records: str, split: Split, name: str, kind: object, description: str) -> mlc.Field:
     source = mlc.Source(file_object=f"tables/{split}.parquet", extract=mlc.Extract(column=name))
     return mlc.Field(id=f"{records}/{name}", name=name, description=description, data_types=[kind], source=source)
 
 
-def _joined(records: str, split: Split, kind: str) -> "list[Field]":
+def _joined(records: str, split: Split, kind: str) -> list[mlc.Field]:
     """The name of a row's picture or mask, and its pixels, found by that name."""
-    import mlcroissant as mlc
-
     files_of = f"{split}-{kind}s"
     name = _column(records, split, f"{kind}_name", mlc.DataType.TEXT, f"file name of the {kind}, without folders")
     name.references = mlc.Source(file_set=files_of, extract=mlc.Extract(file_property="filename"))
-    content = mlc.Source(file_set=files_of, extract=mlc.Extract(file_property="content"))
     pixels = mlc.Field(
         id=f"{records}/{kind}",
         name=kind,
         description=f"the {kind}",
         data_types=[mlc.DataType.IMAGE_OBJECT],
-        source=content,
+        source=mlc.Source(file_set=files_of, extract=mlc.Extract(file_property="content")),
     )
     return [name, pixels]

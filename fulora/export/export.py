@@ -64,8 +64,8 @@ def export(
 
 
 def shards(images: ImageSet, rows: Sequence[Image], shard_bytes: int) -> dict[Split, list[list[Image]]]:
-    """The rows of each split in their order, cut so that a part's pictures are within `shard_bytes`, or are one."""
-    found: dict[Split, list[list[Image]]] = {}
+    """Return the rows of each split in order, in parts with pictures of at most `shard_bytes`, or a single picture."""
+    parts_by_split: dict[Split, list[list[Image]]] = {}
     for split in used_splits(rows):
         parts: list[list[Image]] = []
         filled = shard_bytes
@@ -76,8 +76,8 @@ def shards(images: ImageSet, rows: Sequence[Image], shard_bytes: int) -> dict[Sp
                 filled = 0
             parts[-1].append(row)
             filled += size
-        found[split] = parts
-    return found
+        parts_by_split[split] = parts
+    return parts_by_split
 
 
 def _write(
@@ -94,8 +94,10 @@ def _write(
 
             return write_webdataset(images, shards(images, rows, size), out)
         case "croissant":
-            from fulora.export.croissant import write_croissant
-
+            try:
+                from fulora.export.croissant import write_croissant
+            except ImportError as error:
+                raise ExportError('the format croissant needs mlcroissant: pip install "fulora[export]"') from error
             return write_croissant(images, rows, out, card)
         case "kohya":
             from fulora.export.kohya import write_kohya

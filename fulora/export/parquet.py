@@ -50,18 +50,14 @@ def write_parquet(images: ImageSet, shards: Mapping[Split, Sequence[Sequence[Ima
 
 
 def features(labels: LabelSet) -> Features:
-    """The columns and their types, as `datasets` names them."""
+    """Return the columns and their types, as `datasets` names them."""
     types = {name: Value(kind) for name, kind in COLUMNS.items()}
     return Features({"image": Picture(), "mask": Picture(), "label": ClassLabel(names=list(labels.names)), **types})
 
 
 def _record(images: ImageSet, labels: LabelSet, row: Image) -> dict[str, object]:
-    pictures = {"image": _file(images, row, row.file_name), "mask": _file(images, row, row.mask_file)}
+    files = {"image": images.path / row.split / row.file_name}
+    if row.mask_file:
+        files["mask"] = images.path / row.split / row.mask_file
+    pictures = {kind: {"bytes": path.read_bytes(), "path": path.name} for kind, path in files.items()}
     return {**pictures, "label": labels.names.index(row.plane), **row.model_dump()}
-
-
-def _file(images: ImageSet, row: Image, name: str) -> dict[str, str | bytes] | None:
-    if not name:
-        return None
-    path = images.path / row.split / name
-    return {"bytes": path.read_bytes(), "path": path.name}

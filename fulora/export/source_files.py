@@ -19,13 +19,11 @@ def files_of_row(images: ImageSet, row: Image) -> list[Path]:
 
 
 def check_files(images: ImageSet, rows: Sequence[Image]) -> None:
-    """Raises ExportError for a file that is outside the set, named twice or missing, and for a missing mark."""
+    """Raise ExportError for a file that is outside the set, duplicate or missing, and for a missing mark."""
     for row in rows:
         for name in (row.file_name, row.mask_file):
             if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-                raise ExportError(
-                    f"{row.image_id}: its file {name!r} is outside the set; the set's metadata is damaged"
-                )
+                raise ExportError(f"{row.image_id}: its file {name!r} is outside the set; its metadata is damaged")
     named = Counter((row.split, name) for row in rows for name in (row.file_name, row.mask_file) if name)
     repeated = [f"{split}/{name}" for (split, name), count in named.items() if count > 1]
     if repeated:

@@ -47,9 +47,9 @@ def write_webdataset(images: ImageSet, shards: Mapping[Split, Sequence[Sequence[
 
 
 def sample_key(image_id: str) -> str:
-    """An id as a key: unique, ASCII, without the dots and slashes at which readers cut a name.
+    """Return an id as a key: unique, ASCII, without dots and slashes, at which readers cut names.
 
-    Nor does it begin with `_`: `datasets` leaves out files that begin with two.
+    It does not begin with `_`, because `datasets` skips files that begin with two.
     """
     key = quote(image_id, safe="").replace(".", "%2E")
     return f"%5F{key[1:]}" if key.startswith("_") else key

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from fulora.biometry.agreement import AgreementStatistics, agreement_of_pairs
+from fulora.biometry.agreement import AgreementStatistics, agreement
 from fulora.biometry.angle import Side
 from fulora.biometry.rows import AngleRow, HeadRow, angle_row, hc18_row, head_row
 from fulora.data.structures import numbers_measured
@@ -78,7 +78,7 @@ def measure_heads(
 
     rows = list(track(map_cases(files, row, workers), "measured", total=len(files)))
     pairs = [(row.hc_mm, references[case]) for row, case in zip(rows, files, strict=True) if case in references]
-    return HeadMeasurements(rows, agreement_of_pairs(pairs))
+    return HeadMeasurements(rows, agreement(pairs))
 
 
 def measure_angles(
@@ -165,7 +165,6 @@ def _head(path: Path, size: PixelSize, mapping: MaskValues, label: int | None, i
 
 
 def _with_spacing_warning(row: Row, conflict: str) -> Row:
-    """The row, with the warning file_spacing if its file states another pixel spacing."""
     if not conflict:
         return row
     detail = "; ".join(filter(None, [row.detail, conflict]))
@@ -175,7 +174,6 @@ def _with_spacing_warning(row: Row, conflict: str) -> Row:
 def _find_mapping(
     folder: Path, files: Mapping[str, Path], values: Mapping[int, int] | None, workers: int
 ) -> MaskValues:
-    """The mapping of the masks' values to classes, printed on standard error."""
     mapping = find_mask_values({str(folder): files.values()}, values, workers)
     if mapping.files:
         note(mapping.describe())

@@ -41,8 +41,7 @@ def note_unused_spacing(folders: Sequence[Mapping[str, Path]]) -> None:
 
 
 def _stated_spacing(path: Path) -> tuple[float, float] | None:
-    """The spacing that a mask's file states; None also if it cannot be read: files without a partner are not scored."""
     try:
         return mask_spacing(path)
-    except SourceError:
+    except SourceError:  # a file without a partner, which is not scored
         return None

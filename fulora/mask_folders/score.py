@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fulora.biometry.agreement import agreement_of_pairs
+from fulora.biometry.agreement import agreement
 from fulora.intake.masks.files import find_masks, resolve_label
 from fulora.intake.masks.value_mapping import MaskValues, find_mask_values
 from fulora.intake.patient_pattern import patient_finder
@@ -150,10 +150,8 @@ def _find_values(
     values: Mapping[int, int] | None,
     workers: int,
 ) -> MaskValues:
-    """The mapping of values to classes of all references and of the masks scored against them, printed."""
     scored = {
-        f"prediction {name}": [path for case, path in files.items() if case in references]
-        for name, files in folders.items()
+        f"prediction {name}": [files[case] for case in files if case in references] for name, files in folders.items()
     }
     mapping = find_mask_values({REFERENCE: references.values(), **scored}, values, workers)
     note(mapping.describe())
@@ -178,7 +176,6 @@ def _summary(
     patients: Sequence[str],
     sampling: Sampling,
 ) -> dict[str, Any]:
-    """Each score over cases with its interval, failures by kind, and the challenge's S."""
     metrics = {
         name: _metric(cases, name, kind, patients, sampling) | {"unit": kind.in_unit(length)}
         for name, kind in kinds.items()
@@ -188,7 +185,7 @@ def _summary(
         "failed_cases": sum(bool(case.failures) for case in cases),
         "failures": dict(Counter(failure for case in cases for failure in case.failures)),
     }
-    agreed = agreement_of_pairs(_pairs(cases))
+    agreed = agreement(_pairs(cases))
     if agreed is not None:
         summary["agreement"] = asdict(agreed) | {"of": MEASURED[protocol].name}
     if protocol == "psfhs":
@@ -201,8 +198,8 @@ def _metric(
 ) -> dict[str, Any]:
     values = np.array([case.values[name] for case in cases])
     failed = np.array([bool(case.failures) for case in cases])
-    resampled = np.array(patients)
-    interval = weighted_bootstrap([partial(mean, values)], resampled, draws=sampling.draws, seed=sampling.seed)
+    draws, seed = sampling.draws, sampling.seed
+    interval = weighted_bootstrap([partial(mean, values)], np.array(patients), draws=draws, seed=seed)
     summary = summarise(values, failed, higher_is_better=kind.higher_is_better)
     return asdict(summary) | {"low": interval.low, "high": interval.high}
 

@@ -45,12 +45,7 @@ class SegmentedFolder:
 
 
 def segment_folder(
-    images: Path,
-    unets: Sequence[Path],
-    out: Path,
-    config: SegmentConfig,
-    *,
-    device: str = "auto",
+    images: Path, unets: Sequence[Path], out: Path, config: SegmentConfig, *, device: str = "auto"
 ) -> SegmentedFolder:
     """Segment images of any size with one network, or with the mean of several, and write masks of the images' sizes.
 
@@ -63,7 +58,7 @@ def segment_folder(
 
     Raises:
         ValueError: if `out` is not empty, there are no images, or two would have the same mask.
-        OverlapError: if a network, or a model that it is based on, learned from an image or its patient.
+        OverlapError: if a network, or a model that it is based on, was trained on an image or its patient.
         StructureError: if the networks predict different structures.
     """
     files = _files(images)
@@ -91,7 +86,6 @@ def segment_folder(
 
 
 def _refuse_leaks(folder: Path, files: Mapping[str, Path], unets: Sequence[Path]) -> Provenance:
-    """The patients that the networks learned from, none of whom is in the images; a note if they are not known."""
     models = [provenance_of(unet, f"U-Net {unet.name}") for unet in unets]
     for line in describe_unknown(refuse_leaked_identities(models, identify_files(folder, files, read_picture))):
         note(line)
@@ -99,7 +93,6 @@ def _refuse_leaks(folder: Path, files: Mapping[str, Path], unets: Sequence[Path]
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Images by the name of their mask, without its ending; files named as masks are skipped."""
     images, masks = find_pictures_and_masks(folder, ENDINGS)
     if masks:
         note(f"{folder}: {len(masks)} files named as masks skipped, such as {masks[0].relative_to(folder)}")

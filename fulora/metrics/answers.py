@@ -1,7 +1,7 @@
 """Predictions of classifiers on the same images, and the rules by which a class is decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -31,14 +31,13 @@ class Answers:
 
     def of(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> "Answers":
         """Select some images, by a mask or by indices."""
-        return Answers(
-            self.names,
-            self.true[chosen],
-            self.decided[:, chosen],
-            None if self.probabilities is None else self.probabilities[:, chosen],
-            self.patients[chosen],
-            self.sites[chosen],
-            self.negative,
+        return replace(
+            self,
+            true=self.true[chosen],
+            decided=self.decided[:, chosen],
+            probabilities=None if self.probabilities is None else self.probabilities[:, chosen],
+            patients=self.patients[chosen],
+            sites=self.sites[chosen],
         )
 
     def shown(self, labels: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import sklearn.metrics
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.statistics import UndefinedScoreError
@@ -44,7 +44,9 @@ def macro_f1(true: Indices, predicted: Indices, labels: Sequence[int]) -> float:
     _check_pair(true, predicted)
     _check_labels(labels)
     counts = weighted_scores.tallies(true, predicted, labels, np.ones((1, len(true))))
-    _require_support(counts.true[0], labels)
+    missing = [label for label, count in zip(labels, counts.true[0], strict=True) if count == 0]
+    if missing:
+        raise UndefinedScoreError(f"no image truly shows class(es) {missing}: give only the labels present, and say so")
     return float(counts.f1[0].mean())
 
 
@@ -54,16 +56,17 @@ def restricted(probabilities: Probabilities, keep: Sequence[int]) -> Probabiliti
     Columns keep their meaning, so argmax gives the decision among `keep` (a 5-way classifier scored on 4 planes).
     """
     _check_rows(probabilities)
-    _check_columns(keep, probabilities)
+    _check_labels(keep)
+    classes = probabilities.shape[1]
+    if min(keep) < 0 or max(keep) >= classes:
+        raise ValueError(f"classes {list(keep)} do not all lie in 0..{classes - 1}, the columns of probabilities")
     kept = np.zeros(probabilities.shape)
     kept[:, list(keep)] = probabilities[:, list(keep)]
     return _normalised(kept, f"at all on classes {list(keep)}")
 
 
 def prior_adjusted(
-    probabilities: Probabilities,
-    training: Float[np.ndarray, " classes"],
-    target: Float[np.ndarray, " classes"],
+    probabilities: Probabilities, training: Float[np.ndarray, " classes"], target: Float[np.ndarray, " classes"]
 ) -> Probabilities:
     """Probabilities under another class prior: divided by the training prior, multiplied by the target's, renormalised.
 
@@ -94,22 +97,9 @@ def _normalised(values: Probabilities, classes: str) -> Probabilities:
     return np.asarray(values / mass)
 
 
-def _require_support(support: Shaped[np.ndarray, " k"], labels: Sequence[int]) -> None:
-    missing = [label for label, count in zip(labels, support, strict=True) if count == 0]
-    if missing:
-        raise UndefinedScoreError(f"no image truly shows class(es) {missing}: give only the labels present, and say so")
-
-
 def _check_labels(labels: Sequence[int]) -> None:
     if len(labels) == 0 or len(set(labels)) != len(labels):
         raise ValueError(f"labels is {list(labels)}; it must name at least one class and none twice")
-
-
-def _check_columns(labels: Sequence[int], probabilities: Probabilities) -> None:
-    _check_labels(labels)
-    classes = probabilities.shape[1]
-    if min(labels) < 0 or max(labels) >= classes:
-        raise ValueError(f"classes {list(labels)} do not all lie in 0..{classes - 1}, the columns of probabilities")
 
 
 def _check_pair(true: Indices, predicted: Indices) -> None:

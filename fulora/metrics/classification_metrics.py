@@ -83,9 +83,9 @@ def averaged(
     weights: Weights,
 ) -> Values:
     """`precision`, `recall` or `F1` of every draw, `macro` (each label alike) or `weighted` (by its images)."""
-    found = weighted_scores.tallies(true, decided, labels, weights)
-    scores = {"precision": found.precision, "recall": found.recall, "F1": found.f1}[score]
-    return np.asarray(scores.mean(axis=1)) if average == "macro" else found.weighted(scores)
+    tallies = weighted_scores.tallies(true, decided, labels, weights)
+    scores = {"precision": tallies.precision, "recall": tallies.recall, "F1": tallies.f1}[score]
+    return np.asarray(scores.mean(axis=1)) if average == "macro" else tallies.weighted(scores)
 
 
 def _mean(per_image: PerImage) -> Callable[[SeedAnswers], WeightedStatistic]:
@@ -109,8 +109,8 @@ def _auc(seed: SeedAnswers) -> WeightedStatistic:
     return partial(weighted_scores.macro_auc, seed.true, among, seed.labels)
 
 
-def _calibration(seed: SeedAnswers) -> WeightedStatistic:
-    return partial(weighted_scores.calibration_error, seed.true, seed.answers)
+def _on_all(score: Callable[..., Values]) -> Callable[[SeedAnswers], WeightedStatistic]:
+    return lambda seed: partial(score, seed.true, seed.answers)
 
 
 def _log_loss(seed: SeedAnswers) -> Float[np.ndarray, " n"]:
@@ -121,9 +121,7 @@ def _brier(seed: SeedAnswers) -> Float[np.ndarray, " n"]:
     return brier_scores(seed.true, seed.answers)
 
 
-def _kappa(seed: SeedAnswers) -> WeightedStatistic:
-    return partial(weighted_scores.cohen_kappa, seed.true, seed.answers)
-
+_kappa, _calibration = _on_all(weighted_scores.cohen_kappa), _on_all(weighted_scores.calibration_error)
 
 METRICS = (
     Metric(

@@ -104,7 +104,7 @@ def paired_totals(
                 f"{name} has {len(values)} images but clusters has {len(clusters)}: "
                 "give one entry per image, in one order"
             )
-    found = grouped(clusters)
-    if len(found.sizes) < 2:
-        raise ValueError(f"a clustered test needs 2 clusters or more, got {len(found.sizes)}")
-    return found.totals(correct_b.astype(float) - correct_a.astype(float)), found.sizes
+    layout = grouped(clusters)
+    if len(layout.sizes) < 2:
+        raise ValueError(f"a clustered test needs 2 clusters or more, got {len(layout.sizes)}")
+    return layout.totals(correct_b.astype(float) - correct_a.astype(float)), layout.sizes

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from fulora.metrics import weighted_scores
 from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
-from fulora.metrics.classification_metrics import Metric, PerImage, SeedAnswers, select_metrics
+from fulora.metrics.classification_metrics import Metric, SeedAnswers, select_metrics
 from fulora.metrics.groups import ALL_IMAGES, ImageGroup, RuleKind
 from fulora.metrics.paired_tests import ClusteredMcNemar, clustered_mcnemar, holm, seeds_test, swap_test
 from fulora.metrics.power import detectable_difference, paired_variation
@@ -96,17 +96,19 @@ def compare(
     shown = ours.shown(labels)
     rules = list(_rule_pairs(ours, other, shown, prior))
     rows = [
-        _row(metric, _Pair(ours, mine.decided, theirs.decided, shown), mine.kind, len(mine.among), drawn)
-        for mine, theirs in rules
+        _row(metric, _Pair(ours, rule.decided, of_other.decided, shown), rule.kind, len(rule.among), drawn)
+        for rule, of_other in rules
         for metric in asked
-        if metric.basis == "decision" and decidable(metric, ours, mine, shown)
+        if metric.basis == "decision" and decidable(metric, ours, rule, shown)
     ]
     if ours.probabilities is not None and other.probabilities is not None:
         pair = _Pair(ours, ours.probabilities, other.probabilities, shown)
         rows += [_row(metric, pair, kind, None, drawn) for metric, kind in probability_metrics(asked, shown)]
     first = next((number for number, row in enumerate(rows) if row.quantity == asked[0].name), None)
     if first is not None:
-        rows[first] = replace(rows[first], p_seeds=_over_seeds(asked[0], ours, other, shown))
+        mine, theirs = (_by_seed(asked[0], answers, shown) for answers in (ours, other))
+        gains = [a - b for a, b in zip(mine, theirs, strict=True)]
+        rows[first] = replace(rows[first], p_seeds=seeds_test(gains))
     return [*rows, *_sites(ours, *rules[0], labels, asked[0], drawn)]
 
 
@@ -122,7 +124,10 @@ def _row(metric: Metric, pair: _Pair, kind: RuleKind, choices: int | None, sampl
     if metric.per_image is None:
         difference, p = _of_any_score(metric, pair, sampling)
         return ComparisonRow(metric.name, kind, choices, labels, pair.group, difference, p, SWAP)
-    mine, theirs = (_per_image(metric.per_image, pair, ours=ours) for ours in (True, False))
+    mine, theirs = (
+        np.array([metric.per_image(pair.at_seed(seed, ours=ours)) for seed in range(len(pair.ours))]).astype(float)
+        for ours in (True, False)
+    )
     difference, p = _of_means(metric.span, pair.answers, mine, theirs, sampling)
     row = ComparisonRow(metric.name, kind, choices, labels, pair.group, difference, p, SIGN_FLIP)
     if metric.span is None or p is None:
@@ -131,10 +136,6 @@ def _row(metric: Metric, pair: _Pair, kind: RuleKind, choices: int | None, sampl
     _, sizes = np.unique(patients, return_counts=True)
     detectable = detectable_difference(paired_variation(*both, patients), sizes)
     return replace(row, mcnemar=clustered_mcnemar(*both, patients), detectable=detectable)
-
-
-def _per_image(value: PerImage, pair: _Pair, *, ours: bool) -> Float[np.ndarray, "seeds n"]:
-    return np.array([value(pair.at_seed(seed, ours=ours)) for seed in range(len(pair.ours))]).astype(float)
 
 
 def _of_means(
@@ -169,14 +170,7 @@ def _gain(statistic: WeightedStatistic, weights: Weights) -> Values:
     return np.asarray(statistic(np.hstack([none, weights])) - statistic(np.hstack([weights, none])))
 
 
-def _over_seeds(metric: Metric, ours: Answers, other: Answers, labels: Sequence[int]) -> float | None:
-    """p of a paired t test over training seeds."""
-    mine, theirs = (_by_seed(metric, answers, labels) for answers in (ours, other))
-    return seeds_test([a - b for a, b in zip(mine, theirs, strict=True)])
-
-
 def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[float]:
-    """The value of a metric under each training seed."""
     seeds = answers.decided if metric.basis == "decision" or answers.probabilities is None else answers.probabilities
     by_seed = [SeedAnswers(answers.true, seed, labels, answers.negative) for seed in seeds]
     if metric.per_image is not None:

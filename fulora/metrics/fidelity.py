@@ -36,6 +36,18 @@ PIXEL_FEATURE_NAMES: tuple[str, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Features of a set of images, and the group of each: its patient, or the synthetic image itself."""
+
+    features: Features
+    groups: Shaped[np.ndarray, " _"]
+
+    def __post_init__(self) -> None:
+        if len(self.groups) != len(self.features):
+            raise ValueError(f"got {len(self.groups)} groups for {len(self.features)} rows: give one a row")
+
+
 def mmd2_unbiased(
     x: Features, y: Features, *, kernel: Literal["rbf", "polynomial"] = "rbf", bandwidth: float | None = None
 ) -> float:
@@ -94,30 +106,20 @@ def kid(x: Features, y: Features, *, subsets: int, subset_size: int, seed: int) 
     return float(np.mean(values)), float(np.std(values))
 
 
-def domain_auc(
-    x: Features,
-    y: Features,
-    groups_x: Shaped[np.ndarray, " _"],
-    groups_y: Shaped[np.ndarray, " _"],
-    *,
-    seed: int,
-    folds: int = 5,
-) -> float:
-    """How well a logistic regression tells x from y on held-out groups: mean AUC over folds (0.5 = not at all).
+def domain_auc(x: Sample, y: Sample, *, seed: int, folds: int = 5) -> float:
+    """How well a logistic regression distinguishes x from y on held-out groups: mean AUC over folds, 0.5 by chance.
 
     A group (a patient, or the patient a synthetic image was trained from) never lies in two folds. Features are
     standardised inside each fold (classifier two-sample test, Lopez-Paz & Oquab 2017).
     """
-    _check_features(x, y)
-    if len(groups_x) != len(x) or len(groups_y) != len(y):
-        raise ValueError(f"got {len(groups_x)} and {len(groups_y)} groups for {len(x)} and {len(y)} rows: one a row")
-    fewest = min(len(np.unique(groups_x)), len(np.unique(groups_y)))
+    _check_features(x.features, y.features)
+    fewest = min(len(np.unique(x.groups)), len(np.unique(y.groups)))
     if not 2 <= folds <= fewest:
         raise ValueError(f"folds is {folds}; allowed is 2..{fewest}, the number of groups of the set with fewer groups")
-    features, side = np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)])
+    features, side = np.concatenate([x.features, y.features]), np.repeat([0, 1], [len(x.features), len(y.features)])
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     aucs = []
-    for train, test in splitter.split(features, side, np.concatenate([groups_x, groups_y])):
+    for train, test in splitter.split(features, side, np.concatenate([x.groups, y.groups])):
         if len(np.unique(side[test])) < 2 or len(np.unique(side[train])) < 2:
             raise ValueError(f"a fold holds images of one set only: groups are too few or too uneven for {folds} folds")
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
@@ -186,86 +188,49 @@ def _check_features(x: Features, y: Features) -> None:
 
 
 def mmd2_jackknife(
-    x: Features,
-    groups_x: Shaped[np.ndarray, " _"],
-    y: Features,
-    groups_y: Shaped[np.ndarray, " _"],
-    *,
-    bandwidth: float,
-    level: float = 0.95,
+    x: Sample, reference: Sample, other: Sample | None = None, *, bandwidth: float, level: float = 0.95
 ) -> Interval:
-    """Unbiased MMD² (rbf) of x to y with an interval from the two-sample delete-one-group jackknife.
+    """Unbiased MMD² (rbf) of x to the reference with an interval from the delete-one-group jackknife.
 
     The bootstrap would repeat rows, and repeated rows inflate the unbiased estimate; the jackknife repeats none.
-    Variance: the sum over both samples of (K-1)/K times the squared deviations of the K leave-one-out values (Arvesen
+    Variance: the sum over all samples of (K-1)/K times the squared deviations of the K leave-one-out values (Arvesen
     1969); the interval is normal. Groups are patients, or single synthetic images.
+
+    Args:
+        other: its MMD² to the reference is subtracted, with one jackknife over all three: above 0, `other` is closer.
     """
-    return _jackknifed([(x, groups_x)], (y, groups_y), bandwidth, level)
-
-
-def mmd2_difference(
-    a: Features,
-    groups_a: Shaped[np.ndarray, " _"],
-    b: Features,
-    groups_b: Shaped[np.ndarray, " _"],
-    y: Features,
-    groups_y: Shaped[np.ndarray, " _"],
-    *,
-    bandwidth: float,
-    level: float = 0.95,
-) -> Interval:
-    """MMD²(a, y) minus MMD²(b, y) with one jackknife over all three samples: above 0, b is closer."""
-    return _jackknifed([(a, groups_a), (b, groups_b)], (y, groups_y), bandwidth, level)
-
-
-def _jackknifed(
-    sets: list[tuple[Features, Shaped[np.ndarray, " _"]]],
-    reference: tuple[Features, Shaped[np.ndarray, " _"]],
-    bandwidth: float,
-    level: float,
-) -> Interval:
-    """The first set's distance to the reference, minus those of the further sets."""
-    for features, groups in (*sets, reference):
-        _check_groups(features, groups)
-    parts = [_without_each_group(*one, *reference, bandwidth) for one in sets]
-    signs = [1.0] + [-1.0] * (len(sets) - 1)
-    value = sum(sign * part.value for sign, part in zip(signs, parts, strict=True))
-    of_reference = np.sum([sign * part.without_y for sign, part in zip(signs, parts, strict=True)], axis=0)
-    variance = sum((len(v) - 1) * float(np.var(v)) for v in (*(part.without_x for part in parts), of_reference))
+    value, without_x, without_reference = _leave_one_out(x, reference, bandwidth)
+    samples, left_out = [x, reference], [without_x]
+    if other is not None:
+        value_of_other, without_other, minus = _leave_one_out(other, reference, bandwidth)
+        value -= value_of_other
+        without_reference = without_reference - minus
+        samples.append(other)
+        left_out.append(without_other)
+    variance = sum((len(v) - 1) * float(np.var(v)) for v in (*left_out, without_reference))
     half = float(stats.norm.ppf(0.5 + level / 2)) * variance**0.5
-    rows = len(reference[0]) + sum(len(features) for features, _ in sets)
-    return Interval(value, value - half, value + half, n=rows, clusters=len(np.unique(reference[1])))
+    rows = sum(len(sample.features) for sample in samples)
+    return Interval(value, value - half, value + half, n=rows, clusters=len(np.unique(reference.groups)))
 
 
-@dataclass(frozen=True)
-class _Distances:
-    """MMD² of x to y, and what it would be without each group of x, and without each group of y."""
-
-    value: float
-    without_x: Float[np.ndarray, " _"]
-    without_y: Float[np.ndarray, " _"]
-
-
-def _without_each_group(
-    x: Features,
-    groups_x: Shaped[np.ndarray, " _"],
-    y: Features,
-    groups_y: Shaped[np.ndarray, " _"],
-    bandwidth: float,
-) -> _Distances:
-    """All leave-one-group-out values from sums over each kernel matrix, so the cost is that of one MMD²."""
+def _leave_one_out(
+    x: Sample, y: Sample, bandwidth: float
+) -> tuple[float, Float[np.ndarray, " _"], Float[np.ndarray, " _"]]:
+    """MMD² of x to y, and its values without each group of x and of y, from one sum over each kernel matrix."""
 
     def kernel(a: Features, b: Features) -> Float[np.ndarray, "_ _"]:
         return np.asarray(np.exp(_squared_distances(a, b) / (-2 * bandwidth**2)))
 
-    codes_x, codes_y = (np.unique(groups, return_inverse=True)[1] for groups in (groups_x, groups_y))
-    within_x, without_x = _pairs_within(kernel(x, x), codes_x)
-    within_y, without_y = _pairs_within(kernel(y, y), codes_y)
-    across = kernel(x, y)
-    left_x, left_y = len(x) - np.bincount(codes_x), len(y) - np.bincount(codes_y)
-    across_without_x = (across.sum() - np.bincount(codes_x, across.sum(1))) / (left_x * len(y))
-    across_without_y = (across.sum() - np.bincount(codes_y, across.sum(0))) / (left_y * len(x))
-    return _Distances(
+    _check_groups(x)
+    _check_groups(y)
+    codes_x, codes_y = (np.unique(sample.groups, return_inverse=True)[1] for sample in (x, y))
+    within_x, without_x = _pairs_within(kernel(x.features, x.features), codes_x)
+    within_y, without_y = _pairs_within(kernel(y.features, y.features), codes_y)
+    across = kernel(x.features, y.features)
+    n, m = across.shape
+    across_without_x = (across.sum() - np.bincount(codes_x, across.sum(1))) / ((n - np.bincount(codes_x)) * m)
+    across_without_y = (across.sum() - np.bincount(codes_y, across.sum(0))) / ((m - np.bincount(codes_y)) * n)
+    return (
         within_x + within_y - 2 * float(across.mean()),
         without_x + within_y - 2 * across_without_x,
         within_x + without_y - 2 * across_without_y,
@@ -283,12 +248,10 @@ def _pairs_within(
     return float(kernel.sum() / (n * (n - 1))), (kernel.sum() - 2 * of_group + inside_group) / (left * (left - 1))
 
 
-def _check_groups(features: Features, groups: Shaped[np.ndarray, " _"]) -> None:
-    if len(groups) != len(features):
-        raise ValueError(f"got {len(groups)} groups for {len(features)} rows: one a row")
-    sizes = np.unique(groups, return_counts=True)[1]
-    if len(groups) - sizes.max(initial=0) < 2:
+def _check_groups(sample: Sample) -> None:
+    sizes = np.unique(sample.groups, return_counts=True)[1]
+    if len(sample.groups) - sizes.max(initial=0) < 2:
         raise ValueError(
-            f"{len(features)} rows in groups of {sorted(sizes.tolist())}: the jackknife needs two rows or more "
+            f"{len(sample.groups)} rows in groups of {sorted(sizes.tolist())}: the jackknife needs two rows or more "
             "whichever group is left out"
         )

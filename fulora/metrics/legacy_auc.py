@@ -1,8 +1,8 @@
 """The published "AUC" of FU-LoRA, which is wrong.
 
 The authors' notebook takes hard decisions, not probabilities, and counts a decision outside the four planes (the
-negative class) as a hit for *every* plane: whoever decides so for each image gets no plane wrong. It is here to compare
-with the published table, and for nothing else. Both formulas below are the mean of sensitivity and specificity of one
+negative class) as a hit for *every* plane: whoever decides so for each image gets no plane wrong. It serves comparison
+with the published table only. Both formulas below are the mean of sensitivity and specificity of one
 decision; neither is an area under a ROC curve. `true` and `predicted` hold class indices.
 """
 
@@ -26,5 +26,4 @@ def hard_label_auc(true: Indices, predicted: Indices, labels: Sequence[int]) -> 
 
 
 def _sensitivity_and_specificity(positive: Bool[np.ndarray, " n"], predicted: Bool[np.ndarray, " n"]) -> float:
-    """Their mean."""
     return float((predicted[positive].mean() + 1 - predicted[~positive].mean()) / 2)

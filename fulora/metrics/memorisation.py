@@ -9,7 +9,7 @@ that are nearer to their patient than real images of different patients are to e
 A test that does not reject is no evidence of memorisation; it is not evidence of privacy.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -75,19 +75,13 @@ def vote(
     names, codes = np.unique(patients, return_inverse=True)
     least = 2 if own is None else 3
     if len(patients) != len(real) or len(names) < least:
-        raise ValueError(
-            f"{len(real)} real images, {len(patients)} patients' names of {len(names)}: {least} are needed"
-        )
+        raise ValueError(f"{len(real)} real images, {len(patients)} names of {len(names)} patients: needs {least}")
     plain = _vote(pictures, real, codes, own, patients)
     if mirrored is None:
         return plain
     other = _vote(mirrored, real, codes, own, patients)
     nearer = other.distance < plain.distance
-    return Votes(
-        np.where(nearer, other.nearest, plain.nearest),
-        np.where(nearer, other.distance, plain.distance),
-        np.where(nearer, other.ratio, plain.ratio),
-    )
+    return Votes(*(np.where(nearer, a, b) for a, b in zip(astuple(other), astuple(plain), strict=True)))
 
 
 def _vote(
@@ -98,7 +92,7 @@ def _vote(
     patients: Shaped[np.ndarray, " m"],
 ) -> Votes:
     not_own = [] if own is None else [(own, patients)]
-    distance, places = (found[:, 0] for found in nearest(pictures, real, apart=not_own))
+    distance, places = (values[:, 0] for values in nearest(pictures, real, apart=not_own))
     others, _ = nearest(pictures, real, apart=[*not_own, (codes[places], codes)])
     ratio = np.divide(distance, others[:, 0], out=np.ones_like(distance), where=others[:, 0] > 0)
     return Votes(places, distance, ratio)
@@ -111,13 +105,13 @@ def cross_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -
 
 def same_patient_distance(real: Features, patients: Shaped[np.ndarray, " _"]) -> float | None:
     """Return the median distance of an image to the nearest other one of its patient; None if no patient has two."""
-    found = []
+    distances = []
     for name in np.unique(patients):
         own = real[patients == name]
         if len(own) > 1:
             itself = np.arange(len(own))
-            found += nearest(own, own, apart=[(itself, itself)])[0][:, 0].tolist()
-    return float(np.median(found)) if found else None
+            distances += nearest(own, own, apart=[(itself, itself)])[0][:, 0].tolist()
+    return float(np.median(distances)) if distances else None
 
 
 def vote_test(
@@ -214,15 +208,13 @@ def memorisation(
     near = made.distance < limit
     bulk = vote_test(made.nearest, patients, trained, draws=draws, seed=seed)
     tail = vote_test(made.nearest[near], patients, trained, draws=draws, seed=seed)
-    of_training = trained[made.nearest]
+    below = None if same_patient is None else float((trained[made.nearest] & (made.distance < same_patient)).mean())
     return Memorisation(
         bulk=bulk,
         tail=tail,
         suspicious=limit,
         share_suspicious=float(near.mean()),
         share_expected=TAIL / 100,
-        below_same_patient=None
-        if same_patient is None
-        else float((of_training & (made.distance < same_patient)).mean()),
+        below_same_patient=below,
         p=min(1.0, 2 * min(bulk.p, tail.p)),
     )

@@ -1,31 +1,23 @@
 """Selection of the metrics that a study computes, compares and shows, for classifiers and segmentation networks."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
 
-@runtime_checkable
-class TabulatedMetric(Protocol):
-    """A metric of a table, with the defaults for studies that name none."""
-
-    @property
-    def name(self) -> str:
-        """The metric's name."""
+class _TabulatedMetric(Protocol):
+    """A metric of a table, and whether it is computed, compared and shown in studies that name no metrics."""
 
     @property
-    def computed(self) -> bool:
-        """Whether it is computed."""
-
+    def name(self) -> str: ...
     @property
-    def compared(self) -> bool:
-        """Whether arms are compared in it."""
-
+    def computed(self) -> bool: ...
     @property
-    def shown(self) -> bool:
-        """Whether a report shows it."""
+    def compared(self) -> bool: ...
+    @property
+    def shown(self) -> bool: ...
 
 
-M = TypeVar("M", bound=TabulatedMetric)
+M = TypeVar("M", bound=_TabulatedMetric)
 
 
 def select_from_table(table: Sequence[M], names: Sequence[str]) -> tuple[tuple[M, ...], tuple[M, ...], tuple[M, ...]]:

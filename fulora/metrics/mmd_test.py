@@ -1,24 +1,15 @@
 """Whether two sets of features could be of one distribution: a permutation test of the polynomial MMD²."""
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
-from fulora.metrics.fidelity import polynomial_kernel
-from fulora.metrics.neighbours import Features
+from fulora.metrics.fidelity import Features, Sample, polynomial_kernel
 
 MOST = 500
-"""Rows of a set that are looked at; the cost grows with their square."""
+"""Rows used of a set; the cost grows with their square."""
 
 
-def mmd_test(
-    x: Features,
-    y: Features,
-    groups_x: Shaped[np.ndarray, " _"],
-    groups_y: Shaped[np.ndarray, " _"],
-    *,
-    draws: int = 999,
-    seed: int = 0,
-) -> float:
+def mmd_test(x: Sample, y: Sample, *, draws: int = 999, seed: int = 0) -> float:
     """p of an MMD² (kernel (x.y / d + 1)^3, as KID's) as large as this or larger, were the rows exchangeable.
 
     One row of each group (a patient, or a synthetic image) is drawn, at most 500 a set, because images of a patient are
@@ -26,28 +17,26 @@ def mmd_test(
     Phipson and Smyth 2010).
 
     Raises:
-        ValueError: fewer than two groups in a set, or not one group a row.
+        ValueError: if a set has fewer than two groups.
     """
     rng = np.random.default_rng(seed)
-    first, second = (_one_each(rows, groups, rng) for rows, groups in ((x, groups_x), (y, groups_y)))
+    first, second = (_one_each(sample, rng) for sample in (x, y))
     pooled = np.concatenate([first, second]).astype(np.float64)
     kernel = polynomial_kernel(pooled, pooled)
     np.fill_diagonal(kernel, 0)
     sides = np.arange(len(pooled)) < len(first)
     drawn = np.array([sides, *(rng.permutation(sides) for _ in range(draws))]).astype(np.float64)
-    found = _mmd2(kernel, drawn)
-    hits = int((found[1:] >= found[0] - 1e-12).sum())
+    values = _mmd2(kernel, drawn)
+    hits = int((values[1:] >= values[0] - 1e-12).sum())
     return (1 + hits) / (draws + 1)
 
 
-def _one_each(rows: Features, groups: Shaped[np.ndarray, " _"], rng: np.random.Generator) -> Float[np.ndarray, "_ d"]:
-    if len(groups) != len(rows) or len(set(groups.tolist())) < 2:
-        raise ValueError(
-            f"{len(rows)} rows, {len(groups)} groups of {len(set(groups.tolist()))}: one a row, two at least"
-        )
-    order = rng.permutation(len(rows))
-    _, first = np.unique(groups[order], return_index=True)
-    return np.asarray(rows[rng.permutation(order[first])[:MOST]])
+def _one_each(sample: Sample, rng: np.random.Generator) -> Features:
+    order = rng.permutation(len(sample.groups))
+    names, first = np.unique(sample.groups[order], return_index=True)
+    if len(names) < 2:
+        raise ValueError(f"{len(order)} rows of {len(names)} groups: the test needs two groups or more")
+    return np.asarray(sample.features[rng.permutation(order[first])[:MOST]])
 
 
 def _mmd2(kernel: Float[np.ndarray, "n n"], sides: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, " draws"]:

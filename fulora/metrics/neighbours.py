@@ -39,11 +39,13 @@ def nearest(
     for rows, squared in squared_distances(x, y):
         for of_x, of_y in apart:
             squared[of_x[rows, None] == of_y[None]] = np.inf
-        found = np.argpartition(squared, kept - 1, axis=1)[:, :kept] if kept < len(y) else _all(squared)
-        exact = np.linalg.norm(x[rows, None].astype(np.float64) - y[found].astype(np.float64), axis=2)
-        exact[~np.isfinite(np.take_along_axis(squared, found, axis=1))] = np.inf
+        near = np.broadcast_to(np.arange(len(y)), squared.shape)
+        if kept < len(y):
+            near = np.argpartition(squared, kept - 1, axis=1)[:, :kept]
+        exact = np.linalg.norm(x[rows, None].astype(np.float64) - y[near].astype(np.float64), axis=2)
+        exact[~np.isfinite(np.take_along_axis(squared, near, axis=1))] = np.inf
         order = np.argsort(exact, axis=1, kind="stable")[:, :k]
-        distances[rows], places[rows] = np.take_along_axis(exact, order, 1), np.take_along_axis(found, order, 1)
+        distances[rows], places[rows] = np.take_along_axis(exact, order, 1), np.take_along_axis(near, order, 1)
     if np.isinf(distances).any():
         raise ValueError(f"some rows have fewer than {k} rows of other groups to be near to: lower k")
     return distances, places
@@ -61,7 +63,3 @@ def squared_distances(x: Features, y: Features) -> Iterator[tuple[slice, Float[n
         block += lengths
         block += (left[rows] ** 2).sum(axis=1)[:, None]
         yield rows, np.maximum(block, 0, out=block)
-
-
-def _all(block: Float[np.ndarray, "n m"]) -> Int[np.ndarray, "n m"]:
-    return np.broadcast_to(np.arange(block.shape[1]), block.shape).copy()

@@ -107,7 +107,6 @@ def score_of(means: Mapping[str, float]) -> float:
 
 
 def _class_scores(prediction: Mask, reference: Mask, name: str) -> tuple[float, float, float]:
-    """Dice, HD and ASD of one class."""
     if not reference.any():
         raise ChallengeError(
             f"the reference has no pixel of class {name}; the challenge defines no score for it: leave the image out"
@@ -123,11 +122,9 @@ def _class_scores(prediction: Mask, reference: Mask, name: str) -> tuple[float, 
     to_ours, to_theirs = distance_to(our_edge), distance_to(their_edge)
     # The nearest pixel of a region to one outside it lies on the region's edge, so two distance maps serve HD and ASD.
     hd = max(to_theirs[ours & ~theirs].max(initial=0), to_ours[theirs & ~ours].max(initial=0))
-    summed = _sum_on(their_edge, to_ours, window, prediction.shape) + _sum_on(
-        our_edge, to_theirs, window, prediction.shape
-    )
+    sums = [_sum_on(*one, window, prediction.shape) for one in ((their_edge, to_ours), (our_edge, to_theirs))]
     edges = np.float32(np.count_nonzero(our_edge) + np.count_nonzero(their_edge))
-    return (2 * both + 1) / (total + 1), float(hd), float(summed / edges)
+    return (2 * both + 1) / (total + 1), float(hd), float((sums[0] + sums[1]) / edges)
 
 
 def _sum_on(
@@ -141,12 +138,8 @@ def _sum_on(
 
 def _edge(mask: Mask) -> Mask:
     """Set pixels with an unset one among their 8 neighbours; what lies outside the image counts as set."""
-    eroded = cv2.erode(
-        np.ascontiguousarray(mask).view(np.uint8),
-        np.ones((3, 3), np.uint8),
-        borderType=cv2.BORDER_CONSTANT,
-        borderValue=1,
-    )
+    pixels, square = np.ascontiguousarray(mask).view(np.uint8), np.ones((3, 3), np.uint8)
+    eroded = cv2.erode(pixels, square, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     return np.asarray(mask & (eroded == 0))
 
 

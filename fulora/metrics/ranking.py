@@ -101,13 +101,9 @@ def stability(
             "a bootstrap needs a name for each case, two clusters and a draw"
         )
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    blocks = [
-        _ranked_values(
-            checked, drawn[start : start + BLOCK_DRAWS][:, codes].astype(float), scheme, higher_is_better, alpha
-        )
-        for start in range(0, draws, BLOCK_DRAWS)
-    ]
-    ranks = _ranks(np.concatenate(blocks), scheme, higher_is_better)
+    blocks = (drawn[start : start + BLOCK_DRAWS][:, codes].astype(float) for start in range(0, draws, BLOCK_DRAWS))
+    values = [_ranked_values(checked, weights, scheme, higher_is_better, alpha) for weights in blocks]
+    ranks = _ranks(np.concatenate(values), scheme, higher_is_better)
     full = np.array(ranking(checked, scheme, higher_is_better=higher_is_better, alpha=alpha).ranks)
     low, high = np.percentile(ranks, [2.5, 97.5], axis=0)
     first = (ranks == ranks.min(axis=1, keepdims=True)).mean(axis=0)
@@ -162,7 +158,6 @@ def kendall_tau(ranks: Ranks, reference: Float[np.ndarray, " methods"]) -> Float
 
 
 def _ranked_values(scores: Scores, weights: Weights, scheme: Scheme, higher_is_better: bool, alpha: float) -> Ranks:
-    """What a scheme ranks, a row for each draw."""
     totals = weights.sum(axis=1, keepdims=True)
     if scheme == "aggregate_then_rank":
         return np.asarray(weights @ scores.T / totals)

@@ -79,14 +79,7 @@ def decision_scores(
 ) -> list[ScoreRow]:
     """The metrics of a rule's decisions."""
     return [
-        ScoreRow(
-            metric.name,
-            rule.kind,
-            len(rule.among),
-            labels_of(metric, answers, labels),
-            group,
-            metric_interval(metric, answers, rule.decided, labels, sampling),
-        )
+        _score_row(metric, answers, rule.decided, rule.kind, len(rule.among), labels, group, sampling)
         for metric in metrics
         if metric.basis == "decision" and decidable(metric, answers, rule, labels)
     ]
@@ -103,14 +96,7 @@ def probability_scores(
 ) -> list[ScoreRow]:
     """Compute the metrics of the probabilities, if there are any."""
     return [
-        ScoreRow(
-            metric.name,
-            kind,
-            None,
-            labels_of(metric, answers, labels),
-            ALL_IMAGES,
-            metric_interval(metric, answers, answers.probabilities, labels, sampling),
-        )
+        _score_row(metric, answers, answers.probabilities, kind, None, labels, ALL_IMAGES, sampling)
         for metric, kind in probability_metrics(metrics, labels)
         if answers.probabilities is not None
     ]
@@ -128,18 +114,19 @@ def labels_of(metric: Metric, answers: Answers, labels: Sequence[int]) -> tuple[
     return answers.names if metric.over == "classes" else tuple(answers.names[label] for label in labels)
 
 
-def metric_interval(
+def _score_row(
     metric: Metric,
     answers: Answers,
-    answers_by_seed: Decided | Probabilities,
+    by_seed: Decided | Probabilities,
+    kind: RuleKind,
+    choices: int | None,
     labels: Sequence[int],
+    group: ImageGroup,
     sampling: Sampling,
-) -> Interval:
-    """Compute the interval of a metric; `answers_by_seed` holds decisions or probabilities, one row a training seed."""
-    statistics = [
-        metric.statistic(SeedAnswers(answers.true, seed, labels, answers.negative)) for seed in answers_by_seed
-    ]
-    return interval_of(answers, statistics, sampling, metric.span)
+) -> ScoreRow:
+    statistics = [metric.statistic(SeedAnswers(answers.true, seed, labels, answers.negative)) for seed in by_seed]
+    interval = interval_of(answers, statistics, sampling, metric.span)
+    return ScoreRow(metric.name, kind, choices, labels_of(metric, answers, labels), group, interval)
 
 
 def group_scores(
@@ -158,13 +145,14 @@ def group_scores(
         part = answers.of(mine)
         shown = part.shown(labels)
         for number, rule in enumerate(rules):
-            asked = [metric for metric in metrics.computed if _by_group(metric, number, metrics.first)]
+            asked = [
+                metric
+                for metric in metrics.computed
+                if metric.groups == "every rule"
+                or (number == 0 and (metric.groups == "own decision" or metric is metrics.first))
+            ]
             rows += decision_scores(part, rule.of(mine), shown, sampling, asked, ImageGroup(kind, str(value)))
     return rows
-
-
-def _by_group(metric: Metric, rule: int, first: Metric) -> bool:
-    return metric.groups == "every rule" or (rule == 0 and (metric.groups == "own decision" or metric is first))
 
 
 def legacy_scores(answers: Answers, labels: Sequence[int]) -> list[ScoreRow]:
@@ -194,7 +182,7 @@ def interval_of(
     Raises:
         UndefinedScoreError: if the score has no value on these images.
     """
-    found = weighted_bootstrap(
+    interval = weighted_bootstrap(
         statistics,
         answers.patients,
         strata=answers.sites,
@@ -203,15 +191,9 @@ def interval_of(
         level=sampling.level,
         span=span,
     )
-    if span is None and found.low is not None and found.low == found.high:
-        return replace(found, low=None, high=None, reason="no interval: every draw gives the same value")
-    return found
-
-
-def right_interval(answers: Answers, rule: Rule, sampling: Sampling) -> Interval:
-    """The interval of a rule's accuracy."""
-    right = [partial(weighted_scores.mean, seed == answers.true) for seed in rule.decided]
-    return interval_of(answers, right, sampling, RIGHT_OR_WRONG)
+    if span is None and interval.low is not None and interval.low == interval.high:
+        return replace(interval, low=None, high=None, reason="no interval: every draw gives the same value")
+    return interval
 
 
 def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
@@ -232,7 +214,8 @@ def _of_class(answers: Answers, rule: Rule, label: int, sampling: Sampling) -> l
     name = answers.names[label]
     group, choices = ImageGroup("class", name), len(rule.among)
     mine = answers.true == label
-    recall = right_interval(answers.of(mine), rule.of(mine), sampling)
+    right = [partial(weighted_scores.mean, seed == label) for seed in rule.of(mine).decided]
+    recall = interval_of(answers.of(mine), right, sampling, RIGHT_OR_WRONG)
     rows = [ScoreRow("recall", rule.kind, choices, (name,), group, recall)]
     for score in ("precision", "F1"):
         statistics = [partial(averaged, answers.true, seed, [label], "macro", score) for seed in rule.decided]

@@ -176,15 +176,12 @@ def _interval(value: float, values: Values, level: float, layout: Clusters, span
 
 
 def _without_width(value: float, level: float, size: float, span: Span | None) -> tuple[float, float, str]:
-    """Bounds and reason of an interval all of whose draws gave one value."""
     if span is None:
         return value, value, "every draw gives the same value: no width, and no certainty either"
     other = 1 - ((1 - level) / 2) ** (1 / size)
     bounds = value + other * (span[0] - value), value + other * (span[1] - value)
-    return (
-        *bounds,
-        f"every draw gives the same value: Clopper-Pearson's bounds, a patient counted as one image ({size:.3g})",
-    )
+    reason = f"every draw gives the same value: Clopper-Pearson's bounds, a patient counted as one image ({size:.3g})"
+    return *bounds, reason
 
 
 def _check_settings(draws: int, level: float) -> None:

@@ -111,7 +111,7 @@ def test_wrong_digests_of_outside_data_are_named(work: Path) -> None:
     write_cache(cache, {str(file.resolve()): known})
     done = fulora("verify", work, "--quiet")
     assert done.returncode == 1, done.stderr
-    assert f"{file}: its content is not what {cache} says of it" in done.stdout
+    assert f"{file}: its content differs from the digest in {cache}" in done.stdout
 
 
 @pytest.mark.parametrize("name", [LIST, RECORD])

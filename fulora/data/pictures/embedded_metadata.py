@@ -142,9 +142,9 @@ def _from_xmp(packet: bytes) -> Mark | None:
         return None
     if _property(root, IPTC, "DigitalSourceType") not in (SYNTHETIC_TYPE, PARTLY_SYNTHETIC_TYPE):
         return None
-    caption = (
-        _property(root, FULORA, "caption") or _property(root, IPTC, "AIPromptInformation") or _first_description(root)
-    )
+    caption = _property(root, FULORA, "caption") or _property(root, IPTC, "AIPromptInformation")
+    if not caption and (described := root.find(f".//{{{DC}}}description/{{{RDF}}}Alt/{{{RDF}}}li")) is not None:
+        caption = described.text or ""
     return Mark(True, caption, _property(root, FULORA, "seed"), _property(root, FULORA, "generator"))
 
 
@@ -157,12 +157,6 @@ def _property(root: ElementTree.Element, namespace: str, name: str) -> str:
         if key in element.attrib:
             return element.attrib[key]
     return ""
-
-
-def _first_description(root: ElementTree.Element) -> str:
-    """Return `dc:description` in its first language; "" if there is none."""
-    found = root.find(f".//{{{DC}}}description/{{{RDF}}}Alt/{{{RDF}}}li")
-    return "" if found is None else found.text or ""
 
 
 def _from_text(text: str) -> Mark | None:

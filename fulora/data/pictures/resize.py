@@ -15,11 +15,7 @@ Resampling = Literal["area", "bilinear", "bicubic", "nearest"]
 """`area` (OpenCV) averages; `bilinear` and `bicubic` (Pillow) average where they shrink; `nearest`, for masks, takes
 the pixel at the centre."""
 
-PILLOW = {
-    "bilinear": Pil.Resampling.BILINEAR,
-    "bicubic": Pil.Resampling.BICUBIC,
-    "nearest": Pil.Resampling.NEAREST,
-}
+PILLOW = {"bilinear": Pil.Resampling.BILINEAR, "bicubic": Pil.Resampling.BICUBIC, "nearest": Pil.Resampling.NEAREST}
 
 
 def to_square(
@@ -56,7 +52,6 @@ def scale_to_square(shape: tuple[int, ...], size_px: int, fit: Literal["letterbo
 
 
 def _whole(pixels: UInt8[np.ndarray, "h w"], fit: Fit) -> UInt8[np.ndarray, "new_h new_w"]:
-    """Pad with black, crop, or leave the picture before it is resized."""
     height, width = pixels.shape
     if fit == "letterbox":
         side = max(height, width)

@@ -101,7 +101,6 @@ def recognise_label_set(hints: ClassHints) -> LabelSet | None:
 
 
 def _own_names(hints: ClassHints, requested: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in a table, in alphabetical order ignoring case."""
     shown = {name for name in hints.shown if not is_missing(name)} | {*requested}
     written = {comparable_name(name) for name in shown}
     names = shown | {name for name in hints.probable if comparable_name(name) not in written}

@@ -74,8 +74,5 @@ def note_improbable_decisions(
 
 def _name(row: Mapping[str, Any]) -> PatientName:
     """Return the patient of a row, whose number may be a whole key, `source/site/patient`."""
-    return (
-        PatientName.of_key(row["patient"])
-        if row["patient"].count("/") >= 2
-        else PatientName("", row["site"], row["patient"])
-    )
+    patient = row["patient"]
+    return PatientName.of_key(patient) if patient.count("/") >= 2 else PatientName("", row["site"], patient)

@@ -96,7 +96,7 @@ def read_predictions(path: Path, requested: RequestedClasses = ()) -> Prediction
         decided = probabilities.argmax(axis=1)
     patients = np.array([f"{row['site']}/{row['patient']}" for row in rows])
     grouped, shared = _grouped(rows, patients) if "sha256" in columns else (patients, None)
-    known = {*TEXTS, *classes.values()}
+    known, negative = {*TEXTS, *classes.values()}, found.classes.negative
     return PredictionFile(
         path,
         tuple(row["image_id"] for row in rows),
@@ -107,7 +107,7 @@ def read_predictions(path: Path, requested: RequestedClasses = ()) -> Prediction
             None if probabilities is None else probabilities[None],
             grouped,
             np.array([row["site"] for row in rows]),
-            _place_of(names, found.classes.negative),
+            names.index(negative) if negative in names else None,
         ),
         patients,
         np.array([row.get("machine") or "unknown" for row in rows]) if "machine" in columns else None,
@@ -119,13 +119,7 @@ def read_predictions(path: Path, requested: RequestedClasses = ()) -> Prediction
     )
 
 
-def _place_of(names: Sequence[str], name: str | None) -> int | None:
-    """Return the number of a class; None if it is not among `names`."""
-    return None if name is None or name not in names else names.index(name)
-
-
 def _probability_columns(path: Path, columns: Sequence[str], classes: TableClasses) -> dict[str, str]:
-    """Return the column of each class that has one."""
     found: dict[str, str] = {}
     for column in columns:
         name = column.removeprefix(PREFIX)
@@ -236,10 +230,8 @@ def _grouped(
     rows: Sequence[Mapping[str, Any]], patients: Shaped[np.ndarray, " n"]
 ) -> tuple[Shaped[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return the cluster of every image's patient, and whether its picture also belongs to another patient."""
-    members = [
-        Member(row["image_id"], patient, pixels=row.get("sha256", ""))
-        for row, patient in zip(rows, patients, strict=True)
-    ]
+    pairs = zip(rows, patients, strict=True)
+    members = [Member(row["image_id"], patient, pixels=row.get("sha256", "")) for row, patient in pairs]
     of = clusters(members)
     owners: dict[str, set[str]] = defaultdict(set)
     for member in members:

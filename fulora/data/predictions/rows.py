@@ -50,10 +50,8 @@ class PredictionRows(NamedTuple):
 def read_rows(path: Path, requested: RequestedClasses = ()) -> PredictionRows:
     """Read the rows of a file or folder: texts stripped, probabilities in columns of their own.
 
-    Case, blanks and punctuation of the names of columns do not count.
-
-    A missing patient, site, machine, image or digest is "", however it is spelled; a missing label stays as it is
-    written.
+    Case, blanks and punctuation of the names of columns do not count. A missing patient, site, machine, image or digest
+    is "", however it is spelled; a missing label stays as it is written.
 
     Args:
         requested: the label set of the file, or names of classes that it may use.
@@ -81,7 +79,6 @@ def read_rows(path: Path, requested: RequestedClasses = ()) -> PredictionRows:
 
 
 def _own_labels(path: Path) -> LabelSet | None:
-    """Return the label set of a folder of fulora, or of the folder of its table."""
     if path.is_dir():
         return read_label_set(path)
     return read_label_set(path.parent) if path.name == TABLE and (path.parent / FILE).is_file() else None
@@ -112,7 +109,6 @@ def _documented(header: Sequence[str], classes: Sequence[str]) -> list[str]:
 
 
 def _class_hints(rows: Sequence[Row]) -> ClassHints:
-    """Collect what rows show of their classes."""
     columns = dict.fromkeys(name for row in rows for name in row)
     given = [row["probabilities"] for row in rows if "probabilities" in row]
     objects = dict.fromkeys(str(name) for one in given if isinstance(one, dict) for name in one)
@@ -155,7 +151,6 @@ def _csv_rows(file: Path) -> tuple[list[tuple[int, Row]], bool]:
 
 
 def _plain(row: Row, classes: TableClasses) -> Row:
-    """Return a row with probabilities as columns and texts stripped."""
     found = dict(row)
     given = found.pop("probabilities", None)
     if isinstance(given, list):
@@ -170,7 +165,6 @@ def _plain(row: Row, classes: TableClasses) -> Row:
 
 
 def _listed(row: Row, count: int, classes: TableClasses) -> tuple[str, ...]:
-    """Return the classes of a list of probabilities."""
     if not classes.listed:
         raise PredictionFileError(
             f"image {row.get('image_id')!r}: the order of a list of {count} probabilities is not known; name the "

@@ -11,48 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 MISSING = frozenset(
-    {
-        "",
-        "na",
-        "n/a",
-        "n.a.",
-        "n.a",
-        "<na>",
-        "nan",
-        "-nan",
-        "+nan",
-        "null",
-        "<null>",
-        "(null)",
-        "none",
-        "nat",
-        r"\n",
-        "#n/a",
-        "#na",
-        "#n/a n/a",
-        "#nv",
-        "#n/d",
-        "1.#ind",
-        "-1.#ind",
-        "1.#qnan",
-        "-1.#qnan",
-        "#value!",
-        "#ref!",
-        "#div/0!",
-        "#num!",
-        "#name?",
-        "#null!",
-        "-",
-        "--",
-        "---",
-        "–",
-        "—",
-        ".",
-        "..",
-        "?",
-    }
+    {"", "na", "n/a", "n.a.", "n.a", "<na>", "nan", "-nan", "+nan", "null", "<null>", "(null)", "none", "nat", r"\n"}
+    | {"#n/a", "#na", "#n/a n/a", "#nv", "#n/d", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
+    | {"#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"}
+    | {"-", "--", "---", "–", "—", ".", "..", "?"}
 )
-"""Spellings of a missing value, in lower case: R's, pandas', SQL's and spreadsheets', and the marks people type."""
+"""Spellings of a missing value, in lower case: R's, pandas', SQL's and spreadsheets', and marks that are typed."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -110,5 +110,5 @@ def test_equal_features_of_equal_pictures_are_not_refused() -> None:
     same = np.ones((4, 3))
     check_varied("mine", same, [PICTURES[0]] * 4)
     check_varied("mine", same[:3], PICTURES[:3])
-    with pytest.raises(EncoderError, match="mine: gives 4 different pictures the same features"):
+    with pytest.raises(EncoderError, match="mine: gives 4 different pictures equal features"):
         check_varied("mine", same, PICTURES)

@@ -21,7 +21,8 @@ EMPTY = np.zeros((300, 400), dtype=bool)
 
 
 def test_agreement_by_hand() -> None:
-    found = agreement([101.0, None, 198.0, 303.0], [100.0, 100.0, 200.0, 300.0])
+    found = agreement([(101.0, 100.0), (None, 100.0), (198.0, 200.0), (303.0, 300.0)])
+    assert found is not None
     assert (found.n, found.failures) == (4, 1)
     assert found.bias == pytest.approx(2 / 3)
     assert found.adf == pytest.approx(2)
@@ -33,17 +34,15 @@ def test_agreement_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "reference", "said"),
-    [
-        ([1.0], [1.0, 2.0], "1 measured values and 2 references"),
-        ([1.0, None], [1.0, 2.0], "1 of 2 images are measured; agreement needs two"),
-        ([1.0, math.nan], [1.0, 2.0], "finite values and references above 0"),
-        ([1.0, 2.0], [0.0, 2.0], "finite values and references above 0"),
-    ],
+    "pairs", [[(1.0, 1.0), (math.nan, 2.0)], [(1.0, 0.0), (2.0, 2.0)]], ids=["not finite", "reference of 0"]
 )
-def test_what_has_no_agreement_is_named(measured: list[float | None], reference: list[float], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        agreement(measured, reference)
+def test_invalid_pairs_are_refused(pairs: list[tuple[float | None, float]]) -> None:
+    with pytest.raises(ValueError, match="finite values and references above 0"):
+        agreement(pairs)
+
+
+def test_one_measured_pair_has_no_agreement() -> None:
+    assert agreement([(1.0, 1.0), (None, 2.0)]) is None
 
 
 @pytest.mark.parametrize(("hc_mm", "weeks"), [(80.0, 13.4), (175.0, 20.0), (300.0, 33.3), (360.0, 42.4)])

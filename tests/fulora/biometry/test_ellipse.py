@@ -220,7 +220,10 @@ def test_hc_of_real_masks_against_the_published_reference(data_root: Path) -> No
     widths = (np.array([head.hc_mm for head in outer]) - truths) / sizes / (2 * math.pi)
     assert np.mean(widths[::2]) == pytest.approx(e.HC18_INSET_PX, abs=0.005)
     assert np.std(widths) < 0.035
-    edge, line = agreement([head.hc_mm for head in outer], truths), agreement(inner[1::2], truths[1::2])
+    edge = agreement(list(zip([head.hc_mm for head in outer], truths, strict=True)))
+    line = agreement(list(zip(inner[1::2], truths[1::2], strict=True)))
+    assert edge is not None
+    assert line is not None
     print(f"outer edge: {edge}; centre line: {line}")
     assert edge.bias == edge.adf == pytest.approx(1.22, abs=0.01)
     assert abs(line.bias) < 0.01

@@ -398,6 +398,7 @@ def test_croissant_of_real_images_only(tmp_path: Path) -> None:
 
 
 def test_croissant_without_its_library(images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fulora.export.croissant", raising=False)
     monkeypatch.setitem(sys.modules, "mlcroissant", None)
     with pytest.raises(ExportError, match=r'croissant needs mlcroissant: pip install "fulora\[export\]"'):
         export(images, "croissant", tmp_path / "out")

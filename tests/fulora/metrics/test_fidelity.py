@@ -51,10 +51,11 @@ def test_kid_over_whole_sets_is_the_polynomial_mmd() -> None:
 def test_domain_auc_knows_alike_from_different() -> None:
     patients = np.repeat(np.arange(40), 3)
     alike = [
-        f.domain_auc(_normal(2 * k, 120), _normal(2 * k + 1, 120), patients, patients + 100, seed=0) for k in range(12)
+        f.domain_auc(f.Sample(_normal(2 * k, 120), patients), f.Sample(_normal(2 * k + 1, 120), patients + 100), seed=0)
+        for k in range(12)
     ]
     assert np.mean(alike) == pytest.approx(0.5, abs=3 * np.std(alike) / np.sqrt(12))
-    apart = f.domain_auc(_normal(0, 120), _normal(1, 120, 3), patients, patients + 100, seed=0)
+    apart = f.domain_auc(f.Sample(_normal(0, 120), patients), f.Sample(_normal(1, 120, 3), patients + 100), seed=0)
     assert apart > 0.99
 
 
@@ -63,9 +64,9 @@ def test_domain_auc_does_not_profit_from_recognising_patients() -> None:
     names = np.repeat(np.arange(20), 20)
     x = np.repeat(_normal(0, 20, columns=40), 20, axis=0)
     y = np.repeat(_normal(1, 20, columns=40), 20, axis=0)
-    assert f.domain_auc(x, y, names, names + 100, seed=0) < 0.75
+    assert f.domain_auc(f.Sample(x, names), f.Sample(y, names + 100), seed=0) < 0.75
     singles = np.arange(400)
-    assert f.domain_auc(x, y, singles, singles + 1000, seed=0) > 0.95
+    assert f.domain_auc(f.Sample(x, singles), f.Sample(y, singles + 1000), seed=0) > 0.95
 
 
 def _jackknife_by_hand(sets: list[np.ndarray], groups: list[np.ndarray], width: float) -> tuple[float, float]:
@@ -89,16 +90,16 @@ def _jackknife_by_hand(sets: list[np.ndarray], groups: list[np.ndarray], width: 
 def test_the_jackknife_leaves_each_group_out_of_its_own_set() -> None:
     sets = [_normal(0, 30, 0.4), _normal(1, 24, 0.1), _normal(2, 26)]
     groups = [np.arange(30), np.arange(24) // 2, np.repeat(["a", "b", "c", "d"], [2, 8, 10, 6])]
-    (a, b, y), (of_a, of_b, of_y) = sets, groups
-    found = f.mmd2_jackknife(a, of_a, y, of_y, bandwidth=2.0)
-    value, half = _jackknife_by_hand([a, y], [of_a, of_y], 2.0)
+    a, b, y = map(f.Sample, sets, groups)
+    found = f.mmd2_jackknife(a, y, bandwidth=2.0)
+    value, half = _jackknife_by_hand([sets[0], sets[2]], [groups[0], groups[2]], 2.0)
     assert (found.value, found.high - found.value) == pytest.approx((value, half), rel=1e-6)
     assert (found.n, found.clusters) == (56, 4)
-    change = f.mmd2_difference(a, of_a, b, of_b, y, of_y, bandwidth=2.0)
+    change = f.mmd2_jackknife(a, y, b, bandwidth=2.0)
     value, half = _jackknife_by_hand(sets, groups, 2.0)
     assert (change.value, change.value - change.low) == pytest.approx((value, half), rel=1e-6)
     assert (change.n, change.clusters) == (80, 4)
-    wider = f.mmd2_jackknife(a, of_a, y, of_y, bandwidth=2.0, level=0.99)
+    wider = f.mmd2_jackknife(a, y, bandwidth=2.0, level=0.99)
     assert (wider.high - wider.value) / (found.high - found.value) == pytest.approx(2.575829 / 1.959964, rel=1e-6)
 
 
@@ -114,7 +115,7 @@ def test_the_jackknife_interval_holds_the_population_value_about_as_often_as_it_
     names, held = np.repeat(np.arange(20), 3), 0
     for seed in range(100):
         x, y = patients(100 + 2 * seed, 20, 0.8), patients(101 + 2 * seed, 20, 0.0)
-        found = f.mmd2_jackknife(x, names, y, names, bandwidth=2.0)
+        found = f.mmd2_jackknife(f.Sample(x, names), f.Sample(y, names), bandwidth=2.0)
         held += found.low <= truth <= found.high
     assert 85 <= held <= 100
 
@@ -165,15 +166,13 @@ def test_bad_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         f.mmd2_unbiased(x * 0, x * 0)
     with pytest.raises(ValueError, match="2 <= subset_size <= 10"):
         f.kid(x, x, subsets=2, subset_size=1000, seed=0)
-    with pytest.raises(ValueError, match="got 3 and 10 groups for 10 and 10 rows"):
-        f.domain_auc(x, x, names[:3], names, seed=0)
-    with pytest.raises(ValueError, match=r"folds is 5; allowed is 2\.\.2"):
-        f.domain_auc(x, x, names // 5, names, seed=0)
-    with pytest.raises(ValueError, match="images of one set only"):
-        f.domain_auc(_normal(0, 11), _normal(1, 11), *uneven, seed=0, folds=3)
     with pytest.raises(ValueError, match="got 3 groups for 10 rows"):
-        f.mmd2_jackknife(x, names[:3], x, names, bandwidth=1.0)
+        f.Sample(x, names[:3])
+    with pytest.raises(ValueError, match=r"folds is 5; allowed is 2\.\.2"):
+        f.domain_auc(f.Sample(x, names // 5), f.Sample(x, names), seed=0)
+    with pytest.raises(ValueError, match="images of one set only"):
+        f.domain_auc(*map(f.Sample, (_normal(0, 11), _normal(1, 11)), uneven), seed=0, folds=3)
     with pytest.raises(ValueError, match=r"groups of \[1, 9\]: the jackknife needs two rows or more"):
-        f.mmd2_jackknife(x, names, x, names == 0, bandwidth=1.0)
+        f.mmd2_jackknife(f.Sample(x, names), f.Sample(x, names == 0), bandwidth=1.0)
     with pytest.raises(ValueError, match="images are 16 x 64 px"):
         f.pixel_features(np.zeros((1, 16, 64), dtype=np.uint8))

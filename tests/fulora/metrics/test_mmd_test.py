@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from fulora.metrics.fidelity import mmd2_unbiased
+from fulora.metrics.fidelity import Sample, mmd2_unbiased
 from fulora.metrics.mmd_test import _mmd2, mmd_test
 
 D = 8
 
 
-def people(rng: np.random.Generator, count: int, images: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def patients(rng: np.random.Generator, count: int, images: int, shift: float = 0.0) -> Sample:
     centres = rng.standard_normal((count, D)) + shift
     rows = np.repeat(centres, images, axis=0) + 0.3 * rng.standard_normal((count * images, D))
-    return rows, np.repeat(np.arange(count), images)
+    return Sample(rows, np.repeat(np.arange(count), images))
 
 
 @pytest.mark.parametrize("images", [1, 4])
@@ -21,9 +21,8 @@ def test_it_rejects_as_often_as_it_says_where_nothing_differs(images: int) -> No
     rejected = 0
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        real, patients = people(rng, 25, images)
-        made, each = people(rng, 60, 1)
-        rejected += mmd_test(made, real, each, patients, draws=199, seed=seed) <= 0.05
+        real, generated = patients(rng, 25, images), patients(rng, 60, 1)
+        rejected += mmd_test(generated, real, draws=199, seed=seed) <= 0.05
     assert 0.03 <= rejected / 400 <= 0.07
 
 
@@ -31,9 +30,8 @@ def test_a_shift_is_seen() -> None:
     found = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        real, patients = people(rng, 25, 2)
-        made, each = people(rng, 60, 1, shift=0.5)
-        found.append(mmd_test(made, real, each, patients, draws=199, seed=seed))
+        real, generated = patients(rng, 25, 2), patients(rng, 60, 1, shift=0.5)
+        found.append(mmd_test(generated, real, draws=199, seed=seed))
     assert np.mean(np.array(found) <= 0.05) >= 0.9
 
 
@@ -49,5 +47,5 @@ def test_its_statistic_is_the_unbiased_mmd() -> None:
 
 def test_what_cannot_be_exchanged_is_refused() -> None:
     rows = np.zeros((4, D))
-    with pytest.raises(ValueError, match="two at least"):
-        mmd_test(rows, rows, np.zeros(4), np.arange(4))
+    with pytest.raises(ValueError, match="4 rows of 1 groups: the test needs two groups or more"):
+        mmd_test(Sample(rows, np.zeros(4)), Sample(rows, np.arange(4)))
