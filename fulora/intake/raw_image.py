@@ -79,11 +79,7 @@ def message_handler(unusable: Literal["stop", "leave_out"], left_out: list[str],
 
 
 def convert_each(items: Iterable[Item], convert: Callable[[Item], Result], on_skip: OnSkip) -> Iterator[Result]:
-    """Convert items one after the other; those that raise SourceError are skipped.
-
-    Raises:
-        FolderError: as `convert`.
-    """
+    """Convert items one after the other; SourceError skips one, FolderError ends all."""
     for item in items:
         try:
             result = convert(item)

@@ -96,7 +96,6 @@ def read_header(path: Path) -> list[str]:
 def _header(
     path: Path, written: list[str], needed: Collection[str], known: Collection[str], renamed: Mapping[str, str] | None
 ) -> list[str]:
-    """Return the columns by their documented names."""
     try:
         header = rename_columns(written, known, renamed)
     except HeaderError as error:

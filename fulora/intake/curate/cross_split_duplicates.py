@@ -41,9 +41,8 @@ def images_to_leave_out(
         if less.image_id in dropped or more.image_id in dropped:
             continue
         for image in [less] if less.image_id in blocks else by_patient[less.patient_key]:
-            dropped[image.image_id] = (
-                f"{image.image_id}: left out of {where[less.image_id]}: {describe_pair(link, where)}"
-            )
+            reason = f"left out of {where[less.image_id]}: {describe_pair(link, where)}"
+            dropped[image.image_id] = f"{image.image_id}: {reason}"
     return dropped
 
 

@@ -26,9 +26,8 @@ class PictureLikeness(NamedTuple):
     @classmethod
     def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "PictureLikeness":
         """Compute the features from the source's pixels and those that will be written."""
-        return cls(
-            (pixel_digest(before), pixel_digest(written)), (compute_signature(before), compute_signature(written))
-        )
+        signatures = compute_signature(before), compute_signature(written)
+        return cls((pixel_digest(before), pixel_digest(written)), signatures)
 
 
 class DuplicatePair(NamedTuple):

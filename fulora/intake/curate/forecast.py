@@ -71,7 +71,7 @@ def forecast_images(
             return []
         alone = config.changed(sources=(source,))
         pairs = compare_patient_images(alone, [rows], saved) if compare_pictures else []
-        (split,) = assign_splits(alone, [rows], saved, pairs).splits
+        ((split,), _) = assign_splits(alone, [rows], saved, pairs)
         images = [(image.image_id, image.patient_key, image.plane, image.path) for image in rows]
     possible = frozenset(source.split_shares()) if saved[0] is None and not compare_pictures else frozenset()
     return [

@@ -178,7 +178,6 @@ def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
 
 
 def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
-    """Return bright strokes of letters, crosses and dotted lines."""
     groups = _strokes(pixels, allowed)
     keep = np.zeros(len(groups.area), dtype=bool)
     if not dots_only:

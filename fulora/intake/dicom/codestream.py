@@ -59,7 +59,6 @@ def read_codestream(data: bytes) -> Codestream:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield markers and their content, up to and including the frame header."""
     at = 2
     while True:
         if data[at] != 0xFF:

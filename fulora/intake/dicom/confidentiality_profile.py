@@ -125,7 +125,6 @@ def _swap_words(parent: Dataset, element: DataElement) -> None:
 
 
 def _copy_pixels(frames: DicomFrames, result: Dataset, clean: FindText | None) -> int:
-    """Decode, blank and store frame by frame; return the number of blanked pixels."""
     source = frames.header
     interpretation, blanked = str(source.PhotometricInterpretation), 0
     stored: list[np.ndarray] = []

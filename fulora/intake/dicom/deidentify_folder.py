@@ -64,8 +64,6 @@ def deidentify_folder(
 
 @dataclass
 class _TextSearch:
-    """Searches frames for text, and keeps the frames of a file for the review."""
-
     where: TextRegion | None
     find_words: FindWords | None
     frames: SearchedFrames = field(default_factory=SearchedFrames)

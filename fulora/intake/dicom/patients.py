@@ -96,6 +96,5 @@ def _by_id(records: Sequence[PatientRecord]) -> dict[str, list[PatientRecord]]:
 
 
 def _describe_files(groups: Iterable[Sequence[PatientRecord]]) -> str:
-    """Describe the number of files of each id, and the first of them."""
     texts = [f"{group[0].file}{f' and {len(group) - 1} more' if len(group) > 1 else ''}" for group in groups]
     return "; ".join(texts[:SHOWN]) + (f"; and {len(texts) - SHOWN} more ids" if len(texts) > SHOWN else "")

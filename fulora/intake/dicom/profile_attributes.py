@@ -59,7 +59,6 @@ def deidentify_attributes(dataset: Dataset, key: str, count: Counter[str]) -> Da
 
 
 def _deidentify_element(element: DataElement, key: str, count: Counter[str]) -> DataElement | None:
-    """Return the element as the profile demands it; None if it is removed."""
     tag = (element.tag.group, element.tag.element)
     if _is_removed(element):
         return None

@@ -127,12 +127,7 @@ def _examine(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
 
 
 def _check_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM by its content.
-
-    Raises:
-        SourceError: if it is not, but looks like DICOM: a data set without its first 132 bytes, or a name of DICOM with
-            binary content.
-    """
+    """Return whether a file is DICOM by its content; refuse one that only looks like DICOM."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head[128:132] == b"DICM":

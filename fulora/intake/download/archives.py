@@ -104,14 +104,12 @@ def describe_lack_of_space(folder: Path, needed: int) -> str:
 
 
 def _count_contents(folder: Path) -> tuple[int, int]:
-    """Return the number of files and of their bytes, without the record."""
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() and path != folder / RECORD]
     return len(sizes), sum(sizes)
 
 
 @contextmanager
 def _convert_errors(archive: Path) -> Iterator[None]:
-    """Convert the errors of the libraries on damaged archives to ArchiveError."""
     broken = (
         *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
         *(EOFError, ValueError, NotImplementedError, OverflowError),
@@ -150,7 +148,6 @@ def _extract_members(archive: Path, scratch: Path, limits: ArchiveLimits) -> Non
 
 
 def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: int, allowed: int, size: int) -> int:
-    """Copy one member; return the total of written bytes."""
     before = written
     while chunk := source.read(CHUNK):
         written += len(chunk)
@@ -169,7 +166,6 @@ def _bomb(unpacked: int, allowed: int, size: int) -> str:
 
 
 def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
-    """Return the path of a member within the folder; refuse unsafe kinds and names."""
     name = member.name
     if member.kind not in ("file", "folder"):
         raise ArchiveError(f"{name!r}: {member.kind}; only plain files and folders are extracted")

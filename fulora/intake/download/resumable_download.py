@@ -94,7 +94,6 @@ def _transfer(url: str, part: Path, size_bytes: int | None) -> bool:
 
 
 def _receive(response: "Response", part: Path, have: int, size_bytes: int | None) -> None:
-    """Write an answer's body to `part`, behind the `have` bytes that are kept."""
     import requests
 
     length = response.headers.get("Content-Length", "")
@@ -131,7 +130,6 @@ def _validator(response: "Response") -> str:
 
 @contextmanager
 def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if `fulora.progress` shows any."""
     if not progress.shown():
         yield lambda count: None
         return

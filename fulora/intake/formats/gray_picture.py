@@ -12,11 +12,7 @@ from fulora.intake.raw_image import SourceError
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Read a picture as (height, width) gray, 0 to 255: by `read_gray`, or the one channel of a MetaImage.
-
-    Raises:
-        SourceError: as `read_gray`, `read_mha` or `one_channel`.
-    """
+    """Read a picture as (height, width) gray, 0 to 255: by `read_gray`, or one channel by `read_mha`; raises alike."""
     return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
 
 

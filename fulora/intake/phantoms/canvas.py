@@ -140,7 +140,6 @@ class Scene:
     unit_mm: float = 80.0
 
     def __post_init__(self) -> None:
-        """Start with plain soft tissue."""
         self.x = self.apex[0] + self.radius[:, None] * np.sin(self.angle)[None, :]
         self.y = self.apex[1] + self.radius[:, None] * np.cos(self.angle)[None, :]
         self.db = np.full(self.x.shape, SOFT_DB, np.float32)

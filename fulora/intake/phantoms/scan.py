@@ -123,13 +123,11 @@ def draw(plane: str, indices: Sequence[int], *, site: str, size_px: int, seed: i
 
 
 def _generator(seed: int, site: str, plane: str, index: int) -> np.random.Generator:
-    """Random generator that belongs to one phantom alone."""
     digest = hashlib.blake2b(f"{seed}/{site}/{plane}/{index}".encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
 
 
 def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Generator) -> None:
-    """Draw one phantom into row ``row`` of ``out``."""
     size = out.images.shape[1]
     sector = _sector(site, plane == INTRAPARTUM, rng)
     scene = _scene(sector, size, rng)
@@ -151,7 +149,6 @@ def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Ge
 
 
 def _sector(site: Site, wide: bool, rng: np.random.Generator) -> _Sector:
-    """The site's sector with the operator's choice of place and depth."""
     half = math.radians(site.half_angle_deg * (1.55 if wide else 1.0) + rng.uniform(-2, 2))
     half = min(half, math.radians(68))
     near = site.footprint * (0.45 if wide else 1.0)
@@ -204,10 +201,7 @@ def _contact(scene: Scene) -> Array:
 
 
 def _blur(field: Array, scene: Scene, site: Site, *, keep_power: bool) -> Array:
-    """Point-spread function on (R, T) or (R, T, channels), wider away from the focus.
-
-    With ``keep_power`` white noise keeps its mean square, else a constant its value.
-    """
+    """Point-spread function, wider away from the focus; `keep_power` keeps the mean square of white noise."""
     across = math.radians(site.lateral_deg) / float(scene.angle[1] - scene.angle[0])
     along = _kernel(max(site.axial / float(scene.radius[1] - scene.radius[0]), 0.35))
     far = np.clip(np.abs(scene.radius - scene.radius[0] - site.focus) / 1.5, 0, 1)

@@ -77,7 +77,6 @@ def _separate(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Pa
 
 
 def _refuse_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str | None, has_masks: bool) -> None:
-    """Refuse pictures that are masks by their names, and a suffix that no file has."""
     if mask_suffix and not has_masks:
         raise SourceError(f"{folder}: no file has the mask_suffix '{mask_suffix}'; correct it, or leave it out")
     for path in images.values():
@@ -97,10 +96,6 @@ def _class_of(folder: Path, path: Path) -> Plane:
 
 
 def load_pair(path: Path, mask: Path | None, values: MaskValues) -> PixelsAndMask:
-    """Read an image that must not be synthetic, and its mask, if it has one.
-
-    Raises:
-        SourceError: as `read_real_picture` and `read_valid_mask`.
-    """
+    """Read an image that must not be synthetic, and its mask, if any; raises SourceError."""
     pixels = read_real_picture(path)
     return pixels, read_valid_mask(pixels, mask, values)

@@ -117,7 +117,6 @@ def _is_part(span: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _class_of_folder(folder: Path, path: Path) -> Plane:
-    """Return the class of a picture by its top folder, which is named `20_left kidney`."""
     top = path.relative_to(folder).parts[0]
     name = re.sub(r"^\d+_", "", top)
     if path.parent == folder or not name:

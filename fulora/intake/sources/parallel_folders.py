@@ -100,8 +100,6 @@ class ParallelFoldersConfig(OwnImagesConfig):
 
 @dataclass(frozen=True)
 class _ImageAndMask:
-    """An image with its mask, its class, and the name that pairs them."""
-
     image: Path
     mask: Path
     plane: Plane
@@ -156,7 +154,6 @@ def _pairs(by_masks: Mapping[Path, list[tuple[Path, Plane]]], on_skip: OnSkip) -
 
 
 def _read_measures(folder: Path, name: str) -> tuple[dict[str, PixelSize], dict[str, float]]:
-    """Return pixel sizes and reference circumferences of a list, by case."""
     if not name:
         return {}, {}
     path = path_within(folder, name)
