@@ -65,9 +65,6 @@ def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> Lab
 def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet:
     """Return the classes of a config's image set; lists and folders are read, but no picture.
 
-    Args:
-        inputs: as `source_inputs` returns them.
-
     Raises:
         SourceError: if a folder does not have its source's layout.
         LabelSetError: as `named_label_set` and `derive_label_set`.

@@ -18,7 +18,6 @@ class Finding:
         severity: a `leak` makes test data known in training; something `misleading` makes scores wrong; a `note` is
             worth knowing.
         count: number of images, rows, groups or pairs, as `text` says.
-        examples: all of them, one line each.
     """
 
     severity: Severity

@@ -25,9 +25,7 @@ def check_images(
     """Return all findings about images, leaks first.
 
     Args:
-        kind: the layout of the folder.
         messages: of the reader, about rows and files that it skipped.
-        more: further findings.
     """
     usable = [one for one in facts if not one.error]
     checks = (find_duplicates, _check_patients, _check_masks, _check_measures, _check_pixels)

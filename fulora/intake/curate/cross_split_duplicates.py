@@ -21,7 +21,6 @@ def images_to_leave_out(
 
     Args:
         apart: pairs whose images are in different splits.
-        where: the split of every image that has one, by id.
 
     Raises:
         SplitError: if there are pairs that may neither be in two splits nor be left out.

@@ -48,9 +48,6 @@ class Curation:
     Attributes:
         splits: the split of every source, known before its first image.
         left_out: images, rows and files that were left out or passed over, with the reason, one line each.
-        noted: notes about files that are kept, one line each.
-        near_duplicates: duplicate images of two patients, and their treatment.
-        seen: called with every curated image.
     """
 
     config: CurateConfig

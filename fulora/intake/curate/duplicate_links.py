@@ -45,11 +45,7 @@ class DuplicatePair(NamedTuple):
 
 
 def find_duplicate_pairs(images: Sequence[RawImage], features: Sequence[PictureLikeness | None]) -> list[DuplicatePair]:
-    """Return duplicate images of two patients; of several identical ones, a chain of pairs.
-
-    Args:
-        features: of each image; an image with None is not compared.
-    """
+    """Return duplicate images of two patients; of several identical ones, a chain of pairs."""
     pairs: dict[tuple[int, int], float] = {}
     for kind in (0, 1):
         same = defaultdict(list)

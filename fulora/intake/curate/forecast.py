@@ -31,7 +31,6 @@ class ForecastImage(NamedTuple):
     """An expected image of the image set.
 
     Attributes:
-        path: None for a phantom.
         others: splits that it may get instead, if the split is random and images were not compared.
     """
 
@@ -47,8 +46,6 @@ def forecast_images(
     """Return the expected images of a source, with their splits.
 
     Args:
-        config: which contains the source.
-        on_skip: called for unusable files and rows.
         compare_pictures: decode all images, so that patients with duplicates stay together, as in curation. Without, a
             random split can differ from the final one if there are such patients.
 

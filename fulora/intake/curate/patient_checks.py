@@ -19,9 +19,6 @@ from fulora.intake.source_config import SourceInputs
 def read_and_check_patients(config: CurateConfig, inputs: Sequence[SourceInputs]) -> list[RawImage]:
     """Check the patients of a config's sources without decoding an image.
 
-    Returns:
-        Every image of a patient.
-
     Raises:
         SourceError: if a folder does not have the source's layout, or a row is unusable, and `unusable` is "stop".
         SplitError, SameNumberError: as `check_patients`.

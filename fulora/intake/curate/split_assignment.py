@@ -23,7 +23,6 @@ class NearDuplicates:
     """Duplicate images of two patients, and how they were treated.
 
     Attributes:
-        rule: `near_duplicates` of the config.
         pairs: one line each: both images, their patients, the correlation.
         joined: groups of patients that were kept in one split.
         left_out: images that were left out, with the reason.
@@ -69,9 +68,6 @@ def assign_splits(
 
     With `blocks`, whose patients are sequences of frames, near duplicates join no patients, since that would join all
     sequences of a video. Images near a border with a duplicate beyond it are left out of the training side instead.
-
-    Args:
-        pairs: duplicate images of two patients, of all sources.
 
     Raises:
         SplitError: if patients cannot be divided by the rules, or duplicates are in two splits.

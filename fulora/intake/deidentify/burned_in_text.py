@@ -55,7 +55,6 @@ class CleanedPicture:
     """An image without overlays, and what was removed.
 
     Attributes:
-        pixels: (h, w) the cleaned image.
         outside: pixels blanked outside of the sector that differed from the background; the others there are 0, too.
         inside: pixels inpainted inside the sector.
         sector: the insonated area; all True if it fills the image or was not found.
@@ -138,9 +137,7 @@ class _Strokes:
     """Connected groups of seed pixels; group 0 is the background.
 
     Attributes:
-        labels: (h, w), the group of every pixel.
         centre, level, spread, contrast: of each group; `spread` is the standard deviation of gray levels.
-        area, width, height: pixels.
         long: variance along the group over that across it.
     """
 

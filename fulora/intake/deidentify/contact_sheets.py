@@ -66,7 +66,6 @@ class ContactSheets:
 
     Attributes:
         folder: of the pages; created with the first page.
-        name: of the pages, without number.
         pages: SHA-256 of every written page, by file name.
     """
 
@@ -82,8 +81,6 @@ class ContactSheets:
 
         Args:
             caption: name of the image; characters beyond ASCII are escaped, so that names remain distinct.
-            tiles: one per column of the layout.
-            note: text behind the caption.
         """
         if self._page is None:
             self._page = self._empty()

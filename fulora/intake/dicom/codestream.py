@@ -30,7 +30,6 @@ class Codestream:
     """The header of a JPEG, JPEG-LS or JPEG 2000 frame.
 
     Attributes:
-        rows, columns: in pixels, of `samples` with `bits` each.
         colour: of the decoded samples; None if the codestream does not define it.
     """
 

@@ -43,9 +43,6 @@ class FileAudit:
 
     Attributes:
         removed, replaced, emptied: elements, those in nested sequences included; `uids` of the replaced ones are UIDs.
-        frames: number of frames.
-        searched_for_text: whether a function searched every frame for burned-in text.
-        blanked_pixels: pixels that were blanked, over all frames.
     """
 
     removed: int
@@ -87,7 +84,6 @@ def deidentify(
 
     Args:
         clean: finds burned-in text in a frame; None only together with `pixels_unchecked`.
-        pixels_unchecked: pass on pixels in which no text was searched.
 
     Raises:
         ProfileError: if neither or both of `clean` and `pixels_unchecked` are given, the source is no DICOM image, a

@@ -38,11 +38,7 @@ def deidentify_folder(
 
     Args:
         where: where burned-in text is removed; None keeps the pixels.
-        find_words: a text detector; words are removed wherever they are.
         labels: whose classes folders may be named after; by default those of the shipped label sets.
-
-    Returns:
-        The review of the export: what was done to every copy, and the sheets that show it.
 
     Raises:
         ProfileError: if `to` or its review exists or is inside of the folder, there are no files, or one of them is no

@@ -43,7 +43,6 @@ def deidentify_attributes(dataset: Dataset, key: str, count: Counter[str]) -> Da
     """Return the elements that may be kept, at every depth, without the pixels.
 
     Args:
-        key: the secret of the pseudonyms.
         count: of elements that were removed, replaced and emptied, and of new `uids`; it is increased.
     """
     result = Dataset()

@@ -30,10 +30,7 @@ class ArchiveLimits:
     """Limits of an archive. The published data sets are below a tenth of each.
 
     Attributes:
-        members: files and folders.
-        total_bytes: extracted.
         ratio: extracted bytes per byte of the archive; checked only beyond `small_bytes`.
-        depth: nested folders.
     """
 
     members: int = 200_000
@@ -51,9 +48,6 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
 
     Files are extracted to `.<folder>.partial`, which is renamed at the end. If there is one top folder (besides
     `__MACOSX`), its content is extracted. A record in the folder serves `check_extracted`.
-
-    Args:
-        digest: of the archive, "md5:..." or "sha256:...".
 
     Raises:
         ArchiveError: if the archive is damaged or truncated; a name is absolute, leads out, or is a duplicate, except
@@ -77,9 +71,6 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
 
 def check_extracted(folder: Path, digest: str | None) -> None:
     """Check that a folder still holds what was extracted, by the number of its files and their bytes.
-
-    Args:
-        digest: of the archive; None if it is unknown.
 
     Raises:
         ArchiveError: if it was not extracted, extracted from another archive, or changed since.
@@ -154,10 +145,9 @@ def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: 
         if written > allowed:
             raise ArchiveError(_bomb(written, allowed, size))
         target.write(chunk)
-    if written - before != member.size:
-        raise ArchiveError(
-            f"{member.name!r} has {written - before:,} bytes, but {member.size:,} in its header: damaged"
-        )
+    size = written - before
+    if size != member.size:
+        raise ArchiveError(f"{member.name!r} has {size:,} bytes, but {member.size:,} in its header: damaged")
     return written
 
 

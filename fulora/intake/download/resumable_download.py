@@ -39,9 +39,6 @@ def resume(url: str, output: str, _: object, *, part: Path, size_bytes: int | No
     `<part>.seen` beside `part` stores the ETag or date and the size of the file on the server. The rest is requested
     only if the server still has that file; otherwise, or without support of ranges, the download restarts.
 
-    Args:
-        size_bytes: expected size; None if unknown.
-
     Raises:
         InterruptedDownloadError: if the connection broke, and the last attempt made no progress.
         DownloadError: if the server's answer is not the file, its size is wrong, or the disk is full.

@@ -19,9 +19,6 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
 def read_real_picture(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
     """Read a picture as `read_picture`, and refuse one that is marked as synthetic.
 
-    Args:
-        content: of the file, where it is not a file on disk.
-
     Raises:
         SourceError: as `read_picture`, or if the file is marked as synthetic by fulora or the IPTC, or holds the
             parameters that Stable Diffusion's web interface writes.

@@ -22,7 +22,6 @@ def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple
     """Return the class of each value, and a description of the rule.
 
     Args:
-        values: the values of each file.
         indexed: whether some are indexes of a palette with colours.
 
     Raises:

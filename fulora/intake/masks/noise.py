@@ -38,7 +38,6 @@ def threshold_noise(path: Path, stored: StoredMask, known: Iterable[int]) -> tup
     """Return the values, and whether they were noisy and therefore thresholded to black and white.
 
     Args:
-        path: of the mask, for messages.
         known: values with a given class; a mask that holds no others is not changed.
 
     Raises:

@@ -32,7 +32,6 @@ class MaskValues:
     Attributes:
         classes: the class of each value, 0 background.
         origin: description of how it was found.
-        files: number of masks it was found in.
         by_index: whether palettes with colours are read by their indexes, or by their gray levels.
         thresholded: number of files that are black and white except for noise.
         held: the classes in the masks of each folder, by its name.
@@ -106,10 +105,6 @@ def find_mask_values(
     """Find the mapping of all masks of some folders.
 
     Files that cannot be read are ignored: reading them later raises the error.
-
-    Args:
-        folders: the files of each, by a name for messages.
-        given: the class of each value, set by the user.
 
     Raises:
         ValuesError: if values are ambiguous, palettes or scales contradict each other, there is no background, or most
