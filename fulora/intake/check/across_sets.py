@@ -1,4 +1,4 @@
-"""What the data sets of one folder share: images, patients, and patient numbers."""
+"""Images, patients and patient numbers that data sets of one folder share."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ class Finding:
 
     Attributes:
         severity: a `leak` makes test data known in training; something `misleading` makes scores wrong; a `note` is
-            worth knowing.
+            informative.
         count: number of images, rows, groups or pairs, as `text` says.
     """
 

@@ -69,7 +69,7 @@ def _block_sources(config: CurateConfig, rows: Rows) -> dict[str, int]:
 
 
 def _is_allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
-    """Return whether a pair in two splits may stay there, or be left out."""
+    """Return whether the config allows a pair in two splits, or leaves out one of its images."""
     match config.near_duplicates:
         case "leave_out":
             return True

@@ -36,7 +36,7 @@ class NearDuplicates:
     crossing: int = 0
 
     def lines(self) -> list[str]:
-        """Return a summary, one line each; nothing if there are no pairs."""
+        """Return the lines of a summary; empty if there are no pairs."""
         if not self.pairs:
             return []
         summary = [f"near duplicates: {len(self.pairs)} pairs of images of two patients are (nearly) identical"]

@@ -104,7 +104,7 @@ def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: Fin
         find_words: a text detector; its words are removed anywhere.
 
     Raises:
-        DeidentifyError: if it is no gray 8-bit image, or `where` is unknown.
+        DeidentifyError: if it is not a gray 8-bit image, or `where` is unknown.
     """
     _check(pixels)
     if where not in TEXT_REGIONS:

@@ -29,7 +29,7 @@ from fulora.stage import RECORD, read_record
 
 LONGEST_NAME = 200
 ABOUT_CONTENT = (RECORD, LIST)
-"""Files of an artifact that describe its content, and are no part of it."""
+"""Files of an artifact that describe its content, and do not belong to it."""
 
 
 class ConfirmationError(ValueError):
@@ -51,7 +51,7 @@ def confirm_folder(folder: Path, by: str) -> str:
     if (folder / RECORD).is_file():
         return _confirm_images(ImageSet(folder, ""), by)
     raise ConfirmationError(
-        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is no image set that "
+        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is not an image set that "
         "`fulora data curate` made; name the folder that was written with --to, and keep its review beside it"
     )
 
@@ -64,7 +64,7 @@ def _confirm_export(folder: Path, by: str) -> str:
     review = _read(beside / REVIEW)
     _check_sheets(beside / SHEETS, review["sheets"])
     if others := _list_files(beside / SHEETS) - set(review["sheets"]):
-        raise ConfirmationError(f"{beside / SHEETS / min(others)}: is no sheet of this export; remove it")
+        raise ConfirmationError(f"{beside / SHEETS / min(others)}: is not a sheet of this export; remove it")
     wanted: dict[str, str] = {name: row["sha256"] for name, row in review["files"].items()}
     _check_names(folder, set(wanted) | set(review["other files"]))
     _check_others(folder, review["other files"], set(wanted))
@@ -160,7 +160,7 @@ def confirmation_state(folder: Path) -> str | None:
 
 
 def confirmed_by(folder: Path) -> str | None:
-    """Return who confirmed an image set, and when; None if nobody has."""
+    """Return who confirmed an image set, and when; None if it is not confirmed."""
     content = read_record(folder)["digest"]
     return next((_describe(line) for line in _records(folder) if line.get("content") == content), None)
 

@@ -25,7 +25,7 @@ EXPORT_LIST = "audit.json"
 CONFIRMATIONS = "confirmations.jsonl"
 PRIVATE = "KEEP-PRIVATE.txt"
 WARNING = """The sheets show what was removed, including names: keep this folder private.
-It is no part of the export.
+It does not belong to the export.
 """
 CLEANED = "cleaned automatically, not checked"
 UNCHANGED = "nothing removed, not checked"

@@ -57,7 +57,7 @@ class Sector:
 
 
 def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
-    """Locate the insonated area; the whole image, not confident, if the criteria are not met."""
+    """Locate the insonated area; return the whole image, not confident, if no area meets the criteria."""
     side = min(pixels.shape)
     whole = np.ones(pixels.shape, dtype=bool)
     if side < MIN_SIDE_PX:

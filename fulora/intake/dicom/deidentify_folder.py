@@ -1,6 +1,6 @@
-"""De-identified copies of a folder of DICOM files: of all files, or none.
+"""De-identified copies of all DICOM files of a folder; if one file fails, nothing is written.
 
-The pixels are not checked by a person yet: the review beside the new folder is made for that.
+A person has to check the pixels, with the review beside the new folder.
 """
 
 import json

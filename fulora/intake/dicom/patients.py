@@ -1,4 +1,4 @@
-"""Patients of DICOM files before pseudonyms: ids in two spellings, and ids that may not belong to one patient.
+"""Checks of patient ids before they become pseudonyms: two spellings of one id, and ids of several patients.
 
 Messages hold counts and file names, never an id, a name or a date of birth.
 """

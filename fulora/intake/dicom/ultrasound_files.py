@@ -117,7 +117,7 @@ def _files(folder: Path, on_skip: OnSkip) -> Iterator[Path]:
 
 
 def _examine(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
-    """Return an ultrasound image, or why a file is passed over; None for a hidden file that is no DICOM."""
+    """Return an ultrasound image, or why a file is passed over; None for a hidden file that is not DICOM."""
     name = path.relative_to(folder)
     if any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
         return PassedOver(f"{path}: passed over: a hidden file") if is_dicom(path) else None

@@ -152,7 +152,7 @@ def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: 
 
 
 def _bomb(unpacked: int, allowed: int, size: int) -> str:
-    return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}: that is no data set"
+    return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}, above which no data set is"
 
 
 def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
@@ -167,7 +167,7 @@ def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
     if len(path.parts) > depth:
         raise ArchiveError(f"{name[:80]!r}... is {len(path.parts)} folders deep; the limit is {depth}")
     if member.kind == "file" and (path == PurePosixPath() or name.endswith("/")):
-        raise ArchiveError(f"{name!r} is no file name")
+        raise ArchiveError(f"{name!r} is not a file name")
     return path
 
 

@@ -30,7 +30,7 @@ class RemoteFile:
 
     Attributes:
         checksum: "md5:..." or "sha256:..."; None if unknown.
-        folder: the folder to extract it to; None for a file that is no archive.
+        folder: the folder to extract it to; None for a file that is not an archive.
     """
 
     name: str

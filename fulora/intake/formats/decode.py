@@ -1,4 +1,4 @@
-"""Picture files as 8-bit gray, without clipping or guessing; hostile files raise one clear error."""
+"""Picture files as 8-bit gray, without clipping; damaged and malicious files raise SourceError."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -15,7 +15,7 @@ from fulora.intake.raw_image import FILE_NOT_FOUND, PixelsAndMask, SourceError
 T = TypeVar("T")
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused before decoding: they are no ultrasound frames, but may be decompression bombs."""
+"""Larger pictures are refused before decoding: they may be decompression bombs."""
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")

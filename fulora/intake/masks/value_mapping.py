@@ -31,9 +31,9 @@ class MaskValues:
 
     Attributes:
         classes: the class of each value, 0 background.
-        origin: description of how it was found.
+        origin: description of the rule that gave it.
         by_index: whether palettes with colours are read by their indexes, or by their gray levels.
-        thresholded: number of files that are black and white except for noise.
+        thresholded: number of noisy black-and-white files, thresholded at 128.
         held: the classes in the masks of each folder, by its name.
         colours: the colour of each index of palettes that are read by index.
     """

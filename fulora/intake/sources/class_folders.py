@@ -40,8 +40,8 @@ class ClassFoldersConfig(OwnImagesConfig):
         """Yield every picture of the class folders; pictures outside, and masks without an image, go to `on_skip`.
 
         Raises:
-            SourceError: if there is no such folder or no picture in it, the top folders are splits or masks, it is not
-                set how patients are known, masks lie among the images, or no file has the suffix.
+            SourceError: if there is no such folder or no picture in it, the top folders are splits or masks, no
+                setting identifies patients, masks lie among the images, or no file has the suffix.
         """
         folder = inputs.required_folder
         find_patient = patient_finder(self.patient_pattern, self.patients_unknown)

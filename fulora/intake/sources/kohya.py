@@ -46,7 +46,7 @@ class KohyaConfig(OwnImagesConfig):
         """Yield every picture whose class is known; captions without a picture are passed to `on_skip`.
 
         Raises:
-            SourceError: if there is no such folder or no picture in it, or it is not set how patients are known.
+            SourceError: if there is no such folder or no picture in it, or no setting identifies patients.
         """
         folder, words = inputs.required_folder, self.words
         if not words and inputs.labels is not None:

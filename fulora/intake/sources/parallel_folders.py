@@ -65,7 +65,7 @@ class ParallelFoldersConfig(OwnImagesConfig):
 
         Raises:
             SourceError: if a folder or list does not exist, there are no images or masks, two masks have one name, or
-                it is not set how patients are known.
+                no setting identifies patients.
         """
         folder = inputs.required_folder
         find_patient = patient_finder(self.patient_pattern, self.patients_unknown, classes_on_top=not self.plane)
