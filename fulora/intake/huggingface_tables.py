@@ -53,10 +53,7 @@ def open_splits(folder: Path, subset: str | None = None) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, subset: str | None) -> dict[str, Any]:
-    """Return the splits of parquet files and imagefolders, assigned as by `datasets`.
-
-    Parquet files are copied to arrow in batches: the builder of `datasets` loads a whole row group, which may be all.
-    """
+    """Return the splits of a folder; `datasets` itself loads whole row groups of parquet files, so they are copied."""
     import datasets
 
     builder = datasets.load_dataset_builder(
@@ -73,7 +70,6 @@ def _prepare(folder: Path, subset: str | None) -> dict[str, Any]:
 
 
 def _open_parquet(files: Sequence[Path]) -> Any:
-    """Return one table of parquet files, memory-mapped from a copy."""
     import datasets
     import pyarrow
     from pyarrow import parquet

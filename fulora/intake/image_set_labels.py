@@ -35,11 +35,7 @@ def source_inputs(config: CurateConfig, paths: Sequence[Mapping[str, Path]]) -> 
 
 
 def inputs_under(config: CurateConfig, root: Path) -> list[SourceInputs]:
-    """Return the input of every source's reader, under one `data_root`.
-
-    Raises:
-        LabelSetError: as `source_inputs`.
-    """
+    """Return the input of every source's reader under one `data_root`; raises as `source_inputs`."""
     return source_inputs(config, [{k: root / path for k, path in one.input_paths().items()} for one in config.sources])
 
 
@@ -69,9 +65,6 @@ def named_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> Lab
 def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> LabelSet:
     """Return the classes of a config's image set; lists and folders are read, but no picture.
 
-    Args:
-        inputs: as `source_inputs` returns them.
-
     Raises:
         SourceError: if a folder does not have its source's layout.
         LabelSetError: as `named_label_set` and `derive_label_set`.
@@ -83,13 +76,9 @@ def resolve_label_set(config: CurateConfig, inputs: Sequence[SourceInputs]) -> L
         names = dict.fromkeys(
             image.plane
             for source, one in zip(config.sources, inputs, strict=True)
-            for image in read_source(source, one, _ignore)
+            for image in read_source(source, one, lambda message: None)  # reported when the images are read
         )
     return derive_label_set(tuple(names), config.caption)
-
-
-def _ignore(message: str) -> None:
-    """Ignore a message, which is reported when the images are read."""
 
 
 def derive_label_set(names: Sequence[str], caption: str = CAPTION) -> LabelSet:

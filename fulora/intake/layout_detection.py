@@ -50,20 +50,12 @@ def _has_list(folder: Path, columns: set[str]) -> bool:
     return any({*map(comparable_name, columns)} <= {*map(comparable_name, read_header(path))} for path in lists)
 
 
-def _fetal(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in FETAL_LISTS)
-
-
 def _lora(folder: Path) -> bool:
     return (folder / "lora_train_data.csv").is_file() and all((folder / plane).is_dir() for plane in LORA_PLANES)
 
 
 def _african(folder: Path) -> bool:
     return any(_has_list(folder, {"Patient_num", "Plane", "Center", name}) for name in ("Image_name", "Filename"))
-
-
-def _hc18(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in HC18_LISTS.values())
 
 
 def _imagefolder(folder: Path) -> bool:
@@ -107,10 +99,10 @@ def _dicom(folder: Path) -> bool:
 
 LAYOUT_TESTS: Mapping[SourceKind, Callable[[Path], bool]] = {
     "imagefolder": _imagefolder,
-    "fetal_planes": _fetal,
+    "fetal_planes": lambda folder: any((folder / name).is_file() for name in FETAL_LISTS),
     "lora_planes": _lora,
     "african_planes": _african,
-    "hc18": _hc18,
+    "hc18": lambda folder: any((folder / name).is_file() for name in HC18_LISTS.values()),
     "psfhs": lambda folder: (folder / "image_mha").is_dir(),
     "kohya": _kohya,
     "class_folders": _class_folders,

@@ -50,7 +50,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: 
         classes_on_top: whether the first folder of a name is a class, and so no patient.
 
     Raises:
-        SourceError: if neither or both are given, or the pattern is invalid or has not one group. The function raises
+        SourceError: if neither or both are given, or the pattern is invalid or does not have exactly one group. The function raises
             it for a name that does not match, and FolderError for a match with a folder or class name.
     """
     if (pattern is None) != patients_unknown:
@@ -60,7 +60,7 @@ def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: 
     try:
         compiled = re.compile(unicodedata.normalize("NFC", pattern))
     except re.error as error:
-        raise SourceError(f"patient_pattern {pattern!r} is no regular expression ({error})") from error
+        raise SourceError(f"patient_pattern {pattern!r} is not a regular expression ({error})") from error
     if compiled.groups != 1:
         raise SourceError(f"patient_pattern {pattern!r} has {compiled.groups} groups; it needs one, the patient")
     return lambda name: _match_patient(compiled, name, classes_on_top)
@@ -77,7 +77,7 @@ def _match_patient(pattern: re.Pattern[str], name: str, classes_on_top: bool) ->
         )
     if not match or is_missing(match[1]):
         if match and match[1]:
-            raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {match[1]!r}, which is no patient")
+            raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} finds {match[1]!r}, which is not a patient")
         raise SourceError(f"{name}: patient_pattern {pattern.pattern!r} {NO_PATIENT}")
     return str(match[1])
 

@@ -92,7 +92,6 @@ def is_dicom(path: Path) -> bool:
 
 
 def _check_file(folder: Path, path: Path, endings: tuple[str, ...]) -> str:
-    """Return the name of a file relative to the folder, if it can be used."""
     name = path.relative_to(folder).as_posix()
     check_name(name)
     if path.suffix.lower() not in (*endings, *COMPANIONS):

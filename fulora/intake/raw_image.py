@@ -28,7 +28,7 @@ class SourceError(ValueError):
 
 
 class FolderError(SourceError):
-    """A setting that is wrong for a whole folder: this stops reading, even where unusable images are left out."""
+    """A setting that is wrong for a whole folder; it stops reading even if unusable images are left out."""
 
 
 FILE_NOT_FOUND = "listed, but the file is not there"
@@ -38,7 +38,7 @@ MARKED_SYNTHETIC = "is synthetic; synthetic images are mixed in, not curated"
 
 
 class FileNote(str):
-    """A message about a file that is worth knowing, and no reason to leave anything out."""
+    """A message about a file that is informative; the file is used."""
 
 
 class NoPixelSize(FileNote):
@@ -50,7 +50,7 @@ class PatientDoubt(FileNote):
 
 
 class PassedOver(FileNote):
-    """A message about a file without an image for this source: nothing is lost without it, but it is listed."""
+    """A message about a file that holds no image for this source; it is listed, and is not an error."""
 
 
 OnSkip = Callable[[str], None]
@@ -79,11 +79,7 @@ def message_handler(unusable: Literal["stop", "leave_out"], left_out: list[str],
 
 
 def convert_each(items: Iterable[Item], convert: Callable[[Item], Result], on_skip: OnSkip) -> Iterator[Result]:
-    """Convert items one after the other; those that raise SourceError are skipped.
-
-    Raises:
-        FolderError: as `convert`.
-    """
+    """Convert items one after the other; SourceError skips one, FolderError ends all."""
     for item in items:
         try:
             result = convert(item)

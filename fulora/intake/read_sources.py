@@ -92,7 +92,6 @@ def _not_used(source: AnySource, image: RawImage, count: int, inputs: SourceInpu
 
 
 def _check_renamed(source: AnySource, read: Sequence[str]) -> None:
-    """Refuse a class in `classes` that the source does not have."""
     known = dict.fromkeys((*read, *(source.source_classes() or ())))
     plain_names = set(map(comparable_word, known))
     for name in source.classes:

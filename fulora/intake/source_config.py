@@ -129,11 +129,7 @@ class SourceConfig(Config):
         return label_set(self.shipped_labels).names if self.shipped_labels else None
 
     def source_label_set(self, folder: Path | None) -> LabelSet | None:
-        """Return the label set that comes with it; None where only the names of its classes are known.
-
-        Args:
-            folder: of the source, as in `SourceInputs`.
-        """
+        """Return the label set that comes with it; None where only the names of its classes are known."""
         return label_set(self.shipped_labels) if self.shipped_labels else None
 
     def has_masks(self) -> bool | None:

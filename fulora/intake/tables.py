@@ -69,7 +69,6 @@ def convert_rows(
     """Convert the rows of a list one after the other; duplicates and those that raise SourceError are skipped.
 
     Args:
-        rows: as `read_rows` returns them.
         key: the column whose values must be unique.
     """
     lines: dict[str, int] = {}
@@ -96,7 +95,6 @@ def read_header(path: Path) -> list[str]:
 def _header(
     path: Path, written: list[str], needed: Collection[str], known: Collection[str], renamed: Mapping[str, str] | None
 ) -> list[str]:
-    """Return the columns by their documented names."""
     try:
         header = rename_columns(written, known, renamed)
     except HeaderError as error:
@@ -177,7 +175,6 @@ def number_in(text: str, what: str, smallest: float, largest: float) -> float:
     """Parse a measure of a list.
 
     Args:
-        what: the measure and its image, for the message.
         smallest, largest: its plausible range.
 
     Raises:
@@ -193,9 +190,6 @@ def number_in(text: str, what: str, smallest: float, largest: float) -> float:
 
 def count_in(text: str, what: str, largest: int) -> int:
     """Parse a whole number of 1 or more of a list, such as a width in pixels.
-
-    Args:
-        what: the number and its image, for the message.
 
     Raises:
         SourceError: if it is anything else, such as "1,040", "1.000" or "0".

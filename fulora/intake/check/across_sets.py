@@ -1,4 +1,4 @@
-"""What the data sets of one folder share: images, patients, and patient numbers."""
+"""Images, patients and patient numbers that data sets of one folder share."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,12 +28,7 @@ class CheckedSet(NamedTuple):
 
 
 def check_across(sets: Sequence[CheckedSet], others: Sequence[Path], strays: Sequence[str] = ()) -> Check:
-    """Return the checks of several sets, and what the sets share.
-
-    Args:
-        others: folders without a set.
-        strays: files beside the sets.
-    """
+    """Return the checks of several sets, and what the sets share."""
     usable = [(one.name, facts) for one in sets for facts in one.facts if not facts.error]
     unknown = "folders have no known layout, or are links: not checked"
     findings = [

@@ -87,7 +87,6 @@ def check_folder(folder: Path, values: Mapping[str, object] | None = None) -> Ch
 
 
 def _refuse_several(folder: Path, values: Mapping[str, object]) -> None:
-    """Raise SourceError if a folder holds several data sets, or none."""
     if "kind" in values:
         return
     sets = find_data_sets(folder)
@@ -132,7 +131,6 @@ def settings_of_kind(kind: SourceKind, values: Mapping[str, object]) -> dict[str
 
 
 def _only_lists(folder: Path) -> bool:
-    """Return whether a folder holds lists without images."""
     return folder.is_dir() and bool(find_lists(folder)) and not any(path.is_dir() for path in list_folder(folder))
 
 

@@ -16,9 +16,8 @@ class Finding:
 
     Attributes:
         severity: a `leak` makes test data known in training; something `misleading` makes scores wrong; a `note` is
-            worth knowing.
+            informative.
         count: number of images, rows, groups or pairs, as `text` says.
-        examples: all of them, one line each.
     """
 
     severity: Severity

@@ -34,8 +34,6 @@ class ImageFacts:
         error: why it is unusable; the other facts are then empty.
         mode: pixel mode of the file in Pillow, or the file's ending if Pillow does not read it.
         digest: of the decoded pixels, independent of the encoding.
-        likeness: features for the comparison with other images.
-        lowest, highest: gray levels.
     """
 
     image: RawImage

@@ -7,18 +7,10 @@ from itertools import chain, islice
 import numpy as np
 
 from fulora.biometry.quality import field_of_view_mm
+from fulora.intake import raw_image
 from fulora.intake.check.duplicates import find_duplicates
 from fulora.intake.check.findings import Check, Finding, leak, misleading, nonempty, note
 from fulora.intake.check.image_facts import ImageFacts
-from fulora.intake.raw_image import (
-    FILE_NOT_FOUND,
-    MARKED_SYNTHETIC,
-    NOT_LISTED,
-    FileNote,
-    NoPixelSize,
-    PassedOver,
-    PatientDoubt,
-)
 
 HC_TOLERANCE = 0.05
 SHOWN = 5
@@ -33,9 +25,7 @@ def check_images(
     """Return all findings about images, leaks first.
 
     Args:
-        kind: the layout of the folder.
         messages: of the reader, about rows and files that it skipped.
-        more: further findings.
     """
     usable = [one for one in facts if not one.error]
     checks = (find_duplicates, _check_patients, _check_masks, _check_measures, _check_pixels)
@@ -155,23 +145,25 @@ def _check_pixels(facts: Sequence[ImageFacts]) -> list[Finding]:
 
 def _check_messages(facts: Sequence[ImageFacts], messages: Sequence[str]) -> list[Finding]:
     unreadable = [one.error for one in facts if one.error]
-    missing = [message for message in messages if FILE_NOT_FOUND in message]
-    unlisted = [message for message in messages if NOT_LISTED in message]
-    synthetic = [message for message in messages if MARKED_SYNTHETIC in message]
-    passed = [message for message in messages if isinstance(message, PassedOver)]
-    sizes = [message for message in messages if isinstance(message, NoPixelSize)]
-    doubts = [message for message in messages if isinstance(message, PatientDoubt)]
-    notes = [one for one in messages if isinstance(one, FileNote) and one not in {*passed, *sizes, *doubts}]
-    rest = [one for one in messages if not isinstance(one, FileNote) and one not in {*missing, *unlisted, *synthetic}]
+    missing = [message for message in messages if raw_image.FILE_NOT_FOUND in message]
+    unlisted = [message for message in messages if raw_image.NOT_LISTED in message]
+    synthetic = [message for message in messages if raw_image.MARKED_SYNTHETIC in message]
+    passed = [message for message in messages if isinstance(message, raw_image.PassedOver)]
+    sizes = [message for message in messages if isinstance(message, raw_image.NoPixelSize)]
+    doubts = [message for message in messages if isinstance(message, raw_image.PatientDoubt)]
+    notes = [one for one in messages if isinstance(one, raw_image.FileNote) and one not in {*passed, *sizes, *doubts}]
+    rest = [
+        one
+        for one in messages
+        if not isinstance(one, raw_image.FileNote) and one not in {*missing, *unlisted, *synthetic}
+    ]
     return [
         misleading("unreadable images", "images cannot be used", unreadable),
         misleading("rows without files", "rows of the list have no image", missing),
         misleading("files without rows", "image files are on no list, so their class is unknown", unlisted),
         misleading("rows or files left out", "rows or files cannot be used", rest),
         misleading("contradictory pixel sizes", "images are kept without a pixel size: no mm for them", sizes),
-        misleading(
-            "doubtful patients", "doubts about a patient's identity: correct PatientID, or remove files", doubts
-        ),
+        misleading("doubtful patients", "doubts about the identity: correct PatientID, or remove files", doubts),
         note("synthetic images", "rows are marked as synthetic, and were not checked", synthetic),
         note("files passed over", "files hold no image for this source", passed),
         note("attributes that are not followed", "files are read by their pixels, against their attributes", notes),

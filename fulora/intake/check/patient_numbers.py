@@ -1,4 +1,4 @@
-"""One patient number under two names in a folder: one patient may be in two splits unnoticed."""
+"""Patients with equal numbers and different names, who may be one patient in two splits."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def file_by_patient(facts: Sequence[ImageFacts]) -> dict[PatientName, Path | Non
 
 
 def check_numbers(facts: Sequence[ImageFacts]) -> Finding:
-    """Find equal numbers under two names, unless all of their images are in one published split."""
+    """Find patients with equal numbers and different names, unless their images are in one published split."""
     splits = splits_by_patient(facts)
     pairs = [
         (one, other)

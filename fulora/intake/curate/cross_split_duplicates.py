@@ -21,7 +21,6 @@ def images_to_leave_out(
 
     Args:
         apart: pairs whose images are in different splits.
-        where: the split of every image that has one, by id.
 
     Raises:
         SplitError: if there are pairs that may neither be in two splits nor be left out.
@@ -41,9 +40,8 @@ def images_to_leave_out(
         if less.image_id in dropped or more.image_id in dropped:
             continue
         for image in [less] if less.image_id in blocks else by_patient[less.patient_key]:
-            dropped[image.image_id] = (
-                f"{image.image_id}: left out of {where[less.image_id]}: {describe_pair(link, where)}"
-            )
+            reason = f"left out of {where[less.image_id]}: {describe_pair(link, where)}"
+            dropped[image.image_id] = f"{image.image_id}: {reason}"
     return dropped
 
 
@@ -71,7 +69,7 @@ def _block_sources(config: CurateConfig, rows: Rows) -> dict[str, int]:
 
 
 def _is_allowed(config: CurateConfig, link: DuplicatePair, blocks: Mapping[str, int]) -> bool:
-    """Return whether a pair in two splits may stay there, or be left out."""
+    """Return whether the config allows a pair in two splits, or leaves out one of its images."""
     match config.near_duplicates:
         case "leave_out":
             return True

@@ -19,13 +19,7 @@ from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.duplicate_links import DuplicatePair, PictureLikeness, find_duplicate_pairs
 from fulora.intake.curate.patient_checks import check_patients, load_saved_splits, patient_image_splits, patient_images
 from fulora.intake.curate.split_assignment import NearDuplicates, assign_splits
-from fulora.intake.deidentify.burned_in_text import (
-    CleanedPicture,
-    FindWords,
-    Removal,
-    describe_removal,
-    remove_overlays,
-)
+from fulora.intake.deidentify import burned_in_text
 from fulora.intake.deidentify.text_detection import find_words
 from fulora.intake.raw_image import RawImage, SourceError, message_handler
 from fulora.intake.read_sources import Rows, read_all_sources
@@ -42,8 +36,8 @@ class CuratedImage:
 
     picture: Picture
     before: UInt8[np.ndarray, "h w"]
-    cleaned: CleanedPicture | None
-    removal: Removal | None
+    cleaned: burned_in_text.CleanedPicture | None
+    removal: burned_in_text.Removal | None
     odd_view: str = ""
 
 
@@ -54,9 +48,6 @@ class Curation:
     Attributes:
         splits: the split of every source, known before its first image.
         left_out: images, rows and files that were left out or passed over, with the reason, one line each.
-        noted: notes about files that are kept, one line each.
-        near_duplicates: duplicate images of two patients, and their treatment.
-        seen: called with every curated image.
     """
 
     config: CurateConfig
@@ -80,14 +71,12 @@ class Curation:
         rows = read_all_sources(self.config, self.inputs, on_skip)
         saved = load_saved_splits(self.inputs)
         check_patients(self.config, rows, saved)
-        placement = assign_splits(self.config, rows, saved, compare_patient_images(self.config, rows, saved))
-        self.splits.extend(placement.splits)
-        self.left_out.extend(placement.near_duplicates.left_out)
-        self.near_duplicates = placement.near_duplicates
-        for source, images, split in zip(self.config.sources, rows, placement.splits, strict=True):
-            placed = [
-                (image, where) for image in images if (where := split.split_of(image.image_id, image.patient_key))
-            ]
+        pairs = compare_patient_images(self.config, rows, saved)
+        splits, self.near_duplicates = assign_splits(self.config, rows, saved, pairs)
+        self.splits.extend(splits)
+        self.left_out.extend(self.near_duplicates.left_out)
+        for source, images, split in zip(self.config.sources, rows, splits, strict=True):
+            placed = [(one, where) for one in images if (where := split.split_of(one.image_id, one.patient_key))]
             for curated in threaded(partial(_curate_image, self.config, source), placed):
                 if isinstance(curated, str):
                     on_skip(curated)
@@ -125,7 +114,6 @@ def _read_likeness(config: CurateConfig, item: tuple[AnySource, RawImage]) -> Pi
 
 
 def _curate_image(config: CurateConfig, source: AnySource, item: tuple[RawImage, Split]) -> CuratedImage | str:
-    """Return the curated image, or an error message."""
     image, split = item
     try:
         pixels, mask = image.load()
@@ -134,7 +122,7 @@ def _curate_image(config: CurateConfig, source: AnySource, item: tuple[RawImage,
         return str(error) if isinstance(error, SourceError) else f"{image.path}: {error.errors()[0]['msg']}"
     cleaned = None
     if config.deidentify != "nothing" and source.has_patients():
-        cleaned = remove_overlays(pixels, config.deidentify, text_detector(config))
+        cleaned = burned_in_text.remove_overlays(pixels, config.deidentify, text_detector(config))
     shown = pixels if cleaned is None else cleaned.pixels
     fitted = to_square(shown, config.image_size_px, config.fit, "area")
     scale = scale_to_square(shown.shape, config.image_size_px, config.fit)
@@ -144,11 +132,11 @@ def _curate_image(config: CurateConfig, source: AnySource, item: tuple[RawImage,
     if row.pixel_size_mm is not None:
         view = field_of_view_mm(float(pixels.shape[1]), float(pixels.shape[0]), row.pixel_size_mm)
         row = row.changed(pixel_size_mm=row.pixel_size_mm / scale)
-    removed = None if cleaned is None else describe_removal(cleaned, row.image_id, row.site)
+    removed = None if cleaned is None else burned_in_text.describe_removal(cleaned, row.image_id, row.site)
     return CuratedImage(Picture(row, fitted, mask), pixels, cleaned, removed, view)
 
 
-def text_detector(config: CurateConfig) -> FindWords | None:
+def text_detector(config: CurateConfig) -> burned_in_text.FindWords | None:
     """Return the text detector of a config; None without one."""
     return find_words if config.text_detector == "rapidocr" else None
 

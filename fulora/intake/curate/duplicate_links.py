@@ -26,9 +26,8 @@ class PictureLikeness(NamedTuple):
     @classmethod
     def of(cls, before: UInt8[np.ndarray, "h w"], written: UInt8[np.ndarray, "h2 w2"]) -> "PictureLikeness":
         """Compute the features from the source's pixels and those that will be written."""
-        return cls(
-            (pixel_digest(before), pixel_digest(written)), (compute_signature(before), compute_signature(written))
-        )
+        signatures = compute_signature(before), compute_signature(written)
+        return cls((pixel_digest(before), pixel_digest(written)), signatures)
 
 
 class DuplicatePair(NamedTuple):
@@ -46,11 +45,7 @@ class DuplicatePair(NamedTuple):
 
 
 def find_duplicate_pairs(images: Sequence[RawImage], features: Sequence[PictureLikeness | None]) -> list[DuplicatePair]:
-    """Return duplicate images of two patients; of several identical ones, a chain of pairs.
-
-    Args:
-        features: of each image; an image with None is not compared.
-    """
+    """Return duplicate images of two patients; of several identical ones, a chain of pairs."""
     pairs: dict[tuple[int, int], float] = {}
     for kind in (0, 1):
         same = defaultdict(list)

@@ -31,7 +31,6 @@ class ForecastImage(NamedTuple):
     """An expected image of the image set.
 
     Attributes:
-        path: None for a phantom.
         others: splits that it may get instead, if the split is random and images were not compared.
     """
 
@@ -47,8 +46,6 @@ def forecast_images(
     """Return the expected images of a source, with their splits.
 
     Args:
-        config: which contains the source.
-        on_skip: called for unusable files and rows.
         compare_pictures: decode all images, so that patients with duplicates stay together, as in curation. Without, a
             random split can differ from the final one if there are such patients.
 
@@ -71,7 +68,7 @@ def forecast_images(
             return []
         alone = config.changed(sources=(source,))
         pairs = compare_patient_images(alone, [rows], saved) if compare_pictures else []
-        (split,) = assign_splits(alone, [rows], saved, pairs).splits
+        ((split,), _) = assign_splits(alone, [rows], saved, pairs)
         images = [(image.image_id, image.patient_key, image.plane, image.path) for image in rows]
     possible = frozenset(source.split_shares()) if saved[0] is None and not compare_pictures else frozenset()
     return [

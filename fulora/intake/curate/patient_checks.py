@@ -19,24 +19,17 @@ from fulora.intake.source_config import SourceInputs
 def read_and_check_patients(config: CurateConfig, inputs: Sequence[SourceInputs]) -> list[RawImage]:
     """Check the patients of a config's sources without decoding an image.
 
-    Returns:
-        Every image of a patient.
-
     Raises:
         SourceError: if a folder does not have the source's layout, or a row is unusable, and `unusable` is "stop".
         SplitError, SameNumberError: as `check_patients`.
     """
-    on_skip = refuse if config.unusable == "stop" else _ignore
+    on_skip = refuse if config.unusable == "stop" else lambda message: None  # reported when the set is written
     rows = [
         list(read_source(source, given, on_skip)) if source.has_patients() else []
         for source, given in zip(config.sources, inputs, strict=True)
     ]
     check_patients(config, rows, load_saved_splits(inputs))
     return [image for images in rows for image in images]
-
-
-def _ignore(message: str) -> None:
-    """Ignore a message, which is reported when the set is written."""
 
 
 def load_saved_splits(inputs: Sequence[SourceInputs]) -> list[SplitFile | None]:

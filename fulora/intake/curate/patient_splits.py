@@ -2,19 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from fulora.data import splits as rules
 from fulora.data.labels import Split
 from fulora.data.split_file import SplitFile
-from fulora.data.splits import (
-    Member,
-    SplitError,
-    as_published,
-    by_patient,
-    few_images,
-    few_patients,
-    in_blocks,
-    stratified,
-    without_site,
-)
+from fulora.data.splits import Member, SplitError
 from fulora.intake.source_config import SourceConfig, SplitRule
 
 
@@ -46,28 +37,27 @@ def split_rule(source: SourceConfig, published: Iterable[Split | None]) -> Split
 def _divide(members: Sequence[Member], source: SourceConfig, seed: int) -> tuple[dict[str, Split], str]:
     shares = source.split_shares()
     if source.left_out_site:
-        rest: dict[Split, float] = {
-            split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"
-        }
-        return without_site(members, source.left_out_site, rest, seed), f"{source.left_out_site} left out, seed {seed}"
+        site, left = source.left_out_site, 1 - shares["test"]
+        rest: dict[Split, float] = {split: share / left for split, share in shares.items() if split != "test"}
+        return rules.without_site(members, site, rest, seed), f"{site} left out, seed {seed}"
     match split_rule(source, [member.published for member in members]):
         case "stratified" | "as_listed":
-            return stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
+            return rules.stratified(members, shares, seed), f"stratified by plane and site, seed {seed}"
         case "patients":
-            return by_patient(members, shares, seed), f"by patient, seed {seed}"
+            return rules.by_patient(members, shares, seed), f"by patient, seed {seed}"
         case "blocks":
-            return in_blocks(members, shares, source.gap), f"contiguous blocks, gap {source.gap}"
+            return rules.in_blocks(members, shares, source.gap), f"contiguous blocks, gap {source.gap}"
         case "published":
             return _published(members, source, seed), f"published, validation by seed {seed}"
 
 
 def _published(members: Sequence[Member], source: SourceConfig, seed: int) -> dict[str, Split]:
     """Return the published splits of the role; without a published validation split it is taken from training."""
-    shares, published = source.split_shares(), as_published(members)
+    shares, published = source.split_shares(), rules.as_published(members)
     if "validation" in shares and "validation" not in published.values():
         training = [member for member in members if published[member.patient] == "train"]
         share = source.validation_share
-        published |= stratified(training, {"train": 1 - share, "validation": share}, seed)
+        published |= rules.stratified(training, {"train": 1 - share, "validation": share}, seed)
     return {patient: split for patient, split in published.items() if split in shares}
 
 
@@ -79,9 +69,7 @@ def _few_shot_images(
         return None
     training = [member for member in members if splits.get(member.patient) == "train"]
     if source.images_per_plane is not None:
-        kept = few_images(training, source.images_per_plane, seed)
+        kept = rules.few_images(training, source.images_per_plane, seed)
     else:
-        kept = few_patients(training, source.patients_per_plane or 0, seed)
-    return frozenset(
-        kept | {member.image_id for member in members if splits.get(member.patient) not in (None, "train")}
-    )
+        kept = rules.few_patients(training, source.patients_per_plane or 0, seed)
+    return frozenset(kept).union(one.image_id for one in members if splits.get(one.patient) not in (None, "train"))

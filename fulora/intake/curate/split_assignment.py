@@ -23,7 +23,6 @@ class NearDuplicates:
     """Duplicate images of two patients, and how they were treated.
 
     Attributes:
-        rule: `near_duplicates` of the config.
         pairs: one line each: both images, their patients, the correlation.
         joined: groups of patients that were kept in one split.
         left_out: images that were left out, with the reason.
@@ -37,14 +36,14 @@ class NearDuplicates:
     crossing: int = 0
 
     def lines(self) -> list[str]:
-        """Return a summary, one line each; nothing if there are no pairs."""
+        """Return the lines of a summary; empty if there are no pairs."""
         if not self.pairs:
             return []
         summary = [f"near duplicates: {len(self.pairs)} pairs of images of two patients are (nearly) identical"]
         if self.joined:
             sizes = [len(group) for group in self.joined]
             summary.append(
-                f"{sum(sizes)} patients were kept together in {len(sizes)} groups, the largest of {max(sizes)} patients"
+                f"{sum(sizes)} patients were kept together in {len(sizes)} groups of up to {max(sizes)} patients"
             )
         if self.left_out:
             summary.append(
@@ -62,24 +61,13 @@ class NearDuplicates:
             (folder / "near_duplicates.json").write_text(text + "\n", encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class SplitAssignment:
-    """The split of every source, and the treatment of near duplicates."""
-
-    splits: list[SplitFile]
-    near_duplicates: NearDuplicates
-
-
 def assign_splits(
     config: CurateConfig, rows: Rows, saved: Sequence[SplitFile | None], pairs: Sequence[DuplicatePair]
-) -> SplitAssignment:
-    """Divide the patients of every source; patients with duplicates stay together, or are left out, by the config.
+) -> tuple[list[SplitFile], NearDuplicates]:
+    """Return the split of every source; patients with duplicates stay together, or are left out, by the config.
 
     With `blocks`, whose patients are sequences of frames, near duplicates join no patients, since that would join all
     sequences of a video. Images near a border with a duplicate beyond it are left out of the training side instead.
-
-    Args:
-        pairs: duplicate images of two patients, of all sources.
 
     Raises:
         SplitError: if patients cannot be divided by the rules, or duplicates are in two splits.
@@ -87,10 +75,12 @@ def assign_splits(
     splits, joined = [], list[tuple[str, ...]]()
     identical, near = group_duplicates([pair for pair in pairs if pair.identical]), group_duplicates(pairs)
     for source, images, split in zip(config.sources, rows, saved, strict=True):
-        labels = _group_labels(
-            config, source, split_rule(source, (image.published for image in images)), identical, near
-        )
-        members = [split_member(image, labels.get(image.image_id, "")) for image in images]
+        rule = split_rule(source, (image.published for image in images))
+        labels = _group_labels(config, source, rule, identical, near)
+        members = [
+            Member(one.image_id, one.patient_key, one.plane, one.site, labels.get(one.image_id, ""), one.published)
+            for one in images
+        ]
         splits.append(split_patients(members, source, config.split_seed) if split is None else split)
         joined += _larger_clusters(clusters(members)) if labels else []
     where = _split_by_image(rows, splits)
@@ -106,7 +96,7 @@ def assign_splits(
         left_out=tuple(dropped.values()),
         crossing=len(apart) if config.near_duplicates == "ignore" else 0,
     )
-    return SplitAssignment(splits, done)
+    return splits, done
 
 
 def _group_labels(
@@ -119,13 +109,7 @@ def _group_labels(
     return {} if config.near_duplicates == "leave_out" and fixed else identical
 
 
-def split_member(image: RawImage, label: str) -> Member:
-    """Return the member of a split for an image; images of one label stay together."""
-    return Member(image.image_id, image.patient_key, image.plane, image.site, label, image.published)
-
-
 def _larger_clusters(cluster_of: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Return the clusters of more than one patient."""
     members = defaultdict(list)
     for patient, cluster in sorted(cluster_of.items()):
         members[cluster].append(patient)
@@ -152,7 +136,6 @@ def _split_by_image(rows: Rows, splits: Sequence[SplitFile]) -> dict[str, Split]
 
 
 def _without(split: SplitFile, images: Sequence[RawImage], dropped: Collection[str]) -> SplitFile:
-    """Remove images from a split, and patients without other images."""
     used = [image for image in images if split.split_of(image.image_id, image.patient_key) is not None]
     kept = [image for image in used if image.image_id not in dropped]
     if len(kept) == len(used):

@@ -4,9 +4,9 @@ The sheets show every image once: before and after if something was removed, oth
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +23,6 @@ Remove this folder before you pass the image set on. `fulora export` leaves it o
 """
 
 
-@dataclass
-class SiteAudit:
-    """Counts of one site."""
-
-    images: int = 0
-    with_removal: int = 0
-    without_sector: int = 0
-    outside_px: int = 0
-    inside_px: int = 0
-
-
 class CurationAudit:
     """Records one image after the other; lines and full pages are written at once.
 
@@ -45,7 +34,7 @@ class CurationAudit:
     def __init__(self, folder: Path, searched: str) -> None:
         self.folder = folder
         self.searched = searched
-        self.sites: dict[str, SiteAudit] = defaultdict(SiteAudit)
+        self.sites: dict[str, Counter[str]] = defaultdict(Counter)
         self.changed = ContactSheets(folder, "changed", CHANGES)
         self.unchanged = ContactSheets(folder, "unchanged", PLAIN)
         self.shown: dict[str, tuple[str, str]] = {}
@@ -60,11 +49,11 @@ class CurationAudit:
         with (self.folder / "deidentification.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row) | {"shown_as": shown_as, "sheet": sheet}) + "\n")
         site = self.sites[f"{image.picture.row.source} {row.site}".strip()]
-        site.images += 1
-        site.with_removal += row.share > 0
-        site.without_sector += not row.confident
-        site.outside_px += row.outside_px
-        site.inside_px += row.inside_px
+        site["images"] += 1
+        site["with_removal"] += row.share > 0
+        site["without_sector"] += not row.confident
+        site["outside_px"] += row.outside_px
+        site["inside_px"] += row.inside_px
 
     def _show(self, before: UInt8[np.ndarray, "h w"], cleaned: CleanedPicture, row: Removal) -> tuple[str, str]:
         """Add an image to a sheet, unless an identical one is there; return the id of the shown image, and its page."""
@@ -89,8 +78,9 @@ class CurationAudit:
             return
         self.changed.close()
         self.unchanged.close()
-        sites = {name: asdict(site) for name, site in sorted(self.sites.items())}
-        (self.folder / "summary.json").write_text(json.dumps(sites, indent=1), encoding="utf-8")
+        (self.folder / "summary.json").write_text(
+            json.dumps(dict(sorted(self.sites.items())), indent=1), encoding="utf-8"
+        )
         (self.folder / PRIVATE).write_text(WARNING, encoding="utf-8")
         review = {
             "state": CLEANED,
@@ -102,8 +92,8 @@ class CurationAudit:
 
     def counts(self) -> dict[str, int]:
         """Return the number of images by state, and of different images."""
-        images = sum(site.images for site in self.sites.values())
-        cleaned = sum(site.with_removal for site in self.sites.values())
+        images = sum(site["images"] for site in self.sites.values())
+        cleaned = sum(site["with_removal"] for site in self.sites.values())
         return {"images": images, CLEANED: cleaned, UNCHANGED: images - cleaned, "different pictures": len(self.shown)}
 
     def summary(self) -> str:

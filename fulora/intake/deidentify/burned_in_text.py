@@ -55,7 +55,6 @@ class CleanedPicture:
     """An image without overlays, and what was removed.
 
     Attributes:
-        pixels: (h, w) the cleaned image.
         outside: pixels blanked outside of the sector that differed from the background; the others there are 0, too.
         inside: pixels inpainted inside the sector.
         sector: the insonated area; all True if it fills the image or was not found.
@@ -105,7 +104,7 @@ def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: Fin
         find_words: a text detector; its words are removed anywhere.
 
     Raises:
-        DeidentifyError: if it is no gray 8-bit image, or `where` is unknown.
+        DeidentifyError: if it is not a gray 8-bit image, or `where` is unknown.
     """
     _check(pixels)
     if where not in TEXT_REGIONS:
@@ -138,9 +137,7 @@ class _Strokes:
     """Connected groups of seed pixels; group 0 is the background.
 
     Attributes:
-        labels: (h, w), the group of every pixel.
         centre, level, spread, contrast: of each group; `spread` is the standard deviation of gray levels.
-        area, width, height: pixels.
         long: variance along the group over that across it.
     """
 
@@ -178,7 +175,6 @@ def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
 
 
 def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
-    """Return bright strokes of letters, crosses and dotted lines."""
     groups = _strokes(pixels, allowed)
     keep = np.zeros(len(groups.area), dtype=bool)
     if not dots_only:

@@ -29,7 +29,7 @@ from fulora.stage import RECORD, read_record
 
 LONGEST_NAME = 200
 ABOUT_CONTENT = (RECORD, LIST)
-"""Files of an artifact that describe its content, and are no part of it."""
+"""Files of an artifact that describe its content, and do not belong to it."""
 
 
 class ConfirmationError(ValueError):
@@ -51,7 +51,7 @@ def confirm_folder(folder: Path, by: str) -> str:
     if (folder / RECORD).is_file():
         return _confirm_images(ImageSet(folder, ""), by)
     raise ConfirmationError(
-        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is no image set that "
+        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is not an image set that "
         "`fulora data curate` made; name the folder that was written with --to, and keep its review beside it"
     )
 
@@ -63,7 +63,8 @@ def _confirm_export(folder: Path, by: str) -> str:
     beside = review_folder(folder)
     review = _read(beside / REVIEW)
     _check_sheets(beside / SHEETS, review["sheets"])
-    _refuse_other_sheets(beside / SHEETS, review["sheets"])
+    if others := _list_files(beside / SHEETS) - set(review["sheets"]):
+        raise ConfirmationError(f"{beside / SHEETS / min(others)}: is not a sheet of this export; remove it")
     wanted: dict[str, str] = {name: row["sha256"] for name, row in review["files"].items()}
     _check_names(folder, set(wanted) | set(review["other files"]))
     _check_others(folder, review["other files"], set(wanted))
@@ -74,7 +75,7 @@ def _confirm_export(folder: Path, by: str) -> str:
             raise ConfirmationError(f"{folder / name}: has changed since its sheets were written; de-identify again")
     left = [name for name in wanted if digests[name] == wanted[name]]
     if not left:
-        raise ConfirmationError(f"{folder}: is already {_last(folder)}; nothing was changed")
+        raise ConfirmationError(f"{folder}: is already {_describe([*_records(folder)][-1])}; nothing was changed")
     after = {name: hashlib.sha256(_signed(folder / name)).hexdigest() for name in track(left, "files prepared")}
     _record(folder, by, {"checked": wanted, "confirmed": done | after, "sheets": review["sheets"]})
     part = beside / "signed.part"
@@ -83,13 +84,11 @@ def _confirm_export(folder: Path, by: str) -> str:
         move_into_place(part, folder / name)
     return (
         f"{len(wanted)} files confirmed by {by}: they declare PatientIdentityRemoved YES, BurnedInAnnotation NO and "
-        "'Clean Pixel Data Option' now; "
-        f"recorded in {beside / CONFIRMATIONS}"
+        f"'Clean Pixel Data Option' now; recorded in {beside / CONFIRMATIONS}"
     )
 
 
 def _signed(path: Path) -> bytes:
-    """Return the content of the file once a person has checked it."""
     dataset = dcmread(path)
     sign_checked(dataset)
     buffer = io.BytesIO()
@@ -107,7 +106,6 @@ def _check_names(folder: Path, wanted: set[str]) -> None:
 
 
 def _check_others(folder: Path, digests: Mapping[str, str], wanted: set[str]) -> None:
-    """Compare the files without images with the review, and the review's files with the list of the export."""
     for name, sha256 in digests.items():
         if file_digest(folder / name) != sha256:
             raise ConfirmationError(f"{folder / name}: has changed since it was written; de-identify again")
@@ -162,7 +160,7 @@ def confirmation_state(folder: Path) -> str | None:
 
 
 def confirmed_by(folder: Path) -> str | None:
-    """Return who confirmed an image set, and when; None if nobody has."""
+    """Return who confirmed an image set, and when; None if it is not confirmed."""
     content = read_record(folder)["digest"]
     return next((_describe(line) for line in _records(folder) if line.get("content") == content), None)
 
@@ -171,7 +169,6 @@ def confirmed_by(folder: Path) -> str | None:
 
 
 def _list_files(folder: Path) -> set[str]:
-    """Return every file and link below a folder, hidden ones included, by its relative path."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return {path.relative_to(folder).as_posix() for path in paths}
 
@@ -185,13 +182,7 @@ def _check_sheets(folder: Path, wanted: Mapping[str, str]) -> None:
             raise ConfirmationError(f"{path}: this sheet has changed since it was written; de-identify again")
 
 
-def _refuse_other_sheets(folder: Path, wanted: Mapping[str, str]) -> None:
-    if others := _list_files(folder) - set(wanted):
-        raise ConfirmationError(f"{folder / min(others)}: is no sheet of this export; remove it")
-
-
 def _record(folder: Path, by: str, what: Mapping[str, object]) -> None:
-    """Append a line to the confirmations, and flush it to the disk."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"confirmed_by": by, "at": at, "fulora": fulora.__version__, **what}
     path = review_folder(folder) / CONFIRMATIONS
@@ -209,10 +200,6 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
             yield dict(parse_json(line))
         except ValueError as error:
             raise ConfirmationError(f"{path}, line {number}: is damaged ({error}); restore this record") from error
-
-
-def _last(folder: Path) -> str:
-    return _describe(list(_records(folder))[-1])
 
 
 def _describe(line: Mapping[str, object]) -> str:

@@ -66,7 +66,6 @@ class ContactSheets:
 
     Attributes:
         folder: of the pages; created with the first page.
-        name: of the pages, without number.
         pages: SHA-256 of every written page, by file name.
     """
 
@@ -82,8 +81,6 @@ class ContactSheets:
 
         Args:
             caption: name of the image; characters beyond ASCII are escaped, so that names remain distinct.
-            tiles: one per column of the layout.
-            note: text behind the caption.
         """
         if self._page is None:
             self._page = self._empty()
@@ -94,7 +91,8 @@ class ContactSheets:
             shown = _fitted(tile, self.layout.tile)
             x = left + number * (tile_width + GAP_PX)
             self._page[top + CAPTION_PX :][: shown.shape[0], x : x + shown.shape[1]] = shown
-        _write_on(self._page, (left + 4, top + 2), f"{_ascii(caption)}  {note}".rstrip(), width - 8)
+        name = caption.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
+        _write_on(self._page, (left + 4, top + 2), f"{name}  {note}".rstrip(), width - 8)
         page = self._file_name()
         self._count += 1
         if self._count == self.layout.across * self.layout.down:
@@ -140,15 +138,10 @@ def _rgb(tile: Tile) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _fitted(tile: Tile, most: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:
-    """Return the image, shrunk to fit a tile if necessary, and never distorted."""
     height, width = tile.shape[:2]
     scale = min(1.0, most[0] / width, most[1] / height)
     size = (max(1, int(width * scale)), max(1, int(height * scale)))
     return np.asarray(cv2.resize(_rgb(tile), size, interpolation=cv2.INTER_AREA))
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode().replace("\n", "\\n")
 
 
 @cache

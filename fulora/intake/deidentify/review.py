@@ -25,7 +25,7 @@ EXPORT_LIST = "audit.json"
 CONFIRMATIONS = "confirmations.jsonl"
 PRIVATE = "KEEP-PRIVATE.txt"
 WARNING = """The sheets show what was removed, including names: keep this folder private.
-It is no part of the export.
+It does not belong to the export.
 """
 CLEANED = "cleaned automatically, not checked"
 UNCHANGED = "nothing removed, not checked"
@@ -42,11 +42,8 @@ class ReviewedFile:
     """One file of an export.
 
     Attributes:
-        state: CLEANED or UNCHANGED.
-        sha256: of the file as it was written.
         frames, frames_changed: number of frames, and of those in which something was removed.
         removed_px: removed pixels that were not black, over all frames.
-        sheets: its pages.
     """
 
     state: str
@@ -84,8 +81,6 @@ class ExportReview:
         """Add every frame of a file: before, as written, and what was removed.
 
         Args:
-            name: of the file in the export.
-            written: the file, from which "after" is read.
             seen: the frames before; None if no text was searched.
         """
         pages, changed, removed_px, number = [], 0, 0, 0
@@ -105,11 +100,7 @@ class ExportReview:
         )
 
     def write(self, *others: Path) -> None:
-        """Write the last pages, and `review.json`.
-
-        Args:
-            others: files of the export without images.
-        """
+        """Write the last pages, and `review.json`."""
         self.pictures.close()
         self.cines.close()
         content = {

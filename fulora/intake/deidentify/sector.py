@@ -57,7 +57,7 @@ class Sector:
 
 
 def locate_sector(pixels: UInt8[np.ndarray, "h w"]) -> Sector:
-    """Locate the insonated area; the whole image, not confident, if the criteria are not met."""
+    """Locate the insonated area; return the whole image, not confident, if no area meets the criteria."""
     side = min(pixels.shape)
     whole = np.ones(pixels.shape, dtype=bool)
     if side < MIN_SIDE_PX:
@@ -102,7 +102,6 @@ class _Groups:
     """Connected groups of pixels; group 0 is the background.
 
     Attributes:
-        labels: (h, w), the group of every pixel.
         area, width, extent: pixels, width of the bounding box, and the share of it that they fill.
         bright: share of the pixels above BRIGHT.
         sharp: share of the border pixels towards the dark where the gray rises within two pixels to half the group's
@@ -233,11 +232,7 @@ def _fan(hull: Points, tissue: Mask) -> tuple[Point, Points] | None:
 
 
 def _beam(hull: Points, tissue: Mask, side: int) -> tuple[Point, Point] | None:
-    """Return a point and the downward direction of the hull's longest straight edge along tissue.
-
-    Args:
-        side: -1 for the left beam, 1 for the right one.
-    """
+    """Return a point and the downward direction of the hull's longest straight edge along tissue."""
     height, width = tissue.shape
     near = _grow(tissue, 5)
     best, beam = 0.0, None

@@ -36,11 +36,7 @@ def installed_detector() -> str:
 
 
 def with_text_detector(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return settings of `CurateConfig` with the text detector, if it is installed and text is searched for.
-
-    Args:
-        settings: a `text_detector` among them stays.
-    """
+    """Return settings of `CurateConfig` with the text detector, if it is installed and text is searched for."""
     used = installed_detector() and settings.get("deidentify") != "nothing"
     return ({"text_detector": "rapidocr"} if used else {}) | dict(settings)
 

@@ -16,10 +16,7 @@ class TextReview:
 
     Attributes:
         state: as `fulora.intake.deidentify.confirmation.confirmation_state` returns it.
-        folder: the review, with its sheets.
         searched: where text was removed, and by which detector.
-        counts: images, also by state.
-        pages: sheets to look at.
     """
 
     state: str

@@ -30,7 +30,6 @@ class Codestream:
     """The header of a JPEG, JPEG-LS or JPEG 2000 frame.
 
     Attributes:
-        rows, columns: in pixels, of `samples` with `bits` each.
         colour: of the decoded samples; None if the codestream does not define it.
     """
 
@@ -59,7 +58,6 @@ def read_codestream(data: bytes) -> Codestream:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield markers and their content, up to and including the frame header."""
     at = 2
     while True:
         if data[at] != 0xFF:

@@ -1,4 +1,4 @@
-"""DICOM files for others, under the Basic Application Level Confidentiality Profile (PS3.15 Annex E, edition 2026c).
+"""De-identified DICOM files, under the Basic Application Level Confidentiality Profile (PS3.15 Annex E, edition 2026c).
 
 `fulora.intake.dicom.profile_attributes` treats the attributes. The preamble, the file's own header, and all that was
 stored inside or behind compressed pixels are removed as well.
@@ -39,13 +39,10 @@ class ProfileError(ValueError):
 
 @dataclass(frozen=True)
 class FileAudit:
-    """What was done to one file, in numbers: it holds no value of the file.
+    """Counts of what was done to one file; it holds no value of the file.
 
     Attributes:
         removed, replaced, emptied: elements, those in nested sequences included; `uids` of the replaced ones are UIDs.
-        frames: number of frames.
-        searched_for_text: whether a function searched every frame for burned-in text.
-        blanked_pixels: pixels that were blanked, over all frames.
     """
 
     removed: int
@@ -63,7 +60,7 @@ def write_deidentified(
     """Write a de-identified copy of a DICOM file, uncompressed (Explicit VR Little Endian).
 
     Raises:
-        ProfileError: if the target exists, the result is no valid DICOM file, or as `deidentify`.
+        ProfileError: if the target exists, the result is not a valid DICOM file, or as `deidentify`.
     """
     if target.exists():
         raise ProfileError(f"{target}: already exists; choose another name or remove it")
@@ -72,7 +69,7 @@ def write_deidentified(
         with atomic_file(target) as new:
             result.save_as(new, enforce_file_format=True)
     except BROKEN as error:
-        raise ProfileError(f"{source}: what is left of it is no valid DICOM file ({error})") from error
+        raise ProfileError(f"{source}: the de-identified copy is not a valid DICOM file ({error})") from error
     return audit
 
 
@@ -87,10 +84,9 @@ def deidentify(
 
     Args:
         clean: finds burned-in text in a frame; None only together with `pixels_unchecked`.
-        pixels_unchecked: pass on pixels in which no text was searched.
 
     Raises:
-        ProfileError: if neither or both of `clean` and `pixels_unchecked` are given, the source is no DICOM image, a
+        ProfileError: if neither or both of `clean` and `pixels_unchecked` are given, the source is not a DICOM image, a
             value or the pixels cannot be read, or `clean` returns a wrong shape or type.
         SourceError: if there is no key.
     """
@@ -125,7 +121,6 @@ def _swap_words(parent: Dataset, element: DataElement) -> None:
 
 
 def _copy_pixels(frames: DicomFrames, result: Dataset, clean: FindText | None) -> int:
-    """Decode, blank and store frame by frame; return the number of blanked pixels."""
     source = frames.header
     interpretation, blanked = str(source.PhotometricInterpretation), 0
     stored: list[np.ndarray] = []

@@ -1,6 +1,6 @@
-"""De-identified copies of a folder of DICOM files: of all files, or none.
+"""De-identified copies of all DICOM files of a folder; if one file fails, nothing is written.
 
-The pixels are not checked by a person yet: the review beside the new folder is made for that.
+A person has to check the pixels, with the review beside the new folder.
 """
 
 import json
@@ -38,11 +38,7 @@ def deidentify_folder(
 
     Args:
         where: where burned-in text is removed; None keeps the pixels.
-        find_words: a text detector; words are removed wherever they are.
         labels: whose classes folders may be named after; by default those of the shipped label sets.
-
-    Returns:
-        The review of the export: what was done to every copy, and the sheets that show it.
 
     Raises:
         ProfileError: if `to` or its review exists or is inside of the folder, there are no files, or one of them is no
@@ -64,8 +60,6 @@ def deidentify_folder(
 
 @dataclass
 class _TextSearch:
-    """Searches frames for text, and keeps the frames of a file for the review."""
-
     where: TextRegion | None
     find_words: FindWords | None
     frames: SearchedFrames = field(default_factory=SearchedFrames)

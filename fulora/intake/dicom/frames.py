@@ -126,7 +126,6 @@ def _check_header(header: Dataset, element: PixelElement) -> None:
 
 
 def _stated_frames(header: Dataset) -> int | None:
-    """Return NumberOfFrames; None if it is missing, empty or 0."""
     stated = int(header.get("NumberOfFrames") or 0)
     if not 0 <= stated <= MAX_FRAMES:
         raise SourceError(f"NumberOfFrames is {stated}; expected 1 to {MAX_FRAMES:,}")
@@ -156,7 +155,6 @@ def _uncompressed(size: int, element: PixelElement, stated: int | None, header: 
 
 
 def _describe_lengths(available: int, expected: int, frame: int, stated: int | None, header: Dataset) -> str:
-    """Describe a wrong length, with its possible reason."""
     number = f"NumberOfFrames {stated}" if stated else "no NumberOfFrames, so 1 frame"
     text = (
         f"{available:,} bytes of pixel data, but {expected:,} by the header ({number}, {header.Columns} x "

@@ -23,7 +23,6 @@ class PixelElement:
     """The element with the pixels.
 
     Attributes:
-        vr: its value representation (OB or OW); "" if the file does not store it.
         length, offset: of its value in `source`, in bytes; the length as stored.
     """
 

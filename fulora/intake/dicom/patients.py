@@ -1,4 +1,4 @@
-"""Patients of DICOM files before pseudonyms: ids in two spellings, and ids that may not belong to one patient.
+"""Checks of patient ids before they become pseudonyms: two spellings of one id, and ids of several patients.
 
 Messages hold counts and file names, never an id, a name or a date of birth.
 """
@@ -96,6 +96,5 @@ def _by_id(records: Sequence[PatientRecord]) -> dict[str, list[PatientRecord]]:
 
 
 def _describe_files(groups: Iterable[Sequence[PatientRecord]]) -> str:
-    """Describe the number of files of each id, and the first of them."""
     texts = [f"{group[0].file}{f' and {len(group) - 1} more' if len(group) > 1 else ''}" for group in groups]
     return "; ".join(texts[:SHOWN]) + (f"; and {len(texts) - SHOWN} more ids" if len(texts) > SHOWN else "")

@@ -69,7 +69,6 @@ def decode_frame(frames: DicomFrames, index: int) -> np.ndarray:
 
 
 def _decode_samples(data: bytes, header: Dataset) -> np.ndarray:
-    """Decode uncompressed, RLE, JPEG-LS and JPEG 2000 frames by pydicom, in the machine's byte order."""
     syntax = header.file_meta.TransferSyntaxUID
     options = {name: header.get(keyword) for name, keyword in OPTIONS.items()}
     if syntax.is_encapsulated:
@@ -139,7 +138,6 @@ def _decode_jpeg(data: bytes, colour: Colour | None, header: Dataset) -> np.ndar
 
 
 def _is_decoded_as_rgb(image: JpegImageFile) -> bool:
-    """Return whether libjpeg reads the samples as RGB, without conversion."""
     return "adobe_transform" in image.info or bytes(part[0] for part in image.layer) == b"RGB"
 
 

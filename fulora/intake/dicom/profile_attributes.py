@@ -43,7 +43,6 @@ def deidentify_attributes(dataset: Dataset, key: str, count: Counter[str]) -> Da
     """Return the elements that may be kept, at every depth, without the pixels.
 
     Args:
-        key: the secret of the pseudonyms.
         count: of elements that were removed, replaced and emptied, and of new `uids`; it is increased.
     """
     result = Dataset()
@@ -59,7 +58,6 @@ def deidentify_attributes(dataset: Dataset, key: str, count: Counter[str]) -> Da
 
 
 def _deidentify_element(element: DataElement, key: str, count: Counter[str]) -> DataElement | None:
-    """Return the element as the profile demands it; None if it is removed."""
     tag = (element.tag.group, element.tag.element)
     if _is_removed(element):
         return None

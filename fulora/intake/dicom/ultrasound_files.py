@@ -117,7 +117,7 @@ def _files(folder: Path, on_skip: OnSkip) -> Iterator[Path]:
 
 
 def _examine(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
-    """Return an ultrasound image, or why a file is passed over; None for a hidden file that is no DICOM."""
+    """Return an ultrasound image, or why a file is passed over; None for a hidden file that is not DICOM."""
     name = path.relative_to(folder)
     if any(part.startswith(".") or part == "__MACOSX" for part in name.parts):
         return PassedOver(f"{path}: passed over: a hidden file") if is_dicom(path) else None
@@ -127,12 +127,7 @@ def _examine(path: Path, folder: Path) -> Ultrasound | PassedOver | None:
 
 
 def _check_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM by its content.
-
-    Raises:
-        SourceError: if it is not, but looks like DICOM: a data set without its first 132 bytes, or a name of DICOM with
-            binary content.
-    """
+    """Return whether a file is DICOM by its content; refuse one that only looks like DICOM."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head[128:132] == b"DICM":

@@ -30,10 +30,7 @@ class ArchiveLimits:
     """Limits of an archive. The published data sets are below a tenth of each.
 
     Attributes:
-        members: files and folders.
-        total_bytes: extracted.
         ratio: extracted bytes per byte of the archive; checked only beyond `small_bytes`.
-        depth: nested folders.
     """
 
     members: int = 200_000
@@ -51,9 +48,6 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
 
     Files are extracted to `.<folder>.partial`, which is renamed at the end. If there is one top folder (besides
     `__MACOSX`), its content is extracted. A record in the folder serves `check_extracted`.
-
-    Args:
-        digest: of the archive, "md5:..." or "sha256:...".
 
     Raises:
         ArchiveError: if the archive is damaged or truncated; a name is absolute, leads out, or is a duplicate, except
@@ -78,9 +72,6 @@ def extract(archive: Path, folder: Path, digest: str, limits: ArchiveLimits = PL
 def check_extracted(folder: Path, digest: str | None) -> None:
     """Check that a folder still holds what was extracted, by the number of its files and their bytes.
 
-    Args:
-        digest: of the archive; None if it is unknown.
-
     Raises:
         ArchiveError: if it was not extracted, extracted from another archive, or changed since.
     """
@@ -104,14 +95,12 @@ def describe_lack_of_space(folder: Path, needed: int) -> str:
 
 
 def _count_contents(folder: Path) -> tuple[int, int]:
-    """Return the number of files and of their bytes, without the record."""
     sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir() and path != folder / RECORD]
     return len(sizes), sum(sizes)
 
 
 @contextmanager
 def _convert_errors(archive: Path) -> Iterator[None]:
-    """Convert the errors of the libraries on damaged archives to ArchiveError."""
     broken = (
         *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
         *(EOFError, ValueError, NotImplementedError, OverflowError),
@@ -150,26 +139,23 @@ def _extract_members(archive: Path, scratch: Path, limits: ArchiveLimits) -> Non
 
 
 def _copy(source: IO[bytes], target: IO[bytes], member: ArchiveMember, written: int, allowed: int, size: int) -> int:
-    """Copy one member; return the total of written bytes."""
     before = written
     while chunk := source.read(CHUNK):
         written += len(chunk)
         if written > allowed:
             raise ArchiveError(_bomb(written, allowed, size))
         target.write(chunk)
-    if written - before != member.size:
-        raise ArchiveError(
-            f"{member.name!r} has {written - before:,} bytes, but {member.size:,} in its header: damaged"
-        )
+    size = written - before
+    if size != member.size:
+        raise ArchiveError(f"{member.name!r} has {size:,} bytes, but {member.size:,} in its header: damaged")
     return written
 
 
 def _bomb(unpacked: int, allowed: int, size: int) -> str:
-    return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}: that is no data set"
+    return f"{size:,} bytes that expand to {unpacked:,} or more; the limit is {allowed:,}, above which no data set is"
 
 
 def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
-    """Return the path of a member within the folder; refuse unsafe kinds and names."""
     name = member.name
     if member.kind not in ("file", "folder"):
         raise ArchiveError(f"{name!r}: {member.kind}; only plain files and folders are extracted")
@@ -181,7 +167,7 @@ def _check_member(member: ArchiveMember, depth: int) -> PurePosixPath:
     if len(path.parts) > depth:
         raise ArchiveError(f"{name[:80]!r}... is {len(path.parts)} folders deep; the limit is {depth}")
     if member.kind == "file" and (path == PurePosixPath() or name.endswith("/")):
-        raise ArchiveError(f"{name!r} is no file name")
+        raise ArchiveError(f"{name!r} is not a file name")
     return path
 
 

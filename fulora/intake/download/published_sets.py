@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from fulora import progress
@@ -31,7 +30,7 @@ class RemoteFile:
 
     Attributes:
         checksum: "md5:..." or "sha256:..."; None if unknown.
-        folder: the folder to extract it to; None for a file that is no archive.
+        folder: the folder to extract it to; None for a file that is not an archive.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Dataset:
     """A published data set.
 
     Attributes:
-        record, page: name and address of the publication.
         reads: the folder, below that of the download, which the reader of this source needs.
     """
 
@@ -81,45 +79,44 @@ def _folder(file: str, reads: str) -> str | None:
     return None if archive is None else archive[1] if reads == "." else reads
 
 
-DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
-    {
-        "fetal_planes": _zenodo(
-            "fetal_planes",
-            "FETAL_PLANES_DB: common maternal-fetal ultrasound images",
-            3904280,
-            "Burgos-Artizzu et al., Sci Rep 10:10200, 2020, doi 10.1038/s41598-020-67076-5",
-            "FETAL_PLANES_DB",
-            ("FETAL_PLANES_ZENODO.zip", 2_088_522_169, "md5:2a5fcc2cefb789bcc0f6c1f73e0ea43f"),
-        ),
-        "african": _zenodo(
-            "african",
-            "Maternal fetal ultrasound planes from five African countries",
-            7540448,
-            "Sendra-Balcells et al., Sci Rep 13:2728, 2023, doi 10.1038/s41598-023-29490-3",
-            "african_planes",
-            ("Zenodo_dataset.tar.xz", None, None),
-        ),
-        "hc18": _zenodo(
-            "hc18",
-            "HC18: automated measurement of fetal head circumference",
-            1327317,
-            "van den Heuvel et al., PLoS ONE 13(8):e0200412, 2018, doi 10.1371/journal.pone.0200412",
-            ".",
-            ("training_set_pixel_size_and_HC.csv", 33_688, "md5:c0761518fece2bd2d2ad4218f2cd9777"),
-            ("test_set_pixel_size.csv", 9_096, "md5:8476dc198cc6542f26c57e87faeee033"),
-            ("training_set.zip", 132_926_838, "md5:00eb8198b9a505b2b3a6dfc740382497"),
-            ("test_set.zip", 43_518_463, "md5:8402af5d137ef40a2888c1011ef3fe7e"),
-        ),
-        "psfhs": _zenodo(
-            "psfhs",
-            "PSFHS: pubic symphysis and fetal head in ultrasound during labour",
-            10969427,
-            "Chen et al., Sci Data 11:436, 2024, doi 10.1038/s41597-024-03266-4",
-            "PSFHS",
-            ("PSFHS.zip", None, "sha256:3f4a8126c84640e4d1b8a4e296d0dfd599cea6529b64b9ee00e5489bfd17ea95"),
-        ),
-    }
+_PUBLISHED = (
+    _zenodo(
+        "fetal_planes",
+        "FETAL_PLANES_DB: common maternal-fetal ultrasound images",
+        3904280,
+        "Burgos-Artizzu et al., Sci Rep 10:10200, 2020, doi 10.1038/s41598-020-67076-5",
+        "FETAL_PLANES_DB",
+        ("FETAL_PLANES_ZENODO.zip", 2_088_522_169, "md5:2a5fcc2cefb789bcc0f6c1f73e0ea43f"),
+    ),
+    _zenodo(
+        "african",
+        "Maternal fetal ultrasound planes from five African countries",
+        7540448,
+        "Sendra-Balcells et al., Sci Rep 13:2728, 2023, doi 10.1038/s41598-023-29490-3",
+        "african_planes",
+        ("Zenodo_dataset.tar.xz", None, None),
+    ),
+    _zenodo(
+        "hc18",
+        "HC18: automated measurement of fetal head circumference",
+        1327317,
+        "van den Heuvel et al., PLoS ONE 13(8):e0200412, 2018, doi 10.1371/journal.pone.0200412",
+        ".",
+        ("training_set_pixel_size_and_HC.csv", 33_688, "md5:c0761518fece2bd2d2ad4218f2cd9777"),
+        ("test_set_pixel_size.csv", 9_096, "md5:8476dc198cc6542f26c57e87faeee033"),
+        ("training_set.zip", 132_926_838, "md5:00eb8198b9a505b2b3a6dfc740382497"),
+        ("test_set.zip", 43_518_463, "md5:8402af5d137ef40a2888c1011ef3fe7e"),
+    ),
+    _zenodo(
+        "psfhs",
+        "PSFHS: pubic symphysis and fetal head in ultrasound during labour",
+        10969427,
+        "Chen et al., Sci Data 11:436, 2024, doi 10.1038/s41597-024-03266-4",
+        "PSFHS",
+        ("PSFHS.zip", None, "sha256:3f4a8126c84640e4d1b8a4e296d0dfd599cea6529b64b9ee00e5489bfd17ea95"),
+    ),
 )
+DATASETS: Mapping[DatasetName, Dataset] = {one.name: one for one in _PUBLISHED}
 
 
 def _print(message: str) -> None:
@@ -134,10 +131,6 @@ def download(
     Args:
         to: created if it does not exist. Archives are kept; they may be removed after extraction.
         base_url: of a mirror, instead of the record.
-        report: called with each unknown checksum, and the actual one.
-
-    Returns:
-        One path per file of the record: the file, or the folder that it was extracted to.
 
     Raises:
         OfflineError: if the server cannot be reached; the files can be copied to `to` by hand.
@@ -218,13 +211,8 @@ def _by_hand(dataset: Dataset, to: Path) -> str:
     wanted = [(file, to / file.name, to / (file.folder or file.name)) for file in dataset.files]
     missing = [file for file, path, made in wanted if not path.exists() and not made.exists()]
     lines = [f"  {file.name} ({file.describe()}) to {to / file.name}" for file in missing]
-    return "\n".join(
-        [
-            f"Without a network: open {dataset.page} on another machine, download and copy",
-            *lines,
-            "and run the command again.",
-        ]
-    )
+    first = f"Without a network: open {dataset.page} on another machine, download and copy"
+    return "\n".join([first, *lines, "and run the command again."])
 
 
 def _fetch(dataset: Dataset, file: RemoteFile, to: Path, url: str) -> None:

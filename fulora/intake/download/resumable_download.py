@@ -39,9 +39,6 @@ def resume(url: str, output: str, _: object, *, part: Path, size_bytes: int | No
     `<part>.seen` beside `part` stores the ETag or date and the size of the file on the server. The rest is requested
     only if the server still has that file; otherwise, or without support of ranges, the download restarts.
 
-    Args:
-        size_bytes: expected size; None if unknown.
-
     Raises:
         InterruptedDownloadError: if the connection broke, and the last attempt made no progress.
         DownloadError: if the server's answer is not the file, its size is wrong, or the disk is full.
@@ -94,7 +91,6 @@ def _transfer(url: str, part: Path, size_bytes: int | None) -> bool:
 
 
 def _receive(response: "Response", part: Path, have: int, size_bytes: int | None) -> None:
-    """Write an answer's body to `part`, behind the `have` bytes that are kept."""
     import requests
 
     length = response.headers.get("Content-Length", "")
@@ -131,7 +127,6 @@ def _validator(response: "Response") -> str:
 
 @contextmanager
 def _bar(name: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if `fulora.progress` shows any."""
     if not progress.shown():
         yield lambda count: None
         return

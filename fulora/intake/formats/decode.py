@@ -1,4 +1,4 @@
-"""Picture files as 8-bit gray, without clipping or guessing; hostile files raise one clear error."""
+"""Picture files as 8-bit gray, without clipping; damaged and malicious files raise SourceError."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -15,7 +15,7 @@ from fulora.intake.raw_image import FILE_NOT_FOUND, PixelsAndMask, SourceError
 T = TypeVar("T")
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused before decoding: they are no ultrasound frames, but may be decompression bombs."""
+"""Larger pictures are refused before decoding: they may be decompression bombs."""
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -44,13 +44,12 @@ def read_gray_and_info(
 ) -> tuple[UInt8[np.ndarray, "h w"], dict[str | tuple[int, int], object]]:
     """Read a picture by `read_gray`, with the metadata of the file (Pillow's `Image.info`).
 
-    Args:
-        content: of the file, where it is not a file on disk.
-
     Raises:
         SourceError: as `read_gray`.
     """
-    return read_with_pillow(path, lambda image: (_to_gray(path, upright(image)), dict(image.info)), content=content)
+    return read_with_pillow(
+        path, lambda image: (_to_gray(path, ImageOps.exif_transpose(image)), dict(image.info)), content=content
+    )
 
 
 def read_with_pillow(
@@ -64,7 +63,6 @@ def read_with_pillow(
     Pillow gets an open file: by path, it distorts uncompressed TIFFs whose orientation is a rotation by 90 degrees.
 
     Args:
-        modes: allowed pixel modes of Pillow.
         content: of the file, where it is not a file on disk; `path` is then its name in messages.
 
     Raises:
@@ -82,11 +80,6 @@ def read_with_pillow(
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise SourceError(f"{path}: cannot be read as an image ({error}); replace or remove it") from error
-
-
-def upright(image: Pil.Image) -> Pil.Image:
-    """Return the picture rotated by its EXIF orientation."""
-    return ImageOps.exif_transpose(image)
 
 
 def _check(path: Path, image: Pil.Image, modes: tuple[str, ...]) -> None:

@@ -12,19 +12,12 @@ from fulora.intake.raw_image import SourceError
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Read a picture as (height, width) gray, 0 to 255: by `read_gray`, or the one channel of a MetaImage.
-
-    Raises:
-        SourceError: as `read_gray`, `read_mha` or `one_channel`.
-    """
+    """Read a picture as (height, width) gray, 0 to 255: by `read_gray`, or one channel by `read_mha`; raises alike."""
     return one_channel(read_mha(path), path) if path.suffix.lower() == ".mha" else read_gray(path)
 
 
 def read_real_picture(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "h w"]:
     """Read a picture as `read_picture`, and refuse one that is marked as synthetic.
-
-    Args:
-        content: of the file, where it is not a file on disk.
 
     Raises:
         SourceError: as `read_picture`, or if the file is marked as synthetic by fulora or the IPTC, or holds the

@@ -89,7 +89,6 @@ def mha_spacing(path: Path) -> tuple[float, ...]:
 
 
 def _header(path: Path) -> tuple[dict[str, str], bytes]:
-    """Return the fields of the header, and the content behind it."""
     try:
         with path.open("rb") as file:
             content = file.read(8 * MAX_PIXELS + 2 * MAX_HEADER)

@@ -62,7 +62,6 @@ def nifti_spacing(path: Path) -> tuple[float, ...]:
 
 
 def _read_file(path: Path) -> tuple[bytes, Literal["<", ">"]]:
-    """Return the file's content, decompressed, and its byte order."""
     try:
         content = _decompressed_content(path)
     except (OSError, zlib.error) as error:

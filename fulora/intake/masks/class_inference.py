@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fulora.intake.masks.noise import APART, SAVE_ADVICE, VALUES_ADVICE, ValuesError, first_values
+from fulora.intake.masks.noise import APART, ValuesError, first_values
 from fulora.intake.masks.stored_values import MAX_CLASS
 
 
@@ -14,7 +14,7 @@ def apply_given_classes(values: Iterable[frozenset[int]], given: Mapping[int, in
         ValuesError: if the masks hold a value without a class.
     """
     if missing := sorted(set[int]().union(*values) - given.keys()):
-        raise ValuesError(f"--values: the masks also hold {first_values(missing)}", "give every class, 0 for none")
+        raise ValuesError(f"--values: the masks also hold {first_values(missing)}", "give every class, 0 for none", "")
     return dict(given)
 
 
@@ -22,7 +22,6 @@ def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple
     """Return the class of each value, and a description of the rule.
 
     Args:
-        values: the values of each file.
         indexed: whether some are indexes of a palette with colours.
 
     Raises:
@@ -32,24 +31,17 @@ def infer_classes(values: Mapping[Path, frozenset[int]], indexed: bool) -> tuple
     shades = set[int]().union(*[held for held in values.values() if max(held) > MAX_CLASS])
     everything = sorted(numbers | shades)
     if everything and everything[0] != 0:
-        raise ValuesError(
-            f"the masks hold the values {first_values(everything)}, but no background (0): {next(iter(values))}",
-            SAVE_ADVICE,
-            VALUES_ADVICE,
-        )
+        some, file = first_values(everything), next(iter(values))
+        raise ValuesError(f"the masks hold the values {some}, but no background (0): {file}")
     if (shades and indexed) or any(0 < value <= MAX_CLASS for value in shades):
         path = _first_with_shades(values)
-        raise ValuesError(
-            f"{path}: class numbers and shades in one, {first_values(sorted(values[path]))}", SAVE_ADVICE, VALUES_ADVICE
-        )
+        raise ValuesError(f"{path}: class numbers and shades in one, {first_values(sorted(values[path]))}")
     groups = _levels(sorted(shades - {0}), values)
     if shades and not numbers - {0} <= set(range(1, len(groups) + 1)):
         raise ValuesError(
             f"some masks hold the class numbers {first_values(sorted(numbers))}, others the shades "
             f"{first_values(sorted(shades))}; their correspondence is unknown ({_first_file(values, max(numbers))}, "
-            f"{_first_file(values, max(shades))})",
-            SAVE_ADVICE,
-            VALUES_ADVICE,
+            f"{_first_file(values, max(shades))})"
         )
     classes = {0: 0} | {value: value for value in numbers}
     classes |= {value: number for number, group in enumerate(groups, 1) for value in group}
@@ -65,7 +57,6 @@ def _first_with_shades(values: Mapping[Path, frozenset[int]]) -> Path:
 
 
 def _first_file(values: Mapping[Path, frozenset[int]], value: int) -> str:
-    """Return the first file that holds a value."""
     return str(next(path for path, held in values.items() if value in held))
 
 
@@ -78,14 +69,10 @@ def _levels(shades: Sequence[int], values: Mapping[Path, frozenset[int]]) -> lis
         elif groups and value - groups[-1][-1] < APART:
             raise ValuesError(
                 f"the masks hold the shades {groups[-1][-1]} and {value}, too close to be different classes "
-                f"({_first_file(values, groups[-1][-1])}, {_first_file(values, value)})",
-                SAVE_ADVICE,
-                VALUES_ADVICE,
+                f"({_first_file(values, groups[-1][-1])}, {_first_file(values, value)})"
             )
         else:
             groups.append([value])
     if len(groups) > MAX_CLASS:
-        raise ValuesError(
-            f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}", SAVE_ADVICE, VALUES_ADVICE
-        )
+        raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}")
     return groups

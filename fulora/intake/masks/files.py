@@ -74,11 +74,7 @@ def read_region(path: Path, values: MaskValues, label: int | None = None) -> Boo
 
 
 def read_mask_labels(path: Path, values: MaskValues) -> UInt8[np.ndarray, "h w"]:
-    """Return the class numbers of a mask; the outline of an `_Annotation` of one class is filled.
-
-    Raises:
-        SourceError: as `read_region`.
-    """
+    """Return the class numbers of a mask, an outlined class filled; raises as `read_region`."""
     labels = values.read(path)
     numbers = np.unique(labels[labels > 0])
     return labels if len(numbers) != 1 else np.asarray(_fill_annotation(labels > 0, path) * numbers[0], np.uint8)

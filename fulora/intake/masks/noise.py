@@ -29,8 +29,7 @@ class ValuesError(SourceError):
         without_option: the message without the advice to use the option `--values` of commands.
     """
 
-    def __init__(self, problem: str, remedy: str, option: str = "") -> None:
-        """Join the problem, its remedy, and the option of commands that solves it instead."""
+    def __init__(self, problem: str, remedy: str = SAVE_ADVICE, option: str = VALUES_ADVICE) -> None:
         self.without_option = f"{problem}; {remedy}"
         super().__init__(f"{self.without_option}, or {option}" if option else self.without_option)
 
@@ -39,7 +38,6 @@ def threshold_noise(path: Path, stored: StoredMask, known: Iterable[int]) -> tup
     """Return the values, and whether they were noisy and therefore thresholded to black and white.
 
     Args:
-        path: of the mask, for messages.
         known: values with a given class; a mask that holds no others is not changed.
 
     Raises:
@@ -53,14 +51,12 @@ def threshold_noise(path: Path, stored: StoredMask, known: Iterable[int]) -> tup
     largest = max(values)
     if largest < BRIGHT or _has_area((stored.values > DIM) & (stored.values < BRIGHT)):
         kind = "a JPEG, whose noise hides class numbers" if stored.lossy else "shades that are not near black or white"
-        raise ValuesError(
-            f"{path}: holds the values {first_values(sorted(values))}: {kind}", "save it as PNG with class numbers"
-        )
+        some = first_values(sorted(values))
+        raise ValuesError(f"{path}: holds the values {some}: {kind}", "save it as PNG with class numbers", "")
     return np.asarray(np.where(stored.values >= 128, 255, 0), np.uint8), True
 
 
 def _crowded(values: set[int]) -> bool:
-    """Return whether there are too many shades, or shades too close together, to be classes."""
     shades = sorted(value for value in values if value > MAX_CLASS)
     return len(values) > MAX_CLASS + 1 or any(b - a < APART for a, b in pairwise(shades))
 

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image as Pil
+from PIL import ImageOps
 
 from fulora.data.label_class import MOST
-from fulora.intake.formats.decode import EIGHT_BIT, SIXTEEN_BIT, read_with_pillow, upright
+from fulora.intake.formats.decode import EIGHT_BIT, SIXTEEN_BIT, read_with_pillow
 from fulora.intake.formats.metaimage import one_channel, read_mha_mask
 from fulora.intake.formats.nifti import read_nifti
 from fulora.intake.formats.plain_png import read_plain_png
@@ -70,7 +71,7 @@ def read_stored(path: Path) -> StoredMask:
 
 def _read_image(path: Path, image: Pil.Image) -> StoredMask:
     lossy = _lossy(path, image)
-    image = upright(image)
+    image = ImageOps.exif_transpose(image)
     if image.mode in (*SIXTEEN_BIT, "I", "F"):
         return StoredMask(_eight_bit(path, np.asarray(image)))
     if image.mode == "P":

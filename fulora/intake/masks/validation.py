@@ -17,9 +17,6 @@ def read_valid_mask(
 ) -> UInt8[np.ndarray, "h w"] | None:
     """Read the mask of an image; None without a mask.
 
-    Args:
-        image: (height, width) gray.
-
     Raises:
         SourceError: as `MaskValues.read` and `validate_mask`.
     """
@@ -30,11 +27,6 @@ def validate_mask(
     image: UInt8[np.ndarray, "..."], mask: UInt8[np.ndarray, "..."], path: Path, largest: int = MAX_CLASS
 ) -> UInt8[np.ndarray, "h w"]:
     """Return the mask, if it fits its image.
-
-    Args:
-        image: (height, width) gray.
-        path: of the mask, for the message.
-        largest: the largest class number allowed.
 
     Raises:
         SourceError: if its size is not the image's, a value is above `largest`, it is empty, or all corners are marked.
@@ -53,10 +45,6 @@ def validate_mask(
 
 def head_mask(labels: UInt8[np.ndarray, "h w"], path: Path) -> UInt8[np.ndarray, "h w"]:
     """Return the mask of a head: 1 inside, 0 outside. An outline is filled.
-
-    Args:
-        labels: class numbers.
-        path: of the mask, for messages.
 
     Raises:
         SourceError: if there are several classes or regions, no background, or an outline that encloses nothing.

@@ -17,14 +17,7 @@ from jaxtyping import Shaped, UInt8
 from fulora.engine import threaded
 from fulora.intake.masks.class_inference import apply_given_classes, infer_classes
 from fulora.intake.masks.consistency import check_palettes, check_scales, describe_palette
-from fulora.intake.masks.noise import (
-    SAVE_ADVICE,
-    VALUES_ADVICE,
-    ValuesError,
-    distinct_values,
-    first_values,
-    threshold_noise,
-)
+from fulora.intake.masks.noise import ValuesError, distinct_values, first_values, threshold_noise
 from fulora.intake.masks.stored_values import MAX_CLASS, Colour, StoredMask, gray_level, read_stored
 from fulora.intake.raw_image import SourceError
 from fulora.progress import note, track
@@ -38,10 +31,9 @@ class MaskValues:
 
     Attributes:
         classes: the class of each value, 0 background.
-        origin: description of how it was found.
-        files: number of masks it was found in.
+        origin: description of the rule that gave it.
         by_index: whether palettes with colours are read by their indexes, or by their gray levels.
-        thresholded: number of files that are black and white except for noise.
+        thresholded: number of noisy black-and-white files, thresholded at 128.
         held: the classes in the masks of each folder, by its name.
         colours: the colour of each index of palettes that are read by index.
     """
@@ -66,7 +58,7 @@ class MaskValues:
         labels = np.asarray(cv2.LUT(values, table))
         if labels.max(initial=0) == UNKNOWN:
             unknown = first_values(sorted(distinct_values(values) - self.classes.keys()))
-            raise ValuesError(f"{path}: holds the values {unknown}, which have no class", SAVE_ADVICE, VALUES_ADVICE)
+            raise ValuesError(f"{path}: holds the values {unknown}, which have no class")
         return labels
 
     @property
@@ -77,14 +69,11 @@ class MaskValues:
     def describe(self) -> str:
         """Return the mapping as one line."""
         pairs = ", ".join(f"{value} = class {number}" for value, number in sorted(self.classes.items()) if number)
-        noise = (
-            f"; {self.thresholded} of them hold shades near black and white (JPEG noise), thresholded at 128"
-            if self.thresholded
-            else ""
-        )
-        origin = (
-            f"{self.origin}: {describe_palette(dict(sorted(self.colours.items())))}" if self.colours else self.origin
-        )
+        noise, origin = "", self.origin
+        if self.thresholded:
+            noise = f"; {self.thresholded} of them hold shades near black and white (JPEG noise), thresholded at 128"
+        if self.colours:
+            origin = f"{origin}: {describe_palette(dict(sorted(self.colours.items())))}"
         return f"mask values of {self.files} files: {pairs or 'all 0, background'} ({origin}){noise}"
 
     def to_json(self) -> dict[str, object]:
@@ -117,10 +106,6 @@ def find_mask_values(
 
     Files that cannot be read are ignored: reading them later raises the error.
 
-    Args:
-        folders: the files of each, by a name for messages.
-        given: the class of each value, set by the user.
-
     Raises:
         ValuesError: if values are ambiguous, palettes or scales contradict each other, there is no background, or most
             masks of a folder mark all four corners of their image, as inverted ones do.
@@ -146,9 +131,7 @@ def _combine(by_folder: Mapping[str, Sequence[_FileValues]], given: Mapping[int,
         check_palettes(palettes)
         colours = {index: colour for _, palette in palettes for index, colour in palette.items() if index}
         classes, origin = infer_classes(values, bool(palettes))
-        shades = {
-            name: {value: classes[value] for value in held if value > MAX_CLASS} for name, held in in_folders.items()
-        }
+        shades = {name: {one: classes[one] for one in held if one > MAX_CLASS} for name, held in in_folders.items()}
         check_scales({name: held for name, held in shades.items() if held})
     else:
         classes, origin = apply_given_classes(values.values(), given), "as set"

@@ -1,1 +1,1 @@
-"""Phantoms: drawn anatomy, scanned by a simple model of ultrasound."""
+"""Phantoms: synthetic anatomy, imaged by a simple model of ultrasound."""

@@ -1,11 +1,8 @@
 """Anatomy of the ultrasound phantoms, before the simulation of a machine.
 
-Coordinates, units and painting are those of `canvas`. Every painter draws all its random
-numbers from the scene's generator, and their number does not depend on the size of the
-image, so that a phantom has the same anatomy at 64 and at 256 pixels.
+Coordinates, units and painting are those of `canvas`. Every painter draws all its random numbers from the scene's
+generator, in a number that does not depend on the image size: a phantom has the same anatomy at 64 and 256 pixels.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -36,15 +33,8 @@ def background(s: Scene, fluid: float = 0.6) -> None:
 def trunk(s: Scene, round_min: float, size: tuple[float, float]) -> Oval:
     """Round body outline somewhere near the middle, any rotation; label 1."""
     a = s.uni(*size)
-    r = 0.97 - a
-    room = max(r, 0.05)
-    body = Oval(
-        s.uni(-1, 1) * min(room, 0.22),
-        s.uni(-0.7, 1) * min(room, 0.22),
-        a,
-        a * s.uni(round_min, 0.98),
-        s.uni(-math.pi, math.pi),
-    )
+    room = min(max(0.97 - a, 0.05), 0.22)
+    body = Oval(s.uni(-1, 1) * room, s.uni(-0.7, 1) * room, a, a * s.uni(round_min, 0.98), s.uni(-math.pi, math.pi))
     s.masks.append((1, body))
     s.unit_mm = s.uni(35, 62) / a
     return body
@@ -281,12 +271,3 @@ def intrapartum(s: Scene) -> float:
     s.masks += [(1, ps), (2, head)]
     s.unit_mm = s.uni(45, 58) / head.a
     return aop
-
-
-PAINTERS: dict[str, Callable[[Scene], object]] = {
-    "abdomen": abdomen,
-    "brain": brain,
-    "femur": femur,
-    "thorax": thorax,
-    "other": other,
-}

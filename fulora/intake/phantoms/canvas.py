@@ -1,13 +1,9 @@
 """The canvas of the ultrasound phantoms: shapes, and the maps they are painted on.
 
-Coordinates are normalised image coordinates: x to the right, y down (away from the
-transducer), both -1 .. 1 over the image; one unit is half the image width. Angles are
-radians from x towards y. Echogenicity is in dB relative to a bone echo (0 dB).
-Shapes are painted in beam space, rows by depth and columns by beam angle, and each only
-in the window of beams and depths that it can reach.
+Coordinates are normalised image coordinates: x to the right, y down (away from the transducer), both -1 .. 1 over the
+image; one unit is half the image width. Angles are radians from x towards y. Echogenicity is in dB relative to a bone
+echo (0 dB). Shapes are painted in beam space, rows by depth and columns by beam angle, each only where it can reach.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
@@ -57,12 +53,12 @@ class Oval:
         u, v = p * self.a, q * self.b
         return self.cx + c * u - s * v, self.cy + s * u + c * v
 
-    def part(self, p: float, q: float, a: float, b: float, turn: float = 0.0) -> Oval:
+    def part(self, p: float, q: float, a: float, b: float, turn: float = 0.0) -> "Oval":
         """Ellipse at relative place (p, q), axes in units of sqrt(a*b), turned by ``turn``."""
         scale = math.sqrt(self.a * self.b)
         return Oval(*self.at(p, q), a * scale, b * scale, self.theta + turn)
 
-    def grown(self, by: float) -> Oval:
+    def grown(self, by: float) -> "Oval":
         """The ellipse with both semi-axes longer by ``by`` (normalised units)."""
         return Oval(self.cx, self.cy, self.a + by, self.b + by, self.theta)
 
@@ -117,7 +113,6 @@ class Scene:
         radius: (R,) distance of the samples from the apex, ascending, units.
         angle: (T,) beam angle from straight down, ascending, rad.
         soft: width of painted edges, normalised units.
-        rng: the image's own random generator.
         x, y: (R, T) image coordinates of the samples.
         db: diffuse echogenicity, dB re bone.
         spec: specular (unspeckled) amplitude, 0 .. about 1.5.
@@ -140,7 +135,6 @@ class Scene:
     unit_mm: float = 80.0
 
     def __post_init__(self) -> None:
-        """Start with plain soft tissue."""
         self.x = self.apex[0] + self.radius[:, None] * np.sin(self.angle)[None, :]
         self.y = self.apex[1] + self.radius[:, None] * np.cos(self.angle)[None, :]
         self.db = np.full(self.x.shape, SOFT_DB, np.float32)
@@ -198,11 +192,10 @@ class Scene:
         """Bright shell just inside ellipse ``e``; brightest where the beam meets it squarely.
 
         Args:
-            e: outer outline.
-            width: shell thickness, units.
+            width: thickness, units.
             amplitude: specular amplitude at normal incidence.
             absorb: attenuation in the shell, neper per unit.
-            gate: optional (R, T) factor 0 .. 1 that interrupts the shell (ribs).
+            gate: (R, T) factor 0 .. 1 that interrupts the shell (ribs).
         """
         w = self.window(e)
         x, y = self.x[w], self.y[w]
@@ -225,11 +218,10 @@ class Scene:
 def angle_of_progression(ps: Oval, head: Oval) -> float:
     """Angle of progression in degrees, NaN if the inferior end lies in the head.
 
-    The angle at the inferior end p of the symphysis' major axis (the end with the larger
-    x) between the direction to its superior end and the tangent to the head ellipse
-    whose contact point lies further right. Tangents by the affine map that makes the
-    head the unit circle (pole and polar of the circle): q = diag(1/A, 1/B) R(-T)(p - C),
-    d2 = |q|^2, contacts t = q/d2 +- sqrt(d2 - 1)/d2 * (-q_y, q_x).
+    The angle at the inferior end p of the symphysis' major axis (the end with the larger x) between the direction to
+    its superior end and the tangent to the head ellipse whose contact point lies further right. Tangents by the affine
+    map that makes the head the unit circle: q = diag(1/A, 1/B) R(-T)(p - C), d2 = |q|^2, contacts
+    t = q/d2 +- sqrt(d2 - 1)/d2 * (-q_y, q_x).
     """
     inf, sup = sorted((ps.at(1, 0), ps.at(-1, 0)), reverse=True)
     c, s = math.cos(head.theta), math.sin(head.theta)
@@ -241,7 +233,6 @@ def angle_of_progression(ps: Oval, head: Oval) -> float:
     root = math.sqrt(d2 - 1)
     contacts = [head.at((qx - k * root * qy) / d2, (qy + k * root * qx) / d2) for k in (-1, 1)]
     touch = max(contacts)
-    one = math.atan2(sup[1] - inf[1], sup[0] - inf[0])
-    two = math.atan2(touch[1] - inf[1], touch[0] - inf[0])
+    one, two = (math.atan2(end[1] - inf[1], end[0] - inf[0]) for end in (sup, touch))
     turn = abs(math.degrees(one - two)) % 360
     return min(turn, 360 - turn)

@@ -1,24 +1,19 @@
 """B-mode ultrasound phantoms of fetal planes, with known geometry, for several sites.
 
-The image formation of a machine is simulated. The anatomy gives, on a grid of beam angle
-x depth, the diffuse echogenicity, specular echoes and absorption. Then: complex Gaussian
-scatterers times the echo amplitude (fully developed speckle:
-Goodman, "Some fundamental properties of speckle", J. Opt. Soc. Am. 66, 1976), shadow as
-the exponential of the absorption summed along each beam, attenuation and time-gain
-compensation, a Gaussian point-spread function of constant *angular* width (so that its
-lateral width in mm grows with depth) that widens away from the focus, receiver noise,
-envelope, spatial compounding, log compression, grey map, scan conversion to the sector.
+The image formation of a machine is simulated. The anatomy gives, on a grid of beam angle x depth, the diffuse
+echogenicity, specular echoes and absorption. Then: complex Gaussian scatterers times the echo amplitude (fully
+developed speckle: Goodman, "Some fundamental properties of speckle", J. Opt. Soc. Am. 66, 1976), shadow as the
+exponential of the absorption summed along each beam, attenuation and time-gain compensation, a Gaussian point-spread
+function of constant *angular* width (its lateral width in mm grows with depth) that widens away from the focus,
+receiver noise, envelope, spatial compounding, log compression, grey map, scan conversion to the sector.
 
 Masks, ``hc_mm`` and ``aop_deg`` come from the same continuous ellipses as the image.
 """
-
-from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -30,17 +25,21 @@ from fulora.intake.phantoms.sites import SITES, Site
 
 PLANES = ("abdomen", "brain", "femur", "thorax", "other")
 INTRAPARTUM = "intrapartum"
-HEADS: Mapping[str, Callable[[Scene], Oval]] = MappingProxyType(
-    {
-        "brain": anatomy.brain,
-        "trans-thalamic": views.trans_thalamic,
-        "trans-cerebellum": views.trans_cerebellum,
-        "trans-ventricular": views.trans_ventricular,
-    }
-)
+HEADS: Mapping[str, Callable[[Scene], Oval]] = {
+    "brain": anatomy.brain,
+    "trans-thalamic": anatomy.brain,
+    "trans-cerebellum": views.trans_cerebellum,
+    "trans-ventricular": views.trans_ventricular,
+}
 """Painters of planes whose head circumference is known."""
 
-PAINTERS: Mapping[str, Callable[[Scene], object]] = MappingProxyType({**anatomy.PAINTERS, "cervix": views.cervix})
+PAINTERS: Mapping[str, Callable[[Scene], object]] = {
+    "abdomen": anatomy.abdomen,
+    "femur": anatomy.femur,
+    "thorax": anatomy.thorax,
+    "other": anatomy.other,
+    "cervix": views.cervix,
+}
 DRAWN = (*PLANES, INTRAPARTUM, "cervix", *tuple(HEADS)[1:])
 WITHOUT_MASK = ("other",)
 MIN_SIZE_PX = 32
@@ -52,10 +51,9 @@ class Phantoms:
 
     Attributes:
         images: (N, H, W) uint8, 0 outside the sector.
-        masks: (N, H, W) uint8. Brain and its planes: 1 inside the outer skull ellipse; abdomen and
-            thorax: 1 inside the body outline; femur: 1 in the shaft; cervix: 1 in the canal; other: 0;
-            intrapartum: 1 pubic symphysis, 2 fetal head. A pixel belongs to a shape when
-            its centre does, also where the sector does not reach.
+        masks: (N, H, W) uint8. Brain and its planes: 1 inside the outer skull ellipse; abdomen and thorax: 1 inside the
+            body outline; femur: 1 in the shaft; cervix: 1 in the canal; other: 0; intrapartum: 1 pubic symphysis, 2
+            fetal head. A pixel belongs to a shape when its centre does, also where the sector does not reach.
         pixel_size_mm: (N,) side of a pixel, mm.
         hc_mm: (N,) true head circumference, mm; NaN unless a head.
         aop_deg: (N,) true angle of progression, degrees; NaN unless intrapartum.
@@ -80,11 +78,10 @@ class _Sector:
 
 
 def ellipse_perimeter(a: float, b: float) -> float:
-    """Perimeter of an ellipse with semi-axes ``a`` and ``b``, in their unit.
+    """Return the perimeter of an ellipse with semi-axes ``a`` and ``b``, in their unit.
 
-    Ramanujan's second approximation ("Modular equations and approximations to pi",
-    1914): pi (a + b) (1 + 3h / (10 + sqrt(4 - 3h))), h = ((a - b) / (a + b))^2; relative
-    error below 1e-5 for b/a above 0.3.
+    Ramanujan's second approximation (Modular equations and approximations to pi, 1914); relative error below 1e-5 for
+    b/a above 0.3.
     """
     h = ((a - b) / (a + b)) ** 2
     return math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
@@ -97,13 +94,12 @@ def draw(plane: str, indices: Sequence[int], *, site: str, size_px: int, seed: i
 
     Args:
         plane: one of ``DRAWN``.
-        indices: numbers of the phantoms, at least one.
         site: key of ``SITES``.
-        size_px: height and width of the pictures, pixels, at least 32.
-        seed: seed of the whole collection.
+        size_px: height and width of the images, pixels, at least 32.
+        seed: of the whole collection.
 
     Raises:
-        ValueError: unknown plane or site, size too small, no indices.
+        ValueError: if the plane or site is unknown, the size too small, or there are no indices.
     """
     if plane not in DRAWN:
         raise ValueError(f"unknown plane {plane!r}: allowed are {', '.join(DRAWN)}")
@@ -117,19 +113,12 @@ def draw(plane: str, indices: Sequence[int], *, site: str, size_px: int, seed: i
     numbers = (np.full(len(indices), np.nan) for _ in range(3))
     out = Phantoms(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), *numbers)
     for row, index in enumerate(indices):
-        rng = _generator(seed, site, plane, int(index))
-        _draw_one(out, row, plane, SITES[site], rng)
+        digest = hashlib.blake2b(f"{seed}/{site}/{plane}/{int(index)}".encode(), digest_size=16).digest()
+        _draw_one(out, row, plane, SITES[site], np.random.default_rng(int.from_bytes(digest, "little")))
     return out
 
 
-def _generator(seed: int, site: str, plane: str, index: int) -> np.random.Generator:
-    """Random generator that belongs to one phantom alone."""
-    digest = hashlib.blake2b(f"{seed}/{site}/{plane}/{index}".encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little"))
-
-
 def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Generator) -> None:
-    """Draw one phantom into row ``row`` of ``out``."""
     size = out.images.shape[1]
     sector = _sector(site, plane == INTRAPARTUM, rng)
     scene = _scene(sector, size, rng)
@@ -151,7 +140,6 @@ def _draw_one(out: Phantoms, row: int, plane: str, site: Site, rng: np.random.Ge
 
 
 def _sector(site: Site, wide: bool, rng: np.random.Generator) -> _Sector:
-    """The site's sector with the operator's choice of place and depth."""
     half = math.radians(site.half_angle_deg * (1.55 if wide else 1.0) + rng.uniform(-2, 2))
     half = min(half, math.radians(68))
     near = site.footprint * (0.45 if wide else 1.0)
@@ -204,10 +192,7 @@ def _contact(scene: Scene) -> Array:
 
 
 def _blur(field: Array, scene: Scene, site: Site, *, keep_power: bool) -> Array:
-    """Point-spread function on (R, T) or (R, T, channels), wider away from the focus.
-
-    With ``keep_power`` white noise keeps its mean square, else a constant its value.
-    """
+    """Point-spread function, wider away from the focus; `keep_power` keeps the mean square of white noise."""
     across = math.radians(site.lateral_deg) / float(scene.angle[1] - scene.angle[0])
     along = _kernel(max(site.axial / float(scene.radius[1] - scene.radius[0]), 0.35))
     far = np.clip(np.abs(scene.radius - scene.radius[0] - site.focus) / 1.5, 0, 1)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -10,12 +9,8 @@ class Site:
     """A site with its machine; a unit is half the image width.
 
     Attributes:
-        name: key in ``SITES``.
-        machine: kind of machine.
-        dynamic_range_db: dB shown between black and white.
-        gain_db: overall gain, dB.
-        lateral_deg: sd of the point-spread function across the beam, degrees of beam angle.
-        axial: sd of the point-spread function along the beam, units.
+        dynamic_range_db: dB between black and white.
+        lateral_deg, axial: sd of the point-spread function across the beam, degrees of beam angle, and along it, units.
         defocus: how much wider the beam is one unit away from the focus (factor minus 1).
         focus: focal depth below the transducer surface, units.
         attenuation_db: residual loss per unit of depth, dB, after compensation.
@@ -58,4 +53,4 @@ _TABLE = (
     Site("C", "low-cost convex", 76, -1, 1.1, 0.020, 0.5, 1.2, 2.0, 0, -54, 0.75, 0.7, 2, 2.10, 34, 1.3),
     Site("D", "hand-held phased array", 52, -2, 1.8, 0.020, 0.8, 0.9, 6.0, 4, -48, 0.9, 1.2, 2, 1.15, 41, 0.15),
 )
-SITES: Mapping[str, Site] = MappingProxyType({site.name: site for site in _TABLE})
+SITES: Mapping[str, Site] = {site.name: site for site in _TABLE}

@@ -3,8 +3,6 @@
 As in `anatomy`, the number of random draws does not depend on the size of the image.
 """
 
-from __future__ import annotations
-
 import math
 
 from fulora.intake.phantoms.anatomy import FLUID_DB, background, brain
@@ -25,13 +23,8 @@ def cervix(s: Scene) -> None:
     head = fluid.part(-0.75, 0.0, 0.75, 0.7)
     s.rim(head, 0.06, s.uni(0.5, 0.9), 3.0)
     for across in (-1.0, 1.0):
-        lip = Oval(
-            canal.cx - across * v * s.uni(0.16, 0.2),
-            canal.cy + across * u * s.uni(0.16, 0.2),
-            half * s.uni(0.98, 1.1),
-            s.uni(0.15, 0.2),
-            tilt,
-        )
+        x, y = canal.cx - across * v * s.uni(0.16, 0.2), canal.cy + across * u * s.uni(0.16, 0.2)
+        lip = Oval(x, y, half * s.uni(0.98, 1.1), s.uni(0.15, 0.2), tilt)
         s.fill(lip, s.uni(-27, -22), 2.0 * s.noise(14, 8))
         s.rim(lip, 0.025, s.uni(0.1, 0.2))
     wall = Shaft(canal.cx, canal.cy, half, canal.radius + 0.022, tilt, canal.bend)
@@ -39,11 +32,6 @@ def cervix(s: Scene) -> None:
     s.fill(canal, s.uni(-52, -46))
     s.masks.append((1, canal))
     s.unit_mm = s.uni(12, 20) / half
-
-
-def trans_thalamic(s: Scene) -> Oval:
-    """The head at the level of the thalami, where its circumference is measured; label 1."""
-    return brain(s)
 
 
 def trans_cerebellum(s: Scene) -> Oval:

@@ -63,13 +63,5 @@ def _read_image(folder: Path, row: dict[str, str]) -> RawImage:
         raise SourceError(f"{name}: Train is '{row['Train']}'; it is 1 in the training half and 0 in the test half")
     is_flat = not (folder / center).is_dir()
     path = listed_file(folder, f"{name}.png" if is_flat else f"{center}/{name}.png")
-    return RawImage(
-        name,
-        PLANE_OF[plane],
-        "african_planes",
-        center,
-        patient,
-        partial(load_gray, path),
-        path=path,
-        published=PUBLISHED.get(row.get("Train", "")),
-    )
+    published, load = PUBLISHED.get(row.get("Train", "")), partial(load_gray, path)
+    return RawImage(name, PLANE_OF[plane], "african_planes", center, patient, load, path=path, published=published)

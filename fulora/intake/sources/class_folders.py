@@ -40,8 +40,8 @@ class ClassFoldersConfig(OwnImagesConfig):
         """Yield every picture of the class folders; pictures outside, and masks without an image, go to `on_skip`.
 
         Raises:
-            SourceError: if there is no such folder or no picture in it, the top folders are splits or masks, it is not
-                set how patients are known, masks lie among the images, or no file has the suffix.
+            SourceError: if there is no such folder or no picture in it, the top folders are splits or masks, no
+                setting identifies patients, masks lie among the images, or no file has the suffix.
         """
         folder = inputs.required_folder
         find_patient = patient_finder(self.patient_pattern, self.patients_unknown)
@@ -77,7 +77,6 @@ def _separate(files: list[Path], mask_suffix: str | None) -> tuple[dict[Path, Pa
 
 
 def _refuse_masks_among(folder: Path, images: Mapping[Path, Path], mask_suffix: str | None, has_masks: bool) -> None:
-    """Refuse pictures that are masks by their names, and a suffix that no file has."""
     if mask_suffix and not has_masks:
         raise SourceError(f"{folder}: no file has the mask_suffix '{mask_suffix}'; correct it, or leave it out")
     for path in images.values():
@@ -97,10 +96,6 @@ def _class_of(folder: Path, path: Path) -> Plane:
 
 
 def load_pair(path: Path, mask: Path | None, values: MaskValues) -> PixelsAndMask:
-    """Read an image that must not be synthetic, and its mask, if it has one.
-
-    Raises:
-        SourceError: as `read_real_picture` and `read_valid_mask`.
-    """
+    """Read an image that must not be synthetic, and its mask, if any; raises SourceError."""
     pixels = read_real_picture(path)
     return pixels, read_valid_mask(pixels, mask, values)

@@ -124,11 +124,7 @@ def read_dicom(folder: Path, plane: Plane | None, on_skip: OnSkip = refuse, *, k
 
 
 def _class_of(folder: Path, file: Ultrasound) -> Plane:
-    """Return the class that a file's folder is named after; it is written into image sets, so it must not be a patient.
-
-    Raises:
-        SourceError: if the file is in no such folder, or it is named after the patient or by an export.
-    """
+    """Return the class that names the folder of a file; it is written into image sets, so it must not be a patient."""
     path = file.path
     if path.parent == folder:
         raise SourceError(f"{path}: is in no class folder; move it into one named after its class, or set plane=...")
@@ -145,7 +141,6 @@ def _class_of(folder: Path, file: Ultrasound) -> Plane:
 
 
 def _read_images(file: Ultrasound, plane: Plane, key: str, on_skip: OnSkip) -> list[RawImage]:
-    """Return one image per frame; the pixels stay on disk."""
     path, header = file.path, file.header
     try:
         patient, instance, site, maker, model = (

@@ -12,6 +12,7 @@ are trans-thalamic, 714 trans-cerebellum, 597 trans-ventricular, 143 "Other" (a 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -106,7 +107,8 @@ class FetalPlanesConfig(FolderSourceConfig):
             if plane in left_out:
                 skipped[row[self.column]] += 1
                 return None
-            return _read_image(listed_file(folder, f"Images/{name}.png"), row, plane, patient, published)
+            image = planes_image(listed_file(folder, f"Images/{name}.png"), plane, patient, published)
+            return replace(image, machine=row.get("US_Machine", ""))
 
         images = convert_rows(path, rows, "Image_name", convert, on_skip)
         yield from (image for image in images if image is not None)
@@ -170,15 +172,7 @@ def patient_of(name: str, number: str | None = None) -> str:
     return match[1]
 
 
-def _read_image(path: Path, row: dict[str, str], plane: Plane, patient: str, published: Split | None) -> RawImage:
-    return RawImage(
-        row["Image_name"],
-        plane,
-        "fetal_planes_db",
-        "barcelona",
-        patient,
-        partial(load_gray, path),
-        machine=row.get("US_Machine", ""),
-        path=path,
-        published=published,
-    )
+def planes_image(path: Path, plane: Plane, patient: str, published: Split | None) -> RawImage:
+    """Return an image of FETAL_PLANES_DB."""
+    load = partial(load_gray, path)
+    return RawImage(path.stem, plane, "fetal_planes_db", "barcelona", patient, load, path=path, published=published)

@@ -37,8 +37,6 @@ class ListedImage:
     """One row of a list.
 
     Attributes:
-        name: of the image, without ending.
-        plane: one of the six of FETAL_PLANES_DB.
         patient: five digits; "" for a synthetic image.
         half: the half of FETAL_PLANES_DB that the list assigns; None if it assigns none.
     """

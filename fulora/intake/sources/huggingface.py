@@ -184,7 +184,6 @@ def _read_rows(config: HuggingfaceConfig, folder: Path, table: Any) -> Iterator[
 
 
 def _masks(config: HuggingfaceConfig, folder: Path, name: str, table: Any) -> dict[int, Path]:
-    """Return the masks of a split as files, by row."""
     if not config.columns.mask or config.columns.mask not in table.column_names:
         return {}
     read, files = column_reader(table, config.columns.mask, folder), TableFiles(folder)

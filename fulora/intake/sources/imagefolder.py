@@ -94,7 +94,7 @@ class ImageFolderConfig(FolderSourceConfig):
         Rows of an image set of fulora keep all their metadata.
 
         Raises:
-            SourceError: if there is no such folder, or its metadata is missing, unreadable, or there twice.
+            SourceError: if there is no such folder, or its metadata is missing, unreadable, or in two files.
         """
         folder = inputs.required_folder
         if not folder.is_dir():

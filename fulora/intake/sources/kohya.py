@@ -46,7 +46,7 @@ class KohyaConfig(OwnImagesConfig):
         """Yield every picture whose class is known; captions without a picture are passed to `on_skip`.
 
         Raises:
-            SourceError: if there is no such folder or no picture in it, or it is not set how patients are known.
+            SourceError: if there is no such folder or no picture in it, or no setting identifies patients.
         """
         folder, words = inputs.required_folder, self.words
         if not words and inputs.labels is not None:
@@ -117,7 +117,6 @@ def _is_part(span: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _class_of_folder(folder: Path, path: Path) -> Plane:
-    """Return the class of a picture by its top folder, which is named `20_left kidney`."""
     top = path.relative_to(folder).parts[0]
     name = re.sub(r"^\d+_", "", top)
     if path.parent == folder or not name:

@@ -5,17 +5,17 @@ beside them, `lora_train_data.csv`, names 20 cervix images that were never publi
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from fulora.data.label_set import label_set
 from fulora.data.labels import Plane
-from fulora.intake.formats.decode import load_gray
 from fulora.intake.picture_files import find_pictures
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, convert_each, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
-from fulora.intake.sources.fetal_planes import patient_of
+from fulora.intake.sources.fetal_planes import patient_of, planes_image
 from fulora.intake.sources.kohya import caption_of
 
 PLANES = label_set("fetal_planes").names
@@ -48,14 +48,5 @@ def _read_image(plane: Plane, path: Path) -> RawImage:
         patient, caption = patient_of(path.stem), caption_of(path)
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from error
-    return RawImage(
-        path.stem,
-        plane,
-        "fetal_planes_db",
-        "barcelona",
-        patient,
-        partial(load_gray, path),
-        path=path,
-        published="train",
-        caption=caption,
-    )
+    image = planes_image(path, plane, patient, "train")
+    return replace(image, caption=caption)

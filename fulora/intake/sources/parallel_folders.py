@@ -41,7 +41,6 @@ class ParallelFoldersConfig(OwnImagesConfig):
     r"""Your own images and masks, in two folders of `folder`.
 
     Attributes:
-        images, masks: the two folders.
         plane: the class of all images; without it the folders below `images` are the classes.
         pixel_sizes: a CSV in `folder` with `filename` and `pixel size(mm)`; a column `head circumference (mm)` is read
             as the reference. Images that it does not name have no pixel size.
@@ -66,7 +65,7 @@ class ParallelFoldersConfig(OwnImagesConfig):
 
         Raises:
             SourceError: if a folder or list does not exist, there are no images or masks, two masks have one name, or
-                it is not set how patients are known.
+                no setting identifies patients.
         """
         folder = inputs.required_folder
         find_patient = patient_finder(self.patient_pattern, self.patients_unknown, classes_on_top=not self.plane)
@@ -100,8 +99,6 @@ class ParallelFoldersConfig(OwnImagesConfig):
 
 @dataclass(frozen=True)
 class _ImageAndMask:
-    """An image with its mask, its class, and the name that pairs them."""
-
     image: Path
     mask: Path
     plane: Plane
@@ -156,7 +153,6 @@ def _pairs(by_masks: Mapping[Path, list[tuple[Path, Plane]]], on_skip: OnSkip) -
 
 
 def _read_measures(folder: Path, name: str) -> tuple[dict[str, PixelSize], dict[str, float]]:
-    """Return pixel sizes and reference circumferences of a list, by case."""
     if not name:
         return {}, {}
     path = path_within(folder, name)

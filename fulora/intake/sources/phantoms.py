@@ -54,7 +54,7 @@ class PhantomsConfig(SourceConfig):
         return not set(self.planes) & set(WITHOUT_MASK)
 
     def has_patients(self) -> bool:
-        """Return False: phantoms show nobody."""
+        """Return False: phantoms are not images of patients."""
         return False
 
     def source_label_set(self, folder: Path | None) -> LabelSet:
@@ -80,20 +80,20 @@ class PhantomsConfig(SourceConfig):
         check_sites(self.sites)
         for site in self.sites:
             for plane in self.planes:
-                yield from self._of(site, plane, inputs.size_px)
+                yield from self._generate(site, plane, inputs.size_px)
 
-    def _of(self, site: str, plane: Plane, size_px: int) -> Iterator[RawImage]:
+    def _generate(self, site: str, plane: Plane, size_px: int) -> Iterator[RawImage]:
         numbers = self._numbers()
         drawn = draw(plane, numbers, site=site, size_px=size_px, seed=self.seed)
         for place, number in enumerate(numbers):
             mask = drawn.masks[place] if drawn.masks[place].any() else None
             yield RawImage(
-                name=f"{site}_{plane}_{number:05d}",
-                plane=plane,
-                source="phantoms",
-                site=site,
-                patient=str(number // self.images_per_patient),
-                load=partial(_return_pair, drawn.images[place], mask),
+                f"{site}_{plane}_{number:05d}",
+                plane,
+                "phantoms",
+                site,
+                str(number // self.images_per_patient),
+                partial(_return_pair, drawn.images[place], mask),
                 machine=SITES[site].machine,
                 pixel_size_mm=float(drawn.pixel_size_mm[place]),
                 hc_mm=_finite(drawn.hc_mm[place]),
