@@ -51,7 +51,7 @@ def to_tensor(images: UInt8[np.ndarray, "n h w *rgb"]) -> Float[Tensor, "n 3 h w
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) -> Latents:
+def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "_ _ ..."]]) -> Latents:
     """Return the posterior of every image, on the autoencoder's device."""
     means: dict[int, Tensor] = {}
     stds: dict[int, Tensor] = {}

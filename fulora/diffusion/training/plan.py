@@ -201,7 +201,7 @@ def _check_captions(name: str, part: Examples) -> None:
         )
 
 
-def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w *rgb"]) -> UInt8[np.ndarray, "h w *rgb"]:
+def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w ..."]) -> UInt8[np.ndarray, "h w"]:
     """The picture, or the image of a pair, as held-out sets store it."""
     return part_of_pair(picture)[0] if cfg.mask_channel and picture.ndim == 3 else picture
 
