@@ -85,8 +85,8 @@ def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], settings: 
             unknown.append(key)
     _check_keys(tensors, unknown)
     _check_settings(layers, settings)
-    ours = fulora_entry(metadata)
-    modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
+    true_alpha = fulora_entry(metadata).get("rslora_alpha")
+    modules = {name: _module(name, layers[name], settings, true_alpha) for name in sorted(layers)}
     kept = {key: value for key, value in metadata.items() if key != ADAPTER}
     return Lora(modules, kept, layout, _unused_alphas(modules, settings))
 
@@ -148,7 +148,6 @@ def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any],
 
 
 def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | None:
-    """DoRA's lengths of the rows, in one dimension."""
     shapes = {
         "magnitude": ((rows,), (rows, 1), (1, rows, 1, 1)),  # the last is peft's, of convolutions
         "dora_scale": ((rows,), (rows, 1), (rows, 1, 1, 1)),

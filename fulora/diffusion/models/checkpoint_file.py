@@ -117,7 +117,6 @@ def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkp
 
 
 def _possible(names: Collection[str]) -> tuple[Architecture, ...]:
-    """The architectures that weights of these names can be of."""
     found = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
     missing = [part for part, first in PARTS.items() if not any(name in names for name in first)]
     if found == [("sdxl",)] and FIRST_OF_SDXL not in names:
@@ -147,7 +146,6 @@ def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], meta
 
 
 def _predictions(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
-    """The prediction types that the file declares, by source."""
     by_key = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
     return by_key | {f"its header's {by}": prediction for by, prediction in declared_predictions(metadata).items()}
 
@@ -155,7 +153,6 @@ def _predictions(names: Collection[str], metadata: Mapping[str, str]) -> dict[st
 def _choose(
     possible: tuple[Architecture, ...], requested: Architecture | None, declared: Mapping[str, str]
 ) -> tuple[Architecture, str]:
-    """The architecture and its prediction type, as requested and as declared, which must agree."""
     if requested is not None and requested not in possible:
         raise ValueError(f"architecture={requested!r} was given, and it is {' or '.join(possible)}")
     if len(possible) > 1:

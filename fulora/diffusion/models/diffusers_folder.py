@@ -60,7 +60,6 @@ def find_weight_variant(folder: Path, stem: str) -> str | None:
 
 
 def _wrong(path: Path) -> str:
-    """Describe why a file is not a complete safetensors file; "" if it is."""
     if wrong := wrong_format(path):
         return wrong
     try:

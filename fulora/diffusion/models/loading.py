@@ -163,7 +163,6 @@ def _from_folder(folder: Path, source: Path | str) -> Pipeline:
 
 
 def _class_name(folder: Path) -> str:
-    """The pipeline's class, if its scheduler and autoencoder are supported."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
@@ -195,7 +194,6 @@ def _check_channels(unet: Mapping[str, Any], autoencoder: Mapping[str, Any]) -> 
 
 
 def _scheduler_class(index: Mapping[str, Any]) -> object:
-    """The class in model_index.json, which has a library and a class."""
     entry = index.get("scheduler")
     return entry[1] if isinstance(entry, list) and len(entry) == 2 else ""
 

@@ -12,25 +12,11 @@ from diffusers import DDPMScheduler
 
 from fulora.diffusion.models.config_values import check_count, check_number, check_numbers, check_switches
 
-SCHEDULERS = frozenset(
-    f"{name}Scheduler"
-    for name in (
-        "DDIM",
-        "DDPM",
-        "DEISMultistep",
-        "DPMSolverMultistep",
-        "DPMSolverSDE",
-        "DPMSolverSinglestep",
-        "EulerAncestralDiscrete",
-        "EulerDiscrete",
-        "HeunDiscrete",
-        "KDPM2AncestralDiscrete",
-        "KDPM2Discrete",
-        "LMSDiscrete",
-        "PNDM",
-        "UniPCMultistep",
-    )
+_NAMES = (
+    "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete "
+    "HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete LMSDiscrete PNDM UniPCMultistep"
 )
+SCHEDULERS = frozenset(f"{name}Scheduler" for name in _NAMES.split())
 """Schedulers of diffusers that describe a discrete variance-preserving schedule."""
 
 PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "the image itself"}
@@ -92,7 +78,6 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
 
 
 def _check_values(config: Mapping[str, Any]) -> None:
-    """Check the values from which a scheduler computes its betas, the noise variances of the timesteps."""
     check_switches(config, SWITCHES, WHERE)
     check_count(config, "num_train_timesteps", WHERE, 2)
     check_count(config, "steps_offset", WHERE, 0)

@@ -69,7 +69,6 @@ def encoding_batch_size(pixels: int) -> int:
 
 
 def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Indices of images of equal shape, in batches that fit into memory."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)

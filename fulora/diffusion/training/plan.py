@@ -136,7 +136,6 @@ def _parameters(outlined: Pipeline) -> dict[str, int]:
 
 
 def _disk(outlined: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: int) -> dict[str, int]:
-    """The LoRA in fp32, the checkpoints kept during training, and the uncompressed sample grids."""
     parameters = all_lora_parameters(outlined)
     lora = 4 * sum(parameter.numel() for parameter in parameters)
     copies = 1 + (cfg.ema_decay is not None) + (cfg.keep == "best")
@@ -233,7 +232,6 @@ def _check_sides(cfg: LoraConfig, pipe: Pipeline, part: Examples) -> None:
 
 
 def _multiples(side: int, of: int) -> list[int]:
-    """The nearest multiples below and above."""
     return sorted({multiple for multiple in (side // of * of, -(-side // of) * of) if multiple})
 
 

@@ -54,7 +54,9 @@ def run(backbone: Path, disk: Path, whole: dict[str, bytes]) -> None:
     found = [filled(backbone, disk, PAGE_KB * size, whole) for size in range(1, pages, 3)]
     print(len(found), found)
     assert found == sorted(found)
-    assert {0, 1, len(shards_of(job(backbone, disk, per_class=PER_CLASS).cfg))} <= set(found)  # at the first, and when all are there
+    assert {0, 1, len(shards_of(job(backbone, disk, per_class=PER_CLASS).cfg))} <= set(
+        found
+    )  # at the first, and when all are there
 
 
 if __name__ == "__main__":

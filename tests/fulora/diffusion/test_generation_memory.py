@@ -19,8 +19,7 @@ def noise(self: object, requests: list[generation_run.generator.ImageRequest]) -
     seeds = [[request.index, request.attempt] for request in requests]
     pixels = [np.random.default_rng(seed).integers(0, 256, (512, 512, 3), np.uint8) for seed in seeds]
     return [
-        GeneratedImage(request, 0, "dpm++", array, True, None)
-        for request, array in zip(requests, pixels, strict=True)
+        GeneratedImage(request, 0, "dpm++", array, True, None) for request, array in zip(requests, pixels, strict=True)
     ]
 
 
