@@ -41,7 +41,7 @@ LOOKS_LIKE = {
     "lora_": "a LoRA, which is given beside a backbone (--lora)",
     "transformer_blocks.": "networks under diffusers' names, which are read from a folder",
 }
-"""What a file without the parts of a Stable Diffusion may be, by what stands in its names."""
+"""What a file without the parts of a Stable Diffusion may be, by parts of its names."""
 
 V_KEYS, ZERO_SNR_KEYS = ("v_pred",), ("ztsnr",)
 EDM_KEYS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
@@ -117,12 +117,12 @@ def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkp
 
 
 def _possible(names: Collection[str]) -> tuple[Architecture, ...]:
-    found = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
+    matches = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
     missing = [part for part, first in PARTS.items() if not any(name in names for name in first)]
-    if found == [("sdxl",)] and FIRST_OF_SDXL not in names:
+    if matches == [("sdxl",)] and FIRST_OF_SDXL not in names:
         missing.append("first text encoder (conditioner.embedders.0.transformer.)")
-    if not missing and len(found) == 1:
-        return found[0]
+    if not missing and len(matches) == 1:
+        return matches[0]
     parts = f"there is no {', no '.join(missing)}" if missing else "there are text encoders of several architectures"
     like = next((f"; it looks like {what}" for word, what in LOOKS_LIKE.items() if any(word in n for n in names)), "")
     raise ValueError(

@@ -66,4 +66,4 @@ def _wrong(path: Path) -> str:
         with safe_open(path, "pt"):
             return ""
     except SafetensorError as error:
-        return f"it is not whole ({error}); download or copy it again"
+        return f"it is incomplete ({error}); download or copy it again"

@@ -72,7 +72,7 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
     if zero_terminal_snr(config) and prediction == "epsilon":
         raise ScheduleError(
             "it predicts noise (prediction_type=epsilon) and has zero terminal SNR (rescale_betas_zero_snr=true, or a "
-            "key 'ztsnr'): from pure noise, predicted noise tells nothing of the picture (Lin et al. 2024), so one of "
+            "key 'ztsnr'): from pure noise, predicted noise says nothing about the image (Lin et al. 2024), so one of "
             "the two is wrong; a file of velocity prediction also has a key 'v_pred'"
         )
 

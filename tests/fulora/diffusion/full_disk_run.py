@@ -51,12 +51,11 @@ def filled(backbone: Path, disk: Path, size_kb: int, whole: dict[str, bytes]) ->
 def run(backbone: Path, disk: Path, whole: dict[str, bytes]) -> None:
     """All sizes from one page to what a whole set takes, in steps of three pages."""
     pages = sum(-(-len(content) // (PAGE_KB * 1024)) for content in whole.values())
-    found = [filled(backbone, disk, PAGE_KB * size, whole) for size in range(1, pages, 3)]
-    print(len(found), found)
-    assert found == sorted(found)
-    assert {0, 1, len(shards_of(job(backbone, disk, per_class=PER_CLASS).cfg))} <= set(
-        found
-    )  # at the first, and when all are there
+    counts = [filled(backbone, disk, PAGE_KB * size, whole) for size in range(1, pages, 3)]
+    print(len(counts), counts)
+    assert counts == sorted(counts)
+    shards = shards_of(job(backbone, disk, per_class=PER_CLASS).cfg)
+    assert {0, 1, len(shards)} <= set(counts)  # at the first, and when all are complete
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def run(
     told: Path | None = None,
     twins: bool = False,
 ) -> None:
-    """Generate a part of four shards; die before the `dies_at`-th call of the file system on the set's folder, counted from 1.
+    """Generate a part of four shards; die before the `dies_at`-th call of the file system on the set's folder (from 1).
 
     Args:
         told: a file to write the number of such calls into.

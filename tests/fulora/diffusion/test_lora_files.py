@@ -516,7 +516,7 @@ def holding(**changes: Tensor) -> Callable[[Path], None]:
     ("write", "message"),
     [
         (lambda path: None, "there is no such LoRA file"),
-        (lambda path: path.write_bytes(b"not weights at all, not weights at all"), "not a whole safetensors file"),
+        (lambda path: path.write_bytes(b"not weights at all, not weights at all"), "not a complete safetensors file"),
         (lambda path: save_file({}, path), "no LoRA of a Stable Diffusion is in it; it holds nothing"),
         (lambda path: save_file({"some.weight": torch.ones(2)}, path), "it holds some.weight"),
         (lambda path: save_file({"transformer.x.lora_A.weight": torch.ones(2, 2)}, path), "no LoRA of a Stable"),

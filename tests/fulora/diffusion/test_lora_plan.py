@@ -158,7 +158,7 @@ def test_a_good_set_passes(pipe: Pipeline, examples: Examples) -> None:
     lines = check_plan(
         CONFIG, pipe, TrainingImages(examples, validation=examples, patients={"a/b/1"}, excluded=[others])
     )
-    assert lines[0] == "10 images, each with a caption that the text encoder reads whole, none blank"
+    assert lines[0] == "10 images, each with a caption that the text encoder reads in full, none blank"
     assert len(lines) == 3
 
 
