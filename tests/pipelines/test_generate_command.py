@@ -312,13 +312,13 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
         )
         for said in ("-1", "nan", "1e400", "inf", "strong", "0.8:-0.5", "")
     },
-    "no lora at all": (("--lora", "file.safetensors"), "file.safetensors: not a whole safetensors file"),
+    "no lora at all": (("--lora", "file.safetensors"), "file.safetensors: not a complete safetensors file"),
     "a lora's strength": (
         ("--lora", "file.safetensors", "lora_strength=[1]"),
         "lora_strength: Input should be a valid",
     ),
     "no backbone": (("--backbone", "nothing"), "nothing: there is no such folder or file. Give a folder in diffusers'"),
-    "no hub": (("--backbone", "no/thing", "--revision", "main"), "no/thing: cannot be had from the hub: "),
+    "no hub": (("--backbone", "no/thing", "--revision", "main"), "no/thing: cannot be downloaded from the hub: "),
     "a checkpoint": (
         ("--backbone", "file.ckpt"),
         "file.ckpt: cannot be loaded as a Stable Diffusion: only .safetensors",

@@ -249,7 +249,7 @@ def test_a_training_that_has_not_ended(folder: Path) -> None:
 
 def test_a_file_that_is_damaged_or_no_lora(folder: Path) -> None:
     (folder / FILE).write_bytes(b"12345678")
-    with pytest.raises(LoraError, match="not a whole safetensors file"):
+    with pytest.raises(LoraError, match="not a complete safetensors file"):
         pushed(folder, Hub())
     save_file({"weight": torch.zeros(2)}, folder / FILE)
     with pytest.raises(LoraError, match="no LoRA of a Stable Diffusion is in it"):

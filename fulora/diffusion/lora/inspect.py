@@ -7,15 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fulora.diffusion.lora import metadata
 from fulora.diffusion.lora.base_model import describe_alpha, families_of, predictions_of, zero_snr_of
-from fulora.diffusion.lora.metadata import (
-    architecture_in,
-    base_model_in,
-    captions_in,
-    facts_in,
-    licence_in,
-    settings_in,
-)
 from fulora.diffusion.lora.peft_folder import lora_path
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.lora.weights import LoraModule
@@ -42,42 +35,42 @@ def inspect_lora(path: Path) -> dict[str, Any]:
     """
     path = lora_path(path)
     lora = read_lora(path)
-    modules = lora.modules.values()
+    modules, facts = lora.modules.values(), metadata.facts_in(lora.metadata)
     return {
         "file": path.name,
         "bytes": path.stat().st_size,
         "format": lora.layout,
-        "architecture": architecture_in(lora) or "unknown",
+        "architecture": metadata.architecture_in(lora) or "unknown",
         "layers": len(lora.modules),
         "parameters": sum(_parameters(module) for module in modules),
         "prediction_type": _one(predictions_of(lora)),
         "zero_terminal_snr": zero_snr_of(lora),
         "trained_for": {**families_of(lora), **predictions_of(lora)},
-        "base_model": facts_in(lora.metadata).get("base_model") or base_model_in(lora.metadata),
+        "base_model": facts.get("base_model") or metadata.base_model_in(lora.metadata),
         "alpha_known": lora.alpha_known,
         "alpha_from": _counted(module.alpha_from for module in modules),
         "about_alpha": describe_alpha(lora),
         "rslora": any(module.rslora for module in modules),
         "dora": any(module.magnitude is not None for module in modules),
         "parts": {part: _part(modules) for part, modules in lora.parts().items()},
-        "captions": captions_in(lora.metadata),
-        "licence": licence_in(lora.metadata),
-        "facts": facts_in(lora.metadata),
-        "settings": settings_in(lora.metadata),
+        "captions": metadata.captions_in(lora.metadata),
+        "licence": metadata.licence_in(lora.metadata),
+        "facts": facts,
+        "settings": metadata.settings_in(lora.metadata),
         "hashes": hashes(path),
         "metadata": dict(sorted(lora.metadata.items())),
     }
 
 
 def _part(modules: Mapping[str, LoraModule]) -> dict[str, Any]:
-    found = modules.values()
+    layers = modules.values()
     return {
         "layers": len(modules),
-        "parameters": sum(_parameters(module) for module in found),
-        "ranks": _counted(module.rank for module in found),
-        "alphas": _counted(f"{module.alpha:g}" for module in found),
-        "precisions": _counted(str(module.down.dtype).removeprefix("torch.") for module in found),
-        "norm": math.sqrt(sum(module.norm() ** 2 for module in found)),
+        "parameters": sum(_parameters(module) for module in layers),
+        "ranks": _counted(module.rank for module in layers),
+        "alphas": _counted(f"{module.alpha:g}" for module in layers),
+        "precisions": _counted(str(module.down.dtype).removeprefix("torch.") for module in layers),
+        "norm": math.sqrt(sum(module.norm() ** 2 for module in layers)),
         "zero_up": [name for name, module in modules.items() if not module.up.any()],
     }
 
@@ -98,12 +91,13 @@ def _counted(values: Iterable[object]) -> dict[str, int]:
 
 def hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of a safetensors file, and of its bytes after the header, in full and short."""
-    whole, data = hashlib.sha256(), hashlib.sha256()
+    file_hash, data_hash = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
         size = file.read(8)
         header = file.read(int.from_bytes(size, "little"))
-        whole.update(size + header)
+        file_hash.update(size + header)
         while block := file.read(_BLOCK_BYTES):
-            whole.update(block)
-            data.update(block)
-    return {"sha256": whole.hexdigest(), "data_sha256": data.hexdigest(), "lora_hash": data.hexdigest()[:_SHORT]}
+            file_hash.update(block)
+            data_hash.update(block)
+    data = data_hash.hexdigest()
+    return {"sha256": file_hash.hexdigest(), "data_sha256": data, "lora_hash": data[:_SHORT]}

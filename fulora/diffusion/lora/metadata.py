@@ -38,20 +38,20 @@ _VERSIONS = {
 def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
     """Return the header of a trained LoRA, without entries that are not known."""
     kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
-    ours: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
+    entry: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
     zero_snr = zero_terminal_snr(pipe.scheduler.config)
     if zero_snr:
-        ours["zero_terminal_snr"] = True
+        entry["zero_terminal_snr"] = True
     if cfg is not None:
-        ours |= {"licence": cfg.licence, "config": identity(cfg)}
+        entry |= {"licence": cfg.licence, "config": identity(cfg)}
     if facts is not None:
-        ours["facts"] = {**vars(facts), "captions": dict(facts.captions)}
-    theirs = _network(lora) | (_training(cfg) if cfg else {}) | (_data(facts) if facts else {})
+        entry["facts"] = {**vars(facts), "captions": dict(facts.captions)}
+    kohya = _network(lora) | (_training(cfg) if cfg else {}) | (_data(facts) if facts else {})
     if version := _VERSIONS.get((kind, pipe.unet.config.cross_attention_dim, predicts)):
-        theirs |= {"ss_base_model_version": version, "ss_v2": str(kind == "sd2")}
-    theirs |= {"ss_v_parameterization": "True"} if predicts == "v_prediction" else {}
-    theirs |= {"ss_zero_terminal_snr": "True"} if zero_snr else {}
-    return {**theirs, KEY: json.dumps(ours, sort_keys=True)}
+        kohya |= {"ss_base_model_version": version, "ss_v2": str(kind == "sd2")}
+    kohya |= {"ss_v_parameterization": "True"} if predicts == "v_prediction" else {}
+    kohya |= {"ss_zero_terminal_snr": "True"} if zero_snr else {}
+    return {**kohya, KEY: json.dumps(entry, sort_keys=True)}
 
 
 def family_of_pipe(pipe: Pipeline) -> str:
@@ -62,15 +62,15 @@ def family_of_pipe(pipe: Pipeline) -> str:
 
 
 def _network(lora: Lora) -> dict[str, str]:
-    """What kohya says of the network: alpha as its formula, alpha / rank, has it, which knows nothing of rsLoRA."""
+    """kohya's keys of the network; alpha as in its formula, alpha / rank, which does not know rsLoRA."""
     modules = lora.modules.values()
-    found = {"dim": {f"{m.rank}" for m in modules}, "alpha": {f"{m.plain_alpha:.9g}" for m in modules}}
-    said = {f"ss_network_{key}": values.pop() for key, values in found.items() if len(values) == 1}
-    return said if any(m.magnitude is not None for m in modules) else said | {"ss_network_module": "networks.lora"}
+    values = {"dim": {f"{m.rank}" for m in modules}, "alpha": {f"{m.plain_alpha:.9g}" for m in modules}}
+    keys = {f"ss_network_{key}": distinct.pop() for key, distinct in values.items() if len(distinct) == 1}
+    return keys if any(m.magnitude is not None for m in modules) else keys | {"ss_network_module": "networks.lora"}
 
 
 def _training(cfg: LoraConfig) -> dict[str, str]:
-    said: dict[str, object] = {
+    keys: dict[str, object] = {
         "ss_learning_rate": cfg.unet_learning_rate,
         "ss_unet_lr": cfg.unet_learning_rate,
         "ss_max_train_steps": cfg.steps,
@@ -89,23 +89,23 @@ def _training(cfg: LoraConfig) -> dict[str, str]:
         "ss_seed": cfg.seed,
     }
     if cfg.text_encoder_learning_rate > 0:
-        said["ss_text_encoder_lr"] = cfg.text_encoder_learning_rate
+        keys["ss_text_encoder_lr"] = cfg.text_encoder_learning_rate
     if cfg.sizes == "buckets":
-        said["ss_resolution"] = (cfg.resolution_px, cfg.resolution_px)
-        said["ss_bucket_no_upscale"] = not cfg.bucket_upscale
-    return {key: str(value) for key, value in said.items()}
+        keys["ss_resolution"] = (cfg.resolution_px, cfg.resolution_px)
+        keys["ss_bucket_no_upscale"] = not cfg.bucket_upscale
+    return {key: str(value) for key, value in keys.items()}
 
 
 def _data(facts: TrainingFacts) -> dict[str, str]:
-    said = {}
+    keys = {}
     if facts.captions:
-        said["ss_num_train_images"] = str(facts.captions.total())
-        said["ss_tag_frequency"] = json.dumps({"images": facts.captions}, sort_keys=True)
+        keys["ss_num_train_images"] = str(facts.captions.total())
+        keys["ss_tag_frequency"] = json.dumps({"images": facts.captions}, sort_keys=True)
     if facts.step:
-        said["ss_steps"] = str(facts.step)
+        keys["ss_steps"] = str(facts.step)
     if facts.base_model:
-        said["ss_sd_model_name"] = facts.base_model
-    return said
+        keys["ss_sd_model_name"] = facts.base_model
+    return keys
 
 
 def fulora_entry(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def licence_in(metadata: Mapping[str, str]) -> str:
 
 def _json(text: str | None) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
+        value = json.loads(text or "{}")
     except json.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -42,12 +42,12 @@ _RESNET = {
 
 def parse_key(key: str) -> tuple[str, str] | None:
     """Return the layer's name and the tensor's role (down, up, alpha, magnitude or dora_scale); None if unknown."""
-    found = _KEY.fullmatch(key)
-    if found is None or found.lastgroup is None:
+    match = _KEY.fullmatch(key)
+    if match is None or match.lastgroup is None:
         return None
-    layer = found["layer"]
+    layer = match["layer"]
     name = _from_kohya(layer) if layer.startswith("lora_") else _from_diffusers(layer)
-    return (name, found.lastgroup) if name else None
+    return (name, match.lastgroup) if name else None
 
 
 def _from_diffusers(layer: str) -> str | None:
@@ -73,7 +73,7 @@ def _from_kohya(layer: str) -> str | None:
 
 
 def _dotted(name: str) -> str:
-    return _COMPOUND.sub(lambda found: found[1] or ".", name)
+    return _COMPOUND.sub(lambda match: match[1] or ".", name)
 
 
 def kohya_name(name: str, *, sdxl: bool) -> str:
@@ -92,12 +92,12 @@ def kohya_name(name: str, *, sdxl: bool) -> str:
 
 
 def _to_sgm(name: str) -> str:
-    if found := re.fullmatch(r"mid_block_(\w+?_\d)_(\w+)", name):
-        return f"middle_block_{_MIDDLE[found[1]]}_{_RESNET.get(found[2], found[2])}"
-    found = re.fullmatch(r"(down|up)_blocks_(\d+)_([a-z]+)_(\d+)_(\w+)", name)
-    if found is None:
+    if match := re.fullmatch(r"mid_block_(\w+?_\d)_(\w+)", name):
+        return f"middle_block_{_MIDDLE[match[1]]}_{_RESNET.get(match[2], match[2])}"
+    match = re.fullmatch(r"(down|up)_blocks_(\d+)_([a-z]+)_(\d+)_(\w+)", name)
+    if match is None:
         return name
-    side, block, kind, place, rest = found.groups()
+    side, block, kind, place, rest = match.groups()
     down, last = side == "down", kind.endswith("samplers")
     number = _PER_RESOLUTION * int(block) + (_PER_RESOLUTION - 1 if last else int(place)) + down
     rest = "op" if kind == "downsamplers" else _RESNET.get(rest, rest)
@@ -106,13 +106,13 @@ def _to_sgm(name: str) -> str:
 
 def _from_sgm(name: str) -> str:
     inner = {sgm: diffusers for diffusers, sgm in _RESNET.items()}
-    if found := re.fullmatch(r"middle_block_(\d)_(\w+)", name):
+    if match := re.fullmatch(r"middle_block_(\d)_(\w+)", name):
         middle = {slot: kind for kind, slot in _MIDDLE.items()}
-        return f"mid_block_{middle.get(found[1], found[1])}_{inner.get(found[2], found[2])}"
-    found = re.fullmatch(r"(input|output)_blocks_(\d+)_(\d)_(\w+)", name)
-    if found is None:
+        return f"mid_block_{middle.get(match[1], match[1])}_{inner.get(match[2], match[2])}"
+    match = re.fullmatch(r"(input|output)_blocks_(\d+)_(\d)_(\w+)", name)
+    if match is None:
         return name
-    side, number, slot, rest = found.groups()
+    side, number, slot, rest = match.groups()
     down = side == "input"
     block, place = divmod(int(number) - down, _PER_RESOLUTION)
     if rest == "op" or slot == "2":

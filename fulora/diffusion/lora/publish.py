@@ -156,7 +156,6 @@ def outgoing(folder: Path) -> dict[str, Path]:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """fulora's part of the header of a complete LoRA file."""
     return fulora_entry(read_lora(path).metadata)
 
 

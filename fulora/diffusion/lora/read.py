@@ -59,7 +59,7 @@ def read_lora(path: Path) -> Lora:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise LoraError(f"{path}: not a whole safetensors file: {error}") from error
+        raise LoraError(f"{path}: not a complete safetensors file: {error}") from error
     try:
         if is_peft(path):
             tensors, settings, more = from_peft(path, tensors)
@@ -85,8 +85,8 @@ def _lora(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], settings: 
             unknown.append(key)
     _check_keys(tensors, unknown)
     _check_settings(layers, settings)
-    ours = fulora_entry(metadata)
-    modules = {name: _module(name, layers[name], settings, ours.get("rslora_alpha")) for name in sorted(layers)}
+    true_alpha = fulora_entry(metadata).get("rslora_alpha")
+    modules = {name: _module(name, layers[name], settings, true_alpha) for name in sorted(layers)}
     kept = {key: value for key, value in metadata.items() if key != ADAPTER}
     return Lora(modules, kept, layout, _unused_alphas(modules, settings))
 
@@ -96,8 +96,8 @@ def _check_keys(keys: Iterable[str], unknown: list[str]) -> None:
         if any(part in key for key in keys):
             raise LoraError(f"a {kind}, which cannot be used: only LoRA and DoRA can, linear or convolutional")
     for part, model in _OTHER_MODELS.items():
-        if found := next((key for key in keys if part in key), None):
-            raise LoraError(f"no LoRA of a Stable Diffusion with a UNet, but one of {model}, by its tensor {found}")
+        if key := next((key for key in keys if part in key), None):
+            raise LoraError(f"no LoRA of a Stable Diffusion with a UNet, but one of {model}, by its tensor {key}")
     if any(key.startswith(PREFIX) for key in unknown):
         raise LoraError(f"its tensors have peft's names, and without {CONFIG} beside it alpha is not known: add it")
     listed = ", ".join(sorted(unknown)[:_SHOWN])
@@ -119,23 +119,23 @@ def _layout(keys: Iterable[str]) -> str:
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The adapters' settings by `part.setting`, as diffusers writes them; empty if the header has none."""
     try:
-        found = parse_json(metadata.get(ADAPTER, "{}"))
+        value = parse_json(metadata.get(ADAPTER, "{}"))
     except ValueError as error:
         raise LoraError(f"the header's {ADAPTER} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise LoraError(f"the header's {ADAPTER} is a {type(found).__name__}, not a mapping")
-    return found
+    if not isinstance(value, dict):
+        raise LoraError(f"the header's {ADAPTER} is a {type(value).__name__}, not a mapping")
+    return value
 
 
-def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any], true_alpha: Any) -> LoraModule:
+def _module(name: str, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], true_alpha: Any) -> LoraModule:
     for role in ("down", "up"):
-        if role not in found:
-            raise LoraError(f"{name} has {' and '.join(sorted(found))}, and no {role}: the file is not whole")
-    down, up = found["down"], found["up"]
+        if role not in tensors:
+            raise LoraError(f"{name} has {' and '.join(sorted(tensors))}, and no {role}: the file is incomplete")
+    down, up = tensors["down"], tensors["up"]
     expected = (*up.shape[:1], *down.shape[:1], *[1] * (down.ndim - 2))
     if down.ndim not in (2, 4) or up.shape != expected or 0 in (*down.shape, *up.shape):
         raise LoraError(f"{name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
-    for role, tensor in found.items():
+    for role, tensor in tensors.items():
         if role != "alpha" and not tensor.is_floating_point():
             raise LoraError(
                 f"{name}: {role} is of {str(tensor.dtype).removeprefix('torch.')}, whole numbers that mean nothing "
@@ -143,21 +143,20 @@ def _module(name: str, found: Mapping[str, Tensor], settings: Mapping[str, Any],
             )
         if not torch.isfinite(tensor.float()).all():
             raise LoraError(f"{name} holds NaN or infinity: the training failed, or the file is damaged")
-    alpha, rslora, source = _alpha(name, found.get("alpha"), len(down), settings, true_alpha)
-    return LoraModule(down, up, alpha, rslora, _magnitude(name, found, len(up)), source)
+    alpha, rslora, source = _alpha(name, tensors.get("alpha"), len(down), settings, true_alpha)
+    return LoraModule(down, up, alpha, rslora, _magnitude(name, tensors, len(up)), source)
 
 
-def _magnitude(name: str, found: Mapping[str, Tensor], rows: int) -> Tensor | None:
-    """DoRA's lengths of the rows, in one dimension."""
+def _magnitude(name: str, tensors: Mapping[str, Tensor], rows: int) -> Tensor | None:
     shapes = {
         "magnitude": ((rows,), (rows, 1), (1, rows, 1, 1)),  # the last is peft's, of convolutions
         "dora_scale": ((rows,), (rows, 1), (rows, 1, 1, 1)),
     }
-    for role in shapes.keys() & found.keys():
-        shape = tuple(found[role].shape)
+    for role in shapes.keys() & tensors.keys():
+        shape = tuple(tensors[role].shape)
         if shape not in shapes[role]:
             raise LoraError(f"{name}: DoRA of {shape} is not one length for each of {rows} rows; no other can be used")
-        return found[role].flatten()
+        return tensors[role].flatten()
     return None
 
 
@@ -181,23 +180,23 @@ def _alpha_in_header(name: str, rank: int, settings: Mapping[str, Any]) -> tuple
     try:
         alpha = _of_layer(name, settings, "lora_alpha", "alpha_pattern")
         rslora = bool(settings.get(f"{name.partition('.')[0]}.use_rslora", False))
-        found: tuple[float, bool, AlphaSource]
-        found = (float(rank), rslora, "rank") if alpha is None else (float(alpha), rslora, "header")
+        result: tuple[float, bool, AlphaSource]
+        result = (float(rank), rslora, "rank") if alpha is None else (float(alpha), rslora, "header")
     except (AttributeError, TypeError, ValueError, re.error) as error:
         raise LoraError(f"the header's {ADAPTER} has no alpha of {name} that can be read: {error}") from error
-    if not math.isfinite(found[0]):
+    if not math.isfinite(result[0]):
         raise LoraError(f"the settings say that alpha of {name} is {alpha}; a finite number is needed")
-    return found
+    return result
 
 
 def _of_layer(name: str, settings: Mapping[str, Any], key: str, pattern: str) -> Any:
     """A setting of peft for one layer: from a pattern that matches its name, else that of the part."""
     part, _, inside = name.partition(".")
-    found = settings.get(f"{part}.{key}")
+    value = settings.get(f"{part}.{key}")
     patterns = settings.get(f"{part}.{pattern}") or {}
     for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
-        found = patterns.get(get_pattern_key(patterns, written), found)
-    return found
+        value = patterns.get(get_pattern_key(patterns, written), value)
+    return value
 
 
 def _check_settings(layers: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> None:
@@ -207,21 +206,21 @@ def _check_settings(layers: Mapping[str, Mapping[str, Tensor]], settings: Mappin
             check_switches(settings, (f"{part}.use_dora", f"{part}.use_rslora"), "the settings")
         except ValueError as error:
             raise LoraError(str(error)) from error
-    for name, found in layers.items():
+    for name, roles in layers.items():
         dora = settings.get(f"{name.partition('.')[0]}.use_dora")
-        has = "magnitude" in found or "dora_scale" in found
+        has = "magnitude" in roles or "dora_scale" in roles
         if dora is not None and dora != has:
             raise LoraError(
                 f"the settings say use_dora={'true' if dora else 'false'}, and {name} has "
-                f"{'a' if has else 'no'} magnitude vector: the file is not whole, or its settings are of another one"
+                f"{'a' if has else 'no'} magnitude vector: the file is incomplete, or its settings are of another one"
             )
         try:
             rank = _of_layer(name, settings, "r", "rank_pattern")
         except (AttributeError, TypeError, re.error) as error:
             raise LoraError(f"the settings have no rank of {name} that can be read: {error}") from error
-        if rank is not None and "down" in found and found["down"].shape[:1] != (rank,):
+        if rank is not None and "down" in roles and roles["down"].shape[:1] != (rank,):
             raise LoraError(
-                f"the settings say r={rank} for {name}, and its tensors have rank {len(found['down'])}: they are of "
+                f"the settings say r={rank} for {name}, and its tensors have rank {len(roles['down'])}: they are of "
                 "two trainings, and how strong the LoRA is cannot be known; give settings and tensors of one"
             )
 

@@ -120,8 +120,8 @@ def _kohya(lora: Lora) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata, true = _metadata(lora), {name: m.alpha for name, m in lora.modules.items() if m.rslora}
     if true:
         same = len(true) == len(lora.modules) and len(set(true.values())) == 1
-        ours = fulora_entry(metadata) | {"rslora_alpha": next(iter(true.values())) if same else true}
-        metadata[KEY] = json.dumps(ours, sort_keys=True)
+        entry = fulora_entry(metadata) | {"rslora_alpha": next(iter(true.values())) if same else true}
+        metadata[KEY] = json.dumps(entry, sort_keys=True)
     return tensors, metadata
 
 
@@ -133,9 +133,8 @@ def _alpha(module: LoraModule) -> Tensor:
 
 
 def _metadata(lora: Lora) -> dict[str, str]:
-    """The header, with entries of other tools, without those that are only valid for the original file."""
     metadata = {key: value for key, value in lora.metadata.items() if key not in _OF_ONE_FILE}
-    ours = fulora_entry(metadata)
-    if ours.pop("rslora_alpha", None) is not None:
-        metadata[KEY] = json.dumps(ours, sort_keys=True)
+    entry = fulora_entry(metadata)
+    if entry.pop("rslora_alpha", None) is not None:
+        metadata[KEY] = json.dumps(entry, sort_keys=True)
     return metadata

@@ -180,9 +180,6 @@ def build_backbone(cfg: PretrainConfig, size_px: int, folder: Path, words: Itera
 def _autoencoder(cfg: PretrainConfig, size_px: int) -> AutoencoderKL:
     levels = len(cfg.vae_channels)
     return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        latent_channels=4,
         block_out_channels=cfg.vae_channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
@@ -194,12 +191,9 @@ def _autoencoder(cfg: PretrainConfig, size_px: int) -> AutoencoderKL:
 
 
 def _denoiser(cfg: PretrainConfig, size_px: int) -> UNet2DConditionModel:
-    """All resolutions but the first attend to the caption."""
     deeper = len(cfg.unet_channels) - 1
     return UNet2DConditionModel(
         sample_size=size_px // cfg.latent_downsampling,
-        in_channels=4,
-        out_channels=4,
         layers_per_block=1,
         block_out_channels=cfg.unet_channels,
         cross_attention_dim=cfg.text_width,

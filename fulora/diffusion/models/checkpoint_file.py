@@ -41,7 +41,7 @@ LOOKS_LIKE = {
     "lora_": "a LoRA, which is given beside a backbone (--lora)",
     "transformer_blocks.": "networks under diffusers' names, which are read from a folder",
 }
-"""What a file without the parts of a Stable Diffusion may be, by what stands in its names."""
+"""What a file without the parts of a Stable Diffusion may be, by parts of its names."""
 
 V_KEYS, ZERO_SNR_KEYS = ("v_pred",), ("ztsnr",)
 EDM_KEYS = ("edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min")
@@ -117,13 +117,12 @@ def identify_checkpoint(path: Path, architecture: Architecture | None) -> Checkp
 
 
 def _possible(names: Collection[str]) -> tuple[Architecture, ...]:
-    """The architectures that weights of these names can be of."""
-    found = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
+    matches = [known for name, known in IDENTIFYING_WEIGHTS.items() if name in names]
     missing = [part for part, first in PARTS.items() if not any(name in names for name in first)]
-    if found == [("sdxl",)] and FIRST_OF_SDXL not in names:
+    if matches == [("sdxl",)] and FIRST_OF_SDXL not in names:
         missing.append("first text encoder (conditioner.embedders.0.transformer.)")
-    if not missing and len(found) == 1:
-        return found[0]
+    if not missing and len(matches) == 1:
+        return matches[0]
     parts = f"there is no {', no '.join(missing)}" if missing else "there are text encoders of several architectures"
     like = next((f"; it looks like {what}" for word, what in LOOKS_LIKE.items() if any(word in n for n in names)), "")
     raise ValueError(
@@ -147,7 +146,6 @@ def _check_kind(names: Collection[str], possible: tuple[Architecture, ...], meta
 
 
 def _predictions(names: Collection[str], metadata: Mapping[str, str]) -> dict[str, str]:
-    """The prediction types that the file declares, by source."""
     by_key = {f"its key {key!r}": "v_prediction" for key in V_KEYS if key in names}
     return by_key | {f"its header's {by}": prediction for by, prediction in declared_predictions(metadata).items()}
 
@@ -155,7 +153,6 @@ def _predictions(names: Collection[str], metadata: Mapping[str, str]) -> dict[st
 def _choose(
     possible: tuple[Architecture, ...], requested: Architecture | None, declared: Mapping[str, str]
 ) -> tuple[Architecture, str]:
-    """The architecture and its prediction type, as requested and as declared, which must agree."""
     if requested is not None and requested not in possible:
         raise ValueError(f"architecture={requested!r} was given, and it is {' or '.join(possible)}")
     if len(possible) > 1:

@@ -29,13 +29,9 @@ class Conditioning:
         pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
         return Conditioning(torch.cat([self.states, other.states]), pooled)
 
-    def on(self, device: torch.device) -> "Conditioning":
-        """Return the embeddings on a device."""
-        return Conditioning(self.states.to(device), None if self.pooled is None else self.pooled.to(device))
-
-    def to(self, dtype: torch.dtype) -> "Conditioning":
-        """Return the embeddings in another precision."""
-        return Conditioning(self.states.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+    def to(self, target: torch.dtype | torch.device) -> "Conditioning":
+        """Return the embeddings in another precision, or on another device."""
+        return Conditioning(self.states.to(target), None if self.pooled is None else self.pooled.to(target))
 
 
 def text_encoders(pipe: Pipeline) -> dict[str, torch.nn.Module]:

@@ -26,30 +26,16 @@ def check_number(
 
 
 def check_count(config: Mapping[str, Any], key: str, where: str, least: int) -> None:
-    """Refuse a setting that is present and not a whole number of at least `least`.
-
-    Raises:
-        ValueError: as `check_number`.
-    """
+    """Refuse a setting that is present and not a whole number of at least `least`; errors as `check_number`."""
     value = config.get(key, least)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{where}: {key} is {value!r}; a whole number of at least {least} is needed")
 
 
 def check_numbers(
-    config: Mapping[str, Any],
-    key: str,
-    where: str,
-    count: int,
-    *,
-    above: float = -math.inf,
-    below: float = math.inf,
+    config: Mapping[str, Any], key: str, where: str, count: int, *, above: float = -math.inf, below: float = math.inf
 ) -> None:
-    """Refuse a setting that is present, not null, and not a list of `count` numbers between two others.
-
-    Raises:
-        ValueError: as `check_number`.
-    """
+    """Refuse a setting that is present, not null, and not `count` numbers between two others, as `check_number`."""
     values = config.get(key)
     if values is None:
         return
@@ -60,11 +46,7 @@ def check_numbers(
 
 
 def check_switches(config: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Refuse settings that are present and neither true, false nor null: the text "false" would count as true.
-
-    Raises:
-        ValueError: as `check_number`.
-    """
+    """Refuse, as `check_number`, settings that are not true, false or null: the text "false" would count as true."""
     for key in keys:
         if not isinstance(config.get(key), bool | None):
             raise ValueError(f"{where}: {key} is {config[key]!r}; true or false is needed")

@@ -60,11 +60,10 @@ def find_weight_variant(folder: Path, stem: str) -> str | None:
 
 
 def _wrong(path: Path) -> str:
-    """Describe why a file is not a complete safetensors file; "" if it is."""
     if wrong := wrong_format(path):
         return wrong
     try:
         with safe_open(path, "pt"):
             return ""
     except SafetensorError as error:
-        return f"it is not whole ({error}); download or copy it again"
+        return f"it is incomplete ({error}); download or copy it again"

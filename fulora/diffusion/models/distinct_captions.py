@@ -16,7 +16,7 @@ def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[
     Raises:
         BackboneError: if a caption is too long.
     """
-    tokenizers = [found for name in ("tokenizer", "tokenizer_2") if (found := getattr(pipe, name, None)) is not None]
+    tokenizers = [pipe.components[name] for name in ("tokenizer", "tokenizer_2") if name in pipe.components]
     groups: dict[frozenset[tuple[int, ...]], list[Plane]] = defaultdict(list)
     for plane, texts in captions.items():
         ids = torch.cat([token_ids(tokenizer, sorted(texts)) for tokenizer in tokenizers], dim=1)
@@ -25,11 +25,7 @@ def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[
 
 
 def describe_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[str]]) -> list[str]:
-    """Describe each group of classes that a backbone cannot distinguish, one line each.
-
-    Raises:
-        BackboneError: if a caption is too long.
-    """
+    """Describe each group of classes of `find_identical_captions`, one line each."""
     return [
         f"{', '.join(planes)} look the same to this backbone: its tokenizer reads their captions alike, such as "
         f"{min(captions[planes[0]])!r} and {min(captions[planes[1]])!r}. Give them captions of words and letters that "

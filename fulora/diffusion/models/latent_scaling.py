@@ -67,6 +67,5 @@ def _shift(vae: AutoencoderKL, like: Tensor) -> Tensor | None:
 
 
 def _channels(vae: AutoencoderKL, name: str, like: Tensor) -> Tensor | None:
-    """A config value with one number for each channel."""
     values = vae.config.get(name)
     return None if values is None else torch.tensor(values, device=like.device, dtype=like.dtype).reshape(1, -1, 1, 1)

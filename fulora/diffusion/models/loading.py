@@ -139,7 +139,7 @@ def download_backbone(source: Path | str, revision: str | None) -> Path:
     except (OSError, ValueError) as error:
         pinned = f" --revision {revision}" if revision else ""
         raise BackboneError(
-            f"{source}: cannot be had from the hub: {_reason(error)}. Without internet, run "
+            f"{source}: cannot be downloaded from the hub: {_reason(error)}. Without internet, run "
             f"`hf download {source}{pinned} --local-dir FOLDER` on a machine that has it, copy FOLDER here "
             f"({LAYOUT}) and give its path instead"
         ) from error
@@ -163,7 +163,6 @@ def _from_folder(folder: Path, source: Path | str) -> Pipeline:
 
 
 def _class_name(folder: Path) -> str:
-    """The pipeline's class, if its scheduler and autoencoder are supported."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError("the folder has no model_index.json")
@@ -195,16 +194,12 @@ def _check_channels(unet: Mapping[str, Any], autoencoder: Mapping[str, Any]) -> 
 
 
 def _scheduler_class(index: Mapping[str, Any]) -> object:
-    """The class in model_index.json, which has a library and a class."""
     entry = index.get("scheduler")
     return entry[1] if isinstance(entry, list) and len(entry) == 2 else ""
 
 
 def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
-    """Each loaded by itself, from weights of full precision where there are any, else from the one variant there is.
-
-    Of text encoders, transformers draws weights that are missing at random, and tells only those who ask.
-    """
+    """Load each from full-precision weights, else the only variant; transformers fills in missing ones at random."""
     given: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
     loaded: dict[str, torch.nn.Module] = {}
     for part, kind in ENCODERS[name].items():
@@ -222,13 +217,13 @@ def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
 
 
 def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
-    """Configs and tokenizers are those of the architecture, so nothing is asked of the hub."""
+    """Configs and tokenizers are those of the architecture, so nothing is downloaded."""
     try:
-        found = identify_checkpoint(path, architecture)
-        name = "StableDiffusionXLPipeline" if found.architecture == "sdxl" else "StableDiffusionPipeline"
+        checkpoint = identify_checkpoint(path, architecture)
+        name = "StableDiffusionXLPipeline" if checkpoint.architecture == "sdxl" else "StableDiffusionPipeline"
         with TemporaryDirectory() as folder:
-            write_configs(found, Path(folder))
-            file = str(rename_weights(path, found, Path(folder)))
+            write_configs(checkpoint, Path(folder))
+            file = str(rename_weights(path, checkpoint, Path(folder)))
             pipe: Pipeline = CLASSES[name].from_single_file(
                 file, config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
             )

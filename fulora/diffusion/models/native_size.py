@@ -47,6 +47,6 @@ def describe_other_size(size: tuple[int, int], native: NativeSize) -> str:
     if native.side_px is None or size == (native.side_px, native.side_px):
         return ""
     return (
-        f"{size[0]}x{size[1]} px, and the backbone was made for {native.side_px}x{native.side_px} px: its pictures may "
-        "fall apart at other sizes"
+        f"{size[0]}x{size[1]} px, and the backbone was made for {native.side_px}x{native.side_px} px: its images may "
+        "be distorted at other sizes"
     )

@@ -12,25 +12,11 @@ from diffusers import DDPMScheduler
 
 from fulora.diffusion.models.config_values import check_count, check_number, check_numbers, check_switches
 
-SCHEDULERS = frozenset(
-    f"{name}Scheduler"
-    for name in (
-        "DDIM",
-        "DDPM",
-        "DEISMultistep",
-        "DPMSolverMultistep",
-        "DPMSolverSDE",
-        "DPMSolverSinglestep",
-        "EulerAncestralDiscrete",
-        "EulerDiscrete",
-        "HeunDiscrete",
-        "KDPM2AncestralDiscrete",
-        "KDPM2Discrete",
-        "LMSDiscrete",
-        "PNDM",
-        "UniPCMultistep",
-    )
+_NAMES = (
+    "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete "
+    "HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete LMSDiscrete PNDM UniPCMultistep"
 )
+SCHEDULERS = frozenset(f"{name}Scheduler" for name in _NAMES.split())
 """Schedulers of diffusers that describe a discrete variance-preserving schedule."""
 
 PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "the image itself"}
@@ -86,13 +72,12 @@ def check_schedule(config: Mapping[str, Any], *classes: str) -> None:
     if zero_terminal_snr(config) and prediction == "epsilon":
         raise ScheduleError(
             "it predicts noise (prediction_type=epsilon) and has zero terminal SNR (rescale_betas_zero_snr=true, or a "
-            "key 'ztsnr'): from pure noise, predicted noise tells nothing of the picture (Lin et al. 2024), so one of "
+            "key 'ztsnr'): from pure noise, predicted noise says nothing about the image (Lin et al. 2024), so one of "
             "the two is wrong; a file of velocity prediction also has a key 'v_pred'"
         )
 
 
 def _check_values(config: Mapping[str, Any]) -> None:
-    """Check the values from which a scheduler computes its betas, the noise variances of the timesteps."""
     check_switches(config, SWITCHES, WHERE)
     check_count(config, "num_train_timesteps", WHERE, 2)
     check_count(config, "steps_offset", WHERE, 0)

@@ -37,7 +37,7 @@ def build_tokenizer(folder: Path, words: Iterable[str]) -> CLIPTokenizer:
     """A CLIP byte-pair tokenizer that has `words` as one token each; any other text has smaller pieces.
 
     Merges of an earlier word come first, so a later word that has its pieces in the middle may stay in several. Letters
-    beyond ASCII are known where `words` have them; elsewhere each is a token that tells nothing (`END`).
+    beyond ASCII are known where `words` have them; elsewhere each is the unknown token (`END`).
 
     Written to `folder` as `vocab.json` and `merges.txt`.
     """

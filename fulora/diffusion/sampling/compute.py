@@ -94,7 +94,6 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
 
 
 def _supported(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:
-    """The precision and layout of the config, or the best that the device supports."""
     on_gpu = device.type == "cuda"
     half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     best: Precision = half if on_gpu else "fp32"
@@ -132,7 +131,6 @@ def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
 
 
 def _fastest(pipe: Pipeline, cfg: SamplingConfig) -> tuple[Precision, Layout]:
-    """The allowed precision and layout with the shortest median time of a denoising step on this CPU."""
     seconds: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if cfg.layout == "auto" else (cfg.layout,)
@@ -155,12 +153,11 @@ def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, image
 
 
 def _probe(pipe: Pipeline, cfg: SamplingConfig, device: torch.device, dtype: torch.dtype) -> Callable[[UNet], None]:
-    """One guided step of a full batch, with a given UNet."""
     width, height = (side // pipe.vae_scale_factor for side in cfg.size)
     latents = torch.zeros(2 * cfg.batch_size, pipe.unet.config.in_channels, height, width, device=device, dtype=dtype)
     prompts = [cfg.negative_prompt, cfg.prompts[cfg.planes[0]]]
     with torch.no_grad():
-        texts = embed(pipe, prompts, cfg.clip_skip).at([0, 1] * cfg.batch_size).to(dtype).on(device)
+        texts = embed(pipe, prompts, cfg.clip_skip).at([0, 1] * cfg.batch_size).to(dtype).to(device)
 
     @torch.no_grad()
     def probe(unet: UNet) -> None:

@@ -134,7 +134,6 @@ class ImageGenerator:
         ]
 
     def _denoiser(self, requests: Sequence[ImageRequest]) -> UNet:
-        """The denoiser; with a ControlNet, conditioned on the mask of each image."""
         if self.control is None:
             return self.unet
         masks = masks_to_condition(

@@ -164,13 +164,9 @@ def weights_digest(source: Path | str, revision: str | None = None, *, cache: Pa
 
 
 def backbone_provenance(source: Path | str, name: str) -> Provenance:
-    """Return the provenance of a backbone; that of a hub id is unknown.
-
-    Raises:
-        DamagedFileError, EarlierVersionError: as `provenance_of`.
-    """
-    called = f"backbone {name}"
-    return provenance_of(source, called) if isinstance(source, Path) else Provenance.unknown(called)
+    """Return the provenance of a backbone, by `provenance_of`; that of a hub id is unknown."""
+    title = f"backbone {name}"
+    return provenance_of(source, title) if isinstance(source, Path) else Provenance.unknown(title)
 
 
 def start_rows(folder: Path, cfg: SamplingConfig) -> dict[Plane, list[Image]]:

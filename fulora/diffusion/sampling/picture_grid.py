@@ -21,7 +21,7 @@ HEIGHT_PX = 128
 LABEL_PX = 72
 
 
-def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "h w *rgb"]]]) -> UInt8[np.ndarray, "h w *rgb"]:
+def grid(rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ ..."]]]) -> UInt8[np.ndarray, "_ _ ..."]:
     """Arrange rows of equally many images of one size, all gray or all in colour, with gaps between them."""
     gaps = [(0, GAP_PX), (0, GAP_PX), *[(0, 0)] * (rows[0][0].ndim - 2)]
     padded = [[np.pad(picture, gaps) for picture in row] for row in rows]
@@ -62,7 +62,7 @@ def write_overview(path: Path, images: ImageSet, planes: Sequence[Plane]) -> Non
     write_marked(path, grid(rows), caption="; ".join(planes), seed="overview", generator=generator)
 
 
-def _small(pixels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+def _small(pixels: UInt8[np.ndarray, "_ _"]) -> UInt8[np.ndarray, "_ _"]:
     height, width = pixels.shape
     size = (max(1, round(width * HEIGHT_PX / height)), HEIGHT_PX)
     return np.asarray(Pil.fromarray(pixels).resize(size, Pil.Resampling.LANCZOS))

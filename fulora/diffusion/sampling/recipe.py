@@ -14,6 +14,9 @@ from fulora.diffusion.config import Sampler
 from fulora.diffusion.sampling.compute import Compute
 from fulora.json_files import parse_json
 
+SETTINGS = {"negative_prompt", "clip_skip", "colour", "steps", "guidance_scale", "guidance_interval"}
+"""The fields of a config that a recipe repeats."""
+
 
 class RecipeError(ValueError):
     """An image has no recipe, or cannot be generated again from it."""

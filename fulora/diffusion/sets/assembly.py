@@ -60,7 +60,6 @@ def _write_counts(job: GenerationJob, images: int) -> None:
 
 
 def _write_masks(job: GenerationJob) -> None:
-    """Write the masks that images were generated on, each to the path in its row."""
     if (control := job.inputs.control) is None:
         return
     for shard in job.shards:

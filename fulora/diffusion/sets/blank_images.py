@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from fulora.config import Config
 from fulora.data.labels import Plane
-from fulora.data.pictures.pixels import is_blank
+from fulora.data.pictures.pixels import BLANK_SPREAD
 from fulora.json_files import read_json
 
 GATE = "gate.json"
@@ -58,7 +58,7 @@ def find_fault(pixels: UInt8[np.ndarray, "h w *rgb"], finite: bool) -> Fault | N
         return "black"
     if (gray >= SATURATED_LEVEL).mean() > SATURATED_SHARE:
         return "saturated"
-    return "constant" if is_blank(gray) else None
+    return "constant" if gray.std() < BLANK_SPREAD else None
 
 
 def read_counts(folder: Path) -> RejectionCounts | None:

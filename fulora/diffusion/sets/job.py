@@ -156,7 +156,6 @@ def check_masks(job: GenerationJob) -> None:
 
 
 def _describe_difference(before: Any, now: Any) -> str:
-    """Describe the first setting that differs."""
     for key, value in before.items():
         if isinstance(value, dict) and value != now[key]:
             return f"{key}.{_describe_difference(value, now[key])}"

@@ -70,7 +70,6 @@ def _complete_images(shards: Sequence[Shard], out: Path) -> int:
 
 @contextmanager
 def _children(command: Sequence[str], count: int) -> Iterator[list[Child]]:
-    """Processes of a command; none is left running."""
     children: list[Child] = []
     with ExitStack() as files:
         try:

@@ -24,7 +24,7 @@ from fulora.diffusion.sampling.image_generator import (
     with_control,
 )
 from fulora.diffusion.sampling.inputs import GenerationInputs
-from fulora.diffusion.sampling.recipe import Recipe, RecipeError, read_row
+from fulora.diffusion.sampling.recipe import SETTINGS, Recipe, RecipeError, read_row
 from fulora.diffusion.sets.recipe_inputs import InputOverrides, find_inputs, set_folder
 from fulora.diffusion.sets.shard_writer import row_of, write_image
 from fulora.training.devices import pick_device
@@ -115,17 +115,12 @@ def _build_generator(recipes: Sequence[Recipe], inputs: GenerationInputs, device
     if hardware(device) != first.compute.hardware:
         progress.note(f"made on {first.compute.hardware}, and this is {hardware(device)}: last digits may differ")
     cfg = SamplingConfig(
+        **{name: getattr(first, name) for name in SETTINGS},
         per_class=1,
         planes=tuple(dict.fromkeys(recipe.plane for recipe in recipes)),
         prompts={recipe.plane: recipe.prompt for recipe in recipes},
-        negative_prompt=first.negative_prompt,
         image_size_px=(first.width, first.height),
-        colour=first.colour,
-        steps=first.steps,
-        guidance_scale=first.guidance_scale,
-        guidance_interval=first.guidance_interval,
         sampler=first.sampler,
-        clip_skip=first.clip_skip,
         start_strength=first.start.strength if first.start else 1.0,
         batch_size=first.compute.batch_size,
         seed=first.set_seed,
@@ -153,7 +148,6 @@ def _start_row(recipe: Recipe, by_id: Mapping[str, Image], folder: Path) -> Imag
 
 
 def _read_mask(path: Path, row: Image, recipe: Recipe) -> UInt8[np.ndarray, "h w"]:
-    """Read the mask that an image was conditioned on, from its set."""
     folder = set_folder(path)
     assert folder is not None  # `find_inputs` has refused an image outside of its set
     mask = ImageSet(folder, "").mask(row)

@@ -14,7 +14,7 @@ from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest, sampler_of
 from fulora.diffusion.sampling.inputs import GenerationInputs
-from fulora.diffusion.sampling.recipe import Recipe, StartUsed
+from fulora.diffusion.sampling.recipe import SETTINGS, Recipe, StartUsed
 from fulora.diffusion.sets.blank_images import Fault, RejectedImagesError, find_fault
 from fulora.diffusion.sets.shards import WORK, RejectedImage, Shard, ShardRecord, scratch, write_record
 from fulora.engine import threaded
@@ -99,7 +99,6 @@ def _fill(
 
 
 def _generate(generator: ImageGenerator, requests: Sequence[ImageRequest]) -> Iterator[GeneratedImage]:
-    """Batch after batch, each of one sampler."""
     size = generator.compute.batch_size
     for sampler in dict.fromkeys(generator.cfg.samplers):
         batchable = [request for request in requests if sampler_of(generator.cfg, request) == sampler]
@@ -156,21 +155,16 @@ def _recipe(image: GeneratedImage, generator: ImageGenerator, inputs: Generation
         image_id=image.start.image_id, sha256=image.start.sha256, strength=cfg.start_strength
     )
     return Recipe(
+        **{name: getattr(cfg, name) for name in SETTINGS},
         plane=request.plane,
         set_seed=cfg.seed,
         index=request.index,
         attempt=request.attempt,
         seed=image.seed,
         prompt=cfg.prompts[request.plane],
-        negative_prompt=cfg.negative_prompt,
-        clip_skip=cfg.clip_skip,
         width=cfg.size[0],
         height=cfg.size[1],
-        colour=cfg.colour,
         sampler=image.sampler,
-        steps=cfg.steps,
-        guidance_scale=cfg.guidance_scale,
-        guidance_interval=cfg.guidance_interval,
         backbone=inputs.used,
         loras=tuple(lora.used for lora in inputs.loras),
         start=start,

@@ -72,11 +72,11 @@ def training_sizes(examples: Examples, cfg: LoraConfig) -> list[Size]:
     if cfg.sizes == "buckets":
         return [_bucket(picture.shape, cfg).size for picture in examples.pictures]
     sizes = [size_of(picture) for picture in examples.pictures]
-    found = sorted(set(sizes))
-    if len(found) > 1:
+    distinct = sorted(set(sizes))
+    if len(distinct) > 1:
         raise LoraError(
-            f"images of {len(found)} sizes, {found[0][0]}x{found[0][1]} among them: use sizes=buckets, or curate them "
-            "to one size"
+            f"images of {len(distinct)} sizes, {distinct[0][0]}x{distinct[0][1]} among them: use sizes=buckets, or "
+            "curate them to one size"
         )
     return sizes
 

@@ -58,12 +58,12 @@ def resolutions(resolution_px: int, step_px: int) -> list[Size]:
     shortest = max(step_px, resolution_px // 2 // step_px * step_px)
     longest = 2 * resolution_px // step_px * step_px
     square = resolution_px // step_px * step_px
-    found = {(square, square)}
+    sizes = {(square, square)}
     for side in range(shortest, longest + 1, step_px):
         other = min(longest, area // side // step_px * step_px)
         if other >= shortest:
-            found |= {(side, other), (other, side)}
-    return sorted(found)
+            sizes |= {(side, other), (other, side)}
+    return sorted(sizes)
 
 
 def _covering(width: int, height: int, sizes: Sequence[Size]) -> Bucket:

@@ -23,7 +23,7 @@ from fulora.diffusion.lora.training_facts import TrainingFacts
 class Examples:
     """Gray pictures, 0 to 255, each (height, width) of its own size, or in three colours; and one caption each."""
 
-    pictures: Sequence[UInt8[np.ndarray, "h w *rgb"]]
+    pictures: Sequence[UInt8[np.ndarray, "_ _ ..."]]
     captions: Sequence[str]
 
 

@@ -70,7 +70,7 @@ def read_training_images(
         validation=load_examples(images, held_out, mask_channel=mask_channel) if held_out else None,
         prior=load_examples(prior, prior.rows("train")) if prior else None,
         excluded=[
-            HeldOutSet(name, _patients(found), {row.sha256 for row in found}) for name, found in splits.items() if found
+            HeldOutSet(name, _patients(split), {row.sha256 for row in split}) for name, split in splits.items() if split
         ],
     )
 

@@ -101,7 +101,6 @@ def training_memory(
 
 @torch.no_grad()
 def _encoding_peak(pipe: Pipeline, sizes: Mapping[Size, int]) -> Peak:
-    """The largest batch that the autoencoder encodes; without weights."""
     batches = [(min(count, encoding_batch_size(w * h)), 3, h, w) for (w, h), count in sizes.items()]
     largest = torch.empty(max(batches, key=math.prod), device="meta")
     return measure_peak(lambda: pipe.vae.encode(largest))
@@ -130,7 +129,6 @@ def _step_peak(
 
 @torch.no_grad()
 def _grid_peak(pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], caption: str) -> Peak:
-    """One step of the sampler for the pictures of a caption, with guidance, and their decoding."""
     if cfg.samples is None:
         return Peak()
     texts, size = [caption] * cfg.samples.per_caption, max(sizes, key=sizes.__getitem__)
@@ -152,7 +150,6 @@ def _latents(pipe: Pipeline, count: int, size: Size) -> Tensor:
 
 
 def _latent_bytes(pipe: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int]) -> int:
-    """Mean and standard deviation, in fp32, of every image and its mirror image."""
     latents = sum(_latents(pipe, count, size).nbytes for size, count in sizes.items())
     return 2 * latents * (2 if cfg.flip else 1)
 

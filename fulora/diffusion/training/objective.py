@@ -51,7 +51,7 @@ def to_tensor(images: UInt8[np.ndarray, "n h w *rgb"]) -> Float[Tensor, "n 3 h w
 
 
 @torch.no_grad()
-def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "h w *rgb"]]) -> Latents:
+def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "_ _ ..."]]) -> Latents:
     """Return the posterior of every image, on the autoencoder's device."""
     means: dict[int, Tensor] = {}
     stds: dict[int, Tensor] = {}
@@ -69,7 +69,6 @@ def encoding_batch_size(pixels: int) -> int:
 
 
 def _batches(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Indices of images of equal shape, in batches that fit into memory."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for place, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(place)

@@ -136,19 +136,18 @@ def _parameters(outlined: Pipeline) -> dict[str, int]:
 
 
 def _disk(outlined: Pipeline, cfg: LoraConfig, sizes: Mapping[Size, int], captions: int) -> dict[str, int]:
-    """The LoRA in fp32, the checkpoints kept during training, and the uncompressed sample grids."""
     parameters = all_lora_parameters(outlined)
     lora = 4 * sum(parameter.numel() for parameter in parameters)
     copies = 1 + (cfg.ema_decay is not None) + (cfg.keep == "best")
-    found = {"the LoRA": lora}
+    sizes_on_disk = {"the LoRA": lora}
     if cfg.steps >= cfg.checkpoint_every:
         kept = min(KEPT, cfg.steps // cfg.checkpoint_every)
-        found[f"{kept} checkpoints while it trains"] = kept * (copies * lora + optimizer_bytes(parameters, cfg))
+        sizes_on_disk[f"{kept} checkpoints while it trains"] = kept * (copies * lora + optimizer_bytes(parameters, cfg))
     if cfg.samples:
         grids = 1 + math.ceil(cfg.steps / cfg.samples.every)
         width, height = max(sizes, key=sizes.__getitem__)
-        found[f"{grids} sample grids at most"] = grids * captions * cfg.samples.per_caption * width * height
-    return found
+        sizes_on_disk[f"{grids} sample grids at most"] = grids * captions * cfg.samples.per_caption * width * height
+    return sizes_on_disk
 
 
 def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> list[str]:
@@ -160,7 +159,7 @@ def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> lis
             sides that the autoencoder and the UNet cannot halve; `clip_skip` beyond the text encoder; and what
             `check_training` refuses.
         BackboneError: a caption longer than the text encoder reads.
-        ValueError: a device that is not here.
+        ValueError: a device that is not available.
     """
     examples, validation = material.images, material.validation
     for name, part in {"training": examples, "validation": validation, "prior": material.prior}.items():
@@ -176,7 +175,7 @@ def check_plan(cfg: LoraConfig, pipe: Pipeline, material: TrainingImages) -> lis
         _check_patients(material.patients, others)
         _check_pictures(digests, others)
     return [
-        f"{len(examples.pictures)} images, each with a caption that the text encoder reads whole, none blank",
+        f"{len(examples.pictures)} images, each with a caption that the text encoder reads in full, none blank",
         "sides that the autoencoder and the UNet can halve",
         *(
             f"{len(material.patients)} patients and all pictures: none is in {others.name}"
@@ -201,7 +200,7 @@ def _check_captions(name: str, part: Examples) -> None:
         )
 
 
-def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w *rgb"]) -> UInt8[np.ndarray, "h w *rgb"]:
+def _image(cfg: LoraConfig, picture: UInt8[np.ndarray, "h w ..."]) -> UInt8[np.ndarray, "h w"]:
     """The picture, or the image of a pair, as held-out sets store it."""
     return part_of_pair(picture)[0] if cfg.mask_channel and picture.ndim == 3 else picture
 
@@ -233,7 +232,6 @@ def _check_sides(cfg: LoraConfig, pipe: Pipeline, part: Examples) -> None:
 
 
 def _multiples(side: int, of: int) -> list[int]:
-    """The nearest multiples below and above."""
     return sorted({multiple for multiple in (side // of * of, -(-side // of) * of) if multiple})
 
 
@@ -250,7 +248,7 @@ def _check_patients(patients: AbstractSet[str], others: HeldOutSet) -> None:
     if shared:
         raise LoraError(
             f"{len(shared)} patients are among the training images and in {others.name}, {_named(shared)}: what is "
-            "measured there would not be of people unknown to the LoRA; take them out of one of the two"
+            "measured on it would not be of unseen patients; remove them from one of the two"
         )
 
 
@@ -263,6 +261,6 @@ def _check_pictures(digests: Sequence[str], others: HeldOutSet) -> None:
         )
 
 
-def _named(found: Sequence[object]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(str(item) for item in found[:SHOWN]) + more
+def _named(items: Sequence[object]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(map(str, items[:SHOWN])) + more

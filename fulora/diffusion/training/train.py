@@ -213,7 +213,6 @@ def _read(
     validation: Examples | None,
     prior: Examples | None,
 ) -> LoraData:
-    """Encode all images; the autoencoder then makes room for the UNet."""
     pipe.vae.to(together.device)
     losses = {name: encode_examples(pipe.vae, item, cfg) for name, item in (("lora", images), ("prior", prior)) if item}
     evaluated = {"seen_loss": images, "validation_loss": validation} if validation else {}
@@ -223,7 +222,6 @@ def _read(
 
 
 def _probe(learner: LoraLearner, cfg: LoraConfig, data: LoraData, unet: UNet) -> None:
-    """Do the first step's forward and backward pass without an update."""
     together = learner.processes
     batch = draw_batch(data.losses["lora"], cfg, learner.pipe.scheduler, 0, "lora")
     for part in batch.parts(together.index, together.count, cfg.accumulation):
@@ -256,7 +254,6 @@ def _write_last_good(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: Tr
 
 
 def _finish(out: Path, learner: LoraLearner, cfg: LoraConfig, facts: TrainingFacts) -> int:
-    """Write the weights that are kept, and remove the checkpoints. Returns the weights' step."""
     done = learner.best.step or cfg.steps
     if learner.processes.first:
         with learner.kept_weights():

@@ -6,7 +6,7 @@ from jaxtyping import UInt8
 
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.models.architectures import build_backbone
+from fulora.diffusion.models.architectures import TEXT_ENCODERS, UNETS, build_backbone
 from fulora.diffusion.models.loading import save_backbone
 from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.training.examples import Examples
@@ -39,6 +39,14 @@ def backbone(tmp_path_factory: pytest.TempPathFactory, tiny: PretrainConfig) -> 
     folder = tmp_path_factory.mktemp("backbone")
     save_backbone(build_backbone(tiny, 32, folder, WORDS), folder, half=True)
     return folder
+
+
+@pytest.fixture
+def shallow_sdxl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDXL is built with one layer of each kind of its transformers, and three text layers: 150 layers, not 986."""
+    monkeypatch.setitem(UNETS, "sdxl", UNETS["sdxl"] | {"transformer_layers_per_block": (1, 1, 1)})
+    encoders = tuple(settings | {"num_hidden_layers": 3} for settings in TEXT_ENCODERS["sdxl"])
+    monkeypatch.setitem(TEXT_ENCODERS, "sdxl", encoders)
 
 
 @pytest.fixture(scope="session")

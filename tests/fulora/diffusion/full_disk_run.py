@@ -20,6 +20,7 @@ from fulora.engine import InProcess
 from fulora.files import DiskFullError
 
 PAGE_KB = 4
+PER_CLASS = 4
 
 
 def mount(disk: Path, options: str) -> None:
@@ -29,7 +30,7 @@ def mount(disk: Path, options: str) -> None:
 def filled(backbone: Path, disk: Path, size_kb: int, whole: dict[str, bytes]) -> int:
     """Draw onto a disk of a size, and on when it has grown; how many shards were there when it was full."""
     mount(disk, f"size={size_kb}k")
-    mine = job(backbone, disk / "set")
+    mine = job(backbone, disk / "set", per_class=PER_CLASS)
     with pytest.raises(DiskFullError, match="the disk is full; all complete shards are kept"):
         generate_set(mine, InProcess())
     there = [shard for shard in shards_of(mine.cfg) if shard.folder(mine.out).exists()]
@@ -50,10 +51,11 @@ def filled(backbone: Path, disk: Path, size_kb: int, whole: dict[str, bytes]) ->
 def run(backbone: Path, disk: Path, whole: dict[str, bytes]) -> None:
     """All sizes from one page to what a whole set takes, in steps of three pages."""
     pages = sum(-(-len(content) // (PAGE_KB * 1024)) for content in whole.values())
-    found = [filled(backbone, disk, PAGE_KB * size, whole) for size in range(1, pages, 3)]
-    print(len(found), found)
-    assert found == sorted(found)
-    assert {0, 1, len(shards_of(job(backbone, disk).cfg))} <= set(found)  # at the first, and when all are there
+    counts = [filled(backbone, disk, PAGE_KB * size, whole) for size in range(1, pages, 3)]
+    print(len(counts), counts)
+    assert counts == sorted(counts)
+    shards = shards_of(job(backbone, disk, per_class=PER_CLASS).cfg)
+    assert {0, 1, len(shards)} <= set(counts)  # at the first, and when all are complete
 
 
 if __name__ == "__main__":

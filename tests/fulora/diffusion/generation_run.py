@@ -130,7 +130,7 @@ def run(
     told: Path | None = None,
     twins: bool = False,
 ) -> None:
-    """Draw a part; die before the `dies_at`-th call of the file system on the set's folder, counted from 1.
+    """Generate a part of four shards; die before the `dies_at`-th call of the file system on the set's folder (from 1).
 
     Args:
         told: a file to write the number of such calls into.
@@ -151,7 +151,7 @@ def run(
     if twins:
         generator.image_seed = _twin_seed  # type: ignore[assignment]
     sys.addaudithook(count)
-    generate_set(job(backbone, out, max_rejected=1.0 if twins else 0.2), InProcess(), part=part)
+    generate_set(job(backbone, out, per_class=4, max_rejected=1.0 if twins else 0.2), InProcess(), part=part)
     if told is not None:
         told.write_text(str(calls))
 

@@ -13,7 +13,7 @@ from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training import train
 from fulora.diffusion.training.examples import Examples
 
-STEPS = 28
+STEPS = 12
 CONFIG = LoraConfig(
     rank=2,
     alpha=4,
@@ -23,7 +23,7 @@ CONFIG = LoraConfig(
     ema_decay=0.9,
     keep="best",
     log_every=3,
-    validate_every=14,
+    validate_every=6,
     checkpoint_every=4,
     device="cpu",
 )

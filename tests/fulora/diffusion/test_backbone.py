@@ -137,7 +137,7 @@ def test_a_path_that_leads_nowhere_is_refused(source: Path | str) -> None:
 def test_a_hub_id_without_the_hub_says_what_to_place_where() -> None:
     with pytest.raises(
         BackboneError,
-        match=r"cannot be had from the hub: .* Without internet, run "
+        match=r"cannot be downloaded from the hub: .* Without internet, run "
         "`hf download owner/name --revision 0123abc --local",
     ):
         load_backbone("owner/name", revision="0123abc")

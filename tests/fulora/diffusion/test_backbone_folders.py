@@ -143,7 +143,7 @@ def test_a_pointer_to_weights_is_named_for_what_it_is(copied: Path) -> None:
 def test_a_file_that_is_not_whole_is_named(copied: Path, stem: str, damage: Callable[[bytes], bytes]) -> None:
     path = copied / f"{stem}.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(BackboneError, match=rf"{stem}\.safetensors: it is not whole \(.*\); download or copy it again"):
+    with pytest.raises(BackboneError, match=rf"{stem}\.safetensors: it is incomplete \(.*\); download or copy"):
         load_backbone(copied)
 
 

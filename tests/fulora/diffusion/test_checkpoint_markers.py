@@ -46,8 +46,8 @@ def test_marker_keys_are_obeyed(sd1: dict[str, Any], tmp_path: Path) -> None:
     assert schedule(sd1 | {"v_pred": KEY, "ztsnr": KEY.clone()}, path) == ("v_prediction", True)
 
 
-def test_an_sdxl_is_sampled_as_its_keys_say(tmp_path: Path) -> None:
-    pipe, tower = build("sdxl", tmp_path, small=True, seed=0), drawn_tower(80, 32)
+def test_an_sdxl_is_sampled_as_its_keys_say(tmp_path: Path, shallow_sdxl: None) -> None:
+    pipe, tower = build("sdxl", tmp_path, small=True, seed=0), drawn_tower(80, 3)
     first = clip_weights(pipe.text_encoder, "conditioner.embedders.0.transformer.")
     path = checkpoint(pipe, tmp_path / "xl.safetensors", first, tower_weights(tower, "conditioner.embedders.1.model."))
     weights = load_file(path)

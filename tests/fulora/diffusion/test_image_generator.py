@@ -104,7 +104,7 @@ def test_pictures_do_not_depend_on_order_neighbours_or_slot(backbone: Path) -> N
 
 
 @pytest.mark.parametrize("architecture", ["sd1", "sdxl"])
-def test_nor_do_those_of_published_architectures(tmp_path: Path, architecture: Any) -> None:
+def test_nor_do_those_of_published_architectures(tmp_path: Path, architecture: Any, shallow_sdxl: None) -> None:
     """Slots of a batch of two, which guidance makes four."""
     generator = generator_of(build(architecture, tmp_path, small=True, seed=0), image_size_px=64, batch_size=2, steps=2)
     first, second = ImageRequest("brain", 0), ImageRequest("femur", 1)
@@ -113,7 +113,7 @@ def test_nor_do_those_of_published_architectures(tmp_path: Path, architecture: A
     assert same(forth, pixels_of(generator, [first]) | pixels_of(generator, [second]))
 
 
-def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path) -> None:
+def test_a_picture_does_not_depend_on_the_planes_of_its_set(tmp_path: Path, shallow_sdxl: None) -> None:
     """`fulora regenerate` reads the prompts of what it draws alone; SDXL's pooled embedding would tell."""
     found = []
     for name, planes in (("a", ("brain",)), ("b", FETAL.names)):

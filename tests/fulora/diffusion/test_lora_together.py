@@ -1,10 +1,12 @@
 """Two processes give what one gives, but for the order of sums."""
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,22 +17,38 @@ from safetensors.torch import load_file
 from fulora.training.processes import Processes, join_processes
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def fork(port: int, *folders: Path) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["fulora.diffusion.training.train", "together_run"])
+    pair = [processes.Process(target=together_run.forked, args=(index, port, *folders)) for index in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(300)
+    assert [process.exitcode for process in pair] == [0, 0]
+
+
+def launch(port: int, *folders: Path) -> None:
     # `--cpu` starts one process only; this is what accelerate starts on GPUs, told to use the CPU
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["--main_process_port", str(port), "--num_cpu_threads_per_process", "1"]
-    (roll := tmp_path / "roll").mkdir()
     done = subprocess.run(
-        [*command, together_run.__file__, str(backbone), str(tmp_path / "two"), str(roll)],
+        [*command, together_run.__file__, *map(str, folders)],
         env=os.environ | {"ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("start", [fork, pytest.param(launch, marks=pytest.mark.heavy)])
+def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path, start: Callable[..., None]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (roll := tmp_path / "roll").mkdir()
+    start(port, backbone, tmp_path / "two", roll)
     assert sorted(path.name for path in roll.iterdir()) == ["0 of 2", "1 of 2"]
     together_run.run(backbone, tmp_path / "one")
     one, two = (load_file(tmp_path / name / "lora.safetensors") for name in ("one", "two"))

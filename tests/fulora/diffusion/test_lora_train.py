@@ -325,7 +325,7 @@ def test_prior_images_pull_the_update(backbone: Path, examples: Examples) -> Non
 
 
 @pytest.mark.parametrize("architecture", ["sd2-v", "sdxl"])
-def test_other_architectures_learn_in_every_part(tmp_path: Path, architecture: str) -> None:
+def test_other_architectures_learn_in_every_part(tmp_path: Path, architecture: str, shallow_sdxl: None) -> None:
     pipe = build(architecture, tmp_path / "words", small=True, seed=0)  # type: ignore[arg-type]
     side = 64 if architecture == "sdxl" else 128  # at 64, the middle of SD 2.x has one place, and nothing to attend to
     pictures = [np.random.default_rng(n).integers(0, 256, (side, side)).astype(np.uint8) for n in range(2)]

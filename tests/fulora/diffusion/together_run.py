@@ -1,5 +1,6 @@
-"""A LoRA training by several processes, started by `accelerate launch`: backbone folder, output folder, roll."""
+"""A LoRA training by several processes, forked or started by `accelerate launch`: backbone, output folder, roll."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,11 +17,22 @@ def run(backbone: Path, out: Path) -> None:
     torch.set_num_threads(1)
     images = examples()
     held_out = Examples(images.pictures[:2], images.captions[:2])
-    cfg = CONFIG.model_copy(update={"steps": 10, "batch_size": 4, "clip_skip": 2, "validate_every": 5})
+    cfg = CONFIG.model_copy(update={"steps": 6, "batch_size": 4, "clip_skip": 2, "validate_every": 3})
     train.fit(out, cfg, load_backbone(backbone), images, validation=held_out, prior=held_out)
 
 
-if __name__ == "__main__":
+def join(backbone: Path, out: Path, roll: Path) -> None:
     mine = join_processes("cpu")
-    (Path(sys.argv[3]) / f"{mine.index} of {mine.count}").touch()
-    run(Path(sys.argv[1]), Path(sys.argv[2]))
+    (roll / f"{mine.index} of {mine.count}").touch()
+    run(backbone, out)
+
+
+def forked(index: int, port: int, backbone: Path, out: Path, roll: Path) -> None:
+    """One of two processes, with the environment that `accelerate launch` gives it."""
+    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    join(backbone, out, roll)
+
+
+if __name__ == "__main__":
+    join(*map(Path, sys.argv[1:]))
