@@ -20,7 +20,7 @@ FU_LORA_AREA, FU_LORA_ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 """Of FU-LoRA's crops, torchvision's defaults: share of the area, width to height, draws before it gives up."""
 
 
-def augmented(
+def augment(
     pixels: Float[Tensor, "b 1 h w"], kind: Augmentation, generator: torch.Generator
 ) -> Float[Tensor, "b 1 h w"]:
     """Every picture changed by its own draws. Pixels 0 to 1, on any device; the generator is the CPU's."""
@@ -53,20 +53,20 @@ def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Fl
     whole-pixel borders.
     """
     draw = torch.rand(4, len(pixels), generator=generator).to(pixels.device)
-    turned = turned_by(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
-    width, height = (side.to(pixels.device) for side in crops(len(pixels), generator))
+    turned = rotate(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
+    width, height = (side.to(pixels.device) for side in draw_crops(len(pixels), generator))
     mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
     shift = torch.stack([(1 - width) * (2 * draw[1] - 1), (1 - height) * (2 * draw[2] - 1)])
     return warp(turned, view(width, height, shift, mirror=mirror), outside="border")
 
 
-def turned_by(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
+def rotate(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
     """Square pictures turned clockwise, each by its angle: the nearest pixel, black where there was none."""
     whole, none = torch.ones_like(angle_rad), torch.zeros_like(angle_rad)
     return warp(pixels, view(whole, whole, torch.stack([none, none]), angle_rad=-angle_rad), "nearest")
 
 
-def crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+def draw_crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """Width and height of each crop of a square picture, as shares of it: the first of ten draws that fits, or all."""
     area = FU_LORA_AREA[0] + (FU_LORA_AREA[1] - FU_LORA_AREA[0]) * torch.rand(TRIES, count, generator=generator)
     low, high = (math.log(bound) for bound in FU_LORA_ASPECT)

@@ -26,7 +26,7 @@ from fulora.metrics.scorecard import (
 )
 from fulora.metrics.statistics import Interval
 
-ONCE = ImageGroup("without duplicates")
+WITHOUT_DUPLICATES = ImageGroup("without duplicates")
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
     if arm.repeated.any() and not arm.repeated.all():
         alone = answers.of(~arm.repeated)
         rule = decision_rules(alone, labels, None)[0]
-        rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], ONCE)
+        rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], WITHOUT_DUPLICATES)
     if config.legacy_auc:
         rows += legacy_scores(answers, labels)
-    return [_record(row, row.interval, arm, metrics) for row in rows]
+    return [_to_score(row, row.interval, arm, metrics) for row in rows]
 
 
 def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
@@ -144,7 +144,7 @@ def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
     config.comparisons.check([*arms])
     metrics, declared = select_metrics(config.metrics), config.comparisons.declared
     found = {
-        pair: _compared(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
+        pair: _compare(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
         for pair in _pairs(arms, config)
     }
     first = {pair: next(filter(partial(_is_first, metrics.first), rows), None) for pair, rows in found.items()}
@@ -174,24 +174,24 @@ def _pairs(arms: Mapping[str, Arm], config: ScoreConfig) -> Iterator[Pair]:
     for name, arm in arms.items():
         if not baseline or name == baseline:
             continue
-        with_baseline = _pairable(arm, arms[baseline])
+        with_baseline = _can_be_paired(arm, arms[baseline])
         if with_baseline and (name, baseline) not in named:
             yield name, baseline
         own_clip = name != PROMPT and (arm.facts.protocol == "adapted" or not with_baseline)
-        if own_clip and (name, PROMPT) not in named and PROMPT in arms and _pairable(arm, arms[PROMPT]):
+        if own_clip and (name, PROMPT) not in named and PROMPT in arms and _can_be_paired(arm, arms[PROMPT]):
             yield name, PROMPT
 
 
-def _pairable(arm: Arm, baseline: Arm) -> bool:
+def _can_be_paired(arm: Arm, baseline: Arm) -> bool:
     """The baseline has all images of the arm; and as many training seeds, unless one side was not trained."""
     seeds = len(arm.answers.decided), len(baseline.answers.decided)
     untrained = any(item.facts.protocol == "prompt" for item in (arm, baseline))
     return set(arm.images) <= set(baseline.images) and (seeds[0] == seeds[1] or (untrained and 1 in seeds))
 
 
-def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelection, *, whole: bool) -> list[Score]:
+def _compare(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelection, *, whole: bool) -> list[Score]:
     """What a study tells of a comparison: its metrics by the own decision, and with `whole` the first of each site."""
-    if not _pairable(arm, baseline):
+    if not _can_be_paired(arm, baseline):
         raise ValueError(
             f"{arm.name!r} cannot be compared with {baseline.name!r}: the baseline must predict all images of the arm "
             "with as many training seeds"
@@ -199,7 +199,7 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelec
     seeds = max(len(arm.answers.decided), len(baseline.answers.decided))
     place = {image: number for number, image in enumerate(baseline.images)}
     same = baseline.answers.of(np.array([place[image] for image in arm.images]))
-    ours, other = _repeated(arm.answers, seeds), _repeated(replace(same, patients=arm.answers.patients), seeds)
+    ours, other = _repeat_seeds(arm.answers, seeds), _repeat_seeds(replace(same, patients=arm.answers.patients), seeds)
     rows = compare(ours, other, arm.labels, None, _sampling(config), metrics.compared)
     sites = sum(row.p_holm is not None for row in rows)
     return [
@@ -209,7 +209,7 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelec
     ]
 
 
-def _repeated(answers: Answers, seeds: int) -> Answers:
+def _repeat_seeds(answers: Answers, seeds: int) -> Answers:
     """What has no training seed says the same under every one."""
     if len(answers.decided) == seeds or answers.probabilities is None:
         return answers
@@ -223,7 +223,7 @@ def _repeated(answers: Answers, seeds: int) -> Answers:
 def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSelection, sites: int) -> Score:
     """A comparison; a difference is one only if it is one both over patients and over training seeds: the larger p."""
     first = row.quantity == metrics.first.name and row.group == ALL_IMAGES
-    return _record(row, row.difference, arm, metrics).changed(
+    return _to_score(row, row.difference, arm, metrics).changed(
         baseline=baseline.name,
         n_seeds=max(len(arm.answers.decided), len(baseline.answers.decided)),
         p=None if row.p is None else max(row.p, row.p_seeds or 0.0),
@@ -237,7 +237,7 @@ def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSele
     )
 
 
-def _record(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
+def _to_score(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
     made = Score.of(
         interval,
         quantity=row.quantity,

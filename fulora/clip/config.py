@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from fulora.clip.prompts import PromptSet, as_prompts, prompts_of
+from fulora.clip.prompts import PromptSet, parse_prompts, prompts_of
 from fulora.config import Config, Runtime
 from fulora.data.label_set import LabelSet, LabelSetError
 
@@ -92,7 +92,7 @@ class ZeroShotConfig(Config):
             raise LabelSetError(f"distractors=true, and prompts {found.name} have none; set distractors=false")
         return found
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
+    _named = field_validator("prompts", mode="before")(parse_prompts)
 
 
 class TuneClipConfig(Config):
@@ -129,7 +129,7 @@ class TuneClipConfig(Config):
     checkpoint_every: Annotated[PositiveInt, Runtime] = 100
     device: Annotated[str, Runtime] = "auto"
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
+    _named = field_validator("prompts", mode="before")(parse_prompts)
 
 
 class ProbeConfig(Config):
@@ -148,7 +148,7 @@ class ProbeConfig(Config):
     alphas: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     betas: tuple[PositiveFloat, ...] = (1.0, 3.0, 5.5, 10.0)
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
+    _named = field_validator("prompts", mode="before")(parse_prompts)
 
 
 class ForgettingConfig(Config):
@@ -157,4 +157,4 @@ class ForgettingConfig(Config):
     prompts: PromptSet | None = None
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
+    _named = field_validator("prompts", mode="before")(parse_prompts)

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
-from fulora.clip.model import ClipError, ClipModel, Tokenizer, image_size_px, normalised, shades, squares
+from fulora.clip.model import ClipError, ClipModel, Tokenizer, image_size_px, normalise, to_squares, to_unit_range
 
 
 @torch.no_grad()
@@ -48,9 +48,9 @@ def image_directions(
     size, device = image_size_px(model), next(model.parameters()).device
     found = [torch.zeros(0, _width(model))]
     for first in range(0, count, batch_size):
-        shown = squares((picture(number) for number in range(first, min(first + batch_size, count))), size)
-        pixels = shades(shown).to(device)
-        found.append(model.encode_image(normalised(model, pixels), normalize=True).float().cpu())
+        shown = to_squares((picture(number) for number in range(first, min(first + batch_size, count))), size)
+        pixels = to_unit_range(shown).to(device)
+        found.append(model.encode_image(normalise(model, pixels), normalize=True).float().cpu())
     return torch.cat(found)
 
 

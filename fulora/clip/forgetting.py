@@ -6,7 +6,7 @@ import numpy as np
 
 from fulora.clip.config import ForgettingConfig
 from fulora.clip.embed import image_directions
-from fulora.clip.loading import Clip, copied
+from fulora.clip.loading import Clip, copy_weights
 from fulora.clip.prompts import prompts_of
 from fulora.clip.tune import interpolate_weights
 from fulora.clip.zero_shot import prompt_logits
@@ -24,14 +24,14 @@ POPULATIONS: dict[Split, str] = {
 DRAWS = 2000
 
 
-def along_the_way(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
+def score_interpolations(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
     """Accuracy by prompts at every alpha, on the validation and test split, with patient-clustered intervals.
 
     Raises:
         ClipError: the two are not of one architecture.
         LabelSetError: prompts of one's own are for other classes than those of `images`.
     """
-    old, new = copied(before.model), copied(after.model)
+    old, new = copy_weights(before.model), copy_weights(after.model)
     found = []
     for alpha in cfg.alphas:
         before.model.load_state_dict(interpolate_weights(old, new, alpha))

@@ -130,6 +130,6 @@ def _from_hub(path: str) -> Clip:
     return Clip(model.eval(), open_clip.get_tokenizer(name), config)
 
 
-def copied(model: ClipModel) -> dict[str, torch.Tensor]:
+def copy_weights(model: ClipModel) -> dict[str, torch.Tensor]:
     """The weights of a model as they are now, apart from it, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -81,17 +81,17 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
         save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, new)
 
 
-def squares(pictures: Iterable[UInt8[np.ndarray, "_ _"]], size_px: int) -> UInt8[np.ndarray, "n size_px size_px"]:
+def to_squares(pictures: Iterable[UInt8[np.ndarray, "_ _"]], size_px: int) -> UInt8[np.ndarray, "n size_px size_px"]:
     """Gray pictures of any sizes as every CLIP sees them, in training and after it: whole, centred on black."""
     return np.stack([to_square(picture, size_px, FIT, RESAMPLING) for picture in pictures])
 
 
-def shades(pixels: UInt8[np.ndarray, "n s s"]) -> Float[Tensor, "n 1 s s"]:
+def to_unit_range(pixels: UInt8[np.ndarray, "n s s"]) -> Float[Tensor, "n 1 s s"]:
     """Gray squares as numbers from 0 to 1."""
     return torch.from_numpy(pixels)[:, None].float() / 255
 
 
-def normalised(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
+def normalise(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
     """Gray 0 to 1 as the three channels that the model was trained with."""
     cfg = open_clip.model.get_model_preprocess_cfg(model)
     mean, std = (torch.tensor(cfg[key], device=pixels.device).view(1, 3, 1, 1) for key in ("mean", "std"))
@@ -105,6 +105,6 @@ def image_size_px(model: torch.nn.Module) -> int:
     return int(size if isinstance(size, int) else size[0])
 
 
-def scale_of(model: ClipModel) -> float:
+def logit_scale(model: ClipModel) -> float:
     """What a CLIP's cosines are multiplied with before the softmax; it was learned."""
     return float(model.logit_scale.detach().exp())

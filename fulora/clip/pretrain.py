@@ -20,10 +20,10 @@ from fulora.clip.model import (
     build_clip,
     build_tokenizer,
     clip_config,
-    normalised,
+    normalise,
     save_clip,
-    shades,
-    squares,
+    to_squares,
+    to_unit_range,
 )
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
@@ -63,7 +63,7 @@ def fit(
     if not len(images) or len(images) != len(shown):
         raise ClipError(f"{len(images)} images and {len(shown)} classes: CLIP is trained on images of one class each")
     targets, tokens = torch.from_numpy(shown).long(), _tokens(cfg, labels)
-    device, pictures = pick_device(cfg.device), squares(images, cfg.image_size_px)
+    device, pictures = pick_device(cfg.device), to_squares(images, cfg.image_size_px)
     model = build_clip(cfg).to(device).train()
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     run = run_digest(cfg, labels, images, shown)
@@ -74,7 +74,7 @@ def fit(
             set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
             chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
             random = seeded_generator(cfg.seed, "clip", "augment", done)
-            pixels = augmented(shades(pictures[chosen.numpy()]), cfg.crop, random)
+            pixels = augment(to_unit_range(pictures[chosen.numpy()]), cfg.crop, random)
             captions = draw_captions(tokens, targets[chosen], seeded_generator(cfg.seed, "clip", "caption", done))
             loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
             if done % cfg.log_every == 0 or done == cfg.steps:
@@ -92,7 +92,7 @@ def step(
     labels: Int[Tensor, "b"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Do one update. Returns the loss, and the share of images whose best caption is of their own class."""
-    image, text, scale = model(normalised(model, pixels), captions)
+    image, text, scale = model(normalise(model, pixels), captions)
     logits = scale * image @ text.T
     same = labels[:, None] == labels[None, :]
     loss = matching_loss(logits, same)
@@ -105,7 +105,7 @@ def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Fl
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Generator) -> Float[Tensor, "b 1 s s"]:
+def augment(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Generator) -> Float[Tensor, "b 1 s s"]:
     """Crop, flip and scale each image at random. Pixels are 0 to 1 before and after; `crop` is the smallest side."""
     draw = torch.rand(5, len(pixels), generator=random)
     side = crop + (1 - crop) * draw[0]

@@ -18,7 +18,7 @@ Features = Float[np.ndarray, "n embed"]
 Labels = Int[np.ndarray, " n"]
 
 
-class Embedded(NamedTuple):
+class LabelledFeatures(NamedTuple):
     """Unit directions of pictures and what they show."""
 
     features: Features
@@ -26,7 +26,7 @@ class Embedded(NamedTuple):
 
 
 def linear_probe(
-    train: Embedded, validation: Embedded, test: Features, classes: int, cfg: ProbeConfig
+    train: LabelledFeatures, validation: LabelledFeatures, test: Features, classes: int, cfg: ProbeConfig
 ) -> tuple[np.ndarray, str]:
     """Probabilities (n, classes) of test pictures by scikit-learn's logistic regression, and what was chosen.
 
@@ -52,8 +52,8 @@ def linear_probe(
 
 
 def tip_adapter(
-    train: Embedded,
-    validation: Embedded,
+    train: LabelledFeatures,
+    validation: LabelledFeatures,
     test: Features,
     texts: Float[np.ndarray, "embed classes"],
     scale: float,

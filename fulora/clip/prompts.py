@@ -67,7 +67,7 @@ def prompts_of(labels: LabelSet, own: PromptSet | None = None) -> PromptSet:
 
 
 @cache
-def prompt_file(path: str) -> PromptSet:
+def read_prompts(path: str) -> PromptSet:
     """The prompts in a YAML file.
 
     Raises:
@@ -80,12 +80,12 @@ def prompt_file(path: str) -> PromptSet:
     return validated(PromptSet, read_yaml(Path(path)), where=path)
 
 
-def as_prompts(value: object) -> object:
+def parse_prompts(value: object) -> object:
     """For validators of config fields: prompts by the path of their file, or as they stand there."""
     if not isinstance(value, str):
         return value
     try:
-        return prompt_file(value)
+        return read_prompts(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
 

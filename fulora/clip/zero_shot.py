@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from fulora.clip.embed import text_directions
 from fulora.clip.loading import Clip
-from fulora.clip.model import ClipError, scale_of
+from fulora.clip.model import ClipError, logit_scale
 from fulora.data.label_set import LabelSet
 
 Logits = Float[np.ndarray, "n columns"]
@@ -40,7 +40,7 @@ class NegativeRule:
         return f"{self.negative} by {self.kind} below {self.threshold:.4g} ({found})"
 
 
-def by_prompts(logits: Logits, labels: LabelSet) -> Probabilities:
+def classify_by_prompts(logits: Logits, labels: LabelSet) -> Probabilities:
     """Probabilities of the classes: softmax over all columns; those of distractors are added to the negative class."""
     found, count = softmax(logits.astype(np.float64), axis=1), len(labels.names)
     classes = found[:, :count].copy()
@@ -90,7 +90,7 @@ def choose_rule(logits: Logits, true: Int[np.ndarray, " n"], labels: LabelSet, k
     )
 
 
-def by_rule(logits: Logits, labels: LabelSet, rule: NegativeRule) -> Probabilities:
+def classify_by_rule(logits: Logits, labels: LabelSet, rule: NegativeRule) -> Probabilities:
     """Probabilities whose largest is the negative class exactly where the confidence is below the threshold.
 
     With q = 1 / (1 + exp((confidence - threshold) / spread)), the negative class has the weight q, the others 1 - q
@@ -113,4 +113,4 @@ def _known(labels: LabelSet) -> list[int]:
 def prompt_logits(clip: Clip, classes: Mapping[str, Sequence[str]], directions: Float[np.ndarray, "n embed"]) -> Logits:
     """Cosines of pictures to the classes' prompts times the learned scale."""
     texts = text_directions(clip.model, clip.tokenizer, classes).numpy()
-    return np.asarray(scale_of(clip.model) * directions @ texts)
+    return np.asarray(logit_scale(clip.model) * directions @ texts)

@@ -15,28 +15,28 @@ from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice
 from fulora.progress import track
-from fulora.segmentation.gates import AdditionConfig, judge, refined
+from fulora.segmentation.gates import AdditionConfig, find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.material import PSEUDO
 from fulora.segmentation.model import Unet
 from fulora.segmentation.predict import largest_filled
-from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, opinions
+from fulora.segmentation.pseudo_label import choose_confidence, fit_temperature, predict_ensemble
 
-Masked = Iterator[tuple[Picture, float]]
+MaskedPictures = Iterator[tuple[Picture, float]]
 """Pictures with a mask and how sure of it what drew it is, 0..1."""
 
 
 @dataclass
-class Record:
+class AdditionRecord:
     """What was offered, and what became of it; `accepted` are image ids.
 
     Attributes:
         wanted: images to add at most.
-        calibration: how `least_confidence` was found; empty where nothing was.
+        calibration: how `choose_confidence` was found; empty where nothing was.
     """
 
     wanted: int
     offered: int
-    least_confidence: float = 0.0
+    choose_confidence: float = 0.0
     looked_at: int = 0
     accepted: list[str] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -70,12 +70,12 @@ def add_pseudo_labelled(
     held_out = labelled.rows("validation")
     if not held_out:
         raise ImageSetError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
-    said = list(opinions(teachers, map(labelled.pixels, held_out)))
+    said = list(predict_ensemble(teachers, map(labelled.pixels, held_out)))
     truth = [labelled.mask(row) for row in held_out]
     temperature = fit_temperature([opinion.share for opinion in said], truth)
     sure = [opinion.confidence(temperature) for opinion in said]
     right = [dice(opinion.mask > 0, mask > 0) for opinion, mask in zip(said, truth, strict=True)]
-    record.least_confidence, reached = least_confidence(sure, right, config.target_dice)
+    record.least_confidence, reached = choose_confidence(sure, right, config.target_dice)
     accepted = np.array(sure) >= record.least_confidence
     record.calibration = {
         "temperature": temperature,
@@ -87,8 +87,8 @@ def add_pseudo_labelled(
         "validation_dice_all": float(np.mean(right)),
     }
 
-    def drawn() -> Masked:
-        for row, opinion in zip(offered, opinions(teachers, map(candidates.pixels, offered)), strict=True):
+    def drawn() -> MaskedPictures:
+        for row, opinion in zip(offered, predict_ensemble(teachers, map(candidates.pixels, offered)), strict=True):
             yield Picture(row, candidates.pixels(row), opinion.mask), opinion.confidence(temperature)
 
     _write(out, config, labelled, provenance, record, drawn)
@@ -106,7 +106,7 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
     offered = _in_order(pairs.rows("train"))
     record = _record(config, offered)
 
-    def parted() -> Masked:
+    def parted() -> MaskedPictures:
         for row in offered:
             stored = pairs.stored(row)
             if stored.ndim != 3:
@@ -137,8 +137,8 @@ def add_drawn_on_masks(
     record = _record(config, offered)
     record.least_confidence = config.agreement
 
-    def seen() -> Masked:
-        for row, opinion in zip(offered, opinions(teachers, map(drawn.pixels, offered)), strict=True):
+    def seen() -> MaskedPictures:
+        for row, opinion in zip(offered, predict_ensemble(teachers, map(drawn.pixels, offered)), strict=True):
             mask = drawn.mask(row)
             yield Picture(row, drawn.pixels(row), mask), dice(opinion.mask > 0, mask > 0)
 
@@ -149,10 +149,10 @@ def _in_order(rows: Sequence[Image]) -> list[Image]:
     return sorted(rows, key=lambda row: derive_seed("additions", row.image_id))
 
 
-def _record(config: AdditionConfig, offered: Sequence[Image]) -> Record:
+def _record(config: AdditionConfig, offered: Sequence[Image]) -> AdditionRecord:
     if not offered:
         raise ImageSetError("there are no images to add: all candidates are labelled already, or there are none")
-    return Record(config.images, len(offered))
+    return AdditionRecord(config.images, len(offered))
 
 
 def _write(
@@ -160,8 +160,8 @@ def _write(
     config: AdditionConfig,
     labelled: ImageSet,
     provenance: Provenance,
-    record: Record,
-    offered: Callable[[], Masked],
+    record: AdditionRecord,
+    offered: Callable[[], MaskedPictures],
 ) -> None:
     def pictures() -> Iterator[Picture]:
         yield from labelled.pictures()
@@ -170,14 +170,14 @@ def _write(
                 return
             assert picture.mask is not None
             record.looked_at += 1
-            cause = judge(picture.mask, config.gates) if config.filtered else None
+            cause = find_mask_fault(picture.mask, config.gates) if config.filtered else None
             if config.filtered and cause is None and confidence < record.least_confidence:
                 cause = "disagreement"
             if cause is not None:
                 record.rejected[cause] += 1
                 continue
             record.accepted.append(picture.row.image_id)
-            mask = refined(picture.mask) if config.refine else picture.mask
+            mask = fit_ellipse_mask(picture.mask) if config.refine else picture.mask
             yield Picture(picture.row, picture.pixels, mask)
 
     ImageSet.write(out, pictures(), labels=labelled.label_set(), provenance=provenance)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fulora.segmentation.config import Augmentation
 
-TURN_DEG = 25.0
-CHANGES: dict[Augmentation, tuple[str, ...]] = {
+ROTATION_DEG = 25.0
+TRANSFORMS: dict[Augmentation, tuple[str, ...]] = {
     "none": (),
     "paper": ("turn", "mirror", "upside_down"),
     "mild": ("mirror", "move", "gain"),
@@ -30,20 +30,20 @@ def augment(
         seed: of the draws; torch's own random state is left as it was.
     """
     shown, labels = images[:, None].float() / 255, masks[:, None].float()
-    if CHANGES[kind]:
+    if TRANSFORMS[kind]:
         with torch.random.fork_rng(devices=[] if images.device.type == "cpu" else [images.device]):
             torch.manual_seed(seed)
-            shown, labels = _changes(kind)(shown, labels)
+            shown, labels = _build_transforms(kind)(shown, labels)
     return shown[:, 0].clamp(0, 1) * 255, labels[:, 0].round().long()
 
 
 @cache
-def _changes(kind: Augmentation) -> kornia.AugmentationSequential:
+def _build_transforms(kind: Augmentation) -> kornia.AugmentationSequential:
     known = {
-        "turn": kornia.RandomRotation(TURN_DEG, p=1.0),
+        "turn": kornia.RandomRotation(ROTATION_DEG, p=1.0),
         "mirror": kornia.RandomHorizontalFlip(p=0.5),
         "upside_down": kornia.RandomVerticalFlip(p=0.1),
-        "move": kornia.RandomAffine(TURN_DEG, translate=(0.08, 0.08), scale=(0.8, 1.2), p=1.0),
+        "move": kornia.RandomAffine(ROTATION_DEG, translate=(0.08, 0.08), scale=(0.8, 1.2), p=1.0),
         "bend": kornia.RandomElasticTransform(kernel_size=(31, 31), sigma=(8.0, 8.0), alpha=(0.5, 0.5), p=0.3),
         "gain": kornia.ColorJiggle(brightness=0.1, contrast=0.2, p=1.0),
         "gamma": kornia.RandomGamma((0.6, 1.6), p=0.5),
@@ -51,7 +51,7 @@ def _changes(kind: Augmentation) -> kornia.AugmentationSequential:
         "noise": kornia.RandomGaussianNoise(std=0.04, p=0.5),
     }
     return kornia.AugmentationSequential(
-        *(known[name] for name in CHANGES[kind]),
+        *(known[name] for name in TRANSFORMS[kind]),
         data_keys=["input", "mask"],
         extra_args={"mask": {"resample": "nearest", "align_corners": False}},
     )

@@ -47,7 +47,7 @@ Augmentation = Literal["none", "paper", "mild", "strong"]
 Fit = Literal["letterbox", "squash"]
 
 DECODER: tuple[Part, ...] = ("d0", "d1", "d2", "d3", "d4")
-FROM_A_FILE: tuple[EncoderWeights, ...] = ("imagenet_folded", "file", "network")
+WEIGHTS_FROM_FILE: tuple[EncoderWeights, ...] = ("imagenet_folded", "file", "network")
 MIN_SIDE = 32
 
 
@@ -72,10 +72,10 @@ class Strategy:
     joins_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-EVERYTHING: tuple[Part, ...] = ("encoder", *DECODER)
+ALL_PARTS: tuple[Part, ...] = ("encoder", *DECODER)
 STRATEGIES: dict[StrategyName, Strategy] = {
-    "all": Strategy(EVERYTHING),
-    "scratch": Strategy(EVERYTHING, random_start=True),
+    "all": Strategy(ALL_PARTS),
+    "scratch": Strategy(ALL_PARTS, random_start=True),
     "random_frozen_encoder": Strategy(DECODER, random_start=True),
     "encoder": Strategy(("encoder",)),
     "d0": Strategy(("d0",)),
@@ -84,10 +84,10 @@ STRATEGIES: dict[StrategyName, Strategy] = {
     "d2-4": Strategy(("d2", "d3", "d4")),
     "d4": Strategy(("d4",)),
     "d0-4": Strategy(DECODER),
-    "discriminative": Strategy(EVERYTHING, rates=(2.6**-3, 2.6**-2, 2.6**-1)),
-    "gradual": Strategy(EVERYTHING, joins_at=(0.75, 0.5, 0.25)),
-    "norms": Strategy(EVERYTHING, norms_only=True),
-    "lora": Strategy(EVERYTHING, lora=True),
+    "discriminative": Strategy(ALL_PARTS, rates=(2.6**-3, 2.6**-2, 2.6**-1)),
+    "gradual": Strategy(ALL_PARTS, joins_at=(0.75, 0.5, 0.25)),
+    "norms": Strategy(ALL_PARTS, norms_only=True),
+    "lora": Strategy(ALL_PARTS, lora=True),
 }
 """The nine strategies of arXiv 2307.09067 and 2407.20086, and five that those papers left out: `all` is full
 fine-tuning; `discriminative` (rates that fall by 2.6 a group) and `gradual` (the deepest layers join first) are as in
@@ -203,7 +203,7 @@ class UnetConfig(Config):
                 f"strategy={self.strategy} starts from random weights and encoder_weights={self.encoder_weights} "
                 "does not; set encoder_weights=none or choose another strategy"
             )
-        whole = strategy.learns == EVERYTHING and not (strategy.norms_only or strategy.lora)
+        whole = strategy.learns == ALL_PARTS and not (strategy.norms_only or strategy.lora)
         if self.encoder_weights == "none" and not strategy.random_start and not whole and self.strategy != "encoder":
             raise ValueError(
                 f"strategy={self.strategy} freezes the encoder, which encoder_weights=none would leave random; "

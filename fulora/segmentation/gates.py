@@ -9,11 +9,13 @@ from pydantic import Field, PositiveInt
 from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask
 from fulora.config import Config
 
-Cause = Literal["no_mask", "several_pieces", "share", "axis_ratio", "not_an_ellipse", "cut_by_border", "disagreement"]
-Share = tuple[float, float]
+MaskFault = Literal[
+    "no_mask", "several_pieces", "share", "axis_ratio", "not_an_ellipse", "cut_by_border", "disagreement"
+]
+ShareRange = tuple[float, float]
 
 
-class GateConfig(Config):
+class MaskQualityConfig(Config):
     """Limits of a head's mask. The defaults stand a little outside what HC18's 296 reference masks show.
 
     Attributes:
@@ -23,8 +25,8 @@ class GateConfig(Config):
         coverage: least share of the contour that does not lie on the border of the picture.
     """
 
-    share: Share = (0.03, 0.60)
-    axis_ratio: Share = (0.62, 0.95)
+    share: ShareRange = (0.03, 0.60)
+    axis_ratio: ShareRange = (0.62, 0.95)
     fit_iou: float = Field(default=0.95, ge=0, le=1)
     coverage: float = Field(default=0.75, ge=0, le=1)
 
@@ -45,20 +47,20 @@ class AdditionConfig(Config):
 
     images: PositiveInt = 100
     filtered: bool = True
-    gates: GateConfig = Field(default_factory=GateConfig)
+    gates: MaskQualityConfig = Field(default_factory=MaskQualityConfig)
     refine: bool = True
     agreement: float = Field(default=0.9, ge=0, le=1)
     target_dice: float = Field(default=0.95, gt=0, lt=1)
 
 
-def judge(mask: UInt8[np.ndarray, "h w"], limits: GateConfig) -> Cause | None:
+def find_mask_fault(mask: UInt8[np.ndarray, "h w"], limits: MaskQualityConfig) -> MaskFault | None:
     """Why a mask of one structure (0 or 1) is no head, or None."""
     try:
         fit = fit_mask(mask > 0)
     except MeasurementError:
         return "no_mask"
     shortest, longest = limits.axis_ratio
-    found: dict[Cause, bool] = {
+    found: dict[MaskFault, bool] = {
         "several_pieces": fit.components > 1,
         "share": not limits.share[0] <= float((mask > 0).mean()) <= limits.share[1],
         "axis_ratio": not shortest <= fit.ellipse.b / fit.ellipse.a <= longest,
@@ -68,7 +70,7 @@ def judge(mask: UInt8[np.ndarray, "h w"], limits: GateConfig) -> Cause | None:
     return next((cause for cause, is_so in found.items() if is_so), None)
 
 
-def refined(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+def fit_ellipse_mask(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """The filled ellipse that fits a mask best; the mask itself where none can be fitted."""
     try:
         return ellipse_mask(fit_mask(mask > 0).ellipse, mask.shape).astype(np.uint8)

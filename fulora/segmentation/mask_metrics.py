@@ -21,7 +21,7 @@ Values = Float[np.ndarray, "seeds n"]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredValues:
     """One measured quantity of n images, a row a training seed.
 
     Attributes:
@@ -34,33 +34,33 @@ class Measured:
     failed: Bool[np.ndarray, "seeds n"]
 
 
-def _as_measured(found: Measured) -> Values:
+def _as_measured(found: MeasuredValues) -> Values:
     return found.values
 
 
-def _failed(found: Measured) -> Values:
+def _failed(found: MeasuredValues) -> Values:
     return np.asarray(found.failed.astype(float))
 
 
-def _difference(found: Measured) -> Values:
+def _difference(found: MeasuredValues) -> Values:
     return np.asarray(found.values - found.references)
 
 
-def _absolute(found: Measured) -> Values:
+def _absolute_difference(found: MeasuredValues) -> Values:
     return np.asarray(np.abs(_difference(found)))
 
 
-def _relative(found: Measured) -> Values:
-    return np.asarray(_absolute(found) / found.references)
+def _relative_difference(found: MeasuredValues) -> Values:
+    return np.asarray(_absolute_difference(found) / found.references)
 
 
-def _lost(found: Measured) -> Values:
+def _not_measured(found: MeasuredValues) -> Values:
     return np.asarray(np.isnan(_difference(found)).astype(float))
 
 
-OF_OVERLAPS: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
-OF_DISTANCES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
-OF_ERRORS: Mapping[Statistic, float] = {"percentile 95": 95.0}
+OVERLAP_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
+DISTANCE_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
+ERROR_QUANTILES: Mapping[Statistic, float] = {"percentile 95": 95.0}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class MaskMetric:
 
     name: str
     measured: Quantity
-    of: Callable[[Measured], Values]
+    of: Callable[[MeasuredValues], Values]
     protocol: Protocol = "segmentation"
     better: Better = "higher"
     unit: Literal["", "1"] = ""
@@ -92,37 +92,48 @@ class MaskMetric:
 
 
 METRICS = (
-    MaskMetric("Dice", "dice", _as_measured, quantiles=OF_OVERLAPS, compared=True, shown=True),
+    MaskMetric("Dice", "dice", _as_measured, quantiles=OVERLAP_QUANTILES, compared=True, shown=True),
     MaskMetric("failures", "dice", _failed, better="lower", unit="1", span=RIGHT_OR_WRONG, shown=True),
     MaskMetric("IoU", "iou", _as_measured),
     MaskMetric("HD", "hd", _as_measured, better="lower"),
-    MaskMetric("HD95", "hd95", _as_measured, better="lower", quantiles=OF_DISTANCES, shown=True),
+    MaskMetric("HD95", "hd95", _as_measured, better="lower", quantiles=DISTANCE_QUANTILES, shown=True),
     MaskMetric("ASSD", "assd", _as_measured, better="lower", shown=True),
     MaskMetric("NSD", "nsd", _as_measured),
     MaskMetric("challenge S", "psfhs_s", _as_measured, compared=True, shown=True),
     MaskMetric(
         "circumference absolute difference",
         "hc",
-        _absolute,
+        _absolute_difference,
         "biometry",
         "lower",
-        quantiles=OF_ERRORS,
+        quantiles=ERROR_QUANTILES,
         compared=True,
         shown=True,
     ),
     MaskMetric("circumference difference", "hc", _difference, "biometry", "", shown=True),
-    MaskMetric("circumference failures", "hc", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
-    MaskMetric("circumference relative difference", "hc", _relative, "biometry", "lower", "1", computed=False),
     MaskMetric(
-        "AoP absolute difference", "aop", _absolute, "biometry", "lower", quantiles=OF_ERRORS, compared=True, shown=True
+        "circumference failures", "hc", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True
+    ),
+    MaskMetric(
+        "circumference relative difference", "hc", _relative_difference, "biometry", "lower", "1", computed=False
+    ),
+    MaskMetric(
+        "AoP absolute difference",
+        "aop",
+        _absolute_difference,
+        "biometry",
+        "lower",
+        quantiles=ERROR_QUANTILES,
+        compared=True,
+        shown=True,
     ),
     MaskMetric("AoP difference", "aop", _difference, "biometry", "", shown=True),
-    MaskMetric("AoP failures", "aop", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
+    MaskMetric("AoP failures", "aop", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
 )
 
 
 @dataclass(frozen=True)
-class Chosen:
+class MaskMetricSelection:
     """The metrics of a study: all that are computed, and those compared and shown, in the study's order."""
 
     computed: tuple[MaskMetric, ...]
@@ -134,10 +145,10 @@ class Chosen:
         return self.shown.index(metric) + 1 if metric in self.shown else 0
 
 
-def chosen(names: Sequence[str] = ()) -> Chosen:
+def select_mask_metrics(names: Sequence[str] = ()) -> MaskMetricSelection:
     """The metrics that a study names, compared and shown in that order; the usual ones where it names none.
 
     Raises:
         ValueError: there is no such metric, or one is named twice.
     """
-    return Chosen(*select_from_table(METRICS, names))
+    return MaskMetricSelection(*select_from_table(METRICS, names))

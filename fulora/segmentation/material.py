@@ -18,7 +18,7 @@ PSEUDO = "pseudo_labels.json"
 """Of an image set with masks that a model drew: their image ids, among much else."""
 
 
-def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> ImageMaskPairs:
+def load_image_mask_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> ImageMaskPairs:
     """The pictures and masks of `rows`, marked where they are synthetic or their mask was drawn by a model.
 
     Args:

@@ -23,7 +23,7 @@ SIZES: tuple[Quantity, ...] = ("hc", "bpd", "ofd")
 ALL = "all"
 
 
-def measured(
+def measure_mask(
     row: Image,
     shows: LabelClass,
     prediction: Mask,

@@ -18,7 +18,7 @@ from fulora.config import identity
 from fulora.data.folded_mobilenet import pad_like_tensorflow
 from fulora.files import atomic_file
 from fulora.json_files import DamagedFileError, read_json
-from fulora.segmentation.config import FROM_A_FILE, UnetConfig
+from fulora.segmentation.config import WEIGHTS_FROM_FILE, UnetConfig
 from fulora.segmentation.networks import DIVISOR, UnetFileError, build_network, encoder_statistics, load_start
 
 WEIGHTS, FACTS = "model.safetensors", "model.json"
@@ -63,8 +63,8 @@ def build_unet(cfg: UnetConfig, start: Path | None = None) -> Unet:
         UnetFileError: a file is missing, does not fit, or is given though the config does not use it.
         EncoderFileError: of `encoder_weights=imagenet_folded`: the file holds something else.
     """
-    if (cfg.encoder_weights in FROM_A_FILE) != (start is not None):
-        need = "needs" if start is None else f"has no use for {start}; only {', '.join(FROM_A_FILE)} read"
+    if (cfg.encoder_weights in WEIGHTS_FROM_FILE) != (start is not None):
+        need = "needs" if start is None else f"has no use for {start}; only {', '.join(WEIGHTS_FROM_FILE)} read"
         raise UnetFileError(f"encoder_weights={cfg.encoder_weights} {need} a file of weights")
     net = build_network(cfg)
     if start is not None:

@@ -32,7 +32,7 @@ SMP: dict[Architecture, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
     "segformer": smp.Segformer,
 }
-PLAIN = (64, 128, 256, 512, 1024)
+PLAIN_CHANNELS = (64, 128, 256, 512, 1024)
 """Channels of the plain U-Net (Ronneberger et al. 2015) that MONAI's networks have here."""
 
 DIVISOR = 32
@@ -84,13 +84,13 @@ def _monai(cfg: UnetConfig) -> Any:
     shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.outputs}
     match cfg.architecture:
         case "monai_basic_unet":
-            return nets.BasicUNet(**shape, features=(*PLAIN, 64), act="relu", norm=("batch", {}))
+            return nets.BasicUNet(**shape, features=(*PLAIN_CHANNELS, 64), act="relu", norm=("batch", {}))
         case "monai_attention_unet":
-            return nets.AttentionUnet(**shape, channels=PLAIN, strides=(2, 2, 2, 2))
+            return nets.AttentionUnet(**shape, channels=PLAIN_CHANNELS, strides=(2, 2, 2, 2))
         case "monai_segresnet":
             return nets.SegResNet(**shape, init_filters=16)
         case _:
-            kernels, strides = (3,) * len(PLAIN), (1, *(2,) * (len(PLAIN) - 1))
+            kernels, strides = (3,) * len(PLAIN_CHANNELS), (1, *(2,) * (len(PLAIN_CHANNELS) - 1))
             return nets.DynUNet(**shape, kernel_size=kernels, strides=strides, upsample_kernel_size=strides[1:])
 
 

@@ -30,12 +30,12 @@ def probabilities(
     """
     waiting = iter(images)
     while batch := list(islice(waiting, batch_size)):
-        found = [_of_one(model.eval(), batch, flip) for model in models]
+        found = [_predict_batch(model.eval(), batch, flip) for model in models]
         for each in zip(*found, strict=True):
             yield np.mean(each, axis=0)
 
 
-def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
+def _predict_batch(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
     cfg, device = model.cfg, next(model.parameters()).device
     size = cfg.image_size_px
     seen = batch if size is None else [to_square(picture, size, cfg.fit) for picture in batch]
@@ -43,9 +43,9 @@ def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.n
     for shape in sorted({picture.shape for picture in seen}):
         places = [place for place, picture in enumerate(seen) if picture.shape == shape]
         pixels = torch.tensor(np.stack([seen[place] for place in places]), device=device)
-        shares = _shares(model, pixels)
+        shares = _forward(model, pixels)
         if flip:
-            shares = (shares + _shares(model, pixels.flip(-1)).flip(-1)) / 2
+            shares = (shares + _forward(model, pixels.flip(-1)).flip(-1)) / 2
         for place, share in zip(places, shares.cpu().numpy(), strict=True):
             found[place] = share
     if size is None:
@@ -53,7 +53,7 @@ def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.n
     return [from_square(share, picture.shape, cfg.fit) for share, picture in zip(found, batch, strict=True)]
 
 
-def _shares(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
+def _forward(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
     logits: Tensor = model(pixels).float()
     return logits.sigmoid() if model.cfg.outputs == 1 else logits.softmax(dim=1)
 

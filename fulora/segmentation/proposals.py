@@ -6,15 +6,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.biometry.ellipse import Ellipse, MeasurementError, ellipse_mask, fit_mask
-from fulora.segmentation.gates import GateConfig, judge
+from fulora.segmentation.gates import MaskQualityConfig, find_mask_fault
 
 SHIFT, SCALE, TURN_DEG = 0.06, 0.1, 20.0
 """Standard deviations: of the centre (share of the image's side), of the logarithm of each axis, of the angle."""
 TRIES = 100
 
 
-def propose(
-    masks: Sequence[UInt8[np.ndarray, "h w"]], count: int, seed: int, limits: GateConfig
+def propose_masks(
+    masks: Sequence[UInt8[np.ndarray, "h w"]], count: int, seed: int, limits: MaskQualityConfig
 ) -> UInt8[np.ndarray, "count h w"]:
     """Filled ellipses near those of given heads, mirrored or not, that pass the gates.
 
@@ -30,7 +30,7 @@ def propose(
             break
         mask = ellipse_mask(_near(known[random.integers(len(known))], shape, random), shape).astype(np.uint8)
         mask = mask[:, ::-1] if random.random() < 0.5 else mask
-        if judge(mask, limits) is None:
+        if find_mask_fault(mask, limits) is None:
             found.append(np.ascontiguousarray(mask))
     if len(found) < count:
         raise ValueError(f"only {len(found)} of {count} proposed heads pass the gates: widen them")

@@ -19,7 +19,7 @@ CLIP = 1e-6
 
 
 @dataclass(frozen=True)
-class Opinion:
+class EnsembleMask:
     """What an ensemble says of one picture.
 
     Attributes:
@@ -34,13 +34,13 @@ class Opinion:
 
     def confidence(self, temperature: float) -> float:
         """The lesser of `agreement` and the mean calibrated probability within 2 px of the mask's border, 0..1."""
-        shares = tempered(self.share, temperature)
-        band = border(self.mask > 0)
+        shares = apply_temperature(self.share, temperature)
+        band = border_band(self.mask > 0)
         sure = float(np.maximum(shares, 1 - shares)[band].mean()) if band.any() else 0.0
         return min(self.agreement, sure)
 
 
-def opinions(models: Sequence[Unet], images: Iterable[UInt8[np.ndarray, "_ _"]]) -> Iterator[Opinion]:
+def predict_ensemble(models: Sequence[Unet], images: Iterable[UInt8[np.ndarray, "_ _"]]) -> Iterator[EnsembleMask]:
     """Of every picture, in order. Each member sees it as it is and mirrored."""
     for pixels in images:
         plain = [next(probabilities([model], [pixels]))[0] for model in models]
@@ -50,16 +50,16 @@ def opinions(models: Sequence[Unet], images: Iterable[UInt8[np.ndarray, "_ _"]])
         among = [dice(a, b) for a, b in combinations(members, 2)] or [1.0]
         mask = largest_filled(to_labels(share[None]))
         unflipped = to_labels(np.mean(plain, axis=0)[None]) > 0
-        yield Opinion(mask, share, min(float(np.mean(among)), dice(unflipped, mask > 0)))
+        yield EnsembleMask(mask, share, min(float(np.mean(among)), dice(unflipped, mask > 0)))
 
 
-def border(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def border_band(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Pixels within `BAND_PX` of a mask's border, on either side of it."""
     wide = ndimage.binary_dilation(mask, iterations=BAND_PX)
     return np.asarray(wide & ~ndimage.binary_erosion(mask, iterations=BAND_PX))
 
 
-def tempered(shares: Float[np.ndarray, "*shape"], temperature: float) -> Float[np.ndarray, "*shape"]:
+def apply_temperature(shares: Float[np.ndarray, "*shape"], temperature: float) -> Float[np.ndarray, "*shape"]:
     """Probabilities whose logits are divided by a temperature (Guo et al. 2017)."""
     bounded = np.clip(shares, CLIP, 1 - CLIP)
     return np.asarray(1 / (1 + ((1 - bounded) / bounded) ** (1 / temperature)))
@@ -67,21 +67,21 @@ def tempered(shares: Float[np.ndarray, "*shape"], temperature: float) -> Float[n
 
 def fit_temperature(shares: Sequence[Float[np.ndarray, "_ _"]], masks: Sequence[UInt8[np.ndarray, "_ _"]]) -> float:
     """The temperature with the least log loss over the border bands of held-out pictures; 1 where there is none."""
-    bands = [border(mask > 0) for mask in masks]
+    bands = [border_band(mask > 0) for mask in masks]
     said = np.concatenate([share[band] for share, band in zip(shares, bands, strict=True)] or [np.zeros(0)])
     true = np.concatenate([(mask > 0)[band] for mask, band in zip(masks, bands, strict=True)] or [np.zeros(0, bool)])
     if not said.size:
         return 1.0
 
     def loss(logarithm: float) -> float:
-        found = tempered(said, float(np.exp(logarithm)))
+        found = apply_temperature(said, float(np.exp(logarithm)))
         return float(-np.log(np.where(true, found, 1 - found)).mean())
 
     bounds = (np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def least_confidence(confidences: Sequence[float], overlaps: Sequence[float], target: float) -> tuple[float, bool]:
+def choose_confidence(confidences: Sequence[float], overlaps: Sequence[float], target: float) -> tuple[float, bool]:
     """The lowest confidence from which on held-out pictures have a mean Dice of `target`, and whether there is one.
 
     Where even the surest fall short, the cut lets the surest quarter pass.

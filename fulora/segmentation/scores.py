@@ -20,7 +20,7 @@ from fulora.data.score import Score, Statistic
 from fulora.metrics.paired_tests import holm, seeds_test
 from fulora.metrics.statistics import Interval, cluster_bootstrap, sign_flip_test, weighted_bootstrap
 from fulora.metrics.weighted_scores import Values, Weights, mean
-from fulora.segmentation.mask_metrics import Chosen, MaskMetric, Measured, chosen
+from fulora.segmentation.mask_metrics import MaskMetric, MaskMetricSelection, MeasuredValues, select_mask_metrics
 
 WHOLE = "all"
 """The structure that is everything but background, where masks hold several."""
@@ -47,12 +47,12 @@ class MaskScoreConfig(Config):
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        chosen(value)
+        select_mask_metrics(value)
         return value
 
 
 @dataclass(frozen=True)
-class Images:
+class MeasuredImages:
     """The images that something was measured on: their ids, whom they show, and where."""
 
     ids: tuple[str, ...]
@@ -60,14 +60,14 @@ class Images:
     sites: Shaped[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, rows: Sequence[Measurement]) -> "Images":
+    def of(cls, rows: Sequence[Measurement]) -> "MeasuredImages":
         """Those of some rows, in order."""
         patients, sites = ([getattr(row, name) for row in rows] for name in ("patient_key", "site"))
         return cls(tuple(row.image_id for row in rows), np.array(patients), np.array(sites))
 
 
 @dataclass(frozen=True)
-class Column:
+class MetricColumn:
     """One metric of an arm, on one structure.
 
     Attributes:
@@ -78,7 +78,7 @@ class Column:
     metric: MaskMetric
     structure: str
     unit: str
-    images: Images
+    images: MeasuredImages
     values: Float[np.ndarray, "seeds n"]
     failed: int
 
@@ -88,7 +88,7 @@ class MaskArm:
     """What was measured of one arm."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[MetricColumn, ...]
 
     @property
     def whole(self) -> str:
@@ -96,7 +96,7 @@ class MaskArm:
         structures = {column.structure for column in self.columns}
         return WHOLE if WHOLE in structures else next(iter(structures), WHOLE)
 
-    def column(self, metric: MaskMetric, structure: str, unit: str) -> Column | None:
+    def column(self, metric: MaskMetric, structure: str, unit: str) -> MetricColumn | None:
         """The column of a metric on a structure, in a unit."""
         key = metric.name, structure, unit
         return next((item for item in self.columns if (item.metric.name, item.structure, item.unit) == key), None)
@@ -111,17 +111,17 @@ def read_arm(name: str, seeds: Sequence[Sequence[Measurement]], config: MaskScor
     columns = []
     for key in dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]):
         tables = [[row for row in rows if (row.quantity, row.structure, row.unit) == key] for rows in seeds]
-        if any(Images.of(rows).ids != Images.of(tables[0]).ids for rows in tables):
+        if any(MeasuredImages.of(rows).ids != MeasuredImages.of(tables[0]).ids for rows in tables):
             raise ValueError(f"arm {name!r}: its training seeds measure different images; give one test set")
-        metrics = [metric for metric in chosen(config.metrics).computed if metric.measured == key[0]]
+        metrics = [metric for metric in select_mask_metrics(config.metrics).computed if metric.measured == key[0]]
         columns += [_column(metric, tables) for metric in metrics]
     return MaskArm(name, tuple(columns))
 
 
-def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Column:
+def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> MetricColumn:
     first = tables[0][0]
     values = metric.of(
-        Measured(
+        MeasuredValues(
             np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables]),
             np.array([[row.reference or np.nan for row in rows] for rows in tables]),
             np.array([[bool(row.failure) for row in rows] for rows in tables]),
@@ -130,12 +130,14 @@ def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Colu
     failed = sum(bool(row.failure) and row.value is not None for rows in tables for row in rows)
     if metric.protocol == "biometry":
         failed = sum(row.value is None or not row.reference for rows in tables for row in rows)
-    return Column(metric, first.structure, metric.unit or first.unit, Images.of(tables[0]), values, failed)
+    return MetricColumn(
+        metric, first.structure, metric.unit or first.unit, MeasuredImages.of(tables[0]), values, failed
+    )
 
 
 def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
     """Mean of every column over images and training seeds, and some quantiles, each with its interval."""
-    found, metrics = [], chosen(config.metrics)
+    found, metrics = [], select_mask_metrics(config.metrics)
     for column in arm.columns:
         if np.isnan(column.values).all(axis=1).any():
             continue  # a seed that measured nothing: the failures say so
@@ -153,7 +155,7 @@ def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
     return found
 
 
-def _mean_interval(column: Column, config: MaskScoreConfig) -> Interval:
+def _mean_interval(column: MetricColumn, config: MaskScoreConfig) -> Interval:
     return weighted_bootstrap(
         [partial(_mean_of_known, values) for values in column.values],
         column.images.patients,
@@ -174,7 +176,9 @@ def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np
     return float(np.nanpercentile(values[:, images], level, axis=1).mean())
 
 
-def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interval, metrics: Chosen) -> Score:
+def _score(
+    arm: MaskArm, column: MetricColumn, statistic: Statistic, interval: Interval, metrics: MaskMetricSelection
+) -> Score:
     lost = int(np.isnan(column.values).sum()) if column.metric.protocol == "segmentation" else 0
     made = Score.of(
         interval,
@@ -201,7 +205,7 @@ def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Sc
     seeds. Of each metric, the p-values of the pairs that were not declared are adjusted by Holm.
     """
     config.comparisons.check([*arms])
-    pairs, metrics = list(_pairs(arms, config.comparisons)), chosen(config.metrics)
+    pairs, metrics = list(_pairs(arms, config.comparisons)), select_mask_metrics(config.metrics)
     found: list[Score] = []
     for metric in metrics.compared:
         for unit in dict.fromkeys(c.unit for arm in arms.values() for c in arm.columns if c.metric == metric):
@@ -262,7 +266,7 @@ def _difference(ours: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, co
         seed=config.seed,
     )
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
-    return _score(ours, mine, "mean", interval, chosen(config.metrics)).changed(
+    return _score(ours, mine, "mean", interval, select_mask_metrics(config.metrics)).changed(
         baseline=other.name,
         n_failed=int((~known).sum()),
         role="declared" if (ours.name, other.name) == config.comparisons.declared else "exploratory",

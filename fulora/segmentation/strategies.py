@@ -31,7 +31,7 @@ def parts(net: nn.Module) -> dict[str, nn.Module]:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Parameters that share a learning rate and the moment from which they learn.
 
     Attributes:
@@ -44,7 +44,7 @@ class Group:
     joins_at: float = 0.0
 
 
-def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[Group]:
+def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[ParameterGroup]:
     """Let the strategy's parts learn and freeze all others; the low-rank adapters of `lora` are put in here.
 
     Returns:
@@ -54,36 +54,36 @@ def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[Group]:
     net.requires_grad_(False)
     if "all" in members:
         net.requires_grad_(True)
-        return [Group(list(net.parameters()))]
+        return [ParameterGroup(list(net.parameters()))]
     encoder = _encoder_groups(members["encoder"], strategy, cfg) if "encoder" in strategy.learns else []
     learns = {*strategy.learns, *(["decoder"] if set(DECODER) <= set(strategy.learns) else [])}
     learns |= {"head"} if cfg.train_head else set()
     rest = [p for name, part in members.items() if name != "encoder" and name in learns for p in part.parameters()]
-    groups = [group for group in (*encoder, Group(rest)) if group.parameters]
-    for parameter in learning(groups):
+    groups = [group for group in (*encoder, ParameterGroup(rest)) if group.parameters]
+    for parameter in trainable_parameters(groups):
         parameter.requires_grad_(True)
     return groups
 
 
-def learning(groups: list[Group]) -> list[nn.Parameter]:
+def trainable_parameters(groups: list[ParameterGroup]) -> list[nn.Parameter]:
     """All parameters that learn at some time."""
     return [parameter for group in groups for parameter in group.parameters]
 
 
-def _encoder_groups(encoder: nn.Module, strategy: Strategy, cfg: UnetConfig) -> list[Group]:
+def _encoder_groups(encoder: nn.Module, strategy: Strategy, cfg: UnetConfig) -> list[ParameterGroup]:
     if strategy.lora:
         add_adapters(encoder, cfg)
-        return [Group([p for name, p in encoder.named_parameters() if "lora_" in name])]
+        return [ParameterGroup([p for name, p in encoder.named_parameters() if "lora_" in name])]
     if strategy.norms_only:
-        return [Group([p for module in encoder.modules() if is_norm(module) for p in module.parameters()])]
+        return [ParameterGroup([p for module in encoder.modules() if is_norm(module) for p in module.parameters()])]
     if len({*strategy.rates, *strategy.joins_at}) == 2 and strategy.rates[0] == 1.0 and strategy.joins_at[0] == 0.0:
-        return [Group(list(encoder.parameters()))]
+        return [ParameterGroup(list(encoder.parameters()))]
     layers = [list(module.parameters(recurse=False)) for module in encoder.modules()]
     layers = [layer for layer in layers if layer]
     borders = [len(layers) * third // THIRDS for third in range(THIRDS + 1)]
     found = [layers[first:last] for first, last in pairwise(borders)]
     return [
-        Group([p for layer in third for p in layer], rate, joins_at)
+        ParameterGroup([p for layer in third for p in layer], rate, joins_at)
         for third, rate, joins_at in zip(found, strategy.rates, strategy.joins_at, strict=True)
     ]
 
@@ -123,7 +123,7 @@ def merge_adapters(net: nn.Module) -> None:
             setattr(net.get_submodule(parent), own, module.get_base_layer())
 
 
-def set_joined(groups: list[Group], progress: float) -> None:
+def unfreeze_joined(groups: list[ParameterGroup], progress: float) -> None:
     """Let those learn whose time has come.
 
     Args:
@@ -134,7 +134,7 @@ def set_joined(groups: list[Group], progress: float) -> None:
             parameter.requires_grad_(progress >= group.joins_at)
 
 
-def frozen_to_eval(net: nn.Module) -> None:
+def set_frozen_to_eval(net: nn.Module) -> None:
     """Put every part that does not learn in evaluation mode; call it after each `train()`.
 
     `requires_grad=False` alone does not freeze a part: the running statistics of its batch norms would still follow
@@ -146,7 +146,7 @@ def frozen_to_eval(net: nn.Module) -> None:
 
 
 @torch.no_grad()
-def settle_batch_norm(net: nn.Module, inputs: Float[Tensor, "b c h w"], *, encoder: bool) -> None:
+def initialise_batch_norm(net: nn.Module, inputs: Float[Tensor, "b c h w"], *, encoder: bool) -> None:
     """Set the running statistics of randomly started batch norms to those of `inputs`, once, before training.
 
     A random MobileNetV2 in evaluation mode shrinks its signal at every layer until nothing is left, so that a random
