@@ -11,12 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everybody knows
 
 from fulora.classification.config import ClassifierConfig, Fit, Stem
-from fulora.classification.networks import (
-    ClassifierError,
-    build_network,
-    load_start,
-    pixel_statistics,
-)
+from fulora.classification.networks import ClassifierError, build_network, load_start, pixel_statistics
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
 from fulora.data.pictures.normalisation import UNCHANGED

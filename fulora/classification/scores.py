@@ -16,14 +16,7 @@ from fulora.metrics.classification_metrics import Metric, MetricSelection, selec
 from fulora.metrics.comparison import ComparisonRow, compare
 from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.paired_tests import holm
-from fulora.metrics.scorecard import (
-    Sampling,
-    ScoreRow,
-    decision_scores,
-    group_scores,
-    legacy_scores,
-    scorecard,
-)
+from fulora.metrics.scorecard import Sampling, ScoreRow, decision_scores, group_scores, legacy_scores, scorecard
 from fulora.metrics.statistics import Interval
 
 WITHOUT_DUPLICATES = ImageGroup("without duplicates")
@@ -239,11 +232,7 @@ def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSele
 
 def _to_score(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
     made = Score.of(
-        interval,
-        quantity=row.quantity,
-        arm=arm.name,
-        protocol=arm.facts.protocol,
-        n_seeds=len(arm.answers.decided),
+        interval, quantity=row.quantity, arm=arm.name, protocol=arm.facts.protocol, n_seeds=len(arm.answers.decided)
     )
     rank, better = metrics.rank(row.quantity), metrics.better(row.quantity)
     return made.changed(

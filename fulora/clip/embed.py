@@ -35,10 +35,7 @@ def text_directions(
 
 @torch.no_grad()
 def image_directions(
-    model: ClipModel,
-    count: int,
-    picture: Callable[[int], UInt8[np.ndarray, "h w"]],
-    batch_size: int = 64,
+    model: ClipModel, count: int, picture: Callable[[int], UInt8[np.ndarray, "h w"]], batch_size: int = 64
 ) -> Float[Tensor, "count embed"]:
     """The unit direction of each picture, on the CPU. Whole frames are seen: padded with black, never cropped.
 

@@ -55,12 +55,7 @@ def _pairs(everywhere: Sequence[Score], compared: Sequence[Score], title: str, c
 
 def _sites(sites: Sequence[Score], level: str) -> Table:
     lines = tuple(
-        (
-            score.group.name,
-            *_cells(score, holm=True),
-            *(str(score.n_images), str(score.n_patients)),
-        )
-        for score in sites
+        (score.group.name, *_cells(score, holm=True), *(str(score.n_images), str(score.n_patients))) for score in sites
     )
     header = ("Site", _metric(sites[0]), "p", "p (Holm)", "Images", "Patients")
     return Table(f"By site: {describe_arm(sites[0])}", f"{level} Holm over sites.", header, lines, (), raw_lines(sites))

@@ -29,10 +29,7 @@ TEXT = (
     "chosen on validation patients only."
 )
 DRAWS = 1000
-TITLES: dict[Protocol, str] = {
-    "segmentation": "Segmentation",
-    "biometry": "Circumference and angle of progression",
-}
+TITLES: dict[Protocol, str] = {"segmentation": "Segmentation", "biometry": "Circumference and angle of progression"}
 WHOLE = "all"
 """The structure that is everything but background, where masks hold several."""
 Tables = Mapping[str, Sequence[Sequence[Measurement]]]
@@ -164,11 +161,7 @@ def _overlays(images: ImageSet, masks: MaskSet, table: Sequence[Measurement]) ->
     dice = {row.image_id: row.value or 0.0 for row in _dice(table)}
     ranked = sorted(dice, key=lambda image_id: -dice[image_id])
     count, middle = min(3, len(ranked)), len(ranked) // 2
-    chosen = {
-        "best": ranked[:count],
-        "median": ranked[max(0, middle - count // 2) :][:count],
-        "worst": ranked[-count:],
-    }
+    chosen = {"best": ranked[:count], "median": ranked[max(0, middle - count // 2) :][:count], "worst": ranked[-count:]}
     rows = {row.image_id: row for row in images.rows("test")}
 
     def overlay(image_id: str) -> Overlay:

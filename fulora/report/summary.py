@@ -18,14 +18,7 @@ from fulora.report.parts import (
     TrainingPart,
 )
 from fulora.report.training import overfitting_sentences
-from fulora.report.wording import (
-    describe_arm,
-    describe_quantity,
-    display_name,
-    format_unit,
-    format_value,
-    sign,
-)
+from fulora.report.wording import describe_arm, describe_quantity, display_name, format_unit, format_value, sign
 
 
 def read_scores(parts: Sequence[ReportPart]) -> list[Score]:

@@ -21,11 +21,7 @@ SHOWN = 4
 SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
 TEXT = "Losses over steps; validation images are of patients not trained on."
-WORDS = {
-    "loss": "each step",
-    "seen_loss": "patients trained on",
-    "validation_loss": "patients not trained on",
-}
+WORDS = {"loss": "each step", "seen_loss": "patients trained on", "validation_loss": "patients not trained on"}
 """What the losses of a LoRA are called in its figure."""
 
 
