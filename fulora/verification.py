@@ -58,7 +58,6 @@ def verify(folders: Sequence[Path]) -> Verification:
 
 
 def _artifacts(folders: Sequence[Path]) -> list[Path]:
-    """The artifacts among folders, and in those that are workspaces."""
     artifacts: list[Path] = []
     for folder in folders:
         if _is_artifact(folder):
@@ -73,7 +72,6 @@ def _artifacts(folders: Sequence[Path]) -> list[Path]:
 
 
 def _is_artifact(folder: Path) -> bool:
-    """Whether a folder has a list or a record, or should have them."""
     if (folder / LIST).is_file() or (folder / RECORD).is_file() or lacks_list(folder):
         return True
     return folder.is_dir() and fingerprint_in_name(folder) != ""

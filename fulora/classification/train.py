@@ -1,4 +1,4 @@
-"""Training of a classifier: a fixed number of steps, the weights chosen on validation patients."""
+"""Training of a classifier for a fixed number of steps, with weights selected on validation patients."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from fulora.classification.augment import augment
 from fulora.classification.config import ClassifierConfig
@@ -44,8 +44,7 @@ def fit(
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `label_set.json` and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
-    uninterrupted run.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`.
 
     Args:
         labels: the classes; one output each, in their order.
@@ -60,9 +59,6 @@ def fit(
     Raises:
         ClassifierError: if there is only one class, there are no images, an image has no class or one that `labels`
             does not have, `start` cannot be used, or added images have a schedule in a training by epochs.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if a loss is not finite.
     """
     _check_inputs(cfg, labels, images, shown, is_synthetic, validation, showing)
     device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
@@ -200,7 +196,6 @@ def _check_inputs(
 
 
 def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimizer:
-    """Build AdamW, or SGD with momentum 0.9; weight decay on matrices and filters only."""
     groups = weight_decay_groups(model, cfg.learning_rate, cfg.weight_decay)
     if cfg.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=cfg.learning_rate, momentum=0.9)

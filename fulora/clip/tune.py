@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from fulora.clip.config import TuneClipConfig
 from fulora.clip.embed import text_directions
@@ -94,8 +94,8 @@ def fit(
 ) -> None:
     """Fine-tune and write an open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
-    uninterrupted run. The model is in evaluation mode: batch norms keep their statistics.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`. The model is
+    in evaluation mode: batch norms keep their statistics.
 
     Args:
         labels: the classes, with their prompts and captions.
@@ -105,9 +105,6 @@ def fit(
     Raises:
         ClipError: if there are no training images.
         LabelSetError: if the config's prompts are for other classes.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if the loss is not finite.
     """
     if not len(train.labels):
         raise ClipError("there are no images to tune on; check the set's training split")
@@ -167,7 +164,7 @@ def caption_loss(
 
 
 def prepare_adaptation(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
-    """Set what is trained: image tower and scale; with `flyp` everything; with `lora` adapters and scale."""
+    """Set which parameters are trained: image tower and scale; with `flyp` all; with `lora` adapters and scale."""
     learns = ("visual.", "logit_scale") if cfg.method != "flyp" else ("",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(learns))

@@ -51,7 +51,6 @@ def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
 
 
 def _line_tops(labels: Sequence[str], tile: int, top: int) -> tuple[list[int], int]:
-    """The upper edge of each line of tiles, and the height of the paper, pixels."""
     tops, y = [], top
     for number, label in enumerate(labels):
         y += 0 if number == 0 else (ROW_GAP_PX if label else GAP_PX)
@@ -61,7 +60,6 @@ def _line_tops(labels: Sequence[str], tile: int, top: int) -> tuple[list[int], i
 
 
 def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side side"]:
-    """The image as large as a black square of `side` pixels allows, in its middle."""
     height, width = image.shape
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -72,7 +70,6 @@ def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side
 
 
 def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str], title: str) -> bytes:
-    """The paper pixel for pixel, with labels at heights and a title."""
     height, width = paper.shape
     with drawing(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH, layout=None, mode="L") as canvas:
         axes = canvas.axes

@@ -27,7 +27,6 @@ def plot_rankings(names: Sequence[str], rankings: Rankings) -> bytes:
 
 
 def _sheet(columns: Sequence[Sequence[bytes]]) -> bytes:
-    """Columns of PNGs on one white sheet."""
     panels = [[Pil.open(io.BytesIO(png)) for png in column] for column in columns if column]
     widths = [max(panel.width for panel in column) for column in panels]
     sheet = Pil.new("RGB", (sum(widths), max(sum(panel.height for panel in column) for column in panels)), "white")

@@ -77,7 +77,6 @@ def _by_structure(plain: Sequence[Score], protocol: Protocol) -> list[Table]:
 
 
 def _is_in_table(score: Score) -> bool:
-    """Whether it is a mean of one of the study's metrics, or the 5th percentile of its first one."""
     return bool(score.rank) and (score.statistic == "mean" or (score.statistic == "percentile 5" and score.rank == 1))
 
 
@@ -110,7 +109,6 @@ def _metric_figures(
 
 
 def _curves(means: Sequence[Score], sweep: Mapping[str, Mapping[str, float]]) -> dict[str, list[Point]]:
-    """The points of each curve that has two or more."""
     scores = {score.arm: score for score in means}
     curves = {
         curve: sorted(
@@ -122,7 +120,6 @@ def _curves(means: Sequence[Score], sweep: Mapping[str, Mapping[str, float]]) ->
 
 
 def _ranking(tables: Tables) -> list[Figure]:
-    """How firmly the arms can be ordered by Dice."""
     if len(tables) < 2:
         return []
     names, (matrix, patients) = list(tables), _dice_matrix(tables)
@@ -157,7 +154,6 @@ def _dice_matrix(tables: Tables) -> tuple[Float[np.ndarray, "arms n"], np.ndarra
 
 
 def _overlays(images: ImageSet, masks: MaskSet, table: Sequence[Measurement]) -> bytes:
-    """Three test images each from the best, the middle and the worst."""
     dice = {row.image_id: row.value or 0.0 for row in _dice(table)}
     ranked = sorted(dice, key=lambda image_id: -dice[image_id])
     count, middle = min(3, len(ranked)), len(ranked) // 2

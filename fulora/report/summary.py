@@ -75,7 +75,6 @@ def _is_alike(one: Score, other: Score) -> bool:
 
 
 def _is_of_lone_network(score: Score, scores: Sequence[Score]) -> bool:
-    """Whether it is the first metric, over all structures, of a network that is compared with no other."""
     same = [other for other in scores if other.protocol == score.protocol and not other.baseline and other.rank]
     is_alone = {other.arm for other in same} == {score.arm}
     structure = "all" if any(other.structure == "all" for other in same) else score.structure

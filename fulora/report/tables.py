@@ -115,7 +115,6 @@ def _kind(score: Score) -> tuple[str, str]:
 
 
 def _line(score: Score) -> tuple[str, ...]:
-    """The cells that scores on one line have in common."""
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
     return describe_arm(score), describe_group(score.group), *counts, PROTOCOLS.get(score.protocol, score.protocol)
 

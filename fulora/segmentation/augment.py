@@ -1,4 +1,4 @@
-"""Random changes of an image together with its mask, by Kornia."""
+"""Random augmentation of images together with their masks, by Kornia."""
 
 from functools import cache
 
@@ -16,18 +16,18 @@ TRANSFORMS: dict[Augmentation, tuple[str, ...]] = {
     "mild": ("mirror", "move", "gain"),
     "strong": ("mirror", "move", "bend", "gain", "gamma", "blur", "noise"),
 }
-"""`paper` is that of arXiv 2307.09067: turned by up to 25 degrees always, mirrored by 0.5, upside down by 0.1."""
+"""`paper` is that of arXiv 2307.09067: rotation by up to 25 degrees, flips with probabilities 0.5 and 0.1."""
 
 
 def augment(
     images: Shaped[Tensor, "b h w"], masks: Shaped[Tensor, "b h w"], kind: Augmentation, seed: int
 ) -> tuple[Float[Tensor, "b h w"], Int[Tensor, "b h w"]]:
-    """Every image changed by its own draws, its mask moved alike. What comes in from outside is black, and background.
+    """Augment each image and its mask at random. Pixels from outside the image are black, and background.
 
     Args:
         images: gray, 0 to 255.
         masks: class numbers.
-        seed: of the draws; torch's own random state is left as it was.
+        seed: of the random draws; torch's global random state does not change.
     """
     shown, labels = images[:, None].float() / 255, masks[:, None].float()
     if TRANSFORMS[kind]:
@@ -39,7 +39,7 @@ def augment(
 
 @cache
 def _build_transforms(kind: Augmentation) -> kornia.AugmentationSequential:
-    known = {
+    transforms = {
         "turn": kornia.RandomRotation(ROTATION_DEG, p=1.0),
         "mirror": kornia.RandomHorizontalFlip(p=0.5),
         "upside_down": kornia.RandomVerticalFlip(p=0.1),
@@ -51,7 +51,7 @@ def _build_transforms(kind: Augmentation) -> kornia.AugmentationSequential:
         "noise": kornia.RandomGaussianNoise(std=0.04, p=0.5),
     }
     return kornia.AugmentationSequential(
-        *(known[name] for name in TRANSFORMS[kind]),
+        *(transforms[name] for name in TRANSFORMS[kind]),
         data_keys=["input", "mask"],
         extra_args={"mask": {"resample": "nearest", "align_corners": False}},
     )

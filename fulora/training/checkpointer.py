@@ -30,6 +30,10 @@ class Stateful(Protocol):
 class Checkpointer:
     """Checkpoints of one training, and its steps from the last checkpoint on.
 
+    On a CPU with the same number of threads, the result of a resumed training is bit-identical to that of an
+    uninterrupted one. Each training also raises `fulora.training.metrics_log.TrainingDivergedError` if a loss is not
+    finite.
+
     Args:
         folder: where the training writes; checkpoints are in `checkpoints/` inside.
         run: digest of settings and inputs (`fulora.training.run_digest`): what tells this training from others.

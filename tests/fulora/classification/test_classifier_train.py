@@ -12,7 +12,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import rotate
 
 from fulora.classification import train
-from fulora.classification.augment import augment, draw_crops, rotate
+from fulora.classification.augment import augment, draw_crops, rotate_pictures
 from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.classification.model import Classifier, build_classifier, load_classifier
 from fulora.classification.networks import ClassifierError
@@ -169,7 +169,7 @@ def test_crops_are_drawn_as_torchvisions() -> None:
 
 def test_pictures_turn_as_torchvisions() -> None:
     picture = torch.rand(1, 1, 33, 33, generator=seeded_generator("turn"))
-    ours = rotate(picture, torch.tensor([math.radians(12.0)]))
+    ours = rotate_pictures(picture, torch.tensor([math.radians(12.0)]))
     assert (ours == rotate(picture, -12.0)).float().mean() > 0.99
 
 

@@ -90,7 +90,7 @@ def test_a_text_tower_of_hugging_face_from_a_folder_inside(tmp_path: Path) -> No
 
 
 def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"holds no open_clip_config.json, nor another .json with embed_dim, "):
+    with pytest.raises(ClipError, match=r"has no open_clip_config.json, nor another .json with embed_dim, "):
         load_clip(tmp_path)
     shutil.copy(bundle / CONFIG, tmp_path / CONFIG)
     with pytest.raises(ClipError, match=r"one file of weights is needed .*, and there are: none"):
