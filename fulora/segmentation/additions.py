@@ -40,7 +40,7 @@ class AdditionRecord:
 
     wanted: int
     offered: int
-    choose_confidence: float = 0.0
+    least_confidence: float = 0.0
     looked_at: int = 0
     accepted: list[str] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)

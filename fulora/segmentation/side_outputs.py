@@ -39,7 +39,5 @@ class SideOutputs(nn.Module):
         return outputs
 
 
-def _keep(
-    features: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-) -> None:
+def _keep(kept: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     kept[number] = output

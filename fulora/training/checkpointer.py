@@ -20,11 +20,9 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values that `load_state_dict` continues from."""
-        ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Continue from what `state_dict` returned."""
-        ...
 
 
 class Checkpointer:

@@ -83,7 +83,7 @@ def test_imagenet_weights_without_a_network(monkeypatch: pytest.MonkeyPatch) -> 
         ({"epochs": 2}, "steps=300, epochs=2: give one, and null for the other"),
         ({"steps": None}, "steps=None, epochs=None: give one"),
         ({"steps": None, "epochs": 2}, "which cannot be balanced; set balanced=false, or steps"),
-        ({"architecture": "vit_b_16", "stem": "imagenet", "image_size_px": 40}, "multiples of 16, not 40"),
+        ({"architecture": "vit_b_16", "stem": "imagenet", "image_size_px": 40}, "a multiple of 16, not 40"),
         ({"architecture": "vit_b_16", "stem": "imagenet", "weights": "imagenet"}, "needs image_size_px=224"),
     ],
 )

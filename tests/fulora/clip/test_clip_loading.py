@@ -93,7 +93,7 @@ def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"has no open_clip_config.json, nor another .json with embed_dim, "):
         load_clip(tmp_path)
     shutil.copy(bundle / CONFIG, tmp_path / CONFIG)
-    with pytest.raises(ClipError, match=r"one file of weights is needed .*, and there are: none"):
+    with pytest.raises(ClipError, match=r"exactly one file of weights is needed .*, present: none"):
         load_clip(tmp_path)
     for name in ("a.pt", "b.pt"):
         torch.save(build_clip(TINY).state_dict(), tmp_path / name)

@@ -65,5 +65,5 @@ def test_proposed_heads_are_near_known_ones_and_pass_the_gates() -> None:
     assert 0.8 < np.median(areas) < 1.25
     with pytest.raises(ValueError, match="none of 1 masks has an ellipse"):
         propose_masks([np.zeros((64, 64), np.uint8)], 1, 0, MaskQualityConfig())
-    with pytest.raises(ValueError, match="only 0 of 2 proposed heads pass the gates"):
+    with pytest.raises(ValueError, match="only 0 of 2 proposed heads pass the mask quality rules"):
         propose_masks(list(MASKS), 2, 0, MaskQualityConfig(share=(0.9, 0.99)))
