@@ -24,7 +24,7 @@ from PIL import Image as Pil
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fulora.classification.augment import augmented
+from fulora.classification.augment import augment
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import build_classifier, load_classifier
 from fulora.classification.predict import predict, to_pixels
@@ -145,7 +145,7 @@ def our_loader(pictures: Labelled, size_px: int, epochs: int) -> None:
         order = torch.randperm(len(images), generator=seeded_generator("order", epoch)).numpy()
         for first in range(0, len(images), BATCH):
             chosen = to_pixels(images[order[first : first + BATCH]])
-            augmented(chosen, "fu_lora", seeded_generator("augment", epoch, first))
+            augment(chosen, "fu_lora", seeded_generator("augment", epoch, first))
 
 
 def in_turn(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, object]:

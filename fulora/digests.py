@@ -29,8 +29,6 @@ class CachedDigest(NamedTuple):
 
 
 class _Cache(BaseModel):
-    """The content of the cache file; `check` is the digest of the rest, to detect damage."""
-
     check: str
     files: dict[str, CachedDigest]
 

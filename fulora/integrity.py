@@ -184,7 +184,6 @@ def lacks_list(folder: Path) -> bool:
 
 @cache
 def _note_unlisted(folder: Path) -> None:
-    """Print once that a folder cannot be checked."""
     progress.note(
         f"{folder}: has no {LIST}, so it cannot be checked for changes; put the original back, or run the command that "
         "made it once more, which writes a list of the present files"
@@ -207,7 +206,6 @@ def _has_record(folder: Path) -> bool:
 
 
 def _describe_damage(folder: Path, wrong: list[Difference]) -> str:
-    """The message about changed files, with the command that makes the folder again."""
     named = ", ".join(map(str, wrong[:SHOWN])) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
     count = "1 file is not as it was" if len(wrong) == 1 else f"{len(wrong)} files are not as they were"
     return f"{folder}: {count} made: {named}. {remedy(folder)}"

@@ -111,7 +111,6 @@ class Ray:
             ) from error
 
     def _check_resources(self) -> None:
-        """Refuse tasks that no node can run, which would wait forever."""
         import ray
 
         wanted = {"CPU": self.cpus, "GPU": self.gpus}

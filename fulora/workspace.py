@@ -216,7 +216,6 @@ def make_part(cache: ProcessCache, step_and_name: tuple[Step, str]) -> None:
 
 
 def _input_versions(step: Step) -> dict[str, str]:
-    """The version of each input (`Artifact.made`) from which the artifact is made."""
     return {name: item.made for name, item in step.call.inputs().items()}
 
 

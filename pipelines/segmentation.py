@@ -18,7 +18,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.image_set_labels import named_label_set
 from fulora.intake.source_config import SourceInputs
 from fulora.report.parts import SegmentationPart, TrainingPart
-from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
+from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
 from pipelines.backbones import OnSite, get_backbone
@@ -100,7 +100,7 @@ class SegmentationConfig(Config):
         if labels is not None:
             self.check_outputs(labels)
         for name, arm in arms.items():
-            if arm.encoder_weights in FROM_A_FILE and self.encoder_file is None:
+            if arm.encoder_weights in WEIGHTS_FROM_FILE and self.encoder_file is None:
                 raise ValueError(f"{name}: encoder_weights={arm.encoder_weights} reads a file: set encoder_file")
         self.score.comparisons.check(self.arm_names(), baselines=list(arms))
         return self

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurements
 from fulora.data.weights import UnetWeights
-from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
+from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.changes import about
@@ -89,7 +89,7 @@ def train_all(
     trained = work.each(
         {
             one: train_unet.call(
-                config, images=arms[name].images, start=start if config.encoder_weights in FROM_A_FILE else None
+                config, images=arms[name].images, start=start if config.encoder_weights in WEIGHTS_FROM_FILE else None
             )
             for name, own in configs.items()
             for one, config in own.items()

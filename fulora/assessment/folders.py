@@ -9,7 +9,7 @@ from fulora.assessment.config import AssessConfig
 from fulora.assessment.pictures import UNKNOWN, Pictures, PicturesError, of_rows, read_pictures
 from fulora.assessment.sets import AssessedSets
 from fulora.assessment.trust import check_trusted
-from fulora.clip.prompts import prompt_file, prompts_of
+from fulora.clip.prompts import prompts_of, read_prompts
 from fulora.data.assessed_images import AssessedImage
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, label_set, refuse_other_classes
@@ -62,7 +62,7 @@ def assess_folders(
     check_trusted(config.encoders, config.trusted_encoders)
     sets = read_sets(synthetic, real, train, labels)
     _refuse_leaks(synthetic, sets.held_out)
-    texts = {} if sets.labels is None else prompts_of(sets.labels, prompt_file(prompts) if prompts else None).texts()
+    texts = {} if sets.labels is None else prompts_of(sets.labels, read_prompts(prompts) if prompts else None).texts()
     findings, rows = assess(sets, config, prompts=texts, clip=clip, judges=judges, cache=cache)
     return FolderAssessment(sets, findings, rows)
 

@@ -1,4 +1,4 @@
-"""Random changes of gray pictures that keep what they show, on whole batches, drawn from a given generator."""
+"""Random augmentation of batches of gray pictures, with a given generator."""
 
 import math
 
@@ -10,20 +10,19 @@ from fulora.affine import view, warp
 from fulora.classification.config import Augmentation
 
 ZOOM = 0.75
-"""Smallest side of a crop, as a share of the picture."""
+"""Smallest side of a crop, as a fraction of the picture."""
 ANGLE_DEG = 15.0
 GAIN, GAMMA = 0.3, 0.4
 """Largest relative change of the gain, and largest change of the logarithm of the gamma."""
 
-
 FU_LORA_AREA, FU_LORA_ASPECT, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
-"""Of FU-LoRA's crops, torchvision's defaults: share of the area, width to height, draws before it gives up."""
+"""torchvision's defaults for FU-LoRA's crops: fraction of the area, width to height, attempts."""
 
 
-def augmented(
+def augment(
     pixels: Float[Tensor, "b 1 h w"], kind: Augmentation, generator: torch.Generator
 ) -> Float[Tensor, "b 1 h w"]:
-    """Every picture changed by its own draws. Pixels 0 to 1, on any device; the generator is the CPU's."""
+    """Augment each picture at random. Pixels are 0 to 1, on any device; the generator is on the CPU."""
     match kind:
         case "none":
             return pixels
@@ -34,7 +33,6 @@ def augmented(
 
 
 def _mild(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Float[Tensor, "b 1 h w"]:
-    """Cropped, rotated, perhaps mirrored, and changed in gain and contrast."""
     draw = torch.rand(7, len(pixels), generator=generator).to(pixels.device)
     side = ZOOM + (1 - ZOOM) * draw[0]
     angle = math.radians(ANGLE_DEG) * (2 * draw[1] - 1)
@@ -53,26 +51,25 @@ def _fu_lora(pixels: Float[Tensor, "b 1 h w"], generator: torch.Generator) -> Fl
     whole-pixel borders.
     """
     draw = torch.rand(4, len(pixels), generator=generator).to(pixels.device)
-    turned = turned_by(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
-    width, height = (side.to(pixels.device) for side in crops(len(pixels), generator))
+    turned = rotate_pictures(pixels, math.radians(ANGLE_DEG) * (2 * draw[0] - 1))
+    width, height = (side.to(pixels.device) for side in draw_crops(len(pixels), generator))
     mirror = torch.where(draw[3] < 0.5, -1.0, 1.0)
     shift = torch.stack([(1 - width) * (2 * draw[1] - 1), (1 - height) * (2 * draw[2] - 1)])
     return warp(turned, view(width, height, shift, mirror=mirror), outside="border")
 
 
-def turned_by(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
-    """Square pictures turned clockwise, each by its angle: the nearest pixel, black where there was none."""
-    whole, none = torch.ones_like(angle_rad), torch.zeros_like(angle_rad)
-    return warp(pixels, view(whole, whole, torch.stack([none, none]), angle_rad=-angle_rad), "nearest")
+def rotate_pictures(pixels: Float[Tensor, "b 1 s s"], angle_rad: Float[Tensor, "b"]) -> Float[Tensor, "b 1 s s"]:
+    """Rotate square pictures clockwise, each by its angle: nearest pixel, black outside."""
+    ones, zeros = torch.ones_like(angle_rad), torch.zeros_like(angle_rad)
+    return warp(pixels, view(ones, ones, torch.stack([zeros, zeros]), angle_rad=-angle_rad), "nearest")
 
 
-def crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
-    """Width and height of each crop of a square picture, as shares of it: the first of ten draws that fits, or all."""
+def draw_crops(count: int, generator: torch.Generator) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """Return width and height of each random crop, as fractions of a square picture: the first of ten to fit, or 1."""
     area = FU_LORA_AREA[0] + (FU_LORA_AREA[1] - FU_LORA_AREA[0]) * torch.rand(TRIES, count, generator=generator)
     low, high = (math.log(bound) for bound in FU_LORA_ASPECT)
     aspect = torch.exp(low + (high - low) * torch.rand(TRIES, count, generator=generator))
     width, height = (area * aspect).sqrt(), (area / aspect).sqrt()
     fits = (width <= 1) & (height <= 1)
     first, which = fits.float().argmax(0), torch.arange(count)
-    found = fits.any(0)
-    return tuple(torch.where(found, side[first, which], 1.0) for side in (width, height))  # type: ignore[return-value]
+    return tuple(torch.where(fits.any(0), side[first, which], 1.0) for side in (width, height))  # type: ignore[return-value]

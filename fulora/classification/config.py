@@ -15,25 +15,25 @@ Augmentation = Literal["none", "mild", "fu_lora"]
 
 
 class ClassifierConfig(Config):
-    """A classifier and its training. The number of steps is the same for every arm, whatever the size of its set.
+    """A classifier and its training. All arms train for the same number of steps, whatever the size of their sets.
 
     Attributes:
         architecture: torchvision's name of one of five, or `timm/NAME` for any of timm's.
         weights: start from random; from ImageNet's (downloaded once by torchvision or timm); from the folded ImageNet
             MobileNetV2 of a local file; or from any local file of the architecture's weights.
         stem: `imagenet` as published; `small` halves the picture once less before the first block (ResNet and DenseNet:
-            a 3x3 filter and no pooling), right for pictures of about 64 px trained from random weights. It costs four
-            times as much a step.
-        fit: how a picture becomes a square: whole on black, or squashed.
-        statistics: of the pixels that the network sees: those that its weights were trained with, or 0 to 1 as is.
-        steps, epochs: one of the two. An epoch shows every image once, in batches of which the last may be smaller.
+            a 3x3 filter and no pooling), for pictures of about 64 px and random weights. A step costs four times as
+            much.
+        fit: how a picture becomes a square: `letterbox` pads it with black, `squash` scales each side.
+        statistics: normalise pixels as the weights were trained with (`own`), or leave them at 0 to 1.
+        steps, epochs: exactly one of the two. An epoch uses every image once; its last batch may be smaller.
         schedule: of the learning rate, after warm-up.
-        augmentation: `mild` is a random crop, rotation, flip, gain and contrast; `fu_lora` is FU-LoRA's, whose crops go
-            down to 8 % of the picture.
+        augmentation: `mild` is a random crop, rotation, flip, gain and contrast; `fu_lora` is FU-LoRA's, with crops of
+            8 % of the picture or more.
         synthetic_weight: weight of a synthetic image in the loss; a real one weighs 1.
-        balanced: every class equally often in a batch, whatever its share of the set.
-        select: what chooses the checkpoint on the validation set; `last`, or no validation images, takes the last one.
-        precision: of the network's arithmetic; weights and optimizer stay in fp32.
+        balanced: sample every class equally often.
+        select: the validation metric that selects the step; `last`, or no validation images, takes the last one.
+        precision: of the forward pass; weights and optimizer stay in fp32.
         checkpoint_every: steps between checkpoints; the result does not depend on it.
     """
 
@@ -73,16 +73,16 @@ class ClassifierConfig(Config):
     def _can_be_built(self) -> "ClassifierConfig":
         if self.stem == "small" and (self.weights != "none" or self.architecture not in get_args(Torchvision)[:4]):
             raise ValueError(
-                f"stem=small changes a CNN of torchvision's that starts from random weights; set stem=imagenet for "
+                f"stem=small needs a CNN of torchvision with random weights; set stem=imagenet for "
                 f"architecture={self.architecture} with weights={self.weights}"
             )
         if self.weights == "imagenet_folded" and self.architecture != "mobilenet_v2":
-            raise ValueError(f"weights=imagenet_folded are of mobilenet_v2, not of {self.architecture}")
+            raise ValueError(f"weights=imagenet_folded are those of mobilenet_v2, not of {self.architecture}")
         if self.architecture == "vit_b_16":
             if self.image_size_px % 16:
-                raise ValueError(f"vit_b_16 wants image_size_px in multiples of 16, not {self.image_size_px}")
+                raise ValueError(f"vit_b_16 needs an image_size_px that is a multiple of 16, not {self.image_size_px}")
             if self.weights == "imagenet" and self.image_size_px != 224:
-                raise ValueError("vit_b_16 with weights=imagenet takes image_size_px=224")
+                raise ValueError("vit_b_16 with weights=imagenet needs image_size_px=224")
         return self
 
     @model_validator(mode="after")
@@ -90,44 +90,14 @@ class ClassifierConfig(Config):
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"steps={self.steps}, epochs={self.epochs}: give one, and null for the other")
         if self.epochs is not None and self.balanced:
-            raise ValueError("an epoch shows every image once, which cannot be balanced; set balanced=false, or steps")
+            raise ValueError("an epoch uses every image once, which cannot be balanced; set balanced=false, or steps")
         return self
 
     @property
     def reads_file(self) -> bool:
-        """Whether its weights start from a local file."""
+        """Return whether the initial weights are read from a local file."""
         return self.weights in ("imagenet_folded", "file")
 
     def steps_for(self, images: int) -> int:
-        """How many steps a training on so many images has."""
+        """Return the number of steps of a training on so many images."""
         return self.steps if self.steps is not None else (self.epochs or 0) * -(-images // self.batch_size)
-
-
-def fu_lora_classifier(architecture: Torchvision, *, augmented: bool) -> ClassifierConfig:
-    """A classifier as FU-LoRA's notebook trains it (github.com/13204942/FU-LoRA, cells 23 to 52 of the replication).
-
-    ImageNet's weights, all layers trained; 224x224 squashed; values 0 to 1 as they are; 20 epochs of batches of 24,
-    uniformly shuffled; SGD with rate 1e-3 and momentum 0.9, no decay, no schedule; the last epoch. Their blue-green-red
-    order is that of red-green-blue on gray pictures. Their single seed seeds another generator than ours: the protocol
-    is theirs, the drawn numbers are not.
-    """
-    return ClassifierConfig(
-        architecture=architecture,
-        weights="imagenet",
-        stem="imagenet",
-        image_size_px=224,
-        fit="squash",
-        statistics="none",
-        steps=None,
-        epochs=20,
-        batch_size=24,
-        optimizer="sgd",
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup_steps=0,
-        augmentation="fu_lora" if augmented else "none",
-        balanced=False,
-        select="last",
-        seed=0,
-    )

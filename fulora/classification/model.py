@@ -1,4 +1,4 @@
-"""Build, save and load classifiers: a network on gray pictures, with what it needs to see them."""
+"""Build, save and load classifiers of gray pictures."""
 
 from pathlib import Path
 
@@ -8,15 +8,10 @@ from pydantic import Field, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from fulora.classification.config import ClassifierConfig, Fit, Stem
-from fulora.classification.networks import (
-    ClassifierError,
-    build_network,
-    load_start,
-    pixel_statistics,
-)
+from fulora.classification.networks import ClassifierError, build_network, load_start, pixel_statistics
 from fulora.config import Config
 from fulora.data.folded_mobilenet import pad_like_tensorflow
 from fulora.data.pictures.normalisation import UNCHANGED
@@ -28,11 +23,11 @@ WEIGHTS, FACTS = "model.safetensors", "model.json"
 
 
 class ClassifierFacts(Config):
-    """What a classifier is rebuilt from, and how pictures are given to it: `model.json`.
+    """`model.json`: the architecture of a classifier, and how pictures are resized and normalised for it.
 
     Attributes:
         mean, std: of each of the three channels, on a scale from 0 to 1.
-        padding: of the convolutions of stride 2: PyTorch's, or TensorFlow's.
+        padding: of the convolutions of stride 2: `torch` or `tensorflow`.
     """
 
     architecture: str
@@ -46,7 +41,7 @@ class ClassifierFacts(Config):
 
 
 class Classifier(nn.Module):
-    """A network that takes gray pictures: resized, as three equal channels, with the statistics of `facts`."""
+    """A network with the input of gray pictures: resized, in three equal channels, normalised as `facts` say."""
 
     def __init__(self, facts: ClassifierFacts, network: nn.Module):
         super().__init__()
@@ -59,7 +54,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(facts.std).view(1, 3, 1, 1), persistent=False)
 
     def channels(self, pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 3 s s"]:
-        """What the network sees of gray pictures, 0 to 1; one of another size is squashed first."""
+        """Return the network's input for gray pictures, 0 to 1; another size is squashed first."""
         size = (self.facts.image_size_px, self.facts.image_size_px)
         if pixels.shape[-2:] != size:
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
@@ -67,20 +62,20 @@ class Classifier(nn.Module):
         return seen.contiguous(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b classes"]:
-        """Logits of gray pictures, 0 to 1."""
+        """Return the logits of gray pictures, 0 to 1."""
         logits: Tensor = self.network(self.channels(pixels))
         return logits
 
 
 def build_classifier(cfg: ClassifierConfig, classes: int, start: Path | None = None) -> Classifier:
-    """A classifier whose random weights (all, or those of the head) depend on `cfg.seed` alone; on the CPU.
+    """Build a classifier whose random weights (all, or those of the head) depend only on `cfg.seed`; on the CPU.
 
     Args:
-        classes: how many outputs it has.
-        start: the file of `weights=imagenet_folded` or `weights=file`.
+        classes: number of outputs.
+        start: the weights file of `weights=imagenet_folded` or `weights=file`.
 
     Raises:
-        ClassifierError: weights that cannot be had, a file that does not fit, one too many or one missing.
+        ClassifierError: if weights cannot be downloaded, or `start` does not fit, is missing or is not needed.
     """
     check_start(cfg, start)
     with torch.random.fork_rng(devices=[]):
@@ -103,12 +98,12 @@ def build_classifier(cfg: ClassifierConfig, classes: int, start: Path | None = N
 
 
 def check_start(cfg: ClassifierConfig, start: Path | None) -> None:
-    """Whether a weights file is given where, and only where, one is read.
+    """Check that a weights file is given if, and only if, one is read.
 
     Raises:
-        ClassifierError: it is not.
+        ClassifierError: if it is missing or not needed.
     """
-    if (start is None) == (cfg.reads_file):
+    if (start is None) == cfg.reads_file:
         need = (
             "needs a file of weights (in a study: classifier_file)"
             if start is None
@@ -127,10 +122,10 @@ def save_classifier(model: Classifier, folder: Path) -> None:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """The classifier that `save_classifier` wrote; in evaluation mode, on the CPU.
+    """Load a classifier that `save_classifier` wrote; in evaluation mode, on the CPU.
 
     Raises:
-        ClassifierError: a file is missing, or the weights do not fit what `model.json` says.
+        ClassifierError: if a file is missing or damaged, or the weights do not fit `model.json`.
     """
     for name in (FACTS, WEIGHTS):
         if not (folder / name).is_file():

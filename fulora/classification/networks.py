@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm, with a head of our size and weights from the hub or a local file."""
+"""Networks of torchvision and timm with a new head, and weights from the hub or a local file."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,14 +24,14 @@ SHOWN = 3
 
 
 class ClassifierError(ValueError):
-    """A classifier that cannot be built, trained or loaded as asked."""
+    """A classifier that cannot be built, trained or loaded as requested."""
 
 
 def build_network(architecture: str, stem: Stem, image_size_px: int, classes: int, pretrained: bool) -> nn.Module:
-    """A network on (b, 3, size, size) with `classes` outputs; random weights come from torch's global generator.
+    """Build a network for (b, 3, size, size) with `classes` outputs; random weights are from torch's global generator.
 
     Raises:
-        ClassifierError: timm has no such network, or its or torchvision's ImageNet weights cannot be had.
+        ClassifierError: if timm has no such network, or ImageNet weights cannot be downloaded.
     """
     try:
         if architecture.startswith(TIMM):
@@ -63,18 +63,18 @@ def _timm_network(name: str, image_size_px: int, classes: int, pretrained: bool)
 
 
 def pixel_statistics(architecture: str, weights: Weights) -> Statistics:
-    """What the pixels were normalised with when a network's weights were trained."""
+    """Return the mean and standard deviation of pixels with which a network's weights were trained."""
     if weights == "imagenet_folded":
         return HALF
     return timm_statistics(architecture.removeprefix(TIMM)) if architecture.startswith(TIMM) else IMAGENET
 
 
 def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
-    """Put the weights of a local file into a network. A head of another size is left as it is.
+    """Load the weights of a local file into a network. A head of another size is not loaded.
 
     Raises:
-        ClassifierError: the file cannot be read, or does not fit the architecture.
-        EncoderFileError: of `weights=imagenet_folded`, likewise.
+        ClassifierError: if the file cannot be read, or does not fit the architecture.
+        EncoderFileError: likewise, for `weights=imagenet_folded`.
     """
     if cfg.weights == "imagenet_folded":
         load_folded(network.get_submodule("features"), path)
@@ -83,7 +83,7 @@ def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
         state = read_state(path)
     except StateDictError as error:
         raise ClassifierError(str(error)) from error
-    head = _head_name(network, cfg.architecture)
+    head = HEADS.get(cfg.architecture) or getattr(network, "pretrained_cfg", {}).get("classifier", "head")
     own = network.state_dict()
     left = {f"{head}.{name}" for name in ("weight", "bias")}
     state = {k: v for k, v in state.items() if k not in left or (k in own and v.shape == own[k].shape)}
@@ -92,12 +92,7 @@ def load_start(network: nn.Module, cfg: ClassifierConfig, path: Path) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def _head_name(network: nn.Module, architecture: str) -> str:
-    return HEADS.get(architecture) or str(getattr(network, "pretrained_cfg", {}).get("classifier", "head"))
-
-
 def _keep_resolution(network: nn.Module, architecture: str) -> None:
-    """One halving less before the first block, and no filter wider than 3 px."""
     if architecture == "resnet18":
         network.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         network.maxpool = nn.Identity()

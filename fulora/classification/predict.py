@@ -1,4 +1,4 @@
-"""Probabilities of the classes from a trained classifier."""
+"""Class probabilities of a trained classifier."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from fulora.classification.model import Classifier
 
 
 def to_pixels(images: UInt8[np.ndarray, "n h w"]) -> Float[torch.Tensor, "n 1 h w"]:
-    """Gray images, 0 to 255, as a tensor of 0 to 1."""
+    """Convert gray images, 0 to 255, to a tensor of 0 to 1."""
     return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
 
 
@@ -16,14 +16,15 @@ def to_pixels(images: UInt8[np.ndarray, "n h w"]) -> Float[torch.Tensor, "n 1 h 
 def predict(
     model: Classifier, images: UInt8[np.ndarray, "n h w"], batch_size: int = 64
 ) -> Float[np.ndarray, "n classes"]:
-    """Probability of every class, in the order the model was trained with. Rows sum to 1.
+    """Return the probability of each class, in the order of the training. Rows sum to 1.
 
-    The model works in evaluation mode and is left in the mode it was in.
+    The model is evaluated in evaluation mode, and its mode restored.
     """
-    device, training, found = next(model.parameters()).device, model.training, []
+    device, training = next(model.parameters()).device, model.training
+    batches = [np.zeros((0, model.facts.classes))]
     model.eval()
     for first in range(0, len(images), batch_size):
         logits = model(to_pixels(images[first : first + batch_size]).to(device))
-        found.append(logits.double().softmax(-1).cpu().numpy())
+        batches.append(logits.double().softmax(-1).cpu().numpy())
     model.train(training)
-    return np.concatenate(found) if found else np.zeros((0, model.facts.classes))
+    return np.concatenate(batches)

@@ -89,7 +89,7 @@ def score_predictions(
 
 
 def _class_numbers(table: PredictionFile, averaged: Sequence[str]) -> list[int]:
-    """The classes that scores are averaged over: the requested ones, else all, less those that no image shows."""
+    """The classes to average scores over: the requested ones, else all, without those that no image shows."""
     names = table.answers.names
     if unknown := [name for name in averaged if name not in names]:
         raise ValueError(
@@ -114,7 +114,6 @@ def _prior(names: Sequence[str], target: ClassShares | None, training: ClassShar
 
 
 def _shares(option: str, given: ClassShares, names: Sequence[str]) -> Float[np.ndarray, " classes"]:
-    """Shares of the classes, which sum to 1."""
     if given == "uniform":
         return np.full(len(names), 1 / len(names))
     if unknown := [name for name in given if name not in names]:
@@ -128,7 +127,7 @@ def _shares(option: str, given: ClassShares, names: Sequence[str]) -> Float[np.n
 def _scores(
     table: PredictionFile, labels: Sequence[int], prior: Prior | None, sampling: Sampling, metrics: MetricSelection
 ) -> list[ScoreRow]:
-    """Scores of the file, by machine, and without images that are also listed under another patient."""
+    """The scores of the file, also by machine, and without images that are also listed under another patient."""
     answers = table.answers
     rows = scorecard(answers, labels, prior, sampling, metrics)
     inside = np.isin(answers.true, labels)

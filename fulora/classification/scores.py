@@ -1,4 +1,4 @@
-"""Classification scores of a study, with patient-clustered intervals: of every arm, and of arms against a baseline."""
+"""Classification scores of a study with patient-clustered intervals: of each arm, and of arms against a baseline."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +16,10 @@ from fulora.metrics.classification_metrics import Metric, MetricSelection, selec
 from fulora.metrics.comparison import ComparisonRow, compare
 from fulora.metrics.groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.paired_tests import holm
-from fulora.metrics.scorecard import (
-    Sampling,
-    ScoreRow,
-    decision_scores,
-    group_scores,
-    legacy_scores,
-    scorecard,
-)
+from fulora.metrics.scorecard import Sampling, ScoreRow, decision_scores, group_scores, legacy_scores, scorecard
 from fulora.metrics.statistics import Interval
 
-ONCE = ImageGroup("without duplicates")
+WITHOUT_DUPLICATES = ImageGroup("without duplicates")
 
 
 @dataclass(frozen=True)
@@ -34,9 +27,9 @@ class Arm:
     """The predictions of one arm.
 
     Attributes:
-        images: their ids.
-        machines: one an image; "" where it is not known.
-        repeated: images whose very pixels also stand in another row.
+        images: ids of the images.
+        machines: of each image; "" if it is not known.
+        repeated: whether each image has the same pixels as another one.
         facts: how the predictions were made, the same for all training seeds.
     """
 
@@ -49,21 +42,21 @@ class Arm:
 
     @property
     def labels(self) -> list[int]:
-        """The classes that an image truly shows; scores are averaged over these."""
+        """The classes that occur in the test set; scores are averaged over these."""
         return self.answers.shown(range(len(self.answers.names)))
 
     def prior(self, config: ScoreConfig) -> Prior | None:
-        """The priors that decisions are adjusted to.
+        """Return the class priors to which decisions are adjusted.
 
-        None where the config asks for none, or training's is not known, or a class was not trained on.
+        None if the config has none, the training prior is unknown, or a class has no training images.
 
         Raises:
-            ValueError: the config names a class that the predictions do not know.
+            ValueError: if the config names a class that the predictions do not have.
         """
         names = self.answers.names
         if unknown := sorted(set(config.prior or ()) - set(names)):
             raise ValueError(
-                f"score.prior: {unknown[0]!r} is no class of these predictions; they know {', '.join(names)}"
+                f"score.prior: {unknown[0]!r} is not a class of these predictions; classes are {', '.join(names)}"
             )
         if config.prior is None or not all(self.facts.training_prior or (0.0,)):
             return None
@@ -72,11 +65,11 @@ class Arm:
 
 
 def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
-    """The arm of some training seeds' predictions.
+    """Build an arm from the predictions of its training seeds.
 
     Raises:
-        ValueError: the seeds predict other images, or were made in different ways.
-        LabelSetError: the seeds know other classes.
+        ValueError: if the seeds predict different images, or follow different protocols.
+        LabelSetError: if the seeds have different classes.
     """
     labels = seeds[0].label_set()
     for item in seeds[1:]:
@@ -105,10 +98,10 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
 
 
 def read_arms(predictions: Mapping[str, Sequence[Predictions]]) -> dict[str, Arm]:
-    """All arms by name.
+    """Return all arms by name.
 
     Raises:
-        LabelSetError: two arms know other classes.
+        LabelSetError: if two arms have different classes.
     """
     first, *others = predictions
     for name in others:
@@ -118,7 +111,7 @@ def read_arms(predictions: Mapping[str, Sequence[Predictions]]) -> dict[str, Arm
 
 
 def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
-    """All scores of an arm: over all images by every rule, by class, site and machine, and with each picture once."""
+    """Return all scores of an arm: of all images by each rule, by class, site and machine, and without duplicates."""
     sampling, labels, metrics = _sampling(config), arm.labels, select_metrics(config.metrics)
     answers, prior = arm.answers, arm.prior(config)
     rows = scorecard(answers, labels, prior, sampling, metrics)
@@ -129,29 +122,29 @@ def arm_scores(arm: Arm, config: ScoreConfig) -> list[Score]:
     if arm.repeated.any() and not arm.repeated.all():
         alone = answers.of(~arm.repeated)
         rule = decision_rules(alone, labels, None)[0]
-        rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], ONCE)
+        rows += decision_scores(alone, rule, alone.shown(labels), sampling, [metrics.first], WITHOUT_DUPLICATES)
     if config.legacy_auc:
         rows += legacy_scores(answers, labels)
-    return [_record(row, row.interval, arm, metrics) for row in rows]
+    return [_to_score(row, row.interval, arm, metrics) for row in rows]
 
 
 def comparisons(arms: Mapping[str, Arm], config: ScoreConfig) -> list[Score]:
-    """The declared comparison, whole and by site; then others, the first metric of each adjusted by Holm over them.
+    """Return the declared comparison, overall and by site, then the others, whose first metric is adjusted by Holm.
 
-    Every arm is compared with the common baseline on the same images; an adapted CLIP, and what cannot be paired with
-    the baseline, with the CLIP by prompts.
+    Every arm is compared with the common baseline on the same images; an adapted CLIP, and an arm that cannot be paired
+    with the baseline, with the zero-shot CLIP.
     """
     config.comparisons.check([*arms])
     metrics, declared = select_metrics(config.metrics), config.comparisons.declared
-    found = {
-        pair: _compared(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
+    rows_of = {
+        pair: _compare(arms[pair[0]], arms[pair[1]], config, metrics, whole=pair == declared)
         for pair in _pairs(arms, config)
     }
-    first = {pair: next(filter(partial(_is_first, metrics.first), rows), None) for pair, rows in found.items()}
+    first = {pair: next(filter(partial(_is_first, metrics.first), rows), None) for pair, rows in rows_of.items()}
     tested = {pair: row.p for pair, row in first.items() if pair != declared and row is not None and row.p is not None}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     scores = []
-    for pair, rows in found.items():
+    for pair, rows in rows_of.items():
         for row in rows:
             if not _is_first(metrics.first, row):
                 scores.append(row.changed(role="exploratory"))
@@ -168,30 +161,30 @@ def _is_first(metric: Metric, score: Score) -> bool:
 
 
 def _pairs(arms: Mapping[str, Arm], config: ScoreConfig) -> Iterator[Pair]:
-    """Pairs in the order of the results: those that are named, then every arm with the common baseline."""
+    """The pairs in the order of the results: the named ones, then each arm with the common baseline."""
     named, baseline = config.comparisons.pairs(), config.comparisons.common()
     yield from named
     for name, arm in arms.items():
         if not baseline or name == baseline:
             continue
-        with_baseline = _pairable(arm, arms[baseline])
+        with_baseline = _can_be_paired(arm, arms[baseline])
         if with_baseline and (name, baseline) not in named:
             yield name, baseline
         own_clip = name != PROMPT and (arm.facts.protocol == "adapted" or not with_baseline)
-        if own_clip and (name, PROMPT) not in named and PROMPT in arms and _pairable(arm, arms[PROMPT]):
+        if own_clip and (name, PROMPT) not in named and PROMPT in arms and _can_be_paired(arm, arms[PROMPT]):
             yield name, PROMPT
 
 
-def _pairable(arm: Arm, baseline: Arm) -> bool:
-    """The baseline has all images of the arm; and as many training seeds, unless one side was not trained."""
+def _can_be_paired(arm: Arm, baseline: Arm) -> bool:
+    """Whether the baseline has all images of the arm, and as many training seeds unless one side was not trained."""
     seeds = len(arm.answers.decided), len(baseline.answers.decided)
     untrained = any(item.facts.protocol == "prompt" for item in (arm, baseline))
     return set(arm.images) <= set(baseline.images) and (seeds[0] == seeds[1] or (untrained and 1 in seeds))
 
 
-def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelection, *, whole: bool) -> list[Score]:
-    """What a study tells of a comparison: its metrics by the own decision, and with `whole` the first of each site."""
-    if not _pairable(arm, baseline):
+def _compare(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelection, *, whole: bool) -> list[Score]:
+    """The metrics of a comparison by the model's own decision; with `whole` also the first metric of each site."""
+    if not _can_be_paired(arm, baseline):
         raise ValueError(
             f"{arm.name!r} cannot be compared with {baseline.name!r}: the baseline must predict all images of the arm "
             "with as many training seeds"
@@ -199,7 +192,7 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelec
     seeds = max(len(arm.answers.decided), len(baseline.answers.decided))
     place = {image: number for number, image in enumerate(baseline.images)}
     same = baseline.answers.of(np.array([place[image] for image in arm.images]))
-    ours, other = _repeated(arm.answers, seeds), _repeated(replace(same, patients=arm.answers.patients), seeds)
+    ours, other = _repeat_seeds(arm.answers, seeds), _repeat_seeds(replace(same, patients=arm.answers.patients), seeds)
     rows = compare(ours, other, arm.labels, None, _sampling(config), metrics.compared)
     sites = sum(row.p_holm is not None for row in rows)
     return [
@@ -209,8 +202,8 @@ def _compared(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelec
     ]
 
 
-def _repeated(answers: Answers, seeds: int) -> Answers:
-    """What has no training seed says the same under every one."""
+def _repeat_seeds(answers: Answers, seeds: int) -> Answers:
+    """Repeat the predictions of an arm without training seeds for each seed."""
     if len(answers.decided) == seeds or answers.probabilities is None:
         return answers
     return replace(
@@ -221,9 +214,9 @@ def _repeated(answers: Answers, seeds: int) -> Answers:
 
 
 def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSelection, sites: int) -> Score:
-    """A comparison; a difference is one only if it is one both over patients and over training seeds: the larger p."""
+    """The score of a comparison; its p is the larger of those over patients and over training seeds."""
     first = row.quantity == metrics.first.name and row.group == ALL_IMAGES
-    return _record(row, row.difference, arm, metrics).changed(
+    return _to_score(row, row.difference, arm, metrics).changed(
         baseline=baseline.name,
         n_seeds=max(len(arm.answers.decided), len(baseline.answers.decided)),
         p=None if row.p is None else max(row.p, row.p_seeds or 0.0),
@@ -237,16 +230,12 @@ def _difference(arm: Arm, baseline: Arm, row: ComparisonRow, metrics: MetricSele
     )
 
 
-def _record(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
-    made = Score.of(
-        interval,
-        quantity=row.quantity,
-        arm=arm.name,
-        protocol=arm.facts.protocol,
-        n_seeds=len(arm.answers.decided),
+def _to_score(row: ScoreRow | ComparisonRow, interval: Interval, arm: Arm, metrics: MetricSelection) -> Score:
+    score = Score.of(
+        interval, quantity=row.quantity, arm=arm.name, protocol=arm.facts.protocol, n_seeds=len(arm.answers.decided)
     )
     rank, better = metrics.rank(row.quantity), metrics.better(row.quantity)
-    return made.changed(
+    return score.changed(
         group=row.group, rule=row.rule, choices=row.choices, labels=row.labels, better=better, rank=rank
     )
 

@@ -1,4 +1,4 @@
-"""Training of a classifier: a fixed number of steps, the weights chosen on validation patients."""
+"""Training of a classifier for a fixed number of steps, with weights selected on validation patients."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from fulora.classification.augment import augmented
+from fulora.classification.augment import augment
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, build_classifier, save_classifier
 from fulora.classification.networks import ClassifierError
@@ -27,7 +27,7 @@ from fulora.training.parameter_groups import weight_decay_groups
 from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices, indices_by_class, round_robin_batch, seeded_generator
 
-UNFOLDED_ON = 64
+STATISTICS_IMAGES = 64
 """Training images from which the batch norms of a folded network get their first statistics."""
 
 
@@ -44,8 +44,7 @@ def fit(
 ) -> None:
     """Train and write `model.safetensors`, `model.json`, `label_set.json` and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
-    uninterrupted run.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`.
 
     Args:
         labels: the classes; one output each, in their order.
@@ -60,13 +59,10 @@ def fit(
     Raises:
         ClassifierError: if there is only one class, there are no images, an image has no class or one that `labels`
             does not have, `start` cannot be used, or added images have a schedule in a training by epochs.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if a loss is not finite.
     """
     _check_inputs(cfg, labels, images, shown, is_synthetic, validation, showing)
     device, steps = pick_device(cfg.device), cfg.steps_for(len(images))
-    model = _started(cfg, len(labels.names), start, images).to(device).to(memory_format=torch.channels_last).train()
+    model = _build_model(cfg, len(labels.names), start, images).to(device).to(memory_format=torch.channels_last).train()
     optimizer, best = _optimizer(model, cfg), BestModel()
     run = run_digest(cfg, labels, images, shown, is_synthetic, validation, showing, start)
     parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "best": best}
@@ -80,7 +76,7 @@ def fit(
             set_rate(optimizer, rate)
             chosen = batch(targets, marks, cfg, done, synthetic_share(showing, (done - 1) / steps))
             pixels = to_pixels(images[chosen.numpy()]).to(device)
-            pixels = augmented(pixels, cfg.augmentation, seeded_generator(cfg.seed, "augment", done))
+            pixels = augment(pixels, cfg.augmentation, seeded_generator(cfg.seed, "augment", done))
             seed = derive_seed(cfg.seed, "dropout", done)
             loss = step(
                 model, optimizer, pixels, targets[chosen].to(device), weights[chosen].to(device), seed, cfg.precision
@@ -163,11 +159,13 @@ def batch(
 
 
 @torch.no_grad()
-def _started(cfg: ClassifierConfig, classes: int, start: Path | None, images: UInt8[np.ndarray, "n h w"]) -> Classifier:
+def _build_model(
+    cfg: ClassifierConfig, classes: int, start: Path | None, images: UInt8[np.ndarray, "n h w"]
+) -> Classifier:
     """Build the classifier; folded batch norms get the statistics of some training images."""
     model = build_classifier(cfg, classes, start)
     if cfg.weights == "imagenet_folded":
-        some = torch.randperm(len(images), generator=seeded_generator(cfg.seed, "unfold"))[:UNFOLDED_ON].numpy()
+        some = torch.randperm(len(images), generator=seeded_generator(cfg.seed, "unfold"))[:STATISTICS_IMAGES].numpy()
         unfold_batch_norm(model.network.get_submodule("features"), model.channels(to_pixels(images[some])))
     return model
 
@@ -198,7 +196,6 @@ def _check_inputs(
 
 
 def _optimizer(model: Classifier, cfg: ClassifierConfig) -> torch.optim.Optimizer:
-    """Build AdamW, or SGD with momentum 0.9; weight decay on matrices and filters only."""
     groups = weight_decay_groups(model, cfg.learning_rate, cfg.weight_decay)
     if cfg.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=cfg.learning_rate, momentum=0.9)

@@ -1,1 +1,1 @@
-"""CLIP: pictures and words in one space. Pre-train a tiny one, load any, classify by prompts alone."""
+"""CLIP models: pre-train a tiny one, load, fine-tune, and classify by prompts (zero-shot)."""

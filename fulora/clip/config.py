@@ -1,10 +1,10 @@
-"""Configs of CLIP: pre-training a tiny one, and asking any of them by prompts."""
+"""Configs of CLIP: pre-training, zero-shot classification, fine-tuning, probes and interpolation of weights."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from fulora.clip.prompts import PromptSet, as_prompts, prompts_of
+from fulora.clip.prompts import Prompts, PromptSet, prompts_of
 from fulora.config import Config, Runtime
 from fulora.data.label_set import LabelSet, LabelSetError
 
@@ -12,17 +12,16 @@ from fulora.data.label_set import LabelSet, LabelSetError
 class ClipPretrainConfig(Config):
     """A tiny CLIP, trained from random weights on images and the captions of their classes.
 
-    The image tower is CLIP's ResNet: on phantoms, from random weights, it learned in 250 steps what a vision
-    transformer of the same size had not in 400, at less than half the cost a step.
-    The text tower is narrow because its vocabulary is not ours to choose: open_clip's tokenizer has 49 408 tokens, so
-    every unit of `text_width` costs 49 408 parameters.
+    The image tower is CLIP's ResNet: on phantoms it learned in 250 steps what a vision transformer of the same size had
+    not in 400, at less than half the cost per step. The text tower is narrow because each unit of `text_width` costs
+    49,408 parameters, the tokens of open_clip's tokenizer.
 
     Attributes:
-        classes: of the image set, that it learns; all of them where none is named.
-        width: of the image tower's first layers; its last has 32 times as many channels.
-        blocks: residual blocks of each of its four stages.
-        batch_size: images a step, each with one caption drawn for its class.
-        crop: smallest side of a random crop, as a share of the image.
+        classes: the classes of the image set to train on; by default all.
+        width: channels of the image tower's first layers; its last has 32 times as many.
+        blocks: residual blocks of each of the image tower's four stages.
+        batch_size: images per step, each with a random caption of its class.
+        crop: smallest side of a random crop, as a fraction of the image.
         checkpoint_every: steps between checkpoints; the result does not depend on it.
     """
 
@@ -49,7 +48,7 @@ class ClipPretrainConfig(Config):
     def _fits(self) -> "ClipPretrainConfig":
         if self.image_size_px % 32:
             raise ValueError(
-                f"image_size_px={self.image_size_px} is not a multiple of 32: the tower halves it five times"
+                f"image_size_px={self.image_size_px} is not a multiple of 32: the image tower halves it five times"
             )
         if self.text_width % 16:
             raise ValueError(f"text_width={self.text_width} is not a multiple of 16, the width of an attention head")
@@ -57,27 +56,28 @@ class ClipPretrainConfig(Config):
 
 
 class ZeroShotConfig(Config):
-    """Classification by prompts.
+    """Zero-shot classification by prompts.
 
     Attributes:
-        prompts: one's own, as the path of a YAML file or as they stand here; by default those of the label set.
+        prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
         other: how the negative class is decided: by its `prompts` and those of distractors; by a `threshold` on the
-            largest probability among the other classes; or by the `energy` of their logits. Thresholds are chosen on
-            the validation split, by balanced accuracy of the negative class against the rest.
-        distractors: whether the prompts' further views are asked for too, and count as the negative class.
+            largest probability of the other classes; or by the `energy` of their logits. Thresholds maximise the
+            balanced accuracy of the negative class against the rest on the validation split.
+        distractors: also use the prompts' distractor views, which count as the negative class.
     """
 
-    prompts: PromptSet | None = None
+    prompts: Prompts = None
     distractors: bool = False
     other: Literal["prompts", "threshold", "energy"] = "prompts"
 
     def asked(self, labels: LabelSet) -> PromptSet:
-        """The prompts for the classes of a label set.
+        """Return the prompts for the classes of a label set.
 
         Raises:
-            LabelSetError: prompts for other classes; a rule for, or distractors of, a negative class that is not there.
+            LabelSetError: if the prompts are for other classes, or `other` or `distractors` need a negative class that
+                the label set does not have.
         """
-        found = prompts_of(labels, self.prompts)
+        prompts = prompts_of(labels, self.prompts)
         if self.other != "prompts" and labels.negative is None:
             raise LabelSetError(
                 f"other={self.other} is a rule for the negative class, and the label set {labels.name} has none "
@@ -85,32 +85,30 @@ class ZeroShotConfig(Config):
             )
         if self.other == "threshold" and len(labels.names) == 2:
             raise LabelSetError(
-                f"other=threshold: of the label set {labels.name} one class alone is not negative, and its probability "
-                "among itself is always 1; set other=energy or other=prompts"
+                f"other=threshold: the label set {labels.name} has only one class that is not negative; its "
+                "probability is always 1; set other=energy or other=prompts"
             )
-        if self.distractors and not found.distractors:
-            raise LabelSetError(f"distractors=true, and prompts {found.name} have none; set distractors=false")
-        return found
-
-    _named = field_validator("prompts", mode="before")(as_prompts)
+        if self.distractors and not prompts.distractors:
+            raise LabelSetError(f"distractors=true, and prompts {prompts.name} have none; set distractors=false")
+        return prompts
 
 
 class TuneClipConfig(Config):
-    """Adapting a CLIP to the classes of an image set.
+    """Fine-tuning a CLIP on the classes of an image set.
 
     Attributes:
-        method: `ce` is cross-entropy against the text classifier of the prompts, whose text tower stays as it is;
-            `flyp` the contrastive loss with captions drawn anew each step, both towers learning, all captions of an
-            image's class right (Goyal et al., CVPR 2023; Yang et al., CVPR 2022); `lora` is `ce` with low-rank
-            adapters on the image tower, merged at the end (peft).
-        wise_ft: share of the tuned weights in what is kept, the rest is the CLIP as it was (Wortsman et al. 2022).
-        crop: smallest side of a random crop, as a share of the image.
-        balanced: every class equally often in a batch.
-        select: what chooses the step on the validation split; `last`, or no validation images, takes the last one.
+        method: `ce` is cross-entropy against the text classifier of the prompts, with a frozen text tower; `flyp` the
+            contrastive loss with new random captions each step, both towers trained, where all captions of an image's
+            class match it (Goyal et al., CVPR 2023; Yang et al., CVPR 2022); `lora` is `ce` with low-rank adapters on
+            the image tower, merged at the end (peft).
+        wise_ft: weight of the fine-tuned weights in the interpolation with the original ones (Wortsman et al. 2022).
+        crop: smallest side of a random crop, as a fraction of the image.
+        balanced: sample every class equally often.
+        select: the validation metric that selects the step; `last`, or no validation images, takes the last one.
     """
 
     method: Literal["ce", "flyp", "lora"] = "ce"
-    prompts: PromptSet | None = None
+    prompts: Prompts = None
     steps: PositiveInt = 200
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: PositiveFloat = 1e-5
@@ -129,32 +127,26 @@ class TuneClipConfig(Config):
     checkpoint_every: Annotated[PositiveInt, Runtime] = 100
     device: Annotated[str, Runtime] = "auto"
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
-
 
 class ProbeConfig(Config):
-    """A head on the embeddings of a CLIP that stays as it is. What is chosen is chosen on the validation split.
+    """A head on the embeddings of a frozen CLIP. Hyperparameters are selected on the validation split.
 
     Attributes:
         head: `linear` is logistic regression; `tip` adds a cache of the training embeddings to the prompts' logits
             (Tip-Adapter, Zhang et al., ECCV 2022, equation 5).
-        strengths: of the regression's inverse regularisation C.
-        alphas, betas: weights and sharpness of the cache.
+        strengths: values of the regression's inverse regularisation C to try.
+        alphas, betas: values of the cache's weight and sharpness to try.
     """
 
     head: Literal["linear", "tip"] = "linear"
-    prompts: PromptSet | None = None
+    prompts: Prompts = None
     strengths: tuple[PositiveFloat, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
     alphas: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     betas: tuple[PositiveFloat, ...] = (1.0, 3.0, 5.5, 10.0)
 
-    _named = field_validator("prompts", mode="before")(as_prompts)
-
 
 class ForgettingConfig(Config):
-    """`alphas`: shares of the tuned weights between a CLIP and the tuned one."""
+    """Interpolation between a CLIP and its fine-tuned weights; `alphas` are the weights of the fine-tuned ones."""
 
-    prompts: PromptSet | None = None
+    prompts: Prompts = None
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-    _named = field_validator("prompts", mode="before")(as_prompts)

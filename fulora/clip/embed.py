@@ -1,4 +1,4 @@
-"""Directions of pictures and of prompts in the space of a CLIP."""
+"""Normalised CLIP embeddings of pictures and prompts."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,22 +6,22 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
-from fulora.clip.model import ClipError, ClipModel, Tokenizer, image_size_px, normalised, shades, squares
+from fulora.clip.model import ClipError, ClipModel, Tokenizer, image_size_px, normalise, to_squares, to_unit_range
 
 
 @torch.no_grad()
 def text_directions(
     model: ClipModel, tokenizer: Tokenizer, prompts: Mapping[str, Sequence[str]]
 ) -> Float[Tensor, "embed classes"]:
-    """One unit direction a class: the mean of its prompts' unit directions (Radford et al. 2021, section 3.1.4).
+    """Return a unit vector per class: the mean of its prompts' unit embeddings (Radford et al. 2021, section 3.1.4).
 
     Args:
-        prompts: one prompt or more a class; classes in the order of the columns.
+        prompts: one or more prompts per class; classes in the order of the columns.
 
     Raises:
-        ClipError: no class, or a class without a prompt.
+        ClipError: if there are no classes, or a class has no prompt.
     """
     empty = [name for name, texts in prompts.items() if not texts]
     if empty or not prompts:
@@ -35,24 +35,17 @@ def text_directions(
 
 @torch.no_grad()
 def image_directions(
-    model: ClipModel,
-    count: int,
-    picture: Callable[[int], UInt8[np.ndarray, "h w"]],
-    batch_size: int = 64,
+    model: ClipModel, count: int, picture: Callable[[int], UInt8[np.ndarray, "h w"]], batch_size: int = 64
 ) -> Float[Tensor, "count embed"]:
-    """The unit direction of each picture, on the CPU. Whole frames are seen: padded with black, never cropped.
+    """Return the unit embedding of each picture, on the CPU. Pictures are padded with black, never cropped.
 
     Args:
-        picture: gives a picture by its number, gray, 0 to 255, of any size.
+        picture: returns a picture by its number, gray, 0 to 255, of any size.
     """
     size, device = image_size_px(model), next(model.parameters()).device
-    found = [torch.zeros(0, _width(model))]
+    embeddings = [torch.zeros(0, int(model.visual.output_dim))]
     for first in range(0, count, batch_size):
-        shown = squares((picture(number) for number in range(first, min(first + batch_size, count))), size)
-        pixels = shades(shown).to(device)
-        found.append(model.encode_image(normalised(model, pixels), normalize=True).float().cpu())
-    return torch.cat(found)
-
-
-def _width(model: ClipModel) -> int:
-    return int(model.visual.output_dim)
+        shown = to_squares((picture(number) for number in range(first, min(first + batch_size, count))), size)
+        pixels = to_unit_range(shown).to(device)
+        embeddings.append(model.encode_image(normalise(model, pixels), normalize=True).float().cpu())
+    return torch.cat(embeddings)

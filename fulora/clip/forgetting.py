@@ -1,4 +1,4 @@
-"""Before, after and between: what a tuned CLIP still knows, over the share of its tuned weights."""
+"""Zero-shot accuracy of weights interpolated between a CLIP and its fine-tuned version."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from fulora.clip.config import ForgettingConfig
 from fulora.clip.embed import image_directions
-from fulora.clip.loading import Clip, copied
+from fulora.clip.loading import Clip, copy_weights
 from fulora.clip.prompts import prompts_of
 from fulora.clip.tune import interpolate_weights
 from fulora.clip.zero_shot import prompt_logits
@@ -24,19 +24,19 @@ POPULATIONS: dict[Split, str] = {
 DRAWS = 2000
 
 
-def along_the_way(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
-    """Accuracy by prompts at every alpha, on the validation and test split, with patient-clustered intervals.
+def score_interpolations(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
+    """Return the zero-shot accuracy at each alpha, on the validation and test split, with patient-clustered intervals.
 
     Raises:
-        ClipError: the two are not of one architecture.
-        LabelSetError: prompts of one's own are for other classes than those of `images`.
+        ClipError: if the two have different architectures.
+        LabelSetError: if custom prompts are for other classes than those of `images`.
     """
-    old, new = copied(before.model), copied(after.model)
-    found = []
+    old, new = copy_weights(before.model), copy_weights(after.model)
+    scores = []
     for alpha in cfg.alphas:
         before.model.load_state_dict(interpolate_weights(old, new, alpha))
-        found += [row for split in POPULATIONS for row in _score(before, alpha, images, split, cfg)]
-    return found
+        scores += [row for split in POPULATIONS for row in _score(before, alpha, images, split, cfg)]
+    return scores
 
 
 def _score(clip: Clip, alpha: float, images: ImageSet, split: Split, cfg: ForgettingConfig) -> list[AlphaScore]:
@@ -46,9 +46,9 @@ def _score(clip: Clip, alpha: float, images: ImageSet, split: Split, cfg: Forget
     features = image_directions(clip.model, len(rows), lambda number: images.pixels(rows[number])).numpy()
     labels = images.label_set()
     logits = prompt_logits(clip, prompts_of(labels, cfg.prompts).texts(), features)
-    right = (logits.argmax(axis=1) == class_indices(rows, labels)).astype(float)
+    is_correct = (logits.argmax(axis=1) == class_indices(rows, labels)).astype(float)
     interval = weighted_bootstrap(
-        [partial(mean, right)],
+        [partial(mean, is_correct)],
         np.array([row.patient_key for row in rows]),
         strata=np.array([row.site for row in rows]),
         draws=DRAWS,

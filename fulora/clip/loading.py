@@ -35,16 +35,17 @@ class Clip:
 
 
 def load_clip(path: Path | str) -> Clip:
-    """A trained CLIP.
+    """Load a trained CLIP.
 
     Args:
         path: `hub:<model>/<pretrained>` such as `hub:ViT-B-32/openai` (open_clip's names; downloaded once by
             open_clip); or a folder with a config and one file of weights. The config is open_clip's bundle
-            (`open_clip_config.json`) or a plain one of its architectures, such as FetalCLIP's. A text tower of Hugging
-            Face's may stand in a folder inside: `hf_model_name` and `hf_tokenizer_name` then name it.
+            (`open_clip_config.json`) or one of its plain architectures, such as FetalCLIP's. A text tower of Hugging
+            Face may be in a subfolder, which `hf_model_name` and `hf_tokenizer_name` then name.
 
     Raises:
-        ClipError: no such model, no weights, several, or weights that do not fit. Never a model with random weights.
+        ClipError: if the model is unknown, or there is not exactly one file of weights that fits. A model with random
+            weights is never returned.
     """
     text = str(path)
     return _from_hub(text) if text.startswith(HUB) else _from_folder(Path(path))
@@ -76,19 +77,18 @@ def _from_folder(folder: Path) -> Clip:
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
-    """The bundle's config, or the one file that describes an architecture; `file` is its name."""
-    found = [folder / CONFIG] if (folder / CONFIG).is_file() else sorted(folder.glob("*.json"))
-    for file in found:
+    """The bundle's config, or the first .json that describes an architecture; `file` is its name."""
+    for file in [folder / CONFIG] if (folder / CONFIG).is_file() else sorted(folder.glob("*.json")):
         try:
             values = parse_json(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ClipError(f"{file}: no JSON ({error})") from error
+            raise ClipError(f"{file}: is not JSON ({error})") from error
         if isinstance(values, dict) and set(ARCHITECTURE) <= set(values):
             values = {"model_cfg": values}
         if isinstance(values, dict) and set(ARCHITECTURE) <= set(values.get("model_cfg", {})):
             return {**values, "file": file.name}
     raise ClipError(
-        f"{folder}: holds no {CONFIG}, nor another .json with {', '.join(ARCHITECTURE)}; a CLIP folder holds {CONFIG} "
+        f"{folder}: has no {CONFIG}, nor another .json with {', '.join(ARCHITECTURE)}; a CLIP folder has {CONFIG} "
         f"and {WEIGHTS}, or an open_clip architecture and its weights"
     )
 
@@ -96,15 +96,14 @@ def _config_of(folder: Path) -> dict[str, Any]:
 def _weights_of(folder: Path) -> Path:
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
-    found = sorted(file for file in folder.iterdir() if file.suffix in ENDINGS)
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
-        raise ClipError(f"{folder}: one file of weights is needed ({', '.join(ENDINGS)}), and there are: {names}")
-    return found[0]
+    files = sorted(file for file in folder.iterdir() if file.suffix in ENDINGS)
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
+        raise ClipError(f"{folder}: exactly one file of weights is needed ({', '.join(ENDINGS)}), present: {names}")
+    return files[0]
 
 
 def _with_local_tower(text_cfg: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The text tower's config, with names of folders inside as paths."""
     keys = ("hf_model_name", "hf_tokenizer_name")
     local = {key: str(folder / text_cfg[key]) for key in keys if key in text_cfg and (folder / text_cfg[key]).is_dir()}
     return {**text_cfg, **local}
@@ -122,7 +121,7 @@ def _from_hub(path: str) -> Clip:
         model, _ = open_clip.create_model_from_pretrained(name, tag, force_quick_gelu=gelu)
     except Exception as error:
         raise ClipError(
-            f"{path}: the weights could not be had ({error}). Without a network, give the path of a folder with "
+            f"{path}: the weights could not be downloaded ({error}). Without a network, give the path of a folder with "
             f"{CONFIG} and {WEIGHTS} instead, or fill open_clip's cache on a machine that has one"
         ) from error
     config = {"model_cfg": open_clip.get_model_config(name) | ({"quick_gelu": True} if gelu else {})}
@@ -130,6 +129,6 @@ def _from_hub(path: str) -> Clip:
     return Clip(model.eval(), open_clip.get_tokenizer(name), config)
 
 
-def copied(model: ClipModel) -> dict[str, torch.Tensor]:
-    """The weights of a model as they are now, apart from it, on the CPU."""
+def copy_weights(model: ClipModel) -> dict[str, torch.Tensor]:
+    """Return a copy of a model's weights, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Build and save CLIP models, and make gray pictures what they see."""
+"""Build and save CLIP models, and convert gray pictures to their input."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ from fulora.files import atomic_file
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
-MEAN, STD = 0.2, 0.2  # about those of an ultrasound frame in 0 to 1, the same for the three equal channels
+MEAN, STD = 0.2, 0.2  # about those of an ultrasound frame in 0 to 1, for three equal channels
 FIT: Literal["letterbox"] = "letterbox"
 RESAMPLING: Resampling = "bicubic"  # open_clip's own
 
@@ -28,11 +28,11 @@ Tokenizer: TypeAlias = Callable[[list[str]], Tensor]
 
 
 class ClipError(ValueError):
-    """A CLIP that cannot be used as asked."""
+    """A CLIP that cannot be built, loaded or used as requested."""
 
 
 def build_clip(cfg: ClipPretrainConfig) -> open_clip.CLIP:
-    """A tiny CLIP with random weights that depend on `cfg.seed` alone; in training mode, on the CPU."""
+    """Build a tiny CLIP with random weights that depend only on `cfg.seed`; in training mode, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(cfg.seed, "clip", "weights"))
         model = open_clip.CLIP(**_model_cfg(cfg))
@@ -57,13 +57,13 @@ def _preprocess_cfg(cfg: ClipPretrainConfig) -> dict[str, object]:
 
 
 def build_tokenizer(cfg: ClipPretrainConfig) -> Tokenizer:
-    """open_clip's own tokenizer: its vocabulary comes with the package, nothing is downloaded."""
+    """Return open_clip's tokenizer, whose vocabulary is part of the package: nothing is downloaded."""
     tokenizer: Tokenizer = open_clip.SimpleTokenizer(context_length=cfg.context_length)
     return tokenizer
 
 
 def clip_config(cfg: ClipPretrainConfig) -> dict[str, object]:
-    """open_clip's config of the tiny CLIP."""
+    """Return the tiny CLIP's config in open_clip's format."""
     return {"model_cfg": _model_cfg(cfg), "preprocess_cfg": _preprocess_cfg(cfg)}
 
 
@@ -71,8 +71,8 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
     """Write an open_clip `local-dir` bundle; equal models give equal bytes.
 
     Args:
-        config: `model_cfg` and `preprocess_cfg`, as `open_clip_config.json` holds them.
-        half: weights in half precision.
+        config: `model_cfg` and `preprocess_cfg` of `open_clip_config.json`.
+        half: save weights in half precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(dict(config), indent=2) + "\n", encoding="utf-8")
@@ -81,18 +81,18 @@ def save_clip(model: ClipModel, config: Mapping[str, object], folder: Path, *, h
         save_file({name: v.half() if half and v.is_floating_point() else v for name, v in state.items()}, new)
 
 
-def squares(pictures: Iterable[UInt8[np.ndarray, "_ _"]], size_px: int) -> UInt8[np.ndarray, "n size_px size_px"]:
-    """Gray pictures of any sizes as every CLIP sees them, in training and after it: whole, centred on black."""
+def to_squares(pictures: Iterable[UInt8[np.ndarray, "_ _"]], size_px: int) -> UInt8[np.ndarray, "n size_px size_px"]:
+    """Resize gray pictures of any sizes to squares, uncropped and centred on black."""
     return np.stack([to_square(picture, size_px, FIT, RESAMPLING) for picture in pictures])
 
 
-def shades(pixels: UInt8[np.ndarray, "n s s"]) -> Float[Tensor, "n 1 s s"]:
-    """Gray squares as numbers from 0 to 1."""
+def to_unit_range(pixels: UInt8[np.ndarray, "n s s"]) -> Float[Tensor, "n 1 s s"]:
+    """Scale gray squares from 0 to 255 to 0 to 1."""
     return torch.from_numpy(pixels)[:, None].float() / 255
 
 
-def normalised(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Gray 0 to 1 as the three channels that the model was trained with."""
+def normalise(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Convert gray 0 to 1 to three channels, normalised by the model's mean and standard deviation."""
     cfg = open_clip.model.get_model_preprocess_cfg(model)
     mean, std = (torch.tensor(cfg[key], device=pixels.device).view(1, 3, 1, 1) for key in ("mean", "std"))
     result: Tensor = (pixels - mean) / std
@@ -100,11 +100,11 @@ def normalised(model: torch.nn.Module, pixels: Float[Tensor, "n 1 h w"]) -> Floa
 
 
 def image_size_px(model: torch.nn.Module) -> int:
-    """Side of the square image that the model sees."""
+    """Return the side of the model's square input image."""
     size = open_clip.model.get_model_preprocess_cfg(model)["size"]
     return int(size if isinstance(size, int) else size[0])
 
 
-def scale_of(model: ClipModel) -> float:
-    """What a CLIP's cosines are multiplied with before the softmax; it was learned."""
+def logit_scale(model: ClipModel) -> float:
+    """Return the learned factor on a CLIP's cosine similarities before the softmax."""
     return float(model.logit_scale.detach().exp())

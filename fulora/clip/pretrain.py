@@ -1,7 +1,7 @@
 """Pre-train a tiny CLIP on images and the captions of their classes.
 
-Every image of a class fits every caption of that class, so the target is spread over all pairs of one class (UniCL,
-Yang et al., CVPR 2022). Plain CLIP would call all of them wrong but one.
+Every image of a class matches every caption of that class, so the target is spread over all pairs of one class (UniCL,
+Yang et al., CVPR 2022); plain CLIP would treat all but one as mismatches.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import open_clip
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from fulora.affine import view, warp
 from fulora.clip.config import ClipPretrainConfig
@@ -20,10 +20,10 @@ from fulora.clip.model import (
     build_clip,
     build_tokenizer,
     clip_config,
-    normalised,
+    normalise,
     save_clip,
-    shades,
-    squares,
+    to_squares,
+    to_unit_range,
 )
 from fulora.clip.optimizer import adamw, update
 from fulora.clip.prompts import pretraining_captions
@@ -46,8 +46,7 @@ def fit(
 ) -> None:
     """Train from random weights and write the bundle (`load_clip` reads it) and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
-    uninterrupted run.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`.
 
     Args:
         labels: the classes, with the words that their captions are made of.
@@ -56,14 +55,12 @@ def fit(
 
     Raises:
         ClipError: if there are no images, or not one class for each.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if the loss is not finite.
     """
     if not len(images) or len(images) != len(shown):
         raise ClipError(f"{len(images)} images and {len(shown)} classes: CLIP is trained on images of one class each")
-    targets, tokens = torch.from_numpy(shown).long(), _tokens(cfg, labels)
-    device, pictures = pick_device(cfg.device), squares(images, cfg.image_size_px)
+    tokenizer, targets = build_tokenizer(cfg), torch.from_numpy(shown).long()
+    tokens = [tokenizer(pretraining_captions(one)) for one in labels.classes]
+    device, pictures = pick_device(cfg.device), to_squares(images, cfg.image_size_px)
     model = build_clip(cfg).to(device).train()
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     run = run_digest(cfg, labels, images, shown)
@@ -74,7 +71,7 @@ def fit(
             set_rate(optimizer, cosine_rate(done - 1, cfg.steps, warmup=cfg.warmup_steps))
             chosen = batch_indices(len(images), cfg.batch_size, done - 1, cfg.seed, "clip", "order")
             random = seeded_generator(cfg.seed, "clip", "augment", done)
-            pixels = augmented(shades(pictures[chosen.numpy()]), cfg.crop, random)
+            pixels = augment(to_unit_range(pictures[chosen.numpy()]), cfg.crop, random)
             captions = draw_captions(tokens, targets[chosen], seeded_generator(cfg.seed, "clip", "caption", done))
             loss, accuracy = step(model, optimizer, pixels.to(device), captions.to(device), targets[chosen].to(device))
             if done % cfg.log_every == 0 or done == cfg.steps:
@@ -92,7 +89,7 @@ def step(
     labels: Int[Tensor, "b"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Do one update. Returns the loss, and the share of images whose best caption is of their own class."""
-    image, text, scale = model(normalised(model, pixels), captions)
+    image, text, scale = model(normalise(model, pixels), captions)
     logits = scale * image @ text.T
     same = labels[:, None] == labels[None, :]
     loss = matching_loss(logits, same)
@@ -105,19 +102,13 @@ def matching_loss(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Fl
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def augmented(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Generator) -> Float[Tensor, "b 1 s s"]:
+def augment(pixels: Float[Tensor, "b 1 s s"], crop: float, random: torch.Generator) -> Float[Tensor, "b 1 s s"]:
     """Crop, flip and scale each image at random. Pixels are 0 to 1 before and after; `crop` is the smallest side."""
     draw = torch.rand(5, len(pixels), generator=random)
     side = crop + (1 - crop) * draw[0]
     flip = torch.where(draw[1] < 0.5, -1.0, 1.0)
     cropped = warp(pixels, view(side, side, (1 - side) * (2 * draw[2:4] - 1), mirror=flip))
     return (cropped * (0.7 + 0.6 * draw[4]).view(-1, 1, 1, 1)).clamp(0, 1)
-
-
-def _tokens(cfg: ClipPretrainConfig, labels: LabelSet) -> list[Int[Tensor, "_ context"]]:
-    """The captions of every class, tokenized."""
-    tokenizer = build_tokenizer(cfg)
-    return [tokenizer(pretraining_captions(one)) for one in labels.classes]
 
 
 def draw_captions(

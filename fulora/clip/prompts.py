@@ -1,14 +1,14 @@
-"""The words of CLIP: prompts that classes are asked for with, captions that a CLIP is trained with. Data, no torch.
+"""Prompts for zero-shot classification, and captions for training a CLIP. Torch-free.
 
-Both are those of the label set. They share a vocabulary and no sentence: zero-shot asks in other words than those
-learned from. Prompts of one's own may take the place of the label set's.
+Both come from the label set; no prompt is also a caption. Custom prompts can replace those of the label set.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from fulora.config import Config, ConfigError, read_yaml, validated
 from fulora.data.label_class import LabelClass
@@ -16,11 +16,11 @@ from fulora.data.label_set import LabelSet, LabelSetError
 
 
 class PromptSet(Config):
-    """Prompts of one's own, in place of those of the label set.
+    """Custom prompts, in place of those of the label set.
 
     Attributes:
-        classes: any number of prompts for each class; their directions are averaged.
-        distractors: further views by name, each with its prompts, that count as the negative class.
+        classes: one or more prompts for each class; their embeddings are averaged.
+        distractors: prompts of further views by name, which count as the negative class.
     """
 
     name: str = "of one's own"
@@ -32,19 +32,19 @@ class PromptSet(Config):
     def _complete(cls, prompts: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         empty = [name for name, texts in prompts.items() if not texts or not all(text.strip() for text in texts)]
         if empty:
-            raise ValueError(f"{', '.join(empty)}: each has one prompt or more, and none is empty")
+            raise ValueError(f"{', '.join(empty)}: each needs one or more prompts, none of them empty")
         return prompts
 
     def texts(self, *, distractors: bool = False) -> dict[str, tuple[str, ...]]:
-        """The prompts of the classes, in order, and then of the distractors if asked for."""
+        """Return the prompts of the classes, in order, then those of the distractors if requested."""
         return {**self.classes, **self.distractors} if distractors else {**self.classes}
 
 
 def prompts_of(labels: LabelSet, own: PromptSet | None = None) -> PromptSet:
-    """The prompts to ask for the classes of a label set with, in its order: the label set's, or those of one's own.
+    """Return the prompts for the classes of a label set, in its order: its own, or custom ones.
 
     Raises:
-        LabelSetError: prompts of one's own for other classes, or distractors where none of the classes is negative.
+        LabelSetError: if custom prompts are for other classes, or have distractors without a negative class.
     """
     if own is None:
         return PromptSet(name=labels.name, classes=labels.prompts, distractors=labels.distractors)
@@ -67,11 +67,11 @@ def prompts_of(labels: LabelSet, own: PromptSet | None = None) -> PromptSet:
 
 
 @cache
-def prompt_file(path: str) -> PromptSet:
-    """The prompts in a YAML file.
+def read_prompts(path: str) -> PromptSet:
+    """Read the prompts in a YAML file.
 
     Raises:
-        ConfigError: no such file, or no prompts.
+        ConfigError: if the file is missing or invalid.
     """
     if not Path(path).is_file():
         raise ConfigError(
@@ -80,31 +80,31 @@ def prompt_file(path: str) -> PromptSet:
     return validated(PromptSet, read_yaml(Path(path)), where=path)
 
 
-def as_prompts(value: object) -> object:
-    """For validators of config fields: prompts by the path of their file, or as they stand there."""
+def parse_prompts(value: object) -> object:
+    """Return the prompts of a config field: read from a file if the value is its path, else unchanged."""
     if not isinstance(value, str):
         return value
     try:
-        return prompt_file(value)
+        return read_prompts(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
 
 
-_MODALITIES = (
+Prompts = Annotated[PromptSet | None, BeforeValidator(parse_prompts)]
+"""A config field: custom prompts, inline or as the path of a YAML file; None for those of the label set."""
+
+_MODALITIES = [
     "ultrasound",
     "an ultrasound image",
     "B-mode ultrasound",
     "a sonogram",
     "a prenatal scan",
     "ultrasound scan",
-)
+]
 
 
 def pretraining_captions(one: LabelClass) -> list[str]:
-    """Captions of a class to train a CLIP with: its own, and every modality x name x visible anatomy.
-
-    A class without further names is called by its own.
-    """
+    """Return the training captions of a class: its own, and all combinations of modality, name and visible anatomy."""
     names = one.names or (one.name,)
     varied = [f"{how} of {name}, {parts}" for how in _MODALITIES for name in names for parts in one.anatomy]
     return [one.caption, *(f"{how} of {name}" for how in _MODALITIES for name in names), *varied]

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name everybody knows
+from torch.nn import functional as F  # noqa: N812 - the customary name
 
 from fulora.clip.config import TuneClipConfig
 from fulora.clip.embed import text_directions
-from fulora.clip.loading import Clip, copied
-from fulora.clip.model import ClipError, ClipModel, normalised, save_clip, shades
+from fulora.clip.loading import Clip, copy_weights
+from fulora.clip.model import ClipError, ClipModel, normalise, save_clip, to_unit_range
 from fulora.clip.optimizer import adamw, update
-from fulora.clip.pretrain import augmented, draw_captions, matching_loss
+from fulora.clip.pretrain import augment, draw_captions, matching_loss
 from fulora.clip.prompts import pretraining_captions, prompts_of
 from fulora.data.label_set import LabelSet
 from fulora.environment import derive_seed
@@ -46,7 +46,7 @@ class ClipLearner:
         self.cfg, self.tokenizer = cfg, clip.tokenizer
         self.prompts = prompts_of(labels, cfg.prompts).texts()
         self.device = pick_device(cfg.device)
-        self.model: ClipModel = adapted(clip.model, cfg).to(self.device).eval()
+        self.model: ClipModel = prepare_adaptation(clip.model, cfg).to(self.device).eval()
         self.captions = [clip.tokenizer(pretraining_captions(one)).to(self.device) for one in labels.classes]
         self.texts = self.directions()
 
@@ -59,8 +59,8 @@ class ClipLearner:
         labels = torch.from_numpy(train.labels)
         chosen = batch(labels, self.cfg, done)
         random = seeded_generator(self.cfg.seed, "augment", done)
-        pixels = augmented(shades(train.pixels[chosen.numpy()]), self.cfg.crop, random)
-        inputs, targets = normalised(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
+        pixels = augment(to_unit_range(train.pixels[chosen.numpy()]), self.cfg.crop, random)
+        inputs, targets = normalise(self.model, pixels.to(self.device)), labels[chosen].to(self.device)
         if self.cfg.method == "flyp":
             random = seeded_generator(self.cfg.seed, "caption", done)
             return caption_loss(self.model, inputs, targets, self.captions, random)
@@ -77,7 +77,7 @@ class ClipLearner:
         return float(F.cross_entropy(logits, labels)), f1
 
     def _logits(self, pixels: Squares, texts: Float[Tensor, "embed classes"]) -> Float[Tensor, "n classes"]:
-        inputs = normalised(self.model, shades(pixels).to(self.device))
+        inputs = normalise(self.model, to_unit_range(pixels).to(self.device))
         features = self.model.encode_image(inputs, normalize=True)
         logits: Tensor = self.model.logit_scale.exp() * features @ texts
         return logits.float().cpu()
@@ -94,8 +94,8 @@ def fit(
 ) -> None:
     """Fine-tune and write an open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU its result is bit-identical to that of an
-    uninterrupted run. The model is in evaluation mode: batch norms keep their statistics.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`. The model is
+    in evaluation mode: batch norms keep their statistics.
 
     Args:
         labels: the classes, with their prompts and captions.
@@ -105,13 +105,10 @@ def fit(
     Raises:
         ClipError: if there are no training images.
         LabelSetError: if the config's prompts are for other classes.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if the loss is not finite.
     """
     if not len(train.labels):
         raise ClipError("there are no images to tune on; check the set's training split")
-    before = copied(clip.model)
+    before = copy_weights(clip.model)
     run = run_digest(cfg, labels, before, vars(train), synthetic, vars(validation))
     learner, best = ClipLearner(clip, cfg, labels), BestModel()
     optimizer = adamw(learner.model, cfg.learning_rate, cfg.weight_decay)
@@ -133,8 +130,8 @@ def fit(
             checkpoints.after_step(done)
     if best.weights:
         learner.model.load_state_dict(best.weights)
-    after = merged(learner.model)
-    after.load_state_dict(interpolate_weights(before, copied(after), cfg.wise_ft))
+    after = merge_adapters(learner.model)
+    after.load_state_dict(interpolate_weights(before, copy_weights(after), cfg.wise_ft))
     labels.write(out)
     save_clip(after, clip.config, out, half=False)
     remove_checkpoint(out)
@@ -166,8 +163,8 @@ def caption_loss(
     return matching_loss(model.logit_scale.exp() * images @ texts.T, labels[:, None] == labels[None, :])
 
 
-def adapted(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
-    """Set what is trained: image tower and scale; with `flyp` everything; with `lora` adapters and scale."""
+def prepare_adaptation(model: ClipModel, cfg: TuneClipConfig) -> ClipModel:
+    """Set which parameters are trained: image tower and scale; with `flyp` all; with `lora` adapters and scale."""
     learns = ("visual.", "logit_scale") if cfg.method != "flyp" else ("",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(learns))
@@ -190,7 +187,7 @@ def lora_targets(tower: nn.Module) -> list[str]:
     return attention + linear if attention else [name for name in convolutions if name]
 
 
-def merged(model: ClipModel) -> ClipModel:
+def merge_adapters(model: ClipModel) -> ClipModel:
     """Merge the adapters, if any, into the weights, which get their original names back."""
     if hasattr(model.visual, "merge_and_unload"):
         model.visual = model.visual.merge_and_unload()

@@ -75,7 +75,6 @@ def _by_arm(scores: Sequence[Score]) -> list[Score]:
 
 
 def _rules(arms: Sequence[Score]) -> list[Table]:
-    """The first metric, and the rate of the negative class, by every decision rule; none where there is one rule."""
     decided = [score for score in arms if score.group == ALL_IMAGES and score.choices is not None]
     chosen = [score for score in decided if score.rank == 1 or score.quantity == "rate of deciding the negative class"]
     if len({score.rule for score in chosen}) < 2 and len({score.quantity for score in chosen}) < 2:
@@ -85,7 +84,6 @@ def _rules(arms: Sequence[Score]) -> list[Table]:
 
 
 def _of_groups(scores: Sequence[Score], kind: GroupKind) -> list[Table]:
-    """One quantity of every site, class or machine."""
     chosen = [score for score in scores if score.group.kind == kind]
     if not chosen:
         return []
@@ -128,7 +126,6 @@ def _without_duplicates(scores: Sequence[Score]) -> list[Table]:
 
 
 def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
-    """Accuracy of each training seed, where an arm has several."""
     most = max((len(seeds) for seeds in predictions.values()), default=0)
     if most < 2:
         return []

@@ -1,15 +1,13 @@
 """One figure of a classifier's scores: its confusion matrix, and its accuracy on all images and on each site."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pil
 
 from fulora.metrics.scorecard import ScoreRow
 from fulora.report.confusion import plot_confusion
-from fulora.report.drawing import FigureError
+from fulora.report.drawing import FigureError, join_pictures
 from fulora.report.figures import plot_intervals
 from fulora.report.wording import describe_group, describe_rule
 
@@ -45,16 +43,5 @@ def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes
         title="Accuracy, with intervals that resample patients",
         quantity="accuracy",
     )
-    return _side_by_side(plot_confusion(matrix, names, "Confusion of the own decision"), right)
-
-
-def _side_by_side(*pictures: bytes) -> bytes:
-    panels = [Pil.open(io.BytesIO(picture)) for picture in pictures]
-    size = sum(panel.width for panel in panels) + GAP_PX * (len(panels) - 1), max(panel.height for panel in panels)
-    paper, x = Pil.new("RGB", size, "white"), 0
-    for panel in panels:
-        paper.paste(panel, (x, 0))
-        x += panel.width + GAP_PX
-    stream = io.BytesIO()
-    paper.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    left = plot_confusion(matrix, names, "Confusion of the own decision")
+    return join_pictures([[left], [right]], GAP_PX)

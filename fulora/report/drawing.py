@@ -6,7 +6,7 @@ screen. Colours are those of Okabe and Ito (2008), which colour-blind readers ca
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -78,6 +78,23 @@ class Canvas:
 def legend_label(name: str) -> str:
     """A name as a legend shows it: one that begins with `_` would be left out."""
     return f" {name}" if name.startswith("_") else name
+
+
+def join_pictures(columns: Sequence[Sequence[bytes]], gap_px: int = 0) -> bytes:
+    """Put PNGs on one white sheet: columns from the left, `gap_px` apart, each from the top down."""
+    panels = [[Pil.open(io.BytesIO(png)) for png in column] for column in columns if column]
+    widths = [max(panel.width for panel in column) for column in panels]
+    height = max(sum(panel.height for panel in column) for column in panels)
+    sheet, x = Pil.new("RGB", (sum(widths) + gap_px * (len(widths) - 1), height), "white"), 0
+    for column, width in zip(panels, widths, strict=True):
+        y = 0
+        for panel in column:
+            sheet.paste(panel, (x, y))
+            y += panel.height
+        x += width + gap_px
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG")
+    return stream.getvalue()
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, 
 from fulora.report.numbers import format_number
 
 IMAGES_PER_LINE = 10
-GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX, TITLE_HEIGHT_PX = 2200, 250, 8, 20, 84
+GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX = 2200, 250, 8, 20
 TILE_PX = (194, 380)
 
 Images = Sequence[UInt8[np.ndarray, "_ _"]]
 
 
-def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
+def plot_image_grid(rows: Mapping[str, Images]) -> bytes:
     """Images in labelled rows, for the eye to compare.
 
     Args:
@@ -40,19 +40,17 @@ def plot_image_grid(rows: Mapping[str, Images], title: str = "") -> bytes:
     ]
     columns = max(len(images) for _, images in lines)
     tile = int(np.clip((GRID_WIDTH_PX - LABEL_WIDTH_PX) // columns - GAP_PX, *TILE_PX))
-    top = TITLE_HEIGHT_PX if title else 0
-    tops, bottom = _line_tops([label for label, _ in lines], tile, top)
+    tops, bottom = _line_tops([label for label, _ in lines], tile)
     paper = np.full((bottom, LABEL_WIDTH_PX + columns * (tile + GAP_PX) - GAP_PX), 255, np.uint8)
     for y, (_, images) in zip(tops, lines, strict=True):
         for number, image in enumerate(images):
             x = LABEL_WIDTH_PX + number * (tile + GAP_PX)
             paper[y : y + tile, x : x + tile] = _tile(image, tile)
-    return _labelled(paper, {y + tile / 2: label for y, (label, _) in zip(tops, lines, strict=True)}, title)
+    return _labelled(paper, {y + tile / 2: label for y, (label, _) in zip(tops, lines, strict=True)})
 
 
-def _line_tops(labels: Sequence[str], tile: int, top: int) -> tuple[list[int], int]:
-    """The upper edge of each line of tiles, and the height of the paper, pixels."""
-    tops, y = [], top
+def _line_tops(labels: Sequence[str], tile: int) -> tuple[list[int], int]:
+    tops, y = [], 0
     for number, label in enumerate(labels):
         y += 0 if number == 0 else (ROW_GAP_PX if label else GAP_PX)
         tops.append(y)
@@ -61,7 +59,6 @@ def _line_tops(labels: Sequence[str], tile: int, top: int) -> tuple[list[int], i
 
 
 def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side side"]:
-    """The image as large as a black square of `side` pixels allows, in its middle."""
     height, width = image.shape
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -71,8 +68,7 @@ def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side
     return np.asarray(square)
 
 
-def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str], title: str) -> bytes:
-    """The paper pixel for pixel, with labels at heights and a title."""
+def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str]) -> bytes:
     height, width = paper.shape
     with drawing(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH, layout=None, mode="L") as canvas:
         axes = canvas.axes
@@ -82,7 +78,6 @@ def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str], titl
         for y, label in labels.items():
             text = "\n".join(textwrap.wrap(label, 15, break_long_words=True)[:6])
             axes.text(LABEL_WIDTH_PX - 24, y, text, ha="right", va="center", fontsize=10.5, linespacing=1.35)
-        axes.text(0, TITLE_HEIGHT_PX / 2 - 10, title, ha="left", va="center", fontsize=12, fontweight="bold")
     return canvas.png
 
 

@@ -39,7 +39,6 @@ def generation_section(part: GenerationPart) -> Section:
 
 
 def _class_figures(part: GenerationPart) -> list[Figure]:
-    """A figure for each class that has images."""
     figures, count = [], part.images_per_row
     for name, stem in file_stems(part.real.label_set().names).items():
         rows = {
@@ -90,6 +89,5 @@ def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
 
 
 def _evenly_spaced(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.ndarray]:
-    """The pixels of up to `count` images of a class in a split."""
     rows = [row for row in images.rows() if row.plane == plane and row.split == split]
     return [images.pixels(row) for row in rows[:: max(1, len(rows) // count)][:count]]

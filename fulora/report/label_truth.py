@@ -17,12 +17,7 @@ CAPTION = (
 
 
 def label_truth_table(truths: Sequence[Truth], classes: Sequence[str], suffix: str) -> Table | None:
-    """Return a line for each model and requested class; None without any.
-
-    Args:
-        classes: of the models, in the order of their counts.
-        suffix: the end of the title.
-    """
+    """Return a line for each model and requested class; None without any. `suffix` is the end of the title."""
     many = len(classes) > WIDEST
     seen_as = ("Most often predicted",) if many else tuple(f"as {name}" for name in classes)
     header = ("Model", "Requested class", "n", "Agreement", "Of real images", "n, real", *seen_as)

@@ -180,7 +180,6 @@ def _unusable(sections: Sequence[Section]) -> Iterable[str]:
 
 
 def _environment(words: Mapping[str, str]) -> jinja2.Environment:
-    """How pages are made; `words` are the file names of tables, by their titles."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.jinja",), default=False),
@@ -209,7 +208,6 @@ def _json(config: Json) -> str:
 
 
 def _cell(text: str) -> Markup | str:
-    """A table cell, with the interval of a number set smaller."""
     match = _INTERVAL.fullmatch(text)
     return Markup("{} <small>{}</small>").format(match["value"], match["interval"]) if match else text
 

@@ -97,4 +97,5 @@ class TrainingPart:
     images: ImageSet | None = None
 
 
-ReportPart = GenerationPart | AssessmentPart | ClassificationPart | ForgettingPart | SegmentationPart | TrainingPart
+ScoredPart = GenerationPart | ClassificationPart | SegmentationPart
+ReportPart = ScoredPart | AssessmentPart | ForgettingPart | TrainingPart

@@ -1,12 +1,11 @@
 """The figure of a ranking of several predictions: rank stability and Kendall's tau on one sheet."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image as Pil
 
 from fulora.metrics.ranking import SCHEMES
+from fulora.report.drawing import join_pictures
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
 from fulora.segmentation.challenge_ranking import Rankings
 
@@ -23,21 +22,4 @@ def plot_rankings(names: Sequence[str], rankings: Rankings) -> bytes:
         ordered = {score: one for score, one in resampled.items() if np.isfinite(one.taus).any()}
         if ordered:
             taus.append(plot_kendall_tau(ordered, f"Stability, {scheme.replace('_', ' ')}"))
-    return _sheet([ranks, taus])
-
-
-def _sheet(columns: Sequence[Sequence[bytes]]) -> bytes:
-    """Columns of PNGs on one white sheet."""
-    panels = [[Pil.open(io.BytesIO(png)) for png in column] for column in columns if column]
-    widths = [max(panel.width for panel in column) for column in panels]
-    sheet = Pil.new("RGB", (sum(widths), max(sum(panel.height for panel in column) for column in panels)), "white")
-    x = 0
-    for column, width in zip(panels, widths, strict=True):
-        y = 0
-        for panel in column:
-            sheet.paste(panel, (x, y))
-            y += panel.height
-        x += width
-    stream = io.BytesIO()
-    sheet.save(stream, format="PNG")
-    return stream.getvalue()
+    return join_pictures([ranks, taus])

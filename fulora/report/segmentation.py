@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurement
@@ -29,10 +28,7 @@ TEXT = (
     "chosen on validation patients only."
 )
 DRAWS = 1000
-TITLES: dict[Protocol, str] = {
-    "segmentation": "Segmentation",
-    "biometry": "Circumference and angle of progression",
-}
+TITLES: dict[Protocol, str] = {"segmentation": "Segmentation", "biometry": "Circumference and angle of progression"}
 WHOLE = "all"
 """The structure that is everything but background, where masks hold several."""
 Tables = Mapping[str, Sequence[Sequence[Measurement]]]
@@ -67,21 +63,16 @@ def segmentation_section(part: SegmentationPart) -> Section:
 
 
 def _by_structure(plain: Sequence[Score], protocol: Protocol) -> list[Table]:
-    """A table for each structure. Its CSV holds all scores, the table those of the study's metrics."""
+    """A table for each structure: means of the study's metrics, and the first one's 5th percentile; its CSV has all."""
     scores = [score for score in plain if score.protocol == protocol]
     tables = []
     for structure in dict.fromkeys(score.structure for score in scores):
         rows = [score for score in scores if score.structure == structure]
-        shown = [score for score in rows if _is_in_table(score)]
+        shown = [s for s in rows if s.rank and (s.statistic == "mean" or (s.rank, s.statistic) == (1, "percentile 5"))]
         if shown:
             title = TITLES[protocol] + (f" ({structure})" if structure else "")
             tables.append(replace(score_table(shown, title, LEVEL), raw=raw_lines(rows)))
     return tables
-
-
-def _is_in_table(score: Score) -> bool:
-    """Whether it is a mean of one of the study's metrics, or the 5th percentile of its first one."""
-    return bool(score.rank) and (score.statistic == "mean" or (score.statistic == "percentile 5" and score.rank == 1))
 
 
 def _metric(score: Score) -> Metric:
@@ -113,7 +104,6 @@ def _metric_figures(
 
 
 def _curves(means: Sequence[Score], sweep: Mapping[str, Mapping[str, float]]) -> dict[str, list[Point]]:
-    """The points of each curve that has two or more."""
     scores = {score.arm: score for score in means}
     curves = {
         curve: sorted(
@@ -125,10 +115,11 @@ def _curves(means: Sequence[Score], sweep: Mapping[str, Mapping[str, float]]) ->
 
 
 def _ranking(tables: Tables) -> list[Figure]:
-    """How firmly the arms can be ordered by Dice."""
     if len(tables) < 2:
         return []
-    names, (matrix, patients) = list(tables), _dice_matrix(tables)
+    rows = [[_dice(seed) for seed in seeds] for seeds in tables.values()]
+    matrix = np.array([np.mean([[row.value or 0.0 for row in seed] for seed in seeds], axis=0) for seeds in rows])
+    names, patients = list(tables), np.array([row.patient_key for row in rows[0][0]])
     if matrix.shape[1] < 2:
         return []
     draws = {
@@ -152,23 +143,11 @@ def _dice(table: Sequence[Measurement]) -> list[Measurement]:
     return [row for row in rows if row.structure == structure]
 
 
-def _dice_matrix(tables: Tables) -> tuple[Float[np.ndarray, "arms n"], np.ndarray]:
-    """The mean Dice over seeds of each arm and image, and the patient of each image."""
-    rows = {arm: [_dice(seed) for seed in seeds] for arm, seeds in tables.items()}
-    values = [np.mean([[row.value or 0.0 for row in seed] for seed in seeds], axis=0) for seeds in rows.values()]
-    return np.array(values), np.array([row.patient_key for row in next(iter(rows.values()))[0]])
-
-
 def _overlays(images: ImageSet, masks: MaskSet, table: Sequence[Measurement]) -> bytes:
-    """Three test images each from the best, the middle and the worst."""
     dice = {row.image_id: row.value or 0.0 for row in _dice(table)}
     ranked = sorted(dice, key=lambda image_id: -dice[image_id])
     count, middle = min(3, len(ranked)), len(ranked) // 2
-    chosen = {
-        "best": ranked[:count],
-        "median": ranked[max(0, middle - count // 2) :][:count],
-        "worst": ranked[-count:],
-    }
+    chosen = {"best": ranked[:count], "median": ranked[max(0, middle - count // 2) :][:count], "worst": ranked[-count:]}
     rows = {row.image_id: row for row in images.rows("test")}
 
     def overlay(image_id: str) -> Overlay:

@@ -3,20 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fulora.report import parts as report_parts
 from fulora.report.assessment import assessment_sections
 from fulora.report.classification import classification_section
 from fulora.report.forgetting import forgetting_section
 from fulora.report.generation import generation_section
 from fulora.report.page import Section, write_report
-from fulora.report.parts import (
-    AssessmentPart,
-    ClassificationPart,
-    ForgettingPart,
-    GenerationPart,
-    ReportPart,
-    SegmentationPart,
-    TrainingPart,
-)
 from fulora.report.provenance import provenance
 from fulora.report.segmentation import segmentation_section
 from fulora.report.summary import key_numbers, read_scores, summarize, warnings_of
@@ -24,7 +16,7 @@ from fulora.report.training import training_sections
 from fulora.stage import artifacts_in
 
 
-def write_study_report(out: Path, parts: Sequence[ReportPart], *, title: str, about: str) -> None:
+def write_study_report(out: Path, parts: Sequence[report_parts.ReportPart], *, title: str, about: str) -> None:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG, with a section for each part.
 
     Args:
@@ -41,17 +33,17 @@ def write_study_report(out: Path, parts: Sequence[ReportPart], *, title: str, ab
     )
 
 
-def _build_sections(part: ReportPart) -> list[Section]:
+def _build_sections(part: report_parts.ReportPart) -> list[Section]:
     match part:
-        case GenerationPart():
+        case report_parts.GenerationPart():
             return [generation_section(part)]
-        case AssessmentPart():
+        case report_parts.AssessmentPart():
             return assessment_sections(part)
-        case ClassificationPart():
+        case report_parts.ClassificationPart():
             return [classification_section(part)]
-        case ForgettingPart():
+        case report_parts.ForgettingPart():
             return [forgetting_section(part)]
-        case SegmentationPart():
+        case report_parts.SegmentationPart():
             return [segmentation_section(part)]
-        case TrainingPart():
+        case report_parts.TrainingPart():
             return training_sections(part)

@@ -5,52 +5,38 @@ from collections.abc import Sequence
 from fulora.data.class_counts import missing_classes
 from fulora.data.score import Score
 from fulora.metrics.groups import ALL_IMAGES
+from fulora.report import parts as report_parts
 from fulora.report.assessment import verdict_sentences
 from fulora.report.comparisons import summarize_comparisons
 from fulora.report.numbers import format_number
 from fulora.report.page import Card
-from fulora.report.parts import (
-    AssessmentPart,
-    ClassificationPart,
-    GenerationPart,
-    ReportPart,
-    SegmentationPart,
-    TrainingPart,
-)
 from fulora.report.training import overfitting_sentences
-from fulora.report.wording import (
-    describe_arm,
-    describe_quantity,
-    display_name,
-    format_unit,
-    format_value,
-    sign,
-)
+from fulora.report.wording import describe_arm, describe_quantity, display_name, format_unit, format_value, sign
 
 
-def read_scores(parts: Sequence[ReportPart]) -> list[Score]:
+def read_scores(parts: Sequence[report_parts.ReportPart]) -> list[Score]:
     """Read the scores of all parts."""
-    scored = [part for part in parts if isinstance(part, GenerationPart | ClassificationPart | SegmentationPart)]
+    scored = [part for part in parts if isinstance(part, report_parts.ScoredPart)]
     return [score for part in scored for score in part.scores.rows()]
 
 
-def warnings_of(parts: Sequence[ReportPart]) -> list[str]:
+def warnings_of(parts: Sequence[report_parts.ReportPart]) -> list[str]:
     """Return a sentence for each class that only training or only test images have."""
-    classified = [part for part in parts if isinstance(part, ClassificationPart)]
+    classified = [part for part in parts if isinstance(part, report_parts.ClassificationPart)]
     return [line for part in classified for line in missing_classes(part.training, part.images, part.few)]
 
 
-def summarize(parts: Sequence[ReportPart]) -> list[str]:
+def summarize(parts: Sequence[report_parts.ReportPart]) -> list[str]:
     """Return the main findings: of a study of classifiers by all its scores, of others by their first part."""
-    if any(isinstance(part, ClassificationPart) for part in parts):
+    if any(isinstance(part, report_parts.ClassificationPart) for part in parts):
         return headline(read_scores(parts))
     for part in parts:
         match part:
-            case SegmentationPart():
+            case report_parts.SegmentationPart():
                 return summarize_comparisons([score for score in part.scores.rows() if score.role == "declared"])
-            case AssessmentPart():
+            case report_parts.AssessmentPart():
                 return verdict_sentences(part)
-            case TrainingPart():
+            case report_parts.TrainingPart():
                 return overfitting_sentences(part)
     return []
 
@@ -61,7 +47,8 @@ def key_numbers(scores: Sequence[Score]) -> list[Card]:
 
 
 def _card(score: Score, scores: Sequence[Score]) -> Card:
-    what = describe_quantity(score, structure=_has_several_structures(scores, score))
+    several = len({other.structure for other in scores if other.quantity == score.quantity}) > 1
+    what = describe_quantity(score, structure=several)
     value, interval = format_number(score.value, score.low, score.high, unit=score.unit)
     label = f"{display_name(what)}, {describe_arm(score)}{format_unit(score)}"
     return Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients")
@@ -73,25 +60,20 @@ def _is_key(score: Score, scores: Sequence[Score]) -> bool:
     if score.group != ALL_IMAGES or score.statistic != "mean" or not score.rank:
         return False
     declared = [other for other in scores if other.role == "declared" and other.structure == score.structure]
-    of_declared = any(score.arm in (other.arm, other.baseline) and _is_alike(other, score) for other in declared)
+    kind = score.quantity, score.unit, score.rule
+    of_declared = any(
+        score.arm in (other.arm, other.baseline) and (other.quantity, other.unit, other.rule) == kind
+        for other in declared
+    )
     return of_declared or _is_of_lone_network(score, scores)
 
 
-def _is_alike(one: Score, other: Score) -> bool:
-    return (one.quantity, one.unit, one.rule) == (other.quantity, other.unit, other.rule)
-
-
 def _is_of_lone_network(score: Score, scores: Sequence[Score]) -> bool:
-    """Whether it is the first metric, over all structures, of a network that is compared with no other."""
     same = [other for other in scores if other.protocol == score.protocol and not other.baseline and other.rank]
     is_alone = {other.arm for other in same} == {score.arm}
     structure = "all" if any(other.structure == "all" for other in same) else score.structure
     is_first = score.rank == min(other.rank for other in same)
     return score.protocol in ("segmentation", "biometry") and is_alone and is_first and score.structure == structure
-
-
-def _has_several_structures(scores: Sequence[Score], score: Score) -> bool:
-    return len({other.structure for other in scores if other.quantity == score.quantity}) > 1
 
 
 def headline(scores: Sequence[Score]) -> list[str]:

@@ -21,11 +21,7 @@ SHOWN = 4
 SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
 TEXT = "Losses over steps; validation images are of patients not trained on."
-WORDS = {
-    "loss": "each step",
-    "seen_loss": "patients trained on",
-    "validation_loss": "patients not trained on",
-}
+WORDS = {"loss": "each step", "seen_loss": "patients trained on", "validation_loss": "patients not trained on"}
 """What the losses of a LoRA are called in its figure."""
 
 
@@ -44,7 +40,6 @@ def training_sections(part: TrainingPart) -> list[Section]:
 
 
 def _images_section(images: ImageSet) -> Section:
-    """How many images of how many patients each class has in each split."""
     splits = {split: images.rows(split) for split in SPLITS_SHOWN}
     counts = {split: Counter(row.plane for row in rows) for split, rows in splits.items()}
     planes = [name for name in images.label_set().names if any(count[name] for count in counts.values())]
@@ -57,7 +52,6 @@ def _images_section(images: ImageSet) -> Section:
 
 
 def _read_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """The (step, loss) points of each loss, by its name in `metrics.jsonl`."""
     rows = read_json_lines(folder / "metrics.jsonl", dict[str, float])
     keys = sorted({key for row in rows for key in row if "loss" in key})
     return {key: [(int(row["step"]), row[key]) for row in rows if key in row] for key in keys}
@@ -94,7 +88,6 @@ def _describe_overfitting(name: str, unseen: Sequence[tuple[int, float]], seen: 
 
 
 def _samples(name: str, stem: str, folder: Path) -> list[Figure]:
-    """Up to `SHOWN` grids: the first, the last, and some between."""
     paths = sorted(folder.glob("step_*.png"))
     count = min(SHOWN, len(paths))
     chosen = [paths[round(place * (len(paths) - 1) / max(1, count - 1))] for place in range(count)]

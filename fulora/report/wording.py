@@ -85,7 +85,6 @@ def _failed(score: Score) -> list[str]:
 
 
 def _tests(score: Score) -> list[str]:
-    """The parts of a p-value."""
     parts = []
     if score.p_holm is not None:
         over = "sites" if score.group.kind == "site" else "comparison" if score.n_holm == 1 else "comparisons"

@@ -1,1 +1,1 @@
-"""U-Net segmentation of the fetal head and the pubic symphysis, with the papers' fine-tuning strategies."""
+"""Segmentation of the fetal head and the pubic symphysis by U-Nets, with the papers' fine-tuning strategies."""

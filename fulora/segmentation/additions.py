@@ -1,4 +1,4 @@
-"""Image sets with added images: those that an ensemble drew masks on, and those that were generated with a mask."""
+"""Image sets with added images: pseudo-labelled by an ensemble, or generated with a mask."""
 
 import json
 from collections import Counter
@@ -15,23 +15,27 @@ from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice
 from fulora.progress import track
-from fulora.segmentation.gates import AdditionConfig, judge, refined
+from fulora.segmentation.gates import AdditionConfig, find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.material import PSEUDO
 from fulora.segmentation.model import Unet
 from fulora.segmentation.predict import largest_filled
-from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, opinions
+from fulora.segmentation.pseudo_label import choose_confidence, fit_temperature, predict_ensemble
 
-Masked = Iterator[tuple[Picture, float]]
-"""Pictures with a mask and how sure of it what drew it is, 0..1."""
+MaskedPictures = Iterator[tuple[Picture, float]]
+"""Pictures with a mask, and the confidence in the mask, 0 to 1."""
 
 
 @dataclass
-class Record:
-    """What was offered, and what became of it; `accepted` are image ids.
+class AdditionRecord:
+    """`pseudo_labels.json`: candidates, accepted images and rejections.
 
     Attributes:
-        wanted: images to add at most.
-        calibration: how `least_confidence` was found; empty where nothing was.
+        wanted: maximum number of images to add.
+        offered: number of candidates.
+        least_confidence: a mask of lower confidence is rejected.
+        looked_at: number of candidates that were tested.
+        accepted: ids of the added images.
+        calibration: results of the calibration of `least_confidence`, if any.
     """
 
     wanted: int
@@ -43,7 +47,7 @@ class Record:
     calibration: dict[str, float] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write `pseudo_labels.json`; `accept_rate` is of those looked at."""
+        """Write the file; `accept_rate` is the fraction of the tested candidates."""
         rate = len(self.accepted) / self.looked_at if self.looked_at else 0.0
         (folder / PSEUDO).write_text(json.dumps(vars(self) | {"accept_rate": rate}, indent=1) + "\n", encoding="utf-8")
 
@@ -56,57 +60,57 @@ def add_pseudo_labelled(
     teachers: Sequence[Unet],
     provenance: Provenance,
 ) -> None:
-    """Write the labelled set with the candidates' training images whose drawn masks are believed.
+    """Write the labelled set, with the candidates' training images whose predicted masks are accepted.
 
     Args:
-        provenance: whom the candidates' generator and the teachers learned from.
+        provenance: of the candidates' generator and the teachers.
 
     Raises:
-        ImageSetError: there are no candidates, or no labelled validation images to calibrate on.
+        ImageSetError: if there are no candidates, or no labelled validation images for calibration.
     """
-    known = {row.image_id for row in labelled.rows("train")}
-    offered = _in_order([row for row in candidates.rows("train") if row.image_id not in known])
+    labelled_ids = {row.image_id for row in labelled.rows("train")}
+    offered = _in_order([row for row in candidates.rows("train") if row.image_id not in labelled_ids])
     record = _record(config, offered)
     held_out = labelled.rows("validation")
     if not held_out:
         raise ImageSetError(f"{labelled.path}: no labelled validation images to calibrate the confidence on")
-    said = list(opinions(teachers, map(labelled.pixels, held_out)))
+    predicted = list(predict_ensemble(teachers, map(labelled.pixels, held_out)))
     truth = [labelled.mask(row) for row in held_out]
-    temperature = fit_temperature([opinion.share for opinion in said], truth)
-    sure = [opinion.confidence(temperature) for opinion in said]
-    right = [dice(opinion.mask > 0, mask > 0) for opinion, mask in zip(said, truth, strict=True)]
-    record.least_confidence, reached = least_confidence(sure, right, config.target_dice)
-    accepted = np.array(sure) >= record.least_confidence
+    temperature = fit_temperature([one.share for one in predicted], truth)
+    confidences = [one.confidence(temperature) for one in predicted]
+    overlaps = [dice(one.mask > 0, mask > 0) for one, mask in zip(predicted, truth, strict=True)]
+    record.least_confidence, reached = choose_confidence(confidences, overlaps, config.target_dice)
+    accepted = np.array(confidences) >= record.least_confidence
     record.calibration = {
         "temperature": temperature,
         "target_dice": config.target_dice,
         "target_reached": float(reached),
         "validation_images": float(len(held_out)),
         "validation_accepted": float(accepted.sum()),
-        "validation_dice_accepted": float(np.array(right)[accepted].mean()) if accepted.any() else 0.0,
-        "validation_dice_all": float(np.mean(right)),
+        "validation_dice_accepted": float(np.array(overlaps)[accepted].mean()) if accepted.any() else 0.0,
+        "validation_dice_all": float(np.mean(overlaps)),
     }
 
-    def drawn() -> Masked:
-        for row, opinion in zip(offered, opinions(teachers, map(candidates.pixels, offered)), strict=True):
-            yield Picture(row, candidates.pixels(row), opinion.mask), opinion.confidence(temperature)
+    def masked() -> MaskedPictures:
+        for row, one in zip(offered, predict_ensemble(teachers, map(candidates.pixels, offered)), strict=True):
+            yield Picture(row, candidates.pixels(row), one.mask), one.confidence(temperature)
 
-    _write(out, config, labelled, provenance, record, drawn)
+    _write(out, config, labelled, provenance, record, masked)
 
 
 def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet, provenance: Provenance) -> None:
-    """Write the labelled set with generated pairs.
+    """Write the labelled set with generated pairs of image and mask.
 
     Args:
-        provenance: whom the pairs' generator learned from.
+        provenance: of the pairs' generator.
 
     Raises:
-        ImageSetError: there are no pairs, or pictures that are not in colour.
+        ImageSetError: if there are no pairs, or a picture is not in colour.
     """
     offered = _in_order(pairs.rows("train"))
     record = _record(config, offered)
 
-    def parted() -> Masked:
+    def masked() -> MaskedPictures:
         for row in offered:
             stored = pairs.stored(row)
             if stored.ndim != 3:
@@ -114,7 +118,7 @@ def add_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: Imag
             pixels, mask = split_pair(stored)
             yield Picture(row, pixels, largest_filled(mask) if config.filtered else mask), 1.0
 
-    _write(out, config, labelled, provenance, record, parted)
+    _write(out, config, labelled, provenance, record, masked)
 
 
 def add_drawn_on_masks(
@@ -125,34 +129,35 @@ def add_drawn_on_masks(
     teachers: Sequence[Unet],
     provenance: Provenance,
 ) -> None:
-    """Write the labelled set with pictures that were drawn on masks, where the teachers see the mask in the picture.
+    """Write the labelled set with pictures generated from masks, if the teachers predict the same mask.
 
     Args:
-        provenance: whom the pictures' generator and the teachers learned from.
+        drawn: the generated pictures with their masks.
+        provenance: of the pictures' generator and the teachers.
 
     Raises:
-        ImageSetError: there are no such pictures.
+        ImageSetError: if there are no such pictures.
     """
     offered = _in_order(drawn.rows("train"))
     record = _record(config, offered)
     record.least_confidence = config.agreement
 
-    def seen() -> Masked:
-        for row, opinion in zip(offered, opinions(teachers, map(drawn.pixels, offered)), strict=True):
+    def masked() -> MaskedPictures:
+        for row, one in zip(offered, predict_ensemble(teachers, map(drawn.pixels, offered)), strict=True):
             mask = drawn.mask(row)
-            yield Picture(row, drawn.pixels(row), mask), dice(opinion.mask > 0, mask > 0)
+            yield Picture(row, drawn.pixels(row), mask), dice(one.mask > 0, mask > 0)
 
-    _write(out, config, labelled, provenance, record, seen)
+    _write(out, config, labelled, provenance, record, masked)
 
 
 def _in_order(rows: Sequence[Image]) -> list[Image]:
     return sorted(rows, key=lambda row: derive_seed("additions", row.image_id))
 
 
-def _record(config: AdditionConfig, offered: Sequence[Image]) -> Record:
+def _record(config: AdditionConfig, offered: Sequence[Image]) -> AdditionRecord:
     if not offered:
         raise ImageSetError("there are no images to add: all candidates are labelled already, or there are none")
-    return Record(config.images, len(offered))
+    return AdditionRecord(config.images, len(offered))
 
 
 def _write(
@@ -160,8 +165,8 @@ def _write(
     config: AdditionConfig,
     labelled: ImageSet,
     provenance: Provenance,
-    record: Record,
-    offered: Callable[[], Masked],
+    record: AdditionRecord,
+    offered: Callable[[], MaskedPictures],
 ) -> None:
     def pictures() -> Iterator[Picture]:
         yield from labelled.pictures()
@@ -170,14 +175,14 @@ def _write(
                 return
             assert picture.mask is not None
             record.looked_at += 1
-            cause = judge(picture.mask, config.gates) if config.filtered else None
-            if config.filtered and cause is None and confidence < record.least_confidence:
-                cause = "disagreement"
-            if cause is not None:
-                record.rejected[cause] += 1
+            fault = find_mask_fault(picture.mask, config.gates) if config.filtered else None
+            if config.filtered and fault is None and confidence < record.least_confidence:
+                fault = "disagreement"
+            if fault is not None:
+                record.rejected[fault] += 1
                 continue
             record.accepted.append(picture.row.image_id)
-            mask = refined(picture.mask) if config.refine else picture.mask
+            mask = fit_ellipse_mask(picture.mask) if config.refine else picture.mask
             yield Picture(picture.row, picture.pixels, mask)
 
     ImageSet.write(out, pictures(), labels=labelled.label_set(), provenance=provenance)

@@ -189,7 +189,6 @@ def score_hc18(case: str, prediction: Region | None, reference: Region, pixel_si
 
 
 def _suffixes(classes: Sequence[int]) -> dict[int, str]:
-    """The end of the names of each class's scores."""
     return {number: f" {number}" if len(classes) > 1 else "" for number in classes}
 
 

@@ -1,4 +1,4 @@
-"""What a segmentation network is, what it starts from, which of its parts learn, and how it is trained. Torch-free."""
+"""Configs of segmentation networks: architecture, initial weights, fine-tuning strategy, training. Torch-free."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -47,21 +47,21 @@ Augmentation = Literal["none", "paper", "mild", "strong"]
 Fit = Literal["letterbox", "squash"]
 
 DECODER: tuple[Part, ...] = ("d0", "d1", "d2", "d3", "d4")
-FROM_A_FILE: tuple[EncoderWeights, ...] = ("imagenet_folded", "file", "network")
+WEIGHTS_FROM_FILE: tuple[EncoderWeights, ...] = ("imagenet_folded", "file", "network")
 MIN_SIDE = 32
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """Which parts learn. The segmentation head is apart: see `UnetConfig.train_head`.
+    """Which parts are trained. For the segmentation head see `UnetConfig.train_head`.
 
     Attributes:
-        learns: parts whose weights change; d0 is the deepest decoder block, d4 the one before the head.
-        random_start: the strategy is *defined* by an encoder that starts from random weights.
-        norms_only: of the encoder, only the affine weights and running statistics of its normalisation layers.
-        lora: of the encoder, only low-rank adapters beside its convolutions (Hu et al. 2021).
+        learns: trained parts; d0 is the deepest decoder block, d4 the one before the head.
+        random_start: the encoder must start from random weights.
+        norms_only: of the encoder, train only the affine weights and running statistics of normalisation layers.
+        lora: of the encoder, train only low-rank adapters of its convolutions (Hu et al. 2021).
         rates: factor on the learning rate of the first, middle and last third of the encoder's layers.
-        joins_at: at which share of the training each of those thirds begins to learn.
+        joins_at: the fraction of the training after which each of those thirds is trained.
     """
 
     learns: tuple[Part, ...]
@@ -72,10 +72,10 @@ class Strategy:
     joins_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-EVERYTHING: tuple[Part, ...] = ("encoder", *DECODER)
+ALL_PARTS: tuple[Part, ...] = ("encoder", *DECODER)
 STRATEGIES: dict[StrategyName, Strategy] = {
-    "all": Strategy(EVERYTHING),
-    "scratch": Strategy(EVERYTHING, random_start=True),
+    "all": Strategy(ALL_PARTS),
+    "scratch": Strategy(ALL_PARTS, random_start=True),
     "random_frozen_encoder": Strategy(DECODER, random_start=True),
     "encoder": Strategy(("encoder",)),
     "d0": Strategy(("d0",)),
@@ -84,14 +84,14 @@ STRATEGIES: dict[StrategyName, Strategy] = {
     "d2-4": Strategy(("d2", "d3", "d4")),
     "d4": Strategy(("d4",)),
     "d0-4": Strategy(DECODER),
-    "discriminative": Strategy(EVERYTHING, rates=(2.6**-3, 2.6**-2, 2.6**-1)),
-    "gradual": Strategy(EVERYTHING, joins_at=(0.75, 0.5, 0.25)),
-    "norms": Strategy(EVERYTHING, norms_only=True),
-    "lora": Strategy(EVERYTHING, lora=True),
+    "discriminative": Strategy(ALL_PARTS, rates=(2.6**-3, 2.6**-2, 2.6**-1)),
+    "gradual": Strategy(ALL_PARTS, joins_at=(0.75, 0.5, 0.25)),
+    "norms": Strategy(ALL_PARTS, norms_only=True),
+    "lora": Strategy(ALL_PARTS, lora=True),
 }
-"""The nine strategies of arXiv 2307.09067 and 2407.20086, and five that those papers left out: `all` is full
-fine-tuning; `discriminative` (rates that fall by 2.6 a group) and `gradual` (the deepest layers join first) are as in
-ULMFiT (Howard and Ruder 2018); `norms` and `lora` also train the whole decoder."""
+"""The nine strategies of arXiv 2307.09067 and 2407.20086, and five others: `all` is full fine-tuning;
+`discriminative` (rates that fall by 2.6 per group) and `gradual` (the deepest layers join first) are as in ULMFiT
+ (Howard and Ruder 2018); `norms` and `lora` also train the whole decoder."""
 
 BLOCKWISE: tuple[StrategyName, ...] = ("d0", "d0-1", "d0-2", "d2-4", "d4")
 
@@ -102,30 +102,30 @@ class UnetConfig(Config):
     Attributes:
         architecture: a decoder of segmentation_models_pytorch, or a network of MONAI that it lacks.
         encoder: name of the encoder in segmentation_models_pytorch, `tu-NAME` for timm's; `none` for MONAI's networks.
-        encoder_weights: `none` is random; `imagenet` is fetched by segmentation_models_pytorch (needs the network). The
-            others read a local file, an input of the stage: `imagenet_folded` of a mobilenet_v2 with folded batch norm,
-            `file` of the encoder's state dict, `network` of a whole network's, such as an earlier `model.safetensors`.
+        encoder_weights: `none` is random; `imagenet` is downloaded by segmentation_models_pytorch. The others read a
+            local file, an input of the stage: `imagenet_folded` a mobilenet_v2 with folded batch norm, `file` the
+            encoder's state dict, `network` that of a whole network, such as an earlier `model.safetensors`.
         decoder_channels: channels of d0 to d4 of a U-Net; the default is the published network, fewer are faster.
-        in_channels: 1 gives the encoder one gray channel, 3 the same gray three times, as its weights expect.
-        classes: outputs of the network. None takes them from the label set of the images: 1 for one structure against
-            the background, else the background and each class number up to the largest.
-        image_size_px: side of the square that images are resized to; None leaves them as they are (then all of a set
-            are of one size). Masks that are predicted always have the size of their image.
-        fit: how an image becomes a square: whole on black (`letterbox`), or with a scale for each side (`squash`).
+        in_channels: 1 gives the encoder one gray channel, 3 three equal ones, as its weights expect.
+        classes: outputs of the network. By default those of the label set: 1 for one structure against the background,
+            else the background and each class number up to the largest.
+        image_size_px: side of the square to which images are resized; None keeps their size, which is then the same for
+            all. Predicted masks always have the size of their image.
+        fit: how an image becomes a square: padded with black (`letterbox`), or with a scale for each side (`squash`).
         statistics: `own` normalises as the encoder's weights were trained with; `unit` only divides by 255.
-        strategy: which parts learn.
-        train_head: whether the segmentation head learns too. The papers trained it only where the whole decoder or
-            everything learns; a random frozen head hurts the other strategies.
-        lora_rank: of `strategy: lora`; its alpha is the same.
+        strategy: which parts are trained.
+        train_head: also train the segmentation head. The papers did so only with the whole decoder or network; a random
+            frozen head harms the other strategies.
+        lora_rank: rank, and alpha, of `strategy: lora`.
         loss: cross-entropy plus soft Dice, or cross-entropy alone (binary for one class).
-        deep_supervision: the loss also of predictions from d1, d2 and d3, each half the weight of the finer (U-Net).
-        epochs: passes over the training images instead of `steps`: more images then take more steps.
-        ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
+        deep_supervision: add losses of predictions from d3, d2 and d1, each with half the finer one's weight (U-Net).
+        epochs: passes over the training images, in place of `steps`.
+        ema_decay: decay of the moving average of the weights, which is saved; None saves the weights themselves.
         augmentation: of training images; see `fulora.segmentation.augment`.
         synthetic_weight: weight of synthetic and pseudo-labelled images in the loss.
-        real_last: share of the steps, the last ones, that see only real images with their own masks.
-        fold: (which, of how many): train without one fold of the training patients, and choose the checkpoint on it.
-        evaluate_every: steps between two looks at the validation images; the best of these weights is kept.
+        real_last: the last fraction of the steps, which use only real images with manual masks.
+        fold: (which, of how many): hold out one fold of the training patients, and select the checkpoint on it.
+        evaluate_every: steps between validations; the best weights are kept.
     """
 
     architecture: Architecture = "unet"
@@ -163,10 +163,10 @@ class UnetConfig(Config):
     device: Annotated[str, Runtime] = "auto"
 
     def of(self, images: int) -> "UnetConfig":
-        """The config with the steps that so many training images take.
+        """Return the config with `epochs` as steps for so many training images.
 
         Raises:
-            ValueError: its epochs are fewer steps than the warm-up has.
+            ValueError: if there are no steps after the warm-up.
         """
         if self.epochs is None:
             return self
@@ -180,18 +180,18 @@ class UnetConfig(Config):
 
     @property
     def outputs(self) -> int:
-        """Outputs of the network; one where nobody said how many."""
+        """Number of outputs of the network; 1 if `classes` is None."""
         return self.classes or 1
 
     def with_outputs(self, wanted: int) -> "UnetConfig":
-        """The config of a network with the outputs that masks need.
+        """Return the config with the outputs that masks need.
 
         Raises:
-            ValueError: `classes` says another number.
+            ValueError: if `classes` is another number.
         """
         if self.classes not in (None, wanted):
             raise ValueError(
-                f"classes={self.classes}, and these masks need {wanted}; leave classes out, or say {wanted}"
+                f"classes={self.classes}, and these masks need {wanted}; leave classes out, or set {wanted}"
             )
         return self.changed(classes=wanted)
 
@@ -203,11 +203,11 @@ class UnetConfig(Config):
                 f"strategy={self.strategy} starts from random weights and encoder_weights={self.encoder_weights} "
                 "does not; set encoder_weights=none or choose another strategy"
             )
-        whole = strategy.learns == EVERYTHING and not (strategy.norms_only or strategy.lora)
+        whole = strategy.learns == ALL_PARTS and not (strategy.norms_only or strategy.lora)
         if self.encoder_weights == "none" and not strategy.random_start and not whole and self.strategy != "encoder":
             raise ValueError(
                 f"strategy={self.strategy} freezes the encoder, which encoder_weights=none would leave random; "
-                "give it weights, or ask for strategy=random_frozen_encoder"
+                "give it weights, or set strategy=random_frozen_encoder"
             )
         if self.encoder_weights == "imagenet_folded" and self.encoder != "mobilenet_v2":
             raise ValueError(f"encoder_weights=imagenet_folded is a mobilenet_v2, not a {self.encoder}")
@@ -246,11 +246,11 @@ class UnetConfig(Config):
 
 
 class SegmentConfig(Config):
-    """How masks are predicted.
+    """Prediction of masks.
 
     Attributes:
         flip: average over each image and its mirror image (test-time augmentation).
-        clean: keep the largest piece of each structure and fill its holes.
+        clean: keep the largest component of each structure and fill its holes.
     """
 
     flip: bool = False

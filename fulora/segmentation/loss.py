@@ -1,4 +1,4 @@
-"""What a network is trained by, and what its checkpoint is chosen by."""
+"""The training loss of segmentation networks, and the Dice that selects checkpoints."""
 
 from typing import Literal
 
@@ -14,15 +14,15 @@ def segmentation_loss(
     weights: Float[Tensor, "b"] | None = None,
     kind: Literal["dice_ce", "ce"] = "dice_ce",
 ) -> Float[Tensor, ""]:
-    """Cross-entropy plus soft Dice loss (Milletari 2016), each the mean over images.
+    """Return the cross-entropy plus soft Dice loss (Milletari 2016), each averaged over images.
 
-    The Dice loss of an image is 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), the mean over the structures.
+    The Dice loss of an image is 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), averaged over structures.
 
     Args:
-        logits: one class (binary cross-entropy) or background and structures (cross-entropy).
+        logits: of one class (binary cross-entropy), or of background and structures (cross-entropy).
         masks: class numbers, 0 background.
-        weights: of the images; all alike without.
-        kind: `ce` leaves the Dice loss out.
+        weights: of the images; by default equal.
+        kind: `ce` omits the Dice loss.
     """
     if logits.shape[1] == 1:
         truth = masks[:, None].to(logits.dtype)
@@ -37,16 +37,16 @@ def segmentation_loss(
 
 
 def soft_dice(shares: Float[Tensor, "b s h w"], truth: Float[Tensor, "b s h w"]) -> Float[Tensor, "b"]:
-    """Dice of probabilities with 1 added above and below, the mean over the structures."""
+    """Return the Dice of probabilities, with 1 added to numerator and denominator, averaged over structures."""
     common = (shares * truth).sum(dim=(2, 3))
     return ((2 * common + 1) / (shares.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) + 1)).mean(dim=1)
 
 
 def mean_dice(predicted: Shaped[Tensor, "n h w"], truth: Shaped[Tensor, "n h w"], structures: int) -> float:
-    """Dice of each image and structure, then the mean: pooling would hide bad images. Empty on both sides is 1."""
-    found = []
+    """Return the mean of the Dice of each image and structure; if both masks are empty it is 1."""
+    dice = []
     for label in range(1, structures + 1):
         a, b = predicted == label, truth == label
         both, sizes = (a & b).sum(dim=(1, 2)).double(), (a.sum(dim=(1, 2)) + b.sum(dim=(1, 2))).double()
-        found.append(torch.where(sizes > 0, 2 * both / sizes.clamp(min=1), 1.0))
-    return float(torch.stack(found).mean())
+        dice.append(torch.where(sizes > 0, 2 * both / sizes.clamp(min=1), 1.0))
+    return float(torch.stack(dice).mean())

@@ -1,7 +1,7 @@
-"""The metrics of segmentation networks, one line each: how a metric is made of measurements, and where it is shown.
+"""The metrics of segmentation networks: how each is computed from measurements, and where it is reported.
 
-A new metric is a new line of `METRICS`: it is then computed of every arm, compared between arms and shown in reports
-wherever a study names it under `score.metrics`. What it is made of is measured in `fulora.segmentation.measurements`.
+A new metric is a new line of `METRICS`; studies then name it under `score.metrics`. The quantities are measured in
+`fulora.segmentation.measurements`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ Values = Float[np.ndarray, "seeds n"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One measured quantity of n images, a row a training seed.
+class MeasuredValues:
+    """One quantity of n images, a row per training seed.
 
     Attributes:
-        values, references: as measured, and what they should be; NaN where there is none.
-        failed: an empty mask, or nothing that could be measured.
+        values, references: measured on predicted and on reference masks; NaN if missing.
+        failed: whether the mask is empty or cannot be measured.
     """
 
     values: Values
@@ -34,33 +34,33 @@ class Measured:
     failed: Bool[np.ndarray, "seeds n"]
 
 
-def _as_measured(found: Measured) -> Values:
-    return found.values
+def _as_measured(measured: MeasuredValues) -> Values:
+    return measured.values
 
 
-def _failed(found: Measured) -> Values:
-    return np.asarray(found.failed.astype(float))
+def _failed(measured: MeasuredValues) -> Values:
+    return np.asarray(measured.failed.astype(float))
 
 
-def _difference(found: Measured) -> Values:
-    return np.asarray(found.values - found.references)
+def _difference(measured: MeasuredValues) -> Values:
+    return np.asarray(measured.values - measured.references)
 
 
-def _absolute(found: Measured) -> Values:
-    return np.asarray(np.abs(_difference(found)))
+def _absolute_difference(measured: MeasuredValues) -> Values:
+    return np.asarray(np.abs(_difference(measured)))
 
 
-def _relative(found: Measured) -> Values:
-    return np.asarray(_absolute(found) / found.references)
+def _relative_difference(measured: MeasuredValues) -> Values:
+    return np.asarray(_absolute_difference(measured) / measured.references)
 
 
-def _lost(found: Measured) -> Values:
-    return np.asarray(np.isnan(_difference(found)).astype(float))
+def _not_measured(measured: MeasuredValues) -> Values:
+    return np.asarray(np.isnan(_difference(measured)).astype(float))
 
 
-OF_OVERLAPS: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
-OF_DISTANCES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
-OF_ERRORS: Mapping[Statistic, float] = {"percentile 95": 95.0}
+OVERLAP_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
+DISTANCE_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
+ERROR_QUANTILES: Mapping[Statistic, float] = {"percentile 95": 95.0}
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,19 @@ class MaskMetric:
     """One metric.
 
     Attributes:
-        measured: the measured quantity that it is made of.
-        of: its value of each image and training seed; NaN is left out of every mean.
-        protocol: `segmentation`: a failure counts as the worst value; `biometry`: it is left out, and counted.
+        measured: the quantity from which it is computed.
+        of: returns its value for each image and training seed; means ignore NaN.
+        protocol: `segmentation`: a failure counts as the worst value; `biometry`: it is excluded, and counted.
         better: which values are better.
-        unit: "" is that of what is measured.
-        quantiles: told beside the mean.
-        span: between which values one image's lies, where every draw may give the same (see `statistics`).
+        unit: "" for the unit of the quantity.
+        quantiles: reported beside the mean.
+        span: the range of one image's values, for samples in which all are equal (see `fulora.metrics.statistics`).
         computed, compared, shown: in a study that names no metrics.
     """
 
     name: str
     measured: Quantity
-    of: Callable[[Measured], Values]
+    of: Callable[[MeasuredValues], Values]
     protocol: Protocol = "segmentation"
     better: Better = "higher"
     unit: Literal["", "1"] = ""
@@ -92,52 +92,63 @@ class MaskMetric:
 
 
 METRICS = (
-    MaskMetric("Dice", "dice", _as_measured, quantiles=OF_OVERLAPS, compared=True, shown=True),
+    MaskMetric("Dice", "dice", _as_measured, quantiles=OVERLAP_QUANTILES, compared=True, shown=True),
     MaskMetric("failures", "dice", _failed, better="lower", unit="1", span=RIGHT_OR_WRONG, shown=True),
     MaskMetric("IoU", "iou", _as_measured),
     MaskMetric("HD", "hd", _as_measured, better="lower"),
-    MaskMetric("HD95", "hd95", _as_measured, better="lower", quantiles=OF_DISTANCES, shown=True),
+    MaskMetric("HD95", "hd95", _as_measured, better="lower", quantiles=DISTANCE_QUANTILES, shown=True),
     MaskMetric("ASSD", "assd", _as_measured, better="lower", shown=True),
     MaskMetric("NSD", "nsd", _as_measured),
     MaskMetric("challenge S", "psfhs_s", _as_measured, compared=True, shown=True),
     MaskMetric(
         "circumference absolute difference",
         "hc",
-        _absolute,
+        _absolute_difference,
         "biometry",
         "lower",
-        quantiles=OF_ERRORS,
+        quantiles=ERROR_QUANTILES,
         compared=True,
         shown=True,
     ),
     MaskMetric("circumference difference", "hc", _difference, "biometry", "", shown=True),
-    MaskMetric("circumference failures", "hc", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
-    MaskMetric("circumference relative difference", "hc", _relative, "biometry", "lower", "1", computed=False),
     MaskMetric(
-        "AoP absolute difference", "aop", _absolute, "biometry", "lower", quantiles=OF_ERRORS, compared=True, shown=True
+        "circumference failures", "hc", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True
+    ),
+    MaskMetric(
+        "circumference relative difference", "hc", _relative_difference, "biometry", "lower", "1", computed=False
+    ),
+    MaskMetric(
+        "AoP absolute difference",
+        "aop",
+        _absolute_difference,
+        "biometry",
+        "lower",
+        quantiles=ERROR_QUANTILES,
+        compared=True,
+        shown=True,
     ),
     MaskMetric("AoP difference", "aop", _difference, "biometry", "", shown=True),
-    MaskMetric("AoP failures", "aop", _lost, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
+    MaskMetric("AoP failures", "aop", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
 )
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The metrics of a study: all that are computed, and those compared and shown, in the study's order."""
+class MaskMetricSelection:
+    """The metrics of a study, in its order: those computed, compared and shown."""
 
     computed: tuple[MaskMetric, ...]
     compared: tuple[MaskMetric, ...]
     shown: tuple[MaskMetric, ...]
 
     def rank(self, metric: MaskMetric) -> int:
-        """The place of a metric among those shown, from 1; 0 where it is not."""
+        """Return the position of a metric among those shown, from 1; 0 if it is not shown."""
         return self.shown.index(metric) + 1 if metric in self.shown else 0
 
 
-def chosen(names: Sequence[str] = ()) -> Chosen:
-    """The metrics that a study names, compared and shown in that order; the usual ones where it names none.
+def select_mask_metrics(names: Sequence[str] = ()) -> MaskMetricSelection:
+    """Return the metrics that a study names, compared and shown in that order; by default those marked in `METRICS`.
 
     Raises:
-        ValueError: there is no such metric, or one is named twice.
+        ValueError: if a metric does not exist, or is a duplicate.
     """
-    return Chosen(*select_from_table(METRICS, names))
+    return MaskMetricSelection(*select_from_table(METRICS, names))

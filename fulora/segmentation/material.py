@@ -1,4 +1,4 @@
-"""What a segmentation network is trained on, read from an image set: pictures and masks, decoded and resized once."""
+"""Training data of a segmentation network from an image set: pictures and masks, decoded and resized."""
 
 from collections.abc import Sequence
 
@@ -15,22 +15,22 @@ from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.train import ImageMaskPairs
 
 PSEUDO = "pseudo_labels.json"
-"""Of an image set with masks that a model drew: their image ids, among much else."""
+"""File of an image set with pseudo-labels: the ids of the images with predicted masks, among others."""
 
 
-def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> ImageMaskPairs:
-    """The pictures and masks of `rows`, marked where they are synthetic or their mask was drawn by a model.
+def load_image_mask_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels: LabelSet) -> ImageMaskPairs:
+    """Load the pictures and masks of `rows`; synthetic and pseudo-labelled ones are marked.
 
     Args:
-        labels: the classes with masks.
+        labels: the classes, with their structures.
 
     Raises:
-        ValueError: no rows, or, without `image_size_px`, pictures of several sizes.
-        ImageSetError: a row without a mask.
-        LabelSetError: a row of a class without structures, or a mask with a class number that its class does not name.
+        ValueError: if there are no rows, or, without `image_size_px`, pictures of several sizes.
+        ImageSetError: if a row has no mask.
+        LabelSetError: if a class has no structures, or a mask has a class number that its class does not name.
     """
-    drawn = pseudo_labelled(images)
-    marked = np.array([row.origin == "synthetic" or row.image_id in drawn for row in rows], bool)
+    predicted = pseudo_labelled(images)
+    marked = np.array([row.origin == "synthetic" or row.image_id in predicted for row in rows], bool)
     size, fit = cfg.image_size_px, cfg.fit
     if size is None:
         pixels, masks = load_pixels(images, rows), load_masks(images, rows)
@@ -42,12 +42,10 @@ def load_pairs(images: ImageSet, rows: Sequence[Image], cfg: UnetConfig, labels:
 
 
 class _PseudoLabels(BaseModel):
-    """What of the file is read here."""
-
     accepted: list[str]
 
 
 def pseudo_labelled(images: ImageSet) -> frozenset[str]:
-    """Ids of the images whose masks a model drew."""
+    """Return the ids of the images with masks that a model predicted."""
     path = images.path / PSEUDO
     return frozenset(read_json(path, _PseudoLabels).accepted) if path.is_file() else frozenset()

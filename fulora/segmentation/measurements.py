@@ -1,4 +1,4 @@
-"""All that is measured of one predicted mask: what the label set says of its structures. Torch-free."""
+"""Measurements of a predicted mask, as the label set defines for its structures. Torch-free."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -23,7 +23,7 @@ SIZES: tuple[Quantity, ...] = ("hc", "bpd", "ofd")
 ALL = "all"
 
 
-def measured(
+def measure_mask(
     row: Image,
     shows: LabelClass,
     prediction: Mask,
@@ -32,25 +32,24 @@ def measured(
     tolerance: float = 2.0,
     inferior: Side = "right",
 ) -> Iterator[Measurement]:
-    """Every quantity of every structure of an image's class.
+    """Measure every quantity of every structure of an image's class.
 
-    Overlaps and distances of each structure, and of all together where there are several; of an `ellipse` its
-    circumference (HC), short (BPD) and long (OFD) axis; of the two with an `angle` the angle of progression; the score
-    of the PSFHS challenge where the masks are as in it.
+    Overlaps and distances of each structure, and of their union if there are several; of an `ellipse` its circumference
+    (HC), short (BPD) and long (OFD) axis; of the two with an `angle` the angle of progression; the score of the PSFHS
+    challenge if the masks have its classes.
 
     Args:
         shows: the class of the image.
-        inset_px: how far inside the mask's edge the reference circumference runs, pixels of the image.
-        tolerance: of NSD, mm where the pixel size is known, else pixels.
-        inferior: the side of the image on which the inferior end of the symphysis lies.
+        inset_px: distance of the measured outline inside the mask's edge, pixels of the image.
+        tolerance: of NSD, mm if the pixel size is known, else pixels.
+        inferior: the side of the image with the inferior end of the symphysis.
 
     Raises:
-        StructureError: an image of a class without structures, or a reference with a number that it does not name.
+        StructureError: if the class has no structures, or the reference has a number that the class does not name.
     """
     if not shows.structures:
         raise StructureError(
-            f"{row.image_id}: its class {shows.name} says nothing of what its masks hold; add structures to it in the "
-            "label set"
+            f"{row.image_id}: its class {shows.name} has no structures; add those of its masks in the label set"
         )
     check_numbers(reference, shows, row.image_id)
     for name, numbers in shows.parts().items():
@@ -94,7 +93,7 @@ def _sizes(
     listed_mm: float | None,
     inset_px: float,
 ) -> Iterator[Measurement]:
-    """Circumference and axes; the reference circumference is the source's own, where it has one in mm."""
+    """Circumference and axes; the reference circumference is the listed one if there is one, else the mask's."""
     size = 1.0 if structure.unit == "px" else row.pixel_size_mm
     found, failure = _ellipse(prediction, size, inset_px)
     true, untrue = _ellipse(reference, size, inset_px)
@@ -116,7 +115,7 @@ def _sizes(
 
 
 def _ellipse(mask: Region, size: float | None, inset_px: float) -> tuple[dict[Quantity, float], str]:
-    """Circumference and axes in mm, or pixels where a pixel's size is 1; or why there are none."""
+    """Circumference and axes in units of the pixel size, or the reason why there are none."""
     if size is None:
         return {}, "no_pixel_size"
     try:
@@ -127,7 +126,7 @@ def _ellipse(mask: Region, size: float | None, inset_px: float) -> tuple[dict[Qu
 
 
 def _angle(row: Image, numbers: tuple[int, int], prediction: Mask, reference: Mask, inferior: Side) -> Measurement:
-    """Both angles by the project's own rules; where the reference has none, the image has none."""
+    """Both angles by `measure_angle`; a failure of the reference is a failure of the image."""
     axis, tangent = numbers
     found: dict[str, object] = {"quantity": "aop", "unit": "deg"}
     for name, mask in (("reference", reference), ("value", prediction)):
@@ -139,7 +138,7 @@ def _angle(row: Image, numbers: tuple[int, int], prediction: Mask, reference: Ma
 
 
 def _challenge(row: Image, prediction: Mask, reference: Mask) -> Measurement:
-    """The organisers' score of this image alone; the mean over images is their S, but for its rounding."""
+    """The organisers' score of this image; up to rounding, their S is the mean over images."""
     found: dict[str, object] = {"quantity": "psfhs_s", "unit": "1"}
     try:
         found["value"] = aggregate([score_pair(prediction, reference)])["S"]

@@ -1,4 +1,4 @@
-"""Networks by name, from segmentation_models_pytorch and MONAI, and the weights that they start from."""
+"""Networks of segmentation_models_pytorch and MONAI by name, and their initial weights."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -32,25 +32,25 @@ SMP: dict[Architecture, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
     "segformer": smp.Segformer,
 }
-PLAIN = (64, 128, 256, 512, 1024)
-"""Channels of the plain U-Net (Ronneberger et al. 2015) that MONAI's networks have here."""
+PLAIN_CHANNELS = (64, 128, 256, 512, 1024)
+"""Channels of the original U-Net (Ronneberger et al. 2015), used for MONAI's networks."""
 
 DIVISOR = 32
-"""Height and width that every network here can halve: five times."""
+"""Height and width are multiples of this, as every network halves them five times."""
 
 
 class UnetFileError(ValueError):
-    """A network, or the file it starts from, that cannot be had."""
+    """A network that cannot be built, or whose weights cannot be read."""
 
 
 def build_network(cfg: UnetConfig, *, pretrained: bool = True) -> nn.Module:
-    """The network of a config; what is random in it depends on `cfg.seed` alone.
+    """Build the network of a config; random weights depend only on `cfg.seed`.
 
     Args:
-        pretrained: whether `encoder_weights=imagenet` are fetched; False where all weights are loaded afterwards.
+        pretrained: download `encoder_weights=imagenet`; False if all weights are loaded afterwards.
 
     Raises:
-        UnetFileError: an encoder that segmentation_models_pytorch does not know, or that its decoder cannot use.
+        UnetFileError: if segmentation_models_pytorch has no such encoder, or the decoder cannot use it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("unet", cfg.seed))
@@ -62,7 +62,7 @@ def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
     if not cfg.encoder.startswith("tu-") and cfg.encoder not in (known := smp.encoders.get_encoder_names()):
         near = ", ".join(get_close_matches(cfg.encoder, known, n=SHOWN, cutoff=0.4)) or "resnet18, efficientnet-b0"
         raise UnetFileError(
-            f"encoder={cfg.encoder}: segmentation_models_pytorch has no such encoder; near it are {near}, and any of "
+            f"encoder={cfg.encoder}: segmentation_models_pytorch has no such encoder; similar are {near}, and any of "
             "timm's as tu-NAME"
         )
     blocks: dict[str, Any] = {"decoder_channels": cfg.decoder_channels} if cfg.architecture in BLOCKS else {}
@@ -79,29 +79,29 @@ def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
 
 
 def _monai(cfg: UnetConfig) -> Any:
-    from monai.networks import nets  # takes longer to import than all the rest
+    from monai.networks import nets  # imported only if needed, as it takes long
 
     shape: dict[str, Any] = {"spatial_dims": 2, "in_channels": cfg.in_channels, "out_channels": cfg.outputs}
     match cfg.architecture:
         case "monai_basic_unet":
-            return nets.BasicUNet(**shape, features=(*PLAIN, 64), act="relu", norm=("batch", {}))
+            return nets.BasicUNet(**shape, features=(*PLAIN_CHANNELS, 64), act="relu", norm=("batch", {}))
         case "monai_attention_unet":
-            return nets.AttentionUnet(**shape, channels=PLAIN, strides=(2, 2, 2, 2))
+            return nets.AttentionUnet(**shape, channels=PLAIN_CHANNELS, strides=(2, 2, 2, 2))
         case "monai_segresnet":
             return nets.SegResNet(**shape, init_filters=16)
         case _:
-            kernels, strides = (3,) * len(PLAIN), (1, *(2,) * (len(PLAIN) - 1))
+            kernels, strides = (3,) * len(PLAIN_CHANNELS), (1, *(2,) * (len(PLAIN_CHANNELS) - 1))
             return nets.DynUNet(**shape, kernel_size=kernels, strides=strides, upsample_kernel_size=strides[1:])
 
 
 def load_start(net: nn.Module, cfg: UnetConfig, path: Path) -> None:
-    """Put the weights of a local file into a network.
+    """Load the weights of a local file into a network.
 
-    A file for three colours serves a network of one gray channel: its first convolution's weights are summed.
+    For a network of one gray channel, the weights of a first convolution of three colours are summed.
 
     Raises:
-        UnetFileError: the file cannot be read, or does not fit.
-        EncoderFileError: likewise, of `encoder_weights=imagenet_folded`.
+        UnetFileError: if the file cannot be read, or does not fit.
+        EncoderFileError: likewise, for `encoder_weights=imagenet_folded`.
     """
     if cfg.encoder_weights == "imagenet_folded":
         load_folded(net.get_submodule("encoder"), path)
@@ -129,19 +129,18 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: Path, name: str) ->
 
 
 def _as_gray(value: Tensor, own: Tensor) -> Tensor:
-    """Weights of a first convolution of three colours, for one channel that stands for all three."""
     colours = value.dim() == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
     return value.sum(dim=1, keepdim=True) if colours else value
 
 
 def encoder_statistics(cfg: UnetConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, from 0 to 1, of what the encoder's weights were trained with; one a channel."""
+    """Return mean and standard deviation of pixels, 0 to 1, of each channel, for the encoder's weights."""
     if cfg.statistics == "unit":
-        found = UNCHANGED
+        statistics = UNCHANGED
     elif cfg.encoder_weights in ("none", "imagenet_folded"):
-        found = HALF
+        statistics = HALF
     else:
-        found = smp_statistics(cfg.encoder)
+        statistics = smp_statistics(cfg.encoder)
     if cfg.in_channels == 1:
-        return (sum(found.mean) / 3,), (sum(found.std) / 3,)
-    return found.mean, found.std
+        return (sum(statistics.mean) / 3,), (sum(statistics.std) / 3,)
+    return statistics.mean, statistics.std

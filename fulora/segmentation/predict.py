@@ -1,4 +1,4 @@
-"""Masks from one network or the mean of several, and the plain facts that a mask of one structure obeys."""
+"""Masks predicted by one network or the mean of several, and their post-processing."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -21,39 +21,39 @@ Pixels = UInt8[np.ndarray, "_ _"]  # each picture of its own size
 def probabilities(
     models: Sequence[Unet], images: Iterable[Pixels], *, flip: bool = False, batch_size: int = 16
 ) -> Iterator[Float[np.ndarray, "classes h w"]]:
-    """Of every image, at its own size: the probability of the structure, or of background and each structure.
+    """Yield, for each image at its size, the probability of the structure, or of background and each structure.
 
     Args:
-        models: whose probabilities are averaged; each sees the image resized as its own config says.
+        models: their probabilities are averaged; images are resized as each model's config says.
         images: gray, 0 to 255, of any sizes.
-        flip: average also over mirror images.
+        flip: also average over mirror images.
     """
-    waiting = iter(images)
-    while batch := list(islice(waiting, batch_size)):
-        found = [_of_one(model.eval(), batch, flip) for model in models]
-        for each in zip(*found, strict=True):
+    source = iter(images)
+    while batch := list(islice(source, batch_size)):
+        predictions = [_predict_batch(model.eval(), batch, flip) for model in models]
+        for each in zip(*predictions, strict=True):
             yield np.mean(each, axis=0)
 
 
-def _of_one(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
+def _predict_batch(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
     cfg, device = model.cfg, next(model.parameters()).device
     size = cfg.image_size_px
-    seen = batch if size is None else [to_square(picture, size, cfg.fit) for picture in batch]
-    found: list[Float[np.ndarray, "classes h w"]] = [np.empty(0)] * len(seen)
-    for shape in sorted({picture.shape for picture in seen}):
-        places = [place for place, picture in enumerate(seen) if picture.shape == shape]
-        pixels = torch.tensor(np.stack([seen[place] for place in places]), device=device)
-        shares = _shares(model, pixels)
+    inputs = batch if size is None else [to_square(picture, size, cfg.fit) for picture in batch]
+    results: list[Float[np.ndarray, "classes h w"]] = [np.empty(0)] * len(inputs)
+    for shape in sorted({picture.shape for picture in inputs}):
+        places = [place for place, picture in enumerate(inputs) if picture.shape == shape]
+        pixels = torch.tensor(np.stack([inputs[place] for place in places]), device=device)
+        shares = _forward(model, pixels)
         if flip:
-            shares = (shares + _shares(model, pixels.flip(-1)).flip(-1)) / 2
+            shares = (shares + _forward(model, pixels.flip(-1)).flip(-1)) / 2
         for place, share in zip(places, shares.cpu().numpy(), strict=True):
-            found[place] = share
+            results[place] = share
     if size is None:
-        return found
-    return [from_square(share, picture.shape, cfg.fit) for share, picture in zip(found, batch, strict=True)]
+        return results
+    return [from_square(share, picture.shape, cfg.fit) for share, picture in zip(results, batch, strict=True)]
 
 
-def _shares(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
+def _forward(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
     logits: Tensor = model(pixels).float()
     return logits.sigmoid() if model.cfg.outputs == 1 else logits.softmax(dim=1)
 
@@ -61,20 +61,19 @@ def _shares(model: Unet, pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b cla
 def predict(
     models: Sequence[Unet], images: Iterable[Pixels], cfg: SegmentConfig, total: int | None = None
 ) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    """The mask of every image, at its own size: class numbers, 0 background. `total`, for the progress bar."""
+    """Yield the mask of each image at its size: class numbers, 0 background. `total` is for the progress bar."""
     shares = probabilities(models, images, flip=cfg.flip, batch_size=cfg.batch_size)
     for share in track(shares, "segment", total=total):
         yield largest_filled(to_labels(share)) if cfg.clean else to_labels(share)
 
 
 def to_labels(shares: Float[np.ndarray, "classes h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Class numbers: where the one probability is above a half, or the class of the largest."""
-    found = shares[0] > 0.5 if len(shares) == 1 else shares.argmax(axis=0)
-    return np.asarray(found, np.uint8)
+    """Return class numbers: 1 if the only probability is above 0.5, or the class of the largest."""
+    return np.asarray(shares[0] > 0.5 if len(shares) == 1 else shares.argmax(axis=0), np.uint8)
 
 
 def largest_filled(mask: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    """Keep the largest 8-connected piece of each class, and fill its holes with the class where they are background."""
+    """Keep the largest 8-connected component of each class, and fill its holes that are background."""
     kept = np.zeros_like(mask)
     for label in range(1, int(mask.max(initial=0)) + 1):
         pieces, count = ndimage.label(mask == label, structure=np.ones((3, 3)))

@@ -1,8 +1,7 @@
 """Scores of segmentation arms with patient-clustered intervals, and arms compared. Torch-free.
 
-A failure never drops out of a mean: an empty mask has the worst overlap and the image diagonal as its distance. A head
-or an angle that could not be measured has no error; how many those are is a score of its own. Which metrics there are
-stands in `fulora.segmentation.mask_metrics`.
+Means include failures: an empty mask has the worst overlap, and the image diagonal as its distance. A head or an angle
+that could not be measured has no error; their number is a score of its own. See `fulora.segmentation.mask_metrics`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,21 +19,21 @@ from fulora.data.score import Score, Statistic
 from fulora.metrics.paired_tests import holm, seeds_test
 from fulora.metrics.statistics import Interval, cluster_bootstrap, sign_flip_test, weighted_bootstrap
 from fulora.metrics.weighted_scores import Values, Weights, mean
-from fulora.segmentation.mask_metrics import Chosen, MaskMetric, Measured, chosen
+from fulora.segmentation.mask_metrics import MaskMetric, MaskMetricSelection, MeasuredValues, select_mask_metrics
 
 WHOLE = "all"
-"""The structure that is everything but background, where masks hold several."""
+"""The union of all structures of masks with several."""
 
 
 class MaskScoreConfig(Config):
-    """How intervals are drawn, and which arms are compared in which metrics.
+    """Bootstrap, tests, comparisons and metrics of segmentation scores.
 
     Attributes:
         draws, level, seed: of the bootstrap over patients and training seeds.
         permutations: of patients in each test.
-        comparisons: which arms are compared. p-values of those that were not declared are adjusted by Holm.
-        metrics: names from `fulora.segmentation.mask_metrics` that are compared and shown, in this order. Without any:
-            Dice, the challenge's S and absolute differences are compared; shown also distances and failures.
+        comparisons: which arms are compared. p-values of undeclared comparisons are adjusted by Holm.
+        metrics: names from `fulora.segmentation.mask_metrics`, compared and shown in this order. By default Dice, the
+            challenge's S and absolute differences are compared, and distances and failures are shown as well.
     """
 
     draws: int = Field(default=2000, ge=100)
@@ -47,81 +46,81 @@ class MaskScoreConfig(Config):
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        chosen(value)
+        select_mask_metrics(value)
         return value
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images that something was measured on: their ids, whom they show, and where."""
+class MeasuredImages:
+    """The ids, patients and sites of the measured images."""
 
     ids: tuple[str, ...]
     patients: Shaped[np.ndarray, " n"]
     sites: Shaped[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, rows: Sequence[Measurement]) -> "Images":
-        """Those of some rows, in order."""
+    def of(cls, rows: Sequence[Measurement]) -> "MeasuredImages":
+        """Return the images of some rows, in order."""
         patients, sites = ([getattr(row, name) for row in rows] for name in ("patient_key", "site"))
         return cls(tuple(row.image_id for row in rows), np.array(patients), np.array(sites))
 
 
 @dataclass(frozen=True)
-class Column:
+class MetricColumn:
     """One metric of an arm, on one structure.
 
     Attributes:
-        values: of every training seed and image; NaN where there is none.
-        failed: how many of them count as the worst value, or could not be measured.
+        values: of each training seed and image; NaN if missing.
+        failed: how many count as the worst value, or could not be measured.
     """
 
     metric: MaskMetric
     structure: str
     unit: str
-    images: Images
+    images: MeasuredImages
     values: Float[np.ndarray, "seeds n"]
     failed: int
 
 
 @dataclass(frozen=True)
 class MaskArm:
-    """What was measured of one arm."""
+    """The measured metrics of one arm."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[MetricColumn, ...]
 
     @property
     def whole(self) -> str:
-        """The structure that arms are compared on: everything but background, or the only one."""
+        """The structure on which arms are compared: the union of all, or the only one."""
         structures = {column.structure for column in self.columns}
         return WHOLE if WHOLE in structures else next(iter(structures), WHOLE)
 
-    def column(self, metric: MaskMetric, structure: str, unit: str) -> Column | None:
-        """The column of a metric on a structure, in a unit."""
+    def column(self, metric: MaskMetric, structure: str, unit: str) -> MetricColumn | None:
+        """Return the column of a metric, structure and unit, if any."""
         key = metric.name, structure, unit
         return next((item for item in self.columns if (item.metric.name, item.structure, item.unit) == key), None)
 
 
 def read_arm(name: str, seeds: Sequence[Sequence[Measurement]], config: MaskScoreConfig) -> MaskArm:
-    """The arm of some training seeds' measurements.
+    """Build an arm from the measurements of its training seeds.
 
     Raises:
-        ValueError: the seeds measure other images.
+        ValueError: if the seeds measure different images.
     """
     columns = []
     for key in dict.fromkeys((row.quantity, row.structure, row.unit) for row in seeds[0]):
         tables = [[row for row in rows if (row.quantity, row.structure, row.unit) == key] for rows in seeds]
-        if any(Images.of(rows).ids != Images.of(tables[0]).ids for rows in tables):
+        if any(MeasuredImages.of(rows).ids != MeasuredImages.of(tables[0]).ids for rows in tables):
             raise ValueError(f"arm {name!r}: its training seeds measure different images; give one test set")
-        metrics = [metric for metric in chosen(config.metrics).computed if metric.measured == key[0]]
+        metrics = [metric for metric in select_mask_metrics(config.metrics).computed if metric.measured == key[0]]
         columns += [_column(metric, tables) for metric in metrics]
     return MaskArm(name, tuple(columns))
 
 
-def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Column:
+def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> MetricColumn:
     first = tables[0][0]
     values = metric.of(
-        Measured(
+        MeasuredValues(
             np.array([[np.nan if row.value is None else row.value for row in rows] for rows in tables]),
             np.array([[row.reference or np.nan for row in rows] for rows in tables]),
             np.array([[bool(row.failure) for row in rows] for rows in tables]),
@@ -130,16 +129,18 @@ def _column(metric: MaskMetric, tables: Sequence[Sequence[Measurement]]) -> Colu
     failed = sum(bool(row.failure) and row.value is not None for rows in tables for row in rows)
     if metric.protocol == "biometry":
         failed = sum(row.value is None or not row.reference for rows in tables for row in rows)
-    return Column(metric, first.structure, metric.unit or first.unit, Images.of(tables[0]), values, failed)
+    return MetricColumn(
+        metric, first.structure, metric.unit or first.unit, MeasuredImages.of(tables[0]), values, failed
+    )
 
 
 def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
-    """Mean of every column over images and training seeds, and some quantiles, each with its interval."""
-    found, metrics = [], chosen(config.metrics)
+    """Return the mean of each column over images and training seeds, and its quantiles, with intervals."""
+    scores, metrics = [], select_mask_metrics(config.metrics)
     for column in arm.columns:
         if np.isnan(column.values).all(axis=1).any():
-            continue  # a seed that measured nothing: the failures say so
-        found.append(_score(arm, column, "mean", _mean_interval(column, config), metrics))
+            continue  # a seed without any value, which the failures report
+        scores.append(_score(arm, column, "mean", _mean_interval(column, config), metrics))
         for statistic, level in column.metric.quantiles.items():
             interval = cluster_bootstrap(
                 partial(_quantile, column.values, level),
@@ -149,11 +150,11 @@ def arm_scores(arm: MaskArm, config: MaskScoreConfig) -> list[Score]:
                 seed=config.seed,
                 level=config.level,
             )
-            found.append(_score(arm, column, statistic, interval, metrics))
-    return found
+            scores.append(_score(arm, column, statistic, interval, metrics))
+    return scores
 
 
-def _mean_interval(column: Column, config: MaskScoreConfig) -> Interval:
+def _mean_interval(column: MetricColumn, config: MaskScoreConfig) -> Interval:
     return weighted_bootstrap(
         [partial(_mean_of_known, values) for values in column.values],
         column.images.patients,
@@ -174,18 +175,20 @@ def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np
     return float(np.nanpercentile(values[:, images], level, axis=1).mean())
 
 
-def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interval, metrics: Chosen) -> Score:
-    lost = int(np.isnan(column.values).sum()) if column.metric.protocol == "segmentation" else 0
-    made = Score.of(
+def _score(
+    arm: MaskArm, column: MetricColumn, statistic: Statistic, interval: Interval, metrics: MaskMetricSelection
+) -> Score:
+    missing = int(np.isnan(column.values).sum()) if column.metric.protocol == "segmentation" else 0
+    score = Score.of(
         interval,
         quantity=column.metric.name,
         arm=arm.name,
         unit=column.unit,
         protocol=column.metric.protocol,
         n_seeds=len(column.values),
-        note=f"{lost} images without a value are left out, over all seeds" if lost else "",
+        note=f"{missing} images without a value are left out, over all seeds" if missing else "",
     )
-    return made.changed(
+    return score.changed(
         statistic=statistic,
         structure=column.structure,
         n_failed=column.failed,
@@ -195,14 +198,14 @@ def _score(arm: MaskArm, column: Column, statistic: Statistic, interval: Interva
 
 
 def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Score]:
-    """Every named pair in each compared metric that both arms have; the declared pair first.
+    """Compare each pair of arms in each compared metric that both have; the declared pair is first.
 
-    p is the larger of a sign-flip test over patients and, with three training seeds or more, a paired t test over
-    seeds. Of each metric, the p-values of the pairs that were not declared are adjusted by Holm.
+    p is the larger of a sign-flip test over patients and, with three or more training seeds, a paired t test over
+    seeds. For each metric, the p-values of undeclared pairs are adjusted by Holm.
     """
     config.comparisons.check([*arms])
-    pairs, metrics = list(_pairs(arms, config.comparisons)), chosen(config.metrics)
-    found: list[Score] = []
+    pairs, metrics = list(_pairs(arms, config.comparisons)), select_mask_metrics(config.metrics)
+    scores: list[Score] = []
     for metric in metrics.compared:
         for unit in dict.fromkeys(c.unit for arm in arms.values() for c in arm.columns if c.metric == metric):
             rows = [
@@ -210,8 +213,8 @@ def comparisons(arms: Mapping[str, MaskArm], config: MaskScoreConfig) -> list[Sc
                 for pair in pairs
                 if (row := _difference(arms[pair[0]], arms[pair[1]], metric, unit, config)) is not None
             ]
-            found += _adjusted(rows)
-    return found
+            scores += _adjusted(rows)
+    return scores
 
 
 def _pairs(arms: Mapping[str, MaskArm], config: ComparisonsConfig) -> Iterator[Pair]:
@@ -223,7 +226,6 @@ def _pairs(arms: Mapping[str, MaskArm], config: ComparisonsConfig) -> Iterator[P
 
 
 def _adjusted(rows: Sequence[Score]) -> Iterator[Score]:
-    """The comparisons of one metric, p-values of those that were not declared adjusted by Holm."""
     tested = [row.p for row in rows if row.role == "exploratory" and row.p is not None]
     adjusted = iter(holm(tested))
     for row in rows:
@@ -231,21 +233,21 @@ def _adjusted(rows: Sequence[Score]) -> Iterator[Score]:
         yield row.changed(p_holm=next(adjusted), n_holm=len(tested)) if holms else row
 
 
-def _difference(ours: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, config: MaskScoreConfig) -> Score | None:
-    structures = [c.structure for c in ours.columns if c.metric == metric]
-    structure = ours.whole if ours.whole in structures else next(iter(structures), "")
-    mine, theirs = (arm.column(metric, structure, unit) for arm in (ours, other))
-    if mine is None or theirs is None:
+def _difference(arm: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, config: MaskScoreConfig) -> Score | None:
+    structures = [c.structure for c in arm.columns if c.metric == metric]
+    structure = arm.whole if arm.whole in structures else next(iter(structures), "")
+    first, second = (one.column(metric, structure, unit) for one in (arm, other))
+    if first is None or second is None:
         return None
-    if mine.images.ids != theirs.images.ids or mine.values.shape != theirs.values.shape:
+    if first.images.ids != second.images.ids or first.values.shape != second.values.shape:
         raise ValueError(
-            f"{ours.name} and {other.name} cannot be paired: they must measure the same images with as many seeds"
+            f"{arm.name} and {other.name} cannot be paired: they must measure the same images with as many seeds"
         )
-    known = ~np.isnan(mine.values - theirs.values).any(axis=0)
-    patients, sites = mine.images.patients[known], mine.images.sites[known]
+    known = ~np.isnan(first.values - second.values).any(axis=0)
+    patients, sites = first.images.patients[known], first.images.sites[known]
     if len(np.unique(patients)) < 2:
         return None
-    gains = (mine.values - theirs.values)[:, known]
+    gains = (first.values - second.values)[:, known]
     interval = weighted_bootstrap(
         [partial(mean, gain) for gain in gains],
         patients,
@@ -255,17 +257,17 @@ def _difference(ours: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, co
         level=config.level,
     )
     over_patients = sign_flip_test(
-        theirs.values[:, known].mean(axis=0),
-        mine.values[:, known].mean(axis=0),
+        second.values[:, known].mean(axis=0),
+        first.values[:, known].mean(axis=0),
         patients,
         draws=config.permutations,
         seed=config.seed,
     )
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
-    return _score(ours, mine, "mean", interval, chosen(config.metrics)).changed(
+    return _score(arm, first, "mean", interval, select_mask_metrics(config.metrics)).changed(
         baseline=other.name,
         n_failed=int((~known).sum()),
-        role="declared" if (ours.name, other.name) == config.comparisons.declared else "exploratory",
+        role="declared" if (arm.name, other.name) == config.comparisons.declared else "exploratory",
         p=max(over_patients, over_seeds or 0.0),
         p_patients=over_patients,
         test="sign flip",

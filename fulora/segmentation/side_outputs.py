@@ -1,4 +1,4 @@
-"""Deep supervision: predictions from coarser decoder blocks, which only the loss of training sees."""
+"""Deep supervision: predictions from coarser decoder blocks, used only by the training loss."""
 
 from functools import partial
 
@@ -12,11 +12,11 @@ from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.strategies import parts
 
 BLOCKS = ("d3", "d2", "d1")
-"""Half, a quarter and an eighth of the resolution; each weighs half as much as the finer one (Isensee et al. 2021)."""
+"""Half, a quarter and an eighth of the resolution; each has half the weight of the finer one (Isensee et al. 2021)."""
 
 
 class SideOutputs(nn.Module):
-    """A 1x1 convolution on each of three decoder blocks of a U-Net; `found` holds their logits after a forward pass."""
+    """A 1x1 convolution on each of three decoder blocks of a U-Net; `features` are the blocks' last outputs."""
 
     def __init__(self, cfg: UnetConfig, net: nn.Module) -> None:
         super().__init__()
@@ -25,19 +25,19 @@ class SideOutputs(nn.Module):
             self.heads = nn.ModuleList(nn.LazyConv2d(cfg.outputs, 1) for _ in BLOCKS)
             for head, name in zip(self.heads, BLOCKS, strict=True):
                 head(torch.zeros(1, cfg.decoder_channels[int(name[1])], 1, 1))
-        self.found: dict[int, Tensor] = {}
+        self.features: dict[int, Tensor] = {}
         for number, name in enumerate(BLOCKS):
-            parts(net)[name].register_forward_hook(partial(_keep, self.found, number))
+            parts(net)[name].register_forward_hook(partial(_keep, self.features, number))
 
     def logits(self, height: int, width: int) -> list[tuple[float, Float[Tensor, "b classes height width"]]]:
-        """Weight and logits of each, at the resolution of the image."""
-        made = []
+        """Return weight and logits of each head, at the resolution of the image."""
+        outputs = []
         for number, head in enumerate(self.heads):
-            coarse = head(self.found[number])
+            coarse = head(self.features[number])
             fine = functional.interpolate(coarse, scale_factor=2 ** (number + 1), mode="bilinear", align_corners=False)
-            made.append((0.5 ** (number + 1), fine[..., :height, :width]))
-        return made
+            outputs.append((0.5 ** (number + 1), fine[..., :height, :width]))
+        return outputs
 
 
-def _keep(found: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    found[number] = output
+def _keep(kept: dict[int, Tensor], number: int, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    kept[number] = output

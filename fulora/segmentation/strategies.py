@@ -1,4 +1,4 @@
-"""Strategies applied: which parts of a network learn, and batch norm that stays put where they do not."""
+"""Fine-tuning strategies: which parts of a network are trained, and batch norm of the frozen parts."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,9 +17,10 @@ THIRDS = 3
 
 
 def parts(net: nn.Module) -> dict[str, nn.Module]:
-    """The parts of a network of segmentation_models_pytorch.
+    """Return the parts of a network by name.
 
-    `encoder`, `d0` (deepest) to `d4`, `head` of a U-Net; `encoder`, `decoder`, `head` of others, `all` of MONAI's.
+    A U-Net has `encoder`, `d0` (deepest) to `d4` and `head`; other networks of segmentation_models_pytorch have
+    `encoder`, `decoder` and `head`, those of MONAI `all`.
     """
     children = dict(net.named_children())
     if "encoder" not in children or "segmentation_head" not in children:
@@ -31,12 +32,12 @@ def parts(net: nn.Module) -> dict[str, nn.Module]:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Parameters that share a learning rate and the moment from which they learn.
+class ParameterGroup:
+    """Parameters with a common learning rate and start of training.
 
     Attributes:
         rate: factor on the learning rate.
-        joins_at: share of the training that is over when they begin to learn.
+        joins_at: the fraction of the training after which they are trained.
     """
 
     parameters: list[nn.Parameter]
@@ -44,61 +45,61 @@ class Group:
     joins_at: float = 0.0
 
 
-def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[Group]:
-    """Let the strategy's parts learn and freeze all others; the low-rank adapters of `lora` are put in here.
+def apply_strategy(net: nn.Module, cfg: UnetConfig) -> list[ParameterGroup]:
+    """Freeze all parts that the strategy does not train; for `lora`, add the low-rank adapters.
 
     Returns:
-        The parameters that learn, those of the encoder first.
+        The trained parameters, those of the encoder first.
     """
     strategy, members = STRATEGIES[cfg.strategy], parts(net)
     net.requires_grad_(False)
     if "all" in members:
         net.requires_grad_(True)
-        return [Group(list(net.parameters()))]
+        return [ParameterGroup(list(net.parameters()))]
     encoder = _encoder_groups(members["encoder"], strategy, cfg) if "encoder" in strategy.learns else []
     learns = {*strategy.learns, *(["decoder"] if set(DECODER) <= set(strategy.learns) else [])}
     learns |= {"head"} if cfg.train_head else set()
     rest = [p for name, part in members.items() if name != "encoder" and name in learns for p in part.parameters()]
-    groups = [group for group in (*encoder, Group(rest)) if group.parameters]
-    for parameter in learning(groups):
+    groups = [group for group in (*encoder, ParameterGroup(rest)) if group.parameters]
+    for parameter in trainable_parameters(groups):
         parameter.requires_grad_(True)
     return groups
 
 
-def learning(groups: list[Group]) -> list[nn.Parameter]:
-    """All parameters that learn at some time."""
+def trainable_parameters(groups: list[ParameterGroup]) -> list[nn.Parameter]:
+    """Return all parameters that are trained at some time."""
     return [parameter for group in groups for parameter in group.parameters]
 
 
-def _encoder_groups(encoder: nn.Module, strategy: Strategy, cfg: UnetConfig) -> list[Group]:
+def _encoder_groups(encoder: nn.Module, strategy: Strategy, cfg: UnetConfig) -> list[ParameterGroup]:
     if strategy.lora:
         add_adapters(encoder, cfg)
-        return [Group([p for name, p in encoder.named_parameters() if "lora_" in name])]
+        return [ParameterGroup([p for name, p in encoder.named_parameters() if "lora_" in name])]
     if strategy.norms_only:
-        return [Group([p for module in encoder.modules() if is_norm(module) for p in module.parameters()])]
+        return [ParameterGroup([p for module in encoder.modules() if is_norm(module) for p in module.parameters()])]
     if len({*strategy.rates, *strategy.joins_at}) == 2 and strategy.rates[0] == 1.0 and strategy.joins_at[0] == 0.0:
-        return [Group(list(encoder.parameters()))]
+        return [ParameterGroup(list(encoder.parameters()))]
     layers = [list(module.parameters(recurse=False)) for module in encoder.modules()]
     layers = [layer for layer in layers if layer]
     borders = [len(layers) * third // THIRDS for third in range(THIRDS + 1)]
-    found = [layers[first:last] for first, last in pairwise(borders)]
+    thirds = [layers[first:last] for first, last in pairwise(borders)]
     return [
-        Group([p for layer in third for p in layer], rate, joins_at)
-        for third, rate, joins_at in zip(found, strategy.rates, strategy.joins_at, strict=True)
+        ParameterGroup([p for layer in third for p in layer], rate, joins_at)
+        for third, rate, joins_at in zip(thirds, strategy.rates, strategy.joins_at, strict=True)
     ]
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether it is a normalisation layer."""
+    """Return whether a module is a normalisation layer."""
     return isinstance(module, _BatchNorm | nn.LayerNorm | nn.GroupNorm)
 
 
 def add_adapters(encoder: nn.Module, cfg: UnetConfig) -> None:
-    """Put peft's low-rank adapters beside the encoder's convolutions and linear layers.
+    """Add peft's low-rank adapters to the encoder's convolutions and linear layers.
 
-    Depthwise convolutions have none, nor has one whose input a hook pads, which an adapter would not see.
+    Depthwise convolutions get none, nor do convolutions whose input a hook pads, which does not affect an adapter.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # takes seconds to import, which other strategies save
+    from peft import LoraConfig, inject_adapter_in_model  # imported only if needed, as it takes seconds
 
     names = [
         name
@@ -113,7 +114,7 @@ def add_adapters(encoder: nn.Module, cfg: UnetConfig) -> None:
 
 
 def merge_adapters(net: nn.Module) -> None:
-    """Add what the adapters learned to the weights beside them, and take them out again."""
+    """Merge the adapters into the weights of their layers, and remove them."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(net.named_modules()):
@@ -123,22 +124,22 @@ def merge_adapters(net: nn.Module) -> None:
             setattr(net.get_submodule(parent), own, module.get_base_layer())
 
 
-def set_joined(groups: list[Group], progress: float) -> None:
-    """Let those learn whose time has come.
+def unfreeze_joined(groups: list[ParameterGroup], progress: float) -> None:
+    """Unfreeze the groups whose start has been reached, and freeze the others.
 
     Args:
-        progress: the share of the training that is over, 0 to 1.
+        progress: the completed fraction of the training, 0 to 1.
     """
     for group in groups:
         for parameter in group.parameters:
             parameter.requires_grad_(progress >= group.joins_at)
 
 
-def frozen_to_eval(net: nn.Module) -> None:
-    """Put every part that does not learn in evaluation mode; call it after each `train()`.
+def set_frozen_to_eval(net: nn.Module) -> None:
+    """Set frozen parts to evaluation mode; call it after each `train()`.
 
-    `requires_grad=False` alone does not freeze a part: the running statistics of its batch norms would still follow
-    the training images (measured: 0.05 in one batch), as they do in the papers' code.
+    `requires_grad=False` alone does not freeze a part: the running statistics of its batch norms would still change
+    (by 0.05 in one batch), as they do in the papers' code.
     """
     for module in (*parts(net).values(), *(module for module in net.modules() if is_norm(module))):
         if not any(parameter.requires_grad for parameter in module.parameters()):
@@ -146,23 +147,23 @@ def frozen_to_eval(net: nn.Module) -> None:
 
 
 @torch.no_grad()
-def settle_batch_norm(net: nn.Module, inputs: Float[Tensor, "b c h w"], *, encoder: bool) -> None:
-    """Set the running statistics of randomly started batch norms to those of `inputs`, once, before training.
+def initialise_batch_norm(net: nn.Module, inputs: Float[Tensor, "b c h w"], *, encoder: bool) -> None:
+    """Set the running statistics of randomly initialised batch norms to those of `inputs`, once, before training.
 
-    A random MobileNetV2 in evaluation mode shrinks its signal at every layer until nothing is left, so that a random
-    encoder frozen with the initial statistics (mean 0, variance 1) would tell the decoder nothing.
+    With the initial statistics (mean 0, variance 1), the signal of a random MobileNetV2 in evaluation mode vanishes
+    layer by layer, so that a frozen random encoder would give the decoder no information.
 
     Args:
         inputs: normalised training images.
-        encoder: whether the encoder too started from random weights; else its statistics stay as they are.
+        encoder: also set those of the encoder, as it has random weights.
     """
     net.train()
     if not encoder:
         net.get_submodule("encoder").eval()
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.training]
-    usual: list[Any] = [norm.momentum for norm in norms]
+    momenta: list[Any] = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
     net(inputs)
-    for norm, momentum in zip(norms, usual, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -1,4 +1,4 @@
-"""Training of a segmentation network; the weights are chosen on validation patients."""
+"""Training of a segmentation network, with weights selected on validation patients."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,13 @@ from torch import Tensor, nn
 
 from fulora.data.folded_mobilenet import unfold_batch_norm
 from fulora.environment import derive_seed
+from fulora.segmentation import strategies
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import Unet, build_unet, save_unet
 from fulora.segmentation.predict import probabilities, to_labels
 from fulora.segmentation.side_outputs import SideOutputs
-from fulora.segmentation.strategies import (
-    Group,
-    apply_strategy,
-    frozen_to_eval,
-    learning,
-    merge_adapters,
-    set_joined,
-    settle_batch_norm,
-)
 from fulora.training.averages import MovingAverage, use_average
 from fulora.training.checkpointer import Checkpointer, Stateful
 from fulora.training.checkpoints import BestModel, remove_checkpoint
@@ -35,7 +27,7 @@ from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices
 
 Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w), checked by `check_pairs`
-SETTLE = 32  # images that the first batch norm statistics are taken from
+STATISTICS_IMAGES = 32  # images that the first batch norm statistics are taken from
 
 
 class SegmentationDataError(ValueError):
@@ -71,7 +63,7 @@ class UnetLearner:
     unet: Unet
     sides: SideOutputs | None
     module: nn.ModuleList
-    groups: list[Group]
+    groups: list[strategies.ParameterGroup]
     optimizer: torch.optim.Optimizer
     average: MovingAverage | None
 
@@ -90,8 +82,7 @@ def fit(
 ) -> None:
     """Train a network and write `model.safetensors`, `model.json` and `metrics.jsonl` to `out`.
 
-    An interrupted run resumes from its last checkpoint in `out`; on a CPU with the same number of threads its result
-    is bit-identical to that of an uninterrupted run.
+    An interrupted run resumes, and errors are raised, as by `fulora.training.checkpointer.Checkpointer`.
 
     Args:
         validation: of other patients; the weights with the highest Dice on it are kept, without it the last step's.
@@ -100,9 +91,6 @@ def fit(
     Raises:
         SegmentationDataError: if images and masks do not fit each other or the config.
         UnetFileError, EncoderFileError: if `build_unet` cannot read `start`.
-        CheckpointError: if the checkpoint in `out` is damaged, or of another training.
-        PreemptedError: if SIGTERM or SIGHUP came; a checkpoint was written.
-        TrainingDivergedError: if the loss is not finite.
     """
     check_pairs(cfg, training, "training")
     if validation is not None:
@@ -111,7 +99,7 @@ def fit(
     device = pick_device(cfg.device)
     pixels, labels = torch.tensor(training.images, device=device), torch.tensor(training.masks, device=device)
     marked = torch.tensor(np.zeros(len(pixels), bool) if training.marked is None else training.marked)
-    learner, best = prepare(cfg, pixels[:SETTLE], start), BestModel()
+    learner, best = prepare(cfg, pixels[:STATISTICS_IMAGES], start), BestModel()
     run = run_digest(given, vars(training), None if validation is None else vars(validation), start)
     checkpoints = Checkpointer(out, run, cfg.checkpoint_every, {**learner.parts(), "best": best})
     log = MetricsLog(out, checkpoints.done)
@@ -120,25 +108,25 @@ def fit(
             number = done - 1
             rate = cosine_rate(number, cfg.steps, warmup=cfg.warmup_steps) if cfg.schedule == "cosine" else 1.0
             set_rate(learner.optimizer, rate)
-            set_joined(learner.groups, number / cfg.steps)
+            strategies.unfreeze_joined(learner.groups, number / cfg.steps)
             chosen = draw_batch(marked, cfg, number)
             seed = derive_seed(cfg.seed, "augment", number)
             batch, masks = augment(pixels[chosen].float(), labels[chosen].long(), cfg.augmentation, seed)
             weights = torch.where(marked[chosen], cfg.synthetic_weight, 1.0).to(device)
             values = {"loss": step(learner, batch, masks, weights)}
             if learner.average:
-                learner.average.update(learning(learner.groups), done)
+                learner.average.update(strategies.trainable_parameters(learner.groups), done)
             if validation is not None and (done % cfg.evaluate_every == 0 or done == cfg.steps):
-                with use_average(learner.average, learning(learner.groups)):
+                with use_average(learner.average, strategies.trainable_parameters(learner.groups)):
                     values["validation_dice"] = evaluate(learner.unet, validation, cfg.batch_size)
                     best.offer(values["validation_dice"], done, learner.unet)
             log.write(done, **values)
             checkpoints.after_step(done)
-    with use_average(learner.average, learning(learner.groups)):
+    with use_average(learner.average, strategies.trainable_parameters(learner.groups)):
         if best.weights:
             learner.unet.load_state_dict(best.weights)
         if cfg.strategy == "lora":
-            merge_adapters(learner.unet.net)
+            strategies.merge_adapters(learner.unet.net)
         save_unet(out, given, learner.unet.net.state_dict())
     remove_checkpoint(out)
 
@@ -159,7 +147,7 @@ def step(
     """Do one update; frozen parts stay as they are, batch norm included. Returns the loss."""
     cfg = learner.cfg
     learner.module.train()
-    frozen_to_eval(learner.unet.net)
+    strategies.set_frozen_to_eval(learner.unet.net)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=cfg.precision == "bf16"):
         logits = learner.unet(images)
         sides = learner.sides.logits(*images.shape[1:]) if learner.sides else []
@@ -186,18 +174,18 @@ def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None)
     if cfg.encoder_weights == "imagenet_folded":
         unfold_batch_norm(unet.net.get_submodule("encoder"), inputs)
     if cfg.encoder_weights != "network":
-        settle_batch_norm(unet.net, inputs, encoder=cfg.encoder_weights == "none")
-    groups = apply_strategy(unet.net, cfg)
+        strategies.initialise_batch_norm(unet.net, inputs, encoder=cfg.encoder_weights == "none")
+    groups = strategies.apply_strategy(unet.net, cfg)
     sides = SideOutputs(cfg, unet.net).to(pixels.device) if cfg.deep_supervision else None
     module = nn.ModuleList([unet] if sides is None else [unet, sides])
     if sides is not None:
-        groups.append(Group(list(sides.parameters())))
+        groups.append(strategies.ParameterGroup(list(sides.parameters())))
     rates = [
         {"params": group.parameters, "base_lr": cfg.learning_rate * group.rate, "lr": cfg.learning_rate * group.rate}
         for group in groups
     ]
     optimizer = torch.optim.AdamW(rates, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
-    average = None if cfg.ema_decay is None else MovingAverage(learning(groups), cfg.ema_decay)
+    average = None if cfg.ema_decay is None else MovingAverage(strategies.trainable_parameters(groups), cfg.ema_decay)
     return UnetLearner(cfg, unet, sides, module, groups, optimizer, average)
 
 

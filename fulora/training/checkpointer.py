@@ -20,15 +20,17 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values that `load_state_dict` continues from."""
-        ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Continue from what `state_dict` returned."""
-        ...
 
 
 class Checkpointer:
     """Checkpoints of one training, and its steps from the last checkpoint on.
+
+    On a CPU with the same number of threads, the result of a resumed training is bit-identical to that of an
+    uninterrupted one. Each training also raises `fulora.training.metrics_log.TrainingDivergedError` if a loss is not
+    finite.
 
     Args:
         folder: where the training writes; checkpoints are in `checkpoints/` inside.

@@ -23,15 +23,15 @@ def draw_on_masks(
     from fulora.diffusion.sets.generation import generate_set
     from fulora.diffusion.sets.job import GenerationJob
     from fulora.engine import InProcess
-    from fulora.segmentation.gates import GateConfig
-    from fulora.segmentation.proposals import propose
+    from fulora.segmentation.gates import MaskQualityConfig
+    from fulora.segmentation.proposals import propose_masks
 
     labels = labelled.label_set()
     cfg = resolve_config(config, with_masks(labels))
     masks = {}
     for plane in cfg.planes:
         real = [labelled.mask(row) for row in labelled.rows("train") if row.plane == plane]
-        masks[plane] = propose(real, cfg.per_class, cfg.seed, GateConfig())
+        masks[plane] = propose_masks(real, cfg.per_class, cfg.seed, MaskQualityConfig())
     inputs = GenerationInputs(
         backbone=backbone.path,
         used=BackboneUsed(name=backbone.path.name, digest=backbone.fingerprint),

@@ -21,7 +21,7 @@ def forgetting(
             validation image or patient.
         SameNumberError: it may have learned from such a patient under another name.
     """
-    from fulora.clip.forgetting import along_the_way
+    from fulora.clip.forgetting import score_interpolations
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.leak_check import refuse_leaks
@@ -35,5 +35,5 @@ def forgetting(
     distinct_patients = different_patients(images.path)
     refuse_leaks(learned, images.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
     refuse_leaks(learned, images.rows("test"), distinct_patients=distinct_patients)
-    write_table(out, along_the_way(load_clip(before.path), load_clip(after.path), images, config))
+    write_table(out, score_interpolations(load_clip(before.path), load_clip(after.path), images, config))
     return Forgetting(out, "")

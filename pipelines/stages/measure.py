@@ -44,7 +44,7 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     from fulora.data.provenance import provenance_of
     from fulora.data.structures import refuse_other_structures, units_of
     from fulora.progress import note, track
-    from fulora.segmentation.measurements import measured
+    from fulora.segmentation.measurements import measure_mask
 
     rows, labels = images.rows("test"), images.label_set()
     drawn_by = provenance_of(masks.path, f"masks {masks.path.name}")
@@ -64,7 +64,7 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     found = [
         value
         for row in track(rows, "measured")
-        for value in measured(
+        for value in measure_mask(
             row,
             labels.of(row.plane),
             masks.mask(row.image_id),

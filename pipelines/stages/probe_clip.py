@@ -32,8 +32,8 @@ def probe_clip(
     """
     from fulora.clip.embed import text_directions
     from fulora.clip.loading import load_clip
-    from fulora.clip.model import scale_of
-    from fulora.clip.probe import Embedded, linear_probe, tip_adapter
+    from fulora.clip.model import logit_scale
+    from fulora.clip.probe import LabelledFeatures, linear_probe, tip_adapter
     from fulora.clip.prompts import prompts_of
     from fulora.clip.tuned import refuse_tuned_on_others
     from fulora.data.label_set import refuse_other_classes
@@ -51,14 +51,16 @@ def probe_clip(
     of_clip = provenance_of(clip.path, f"CLIP {clip.path.name}")
     head = build_model_provenance("the head", images, training, held_out, parents=[of_clip])
     refuse_leaks([head], rows, distinct_patients=different_patients(tested_on.path))
-    train, seen = (Embedded(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out))
+    train, seen = (
+        LabelledFeatures(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out)
+    )
     test = test_embeddings.of(rows)
     if config.head == "linear":
         found, about = linear_probe(train, seen, test, len(labels.names), config)
     else:
         model = load_clip(clip.path)
         texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).numpy()
-        scale = scale_of(model.model)
+        scale = logit_scale(model.model)
         found, about = tip_adapter(train, seen, test, texts, scale, config)
     facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
     write_predictions(out, rows, found, facts, labels)

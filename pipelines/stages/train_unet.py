@@ -21,7 +21,7 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     from fulora.data.provenance import provenance_of
     from fulora.data.splits import Member, folds
     from fulora.data.structures import outputs_of, refuse_missing_structures, with_masks
-    from fulora.segmentation.material import load_pairs
+    from fulora.segmentation.material import load_image_mask_pairs
     from fulora.segmentation.train import fit
 
     labels = with_masks(images.label_set())
@@ -33,8 +33,8 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
         fold = folds([Member(row.image_id, row.patient_key, pixels=row.sha256) for row in real], count)
         held_out = [row for row in real if fold[row.image_id] == which]
         rows = [row for row in rows if fold.get(row.image_id) != which]
-    validation = load_pairs(images, held_out, config, labels) if held_out else None
-    pairs = load_pairs(images, rows, config, labels)
+    validation = load_image_mask_pairs(images, held_out, config, labels) if held_out else None
+    pairs = load_image_mask_pairs(images, rows, config, labels)
     refuse_missing_structures(pairs.masks, labels, whose=f"the training masks of {images.path.name}")
     fit(out, config, pairs, validation, start.path if start else None)
     labels.write(out)

@@ -27,7 +27,7 @@ def zero_shot(
     """
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
-    from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, prompt_logits
+    from fulora.clip.zero_shot import choose_rule, classify_by_prompts, classify_by_rule, prompt_logits
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import class_indices
@@ -42,12 +42,12 @@ def zero_shot(
     logits = prompt_logits(model, texts, embeddings.of(rows))
     about = f"prompts {prompts.name}, {len(texts)} classes"
     if config.other == "prompts":
-        found = by_prompts(logits, labels)
+        found = classify_by_prompts(logits, labels)
     else:
         held_out = images.rows("validation")
         seen = prompt_logits(model, texts, embeddings.of(held_out))
         rule = choose_rule(seen, class_indices(held_out, labels), labels, config.other)
-        found, about = by_rule(logits, labels, rule), f"{about}; {rule}"
+        found, about = classify_by_rule(logits, labels, rule), f"{about}; {rule}"
     protocol: Protocol = "adapted" if tuned_on(clip.path) else "prompt"
     write_predictions(out, rows, found, PredictionFacts(protocol=protocol, about=about), labels)
     return Predictions(out, "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fulora.classification.config import fu_lora_classifier
+from fulora.classification.config import ClassifierConfig
 from fulora.data.label_set import label_set
 from fulora.diffusion.sampling.config import resolve_config
 from pipelines.configs import load
@@ -93,10 +93,30 @@ def test_images_and_generation_are_the_published_ones(config: FuLoraConfig) -> N
 
 
 def test_classifiers_are_the_notebooks(config: FuLoraConfig) -> None:
-    assert config.classifier == fu_lora_classifier("resnet18", augmented=True)
+    notebook = ClassifierConfig(
+        architecture="resnet18",
+        weights="imagenet",
+        stem="imagenet",
+        image_size_px=224,
+        fit="squash",
+        statistics="none",
+        steps=None,
+        epochs=20,
+        batch_size=24,
+        optimizer="sgd",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_steps=0,
+        augmentation="fu_lora",
+        balanced=False,
+        select="last",
+        seed=0,
+    )  # github.com/13204942/FU-LoRA, cells 23 to 52 of the replication
+    assert config.classifier == notebook
     arms = config.all_arms()
     plain = arms["HB, no augmentation"].classifier(config.classifier, seed=0)
-    assert plain == fu_lora_classifier("resnet18", augmented=False)
+    assert plain == notebook.changed(augmentation="none")
     assert list(arms) == [*PAPER_ARMS, *(f"{name}, no augmentation" for name in PAPER_ARMS)]
     assert config.score.comparisons.declared == ("HB", "real")
     assert config.score.legacy_auc

@@ -416,5 +416,5 @@ def test_arms_and_seeds_of_other_classes_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_prior_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
     (made,) = predictions(tmp_path, "guess", 1)
-    with pytest.raises(ValueError, match=r"score.prior: 'head' is no class of these predictions; they know abdomen"):
+    with pytest.raises(ValueError, match=r"score.prior: 'head' is not a class of these predictions; classes are"):
         read_arm("a", [made]).prior(CONFIG.changed(prior={"head": 1.0}))

@@ -79,12 +79,12 @@ def test_imagenet_weights_without_a_network(monkeypatch: pytest.MonkeyPatch) -> 
         ({"architecture": "vit_b_16"}, "set stem=imagenet for architecture=vit_b_16"),
         ({"architecture": "timm/resnet10t"}, "set stem=imagenet for architecture=timm/resnet10t"),
         ({"architecture": "alexnet"}, "'alexnet' is not one of resnet18, .*, nor timm/NAME"),
-        ({"weights": "imagenet_folded", "stem": "imagenet"}, "are of mobilenet_v2, not of resnet18"),
+        ({"weights": "imagenet_folded", "stem": "imagenet"}, "are those of mobilenet_v2, not of resnet18"),
         ({"epochs": 2}, "steps=300, epochs=2: give one, and null for the other"),
         ({"steps": None}, "steps=None, epochs=None: give one"),
         ({"steps": None, "epochs": 2}, "which cannot be balanced; set balanced=false, or steps"),
-        ({"architecture": "vit_b_16", "stem": "imagenet", "image_size_px": 40}, "multiples of 16, not 40"),
-        ({"architecture": "vit_b_16", "stem": "imagenet", "weights": "imagenet"}, "takes image_size_px=224"),
+        ({"architecture": "vit_b_16", "stem": "imagenet", "image_size_px": 40}, "a multiple of 16, not 40"),
+        ({"architecture": "vit_b_16", "stem": "imagenet", "weights": "imagenet"}, "needs image_size_px=224"),
     ],
 )
 def test_configs_that_cannot_be(values: dict[str, str | int | None], message: str) -> None:

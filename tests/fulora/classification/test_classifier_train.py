@@ -12,7 +12,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import rotate
 
 from fulora.classification import train
-from fulora.classification.augment import augmented, crops, turned_by
+from fulora.classification.augment import augment, draw_crops, rotate_pictures
 from fulora.classification.config import Augmentation, ClassifierConfig
 from fulora.classification.model import Classifier, build_classifier, load_classifier
 from fulora.classification.networks import ClassifierError
@@ -137,7 +137,7 @@ def test_a_share_of_synthetic_images_is_kept_within_each_class(balanced: bool) -
 @pytest.mark.parametrize("kind", ["mild", "fu_lora"])
 def test_augmentation(kind: Augmentation) -> None:
     pixels = torch.rand(6, 1, 32, 32)
-    one, again, other = (augmented(pixels, kind, seeded_generator("x", done)) for done in (1, 1, 2))
+    one, again, other = (augment(pixels, kind, seeded_generator("x", done)) for done in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert 0 <= one.min() <= one.max() <= 1
@@ -162,14 +162,14 @@ def test_crops_are_drawn_as_torchvisions() -> None:
     torch.manual_seed(0)
     drawn = [RandomResizedCrop.get_params(picture, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]
     theirs = np.array([(height / 224, width / 224) for _, _, height, width in drawn])
-    width, height = (side.numpy() for side in crops(4000, seeded_generator("crops", 1)))
+    width, height = (side.numpy() for side in draw_crops(4000, seeded_generator("crops", 1)))
     assert stats.ks_2samp(width * height, theirs.prod(1)).pvalue > 0.01
     assert stats.ks_2samp(np.round(width / height, 2), np.round(theirs[:, 1] / theirs[:, 0], 2)).pvalue > 0.01
 
 
 def test_pictures_turn_as_torchvisions() -> None:
     picture = torch.rand(1, 1, 33, 33, generator=seeded_generator("turn"))
-    ours = turned_by(picture, torch.tensor([math.radians(12.0)]))
+    ours = rotate_pictures(picture, torch.tensor([math.radians(12.0)]))
     assert (ours == rotate(picture, -12.0)).float().mean() > 0.99
 
 

@@ -18,10 +18,10 @@ from fulora.clip.model import (
     ClipError,
     build_clip,
     clip_config,
-    normalised,
+    normalise,
     save_clip,
-    shades,
-    squares,
+    to_squares,
+    to_unit_range,
 )
 
 TINY = ClipPretrainConfig(image_size_px=32, width=4, blocks=(1, 1, 1, 1), text_width=16, embed_dim=16)
@@ -52,7 +52,7 @@ def test_an_architecture_beside_a_pt_file_as_fetalclip_is_published(tmp_path: Pa
     clip = load_clip(tmp_path)
     assert all(torch.equal(value, state[name]) for name, value in clip.model.state_dict().items())
     assert clip.tokenizer(["a sonogram"]).shape == (1, 117)
-    seen = normalised(clip.model, shades(squares([np.full((14, 28), 255, np.uint8)], 28)))
+    seen = normalise(clip.model, to_unit_range(to_squares([np.full((14, 28), 255, np.uint8)], 28)))
     assert torch.equal(seen[0, :, 0, 0], seen[0, :, -1, -1])  # padded above and below, nothing cut off
     assert not torch.equal(seen[0, :, 0, 0], seen[0, :, 14, 14])
     save_clip(clip.model, clip.config, tmp_path / "saved", half=False)
@@ -90,10 +90,10 @@ def test_a_text_tower_of_hugging_face_from_a_folder_inside(tmp_path: Path) -> No
 
 
 def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"holds no open_clip_config.json, nor another .json with embed_dim, "):
+    with pytest.raises(ClipError, match=r"has no open_clip_config.json, nor another .json with embed_dim, "):
         load_clip(tmp_path)
     shutil.copy(bundle / CONFIG, tmp_path / CONFIG)
-    with pytest.raises(ClipError, match=r"one file of weights is needed .*, and there are: none"):
+    with pytest.raises(ClipError, match=r"exactly one file of weights is needed .*, present: none"):
         load_clip(tmp_path)
     for name in ("a.pt", "b.pt"):
         torch.save(build_clip(TINY).state_dict(), tmp_path / name)

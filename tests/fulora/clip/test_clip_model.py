@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fulora.clip.config import ClipPretrainConfig
 from fulora.clip.loading import load_clip
-from fulora.clip.model import WEIGHTS, build_clip, clip_config, normalised, save_clip, shades, squares
+from fulora.clip.model import WEIGHTS, build_clip, clip_config, normalise, save_clip, to_squares, to_unit_range
 
 TINY = ClipPretrainConfig(image_size_px=32, width=4, blocks=(1, 1, 1, 1), text_width=16, embed_dim=16)
 
@@ -59,16 +59,16 @@ def test_tensors_are_prepared_as_open_clip_does(bundle: Path) -> None:
     _, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{bundle}")
     for size in (32, 50):
         image = np.random.default_rng(0).integers(0, 255, (size, size), dtype=np.uint8)
-        ours = normalised(model, shades(squares([image], 32)))[0]
+        ours = normalise(model, to_unit_range(to_squares([image], 32)))[0]
         assert torch.allclose(ours, preprocess(Pil.fromarray(image)), atol=1e-6)
     smooth = np.linspace(0, 255, 64 * 48).reshape(64, 48).astype(np.uint8)
-    ours = normalised(model, shades(squares([smooth], 32)))[0]
+    ours = normalise(model, to_unit_range(to_squares([smooth], 32)))[0]
     theirs = preprocess(Pil.fromarray(smooth))
     assert (ours - theirs).abs()[:, :, 6:26].max() < 0.03  # they resize first and pad then
 
 
 def test_a_wide_frame_is_padded_and_not_cropped() -> None:
-    square = shades(squares([np.full((10, 20), 255, np.uint8)], 20))
+    square = to_unit_range(to_squares([np.full((10, 20), 255, np.uint8)], 20))
     assert square.shape == (1, 1, 20, 20)
     assert torch.equal(square[0, 0, :, 0], torch.tensor([0.0] * 5 + [1.0] * 10 + [0.0] * 5))
 

@@ -63,7 +63,7 @@ def test_every_pair_of_one_plane_is_right() -> None:
 
 def test_augmentation_keeps_range_and_depends_on_the_step_alone() -> None:
     pixels = torch.rand(6, 1, 32, 32)
-    one, again, other = (pretrain.augmented(pixels, 0.75, seeded_generator("augment", done)) for done in (1, 1, 2))
+    one, again, other = (pretrain.augment(pixels, 0.75, seeded_generator("augment", done)) for done in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert 0 <= one.min() <= one.max() <= 1

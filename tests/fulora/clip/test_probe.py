@@ -8,16 +8,16 @@ from sklearn.metrics import f1_score
 
 from fulora.clip.config import ProbeConfig
 from fulora.clip.model import ClipError
-from fulora.clip.probe import Embedded, linear_probe, tip_adapter
+from fulora.clip.probe import LabelledFeatures, linear_probe, tip_adapter
 
-NOTHING = Embedded(np.zeros((0, 8)), np.zeros(0, int))
+NOTHING = LabelledFeatures(np.zeros((0, 8)), np.zeros(0, int))
 
 
-def embedded(n: int, seed: int, classes: int = 5, noise: float = 0.8) -> Embedded:
+def embedded(n: int, seed: int, classes: int = 5, noise: float = 0.8) -> LabelledFeatures:
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     found = np.eye(8)[labels] + noise * rng.normal(size=(n, 8))
-    return Embedded(found / np.linalg.norm(found, axis=1, keepdims=True), labels)
+    return LabelledFeatures(found / np.linalg.norm(found, axis=1, keepdims=True), labels)
 
 
 def test_a_probe_is_scikit_learns_with_the_strength_that_validates_best() -> None:

@@ -58,9 +58,9 @@ def test_a_config_takes_a_file_or_the_prompts_themselves(tmp_path: Path) -> None
     [
         ("furola", "furola: no file of prompts; give the path of a .yaml file, or leave prompts out"),
         ({"classes": {}}, "classes"),
-        ({"classes": {"brain": []}}, "brain: each has one prompt or more, and none is empty"),
-        ({"classes": {"brain": ["a head", " "]}}, "brain: each has one prompt or more, and none is empty"),
-        ({"classes": {"brain": ["a head"]}, "distractors": {"face": []}}, "face: each has one prompt or more"),
+        ({"classes": {"brain": []}}, "brain: each needs one or more prompts, none of them empty"),
+        ({"classes": {"brain": ["a head", " "]}}, "brain: each needs one or more prompts, none of them empty"),
+        ({"classes": {"brain": ["a head"]}, "distractors": {"face": []}}, "face: each needs one or more prompts"),
     ],
 )
 def test_prompts_that_are_none(prompts: object, message: str) -> None:
@@ -110,7 +110,7 @@ def test_distractors_need_a_negative_class_and_names_of_their_own() -> None:
         (
             {"other": "threshold"},
             LabelSet.model_validate({"name": "two", "classes": ["cyst", {"name": "none of it", "negative": True}]}),
-            "other=threshold: of the label set two one class alone is not negative",
+            "other=threshold: the label set two has only one class that is not negative",
         ),
     ],
 )

@@ -10,15 +10,15 @@ from torch.nn import functional
 
 from fulora.clip import tune
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig
-from fulora.clip.loading import Clip, copied, load_clip
+from fulora.clip.loading import Clip, copy_weights, load_clip
 from fulora.clip.model import ClipError, build_clip, clip_config, save_clip
 from fulora.clip.tune import (
     LabelledSquares,
-    adapted,
     caption_loss,
     interpolate_weights,
     lora_targets,
-    merged,
+    merge_adapters,
+    prepare_adaptation,
     text_classifier_loss,
 )
 from fulora.data.label_set import label_set, read_label_set
@@ -107,7 +107,7 @@ def test_adapters_begin_as_nothing_and_merge_into_the_same_model(tower: str, bun
     assert all(("attn" in name or "mlp" in name) == (tower == "vit") for name in targets)
     with torch.no_grad():
         before = model.encode_image(pictures)
-        model = adapted(model, CFG.model_copy(update={"method": "lora"})).eval()
+        model = prepare_adaptation(model, CFG.model_copy(update={"method": "lora"})).eval()
         assert torch.allclose(model.encode_image(pictures), before, atol=1e-5)
         learning = [name for name, p in model.named_parameters() if p.requires_grad]
         assert all("lora" in name or name == "logit_scale" for name in learning)
@@ -116,13 +116,13 @@ def test_adapters_begin_as_nothing_and_merge_into_the_same_model(tower: str, bun
                 parameter.normal_(std=1.0)
         changed = model.encode_image(pictures)
         assert not torch.allclose(changed, before, atol=1e-3)
-        model = merged(model)
+        model = merge_adapters(model)
         assert set(model.state_dict()) == set(names)
         assert torch.allclose(model.encode_image(pictures), changed, atol=1e-3)
 
 
 def test_weights_between_are_those_of_the_ends_at_the_ends(bundle: Path) -> None:
-    old, new = copied(load_clip(bundle).model), copied(build_clip(TINY.model_copy(update={"seed": 1})))
+    old, new = copy_weights(load_clip(bundle).model), copy_weights(build_clip(TINY.model_copy(update={"seed": 1})))
     assert all(torch.equal(value, old[name]) for name, value in interpolate_weights(old, new, 0.0).items())
     assert all(torch.equal(value, new[name]) for name, value in interpolate_weights(old, new, 1.0).items())
     middle = interpolate_weights(old, new, 0.25)["text_projection"]
@@ -134,8 +134,8 @@ def test_weights_between_are_those_of_the_ends_at_the_ends(bundle: Path) -> None
 def test_wise_ft_keeps_a_share_of_the_old_weights(bundle: Path, tmp_path: Path) -> None:
     for name, share in (("whole", 1.0), ("half", 0.5), ("none", 0.0)):
         fit(tmp_path / name, load_clip(bundle), CFG.model_copy(update={"wise_ft": share, "select": "last"}))
-    old = copied(load_clip(bundle).model)
-    whole, half, none = (copied(load_clip(tmp_path / name).model) for name in ("whole", "half", "none"))
+    old = copy_weights(load_clip(bundle).model)
+    whole, half, none = (copy_weights(load_clip(tmp_path / name).model) for name in ("whole", "half", "none"))
     for name, value in old.items():
         assert torch.equal(none[name], value)
         assert torch.allclose(half[name].float(), (value.float() + whole[name].float()) / 2, atol=1e-5)

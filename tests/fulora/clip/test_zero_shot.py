@@ -14,7 +14,7 @@ from fulora.clip.embed import image_directions, text_directions
 from fulora.clip.loading import load_clip
 from fulora.clip.model import ClipError, build_clip, build_tokenizer
 from fulora.clip.prompts import prompts_of
-from fulora.clip.zero_shot import by_prompts, by_rule, choose_rule, confidence, prompt_logits
+from fulora.clip.zero_shot import choose_rule, classify_by_prompts, classify_by_rule, confidence, prompt_logits
 from fulora.data.label_set import LabelSet, label_set
 
 FETAL = label_set("fetal_planes")
@@ -80,12 +80,12 @@ def logits(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_distractors_count_as_other() -> None:
-    found = by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FETAL)
+    found = classify_by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FETAL)
     expected = softmax([0.0, 0, 0, 0, 0, 3, 0])
     assert found[0, OTHER] == pytest.approx(expected[4:].sum())
     assert found.sum() == pytest.approx(1)
-    assert by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FIRST)[0, 0] == pytest.approx(expected[4:].sum())
-    alone = by_prompts(np.array([[1.0, 0]]), LabelSet.derived(["normal", "cyst"]))
+    assert classify_by_prompts(np.array([[0.0, 0, 0, 0, 0, 3, 0]]), FIRST)[0, 0] == pytest.approx(expected[4:].sum())
+    alone = classify_by_prompts(np.array([[1.0, 0]]), LabelSet.derived(["normal", "cyst"]))
     assert alone.tolist() == [softmax([1.0, 0]).tolist()]
 
 
@@ -94,7 +94,7 @@ def test_a_rule_decides_other_exactly_below_its_threshold(kind: str) -> None:
     found, true = logits()
     rule = choose_rule(found, true, FETAL, kind)
     assert rule.sensitivity + rule.specificity > 1.6
-    probabilities = by_rule(found, FETAL, rule)
+    probabilities = classify_by_rule(found, FETAL, rule)
     assert np.allclose(probabilities.sum(1), 1)
     said_other = probabilities.argmax(1) == OTHER
     assert (said_other == (confidence(found, FETAL, kind) < rule.threshold)).all()
@@ -129,7 +129,7 @@ def test_a_rule_follows_the_negative_class_wherever_it_stands() -> None:
     found, true = logits()
     rule, turned = choose_rule(found, true, FETAL, "energy"), choose_rule(found[:, ::-1], 4 - true, FIRST, "energy")
     assert turned == rule
-    assert np.allclose(by_rule(found[:, ::-1], FIRST, turned), by_rule(found, FETAL, rule)[:, ::-1])
+    assert np.allclose(classify_by_rule(found[:, ::-1], FIRST, turned), classify_by_rule(found, FETAL, rule)[:, ::-1])
 
 
 def test_two_classes_of_which_one_is_negative_are_told_by_energy() -> None:
@@ -138,4 +138,4 @@ def test_two_classes_of_which_one_is_negative_are_told_by_energy() -> None:
     found = np.stack([np.where(true == 0, 3.0, 0.0), np.ones(40)], axis=1)
     rule = choose_rule(found, true, labels, "energy")
     assert str(rule).startswith("no cyst by energy below 1.5 ")
-    assert (by_rule(found, labels, rule).argmax(1) == true).all()
+    assert (classify_by_rule(found, labels, rule).argmax(1) == true).all()

@@ -13,8 +13,8 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, unet_arguments
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.training import controlnet as training
-from fulora.segmentation.gates import GateConfig, judge
-from fulora.segmentation.proposals import propose
+from fulora.segmentation.gates import MaskQualityConfig, find_mask_fault
+from fulora.segmentation.proposals import propose_masks
 
 TINY = ControlConfig(steps=3, batch_size=2, log_every=1, checkpoint_every=1, device="cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
@@ -56,14 +56,14 @@ def test_what_does_not_belong_together_is_refused(pipe: Pipeline, tmp_path: Path
 
 
 def test_proposed_heads_are_near_known_ones_and_pass_the_gates() -> None:
-    found = propose(list(MASKS), 20, 0, GateConfig())
+    found = propose_masks(list(MASKS), 20, 0, MaskQualityConfig())
     assert found.shape == (20, 64, 64)
-    assert all(judge(mask, GateConfig()) is None for mask in found)
+    assert all(find_mask_fault(mask, MaskQualityConfig()) is None for mask in found)
     assert len({mask.tobytes() for mask in found}) == 20
-    assert np.array_equal(found, propose(list(MASKS), 20, 0, GateConfig()))
+    assert np.array_equal(found, propose_masks(list(MASKS), 20, 0, MaskQualityConfig()))
     areas = found.sum(axis=(1, 2)) / MASKS[0].sum()
     assert 0.8 < np.median(areas) < 1.25
     with pytest.raises(ValueError, match="none of 1 masks has an ellipse"):
-        propose([np.zeros((64, 64), np.uint8)], 1, 0, GateConfig())
-    with pytest.raises(ValueError, match="only 0 of 2 proposed heads pass the gates"):
-        propose(list(MASKS), 2, 0, GateConfig(share=(0.9, 0.99)))
+        propose_masks([np.zeros((64, 64), np.uint8)], 1, 0, MaskQualityConfig())
+    with pytest.raises(ValueError, match="only 0 of 2 proposed heads pass the mask quality rules"):
+        propose_masks(list(MASKS), 2, 0, MaskQualityConfig(share=(0.9, 0.99)))

@@ -14,7 +14,7 @@ from fulora.intake.config import Hc18Config, ParallelFoldersConfig, PsfhsConfig
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import read_source
 from fulora.intake.source_config import SourceInputs
-from fulora.segmentation.measurements import measured
+from fulora.segmentation.measurements import measure_mask
 
 COUNT = 6
 
@@ -38,7 +38,7 @@ def measurements(image: RawImage, labels: str) -> list[Measurement]:
         height=pixels.shape[0],
         sha256="",
     )
-    return list(measured(row, label_set(labels).of(image.plane), np.ascontiguousarray(np.roll(mask, 3, 1)), mask))
+    return list(measure_mask(row, label_set(labels).of(image.plane), np.ascontiguousarray(np.roll(mask, 3, 1)), mask))
 
 
 def copied(folder: Path, images: list[RawImage]) -> Path:

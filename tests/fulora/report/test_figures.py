@@ -25,7 +25,7 @@ MEASURED, REFERENCE = RNG.normal(180, 60, 40).tolist(), RNG.normal(180, 60, 40).
 
 DRAWINGS = {
     "overlays": lambda: plot_overlays({"best": CASES[:2], "worst": CASES[1:]}),
-    "grid": lambda: plot_image_grid({"real": IMAGES[:3], "synthetic": IMAGES[3:]}, "Images"),
+    "grid": lambda: plot_image_grid({"real": IMAGES[:3], "synthetic": IMAGES[3:]}),
     "losses": lambda: plot_losses(CURVES),
     "confusion": lambda: plot_confusion(np.array([[8, 1, 1], [0, 0, 0], [2, 0, 9]]), LABELS, "Confusion"),
     "bland_altman": lambda: plot_bland_altman(MEASURED, REFERENCE, "mm", "Agreement"),

@@ -186,7 +186,7 @@ def test_figures_are_drawn_with_any_name(name: str) -> None:
     )
     assert plot_percentiles({name: {name: [0.1, 0.2], "b": [0.1, 0.3]}}, name)
     assert plot_intervals([name, "b"], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3], quantity=name)
-    assert plot_image_grid({name: [np.full((8, 8), 99, np.uint8)]}, name)
+    assert plot_image_grid({name: [np.full((8, 8), 99, np.uint8)]})
 
 
 def test_a_name_with_an_underscore_is_in_the_legend() -> None:

@@ -17,14 +17,14 @@ from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.gates import AdditionConfig, GateConfig, judge, refined
+from fulora.segmentation.gates import AdditionConfig, MaskQualityConfig, find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import build_unet
-from fulora.segmentation.pseudo_label import fit_temperature, least_confidence, opinions, tempered
+from fulora.segmentation.pseudo_label import apply_temperature, choose_confidence, fit_temperature, predict_ensemble
 
 FETAL = label_set("fetal_planes")
 
-LIMITS = GateConfig()
+LIMITS = MaskQualityConfig()
 
 DRAWN_BY = Provenance.unknown("LoRA l")
 
@@ -67,16 +67,16 @@ def test_random_ellipses_know_nothing_of_the_picture() -> None:
     ],
 )
 def test_a_mask_that_is_no_head_is_named(mask: np.ndarray, cause: str | None) -> None:
-    assert judge(mask, LIMITS) == cause
+    assert find_mask_fault(mask, LIMITS) == cause
 
 
 def test_what_is_no_ellipse_is_named_and_an_ellipse_refines_to_itself() -> None:
     square = np.zeros((100, 100), np.uint8)
     square[25:70, 20:75] = 1
-    assert judge(square, LIMITS) == "not_an_ellipse"
-    assert judge(refined(square), LIMITS) is None
-    assert (refined(drawn(30, 24)) != drawn(30, 24)).mean() < 0.01
-    assert refined(np.zeros((9, 9), np.uint8)).sum() == 0
+    assert find_mask_fault(square, LIMITS) == "not_an_ellipse"
+    assert find_mask_fault(fit_ellipse_mask(square), LIMITS) is None
+    assert (fit_ellipse_mask(drawn(30, 24)) != drawn(30, 24)).mean() < 0.01
+    assert fit_ellipse_mask(np.zeros((9, 9), np.uint8)).sum() == 0
 
 
 def test_the_temperature_is_the_one_with_the_least_log_loss() -> None:
@@ -87,16 +87,18 @@ def test_the_temperature_is_the_one_with_the_least_log_loss() -> None:
     shares = 1 / (1 + np.exp(-3 * logits))
     found = fit_temperature(list(shares), list(truth))
     assert found == pytest.approx(3.0, rel=0.05)
-    losses = {t: log_loss(truth.ravel(), tempered(shares, t).ravel()) for t in (found * 0.8, found, found * 1.25)}
+    losses = {
+        t: log_loss(truth.ravel(), apply_temperature(shares, t).ravel()) for t in (found * 0.8, found, found * 1.25)
+    }
     assert min(losses, key=losses.__getitem__) == found
     assert fit_temperature([], []) == 1.0
 
 
 def test_the_cut_gives_the_wanted_dice_on_held_out_images() -> None:
     sure, right = [0.9, 0.8, 0.7, 0.6], [0.99, 0.97, 0.95, 0.2]
-    assert least_confidence(sure, right, 0.95) == (0.7, True)
-    assert least_confidence(sure, right, 0.98) == (0.8, True)
-    cut, reached = least_confidence(sure, [0.5] * 4, 0.95)
+    assert choose_confidence(sure, right, 0.95) == (0.7, True)
+    assert choose_confidence(sure, right, 0.98) == (0.8, True)
+    cut, reached = choose_confidence(sure, [0.5] * 4, 0.95)
     assert not reached
     assert sum(value >= cut for value in sure) == 1
 
@@ -104,8 +106,8 @@ def test_the_cut_gives_the_wanted_dice_on_held_out_images() -> None:
 def test_one_member_agrees_with_itself_and_two_others_do_not() -> None:
     models = [build_unet(UnetConfig(encoder="resnet18", seed=seed)).eval() for seed in (0, 1)]
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
-    (alone,) = opinions(models[:1], [image])
-    (both,) = opinions(models, [image])
+    (alone,) = predict_ensemble(models[:1], [image])
+    (both,) = predict_ensemble(models, [image])
     assert 0 <= both.agreement <= alone.agreement <= 1
     assert both.confidence(1.0) <= both.agreement
 

@@ -14,7 +14,7 @@ from fulora.segmentation.config import STRATEGIES, UnetConfig
         ({"strategy": "scratch", "encoder_weights": "imagenet"}, "starts from random weights"),
         ({"strategy": "random_frozen_encoder", "encoder_weights": "imagenet_folded"}, "set encoder_weights=none"),
         ({"strategy": "d0-4"}, "strategy=d0-4 freezes the encoder"),
-        ({"strategy": "d4"}, "ask for strategy=random_frozen_encoder"),
+        ({"strategy": "d4"}, "set strategy=random_frozen_encoder"),
         ({"strategy": "lora"}, "strategy=lora freezes the encoder"),
         ({"strategy": "norms"}, "strategy=norms freezes the encoder"),
         ({"encoder": "resnet18", "encoder_weights": "imagenet_folded"}, "is a mobilenet_v2, not a resnet18"),
@@ -62,5 +62,5 @@ def test_steps_of_epochs_are_checked_again() -> None:
 
 def test_outputs_follow_from_the_masks_unless_they_are_said() -> None:
     assert (UnetConfig().outputs, UnetConfig().with_outputs(3).outputs, UnetConfig(classes=3).outputs) == (1, 3, 3)
-    with pytest.raises(ValueError, match="classes=3, and these masks need 1; leave classes out, or say 1"):
+    with pytest.raises(ValueError, match="classes=3, and these masks need 1; leave classes out, or set 1"):
         UnetConfig(classes=3).with_outputs(1)

@@ -8,13 +8,13 @@ from fulora.segmentation.config import STRATEGIES, StrategyName, UnetConfig
 from fulora.segmentation.model import Unet, build_unet
 from fulora.segmentation.strategies import (
     apply_strategy,
-    frozen_to_eval,
+    initialise_batch_norm,
     is_norm,
-    learning,
     merge_adapters,
     parts,
-    set_joined,
-    settle_batch_norm,
+    set_frozen_to_eval,
+    trainable_parameters,
+    unfreeze_joined,
 )
 from fulora.segmentation.train import UnetLearner, step
 
@@ -66,9 +66,9 @@ def test_size_of_the_network(model: Unet) -> None:
 @pytest.mark.parametrize("name", [*PUBLISHED, *OURS])
 def test_exactly_the_named_parts_learn(model: Unet, name: StrategyName, train_head: bool) -> None:
     groups = apply_strategy(model.net, cfg(name, train_head=train_head))
-    assert sum(p.numel() for p in learning(groups)) == (PUBLISHED | OURS)[name] + HEAD * train_head
-    assert all(p.requires_grad for p in learning(groups))
-    assert sum(p.requires_grad for p in model.parameters()) == len(learning(groups))
+    assert sum(p.numel() for p in trainable_parameters(groups)) == (PUBLISHED | OURS)[name] + HEAD * train_head
+    assert all(p.requires_grad for p in trainable_parameters(groups))
+    assert sum(p.requires_grad for p in model.parameters()) == len(trainable_parameters(groups))
     expected = {*STRATEGIES[name].learns, *(["head"] if train_head else [])}
     for part, module in parts(model.net).items():
         if part != "encoder" or name != "norms":
@@ -150,12 +150,12 @@ def test_rates_fall_towards_the_first_layers(model: Unet) -> None:
 def test_layers_join_from_the_deepest(model: Unet) -> None:
     groups = apply_strategy(model.net, cfg("gradual"))
     for progress, expected in ((0.0, [0, 0, 0, 1]), (0.25, [0, 0, 1, 1]), (0.5, [0, 1, 1, 1]), (0.8, [1, 1, 1, 1])):
-        set_joined(groups, progress)
+        unfreeze_joined(groups, progress)
         assert [int(all(p.requires_grad for p in group.parameters)) for group in groups] == expected
         assert [int(any(p.requires_grad for p in group.parameters)) for group in groups] == expected
-    set_joined(groups, 0.3)
+    unfreeze_joined(groups, 0.3)
     model.net.train()
-    frozen_to_eval(model.net)
+    set_frozen_to_eval(model.net)
     for module in model.net.modules():
         if is_norm(module):
             assert module.training == all(p.requires_grad for p in module.parameters())
@@ -165,7 +165,7 @@ def test_a_network_of_monai_is_one_part() -> None:
     config = UnetConfig(architecture="monai_basic_unet", encoder="none")
     net = build_unet(config).net
     assert set(parts(net)) == {"all"}
-    assert len(learning(apply_strategy(net, config))) == len(list(net.parameters()))
+    assert len(trainable_parameters(apply_strategy(net, config))) == len(list(net.parameters()))
 
 
 def test_settling_gives_a_random_encoder_something_to_say(model: Unet) -> None:
@@ -174,7 +174,7 @@ def test_settling_gives_a_random_encoder_something_to_say(model: Unet) -> None:
     encoder = model.net.get_submodule("encoder")
     with torch.no_grad():
         silent = encoder.eval()(inputs)[-1].std()
-        settle_batch_norm(model.net, inputs, encoder=True)
+        initialise_batch_norm(model.net, inputs, encoder=True)
         assert silent < 1e-4
         assert encoder.eval()(inputs)[-1].std() > 0.1
     assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
@@ -184,6 +184,6 @@ def test_settling_leaves_a_pretrained_encoder_alone(model: Unet) -> None:
     model = copy.deepcopy(model)
     encoder = model.net.get_submodule("encoder")
     before = copy.deepcopy(encoder.state_dict())
-    settle_batch_norm(model.net, torch.zeros(2, 3, 64, 64), encoder=False)
+    initialise_batch_norm(model.net, torch.zeros(2, 3, 64, 64), encoder=False)
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     assert model.net.get_submodule("decoder.blocks.0.conv1.1").running_var.mean() != 1

@@ -39,7 +39,7 @@ def test_encoders_of_any_kind(encoder: str) -> None:
 
 
 def test_an_unknown_encoder_is_named_with_those_near_it() -> None:
-    with pytest.raises(UnetFileError, match=r"encoder=mobilnet_v2.* near it are mobilenet_v2"):
+    with pytest.raises(UnetFileError, match=r"encoder=mobilnet_v2.* similar are mobilenet_v2"):
         build_unet(narrow(encoder="mobilnet_v2"))
     with pytest.raises(UnetFileError, match="encoder=tu-nothing"):
         build_unet(narrow(encoder="tu-nothing"))
