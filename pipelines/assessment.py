@@ -20,7 +20,7 @@ from fulora.intake.config import CurateConfig
 from fulora.report.parts import AssessmentPart, TrainingPart
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.backbones import BackboneConfig, Demo, get_backbone, get_clip
+from pipelines.backbones import BackboneConfig, EmbeddedBackbone, get_backbone, get_clip
 from pipelines.changes import about
 from pipelines.generators import GeneratorConfig, different, drawn, train_loras, with_generators
 from pipelines.sources import curated, labels_of
@@ -50,7 +50,7 @@ class AssessmentStudyConfig(Config):
     data_root: Annotated[Path, Runtime] = Path("data")
     images: CurateConfig
     backbone: BackboneConfig
-    clip: BackboneConfig = Field(default_factory=Demo)
+    clip: BackboneConfig = Field(default_factory=EmbeddedBackbone)
     lora: LoraConfig = Field(default_factory=LoraConfig)
     generate: GenerateConfig
     synthetic: dict[str, GeneratorConfig]

@@ -17,7 +17,7 @@ from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
 from pipelines.assessment import judge_configs
-from pipelines.backbones import BackboneConfig, OnSite
+from pipelines.backbones import BackboneConfig, OnSiteBackbone
 from pipelines.changes import about
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tunings
 from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
@@ -216,7 +216,7 @@ class FuLoraConfig(Config):
 
     @model_validator(mode="after")
     def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
-        seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()
+        seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSiteBackbone) else set()
         outside = [source.input_paths() for source in self.planes.sources if "test" in source.split_shares()]
         both = sorted(seen & {one["folder"].as_posix() for one in outside if "folder" in one})
         if both:

@@ -21,7 +21,7 @@ from fulora.report.parts import SegmentationPart, TrainingPart
 from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
-from pipelines.backbones import OnSite, get_backbone
+from pipelines.backbones import OnSiteBackbone, get_backbone
 from pipelines.changes import about, each_laid_over, laid_over
 from pipelines.sources import curated, labels_of
 from pipelines.stages.check_leaks import check_leaks
@@ -248,7 +248,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
 def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
     """The leak gate, before anything is trained: the heads, and what a generator's backbone learns from."""
     pretrained_on, weights = {}, {}
-    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSite):
+    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSiteBackbone):
         pretrained_on["backbone"] = curated(cfg.synthetic.backbone.images, data_root, work)
     elif cfg.synthetic is not None:
         weights["backbone"] = get_backbone(cfg.synthetic.backbone, data_root, work)

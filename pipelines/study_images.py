@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fulora.data.image_set import ImageSet
 from fulora.data.results import LeakTable
 from fulora.workspace import Workspace
-from pipelines.backbones import OnSite, at_hand
+from pipelines.backbones import OnSiteBackbone, at_hand
 from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
@@ -83,7 +83,7 @@ def checked_leaks(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -> Le
     trained_on |= {f"other_images.{name}": found for name, found in images.others.items()}
     trained_on["LoRA"] = images.shown_to_loras
     pretrained_on = {}
-    if isinstance(cfg.backbone, OnSite):
+    if isinstance(cfg.backbone, OnSiteBackbone):
         pretrained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
     weights = at_hand(cfg.backbone, cfg.data_root, work)
     return work.run(check_leaks, images.planes, trained_on=trained_on, pretrained_on=pretrained_on, weights=weights)
