@@ -38,7 +38,7 @@ class ExpectedSet:
         return Counter(str(image.plane) for image in self.images if image.split == split)
 
     def sizes(self, *splits: Split) -> Counter[Size]:
-        """Count the curated images of some splits by (width, height), pixels; native sizes are read from file headers."""
+        """Count the curated images of some splits by (width, height), pixels; native sizes are from file headers."""
         chosen = [image for image in self.images if image.split in splits]
         own = [image.path for image in chosen if image.path and self.config.fit == "native"]
         side = self.config.image_size_px

@@ -40,7 +40,7 @@ def check_mixing(
         if absent:
             found.problem(
                 f"{where}.planes",
-                f"{', '.join(absent)} is not drawn, and arms add images of it: add it, or give mix.ratio plane by "
+                f"{', '.join(absent)} is not generated, and arms add images of it: add it, or give mix.ratio plane by "
                 "plane with 0 for it",
             )
         most = max((count for plane, count in wanted.items() if plane not in absent), default=0)
@@ -89,8 +89,8 @@ def _wanted(
 def _describe_spare(wanted: int, drawn: int, mix: MixConfig) -> str:
     filters = ", ".join(name for name in mix.filters if name in ASSESSED)
     return (
-        f"{drawn} images of each plane are drawn and {wanted} are added: the filters ({filters}) may reject "
-        f"{drawn - wanted} ({(drawn - wanted) / drawn:.0%}) before the study stops; draw more, or set "
+        f"{drawn} images of each plane are generated and {wanted} are added: the filters ({filters}) may reject "
+        f"{drawn - wanted} ({(drawn - wanted) / drawn:.0%}) before the study stops; generate more, or set "
         "mix.too_few=repeat"
     )
 
@@ -99,15 +99,15 @@ def _report(found: Findings, where: str, supply: Supply) -> None:
     if supply.short:
         found.problem(
             where,
-            f"{supply.per_class} images of each plane are drawn, and more are added by {_arms(supply.short)}: set "
+            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.short)}: set "
             f"{where}={max(supply.short.values())} at least, and more for what filters reject; or lower mix.ratio "
             "or mix.cap; or set mix.too_few=repeat",
         )
     if supply.scarce:
         found.note(
             where,
-            f"{supply.per_class} images of each plane are drawn, and more are added by {_arms(supply.scarce)}: some are "
-            "used several times (mix.too_few=repeat)",
+            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.scarce)}: some "
+            "are used several times (mix.too_few=repeat)",
         )
 
 

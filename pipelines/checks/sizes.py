@@ -97,9 +97,7 @@ def check_generated_size(found: Findings, where: str, cfg: GenerateConfig, nativ
         return
     width, height = cfg.size
     if width % native.latent_px or height % native.latent_px:
-        found.problem(
-            key, f"{width}x{height} px: this backbone draws sides that are multiples of {native.latent_px} px"
-        )
+        found.problem(key, f"{width}x{height} px: sides must be multiples of {native.latent_px} px")
     elif warning := describe_other_size(cfg.size, native):
         found.note(key, warning)
 

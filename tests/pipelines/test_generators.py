@@ -194,7 +194,7 @@ def test_a_start_without_a_class_is_told_before_anything_runs(tmp_path: Path) ->
         tmp_path,
     )
     (problem,) = found.problems
-    assert problem.startswith("few has no training image of abdomen, thorax, other to draw over: leave it out with")
+    assert problem.startswith("few has no training image of abdomen, thorax, other to start from: leave it out with")
     assert found.problems[problem] == ["synthetic.LoRA.start"]
 
 
@@ -205,9 +205,7 @@ def test_a_generator_that_draws_too_few_is_named(tmp_path: Path) -> None:
     found = check_study(config(few, "arms={few: {mix: {filters: []}, synthetic: few}}"), tmp_path)
     (problem,) = found.problems
     assert found.problems[problem] == ["synthetic.few.generate.per_class"]
-    assert (
-        "2 images of each plane are generated, and more are added by 'few' (4): set synthetic.few.generate" in problem
-    )
+    assert "2 images of each plane are generated, and more are added by 'few' (4): set synthetic.few" in problem
 
 
 def test_loras_that_differ_are_told_once() -> None:
