@@ -106,8 +106,8 @@ def _report(found: Findings, where: str, supply: Supply) -> None:
     if supply.scarce:
         found.note(
             where,
-            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.scarce)}: some "
-            "are used several times (mix.too_few=repeat)",
+            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.scarce)}: "
+            "some are used several times (mix.too_few=repeat)",
         )
 
 

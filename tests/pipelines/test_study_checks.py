@@ -360,7 +360,7 @@ def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) 
     assert "buckets of about 1024x1024 px, and the backbone was made for 512x512 px" in note
     (sd / "vae" / "config.json").write_text(json.dumps({"block_out_channels": [32] * 5}))
     odd = check_study(config_of("demo", backbone, "planes.image_size_px=96", "generate.image_size_px=504"), tmp_path)
-    assert "504x504 px: this backbone draws sides that are multiples of 16 px" in odd.problems
+    assert "504x504 px: sides must be multiples of 16 px" in odd.problems
     assert sorted(place for places in odd.problems.values() for place in places) == [
         "generate.image_size_px",
         "lora.sizes",
