@@ -17,11 +17,11 @@ from fulora.report.parts import (
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import assessment, segmentation
-from pipelines.arms import mixed, sweeps_of
+from pipelines.arms import build_sweeps, mix_arms
 from pipelines.backbones import get_models
-from pipelines.clip_arms import FEW_SHOT, Prompted, compare_clips, few_shot
+from pipelines.clip_arms import FEW_SHOT, PromptedClip, compare_clips, few_shot
 from pipelines.fu_lora_config import FuLoraConfig
-from pipelines.generators import different, drawn, train_loras
+from pipelines.generators import distinct_loras, generate_sets, train_loras
 from pipelines.sources import labels_of
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
@@ -29,7 +29,7 @@ from pipelines.stages.report import report
 from pipelines.stages.score import score
 from pipelines.stages.score_generation import score_generation
 from pipelines.stages.train_classifier import train_classifier
-from pipelines.study_images import StudyImages, checked_classes, checked_leaks, curated_images
+from pipelines.study_images import StudyImages, check_study_classes, check_study_leaks, curate_images
 from pipelines.trainings import Training
 
 NO_START = "Or set classifier.weights=none."
@@ -37,16 +37,16 @@ NO_START = "Or set classifier.weights=none."
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
-    images = curated_images(cfg, work)
-    training, leaks = checked_classes(cfg, work, images), checked_leaks(cfg, work, images)
+    images = curate_images(cfg, work)
+    training, leaks = check_study_classes(cfg, work, images), check_study_leaks(cfg, work, images)
     real = images.planes
     backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    loras, synthetic = generated(cfg, work, images, backbone)
+    loras, synthetic = generate_images(cfg, work, images, backbone)
     start = work.read(cfg.data_root / cfg.classifier_file, hint=NO_START) if cfg.classifier_file else None
     found = assess_all(cfg, work, images, synthetic, clip, start)
-    sets = mixed(cfg.all_arms(), work, images.of_arms, synthetic, found)
-    classifiers, predictions = compare(cfg, work, real, sets, start)
-    asked = Prompted(clip, cfg.zero_shot, real)
+    sets = mix_arms(cfg.all_arms(), work, images.by_arm_name, synthetic, found)
+    classifiers, predictions = compare_classifiers(cfg, work, real, sets, start)
+    asked = PromptedClip(clip, cfg.zero_shot, real)
     clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, asked, work)
     predictions |= clips.predictions
     if cfg.few_shot is not None and images.few_shot is not None:
@@ -55,37 +55,39 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     scores = work.run(score_generation, cfg.closeness, real=real, synthetic=synthetic)
     sections: list[ReportPart] = [
         GenerationPart(real, synthetic, scores, cfg.report.images_per_row),
-        AssessmentPart(synthetic, images.in_reach_of(cfg), real, found),
+        AssessmentPart(synthetic, images.copy_sources(cfg), real, found),
         ClassificationPart(
             images=real,
             training=training,
             few=images.few_shot,
             predictions=predictions,
             scores=work.run(score, cfg.score, predictions=predictions),
-            sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
+            sweeps=build_sweeps(cfg.mix, cfg.ratios, cfg.real_per_plane),
             leaks=leaks,
         ),
     ]
     if clips.forgetting:
         sections.append(ForgettingPart(clips.forgetting))
-    curves: dict[str, Artifact] = {**different(loras), **classifiers, **clips.curves}
+    curves: dict[str, Artifact] = {**distinct_loras(loras), **classifiers, **clips.curves}
     if heads is not None:
         sections.append(heads.part())
         curves |= heads.curves()
     return work.run(report, cfg.report, [*sections, TrainingPart(curves)])
 
 
-def generated(
+def generate_images(
     cfg: FuLoraConfig, work: Workspace, images: StudyImages, backbone: Backbone | Source
 ) -> tuple[dict[str, LoraWeights], dict[str, ImageSet]]:
     """The LoRAs of the study's generators, and what each generator draws.
 
     Nobody in the validation or test split of the study is trained on.
     """
-    labels, shown = labels_of(cfg.planes, cfg.data_root), images.shown_to_loras
+    labels, shown = labels_of(cfg.planes, cfg.data_root), images.for_loras
     prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
     loras = train_loras(cfg.synthetic, work, backbone=backbone, images=shown, prior=prior, tested_on=images.planes)
-    return loras, drawn(cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels)
+    return loras, generate_sets(
+        cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels
+    )
 
 
 def assess_all(
@@ -98,11 +100,11 @@ def assess_all(
 ) -> dict[str, Assessment]:
     """What is found of each synthetic set: against whom it may show, and the study's validation patients."""
     judges = assessment.trained_judges(cfg.judge, cfg.classifier, images.planes, start, work)
-    return assessment.assessed(
+    return assessment.assess_sets(
         cfg.assess,
         work,
         synthetic,
-        images.in_reach_of(cfg),
+        images.copy_sources(cfg),
         images.planes,
         clip=clip,
         prompts=cfg.zero_shot.prompts,
@@ -110,7 +112,7 @@ def assess_all(
     )
 
 
-def compare(
+def compare_classifiers(
     cfg: FuLoraConfig, work: Workspace, real: ImageSet, sets: Mapping[str, ImageSet], start: Source | None
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
     """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm.

@@ -15,12 +15,12 @@ from fulora.data.results import PROMPT
 from fulora.data.score import ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig
-from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
+from pipelines.arms import HYBRID, REAL, ArmConfig, build_arms
 from pipelines.assessment import judge_configs
 from pipelines.backbones import BackboneConfig, OnSiteBackbone
-from pipelines.changes import about
-from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tunings
-from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
+from pipelines.changes import locate_errors
+from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tuning_configs
+from pipelines.generators import DEFAULT, GeneratorConfig, expand_generators
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
 from pipelines.trainings import Training
@@ -102,7 +102,7 @@ class FuLoraConfig(Config):
         closeness, said = values.get("closeness", {}), values.get("synthetic", DEFAULT)
         if isinstance(closeness, dict) and isinstance(said, dict) and "base" not in said:
             values = {**values, "closeness": {"baseline": None, **closeness}}
-        return with_generators(values)
+        return expand_generators(values)
 
     @field_validator("planes")
     @classmethod
@@ -167,7 +167,7 @@ class FuLoraConfig(Config):
         if idle := next((where for where, seed in seeded.items() if seed), None):
             raise ValueError(f"{idle}.seed={seeded[idle]} would not be used: each is trained with all classifier_seeds")
         for name, arm in self.all_arms().items():
-            with about(f"arms.{name}"):
+            with locate_errors(f"arms.{name}"):
                 for seed in self.classifier_seeds:
                     arm.classifier(self.classifier, seed)
             for wanted, there, way in self._asked_of_filters():
@@ -175,7 +175,7 @@ class FuLoraConfig(Config):
                     raise ValueError(f"arms.{name}: mix.filters: {way}")
         for name, clip_arm in self.clip_arms.items():
             if clip_arm.tune is not None:
-                tunings(name, clip_arm.tune, self.classifier_seeds)
+                tuning_configs(name, clip_arm.tune, self.classifier_seeds)
         if self.judge is not None:
             judge_configs(self.judge, self.classifier)
         return self
@@ -201,7 +201,7 @@ class FuLoraConfig(Config):
 
     def all_arms(self) -> dict[str, ArmConfig]:
         """What classifiers are trained on, by name."""
-        return arms_of(
+        return build_arms(
             self.mix,
             self.arms,
             self.ratios,

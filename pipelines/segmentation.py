@@ -22,7 +22,7 @@ from fulora.segmentation.config import FROM_A_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
 from pipelines.backbones import OnSiteBackbone, get_backbone
-from pipelines.changes import about, each_laid_over, laid_over
+from pipelines.changes import locate_errors, merge_each_over, merge_over
 from pipelines.sources import curated, labels_of
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
@@ -30,7 +30,7 @@ from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score_masks import score_masks
 from pipelines.stages.take_few import FewConfig, take_few
 from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
-from pipelines.unet_arms import Compared, Tested, UnetArm, compare_unets, trainings
+from pipelines.unet_arms import UnetArm, UnetResults, UnetTest, compare_unets, training_configs
 
 Size = PositiveInt | Literal["all"]
 ALONE = "U-Net"
@@ -71,7 +71,7 @@ class SegmentationConfig(Config):
         """An arm in YAML says only what differs from `unet`."""
         if not isinstance(values, dict):
             return values
-        return each_laid_over(values, "arms", lambda one: laid_over(UnetConfig, values.get("unet", {}), one), {})
+        return merge_each_over(values, "arms", lambda one: merge_over(UnetConfig, values.get("unet", {}), one), {})
 
     @field_validator("heads")
     @classmethod
@@ -113,12 +113,12 @@ class SegmentationConfig(Config):
             if (unet.seed, unet.fold) != (self.unet.seed, None):
                 raise ValueError(f"arms.{name}: its seed and fold would not be used: the study's seeds and folds are")
         for name, unet in self.networks().items():
-            trainings(unet, f"arms.{name}", self.seeds, self.folds)
+            training_configs(unet, f"arms.{name}", self.seeds, self.folds)
         if self.synthetic is not None:
-            trainings(self.unet, "synthetic: teachers", (self.unet.seed,), self.synthetic.folds)
-            with about("synthetic: student"):
+            training_configs(self.unet, "synthetic: teachers", (self.unet.seed,), self.synthetic.folds)
+            with locate_errors("synthetic: student"):
                 student = self.synthetic.student(self.unet)
-            trainings(student, "synthetic: student", self.seeds, self.folds)
+            training_configs(student, "synthetic: student", self.seeds, self.folds)
         return self
 
     def check_outputs(self, labels: LabelSet) -> None:
@@ -205,7 +205,7 @@ class Segmentation:
     """
 
     images: ImageSet
-    compared: Compared
+    compared: UnetResults
     scores: Scores
     sweep: Mapping[str, Mapping[str, ImageSet]]
     leaks: LeakTable
@@ -239,7 +239,7 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
         for size, labelled in sets.items():
             made = synthetic_arms(cfg.synthetic, size, cfg.unet, heads, labelled, labels, start, data_root, work)
             arms |= {cfg.named(name, size): arm for name, arm in made.items()}
-    tested = Tested(heads, start, cfg.segment, cfg.measure)
+    tested = UnetTest(heads, start, cfg.segment, cfg.measure)
     compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
     return Segmentation(heads, compared, scores, _sweep(cfg, sets), leaks)

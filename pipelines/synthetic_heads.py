@@ -17,7 +17,7 @@ from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import Call, Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
-from pipelines.changes import each_laid_over, laid_over
+from pipelines.changes import merge_each_over, merge_over
 from pipelines.stages.add_drawn import add_drawn
 from pipelines.stages.draw_on_masks import draw_on_masks
 from pipelines.stages.generate import generate
@@ -25,7 +25,7 @@ from pipelines.stages.pseudo_label import pseudo_label
 from pipelines.stages.split_pairs import split_pairs
 from pipelines.stages.train_control import train_control
 from pipelines.stages.train_lora import train_lora
-from pipelines.unet_arms import UnetArm, train_all
+from pipelines.unet_arms import UnetArm, train_unets
 
 Method = Literal["pseudo_labels", "pseudo_labels_of_real", "pairs", "on_masks"]
 USED: Mapping[Method, tuple[str, ...]] = {
@@ -57,7 +57,7 @@ DRAWN: dict[str, Json] = {"synthetic on masks": {"method": "on_masks"}}
 """The arms of a study that names none; pictures are drawn on masks where there is a `control`."""
 
 
-class AddedConfig(Config):
+class SyntheticArmConfig(Config):
     """One arm: labelled images, and what is added to them. In YAML it says only what differs from what all share.
 
     Attributes:
@@ -75,7 +75,7 @@ class AddedConfig(Config):
     additions: AdditionConfig = Field(default_factory=AdditionConfig)
 
     @model_validator(mode="after")
-    def _fits_its_method(self) -> "AddedConfig":
+    def _fits_its_method(self) -> "SyntheticArmConfig":
         vain = [name for name in KINDS if getattr(self, name) is not None and name not in USED[self.method]]
         if vain:
             raise ValueError(f"method={self.method} uses no {vain[0]}; it uses {', '.join(USED[self.method])}")
@@ -109,7 +109,7 @@ class SyntheticHeadsConfig(Config):
     control: ControlConfig | None = None
     generate: GenerateConfig
     additions: AdditionConfig = Field(default_factory=AdditionConfig)
-    arms: dict[str, AddedConfig]
+    arms: dict[str, SyntheticArmConfig]
     folds: PositiveInt = Field(default=3, ge=2)
     synthetic_weight: float = Field(default=0.5, gt=0)
     real_last: float = Field(default=0.2, ge=0, lt=1)
@@ -123,7 +123,7 @@ class SyntheticHeadsConfig(Config):
         def lay(one: object) -> object:
             return _laid_over(values, one) if isinstance(one, dict) and one.get("method") in get_args(Method) else one
 
-        return each_laid_over(values, "arms", lay, DEFAULT | (DRAWN if values.get("control") else {}))
+        return merge_each_over(values, "arms", lay, DEFAULT | (DRAWN if values.get("control") else {}))
 
     @model_validator(mode="after")
     def _adds_something(self) -> "SyntheticHeadsConfig":
@@ -131,7 +131,7 @@ class SyntheticHeadsConfig(Config):
             raise ValueError("arms: there is none; name one, or leave arms out")
         return self
 
-    def arms_at(self, size: int | Literal["all"]) -> dict[str, AddedConfig]:
+    def arms_at(self, size: int | Literal["all"]) -> dict[str, SyntheticArmConfig]:
         """The arms; with all images labelled there are no real ones without a mask."""
         return {name: arm for name, arm in self.arms.items() if size != "all" or arm.method != "pseudo_labels_of_real"}
 
@@ -152,14 +152,14 @@ def _laid_over(values: dict[str, Json], one: dict[str, Json]) -> dict[str, objec
         if common is None and name == "control" and name not in one:
             continue
         if one["method"] == "pairs" and name in OF_PAIRS:
-            common = laid_over(KINDS[name], common, OF_PAIRS[name])
+            common = merge_over(KINDS[name], common, OF_PAIRS[name])
         said = one.get(name, {})
-        made[name] = None if name == "lora" and said == "none" else laid_over(KINDS[name], common or {}, said)
+        made[name] = None if name == "lora" and said == "none" else merge_over(KINDS[name], common or {}, said)
     return made
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSet:
     """What the arms of one size may know.
 
     Attributes:
@@ -190,11 +190,11 @@ def synthetic_arms(
 
     Args:
         size: how many images are labelled.
-        heads, labelled, labels: see `Labelled`.
+        heads, labelled, labels: see `LabelledSet`.
     """
     backbone = get_backbone(cfg.backbone, data_root, work)
-    teachers = train_all({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
-    known = Labelled(heads, labelled, labels, teachers)
+    teachers = train_unets({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
+    known = LabelledSet(heads, labelled, labels, teachers)
     arms = cfg.arms_at(size)
     pictures = _drawn(arms, known, backbone, work)
     sets = work.each({name: _added(arm, known, pictures.get(name)) for name, arm in arms.items()})
@@ -202,7 +202,7 @@ def synthetic_arms(
 
 
 def _drawn(
-    arms: Mapping[str, AddedConfig], known: Labelled, backbone: Backbone | Source, work: Workspace
+    arms: Mapping[str, SyntheticArmConfig], known: LabelledSet, backbone: Backbone | Source, work: Workspace
 ) -> dict[str, ImageSet]:
     """What is generated for each arm; arms that are drawn for alike share it."""
     loras = work.each(
@@ -223,7 +223,7 @@ def _drawn(
     for name, arm in arms.items():
         if arm.generate is None:
             continue
-        config = arm.generate.changed(planes=arm.generate.planes or maskable(known.labels))
+        config = arm.generate.changed(planes=arm.generate.planes or classes_with_masks(known.labels))
         calls[name] = (
             draw_on_masks.call(config, backbone=backbone, control=controls[name], labelled=known.images)
             if name in controls
@@ -232,12 +232,12 @@ def _drawn(
     return work.each(calls)
 
 
-def maskable(labels: LabelSet) -> tuple[str, ...]:
+def classes_with_masks(labels: LabelSet) -> tuple[str, ...]:
     """The classes whose images have masks."""
     return tuple(one.name for one in labels.classes if one.structures)
 
 
-def _added(arm: AddedConfig, known: Labelled, pictures: ImageSet | None) -> Call[ImageSet]:
+def _added(arm: SyntheticArmConfig, known: LabelledSet, pictures: ImageSet | None) -> Call[ImageSet]:
     """How the labelled images get what an arm adds."""
     config, labelled, teachers = arm.additions, known.images, known.teachers
     match arm.method, pictures:

@@ -12,7 +12,7 @@ from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
 from pipelines.checks.sizes import check_generated_size, check_lora_sizes
 from pipelines.segmentation import SegmentationConfig, Size
-from pipelines.synthetic_heads import AddedConfig, SyntheticHeadsConfig, maskable
+from pipelines.synthetic_heads import SyntheticArmConfig, SyntheticHeadsConfig, classes_with_masks
 
 
 def check_segmentation(found: Findings, sources: Sources, cfg: SegmentationConfig, key: str, work: Path) -> None:
@@ -64,7 +64,7 @@ def _check_arm(
     found: Findings,
     where: str,
     heads_at: str,
-    arm: AddedConfig,
+    arm: SyntheticArmConfig,
     common: SyntheticHeadsConfig,
     heads: ExpectedSet,
     labels: LabelSet | None,
@@ -81,9 +81,9 @@ def _check_arm(
         return
     requested: Iterable[str] = arm.generate.planes or ()
     check_names(found, f"{where}.generate.planes", requested, labels)
-    unmasked = [name for name in requested if name in labels.names and name not in maskable(labels)]
+    unmasked = [name for name in requested if name in labels.names and name not in classes_with_masks(labels)]
     if unmasked:
-        masked = ", ".join(maskable(labels)) or "none"
+        masked = ", ".join(classes_with_masks(labels)) or "none"
         found.problem(
             f"{where}.generate.planes",
             f"{', '.join(unmasked)}: its images have no masks; classes with masks: {masked} (label set {labels.name})",

@@ -211,7 +211,7 @@ def test_a_generator_that_draws_too_few_is_named(tmp_path: Path) -> None:
 
 def test_loras_that_differ_are_told_once() -> None:
     from fulora.data.weights import LoraWeights
-    from pipelines.generators import different
+    from pipelines.generators import distinct_loras
 
     one, other = LoraWeights(Path("a"), "a"), LoraWeights(Path("b"), "b")
-    assert different({"LoRA": one, "again": one, "other": other}) == {"LoRA": one, "other": other}
+    assert distinct_loras({"LoRA": one, "again": one, "other": other}) == {"LoRA": one, "other": other}
