@@ -81,9 +81,9 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("arms={hybrid: {}}", "arms: hybrid is there already"),
+        ("arms={hybrid: {}}", "arms: hybrid is taken"),
         ("arms={a: {images: mine}}", "arms: other_images has no 'mine'; it has none"),
-        ("arms={prompt: {}}", "arms: prompt is there already"),
+        ("arms={prompt: {}}", "arms: prompt is taken"),
         (r'arms={"a\nb": {}}', r"arms: 'a\\nb': a name has a letter or sign, and no line breaks"),
         ("arms={' ': {}}", "arms: ' ': a name has a letter or sign"),
         ("score.comparisons.declared=[hybrid, copies]", r"score.comparisons: no arm 'copies'; there are real, hybrid"),
@@ -92,7 +92,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
             "arms={copies: {balanced: true}} ; classifier={steps: null, epochs: 3, balanced: false}",
             "arms.copies: an epoch shows",
         ),
-        ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is there already; give another name"),
+        ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is taken; give another name"),
         ("arms={a: {mix: {}, synthetic: strong}}", "arms: 'a' adds images of 'strong'; the generators are base, LoRA"),
         ("default_generator=mine", "arms: 'hybrid' adds images of 'mine'; the generators are base, LoRA"),
         ("arms={a: {synthetic: base}}", "synthetic=base: this arm adds no synthetic images; set mix.arm=hybrid"),

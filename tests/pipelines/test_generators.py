@@ -84,7 +84,7 @@ def test_errors_of_what_generators_share_are_told_once() -> None:
         ("synthetic={LoRA: {start: mine}}", "synthetic.LoRA.start: no images 'mine'; there are planes"),
         ("synthetic={LoRA: {start: lora_images}}", "no images 'lora_images'; there are planes"),
         ("closeness.baseline=mine", "closeness.baseline: no generator 'mine'; there are base, LoRA"),
-        ("other_images={planes: {sources: [{kind: hc18}]}}", "'planes' is no name for further images"),
+        ("other_images={planes: {sources: [{kind: hc18}]}}", "'planes' is a place of the study"),
         ("synthetic=[LoRA]", "synthetic: Input should be a valid dictionary"),
     ],
 )
