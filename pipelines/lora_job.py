@@ -26,6 +26,7 @@ from fulora.diffusion.training.plan import plan_training
 from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, write_list
+from fulora.training.processes import join_processes
 from fulora.workspace import Workspace, artifact_name
 from pipelines.backbones import DEMO, named_backbone
 from pipelines.checks.findings import Findings
