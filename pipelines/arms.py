@@ -1,4 +1,4 @@
-"""The arms of a study: what classifiers are trained on, and how, at equal steps and the same architecture."""
+"""The arms of a study: the training images and settings of its classifiers, at equal steps and architecture."""
 
 from collections.abc import Mapping
 
@@ -10,20 +10,20 @@ from fulora.data.assessed_images import Assessment
 from fulora.data.hybrid import MixConfig
 from fulora.data.image_set import ImageSet
 from fulora.workspace import Workspace
-from pipelines.changes import about
+from pipelines.changes import locate_errors
 from pipelines.stages.mix import mix
 
 REAL, HYBRID = "real", "hybrid"
-PLAIN = ", no augmentation"
+NO_AUGMENTATION = ", no augmentation"
 
 
 class ArmConfig(Config):
-    """One arm. What is None is as the study says.
+    """One arm. A value of None is that of the study.
 
     Attributes:
-        images: real images that the study names, instead of those of its `planes`.
-        mix: what is mixed; None trains on the real images as they are.
-        synthetic: the generator whose images mixing adds, by its name in the study's `synthetic`.
+        images: real images, by a name in the study's `other_images`; "" for its `planes`.
+        mix: how images are mixed; None trains on the real images as they are.
+        synthetic: the generator whose images are added, by its name in the study's `synthetic`.
         balanced, augmentation, synthetic_weight: of its classifiers.
     """
 
@@ -35,23 +35,21 @@ class ArmConfig(Config):
     synthetic_weight: PositiveFloat | None = None
 
     @model_validator(mode="after")
-    def _says_nothing_in_vain(self) -> "ArmConfig":
+    def _uses_all_settings(self) -> "ArmConfig":
         if self.mix is not None and self.mix.arm == "hybrid":
             return self
-        vain = [name for name in ("synthetic", "synthetic_weight") if getattr(self, name) is not None]
-        if vain:
-            raise ValueError(
-                f"{vain[0]}={getattr(self, vain[0])}: this arm adds no synthetic images; set mix.arm=hybrid"
-            )
+        for name, value in (("synthetic", self.synthetic), ("synthetic_weight", self.synthetic_weight)):
+            if value is not None:
+                raise ValueError(f"{name}={value}: this arm adds no synthetic images; set mix.arm=hybrid")
         return self
 
     @property
-    def said(self) -> str:
-        """What its classifiers are trained on, in a few words."""
-        everything = f"all of {self.images}" if self.images else "all real"
+    def description(self) -> str:
+        """A short description of the training images."""
+        all_real = f"all of {self.images}" if self.images else "all real"
         if self.mix is None:
-            return everything
-        kept = {"all": everything, "balanced": "real, as many of each plane", "none": "no real"}[self.mix.real]
+            return all_real
+        kept = {"all": all_real, "balanced": "real, as many of each plane", "none": "no real"}[self.mix.real]
         ratio = self.mix.ratio if isinstance(self.mix.ratio, dict) else f"{self.mix.ratio:g}"
         added = {
             "none": "",
@@ -62,16 +60,13 @@ class ArmConfig(Config):
         return kept + added
 
     def classifier(self, common: ClassifierConfig, seed: int) -> ClassifierConfig:
-        """The config of its classifier with a seed."""
-        own = {
-            "balanced": self.balanced,
-            "augmentation": self.augmentation,
-            "synthetic_weight": self.synthetic_weight,
-        }
-        return common.changed(seed=seed, **{key: value for key, value in own.items() if value is not None})
+        """Return the config of the arm's classifier with a seed."""
+        names = ("balanced", "augmentation", "synthetic_weight")
+        changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return common.changed(seed=seed, **changes)
 
 
-def arms_of(
+def build_arms(
     hybrid: MixConfig,
     more: Mapping[str, ArmConfig],
     ratios: tuple[float, ...],
@@ -79,83 +74,79 @@ def arms_of(
     crossed: bool,
     generator: str,
 ) -> dict[str, ArmConfig]:
-    """All arms by name: `real`, `hybrid`, those that the study names, and those of sweeps.
+    """Return all arms by name: `real`, `hybrid`, those that the study names, and those of sweeps.
 
     Args:
-        hybrid: what the arm `hybrid` mixes.
+        hybrid: the mix of the arm `hybrid`.
         ratios: `hybrid, ratio R` for each.
-        counts: `real, N a plane` and `hybrid, N a plane` for each: of fewer real images.
+        counts: `real, N a plane` and `hybrid, N a plane` for each: with fewer real images.
         crossed: every arm also without augmentation.
-        generator: whose images an arm adds that names no generator.
+        generator: the generator of arms that name none.
 
     Raises:
-        ValueError: two arms have one name, or one cannot be.
+        ValueError: if two arms have the same name, or an arm is not valid.
     """
     arms = {REAL: ArmConfig(), HYBRID: ArmConfig(mix=hybrid)}
     _add(arms, more)
     for ratio in ratios:
-        with about(f"ratios: {ratio:g}"):
-            _add(arms, {with_ratio(ratio): ArmConfig(mix=hybrid.changed(ratio=ratio))})
+        with locate_errors(f"ratios: {ratio:g}"):
+            _add(arms, {name_with_ratio(ratio): ArmConfig(mix=hybrid.changed(ratio=ratio))})
     for count in counts:
-        with about(f"real_per_plane: {count}"):
-            few = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
-            mixed_with_few = ArmConfig(mix=hybrid.changed(real="balanced", real_per_plane=count))
-        _add(arms, {few_of(REAL, count): few, few_of(HYBRID, count): mixed_with_few})
-    arms = {name: _adding(arm, generator) for name, arm in arms.items()}
+        with locate_errors(f"real_per_plane: {count}"):
+            few_real = ArmConfig(mix=MixConfig(arm="none", real="balanced", real_per_plane=count))
+            few_hybrid = ArmConfig(mix=hybrid.changed(real="balanced", real_per_plane=count))
+        _add(arms, {name_with_count(REAL, count): few_real, name_with_count(HYBRID, count): few_hybrid})
+    for name, arm in arms.items():
+        if arm.mix is not None and arm.mix.arm == "hybrid" and arm.synthetic is None:
+            arms[name] = arm.changed(synthetic=generator)
     if crossed:
-        _add(arms, {name + PLAIN: arm.changed(augmentation="none") for name, arm in arms.items()})
+        _add(arms, {name + NO_AUGMENTATION: arm.changed(augmentation="none") for name, arm in arms.items()})
     return arms
 
 
 def _add(arms: dict[str, ArmConfig], more: Mapping[str, ArmConfig]) -> None:
     taken = [name for name in more if name in arms]
     if taken:
-        raise ValueError(f"arms: {taken[0]} is there already; give another name")
+        raise ValueError(f"arms: {taken[0]} is taken; give another name")
     arms |= more
 
 
-def _adding(arm: ArmConfig, generator: str) -> ArmConfig:
-    """An arm that adds synthetic images, with the generator that it does not name itself."""
-    adds = arm.mix is not None and arm.mix.arm == "hybrid" and arm.synthetic is None
-    return arm.changed(synthetic=generator) if adds else arm
-
-
-def with_ratio(ratio: float) -> str:
-    """The name of the arm `hybrid` with another ratio."""
+def name_with_ratio(ratio: float) -> str:
+    """Return the name of the arm `hybrid` with another ratio."""
     return f"{HYBRID}, ratio {ratio:g}"
 
 
-def few_of(arm: str, count: int) -> str:
-    """The name of `real` or `hybrid` with so many real images of each plane."""
+def name_with_count(arm: str, count: int) -> str:
+    """Return the name of `real` or `hybrid` with `count` real images of each plane."""
     return f"{arm}, {count} a plane"
 
 
-def sweeps_of(
+def build_sweeps(
     hybrid: MixConfig, ratios: tuple[float, ...], counts: tuple[int, ...]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What is varied, by curve, and where each arm stands on it."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    """Return the sweeps by the varied quantity: for each curve, the value of each of its arms."""
+    sweeps: dict[str, dict[str, dict[str, float]]] = {}
     if ratios and not isinstance(hybrid.ratio, dict):
-        places = {with_ratio(ratio): ratio for ratio in ratios if ratio not in (0, hybrid.ratio)}
-        found["synthetic images per real one"] = {HYBRID: {REAL: 0.0, **places, HYBRID: hybrid.ratio}}
+        varied = {name_with_ratio(ratio): ratio for ratio in ratios if ratio not in (0, hybrid.ratio)}
+        sweeps["synthetic images per real one"] = {HYBRID: {REAL: 0.0, **varied, HYBRID: hybrid.ratio}}
     if counts:
-        found["real images of each plane"] = {
-            arm: {few_of(arm, count): float(count) for count in counts} for arm in (REAL, HYBRID)
+        sweeps["real images of each plane"] = {
+            arm: {name_with_count(arm, count): float(count) for count in counts} for arm in (REAL, HYBRID)
         }
-    return found
+    return sweeps
 
 
-def mixed(
+def mix_arms(
     arms: Mapping[str, ArmConfig],
     work: Workspace,
     real: Mapping[str, ImageSet],
     synthetic: Mapping[str, ImageSet],
     assessments: Mapping[str, Assessment],
 ) -> dict[str, ImageSet]:
-    """The image set of each arm.
+    """Return the image set of each arm.
 
     Args:
-        real: by the name that arms give; those of the study's `planes` have none.
+        real: by `ArmConfig.images`.
         synthetic, assessments: by generator.
     """
     calls = {

@@ -1,4 +1,4 @@
-"""Assessing synthetic images: of any study's sets, and the study of generators that may or may not copy patients."""
+"""Assessment of synthetic images in any study, and the study that assesses generators alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,37 +20,37 @@ from fulora.intake.config import CurateConfig
 from fulora.report.parts import AssessmentPart, TrainingPart
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.backbones import BackboneConfig, Demo, get_backbone, get_clip
-from pipelines.changes import about
-from pipelines.generators import GeneratorConfig, different, drawn, train_loras, with_generators
+from pipelines.backbones import BackboneConfig, EmbeddedBackbone, get_backbone, get_clip
+from pipelines.changes import locate_errors
+from pipelines.generators import GeneratorConfig, distinct_loras, expand_generators, generate_sets, train_loras
 from pipelines.sources import curated, labels_of
 from pipelines.stages.assess import assess
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.train_judges import train_judges
 
 IMAGES_AT = "images"
-"""Where the real images of an assessment study stand in its config."""
+"""Place of the real images of an assessment study in its config."""
 
 JUDGE_SEED = 1000
-"""Judges that are not configured are the study's classifiers, with other random numbers."""
+"""Seed of judges that are not configured: the study's classifiers with other random numbers."""
 
 
 class AssessmentStudyConfig(Config):
-    """Generators of the same images, and what is found of the pictures of each.
+    """Generators trained on the same images, and the assessment of each.
 
     Attributes:
-        images: the training split trains the LoRAs, the validation split shows patients who trained nothing.
-        clip: whose CLIP looks at the pictures; the embedded one by default.
-        lora, generate: what the generators have in common.
-        synthetic: the generators by name; each says what it does otherwise. `start` can only be `images`.
-        judge: None asks no judges.
+        images: the training split trains the LoRAs, the validation split has held-out patients.
+        clip: the source of the CLIP that encodes images; the embedded one by default.
+        lora, generate: shared by all generators.
+        synthetic: the generators by name, each with its differences. `start` can only be `images`.
+        judge: None uses no judges.
     """
 
     study: Literal["assessment"]
     data_root: Annotated[Path, Runtime] = Path("data")
     images: CurateConfig
     backbone: BackboneConfig
-    clip: BackboneConfig = Field(default_factory=Demo)
+    clip: BackboneConfig = Field(default_factory=EmbeddedBackbone)
     lora: LoraConfig = Field(default_factory=LoraConfig)
     generate: GenerateConfig
     synthetic: dict[str, GeneratorConfig]
@@ -64,12 +64,12 @@ class AssessmentStudyConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _generators_are_changes(cls, values: Json) -> Json | dict[str, object]:
-        return with_generators(values)
+        return expand_generators(values)
 
     @model_validator(mode="after")
     def _can_be_run(self) -> "AssessmentStudyConfig":
         if not self.synthetic:
-            raise ValueError("synthetic: there is no generator; name one, or leave synthetic out")
+            raise ValueError("synthetic: has no generator; name one, or leave synthetic out")
         for name, one in self.synthetic.items():
             if one.start not in (None, IMAGES_AT):
                 raise ValueError(f"synthetic.{name}.start: no images {one.start!r}; there are {IMAGES_AT}")
@@ -79,31 +79,26 @@ class AssessmentStudyConfig(Config):
 
 
 def run(cfg: AssessmentStudyConfig, work: Workspace) -> Report:
-    """Train the LoRAs, draw with each generator, assess what they drew."""
+    """Train the LoRAs, generate with each generator, assess the generated images."""
     images = curated(cfg.images, cfg.data_root, work)
     backbone, clip = get_backbone(cfg.backbone, cfg.data_root, work), get_clip(cfg.clip, cfg.data_root, work)
     loras = train_loras(cfg.synthetic, work, backbone=backbone, images=images)
     labels, starts = labels_of(cfg.images, cfg.data_root), {IMAGES_AT: images}
-    synthetic = drawn(cfg.synthetic, work, backbone=backbone, loras=loras, starts=starts, labels=labels)
+    synthetic = generate_sets(cfg.synthetic, work, backbone=backbone, loras=loras, starts=starts, labels=labels)
     start = work.read(cfg.data_root / cfg.classifier_file) if cfg.classifier_file else None
-    judges = trained_judges(cfg.judge, cfg.classifier, images, start, work)
-    shown = dict.fromkeys(synthetic, images)
-    found = assessed(
-        cfg.assess, work, synthetic, shown, images, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
+    judges = get_judges(cfg.judge, cfg.classifier, images, start, work)
+    trained_on = dict.fromkeys(synthetic, images)
+    assessments = assess_sets(
+        cfg.assess, work, synthetic, trained_on, images, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
     )
-    return work.run(
-        report, cfg.report, [AssessmentPart(synthetic, shown, images, found), TrainingPart(different(loras))]
-    )
+    part = AssessmentPart(synthetic, trained_on, images, assessments)
+    return work.run(report, cfg.report, [part, TrainingPart(distinct_loras(loras))])
 
 
-def trained_judges(
+def get_judges(
     cfg: JudgeConfig | None, classifier: ClassifierConfig, images: ImageSet, start: Source | None, work: Workspace
 ) -> JudgeWeights | None:
-    """The judges of a study, if it wants any.
-
-    Args:
-        classifier: the study's, for judges that are not configured.
-    """
+    """Train the judges of a study, if it has any; `classifier` is the default config of a judge."""
     if cfg is None:
         return None
     config = judge_configs(cfg, classifier)[0]
@@ -111,17 +106,17 @@ def trained_judges(
 
 
 def judge_configs(cfg: JudgeConfig, classifier: ClassifierConfig) -> list[ClassifierConfig]:
-    """The config of each judge, which differ in their seed.
+    """Return the config of each judge; they differ in their seed.
 
     Raises:
-        ValueError: one cannot be.
+        ValueError: if one is not valid.
     """
-    with about("judge"):
+    with locate_errors("judge"):
         config = cfg.classifier or classifier.changed(seed=JUDGE_SEED)
         return [config.changed(seed=config.seed + fold) for fold in range(cfg.folds)]
 
 
-def assessed(
+def assess_sets(
     cfg: AssessConfig,
     work: Workspace,
     synthetic: Mapping[str, ImageSet],
@@ -132,23 +127,14 @@ def assessed(
     prompts: PromptSet | None,
     judges: JudgeWeights | None,
 ) -> dict[str, Assessment]:
-    """The assessment of each synthetic set.
+    """Assess each synthetic set.
 
     Args:
         trained_on: by synthetic set, the images that it may hold copies of.
-        held_out: whose validation patients trained nothing.
+        held_out: its validation split has held-out patients.
     """
-    return work.each(
-        {
-            name: assess.call(
-                cfg,
-                synthetic=images,
-                trained_on=trained_on[name],
-                held_out=held_out,
-                clip=clip,
-                prompts=prompts,
-                judges=judges,
-            )
-            for name, images in synthetic.items()
-        }
-    )
+    calls = {
+        name: assess.call(cfg, images, trained_on[name], held_out, clip, prompts, judges)
+        for name, images in synthetic.items()
+    }
+    return work.each(calls)

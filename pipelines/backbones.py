@@ -1,7 +1,7 @@
-"""Where a study's backbone and CLIP come from: embedded, a folder, the hub, or training on site."""
+"""Where the backbone and the CLIP of a study come from: embedded, a folder, the hub, or pre-training on site."""
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,13 +23,13 @@ DEMO = "demo"
 """The name of the embedded backbone in commands."""
 
 
-class Demo(Config):
+class EmbeddedBackbone(Config):
     """The tiny models that come with fulora: Stable Diffusion at 64 px and a CLIP, trained on phantoms."""
 
     kind: Literal["demo"] = "demo"
 
 
-class Folders(Config):
+class BackboneFolders(Config):
     """Weights on this machine: `diffusion` in diffusers' layout, `clip` in open_clip's `local-dir` layout."""
 
     kind: Literal["folder"] = "folder"
@@ -37,7 +37,7 @@ class Folders(Config):
     clip: Annotated[Path, Runtime]
 
 
-class Hub(Config):
+class HubBackbone(Config):
     """Published weights, downloaded once."""
 
     kind: Literal["hub"] = "hub"
@@ -45,8 +45,8 @@ class Hub(Config):
     clip: HubRepository = HubRepository(name="laion/CLIP-ViT-B-32-laion2B-s34B-b79K")
 
 
-class OnSite(Config):
-    """Small models trained by `pretrain` and `pretrain_clip` on the training split of `images`."""
+class OnSiteBackbone(Config):
+    """Small models pre-trained by `pretrain` and `pretrain_clip` on the training split of `images`."""
 
     kind: Literal["pretrain"] = "pretrain"
     images: CurateConfig
@@ -54,7 +54,9 @@ class OnSite(Config):
     clip: ClipPretrainConfig = Field(default_factory=ClipPretrainConfig)
 
 
-BackboneConfig = Annotated[Demo | Folders | Hub | OnSite, Field(discriminator="kind")]
+BackboneConfig = Annotated[
+    EmbeddedBackbone | BackboneFolders | HubBackbone | OnSiteBackbone, Field(discriminator="kind")
+]
 
 
 def named_backbone(name: str) -> Path | str:
@@ -63,52 +65,33 @@ def named_backbone(name: str) -> Path | str:
     return path if path.exists() else name
 
 
-class Models(NamedTuple):
-    """The foundation models of a study."""
-
-    backbone: Backbone | Source
-    clip: ClipWeights | Source
-
-
-def at_hand(config: BackboneConfig, data_root: Path, work: Workspace) -> dict[str, Backbone | ClipWeights | Source]:
-    """The backbone and CLIP, by what they are, where the study does not train them itself."""
-    if isinstance(config, OnSite):
-        return {}
-    return {"backbone": get_backbone(config, data_root, work), "CLIP": get_clip(config, data_root, work)}
-
-
-def get_models(config: BackboneConfig, data_root: Path, work: Workspace) -> Models:
-    """The study's backbone and CLIP; trained on site where the config says so.
+def get_backbone(config: BackboneConfig, data_root: Path, work: Workspace) -> Backbone | Source:
+    """Return the diffusion backbone, fetched or pre-trained if the config says so.
 
     Raises:
-        MissingInputError: a folder of weights is not there.
+        MissingInputError: if a folder of weights does not exist.
     """
-    return Models(get_backbone(config, data_root, work), get_clip(config, data_root, work))
-
-
-def get_backbone(config: BackboneConfig, data_root: Path, work: Workspace) -> Backbone | Source:
-    """The Stable Diffusion alone, for a study without CLIP."""
     match config:
-        case Demo():
+        case EmbeddedBackbone():
             return work.read(ASSETS / "diffusion")
-        case Folders():
+        case BackboneFolders():
             hint = "Place a diffusers folder there, or set backbone.diffusion=FOLDER."
             return work.read(config.diffusion, hint=hint)
-        case Hub():
+        case HubBackbone():
             return work.run(fetch_backbone, config.diffusion)
-        case OnSite():
+        case OnSiteBackbone():
             return work.run(pretrain, config.diffusion, images=curated(config.images, data_root, work))
 
 
 def get_clip(config: BackboneConfig, data_root: Path, work: Workspace) -> ClipWeights | Source:
-    """The CLIP alone."""
+    """Return the CLIP; see `get_backbone`."""
     match config:
-        case Demo():
+        case EmbeddedBackbone():
             return work.read(ASSETS / "clip")
-        case Folders():
+        case BackboneFolders():
             hint = "Place open_clip_config.json and open_clip_model.safetensors there."
             return work.read(config.clip, hint=hint)
-        case Hub():
+        case HubBackbone():
             return work.run(fetch_clip, config.clip)
-        case OnSite():
+        case OnSiteBackbone():
             return work.run(pretrain_clip, config.clip, images=curated(config.images, data_root, work))

@@ -1,4 +1,4 @@
-"""What an arm or a generator says, laid over what its study says for all; and the place of what is wrong with it."""
+"""Settings of one arm or generator merged over the shared ones of its study, and the location of errors in them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,51 +8,51 @@ from pydantic import ValidationError
 from fulora.config import Config, Json, merged
 
 
-def laid_over(kind: type[Config], common: object, said: object) -> object:
-    """What is `said`, laid over a `common` config of a kind; as it stands where it is no mapping.
+def merge_over(kind: type[Config], common: object, changes: object) -> object:
+    """Return a `common` config of a kind with `changes`, or `changes` alone if they are not a mapping.
 
     Raises:
-        ValidationError: `common` is no such config.
+        ValidationError: if `common` is not a valid config.
     """
-    if not isinstance(said, Mapping):
-        return said
-    return merged(kind.model_validate(common).model_dump(), said)
+    if not isinstance(changes, Mapping):
+        return changes
+    return merged(kind.model_validate(common).model_dump(), changes)
 
 
-def each_laid_over(
-    values: dict[str, Json], key: str, lay: Callable[[object], object], default: object
+def merge_each_over(
+    values: dict[str, Json], key: str, merge: Callable[[object], object], default: object
 ) -> dict[str, object]:
-    """The values of a study in which each entry under a key is laid over what all of them have in common.
+    """Return the values of a study with each entry under a key merged over the shared settings.
 
-    While that itself is wrong there are no entries, so that its errors are told once.
+    If the shared settings are not valid, there are no entries, so that their errors are reported once.
 
     Args:
-        lay: lays one entry, as `laid_over` does.
-        default: what stands there when nothing is said.
+        merge: merges one entry, as `merge_over` does.
+        default: the entries if the key is missing.
     """
-    said = values.get(key, default)
-    if not isinstance(said, Mapping):
+    entries = values.get(key, default)
+    if not isinstance(entries, Mapping):
         return dict(values)
     try:
-        return {**values, key: {name: lay(one) for name, one in said.items()}}
+        return {**values, key: {name: merge(entry) for name, entry in entries.items()}}
     except ValidationError:
         return {**values, key: {}}
 
 
 @contextmanager
-def about(where: str) -> Iterator[None]:
-    """Put a place in the config before what is wrong with a config that is made from it.
+def locate_errors(where: str) -> Iterator[None]:
+    """Prefix the errors of a derived config with the place in the study's config that it is derived from.
 
     Raises:
-        ValueError: in place of the ValidationError.
+        ValueError: in place of a ValidationError.
     """
     try:
         yield
     except ValidationError as error:
-        raise ValueError(f"{where}: {'; '.join(_said(item) for item in error.errors())}") from error
+        raise ValueError(f"{where}: {'; '.join(_describe(item) for item in error.errors())}") from error
 
 
-def _said(item: object) -> str:
+def _describe(item: object) -> str:
     assert isinstance(item, dict)
     path = ".".join(str(part) for part in item["loc"])
     message = str(item["msg"]).removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""The arms of a study that rest on a CLIP: by prompts, adapted and then by prompts, and heads on its embeddings."""
+"""The arms of a study that use a CLIP: prompted, tuned and prompted, and heads on its embeddings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines.arms import HYBRID
-from pipelines.changes import about
+from pipelines.changes import locate_errors
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.probe_clip import probe_clip
@@ -25,11 +25,10 @@ from pipelines.trainings import Training
 
 
 class ClipArmConfig(Config):
-    """A CLIP adapted to an arm's images, or a head on its embeddings of them.
+    """A CLIP tuned on the images of an arm, or a head on its embeddings of them; exactly one of the two.
 
     Attributes:
-        images: the arm of classifiers whose image set it is given.
-        tune, probe: one of the two.
+        images: the arm of classifiers whose image set it is fitted to.
     """
 
     images: str = HYBRID
@@ -44,11 +43,11 @@ class ClipArmConfig(Config):
 
 
 class FewShotConfig(Config):
-    """A few patients of the population tested on, and the rest of them to be tested on; the head that learns from them.
+    """A few patients of the test population, and the head that is fitted to them and tested on the others.
 
     Attributes:
-        images: its training split holds the few, its test split others, e.g. a source with `role: train+test` and
-            `patients_per_plane: 2`.
+        images: its training split has the few patients, its test split others, e.g. a source with `role: train+test`
+            and `patients_per_plane: 2`.
     """
 
     images: CurateConfig
@@ -60,7 +59,7 @@ FEW_SHOT = "CLIP, few-shot"
 
 @dataclass
 class ClipResults:
-    """What CLIP arms made, by arm."""
+    """Results of the CLIP arms, by arm."""
 
     predictions: dict[str, list[Predictions]] = field(default_factory=dict)
     forgetting: dict[str, Forgetting] = field(default_factory=dict)
@@ -68,101 +67,84 @@ class ClipResults:
 
 
 @dataclass(frozen=True)
-class Prompted:
-    """A CLIP, how it is asked, and what it is asked about."""
+class PromptedClip:
+    """A CLIP, its prompts, and the images that it is tested on."""
 
     clip: ClipWeights | Source
-    asked: ZeroShotConfig
+    config: ZeroShotConfig
     tested_on: ImageSet
 
-    def embedded(self, images: ImageSet, work: Workspace) -> Embeddings:
-        """The embeddings of a set by this CLIP."""
+    def embed(self, images: ImageSet, work: Workspace) -> Embeddings:
+        """Return the embeddings of a set by this CLIP."""
         return work.run(embed_images, images=images, clip=self.clip)
+
+    def probe(self, config: ProbeConfig, images: ImageSet, tested_on: ImageSet, work: Workspace) -> Predictions:
+        """Return the predictions of a head on the embeddings of this CLIP."""
+        return work.run(
+            probe_clip,
+            config,
+            images=images,
+            tested_on=tested_on,
+            clip=self.clip,
+            embeddings=self.embed(images, work),
+            test_embeddings=self.embed(tested_on, work),
+        )
 
 
 def compare_clips(
     arms: Mapping[str, ClipArmConfig],
     sets: Mapping[str, ImageSet],
     seeds: tuple[int, ...],
-    by: Prompted,
+    base: PromptedClip,
     work: Workspace,
 ) -> ClipResults:
-    """The CLIP by prompts, and every arm: tuned ones once a seed, heads once.
+    """Predict by the prompted CLIP and by every arm: tuned ones once a seed, heads once.
 
     Args:
         sets: the image set of each arm of classifiers.
     """
-    done = ClipResults()
-    here = by.embedded(by.tested_on, work)
-    done.predictions[PROMPT] = [work.run(zero_shot, by.asked, images=by.tested_on, clip=by.clip, embeddings=here)]
+    results = ClipResults()
+    embeddings = base.embed(base.tested_on, work)
+    prompted = work.run(zero_shot, base.config, images=base.tested_on, clip=base.clip, embeddings=embeddings)
+    results.predictions[PROMPT] = [prompted]
     for name, arm in arms.items():
         images = sets[arm.images]
         if arm.probe is not None:
-            done.predictions[name] = [
-                work.run(
-                    probe_clip,
-                    arm.probe,
-                    images=images,
-                    tested_on=by.tested_on,
-                    clip=by.clip,
-                    embeddings=by.embedded(images, work),
-                    test_embeddings=here,
-                )
-            ]
+            results.predictions[name] = [base.probe(arm.probe, images, base.tested_on, work)]
         elif arm.tune is not None:
-            _tuned(name, arm.tune, images, seeds, by, work, done)
-    return done
+            _tune(name, tuning_configs(name, arm.tune, seeds), images, base, work, results)
+    return results
 
 
-def _tuned(
+def _tune(
     name: str,
-    tune: TuneClipConfig,
+    configs: Mapping[Training, TuneClipConfig],
     images: ImageSet,
-    seeds: tuple[int, ...],
-    by: Prompted,
+    base: PromptedClip,
     work: Workspace,
-    done: ClipResults,
+    results: ClipResults,
 ) -> None:
-    """Tune once a seed, ask each; the first seed's forgetting and losses are told."""
-    tuned = work.each(
-        {one: tune_clip.call(config, images=images, clip=by.clip) for one, config in tunings(name, tune, seeds).items()}
-    )
-    seen = work.each({one: embed_images.call(images=by.tested_on, clip=clip) for one, clip in tuned.items()})
-    found = work.each(
-        {
-            one: zero_shot.call(by.asked, images=by.tested_on, clip=clip, embeddings=seen[one])
-            for one, clip in tuned.items()
-        }
-    )
-    done.predictions[name] = list(found.values())
+    """Tune and prompt a CLIP for each seed; forgetting and losses are those of the first seed."""
+    tested_on = base.tested_on
+    tuned = work.each({key: tune_clip.call(config, images=images, clip=base.clip) for key, config in configs.items()})
+    embedded = work.each({key: embed_images.call(images=tested_on, clip=clip) for key, clip in tuned.items()})
+    prompted = {
+        key: zero_shot.call(base.config, images=tested_on, clip=clip, embeddings=embedded[key])
+        for key, clip in tuned.items()
+    }
+    results.predictions[name] = list(work.each(prompted).values())
     first = next(iter(tuned))
-    config = ForgettingConfig(prompts=by.asked.prompts)
-    made = work.each({first: forgetting.call(config, images=by.tested_on, before=by.clip, after=tuned[first])})
-    done.forgetting[name] = made[first]
-    done.curves[str(first)] = tuned[first]
+    config = ForgettingConfig(prompts=base.config.prompts)
+    forgotten = work.each({first: forgetting.call(config, images=tested_on, before=base.clip, after=tuned[first])})
+    results.forgetting[name] = forgotten[first]
+    results.curves[str(first)] = tuned[first]
 
 
-def tunings(name: str, tune: TuneClipConfig, seeds: tuple[int, ...]) -> dict[Training, TuneClipConfig]:
-    """The trainings of an arm that tunes a CLIP: a config for each seed.
+def tuning_configs(name: str, tune: TuneClipConfig, seeds: tuple[int, ...]) -> dict[Training, TuneClipConfig]:
+    """Return the trainings of an arm that tunes a CLIP: a config for each seed.
 
     Raises:
-        ValueError: one cannot be; the arm is named.
+        ValueError: if one is not valid; it names the arm.
     """
-    with about(f"clip_arms.{name}"):
+    with locate_errors(f"clip_arms.{name}"):
         return {Training(name, seed): tune.changed(seed=seed) for seed in seeds}
-
-
-def few_shot(config: FewShotConfig, images: ImageSet, by: Prompted, work: Workspace) -> list[Predictions]:
-    """A head that has seen a few patients of the population tested on, on the others."""
-    seen = by.embedded(images, work)
-    return [
-        work.run(
-            probe_clip,
-            config.probe,
-            images=images,
-            tested_on=images,
-            clip=by.clip,
-            embeddings=seen,
-            test_embeddings=seen,
-        )
-    ]

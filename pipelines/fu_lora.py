@@ -1,11 +1,10 @@
-"""The FU-LoRA study, every stage in order: fine-tune, generate, mix, measure if it helps on people never seen."""
+"""The FU-LoRA study, every stage in order: fine-tune, generate, mix, and test on held-out patients whether it helps."""
 
 from collections.abc import Mapping
 
-from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Predictions, Report
-from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, LoraWeights
+from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
 from fulora.report.parts import (
     AssessmentPart,
     ClassificationPart,
@@ -17,11 +16,11 @@ from fulora.report.parts import (
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines import assessment, segmentation
-from pipelines.arms import mixed, sweeps_of
-from pipelines.backbones import get_models
-from pipelines.clip_arms import FEW_SHOT, Prompted, compare_clips, few_shot
+from pipelines.arms import build_sweeps, mix_arms
+from pipelines.backbones import get_backbone, get_clip
+from pipelines.clip_arms import FEW_SHOT, PromptedClip, compare_clips
 from pipelines.fu_lora_config import FuLoraConfig
-from pipelines.generators import different, drawn, train_loras
+from pipelines.generators import distinct_loras, generate_sets, train_loras
 from pipelines.sources import labels_of
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
@@ -29,7 +28,7 @@ from pipelines.stages.report import report
 from pipelines.stages.score import score
 from pipelines.stages.score_generation import score_generation
 from pipelines.stages.train_classifier import train_classifier
-from pipelines.study_images import StudyImages, checked_classes, checked_leaks, curated_images
+from pipelines.study_images import StudyImages, check_study_classes, check_study_leaks, curate_images
 from pipelines.trainings import Training
 
 NO_START = "Or set classifier.weights=none."
@@ -37,86 +36,67 @@ NO_START = "Or set classifier.weights=none."
 
 def run(cfg: FuLoraConfig, work: Workspace) -> Report:
     """Every stage of the study, in order."""
-    images = curated_images(cfg, work)
-    training, leaks = checked_classes(cfg, work, images), checked_leaks(cfg, work, images)
+    images = curate_images(cfg, work)
+    training, leaks = check_study_classes(cfg, work, images), check_study_leaks(cfg, work, images)
     real = images.planes
-    backbone, clip = get_models(cfg.backbone, cfg.data_root, work)
-    loras, synthetic = generated(cfg, work, images, backbone)
+    backbone, clip = get_backbone(cfg.backbone, cfg.data_root, work), get_clip(cfg.backbone, cfg.data_root, work)
+    loras, synthetic = generate_images(cfg, work, images, backbone)
     start = work.read(cfg.data_root / cfg.classifier_file, hint=NO_START) if cfg.classifier_file else None
-    found = assess_all(cfg, work, images, synthetic, clip, start)
-    sets = mixed(cfg.all_arms(), work, images.of_arms, synthetic, found)
-    classifiers, predictions = compare(cfg, work, real, sets, start)
-    asked = Prompted(clip, cfg.zero_shot, real)
-    clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, asked, work)
+    copy_sources = images.copy_sources(cfg)
+    judges = assessment.get_judges(cfg.judge, cfg.classifier, real, start, work)
+    assessments = assessment.assess_sets(
+        cfg.assess, work, synthetic, copy_sources, real, clip=clip, prompts=cfg.zero_shot.prompts, judges=judges
+    )
+    sets = mix_arms(cfg.all_arms(), work, images.by_arm_name, synthetic, assessments)
+    classifiers, predictions = compare_classifiers(cfg, work, real, sets, start)
+    prompted = PromptedClip(clip, cfg.zero_shot, real)
+    clips = compare_clips(cfg.clip_arms, sets, cfg.classifier_seeds, prompted, work)
     predictions |= clips.predictions
     if cfg.few_shot is not None and images.few_shot is not None:
-        predictions[FEW_SHOT] = few_shot(cfg.few_shot, images.few_shot, asked, work)
+        predictions[FEW_SHOT] = [prompted.probe(cfg.few_shot.probe, images.few_shot, images.few_shot, work)]
     heads = segmentation.evaluate(cfg.segmentation, cfg.data_root, work) if cfg.segmentation else None
     scores = work.run(score_generation, cfg.closeness, real=real, synthetic=synthetic)
     sections: list[ReportPart] = [
         GenerationPart(real, synthetic, scores, cfg.report.images_per_row),
-        AssessmentPart(synthetic, images.in_reach_of(cfg), real, found),
+        AssessmentPart(synthetic, copy_sources, real, assessments),
         ClassificationPart(
             images=real,
             training=training,
             few=images.few_shot,
             predictions=predictions,
             scores=work.run(score, cfg.score, predictions=predictions),
-            sweeps=sweeps_of(cfg.mix, cfg.ratios, cfg.real_per_plane),
+            sweeps=build_sweeps(cfg.mix, cfg.ratios, cfg.real_per_plane),
             leaks=leaks,
         ),
     ]
     if clips.forgetting:
         sections.append(ForgettingPart(clips.forgetting))
-    curves: dict[str, Artifact] = {**different(loras), **classifiers, **clips.curves}
+    curves: dict[str, Artifact] = {**distinct_loras(loras), **classifiers, **clips.curves}
     if heads is not None:
         sections.append(heads.part())
         curves |= heads.curves()
     return work.run(report, cfg.report, [*sections, TrainingPart(curves)])
 
 
-def generated(
+def generate_images(
     cfg: FuLoraConfig, work: Workspace, images: StudyImages, backbone: Backbone | Source
 ) -> tuple[dict[str, LoraWeights], dict[str, ImageSet]]:
-    """The LoRAs of the study's generators, and what each generator draws.
-
-    Nobody in the validation or test split of the study is trained on.
-    """
-    labels, shown = labels_of(cfg.planes, cfg.data_root), images.shown_to_loras
+    """Train the LoRAs of the generators, and generate with each; no validation or test patient is trained on."""
+    labels, for_loras = labels_of(cfg.planes, cfg.data_root), images.for_loras
     prior = None if cfg.prior is None else work.run(generate, cfg.prior, backbone=backbone, lora=None, labels=labels)
-    loras = train_loras(cfg.synthetic, work, backbone=backbone, images=shown, prior=prior, tested_on=images.planes)
-    return loras, drawn(cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels)
-
-
-def assess_all(
-    cfg: FuLoraConfig,
-    work: Workspace,
-    images: StudyImages,
-    synthetic: Mapping[str, ImageSet],
-    clip: ClipWeights | Source,
-    start: Source | None,
-) -> dict[str, Assessment]:
-    """What is found of each synthetic set: against whom it may show, and the study's validation patients."""
-    judges = assessment.trained_judges(cfg.judge, cfg.classifier, images.planes, start, work)
-    return assessment.assessed(
-        cfg.assess,
-        work,
-        synthetic,
-        images.in_reach_of(cfg),
-        images.planes,
-        clip=clip,
-        prompts=cfg.zero_shot.prompts,
-        judges=judges,
+    loras = train_loras(cfg.synthetic, work, backbone=backbone, images=for_loras, prior=prior, tested_on=images.planes)
+    return loras, generate_sets(
+        cfg.synthetic, work, backbone=backbone, loras=loras, starts=images.starts, labels=labels
     )
 
 
-def compare(
+def compare_classifiers(
     cfg: FuLoraConfig, work: Workspace, real: ImageSet, sets: Mapping[str, ImageSet], start: Source | None
 ) -> tuple[dict[str, ClassifierWeights], dict[str, list[Predictions]]]:
-    """A classifier for every arm and seed, and its predictions on the test split of `real`, by arm.
+    """Train a classifier for every arm and seed, and predict the test split of `real`.
 
     Returns:
-        Of the declared pair the first seed's classifiers, whose losses are told; predictions by arm, one a seed.
+        The first seed's classifiers of the declared pair, whose losses are reported; predictions by arm, one a seed.
     """
     arms = cfg.all_arms()
     configs = {
@@ -125,14 +105,13 @@ def compare(
         for seed in cfg.classifier_seeds
     }
     classifiers = work.each(
-        {one: train_classifier.call(config, images=sets[one.arm], start=start) for one, config in configs.items()}
+        {key: train_classifier.call(config, images=sets[key.arm], start=start) for key, config in configs.items()}
     )
-    found = work.each(
-        {
-            one: classify.call(real, classifiers[one], trained_on=sets[one.arm], balanced=config.balanced)
-            for one, config in configs.items()
-        }
-    )
-    told = [Training(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()]
-    by_arm = {arm: [found[Training(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
-    return {str(one): classifiers[one] for one in told if one in classifiers}, by_arm
+    predicting = {
+        key: classify.call(real, classifiers[key], trained_on=sets[key.arm], balanced=config.balanced)
+        for key, config in configs.items()
+    }
+    predictions = work.each(predicting)
+    declared = [Training(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()]
+    by_arm = {arm: [predictions[Training(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
+    return {str(key): classifiers[key] for key in declared if key in classifiers}, by_arm

@@ -15,18 +15,18 @@ from fulora.data.results import PROMPT
 from fulora.data.score import ScoreConfig
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.intake.config import CurateConfig
-from pipelines.arms import HYBRID, REAL, ArmConfig, arms_of
+from pipelines.arms import HYBRID, REAL, ArmConfig, build_arms
 from pipelines.assessment import judge_configs
-from pipelines.backbones import BackboneConfig, OnSite
-from pipelines.changes import about
-from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tunings
-from pipelines.generators import DEFAULT, GeneratorConfig, with_generators
+from pipelines.backbones import BackboneConfig, OnSiteBackbone
+from pipelines.changes import locate_errors
+from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tuning_configs
+from pipelines.generators import DEFAULT, GeneratorConfig, expand_generators
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
 from pipelines.trainings import Training
 
 PLANES_AT, LORA_AT = "planes", "lora_images"
-"""Where a study's real images stand, other than `other_images`."""
+"""Places of real images in the config, other than `other_images`."""
 
 
 class StudyReportConfig(ReportConfig):
@@ -36,32 +36,32 @@ class StudyReportConfig(ReportConfig):
 
 
 class FuLoraConfig(Config):
-    """The whole study. `planes.sources` gives the training population and, in the test split, the unseen one.
+    """The whole study. `planes.sources` gives the training population and, in the test split, the held-out one.
 
     Attributes:
-        data_root: the folder that sources' folders stand in.
+        data_root: the folder of the sources' folders.
         other_images: further sets of real images that arms may train on, by name.
-        lora, generate: what the study's generators have in common.
-        lora_images: what LoRAs are trained on, where that is not the training split of `planes`.
-        prior: images of the backbone alone that LoRAs must not unlearn.
-        synthetic: the generators by name; each says what it does otherwise than `lora` and `generate`. `start` is one
-            of `planes`, `lora_images` and the names of `other_images`.
-        default_generator: whose images an arm adds that names none, `hybrid` among them.
-        closeness: how far the images of each generator are from the study population, beside those of `baseline`: by
-            default the generator `base`, where there is one.
-        judge: classifiers of real images that say which plane a synthetic one shows; None asks none.
-        mix: what the arm `hybrid` mixes.
-        arms: others than `real` and `hybrid`, by name.
+        lora, generate: shared by the generators.
+        lora_images: training images of LoRAs, if not the training split of `planes`.
+        prior: images of the backbone alone that LoRAs must not forget.
+        synthetic: the generators by name, each with its differences from `lora` and `generate`. `start` is `planes`,
+            `lora_images` or a name in `other_images`.
+        default_generator: the generator of arms that name none, including `hybrid`.
+        closeness: distance of each generator's images to the study population, compared with that of `baseline`: by
+            default the generator `base`, if there is one.
+        judge: classifiers of real images that predict the plane of a synthetic one; None uses none.
+        mix: the mix of the arm `hybrid`.
+        arms: arms other than `real` and `hybrid`, by name.
         ratios: a sweep: an arm for each ratio of added images to real ones.
-        real_per_plane: a learning curve: `real` and `hybrid` with so many real images of each plane.
+        real_per_plane: a learning curve: `real` and `hybrid` with each number of real images per plane.
         clip_arms: CLIPs tuned on an arm's images, and heads on its embeddings, by name.
-        few_shot: a few patients of the population tested on, and the head that learns from them.
+        few_shot: a few patients of the test population, and the head that is fitted to them.
         crossed_with_augmentation: each arm once more without augmentation.
-        classifier_file: a file under `data_root` that classifiers start from, where `classifier.weights` reads one.
+        classifier_file: a file under `data_root` that classifiers start from, if `classifier.weights` reads one.
         classifier_seeds: one classifier is trained for each, in each arm.
-        accept_missing_classes: a class with test images and no training images, or the other way round, stops the
-            study before anything runs. Of the classes named here it is accepted; the report says so in red.
-        score: `comparisons.declared` names the arm and its baseline of the comparison that the study is about.
+        accept_missing_classes: classes that may have only test or only training images, which the report marks in red;
+            any other such class stops the study before anything runs.
+        score: `comparisons.declared` names the arm and the baseline of the primary comparison.
     """
 
     study: Literal["fu_lora"]
@@ -99,10 +99,10 @@ class FuLoraConfig(Config):
     def _generators_are_changes(cls, values: Json) -> Json | dict[str, object]:
         if not isinstance(values, dict):
             return values
-        closeness, said = values.get("closeness", {}), values.get("synthetic", DEFAULT)
-        if isinstance(closeness, dict) and isinstance(said, dict) and "base" not in said:
+        closeness, generators = values.get("closeness", {}), values.get("synthetic", DEFAULT)
+        if isinstance(closeness, dict) and isinstance(generators, dict) and "base" not in generators:
             values = {**values, "closeness": {"baseline": None, **closeness}}
-        return with_generators(values)
+        return expand_generators(values)
 
     @field_validator("planes")
     @classmethod
@@ -112,40 +112,40 @@ class FuLoraConfig(Config):
 
     @field_validator("other_images")
     @classmethod
-    def _no_place_of_the_study(cls, value: dict[str, CurateConfig]) -> dict[str, CurateConfig]:
+    def _names_are_free(cls, value: dict[str, CurateConfig]) -> dict[str, CurateConfig]:
         taken = sorted({"", PLANES_AT, LORA_AT} & set(value))
         if taken:
-            raise ValueError(f"{taken[0]!r} is no name for further images: the study has that place; give another")
+            raise ValueError(f"{taken[0]!r} is a place of the study; give these images another name")
         return value
 
     @field_validator("classifier_seeds")
     @classmethod
     def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) < len(value):
-            raise ValueError("a seed stands twice; the same classifier would be counted as two")
+            raise ValueError("duplicate seed; the same classifier would be counted as two")
         return value
 
     @model_validator(mode="after")
-    def _arms_are_told_apart(self) -> "FuLoraConfig":
+    def _arms_are_distinct(self) -> "FuLoraConfig":
         names = [*self.arms, *self.clip_arms]
         taken = sorted({REAL, HYBRID, PROMPT, FEW_SHOT} & set(names) | set(self.arms) & set(self.clip_arms))
         if taken:
-            raise ValueError(f"arms: {', '.join(taken)} is there already; give another name")
+            raise ValueError(f"arms: {', '.join(taken)} is taken; give another name")
         check_arm_names(names)
         unnamed = sorted({arm.images for arm in self.arms.values()} - {"", *self.other_images})
         if unnamed:
             known = ", ".join(self.other_images) or "none"
             raise ValueError(f"arms: other_images has no {unnamed[0]!r}; it has {known}")
         known_arms = ", ".join(self.all_arms())
-        without = sorted({arm.images for arm in self.clip_arms.values()} - set(self.all_arms()))
-        if without:
-            raise ValueError(f"clip_arms: no arm {without[0]!r} whose images to take; there are {known_arms}")
+        missing = sorted({arm.images for arm in self.clip_arms.values()} - set(self.all_arms()))
+        if missing:
+            raise ValueError(f"clip_arms: no arm {missing[0]!r} whose images to take; there are {known_arms}")
         few = [FEW_SHOT] if self.few_shot is not None else []
         self.score.comparisons.check([*self.all_arms(), PROMPT, *self.clip_arms, *few])
         return self
 
     @model_validator(mode="after")
-    def _generators_are_there(self) -> "FuLoraConfig":
+    def _generators_exist(self) -> "FuLoraConfig":
         known = ", ".join(self.synthetic)
         places = [PLANES_AT, *([LORA_AT] if self.lora_images is not None else []), *self.other_images]
         for name, one in self.synthetic.items():
@@ -159,29 +159,31 @@ class FuLoraConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _what_follows_from_it_is_valid(self) -> "FuLoraConfig":
-        """Every config that the study makes of this one, with the name of the arm that it is for."""
+    def _derived_configs_are_valid(self) -> "FuLoraConfig":
+        """Validate every config that is derived from this one; errors name the arm."""
         seeded = {"classifier": self.classifier.seed} | {
             f"clip_arms.{name}.tune": arm.tune.seed for name, arm in self.clip_arms.items() if arm.tune is not None
         }
-        if idle := next((where for where, seed in seeded.items() if seed), None):
-            raise ValueError(f"{idle}.seed={seeded[idle]} would not be used: each is trained with all classifier_seeds")
+        if unused := next((where for where, seed in seeded.items() if seed), None):
+            raise ValueError(
+                f"{unused}.seed={seeded[unused]} would not be used: each is trained with all classifier_seeds"
+            )
         for name, arm in self.all_arms().items():
-            with about(f"arms.{name}"):
+            with locate_errors(f"arms.{name}"):
                 for seed in self.classifier_seeds:
                     arm.classifier(self.classifier, seed)
-            for wanted, there, way in self._asked_of_filters():
-                if arm.mix is not None and arm.mix.arm == "hybrid" and wanted in arm.mix.filters and not there:
-                    raise ValueError(f"arms.{name}: mix.filters: {way}")
+            for filter_name, advice in self._unavailable_filters().items():
+                if arm.mix is not None and arm.mix.arm == "hybrid" and filter_name in arm.mix.filters:
+                    raise ValueError(f"arms.{name}: mix.filters: {advice}")
         for name, clip_arm in self.clip_arms.items():
             if clip_arm.tune is not None:
-                tunings(name, clip_arm.tune, self.classifier_seeds)
+                tuning_configs(name, clip_arm.tune, self.classifier_seeds)
         if self.judge is not None:
             judge_configs(self.judge, self.classifier)
         return self
 
     @model_validator(mode="after")
-    def _curves_are_told_apart(self) -> "FuLoraConfig":
+    def _curves_are_distinct(self) -> "FuLoraConfig":
         """The report shows the losses of LoRAs, classifiers, CLIPs and networks under their names."""
         trained = [*self.all_arms(), *(name for name, arm in self.clip_arms.items() if arm.tune is not None)]
         names = [name for name, one in self.synthetic.items() if one.lora is not None]
@@ -192,16 +194,18 @@ class FuLoraConfig(Config):
             raise ValueError(f"{twice!r} would name two trainings: a generator, arm or network needs another name")
         return self
 
-    def _asked_of_filters(self) -> list[tuple[str, bool, str]]:
-        """Filters that ask what a study need not have: whether it has it, and what to do where it has not."""
-        return [
-            ("plane", self.judge is not None, "plane asks judges, and there are none; set judge: {folds: 4}"),
-            ("clip", "clip" in self.assess.encoders, "clip asks the study's CLIP; add clip to assess.encoders"),
-        ]
+    def _unavailable_filters(self) -> dict[str, str]:
+        """Filters that need what this study lacks, and what to do about it."""
+        advice = {}
+        if self.judge is None:
+            advice["plane"] = "plane asks judges, and there are none; set judge: {folds: 4}"
+        if "clip" not in self.assess.encoders:
+            advice["clip"] = "clip asks the study's CLIP; add clip to assess.encoders"
+        return advice
 
     def all_arms(self) -> dict[str, ArmConfig]:
-        """What classifiers are trained on, by name."""
-        return arms_of(
+        """Return the arms of classifiers by name."""
+        return build_arms(
             self.mix,
             self.arms,
             self.ratios,
@@ -211,12 +215,12 @@ class FuLoraConfig(Config):
         )
 
     def names_of_images(self) -> list[str]:
-        """The real images that classifiers are trained on: those of `planes`, which have no name, and others."""
+        """Return the names of the real images that arms use: "" for `planes`, and others."""
         return list(dict.fromkeys(["", *(arm.images for arm in self.all_arms().values())]))
 
     @model_validator(mode="after")
-    def _backbone_has_not_seen_the_test(self) -> "FuLoraConfig":
-        seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSite) else set()
+    def _backbone_is_not_trained_on_test_data(self) -> "FuLoraConfig":
+        seen = set(self.backbone.images.folders()) if isinstance(self.backbone, OnSiteBackbone) else set()
         outside = [source.input_paths() for source in self.planes.sources if "test" in source.split_shares()]
         both = sorted(seen & {one["folder"].as_posix() for one in outside if "folder" in one})
         if both:

@@ -1,4 +1,4 @@
-"""The generators of a study: the backbone with a LoRA or without, each with its own settings, by name."""
+"""The generators of a study by name: the backbone with or without a LoRA, each with its own settings."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.changes import each_laid_over, laid_over
+from pipelines.changes import merge_each_over, merge_over
 from pipelines.stages.generate import generate
 from pipelines.stages.train_lora import train_lora
 
@@ -20,13 +20,13 @@ DEFAULT: Json = {"base": {"lora": "none"}, "LoRA": {}}
 
 
 class GeneratorConfig(Config):
-    """One generator. In YAML `lora` and `generate` say only what differs from the study's.
+    """One generator. In YAML `lora` and `generate` give only the differences from the study's.
 
     Attributes:
-        lora: how its LoRA is trained; `none` draws with the backbone alone. LoRAs that are equal are trained once.
-        generate: how it draws.
-        start: real images of the study whose training images are drawn over (image-to-image), by their place in its
-            config; None starts from noise.
+        lora: how its LoRA is trained; `none` generates with the backbone alone. LoRAs that are equal are trained once.
+        generate: how images are generated.
+        start: real images of the study, by their place in its config, whose training images are the starting points
+            of image-to-image; None starts from noise.
     """
 
     lora: LoraConfig | None
@@ -35,35 +35,37 @@ class GeneratorConfig(Config):
 
     @field_validator("lora", mode="before")
     @classmethod
-    def _none_is_said_in_words(cls, value: object) -> object:
+    def _none_is_a_word(cls, value: object) -> object:
         return None if value == "none" else value
 
     @field_validator("lora")
     @classmethod
     def _images_alone(cls, value: LoraConfig | None) -> LoraConfig | None:
         if value is not None and value.mask_channel:
-            raise ValueError("mask_channel=true trains on pairs of image and mask, and here pictures alone are drawn")
+            raise ValueError(
+                "mask_channel=true trains on pairs of image and mask; a generator here generates images alone"
+            )
         return value
 
 
 Generators = Mapping[str, GeneratorConfig]
 
 
-def with_generators(values: Json) -> Json | dict[str, object]:
-    """The values of a study, each of its generators laid over its `lora` and `generate`."""
+def expand_generators(values: Json) -> Json | dict[str, object]:
+    """Return the values of a study with each generator merged over its `lora` and `generate`."""
     if not isinstance(values, dict):
         return values
 
-    def lay(one: object) -> object:
+    def merge(one: object) -> object:
         if not isinstance(one, dict):
             return one
         return {
             **one,
-            "lora": laid_over(LoraConfig, values.get("lora", {}), one.get("lora", {})),
-            "generate": laid_over(GenerateConfig, values.get("generate"), one.get("generate", {})),
+            "lora": merge_over(LoraConfig, values.get("lora", {}), one.get("lora", {})),
+            "generate": merge_over(GenerateConfig, values.get("generate"), one.get("generate", {})),
         }
 
-    return each_laid_over(values, "synthetic", lay, DEFAULT)
+    return merge_each_over(values, "synthetic", merge, DEFAULT)
 
 
 def train_loras(
@@ -75,7 +77,7 @@ def train_loras(
     prior: ImageSet | None = None,
     tested_on: ImageSet | None = None,
 ) -> dict[str, LoraWeights]:
-    """The LoRA of each generator that has one."""
+    """Train the LoRA of each generator that has one."""
     return work.each(
         {
             name: train_lora.call(one.lora, backbone=backbone, images=images, prior=prior, tested_on=tested_on)
@@ -85,7 +87,7 @@ def train_loras(
     )
 
 
-def drawn(
+def generate_sets(
     generators: Generators,
     work: Workspace,
     *,
@@ -94,11 +96,11 @@ def drawn(
     starts: Mapping[str, ImageSet],
     labels: LabelSet,
 ) -> dict[str, ImageSet]:
-    """What each generator draws.
+    """Generate the image set of each generator.
 
     Args:
-        starts: real images by the name that `start` gives.
-        labels: whose classes are drawn.
+        starts: real images by `GeneratorConfig.start`.
+        labels: of the classes to generate.
     """
     return work.each(
         {
@@ -114,9 +116,7 @@ def drawn(
     )
 
 
-def different(loras: Mapping[str, LoraWeights]) -> dict[str, LoraWeights]:
-    """The LoRAs that differ, each by the first generator that has it."""
-    first: dict[str, str] = {}
-    for name, lora in loras.items():
-        first.setdefault(lora.fingerprint, name)
-    return {name: loras[name] for name in first.values()}
+def distinct_loras(loras: Mapping[str, LoraWeights]) -> dict[str, LoraWeights]:
+    """Return the distinct LoRAs, each by the first generator that has it."""
+    first = {lora.fingerprint: name for name, lora in reversed(loras.items())}
+    return {name: lora for name, lora in loras.items() if first[lora.fingerprint] == name}

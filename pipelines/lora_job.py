@@ -26,6 +26,7 @@ from fulora.diffusion.training.plan import plan_training
 from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, write_list
+from fulora.training.processes import join_processes
 from fulora.workspace import Workspace, artifact_name
 from pipelines.backbones import DEMO, named_backbone
 from pipelines.checks.findings import Findings
@@ -158,17 +159,15 @@ class LoraJob:
         """
         refuse_other_contents(self.out)
         self._other_sets()
-        findings, image_set, made = Findings(), self._own_image_set(), None
+        findings, image_set, native = Findings(), self._own_image_set(), None
         if image_set is not None:
             sizes = Counter((row.width, row.height) for split in ENCODED for row in image_set.rows(split))
         else:
             config, root = curate_config(self.images, {"fit": "native", **self.curation})
             sizes = Sources(findings, root).expect("images", config).sizes(*ENCODED)
-        try:
-            made = native_size_of(self._pipeline) if with_backbone else None
-        except BackboneError as error:
-            findings.problem("--backbone", str(error))
-        check_lora_sizes(findings, "", "images", self.cfg, sizes, made)
+        with findings.collect("--backbone", BackboneError):
+            native = native_size_of(self._pipeline) if with_backbone else None
+        check_lora_sizes(findings, "", "images", self.cfg, sizes, native)
         findings.stop(str(self.images))
         return findings.note_lines()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fulora.config import Config, Runtime
 from fulora.stage import Artifact
 from fulora.workspace import Workspace
-from pipelines.backbones import OnSite, get_models
+from pipelines.backbones import OnSiteBackbone, get_backbone, get_clip
 
 
 class PretrainingConfig(Config):
@@ -14,9 +14,11 @@ class PretrainingConfig(Config):
 
     study: Literal["pretraining"]
     data_root: Annotated[Path, Runtime] = Path("data")
-    models: OnSite
+    models: OnSiteBackbone
 
 
 def run(cfg: PretrainingConfig, work: Workspace) -> Artifact:
-    """Curate, pre-train both models; returns the backbone."""
-    return get_models(cfg.models, cfg.data_root, work).backbone
+    """Curate, pre-train both models and return the backbone."""
+    backbone = get_backbone(cfg.models, cfg.data_root, work)
+    get_clip(cfg.models, cfg.data_root, work)
+    return backbone

@@ -1,4 +1,4 @@
-"""The segmentation study: train networks on masks, by arm, size and seed; segment people never seen; measure."""
+"""The segmentation study: train networks by arm, size and seed, segment held-out patients, measure the masks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from fulora.report.parts import SegmentationPart, TrainingPart
 from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
-from pipelines.backbones import OnSite, get_backbone
-from pipelines.changes import about, each_laid_over, laid_over
+from pipelines.backbones import OnSiteBackbone, get_backbone
+from pipelines.changes import locate_errors, merge_each_over, merge_over
 from pipelines.sources import curated, labels_of
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
@@ -30,7 +30,7 @@ from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score_masks import score_masks
 from pipelines.stages.take_few import FewConfig, take_few
 from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
-from pipelines.unet_arms import Compared, Tested, UnetArm, compare_unets, trainings
+from pipelines.unet_arms import UnetArm, UnetResults, UnetTest, compare_unets, training_configs
 
 Size = PositiveInt | Literal["all"]
 ALONE = "U-Net"
@@ -38,19 +38,19 @@ ALONE = "U-Net"
 
 
 class SegmentationConfig(Config):
-    """Images with masks, and the networks that learn them. What the masks hold is in the images' label set.
+    """Images with masks, and the networks that are trained on them. The label set defines the values of the masks.
 
     Attributes:
         heads: the images; each source brings masks.
-        unet: what all arms share. Its `seed` is that of the teachers of `synthetic`; arms are trained with `seeds`.
-        arms: networks by name, each `unet` with what it says otherwise; without any, `unet` alone.
-        sizes: numbers of training images, one set of arms each; all take as many steps.
+        unet: shared by all arms. Its `seed` is that of the teachers of `synthetic`; arms are trained with `seeds`.
+        arms: networks by name, each with its differences from `unet`; without any, `unet` alone.
+        sizes: numbers of training images, one set of arms each; all take the same number of steps.
         seeds: each arm is trained with each.
-        folds: each training becomes an ensemble of so many, each of which leaves one fold of the training patients out.
-        encoder_file: a file under `data_root` that arms start from whose `encoder_weights` read one.
-        synthetic: what is generated, and the arms that train on it.
-        score: `comparisons.baseline` is an arm's name without its size: all others are compared with it, at the same
-            number of training images. Without it, that is the baseline of the declared comparison.
+        folds: size of the ensemble that replaces each network, each member without one fold of the training patients.
+        encoder_file: a file under `data_root` that arms start from if their `encoder_weights` read one.
+        synthetic: the generated images, and the arms that are trained on them.
+        score: `comparisons.baseline` is the name, without size, of the arm that all others are compared with, at the
+            same number of training images; by default the baseline of the declared comparison.
     """
 
     heads: CurateConfig
@@ -68,10 +68,9 @@ class SegmentationConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _arms_are_changes(cls, values: Json) -> Json | dict[str, object]:
-        """An arm in YAML says only what differs from `unet`."""
         if not isinstance(values, dict):
             return values
-        return each_laid_over(values, "arms", lambda one: laid_over(UnetConfig, values.get("unet", {}), one), {})
+        return merge_each_over(values, "arms", lambda one: merge_over(UnetConfig, values.get("unet", {}), one), {})
 
     @field_validator("heads")
     @classmethod
@@ -88,14 +87,14 @@ class SegmentationConfig(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> "SegmentationConfig":
         arms = self.networks()
-        for name, seeds in (("seeds", self.seeds), ("sizes", self.sizes)):
-            if len(set(seeds)) < len(seeds):
-                raise ValueError(f"{name}: {list(seeds)}: one stands twice")
+        for name, values in (("seeds", self.seeds), ("sizes", self.sizes)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: {list(values)}: duplicate value")
         check_arm_names(arms)
         names = self.arm_names()
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise ValueError(f"arms: {twice} is there already; give another name")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate:
+            raise ValueError(f"arms: {duplicate} is taken; give another name")
         labels = named_label_set(self.heads, [SourceInputs()] * len(self.heads.sources))
         if labels is not None:
             self.check_outputs(labels)
@@ -106,29 +105,29 @@ class SegmentationConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _every_network_can_be(self) -> "SegmentationConfig":
+    def _every_network_is_valid(self) -> "SegmentationConfig":
         if self.unet.fold is not None:
-            raise ValueError("unet.fold would not be used: folds says of how many, and each is trained")
+            raise ValueError("unet.fold would not be used: folds gives their number, and each is trained")
         for name, unet in self.arms.items():
             if (unet.seed, unet.fold) != (self.unet.seed, None):
                 raise ValueError(f"arms.{name}: its seed and fold would not be used: the study's seeds and folds are")
         for name, unet in self.networks().items():
-            trainings(unet, f"arms.{name}", self.seeds, self.folds)
+            training_configs(unet, f"arms.{name}", self.seeds, self.folds)
         if self.synthetic is not None:
-            trainings(self.unet, "synthetic: teachers", (self.unet.seed,), self.synthetic.folds)
-            with about("synthetic: student"):
+            training_configs(self.unet, "synthetic: teachers", (self.unet.seed,), self.synthetic.folds)
+            with locate_errors("synthetic: student"):
                 student = self.synthetic.student(self.unet)
-            trainings(student, "synthetic: student", self.seeds, self.folds)
+            training_configs(student, "synthetic: student", self.seeds, self.folds)
         return self
 
     def check_outputs(self, labels: LabelSet) -> None:
-        """Refuse networks with other outputs than the masks of a label set need.
+        """Refuse networks whose outputs do not match the masks of a label set.
 
         Raises:
-            ValueError: an arm whose `classes` differ, masks of several structures where heads are generated, or a label
-                set whose masks one network cannot learn.
+            ValueError: if `classes` of an arm differ, if heads are generated and masks have several structures, or if
+                one network cannot learn the masks of the label set.
         """
-        wanted = outputs_of(labels)
+        outputs = outputs_of(labels)
         for number, source in enumerate(self.heads.sources):
             for plane in source.class_names() or ():
                 if plane in labels.names and not labels.of(plane).structures:
@@ -137,40 +136,41 @@ class SegmentationConfig(Config):
                         f"nothing of what masks of {plane} hold; leave it out, or add structures to it"
                     )
         for name, arm in self.networks().items():
-            if arm.classes not in (None, wanted):
-                raise ValueError(f"{name}: classes={arm.classes}, and these masks have {wanted}; leave classes out")
-        if self.synthetic is not None and wanted != 1:
-            raise ValueError(
-                f"synthetic: draws masks of one structure, 1, and these hold {describe_structures(labels)}"
-            )
+            if arm.classes not in (None, outputs):
+                raise ValueError(f"{name}: classes={arm.classes}, and these masks have {outputs}; leave classes out")
+        if self.synthetic is not None and outputs != 1:
+            structures = describe_structures(labels)
+            raise ValueError(f"synthetic: draws masks of one structure, 1, and these hold {structures}")
 
     def networks(self) -> dict[str, UnetConfig]:
-        """The networks of the arms, by name."""
+        """Return the networks of the arms by name."""
         return self.arms or {ALONE: self.unet}
 
     def named(self, arm: str, size: Size) -> str:
-        """The name of an arm with so many training images."""
+        """Return the name of an arm with a number of training images."""
         return arm if len(self.sizes) == 1 else f"{arm}, {size} images"
 
     def scoring(self) -> MaskScoreConfig:
-        """`score` with every comparison named by the arms' whole names."""
-        asked, sizes = self.score.comparisons, self.sizes
+        """Return `score` with the full names of all compared arms."""
+        comparisons, sizes = self.score.comparisons, self.sizes
         unsized = {self.named(name, size): name for size in sizes for name in self.arms_at(size)}
-        baseline = asked.baseline if asked.baseline is not None else unsized.get(asked.common(), "")
+        baseline = comparisons.baseline
+        if baseline is None:
+            baseline = unsized.get(comparisons.common(), "")
         pairs = [
             (self.named(name, size), self.named(baseline, size))
             for size in sizes
             for name in self.arms_at(size)
             if baseline and name != baseline
         ]
-        return self.score.changed(comparisons=asked.changed(baseline="", further=(*asked.further, *pairs)))
+        return self.score.changed(comparisons=comparisons.changed(baseline="", further=(*comparisons.further, *pairs)))
 
     def arm_names(self) -> list[str]:
-        """All arms, those of synthetic images last."""
+        """Return the names of all arms, those with synthetic images last."""
         return [self.named(arm, size) for size in self.sizes for arm in self.arms_at(size)]
 
     def arms_at(self, size: Size) -> list[str]:
-        """The arms of so many training images, without their size; those of synthetic images last."""
+        """Return the arms of one size, without it in their names; those with synthetic images last."""
         return [*self.networks(), *(self.synthetic.arms_at(size) if self.synthetic else ())]
 
 
@@ -188,7 +188,7 @@ class SegmentationStudyConfig(SegmentationConfig):
     report: SegmentationReportConfig
 
     @model_validator(mode="after")
-    def _shows_arms_that_are_there(self) -> "SegmentationStudyConfig":
+    def _shown_arms_exist(self) -> "SegmentationStudyConfig":
         unknown = [name for name in self.report.shown if name not in self.arm_names()]
         if unknown:
             raise ValueError(f"report.shown: no arm {unknown[0]!r}; there are {', '.join(self.arm_names())}")
@@ -197,15 +197,15 @@ class SegmentationStudyConfig(SegmentationConfig):
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the segmentation part of a study made.
+    """Results of a segmentation study.
 
     Attributes:
-        sweep: by arm without its size, the arms that differ in nothing else, and the images each has the masks of.
-        leaks: what every training input shares with the test images.
+        sweep: by arm without its size, the arms that differ in size alone, each with its labelled images.
+        leaks: the overlap of every training input with the test images.
     """
 
     images: ImageSet
-    compared: Compared
+    compared: UnetResults
     scores: Scores
     sweep: Mapping[str, Mapping[str, ImageSet]]
     leaks: LeakTable
@@ -237,18 +237,17 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
     }
     if cfg.synthetic is not None:
         for size, labelled in sets.items():
-            made = synthetic_arms(cfg.synthetic, size, cfg.unet, heads, labelled, labels, start, data_root, work)
-            arms |= {cfg.named(name, size): arm for name, arm in made.items()}
-    tested = Tested(heads, start, cfg.segment, cfg.measure)
-    compared = compare_unets(arms, cfg.seeds, cfg.folds, tested, work)
+            added = synthetic_arms(cfg.synthetic, size, cfg.unet, heads, labelled, labels, start, data_root, work)
+            arms |= {cfg.named(name, size): arm for name, arm in added.items()}
+    compared = compare_unets(arms, cfg.seeds, cfg.folds, UnetTest(heads, start, cfg.segment, cfg.measure), work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
     return Segmentation(heads, compared, scores, _sweep(cfg, sets), leaks)
 
 
 def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
-    """The leak gate, before anything is trained: the heads, and what a generator's backbone learns from."""
+    """Check the heads, and the training data of a generator's backbone, for leaks before anything is trained."""
     pretrained_on, weights = {}, {}
-    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSite):
+    if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSiteBackbone):
         pretrained_on["backbone"] = curated(cfg.synthetic.backbone.images, data_root, work)
     elif cfg.synthetic is not None:
         weights["backbone"] = get_backbone(cfg.synthetic.backbone, data_root, work)
@@ -256,18 +255,16 @@ def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Works
 
 
 def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet]) -> dict[str, dict[str, ImageSet]]:
-    """By arm without its size, its arms and their labelled images; nothing where there is one size."""
-    if len(cfg.sizes) == 1:
-        return {}
-    found: dict[str, dict[str, ImageSet]] = {}
-    for size, images in sets.items():
+    """See `Segmentation.sweep`; empty with one size."""
+    sweep: dict[str, dict[str, ImageSet]] = {}
+    for size, images in sets.items() if len(cfg.sizes) > 1 else ():
         for name in cfg.arms_at(size):
-            found.setdefault(name, {})[cfg.named(name, size)] = images
-    return found
+            sweep.setdefault(name, {})[cfg.named(name, size)] = images
+    return sweep
 
 
 def run(cfg: SegmentationStudyConfig, work: Workspace) -> Report:
-    """The whole study."""
+    """Run the segmentation study and report it."""
     result = evaluate(cfg, cfg.data_root, work)
-    segmentation = result.part(cfg.report.shown, result.sweep)
-    return work.run(report, cfg.report, [segmentation, TrainingPart(result.curves())])
+    part = result.part(cfg.report.shown, result.sweep)
+    return work.run(report, cfg.report, [part, TrainingPart(result.curves())])

@@ -1,12 +1,14 @@
-"""The real images of the FU-LoRA study: by what they are for, with the two checks that come before any training."""
+"""The real images of the FU-LoRA study by their use, and the two checks before any training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fulora.data.image_set import ImageSet
 from fulora.data.results import LeakTable
+from fulora.data.weights import Backbone, ClipWeights
+from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.backbones import OnSite, at_hand
+from pipelines.backbones import OnSiteBackbone, get_backbone, get_clip
 from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
@@ -18,9 +20,9 @@ class StudyImages:
     """The curated images of a study.
 
     Attributes:
-        planes: what classifiers are trained, chosen and tested on.
-        others: further ones that arms may train on, by name.
-        lora_images: what LoRAs are trained on; None where that is `planes`.
+        planes: images on which classifiers are trained, selected and tested.
+        others: further images that arms may train on, by name.
+        lora_images: training images of LoRAs; None if these are `planes`.
         few_shot: the few patients of a few-shot head, and those that it is tested on.
     """
 
@@ -30,31 +32,30 @@ class StudyImages:
     few_shot: ImageSet | None
 
     @property
-    def shown_to_loras(self) -> ImageSet:
-        """What LoRAs are trained on."""
+    def for_loras(self) -> ImageSet:
+        """The training images of LoRAs."""
         return self.lora_images or self.planes
 
     @property
-    def of_arms(self) -> dict[str, ImageSet]:
-        """By the name that arms give."""
+    def by_arm_name(self) -> dict[str, ImageSet]:
+        """The image sets by `ArmConfig.images`."""
         return {"": self.planes, **self.others}
 
     @property
     def starts(self) -> dict[str, ImageSet]:
-        """By the name that a generator's `start` gives."""
-        own = {} if self.lora_images is None else {LORA_AT: self.lora_images}
-        return {PLANES_AT: self.planes, **own, **self.others}
+        """The image sets by `GeneratorConfig.start`."""
+        lora_images = {} if self.lora_images is None else {LORA_AT: self.lora_images}
+        return {PLANES_AT: self.planes, **lora_images, **self.others}
 
-    def in_reach_of(self, cfg: FuLoraConfig) -> dict[str, ImageSet]:
-        """By generator, the images that its pictures may be copies of: those drawn over, or else the LoRAs'."""
+    def copy_sources(self, cfg: FuLoraConfig) -> dict[str, ImageSet]:
+        """Return the images that each generator may copy: those it starts from, or else those of the LoRAs."""
         return {
-            name: self.shown_to_loras if one.start is None else self.starts[one.start]
-            for name, one in cfg.synthetic.items()
+            name: self.for_loras if one.start is None else self.starts[one.start] for name, one in cfg.synthetic.items()
         }
 
 
-def curated_images(cfg: FuLoraConfig, work: Workspace) -> StudyImages:
-    """Curate all of them."""
+def curate_images(cfg: FuLoraConfig, work: Workspace) -> StudyImages:
+    """Curate all real images of the study."""
     return StudyImages(
         planes=curated(cfg.planes, cfg.data_root, work),
         others={name: curated(images, cfg.data_root, work) for name, images in cfg.other_images.items()},
@@ -63,27 +64,30 @@ def curated_images(cfg: FuLoraConfig, work: Workspace) -> StudyImages:
     )
 
 
-def checked_classes(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -> dict[str, ImageSet]:
-    """The real images that classifiers are trained on, by their place in the config.
+def check_study_classes(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -> dict[str, ImageSet]:
+    """Return the training images of classifiers by their place in the config.
 
-    The stage stops the study where a class is shown only by them, or only by the test images.
+    The stage stops the study if only they, or only the test images, show a class.
     """
-    of_arms = images.of_arms
-    training = {f"other_images.{name}" if name else PLANES_AT: of_arms[name] for name in cfg.names_of_images()}
+    sets = images.by_arm_name
+    training = {f"other_images.{name}" if name else PLANES_AT: sets[name] for name in cfg.names_of_images()}
     work.run(count_classes, cfg.accept_missing_classes, training, tested_on=images.planes, few=images.few_shot)
     return training
 
 
-def checked_leaks(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -> LeakTable:
-    """The leak gate: every set of real images that something is fitted to, against the study's test split.
+def check_study_leaks(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -> LeakTable:
+    """Check all real training images for leaks into the test split.
 
-    The few patients of a few-shot head are of that split: it is tested on others, which its stage checks.
+    The few patients of a few-shot head are in that split: it is tested on others, which its stage checks.
     """
     trained_on = {"classifiers and tuned CLIPs": images.planes}
-    trained_on |= {f"other_images.{name}": found for name, found in images.others.items()}
-    trained_on["LoRA"] = images.shown_to_loras
-    pretrained_on = {}
-    if isinstance(cfg.backbone, OnSite):
+    trained_on |= {f"other_images.{name}": others for name, others in images.others.items()}
+    trained_on["LoRA"] = images.for_loras
+    pretrained_on: dict[str, ImageSet] = {}
+    weights: dict[str, Backbone | ClipWeights | Source] = {}
+    if isinstance(cfg.backbone, OnSiteBackbone):
         pretrained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
-    weights = at_hand(cfg.backbone, cfg.data_root, work)
+    else:
+        weights["backbone"] = get_backbone(cfg.backbone, cfg.data_root, work)
+        weights["CLIP"] = get_clip(cfg.backbone, cfg.data_root, work)
     return work.run(check_leaks, images.planes, trained_on=trained_on, pretrained_on=pretrained_on, weights=weights)

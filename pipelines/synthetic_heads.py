@@ -1,4 +1,4 @@
-"""Arms of a segmentation study that also train on generated images, or on real ones without their masks."""
+"""Arms of a segmentation study that are also trained on generated images, or on real ones with predicted masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import Call, Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
-from pipelines.changes import each_laid_over, laid_over
+from pipelines.changes import merge_each_over, merge_over
 from pipelines.stages.add_drawn import add_drawn
 from pipelines.stages.draw_on_masks import draw_on_masks
 from pipelines.stages.generate import generate
@@ -25,7 +25,7 @@ from pipelines.stages.pseudo_label import pseudo_label
 from pipelines.stages.split_pairs import split_pairs
 from pipelines.stages.train_control import train_control
 from pipelines.stages.train_lora import train_lora
-from pipelines.unet_arms import UnetArm, train_all
+from pipelines.unet_arms import UnetArm, train_unets
 
 Method = Literal["pseudo_labels", "pseudo_labels_of_real", "pairs", "on_masks"]
 USED: Mapping[Method, tuple[str, ...]] = {
@@ -34,10 +34,10 @@ USED: Mapping[Method, tuple[str, ...]] = {
     "pairs": ("lora", "generate", "additions"),
     "on_masks": ("control", "generate", "additions"),
 }
-"""By method, the settings that it uses."""
+"""The settings that each method uses."""
 
 OF_PAIRS: Mapping[str, dict[str, Json]] = {"lora": {"mask_channel": True}, "generate": {"colour": "rgb"}}
-"""What the settings of pairs are, whatever is said for all."""
+"""Settings of pairs, which replace the shared ones."""
 
 KINDS: Mapping[str, type[Config]] = {
     "lora": LoraConfig,
@@ -54,18 +54,18 @@ DEFAULT: dict[str, Json] = {
     "synthetic pairs unfiltered": {"method": "pairs", "additions": UNFILTERED},
 }
 DRAWN: dict[str, Json] = {"synthetic on masks": {"method": "on_masks"}}
-"""The arms of a study that names none; pictures are drawn on masks where there is a `control`."""
+"""The arms of a study that names none; with a `control`, images are also generated on masks."""
 
 
-class AddedConfig(Config):
-    """One arm: labelled images, and what is added to them. In YAML it says only what differs from what all share.
+class SyntheticArmConfig(Config):
+    """One arm: labelled images and images added to them. In YAML it gives its differences from the shared settings.
 
     Attributes:
-        method: `pseudo_labels` adds generated images, with the masks that the teachers draw on them;
-            `pseudo_labels_of_real` adds real images that are not among the labelled ones, with such masks (there are
-            none where all are labelled); `pairs` adds images that are generated together with their masks; `on_masks`
-            adds pictures drawn by a ControlNet on masks near those that are known.
-        lora, generate, control, additions: as far as the method uses them; `lora: none` draws with the backbone alone.
+        method: `pseudo_labels` adds generated images with masks that the teachers predict; `pseudo_labels_of_real`
+            adds real unlabelled images with such masks (none if all are labelled); `pairs` adds images that are
+            generated together with their masks; `on_masks` adds images that a ControlNet generates on masks near
+            the labelled ones.
+        lora, generate, control, additions: those that the method uses; `lora: none` generates with the backbone alone.
     """
 
     method: Method
@@ -75,13 +75,13 @@ class AddedConfig(Config):
     additions: AdditionConfig = Field(default_factory=AdditionConfig)
 
     @model_validator(mode="after")
-    def _fits_its_method(self) -> "AddedConfig":
-        vain = [name for name in KINDS if getattr(self, name) is not None and name not in USED[self.method]]
-        if vain:
-            raise ValueError(f"method={self.method} uses no {vain[0]}; it uses {', '.join(USED[self.method])}")
-        lacking = [name for name in USED[self.method] if name != "lora" and getattr(self, name) is None]
-        if lacking:
-            raise ValueError(f"method={self.method} needs {lacking[0]}; say it here, or for all arms")
+    def _fits_its_method(self) -> "SyntheticArmConfig":
+        unused = [name for name in KINDS if getattr(self, name) is not None and name not in USED[self.method]]
+        if unused:
+            raise ValueError(f"method={self.method} uses no {unused[0]}; it uses {', '.join(USED[self.method])}")
+        missing = [name for name in USED[self.method] if name != "lora" and getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"method={self.method} needs {missing[0]}; set it here, or for all arms")
         pairs = self.method == "pairs"
         if pairs != bool(self.lora and self.lora.mask_channel) and (pairs or self.lora):
             raise ValueError(
@@ -93,14 +93,14 @@ class AddedConfig(Config):
 
 
 class SyntheticHeadsConfig(Config):
-    """What is generated, and how it is trained on. Generator, teachers and students see the same labelled images.
+    """Generation of images, and arms that are trained on them. Generator, teachers and students share labelled images.
 
     Attributes:
-        backbone: what LoRAs are trained on; for pairs its autoencoder must carry colours (`mask_channel`).
-        lora, generate, control, additions: what all arms share: how LoRAs are trained, how pictures are drawn, how a
-            ControlNet is trained (None draws nothing on masks), how many images are added and what they must pass.
-        arms: by name, each with a method, and with what it says otherwise.
-        folds: the teachers are an ensemble of so many, trained as `unet` is.
+        backbone: the base of the LoRAs; for pairs its autoencoder must preserve colours (`mask_channel`).
+        lora, generate, control, additions: shared by all arms: training of LoRAs, generation, training of a ControlNet
+            (None: no images on masks), number of added images and their quality rules.
+        arms: by name, each with a method and its differences.
+        folds: number of teachers in the ensemble, trained as `unet` is.
         synthetic_weight, real_last: of the arms' networks (`UnetConfig`).
     """
 
@@ -109,7 +109,7 @@ class SyntheticHeadsConfig(Config):
     control: ControlConfig | None = None
     generate: GenerateConfig
     additions: AdditionConfig = Field(default_factory=AdditionConfig)
-    arms: dict[str, AddedConfig]
+    arms: dict[str, SyntheticArmConfig]
     folds: PositiveInt = Field(default=3, ge=2)
     synthetic_weight: float = Field(default=0.5, gt=0)
     real_last: float = Field(default=0.2, ge=0, lt=1)
@@ -120,53 +120,53 @@ class SyntheticHeadsConfig(Config):
         if not isinstance(values, dict):
             return values
 
-        def lay(one: object) -> object:
-            return _laid_over(values, one) if isinstance(one, dict) and one.get("method") in get_args(Method) else one
+        def merge(one: object) -> object:
+            return _merge_arm(values, one) if isinstance(one, dict) and one.get("method") in get_args(Method) else one
 
-        return each_laid_over(values, "arms", lay, DEFAULT | (DRAWN if values.get("control") else {}))
+        return merge_each_over(values, "arms", merge, DEFAULT | (DRAWN if values.get("control") else {}))
 
     @model_validator(mode="after")
-    def _adds_something(self) -> "SyntheticHeadsConfig":
+    def _has_arms(self) -> "SyntheticHeadsConfig":
         if not self.arms:
-            raise ValueError("arms: there is none; name one, or leave arms out")
+            raise ValueError("arms: empty; name one, or leave arms out")
         return self
 
-    def arms_at(self, size: int | Literal["all"]) -> dict[str, AddedConfig]:
-        """The arms; with all images labelled there are no real ones without a mask."""
+    def arms_at(self, size: int | Literal["all"]) -> dict[str, SyntheticArmConfig]:
+        """Return the arms of one size; if all images are labelled, none adds real unlabelled images."""
         return {name: arm for name, arm in self.arms.items() if size != "all" or arm.method != "pseudo_labels_of_real"}
 
     def student(self, unet: UnetConfig) -> UnetConfig:
-        """The network of every arm.
+        """Return the network of every arm.
 
         Raises:
-            ValidationError: it cannot be.
+            ValidationError: if it is not valid.
         """
         return unet.changed(synthetic_weight=self.synthetic_weight, real_last=self.real_last)
 
 
-def _laid_over(values: dict[str, Json], one: dict[str, Json]) -> dict[str, object]:
-    """An arm with the settings that its method uses, and those that it does not use but says, to be refused."""
-    made: dict[str, object] = dict(one)
+def _merge_arm(values: dict[str, Json], one: dict[str, Json]) -> dict[str, object]:
+    """An arm with the settings that its method uses, and unused ones that it gives, which are refused later."""
+    arm: dict[str, object] = dict(one)
     for name in [name for name in KINDS if name in one or name in USED[one["method"]]]:  # type: ignore[index]
         common: object = values.get(name, None if name in ("generate", "control") else {})
         if common is None and name == "control" and name not in one:
             continue
         if one["method"] == "pairs" and name in OF_PAIRS:
-            common = laid_over(KINDS[name], common, OF_PAIRS[name])
-        said = one.get(name, {})
-        made[name] = None if name == "lora" and said == "none" else laid_over(KINDS[name], common or {}, said)
-    return made
+            common = merge_over(KINDS[name], common, OF_PAIRS[name])
+        changes = one.get(name, {})
+        arm[name] = None if name == "lora" and changes == "none" else merge_over(KINDS[name], common or {}, changes)
+    return arm
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What the arms of one size may know.
+class LabelledSet:
+    """The labelled images that the arms of one size share.
 
     Attributes:
-        heads: all images; those of its training split that `images` lacks are the unlabelled ones.
-        images: the images whose masks the arms may know.
+        heads: all images; those of its training split that `images` lacks are unlabelled.
+        images: images whose masks the arms may use.
         labels: their classes.
-        teachers: networks of these images alone.
+        teachers: networks trained on these images alone.
     """
 
     heads: ImageSet
@@ -186,35 +186,30 @@ def synthetic_arms(
     data_root: Path,
     work: Workspace,
 ) -> dict[str, UnetArm]:
-    """The arms by name.
-
-    Args:
-        size: how many images are labelled.
-        heads, labelled, labels: see `Labelled`.
-    """
+    """Return the arms by name, with `size` labelled images; for other arguments see `LabelledSet`."""
     backbone = get_backbone(cfg.backbone, data_root, work)
-    teachers = train_all({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
-    known = Labelled(heads, labelled, labels, teachers)
+    teachers = train_unets({"teachers": UnetArm(unet, labelled)}, (unet.seed,), cfg.folds, start, work)["teachers"][0]
+    labelled_set = LabelledSet(heads, labelled, labels, teachers)
     arms = cfg.arms_at(size)
-    pictures = _drawn(arms, known, backbone, work)
-    sets = work.each({name: _added(arm, known, pictures.get(name)) for name, arm in arms.items()})
+    generated = _generate(arms, labelled_set, backbone, work)
+    sets = work.each({name: _add(arm, labelled_set, generated.get(name)) for name, arm in arms.items()})
     return {name: UnetArm(cfg.student(unet), images) for name, images in sets.items()}
 
 
-def _drawn(
-    arms: Mapping[str, AddedConfig], known: Labelled, backbone: Backbone | Source, work: Workspace
+def _generate(
+    arms: Mapping[str, SyntheticArmConfig], labelled_set: LabelledSet, backbone: Backbone | Source, work: Workspace
 ) -> dict[str, ImageSet]:
-    """What is generated for each arm; arms that are drawn for alike share it."""
+    """Generate the images of each arm; arms with equal settings share them."""
     loras = work.each(
         {
-            name: train_lora.call(arm.lora, backbone=backbone, images=known.images, tested_on=known.heads)
+            name: train_lora.call(arm.lora, backbone=backbone, images=labelled_set.images, tested_on=labelled_set.heads)
             for name, arm in arms.items()
             if arm.lora is not None
         }
     )
     controls = work.each(
         {
-            name: train_control.call(arm.control, backbone=backbone, images=known.images)
+            name: train_control.call(arm.control, backbone=backbone, images=labelled_set.images)
             for name, arm in arms.items()
             if arm.control is not None
         }
@@ -223,27 +218,27 @@ def _drawn(
     for name, arm in arms.items():
         if arm.generate is None:
             continue
-        config = arm.generate.changed(planes=arm.generate.planes or maskable(known.labels))
+        config = arm.generate.changed(planes=arm.generate.planes or classes_with_masks(labelled_set.labels))
         calls[name] = (
-            draw_on_masks.call(config, backbone=backbone, control=controls[name], labelled=known.images)
+            draw_on_masks.call(config, backbone=backbone, control=controls[name], labelled=labelled_set.images)
             if name in controls
-            else generate.call(config, backbone=backbone, lora=loras.get(name), labels=known.labels)
+            else generate.call(config, backbone=backbone, lora=loras.get(name), labels=labelled_set.labels)
         )
     return work.each(calls)
 
 
-def maskable(labels: LabelSet) -> tuple[str, ...]:
-    """The classes whose images have masks."""
+def classes_with_masks(labels: LabelSet) -> tuple[str, ...]:
+    """Return the classes whose images have masks."""
     return tuple(one.name for one in labels.classes if one.structures)
 
 
-def _added(arm: AddedConfig, known: Labelled, pictures: ImageSet | None) -> Call[ImageSet]:
-    """How the labelled images get what an arm adds."""
-    config, labelled, teachers = arm.additions, known.images, known.teachers
-    match arm.method, pictures:
+def _add(arm: SyntheticArmConfig, labelled_set: LabelledSet, generated: ImageSet | None) -> Call[ImageSet]:
+    config, labelled, teachers = arm.additions, labelled_set.images, labelled_set.teachers
+    match arm.method, generated:
         case "pairs", ImageSet():
-            return split_pairs.call(config, labelled=labelled, pairs=pictures)
+            return split_pairs.call(config, labelled=labelled, pairs=generated)
         case "on_masks", ImageSet():
-            return add_drawn.call(config, labelled=labelled, drawn=pictures, teachers=teachers)
+            return add_drawn.call(config, labelled=labelled, drawn=generated, teachers=teachers)
         case _:
-            return pseudo_label.call(config, labelled=labelled, candidates=pictures or known.heads, teachers=teachers)
+            candidates = generated or labelled_set.heads
+            return pseudo_label.call(config, labelled=labelled, candidates=candidates, teachers=teachers)

@@ -1,4 +1,4 @@
-"""One training of an arm, and how it is called in a study's steps."""
+"""The key of one training of an arm among the steps of a study."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class Training(NamedTuple):
     """One training of an arm.
 
     Attributes:
-        fold: which one is left out, and of how many; None where there are no folds.
+        fold: index of the fold that is left out, and the number of folds; None without folds.
     """
 
     arm: str

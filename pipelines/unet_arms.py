@@ -1,4 +1,4 @@
-"""Segmentation arms: what networks are trained on, and how; each with every seed, and with folds as an ensemble."""
+"""The arms of a segmentation study: networks trained with every seed, each an ensemble if there are folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.changes import about
+from pipelines.changes import locate_errors
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.segment import segment
 from pipelines.stages.train_unet import train_unet
@@ -25,11 +25,11 @@ class UnetArm:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What was made of arms: by arm, one a training seed.
+class UnetResults:
+    """Results of arms: by arm, one for each training seed.
 
     Attributes:
-        unets: the networks of each seed, one a fold.
+        unets: the networks of each seed, one for each fold.
     """
 
     unets: dict[str, list[list[UnetWeights]]]
@@ -38,8 +38,8 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """On what, and how, all arms of a study are tested."""
+class UnetTest:
+    """The test images and settings that all arms of a study share."""
 
     images: ImageSet
     start: Source | None
@@ -48,53 +48,52 @@ class Tested:
 
 
 def compare_unets(
-    arms: Mapping[str, UnetArm], seeds: Sequence[int], folds: int | None, tested: Tested, work: Workspace
-) -> Compared:
-    """Train every arm with every seed, segment the test split of `tested.images`, measure."""
-    unets = train_all(arms, seeds, folds, tested.start, work)
-    every = [Training(name, seed) for name in arms for seed in seeds]
-    place = {seed: number for number, seed in enumerate(seeds)}
-    masks = work.each(
-        {
-            one: segment.call(tested.segment, images=tested.images, unets=unets[one.arm][place[one.seed]])
-            for one in every
-        }
+    arms: Mapping[str, UnetArm], seeds: Sequence[int], folds: int | None, test: UnetTest, work: Workspace
+) -> UnetResults:
+    """Train every arm with every seed, segment the test split of `test.images`, measure."""
+    unets = train_unets(arms, seeds, folds, test.start, work)
+    segmenting = {
+        Training(name, seed): segment.call(test.segment, images=test.images, unets=ensemble)
+        for name in arms
+        for seed, ensemble in zip(seeds, unets[name], strict=True)
+    }
+    masks = work.each(segmenting)
+    measures = work.each(
+        {key: measure.call(test.measure, images=test.images, masks=mask) for key, mask in masks.items()}
     )
-    found = work.each(
-        {one: measure.call(tested.measure, images=tested.images, masks=mask) for one, mask in masks.items()}
-    )
-    return Compared(
+    return UnetResults(
         unets,
         {name: [masks[Training(name, seed)] for seed in seeds] for name in arms},
-        {name: [found[Training(name, seed)] for seed in seeds] for name in arms},
+        {name: [measures[Training(name, seed)] for seed in seeds] for name in arms},
     )
 
 
-def trainings(unet: UnetConfig, name: str, seeds: Sequence[int], folds: int | None) -> dict[Training, UnetConfig]:
-    """The networks of one arm: a config for each seed and fold.
+def training_configs(
+    unet: UnetConfig, name: str, seeds: Sequence[int], folds: int | None
+) -> dict[Training, UnetConfig]:
+    """Return the config of each network of an arm, by seed and fold.
 
     Raises:
-        ValueError: one cannot be; the arm is named.
+        ValueError: if one is not valid; it names the arm.
     """
     parts = [None] if folds is None else [(fold, folds) for fold in range(folds)]
-    with about(name):
+    with locate_errors(name):
         return {Training(name, seed, part): unet.changed(seed=seed, fold=part) for seed in seeds for part in parts}
 
 
-def train_all(
+def train_unets(
     arms: Mapping[str, UnetArm], seeds: Sequence[int], folds: int | None, start: Source | None, work: Workspace
 ) -> dict[str, list[list[UnetWeights]]]:
-    """The networks of each arm, by seed and fold."""
-    configs = {name: trainings(arm.unet, name, seeds, folds) for name, arm in arms.items()}
-    trained = work.each(
-        {
-            one: train_unet.call(
-                config, images=arms[name].images, start=start if config.encoder_weights in WEIGHTS_FROM_FILE else None
-            )
-            for name, own in configs.items()
-            for one, config in own.items()
-        }
-    )
+    """Train the networks of each arm, by seed and fold."""
+    configs = {name: training_configs(arm.unet, name, seeds, folds) for name, arm in arms.items()}
+    calls = {
+        key: train_unet.call(
+            config, images=arms[key.arm].images, start=start if config.encoder_weights in WEIGHTS_FROM_FILE else None
+        )
+        for of_arm in configs.values()
+        for key, config in of_arm.items()
+    }
+    unets = work.each(calls)
     return {
-        name: [[trained[one] for one in own if one.seed == seed] for seed in seeds] for name, own in configs.items()
+        name: [[unets[key] for key in keys if key.seed == seed] for seed in seeds] for name, keys in configs.items()
     }

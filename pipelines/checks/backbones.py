@@ -1,47 +1,60 @@
-"""Whether a study's backbone and CLIP are there, and which picture sizes the backbone was made for."""
+"""Checks of the backbone and the CLIP of a study: that they exist, and which image sizes the backbone was made for."""
 
 from pathlib import Path
 from typing import Any
 
 from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.stage import RECORD, Call
-from pipelines.backbones import ASSETS, BackboneConfig, Demo, Folders, Hub, OnSite
+from pipelines.backbones import ASSETS, BackboneConfig, BackboneFolders, EmbeddedBackbone, HubBackbone, OnSiteBackbone
 from pipelines.checks.findings import Findings
+from pipelines.checks.images import Sources
+from pipelines.checks.sizes import check_pretraining_sizes
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHTS = ("unet", "vae", "text_encoder")
 DIFFUSERS = f"a folder in diffusers' layout (model_index.json, {', '.join(f'{part}/' for part in PARTS)})"
 FIRST_FILES = {"fetch_backbone": "model_index.json", "fetch_clip": "open_clip_config.json"}
-"""By stage that fetches published weights, the file that tells whether they are there."""
+"""By stage that fetches published weights, the file whose presence shows that they were fetched."""
 
 CLIP = "open_clip_config.json and open_clip_model.safetensors"
+
+
+def check_models(
+    found: Findings, sources: Sources, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
+) -> NativeSize | None:
+    """Check as `check_backbone` does, and if models are pre-trained on site, the images for that."""
+    native = check_backbone(found, where, config, work, clip=clip)
+    if isinstance(config, OnSiteBackbone) and native is not None:
+        images = sources.expect(f"{where}.images", config.images)
+        check_pretraining_sizes(found, f"{where}.images", config.images, images.sizes("train"), native)
+    return native
 
 
 def check_backbone(
     found: Findings, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
 ) -> NativeSize | None:
-    """Check that weights are there. Returns what the backbone was made for, where its configs tell.
+    """Check that weights exist, and return the sizes that the backbone was made for if its configs state them.
 
     Args:
         where: the config's path, such as `backbone`.
-        work: the folder of artifacts, where published weights may be already.
+        work: the folder of artifacts, which may hold published weights already.
         clip: whether the study reads the CLIP as well.
     """
     match config:
-        case Demo():
+        case EmbeddedBackbone():
             return read_native_size(ASSETS / "diffusion")
-        case Folders():
+        case BackboneFolders():
             if clip:
                 _check_clip(found, f"{where}.clip", config.clip)
             return _check_diffusion(found, f"{where}.diffusion", config.diffusion)
-        case Hub():
+        case HubBackbone():
             if clip:
                 _published(found, f"{where}.clip", config.clip, fetch_clip.call(config.clip), work)
             fetching = fetch_backbone.call(config.diffusion)
-            here = _published(found, f"{where}.diffusion", config.diffusion, fetching, work)
-            return None if here is None else read_native_size(here)
-        case OnSite():
+            folder = _published(found, f"{where}.diffusion", config.diffusion, fetching, work)
+            return None if folder is None else read_native_size(folder)
+        case OnSiteBackbone():
             side = None if config.images.fit == "native" else config.images.image_size_px
             latent = config.diffusion.latent_downsampling
             return NativeSize(side, latent, latent * 2 ** (len(config.diffusion.unet_channels) - 1))
@@ -49,7 +62,7 @@ def check_backbone(
 
 def _check_diffusion(found: Findings, where: str, path: Path) -> NativeSize | None:
     if not path.exists():
-        found.problem(where, f"{path} is not there. Place a diffusers folder there, or set {where}=FOLDER.")
+        found.problem(where, f"{path}: not found. Place a diffusers folder there, or set {where}=FOLDER.")
     elif path.is_file():
         if path.suffix != ".safetensors":
             found.problem(
@@ -61,7 +74,7 @@ def _check_diffusion(found: Findings, where: str, path: Path) -> NativeSize | No
         missing = [part for part in ("model_index.json", *PARTS) if not (path / part).exists()]
         missing += [f"{part}/*.safetensors" for part in WEIGHTS if (path / part).is_dir() and not _weights(path / part)]
         if missing:
-            found.problem(where, f"{path}: {', '.join(missing)} is not there; expected {DIFFUSERS}")
+            found.problem(where, f"{path}: {', '.join(missing)} not found; expected {DIFFUSERS}")
         else:
             return read_native_size(path)
     return None
@@ -73,13 +86,13 @@ def _weights(folder: Path) -> bool:
 
 def _check_clip(found: Findings, where: str, path: Path) -> None:
     if not path.exists():
-        found.problem(where, f"{path} is not there. Place {CLIP} there.")
+        found.problem(where, f"{path}: not found. Place {CLIP} there.")
     elif not path.is_dir() or not any(path.glob("*.json")):
-        found.problem(where, f"{path}: it has no open_clip_config.json; expected a folder with {CLIP}")
+        found.problem(where, f"{path}: no open_clip_config.json found; expected a folder with {CLIP}")
 
 
 def _published(found: Findings, where: str, repository: HubRepository, fetching: Call[Any], work: Path) -> Path | None:
-    """The folder of published weights: among the artifacts, or in the hub's cache, as far as they were downloaded."""
+    """Return the folder of published weights, among the artifacts or in the hub's cache; None if not downloaded."""
     fetched = work / f"{fetching.stage.name}-{fetching.fingerprint()}"
     if (fetched / RECORD).is_file():
         return fetched

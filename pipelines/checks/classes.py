@@ -1,4 +1,4 @@
-"""Whether the images of a study show the same classes, and whether a config names classes that there are."""
+"""Checks of classes: that the image sets of a study show the same ones, and that a config names existing ones."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -15,7 +15,7 @@ from pipelines.generators import Generators
 
 
 def check_classes(found: Findings, sources: Sources, cfg: FuLoraConfig) -> None:
-    """Whether training and test show the same classes, all of them known."""
+    """Check that training and test images show the same classes, all of the label set."""
     labels = sources.labels(PLANES_AT, cfg.planes)
     if labels is not None:
         _one_label_set(found, sources, cfg, labels)
@@ -27,39 +27,35 @@ def check_classes(found: Findings, sources: Sources, cfg: FuLoraConfig) -> None:
         compared.append(_compared(found, sources, cfg.accept_missing_classes, few, "few_shot.images"))
     missing = [counts.missing() for counts in compared if counts is not None]
     for name in cfg.accept_missing_classes:
-        said = [sentence for sentences in missing for sentence in sentences.get(name, ())]
-        for sentence in said or ["it is missing nowhere"] * bool(missing):
+        sentences = [sentence for by_class in missing for sentence in by_class.get(name, ())]
+        for sentence in sentences or ["it is missing nowhere"] * bool(missing):
             found.note("accept_missing_classes", f"{name}: {sentence}")
     planes = sources.expect(PLANES_AT, cfg.planes)
     tested, validated = planes.counts("test"), planes.counts("validation")
-    unseen = [name for name in (labels.names if labels else tested) if tested[name] and not validated[name]]
-    if planes.complete and unseen:
-        found.note(PLANES_AT, f"no validation image of {', '.join(unseen)}: classifiers are chosen without it")
+    unvalidated = [name for name in (labels.names if labels else tested) if tested[name] and not validated[name]]
+    if planes.complete and unvalidated:
+        found.note(PLANES_AT, f"no validation image of {', '.join(unvalidated)}: classifiers are chosen without it")
 
 
 def _one_label_set(found: Findings, sources: Sources, cfg: FuLoraConfig, labels: LabelSet) -> None:
-    """All real images that meet in the study have the classes of those tested on, and these are two or more."""
+    """Check that all real images of the study have the classes of its test images, two or more."""
     if len(labels.names) < 2:
-        found.problem(
-            PLANES_AT, f"its label set {labels.name} has one class, {labels.names[0]}; a study tells two or more apart"
-        )
+        only = labels.names[0]
+        found.problem(PLANES_AT, f"its label set {labels.name} has one class, {only}; a study needs two or more")
     others: dict[str, CurateConfig] = {f"other_images.{name}": images for name, images in cfg.other_images.items()}
     if cfg.lora_images is not None:
         others[LORA_AT] = cfg.lora_images
     if cfg.few_shot is not None:
         others["few_shot.images"] = cfg.few_shot.images
     for where, images in others.items():
-        theirs = sources.labels(where, images)
-        if theirs is None:
-            continue
-        try:
-            refuse_other_classes(labels, theirs, name=PLANES_AT, other_name=where)
-        except LabelSetError as error:
-            found.problem(where, str(error))
+        other_labels = sources.labels(where, images)
+        if other_labels is not None:
+            with found.collect(where, LabelSetError):
+                refuse_other_classes(labels, other_labels, name=PLANES_AT, other_name=where)
 
 
 def _names(found: Findings, cfg: FuLoraConfig, labels: LabelSet) -> None:
-    """The classes that the config names, each of the label set of `planes`."""
+    """Check that the classes that the config names are in the label set of `planes`."""
     named: dict[str, Iterable[str]] = {
         "accept_missing_classes": cfg.accept_missing_classes,
         "score.prior": cfg.score.prior or (),
@@ -68,13 +64,13 @@ def _names(found: Findings, cfg: FuLoraConfig, labels: LabelSet) -> None:
     }
     for where, names in named.items():
         check_names(found, where, names, labels)
-    check_drawn_names(found, cfg.generate, cfg.synthetic, labels)
+    check_generator_names(found, cfg.generate, cfg.synthetic, labels)
     if cfg.prior is not None:
         check_names(found, "prior.planes", cfg.prior.planes or (), labels)
 
 
-def check_drawn_names(found: Findings, generate: GenerateConfig, generators: Generators, labels: LabelSet) -> None:
-    """The classes that a study and its generators name, where a generator's are others than the study's."""
+def check_generator_names(found: Findings, generate: GenerateConfig, generators: Generators, labels: LabelSet) -> None:
+    """Check the classes that a study's `generate` names, and those of generators that differ from it."""
     check_names(found, "generate.planes", generate.planes or (), labels)
     check_names(found, "generate.prompts", generate.prompts, labels)
     for name, one in generators.items():
@@ -100,13 +96,13 @@ def _of_ratio(mix: MixConfig) -> Iterable[str]:
 def _compared(
     found: Findings, sources: Sources, accepted: Sequence[str], sets: Mapping[str, CurateConfig], tested: str
 ) -> ClassCounts | None:
-    """The classes of training sets against those of the test split of one of them; None where a set is not known.
+    """Compare the classes of training sets with those of the test split of one of them; None if a set is unknown.
 
-    Before a study is stopped because of a split that was drawn, pictures are compared, as curating does.
+    Before a random split stops a study, images are compared, as curation does.
 
     Args:
         sets: by their place in the config.
-        tested: the place of the set that is tested on.
+        tested: the place of the set with the test images.
     """
 
     def counted(compare_pictures: bool) -> ClassCounts | None:
@@ -120,53 +116,53 @@ def _compared(
         return None if labels is None else ClassCounts(labels, training, expected[tested].counts("test"))
 
     counts = counted(compare_pictures=False)
-    if counts is not None and _may_be_drawn_otherwise(counts.missing(accepted), counts, sets, sources):
+    if counts is not None and _may_change(counts.missing(accepted), counts, sets, sources):
         counts = counted(compare_pictures=True)
     if counts is not None and counts.missing(accepted):
         found.problem(tested, counts.explained(accepted))
     return counts
 
 
-def _may_be_drawn_otherwise(
+def _may_change(
     missing: Collection[str], counts: ClassCounts, sets: Mapping[str, CurateConfig], sources: Sources
 ) -> bool:
-    """Whether an image of a class that is missing in a split may get into that split when pictures are compared."""
+    """Whether an image of a class that a split lacks may move to that split once images are compared."""
     lacking: dict[str, Split] = {name: "train" if counts.test.get(name) else "test" for name in missing}
     images = (image for where, config in sets.items() for image in sources.expect(where, config).images)
     return bool(lacking) and any(lacking.get(image.plane) in image.others for image in images)
 
 
-def check_asked_for(
+def check_generated_classes(
     found: Findings,
     generators: Generators,
     labels: LabelSet | None,
     lora_at: str,
-    shown: ExpectedSet,
+    lora_images: ExpectedSet,
     starts: Mapping[str, ExpectedSet],
 ) -> None:
-    """Classes that a generator is asked for, and of which its LoRA saw no image, or of which it has none to start from.
+    """Check that there are training images, and images to start from, of each class that a generator generates.
 
     Args:
-        lora_at: the place of the images that LoRAs are trained on, `shown`.
+        lora_at: the place of `lora_images`, the training images of LoRAs.
         starts: the images that a generator's `start` may name.
     """
     for name, one in generators.items():
-        asked = one.generate.planes or (labels.names if labels else ())
-        unseen = _without(shown, asked)
-        if one.lora is not None and unseen:
+        classes = one.generate.planes or (labels.names if labels else ())
+        untrained = _without(lora_images, classes)
+        if one.lora is not None and untrained:
             found.note(
                 "generate.planes",
-                f"the LoRA is asked for {', '.join(unseen)}, of which {lora_at} has no training image",
+                f"the LoRA is asked for {', '.join(untrained)}, of which {lora_at} has no training image",
             )
-        nowhere = _without(starts[one.start], asked) if one.start is not None else []
-        if nowhere:
+        without_start = _without(starts[one.start], classes) if one.start is not None else []
+        if without_start:
             found.problem(
                 f"synthetic.{name}.start",
-                f"{one.start} has no training image of {', '.join(nowhere)} to draw over: leave it out with "
-                "generate.planes",
+                f"{one.start} has no training image of {', '.join(without_start)} to start from: leave it out "
+                "with generate.planes",
             )
 
 
-def _without(images: ExpectedSet, asked: Iterable[str]) -> list[str]:
+def _without(images: ExpectedSet, classes: Iterable[str]) -> list[str]:
     counts = images.counts("train")
-    return [name for name in asked if not counts[name]] if images.complete else []
+    return [name for name in classes if not counts[name]] if images.complete else []

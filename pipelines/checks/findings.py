@@ -1,39 +1,44 @@
 """Problems and notes of a study, each with the place in the config that it is about."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fulora.config import ConfigError
 
-Said = dict[str, list[str]]
+Messages = dict[str, list[str]]
 """Messages, each with all places in the config that it is about."""
 
 
 @dataclass
 class Findings:
-    """Everything that was found: problems stop a study, notes do not."""
+    """Problems, which stop a study, and notes, which do not."""
 
-    problems: Said = field(default_factory=dict)
-    notes: Said = field(default_factory=dict)
+    problems: Messages = field(default_factory=dict)
+    notes: Messages = field(default_factory=dict)
 
     def problem(self, where: str, message: str) -> None:
-        """Add what stops the study; the same message about several places is said once."""
+        """Add a problem; the same message about several places is listed once."""
         _add(self.problems, where, message)
 
     def note(self, where: str, message: str) -> None:
-        """Add what the reader should know."""
+        """Add a note."""
         _add(self.notes, where, message)
 
-    def about(self, where: str) -> bool:
-        """Whether a problem is about a place of the config, or one in it."""
-        places = [place for places in self.problems.values() for place in places]
-        return any(place == where or place.startswith(f"{where}.") for place in places)
+    @contextmanager
+    def collect(self, where: str, *errors: type[Exception]) -> Iterator[None]:
+        """Add an error of one of these classes as a problem, and end the block."""
+        try:
+            yield
+        except errors as error:
+            self.problem(where, str(error))
 
     def note_lines(self) -> list[str]:
-        """The notes, one a line."""
+        """Return the notes, one a line."""
         return [f"note: {line}" for line in _lines(self.notes)]
 
     def stop(self, name: str) -> None:
-        """Raise what was found, if a problem is among it.
+        """Raise all findings if there is a problem.
 
         Args:
             name: of the config.
@@ -49,11 +54,11 @@ class Findings:
         raise ConfigError("\n".join([head, *("  " + line.replace("\n", "\n    ") for line in lines)]))
 
 
-def _add(said: Said, where: str, message: str) -> None:
-    places = said.setdefault(message, [])
+def _add(messages: Messages, where: str, message: str) -> None:
+    places = messages.setdefault(message, [])
     if where not in places:
         places.append(where)
 
 
-def _lines(said: Said) -> list[str]:
-    return [f"{', '.join(places)}: {message}" for message, places in said.items()]
+def _lines(messages: Messages) -> list[str]:
+    return [f"{', '.join(places)}: {message}" for message, places in messages.items()]

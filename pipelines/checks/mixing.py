@@ -1,4 +1,4 @@
-"""Whether as many synthetic images are drawn as the arms of a study add."""
+"""Check that enough synthetic images are generated for the arms of a study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,57 +10,56 @@ from pipelines.checks.findings import Findings
 from pipelines.fu_lora_config import FuLoraConfig
 
 SPARE = 0.2
-"""The share of drawn images that must be left for filters to reject; with fewer to spare there is a note. How many they
-reject is not known before images are drawn."""
+"""Share of generated images that filters may reject without a note; their true rate is unknown before generation."""
 
 SHOWN = 4
-"""Arms that a message names; the rest are counted."""
+"""Number of arms that a message names; the rest are counted."""
 
 
 def check_mixing(
     found: Findings, cfg: FuLoraConfig, training: Mapping[str, Mapping[str, int] | None], labels: LabelSet | None
 ) -> None:
-    """Compare what each generator draws with what every arm adds, and `real_per_plane` with what there is.
+    """Compare the number of generated images with what each arm adds, and `real_per_plane` with the real images.
 
     Args:
-        training: by the name of real images (those of `planes` have none), the training images of each class; None
-            where they are not known.
-        labels: of all of them; None where it is not known.
+        training: by name of real images ("" for `planes`), the training images of each class; None if unknown.
+        labels: of all of them; None if unknown.
     """
-    drawn: dict[str, Drawn] = {}
+    supplies: dict[str, Supply] = {}
     for name, arm in cfg.all_arms().items():
-        have = training.get(arm.images)
-        if arm.mix is None or have is None:
+        counts = training.get(arm.images)
+        if arm.mix is None or counts is None:
             continue
-        wanted = _wanted(found, name, arm, have, labels)
+        wanted = _wanted(found, name, arm, counts, labels)
         if arm.synthetic is None:
             continue
-        own = cfg.synthetic[arm.synthetic].generate
-        where = "generate" if own == cfg.generate else f"synthetic.{arm.synthetic}.generate"
-        undrawn = [plane for plane, count in wanted.items() if count and own.planes and plane not in own.planes]
-        if undrawn:
+        generate = cfg.synthetic[arm.synthetic].generate
+        where = "generate" if generate == cfg.generate else f"synthetic.{arm.synthetic}.generate"
+        planes = generate.planes or tuple(wanted)
+        absent = [plane for plane, count in wanted.items() if count and plane not in planes]
+        if absent:
             found.problem(
                 f"{where}.planes",
-                f"{', '.join(undrawn)} is not drawn, and arms add images of it: add it, or give mix.ratio plane by "
+                f"{', '.join(absent)} is not generated, and arms add images of it: add it, or give mix.ratio plane by "
                 "plane with 0 for it",
             )
-        most = max((count for plane, count in wanted.items() if plane not in undrawn), default=0)
-        if most > own.per_class:
-            kind = drawn.setdefault(where, Drawn(own.per_class))
-            (kind.short if arm.mix.too_few == "fail" else kind.scarce)[name] = most
-        elif _narrow(arm.mix, most, own.per_class):
-            found.note(f"{where}.per_class", _spare(most, own.per_class, arm.mix))
-    for where, kind in drawn.items():
-        _say(found, f"{where}.per_class", kind)
+        most = max((count for plane, count in wanted.items() if plane not in absent), default=0)
+        if most > generate.per_class:
+            supply = supplies.setdefault(where, Supply(generate.per_class))
+            (supply.short if arm.mix.too_few == "fail" else supply.scarce)[name] = most
+        elif arm.mix.assessed and arm.mix.too_few == "fail" and most > (1 - SPARE) * generate.per_class:
+            found.note(f"{where}.per_class", _describe_spare(most, generate.per_class, arm.mix))
+    for where, supply in supplies.items():
+        _report(found, f"{where}.per_class", supply)
 
 
 @dataclass
-class Drawn:
-    """How many images of each class are drawn, and which arms want more, by name with the most that they want.
+class Supply:
+    """Number of generated images of each class, and the arms that need more, by name with the number that they need.
 
     Attributes:
-        short: arms that then fail.
-        scarce: arms that then use some images several times.
+        short: arms that fail without them.
+        scarce: arms that use some images several times.
     """
 
     per_class: int
@@ -69,11 +68,11 @@ class Drawn:
 
 
 def _wanted(
-    found: Findings, name: str, arm: ArmConfig, have: Mapping[str, int], labels: LabelSet | None
+    found: Findings, name: str, arm: ArmConfig, real: Mapping[str, int], labels: LabelSet | None
 ) -> dict[str, int]:
-    """What an arm adds, of each class."""
-    mix, names = arm.mix or MixConfig(arm="none"), have if labels is None else labels.names
-    counts = {plane: have[plane] for plane in names if have.get(plane, 0)}
+    """The number of images of each class that an arm adds."""
+    mix, names = arm.mix or MixConfig(arm="none"), real if labels is None else labels.names
+    counts = {plane: real[plane] for plane in names if real.get(plane, 0)}
     if mix.real == "balanced":
         least = min(counts.values(), default=0)
         if mix.real_per_plane is not None and mix.real_per_plane > least:
@@ -87,32 +86,28 @@ def _wanted(
     return added_to({plane: counts.get(plane, 0) for plane in names}, mix)
 
 
-def _narrow(mix: MixConfig, wanted: int, drawn: int) -> bool:
-    return mix.assessed and mix.too_few == "fail" and wanted > (1 - SPARE) * drawn
-
-
-def _spare(wanted: int, drawn: int, mix: MixConfig) -> str:
-    asked = ", ".join(name for name in mix.filters if name in ASSESSED)
+def _describe_spare(wanted: int, drawn: int, mix: MixConfig) -> str:
+    filters = ", ".join(name for name in mix.filters if name in ASSESSED)
     return (
-        f"{drawn} images of each plane are drawn and {wanted} are added: the filters ({asked}) may reject "
-        f"{drawn - wanted} ({(drawn - wanted) / drawn:.0%}) before the study stops; draw more, or set "
+        f"{drawn} images of each plane are generated and {wanted} are added: the filters ({filters}) may reject "
+        f"{drawn - wanted} ({(drawn - wanted) / drawn:.0%}) before the study stops; generate more, or set "
         "mix.too_few=repeat"
     )
 
 
-def _say(found: Findings, where: str, drawn: Drawn) -> None:
-    if drawn.short:
+def _report(found: Findings, where: str, supply: Supply) -> None:
+    if supply.short:
         found.problem(
             where,
-            f"{drawn.per_class} images of each plane are drawn, and more are added by {_arms(drawn.short)}: set "
-            f"{where}={max(drawn.short.values())} at least, and more for what filters reject; or lower mix.ratio "
+            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.short)}: set "
+            f"{where}={max(supply.short.values())} at least, and more for what filters reject; or lower mix.ratio "
             "or mix.cap; or set mix.too_few=repeat",
         )
-    if drawn.scarce:
+    if supply.scarce:
         found.note(
             where,
-            f"{drawn.per_class} images of each plane are drawn, and more are added by {_arms(drawn.scarce)}: some are "
-            "used several times (mix.too_few=repeat)",
+            f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.scarce)}: "
+            "some are used several times (mix.too_few=repeat)",
         )
 
 

@@ -1,4 +1,4 @@
-"""What would stop a segmentation study late: too few images for its sizes and epochs, classes that have no masks."""
+"""Checks of a segmentation study: enough images for its sizes and epochs, and masks for its classes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,42 +6,37 @@ from pathlib import Path
 from fulora.data.label_set import LabelSet
 from fulora.diffusion.models.native_size import NativeSize
 from fulora.segmentation.config import UnetConfig
+from pipelines.checks.backbones import check_models
 from pipelines.checks.classes import check_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
-from pipelines.checks.models import check_models
-from pipelines.checks.sizes import check_drawn_size, check_lora_sizes
+from pipelines.checks.sizes import check_generated_size, check_lora_sizes
 from pipelines.segmentation import SegmentationConfig, Size
-from pipelines.synthetic_heads import AddedConfig, SyntheticHeadsConfig, maskable
+from pipelines.synthetic_heads import SyntheticArmConfig, SyntheticHeadsConfig, classes_with_masks
 
 
 def check_segmentation(found: Findings, sources: Sources, cfg: SegmentationConfig, key: str, work: Path) -> None:
-    """The checks of a study of segmentation, or of that part of another.
-
-    Args:
-        key: "" or, as a part of another study, `segmentation.`.
-    """
+    """Check a segmentation study, or the segmentation of another study; `key` is "" or `segmentation.`."""
     heads = sources.expect(f"{key}heads", cfg.heads)
-    sources.read(f"{key}encoder_file", cfg.encoder_file, "Or leave out encoder_file.")
+    sources.require(f"{key}encoder_file", cfg.encoder_file, "Or leave out encoder_file.")
     least = min(heads.counts("train").values(), default=0)
-    many = [str(size) for size in cfg.sizes if size != "all" and size > least]
-    if heads.complete and many:
-        found.problem(
-            f"{key}sizes", f"{', '.join(many)} training images of each plane are wanted, and there are {least}"
-        )
+    excessive = [str(size) for size in cfg.sizes if size != "all" and size > least]
+    if heads.complete and excessive:
+        wanted = ", ".join(excessive)
+        found.problem(f"{key}sizes", f"{wanted} training images of each plane are wanted, and there are {least}")
     elif heads.complete and least:
         _check_epochs(found, cfg, key, heads)
     if cfg.synthetic is None:
         return
     at = f"{key}synthetic"
-    made = check_models(found, sources, f"{at}.backbone", cfg.synthetic.backbone, work, clip=False)
+    native = check_models(found, sources, f"{at}.backbone", cfg.synthetic.backbone, work, clip=False)
     labels = sources.labels(f"{key}heads", cfg.heads)
     for name, arm in cfg.synthetic.arms.items():
-        _check_arm(found, f"{at}.arms.{name}", f"{key}heads", arm, cfg.synthetic, heads, labels, made)
+        _check_arm(found, f"{at}.arms.{name}", f"{key}heads", arm, cfg.synthetic, heads, labels, native)
 
 
 def _check_epochs(found: Findings, cfg: SegmentationConfig, key: str, heads: ExpectedSet) -> None:
-    """Whether each network's epochs are more steps than its warm-up has, at each size; folds leave fewer images."""
+    """Check that each network's epochs are more steps than its warm-up, at each size; folds leave fewer images."""
     for size in cfg.sizes:
         labelled = _training_images(heads, size, cfg.folds)
         for name, unet in cfg.networks().items():
@@ -61,37 +56,35 @@ def _training_images(heads: ExpectedSet, size: Size, folds: int | None) -> int:
 
 
 def _check_steps(found: Findings, where: str, unet: UnetConfig, images: int) -> None:
-    try:
+    with found.collect(where, ValueError):
         unet.of(max(images, 1))
-    except ValueError as error:
-        found.problem(where, str(error))
 
 
 def _check_arm(
     found: Findings,
     where: str,
     heads_at: str,
-    arm: AddedConfig,
+    arm: SyntheticArmConfig,
     common: SyntheticHeadsConfig,
     heads: ExpectedSet,
     labels: LabelSet | None,
-    made: NativeSize | None,
+    native: NativeSize | None,
 ) -> None:
-    """Sizes and classes of what is generated for one arm."""
+    """Check sizes and classes of the images that are generated for one arm."""
     if arm.lora is not None:
         at = "lora" if arm.lora == common.lora else f"{where}.lora"
-        check_lora_sizes(found, at, heads_at, arm.lora, heads.sizes("train", "validation"), made)
+        check_lora_sizes(found, at, heads_at, arm.lora, heads.sizes("train", "validation"), native)
     if arm.generate is None:
         return
-    check_drawn_size(found, f"{where}.generate", arm.generate, made)
+    check_generated_size(found, f"{where}.generate", arm.generate, native)
     if labels is None:
         return
-    asked: Iterable[str] = arm.generate.planes or ()
-    check_names(found, f"{where}.generate.planes", asked, labels)
-    bare = [name for name in asked if name in labels.names and name not in maskable(labels)]
-    if bare:
-        known = ", ".join(maskable(labels)) or "none"
+    requested: Iterable[str] = arm.generate.planes or ()
+    check_names(found, f"{where}.generate.planes", requested, labels)
+    unmasked = [name for name in requested if name in labels.names and name not in classes_with_masks(labels)]
+    if unmasked:
+        masked = ", ".join(classes_with_masks(labels)) or "none"
         found.problem(
             f"{where}.generate.planes",
-            f"{', '.join(bare)}: its images have no masks; classes with masks: {known} (label set {labels.name})",
+            f"{', '.join(unmasked)}: its images have no masks; classes with masks: {masked} (label set {labels.name})",
         )

@@ -1,34 +1,35 @@
-"""Whether the words and rules that a study's CLIP is asked with, and learns with, fit the classes of its images."""
+"""Checks that the prompts and rules of a study's CLIPs fit the classes of its images."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from fulora.clip.prompts import PromptSet, prompts_of
 from fulora.data.label_set import LabelSet, LabelSetError
-from pipelines.backbones import OnSite
+from pipelines.backbones import OnSiteBackbone
 from pipelines.checks.findings import Findings
 from pipelines.fu_lora_config import FuLoraConfig
 
 
-def check_prompts(found: Findings, cfg: FuLoraConfig, labels: LabelSet, learned: LabelSet | None = None) -> None:
-    """Tell of prompts for other classes, of rules for a negative class that is not there, and of unknown classes.
+def check_prompts(
+    found: Findings, cfg: FuLoraConfig, labels: LabelSet, pretraining_labels: LabelSet | None = None
+) -> None:
+    """Report prompts for other classes, rules for a missing negative class, and unknown classes.
 
     Args:
         labels: of the study's `planes`.
-        learned: of the images that a CLIP is trained on on site; None where none is, or where they are not known.
+        pretraining_labels: of the images that a CLIP is pre-trained on on site; None if there are none, or unknown.
     """
-    with _told(found, "zero_shot"):
+    with found.collect("zero_shot", LabelSetError):
         cfg.zero_shot.asked(labels)
     for where, prompts in _prompts(cfg):
-        with _told(found, where):
+        with found.collect(where, LabelSetError):
             prompts_of(labels, prompts)
-    if isinstance(cfg.backbone, OnSite) and learned is not None:
-        with _told(found, "backbone.clip.classes"):
-            learned.places(cfg.backbone.clip.classes)
+    if isinstance(cfg.backbone, OnSiteBackbone) and pretraining_labels is not None:
+        with found.collect("backbone.clip.classes", LabelSetError):
+            pretraining_labels.places(cfg.backbone.clip.classes)
 
 
 def _prompts(cfg: FuLoraConfig) -> Iterator[tuple[str, PromptSet | None]]:
-    """The prompts that tuned CLIPs and heads learn with, by their place in the config."""
+    """The prompts of tuned CLIPs and heads, by their place in the config."""
     for name, arm in cfg.clip_arms.items():
         if arm.tune is not None:
             yield f"clip_arms.{name}.tune.prompts", arm.tune.prompts
@@ -36,11 +37,3 @@ def _prompts(cfg: FuLoraConfig) -> Iterator[tuple[str, PromptSet | None]]:
             yield f"clip_arms.{name}.probe.prompts", arm.probe.prompts
     if cfg.few_shot is not None:
         yield "few_shot.probe.prompts", cfg.few_shot.probe.prompts
-
-
-@contextmanager
-def _told(found: Findings, where: str) -> Iterator[None]:
-    try:
-        yield
-    except LabelSetError as error:
-        found.problem(where, str(error))

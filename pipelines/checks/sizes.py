@@ -1,4 +1,4 @@
-"""Whether images can be trained on and drawn at the sizes that configs ask for, and whether the backbone knows them."""
+"""Checks of image sizes: that they can be trained on and generated, and that the backbone was made for them."""
 
 from collections import Counter
 
@@ -9,19 +9,19 @@ from fulora.intake.curate.forecast import Size
 from pipelines.checks.findings import Findings
 
 SHOWN = 3
-"""Sizes that a message names; the rest are counted."""
+"""Number of sizes that a message names; the rest are counted."""
 
 
 def check_lora_sizes(
-    found: Findings, where: str, images_at: str, cfg: LoraConfig, sizes: Counter[Size], made: NativeSize | None
+    found: Findings, where: str, images_at: str, cfg: LoraConfig, sizes: Counter[Size], native: NativeSize | None
 ) -> None:
-    """Check images that a LoRA is trained on.
+    """Check the images that a LoRA is trained on.
 
     Args:
-        where: the path of the LoRA's config; "" where its fields stand alone.
+        where: the path of the LoRA's config; "" if its fields have no prefix.
         images_at: the path of the images' config.
-        sizes: of the training and validation images as they are curated.
-        made: what the backbone was made for, where that is known.
+        sizes: of the curated training and validation images.
+        native: the sizes that the backbone was made for, if known.
     """
     key = f"{where}." if where else ""
     if cfg.sizes == "fixed" and len(sizes) > 1:
@@ -33,21 +33,21 @@ def check_lora_sizes(
         )
         return
     trained = sizes if cfg.sizes == "fixed" else _buckets(found, f"{key}bucket_step_px", cfg, sizes)
-    if made is None:
+    if native is None:
         return
-    wrong = {size: count for size, count in trained.items() if any(side % made.halved_px for side in size)}
+    wrong = {size: count for size, count in trained.items() if any(side % native.halved_px for side in size)}
     if wrong:
         way = (
-            f"set {key}bucket_step_px={made.halved_px}"
+            f"set {key}bucket_step_px={native.halved_px}"
             if cfg.sizes == "buckets"
             else f"set {images_at}.image_size_px to a multiple, or {key}sizes=buckets"
         )
         found.problem(
             f"{key}sizes",
             f"images of {_named(Counter(wrong))} pixels cannot be trained on: this backbone needs sides that are "
-            f"multiples of {made.halved_px}: {way}",
+            f"multiples of {native.halved_px}: {way}",
         )
-    _say_unusual(found, key, cfg, trained, made.side_px)
+    _note_unusual(found, key, cfg, trained, native.side_px)
 
 
 def _buckets(found: Findings, where: str, cfg: LoraConfig, sizes: Counter[Size]) -> Counter[Size]:
@@ -55,17 +55,15 @@ def _buckets(found: Findings, where: str, cfg: LoraConfig, sizes: Counter[Size])
 
     trained = Counter[Size]()
     for (width, height), count in sizes.items():
-        try:
+        with found.collect(where, ValueError):
             bucket = bucket_of(
                 width, height, resolution_px=cfg.resolution_px, step_px=cfg.bucket_step_px, upscale=cfg.bucket_upscale
             )
             trained[bucket.size] += count
-        except ValueError as error:
-            found.problem(where, str(error))
     return trained
 
 
-def _say_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Size], side: int | None) -> None:
+def _note_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Size], side: int | None) -> None:
     if side is None:
         return
     made = f"the backbone was made for {side}x{side} px"
@@ -92,32 +90,28 @@ def _say_unusual(found: Findings, key: str, cfg: LoraConfig, trained: Counter[Si
         )
 
 
-def check_drawn_size(found: Findings, where: str, cfg: GenerateConfig, made: NativeSize | None) -> None:
-    """Check the size that pictures are drawn at.
-
-    Args:
-        where: the path of the config; "" where its fields stand alone.
-    """
-    key = f"{where}.image_size_px" if where else "image_size_px"
-    if made is None:
+def check_generated_size(found: Findings, where: str, cfg: GenerateConfig, native: NativeSize | None) -> None:
+    """Check the size of generated images; `where` is the path of the config."""
+    key = f"{where}.image_size_px"
+    if native is None:
         return
     width, height = cfg.size
-    if width % made.latent_px or height % made.latent_px:
-        found.problem(key, f"{width}x{height} px: this backbone draws sides that are multiples of {made.latent_px} px")
-    elif warning := describe_other_size(cfg.size, made):
+    if width % native.latent_px or height % native.latent_px:
+        found.problem(key, f"{width}x{height} px: sides must be multiples of {native.latent_px} px")
+    elif warning := describe_other_size(cfg.size, native):
         found.note(key, warning)
 
 
 def check_pretraining_sizes(
-    found: Findings, images_at: str, config: CurateConfig, sizes: Counter[Size], made: NativeSize
+    found: Findings, images_at: str, config: CurateConfig, sizes: Counter[Size], native: NativeSize
 ) -> None:
-    """Check images that a small backbone is trained on: squares of one size, which its networks can halve."""
-    wrong = [size for size in sizes if size[0] != size[1] or size[0] % made.halved_px]
+    """Check that images to pre-train a small backbone on are squares of one size that its networks can halve."""
+    wrong = [size for size in sizes if size[0] != size[1] or size[0] % native.halved_px]
     if len(sizes) > 1 or wrong:
         found.problem(
             f"{images_at}.fit",
             f"images of {_named(sizes)} px (fit={config.fit}): pre-training needs squares of one size, a multiple of "
-            f"{made.halved_px} px: set fit=letterbox or crop, and image_size_px",
+            f"{native.halved_px} px: set fit=letterbox or crop, and image_size_px",
         )
 
 

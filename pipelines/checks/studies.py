@@ -1,4 +1,4 @@
-"""All early checks of each kind of study, before anything is planned or curated."""
+"""All early checks of each study, before anything is planned or curated."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from fulora.data.labels import Split
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.models.native_size import NativeSize
 from pipelines.assessment import IMAGES_AT, AssessmentStudyConfig
-from pipelines.backbones import OnSite
-from pipelines.checks.classes import check_asked_for, check_classes, check_drawn_names
+from pipelines.backbones import OnSiteBackbone
+from pipelines.checks.backbones import check_models
+from pipelines.checks.classes import check_classes, check_generated_classes, check_generator_names
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources
 from pipelines.checks.mixing import check_mixing
-from pipelines.checks.models import check_models
 from pipelines.checks.networks import check_segmentation
 from pipelines.checks.prompts import check_prompts
-from pipelines.checks.sizes import check_drawn_size, check_lora_sizes
+from pipelines.checks.sizes import check_generated_size, check_lora_sizes
 from pipelines.curation import CurationConfig
 from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
 from pipelines.generators import Generators
@@ -23,14 +23,14 @@ from pipelines.lora_training import LoraTrainingConfig
 from pipelines.pretraining import PretrainingConfig
 from pipelines.segmentation import SegmentationStudyConfig
 
-HELD: tuple[Split, ...] = ("train", "validation")
-"""The splits whose images a LoRA's training encodes."""
+ENCODED: tuple[Split, ...] = ("train", "validation")
+"""The splits whose images are encoded by the training of a LoRA."""
 
 
 def check_study(values: Config, work: Path) -> Findings:
-    """Everything about a study that can be known before it is curated.
+    """Return the findings on a study that need no curation.
 
-    Lists, file names and, where pictures keep their own size, headers are read; the time grows with their number.
+    Lists, file names and, for images of native size, file headers are read; the time grows with their number.
 
     Args:
         work: the folder of artifacts.
@@ -47,8 +47,8 @@ def check_study(values: Config, work: Path) -> Findings:
             _assessment(found, sources, values, work)
         case LoraTrainingConfig():
             images = sources.expect("images", values.images)
-            made = check_models(found, sources, "backbone", values.backbone, work, clip=False)
-            check_lora_sizes(found, "lora", "images", values.lora, images.sizes(*HELD), made)
+            native = check_models(found, sources, "backbone", values.backbone, work, clip=False)
+            check_lora_sizes(found, "lora", "images", values.lora, images.sizes(*ENCODED), native)
         case CurationConfig():
             for name, config in values.sets.items():
                 sources.expect(f"sets.{name}", config)
@@ -60,20 +60,22 @@ def check_study(values: Config, work: Path) -> Findings:
 def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -> None:
     planes = sources.expect(PLANES_AT, cfg.planes)
     others = {name: sources.expect(f"other_images.{name}", images) for name, images in cfg.other_images.items()}
-    lora_at, shown = PLANES_AT, planes
+    lora_at, lora_images = PLANES_AT, planes
     if cfg.lora_images is not None:
-        lora_at, shown = LORA_AT, sources.expect(LORA_AT, cfg.lora_images)
-    sources.read("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
-    made = check_models(found, sources, "backbone", cfg.backbone, work)
-    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, lora_at, shown, made)
+        lora_at, lora_images = LORA_AT, sources.expect(LORA_AT, cfg.lora_images)
+    sources.require("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
+    native = check_models(found, sources, "backbone", cfg.backbone, work)
+    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, lora_at, lora_images, native)
     if cfg.prior is not None:
-        check_drawn_size(found, "prior", cfg.prior, made)
+        check_generated_size(found, "prior", cfg.prior, native)
     check_classes(found, sources, cfg)
     labels = sources.labels(PLANES_AT, cfg.planes)
     if labels is not None:
-        own = cfg.backbone.images if made is not None and isinstance(cfg.backbone, OnSite) else None
-        check_prompts(found, cfg, labels, None if own is None else sources.labels("backbone.images", own))
-    check_asked_for(found, cfg.synthetic, labels, lora_at, shown, {PLANES_AT: planes, lora_at: shown, **others})
+        on_site = cfg.backbone.images if native is not None and isinstance(cfg.backbone, OnSiteBackbone) else None
+        check_prompts(found, cfg, labels, None if on_site is None else sources.labels("backbone.images", on_site))
+    check_generated_classes(
+        found, cfg.synthetic, labels, lora_at, lora_images, {PLANES_AT: planes, lora_at: lora_images, **others}
+    )
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
     check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training}, labels)
     if cfg.segmentation is not None:
@@ -87,29 +89,24 @@ def _generators(
     generate: GenerateConfig,
     images_at: str,
     images: ExpectedSet,
-    made: NativeSize | None,
+    native: NativeSize | None,
 ) -> None:
-    """Whether images can be trained on and drawn at the sizes that generators ask for.
-
-    Args:
-        lora, generate: the study's; a generator's own are named only where they differ.
-    """
+    """Check the sizes of training and generated images; `lora` and `generate` are those of the study."""
     for name, one in generators.items():
-        at = f"synthetic.{name}."
         if one.lora is not None:
-            check_lora_sizes(
-                found, "lora" if one.lora == lora else f"{at}lora", images_at, one.lora, images.sizes(*HELD), made
-            )
-        check_drawn_size(found, "generate" if one.generate == generate else f"{at}generate", one.generate, made)
+            where = "lora" if one.lora == lora else f"synthetic.{name}.lora"
+            check_lora_sizes(found, where, images_at, one.lora, images.sizes(*ENCODED), native)
+        where = "generate" if one.generate == generate else f"synthetic.{name}.generate"
+        check_generated_size(found, where, one.generate, native)
 
 
 def _assessment(found: Findings, sources: Sources, cfg: AssessmentStudyConfig, work: Path) -> None:
     images = sources.expect(IMAGES_AT, cfg.images)
-    made = check_models(found, sources, "backbone", cfg.backbone, work, clip=False)
+    native = check_models(found, sources, "backbone", cfg.backbone, work, clip=False)
     check_models(found, sources, "clip", cfg.clip, work)
-    sources.read("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
-    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, IMAGES_AT, images, made)
+    sources.require("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
+    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, IMAGES_AT, images, native)
     labels = sources.labels(IMAGES_AT, cfg.images)
     if labels is not None:
-        check_drawn_names(found, cfg.generate, cfg.synthetic, labels)
-    check_asked_for(found, cfg.synthetic, labels, IMAGES_AT, images, {IMAGES_AT: images})
+        check_generator_names(found, cfg.generate, cfg.synthetic, labels)
+    check_generated_classes(found, cfg.synthetic, labels, IMAGES_AT, images, {IMAGES_AT: images})

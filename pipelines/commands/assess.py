@@ -8,8 +8,8 @@ import typer
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trust import trusted_digests
-from pipelines.commands.json_output import write_json
 from pipelines.commands.options import DrawSeed, JsonFile
+from pipelines.commands.output import write_json
 
 DEFAULT = ("pixels", "hash", "clip")
 

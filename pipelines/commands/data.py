@@ -10,9 +10,8 @@ from fulora.engine import InProcess
 from fulora.intake.download.published_sets import DatasetName
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Workspace
-from pipelines.commands.json_output import write_json
 from pipelines.commands.options import JsonFile, Quiet, Work
-from pipelines.commands.tables import build_table
+from pipelines.commands.output import build_table, write_json
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:

@@ -24,7 +24,9 @@ def print_costs(study: "Study", values: "Config", plan: Workspace) -> None:
     """Print the arms of a planned study, then run the stages before its LoRAs and print the plan of each LoRA."""
     arms = [step for step in plan.steps if step.call.stage.name in ARM_STAGES]
     if arms:
-        described = {name: arm.said for name, arm in values.all_arms().items()} if hasattr(values, "all_arms") else {}
+        described = (
+            {name: arm.description for name, arm in values.all_arms().items()} if hasattr(values, "all_arms") else {}
+        )
         _print_arms(arms, described)
     if any(step.call.stage.name == "train_lora" for step in plan.steps):
         _print_lora_plans(study, values, plan.root)

@@ -8,9 +8,17 @@ import typer
 
 from fulora import progress
 from pipelines.backbones import DEMO, named_backbone
-from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
 from pipelines.commands.lora_option import parse_lora
-from pipelines.commands.options import Backbone, CheckpointArchitecture, Quiet, Revision
+from pipelines.commands.options import (
+    Backbone,
+    CheckpointArchitecture,
+    CpusPerTask,
+    EngineName,
+    GpusPerTask,
+    Quiet,
+    Revision,
+    engine_named,
+)
 
 
 def generate(

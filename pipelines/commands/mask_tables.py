@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fulora.terminal import PlainConsole
-from pipelines.commands.tables import build_table
+from pipelines.commands.output import build_table
 
 if TYPE_CHECKING:
     from rich.table import Table

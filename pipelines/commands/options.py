@@ -1,11 +1,14 @@
 """Options and arguments that several commands have, each declared once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fulora.diffusion.config import Architecture
+
+if TYPE_CHECKING:
+    from fulora.engine import Engine
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings by their dotted names, e.g. lora.rank=8.")
@@ -36,3 +39,26 @@ MaskValuesOption = Annotated[
 ]
 Threads = Annotated[int, typer.Option("--workers", min=1, help="Threads.")]
 DrawSeed = Annotated[int, typer.Option("--seed", help="Of the random draws.")]
+
+EngineName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Where work runs: in this process, or as tasks on a Ray cluster (RAY_ADDRESS)."),
+]
+CpusPerTask = Annotated[float, typer.Option("--cpus", min=0, help="Ray: CPUs that each task requests.")]
+GpusPerTask = Annotated[float, typer.Option("--gpus", min=0, help="Ray: GPUs that each task requests.")]
+
+
+def engine_named(name: Literal["local", "ray"], cpus: float, gpus: float) -> "Engine":
+    """Return the engine, with its cluster joined or started.
+
+    Raises:
+        ValueError: if Ray is not installed.
+        ConnectionError: if there is no cluster at `RAY_ADDRESS`.
+    """
+    from fulora.engine import InProcess
+
+    if name == "local":
+        return InProcess()
+    from fulora.ray_engine import Ray
+
+    return Ray(cpus=cpus, gpus=gpus)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.json_output import write_json
 from pipelines.commands.options import DrawSeed, JsonFile
+from pipelines.commands.output import write_json
 from pipelines.commands.score_segmentation import segmentation
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora.segmentation.challenge_protocols import MEASURED, Protocol
-from pipelines.commands.json_output import write_json
 from pipelines.commands.options import DrawSeed, JsonFile, MaskValuesOption, Threads
+from pipelines.commands.output import write_json
 
 if TYPE_CHECKING:
     from fulora.mask_folders.score import SegmentationScores

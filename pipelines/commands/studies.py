@@ -11,8 +11,7 @@ from fulora import progress
 from fulora.engine import InProcess
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Step, Workspace
-from pipelines.commands.engines import CpusPerTask, EngineName, GpusPerTask, engine_named
-from pipelines.commands.options import ConfigName, Overrides, Work
+from pipelines.commands.options import ConfigName, CpusPerTask, EngineName, GpusPerTask, Overrides, Work, engine_named
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:

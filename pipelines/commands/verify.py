@@ -12,8 +12,8 @@ import typer
 
 from fulora import progress
 from pipelines.commands.options import Quiet
+from pipelines.commands.output import build_table
 from pipelines.commands.places import PLACES, check_place
-from pipelines.commands.tables import build_table
 
 WRITTEN = ("out",)
 """Options that name what a command makes, perhaps in a folder that a stopped run left."""

@@ -1,4 +1,4 @@
-"""Add images that were generated on masks to labelled images."""
+"""Add images generated on masks to labelled images."""
 
 from collections.abc import Sequence
 from pathlib import Path

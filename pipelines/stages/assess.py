@@ -1,4 +1,4 @@
-"""Assess one synthetic set: fidelity, diversity, copies, label truth, shortcuts, and what filters would reject."""
+"""Assess one synthetic set: fidelity, diversity, copies, label truth, shortcuts, and rejections by filters."""
 
 from pathlib import Path
 
@@ -29,14 +29,13 @@ def assess(
     """Write `table.jsonl` about each synthetic image and `findings.json` about all.
 
     Args:
-        trained_on: whose training split trained the generator.
-        held_out: whose validation split shows patients who trained nothing.
-        clip: what the encoder `clip` means, and who is asked by `prompts`.
+        trained_on: its training split trained the generator.
+        held_out: its validation split has held-out patients.
+        clip: the CLIP of the encoder `clip`, and of `prompts`.
 
     Raises:
-        LabelSetError: the images, or the judges, are of different classes.
-        OverlapError: the generator, or a parent of it, was fitted to a held-out image or patient.
-        SameNumberError: it may have been fitted to such a patient under another name.
+        LabelSetError: if the images or the judges have different classes.
+        OverlapError, SameNumberError: if the generator, or a parent of it, was fitted to a held-out image or patient.
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
@@ -50,9 +49,9 @@ def assess(
     refuse_leaks(
         [synthetic.provenance()], held_out.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients
     )
-    asked = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
-    asked += [] if judges is None else [provenance_of(judges.path, f"judges {judges.path.name}")]
-    found, rows = assessed(
+    opinions = [provenance_of(clip.path, f"CLIP {clip.path.name}")]
+    opinions += [] if judges is None else [provenance_of(judges.path, f"judges {judges.path.name}")]
+    findings, rows = assessed(
         read_sets(synthetic, trained_on, held_out),
         config,
         prompts=prompts_of(held_out.label_set(), prompts).texts(),
@@ -60,6 +59,6 @@ def assess(
         judges=None if judges is None else judges.path,
     )
     write_table(out, rows)
-    write_findings(out, found)
-    Provenance().joined(*asked).write(out)
+    write_findings(out, findings)
+    Provenance().joined(*opinions).write(out)
     return Assessment(out, "")

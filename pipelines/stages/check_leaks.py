@@ -1,4 +1,4 @@
-"""The leak gate of a study, before anything is trained: what its models will learn from, against its test."""
+"""The leak check of a study: its training data against its test split, before anything is trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,18 +17,17 @@ def check_leaks(
     pretrained_on: Mapping[str, ImageSet],
     weights: Mapping[str, Backbone | ClipWeights | Source],
 ) -> LeakTable:
-    """One row for everything that is learned from: how much it holds, and what it shares with the test split (nothing).
+    """Write a row for each source of training data: its size, and its overlap with the test split (none).
 
     Args:
-        trained_on: the sets whose training splits, or the pictures made from them, some model is fitted to, and whose
-            validation splits choose a checkpoint.
-        pretrained_on: the sets whose training splits a backbone is fitted to. Nobody in the validation split of
-            `tested_on` may be in them, whom its pictures are compared with.
-        weights: that the study begins with, by what they are; theirs may not know the validation split either.
+        trained_on: sets whose training splits, or images made from them, a model is fitted to, and whose validation
+            splits select checkpoints.
+        pretrained_on: sets whose training splits a backbone is fitted to. Its images are compared with the validation
+            patients of `tested_on`, who must not be in them.
+        weights: external weights by kind, which must not be trained on validation patients either.
 
     Raises:
-        OverlapError: somebody or something of the test split is learned from.
-        SameNumberError: a test patient may be learned from under another name.
+        OverlapError, SameNumberError: if a test image or patient is in the training data.
     """
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.model_provenance import build_model_provenance

@@ -12,16 +12,15 @@ from fulora.stage import stage
 def classify(
     out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
 ) -> Predictions:
-    """Probabilities of the classes for the test split of `images`.
+    """Write the class probabilities of the test split of `images`.
 
     Args:
-        trained_on: what the classifier was trained on; its classes' shares are the prior it learned.
-        balanced: whether training drew every class alike instead.
+        trained_on: the training images of the classifier, whose class frequencies are its prior.
+        balanced: whether training sampled all classes equally instead.
 
     Raises:
-        LabelSetError: the classifier was trained on other classes.
-        OverlapError: the classifier, or a parent of it, learned from a test image or patient.
-        SameNumberError: it may have learned from a test patient under another name.
+        LabelSetError: if the classifier was trained on other classes.
+        OverlapError, SameNumberError: if the classifier, or a parent of it, learned from a test image or patient.
     """
     from collections import Counter
 
@@ -33,20 +32,19 @@ def classify(
     from fulora.data.pictures.loaders import load_squares
     from fulora.data.provenance import provenance_of
 
-    labels, known = images.label_set(), read_label_set(classifier.path)
+    labels, name = images.label_set(), f"classifier {classifier.path.name}"
     refuse_other_classes(
-        labels, known, name=f"the images {images.path.name}", other_name=f"the classifier {classifier.path.name}"
+        labels, read_label_set(classifier.path), name=f"the images {images.path.name}", other_name=f"the {name}"
     )
     rows, training = images.rows("test"), trained_on.rows("train")
-    learned = provenance_of(classifier.path, f"classifier {classifier.path.name}")
-    refuse_leaks([learned], rows, distinct_patients=different_patients(images.path))
+    refuse_leaks([provenance_of(classifier.path, name)], rows, distinct_patients=different_patients(images.path))
     counts = Counter(row.plane for row in training)
     model = load_classifier(classifier.path)
-    found = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
-    drawn = [float(counts[name] > 0) if balanced else float(counts[name]) for name in labels.names]
+    probabilities = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
+    shares = [float(counts[name] > 0) if balanced else float(counts[name]) for name in labels.names]
     facts = PredictionFacts(
         protocol=protocol_of(training, rows),
-        training_prior=tuple(share / sum(drawn) for share in drawn),
+        training_prior=tuple(share / sum(shares) for share in shares),
     )
-    write_predictions(out, rows, found, facts, labels)
+    write_predictions(out, rows, probabilities, facts, labels)
     return Predictions(out, "")

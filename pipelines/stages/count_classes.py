@@ -1,4 +1,4 @@
-"""The classes that a study trains on and tests: a study stops where they differ and nobody said that they may."""
+"""Compare the classes of training and test images: a study stops at a difference that its config does not accept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ def count_classes(
     Args:
         accepted: classes that only training or only test images may show.
         training: the real images that classifiers are trained on, by their place in the config.
-        few: the few patients of a few-shot head, and those that it is tested on.
+        few: the few patients of a few-shot head, and its test patients.
 
     Raises:
-        MissingClassError: another class that only training or only test images show.
+        MissingClassError: if only training or only test images show another class.
     """
     import json
 
     from fulora.data.class_counts import check_classes, class_counts
 
-    counted = [class_counts(training, tested_on)]
+    compared = [class_counts(training, tested_on)]
     if few is not None:
-        counted.append(class_counts({"few_shot.images": few}, few))
-    for counts in counted:
+        compared.append(class_counts({"few_shot.images": few}, few))
+    for counts in compared:
         check_classes(counts, accepted)
-    tables = [{"training": counts.training, "test": counts.test} for counts in counted]
+    tables = [{"training": counts.training, "test": counts.test} for counts in compared]
     (out / "classes.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
     return ClassTable(out, "")

@@ -1,4 +1,4 @@
-"""Read sources from outside into one checked image set."""
+"""Read sources into one checked image set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
     from fulora.intake.source_config import SourceInputs
 
 Outside = Sequence[Mapping[str, Source]]
-"""For every source, what it reads: `folder`, `split_file`, `key_file`, as far as it has them."""
+"""The inputs of every source: `folder`, `split_file`, `key_file`, those that it has."""
 
 
 def readable(config: CurateConfig, inputs: Outside) -> None:
-    """Check patients by their rows, and decode every image and mask of the sources once, before any stage runs.
+    """Check the patients, and decode every image and mask of the sources once, before any stage runs.
 
     Raises:
-        SourceError: the first picture that cannot be read, unless such ones are left out; or a layout that is not the
-            source's.
-        SplitError, SameNumberError: a woman who would be in two splits, under one name or two.
-        LabelSetError: classes that cannot be known, or make no label set.
-        NoDetectorError: a text detector is asked for that is not installed.
+        SourceError: if an image cannot be read and such images are not left out, or the layout is not the source's.
+        SplitError, SameNumberError: if a patient would be in two splits, under one name or two.
+        LabelSetError: if the classes are unknown, or are not a label set.
+        NoDetectorError: if the requested text detector is not installed.
     """
     from fulora.engine import threaded
     from fulora.intake.curate.patient_checks import read_and_check_patients
@@ -37,13 +36,13 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
 
     if config.text_detector != "none":
         require_detector()
-    if not all(item.path.exists() for given in inputs for item in given.values()):
-        return  # a set of the hub, which is fetched first: what is wrong with it is told when it is read
-    read = _given(config, inputs)
-    resolve_label_set(config, read)
-    people = read_and_check_patients(config, read)
+    if not all(item.path.exists() for source in inputs for item in source.values()):
+        return  # a set of the hub, which is fetched first: its errors are reported when it is read
+    paths = _paths(config, inputs)
+    resolve_label_set(config, paths)
+    images = read_and_check_patients(config, paths)
     if config.unusable == "stop":
-        for _ in threaded(decode, track(people, "images checked")):
+        for _ in threaded(decode, track(images, "images checked")):
             pass
 
 
@@ -51,8 +50,8 @@ def readable(config: CurateConfig, inputs: Outside) -> None:
 def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     """Clean, resize, split by patient, and write the images of all sources.
 
-    Beside the image set: `split-<n>-<kind>.json` of every source, and `audit/` with what was removed and left out, and
-    which pictures of two patients are nearly the same.
+    Also writes `split-<n>-<kind>.json` of every source, and `audit/` with removed text, images left out, and near
+    duplicates of two patients.
     """
     from fulora.data.patient_numbers import note_different_patients
     from fulora.intake.curate.curate import Curation, text_detector
@@ -62,12 +61,12 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     from fulora.intake.sources.imagefolder import AUDIT
     from fulora.progress import note, track
 
-    where = None if config.deidentify == "nothing" else config.deidentify
-    audit = CurationAudit(out / AUDIT, describe_search(where, text_detector(config)))
-    read = _given(config, inputs)
-    curation = Curation(config, read, seen=audit.note)
-    labels = resolve_label_set(config, read)
-    if read[0].labels is None:
+    region = None if config.deidentify == "nothing" else config.deidentify
+    audit = CurationAudit(out / AUDIT, describe_search(region, text_detector(config)))
+    paths = _paths(config, inputs)
+    curation = Curation(config, paths, seen=audit.note)
+    labels = resolve_label_set(config, paths)
+    if paths[0].labels is None:
         note(f"  {len(labels.names)} classes, by their folders or labels: {', '.join(labels.names)}")
     ImageSet.write(out, track(curation.pictures(), "images"), labels=labels)
     audit.write(curation.left_out, curation.noted)
@@ -83,7 +82,7 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     return ImageSet(out, "")
 
 
-def _given(config: CurateConfig, inputs: Outside) -> "list[SourceInputs]":
+def _paths(config: CurateConfig, inputs: Outside) -> "list[SourceInputs]":
     from fulora.intake.image_set_labels import source_inputs
 
     return source_inputs(config, [{name: item.path for name, item in one.items()} for one in inputs])

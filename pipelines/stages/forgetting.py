@@ -1,4 +1,4 @@
-"""What tuning a CLIP gave and took: accuracy by prompts on the way from the old to the tuned weights."""
+"""Accuracy of a prompted CLIP along the path from its original to its tuned weights."""
 
 from pathlib import Path
 
@@ -13,13 +13,12 @@ from fulora.stage import Source, stage
 def forgetting(
     out: Path, config: ForgettingConfig, images: ImageSet, before: ClipWeights | Source, after: ClipWeights
 ) -> Forgetting:
-    """Accuracy by prompts at every share of the tuned weights, on the validation and on the test split of `images`.
+    """Write the accuracy at every share of the tuned weights, on the validation and on the test split of `images`.
 
     Raises:
-        LabelSetError: one of the CLIPs was tuned on other classes, or the prompts are for others.
-        OverlapError: one of the CLIPs, or a parent of it, learned from a test image or patient, or was fitted to a
-            validation image or patient.
-        SameNumberError: it may have learned from such a patient under another name.
+        LabelSetError: if one of the CLIPs was tuned on other classes, or the prompts are for others.
+        OverlapError, SameNumberError: if one of the CLIPs, or a parent of it, learned from a test image or
+            patient, or was fitted to a validation image or patient.
     """
     from fulora.clip.forgetting import score_interpolations
     from fulora.clip.loading import load_clip

@@ -1,4 +1,4 @@
-"""Measure predicted masks: overlap and distances to the reference, and ellipses and angles of what they hold."""
+"""Measure predicted masks: overlap and distances to the reference, ellipses and angles."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,8 +15,8 @@ class MeasureConfig(Config):
     """How masks are measured.
 
     Attributes:
-        inset_px: how far inside a mask's outer edge the reference circumference runs, pixels of the image: 1.39 for
-            HC18 at its own size, whose masks hold the ring that was drawn along the skull.
+        inset_px: distance of the reference circumference inside a mask's outer edge, pixels of the image: 1.39 for HC18
+            at native size, whose masks include the ring that annotators drew along the skull.
         tolerance: of the surface Dice, mm where the pixel size is known, else pixels.
         inferior: the side of the image on which the inferior end of the symphysis lies, for the angle of progression.
     """
@@ -28,15 +28,14 @@ class MeasureConfig(Config):
 
 @stage(version=4)
 def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) -> Measurements:
-    """Dice, IoU, HD, HD95, ASSD and NSD of each structure, and what its label set says is measured of it.
+    """Write Dice, IoU, HD, HD95, ASSD and NSD of each structure, and the biometry that the label set defines.
 
-    Distances are in mm where the pixel size is known, else in pixels. The reference circumference is the source's own,
-    where it has one; every other reference is measured on the reference mask. A failure keeps its row and names its
-    cause.
+    Distances are in mm if the pixel size is known, else in pixels. The reference circumference is that of the source if
+    it has one; every other reference is measured on the reference mask. A failure keeps its row and states its cause.
 
     Raises:
-        OverlapError: a network that drew the masks, or a parent of it, learned from a test image or patient.
-        SameNumberError: it may have learned from a test patient under another name.
+        OverlapError, SameNumberError: if a network that predicted the masks, or a parent of it, learned from a
+            test image or patient.
     """
     from fulora.data.label_set import read_label_set
     from fulora.data.leak_check import refuse_leaks
@@ -47,8 +46,8 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     from fulora.segmentation.measurements import measure_mask
 
     rows, labels = images.rows("test"), images.label_set()
-    drawn_by = provenance_of(masks.path, f"masks {masks.path.name}")
-    refuse_leaks([drawn_by], rows, distinct_patients=different_patients(images.path))
+    networks = provenance_of(masks.path, f"masks {masks.path.name}")
+    refuse_leaks([networks], rows, distinct_patients=different_patients(images.path))
     refuse_other_structures(
         labels,
         read_label_set(masks.path),
@@ -59,9 +58,9 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
     if sizeless:
         note(
             f"{len(sizeless)} of {len(rows)} test images have no pixel size, such as {sizeless[0].image_id}: nothing "
-            "is measured in mm there; give pixel sizes, or say unit: px"
+            "is measured in mm there; give pixel sizes, or set unit: px"
         )
-    found = [
+    measurements = [
         value
         for row in track(rows, "measured")
         for value in measure_mask(
@@ -74,5 +73,5 @@ def measure(out: Path, config: MeasureConfig, images: ImageSet, masks: MaskSet) 
             config.inferior,
         )
     ]
-    write_table(out, found)
+    write_table(out, measurements)
     return Measurements(out, "")

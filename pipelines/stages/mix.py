@@ -1,4 +1,4 @@
-"""Merge real and added images into a hybrid set that cannot leak."""
+"""Merge real and added images into a hybrid set that is checked for leaks."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -17,19 +17,18 @@ from fulora.stage import stage
 def mix(
     out: Path, config: MixConfig, real: ImageSet, synthetic: ImageSet | None, assessment: Assessment | None = None
 ) -> ImageSet:
-    """The real images of the training and validation splits, and what the config's arm adds to the training split.
+    """Write the real training and validation images, and the images that the config's arm adds to the training split.
 
     The real set's test split is checked for leaks but not copied: models are tested on the real set itself. `mix.json`
     says how many images of each plane were added, what the filters rejected, and the schedule for training.
 
     Args:
-        synthetic: what `mix.arm=hybrid` adds; the other arms need none.
-        assessment: of `synthetic`, where a filter needs it.
+        synthetic: the images that `mix.arm=hybrid` adds; other arms need none.
+        assessment: of `synthetic`, if a filter needs it.
 
     Raises:
-        ImageSetError: there are no synthetic images to add, too few pass, or a filter asks for what the assessment has
-            not looked at.
-        LabelSetError: the synthetic images have other classes than the real ones, or the config names what is none.
+        ImageSetError: if there are no synthetic images to add, too few pass, or the assessment lacks a filter.
+        LabelSetError: if the synthetic images have other classes than the real ones, or the config names unknown ones.
     """
     from fulora.data.hybrid import MIX_RECORD, MixRecord, Selection, added_counts, select_real
     from fulora.data.image import ImageSetError
@@ -60,23 +59,23 @@ def mix(
     pictures = chain(map(partial(_picture, real), [*training, *validation]), added)
     provenance = derive_provenance(f"{config.arm} images {artifact_name(out)}", parents)
     ImageSet.write(out, pictures, labels=labels, provenance=provenance)
-    said = MixRecord(
+    record = MixRecord(
         arm=config.arm,
         schedule=config.schedule,
         added=wanted,
         rejected=selection.rejected,
         repeated=selection.repeated,
     )
-    (out / MIX_RECORD).write_text(said.model_dump_json(indent=1), encoding="utf-8")
+    (out / MIX_RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
     return ImageSet(out, "")
 
 
 def _choosers(config: MixConfig, assessment: Assessment | None) -> list[Provenance]:
-    """Whom the models learned from by whose opinion pictures were left out."""
+    """The provenance of the models whose opinion selected images."""
     from fulora.data.provenance import read_provenance
 
-    found = read_provenance(assessment.path) if assessment is not None and config.assessed else None
-    return [] if found is None else [found.as_chosen()]
+    provenance = read_provenance(assessment.path) if assessment is not None and config.assessed else None
+    return [] if provenance is None else [provenance.as_chosen()]
 
 
 def _filters(config: MixConfig, rows: list[Image], assessment: Assessment | None) -> dict[FilterName, PictureFilter]:

@@ -27,8 +27,7 @@ def probe_clip(
 
     Raises:
         LabelSetError: the two sets, or the CLIP where it was tuned, have different classes; or the prompts do not fit.
-        OverlapError: the CLIP, the head, or a parent of them, learned from a test image or patient.
-        SameNumberError: they may have learned from a test patient under another name.
+        OverlapError, SameNumberError: if the CLIP, the head, or a parent of them, learned from a test image or patient.
     """
     from fulora.clip.embed import text_directions
     from fulora.clip.loading import load_clip

@@ -18,8 +18,7 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
         unets: one network, or several whose probabilities are averaged; they know the structures of `images`.
 
     Raises:
-        OverlapError: a network, or a parent of it, learned from a test image or patient.
-        SameNumberError: it may have learned from a test patient under another name.
+        OverlapError, SameNumberError: if a network, or a parent of it, learned from a test image or patient.
     """
     from PIL import Image
 

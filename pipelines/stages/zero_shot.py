@@ -22,8 +22,7 @@ def zero_shot(
 
     Raises:
         LabelSetError: the CLIP was tuned on other classes, or the prompts or the rule do not fit those of `images`.
-        OverlapError: the CLIP, or a parent of it, learned from a test image or patient.
-        SameNumberError: it may have learned from a test patient under another name.
+        OverlapError, SameNumberError: if the CLIP, or a parent of it, learned from a test image or patient.
     """
     from fulora.clip.loading import load_clip
     from fulora.clip.tuned import refuse_tuned_on_others, tuned_on

@@ -178,7 +178,7 @@ DEMO, CLIP = cache(load_backbone), cache(load_clip)
 
 def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """Stages that neither fit nor draw."""
-    fits = ("pretrain.fit", "image_sets.fit_lora", "controlnet.fit")
+    fits = ("pretrain.fit", "image_sets.fit", "controlnet.fit")
     others = ("clip.pretrain", "clip.tune", "classification.train", "segmentation.train")
     for name in (*(f"diffusion.training.{fit}" for fit in fits), *(f"{module}.fit" for module in others)):
         monkeypatch.setattr(f"fulora.{name}", _fitted)

@@ -10,21 +10,21 @@ from fulora.data.hybrid import MixConfig
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
 from pipelines import configs
-from pipelines.arms import ArmConfig, arms_of, sweeps_of
+from pipelines.arms import ArmConfig, build_arms, build_sweeps
 from pipelines.fu_lora import FuLoraConfig
 
 MIX = MixConfig(ratio=2.0)
 
 
 def test_a_sweep_differs_in_its_ratio_alone() -> None:
-    arms = arms_of(MIX, {}, (0.5, 10.0), (), crossed=False, generator="LoRA")
+    arms = build_arms(MIX, {}, (0.5, 10.0), (), crossed=False, generator="LoRA")
     assert list(arms) == ["real", "hybrid", "hybrid, ratio 0.5", "hybrid, ratio 10"]
     assert arms["real"].mix is None
     assert arms["hybrid, ratio 10"].mix == MIX.changed(ratio=10.0)
 
 
 def test_a_learning_curve_has_real_and_hybrid_at_every_count() -> None:
-    arms = arms_of(MIX, {}, (), (5, 20), crossed=False, generator="LoRA")
+    arms = build_arms(MIX, {}, (), (5, 20), crossed=False, generator="LoRA")
     assert list(arms)[2:] == ["real, 5 a plane", "hybrid, 5 a plane", "real, 20 a plane", "hybrid, 20 a plane"]
     assert arms["real, 5 a plane"].mix == MixConfig(arm="none", real="balanced", real_per_plane=5)
     assert arms["hybrid, 20 a plane"].mix == MIX.changed(real="balanced", real_per_plane=20)
@@ -32,18 +32,18 @@ def test_a_learning_curve_has_real_and_hybrid_at_every_count() -> None:
 
 def test_sweeps_name_arms_that_are_there() -> None:
     ratios, counts = (0.0, 0.5, 2.0, 10.0), (5, 20)
-    sweeps = sweeps_of(MIX, ratios, counts)
+    sweeps = build_sweeps(MIX, ratios, counts)
     swept = {arm for curves in sweeps.values() for places in curves.values() for arm in places}
-    assert swept <= set(arms_of(MIX, {}, ratios, counts, crossed=False, generator="LoRA"))
+    assert swept <= set(build_arms(MIX, {}, ratios, counts, crossed=False, generator="LoRA"))
     assert sweeps["synthetic images per real one"] == {
         "hybrid": {"real": 0.0, "hybrid, ratio 0.5": 0.5, "hybrid, ratio 10": 10.0, "hybrid": 2.0}
     }
     assert sweeps["real images of each plane"]["real"] == {"real, 5 a plane": 5.0, "real, 20 a plane": 20.0}
-    assert sweeps_of(MIX, (), ()) == {}
+    assert build_sweeps(MIX, (), ()) == {}
 
 
 def test_arms_are_crossed_with_augmentation() -> None:
-    arms = arms_of(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True, generator="LoRA")
+    arms = build_arms(MIX, {"base": ArmConfig(mix=MIX, synthetic="base")}, (), (), crossed=True, generator="LoRA")
     assert len(arms) == 6
     assert arms["base, no augmentation"] == ArmConfig(mix=MIX, synthetic="base", augmentation="none")
 
@@ -56,11 +56,11 @@ def test_an_arm_changes_what_it_says_and_keeps_the_rest() -> None:
 
 
 def test_an_arm_says_what_it_is_trained_on() -> None:
-    assert ArmConfig().said == "all real"
-    assert ArmConfig(mix=MIX, synthetic="base").said == "all real + 2 synthetic (base) each"
-    assert ArmConfig(mix=MIX.changed(real="none"), synthetic="LoRA").said == "no real + 2 synthetic (LoRA) each"
-    assert ArmConfig(mix=MixConfig(arm="none", real="balanced")).said == "real, as many of each plane"
-    assert ArmConfig(mix=MixConfig(arm="duplicated")).said == "all real + 1 copies each"
+    assert ArmConfig().description == "all real"
+    assert ArmConfig(mix=MIX, synthetic="base").description == "all real + 2 synthetic (base) each"
+    assert ArmConfig(mix=MIX.changed(real="none"), synthetic="LoRA").description == "no real + 2 synthetic (LoRA) each"
+    assert ArmConfig(mix=MixConfig(arm="none", real="balanced")).description == "real, as many of each plane"
+    assert ArmConfig(mix=MixConfig(arm="duplicated")).description == "all real + 1 copies each"
 
 
 def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("arms={hybrid: {}}", "arms: hybrid is there already"),
+        ("arms={hybrid: {}}", "arms: hybrid is taken"),
         ("arms={a: {images: mine}}", "arms: other_images has no 'mine'; it has none"),
-        ("arms={prompt: {}}", "arms: prompt is there already"),
+        ("arms={prompt: {}}", "arms: prompt is taken"),
         (r'arms={"a\nb": {}}', r"arms: 'a\\nb': a name has a letter or sign, and no line breaks"),
         ("arms={' ': {}}", "arms: ' ': a name has a letter or sign"),
         ("score.comparisons.declared=[hybrid, copies]", r"score.comparisons: no arm 'copies'; there are real, hybrid"),
@@ -92,7 +92,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
             "arms={copies: {balanced: true}} ; classifier={steps: null, epochs: 3, balanced: false}",
             "arms.copies: an epoch shows",
         ),
-        ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is there already; give another name"),
+        ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is taken; give another name"),
         ("arms={a: {mix: {}, synthetic: strong}}", "arms: 'a' adds images of 'strong'; the generators are base, LoRA"),
         ("default_generator=mine", "arms: 'hybrid' adds images of 'mine'; the generators are base, LoRA"),
         ("arms={a: {synthetic: base}}", "synthetic=base: this arm adds no synthetic images; set mix.arm=hybrid"),

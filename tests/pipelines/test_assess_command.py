@@ -87,7 +87,7 @@ def test_what_cannot_be_assessed_is_refused(tmp_path: Path) -> None:
     made = folder_of(tmp_path / "made", 5000, 12)
     (tmp_path / "empty").mkdir()
     for arguments, message in (
-        ([tmp_path / "gone", "--real", made], "is no folder"),
+        ([tmp_path / "gone", "--real", made], "is not a folder"),
         ([tmp_path / "empty", "--real", made], "holds neither an image set nor pictures"),
         ([made, "--real", made, "--train", made], "has no training split beside others"),
         ([made, "--real", made, "--encoder", "sift"], "no such encoder"),

@@ -60,7 +60,7 @@ def test_a_name_that_is_no_class_is_refused(
 
 
 def test_one_class_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "its label set one has one class, brain; a study tells two or more apart" in problems(monkeypatch, ONE)
+    assert "its label set one has one class, brain; a study needs two or more" in problems(monkeypatch, ONE)
 
 
 def test_images_of_other_classes_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:

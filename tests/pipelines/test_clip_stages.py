@@ -177,7 +177,7 @@ def test_forgetting_starts_at_the_old_clip(
         ("clip_arms={a: {}}", "give either tune or probe"),
         ("clip_arms={a: {probe: {}, tune: {}}}", "give either tune or probe"),
         ("clip_arms={a: {images: copies, probe: {}}}", "clip_arms: no arm 'copies' whose images to take"),
-        ("clip_arms={hybrid: {probe: {}}}", "arms: hybrid is there already"),
+        ("clip_arms={hybrid: {probe: {}}}", "arms: hybrid is taken"),
         ("zero_shot.prompts=mine.yaml", "mine.yaml: no file of prompts; give the path of a .yaml file"),
     ],
 )

@@ -131,7 +131,7 @@ def test_missing_folders_are_all_named_and_how_to_set_them(tmp_path: Path) -> No
     for command in (["run"], ["run", "--dry-run"], ["status"]):
         message = refused(fulora(*command, "real_small", "data_root=/nonexistent", "--work", tmp_path / "work"))
         assert (
-            "planes.sources.0.folder, backbone.images.sources.0.folder: /nonexistent/fetal_planes_lora is not there. "
+            "planes.sources.0.folder, backbone.images.sources.0.folder: /nonexistent/fetal_planes_lora: not found. "
             "Set data_root=FOLDER"
         ) in message
         for name in ("african/african_train", "hc18", "psfhs", "weights/mobilenet_v2_imagenet_folded.npz"):

@@ -51,7 +51,7 @@ def test_own_images_become_a_set_and_an_export(own: Path, tmp_path: Path) -> Non
         assert "cc-by-4.0" in (tmp_path / format / "README.md").read_text()
     again = fulora("export", images.path, "--format", "kohya", "--out", tmp_path / "kohya")
     assert again.returncode == 2
-    assert "kohya: is there already" in again.stderr
+    assert "kohya: exists already" in again.stderr
     wrong = fulora("export", images.path, "--format", "kohya", "--out", tmp_path / "other", "license=x")
     assert (wrong.returncode, "did you mean 'licence'" in wrong.stderr) == (2, True)
 
@@ -60,7 +60,7 @@ def test_a_check_says_what_it_found_in_words_and_json(own: Path, tmp_path: Path)
     (own / "brain" / "P7_other.png").write_bytes((own / "brain" / "P1_brain.png").read_bytes())
     done = fulora("data", "check", own, PATTERN, "--json", tmp_path / "found.json")
     assert done.returncode == 1
-    assert "leak identical across patients: 1 pictures" in done.stdout
+    assert "leak identical across patients: 1 images" in done.stdout
     assert "brain/P1_brain" in done.stdout
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["clean"], found["n_images"], found["n_patients"]) == (False, 17, 8)

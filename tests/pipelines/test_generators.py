@@ -84,7 +84,7 @@ def test_errors_of_what_generators_share_are_told_once() -> None:
         ("synthetic={LoRA: {start: mine}}", "synthetic.LoRA.start: no images 'mine'; there are planes"),
         ("synthetic={LoRA: {start: lora_images}}", "no images 'lora_images'; there are planes"),
         ("closeness.baseline=mine", "closeness.baseline: no generator 'mine'; there are base, LoRA"),
-        ("other_images={planes: {sources: [{kind: hc18}]}}", "'planes' is no name for further images"),
+        ("other_images={planes: {sources: [{kind: hc18}]}}", "'planes' is a place of the study"),
         ("synthetic=[LoRA]", "synthetic: Input should be a valid dictionary"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_start_without_a_class_is_told_before_anything_runs(tmp_path: Path) ->
         tmp_path,
     )
     (problem,) = found.problems
-    assert problem.startswith("few has no training image of abdomen, thorax, other to draw over: leave it out with")
+    assert problem.startswith("few has no training image of abdomen, thorax, other to start from: leave it out with")
     assert found.problems[problem] == ["synthetic.LoRA.start"]
 
 
@@ -205,12 +205,13 @@ def test_a_generator_that_draws_too_few_is_named(tmp_path: Path) -> None:
     found = check_study(config(few, "arms={few: {mix: {filters: []}, synthetic: few}}"), tmp_path)
     (problem,) = found.problems
     assert found.problems[problem] == ["synthetic.few.generate.per_class"]
-    assert "2 images of each plane are drawn, and more are added by 'few' (4): set synthetic.few.generate" in problem
+    assert "2 images of each plane are generated" in problem
+    assert "more are added by 'few' (4): set synthetic.few.generate" in problem
 
 
 def test_loras_that_differ_are_told_once() -> None:
     from fulora.data.weights import LoraWeights
-    from pipelines.generators import different
+    from pipelines.generators import distinct_loras
 
     one, other = LoraWeights(Path("a"), "a"), LoraWeights(Path("b"), "b")
-    assert different({"LoRA": one, "again": one, "other": other}) == {"LoRA": one, "other": other}
+    assert distinct_loras({"LoRA": one, "again": one, "other": other}) == {"LoRA": one, "other": other}

@@ -79,14 +79,14 @@ def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:
     left_out = (made / "audit" / "left_out.txt").read_text()
     assert "left out with all 6 images of 'scout', by classes" in left_out
     done = fulora(*command, "classes={Kof: brain}")
-    assert "source class_folders has no class 'Kof'; it has" in done.stderr
+    assert "source class_folders has no class 'Kof'; its classes: FEMUR" in done.stderr
 
 
 def test_a_layout_of_splits_is_told(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["train", "test"])
     done = fulora("data", "check", tmp_path / "own", "kind=class_folders", "patients_unknown=true")
     assert done.returncode == 2
-    assert "is named like a split, not like a class; its layout is one folder of classes per split" in done.stderr
+    assert "is named like a split, not like a class: its layout is one folder of classes per split" in done.stderr
 
 
 def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_labels_and_priors_are_chosen(tmp_path: Path) -> None:
         ({"prior": "uniform", "training_prior": "brain=3"}, "training prior is .* each above 0"),
         ({"metrics": "kappa"}, "metrics: there is no 'kappa'; there are accuracy, "),
         ({"draws": 5}, "draws is 5; at least 100"),
-        ({"against": Path("nothing.csv")}, r"nothing\.csv is not there"),
+        ({"against": Path("nothing.csv")}, r"nothing\.csv: file not found"),
     ],
 )
 def test_options_that_cannot_be_are_named(tmp_path: Path, options: dict[str, Any], said: str) -> None:

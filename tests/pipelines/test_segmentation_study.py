@@ -213,12 +213,12 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
             "score.comparisons.baseline: no arm 'nobody'; there are real, strong augmentation",
         ),
         ({"score": {"metrics": ["Dise"]}}, "there is no 'Dise'; there are Dice, failures, "),
-        ({"sizes": [4, 4]}, "sizes: .* one stands twice"),
-        ({"seeds": [0, 0]}, "seeds: .* one stands twice"),
+        ({"sizes": [4, 4]}, "sizes: .* duplicate value"),
+        ({"seeds": [0, 0]}, "seeds: .* duplicate value"),
         ({"arms": {"a\nb": {}}}, r"arms: 'a\\nb': a name has a letter or sign, and no line breaks"),
         (
             {"arms": {"real": {}, "synthetic pairs": {}}, "synthetic": SYNTHETIC},
-            "arms: synthetic pairs is there already",
+            "arms: synthetic pairs is taken",
         ),
         (
             {"report": TINY["report"] | {"shown": ["real, 4 images"]}},

@@ -222,11 +222,11 @@ def test_all_problems_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         "lora.sizes: planes has images of 2 sizes, 40x40 (80), 40x48 (2), and sizes=fixed trains on one: set "
         "lora.sizes=buckets",
         f"backbone.clip: {tmp_path}/clip: not found. Place open_clip_config.json",
-        f"backbone.diffusion: {tmp_path}/sd: model_index.json, unet, vae, text_encoder, tokenizer, scheduler is not "
-        "there; expected a folder in diffusers' layout",
-        "generate.per_class: 5 images of each plane are drawn, and more are added by 'hybrid' (9): set "
+        f"backbone.diffusion: {tmp_path}/sd: model_index.json, unet, vae, text_encoder, tokenizer, scheduler not "
+        "found; expected a folder in diffusers' layout",
+        "generate.per_class: 5 images of each plane are generated, and more are added by 'hybrid' (9): set "
         "generate.per_class=9 at least",
-        f"classifier_file: {data}/weights.safetensors is not there",
+        f"classifier_file: {data}/weights.safetensors: not found",
         "planes: training and test images do not show the same classes",
         "no image of the class 'femur' and training (planes) has 8",
     ):
@@ -360,7 +360,7 @@ def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) 
     assert "buckets of about 1024x1024 px, and the backbone was made for 512x512 px" in note
     (sd / "vae" / "config.json").write_text(json.dumps({"block_out_channels": [32] * 5}))
     odd = check_study(config_of("demo", backbone, "planes.image_size_px=96", "generate.image_size_px=504"), tmp_path)
-    assert "504x504 px: this backbone draws sides that are multiples of 16 px" in odd.problems
+    assert "504x504 px: sides must be multiples of 16 px" in odd.problems
     assert sorted(place for places in odd.problems.values() for place in places) == [
         "generate.image_size_px",
         "lora.sizes",
@@ -370,8 +370,8 @@ def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("unet/model.safetensors", "unet/*.safetensors is not there"),
-        ("model_index.json", "model_index.json is not there; expected a folder in diffusers' layout"),
+        ("unet/model.safetensors", "unet/*.safetensors not found"),
+        ("model_index.json", "model_index.json not found; expected a folder in diffusers' layout"),
     ],
 )
 def test_a_backbone_with_a_part_missing_is_told(broken: str, said: str, tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_few_images_left_for_filters_are_told() -> None:
     spare = mixing("generate.per_class=60", "mix.ratio=3")
     assert not spare.problems
     (note,) = spare.notes
-    assert "60 images of each plane are drawn and 60 are added: the filters (memorised) may reject 0 (0%)" in note
+    assert "60 images of each plane are generated and 60 are added: the filters (memorised) may reject 0 (0%)" in note
     assert not mixing("generate.per_class=60", "mix={ratio: 3, filters: [blank, duplicate]}").notes
     assert not mixing("generate.per_class=75", "mix.ratio=3").notes
 
@@ -465,7 +465,10 @@ def test_images_that_are_repeated_are_told_and_no_problem() -> None:
     found = mixing("generate.per_class=10", "mix={ratio: 2, too_few: repeat}")
     assert not found.problems
     (note,) = found.notes
-    assert "10 images of each plane are drawn, and more are added by 'hybrid' (40): some are used several times" in note
+    assert (
+        "10 images of each plane are generated, and more are added by 'hybrid' (40): some are used several times"
+        in note
+    )
 
 
 def test_a_cap_and_copies_need_no_more_images() -> None:
@@ -476,7 +479,7 @@ def test_a_cap_and_copies_need_no_more_images() -> None:
 def test_a_plane_that_is_not_drawn_is_a_problem() -> None:
     found = mixing("generate.planes=[brain, femur, abdomen, other]", "generate.per_class=55")
     assert found.problems == {
-        "thorax is not drawn, and arms add images of it: add it, or give mix.ratio plane by plane with 0 for it": [
+        "thorax is not generated, and arms add images of it: add it, or give mix.ratio plane by plane with 0 for it": [
             "generate.planes"
         ]
     }

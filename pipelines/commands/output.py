@@ -1,0 +1,33 @@
+"""Output of commands: the `--json` option, and plain tables on a terminal."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+
+def write_json(json_file: Path | None, facts: Any) -> bool:
+    """Write facts to a file, or print them if it is `-`.
+
+    Returns:
+        Whether they were printed, so that nothing else is.
+    """
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    if str(json_file) == "-":
+        print(text)
+        return True
+    if json_file is not None:
+        json_file.write_text(text + "\n", encoding="utf-8")
+    return False
+
+
+def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: int | None = None) -> Table:
+    """Return a table of columns of texts, which may wrap, then of numbers, which may not."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for text in texts:
+        table.add_column(text, min_width=min_width, overflow="fold")
+    for number in numbers:
+        table.add_column(number, no_wrap=True)
+    return table
