@@ -29,7 +29,9 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("streams", "printed"), [("2>&-", True), ("<&- >&- 2>&-", False)])
+@pytest.mark.parametrize(
+    ("streams", "printed"), [pytest.param("2>&-", True, marks=pytest.mark.heavy), ("<&- >&- 2>&-", False)]
+)
 def test_closed_streams_do_not_stop_a_command(streams: str, printed: bool, tmp_path: Path) -> None:
     done = shell(f"fulora {' '.join(DRAW)} {tmp_path / 'set'} {streams}")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'set'}\n" if printed else "")
