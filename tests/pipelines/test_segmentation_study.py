@@ -28,7 +28,7 @@ TINY = {
     "study": "segmentation",
     "heads": {"image_size_px": 64, "sources": [WHOLE]},
     "unet": {
-        "encoder": "resnet18",
+        "encoder": "mobilenet_v2",
         "decoder_channels": [16, 16, 16, 8, 8],
         "steps": 2,
         "batch_size": 2,
