@@ -18,6 +18,8 @@ from PIL import Image as Pil
 from fulora.data.image_set import ImageSet
 from fulora.intake.phantoms.scan import draw
 
+pytestmark = pytest.mark.slow
+
 PATTERN = "patient_pattern=P(\\d+)_"
 
 

@@ -27,6 +27,8 @@ from fulora.diffusion.sets.processes import ProcessError, generate_in_processes
 from fulora.diffusion.sets.shards import shards_of
 from fulora.environment import cores
 
+pytestmark = pytest.mark.slow
+
 SHARDS = 14
 MANY = ("generate", "--plane", "brain", "--count", str(2 * SHARDS), "--seed", "1", *QUICK, "steps=6")
 """Fourteen shards, some six seconds of drawing on one core."""

@@ -34,6 +34,8 @@ from pipelines.__main__ import app
 from pipelines.backbones import ASSETS
 from pipelines.lora_job import LoraJob
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 PLANES = FETAL.names
 

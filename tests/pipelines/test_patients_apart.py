@@ -16,6 +16,8 @@ from fulora.intake.phantoms.scan import draw
 from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
 
+pytestmark = pytest.mark.slow
+
 PLANES = label_set("fetal_planes").names
 
 

@@ -18,6 +18,8 @@ from fulora.workspace import Workspace
 from pipelines.checks.studies import check_study
 from pipelines.segmentation import SegmentationStudyConfig, run
 
+pytestmark = pytest.mark.slow
+
 PSFHS = {"kind": "psfhs", "role": "train+validation+test"}
 LOBES = {"name": "lobes", "classes": [{"name": "brain", "structures": {"left": 1, "right": 3}}]}
 NOTHING = {"name": "nothing", "classes": ["brain"]}

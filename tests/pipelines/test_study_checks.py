@@ -27,6 +27,8 @@ from pipelines.checks.studies import check_study
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.stages.report import report
 
+pytestmark = pytest.mark.slow
+
 PLANES = label_set("fetal_planes").names
 
 COMMANDS = (["run"], ["run", "--dry-run"], ["status"], ["status", "--json"])

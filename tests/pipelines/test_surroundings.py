@@ -12,6 +12,8 @@ from command_line import ROOT
 from fulora.environment import stop_signals
 from fulora.training.preemption import preemption
 
+pytestmark = pytest.mark.slow
+
 DRAW = ("generate", "--plane", "brain", "--count", "2", "steps=2", "device=cpu", "--out")
 COMMAND = [sys.executable, "-m", "pipelines"]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PEAK = """
 import sys
 from pathlib import Path
@@ -29,7 +31,6 @@ print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 FEW, MANY = 24, 96
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process")
 def test_four_times_the_images_take_no_more_memory(tmp_path: Path, backbone: Path) -> None:
     """The arithmetic, whose memory is that of a batch, is left out: pictures are noise of 0.8 MB each."""

@@ -5,6 +5,9 @@ import random
 from pathlib import Path
 
 import killed_run
+import pytest
+
+pytestmark = pytest.mark.slow
 
 PRELOADED = ["fulora.diffusion.training.train", "fulora.diffusion.models.loading", "killed_run"]
 

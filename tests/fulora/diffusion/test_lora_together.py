@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from fulora.training.processes import Processes, join_processes
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path) -> None:
     with socket.socket() as free:
